@@ -29,22 +29,6 @@ import {
 import { tags } from "@lezer/highlight";
 import { all, csrfToken, element, onContent } from "./lib/page";
 
-/**
- * Replaces lines itself. Left to the browser, text over a selection of several lines gets a style
- * attribute where it joins them, which the content policy refuses and reports.
- */
-const replaceLines = EditorView.domEventHandlers({
-  beforeinput(event, view) {
-    const text = event.data ?? event.dataTransfer?.getData("text/plain");
-    if (event.isComposing || !event.inputType.startsWith("insert") || text == null) return false;
-    const { from, to } = view.state.selection.main;
-    if (to <= view.state.doc.lineAt(from).to && !text.includes("\n")) return false;
-    event.preventDefault();
-    view.dispatch(view.state.replaceSelection(text), { userEvent: "input", scrollIntoView: true });
-    return true;
-  },
-});
-
 /** What the server answers for a text: what is wrong on which line. */
 interface Problem {
   line: number;
@@ -157,7 +141,6 @@ function extensions(area: HTMLTextAreaElement): Extension[] {
   const keys = [...searchKeymap, ...historyKeymap, ...lintKeymap, ...defaultKeymap];
   list.push(
     history(),
-    replaceLines,
     foldGutter(),
     indentOnInput(),
     highlightActiveLine(),

@@ -73,16 +73,6 @@ def test_changed_number_ends_with_status_one(log: Path, tmp_path: Path) -> None:
     assert result["holds"] is False
 
 
-def test_statements_of_a_month_are_written_and_counted(log: Path, tmp_path: Path) -> None:
-    month = ("--from", "2026-02-01", "--to", "2026-03-01")
-    made = json.loads(say("statements", log, *month, "-o", tmp_path / "out", "--json"))
-    lines = (tmp_path / "out" / "statements-2026-02.jsonl").read_text("utf-8").splitlines()
-    assert made == {"months": {"2026-02": len(lines)}}
-    assert "2026-01" in say("statements", log, "-o", tmp_path / "all")
-    with pytest.raises(UsageError, match="belong together"):
-        say("statements", log, "--from", "2026-02-01", "-o", tmp_path / "out")
-
-
 def test_changed_ledger_or_other_key_does_not_verify(log: Path, tmp_path: Path) -> None:
     say("report", log, *QUARTER, "-o", tmp_path / "out")
     other = Writer(tmp_path / "other", 5)

@@ -17,9 +17,9 @@ from support import service_harness
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
-from wavebreak.console import appeals, notices_due, statements
+from wavebreak.console import appeals, statements
 from wavebreak.console.help_answers import help_trend
-from wavebreak.console.models import Appeal, NoticeDue, NoticeState
+from wavebreak.console.models import Appeal, NoticeState
 from wavebreak.notices import Statement
 from wavebreak.service.models import (
     AuditEntry,
@@ -331,113 +331,6 @@ async def test_platform_submits_reads_and_erases_appeals(console: RunningConsole
     appeal = await _query(Appeal.objects.get)
     assert (appeal.statement, appeal.text_key) == (None, "")
     assert not await _query(NoticeState.objects.exists)
-
-
-@visits
-async def test_holder_withdraws_an_open_appeal_and_appeals_anew(console: RunningConsole) -> None:
-    holder = console.anybody("198.51.100.15")
-    appeal = await _confirmed(console, holder)
-    path = f"/appeal/{await _token(console)}?lang=he"
-    page = await holder.get(path)
-    assert "משיכת הערעור" in page.text
-    refused = await holder.client.post(path, data={"step": "withdraw", "form": "x"})
-    assert refused.status_code == 403
-    form = _form(page)
-    answer = await holder.client.post(path, data={"step": "withdraw", "form": form})
-    assert answer.status_code == 303
-    held = await _query(Appeal.objects.get)
-    assert (held.state, held.statement, held.text_key) == (Appeal.WITHDRAWN, None, "")
-    assert [one["state"] for one in await _query(lambda: _sealed("appeal"))] == [
-        "opened", "withdrawn",
-    ]  # fmt: skip
-    message = await _query(lambda: PlatformMessage.objects.get(type="appeal.withdrawn"))
-    assert json.loads(bytes(message.data))["appeal"] == appeal.id
-    audit = await _query(lambda: AuditEntry.objects.filter(action="withdraw_appeal").count())
-    assert audit == 1
-    page = await holder.get(path)
-    assert "משכתם את הערעור" in page.text
-    assert 'name="statement"' in page.text
-    noam = await console.person("analyst", "noam")
-    decided = await noam.post(
-        f"/console/appeals/{appeal.id}/decide", result="unchanged", reason="x", version="9"
-    )
-    assert decided.headers["location"] == f"/console/appeals/{appeal.id}"
-    assert "withdrawn" in (await noam.get(f"/console/appeals/{appeal.id}")).text
-    assert (
-        f"/console/appeals/{appeal.id}" in (await noam.get("/console/appeals?state=withdrawn")).text
-    )
-    # A form that was left open is out of date, and changes nothing.
-    again = await holder.client.post(path, data={"step": "withdraw", "form": form})
-    assert again.status_code == 403
-
-
-@visits
-async def test_platform_withdraws_an_appeal_once(console: RunningConsole) -> None:
-    ask, decision = console.running.ask, (await _token(console)).split(".")[0]
-    body = {"decision": decision, "statement": HEBREW, "language": "he", "reason": BECAUSE}
-    made = (await ask("POST", "/v1/appeals", json=body)).json()
-    path = f"/v1/appeals/{made['id']}/withdraw"
-    answer = await ask("POST", path, json={"reason": BECAUSE})
-    assert (answer.status_code, answer.json()["state"]) == (200, "withdrawn")
-    assert answer.json()["decided_ms"] is None
-    assert (await ask("POST", path, json={"reason": BECAUSE})).status_code == 409
-    missing = await ask("POST", "/v1/appeals/99/withdraw", json={"reason": BECAUSE})
-    assert missing.status_code == 404
-    again = await ask("POST", "/v1/appeals", json=body)
-    assert again.status_code == 201
-    listed = (await ask("GET", "/v1/appeals?since=0")).json()["appeals"]
-    assert [one["state"] for one in listed] == ["withdrawn", "open"]
-
-
-@visits
-async def test_notice_is_corrected_where_a_review_lifted_it(console: RunningConsole) -> None:
-    holder, token = console.anybody("198.51.100.16"), await _token(console)
-    first = await holder.get(f"/notice/{token}?lang=en")
-    assert "correction-1" not in first.text
-    noam = await console.person("analyst", "noam")
-    await noam.post("/console/accounts/ann/act", verdict="benign", reason="a wedding", seen="ban")
-    shown = (await holder.get(f"/notice/{token}?lang=en")).text
-    assert "a person reviewed this decision and reversed it" in shown
-    assert shown.index("correction-1") < shown.index('id="restriction"')
-    assert "a wedding" not in shown
-
-
-@visits
-async def test_notice_is_corrected_in_part_by_a_milder_outcome(console: RunningConsole) -> None:
-    holder, token = console.anybody("198.51.100.17"), await _token(console)
-    noam = await console.person("analyst", "noam")
-    await noam.post(
-        "/console/accounts/ann/act",
-        verdict="undetermined", outcome="restrict", hold="7d", reason="less is right", seen="ban",
-    )  # fmt: skip
-    shown = (await holder.get(f"/notice/{token}?lang=en")).text
-    assert "reversed it in part" in shown
-    # What the person decided has a notice of its own, which nobody has reviewed.
-    newer = await holder.get(f"/notice/{await _token(console, 'restrict')}?lang=en")
-    assert "correction-1" not in newer.text
-
-
-@visits
-async def test_delayed_notice_is_announced_when_it_is_due(console: RunningConsole) -> None:
-    notices = console.running.context.holder_notices
-    await _query(lambda: notices_due.note_delayed(notices, now_ms()))
-    await console.running.send(abuser(account="bob", ts=now_ms() - 60_000))
-    await console.running.send(abuser(account="eve", ts=now_ms() - 60_000))
-    await _query(lambda: notices_due.note_delayed(notices, now_ms()))
-    due = await _query(lambda: {row.account: row.due_ms for row in NoticeDue.objects.all()})
-    assert due.keys() == {"bob", "eve"}
-    assert await _query(lambda: notices_due.send_due(notices, now_ms())) == 0
-    noam = await console.person("analyst", "noam")
-    await noam.post("/console/accounts/eve/act", verdict="benign", reason="known", seen="ban")
-    assert await _query(lambda: notices_due.send_due(notices, max(due.values()))) == 2
-    messages = await _query(lambda: list(PlatformMessage.objects.all()))
-    said = [(m.type, json.loads(bytes(m.data))) for m in messages]
-    assert [(kind, data["account"], data["outcome"]) for kind, data in said] == [
-        ("decision.notice_due", "bob", "ban")
-    ]
-    assert said[0][1]["notify_at_ms"] == due["bob"]
-    assert said[0][1]["url"].startswith("http://localhost/notice/")
-    assert not await _query(NoticeDue.objects.exists)
 
 
 @visits

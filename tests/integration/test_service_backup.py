@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 from django.db import connection
 
 from support import crash_test, service_harness
-from support.service_process import Server
+from support.service_process import KEY, Server
 from wavebreak.errors import FileError
 from wavebreak.service import backup, database
 
@@ -22,7 +23,11 @@ KINDS = service_harness.DATABASES
 def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = "from wavebreak.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"WAVEBREAK_KEY": KEY},
     )
 
 
@@ -100,10 +105,11 @@ def test_damaged_backup_names_the_part_and_restores_nothing(
     content[found.header_offset + head + (found.compress_size - 20) // 2] ^= 0x55
     file.write_bytes(content)
     second = Server(tmp_path / "second")
+    second.home.mkdir()
     with service_harness.fresh(kind) as second.database:
         database.connect(second.database, second.home)
         with pytest.raises(FileError, match="backup"):
-            backup.restore(file, second.home)
+            backup.restore(file, second.home, bytes.fromhex(KEY), 0)
         connection.close()
         database.connect("", second.home)
         assert list(second.home.glob("state-*")) == []

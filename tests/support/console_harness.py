@@ -134,18 +134,6 @@ async def running_console(
             await console.close()
 
 
-async def queried(work: Callable[[], Any]) -> Any:
-    """Run a query in a thread that keeps no connection."""
-
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
-
-
 Visit = Callable[..., Awaitable[None]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import sys
 import time
@@ -33,7 +34,7 @@ from wavebreak.cli.options import (
     Shards,
     Wide,
 )
-from wavebreak.errors import MissingExtraError, UsageError
+from wavebreak.errors import FileError, MissingExtraError, UsageError
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
@@ -50,10 +51,12 @@ from wavebreak.service import (
     decide,
     demo_stream,
     django_settings,
+    erasure,
     live_policy,
     observability,
     ownership,
     policy_switch,
+    private_files,
 )
 from wavebreak.service import backfill as backfilling
 from wavebreak.service import backup as backups
@@ -264,7 +267,10 @@ def serve(
         Pseudonymizer(secret, ip_database),
         bootstrap.create_context(deciding, chosen.directory, secret, options),
     )
-    named = {"--model": model_dir, "--profile": profile_file, "--database": database_url or None}
+    named = {"--model": model_dir, "--profile": profile_file}
+    if database_url:
+        # For commands that this process starts: their arguments are in the list of processes.
+        os.environ["WAVEBREAK_DATABASE"] = database_url
     pages = _Pages()
     if with_console:
         asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases)
@@ -513,7 +519,9 @@ def _ledger_store(home: Path, key: Path | None) -> LedgerStore:
     public = encode_verifier_key(signer.key)
     (home / LEDGER_KEY).write_text(f"{public}\n", "utf-8")
     out.print(f"verifier key of the ledger: [bold]{public}[/]", soft_wrap=True)
-    return LedgerStore(signer, _now_ms)
+    store = LedgerStore(signer, _now_ms)
+    erasure.seal_pending(store, _now_ms())
+    return store
 
 
 def _recovery_progress() -> Callable[[int, int], None]:
@@ -536,11 +544,17 @@ def _now_ms() -> int:
 def _prepare(settings: Settings) -> None:
     """Set up directory, tables, logs and machine code; print the first API key."""
     observability.configure_logging(sys.stderr)
+    private_files.use_private_umask()
+    if opened := private_files.make_private(settings.home):
+        err.print(f"{opened} files and directories of {settings.home} were open to others: closed")
     database.connect(settings.database, settings.home)
     # Until the process ends.
     owning = ExitStack()
     owning.enter_context(ownership.owned(settings.home))
     atexit.register(owning.close)
+    listed = erasure.read_list(settings.home / erasure.LIST_FILE)
+    if again := erasure.apply_again(settings.home, listed, _now_ms()):
+        err.print(f"erased again, from the list of erasures: {again} accounts")
     if first := bootstrap.create_first_key(_now_ms()):
         out.print(f"the first API key, with every scope (shown only now): [bold]{first}[/]")
     # The first body must not wait for a compiler.
@@ -580,17 +594,37 @@ def backup(
     home: Home,
     file: OutFile,
     database_url: DatabaseUrl = "",
+    key: Key = None,
 ) -> None:
-    """Write the service's database and newest snapshot to one file; the service may run."""
+    """Write database, newest snapshot and files of the service to one file; the service may run."""
+    private_files.use_private_umask()
     database.connect(database_url, home, reading=True)
-    rows = backups.save(home, file)
+    saved = backups.save(home, file, load_key(key, create=False))
+    rows = saved.rows
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions: {file}")
+    if saved.left_out:
+        some = ", ".join(saved.left_out[:3])
+        err.print(f"not in the backup, {len(saved.left_out)} links or unusual names: {some}")
     print_next_steps(
         [
             f"wavebreak restore {file} EMPTY-DIRECTORY",
             "store the pseudonym key separately from the backup",
+            f"keep a copy of {home / erasure.LIST_FILE}: a restore erases again by it",
         ]
     )
+
+
+Unproven = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unproven",
+        help="Restore a backup that the deployment's key does not prove, such as one of 0.2.",
+    ),
+]
+Erasures = Annotated[
+    Path | None,
+    typer.Option(help="List of erasures to apply again (default: HOME/erasures.jsonl)."),
+]
 
 
 @app.command(epilog="Example: `wavebreak restore monday.wavebreak var2`")
@@ -598,13 +632,35 @@ def restore(
     file: Annotated[Path, typer.Argument(help="File that `wavebreak backup` wrote.")],
     home: Home,
     database_url: DatabaseUrl = "",
+    key: Key = None,
+    accept_unproven: Unproven = False,
+    erasures: Erasures = None,
 ) -> None:
-    """Restore a backup into an empty directory or database."""
+    """Restore a backup into an empty directory or database, and erase again who was erased."""
+    private_files.use_private_umask()
+    private_files.make_private(home)
+    secret = _known_key(key) if accept_unproven else load_key(key, create=False)
     database.connect(database_url, home)
     with ownership.owned(home):
-        rows = backups.restore(file, home)
+        restored = backups.restore(
+            file, home, secret, _now_ms(), accept_unproven=accept_unproven, erasures=erasures
+        )
+    rows = restored.rows
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")
-    print_next_steps([f"wavebreak serve {home}"])
+    out.print(f"erased again, from the list of erasures: {restored.erasures} accounts")
+    if restored.unproven:
+        err.print(f"[yellow]not proven:[/] {restored.unproven}", soft_wrap=True)
+    steps = [f"wavebreak serve {home}"]
+    if erasures is None and not restored.listed:
+        steps.insert(0, f"before: copy the list of erasures since the backup to {home}, if any")
+    print_next_steps(steps)
+
+
+def _known_key(key: Path | None) -> bytes | None:
+    try:
+        return load_key(key, create=False)
+    except FileError:
+        return None
 
 
 T = TypeVar("T")
@@ -620,8 +676,9 @@ def in_database(url: str, home: Path, work: Callable[[int], T], *, create: bool 
 
     With `create`, a database that is not there yet is made.
     """
+    private_files.use_private_umask()
     if create:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=private_files.DIRECTORY_MODE, parents=True, exist_ok=True)
     elif not url and not (home / database.FILE).exists():
         raise UsageError(
             f"{home} holds no service database", fix="give the directory that `serve` uses"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,9 +25,8 @@ from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.features.shared_state import credibility
 from wavebreak.model import describe_direction, feature_title
-from wavebreak.rules import Policy
+from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
 from wavebreak.service import actions
 from wavebreak.service.errors import ApiError
@@ -93,22 +92,14 @@ class _Population:
 _population = _Population()
 
 
-EARLIER_RULE = "a rule of an earlier policy, which decides no more"
-
-
-def decision_shown(decision: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decision with what a page shows of it: sentences, and its reasons in words.
 
     A rule's numbers are shown to reviewers; a holder's notice withholds them.
-
-    Args:
-        decision: As it is stored; empty if there is none.
-        policy: The live policy, which says what its rules are about.
-
     """
     if not decision:
         return {}
-    rules = _rules(policy)
+    rules = _rules()
     reasons = [
         {
             "feature": r["feature"],
@@ -125,16 +116,14 @@ def decision_shown(decision: Mapping[str, Any], policy: Policy) -> dict[str, Any
         "basis_words": narrative.basis_clause(dict(decision)),
         "score_words": narrative.describe_score(dict(decision)),
         "reasons": reasons,
-        "rules": [
-            {"id": r, "about": rules.get(r, EARLIER_RULE)} for r in decision.get("rules") or ()
-        ],
+        "rules": [{"id": r, "about": rules.get(r, "")} for r in decision.get("rules") or ()],
         "refuses": MEANING[decision["outcome"]][0],
     }
 
 
-def _rules(policy: Policy) -> dict[str, str]:
-    """Return what each rule is about, by its id and the ids that it had before."""
-    return {name: rule.about for rule in policy.rules for name in (*rule.aliases, rule.id)}
+@cache
+def _rules() -> dict[str, str]:
+    return {rule.id: rule.about for rule in load_policy().rules}
 
 
 @cache
@@ -151,7 +140,7 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
     facts: dict[str, Any] = console.ask(lambda engine: _facts(engine, account))
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     decisions = [
-        decision_shown(msgspec.json.decode(bytes(body)), console.policy) | {"number": number_}
+        decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
         for number_, body in rows.values_list("number", "body")
     ]
     if blind:
@@ -169,7 +158,7 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
             PersonAct.objects.filter(account=account).select_related("by", "undone_by")
             .order_by("-id")[:50]
         ),
-        "cases": [] if blind else list(ReviewCase.objects.filter(account=account, blind=False)
+        "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
                                        .order_by("-id")[:10]),
         "facts": facts,
         "notice": None if blind else statements.newest_notice(
@@ -190,7 +179,6 @@ def _facts(engine: Engine, account: str) -> dict[str, Any]:
         "last_seen_ms": int(row["clock"]) * 1000,
         "sends": int(row["sends"]),
         "received": int(row["received"]),
-        "credibility": credibility_shown(*_records(engine, [account])[account]),
         "strips": _strips(engine, slot),
     }
 
@@ -270,15 +258,8 @@ def events_from_the_end() -> Iterator[pa.RecordBatch | None]:
 def timeline(account: str) -> dict[str, Any]:
     """Read an account's own events, and those aimed at it, from the end of the log.
 
-    At most `TIMELINE_EVENTS` events are read; `complete` says whether that was the whole log. The
-    newest timelines are kept until the log grows: two parts of a page ask for the same one.
+    At most `TIMELINE_EVENTS` events are read; `complete` says whether that was the whole log.
     """
-    end = LogBatch.objects.order_by("-first").values_list("first", "count").first() or (0, 0)
-    return _timeline(account, end)
-
-
-@lru_cache(16)
-def _timeline(account: str, _end: tuple[int, int]) -> dict[str, Any]:
     lanes: dict[str, list[int]] = {}
     reports: list[dict[str, Any]] = []
     complete = True
@@ -293,73 +274,6 @@ def _timeline(account: str, _end: tuple[int, int]) -> dict[str, Any]:
         "reports": sorted(reports, key=lambda r: -r["ts"])[:50],
         "complete": complete,
     }
-
-
-class Reporter(NamedTuple):
-    """Who reported or blocked an account: when, and how much the engine believes them.
-
-    `weight` is of a report with proof (1: as strong as evidence gets from one report); `words` says
-    it; `confirmed` and `refuted` count earlier reports of theirs by what came of them.
-    """
-
-    account: str
-    what: str
-    ts: int
-    weight: float
-    words: str
-    confirmed: float
-    refuted: float
-
-
-def reporters(console: Console, account: str) -> list[Reporter]:
-    """Return who reported or blocked an account, newest first, with their credibility now."""
-    found = timeline(account)["reports"]
-    names = sorted({report["by"] for report in found})
-    records: dict[str, tuple[int, int]] = console.ask(lambda engine: _records(engine, names))
-    return [
-        Reporter(
-            report["by"], report["what"], report["ts"], *credibility_shown(*records[report["by"]])
-        )
-        for report in found
-    ]
-
-
-def _records(engine: Engine, accounts: list[str]) -> dict[str, tuple[int, int]]:
-    """Return the halves of reports that were confirmed and refuted, of each account."""
-    slots = engine.fanout.accounts.find(pa.array(accounts, pa.string()))
-    people = engine.core.people.records
-    return {
-        name: (int(people[slot]["confirmed"]), int(people[slot]["refuted"]))
-        if 0 <= slot < engine.core.accounts
-        else (0, 0)
-        for name, slot in zip(accounts, map(int, slots), strict=True)
-    }
-
-
-NATURAL = 0.75
-"""Weight of a reporter without a record."""
-
-
-def credibility_shown(confirmed: int, refuted: int) -> tuple[float, str, float, float]:
-    """Return a reporter's weight, in words too, and the reports confirmed and refuted.
-
-    Args:
-        confirmed: Halves of reports that a person's label confirmed.
-        refuted: Halves of reports that it refuted, or that were made of who never wrote.
-
-    >>> credibility_shown(0, 0)
-    (0.75, 'no record yet', 0.0, 0.0)
-    >>> credibility_shown(6, 0)[:2], credibility_shown(0, 3)[:2]
-    ((1.5, 'credible'), (0.0, 'not believed'))
-    """
-    weight = round(int(credibility(confirmed, refuted)) / 256, 2)
-    if not confirmed and not refuted:
-        words = "no record yet"
-    elif weight == 0:
-        words = "not believed"
-    else:
-        words = "credible" if weight >= NATURAL else "doubtful"
-    return weight, words, confirmed / 2, refuted / 2
 
 
 _COLUMNS = ("type", "ts", "account", "peer")

@@ -161,12 +161,6 @@ def appeal_of(decision_id: str) -> Appeal | None:
     return found
 
 
-def was_withdrawn(decision_id: str) -> bool:
-    """Whether a holder withdrew an appeal against a decision."""
-    withdrawn = Appeal.objects.filter(decision=decision_id, state=Appeal.WITHDRAWN)
-    return bool(withdrawn.filter(opened_ms__isnull=False).exists())
-
-
 def may_appeal(notices: HolderNotices, decision: Mapping[str, Any], now_ms: int) -> bool:
     """Whether an appeal against a decision can still be submitted."""
     return decision["outcome"] != "allow" and now_ms <= appeal_until(notices, decision)
@@ -315,34 +309,6 @@ def open_from_platform(
             setattr(found, name, value)
         found.save()
     return open_confirmed(found.id, ties, store, by, now_ms, reason), True
-
-
-# Withdrawal
-
-
-def withdraw(appeal_id: int, store: LedgerStore, by: str, now_ms: int, reason: str = "") -> Appeal:
-    """Withdraw an open appeal, erase its statement, seal and audit it, in the open transaction.
-
-    The decision stays as it is; while its time lasts, it can be appealed against again.
-    Raises ApiError (409) if it is not open any more.
-    """
-    appeal: Appeal = Appeal.objects.select_for_update(of=("self",)).get(id=appeal_id)
-    if appeal.state != Appeal.OPEN:
-        raise ApiError(409, "the appeal is not open any more", fix="read what became of it")
-    appeal.state, appeal.decided_ms = Appeal.WITHDRAWN, now_ms
-    appeal.statement, appeal.text_key, appeal.erased_ms = None, "", now_ms
-    appeal.version += 1
-    appeal.save()
-    if appeal.position is not None:
-        hidden = {"account": appeal.account, "by": by, "id": f"appeal-{appeal.id}"}
-        with store.sealing() as sealing:
-            sealing.add([Draft("appeal", AppealEntry(appeal.position, "withdrawn"), hidden)])
-    write_audit_entry(
-        now_ms, by, "withdraw_appeal", appeal.account, reason or f"appeal {appeal.id}"
-    )
-    data = {"account": appeal.account, "appeal": appeal.id, "decision": appeal.decision}
-    enqueue_message("appeal.withdrawn", data, now_ms)
-    return appeal
 
 
 # Decision

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -24,7 +26,6 @@ from wavebreak.bundles.workspace import EXHIBITS
 from wavebreak.console import case_files
 from wavebreak.console.case_acts import Act
 from wavebreak.console.case_store import CaseStore
-from wavebreak.console.commands import run_command
 from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
@@ -176,10 +177,19 @@ def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
 
 def _run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> str:
     """Run a command; return its output. Raises RuntimeError with what it said otherwise."""
-    ended = run_command(arguments, {"WAVEBREAK_LEDGER_KEY": encode_signer(store.signer)}, LIMIT_S)
-    if ended.code not in codes:
-        raise RuntimeError(ended.problem)
-    return ended.output
+    environment = os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(store.signer)}
+    done = subprocess.run(  # noqa: S603 - our own command, no value of a request but a checked id
+        [sys.executable, "-m", "wavebreak", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=environment,
+        check=False,
+    )
+    if done.returncode not in codes:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise RuntimeError(" ".join(lines[-3:]) or f"it ended with {done.returncode}")
+    return done.stdout
 
 
 def _write(place: Path, job: BundleJob) -> None:

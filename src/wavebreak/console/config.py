@@ -35,7 +35,7 @@ class Chance(Struct, frozen=True, forbid_unknown_fields=True):
     doubt: Share
 
 
-class Queue(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     """How cases are ordered, claimed and sampled."""
 
     least_priority: Share
@@ -43,7 +43,6 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lease: Duration
     skip: Duration
     blind_share: Share
-    golden_share: Share = 0.0
     harm: Harm
     chance: Chance
 

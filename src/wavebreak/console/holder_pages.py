@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 
 from wavebreak.console import appeals, statements
 from wavebreak.console.contact_warnings import ContactWarner
 from wavebreak.console.models import Appeal
-from wavebreak.console.notices_due import NoticeCalendar
 from wavebreak.engine import Engine
 from wavebreak.notices import Language, Statement
 from wavebreak.service.app_context import AppContext
@@ -26,7 +24,7 @@ def open_holder_pages(app: AppContext, local: Path | None) -> list[Background]:
     """Offer pages for holders to the API and to webhooks; return their background tasks."""
     settings.CONSOLE_POLICY = local
     app.holder_pages = ConsolePages(app)
-    return [appeals.AppealUpkeep(), ContactWarner(app), NoticeCalendar(app)]
+    return [appeals.AppealUpkeep(), ContactWarner(app)]
 
 
 class ConsolePages:
@@ -87,28 +85,14 @@ class ConsolePages:
 
     def appeals(self, since: int, limit: int) -> list[dict[str, Any]]:
         """Return appeals with an id above `since`, in order."""
-        live = Appeal.objects.filter(_CONFIRMED, id__gt=since)
+        live = Appeal.objects.filter(id__gt=since, state__in=(Appeal.OPEN, Appeal.DECIDED))
         return [appeal_json(one) for one in live.order_by("id")[:limit]]
 
     def appeal(self, appeal_id: int) -> dict[str, Any] | None:
         """Return an appeal that was confirmed."""
-        found = Appeal.objects.filter(_CONFIRMED, id=appeal_id).first()
+        live = Appeal.objects.filter(id=appeal_id, state__in=(Appeal.OPEN, Appeal.DECIDED))
+        found = live.first()
         return None if found is None else appeal_json(found)
-
-    def withdraw_appeal(
-        self, appeal_id: int, by: str, reason: str, now_ms: int, store: LedgerStore
-    ) -> dict[str, Any] | None:
-        """Withdraw an open appeal in the open transaction; None if there is no such appeal.
-
-        Raises ApiError (409) if it is not open any more.
-        """
-        if not Appeal.objects.filter(_CONFIRMED, id=appeal_id).exists():
-            return None
-        return appeal_json(appeals.withdraw(appeal_id, store, by, now_ms, reason))
-
-
-_CONFIRMED = Q(opened_ms__isnull=False)
-"""Appeals that their holders confirmed; some of them were withdrawn since."""
 
 
 def appeal_json(appeal: Appeal) -> dict[str, Any]:
@@ -121,7 +105,7 @@ def appeal_json(appeal: Appeal) -> dict[str, Any]:
         "language": appeal.language,
         "opened_ms": appeal.opened_ms,
         "deadline_ms": appeal.deadline_ms,
-        "decided_ms": appeal.decided_ms if appeal.state == Appeal.DECIDED else None,
+        "decided_ms": appeal.decided_ms,
         "result": appeal.result or None,
         "reason": appeal.reason or None,
         "outcome": appeal.new_outcome or None,

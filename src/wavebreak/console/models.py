@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import RegexValidator
 from django.db import models
@@ -46,13 +44,11 @@ class User(AbstractUser):
 class IndexerState(models.Model):
     """How far the indexer has read the decisions: one row with `id` 1.
 
-    `warned` is how far contacts of banned accounts were warned, `noticed` how far notices were put
-    on the calendar (`NoticeDue`; null: not begun).
+    `warned` is how far contacts of banned accounts were warned.
     """
 
     cursor = models.BigIntegerField(default=0)
     warned = models.BigIntegerField(default=0)
-    noticed = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "console_indexer"
@@ -80,9 +76,7 @@ class ReviewCase(models.Model):
     """An account that a person should look at, one open case an account.
 
     `harm` and `uncertainty` are from 0 to 1, `priority` their product; `why` says in sentences why
-    the case is where it is. A `blind` one is a second look, which changes nothing; where it is
-    `golden`, its answer is known. `version` counts changes: a form for an earlier version is
-    refused.
+    the case is where it is. `version` counts changes: a form for an earlier version is refused.
     """
 
     OPEN, CLOSED = "open", "closed"
@@ -101,9 +95,7 @@ class ReviewCase(models.Model):
     priority = models.FloatField()
     why = models.JSONField(default=list)
     state = models.CharField(max_length=8, default=OPEN)
-    golden = models.ForeignKey(
-        "GoldenAnswer", null=True, on_delete=models.PROTECT, related_name="shown"
-    )
+    golden = models.CharField(max_length=16, default="")
     blind = models.BooleanField(default=False)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     lease_until_ms = models.BigIntegerField(default=0)
@@ -119,7 +111,7 @@ class ReviewCase(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=["account", "blind"],
-                condition=models.Q(state="open", golden=None),
+                condition=models.Q(state="open"),
                 name="console_one_open_case",
             ),
         )
@@ -130,33 +122,8 @@ class ReviewCase(models.Model):
         )
 
 
-class GoldenAnswer(models.Model):
-    """The known answer to a reviewed case, which is shown again to other reviewers (see `golden`).
-
-    `why` explains it to who has answered.
-    """
-
-    case = models.ForeignKey(ReviewCase, on_delete=models.PROTECT, related_name="+")
-    account = models.CharField(max_length=128)
-    verdict = models.CharField(max_length=16)
-    why = models.CharField(max_length=500)
-    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    at_ms = models.BigIntegerField()
-    retired_ms = models.BigIntegerField(null=True)
-
-    class Meta:
-        db_table = "console_golden_answer"
-        constraints = (
-            models.UniqueConstraint(
-                fields=["account"], condition=models.Q(retired_ms=None), name="console_golden_once"
-            ),
-        )
-
-
 class Review(models.Model):
     """A person's verdict on a case. `kind`: first, blind (a sampled second look) or golden."""
-
-    FIRST, BLIND, GOLDEN = "first", "blind", "golden"
 
     case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="reviews")
     reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
@@ -218,29 +185,6 @@ class Batch(models.Model):
         db_table = "console_batch"
 
 
-NOT_RESTORED: Final[dict[str, tuple[str, ...]]] = {
-    "benign": (
-        "the evidence that the verdict cleared: the counts of strangers written to and of their "
-        "answers, of complaints, of members added to groups who left, and of failed verifications "
-        "begin again at zero",
-        "the credibility of the last four who reported the account with proof: this verdict "
-        "refuted them",
-        "what the account had cost the reputation of its network, number block, device and client",
-    ),
-    "abusive": (
-        "the credibility of the last four who reported the account with proof: this verdict "
-        "confirmed them",
-    ),
-}
-"""What the undo of a verdict does not restore: the engine keeps no copy of it (see
-`features.account_updates.apply_label`)."""
-RULES_REST = (
-    "rules whose evidence is there now rest while what is restored is in force: only new acts fire "
-    "them again"
-)
-"""What the undo of every act leads to, since a person sets the outcome."""
-
-
 class PersonAct(models.Model):
     """What a person did to an account, with the state before it, so that it can be undone."""
 
@@ -262,27 +206,6 @@ class PersonAct(models.Model):
     class Meta:
         db_table = "console_person_act"
         indexes = (models.Index(fields=["account", "at_ms"], name="console_act_account"),)
-
-    @property
-    def not_restored(self) -> tuple[str, ...]:
-        """What an undo does not restore, in words."""
-        return NOT_RESTORED.get(self.verdict, ())
-
-    @property
-    def rules_rest(self) -> str:
-        """What an undo leads to for the rules."""
-        return RULES_REST
-
-
-class NoticeDue(models.Model):
-    """A decision whose notice is delayed: the platform is sent a message when it becomes due."""
-
-    number = models.BigIntegerField(primary_key=True)
-    account = models.CharField(max_length=128)
-    due_ms = models.BigIntegerField(db_index=True)
-
-    class Meta:
-        db_table = "console_notice_due"
 
 
 class NoticeState(models.Model):

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -26,7 +25,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from wavebreak.console.models import User
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
-from wavebreak.rules import Policy
 from wavebreak.service.api.requests import RequestContext
 from wavebreak.service.errors import ApiError
 from wavebreak.service.service import Service
@@ -36,7 +34,6 @@ View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
 MAX_REASON = 500
 CSV_LINES = 500
-PIECE = 256 * 1024
 
 
 class Console:
@@ -53,11 +50,6 @@ class Console:
     def service(self) -> Service:
         """The service."""
         return self.context.service
-
-    @property
-    def policy(self) -> Policy:
-        """The policy that decides now."""
-        return self.service.responder.policy
 
     @property
     def now_ms(self) -> int:
@@ -205,20 +197,6 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
     response = StreamingHttpResponse(stream(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    return response
-
-
-def file_response(path: Path, media: str, name: str) -> HttpResponse:
-    """Return a file to download, streamed in pieces however large it is."""
-
-    async def stream() -> AsyncIterator[bytes]:
-        with await sync_to_async(lambda: path.open("rb"))() as file:
-            while piece := await sync_to_async(file.read)(PIECE):
-                yield piece
-
-    response = StreamingHttpResponse(stream(), content_type=media)
-    response["Content-Length"] = str(path.stat().st_size)
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 

@@ -42,8 +42,6 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "view_queue": _roles("analyst", "lead", "auditor"),
     "review": _roles("analyst", "lead"),
     "act_on_many": _roles("lead"),
-    "view_golden": _roles("lead", "auditor"),
-    "mark_golden": _roles("lead"),
     "view_accounts": _roles(
         "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"
     ),

@@ -7,9 +7,12 @@ was replayed and approved. Which policy decides is read from the service, never 
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +23,6 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak import config
-from wavebreak.console.commands import RunningCommand
 from wavebreak.console.models import PolicyReplay, PolicyVersion, User
 from wavebreak.console.pages import Console
 from wavebreak.errors import PolicyError, WavebreakError
@@ -43,7 +45,6 @@ from wavebreak.service.service import Service
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
 MAX_TEXT = 200_000
-REPLAY_LIMIT_S = 6 * 3600.0
 _FILE = re.compile(r"rules/[a-z][a-z0-9_]{0,40}\.toml")
 _BLOCK = re.compile(r"^\[\[rule\]\]\n.*?(?=^\[\[rule\]\]|\Z)", re.M | re.S)
 
@@ -416,8 +417,13 @@ def delete_file(console: Console, version: PolicyVersion, name: str, seen: str) 
 
 # Replays
 
-ERRORS = "errors.txt"
-_running: dict[int, RunningCommand] = {}
+_running: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _end_replays() -> None:
+    for process in _running.values():
+        process.terminate()
 
 
 def replay_directory(console: Console, replay: PolicyReplay) -> Path:
@@ -453,15 +459,14 @@ def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
     live, switch = live_directory(console), console.service.switch
     options = switch.replay_options if isinstance(switch, PolicySwitch) else ()
     command = [
-        "rules", "replay", str(console.service.settings.home),
+        sys.executable, "-m", "wavebreak", "rules", "replay", str(console.service.settings.home),
         "--policy", str(directory), "-o", str(out), *options,
         *(["--live", str(live)] if live else []),
     ]  # fmt: skip
-    _running[made.id] = RunningCommand(
-        command,
-        lambda ended: _write(out / ERRORS, ended.problem if ended.code else ""),
-        limit_s=REPLAY_LIMIT_S,
-    )
+    with (out / "errors.txt").open("wb") as errors:
+        _running[made.id] = subprocess.Popen(  # noqa: S603 - this program itself
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
     return made
 
 
@@ -469,15 +474,15 @@ def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
     """Note whether a replay has ended, and with what."""
     if replay.state != PolicyReplay.RUNNING:
         return replay
-    out, command = replay_directory(console, replay), _running.get(replay.id)
-    ended = command is None or not command.running
+    out, process = replay_directory(console, replay), _running.get(replay.id)
+    ended = process is None or process.poll() is not None
     if ended:
         _running.pop(replay.id, None)
     if (out / RESULT).is_file():
         replay.state = PolicyReplay.DONE
         replay.result = msgspec.json.decode((out / RESULT).read_bytes())
     elif ended:
-        replay.state, replay.problem = PolicyReplay.FAILED, _problem(out / ERRORS)
+        replay.state, replay.problem = PolicyReplay.FAILED, _last_line(out / "errors.txt")
     else:
         return replay
     replay.ended_ms = console.now_ms
@@ -489,9 +494,9 @@ def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
     return replay
 
 
-def _problem(path: Path) -> str:
-    said = path.read_text("utf-8").strip() if path.exists() else ""
-    return said[:500] or "it was ended: start it again"
+def _last_line(path: Path) -> str:
+    lines = path.read_text("utf-8", errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1][:500] if lines else "it was ended: start it again"
 
 
 def replay_progress(console: Console, replay: PolicyReplay) -> dict[str, int]:

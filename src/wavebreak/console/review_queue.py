@@ -115,15 +115,11 @@ def ordered(settings: Queue, now_ms: int) -> QuerySet:
 
 
 def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:
-    """Return the cases that a reviewer may take: free, not skipped, no second look at own work.
-
-    Who may see the answers of golden cases takes none.
-    """
+    """Return the cases that a reviewer may take: free, not skipped, no second look at own work."""
     skipped = CaseSkip.objects.filter(case=OuterRef("pk"), reviewer=user, until_ms__gt=now_ms)
     own = Review.objects.filter(reviewer=user, case__account=OuterRef("account"))
     free = Q(claimed_by=None) | Q(claimed_by=user) | Q(lease_until_ms__lte=now_ms)
-    cases = cases.filter(free).exclude(Exists(skipped)).exclude(Q(blind=True) & Exists(own))
-    return cases.filter(golden=None) if user.may("view_golden") else cases
+    return cases.filter(free).exclude(Exists(skipped)).exclude(Q(blind=True) & Exists(own))
 
 
 def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
@@ -140,9 +136,6 @@ def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
     if taken:
         name = case.claimed_by.shown_name
         raise ApiError(409, f"{name} works on this case", fix="take the next one")
-    own = case.blind and Review.objects.filter(reviewer=user, case__account=case.account).exists()
-    if own or (case.golden_id and user.may("view_golden")):
-        raise ApiError(409, "this second look is for a colleague", fix="take the next one")
     if case.claimed_by_id != user.id:
         case.claimed_ms = now_ms
     case.claimed_by = user

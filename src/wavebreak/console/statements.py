@@ -14,8 +14,7 @@ import msgspec
 from django.conf import settings
 from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
 
-from wavebreak.console.models import Appeal, NoticeState, PersonAct, ReviewCase
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.console.models import Appeal, NoticeState, ReviewCase
 from wavebreak.notices import (
     Correction,
     Language,
@@ -114,7 +113,7 @@ def statement_of(
 
     A corrected statement is the one that the holder was shown first.
     """
-    corrections = corrections_of(decision)
+    corrections = corrections_of(str(decision["id"]))
     if corrections:
         shown = shown_statement(str(decision["id"]), language.code)
         if shown is not None:
@@ -135,10 +134,10 @@ def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
     return bool(earlier.filter(decision__lt=decision.get("number", 2**62)).exists())
 
 
-def corrections_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
-    """Return what appeals and a review made of a decision, oldest first."""
-    decided = Appeal.objects.filter(decision=decision["id"], state=Appeal.DECIDED)
-    found = [
+def corrections_of(decision_id: str) -> tuple[Correction, ...]:
+    """Return what appeals made of a decision, oldest first."""
+    decided = Appeal.objects.filter(decision=decision_id, state=Appeal.DECIDED)
+    return tuple(
         Correction(
             at_ms=appeal.decided_ms,
             result=appeal.result,
@@ -147,46 +146,7 @@ def corrections_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
             until_ms=appeal.new_until_ms,
         )
         for appeal in decided.order_by("decided_ms")
-    ]
-    reviewed = _review_of(decision)
-    return tuple(sorted((*found, *reviewed), key=lambda one: one.at_ms))
-
-
-def _review_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
-    """Return the review that made something milder of a decision while it was in force, if any.
-
-    It is the account's next decision, by a person. That of an appeal is left out, since the appeal
-    says it; the reviewer's reason too, since it was not written for the holder.
-    """
-    later = Decision.objects.filter(account=decision["account"], number__gt=_number(decision))
-    body = later.order_by("number").values_list("body", flat=True).first()
-    if body is None:
-        return ()
-    made = msgspec.json.decode(bytes(body))
-    ended = decision.get("until") is not None and made["ts"] >= decision["until"]
-    milder = OUTCOMES.index(made["outcome"]) < OUTCOMES.index(decision["outcome"])
-    if made.get("basis") != "person" or ended or not milder:
-        return ()
-    if PersonAct.objects.filter(event=made["trigger"], reason__startswith="appeal ").exists():
-        return ()
-    restricts = made["outcome"] not in ("allow", "observe")
-    return (
-        Correction(
-            at_ms=made["ts"],
-            result="partially_reversed" if restricts else "reversed",
-            reason="",
-            outcome=made["outcome"],
-            until_ms=made.get("until"),
-        ),
     )
-
-
-def _number(decision: Mapping[str, Any]) -> int:
-    """Return a decision's number, which a decision that is read from the log does not hold."""
-    if "number" in decision:
-        return int(decision["number"])
-    found = Decision.objects.filter(id=decision["id"]).values_list("number", flat=True).first()
-    return int(found or 0)
 
 
 def keep_shown(decision: Mapping[str, Any], statement: Statement, now_ms: int) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.evaluation.intervals import exact_interval, wilson_interval
+    from wavebreak.evaluation.intervals import exact_interval
     from wavebreak.evaluation.labels import Label, read_labels
     from wavebreak.evaluation.metrics import (
         BeforeAction,
@@ -24,7 +24,7 @@ else:
         {
             "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_path "
             "read_accounts",
-            "intervals": "exact_interval wilson_interval",
+            "intervals": "exact_interval",
             "labels": "Label read_labels",
             "report": "print_overview print_tables share_of write_html",
         },
@@ -45,6 +45,5 @@ __all__ = [
     "read_accounts",
     "read_labels",
     "share_of",
-    "wilson_interval",
     "write_html",
 ]

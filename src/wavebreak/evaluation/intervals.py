@@ -1,9 +1,9 @@
-"""Intervals of a share: Clopper and Pearson's exact one, and Wilson's; no statistics library.
+"""Clopper and Pearson's exact interval of a share, without a library of statistics.
 
-The ends of the exact one are the shares under which a count as far out as the one seen has a
-chance of just the tail. That chance is the binomial probability of the count, computed as C. Loader
-("Fast and accurate computation of binomial probabilities", 2000) does, times a short series. The
-ends agree with SciPy's to fourteen digits, and an installation is 110 MiB smaller.
+Its ends are the shares under which a count as far out as the one seen has a chance of just the
+tail. That chance is the binomial probability of the count, computed as C. Loader ("Fast and
+accurate computation of binomial probabilities", 2000) does, times a short series. The ends agree
+with SciPy's to fourteen digits, and an installation is 110 MiB smaller.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import math
 from functools import lru_cache
 
 _ROUNDS = 200
-_Z = 1.959963984540054
 _STIRLING = (1 / 12, 1 / 360, 1 / 1260, 1 / 1680, 1 / 1188)
 
 
@@ -30,23 +29,6 @@ def exact_interval(count: int, of: int, level: float = 0.95) -> tuple[float, flo
     low = _share(count, of, tail, upper=True) if count else 0.0
     high = _share(count, of, tail, upper=False) if count < of else 1.0
     return low, high
-
-
-def wilson_interval(count: int, of: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share (J. Am. Stat. Assoc. 22, 1927).
-
-    >>> [round(end, 4) for end in wilson_interval(3, 10)]
-    [0.1078, 0.6032]
-    >>> wilson_interval(0, 0)
-    (0.0, 1.0)
-    """
-    if not of:
-        return 0.0, 1.0
-    share, square = count / of, _Z * _Z / of
-    middle = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / of + square / of / 4) / (1 + square)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return (low if count else 0.0), (high if count < of else 1.0)
 
 
 def _share(count: int, of: int, tail: float, *, upper: bool) -> float:

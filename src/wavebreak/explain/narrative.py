@@ -107,16 +107,6 @@ def basis_clause(decision: dict[str, Any]) -> str:
     return f"{clause}; an answer or a passed challenge frees places" if slowed else clause
 
 
-_CHANNEL_NAMES = ("personal", "business app", "business platform")
-_SINGULAR = {"approaches": "approach"} | {
-    f"{unit}s": unit
-    for unit in (
-        "account", "attempt", "bit", "block", "challenge", "change", "decision", "event", "group",
-        "member", "message", "number", "report", "rule", "time",
-    )
-}  # fmt: skip
-
-
 def format_value(name: str, value: float | None) -> str:
     """Format a feature's value with its unit.
 
@@ -124,13 +114,9 @@ def format_value(name: str, value: float | None) -> str:
     ('112 messages', '95.4 %')
     >>> format_value("account_age", None), format_value("not_a_feature", 0.12345)
     ('missing', '0.123')
-    >>> format_value("stranger_contacts", 1.0), format_value("channel", 2.0)
-    ('1 account', 'business platform')
     """
     if value is None or value != value:
         return "missing"
-    if name == "channel":
-        return _CHANNEL_NAMES[int(value)]
     unit = _FEATURES[name].unit if name in _FEATURES else ""
     if unit == "share":
         return f"{number(100 * value)} %"
@@ -141,9 +127,7 @@ def format_value(name: str, value: float | None) -> str:
     if unit == "0 or 1":
         return "yes" if value else "no"
     bare = unit in ("", "code", "ratio", "correlation")
-    if bare:
-        return number(value, 3)
-    return f"{number(value, 2)} {_SINGULAR.get(unit, unit) if value == 1 else unit}"
+    return number(value, 3) if bare else f"{number(value, 2)} {unit}"
 
 
 def reasons_table(

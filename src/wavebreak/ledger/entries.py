@@ -70,7 +70,7 @@ class OverrideEntry(Body, frozen=True):
 
 
 class AppealEntry(Body, frozen=True):
-    """An appeal's state: opened, unchanged, partially_reversed, reversed or withdrawn."""
+    """An appeal's state: opened, unchanged, partially_reversed or reversed."""
 
     decision: int
     state: str

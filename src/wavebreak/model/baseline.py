@@ -20,8 +20,6 @@ from wavebreak.features.catalog import current_name
 Floats = NDArray[np.float64]
 
 FILE = "baseline.json"
-SHIFTED, MOVED = 0.1, 0.25
-VERDICTS = ("steady", "shifted", "moved")
 _LEAST = 1e-4
 """Least share of a bin: an empty one would make the index infinite."""
 
@@ -67,15 +65,6 @@ def population_stability_index(then: Distribution, values: Floats) -> float:
     old = np.maximum(np.asarray(then.shares), _LEAST)
     new = np.maximum(bin_shares(values, then.edges), _LEAST)
     return float(((new - old) * np.log(new / old)).sum())
-
-
-def verdict(index: float, shifted: float = SHIFTED, moved: float = MOVED) -> str:
-    """Return the word for a population stability index.
-
-    >>> verdict(0.02), verdict(0.1), verdict(3.0)
-    ('steady', 'shifted', 'moved')
-    """
-    return VERDICTS[int(index >= shifted) + int(index >= moved)]
 
 
 def feature_baseline(

@@ -16,7 +16,6 @@ import numpy as np
 from wavebreak import model as models
 from wavebreak.evaluation import exact_interval, read_labels
 from wavebreak.model import baseline
-from wavebreak.model.baseline import MOVED, SHIFTED, VERDICTS
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.html import html_figure, html_table, page
 from wavebreak.reports.tables import (
@@ -34,6 +33,8 @@ from wavebreak.training import dataset
 from wavebreak.training.dataset import Floats, Ints, Points
 from wavebreak.training.trainer import to_catalog_columns
 
+SHIFTED, MOVED = 0.1, 0.25
+VERDICTS = ("steady", "shifted", "moved")
 SLICES = 8
 """Intervals of equal length into which a log is split to measure calibration over time."""
 SCORE = "score"
@@ -123,10 +124,11 @@ def measure_drift(
     def drift(name: str, values: Floats) -> FeatureDrift:
         then = spreads[name]
         index = baseline.population_stability_index(then, values)
+        verdict = int(index >= shifted) + int(index >= moved)
         return FeatureDrift(
             name,
             round(index, 4),
-            baseline.verdict(index, shifted, moved),
+            VERDICTS[verdict],
             then.shares[-1],
             float(np.isnan(values).mean()),
         )

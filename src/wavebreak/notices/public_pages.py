@@ -47,17 +47,6 @@ TEXTS: Mapping[str, str] = {
         "more: the answer appears on this page, and you are notified in the app."
     ),
     "late": msgid("We are late, and we are sorry. Your appeal will still be answered."),
-    "withdraw": msgid("Withdraw the appeal"),
-    "withdraw_why": msgid(
-        "Then nobody reviews the decision, and your statement is erased at once. You can appeal "
-        "again until {instant}."
-    ),
-    "withdraw_why_last": msgid(
-        "Then nobody reviews the decision, and your statement is erased at once. The time for "
-        "another appeal is over."
-    ),
-    "withdraw_sure": msgid("Yes, withdraw it"),
-    "withdrawn": msgid("You withdrew your appeal. Your statement was erased."),
     "answered": msgid("The answer to your appeal"),
     "back": msgid("Back to the notice"),
     "ended": msgid("The time for an appeal ended on {instant}."),

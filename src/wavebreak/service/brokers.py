@@ -8,7 +8,6 @@ after a crash or a restart of the broker, is in the log once.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +15,7 @@ import structlog
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError, WavebreakError
-from wavebreak.service.observability import BrokerHealth, Metrics
+from wavebreak.service.observability import Metrics
 from wavebreak.service.pending_requests import BusyError, IdempotencyConflictError
 
 logger = structlog.stdlib.get_logger("wavebreak.brokers")
@@ -54,12 +53,10 @@ WavebreakError for a message that can never be accepted."""
 class BrokerSource(Protocol):
     """A broker's stream, read by one durable consumer.
 
-    `lost` are the errors after which `consume` connects again, `lag` the messages that wait at the
-    broker as of the last fetch (None: not known).
+    `lost` are the errors after which `consume` connects again.
     """
 
     name: str
-    lag: int | None
     lost: tuple[type[Exception], ...]
 
     async def open(self) -> None: ...  # noqa: D102
@@ -72,14 +69,11 @@ class BrokerSource(Protocol):
 async def consume(source: BrokerSource, accept: Accept, metrics: Metrics) -> None:
     """Consume messages until cancelled; reconnects with increasing pauses."""
     pause = 0.1
-    health = metrics.brokers.setdefault(source.name, BrokerHealth(source.name))
     while _raise_if_cancelled():
         try:
             await source.open()
-            health.connected = True
             while _raise_if_cancelled():
                 messages = await source.fetch()
-                _note_fetch(health, source, messages, metrics)
                 done = await asyncio.gather(
                     *(_accept_message(source.name, m, accept, metrics) for m in messages)
                 )
@@ -87,7 +81,6 @@ async def consume(source: BrokerSource, accept: Accept, metrics: Metrics) -> Non
                 await source.redeliver([m for m, d in zip(messages, done, strict=True) if not d])
                 pause = 0.1
         except source.lost as error:
-            _note_error(health, error)
             logger.warning(
                 "broker connection lost; reconnecting",
                 stream=source.name,
@@ -97,29 +90,7 @@ async def consume(source: BrokerSource, accept: Accept, metrics: Metrics) -> Non
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
-            health.connected = False
             await source.close()
-
-
-def _note_fetch(
-    health: BrokerHealth, source: BrokerSource, messages: Sequence[Message], metrics: Metrics
-) -> None:
-    health.lag = source.lag
-    if source.lag is not None:
-        metrics.lag.labels(source.name).set(source.lag)
-    if messages:
-        health.messages += len(messages)
-        health.last_ms = _now_ms()
-
-
-def _note_error(health: BrokerHealth, error: Exception) -> None:
-    """Note the class of an error; its text may hold an address or a password."""
-    health.connected, health.errors = False, health.errors + 1
-    health.error, health.error_ms = type(error).__name__, _now_ms()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _raise_if_cancelled() -> bool:
@@ -147,15 +118,9 @@ async def _accept_message(stream: str, message: Message, accept: Accept, metrics
         # The body may hold personal data, so it is not kept.
         logger.warning("message rejected", stream=stream, cause=type(error).__name__)
         metrics.consumed.labels("refused").inc()
-        _note_refusal(metrics.brokers[stream], error)
     else:
         metrics.consumed.labels("taken").inc(accepted)
     return True
-
-
-def _note_refusal(health: BrokerHealth, error: Exception) -> None:
-    health.refused += 1
-    health.error, health.error_ms = f"message rejected: {type(error).__name__}", _now_ms()
 
 
 class NatsSource:
@@ -178,7 +143,6 @@ class NatsSource:
             asyncio.TimeoutError,
             ServiceError,
         )
-        self.lag: int | None = None
         self._client: Any = None
         self._subscription: Any = None
 
@@ -208,9 +172,7 @@ class NatsSource:
         except self._errors.TimeoutError:
             if not self._client.is_connected:
                 raise
-            self.lag = 0
             return []
-        self.lag = int(messages[-1].metadata.num_pending)
         return [Message(self._key(m), m.data, _form(m.headers), m) for m in messages]
 
     def _key(self, message: Any) -> str:
@@ -250,7 +212,6 @@ class RedisSource:
         self.name, self._url, self._group, self._consumer = stream, url, group, consumer
         self._redis, self._errors = extras.load("redis.asyncio"), extras.load("redis.exceptions")
         self.lost: tuple[type[Exception], ...] = (self._errors.RedisError, OSError)
-        self.lag: int | None = None
         self._client: Any = None
         self._has_pending = True
         self._round = 0
@@ -279,20 +240,12 @@ class RedisSource:
                 return pending
         self._round += 1
         if self._round % 10 == 1:
-            await self._measure_lag()
             claimed = await self._client.xautoclaim(
                 self.name, self._group, self._consumer, IDLE_MS, count=FETCH_SIZE
             )
             if claimed[1]:
                 return self._messages(claimed[1])
         return await self._read(">")
-
-    async def _measure_lag(self) -> None:
-        """Ask how many entries wait: those never read (Redis 7 knows), and those read but open."""
-        for group in await self._client.xinfo_groups(self.name):
-            if group["name"] == self._group.encode():
-                unread = group.get("lag")
-                self.lag = None if unread is None else int(unread) + int(group["pending"])
 
     async def _read(self, since: str) -> list[Message]:
         block = int(WAIT_S * 1000) if since == ">" else None

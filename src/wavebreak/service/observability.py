@@ -11,11 +11,9 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -26,7 +24,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from wavebreak.engine import Engine
-from wavebreak.features.catalog import FEATURES
 from wavebreak.features.layout import SHARDS
 from wavebreak.model import baseline
 from wavebreak.service.service import Service
@@ -50,75 +47,8 @@ class _ScrapeCollector(Collector):
         yield from self._read()
 
 
-class FeatureShift(NamedTuple):
-    """Drift of a feature: its index, in a word too, and the shares missing in training and now."""
-
-    name: str
-    psi: float
-    verdict: str
-    missing_then: float
-    missing_now: float
-
-
-class LiveDrift(NamedTuple):
-    """How far the accounts' newest values are from a model's training data.
-
-    Attributes:
-        at_ms: When it was measured.
-        score: The score's drift.
-        scored: Accounts whose score counts.
-        edges: Ends of the bins of the score (log-odds).
-        then: Share of each bin in training.
-        now: Share of each bin now.
-        accounts: Accounts whose features count (0: not measured yet).
-        features: Drift of each feature, largest first.
-
-    """
-
-    at_ms: int
-    score: FeatureShift
-    scored: int
-    edges: tuple[float, ...]
-    then: tuple[float, ...]
-    now: tuple[float, ...]
-    accounts: int = 0
-    features: tuple[FeatureShift, ...] = ()
-
-
-@dataclass
-class BrokerHealth:
-    """How a broker's stream is: kept up to date by its consumer.
-
-    Attributes:
-        stream: The stream's name.
-        connected: Whether the consumer is connected.
-        lag: Messages that wait at the broker (None: not known yet).
-        messages: Messages taken since the start.
-        refused: Of these, rejected for good.
-        last_ms: When the newest message was taken.
-        error: The class of the newest error (empty: none).
-        error_ms: When that was.
-        errors: Errors since the start.
-
-    """
-
-    stream: str
-    connected: bool = False
-    lag: int | None = None
-    messages: int = 0
-    refused: int = 0
-    last_ms: int | None = None
-    error: str = ""
-    error_ms: int | None = None
-    errors: int = 0
-
-
 class Metrics:
-    """All metrics of one service, in a registry of its own; what the console shows of them too.
-
-    Attributes:
-        drift: The newest measurement (None: there is none yet).
-        brokers: Health of each broker's stream, by its name.
+    """All metrics of one service, in a registry of its own.
 
     >>> metrics = Metrics()
     >>> metrics.requests.labels("decide", "POST", "200").inc()
@@ -127,8 +57,6 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.drift: LiveDrift | None = None
-        self.brokers: dict[str, BrokerHealth] = {}
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "wavebreak_requests",
@@ -164,12 +92,6 @@ class Metrics:
             "wavebreak_stream_events", "Events consumed from a broker.", ["result"],
             registry=registry,
         )  # fmt: skip
-        self.lag = Gauge(
-            "wavebreak_stream_lag",
-            "Messages that wait at a broker, by stream.",
-            ["stream"],
-            registry=registry,
-        )
         self.shift = Gauge(
             "wavebreak_score_shift",
             "Population stability index of the accounts' last scores against the model's "
@@ -309,93 +231,22 @@ def sample_scores(engine: Engine, most: int = 20_000) -> Any:
     return np.concatenate(scores)
 
 
-FEATURES_EVERY = 10
-"""Features are measured once in this many measurements of the score."""
-MOST_ACCOUNTS, CHUNK = 2_000, 50
-"""Accounts whose features are measured, and how many are read between two batches of the log."""
-
-
-def active_accounts(engine: Engine, most: int = MOST_ACCOUNTS) -> list[int]:
-    """Return the slots of the accounts with a score that had events last, spread over the shards.
-
-    Their values are closest to those at scoring points, of which a baseline is made.
-    """
-    slots: list[int] = []
-    for s in range(SHARDS):
-        used = len(range(s, engine.core.accounts, SHARDS))
-        rows = engine.core.rows[s].records[:used]
-        scored = np.flatnonzero(rows["score"] != 0)
-        newest = scored[np.argsort(rows["clock"][scored], kind="stable")[::-1][: most // SHARDS]]
-        slots += (newest * SHARDS + s).tolist()
-    return slots
-
-
-def _values(engine: Engine, slots: list[int]) -> Any:
-    return np.array([np.array(engine.core.values_of(slot), np.float64) for slot in slots])
-
-
 class ScoreDriftMonitor:
-    """Measures drift once a minute; a coroutine of `Service(background=…)`.
+    """Sets the drift metric once a minute; a coroutine of `Service(background=…)`.
 
     It compares the last scores of accounts with the baseline's bins, which hold scores at scoring
-    points: the populations differ a little, so that the change says more than the value. Features
-    are compared in the same way, at every tenth time. `wavebreak drift` compares like with like.
+    points: the populations differ a little, so the metric's change says more than its value.
+    `wavebreak drift` compares like with like.
     """
 
     def __init__(self, metrics: Metrics, model: Path, every_s: float = DRIFT_INTERVAL_S) -> None:
         self._metrics, self._every_s = metrics, every_s
-        self._baseline = baseline.load(model)
+        self._baseline = baseline.load(model)["score"]
 
     async def __call__(self, service: Service) -> None:
         """Update until cancelled."""
-        turn = 0
         while True:
             scores = await service.ask(sample_scores)
             if len(scores) >= MIN_SCORED_ACCOUNTS:
-                drift = self._score_drift(scores, service.clock())
-                self._metrics.shift.set(drift.score.psi)
-                last = self._metrics.drift
-                if turn % FEATURES_EVERY == 0 or last is None:
-                    accounts, features = await self._feature_drift(service)
-                else:
-                    accounts, features = last.accounts, last.features
-                self._metrics.drift = drift._replace(accounts=accounts, features=features)
-                turn += 1
+                self._metrics.shift.set(baseline.population_stability_index(self._baseline, scores))
             await asyncio.sleep(self._every_s)
-
-    def _score_drift(self, scores: Any, now_ms: int) -> LiveDrift:
-        then = self._baseline["score"]
-        now = baseline.bin_shares(scores, then.edges)
-        return LiveDrift(
-            now_ms,
-            _shift("score", then, scores),
-            len(scores),
-            then.edges,
-            then.shares[:-1],
-            tuple(float(share) for share in now[:-1]),
-        )
-
-    async def _feature_drift(self, service: Service) -> tuple[int, tuple[FeatureShift, ...]]:
-        """Read the features of accounts in small portions, so that no decision waits for it."""
-        slots: list[int] = await service.ask(active_accounts)
-        portions = [slots[at : at + CHUNK] for at in range(0, len(slots), CHUNK)]
-        values = np.concatenate(
-            [await service.ask(partial(_values, slots=portion)) for portion in portions]
-        )
-        shifts = [
-            _shift(feature.name, self._baseline[feature.name], values[:, column])
-            for column, feature in enumerate(FEATURES)
-            if feature.name in self._baseline
-        ]
-        return len(slots), tuple(sorted(shifts, key=lambda one: (-one.psi, one.name)))
-
-
-def _shift(name: str, then: baseline.Distribution, values: Any) -> FeatureShift:
-    index = baseline.population_stability_index(then, values)
-    return FeatureShift(
-        name,
-        round(index, 4),
-        baseline.verdict(index),
-        then.shares[-1],
-        float(np.isnan(values).mean()),
-    )

@@ -1,4 +1,4 @@
-"""Messages to the platform that are no decisions: about appeals, notices that are due, warnings.
+"""Messages to the platform that are no decisions: codes and answers of appeals, warnings.
 
 A message is stored with a delivery for each webhook, in the transaction of what it reports, and
 sent by the webhook dispatcher as decisions are: signed, at least once, with retries and dead
@@ -20,9 +20,7 @@ import msgspec
 
 from wavebreak.service.models import Delivery, PlatformMessage, Webhook
 
-MessageType = Literal[
-    "appeal.code", "appeal.decided", "appeal.withdrawn", "contact.warning", "decision.notice_due"
-]
+MessageType = Literal["appeal.code", "appeal.decided", "contact.warning"]
 CODE_DIGITS = 6
 
 

@@ -2,8 +2,7 @@
 
 `read_history` reads the entries under a checkpoint, `build_report` counts a period, `write_report`
 writes JSON, CSV, HTML, the accounts list and the DSA's CSV files. `recount` counts a published
-report again. `export_decisions` streams all decisions as CSV, `export_statements` the statements of
-reasons in the DSA Transparency Database's columns. Nothing here knows the service.
+report again. `export_decisions` streams all decisions as CSV. Nothing here knows the service.
 """
 
 from wavebreak.transparency.accounts_list import AccountsList, list_accounts
@@ -22,14 +21,8 @@ from wavebreak.transparency.periods import Period, parse_day, split_period
 from wavebreak.transparency.publication import read_report, write_report
 from wavebreak.transparency.recount import Holdings, Recount, recount, recount_table
 from wavebreak.transparency.report import Number, Publication, Report, Section, Sources
-from wavebreak.transparency.statement_export import (
-    STATEMENT_COLUMNS,
-    export_statements,
-    statement_records,
-)
 
 __all__ = [
-    "STATEMENT_COLUMNS",
     "AccountsList",
     "Checkpoint",
     "History",
@@ -45,7 +38,6 @@ __all__ = [
     "Sources",
     "build_report",
     "export_decisions",
-    "export_statements",
     "history_of",
     "last_checkpoint",
     "list_accounts",
@@ -55,6 +47,5 @@ __all__ = [
     "recount",
     "recount_table",
     "split_period",
-    "statement_records",
     "write_report",
 ]

@@ -49,7 +49,6 @@ CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = map(
 OPENED = "opened"
 DECIDED = ("unchanged", "partially_reversed", "reversed")
 """States of an appeal that a person has decided."""
-WITHDRAWN = "withdrawn"
 _APPLIED = "applied"
 _COUNTED = frozenset(("decision", "receipt", "override", "appeal", "label", "erasure", "policy"))
 _FIELDS = frozenset(("at", "body", "commits", "kind"))
@@ -133,7 +132,7 @@ class DecisionRow(NamedTuple):
 
 
 class AppealRow(NamedTuple):
-    """An appeal: when it was opened (ms; None: not sealed), when decided or withdrawn, and how."""
+    """An appeal: when it was opened (ms; None: not sealed), when decided, and how."""
 
     decision: int
     opened: int | None

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
-from wavebreak.evaluation import wilson_interval
 from wavebreak.rules import OUTCOMES
-from wavebreak.transparency.history import (
-    DECIDED,
-    RESTRICT,
-    WITHDRAWN,
-    AppealRow,
-    DecisionRow,
-    History,
-)
+from wavebreak.transparency.history import DECIDED, RESTRICT, AppealRow, DecisionRow, History
 from wavebreak.transparency.periods import Period
 from wavebreak.transparency.report import LEDGER, OPENINGS, ReportBuilder, Sources
 
 HOUR_MS = 3_600_000
 _PERSONS = frozenset(("analyst", "appeal", "partner"))
+_Z = 1.959963984540054
+
+
+def wilson_interval(count: int, of: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share (J. Am. Stat. Assoc. 22, 1927).
+
+    >>> [round(end, 4) for end in wilson_interval(3, 10)]
+    [0.1078, 0.6032]
+    >>> wilson_interval(0, 0)
+    (0.0, 1.0)
+    """
+    if not of:
+        return 0.0, 1.0
+    share, square = count / of, _Z * _Z / of
+    middle = (share + square / 2) / (1 + square)
+    half = _Z * math.sqrt(share * (1 - share) / of + square / of / 4) / (1 + square)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return (low if count else 0.0), (high if count < of else 1.0)
 
 
 def _kind(row: DecisionRow | None) -> str:
@@ -46,11 +57,7 @@ _OF_APPEALS = {
     "unchanged": ("unchanged", "Decided in the period: the decision stays as it is."),
     "partially_reversed": ("partially reversed", "Decided in the period: reversed in part."),
     "reversed": ("reversed", "Decided in the period: reversed."),
-    "withdrawn": ("withdrawn", "Withdrawn by the holder in the period, before a decision on it."),
-    "open": (
-        "open at the end",
-        "Opened before the end of the period, and neither decided nor withdrawn before it.",
-    ),
+    "open": ("open at the end", "Opened before the end of the period, and not decided before it."),
 }
 
 
@@ -70,12 +77,12 @@ def count_appeals(builder: ReportBuilder, history: History, period: Period) -> N
         waiting,
         "appeals",
         LEDGER,
-        "Opened before the period, and neither decided nor withdrawn before it.",
+        "Opened before the period, and not decided before it.",
     )
     for kind, words in _KINDS.items():
         some = [a for a in appeals if not kind or _kind(history.decisions.get(a.decision)) == kind]
         _count_appeals_of(builder, f"appeals.{kind}." if kind else "appeals.", words, some, period)
-    decided = _ended(appeals, period, withdrawn=False)
+    decided = [a for a in appeals if a.decided is not None and period.contains(a.decided)]
     builder.count(
         "appeals.opening_not_sealed",
         "Decided, of these: opening not sealed",
@@ -88,15 +95,9 @@ def count_appeals(builder: ReportBuilder, history: History, period: Period) -> N
     builder.sum("appeals.decided", "appeals.opening_not_sealed", rest=True)
     builder.unpublished("appeals handled", waiting + _received(appeals, period))
     builder.sum("appeals handled", "appeals.open_before", "appeals.received")
-    builder.sum("appeals handled", "appeals.decided", "appeals.withdrawn", "appeals.open")
+    builder.sum("appeals handled", "appeals.decided", "appeals.open")
     for name in _OF_APPEALS:
         builder.sum(f"appeals.{name}", *(f"appeals.{kind}.{name}" for kind in _KINDS if kind))
-
-
-def _ended(appeals: list[AppealRow], period: Period, *, withdrawn: bool) -> list[AppealRow]:
-    """Return the appeals that were decided in a period, or those that were withdrawn."""
-    ended = [a for a in appeals if a.decided is not None and period.contains(a.decided)]
-    return [a for a in ended if (a.state == WITHDRAWN) == withdrawn]
 
 
 def _received(appeals: Iterable[AppealRow], period: Period) -> int:
@@ -108,13 +109,12 @@ def _count_appeals_of(
     builder: ReportBuilder, prefix: str, words: str, appeals: list[AppealRow], period: Period
 ) -> None:
     """Count the appeals about one kind of restriction, or all."""
-    decided = _ended(appeals, period, withdrawn=False)
+    decided = [a for a in appeals if a.decided is not None and period.contains(a.decided)]
     by = Counter(a.state for a in decided)
     counts = {
         "received": _received(appeals, period),
         "decided": len(decided),
         **{state: by[state] for state in DECIDED},
-        "withdrawn": len(_ended(appeals, period, withdrawn=True)),
         "open": sum(
             a.opened is not None
             and a.opened < period.end_ms

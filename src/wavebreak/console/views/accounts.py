@@ -131,14 +131,6 @@ def shared(request: HttpRequest, account: str) -> HttpResponse:
     )
 
 
-@page("view_accounts")
-def reporters(request: HttpRequest, account: str) -> HttpResponse:
-    """Show who reported or blocked an account and how credible they are, as a part of its page."""
-    console = console_of(request)
-    found = account_facts.reporters(console, account)
-    return show(request, "console/parts/reporters.html", reporters=found)
-
-
 @page("act_on_accounts", "POST")
 def act(request: HttpRequest, account: str) -> HttpResponse:
     """Act on an account, with a reason and an end."""

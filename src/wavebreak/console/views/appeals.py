@@ -26,7 +26,7 @@ from wavebreak.notices import get_language
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
 
-STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.WITHDRAWN, Appeal.UNVERIFIED)
+STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.UNVERIFIED)
 COLUMNS = (
     "id", "account", "outcome", "rule", "model", "state", "opened_ms", "deadline_ms", "decided_ms",
     "result", "group", "together", "language",
@@ -39,11 +39,7 @@ def appeals(request: HttpRequest) -> HttpResponse:
     console = console_of(request)
     state = request.GET.get("state", Appeal.OPEN)
     state = state if state in STATES else Appeal.OPEN
-    rows = Appeal.objects.filter(state=state)
-    if state == Appeal.WITHDRAWN:
-        # Those that were never confirmed are in this state once they lapse.
-        rows = rows.filter(opened_ms__isnull=False)
-    rows = _filtered(request, rows, console.now_ms)
+    rows = _filtered(request, Appeal.objects.filter(state=state), console.now_ms)
     if request.GET.get("format") == "csv":
         return csv_response("appeals", COLUMNS, rows.order_by("id").values_list(*COLUMNS))
     rows = _after(request, rows, state)
@@ -85,12 +81,7 @@ def _filtered(request: HttpRequest, rows: QuerySet, now_ms: int) -> QuerySet:
     return rows
 
 
-_KEYS = {
-    Appeal.OPEN: "deadline_ms",
-    Appeal.DECIDED: "decided_ms",
-    Appeal.WITHDRAWN: "decided_ms",
-    Appeal.UNVERIFIED: "created_ms",
-}
+_KEYS = {Appeal.OPEN: "deadline_ms", Appeal.DECIDED: "decided_ms", Appeal.UNVERIFIED: "created_ms"}
 
 
 def _order(row: Appeal, state: str) -> int:
@@ -119,7 +110,7 @@ def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
 def _appeal(appeal_id: int) -> Appeal:
     rows = Appeal.objects.select_related("decided_by")
     found: Appeal | None = rows.filter(id=appeal_id).first()
-    if found is None or (found.state == Appeal.WITHDRAWN and found.opened_ms is None):
+    if found is None or found.state == Appeal.WITHDRAWN:
         raise ApiError(404, "there is no such appeal", fix="see the list of appeals")
     return found
 
@@ -147,7 +138,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         appeal=found,
         statement=statement,
         may_read=may_read,
-        decision=account_facts.decision_shown(decision, console.policy),
+        decision=account_facts.decision_shown(decision),
         shown=shown,
         language=language,
         account=account_facts.account_page(console, found.account),

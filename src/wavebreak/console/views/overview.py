@@ -8,21 +8,18 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Min, Sum
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from wavebreak.console import review_queue
-from wavebreak.console.models import Appeal, DailyCount, ReviewCase
+from wavebreak.console.models import DailyCount, PersonAct, Review, ReviewCase
 from wavebreak.console.pages import Console, console_of, page, show
-from wavebreak.console.wrong_actions import wrong_actions
+from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.model import feature_title
 from wavebreak.service.models import Delivery, EnforcementState, Webhook
-from wavebreak.service.observability import LiveDrift
 from wavebreak.service.service import Service
 
 DAYS = 14
-SHOWN_FEATURES = 8
 LIVE_S = 2.0
 MAX_STREAMS = 50
 DAY_MS = 86_400_000
@@ -35,7 +32,6 @@ def overview(request: HttpRequest) -> HttpResponse:
     newest = DailyCount.objects.order_by("-day").values_list("day", flat=True).first()
     days = list(range(newest - DAYS + 1, newest + 1)) if newest else []
     counts = DailyCount.objects.filter(day__in=days)
-    wrong, ways = wrong_actions(console.now_ms)
     return show(
         request,
         "console/overview.html",
@@ -43,13 +39,9 @@ def overview(request: HttpRequest) -> HttpResponse:
         people=_people(),
         by_stage=_by_stage(counts),
         chart=_chart(counts, days),
-        wrong=wrong,
-        ways=ways,
-        agreement=review_queue.agreement(review_queue.blind_pairs()),
+        errors=false_actions(),
         waiting=_waiting(console.now_ms),
         webhooks=_webhooks(),
-        brokers=list(console.context.app.metrics.brokers.values()),
-        drift=_drift(console.context.app.metrics.drift),
         days=DAYS,
     )
 
@@ -85,82 +77,42 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
     }
 
 
+def false_actions() -> dict[str, Any]:
+    """Estimate the share of wrong actions from reviews and blind reviews, with its interval."""
+    reviewed = Review.objects.filter(kind="first", batch="").exclude(verdict="ended")
+    total = reviewed.count()
+    wrong = reviewed.filter(verdict="benign").count()
+    appealed = PersonAct.objects.filter(verdict="benign", reason__startswith="appeal").count()
+    low, high = exact_interval(wrong, total) if total else (None, None)
+    agreement = review_queue.agreement(review_queue.blind_pairs())
+    return {
+        "reviewed": total,
+        "wrong": wrong,
+        "share": wrong / total if total else None,
+        "low": low,
+        "high": high,
+        "appealed": appealed,
+        "agreement": agreement,
+    }
+
+
 def _waiting(now_ms: int) -> dict[str, Any]:
-    cases = ReviewCase.objects.filter(state=ReviewCase.OPEN)
-    appeals = Appeal.objects.filter(state=Appeal.OPEN)
-    return {
-        "cases": cases.count(),
-        "oldest": cases.aggregate(oldest=Min("opened_ms"))["oldest"],
-        "appeals": appeals.count(),
-        "oldest_appeal": appeals.aggregate(oldest=Min("opened_ms"))["oldest"],
-        "now": now_ms,
-    }
-
-
-def _drift(drift: LiveDrift | None) -> dict[str, Any] | None:
-    """Return what the page shows of the drift: the score's bins as bars, and the worst features."""
-    if drift is None:
-        return None
-    highest = max(*drift.then, *drift.now, 1e-9)
-    bins = [
-        {
-            "label": _bin_label(drift.edges, k),
-            "then": then,
-            "now": now,
-            "then_width": round(100 * then / highest, 1),
-            "now_width": round(100 * now / highest, 1),
-        }
-        for k, (then, now) in enumerate(zip(drift.then, drift.now, strict=True))
-    ]
-    return {
-        "drift": drift,
-        "bins": bins,
-        "features": [
-            {"title": feature_title(one.name), "shift": one}
-            for one in drift.features[:SHOWN_FEATURES]
-        ],
-        "moved": sum(one.verdict == "moved" for one in drift.features),
-    }
-
-
-def _bin_label(edges: tuple[float, ...], k: int) -> str:
-    """Return the ends of a bin of the score.
-
-    >>> [_bin_label((0.5, 2.0), k) for k in range(3)]
-    ['below 0.50', '0.50 to 2.00', 'from 2.00']
-    """
-    if k == 0:
-        return f"below {edges[0]:.2f}" if edges else "all"
-    return f"{edges[k - 1]:.2f} to {edges[k]:.2f}" if k < len(edges) else f"from {edges[-1]:.2f}"
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
+    oldest = opened.aggregate(oldest=Min("opened_ms"))["oldest"]
+    return {"cases": opened.count(), "oldest": oldest, "now": now_ms}
 
 
 def _webhooks() -> list[dict[str, Any]]:
-    """Return each webhook with what waits, what was given up, and the newest error of these."""
-    counted = {
-        row[0]: row[1:]
-        for row in Delivery.objects.values_list("webhook").annotate(
-            pending=Count("id", filter=Q(dead_lettered=False)),
-            dead=Count("id", filter=Q(dead_lettered=True)),
-        )
-    }
+    pending = dict(
+        Delivery.objects.filter(dead_lettered=False).values_list("webhook").annotate(n=Count("id"))
+    )
+    dead = dict(
+        Delivery.objects.filter(dead_lettered=True).values_list("webhook").annotate(n=Count("id"))
+    )
     return [
-        {
-            "id": id_,
-            "url": url,
-            "pending": counted.get(id_, (0, 0))[0],
-            "dead": counted.get(id_, (0, 0))[1],
-            "error": _last_error(id_) if id_ in counted else "",
-        }
+        {"id": id_, "url": url, "pending": pending.get(id_, 0), "dead": dead.get(id_, 0)}
         for id_, url in Webhook.objects.order_by("created_ms").values_list("id", "url")
     ]
-
-
-def _last_error(webhook: str) -> str:
-    failed = Delivery.objects.filter(webhook=webhook, attempts__gt=0).order_by("-next_ms")
-    row = failed.values_list("last_status", "last_error").first()
-    if row is None:
-        return ""
-    return f"HTTP {row[0]}" if row[0] else str(row[1])
 
 
 def live_values(service: Service) -> dict[str, Any]:

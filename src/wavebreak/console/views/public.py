@@ -174,8 +174,6 @@ def appeal(request: HttpRequest, token: str) -> HttpResponse:
         return page.nothing()
     found = appeals.appeal_of(str(decision["id"]))
     if found is not None and found.state != Appeal.UNVERIFIED:
-        if request.method == "POST" and request.POST.get("step") == "withdraw":
-            return _withdraw(page, token, decision, found)
         return _status(page, token, decision, found)
     if not appeals.may_appeal(page.notices, decision, page.now_ms):
         until = page.instant(appeals.appeal_until(page.notices, decision))
@@ -202,19 +200,6 @@ def _take(
     if step == "again" and found is not None:
         return _again(page, token, found)
     return _take_statement(page, token, decision, form.get("statement", ""))
-
-
-def _withdraw(page: Public, token: str, decision: Mapping[str, Any], found: Appeal) -> HttpResponse:
-    """Withdraw an open appeal; whoever has the link may, as they may read its state."""
-    known = read_form_token(f"withdraw {found.id}", page.request.POST.get("form", "")) is not None
-    if not known or from_elsewhere(page.request):
-        return _status(page, token, decision, found, page.text("stale"), 403)
-    try:
-        with transaction.atomic():
-            appeals.withdraw(found.id, page.service.ledger_store, "holder", page.now_ms)
-    except ApiError:
-        pass  # It was answered meanwhile: the page shows the answer.
-    return _again_here(page, token)
 
 
 def _take_statement(
@@ -293,7 +278,6 @@ def _form_page(
         form=form_token(f"appeal {decision['id']}"),
         action=_action(page, token),
         notice_url=_notice_url(page, token),
-        withdrawn=page.text("withdrawn") if appeals.was_withdrawn(str(decision["id"])) else "",
     )
 
 
@@ -323,27 +307,12 @@ def _notice_url(page: Public, token: str) -> str:
     return f"{reverse('notice', args=[token])}?lang={page.language.code}"
 
 
-def _status(
-    page: Public,
-    token: str,
-    decision: Mapping[str, Any],
-    found: Appeal,
-    error: str = "",
-    status: int = 200,
-) -> HttpResponse:
+def _status(page: Public, token: str, decision: Mapping[str, Any], found: Appeal) -> HttpResponse:
     statement = statements.statement_of(page.notices, decision, page.language, page.now_ms)
     waiting = found.state == Appeal.OPEN
     deadline = found.deadline_ms or page.now_ms
-    until = appeals.appeal_until(page.notices, decision)
     return page.render(
         "appeal_status",
-        status,
-        error=error,
-        form=form_token(f"withdraw {found.id}") if waiting else "",
-        action=_action(page, token),
-        withdraw_why=page.text("withdraw_why", instant=page.instant(until))
-        if page.now_ms <= until
-        else page.text("withdraw_why_last"),
         about=page.text("appeal_about", title=statement.title),
         waiting=waiting,
         received=page.text("received_on", instant=page.instant(found.opened_ms or 0)),

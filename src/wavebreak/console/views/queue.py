@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import msgspec
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html
 
-from wavebreak.console import acts, golden, review_queue
+from wavebreak.console import acts, review_queue
 from wavebreak.console.account_facts import account_page, decision_shown
 from wavebreak.console.config import load_config
-from wavebreak.console.models import (
-    Batch,
-    GoldenAnswer,
-    PersonAct,
-    Review,
-    ReviewCase,
-    SecondOpinion,
-)
+from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, SecondOpinion
 from wavebreak.console.pages import (
     PAGE_SIZE,
-    Console,
     Rows,
     console_of,
     csv_response,
@@ -34,7 +25,6 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
-from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Decision
 
@@ -107,13 +97,12 @@ def take_next(request: HttpRequest) -> HttpResponse:
     ordered = review_queue.ordered(settings, console.now_ms)
     with transaction.atomic():
         offered = review_queue.offered_to(ordered, console.user, console.now_ms)
-        found = offered.first()
-        if found is None:
+        case_id = offered.values_list("id", flat=True).first()
+        if case_id is None:
             say(request, "The queue is empty. Nothing waits for you.")
             return redirect("queue")
-        found = golden.golden_instead(settings, found, console.user, offered, console.now_ms)
-        review_queue.claim(settings, found.id, console.user, console.now_ms)
-    return redirect("queue_case", found.id)
+        review_queue.claim(settings, case_id, console.user, console.now_ms)
+    return redirect("queue_case", case_id)
 
 
 @page("view_queue")
@@ -129,7 +118,7 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         "console/case.html",
         case=found,
         mine=mine,
-        decision=decision_shown(decision, console.policy),
+        decision=decision_shown(decision),
         # A blind second look sees neither the first verdict nor what came of it.
         account=account_page(console, found.account, blind=found.blind),
         opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),
@@ -140,25 +129,12 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         holds=acts.HOLDS,
         lease=settings.lease,
         session=_session(request),
-        golden=_golden_of(console, found),
     )
-
-
-def _golden_of(console: Console, case: ReviewCase) -> GoldenAnswer | None:
-    """Return the known answer of a case's account, for those who may see it."""
-    if not console.user.may("view_golden"):
-        return None
-    found: GoldenAnswer | None = (
-        GoldenAnswer.objects.filter(account=case.account, retired_ms=None)
-        .select_related("by")
-        .first()
-    )
-    return found
 
 
 def _case(case_id: int) -> ReviewCase:
     found: ReviewCase | None = (
-        ReviewCase.objects.select_related("claimed_by", "golden").filter(id=case_id).first()
+        ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
     )
     if found is None:
         raise ApiError(404, "there is no such case", fix="go back to the queue")
@@ -204,7 +180,7 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     review = Review(
         case=found,
         reviewer=console.user,
-        kind=_kind(found),
+        kind="blind" if found.blind else "first",
         verdict=act.verdict,
         outcome=act.outcome,
         hold_s=act.hold_s,
@@ -214,22 +190,13 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     )
     if not found.blind:
         made = acts.apply(console, found.account, act, reason)
-        said = format_html(
-            '{}: {}. <a href="{}#acts">Undo it on the account\'s page</a>.',
-            found.account, made.outcome, reverse("account", args=[found.account]),
-        )  # fmt: skip
+        said = f"{found.account}: {made.outcome}. Undo it on the account's page."
     else:
         said = f"{found.account}: noted as a second look; nothing was changed."
     with transaction.atomic():
         review_queue.close(settings, found, console.user, review, console.now_ms)
-    say(request, golden.feedback_after(review) if found.golden else said)
+    say(request, said)
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
-
-
-def _kind(case: ReviewCase) -> str:
-    if case.golden_id:
-        return Review.GOLDEN
-    return Review.BLIND if case.blind else Review.FIRST
 
 
 @page("review", "POST")
@@ -290,8 +257,7 @@ def _accounts(request: HttpRequest) -> list[str]:
         found = list(cases.order_by("-priority").values_list("account", flat=True)[: most + 1])
     else:
         ids = [int(i) for i in request.POST.getlist("case") if i.isdigit()]
-        cases = ReviewCase.objects.filter(id__in=ids, blind=False)
-        found = list(cases.values_list("account", flat=True))
+        found = list(ReviewCase.objects.filter(id__in=ids).values_list("account", flat=True))
         found += request.POST.getlist("account")
     unique = list(dict.fromkeys(found))
     if not unique:
@@ -339,54 +305,6 @@ def _close_cases(user: object, batch: Batch, act: acts.Act, reason: str, now_ms:
             )  # fmt: skip
             found.state, found.closed_ms, found.verdict = ReviewCase.CLOSED, now_ms, act.verdict
             found.save(update_fields=["state", "closed_ms", "verdict"])
-
-
-@page("view_golden")
-def golden_cases(request: HttpRequest) -> HttpResponse:
-    """Show the golden cases, and how reviewers answered them."""
-    answers = GoldenAnswer.objects.select_related("by", "case").annotate(
-        answered=Count("shown__reviews"),
-        agreed=Count("shown__reviews", filter=Q(shown__reviews__verdict=F("verdict"))),
-    )
-    return show(
-        request,
-        "console/golden.html",
-        answers=list(answers.order_by(F("retired_ms").desc(nulls_first=True), "-id")[:200]),
-        figures=golden.figures(),
-        share=load_config().queue.golden_share,
-    )
-
-
-@page("mark_golden", "POST")
-def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
-    """Mark a reviewed case as golden."""
-    console, verdict, why = console_of(request), request.POST.get("verdict"), reason_of(request)
-    if verdict not in acts.CHOICES:
-        raise ApiError(422, "no answer was chosen", fix=f"choose {', '.join(acts.CHOICES)}")
-    found = _case(case_id)
-    with transaction.atomic():
-        golden.mark(found, verdict, why, console.user, console.now_ms)
-        write_audit_entry(
-            console.now_ms, console.user.actor, "mark_golden", found.account, f"{verdict}: {why}"
-        )
-    say(request, f"{found.account} is golden now: {verdict} is the known answer.")
-    return redirect("queue_case", case_id)
-
-
-@page("mark_golden", "POST")
-def retire_golden(request: HttpRequest, answer_id: int) -> HttpResponse:
-    """Offer a golden case no more."""
-    console, reason = console_of(request), reason_of(request)
-    found = GoldenAnswer.objects.filter(id=answer_id, retired_ms=None).first()
-    if found is None:
-        raise ApiError(404, "there is no such golden case", fix="see the golden cases")
-    with transaction.atomic():
-        golden.retire(found, console.now_ms)
-        write_audit_entry(
-            console.now_ms, console.user.actor, "retire_golden", found.account, reason
-        )
-    say(request, f"{found.account} is offered no more. Its answers stay counted.")
-    return redirect("golden")
 
 
 @page("view_queue")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Avg, Count
 from django.http import HttpRequest, HttpResponse
@@ -13,16 +11,7 @@ from django.shortcuts import redirect
 
 from wavebreak.console import help_answers, review_queue
 from wavebreak.console.models import Review
-from wavebreak.console.pages import (
-    Console,
-    console_of,
-    file_response,
-    page,
-    reason_of,
-    sandboxed,
-    say,
-    show,
-)
+from wavebreak.console.pages import Console, console_of, page, reason_of, sandboxed, say, show
 from wavebreak.console.report_files import ReportFiles, reports_of
 from wavebreak.notices.platform import load_platform
 from wavebreak.service.app_context import write_audit_entry
@@ -31,8 +20,8 @@ MONTHS = 12
 
 
 def _files(console: Console) -> ReportFiles:
-    service = console.service.settings
-    return reports_of(service.home, service.database)
+    settings = console.service.settings
+    return reports_of(settings.home, settings.database)
 
 
 @page("view_reports")
@@ -50,7 +39,6 @@ def reports(request: HttpRequest) -> HttpResponse:
         request,
         "console/reports.html",
         kept=list(files.kept()),
-        statements=files.statements(),
         running=running,
         failed=failed,
         months=_months(console.now_ms),
@@ -101,25 +89,7 @@ def report_file(request: HttpRequest, month: str, name: str) -> HttpResponse:
     path, media = _files(console_of(request)).file(month, name)
     if media.startswith("text/html"):
         return sandboxed(path.read_text("utf-8"))
-    return file_response(path, media, f"transparency-{month}-{path.name}")
-
-
-@page("make_reports", "POST")
-def export_statements(request: HttpRequest) -> HttpResponse:
-    """Begin to write a month's statements of reasons for the DSA Transparency Database."""
-    console, reason = console_of(request), reason_of(request)
-    month = request.POST.get("month", "")
-    policy: Path | None = getattr(settings, "CONSOLE_POLICY", None)
-    key = console.context.app.webhook_key
-    _files(console).export_statements(month, key, policy, console.now_ms)
-    with transaction.atomic():
-        write_audit_entry(console.now_ms, console.user.actor, "export_statements", month, reason)
-    say(request, f"The statements of {month} are being written.")
-    return redirect("reports")
-
-
-@page("view_reports")
-def statements_file(request: HttpRequest, name: str) -> HttpResponse:
-    """Return a month's statements of reasons, streamed."""
-    path, media = _files(console_of(request)).statements_file(name)
-    return file_response(path, media, path.name)
+    response = HttpResponse(path.read_bytes(), content_type=media)
+    kept = f"transparency-{month}-{path.name}"
+    response["Content-Disposition"] = f'attachment; filename="{kept}"'
+    return response

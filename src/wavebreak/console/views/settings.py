@@ -12,7 +12,6 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from wavebreak.console import golden
 from wavebreak.console.models import User
 from wavebreak.console.pages import (
     PAGE_SIZE,
@@ -164,14 +163,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         say(request, "Saved.")
         return redirect("profile")
     pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
-    return show(
-        request,
-        "console/profile.html",
-        pairs=pairs,
-        duties=ROLE_DUTIES[user.role],
-        golden=next(iter(golden.figures(user)), None),
-        answers=golden.answers_of(user),
-    )
+    return show(request, "console/profile.html", pairs=pairs, duties=ROLE_DUTIES[user.role])
 
 
 def _key_map(text: str) -> dict[str, str]:

@@ -137,24 +137,3 @@ async def get_appeal(request: HttpRequest, appeal: Path[schemas.AppealNumber]) -
     if found is None:
         raise ApiError(404, "there is no such appeal", fix="list the appeals")
     return schemas.HolderAppeal(**found)
-
-
-@router.post(
-    "/v1/appeals/{appeal}/withdraw",
-    auth=ApiKeyAuth("override"),
-    response=schemas.HolderAppeal,
-    summary="Withdraw an open appeal for its holder, whom the platform has authenticated.",
-    openapi_extra=problems(404, 409),
-)
-async def withdraw_appeal(
-    request: HttpRequest, appeal: Path[schemas.AppealNumber], asked: schemas.Withdrawal
-) -> Any:
-    """Withdraw an appeal; its statement is erased at once."""
-    context = RequestContext.of(request)
-    pages, store = _pages(context), context.service.ledger_store
-    found = await run_write(
-        lambda: pages.withdraw_appeal(appeal, context.key, asked.reason, context.now_ms, store)
-    )
-    if found is None:
-        raise ApiError(404, "there is no such appeal", fix="list the appeals")
-    return schemas.HolderAppeal(**found)

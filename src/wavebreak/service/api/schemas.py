@@ -441,19 +441,13 @@ class NewAppeal(RequestModel):
     language: LanguageCode | None = None
 
 
-class Withdrawal(RequestModel):
-    """Why an appeal is withdrawn; it is sealed."""
-
-    reason: Reason
-
-
 class HolderAppeal(ResponseModel):
     """An appeal: its state, when it is due, and its answer; never its statement or its reviewer."""
 
     id: int
     decision: str
     account: str
-    state: Literal["open", "decided", "withdrawn"]
+    state: Literal["open", "decided"]
     language: str
     opened_ms: int | None
     deadline_ms: int | None
