@@ -17,16 +17,14 @@ import typer
 from rich.table import Table
 
 from wavebreak import model
-from wavebreak.bundles import evidence_intake, report_sections
+from wavebreak.bundles import case_steps, evidence_intake, report_sections
 from wavebreak.bundles.archive_writer import write_bundle
-from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.report_sections import describe_action
 from wavebreak.bundles.reproduction import RunInputs
 from wavebreak.bundles.verify import exit_code
 from wavebreak.bundles.verify import verify_bundle as checked
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (
-    AccountLinked,
     Case,
     CaseOpened,
     DeterminationSigned,
@@ -35,11 +33,8 @@ from wavebreak.cases.case import (
     NoticeSent,
     PartiesMerged,
     PartiesRelated,
-    PartyNamed,
     ReplyReceived,
     StateChanged,
-    Task,
-    TaskAdded,
     TaskFinished,
 )
 from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
@@ -47,8 +42,6 @@ from wavebreak.cases.notices import Delivery, Reply
 from wavebreak.cases.parties import (
     Basis,
     Evidence,
-    Link,
-    Party,
     Relation,
     Strength,
     load_name_weights,
@@ -163,11 +156,19 @@ def party(
 ) -> None:
     """Add a party: a person or company, with aliases, domains, business numbers, apps, sites."""
     with _at(place, seal_key) as at:
-        known = at.case.parties.get(number_of)
-        lists = (tuple(values or ()) for values in (alias, domain, number, app, site))
-        what: Any = (kind.value, name, *lists, note, known.same_as if known else "")
-        new_party = Party(number_of or at.case.fresh("P"), *what)
-        _print_step(at.take(PartyNamed(new_party), by=by, role=role))
+        named = case_steps.party_named(
+            at.case,
+            name,
+            kind=kind.value,
+            number=number_of,
+            aliases=alias or (),
+            domains=domain or (),
+            numbers=number or (),
+            apps=app or (),
+            sites=site or (),
+            note=note,
+        )
+        _print_step(at.take(named, by=by, role=role))
 
 
 @cases.command(
@@ -247,9 +248,10 @@ def link(
 ) -> None:
     """Link an account to a party, with the exhibit that shows it; only its pseudonym is stored."""
     with _at(place, seal_key) as at:
-        hidden = make_renamer(case_key(load_key(key), at.case.id))("a", account)
-        new_link = Link(party, hidden, basis, strength, exhibit)
-        _print_step(at.take(AccountLinked(new_link), by=by, role=role, why=why))
+        linked = case_steps.account_linked(
+            at.case, load_key(key), party, account, basis, strength, exhibit
+        )
+        _print_step(at.take(linked, by=by, role=role, why=why))
 
 
 @cases.command(
@@ -503,8 +505,8 @@ def task(
 ) -> None:
     """Add a task, or mark one as done."""
     with _at(place, seal_key) as at:
-        new_task = Task(at.case.fresh("T"), what, parse_instant(due) if due else None)
-        _print_step(at.take(TaskFinished(what) if done else TaskAdded(new_task), by=by, role=role))
+        added = case_steps.task_added(at.case, what, parse_instant(due) if due else None)
+        _print_step(at.take(TaskFinished(what) if done else added, by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case advance cases/C-7 investigating --by Noa`")

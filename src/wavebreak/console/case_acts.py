@@ -17,11 +17,9 @@ from typing import Any
 
 from django.db import transaction
 
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.bundles import case_steps, evidence_intake
 from wavebreak.bundles.workspace import CASE, CaseWorkspace
 from wavebreak.cases.case import (
-    AccountLinked,
     Action,
     Case,
     CaseOpened,
@@ -31,16 +29,13 @@ from wavebreak.cases.case import (
     NoticeSent,
     PartiesMerged,
     PartiesRelated,
-    PartyNamed,
     ReplyReceived,
     StateChanged,
-    Task,
-    TaskAdded,
     TaskFinished,
 )
 from wavebreak.cases.date_ranges import DateRange, parse_date
 from wavebreak.cases.notices import Delivery, Notice, Reply
-from wavebreak.cases.parties import Evidence, Link, Party, Relation
+from wavebreak.cases.parties import Evidence, Relation
 from wavebreak.claims.exhibits import Actor
 from wavebreak.console import case_files
 from wavebreak.console.case_store import CaseStore
@@ -158,18 +153,17 @@ def _take(make: Callable[[CaseWorkspace, Act], Action]) -> Callable[[CaseWorkspa
     return done
 
 
-def _party(v: Values, party_id: str, same_as: str) -> Party:
+def _name_party(workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
     lists = {name: v[name] for name in ("aliases", "domains", "numbers", "apps", "sites")}
-    return Party(party_id, v["kind"], v["name"], note=v["note"], same_as=same_as, **lists)
-
-
-def _add_party(workspace: CaseWorkspace, act: Act) -> Action:
-    return PartyNamed(_party(act.values, workspace.case.fresh("P"), ""))
-
-
-def _change_party(workspace: CaseWorkspace, act: Act) -> Action:
-    known = workspace.case.parties[act.values["party"]]
-    return PartyNamed(_party(act.values, known.id, known.same_as))
+    return case_steps.party_named(
+        workspace.case,
+        v["name"],
+        kind=v["kind"],
+        number=v.get("party", ""),
+        note=v["note"],
+        **lists,
+    )
 
 
 def _relate(_workspace: CaseWorkspace, act: Act) -> Action:
@@ -181,8 +175,8 @@ def _relate(_workspace: CaseWorkspace, act: Act) -> Action:
 
 def _link(workspace: CaseWorkspace, act: Act) -> Action:
     v = act.values
-    hidden = make_renamer(case_key(act.store.secret, workspace.case.id))("a", v["account"])
-    return AccountLinked(Link(v["party"], hidden, v["basis"], v["strength"], v["exhibit"]))
+    tie = (v["party"], v["account"], v["basis"], v["strength"], v["exhibit"])
+    return case_steps.account_linked(workspace.case, act.store.secret, *tie)
 
 
 def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
@@ -239,7 +233,7 @@ def _reply(_workspace: CaseWorkspace, act: Act) -> Action:
 
 
 def _add_task(workspace: CaseWorkspace, act: Act) -> Action:
-    return TaskAdded(Task(workspace.case.fresh("T"), act.values["what"], act.values["due"]))
+    return case_steps.task_added(workspace.case, act.values["what"], act.values["due"])
 
 
 def _prepare(workspace: CaseWorkspace, act: Act) -> None:
@@ -258,8 +252,8 @@ def _sign(workspace: CaseWorkspace, act: Act) -> Action:
 
 
 ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
-    "add_party": _take(_add_party),
-    "change_party": _take(_change_party),
+    "add_party": _take(_name_party),
+    "change_party": _take(_name_party),
     "relate_parties": _take(_relate),
     "merge_parties": _take(lambda _w, act: PartiesMerged(act.values["keep"], act.values["drop"])),
     "link_account": _take(_link),

@@ -1,0 +1,74 @@
+"""Steps of a case, made of what a person says: the command `case` and the console's forms alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.cases.case import AccountLinked, Case, PartyNamed, Task, TaskAdded
+from wavebreak.cases.parties import Basis, Link, Party, Strength
+
+
+def party_named(
+    case: Case,
+    name: str,
+    *,
+    kind: Any = "company",
+    number: str = "",
+    aliases: Sequence[str] = (),
+    domains: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    apps: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    note: str = "",
+) -> PartyNamed:
+    """Return the step that names a party, or names it anew.
+
+    Args:
+        case: The case so far.
+        name: Its name.
+        kind: "person" or "company".
+        number: The party to name anew: P1 ("": a new one). It stays merged where it was.
+        aliases: Other names.
+        domains: Domains.
+        numbers: Numbers that it publishes, E.164.
+        apps: Applications that it offers.
+        sites: Addresses of pages.
+        note: A remark.
+
+    """
+    known = case.parties.get(number)
+    return PartyNamed(
+        Party(
+            number or case.fresh("P"),
+            kind,
+            name,
+            tuple(aliases),
+            tuple(domains),
+            tuple(numbers),
+            tuple(apps),
+            tuple(sites),
+            note,
+            known.same_as if known else "",
+        )
+    )
+
+
+def account_linked(
+    case: Case,
+    secret: bytes,
+    party: str,
+    account: str,
+    basis: Basis,
+    strength: Strength,
+    exhibit: str,
+) -> AccountLinked:
+    """Return the step that links an account to a party; it holds the case's pseudonym alone."""
+    hidden = make_renamer(case_key(secret, case.id))("a", account)
+    return AccountLinked(Link(party, hidden, basis, strength, exhibit))
+
+
+def task_added(case: Case, what: str, due_ms: int | None) -> TaskAdded:
+    """Return the step that adds a task."""
+    return TaskAdded(Task(case.fresh("T"), what, due_ms))
