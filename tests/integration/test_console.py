@@ -20,7 +20,7 @@ ARGUMENTS: dict[str, str] = {
     "account": "ann", "case_id": "1", "batch_id": "none", "opinion_id": "1", "act_id": "1",
     "operator_id": "op-0123456789ab", "user_id": "1", "prefix": "00000000", "appeal_id": "1",
     "version_id": "1", "rule_id": "confirmed_abusive", "exhibit_id": "E1", "name": "report.html",
-    "month": "2026-01", "tab": "parties", "replay_id": "1",
+    "month": "2026-01", "tab": "parties", "replay_id": "1", "model_id": "1",
 }  # fmt: skip
 
 

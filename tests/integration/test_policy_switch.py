@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,20 @@ from django.db import connection
 
 from support.service_harness import SECRET, Running, abuser, decided, logged, migrated, running
 from wavebreak.engine import Engine
-from wavebreak.errors import PolicyError, ServiceError
+from wavebreak.errors import ModelError, PolicyError, ServiceError
+from wavebreak.model import Model, load, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, load_policy
 from wavebreak.service import backup, database, decide
-from wavebreak.service.live_policy import live_directory, live_policy, policies_directory
-from wavebreak.service.models import LedgerEntry
+from wavebreak.service import calibration_schedule as schedule
+from wavebreak.service.live_policy import (
+    live_directory,
+    live_model,
+    live_policy,
+    models_directory,
+    policies_directory,
+)
+from wavebreak.service.models import EnforcementState, LedgerEntry
 from wavebreak.service.pending_requests import BusyError
 from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.recovery import list_snapshots
@@ -62,7 +71,21 @@ def switch(home: Path, engine: Any = None) -> PolicySwitch:
         terms = decide.load_decide_policy(directory)
         return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
 
-    return PolicySwitch(home, None, engine or (lambda p: Engine(p, accounts=1024)), responder)
+    return PolicySwitch(home, None, engine or made_engine, responder, base_model="none")
+
+
+def made_engine(policy: Policy, loaded: Model | None = None, enforce: bool = False) -> Engine:
+    return Engine(policy, accounts=1024, model=loaded, enforce=enforce)
+
+
+def registered(home: Path, name: str, model: Model) -> str:
+    """Store a registered model."""
+    save(model, models_directory(home) / name)
+    return name
+
+
+def scorer(name: str) -> Model:
+    return dataclasses.replace(smallest_model(), name=name)
 
 
 def sends(account: str, count: int, at: int = 0) -> list[dict[str, Any]]:
@@ -202,11 +225,11 @@ def test_switch_that_cannot_start_leaves_the_former_policy(home: Path) -> None:
     async def run() -> None:
         made: list[int] = []
 
-        def engine(policy: Policy) -> Engine:
+        def engine(policy: Policy, loaded: Model | None, enforce: bool) -> Engine:
             made.append(1)
             if len(made) > 1:
                 raise ServiceError("no memory", fix="give some")
-            return Engine(policy, accounts=1024)
+            return made_engine(policy, loaded, enforce)
 
         async with running(home) as one:
             await one.send([*abuser(), *sends("bob", 2)])
@@ -255,13 +278,17 @@ def test_backup_holds_the_live_policy(home: Path, tmp_path_factory: pytest.TempP
     async def run() -> None:
         async with running(home) as one:
             await one.send(sends("bob", 2))
-            await switch(home)(one.service, version(home, "v1"))
+            make = switch(home)
+            await make(one.service, version(home, "v1"))
+            await make(one.service, model=registered(home, "m1", scorer("one")))
 
     asyncio.run(run())
     backup.save(home, home / "all.wavebreak")
     with migrated("sqlite", other):
         backup.restore(home / "all.wavebreak", other)
     assert live_directory(other) == policies_directory(other) / "v1"
+    assert live_model(other) == (models_directory(other) / "m1", scorer("one").version)
+    assert load(models_directory(other) / "m1").version == scorer("one").version
     database.connect("", home)
 
 
@@ -272,5 +299,125 @@ def test_switch_is_sealed(home: Path) -> None:
         sealed = await asyncio.to_thread(entries)
         versions = [e["body"]["version"] for e in sealed if e["kind"] == "policy"]
         assert [v.partition("-")[0] for v in versions] == ["shipped", "v1"]
+
+    asyncio.run(run())
+
+
+async def model_of(one: Running) -> str:
+    answer: str = await one.service.ask(lambda e: e.model.version if e.model else "")
+    return answer
+
+
+def test_promoted_model_scores_and_is_rolled_back(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            await one.send([*abuser(), *sends("bob", 2)])
+            make = switch(home)
+            await make(one.service, version(home, "v1"))
+            for name in ("m1", "m2"):
+                await make(one.service, model=registered(home, name, scorer(name)))
+                assert await model_of(one) == scorer(name).version
+            live = live_policy(home)
+            assert live is not None
+            assert (live.version, live.earlier, live.earlier_models) == ("v1", ("",), ("", "m1"))
+            assert (await one.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "ban"
+            await make(one.service, model="m1", back=True)
+            live = live_policy(home)
+            assert live is not None
+            assert (live.model, live.earlier_models) == ("m1", ("",))
+            assert make.options() == ("--model", str(models_directory(home) / "m1"), "--shadow")
+            await one.send(sends("cat", 3, at=20))
+        made = await asyncio.to_thread(by_account)
+        assert [d["rules"] for d in made["cat"]] == [["two_strangers"]]
+        assert made["cat"][0]["model"] == scorer("m1").version
+        sealed = [e["body"]["version"] for e in await asyncio.to_thread(entries)
+                  if e["kind"] == "model"]  # fmt: skip
+        assert sealed == [scorer(name).version for name in ("m1", "m2", "m1")]
+
+    asyncio.run(run())
+
+
+def test_switch_to_a_damaged_model_changes_nothing(home: Path) -> None:
+    async def run() -> None:
+        name = registered(home, "m1", scorer("one"))
+        (models_directory(home) / name / "booster.txt").write_text("tree", "utf-8")
+        async with running(home) as one:
+            with pytest.raises(ModelError, match="damaged"):
+                await switch(home)(one.service, model=name)
+            await one.send(sends("bob", 1))
+        assert live_policy(home) is None
+
+    asyncio.run(run())
+
+
+def propose(home: Path) -> None:
+    directory = schedule.proposal_directory(home)
+    (directory / "rules").mkdir(parents=True)
+    (directory / "rules" / "tested.toml").write_text(RULE, "utf-8")
+    (directory / "calibration.html").write_text("<html>", "utf-8")
+
+
+async def approve(home: Path, now_ms: int) -> None:
+    def work() -> None:
+        try:
+            schedule.approve(home, now_ms, "Noa", "read it")
+        finally:
+            connection.close()
+
+    await asyncio.to_thread(work)
+
+
+def states() -> list[str]:
+    try:
+        return list(EnforcementState.objects.values_list("account", flat=True))
+    finally:
+        connection.close()
+
+
+def test_approved_calibration_is_enforced_and_withdrawn(home: Path) -> None:
+    propose(home)
+
+    async def run() -> None:
+        task = schedule.CalibrationSchedule(home, 3600, ["unused"])
+        async with running(home, background=[task]) as one:
+            one.service.switch = make = switch(home)
+            await one.send([*abuser(), *sends("bob", 2)])
+            assert await asyncio.to_thread(states) == ["ann"]
+            await approve(home, one.service.clock())
+            async with asyncio.timeout(60):
+                while not make.deciding.enforce:
+                    await asyncio.sleep(0.1)
+            assert await one.service.ask(lambda engine: engine.enforce)
+            # What was found in shadow is cleared; the next event decides.
+            assert await asyncio.to_thread(states) == []
+            assert (await policy_of(one)).startswith("calibrated_1-")
+            await one.send(sends("cat", 4, at=20))
+            live = live_policy(home)
+            assert live is not None
+            assert (live.version, live.enforce) == ("calibrated-1", True)
+            await make(one.service, "", enforce=False, back=True)
+            assert not await one.service.ask(lambda engine: engine.enforce)
+        found = await asyncio.to_thread(by_account)
+        assert found["cat"][0]["rules"] == ["two_strangers"]
+
+    asyncio.run(run())
+
+
+def test_mode_that_cannot_start_leaves_the_shadow(home: Path) -> None:
+    async def run() -> None:
+        made: list[int] = []
+
+        def engine(policy: Policy, loaded: Model | None, enforce: bool) -> Engine:
+            made.append(1)
+            if len(made) > 1:
+                raise ServiceError("no memory", fix="give some")
+            return made_engine(policy, loaded, enforce)
+
+        async with running(home) as one:
+            await one.send(abuser())
+            with pytest.raises(ServiceError, match="no memory"):
+                await switch(home, engine)(one.service, enforce=True)
+            assert not await one.service.ask(lambda engine: engine.enforce)
+            assert (await one.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "ban"
 
     asyncio.run(run())

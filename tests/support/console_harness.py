@@ -23,6 +23,12 @@ from wavebreak.console.indexer import Indexer, index_decisions
 from wavebreak.console.models import User
 from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
 from wavebreak.console.users import create_user
+from wavebreak.engine import Engine
+from wavebreak.model import Model
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy
+from wavebreak.service.decide import DecideResponder, load_decide_policy
+from wavebreak.service.policy_switch import PolicySwitch
 
 PASSWORD = "correct horse battery staple"
 HOST = "http://localhost"
@@ -114,10 +120,11 @@ def _index(now_ms: int) -> None:
 
 @asynccontextmanager
 async def running_console(
-    home: Path, *, url: str = "http://localhost", indexed: bool = False, **more: Any
-) -> AsyncIterator[RunningConsole]:
+    home: Path, *, url: str = "http://localhost", indexed: bool = False,
+    options: ConsoleOptions | None = None, **more: Any,
+) -> AsyncIterator[RunningConsole]:  # fmt: skip
     """Run a service with its console until the block ends; `indexed`: with its indexer."""
-    configure(ConsoleOptions(url), SECRET)
+    configure(options or ConsoleOptions(url), SECRET)
     apps: list[Any] = []
 
     def pages(api: Any) -> Any:
@@ -132,6 +139,19 @@ async def running_console(
             yield console
         finally:
             await console.close()
+
+
+def switch_of(console: RunningConsole) -> PolicySwitch:
+    """Return what switches a running console's service, in shadow and without a model at first."""
+
+    def engine(policy: Policy, loaded: Model | None, enforce: bool) -> Engine:
+        return Engine(policy, accounts=1024, model=loaded, enforce=enforce)
+
+    def responder(policy: Policy, directory: Path | None) -> DecideResponder:
+        terms = load_decide_policy(directory)
+        return DecideResponder(policy, terms, Pseudonymizer(service_harness.SECRET))
+
+    return PolicySwitch(console.service.settings.home, None, engine, responder, base_model="none")
 
 
 Visit = Callable[..., Awaitable[None]]

@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": "run", "run": "run", "evaluate": "run", "explain": "run",
     "simulate": "events", "import": "events", "profile": "events",
     "rules": "policy", "features": "policy",
-    "train": "training", "model": "training",
+    "train": "training", "model": "training", "challenger": "challengers",
     "operators": "operators",
     "replay": "monitoring", "drift": "monitoring",
     "calibrate": "calibration", "approve": "calibration",
@@ -156,6 +156,9 @@ operators = _group(
     app, "operators", "List and show accounts that seem to be of one operator, and why."
 )
 models = _group(app, "model", "Show what a model reads and from which score it acts.")
+challengers = _group(
+    app, "challenger", "Register another model for a running service, and compare the two."
+)
 ledgers = _group(
     app, "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."
 )

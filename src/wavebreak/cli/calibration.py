@@ -186,7 +186,7 @@ def approve(
     reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
     database_url: DatabaseUrl = "",
 ) -> None:
-    """Approve a service's calibration proposal: from its next start on it enforces."""
+    """Approve a service's calibration proposal: the service enforces it within seconds."""
     from wavebreak.service import app_context, calibration_schedule, database
 
     if not database_url and not (home / database.FILE).exists():
@@ -200,4 +200,6 @@ def approve(
         lambda: calibration_schedule.approve(home, now, by, reason)
     )
     out.print(f"{version} is approved by {by}")
-    print_next_steps([f"stop the service, then: wavebreak serve {home} --calibrate-after 7d …"])
+    print_next_steps(
+        [f"a service that runs with --calibrate-after enforces it; else: wavebreak serve {home} …"]
+    )

@@ -37,6 +37,7 @@ from wavebreak.cli.options import (
 from wavebreak.errors import FileError, MissingExtraError, UsageError
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
+from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key
@@ -116,7 +117,7 @@ CalibrateAfter = Annotated[
         "--calibrate-after",
         metavar="DURATION",
         help="Decide in shadow; after 7d (say) propose a calibrated policy in HOME/calibrated; "
-        "enforce it from the first start after `wavebreak approve`.",
+        "enforce it once it is approved.",
     ),
 ]
 
@@ -255,31 +256,32 @@ def serve(
     sources = brokers.configured_sources(nats, redis, stream, durable, group)
     _prepare(settings)
     deciding = rules.load_policy(chosen.directory)
-    loaded, secret = model.load_selected(model_dir), load_key(key)
+    used_model, secret = _live_model(home, model_dir), load_key(key)
+    loaded = model.load_selected(used_model)
     options = bootstrap.ServeOptions(
-        traces, private_webhooks, sources, Path(model_dir or SHIPPED) if loaded else None
+        traces, private_webhooks, sources, _with_baseline(used_model) if loaded else None
     )
     parts = _Parts(
         settings,
         _load_profile(profile_file),
         lateness,
-        loaded,
         Pseudonymizer(secret, ip_database),
         bootstrap.create_context(deciding, chosen.directory, secret, options),
     )
-    named = {"--model": model_dir, "--profile": profile_file}
+    named = {"--profile": profile_file}
     if database_url:
         # For commands that this process starts: their arguments are in the list of processes.
         os.environ["WAVEBREAK_DATABASE"] = database_url
     pages = _Pages()
     if with_console:
-        asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases)
+        shown = demo or home.name == DEMO_HOME
+        asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
         pages = _open_console(parts, chosen, asked, secret, ledger_key)
     else:
         django_settings.without_console()
     service = Service(
         settings,
-        partial(parts.engine, deciding),
+        partial(parts.engine, deciding, loaded, chosen.enforce),
         parts.pseudonymizer,
         lateness_s=lateness,
         responder=parts.responder(deciding, chosen.directory),
@@ -291,11 +293,11 @@ def serve(
             *bootstrap.background_tasks(parts.context, options),
             *[_demo_traffic] * demo,
             *_backfill_of(backfill),
-            *_calibration_of(home, calibrate_after, chosen, named),
+            *_calibration_of(home, calibrate_after, chosen, {**named, "--model": used_model}),
             *pages.tasks,
         ],
     )
-    service.switch = _policy_switch(parts, chosen, named)
+    service.switch = _policy_switch(parts, chosen, model_dir, named)
     serving(
         service,
         allow_all if no_keys else parts.context.key_ring.authorize,
@@ -310,13 +312,15 @@ class _Chosen:
     """Which policy a start decides by.
 
     `base` is the directory that `serve` was started with, `directory` that of the policy that
-    decides: another one where a version went live, or where a calibration was approved.
+    decides: another one where a version went live, or where a calibration was approved. `asked` is
+    whether --enforce was given, `enforce` whether outcomes are enforced.
     """
 
     base: Path | None
     directory: Path | None
     enforce: bool
     calibrated: bool
+    asked: bool
 
 
 def _choose_policy(
@@ -326,11 +330,14 @@ def _choose_policy(
     approved = _approved_policy(home, calibrate_after, enforce=enforce)
     base = approved or policy
     directory = _live_policy(home, base, approved)
+    live = live_policy.live_policy(home)
+    calibrated = live is not None and live.enforce and directory != base
     return _Chosen(
         base,
         directory,
-        enforce or approved is not None,
+        enforce or approved is not None or calibrated,
         approved is not None,
+        enforce,
     )
 
 
@@ -348,19 +355,20 @@ class _Parts:
     settings: Settings
     profile: coverage.Profile | None
     lateness: int
-    model: model.Model | None
     pseudonymizer: Pseudonymizer
     context: app_context.AppContext
 
-    def engine(self, policy: rules.Policy) -> engine.Engine:
-        """Return an engine of a policy, without state."""
+    def engine(
+        self, policy: rules.Policy, loaded: model.Model | None, enforce: bool
+    ) -> engine.Engine:
+        """Return an engine of a policy and a model, without state."""
         return engine.Engine(
             policy,
             self.profile,
-            enforce=self.settings.enforce,
+            enforce=enforce,
             workers=self.settings.workers,
             lateness_s=self.lateness,
-            model=self.model,
+            model=loaded,
         )
 
     def responder(self, policy: rules.Policy, directory: Path | None) -> decide.DecideResponder:
@@ -370,46 +378,69 @@ class _Parts:
             policy, terms, self.pseudonymizer, self.context.quota_extension
         )
 
-    def switched(self, directory: Path | None) -> None:
-        """Take the sheets of the policy that decides from now on."""
+    def switched(self, directory: Path | None, model_dir: str | None) -> None:
+        """Take the sheets of the policy, and the baseline of the model, that decide from now on."""
         self.context.quota_config = decide.load_quota_config(directory)
         self.context.holder_notices = HolderNotices.load(rules.load_policy(directory), directory)
+        self.context.metrics.model = _with_baseline(model_dir)
+
+
+def _with_baseline(model_dir: str | None) -> Path | None:
+    """Return a model's directory, if it has the baseline that drift is measured against."""
+    directory = Path(model_dir or SHIPPED)
+    return directory if (directory / baseline.FILE).is_file() else None
 
 
 def _policy_switch(
-    parts: _Parts, chosen: _Chosen, named: Mapping[str, object]
+    parts: _Parts, chosen: _Chosen, model_dir: str | None, named: Mapping[str, object]
 ) -> policy_switch.PolicySwitch:
-    """Return what switches the service to another policy; `named` are options of `serve`."""
-    mode = "--enforce" if chosen.enforce else "--shadow"
+    """Return what switches the service to another policy, model or mode.
+
+    Args:
+        parts: What engines are made of.
+        chosen: Which policy decides at the start.
+        model_dir: The model that `serve` was started with.
+        named: Other options of `serve` that a replay repeats.
+
+    """
+    home = parts.settings.home
+    live = live_policy.live_policy(home)
+    version = live.version if live and chosen.directory != chosen.base else ""
     return policy_switch.PolicySwitch(
-        parts.settings.home,
+        home,
         chosen.base,
         parts.engine,
         parts.responder,
         parts.switched,
-        (*_options(named), "--lateness", str(parts.lateness), mode),
+        (*_options(named), "--lateness", str(parts.lateness)),
+        model_dir,
+        chosen.asked,
+        policy_switch.Deciding(version, live.model if live else "", chosen.enforce),
     )
 
 
 def _calibration_of(
     home: Path, calibrate_after: str, chosen: _Chosen, named: Mapping[str, object]
 ) -> list[Background]:
-    """Return the task that has a calibration proposed; none without --calibrate-after."""
-    if not calibrate_after or chosen.calibrated:
+    """Return the task that proposes and enforces a calibration; none without --calibrate-after."""
+    if not calibrate_after:
         return []
     command = _calibrate_command(home, {"--policy": chosen.directory, **named})
-    return [schedule.CalibrationSchedule(home, rules.duration_seconds(calibrate_after), command)]
+    enforced_ms = schedule.approved_ms(home) if chosen.calibrated else 0
+    after_s = rules.duration_seconds(calibrate_after)
+    return [schedule.CalibrationSchedule(home, after_s, command, enforced_ms)]
 
 
 @dataclass(frozen=True)
 class _ConsoleOptions:
-    """Options of `serve` that the console alone reads."""
+    """Options of `serve` that the console alone reads; `demo`: it shows a case."""
 
     url: str
     second_factor: bool | None
     oidc: Path | None
     trusted_proxies: int
     cases: Path | None
+    demo: bool
 
 
 def _api_alone(api: App) -> App:
@@ -438,6 +469,7 @@ def _open_console(
     wrap, tasks = startup.start(options, secret, chosen.directory)
     tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
     startup.open_cases(asked.cases or home / "cases", seal_key, secret, chosen.directory)
+    tasks += [startup.demo_case()] * asked.demo
     return _Pages(wrap, tasks, shown)
 
 
@@ -483,6 +515,27 @@ def _live_policy(home: Path, policy: Path | None, approved: Path | None) -> Path
         return policy
     out.print(f"deciding by {directory.name}, which went live in the console, not by --policy")
     return directory
+
+
+def _live_model(home: Path, model_dir: str | None) -> str | None:
+    """Return the model that went live last, or else the given one.
+
+    Raises:
+        UsageError: Its files are gone, or were changed after it went live.
+
+    """
+    live = live_policy.live_model(home)
+    if live is None:
+        return model_dir
+    directory, version = live
+    found = model.load(directory).version if directory.is_dir() else "gone"
+    if found != version:
+        raise UsageError(
+            f"{directory} is not the model that went live: it is {found}, not {version}",
+            fix="restore its files from a backup",
+        )
+    out.print(f"scoring by {directory.name} ({version}), which went live in the console")
+    return str(directory)
 
 
 def _calibrate_command(home: Path, options: Mapping[str, object]) -> list[str]:

@@ -371,3 +371,67 @@ class PolicyReplay(models.Model):
     class Meta:
         db_table = "console_policy_replay"
         indexes = (models.Index(fields=["of", "-id"], name="console_policy_replay_of"),)
+
+
+class ModelVersion(models.Model):
+    """A registered model; a copy of its files is in `HOME/models/m<id>`.
+
+    `model` is its version, which is a digest of its files too: who approves it approves them.
+    `features` are names with their share of the gain. `version` counts changes.
+    """
+
+    REGISTERED, COMPARED, APPROVED = "registered", "compared", "approved"
+    LIVE, RETIRED, REJECTED = "live", "retired", "rejected"
+
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, default=REGISTERED)
+    reason = models.CharField(max_length=500)
+    created_ms = models.BigIntegerField()
+    model = models.CharField(max_length=128)
+    features = models.JSONField(default=list)
+    approved_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    approved_ms = models.BigIntegerField(null=True)
+    approval = models.CharField(max_length=500, default="")
+    live_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    live_ms = models.BigIntegerField(null=True)
+    retired_ms = models.BigIntegerField(null=True)
+    note = models.CharField(max_length=500, default="")
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "console_model_version"
+        indexes = (models.Index(fields=["state", "-id"], name="console_model_state"),)
+
+    @property
+    def name(self) -> str:
+        """The name of its directory."""
+        return f"m{self.id}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still go live."""
+        return self.state in (self.REGISTERED, self.COMPARED, self.APPROVED)
+
+
+class ModelReplay(models.Model):
+    """A replay of the log under the model that scores and another one; files below `m<id>.replays`.
+
+    `champion` is the version that scored, `policy` the one that both decided by.
+    """
+
+    RUNNING, DONE, FAILED = "running", "done", "failed"
+
+    of = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="replays")
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=8, default=RUNNING)
+    started_ms = models.BigIntegerField()
+    ended_ms = models.BigIntegerField(null=True)
+    champion = models.CharField(max_length=128)
+    policy = models.CharField(max_length=128)
+    days = models.IntegerField()
+    result = models.JSONField(default=dict)
+    problem = models.CharField(max_length=500, default="")
+
+    class Meta:
+        db_table = "console_model_replay"
+        indexes = (models.Index(fields=["of", "-id"], name="console_model_replay_of"),)

@@ -7,12 +7,9 @@ was replayed and approved. Which policy decides is read from the service, never 
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,11 +20,13 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak import config
+from wavebreak.console import replay_processes
 from wavebreak.console.models import PolicyReplay, PolicyVersion, User
 from wavebreak.console.pages import Console
 from wavebreak.errors import PolicyError, WavebreakError
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
+from wavebreak.service import calibration_schedule
 from wavebreak.service.actions import mark_done
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.decide import load_decide_policy, load_quota_config
@@ -38,7 +37,6 @@ from wavebreak.service.live_policy import (
     policies_directory,
     policy_files,
 )
-from wavebreak.service.policy_replay import CHANGES, PROGRESS, RESULT, Change
 from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.service import Service
 
@@ -76,12 +74,14 @@ def directory_of(console: Console, version: PolicyVersion) -> Path:
 
 
 def live_version(service: Service) -> PolicyVersion | None:
-    """Return the version that decides; None: the policy that `serve` was started with."""
-    live = live_policy(service.settings.home)
-    if live is None or not live.version or live.policy != service.responder.policy.version:
-        return None
-    found: PolicyVersion | None = PolicyVersion.objects.filter(id=int(live.version[1:])).first()
-    return found
+    """Return the version that decides; None: a calibration, or the policy of `serve`."""
+    return version_of(live_name(service))
+
+
+def live_policy_of(console: Console) -> Policy:
+    """Return the policy that decides."""
+    live: Policy = console.service.responder.policy
+    return live
 
 
 def live_since(service: Service) -> int | None:
@@ -93,9 +93,8 @@ def live_since(service: Service) -> int | None:
 
 def live_directory(console: Console) -> Path | None:
     """Return the directory of the policy that decides (None: the shipped one)."""
-    version = live_version(console.service)
-    if version is not None:
-        return directory_of(console, version)
+    if name := live_name(console.service):
+        return policies_directory(console.service.settings.home) / name
     switch = console.service.switch
     return switch.base if isinstance(switch, PolicySwitch) else None
 
@@ -417,14 +416,6 @@ def delete_file(console: Console, version: PolicyVersion, name: str, seen: str) 
 
 # Replays
 
-_running: dict[int, subprocess.Popen[bytes]] = {}
-
-
-@atexit.register
-def _end_replays() -> None:
-    for process in _running.values():
-        process.terminate()
-
 
 def replay_directory(console: Console, replay: PolicyReplay) -> Path:
     """Return the directory of a replay's files."""
@@ -454,19 +445,15 @@ def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
         digest=files_digest(directory),
         live=console.service.responder.policy.version,
     )
-    out = replay_directory(console, made)
-    out.mkdir(mode=0o700, parents=True)
     live, switch = live_directory(console), console.service.switch
-    options = switch.replay_options if isinstance(switch, PolicySwitch) else ()
+    options = switch.options() if isinstance(switch, PolicySwitch) else ()
+    out = replay_directory(console, made)
     command = [
-        sys.executable, "-m", "wavebreak", "rules", "replay", str(console.service.settings.home),
+        "rules", "replay", str(console.service.settings.home),
         "--policy", str(directory), "-o", str(out), *options,
         *(["--live", str(live)] if live else []),
     ]  # fmt: skip
-    with (out / "errors.txt").open("wb") as errors:
-        _running[made.id] = subprocess.Popen(  # noqa: S603 - this program itself
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
-        )
+    replay_processes.start(out, command)
     return made
 
 
@@ -474,17 +461,13 @@ def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
     """Note whether a replay has ended, and with what."""
     if replay.state != PolicyReplay.RUNNING:
         return replay
-    out, process = replay_directory(console, replay), _running.get(replay.id)
-    ended = process is None or process.poll() is not None
-    if ended:
-        _running.pop(replay.id, None)
-    if (out / RESULT).is_file():
-        replay.state = PolicyReplay.DONE
-        replay.result = msgspec.json.decode((out / RESULT).read_bytes())
-    elif ended:
-        replay.state, replay.problem = PolicyReplay.FAILED, _last_line(out / "errors.txt")
-    else:
+    end = replay_processes.ended(replay_directory(console, replay))
+    if end is None:
         return replay
+    if end.result is not None:
+        replay.state, replay.result = PolicyReplay.DONE, end.result
+    else:
+        replay.state, replay.problem = PolicyReplay.FAILED, end.problem
     replay.ended_ms = console.now_ms
     replay.save()
     if replay.state == PolicyReplay.DONE and replay.result["digest"] == replay.digest:
@@ -492,33 +475,6 @@ def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
             id=replay.of_id, state=PolicyVersion.CHECKED, digest=replay.digest
         ).update(state=PolicyVersion.REPLAYED, version=F("version") + 1)
     return replay
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text("utf-8", errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1][:500] if lines else "it was ended: start it again"
-
-
-def replay_progress(console: Console, replay: PolicyReplay) -> dict[str, int]:
-    """Return how many events of how many a running replay has read."""
-    try:
-        found = msgspec.json.decode(
-            (replay_directory(console, replay) / PROGRESS).read_bytes(), type=dict[str, int]
-        )
-    except (OSError, msgspec.DecodeError):
-        return {"events": 0, "of": 0, "share": 0}
-    return found | {"share": 100 * found["events"] // max(1, found["of"])}
-
-
-def replay_changes(console: Console, replay: PolicyReplay, kind: str = "") -> Iterator[Change]:
-    """Return the accounts that fare otherwise under a version."""
-    path = replay_directory(console, replay) / CHANGES
-    if path.is_file():
-        with path.open("rb") as lines:
-            for line in lines:
-                change = msgspec.json.decode(line, type=Change)
-                if not kind or change.kind == kind:
-                    yield change
 
 
 def valid_replay(console: Console, version: PolicyVersion) -> PolicyReplay | None:
@@ -580,7 +536,7 @@ def go_live(console: Console, version: PolicyVersion, reason: str) -> float:
             409, f"the files of {version.name} were changed", fix="save, replay, approve it again"
         )
     before = live_version(console.service)
-    seconds = _switch(console, "policy_live", version, reason)
+    seconds = switch(console, "policy_live", _label(version), reason, policy=version.name)
     _retire(console, before, "")
     version.state, version.live_by = PolicyVersion.LIVE, console.user
     version.live_ms, version.version = console.now_ms, version.version + 1
@@ -588,33 +544,62 @@ def go_live(console: Console, version: PolicyVersion, reason: str) -> float:
     return seconds
 
 
-def previous_version(service: Service) -> tuple[PolicyVersion | None, bool]:
-    """Return the version to roll back to (None: that of `serve`), and whether there is one."""
-    live = live_version(service)
-    if live is None:
-        return None, False
+def previous_policy(service: Service) -> str | None:
+    """Return the version that a rollback returns to ("": that of `serve`); None: there is none."""
+    live = live_policy(service.settings.home)
+    if live is None or not live.version or live.policy != service.responder.policy.version:
+        return None
+    if live.earlier is not None:
+        return live.earlier[-1] if live.earlier else None
+    # It went live before earlier versions were noted.
+    now = live_version(service)
     earlier = PolicyVersion.objects.filter(
-        state=PolicyVersion.RETIRED, note="", live_ms__lt=live.live_ms or 0
+        state=PolicyVersion.RETIRED, note="", live_ms__lt=(now.live_ms or 0) if now else 0
     )
-    return earlier.order_by("-live_ms").first(), True
+    found = earlier.order_by("-live_ms").first()
+    return found.name if found else ""
 
 
-def roll_back(console: Console, reason: str, seen: str) -> tuple[PolicyVersion | None, float]:
-    """Let the version before the live one decide again; return it, and the seconds it took.
+def live_name(service: Service) -> str:
+    """Return the name of the version that decides; "": that of `serve`."""
+    live = live_policy(service.settings.home)
+    same = live is not None and live.policy == service.responder.policy.version
+    return live.version if live is not None and same else ""
 
+
+def version_of(name: str) -> PolicyVersion | None:
+    """Return a version by its name; None for an approved calibration, or for that of `serve`."""
+    number = re.fullmatch(r"v(\d{1,15})", name)
+    found = PolicyVersion.objects.filter(id=int(number[1])).first() if number else None
+    return found if isinstance(found, PolicyVersion) else None
+
+
+def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
+    """Let the version before the live one decide again; return its name, and the seconds it took.
+
+    A calibration's approval is withdrawn, and the service returns to shadow, where it came from.
     Raises ApiError where another version than `seen` decides by now.
     """
-    live = live_version(console.service)
-    target, possible = previous_version(console.service)
-    if live is None or not possible:
+    name, target = live_name(console.service), previous_policy(console.service)
+    if target is None:
         raise ApiError(404, "there is no earlier version", fix="start a draft instead")
-    if live.name != seen:
-        raise ApiError(409, f"{live.name} decides by now", fix="look at the versions again")
-    seconds = _switch(console, "policy_rollback", target, reason)
+    if name != seen:
+        raise ApiError(
+            409, f"{name or 'the first policy'} decides by now", fix="look at the versions again"
+        )
+    calibrated = name.startswith(calibration_schedule.CALIBRATED)
+    live, earlier = version_of(name), version_of(target)
+    enforce = False if calibrated else None
+    seconds = switch(
+        console, "policy_rollback", target or "policy of serve", reason,
+        policy=target, back=True, enforce=enforce,
+    )  # fmt: skip
+    if calibrated:
+        calibration_schedule.withdraw(console.service.settings.home)
     _retire(console, live, f"rolled back: {reason}")
-    if target is not None:
-        target.state, target.retired_ms = PolicyVersion.LIVE, None
-        target.save()
+    if earlier is not None:
+        earlier.state, earlier.retired_ms = PolicyVersion.LIVE, None
+        earlier.save()
     return target, seconds
 
 
@@ -625,29 +610,44 @@ def _retire(console: Console, version: PolicyVersion | None, note: str) -> None:
         version.save()
 
 
-def _switch(console: Console, act: str, version: PolicyVersion | None, reason: str) -> float:
-    """Switch the service, between two states of an audit entry."""
-    switch = console.service.switch
-    if switch is None:
+def switch(console: Console, act: str, what: str, reason: str, **wanted: Any) -> float:
+    """Switch the service, between two states of an audit entry; see `PolicySwitch`.
+
+    Args:
+        console: Who does it.
+        act: The act, for the audit log.
+        what: What goes live.
+        reason: Why.
+        wanted: Policy, model or mode that shall decide.
+
+    Raises:
+        ApiError: Nothing was switched.
+
+    """
+    switching = console.service.switch
+    if switching is None:
         raise ApiError(503, "this service cannot switch policies", fix="start it anew")
     with transaction.atomic():
-        entry = _audit(console, act, version, reason, "asked")
+        entry = write_audit_entry(
+            console.now_ms, console.user.actor, act, what[:128], reason, "asked"
+        )
     try:
-        seconds = async_to_sync(switch)(console.service, version.name if version else "")
+        seconds: float = async_to_sync(switching)(console.service, **wanted)
     except ApiError:
         raise
     except WavebreakError as error:
-        raise ApiError(503, f"the policy was not switched: {error.what}", fix=error.fix) from error
+        raise ApiError(503, f"nothing was switched: {error.what}", fix=error.fix or "") from error
     with transaction.atomic():
         mark_done(entry)
     return seconds
 
 
-def _audit(
-    console: Console, act: str, version: PolicyVersion | None, reason: str, outcome: str = "done"
-) -> int:
-    name = f"{version.name} {version.policy}".strip() if version else "policy of serve"
-    return write_audit_entry(console.now_ms, console.user.actor, act, name[:128], reason, outcome)
+def _audit(console: Console, act: str, version: PolicyVersion, reason: str) -> int:
+    return write_audit_entry(console.now_ms, console.user.actor, act, _label(version), reason)
+
+
+def _label(version: PolicyVersion) -> str:
+    return f"{version.name} {version.policy}".strip()[:128]
 
 
 def people_who_may_approve(version: PolicyVersion) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.urls import clear_url_caches
@@ -15,14 +18,17 @@ from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
 from wavebreak.console.permissions import ROLES
-from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
+from wavebreak.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
 from wavebreak.console.users import create_user
-from wavebreak.errors import UsageError
+from wavebreak.errors import MissingExtraError, UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
-from wavebreak.service.app_context import closing_connection, run_in_transaction
+from wavebreak.service.app_context import closing_connection, run_in_transaction, run_query
 from wavebreak.service.ingest_app import App
-from wavebreak.service.service import Background
+from wavebreak.service.models import EnforcementState
+from wavebreak.service.service import Background, Service
 
+DEMO_CASE_S = 1.0
+"""Seconds between two looks for an account that the demonstration's case can be about."""
 _OIDC_FIX = "give provider_id, name, client_id, secret and [settings] server_url"
 
 
@@ -34,7 +40,7 @@ def options(
     return ConsoleOptions(url, second_factor, provider, trusted_proxies)
 
 
-def _provider(path: Path) -> dict[str, object]:
+def _provider(path: Path) -> dict[str, Any]:
     try:
         provider = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -43,7 +49,17 @@ def _provider(path: Path) -> dict[str, object]:
     if missing or "server_url" not in provider["settings"]:
         named = ", ".join(sorted(missing)) or "settings.server_url"
         raise UsageError(f"--oidc: {path} lacks {named}", fix=_OIDC_FIX)
-    return provider
+    given = provider["settings"]
+    for name in ("server_url", "authorization_origin"):
+        parts = urlsplit(str(given.get(name, "https://unset")))
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise UsageError(f"--oidc: {path}: settings.{name} is no https URL", fix=_OIDC_FIX)
+    if unknown := set(given.get("roles", {}).values()) - set(ROLES):
+        raise UsageError(
+            f"--oidc: {path} names an unknown role {min(unknown)!r}", fix=f"use {', '.join(ROLES)}"
+        )
+    # A code that is stolen on its way is worth nothing without the verifier (RFC 9700, 2.1.1).
+    return provider | {"settings": {"oauth_pkce_enabled": True} | given}
 
 
 def start(
@@ -60,6 +76,33 @@ def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Pat
     case_store.configure(
         case_store.CaseStore(directory, load_or_create_signer(seal_key), secret, local)
     )
+
+
+def demo_case() -> Background:
+    """Return the task that builds a legal case for a demonstration, about an account it banned.
+
+    It ends where the extra `cases` is not installed, or where there is a case already.
+    """
+
+    async def run(service: Service) -> None:
+        store = case_store.current()
+        try:
+            module = case_store.optional("wavebreak.console.demo_case")
+        except MissingExtraError as error:
+            service.report(f"no legal case in this demonstration: {error.what}; {error.fix}")
+            return
+        while not (store.directory.is_dir() and any(store.directory.iterdir())):
+            account = await run_query(_newest_ban)
+            if account:
+                await asyncio.to_thread(module.build_demo_case, store, account)
+            await asyncio.sleep(DEMO_CASE_S)
+
+    return run
+
+
+def _newest_ban() -> str:
+    found = EnforcementState.objects.filter(outcome="ban").order_by("-decision")
+    return found.values_list("account", flat=True).first() or ""
 
 
 def use_port(url: str, port: int) -> None:

@@ -1,8 +1,11 @@
-"""Change of an engine's policy, at one position of its log.
+"""Change of an engine's policy or model, at one position of its log.
 
 What an engine has counted does not depend on its policy, and neither does what is in force: both go
 over to the engine of the other policy. Nobody is acted on, or freed, without a new decision. Only
 the note of which rules have fired for an account is by index, and is moved by the rules' ids.
+
+An account keeps its last score until its next scoring point, where the other model scores it. What
+a score has led to is noted until that ends; where nothing is in force, the other model may ask.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy as np
 
 from wavebreak.engine import snapshot
 from wavebreak.engine.engine import Engine
-from wavebreak.features.layout import SHARDS
+from wavebreak.features.layout import SCORED, SCORED_AT, SHARDS
 from wavebreak.rules import Policy, Rule
 from wavebreak.rules.model import MAX_RULES
 
@@ -32,7 +35,8 @@ def carried_state(old: Engine, new: Engine) -> snapshot.EngineState:
 
     Args:
         old: The engine up to now, between two batches.
-        new: An engine of the other policy, without state.
+        new: An engine of the other policy or model, without state. Where its mode is another one,
+            the state is still that of the old mode: `snapshot.restore` switches it.
 
     """
     arrays = dict(old.dump())
@@ -40,11 +44,19 @@ def carried_state(old: Engine, new: Engine) -> snapshot.EngineState:
     grace = [~np.int64(engine.core.policy.registration) for engine in (old, new)]
     for s in range(SHARDS):
         rows = arrays[f"core.rows{s}"].copy()
+        if model_version(old) != model_version(new):
+            free = (rows["until"] == 0) & (rows["enforcement"] == 0)
+            rows["flags"][free] &= np.uint16(0xFFFF & ~(SCORED << SCORED_AT))
         rows["fired"] = _moved(rows["fired"], rows["until"] > 0, rows["enforcement"], moves, grace)
         arrays[f"core.rows{s}"] = rows
     hits = dict(zip(old.program.ids, old.fired.tolist(), strict=True))
     arrays["fired"] = np.array([hits.get(rule.id, 0) for rule in new.policy.rules], np.int64)
-    return snapshot.EngineState(snapshot.manifest_of(new), arrays)
+    return snapshot.EngineState(snapshot.manifest_of(new) | {"enforce": old.enforce}, arrays)
+
+
+def model_version(engine: Engine) -> str:
+    """Return the version of an engine's model; "" without one."""
+    return engine.model.version if engine.model else ""
 
 
 def _moves(old: Policy, new: Policy) -> list[tuple[int | None, bool]]:

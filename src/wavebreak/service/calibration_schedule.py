@@ -1,8 +1,9 @@
 """Calibration of a service: days in shadow, a proposal, a person's approval, then enforcement.
 
 The proposal is made by a process of its own, `wavebreak calibrate`, which reads the service's log.
-It lies in the service's directory until a person approves it; the service goes on in shadow. From
-its next start on it enforces with the policy that was approved.
+It lies in the service's directory until a person approves it; the service goes on in shadow. Once
+it is approved, the running service switches to a copy of it in `HOME/policies`, and enforces
+(`policy_switch`). A rollback withdraws the approval and returns to shadow.
 """
 
 from __future__ import annotations
@@ -13,14 +14,22 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from wavebreak.errors import UsageError
+from wavebreak.errors import ServiceError, UsageError, WavebreakError
 from wavebreak.rules import Policy, load_policy
 from wavebreak.service.app_context import run_query, write_audit_entry
+from wavebreak.service.live_policy import (
+    files_digest,
+    live_policy,
+    policies_directory,
+    policy_files,
+)
 from wavebreak.service.models import LogBatch
 from wavebreak.service.service import Service
 
-CHECK_S = 60.0
-"""Seconds between two looks at how long the log is."""
+CHECK_S = 5.0
+"""Seconds between two looks at how long the log is, and whether a proposal is approved."""
+CALIBRATED = "calibrated-"
+"""Begin of the names of approved calibrations in `HOME/policies`."""
 _APPROVAL = "approved.json"
 BY = "command line"
 
@@ -92,26 +101,92 @@ def approved_ms(home: Path) -> int:
     return int(json.loads(path.read_text("utf-8"))["at_ms"]) if path.is_file() else 0
 
 
+def withdraw(home: Path) -> None:
+    """Withdraw an approval; the proposal stays, and may be approved again."""
+    (proposal_directory(home) / _APPROVAL).unlink(missing_ok=True)
+
+
+def store_approved(home: Path) -> str:
+    """Copy the approved policy to `HOME/policies`; return the name of the copy.
+
+    Raises:
+        UsageError: Nothing is approved, or the policy was changed after its approval.
+
+    """
+    approved = approved_policy(home)
+    if approved is None:
+        raise UsageError(
+            f"{home} has no approved calibration", fix="approve it: wavebreak approve HOME"
+        )
+    policies, digest = policies_directory(home), files_digest(approved[1])
+    earlier = sorted(policies.glob(f"{CALIBRATED}[0-9]*"), key=lambda p: (len(p.name), p.name))
+    if earlier and files_digest(earlier[-1]) == digest:
+        return earlier[-1].name
+    number = int(earlier[-1].name.removeprefix(CALIBRATED)) + 1 if earlier else 1
+    target = policies / f"{CALIBRATED}{number}"
+    for name, text in policy_files(approved[1]).items():
+        (target / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (target / name).write_text(text, "utf-8")
+        (target / name).chmod(0o600)
+    return target.name
+
+
+async def enforce_approved(service: Service) -> float:
+    """Let the approved calibration decide, and enforce; return how long requests were refused (s).
+
+    Raises:
+        ServiceError: This service cannot switch.
+        WavebreakError: As for `PolicySwitch`.
+
+    """
+    if service.switch is None:
+        raise ServiceError("this service cannot switch policies", fix="start it anew")
+    name = await asyncio.to_thread(store_approved, service.settings.home)
+    return await service.switch(service, name, enforce=True)
+
+
 class CalibrationSchedule:
-    """A background task: once the log is old enough, it has a proposal written.
+    """A background task: has a proposal written in time, and enforces it once it is approved.
 
     Args:
         home: The service's directory.
         after_s: Seconds since the first event was received.
         command: The command that writes the proposal.
+        enforced_ms: When the calibration that the service was started with was approved (0: none).
 
     """
 
-    def __init__(self, home: Path, after_s: int, command: Sequence[str]) -> None:
+    def __init__(
+        self, home: Path, after_s: int, command: Sequence[str], enforced_ms: int = 0
+    ) -> None:
         self.home, self.after_s, self.command = home, after_s, command
+        self.enforced_ms = enforced_ms
 
     async def __call__(self, service: Service) -> None:
-        """Wait until a proposal is due, and write it."""
-        while not is_proposed(self.home):
-            first_ms = await run_query(_first_received)
-            if first_ms is not None and service.clock() - first_ms >= self.after_s * 1000:
-                await self._propose(service.report)
+        """Wait until a proposal is due, and write it; wait until it is approved, and enforce it."""
+        while True:
+            if not is_proposed(self.home):
+                first_ms = await run_query(_first_received)
+                if first_ms is not None and service.clock() - first_ms >= self.after_s * 1000:
+                    await self._propose(service.report)
+            elif self._is_approved():
+                await self._enforce(service)
             await asyncio.sleep(CHECK_S)
+
+    def _is_approved(self) -> bool:
+        """Whether there is an approval that nothing has gone live after."""
+        live = live_policy(self.home)
+        return approved_ms(self.home) > max(self.enforced_ms, live.at_ms if live else 0)
+
+    async def _enforce(self, service: Service) -> None:
+        try:
+            seconds = await enforce_approved(service)
+        except WavebreakError as error:
+            service.report(f"the approved calibration is not enforced yet: {error.what}")
+            return
+        service.report(
+            f"the approved calibration is enforced from now on; events waited {seconds:.1f} s"
+        )
 
     async def _propose(self, report: Callable[[str], None]) -> None:
         # What an interrupted calibration has left would be taken for a policy.

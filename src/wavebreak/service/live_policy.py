@@ -1,7 +1,7 @@
-"""The live policy of a service: versions in `HOME/policies`, and which of them decides.
+"""What decides in a service: versions in `HOME/policies`, models in `HOME/models`, and which do.
 
-The file `HOME/policies/live` names the version and the position of the log from which it decides.
-While it is missing, the policy that `serve` was started with decides.
+The file `HOME/policies/live` names the version of the policy, the model, and the position of the
+log from which they decide. While it is missing, those that `serve` was started with decide.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LIVE = "live"
 
 
 class LivePolicy(msgspec.Struct, frozen=True):
-    """Which version decides, since when.
+    """Which version of the policy decides, and which model, since when.
 
     Attributes:
         version: The version's directory in `HOME/policies` (empty: the policy that `serve` was
@@ -28,6 +28,13 @@ class LivePolicy(msgspec.Struct, frozen=True):
         position: The position of the log from which it decides.
         decisions: Decisions before it.
         at_ms: When it went live.
+        model: The model's directory in `HOME/models` (empty: the model that `serve` was started
+            with).
+        model_version: The model's version, as decisions name it.
+        earlier: Versions of the policy that decided before, in order: a rollback takes the last.
+        earlier_models: The same of models.
+        enforce: Whether outcomes are enforced since a calibration, whatever `serve` is started
+            with.
     """
 
     version: str
@@ -36,6 +43,11 @@ class LivePolicy(msgspec.Struct, frozen=True):
     position: int
     decisions: int
     at_ms: int
+    model: str = ""
+    model_version: str = ""
+    earlier: tuple[str, ...] | None = None
+    earlier_models: tuple[str, ...] = ()
+    enforce: bool = False
 
 
 def policies_directory(home: Path) -> Path:
@@ -45,6 +57,15 @@ def policies_directory(home: Path) -> Path:
     'var/policies'
     """
     return home / "policies"
+
+
+def models_directory(home: Path) -> Path:
+    """Return where a service's models lie.
+
+    >>> models_directory(Path("var")).as_posix()
+    'var/models'
+    """
+    return home / "models"
 
 
 def policy_files(directory: Path) -> dict[str, str]:
@@ -97,6 +118,14 @@ def live_directory(home: Path) -> Path | None:
             "the policy of --policy again",
         )
     return directory
+
+
+def live_model(home: Path) -> tuple[Path, str] | None:
+    """Return the directory of the model that went live, and its version; None: that of `serve`."""
+    live = live_policy(home)
+    if live is None or not live.model:
+        return None
+    return models_directory(home) / live.model, live.model_version
 
 
 def set_live_policy(home: Path, live: LivePolicy) -> None:

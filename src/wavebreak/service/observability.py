@@ -99,6 +99,8 @@ class Metrics:
             registry=registry,
         )
         self.shift.set(float("nan"))
+        # Directory of the model that scores, if it has a baseline.
+        self.model: Path | None = None
 
     def watch(self, gauges: Callable[[], Gauges], causes: Callable[[], Mapping[str, int]]) -> None:
         """Read `gauges`, and rejected events by cause, at each scrape."""
@@ -241,11 +243,18 @@ class ScoreDriftMonitor:
 
     def __init__(self, metrics: Metrics, model: Path, every_s: float = DRIFT_INTERVAL_S) -> None:
         self._metrics, self._every_s = metrics, every_s
-        self._baseline = baseline.load(model)["score"]
+        self._model, self._baseline = model, baseline.load(model)["score"]
+        metrics.model = model
 
     async def __call__(self, service: Service) -> None:
-        """Update until cancelled."""
+        """Update until cancelled; ends where a model without a baseline has gone live."""
         while True:
+            if self._metrics.model != self._model:
+                self._metrics.shift.set(float("nan"))
+                if self._metrics.model is None:
+                    return
+                self._model = self._metrics.model
+                self._baseline = baseline.load(self._model)["score"]
             scores = await service.ask(sample_scores)
             if len(scores) >= MIN_SCORED_ACCOUNTS:
                 self._metrics.shift.set(baseline.population_stability_index(self._baseline, scores))

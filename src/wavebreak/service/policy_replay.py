@@ -28,7 +28,7 @@ MOST_EVENTS = 2_000_000
 PROGRESS_S = 0.5
 RESULT, CHANGES, PROGRESS = "replay.json", "changes.jsonl", "progress.json"
 _LABELLED = TYPES.index("label.assigned")
-_RESTRICT = OUTCOMES.index("restrict")
+_LIMIT, _RESTRICT = map(OUTCOMES.index, ("limit", "restrict"))
 
 
 class Worst(NamedTuple):
@@ -95,18 +95,21 @@ class _Side:
     engine: Engine
     decisions: int = 0
     worst: dict[str, Worst] = field(default_factory=dict)
+    acted: set[str] = field(default_factory=set)
 
     def take(self, events: pa.RecordBatch) -> None:
         """Decide a batch of the log."""
         self.note(self.engine.take(events))
 
     def note(self, decisions: list[Decision]) -> None:
-        """Keep the worst decision of each account."""
+        """Keep the worst decision of each account, and whom something was done to by itself."""
         self.decisions += len(decisions)
         for decision in decisions:
             outcome = OUTCOMES.index(decision.outcome)
             if outcome > self.worst.get(decision.account, Worst()).outcome:
                 self.worst[decision.account] = Worst(outcome, decision.rules, decision.ts)
+            if outcome >= _LIMIT and decision.stage != "review":
+                self.acted.add(decision.account)
 
     def refused(self) -> int:
         """Return how many events were refused."""
@@ -115,12 +118,29 @@ class _Side:
         return sum(int(records["refused"][:n].sum(dtype=np.int64)) for records, n in used)
 
 
+class Replayed(NamedTuple):
+    """What two engines decided over the same log.
+
+    Attributes:
+        changes: The accounts that differ, those that are stopped or freed first.
+        counts: Fields of `Result`.
+        labels: The newest label of each labelled account.
+        acted: By engine the accounts that were limited or worse by rules or a score, not by a
+            person's label.
+    """
+
+    changes: list[Change]
+    counts: dict[str, Any]
+    labels: dict[str, str]
+    acted: tuple[set[str], set[str]]
+
+
 def replay(
     log: Iterator[pa.RecordBatch],
     live: Engine,
     draft: Engine,
     progress: Callable[[int], None] = lambda _events: None,
-) -> tuple[list[Change], dict[str, Any]]:
+) -> Replayed:
     """Let two engines decide a log; return the accounts that differ, and counts.
 
     Args:
@@ -128,9 +148,6 @@ def replay(
         live: An engine of the live policy, without state.
         draft: One of the draft.
         progress: Called with the number of events so far.
-
-    Returns:
-        The accounts that differ, those that are stopped or freed first; and fields of `Result`.
 
     """
     sides, labels, events = (_Side(live), _Side(draft)), dict[str, str](), 0
@@ -153,7 +170,8 @@ def replay(
         "hits": {name: (hits[0].get(name, 0), hits[1].get(name, 0)) for name in hits[0] | hits[1]},
     }
     order = ("stopped", "freed", "harsher", "milder")
-    return sorted(changes, key=lambda c: (order.index(c.kind), c.account)), counts
+    changes.sort(key=lambda c: (order.index(c.kind), c.account))
+    return Replayed(changes, counts, labels, (sides[0].acted, sides[1].acted))
 
 
 def _labels_of(batch: pa.RecordBatch) -> dict[str, str]:
@@ -236,23 +254,35 @@ def run(live: Engine, draft: Engine, digest: str, out: Path, *, most: int = MOST
     """
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = event_log.log_end()
-    first, began, noted = max(0, end - most), time.monotonic(), 0.0
-
-    def progress(events: int) -> None:
-        nonlocal noted
-        if time.monotonic() - noted >= PROGRESS_S:
-            noted = time.monotonic()
-            _write(out / PROGRESS, msgspec.json.encode({"events": events, "of": end - first}))
-
+    first, began = max(0, end - most), time.monotonic()
+    progress = ProgressFile(out, end - first)
     progress(0)
-    changes, counts = replay(service_log(first, end), live, draft, progress)
+    found = replay(service_log(first, end), live, draft, progress)
     result = Result(
-        live.policy.version, draft.policy.version, digest, first, end, **counts,
+        live.policy.version, draft.policy.version, digest, first, end, **found.counts,
         seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
+    write_found(out, found.changes, result)
+    return result
+
+
+class ProgressFile:
+    """Writes how many events a replay has read, at most twice a second."""
+
+    def __init__(self, out: Path, of: int) -> None:
+        self._path, self._of, self._noted = out / PROGRESS, of, 0.0
+
+    def __call__(self, events: int) -> None:
+        """Note the number of events so far."""
+        if time.monotonic() - self._noted >= PROGRESS_S:
+            self._noted = time.monotonic()
+            _write(self._path, msgspec.json.encode({"events": events, "of": self._of}))
+
+
+def write_found(out: Path, changes: list[Change], result: msgspec.Struct) -> None:
+    """Write the accounts that differ, then the result, which says that the replay has ended."""
     _write(out / CHANGES, b"".join(msgspec.json.encode(change) + b"\n" for change in changes))
     _write(out / RESULT, msgspec.json.encode(result))
-    return result
 
 
 def _write(path: Path, content: bytes) -> None:

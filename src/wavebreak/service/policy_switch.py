@@ -1,25 +1,27 @@
-"""Switch of a running service to another policy, without losing or repeating an event.
+"""Switch of a running service to another policy, model or mode, without losing an event.
 
-1. The rules are compiled, while the service goes on.
+1. The rules are compiled and the model is loaded, while the service goes on.
 2. The service refuses new requests (503 with Retry-After; `decide` answers by its fallback), and
    finishes what it has accepted: decisions are stored and sealed.
-3. The engine's state goes over to the other policy, as a snapshot at the log's end.
-4. `HOME/policies/live` names the new version, and the pipeline starts from that snapshot.
+3. The engine's state goes over to the other policy or model, as a snapshot at the log's end.
+4. `HOME/policies/live` names what decides, and the pipeline starts from that snapshot. Where the
+   mode is another one too, it is switched there, as after a restart in the other mode.
 
-A crash leaves the service with one of the two policies, and with every event: before step 4 the
-next start goes on with the former one, after it with the new one. Where the new policy cannot
-start, the former one starts again.
+A crash leaves the service with one of the two, and with every event: before step 4 the next start
+goes on with the former one, after it with the new one. Where the new one cannot start, the former
+one starts again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from wavebreak import model
 from wavebreak.engine import Engine, snapshot
-from wavebreak.engine.policy_change import carried_state
+from wavebreak.engine.policy_change import carried_state, model_version
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
 from wavebreak.service.decide import DecideResponder
@@ -27,58 +29,119 @@ from wavebreak.service.live_policy import (
     LivePolicy,
     files_digest,
     live_policy,
+    models_directory,
     policies_directory,
     set_live_policy,
 )
+from wavebreak.service.models import AppliedPosition
 from wavebreak.service.pipeline import Pipeline
 from wavebreak.service.recovery import snapshot_path
 from wavebreak.service.service import Replacement, Service
 
-WHY = "the policy is being switched"
+WHY = "the policy or the model is being switched"
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """What decides: versions by their directories' names, and the mode.
+
+    Attributes:
+        policy: The version in `HOME/policies`; "": the policy that `serve` was started with.
+        model: The model in `HOME/models`; "": the model that `serve` was started with.
+        enforce: Whether outcomes are enforced.
+    """
+
+    policy: str = ""
+    model: str = ""
+    enforce: bool = False
 
 
 @dataclass
 class PolicySwitch:
-    """Switches a service to another policy.
+    """Switches a service to another policy, model or mode.
 
     Attributes:
         home: The service's directory.
         base: The directory of the policy that `serve` was started with (None: the shipped one).
-        engine: Returns an engine of a policy, without state.
+        engine: Returns an engine of a policy and a model, without state, in a mode.
         responder: Returns what answers `decide` under a policy of a directory.
-        switched: Called with the directory once its policy decides.
-        replay_options: Options of `wavebreak rules replay` that repeat how the service decides.
+        switched: Called with the directories of the policy and the model once they decide.
+        replay_options: Options of `wavebreak rules replay` that repeat how the service decides,
+            beside the model and the mode.
+        base_model: The model that `serve` was started with: a directory, "none", or None for the
+            shipped one.
+        base_enforce: Whether `serve` was started with enforcement.
+        deciding: What decides now.
     """
 
     home: Path
     base: Path | None
-    engine: Callable[[Policy], Engine]
+    engine: Callable[[Policy, model.Model | None, bool], Engine]
     responder: Callable[[Policy, Path | None], DecideResponder]
-    switched: Callable[[Path | None], None] = lambda _directory: None
+    switched: Callable[[Path | None, str | None], None] = lambda _policy, _model: None
     replay_options: tuple[str, ...] = ()
+    base_model: str | None = None
+    base_enforce: bool = False
+    deciding: Deciding = field(default_factory=Deciding)
 
     def directory(self, version: str) -> Path | None:
         """Return the directory of a version; "": the policy that `serve` was started with."""
         return policies_directory(self.home) / version if version else self.base
 
-    async def __call__(self, service: Service, version: str) -> float:
-        """Let a version decide from now on; return how many seconds requests were refused.
+    def model_directory(self, name: str) -> str | None:
+        """Return the directory of a model; "": the model that `serve` was started with."""
+        return str(models_directory(self.home) / name) if name else self.base_model
+
+    def options(self) -> tuple[str, ...]:
+        """Return the options of a replay that repeat how the service decides now."""
+        used = self.model_directory(self.deciding.model)
+        return (
+            *self.replay_options,
+            *(("--model", used) if used else ()),
+            "--enforce" if self.deciding.enforce else "--shadow",
+        )
+
+    async def __call__(
+        self,
+        service: Service,
+        policy: str | None = None,
+        *,
+        model: str | None = None,
+        enforce: bool | None = None,
+        back: bool = False,
+    ) -> float:
+        """Let another policy, model or mode decide; return how long requests were refused (s).
+
+        Args:
+            service: The running service.
+            policy: The version that decides from now on (None: as now).
+            model: The model's directory in `HOME/models` (None: as now).
+            enforce: The mode (None: as now).
+            back: Whether this is a rollback: what decides now is not noted as an earlier version.
 
         Raises:
             PolicyError: The version does not load.
+            ModelError: The model does not load.
             BusyError: The service is not running, or another switch is in progress.
-            ServiceError: The new policy could not start; the former one decides on.
+            ServiceError: The new engine could not start; the former one decides on.
 
         """
-        return await service.replace_engine(lambda: self._prepared(service, version), WHY)
+        now = self.deciding
+        wanted = Deciding(
+            now.policy if policy is None else policy,
+            now.model if model is None else model,
+            now.enforce if enforce is None else enforce,
+        )
+        return await service.replace_engine(lambda: self._prepared(service, wanted, back), WHY)
 
-    def _prepared(self, service: Service, version: str) -> Replacement:
-        """Load and compile a version, while the service goes on."""
-        directory = self.directory(version)
-        policy = load_policy(directory)
+    def _prepared(self, service: Service, wanted: Deciding, back: bool) -> Replacement:
+        """Load and compile what shall decide, while the service goes on."""
+        directory, model_path = self.directory(wanted.policy), self.model_directory(wanted.model)
+        policy, loaded = load_policy(directory), model.load_selected(model_path)
         responder = self.responder(policy, directory)
-        digest = files_digest(directory) if directory and version else ""
-        fresh = self.engine(policy)
+        make = partial(self.engine, policy, loaded, wanted.enforce)
+        fresh = make()
+        digest = files_digest(directory) if directory and wanted.policy else ""
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
             """Move the state of a stopped pipeline; return what undoes it."""
@@ -88,22 +151,47 @@ class PolicySwitch:
                 raise ServiceError(
                     "the log is not decided to its end", fix="try again when the service is ready"
                 )
+            made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             path = snapshot_path(self.home, position, decisions)
             snapshot.write(carried_state(thread.engine, fresh), path)
-            now_ms = service.clock()
-            live = LivePolicy(version, policy.version, digest, position, decisions, now_ms)
+            earlier = self._earlier(wanted, before, back)
+            live = LivePolicy(
+                wanted.policy, policy.version, digest, position, decisions, service.clock(),
+                wanted.model, model_version(fresh), *earlier,
+                enforce=wanted.enforce and not self.base_enforce,
+            )  # fmt: skip
             set_live_policy(self.home, live)
 
             def undo() -> None:
                 former = thread.engine.policy.version
                 set_live_policy(
-                    self.home,
-                    before or LivePolicy("", former, "", 0, 0, now_ms),
+                    self.home, before or LivePolicy("", former, "", 0, 0, service.clock())
                 )
+                # The mode may have been switched already.
+                AppliedPosition.objects.filter(id=1).update(made_by=made_by)
                 snapshot.save(thread.engine, path)
 
             return undo
 
-        return Replacement(
-            partial(self.engine, policy), responder, carry, partial(self.switched, directory)
+        def done() -> None:
+            self.deciding = wanted
+            self.switched(directory, model_path)
+
+        return Replacement(make, responder, carry, done)
+
+    def _earlier(
+        self, wanted: Deciding, before: LivePolicy | None, back: bool
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the versions and the models that decided before, for rollbacks."""
+        noted = (before.earlier or () if before else (), before.earlier_models if before else ())
+        return (
+            _noted(noted[0], self.deciding.policy, wanted.policy, back),
+            _noted(noted[1], self.deciding.model, wanted.model, back),
         )
+
+
+def _noted(earlier: tuple[str, ...], now: str, wanted: str, back: bool) -> tuple[str, ...]:
+    """Return the earlier versions after a switch."""
+    if now == wanted:
+        return earlier
+    return earlier[:-1] if back else (*earlier, now)

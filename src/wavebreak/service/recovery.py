@@ -7,9 +7,9 @@ Where the service now enforces and did not before (or the other way round), the 
 applied position is replayed in the mode that decided it. The engine switches there: outcomes found
 in shadow are cleared, and nobody is silenced without a new decision.
 
-Where the policy was switched while the service ran (see `policy_switch`), a snapshot holds the
-state from which the live policy goes on. Older ones are not used, and what was decided before is
-not compared.
+Where the policy or the model was switched while the service ran (see `policy_switch`), a snapshot
+holds the state from which they go on. Older ones are not used, and what was decided before is not
+compared.
 
 Snapshots are copied between two batches and written by another thread, which allocates the memory
 beforehand: the engine pauses only for the copy, 45 to 75 ms for a million accounts (up to 320 ms

@@ -67,8 +67,8 @@ from wavebreak.service.request_decoder import Body
 from wavebreak.service.settings import Settings
 
 Background = Callable[["Service"], Awaitable[None]]
-Switch = Callable[["Service", str], Awaitable[float]]
-"""Lets a version of the policy decide; returns how many seconds requests were refused."""
+Switch = Callable[..., Awaitable[float]]
+"""Lets another policy, model or mode decide: see `policy_switch.PolicySwitch`."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Service:
         progress: Called during recovery with the position reached and the log's end.
 
     Attributes:
-        switch: Switches to another policy (None: only a new start does).
+        switch: Switches to another policy, model or mode (None: only a new start does).
         states: The enforcement states that are known while the engine does not answer.
         counts: Bodies, events, rejections by cause, and refused requests.
         started: Set once events are accepted.
@@ -286,7 +286,7 @@ class Service:
                 undo = wanted.carry(former)
                 self._pipeline = self._started(wanted.make_engine, decoders)
             except BaseException as error:
-                self.report(f"the switch failed, the former policy decides on: {error}")
+                self.report(f"the switch failed, what decided before decides on: {error}")
                 for decoder in decoders:
                     decoder.close()
                 undo()

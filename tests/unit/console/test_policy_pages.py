@@ -10,31 +10,19 @@ from typing import Any
 
 from django.db import connection
 
-from support.console_harness import RunningConsole, Visitor, console_test
-from support.service_harness import SECRET, abuser
+from support.console_harness import RunningConsole, Visitor, console_test, switch_of
+from support.service_harness import abuser
 from wavebreak.console.models import PolicyReplay, PolicyVersion
-from wavebreak.engine import Engine
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy
-from wavebreak.service import calibration_schedule, decide
+from wavebreak.service import calibration_schedule
 from wavebreak.service.live_policy import live_policy, policies_directory
 from wavebreak.service.models import AuditEntry
-from wavebreak.service.policy_switch import PolicySwitch
 
 FILE = "rules/doubt.toml"
 RULE = "daily_allowance"
 
 
 async def _prepared(console: RunningConsole) -> None:
-    def responder(policy: Policy, directory: Path | None) -> decide.DecideResponder:
-        terms = decide.load_decide_policy(directory)
-        return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
-
-    service = console.service
-    service.switch = PolicySwitch(
-        service.settings.home, None, lambda p: Engine(p, accounts=1024), responder,
-        replay_options=("--model", "none", "--shadow"),
-    )  # fmt: skip
+    console.service.switch = switch_of(console)
     await console.running.send([*abuser(), *abuser(60, account="bob")])
     await console.index()
 
@@ -228,19 +216,7 @@ async def test_rule_goes_live_by_two_people_and_back(
 
 
 @visits
-async def test_model_card_is_sandboxed_with_its_styles_alone(console: RunningConsole) -> None:
-    scientist = await console.person("data_scientist")
-    assert (await scientist.get("/console/policy/models")).status_code == 200
-    card = await scientist.get("/console/policy/models/shipped/card")
-    policy = card.headers["Content-Security-Policy"]
-    assert card.status_code == 200
-    assert policy.startswith("sandbox; default-src 'none'; style-src 'sha256-")
-    assert "unsafe-inline" not in policy
-    assert (await scientist.get("/console/policy/models/..%2f..%2fetc/card")).status_code == 404
-
-
-@visits
-async def test_calibration_is_approved_as_by_the_command(
+async def test_calibration_goes_live_and_is_rolled_back(
     console: RunningConsole, tmp_path: Path
 ) -> None:
     lead = await console.person("lead")
@@ -260,4 +236,13 @@ async def test_calibration_is_approved_as_by_the_command(
     assert answer.status_code == 302
     approved = await asyncio.to_thread(calibration_schedule.approved_policy, tmp_path)
     assert approved is not None
-    assert "Approved" in (await lead.get("/console/policy/calibration")).text
+    page = (await lead.get("/console/policy/calibration")).text
+    assert "Approved" in page
+    assert "It decides now" in page
+    assert await console.service.ask(lambda engine: engine.enforce)
+    assert console.service.responder.policy.version.startswith("calibrated_1-")
+    assert "calibration calibrated-1" in (await lead.get("/console/policy/versions")).text
+    back = await lead.post("/console/policy/rollback", reason="worse", seen="calibrated-1")
+    assert back.status_code == 302, back.text
+    assert not await console.service.ask(lambda engine: engine.enforce)
+    assert await asyncio.to_thread(calibration_schedule.approved_policy, tmp_path) is None

@@ -1,4 +1,4 @@
-"""Policy: rules with their figures, versions and replays, models, calibration."""
+"""Policy: rules with their figures, versions and replays, calibration."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from wavebreak.console import policy_versions as versions
-from wavebreak.console import rule_statistics
+from wavebreak.console import replay_processes, rule_statistics
 from wavebreak.console.models import PolicyReplay, PolicyVersion
 from wavebreak.console.pages import (
     PAGE_SIZE,
@@ -31,8 +32,7 @@ from wavebreak.console.pages import (
 )
 from wavebreak.errors import WavebreakError
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.model import storage
-from wavebreak.rules import Policy, load_policy
+from wavebreak.rules import load_policy
 from wavebreak.service import calibration_schedule, live_policy
 from wavebreak.service.errors import ApiError
 
@@ -116,6 +116,7 @@ def _running(console: Console) -> dict[str, Any]:
     return {
         "policy": console.service.responder.policy.version,
         "version": versions.live_version(console.service),
+        "name": versions.live_name(console.service),
         "since": versions.live_since(console.service),
     }
 
@@ -171,7 +172,7 @@ def policy_versions(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(id__lt=number_of(after, 1, 1 << 60, 1 << 60))
     found = list(rows.order_by("-id")[: PAGE_SIZE + 1])
     following = f"?after={found[PAGE_SIZE - 1].id}" if len(found) > PAGE_SIZE else ""
-    target, possible = versions.previous_version(console.service)
+    target = versions.previous_policy(console.service)
     return show(
         request,
         "console/policy_versions.html",
@@ -179,7 +180,8 @@ def policy_versions(request: HttpRequest) -> HttpResponse:
         tab="versions",
         running=_running(console),
         target=target,
-        can_roll_back=possible,
+        earlier=versions.version_of(target or ""),
+        can_roll_back=target is not None,
     )
 
 
@@ -229,7 +231,9 @@ def version(request: HttpRequest, version_id: int) -> HttpResponse:
         compared=[] if is_live else versions.changed_files(console, found),
         problem=found.problem.partition("\n"),
         replay=newest,
-        progress=versions.replay_progress(console, newest) if newest else {},
+        progress=replay_processes.progress(versions.replay_directory(console, newest))
+        if newest
+        else {},
         valid=versions.valid_replay(console, found),
         mine=found.author_id == console.user.id,
         approvers=versions.people_who_may_approve(found),
@@ -261,12 +265,7 @@ def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange
         draft = load_policy(directory, compiled=False)
     except WavebreakError:
         return []
-    return versions.changed_rules(_live(console), draft)
-
-
-def _live(console: Console) -> Policy:
-    live: Policy = console.service.responder.policy
-    return live
+    return versions.changed_rules(versions.live_policy_of(console), draft)
 
 
 @page("edit_policy", "GET", "POST")
@@ -364,8 +363,9 @@ def start_replay(request: HttpRequest, version_id: int) -> HttpResponse:
 def replay(request: HttpRequest, replay_id: int) -> HttpResponse:
     """Show a replay: its progress, or the accounts that fare otherwise."""
     console, found = console_of(request), _replay(request, replay_id)
+    out = versions.replay_directory(console, found)
     if request.headers.get("HX-Request"):
-        progress = versions.replay_progress(console, found)
+        progress = replay_processes.progress(out)
         return render(
             request,
             "console/parts/policy_replay.html",
@@ -373,7 +373,7 @@ def replay(request: HttpRequest, replay_id: int) -> HttpResponse:
              "fresh": True},
         )  # fmt: skip
     kind = request.GET.get("kind", "")
-    changes = versions.replay_changes(console, found, kind if kind in KINDS else "")
+    changes = replay_processes.changes(out, kind if kind in KINDS else "")
     if request.GET.get("format") == "csv":
         header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
         rows = (
@@ -391,16 +391,17 @@ def replay(request: HttpRequest, replay_id: int) -> HttpResponse:
         "console/policy_replay.html",
         replay=found,
         version=found.of,
-        progress=versions.replay_progress(console, found),
+        progress=replay_processes.progress(out),
         result=found.result,
         events=found.result.get("end", 0) - found.result.get("first", 0),
-        moves=_moves(found.result),
+        moves=moves_of(found.result),
         hits=_hits(found.result),
         rows=Rows(rows_shown[:PAGE_SIZE], following),
         since=since,
         kind=kind,
         kinds=KINDS,
-        current=found.live == _live(console).version and found.digest == found.of.digest,
+        current=found.live == versions.live_policy_of(console).version
+        and found.digest == found.of.digest,
     )
 
 
@@ -411,7 +412,8 @@ def _replay(request: HttpRequest, replay_id: int) -> PolicyReplay:
     return versions.follow(console_of(request), found)
 
 
-def _moves(result: dict[str, Any]) -> list[dict[str, Any]]:
+def moves_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return from what to what outcome accounts would change, with how many of each label."""
     names = ("before", "after", "count", "benign", "abusive")
     moves = [dict(zip(names, move, strict=True)) for move in result.get("moves", [])]
     return [
@@ -457,69 +459,9 @@ def roll_back(request: HttpRequest) -> HttpResponse:
     """Let the version before the live one decide again."""
     console, reason = console_of(request), reason_of(request)
     target, seconds = versions.roll_back(console, reason, request.POST.get("seen", ""))
-    name = target.name if target else "The policy that the service was started with"
+    name = target or "The policy that the service was started with"
     say(request, f"{name} decides again. New events waited {seconds:.1f} s meanwhile.")
     return redirect("policy_versions")
-
-
-# Models
-
-
-@page("view_policy")
-def models(request: HttpRequest) -> HttpResponse:
-    """Show the model in use, and those that lie in HOME/models."""
-    console = console_of(request)
-    used = console.ask(lambda engine: engine.model.version if engine.model else "")
-    found = [_model(directory, used) for directory in _model_directories(console)]
-    return show(
-        request,
-        "console/policy_models.html",
-        models=found,
-        used=used,
-        known=any(m["used"] for m in found),
-        score=_live(console).score,
-        tab="models",
-        running=_running(console),
-    )
-
-
-def _model_directories(console: Console) -> list[Path]:
-    own = console.service.settings.home / "models"
-    found = [p for p in sorted(own.iterdir()) if p.is_dir()] if own.is_dir() else []
-    return [*([storage.SHIPPED] if storage.SHIPPED.is_dir() else []), *found]
-
-
-def _model(directory: Path, used: str) -> dict[str, Any]:
-    """Return what a model's metadata says, without loading its trees."""
-    name = "shipped" if directory == storage.SHIPPED else directory.name
-    try:
-        document = json.loads((directory / storage.METADATA).read_text("utf-8"))
-        content, version_ = document["model"], str(document["version"])
-        training = content.get("training", {}).get("notes", {})
-        return {
-            "name": name,
-            "version": version_,
-            "used": version_ == used,
-            "features": len(content["features"]),
-            "thresholds": {k: v / 65_536 for k, v in content["thresholds"].items()},
-            "training": {k: v for k, v in training.items() if isinstance(v, int | float | str)},
-            "card": (directory / "card.html").is_file(),
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"name": name, "version": "cannot be read", "used": False, "card": False}
-
-
-@page("view_policy")
-def card(request: HttpRequest, name: str) -> HttpResponse:
-    """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
-    directories = {
-        "shipped" if d == storage.SHIPPED else d.name: d
-        for d in _model_directories(console_of(request))
-    }
-    path = directories[name] / "card.html" if name in directories else None
-    if path is None or not path.is_file():
-        raise ApiError(404, "there is no such card", fix="see the list of models")
-    return sandboxed(path.read_text("utf-8"))
 
 
 # Calibration
@@ -535,7 +477,10 @@ def calibration(request: HttpRequest) -> HttpResponse:
     record, changes, policy = dict[str, Any](), list[versions.RuleChange](), ""
     if proposed:
         proposal = load_policy(directory, compiled=False)
-        policy, changes = proposal.version, versions.changed_rules(_live(console), proposal)
+        policy, changes = (
+            proposal.version,
+            versions.changed_rules(versions.live_policy_of(console), proposal),
+        )
         approval = directory / "approved.json"
         record = json.loads(approval.read_text("utf-8")) if approval.is_file() else {}
     return show(
@@ -577,5 +522,10 @@ def approve_calibration(request: HttpRequest) -> HttpResponse:
             calibration_schedule.approve(home, console.now_ms, console.user.actor, reason)
     except WavebreakError as error:
         raise ApiError(409, error.what, fix=error.fix or "") from error
-    say(request, "Approved. It takes effect at the service's next start with --calibrate-after.")
+    try:
+        waited = async_to_sync(calibration_schedule.enforce_approved)(console.service)
+    except WavebreakError as error:
+        warn(request, f"Approved, and not in effect yet: {error.what}. It is tried again.")
+    else:
+        say(request, f"Approved. The service enforces it now; new events waited {waited:.1f} s.")
     return redirect("policy_calibration")

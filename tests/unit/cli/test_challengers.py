@@ -1,0 +1,63 @@
+"""Challengers by command: who may register one, and what is copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from wavebreak.cli import challengers
+from wavebreak.cli.app import challengers as group
+from wavebreak.console.models import ModelVersion
+from wavebreak.console.users import create_user
+from wavebreak.errors import UsageError
+from wavebreak.model import load, save, smallest_model
+from wavebreak.service import database
+from wavebreak.service.app_context import run_in_transaction
+from wavebreak.service.live_policy import models_directory
+from wavebreak.service.models import AuditEntry
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A service's directory with a data scientist and an analyst, and a trained model."""
+    made = tmp_path / "var"
+    made.mkdir()
+    database.connect("", made)
+    database.migrate()
+    for name, role in (("noa", "data_scientist"), ("omer", "analyst")):
+        run_in_transaction(lambda n=name, r=role: create_user(n, r, PASSWORD))  # type: ignore[misc]
+    save(smallest_model(), tmp_path / "model")
+    return made
+
+
+def test_data_scientist_registers_a_copy(home: Path) -> None:
+    trained = home.parent / "model"
+    (trained / "notes.txt").write_text("not a file of a model", "utf-8")
+    arguments = ["register", str(home), str(trained), "--by", "noa", "--reason", "autumn data"]
+    done = CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert "registered as m1" in done.output
+    made = ModelVersion.objects.get()
+    copied = models_directory(home) / made.name
+    assert load(copied).version == made.model == smallest_model().version
+    assert {p.name for p in copied.iterdir()} == {"booster.txt", "model.json"}
+    entry = AuditEntry.objects.get(action="register_model")
+    assert (entry.key, entry.reason) == ("user:noa", "autumn data")
+
+
+@pytest.mark.parametrize(
+    ("by", "model", "said"),
+    [
+        ("omer", "model", "omer is no data scientist"),
+        ("nobody", "model", "nobody is no data scientist"),
+        ("noa", "elsewhere", "is not a model directory"),
+    ],
+)
+def test_register_names_what_is_wrong(home: Path, by: str, model: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        challengers.register(home, home.parent / model, by, "a reason")
+    assert not ModelVersion.objects.exists()
+    assert not models_directory(home).exists()
