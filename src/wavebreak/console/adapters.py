@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import time
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.providers.base import AuthProcess
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest
 
 from wavebreak.console.models import User
+from wavebreak.service.app_context import write_audit_entry
 
 
 def encryption(purpose: str) -> Fernet:
@@ -35,26 +39,72 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
-    """OpenID Connect: who has an account here may sign in; others need `auto_create`."""
+    """OpenID Connect: who has an account here may sign in; others need `auto_create`.
+
+    A person is known by the provider's subject, once they have signed in by it; before that by the
+    claim `user_claim`, where the file of the provider names one.
+    """
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Whether an unknown person of the provider gets an account: only if configured."""
         return bool(_oidc(sociallogin).get("auto_create", False))
 
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Find the person whom a claim names, and give them the role that a claim names."""
+        oidc, claims = _oidc(sociallogin), _claims(sociallogin)
+        if sociallogin.state.get("process") != AuthProcess.LOGIN:
+            return
+        if not sociallogin.is_existing and (name := claims.get(oidc.get("user_claim", ""))):
+            known = User.objects.filter(username=str(name), is_active=True).first()
+            if known is not None:
+                sociallogin.connect(request, known)
+        if sociallogin.is_existing and (role := _role(oidc, claims)):
+            _change_role(sociallogin.user, role)
+
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
-        """Return the user with the role that the provider's claim names, else an auditor."""
+        """Return a new user with the role that the provider's claim names, else an auditor."""
         user: User = super().populate_user(request, sociallogin, data)
-        oidc = _oidc(sociallogin)
-        claim = sociallogin.account.extra_data.get(oidc.get("role_claim", ""), "")
-        claimed = claim if isinstance(claim, list) else [claim]
-        roles = oidc.get("roles", {})
-        user.role = next((roles[c] for c in claimed if c in roles), "auditor")
+        user.role = _role(_oidc(sociallogin), _claims(sociallogin)) or "auditor"
+        return user
+
+    def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
+        """Create the account of a person whom the provider has vouched for."""
+        with transaction.atomic():
+            user: User = super().save_user(request, sociallogin, form)
+            _audit("add_user", user, f"created by OpenID Connect as {user.role}")
         return user
 
 
 def _oidc(sociallogin: Any) -> dict[str, Any]:
     app = sociallogin.provider.app
     return dict(app.settings) if app else {}
+
+
+def _claims(sociallogin: Any) -> dict[str, Any]:
+    """Return the claims about a person; those of the userinfo endpoint count first."""
+    data = sociallogin.account.extra_data
+    return {**data.get("id_token", {}), **data.get("userinfo", {})}
+
+
+def _role(oidc: dict[str, Any], claims: dict[str, Any]) -> str:
+    """Return the role of the first value of the claim that is named; "" where none is."""
+    value = claims.get(oidc.get("role_claim", ""), "")
+    claimed = value if isinstance(value, list) else [value]
+    roles: dict[str, str] = oidc.get("roles", {})
+    return next((roles[c] for c in claimed if c in roles), "")
+
+
+def _change_role(user: User, role: str) -> None:
+    if user.role == role:
+        return
+    with transaction.atomic():
+        former, user.role = user.role, role
+        user.save()
+        _audit("change_user", user, f"{former} is {role} now, by OpenID Connect")
+
+
+def _audit(act: str, user: User, reason: str) -> None:
+    write_audit_entry(time.time_ns() // 1_000_000, "openid connect", act, user.username, reason)
 
 
 class MfaAdapter(DefaultMFAAdapter):

@@ -41,7 +41,7 @@ class SecurityMiddleware:
             if host not in hosts:
                 return HttpResponse("unknown host", status=400, content_type="text/plain")
         response = self._get_response(request)
-        response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+        response.headers.setdefault("Content-Security-Policy", _content_policy(request))
         response.headers.setdefault(
             "Permissions-Policy", "camera=(), microphone=(), geolocation=()"
         )
@@ -51,6 +51,15 @@ class SecurityMiddleware:
         # Pages name accounts: no copy stays in a browser's cache. Static files say otherwise.
         response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def _content_policy(request: HttpRequest) -> str:
+    """Return the content policy; the form that begins a sign-in leads to the provider."""
+    origin = getattr(settings, "CONSOLE_SIGN_IN_ORIGIN", "")
+    if origin and request.path.startswith(USER_PATH):
+        # Browsers apply form-action to the redirects that follow a form, too.
+        return CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {origin}")
+    return CONTENT_POLICY
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):

@@ -56,8 +56,13 @@ def configure(options: ConsoleOptions, secret: bytes) -> None:
     settings.CSRF_TRUSTED_ORIGINS = [f"{parts.scheme}://{parts.netloc}"] if secure else []
     settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not secure
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = options.trusted_proxies
+    settings.CONSOLE_SIGN_IN_ORIGIN = ""
+    settings.SOCIALACCOUNT_PROVIDERS = {}
     if options.oidc:
         settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [dict(options.oidc)]}}
+        given = options.oidc["settings"]
+        at = urlsplit(given.get("authorization_origin") or given["server_url"])
+        settings.CONSOLE_SIGN_IN_ORIGIN = f"{at.scheme}://{at.netloc}"
 
 
 class ConsoleRouter:

@@ -1,0 +1,209 @@
+"""Sign-in by OpenID Connect against a provider that runs: state, PKCE, roles, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from django.db import connection
+
+from support.console_harness import RunningConsole, Visitor, running_console
+from support.openid_provider import OpenIdProvider
+from support.service_harness import migrated
+from support.webhook_receiver import listening
+from wavebreak.console import startup
+from wavebreak.console.models import User
+from wavebreak.errors import UsageError
+from wavebreak.service.models import AuditEntry
+
+LOGIN = "/console/user/oidc/company/login/"
+CALLBACK = f"http://localhost{LOGIN}callback/"
+ROLES = {"t-and-s": "analyst", "t-and-s-leads": "lead"}
+NOA = {"sub": "7", "preferred_username": "noa", "groups": ["staff", "t-and-s-leads"]}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[OpenIdProvider]:
+    with listening(OpenIdProvider((CALLBACK,))) as made:
+        yield made
+
+
+def visit(
+    home: Path, provider: OpenIdProvider, test: Callable[[RunningConsole], Awaitable[None]],
+    **more: Any,
+) -> None:  # fmt: skip
+    """Run a console that knows the provider."""
+    file = home / "provider.toml"
+    file.write_text(provider.as_toml(role_claim="groups", roles=ROLES, **more), "utf-8")
+    options = startup.options("http://localhost", None, file, 0)
+    provider.asked.clear()
+
+    async def run() -> None:
+        async with running_console(home, options=options) as console:
+            await test(console)
+
+    with migrated("sqlite", home):
+        asyncio.run(run())
+
+
+async def begin(visitor: Visitor) -> str:
+    """Begin a sign-in; return the provider's address to which it leads."""
+    answer = await visitor.post(LOGIN, page=LOGIN)
+    assert answer.status_code == 302, answer.text
+    return str(answer.headers["location"])
+
+
+async def sign_in(visitor: Visitor) -> httpx.Response:
+    """Sign in at the provider, and come back."""
+    url = await begin(visitor)
+    async with httpx.AsyncClient() as browser:
+        back = await browser.get(url)
+    assert back.status_code == 302, back.text
+    return await visitor.get(back.headers["location"])
+
+
+async def queried(work: Callable[[], Any]) -> Any:
+    def closed() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(closed)
+
+
+def people() -> list[tuple[str, str]]:
+    return list(User.objects.order_by("id").values_list("username", "role"))
+
+
+def test_unknown_person_is_refused(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        answer = await sign_in(visitor)
+        assert "administrator creates accounts" in answer.text
+        assert (await visitor.get("/console/")).status_code == 302
+        assert await queried(people) == []
+
+    visit(tmp_path, provider, test, user_claim="preferred_username")
+
+
+def test_unknown_person_gets_the_claimed_role(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        answer = await sign_in(visitor)
+        assert answer.headers["location"] == "/console/", answer.text
+        assert (await visitor.get("/console/queue")).status_code == 200
+        assert await queried(people) == [("noa", "lead")]
+        # Another group at the next sign-in is another role, and is audited.
+        provider.person["groups"] = ["t-and-s"]
+        await sign_in(console.anybody())
+        assert await queried(people) == [("noa", "analyst")]
+        audited = AuditEntry.objects.filter(key="openid connect")
+        acts = await queried(lambda: list(audited.values_list("action", "reason")))
+        assert acts == [
+            ("add_user", "created by OpenID Connect as lead"),
+            ("change_user", "lead is analyst now, by OpenID Connect"),
+        ]
+        # Without a group that is named, a role stays, and a new person reads alone.
+        provider.person = {"sub": "8", "preferred_username": "omer", "groups": "staff"}
+        await sign_in(console.anybody())
+        assert await queried(people) == [("noa", "analyst"), ("omer", "auditor")]
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_known_person_signs_in_by_the_claim(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = NOA | {"groups": []}
+
+    async def test(console: RunningConsole) -> None:
+        await console.person("counsel", "noa")
+        visitor = console.anybody()
+        assert (await sign_in(visitor)).headers["location"] == "/console/"
+        assert "noa" in (await visitor.get("/console/profile")).text
+        assert await queried(people) == [("noa", "counsel")]
+        left = await visitor.post("/console/user/logout/")
+        assert left.headers["location"] == "/console/user/login/"
+        assert (await visitor.get("/console/profile")).status_code == 302
+
+    visit(tmp_path, provider, test, user_claim="preferred_username")
+
+
+def test_state_and_code_count_once_for_one_browser(
+    tmp_path: Path, provider: OpenIdProvider
+) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        victim, other = console.anybody(), console.anybody()
+        url = await begin(victim)
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        assert query["response_type"] == "code"
+        assert query["code_challenge_method"] == "S256"
+        assert len(query["state"]) >= 16
+        async with httpx.AsyncClient() as browser:
+            back = (await browser.get(url)).headers["location"]
+        for person, address in (
+            (other, back),
+            (victim, back.replace(query["state"], "x" * len(query["state"]))),
+        ):
+            assert (await person.get(address)).status_code in (200, 401, 403)
+            assert (await person.get("/console/")).status_code == 302
+        assert await queried(people) == []
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_stolen_code_is_worth_nothing(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        victim, thief = console.anybody(), console.anybody()
+        async with httpx.AsyncClient() as browser:
+            back = (await browser.get(await begin(victim))).headers["location"]
+        own = parse_qs(urlsplit(await begin(thief)).query)["state"][0]
+        code = parse_qs(urlsplit(back).query)["code"][0]
+        # With a state of its own it passes the first check; the verifier is another one.
+        await thief.get(f"{LOGIN}callback/?code={code}&state={own}")
+        assert (await thief.get("/console/")).status_code == 302
+        assert await queried(people) == []
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_form_may_lead_to_the_provider(tmp_path: Path, provider: OpenIdProvider) -> None:
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        page = await visitor.get("/console/user/login/")
+        assert "Company account" in page.text
+        assert f"form-action 'self' {provider.url};" in page.headers["content-security-policy"]
+        lead = await console.person("lead")
+        queue = await lead.get("/console/queue")
+        assert "form-action 'self';" in queue.headers["content-security-policy"]
+
+    visit(tmp_path, provider, test)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"roles": {"t-and-s": "boss"}}, "unknown role 'boss'"),
+        ({"server_url": "http://login.example.org"}, "server_url is no https URL"),
+        ({"authorization_origin": "http://x.example"}, "authorization_origin is no https URL"),
+    ],
+)
+def test_file_of_a_provider_is_checked(
+    tmp_path: Path, provider: OpenIdProvider, more: dict[str, Any], said: str
+) -> None:
+    file = tmp_path / "provider.toml"
+    file.write_text(provider.as_toml(**more), "utf-8")
+    with pytest.raises(UsageError, match=said):
+        startup.options("http://localhost", None, file, 0)
