@@ -86,7 +86,10 @@ def cases(request: HttpRequest) -> HttpResponse:
     """List the cases, the newest step first."""
     console = console_of(request)
     state = request.GET.get("state", "")[:16]
-    rows, counts = case_files.list_cases(case_store.current(), console.now_ms, state)
+    try:
+        rows, counts = case_files.list_cases(case_store.current(), console.now_ms, state)
+    except MissingExtraError as error:
+        return show(request, "console/cases.html", missing=error, counts=[], total=0)
     pages = max(1, -(-len(rows) // PAGE_SIZE))
     at = number_of(request.GET.get("page"), 1, pages, 1)
     return show(
