@@ -1,0 +1,133 @@
+"""The console on both databases: sign in, queue, act, undo, appeal, change of the policy."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console, switch_of
+from support.service_harness import DATABASES, abuser, migrated, now_ms
+from wavebreak.console.models import Appeal, PersonAct, PolicyVersion, ReviewCase
+from wavebreak.service.models import AuditEntry, Decision
+
+HOUR_MS = 3_600_000
+RULE, FILE = "daily_allowance", "rules/doubt.toml"
+RULE_FIELDS = {"file": FILE, "rule": RULE}
+
+
+async def queried(work: Callable[[], Any]) -> Any:
+    def closed() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(closed)
+
+
+async def signed_in(console: RunningConsole, name: str, role: str) -> Visitor:
+    """Sign in with the password, as a person does."""
+    await console.person(role, name)
+    visitor = console.anybody()
+    login = "/console/user/login/"
+    answer = await visitor.post(login, page=login, login=name, password=PASSWORD)
+    assert answer.headers["location"] == "/console/", answer.text
+    return visitor
+
+
+async def review(console: RunningConsole) -> None:
+    """Take a case, judge it, act on another account, undo it."""
+    analyst = await signed_in(console, "noa", "analyst")
+    assert (await analyst.get("/console/")).status_code == 200
+    path = (await analyst.post("/console/queue/next")).headers["location"]
+    version = re.search(r'name="version" value="(\d+)"', (await analyst.get(path)).text)
+    assert version
+    judged = {"verdict": "benign", "reason": "a wedding", "version": version[1]}
+    assert (await analyst.post(f"{path}/decide", **judged)).status_code == 302
+    closed = await queried(lambda: ReviewCase.objects.get(state="closed").account)
+    other = "bob" if closed == "ann" else "ann"
+    limit = {"verdict": "undetermined", "outcome": "limit", "hold": "7d", "seen": "ban"}
+    acted = await analyst.post(f"/console/accounts/{other}/act", reason="milder", **limit)
+    assert acted.status_code == 302, acted.text
+    act = await queried(lambda: PersonAct.objects.get(outcome="limit"))
+    undone = await analyst.post(f"/console/acts/{act.id}/undo", reason="it was right")
+    assert undone.status_code == 302
+    page = (await analyst.get(f"/console/accounts/{other}")).text
+    assert '<span class="pill pill-ban">ban</span>' in page
+    for listed in ("queue?sort=age", "queue?q=a", "accounts?q=a", "queue?format=csv"):
+        assert (await analyst.get(f"/console/{listed}")).status_code == 200, listed
+
+
+async def appeal(console: RunningConsole) -> None:
+    """Decide an appeal that the platform passes on."""
+    decision = await queried(
+        lambda: Decision.objects.filter(account="cat", outcome="ban").latest("number").id
+    )
+    sent = await console.running.ask(
+        "POST", "/v1/appeals",
+        json={"decision": decision, "statement": "My wedding.", "language": "en",
+              "reason": "as the holder wrote to us"},
+    )  # fmt: skip
+    assert sent.status_code == 201, sent.text
+    lead = await signed_in(console, "dana", "lead")
+    number = await queried(lambda: Appeal.objects.get().id)
+    page = f"/console/appeals/{number}"
+    version = re.search(r'name="version" value="(\d+)"', (await lead.get(page)).text)
+    assert version
+    answer = {"result": "reversed", "reason": "These are your guests.", "version": version[1]}
+    assert (await lead.post(f"{page}/decide", **answer)).status_code == 302
+    assert await queried(lambda: Appeal.objects.get().state) == Appeal.DECIDED
+    for listed in ("appeals", "reports", "policy", "policy/rules/instant_ban", "operators"):
+        assert (await lead.get(f"/console/{listed}")).status_code == 200, listed
+
+
+async def change_policy(console: RunningConsole) -> None:
+    """Write a version of the policy, have it checked, and see that it cannot go live yet."""
+    owner = await signed_in(console, "gal", "policy_owner")
+    made = await owner.post("/console/policy/versions/new", rule=RULE, reason="couriers")
+    editor = made.headers["location"]
+    text = (await owner.get(editor)).text
+    block = re.search(r'<textarea id="text"[^>]*>(.*?)</textarea>', text, re.DOTALL)
+    seen = re.search(r'name="seen" value="([^"]*)"', text)
+    assert block
+    assert seen
+    changed = block[1].replace("&gt;", ">").replace("&quot;", '"').replace("&lt;", "<")
+    changed = changed.replace("60", "50").replace("= 59", "= 49")
+    saved = await owner.post(editor.partition("?")[0], text=changed, seen=seen[1], **RULE_FIELDS)
+    assert saved.status_code == 302, saved.text
+    version = await queried(lambda: PolicyVersion.objects.get())
+    assert version.state == "checked"
+    live = await owner.post(f"/console/policy/versions/{version.id}/live", reason="now")
+    assert live.status_code == 409
+    for listed in ("policy/versions", f"policy/versions/{version.id}", "policy/models"):
+        assert (await owner.get(f"/console/{listed}")).status_code == 200, listed
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_console_is_walked_through_on_each_database(kind: str, tmp_path: Path) -> None:
+    steps: tuple[Callable[[RunningConsole], Awaitable[None]], ...] = (
+        review, appeal, change_policy
+    )  # fmt: skip
+
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            console.service.switch = switch_of(console)
+            ts = now_ms() - 14 * HOUR_MS
+            for account in ("ann", "bob", "cat"):
+                await console.running.send(abuser(account=account, ts=ts))
+            await console.index()
+            for step in steps:
+                await step(console)
+            admin = await signed_in(console, "adi", "admin")
+            assert "override" in (await admin.get("/console/settings/audit")).text
+        acts = await queried(lambda: set(AuditEntry.objects.values_list("action", flat=True)))
+        assert {"override", "create_policy"} <= acts
+
+    with migrated(kind, tmp_path):
+        asyncio.run(run())
