@@ -20,7 +20,7 @@ from wavebreak.service.api.routes import document
 from wavebreak.service.auth import SCOPES
 from wavebreak.service.ingest_app import HOT_PATHS
 
-SHAPED = HOT_PATHS | {"/v1/webhooks"}
+SHAPED = HOT_PATHS | {"/v1/webhooks", "/v1/labels", "/v1/accounts/{account}/override"}
 REASON = "because a test asks for it"
 OPERATION_COUNT = 34
 ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32,

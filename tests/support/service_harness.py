@@ -31,7 +31,7 @@ from wavebreak.service.decide import load_quota_config
 from wavebreak.service.ingest_app import App, IngestApp
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.middleware import RequestMiddleware
-from wavebreak.service.models import Decision
+from wavebreak.service.models import AuditEntry, Decision
 from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Settings
@@ -100,6 +100,7 @@ def service(
     accounts: int = 1024,
     clock: Callable[[], int] | None = None,
     progress: Callable[[int, int], None] = lambda _at, _end: None,
+    allow_identifiers: bool = False,
 ) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
@@ -109,7 +110,7 @@ def service(
         return engine.Engine(policy, accounts=accounts)
 
     return Service(
-        Settings(home),
+        Settings(home, allow_identifiers=allow_identifiers),
         make,
         edge,
         clock=clock or now_ms,
@@ -165,11 +166,20 @@ async def running(
     clock: Callable[[], int] | None = None,
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     wait: bool = True,
+    allow_identifiers: bool = False,
 ) -> AsyncIterator[Running]:
     """Run a service over the bound database until the block ends; `wait`: once it is ready."""
     held = held or context()
     made = service(
-        home, background, held, ledger_store, policy, accounts, clock=clock, progress=progress
+        home,
+        background,
+        held,
+        ledger_store,
+        policy,
+        accounts,
+        clock=clock,
+        progress=progress,
+        allow_identifiers=allow_identifiers,
     )
     app: Any = RequestMiddleware(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
@@ -264,6 +274,14 @@ def decided() -> list[bytes]:
     try:
         rows = Decision.objects.order_by("number").values_list("body", flat=True)
         return [bytes(body) for body in rows]
+    finally:
+        connection.close()
+
+
+def audited() -> list[dict[str, Any]]:
+    """Every entry of the audit log, in order."""
+    try:
+        return list(AuditEntry.objects.order_by("number").values())
     finally:
         connection.close()
 

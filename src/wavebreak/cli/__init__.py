@@ -6,10 +6,10 @@ import sys
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from wavebreak.cli.app import app
+from wavebreak.cli.console import TerminalConsole
 from wavebreak.errors import WavebreakError
 from wavebreak.extras import missing_extra
 
@@ -39,7 +39,7 @@ def run_app(app: typer.Typer) -> None:
 
 
 def _fail(error: WavebreakError) -> NoReturn:
-    failed = Console(stderr=True, soft_wrap=True, highlight=False)
+    failed = TerminalConsole(stderr=True, soft_wrap=True, highlight=False)
     failed.print("[bold red]error:[/]", escape(error.what))
     if error.fix:
         failed.print("[bold]fix:[/]", escape(error.fix))

@@ -33,7 +33,7 @@ COMMANDS = {
     "ledger": "ledger",
     "transparency": "transparency",
     "case": "cases", "bundle": "cases", "verify": "cases",
-    "backup": "serve", "restore": "serve",
+    "backup": "serve", "restore": "serve", "log": "log",
     "precompile": "policy",
     "train-default": "training",
 }  # fmt: skip
@@ -165,6 +165,7 @@ ledgers = _group(
 transparency = _group(
     app, "transparency", "Count reports for publication from the sealed ledger, and recount them."
 )
+logs = _group(app, "log", "Find and repair events of the service's log that are dated ahead.")
 keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
 users = _group(app, "user", "Create and list the people who may sign in to the console.")
 claim = _group(

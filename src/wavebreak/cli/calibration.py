@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import (
     DatabaseUrl,
     Json,
@@ -99,8 +99,8 @@ def calibrate(
     print_next_steps(
         [
             f"charts: {out_path}/calibration.html",
-            f"wavebreak rules check --policy {out_path}",
-            f"wavebreak run EVENTS --policy {out_path} -o out2",
+            command("wavebreak", "rules", "check", "--policy", out_path),
+            command("wavebreak", "run", "EVENTS", "--policy", out_path, "-o", "out2"),
         ]
     )
 
@@ -200,6 +200,5 @@ def approve(
         lambda: calibration_schedule.approve(home, now, by, reason)
     )
     out.print(f"{version} is approved by {by}")
-    print_next_steps(
-        [f"a service that runs with --calibrate-after enforces it; else: wavebreak serve {home} …"]
-    )
+    serve = command("wavebreak", "serve", home)
+    print_next_steps([f"a service that runs with --calibrate-after enforces it; else: {serve} …"])

@@ -49,7 +49,7 @@ from wavebreak.cases.parties import (
 )
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
-from wavebreak.cli.console import out, print_json, print_next_steps
+from wavebreak.cli.console import command, echo, out, print_json, print_next_steps
 from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import (
@@ -129,7 +129,7 @@ def show(
     """Show a case: parties, evidence, notices, determinations, tasks, what is overdue."""
     written, case = load_case(place / CASE)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(written)).decode())
+        echo(msgspec.json.format(msgspec.json.encode(written)).decode())
         return
     print_lines(report_sections.summary_lines(case, time.time_ns() // 10**6), out)
     for table in report_sections.case_tables(case):
@@ -430,7 +430,7 @@ def notice(
             policy=policy,
             about=about,
         )
-        typer.echo("\n\n".join([drafted.subject, *drafted.paragraphs]))
+        echo("\n\n".join([drafted.subject, *drafted.paragraphs]))
         if not draft:
             _print_step(at.take(NoticeSent(drafted), by=by, role=role))
 
@@ -537,7 +537,9 @@ def bundle(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
         f"{counts['entries']:,} sealed entries"
     )
-    print_next_steps([f"wavebreak verify {out_path} --key {encode_verifier_key(signer.key)}"])
+    print_next_steps(
+        [command("wavebreak", "verify", out_path, "--key", encode_verifier_key(signer.key))]
+    )
 
 
 @app.command(
@@ -556,7 +558,7 @@ def verify(
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
     findings = checked(source, [load_verifier_key(text) for text in key or []])
     if as_json:
-        typer.echo(json.dumps([finding._asdict() for finding in findings], indent=1))
+        echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:
         table = Table(title=str(source), title_justify="left", title_style="bold")
         for name in ("what", "", "found"):

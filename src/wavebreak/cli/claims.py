@@ -18,7 +18,7 @@ from rich.text import Text
 from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
-from wavebreak.cli.console import out, print_next_steps, progress_bar
+from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 
@@ -67,7 +67,7 @@ def capture(
         browser=None if no_browser else claims.find_browser(browser),
     )
     _print_exhibit(exhibit, out_path)
-    print_next_steps([f"wavebreak claim read {out_path}"])
+    print_next_steps([command("wavebreak", "claim", "read", out_path)])
 
 
 @claim.command(
@@ -121,7 +121,7 @@ def read_claims(
     if html:
         html.write_text(claims.render_html(reading), encoding="utf-8")
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(reading), indent=1).decode())
+        echo(msgspec.json.format(msgspec.json.encode(reading), indent=1).decode())
         return
     out.print(f"[bold]{reading.verdict}[/], {reading.score:.2f} (triage: a person decides)")
     facts = [(name, Text(value)) for name, value in claims.describe_reading(reading) if value]
@@ -234,7 +234,7 @@ def print_evaluation(results: list[claims.PageResult], *, as_json: bool) -> None
             "fields": claims.sum_field_counts(result.fields for result in results),
             "wrong": errors,
         }
-        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
         return
     _print_groups(groups, intervals)
     _print_fields(results)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
-from wavebreak.reports.tables import Table, count_of, print_table
+from wavebreak.reports.tables import Table, count_of, print_table, visible
 
 if TYPE_CHECKING:
     # The engine takes a second to import, and commands without a run do not need it.
     from wavebreak.engine import Progress as RunProgress
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class TerminalConsole(Console):
+    """A console that escapes control characters in what it prints: ids come from outside."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield the segments of what is printed."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else visible(segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
+
+
+out = TerminalConsole(highlight=False)
+err = TerminalConsole(stderr=True, highlight=False)
 
 _COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
 FULL_WIDTH = 10_000
@@ -102,7 +118,29 @@ def print_run_summary(counts: dict[str, Any], directory: Path) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output, never wrapped."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Write text as it is, but for control characters, which are escaped as in JSON."""
+    typer.echo(visible(text), nl=nl, err=err)
+
+
+def command(*parts: object) -> str:
+    r"""Return a command that can be pasted into a shell, whatever its parts hold.
+
+    >>> print(command("wavebreak", "explain", "out", "a;id"), command("it's\nso"))
+    wavebreak explain out 'a;id' $'it\'s\u000aso'
+    """
+    return " ".join(_quoted(str(part)) for part in parts)
+
+
+def _quoted(part: str) -> str:
+    if visible(part, line=True) == part:
+        return shlex.quote(part)
+    # Quotes of bash and zsh that take escapes, so that the terminal gets no control character.
+    escaped = part.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{visible(escaped, line=True)}'"
 
 
 def widen(ctx: typer.Context, wide: bool) -> bool:
@@ -118,4 +156,4 @@ def print_next_steps(lines: list[str]) -> None:
     """Print the next steps to take, one a line."""
     out.print()
     for line in lines:
-        out.print(f"  {line}", style="cyan", soft_wrap=True)
+        out.print(Text(f"  {line}", style="cyan"), soft_wrap=True)

@@ -12,7 +12,7 @@ import typer
 
 from wavebreak import simulation
 from wavebreak.cli.app import app, imports
-from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import Json, Key, OutDir, People, Seed, Wide
 from wavebreak.errors import UsageError
 from wavebreak.io import csv_import, events_file, read
@@ -99,7 +99,7 @@ def import_csv(
     out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out_path}")
     for cause, rows in counts.dropped.items():
         out.print(f"  dropped, {cause.replace('_', ' ')}: {count_of(rows, 'row')}", style="yellow")
-    print_next_steps([f"wavebreak run {out_path} -o out"])
+    print_next_steps([command("wavebreak", "run", out_path, "-o", "out")])
 
 
 @app.command("profile", epilog="Example: `wavebreak profile events.jsonl`")
@@ -224,7 +224,7 @@ def simulate(
     )
     print_next_steps(
         [
-            f"wavebreak run {out_path} --labels {out_path}/labels.csv -o out",
-            f"wavebreak evaluate out --labels {out_path}/labels.csv",
+            command("wavebreak", "run", out_path, "--labels", out_path / "labels.csv", "-o", "out"),
+            command("wavebreak", "evaluate", "out", "--labels", out_path / "labels.csv"),
         ]
     )

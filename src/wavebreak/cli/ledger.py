@@ -13,7 +13,14 @@ import typer
 from rich.markup import escape
 
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import (
+    command,
+    echo,
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+)
 from wavebreak.cli.options import DatabaseUrl, Json
 from wavebreak.errors import FileError, UsageError
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Storage, proof_bundle
@@ -89,7 +96,7 @@ def keygen(
     """Make a key that signs checkpoints; prints the verifier key, which others need."""
     signer = new_signer(name, WITNESS if witness else LOG)
     save_signer(signer, out_path)
-    typer.echo(encode_verifier_key(signer.key))
+    echo(encode_verifier_key(signer.key))
 
 
 @ledgers.command(
@@ -184,7 +191,7 @@ def prove(
     for name, content in proof_bundle(ledger, chosen, shown, since=since_size).items():
         (out_path / name).write_bytes(content)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
-    print_next_steps([f"wavebreak ledger verify {out_path}"])
+    print_next_steps([command("wavebreak", "ledger", "verify", out_path)])
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger show log 7`")
@@ -200,7 +207,7 @@ def show(
     entry: dict[str, Any] = json.loads(files.line(position))
     if isinstance(files, LedgerRows) or (place / "private" / "openings.sqlite3").exists():
         entry["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
-    typer.echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
+    echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger checkpoint log > remembered.txt`")
@@ -223,7 +230,7 @@ def checkpoint(
         files = DirectoryStorage(place, write=True)
         Ledger(files, load_or_create_signer(key)).witnessed(_bytes(witnessed))
         storage = DirectoryStorage(place)
-    typer.echo((storage.latest() or b"").decode(), nl=False)
+    echo((storage.latest() or b"").decode(), nl=False)
 
 
 @ledgers.command(
@@ -275,7 +282,7 @@ def witness(
     kept = [_checkpoint(remembered)] if remembered else []
     audit_directory(place, [load_verifier_key(log_key)], kept)
     latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
-    typer.echo(add_cosignature(str(latest).encode(), load_signer(key), at).decode(), nl=False)
+    echo(add_cosignature(str(latest).encode(), load_signer(key), at).decode(), nl=False)
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")

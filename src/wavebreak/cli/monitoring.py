@@ -10,6 +10,7 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import (
+    echo,
     out,
     print_json,
     print_next_steps,
@@ -65,7 +66,7 @@ def replay(
     (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")
     monitoring.write_html(differences, out_path / "replay.html")
     if as_json:
-        typer.echo(text)
+        echo(text)
         return
     monitoring.print_differences(differences, out)
     print_next_steps([f"charts: {out_path}/replay.html", f"all changes: {out_path}/replay.json"])

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import operators as operators_app
-from wavebreak.cli.console import out, print_json, print_next_steps
+from wavebreak.cli.console import command, out, print_json, print_next_steps
 from wavebreak.cli.options import Json, RunDir, Wide
 from wavebreak.reports.tables import Table, count_of, number, print_table, stamp
 
@@ -50,7 +50,7 @@ def list_operators(
     if len(shown) < len(operators):
         title = f"The largest {len(shown)} of {title} (--all shows all)"
     print_table(Table(title, headings, [_row(o) for o in shown], note=_NOTE), out)
-    print_next_steps([f"wavebreak operators show {run} {shown[0].id}"])
+    print_next_steps([command("wavebreak", "operators", "show", run, shown[0].id)])
 
 
 _NOTE = (

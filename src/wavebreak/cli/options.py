@@ -57,6 +57,14 @@ Enforce = Annotated[
         help="Drop the events that decisions refuse, or only record decisions.",
     ),
 ]
+AllowIdentifiers = Annotated[
+    bool,
+    typer.Option(
+        "--allow-identifiers",
+        help="Take ids that look like phone numbers, e-mail addresses, URLs or text, and store "
+        "them as they are.",
+    ),
+]
 Shards = Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")]
 Lateness = Annotated[int, typer.Option(min=0, help="Seconds that an event may be late.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")]

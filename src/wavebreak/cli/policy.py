@@ -10,7 +10,7 @@ import typer
 
 from wavebreak.cli.app import app, features
 from wavebreak.cli.app import rules as rules_app
-from wavebreak.cli.console import out, print_json, print_next_steps
+from wavebreak.cli.console import echo, out, print_json, print_next_steps
 from wavebreak.cli.options import (
     DatabaseUrl,
     Enforce,
@@ -36,7 +36,7 @@ def check(policy: PolicyDir = None) -> None:
     from wavebreak import rules
 
     for line in rules.policy_summary(rules.load_policy(policy)):
-        typer.echo(line)
+        echo(line)
 
 
 @rules_app.command(
@@ -141,15 +141,15 @@ def replay_rules(
     digest = live_policy.files_digest(policy) if policy else ""
     found = policy_replay.run(engines[0], engines[1], digest, out_path, most=events)
     if as_json:
-        typer.echo((out_path / policy_replay.RESULT).read_text("utf-8"))
+        echo((out_path / policy_replay.RESULT).read_text("utf-8"))
         return
-    typer.echo(
+    echo(
         f"{found.end - found.first:,} events, {found.accounts:,} accounts: {found.changed:,} fare "
         f"otherwise under {found.draft} than under {found.live}"
     )
     for before, after, count, benign, abusive in found.moves:
         known = f" ({benign:,} labelled benign, {abusive:,} abusive)" * bool(benign or abusive)
-        typer.echo(f"  {before} -> {after}: {count:,}{known}")
+        echo(f"  {before} -> {after}: {count:,}{known}")
     print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
 
 
@@ -83,5 +83,5 @@ def run_red_team(
     red_team.print_report(tournament, out)
     print_next_steps([
         f"charts: {out_path}/red-team.html",
-        f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",
+        command("wavebreak", "evaluate", out_path, "--labels", out_path / "labels.csv"),
     ])  # fmt: skip

@@ -16,6 +16,8 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import (
+    command,
+    err,
     out,
     print_json,
     print_next_steps,
@@ -24,6 +26,7 @@ from wavebreak.cli.console import (
     run_progress_text,
 )
 from wavebreak.cli.options import (
+    AllowIdentifiers,
     Enforce,
     Events,
     HtmlPage,
@@ -117,6 +120,7 @@ def run(
     model_dir: ModelDir = None,
     ledger: LedgerDir = None,
     ledger_key: LedgerKey = None,
+    allow_identifiers: AllowIdentifiers = False,
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -141,6 +145,8 @@ def run(
         model=model.load_selected(model_dir),
         sealer=_open_recorder(ledger, ledger_key),
     )
+    if not allow_identifiers:
+        _warn_of_identifiers(out_path)
     measured = None
     if labels:
         from wavebreak import evaluation
@@ -154,11 +160,33 @@ def run(
         evaluation.print_tables(measured, out)
     print_next_steps(
         [
-            *([] if labels else [f"wavebreak evaluate {out_path} --labels LABELS.csv"]),
-            f"wavebreak explain {out_path} {_example_account(out_path) or 'ACCOUNT'}",
-            *([f"wavebreak ledger verify {ledger}"] if ledger else []),
+            *(
+                []
+                if labels
+                else [command("wavebreak", "evaluate", out_path, "--labels", "LABELS.csv")]
+            ),
+            command("wavebreak", "explain", out_path, _example_account(out_path) or "ACCOUNT"),
+            *([command("wavebreak", "ledger", "verify", ledger)] if ledger else []),
         ]
     )
+
+
+def _warn_of_identifiers(directory: Path) -> None:
+    """Warn where accounts have ids that a service would refuse; the run has written them."""
+    import pyarrow.parquet as pq
+
+    from wavebreak.reports.tables import count_of
+    from wavebreak.schema.identifiers import faulty_rows
+
+    batches = pq.read_table(directory / "accounts.parquet", columns=["account"]).to_batches()
+    count = sum(faulty_rows(batch).size for batch in batches)
+    if count:
+        err.print(
+            f"{count_of(count, 'account')} with an id that holds blanks or control characters, or "
+            "looks like a phone number, an e-mail address or a URL: the run's files have it as it "
+            "is. Replace such ids by keyed hashes, or say --allow-identifiers",
+            style="yellow",
+        )
 
 
 def _example_account(directory: Path) -> str | None:
@@ -213,7 +241,7 @@ def evaluate(
             print_next_steps([f"charts: {html}"])
 
 
-@app.command("explain", epilog="Example: `wavebreak explain out +972501234567 --html why.html`")
+@app.command("explain", epilog="Example: `wavebreak explain out a1b2c3 --html why.html`")
 def explain_account(
     directory: RunDir,
     account: Annotated[str, typer.Argument(help="The account's id, as in the events.")],

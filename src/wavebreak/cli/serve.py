@@ -19,8 +19,9 @@ import typer
 
 from wavebreak import engine, model, rules, simulation
 from wavebreak.cli.app import app, keys
-from wavebreak.cli.console import err, out, print_json, print_next_steps
+from wavebreak.cli.console import command, err, out, print_json, print_next_steps
 from wavebreak.cli.options import (
+    AllowIdentifiers,
     DatabaseUrl,
     Enforce,
     IpDatabase,
@@ -70,7 +71,7 @@ from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
 from wavebreak.service.models import ApiKey
 from wavebreak.service.server import serve as serving
 from wavebreak.service.service import Background, Service
-from wavebreak.service.settings import Limits, Settings
+from wavebreak.service.settings import Limits, Settings, is_loopback
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
@@ -100,6 +101,13 @@ Redis = Annotated[str, typer.Option("--redis", metavar="URL", help="Also read ev
 Stream = Annotated[str, typer.Option(help="Name of the event stream at the broker.")]
 Durable = Annotated[str, typer.Option(help="Name of the durable consumer (NATS).")]
 Group = Annotated[str, typer.Option(help="Name of the consumer group (Redis).")]
+StreamLabels = Annotated[
+    bool,
+    typer.Option(
+        "--stream-labels",
+        help="Let the broker's events label accounts, which bans and unbans (default: refused).",
+    ),
+]
 Traces = Annotated[
     str,
     typer.Option(metavar="URL", help="OTLP endpoint (HTTP) that receives traces (default: none)."),
@@ -108,7 +116,10 @@ Private = Annotated[
     bool, typer.Option("--private-webhooks", help="Allow webhooks to private addresses.")
 ]
 Keyless = Annotated[
-    bool, typer.Option("--no-keys", help="Accept requests without an API key (for tests).")
+    bool,
+    typer.Option(
+        "--no-keys", help="Accept requests without an API key (for tests, on this machine only)."
+    ),
 ]
 
 CalibrateAfter = Annotated[
@@ -212,6 +223,7 @@ def serve(
     stream: Stream = "events",
     durable: Durable = "wavebreak",
     group: Group = "wavebreak",
+    stream_labels: StreamLabels = False,
     traces: Traces = "",
     private_webhooks: Private = False,
     no_keys: Keyless = False,
@@ -231,8 +243,11 @@ def serve(
     body_timeout: BodyTimeout = Limits.body_s,
     connections: MostConnections = Limits.connections,
     peer_connections: PeerConnections = Limits.peer_connections,
+    allow_identifiers: AllowIdentifiers = False,
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
+    if no_keys:
+        _check_keyless(host)
     with_console = _console_wanted(console)
     chosen = _choose_policy(home, policy, calibrate_after, enforce=enforce)
     settings = Settings(
@@ -252,8 +267,9 @@ def serve(
             # Behind a proxy, everybody has its address.
             peer_connections=0 if trusted_proxies else peer_connections,
         ),
+        allow_identifiers=allow_identifiers,
     )
-    sources = brokers.configured_sources(nats, redis, stream, durable, group)
+    sources = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
     _prepare(settings)
     deciding = rules.load_policy(chosen.directory)
     used_model, secret = _live_model(home, model_dir), load_key(key)
@@ -615,6 +631,19 @@ def _prepare(settings: Settings) -> None:
     engine.warm()
 
 
+def _check_keyless(host: str) -> None:
+    """Warn that no key is needed; raises UsageError where others can reach the service."""
+    if not is_loopback(host):
+        raise UsageError(
+            "--no-keys lets everybody who reaches the service ban and unban accounts",
+            fix="listen on this machine only (--host 127.0.0.1), or leave --no-keys out",
+        )
+    err.print(
+        "[yellow]--no-keys:[/] every program on this machine may send events, ban and unban; "
+        "for tests only"
+    )
+
+
 def _console_wanted(asked: bool | None) -> bool:
     """Whether to serve the console; raises MissingExtraError if it is asked for and missing."""
     installed = django_settings.console_installed()
@@ -638,7 +667,10 @@ def _show_addresses(settings: Settings, console: str, url: str, port: int) -> No
         use_port(url, port)
         steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
     if console == "empty":
-        steps.insert(1, f"sign in: wavebreak user create {settings.home} NAME --role lead")
+        steps.insert(
+            1,
+            f"sign in: {command('wavebreak', 'user', 'create', settings.home, 'NAME')} --role lead",
+        )
     print_next_steps(steps)
 
 
@@ -660,7 +692,7 @@ def backup(
         err.print(f"not in the backup, {len(saved.left_out)} links or unusual names: {some}")
     print_next_steps(
         [
-            f"wavebreak restore {file} EMPTY-DIRECTORY",
+            command("wavebreak", "restore", file, "EMPTY-DIRECTORY"),
             "store the pseudonym key separately from the backup",
             f"keep a copy of {home / erasure.LIST_FILE}: a restore erases again by it",
         ]
@@ -703,7 +735,7 @@ def restore(
     out.print(f"erased again, from the list of erasures: {restored.erasures} accounts")
     if restored.unproven:
         err.print(f"[yellow]not proven:[/] {restored.unproven}", soft_wrap=True)
-    steps = [f"wavebreak serve {home}"]
+    steps = [command("wavebreak", "serve", home)]
     if erasures is None and not restored.listed:
         steps.insert(0, f"before: copy the list of erasures since the backup to {home}, if any")
     print_next_steps(steps)

@@ -12,7 +12,7 @@ import typer
 
 from wavebreak import model, rules, training
 from wavebreak.cli.app import app, models
-from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import (
     Enforce,
     Json,
@@ -102,7 +102,7 @@ def train(
     _print_training(learned, tested)
     print_next_steps([
         f"card:  {out_path}/card.html",
-        f"next:  wavebreak run EVENTS --model {out_path} -o out",
+        f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}",
     ])  # fmt: skip
 
 
@@ -275,7 +275,9 @@ def recalibrate(
         print_json(json.loads((out_path / recalibration.REPORT).read_text("utf-8")))
         return
     print_table(recalibration.result_table(made), out)
-    print_next_steps([f"next:  wavebreak run EVENTS --model {out_path} -o out"])
+    print_next_steps(
+        [f"next:  {command('wavebreak', 'run', 'EVENTS', '--model', out_path, '-o', 'out')}"]
+    )
 
 
 @models.command(

@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import transparency
-from wavebreak.cli.console import err, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import DatabaseUrl, Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
 from wavebreak.reports.tables import count_of, print_lines, print_table
@@ -267,7 +267,7 @@ def _print_reports(
     print_next_steps(
         [
             f"each number with its definition: {first}/report.html",
-            f"wavebreak transparency recount {first} {source}",
+            command("wavebreak", "transparency", "recount", first, source),
         ]
     )
 

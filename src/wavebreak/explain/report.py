@@ -22,7 +22,7 @@ from wavebreak.explain.narrative import (
 )
 from wavebreak.reports.charts import timeline as draw
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
-from wavebreak.reports.tables import Console, moment, print_lines, print_table
+from wavebreak.reports.tables import Console, moment, print_lines, print_table, visible
 
 _LINES = {"sent": "sends", "first contacts": "first_contacts", "replies": "replies"}
 _LANES = {
@@ -81,7 +81,8 @@ def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, in
 
 def print_summary(explanation: Explanation, console: Console) -> None:
     """Print the account's enforcement state and what led to it."""
-    print_lines([f"Account {explanation.account}", status_sentence(explanation)], console, "bold")
+    account = visible(explanation.account, line=True)
+    print_lines([f"Account {account}", status_sentence(explanation)], console, "bold")
     print_lines(story_paragraphs(explanation), console)
 
 

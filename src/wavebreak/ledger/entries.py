@@ -161,6 +161,15 @@ class ErasureEntry(Body, frozen=True):
     hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
+class RepairEntry(Body, frozen=True):
+    """Events of a log, dated ahead, were given the time of their receipt: how many, from where."""
+
+    events: int
+    rows: int
+    position: int
+    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+
+
 class StepEntry(Body, frozen=True):
     """A case moves from one state to another; the SHA-256 of the case's file then."""
 
@@ -186,6 +195,7 @@ KINDS: dict[str, type[Body]] = {
     "erasure": ErasureEntry,
     "label": LabelEntry,
     "step": StepEntry,
+    "repair": RepairEntry,
 }
 
 

@@ -6,6 +6,7 @@ terminal and page always agree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,23 @@ from rich.console import Console as Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+_HIDDEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_UNSAFE, _UNSAFE_LINE = re.compile(f"[{_HIDDEN}]"), re.compile(f"[{_HIDDEN}\t\n]")
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+
+
+def visible(text: str, *, line: bool = False) -> str:
+    r"""Escape the control characters of a text for a terminal, as JSON does.
+
+    Args:
+        text: What may hold an escape sequence, or turn the direction of what follows it.
+        line: Whether the text is part of one line, in which tabs and line ends are escaped too.
+
+    >>> print(visible("a\x1b[2Jb"), visible("a\nb", line=True))
+    a\u001b[2Jb a\u000ab
+    """
+    unsafe = _UNSAFE_LINE if line else _UNSAFE
+    return unsafe.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @dataclass(frozen=True)
@@ -158,6 +175,7 @@ def print_table(table: Table, console: Console) -> None:
     Where the terminal is too narrow, the widest columns wrap first, and only between words. A
     word breaks only where not even the longest word of each column fits.
     """
+    table = _visible_table(table)
     columns = list(zip(table.columns, *table.rows, strict=True))
     widths = _fit_columns(table, columns, console.width)
     roomy = sum(widths) + 2 * (len(widths) - 1) <= console.width
@@ -183,6 +201,17 @@ def print_table(table: Table, console: Console) -> None:
     if table.note:
         console.print(Text(table.note, style="dim"))
     console.print()
+
+
+def _visible_table(table: Table) -> Table:
+    """Escape control characters before the columns are measured."""
+    return Table(
+        visible(table.title),
+        tuple(map(visible, table.columns)),
+        [tuple(map(visible, row)) for row in table.rows],
+        visible(table.note),
+        table.words,
+    )
 
 
 def _fit_columns(table: Table, columns: list[tuple[str, ...]], width: int) -> list[int]:

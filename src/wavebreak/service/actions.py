@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -16,13 +16,15 @@ import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.ledger import Draft
-from wavebreak.ledger.entries import AppealEntry, LabelEntry, OverrideEntry
+from wavebreak.ledger.entries import AppealEntry, OverrideEntry
 from wavebreak.rules.model import Outcome
+from wavebreak.schema.identifiers import fault
 from wavebreak.service.api import schemas
 from wavebreak.service.api.requests import RequestContext
 from wavebreak.service.app_context import run_query, run_write, write_audit_entry
 from wavebreak.service.decide import ChatCounts, count_chats
 from wavebreak.service.errors import ApiError
+from wavebreak.service.log_clock import FAULT_FIX
 from wavebreak.service.models import AuditEntry
 from wavebreak.service.pending_requests import Accepted
 from wavebreak.service.request_decoder import Body
@@ -100,6 +102,7 @@ async def override_account(
     set_to = {name: value for name, value in chosen.items() if value is not None}
     verdict = " ".join([change.verdict, *map(str, set_to.values())])
     reason = f"{verdict}, {change.by}: {change.reason}"
+    await check_ids(context, [account])
     entry = await begin_audit(context, "override", account, reason)
     overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
     event = f"override-{secrets.token_hex(12)}"
@@ -141,26 +144,35 @@ async def add_labels(
     labels: list[dict[str, Any]],
     ask: Callable[[Engine], Any] | None = None,
 ) -> Any:
-    """Add labels to the log, sealed with it; return the result of `ask`, or `Accepted`."""
+    """Add labels to the log, which seals them; return the result of `ask`, or `Accepted`.
+
+    The caller has checked the ids (`check_ids`), before it wrote an audit entry with one.
+    """
     newest: int = await context.service.ask(lambda engine: int(engine.fanout.clock[0]["newest"]))
-    # The log may be ahead of this clock, and a late label would have no effect.
+    # The log may be a little ahead of this clock, and a late label would have no effect.
     now = max(context.now_ms, newest)
+    if wrong := context.service.clock_fault():
+        raise ApiError(503, wrong, fix=FAULT_FIX)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
     content = b"\n".join(map(msgspec.json.encode, lines))
-    drafts = tuple(
-        Draft(
-            "label",
-            LabelEntry(label["label"], label["source"]),
-            {"account": label["account"], "by": context.key},
-        )
-        for label in labels
-    )
     result = await context.service.accept(
-        Body(content, "lines"), sender=context.key, ask=ask, drafts=drafts
+        Body(content, "lines"), sender=context.key, ask=ask, labels=True, identifiers=True
     )
     if isinstance(result, Accepted) and result.refused:
-        raise ApiError(422, "a label was refused: its account name is invalid")
+        raise ApiError(422, f"a label was refused: {result.refused[0].message}")
     return result
+
+
+async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
+    """Raise ApiError (422) for an id that looks like personal data and is not in the log yet."""
+    allow = context.service.settings.allow_identifiers
+    faults = {each: kind for each in accounts if (kind := fault("account", each, allow=allow))}
+    if faults:
+        names = pa.array(list(faults))
+        slots = await context.service.ask(lambda engine: engine.fanout.accounts.find(names))
+        for kind, slot in zip(faults.values(), slots.tolist(), strict=True):
+            if slot < 0:
+                raise ApiError(422, f"the account's id {kind.name}", fix=kind.fix)
 
 
 async def begin_audit(context: RequestContext, action: str, target: str, reason: str) -> int:

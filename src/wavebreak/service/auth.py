@@ -23,9 +23,10 @@ _MAX_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """An authorized caller, by the prefix of its key (empty: no keys are required)."""
+    """An authorized caller: the prefix of its key (empty: none is required), and its scopes."""
 
     key_id: str = ""
+    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ Authorize = Callable[[bytes | None, str], Allowed | Denied]
 
 def allow_all(_authorization: bytes | None, _scope: str) -> Allowed | Denied:
     """Allow every caller: for a service that only its own machine can reach."""
-    return Allowed()
+    return Allowed(scopes=frozenset(SCOPES))
 
 
 class GeneratedKey(NamedTuple):
@@ -124,7 +125,7 @@ class KeyRing:
             return Denied(429, "rate limit exceeded", retry_after_s=wait)
         if scope not in entry.scopes:
             return Denied(403, f"this key lacks the scope {scope}", "use a key with this scope")
-        return Allowed(entry.prefix)
+        return Allowed(entry.prefix, entry.scopes)
 
     def _find(self, authorization: bytes | None) -> tuple[KeyEntry, TokenBucket] | None:
         kind, _, text = (authorization or b"").partition(b" ")

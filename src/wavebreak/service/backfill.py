@@ -71,7 +71,9 @@ async def backfill(service: Service, path: Path) -> None:
 async def _accept(service: Service, body: Body, key: str) -> tuple[int, int]:
     while True:
         try:
-            answer = await service.accept(body, sender="backfill", key=key)
+            answer = await service.accept(
+                body, sender="backfill", key=key, labels=True, audit="serve --backfill"
+            )
             return int(answer.count), len(answer.refused)
         except BusyError as busy:
             await asyncio.sleep(busy.retry_after_s)

@@ -161,7 +161,9 @@ def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Backg
     async def run(service: Service) -> None:
         async def accept(body: bytes, form: str, key: str) -> int:
             sender = f"stream {source.name}"
-            accepted = await service.accept(Body(body, form), sender=sender, key=key)
+            accepted = await service.accept(
+                Body(body, form), sender=sender, key=key, labels=source.labels, audit="broker"
+            )
             return int(accepted.count)
 
         await brokers.consume(source, accept, context.metrics)

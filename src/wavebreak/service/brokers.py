@@ -53,10 +53,12 @@ WavebreakError for a message that can never be accepted."""
 class BrokerSource(Protocol):
     """A broker's stream, read by one durable consumer.
 
-    `lost` are the errors after which `consume` connects again.
+    `labels` says whether its events may label accounts. `lost` are the errors after which `consume`
+    connects again.
     """
 
     name: str
+    labels: bool
     lost: tuple[type[Exception], ...]
 
     async def open(self) -> None: ...  # noqa: D102
@@ -131,9 +133,15 @@ class NatsSource:
     """
 
     def __init__(
-        self, url: str, stream: str, durable: str, *, redeliver_s: float = REDELIVER_S
+        self,
+        url: str,
+        stream: str,
+        durable: str,
+        *,
+        labels: bool = False,
+        redeliver_s: float = REDELIVER_S,
     ) -> None:
-        self.name, self._url, self._durable = stream, url, durable
+        self.name, self.labels, self._url, self._durable = stream, labels, url, durable
         self._redeliver_s = redeliver_s
         self._nats = extras.load("nats")
         self._errors, self._api = extras.load("nats.errors"), extras.load("nats.js.api")
@@ -208,8 +216,17 @@ class RedisSource:
     An entry's field `body` holds the body, its field `type` the media type.
     """
 
-    def __init__(self, url: str, stream: str, group: str, consumer: str = "wavebreak") -> None:
-        self.name, self._url, self._group, self._consumer = stream, url, group, consumer
+    def __init__(
+        self,
+        url: str,
+        stream: str,
+        group: str,
+        consumer: str = "wavebreak",
+        *,
+        labels: bool = False,
+    ) -> None:
+        self.name, self.labels = stream, labels
+        self._url, self._group, self._consumer = url, group, consumer
         self._redis, self._errors = extras.load("redis.asyncio"), extras.load("redis.exceptions")
         self.lost: tuple[type[Exception], ...] = (self._errors.RedisError, OSError)
         self._client: Any = None
@@ -280,12 +297,12 @@ class RedisSource:
 
 
 def configured_sources(
-    nats_url: str, redis_url: str, stream: str, durable: str, group: str
+    nats_url: str, redis_url: str, stream: str, durable: str, group: str, *, labels: bool = False
 ) -> list[BrokerSource]:
-    """Return a source for each URL that is not empty."""
+    """Return a source for each URL that is not empty; `labels`: its events may label accounts."""
     sources: list[BrokerSource] = []
     if nats_url:
-        sources.append(NatsSource(nats_url, stream, durable))
+        sources.append(NatsSource(nats_url, stream, durable, labels=labels))
     if redis_url:
-        sources.append(RedisSource(redis_url, stream, group))
+        sources.append(RedisSource(redis_url, stream, group, labels=labels))
     return sources

@@ -17,14 +17,18 @@ SPEED, STEP_S = 240.0, 0.5
 
 
 async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) -> None:
-    """Send events, dated from now on; with its arguments bound, a `Service(background=…)`.
+    """Send events, whose dates end now; with its arguments bound, a `Service(background=…)`.
 
-    `make_events` returns events in the wire schema, in time order; it runs in a thread.
+    The service takes no date ahead of its clock, so the first is dated a day back, less the time
+    that sending takes. `make_events` returns events in the wire schema, in time order; it runs in a
+    thread.
     """
     wire = await asyncio.to_thread(make_events)
     times = wire.column("ts").to_numpy()
     begins, now = int(times[0]), service.clock()
-    moved = wire.set_column(wire.schema.get_field_index("ts"), "ts", pa.array(times - begins + now))
+    starts = now - int((int(times[-1]) - begins) * (1 - 1 / SPEED))
+    dated = pa.array(times - begins + starts)
+    moved = wire.set_column(wire.schema.get_field_index("ts"), "ts", dated)
     sent, step = 0, 0
     while sent < len(times):
         step += 1

@@ -123,7 +123,13 @@ class IngestApp:
                 400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
             )
         name = key.decode("latin-1")
-        accepted: Accepted = await self.service.accept(body, sender=caller.key_id, key=name)
+        accepted: Accepted = await self.service.accept(
+            body,
+            sender=caller.key_id,
+            key=name,
+            labels="override" in caller.scopes,
+            audit=f"POST {EVENTS_PATH}",
+        )
         if not accepted.count and accepted.refused:
             members = msgspec.json.decode(encode_response(accepted))
             return 422, encode_problem(422, "no event was accepted", **members)
@@ -142,7 +148,8 @@ class IngestApp:
                 415, "the body must be one event in JSON", fix="send Content-Type application/json"
             )
         content = await self._read_content(headers, receive, at_most=MAX_LINE)
-        response = await self.service.decide(content, mode, sender=caller.key_id)
+        labels = "override" in caller.scopes
+        response = await self.service.decide(content, mode, sender=caller.key_id, labels=labels)
         return 200, msgspec.json.encode(response)
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> Body:

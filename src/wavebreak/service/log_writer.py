@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -24,9 +24,13 @@ import msgspec
 from django.db import Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
+from wavebreak.ledger import Draft
+from wavebreak.ledger.entries import LabelEntry
 from wavebreak.service import database, event_log, idempotency, ownership
+from wavebreak.service.admission import LabelRecord
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
+from wavebreak.service.models import AUDIT_KEY, AuditEntry
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
@@ -266,7 +270,7 @@ class LogWriter:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._statements(cursor, rows, batches, waiting, answers)
-                pending_receipts = self._seal(decisions, waiting)
+                pending_receipts = self._seal(decisions, self._labeled(groups))
         except Error as error:
             self._failed(error, rows, waiting)
             raise
@@ -314,12 +318,19 @@ class LogWriter:
             decisions = decided[-1][0] if decided else self.decisions
             cursor.execute(_APPLIED, (batches[-1].reached, decisions, self._made_by))
 
-    def _seal(
-        self, decisions: list[Decision], waiting: list[PendingRequest]
-    ) -> list[PendingReceipt]:
-        return self._ledger_store.decided(
-            decisions, [d for w in waiting for d in w.drafts], self._pending_receipts
-        )
+    def _labeled(self, groups: list[Group]) -> list[Draft]:
+        """Write the audit entries of labels; return their ledger entries."""
+        drafts = list[Draft]()
+        for waiting, decoded in groups:
+            for one, read in zip(waiting, decoded.reads, strict=True):
+                if isinstance(read, DecodeResult) and read.labels:
+                    drafts += [_label_draft(label, one.sender) for label in read.labels]
+                    if one.audit:
+                        _audit_labels(one, read.labels, self._clock())
+        return drafts
+
+    def _seal(self, decisions: list[Decision], drafts: list[Draft]) -> list[PendingReceipt]:
+        return self._ledger_store.decided(decisions, drafts, self._pending_receipts)
 
     def _committed(self, rows: list[Row], batches: list[DecidedBatch]) -> None:
         if batches:
@@ -383,6 +394,23 @@ class LogWriter:
 def _decisions(batches: list[DecidedBatch]) -> list[Decision]:
     bodies = (row[7] for d in batches for row in d.rows)
     return [msgspec.json.decode(body, type=Decision) for body in bodies]
+
+
+def _label_draft(label: LabelRecord, sender: str) -> Draft:
+    body = LabelEntry(label.label, label.source)
+    return Draft("label", body, {"account": label.account, "by": sender})
+
+
+def _audit_labels(one: PendingRequest, labels: Sequence[LabelRecord], now_ms: int) -> None:
+    target = labels[0].account if len(labels) == 1 else f"{len(labels)} labels"
+    AuditEntry.objects.create(
+        at_ms=now_ms,
+        key=one.sender[:AUDIT_KEY],
+        action="label",
+        object=target,
+        reason=one.audit,
+        outcome="done",
+    )
 
 
 def _to_accepted(read: Any) -> Accepted:

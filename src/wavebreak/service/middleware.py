@@ -45,12 +45,17 @@ _METHODS = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS"})
 
 @cache
 def _route_patterns() -> tuple[frozenset[str], tuple[tuple[re.Pattern[str], str], ...]]:
-    """Declared paths without parameters, and patterns of those with parameters."""
-    paths = document()["paths"]
-    patterns = tuple(
-        (re.compile(re.sub(r"{\w+}", "[^/]+", path)), path) for path in paths if "{" in path
-    )
+    """Declared paths without parameters, and patterns of those with parameters, longest first.
+
+    An account's id may hold slashes, as in the API's own routes.
+    """
+    paths = sorted(document()["paths"], key=len, reverse=True)
+    patterns = tuple((_pattern(path), path) for path in paths if "{" in path)
     return frozenset(path for path in paths if "{" not in path), patterns
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"{\w+}", "[^/]+", path.replace("{account}", ".+")))
 
 
 def route_of(path: str) -> str:
@@ -58,6 +63,8 @@ def route_of(path: str) -> str:
 
     >>> route_of("/v1/accounts/ann"), route_of("/v1/events"), route_of("/x")
     ('/v1/accounts/{account}', '/v1/events', 'other')
+    >>> route_of("/v1/accounts/a/b/override")
+    '/v1/accounts/{account}/override'
     """
     plain, patterns = _route_patterns()
     if path in plain:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from django.db import models
 
+AUDIT_KEY = 32
+"""Characters of an audit entry's key."""
+
 
 class NumberedQuerySet(models.QuerySet):
     """Rows that are numbered in the order in which they were written."""
@@ -39,7 +42,7 @@ class AuditEntry(models.Model):
 
     number = models.BigAutoField(primary_key=True)
     at_ms = models.BigIntegerField()
-    key = models.CharField(max_length=32)
+    key = models.CharField(max_length=AUDIT_KEY)
     action = models.CharField(max_length=32)
     object = models.CharField(max_length=128)
     reason = models.CharField(max_length=1100)
@@ -245,6 +248,23 @@ class AppliedPosition(models.Model):
 
     class Meta:
         db_table = "log_applied"
+
+
+class LogRepair(models.Model):
+    """A repair of the log from a position on, when it had `end` events and so many decisions.
+
+    `done` is set by the start that replays the repaired part; see `log_repair`.
+    """
+
+    at_ms = models.BigIntegerField()
+    position = models.BigIntegerField()
+    end = models.BigIntegerField()
+    events = models.BigIntegerField()
+    decisions = models.BigIntegerField()
+    done = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "log_repair"
 
 
 class Decision(models.Model):

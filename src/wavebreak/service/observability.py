@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -127,8 +128,26 @@ def service_gauges(service: Service) -> Gauges:
     """Return the service's own metrics, for `Metrics.watch`."""
     progress = service.progress()
     lag = progress.logged - progress.decided
+    clock, fault = service.log_clock(), service.clock_fault()
+    time_s = math.nan if clock.time_ms is None else clock.time_ms / 1000
     return {
-        "ready": ("1 while events are accepted and decided.", float(progress.ready)),
+        "ready": (
+            "1 while events are accepted and decided, and the log's time is not ahead.",
+            float(progress.ready and not fault),
+        ),
+        "log_time_seconds": ("Date of the newest event, in Unix seconds (NaN: none).", time_s),
+        "log_time_ahead_seconds": (
+            "How far the log's time is ahead of the service's clock (negative: behind it).",
+            time_s - service.clock() / 1000,
+        ),
+        "late_events_total": (
+            "Events of the log that were dated too far behind it, and changed nothing.",
+            clock.late,
+        ),
+        "ahead_events_total": (
+            "Events of the log that were dated too far ahead of it, and taken at its time.",
+            clock.ahead,
+        ),
         "log_position": ("Position after the newest event in the log.", progress.logged),
         "decided_position": ("Position up to which the engine has decided.", progress.decided),
         "applied_position": ("Position up to which decisions are stored.", progress.applied),

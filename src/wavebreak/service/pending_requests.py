@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from wavebreak.errors import ServiceError
-from wavebreak.ledger import Draft
 from wavebreak.schema.events import Refusal
 from wavebreak.service.request_decoder import Body
 
@@ -68,7 +67,8 @@ class PendingRequest:
     """A body on its way into the log.
 
     `ask` is asked of the engine once it has taken the events; its result resolves the future.
-    `drafts` are ledger entries to seal with the events.
+    Labels are sealed with `sender` as their author; `audit` is the reason of their audit entry
+    (empty: the sender writes its own).
     """
 
     body: Body
@@ -76,7 +76,8 @@ class PendingRequest:
     loop: asyncio.AbstractEventLoop
     repeat: IdempotencyKey | None = None
     ask: Callable[[Any], Any] | None = None
-    drafts: tuple[Draft, ...] = ()
+    sender: str = ""
+    audit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

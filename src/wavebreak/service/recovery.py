@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,7 +42,7 @@ from wavebreak.service import event_log
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import decision_row
 from wavebreak.service.live_policy import live_policy
-from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
+from wavebreak.service.models import AppliedPosition, Decision, EnforcementState, LogRepair
 from wavebreak.service.pending_requests import DecidedBatch
 
 _NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
@@ -135,7 +136,7 @@ def recover(
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
-    applied, _ = AppliedPosition.objects.get_or_create(id=1)
+    applied = _begin_repairs()
     fresh = make()
     enforce = fresh.enforce
     report = RecoveryReport(engine_versions(fresh, lateness_s), end=event_log.log_end())
@@ -189,6 +190,19 @@ def _fill(states: EnforcementCache, *, begins_to_enforce: bool) -> None:
         states.clear()
     elif not states.loaded:
         states.load()
+
+
+def _begin_repairs() -> Any:
+    """Return the applied position, moved back to the first position of a repair that is new."""
+    with transaction.atomic():
+        applied, _ = AppliedPosition.objects.get_or_create(id=1)
+        begun = LogRepair.objects.filter(done=False)
+        positions = list(begun.values_list("position", flat=True))
+        if positions:
+            applied.position = min(applied.position, *positions)
+            applied.save(update_fields=["position"])
+            begun.update(done=True)
+    return applied
 
 
 def _switch_message(position: int, *, enforce: bool) -> str:
@@ -256,6 +270,9 @@ class _Replay:
         same: bool,
         reached: Callable[[int], None],
     ) -> None:
+        self._repairs = list(
+            LogRepair.objects.order_by("position").values_list("position", "end", "decisions")
+        )
         self.engine, self.position, self.written = engine, position, written
         self.decisions = decisions if same else written
         self._same, self._anew = same, set[int]()
@@ -270,16 +287,40 @@ class _Replay:
     def take(self, events: Any, end: int) -> Iterator[DecidedBatch]:
         """Replay a segment that ends at a position; yield the decisions to store."""
         first = end - events.num_rows
-        behind = min(max(self.position - first, 0), events.num_rows)
-        if behind:
-            self._known(self.engine.take(events.slice(0, behind)))
-        if behind < events.num_rows:
-            self.reach_applied()
-            rows = []
-            for decision in self.engine.take(events.slice(behind)):
-                self.decisions += 1
-                rows.append(decision_row(self.decisions, decision))
-            yield DecidedBatch(end, tuple(rows))
+        cuts = {at for repair in self._repairs for at in repair[:2]} | {self.position}
+        steps = [first, *sorted(at for at in cuts if first < at < end), end]
+        for begin, stop in pairwise(steps):
+            yield from self._step(events.slice(begin - first, stop - begin), begin, stop)
+
+    def _step(self, events: Any, begin: int, end: int) -> Iterator[DecidedBatch]:
+        """Replay events that lie on one side of the applied position and of each repair."""
+        decisions = self.engine.take(events)
+        if end <= self.position:
+            self._known(self._unstored(decisions, begin))
+            return
+        self.reach_applied()
+        rows = []
+        for decision in self._unstored(decisions, begin):
+            self.decisions += 1
+            rows.append(decision_row(self.decisions, decision))
+        yield DecidedBatch(end, tuple(rows))
+
+    def _unstored(self, decisions: list[Made], begin: int) -> list[Made]:
+        """Leave out what was on record when the log was repaired from or before this position.
+
+        What a repaired part decides anew is numbered after those decisions.
+        """
+        repairs = [repair for repair in self._repairs if repair[0] <= begin]
+        if not repairs or not (self._same or begin >= self.position):
+            return decisions
+        self.decisions = max(self.decisions, *(before for _, _, before in repairs))
+        before = max((before for _, end, before in repairs if begin < end), default=0)
+        if not before or not decisions:
+            return decisions
+        ids = [decision.id for decision in decisions]
+        stored = Decision.objects.filter(id__in=ids, number__lte=before)
+        known = set(stored.values_list("id", flat=True))
+        return [decision for decision in decisions if decision.id not in known]
 
     def differing(self) -> int:
         """Return how many stored decisions the replay has not reproduced."""

@@ -23,6 +23,7 @@ from wavebreak.io.validation import ValidatedBatch, validate_columns, validate_p
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents
+from wavebreak.service.admission import NO_RIGHTS, Admission, LabelRecord, admit
 from wavebreak.service.settings import Limits
 
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
@@ -39,19 +40,27 @@ class TooLargeError(EventError):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request's body: `form` is one of FORMS, `encoding` gzip, zstd or empty."""
+    """A request's body: `form` is one of FORMS, `encoding` gzip, zstd or empty.
+
+    `admission` says what its sender may send.
+    """
 
     content: bytes
     form: str
     encoding: str = ""
+    admission: Admission = NO_RIGHTS
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """The result of one body: events accepted, and those rejected (`line` counts from 1)."""
+    """The result of one body: events accepted, and those rejected (`line` counts from 1).
+
+    `labels` are the accepted events that label an account.
+    """
 
     taken: int
     refused: tuple[Refusal, ...] = ()
+    labels: tuple[LabelRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class RequestDecoder:
 
     def __init__(self, pseudonymizer: Pseudonymizer, limits: Limits) -> None:
         self.pseudonymizer, self.limits = pseudonymizer, limits
+        self._admissions: list[Admission] = []
 
     def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
         """Decode bodies, together if possible; the events keep the order of the bodies.
@@ -80,6 +90,8 @@ class RequestDecoder:
         """
         logs, reads = list[pa.RecordBatch](), list[DecodeResult | EventError]()
         for unpacked in self._rounds(bodies):
+            own = bodies[len(reads) : len(reads) + len(unpacked)]
+            self._admissions = [body.admission for body in own]
             some, parts = self._together(unpacked)
             logs += _in_body_order(parts, some)
             reads += some
@@ -179,16 +191,20 @@ class RequestDecoder:
         counts: list[int],
         reads: list[DecodeResult | EventError],
     ) -> _Part:
-        """Pseudonymize events, and set the result of each body."""
-        log, unparsed = self.pseudonymizer.split(taken.wire, taken.lines, narrow=True)
+        """Pseudonymize what is admitted, and set the result of each body."""
         ends = np.cumsum(counts)
+        taken, found = admit(taken, ends, [self._admissions[at] for at in ats])
+        log, unparsed = self.pseudonymizer.split(taken.wire, taken.lines, narrow=True)
+        labels: dict[int, list[LabelRecord]] = {}
+        for line, label in found:
+            labels.setdefault(int(np.searchsorted(ends[:-1], line)), []).append(label)
         of_body: dict[int, list[Refusal]] = {}
         for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):
             k = int(np.searchsorted(ends[:-1], refusal.line))
             of_body.setdefault(k, []).append(_renumbered(refusal, int(ends[k]) - counts[k]))
         for k, at in enumerate(ats):
             own = tuple(of_body.get(k, ()))
-            reads[at] = DecodeResult(counts[k] - len(own), own)
+            reads[at] = DecodeResult(counts[k] - len(own), own, tuple(labels.get(k, ())))
         return _Part(ats, log)
 
 

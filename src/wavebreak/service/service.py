@@ -32,7 +32,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -40,10 +40,10 @@ from django.db import Error, connection
 
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
-from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Event
 from wavebreak.service import database, ownership
+from wavebreak.service.admission import LABEL, Admission, event_fault
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
     DecideResponder,
@@ -55,7 +55,9 @@ from wavebreak.service.decide import (
 from wavebreak.service.decoder_pool import DecoderProcess
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import ENGINE_BUSY, EngineQuery
+from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import LedgerStore, count_differing_decisions
+from wavebreak.service.log_clock import LogClock, allowed_ahead_ms
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
@@ -124,6 +126,7 @@ class Service:
     Attributes:
         switch: Switches to another policy, model or mode (None: only a new start does).
         states: The enforcement states that are known while the engine does not answer.
+        ahead_ms: How far events may be dated ahead of the clock.
         counts: Bodies, events, rejections by cause, and refused requests.
         started: Set once events are accepted.
         differ: Earlier decisions that the current versions would not reproduce.
@@ -153,6 +156,7 @@ class Service:
         self.failed: BaseException | None = None
         self.started = asyncio.Event()
         self._make_engine, self._lateness_s = make_engine, lateness_s
+        self.ahead_ms = allowed_ahead_ms(lateness_s)
         self._background, self._progress = background, progress
         self._backpressure = Backpressure(settings.limits)
         self._pipeline: Pipeline | None = None
@@ -322,6 +326,17 @@ class Service:
             snapshot=pipeline.snapshots.position,
         )
 
+    def log_clock(self) -> LogClock:
+        """Return the log's time, and how many of its events were out of time."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return LogClock(None, 0, 0)
+        return LogClock.of(pipeline.engine_thread.engine.fanout)
+
+    def clock_fault(self) -> str:
+        """Return what is wrong where the log's time is too far ahead of the clock; else empty."""
+        return self.log_clock().fault(self.clock(), self.ahead_ms)
+
     # Backpressure
 
     def check_capacity(self, size: int) -> None:
@@ -351,7 +366,9 @@ class Service:
         sender: str = "",
         key: str = "",
         ask: Callable[[Engine], Any] | None = None,
-        drafts: tuple[Draft, ...] = (),
+        labels: bool = False,
+        audit: str = "",
+        identifiers: bool = False,
     ) -> Any:
         """Add a body's events to the log; returns when they are durable.
 
@@ -360,7 +377,9 @@ class Service:
             sender: Who sends it; an Idempotency-Key belongs to its sender.
             key: The Idempotency-Key (empty: none).
             ask: Asked of the engine once it has taken the events.
-            drafts: Ledger entries to seal with the events.
+            labels: Whether the events may label accounts; labels are sealed in the ledger.
+            audit: The reason of the labels' audit entry (empty: the caller writes one).
+            identifiers: Whether ids may look like personal data, whatever the settings say.
 
         Returns:
             `Accepted`, or the result of `ask`.
@@ -373,23 +392,34 @@ class Service:
         size = len(body.content)
         self.check_capacity(size)
         idempotency_key = IdempotencyKey.of(sender, key, body) if key else None
+        admission = self._admission(labels=labels, identifiers=identifiers)
+        admitted = replace(body, admission=admission)
         with self._backpressure.hold(size, idempotency_key):
-            result = await self._log(body, idempotency_key, ask, drafts)
+            result = await self._log(admitted, idempotency_key, ask, sender, audit)
         if isinstance(result, Accepted):
             self._count(result)
         return result
+
+    def _admission(self, *, labels: bool, identifiers: bool = False) -> Admission:
+        """Return what a sender may send now."""
+        return Admission(
+            labels,
+            self.clock() + self.ahead_ms + 1,
+            identifiers or self.settings.allow_identifiers,
+        )
 
     async def _log(
         self,
         body: Body,
         key: IdempotencyKey | None,
         ask: Callable[[Engine], Any] | None,
-        drafts: tuple[Draft, ...],
+        sender: str,
+        audit: str,
     ) -> Any:
         """Send a body through the pipeline and wait for its result."""
         assert self._pipeline is not None  # noqa: S101 - check_capacity has seen it
         loop = asyncio.get_running_loop()
-        request = PendingRequest(body, loop.create_future(), loop, key, ask, drafts)
+        request = PendingRequest(body, loop.create_future(), loop, key, ask, sender, audit)
         self._pipeline.decoder_pool.put(request)
         return await request.future
 
@@ -418,19 +448,34 @@ class Service:
         engine_thread.put(query)
         return await query.future
 
-    async def decide(self, content: bytes, mode: str, *, sender: str = "") -> DecideResponse:
+    async def decide(
+        self, content: bytes, mode: str, *, sender: str = "", labels: bool = False
+    ) -> DecideResponse:
         """Decide one event in JSON: by a dry run (`ask`), or by adding it to the log (`record`).
 
         If the engine does not answer in time, the outcome that is known to be in force holds, and
         for everybody else the policy's `on_failure`; an event to record is still added to the log.
 
+        Args:
+            content: The event.
+            mode: `ask` or `record`.
+            sender: Who sends it.
+            labels: Whether an event to record may label its account.
+
         Raises:
             EventError: The event is invalid.
+            ApiError: The event is a label, and the sender may not label accounts (403); or it is
+                dated ahead of the clock, or an id looks like personal data (422).
             BusyError: The event is to be recorded and cannot be held now, no outcome is known yet,
                 or another server has taken over the log.
         """
         self._check_owned()
         event = parse_event(content)
+        admission = self._admission(labels=labels or mode != "record")
+        if fault := event_fault(event, admission):
+            self.counts[f"refused.{fault.cause}"] += 1
+            status = 403 if fault is LABEL else 422
+            raise ApiError(status, f"field `{fault.field}`: {fault.what}", fix=fault.fix)
         log, account = pseudonymize_event(event, self.pseudonymizer), event.account
         self.counts["decide"] += 1
         try:
@@ -445,7 +490,11 @@ class Service:
             return response
         body = Body(content, "json")
         state = await self.accept(
-            body, sender=sender, ask=lambda engine: enforcement_state(engine, account)
+            body,
+            sender=sender,
+            ask=lambda engine: enforcement_state(engine, account),
+            labels=labels,
+            audit="POST /v1/decide",
         )
         if isinstance(state, Accepted) or response.mode == "on_failure":
             return response

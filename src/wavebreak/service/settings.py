@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 
@@ -62,6 +63,7 @@ class Settings:
         workers: Worker threads of the engine.
         enforce: Whether the engine enforces its decisions.
         accept_loss: Whether damaged rows of the log are skipped.
+        allow_identifiers: Whether ids may look like phone numbers, e-mail addresses, URLs or text.
         snapshot_s: Seconds between snapshots.
         snapshot_events: Events between snapshots.
         snapshots: How many snapshots are kept.
@@ -75,7 +77,22 @@ class Settings:
     workers: int = 1
     enforce: bool = False
     accept_loss: bool = False
+    allow_identifiers: bool = False
     snapshot_s: float = 300.0
     snapshot_events: int = 50_000_000
     snapshots: int = 2
     limits: Limits = field(default_factory=Limits)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address to listen on.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
+    [True, True, True, False, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

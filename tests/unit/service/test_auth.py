@@ -29,7 +29,9 @@ def bearer(text: str) -> bytes:
 def test_known_key_is_allowed_within_its_scopes() -> None:
     made = auth.generate_key()
     held = ring(entry(made, "read ingest"))
-    assert held.authorize(bearer(made.text), "ingest") == Allowed(made.prefix)
+    assert held.authorize(bearer(made.text), "ingest") == Allowed(
+        made.prefix, frozenset({"read", "ingest"})
+    )
     denied = held.authorize(bearer(made.text), "admin")
     assert isinstance(denied, Denied)
     assert (denied.status, denied.detail) == (403, "this key lacks the scope admin")

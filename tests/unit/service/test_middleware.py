@@ -162,6 +162,10 @@ GAUGES = (
     "bodies_total",
     "busy_total",
     "earlier_decisions_differ",
+    "log_time_seconds",
+    "log_time_ahead_seconds",
+    "late_events_total",
+    "ahead_events_total",
 )
 
 

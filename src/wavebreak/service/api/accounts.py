@@ -131,6 +131,7 @@ async def label(request: HttpRequest, change: schemas.Labels) -> schemas.Labeled
     """Add labels to the log; returns when they are durable."""
     context = RequestContext.of(request)
     labels = [{"id": f"label-{secrets.token_hex(12)}"} | one.model_dump() for one in change.labels]
+    await actions.check_ids(context, [one.account for one in change.labels])
     entry = await actions.begin_audit(context, "label", f"{len(labels)} labels", change.reason)
     await actions.add_labels(context, labels)
     await actions.finish_audit(context, entry)
@@ -148,6 +149,29 @@ async def label(request: HttpRequest, change: schemas.Labels) -> schemas.Labeled
 )
 async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
     """Return an account's enforcement state and its newest decisions."""
+    return await _read_account(request, account)
+
+
+def _read_also(act: str) -> None:
+    """Let an account be read whose id ends like the path of an act, such as `a/override`."""
+
+    async def read(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
+        return await _read_account(request, f"{account}/{act}")
+
+    router.get(
+        f"/v1/accounts/{{path:account}}/{act}",
+        auth=ApiKeyAuth("read"),
+        response=schemas.Account,
+        url_name=f"account_{act}",
+        include_in_schema=False,
+    )(read)
+
+
+for _act in ("override", "extension", "personal"):
+    _read_also(_act)
+
+
+async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
     context = RequestContext.of(request)
     last_known = False
     try:

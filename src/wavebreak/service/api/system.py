@@ -8,6 +8,7 @@ from ninja import Router
 from wavebreak.service.api.openapi import TEXT, media
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext
 from wavebreak.service.errors import ApiError
+from wavebreak.service.log_clock import FAULT_FIX
 
 router = Router()
 
@@ -43,7 +44,10 @@ async def healthz(request: HttpRequest) -> HttpResponse:
 )
 async def readyz(request: HttpRequest) -> HttpResponse:
     """Return `ready`, or 503 with the reason."""
-    progress = RequestContext.of(request).service.progress()
+    service = RequestContext.of(request).service
+    progress = service.progress()
     if not progress.ready:
         raise ApiError(503, f"not ready: {progress.why}", fix="try again later", retry_after_s=1)
+    if fault := service.clock_fault():
+        raise ApiError(503, f"not ready: {fault}", fix=FAULT_FIX, retry_after_s=1)
     return HttpResponse("ready\n", content_type="text/plain")

@@ -1,0 +1,93 @@
+"""Commands of the service's log: repair."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavebreak.cli.app import logs
+from wavebreak.cli.console import command, err, out, print_json, print_next_steps
+from wavebreak.cli.options import DatabaseUrl, Json, Lateness, LedgerKey, Wide
+from wavebreak.errors import UsageError
+from wavebreak.ledger.checkpoints import load_or_create_signer
+from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
+from wavebreak.service import database, log_repair, ownership
+from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.log_clock import allowed_ahead_ms
+
+SHOWN_ROWS = 20
+"""Rows of the log that are listed."""
+
+
+@logs.command(
+    "repair", epilog="Examples: `wavebreak log repair var`; `wavebreak log repair var --yes`"
+)
+def repair(
+    home: Annotated[Path, typer.Argument(help="Directory of the service, which must be stopped.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Repair the log; without it, events are only listed.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Reason, for the audit log.")] = (
+        "repaired by command"
+    ),
+    lateness: Lateness = 60,
+    ledger_key: LedgerKey = None,
+    database_url: DatabaseUrl = "",
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Find events dated ahead of their receipt, which make later events late; repair their dates.
+
+    Each is given the time at which it was received. The next start replays the log from the first
+    of them; decisions on record stay. Exits with 1 where events are found and not repaired.
+    """
+    if not database_url and not (home / database.FILE).exists():
+        raise UsageError(
+            f"{home} holds no service database", fix="give the directory that `serve` uses"
+        )
+    database.connect(database_url, home)
+    now_ms, allowed_ms = time.time_ns() // 1_000_000, allowed_ahead_ms(lateness)
+    with ownership.owned(home):
+        found = log_repair.find_ahead(now_ms, allowed_ms)
+        if as_json:
+            print_json({"rows": [row._asdict() for row in found], "repaired": bool(found and yes)})
+        elif found:
+            _print_rows(found)
+        else:
+            out.print(f"no event is dated more than {span(allowed_ms)} after its receipt")
+        if not found:
+            return
+        if not yes:
+            err.print("nothing was changed; back up, then repeat with --yes to repair the log")
+            raise typer.Exit(1)
+        signer = load_or_create_signer(ledger_key)
+        store = LedgerStore(signer, lambda: time.time_ns() // 1_000_000)
+        done = log_repair.repair(home, store, now_ms, allowed_ms, reason)
+    if as_json:
+        return
+    out.print(
+        f"{count_of(done.events, 'event')} in {count_of(done.rows, 'row')} of the log now have the "
+        f"time of their receipt; the next start replays from position {done.position:,}"
+    )
+    for name in done.snapshots:
+        out.print(f"set aside: {name}{log_repair.SET_ASIDE}")
+    print_next_steps([command("wavebreak", "serve", home)])
+
+
+def _print_rows(found: list[log_repair.AheadRow]) -> None:
+    events = sum(row.events for row in found)
+    title = f"{count_of(events, 'event')} dated ahead, in {count_of(len(found), 'row')} of the log"
+    headings = ("position", "events", "received (UTC)", "dated from", "dated to", "gets the time")
+    rows = [
+        (
+            f"{row.position:,}",
+            f"{row.events:,}",
+            *map(stamp, (row.received_ms, row.earliest_ms, row.newest_ms, row.bound_ms)),
+        )
+        for row in found[:SHOWN_ROWS]
+    ]
+    note = f"and {len(found) - SHOWN_ROWS:,} more rows" if len(found) > SHOWN_ROWS else ""
+    print_table(Table(title, headings, rows, note=note), out)

@@ -1,0 +1,184 @@
+"""Admission of events: what a valid event needs beside its schema to enter the log.
+
+A label acts on an account as a person's verdict does, so a sender needs the right to label. A date
+ahead of the service's clock would make later events late. An id that is a phone number would be
+personal data in the log. Whole batches are checked at once, in the decoder process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from wavebreak.io.field_limits import milliseconds, refusal
+from wavebreak.io.validation import ValidatedBatch
+from wavebreak.privacy.pseudonymizer import enum_codes
+from wavebreak.schema import identifiers
+from wavebreak.schema.events import TS_END, TYPES, Event, LabelAssigned, Refusal
+
+LABELED = TYPES.index("label.assigned")
+Mask = NDArray[np.bool_]
+
+
+class Fault(NamedTuple):
+    """Why a valid event may not enter the log: a cause, a field, what is wrong, and the fix."""
+
+    cause: str
+    field: str
+    what: str
+    fix: str
+
+
+LABEL = Fault(
+    "missing_scope",
+    "type",
+    "labels need the scope `override`",
+    "send labels with a key that has the scope, or by POST /v1/labels",
+)
+AHEAD = Fault(
+    "ahead_of_clock",
+    "ts",
+    "ahead of this service's clock",
+    "set the sender's clock right, or the service's",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the sender of a body may send.
+
+    Attributes:
+        labels: Whether its events may label accounts.
+        before_ms: Events dated at this time or later are refused.
+        identifiers: Whether ids may look like phone numbers, e-mail addresses, URLs or text.
+    """
+
+    labels: bool = False
+    before_ms: int = TS_END
+    identifiers: bool = False
+
+
+NO_RIGHTS = Admission()
+
+
+class LabelRecord(NamedTuple):
+    """A label that was accepted, as its ledger entry needs it."""
+
+    account: str
+    label: str
+    source: str
+
+
+class AdmittedBatch(NamedTuple):
+    """The admitted events with the refusals of the others, and the labels with their lines."""
+
+    taken: ValidatedBatch
+    labels: list[tuple[int, LabelRecord]]
+
+
+def admit(
+    taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
+) -> AdmittedBatch:
+    """Refuse the events that their senders may not send.
+
+    Args:
+        taken: Valid events of one or more bodies, with line numbers from 1.
+        ends: The last line of each body.
+        admissions: What each body may hold.
+    """
+    if not taken.wire.num_rows:
+        return AdmittedBatch(taken, [])
+    taken = _within_clock(taken, ends, admissions)
+    taken = _with_good_ids(taken, ends, admissions)
+    labeled = label_mask(taken.wire)
+    if not labeled.any():
+        return AdmittedBatch(taken, [])
+    may = np.array([each.labels for each in admissions])
+    refused = labeled & ~may[_bodies(taken, ends)]
+    taken = _without(taken, refused, dict.fromkeys(np.flatnonzero(refused).tolist(), LABEL))
+    return AdmittedBatch(taken, _labels(taken, labeled[~refused]))
+
+
+def _within_clock(
+    taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
+) -> ValidatedBatch:
+    times = taken.wire.column("ts").to_numpy()
+    before = np.array([each.before_ms for each in admissions])
+    if times.max(initial=0) < before.min():
+        return taken
+    refused = times >= before[_bodies(taken, ends)]
+    return _without(taken, refused, dict.fromkeys(np.flatnonzero(refused).tolist(), AHEAD))
+
+
+def _with_good_ids(
+    taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
+) -> ValidatedBatch:
+    allow = all(each.identifiers for each in admissions)
+    rows = identifiers.faulty_rows(taken.wire, allow=allow)
+    if not rows.size:
+        return taken
+    ids = taken.wire.select([n for n in taken.wire.schema.names if n in identifiers.KINDS])
+    bodies = _bodies(taken, ends)
+    faults = {}
+    for row, event in zip(rows.tolist(), ids.take(pa.array(rows)).to_pylist(), strict=True):
+        found = _id_fault(event, admissions[bodies[row]])
+        if found is not None:
+            faults[row] = found
+    refused = np.zeros(taken.wire.num_rows, np.bool_)
+    refused[list(faults)] = True
+    return _without(taken, refused, faults)
+
+
+def _id_fault(ids: Mapping[str, str | None], admission: Admission) -> Fault | None:
+    for field, value in ids.items():
+        if value is not None:
+            kind = identifiers.fault(field, value, allow=admission.identifiers)
+            if kind is not None:
+                return Fault("identifier", field, kind.name, kind.fix)
+    return None
+
+
+def event_fault(event: Event, admission: Admission) -> Fault | None:
+    """Return why one event may not enter the log; None if it may."""
+    if isinstance(event, LabelAssigned) and not admission.labels:
+        return LABEL
+    dated = milliseconds(event.ts) if isinstance(event.ts, datetime) else event.ts
+    if dated >= admission.before_ms:
+        return AHEAD
+    return _id_fault({name: getattr(event, name, None) for name in identifiers.KINDS}, admission)
+
+
+def _bodies(taken: ValidatedBatch, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of the body that each event is from."""
+    return np.searchsorted(ends[:-1], taken.lines)
+
+
+def label_mask(wire: pa.RecordBatch) -> Mask:
+    """Return which events are labels."""
+    codes = enum_codes(wire.column("type"), TYPES).to_numpy(zero_copy_only=False)
+    mask: Mask = codes == LABELED
+    return mask
+
+
+def _without(taken: ValidatedBatch, refused: Mask, faults: Mapping[int, Fault]) -> ValidatedBatch:
+    """Return a batch without some of its events, which are refused; `faults` is by row."""
+    if not faults:
+        return taken
+    refusals: list[Refusal] = [
+        refusal(int(taken.lines[row]), *faults[row]) for row in np.flatnonzero(refused).tolist()
+    ]
+    kept = taken.wire.filter(pa.array(~refused))
+    return ValidatedBatch(kept, taken.lines[~refused], taken.refused + refusals)
+
+
+def _labels(taken: ValidatedBatch, labeled: Mask) -> list[tuple[int, LabelRecord]]:
+    rows = pa.array(np.flatnonzero(labeled))
+    columns = [taken.wire.column(name).take(rows).to_pylist() for name in LabelRecord._fields]
+    records = map(LabelRecord, *columns)
+    return list(zip(taken.lines[labeled].tolist(), records, strict=True))
