@@ -28,7 +28,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test check fix speed docs lock sbom clean assets
+.PHONY: help demo serve test check fix speed docs lock sbom audit clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -98,6 +98,18 @@ sbom: $(READY) ## what it is built from: CycloneDX files from the locks, in dist
 	@$(CYCLONEDX) --output-file dist/wavebreak.cdx.json requirements.lock
 	@echo "Wrote dist/wavebreak-core.cdx.json (make demo) and dist/wavebreak.cdx.json (every extra, and"
 	@echo "development)."
+
+# Strict: a package that cannot be looked up is a failure, not a pass.
+audit: $(CORE_READY) ## compare the locks with published vulnerabilities (needs the network)
+	@for lock in requirements-core.lock requirements.lock; do \
+	  echo "Audit: $$lock"; \
+	  index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}; \
+	  UV_SYSTEM_CERTS=1 $(BIN)/uv tool run --quiet $${index:+--default-index "$$index"} --from 'pip-audit>=2.7,<3' \
+	    pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || \
+	  { echo "Fix: make lock UPGRADE=1; where packages could not be looked up, run it where their index can be asked" >&2; \
+	    exit 1; }; \
+	done
+	@echo "No known vulnerability in the locks."
 
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
 	@rm -rf build dist site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

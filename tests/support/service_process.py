@@ -155,14 +155,26 @@ class Server:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(60)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def post(
-        self, body: bytes, path: str = "/v1/events", timeout: float = 30, **headers: str
+        self,
+        body: bytes,
+        path: str = "/v1/events",
+        timeout: float = 30,
+        *,
+        method: str = "POST",
+        **headers: str,
     ) -> Answered:
         """Send one request; headers are written with underscores."""
         named = JSON | {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request("POST", path, body, named)
+            connection.request(method, path, body, named)
             answer = connection.getresponse()
             told = {name.lower(): value for name, value in answer.getheaders()}
             return Answered(answer.status, told, answer.read())

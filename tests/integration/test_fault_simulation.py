@@ -1,0 +1,75 @@
+"""The service on a simulated disk, clock and network: seeds in which everything goes wrong."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from random import Random
+
+import pytest
+
+from support.fault_simulation.disk import IOERR_FSYNC, OK, SimulatedDisk
+from support.fault_simulation.run import Odds, Run, run_seed
+
+SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "120"))
+PARTS = 4
+
+FOUND: dict[int, str] = {}
+"""Seeds that once failed, with what was wrong; each is run again."""
+
+CALM = Odds(faults=0.0, loss=0.0, power=0.0, kills=0, steps=80)
+STORM = Odds(faults=0.03, loss=0.4, power=1.0, kills=6, steps=150)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_seeds_hold_every_invariant(part: int) -> None:
+    results = [run_seed(seed) for seed in range(part, SEEDS, PARTS)]
+    assert [result for result in results if isinstance(result, str)] == []
+    counts: Counter[str] = sum((r.counts for r in results if not isinstance(r, str)), Counter())
+    assert counts["decisions"] > 0
+    assert counts["starts"] > len(results)
+    assert counts["disk faults"] > 0
+    assert counts["power loss"] > 0
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_found_seed_holds_every_invariant(seed: int) -> None:
+    assert not isinstance(run_seed(seed), str)
+
+
+def test_same_seed_takes_the_same_steps() -> None:
+    first, second = Run(5, STORM)(), Run(5, STORM)()
+    assert first.history == second.history
+    assert first.counts == second.counts
+
+
+def test_calm_run_needs_one_process() -> None:
+    summary = Run(3, CALM)()
+    assert summary.counts["disk faults"] == 0
+    assert summary.counts["decisions"] > 0
+
+
+def test_disk_keeps_what_was_synced() -> None:
+    disk = SimulatedDisk(Random(1), {"file": b""})
+    disk.write("file", 0, b"a" * 4096)
+    assert disk.sync("file") == OK
+    disk.write("file", 0, b"b" * 4096)
+    disk.crash()
+    left = disk.image()["file"]
+    assert set(left) == set(b"ab")
+    assert len(left) == 4096
+
+
+def test_disk_loses_what_a_failed_sync_wrote() -> None:
+    lost = 0
+    for seed in range(20):
+        disk = SimulatedDisk(Random(seed), {"file": b"a" * 4096})
+        disk.write("file", 0, b"b" * 4096)
+        disk.fault_rate = 1.0
+        assert disk.sync("file") == IOERR_FSYNC
+        disk.fault_rate = 0.0
+        assert disk.sync("file") == OK
+        assert disk.image()["file"] == b"b" * 4096
+        disk.crash()
+        lost += b"a" in disk.image()["file"]
+    assert lost == 20

@@ -1,0 +1,374 @@
+"""A simulated machine: the service's own stages on a simulated disk, one step at a time.
+
+The stages are those of `service.pipeline.recover_stages`. Their threads are not started: each step
+is one `turn` of a stage, and what a thread would wait for is another step. Clock, disk, network and
+the death of the process are the machine's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+from django.db import Error, connection, connections, transaction
+
+from support.fault_simulation.disk import SimulatedDisk, SimulatedVfs
+from support.service_harness import SECRET, SIGNER
+from wavebreak import rules
+from wavebreak.engine import Engine
+from wavebreak.errors import EventError
+from wavebreak.ledger import Draft
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.service import database, erasure, event_log, webhooks
+from wavebreak.service.decoder_pool import decode_and_pack
+from wavebreak.service.idempotency import find_response
+from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.models import Webhook
+from wavebreak.service.pending_requests import (
+    Accepted,
+    BusyError,
+    IdempotencyKey,
+    PendingRequest,
+)
+from wavebreak.service.pipeline import Stages, recover_stages
+from wavebreak.service.recovery import list_snapshots
+from wavebreak.service.request_decoder import Body, DecodedBatch, RequestDecoder
+from wavebreak.service.settings import Limits, Settings
+
+NOON_MS = 1_772_366_400_000
+FILE = "/wavebreak.sqlite3"
+WEBHOOK = "webhook-1"
+
+
+@cache
+def vfs() -> SimulatedVfs:
+    """The simulated file system of this process."""
+    return SimulatedVfs()
+
+
+class Reply:
+    """What a request is answered, if its process lives so long."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.resolved = False
+
+    def done(self) -> bool:
+        """Whether there is an answer."""
+        return self.resolved
+
+    def set_result(self, value: Any) -> None:
+        """Answer."""
+        self.value, self.resolved = value, True
+
+    def set_exception(self, error: BaseException) -> None:
+        """Answer with an error."""
+        self.set_result(error)
+
+
+class Here:
+    """An event loop that calls at once."""
+
+    def is_closed(self) -> bool:
+        """It is not."""
+        return False
+
+    def call_soon_threadsafe(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call now."""
+        function(*arguments)
+
+
+class DeferredWork:
+    """The work of a snapshot, which a later step does."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work: Callable[[], None] | None = work
+
+    def is_alive(self) -> bool:
+        """Whether it is still to be done."""
+        return self._work is not None
+
+    def join(self) -> None:
+        """Do it."""
+        work, self._work = self._work, None
+        if work is not None:
+            work()
+
+
+RULES = (
+    "allowance_of_a_new_account",
+    "daily_allowance",
+    "inhuman_sending_rate",
+    "instant_ban",
+    "confirmed_abusive",
+)
+"""Rules that the load meets. All thirty would make an engine take longer than a run."""
+
+
+@cache
+def policy() -> rules.Policy:
+    """The policy of simulated services."""
+    shipped = rules.load_policy()
+    chosen = tuple(rule for rule in shipped.rules if rule.id in RULES)
+    return replace(shipped, rules=chosen)
+
+
+def make_engine() -> Engine:
+    """Return an engine without state."""
+    return Engine(policy(), accounts=256)
+
+
+def use_disk(disk: SimulatedDisk) -> None:
+    """Bind Django's database to a simulated disk."""
+    database.connect("", Path("/"))
+    vfs().disk = disk
+    held = database.database_settings("", Path("/"))
+    options = dict(held["OPTIONS"])
+    # There is one connection, and a file system without shared memory.
+    options["init_command"] = f"PRAGMA locking_mode=EXCLUSIVE; {options['init_command']}"
+    held |= {"NAME": f"file:{FILE}?vfs={SimulatedVfs.NAME}", "OPTIONS": options}
+    connections.settings = connections.configure_settings({"default": held})
+
+
+@cache
+def fresh_image() -> dict[str, bytes]:
+    """Return the files of a new service that has one webhook."""
+    disk = SimulatedDisk(Random(0))
+    use_disk(disk)
+    database.migrate()
+    Webhook.objects.create(
+        id=WEBHOOK, url="https://receiver.example/", min_outcome="limit", created_ms=0, cursor=0
+    )
+    connection.close()
+    return disk.image()
+
+
+class Machine:
+    """A machine that runs one service after another.
+
+    Attributes:
+        disk: Its disk.
+        clock_ms: Its clock.
+        stages: The service's stages; None while no process runs.
+        starts: How many processes were started.
+        said: What the processes reported.
+        received: Messages that the webhook's receiver has taken, by id: how often.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.disk = SimulatedDisk(Random(random.random()), fresh_image())
+        use_disk(self.disk)
+        self.home = Path(tempfile.mkdtemp(prefix="wavebreak-simulated-"))
+        self.clock_ms = NOON_MS
+        self.stages: Stages | None = None
+        self.ledger_store = LedgerStore(SIGNER, self.now_ms)
+        self.settings = Settings(self.home, snapshot_events=50, snapshot_s=1e9)
+        self.decoder = RequestDecoder(Pseudonymizer(SECRET), Limits())
+        self.starts, self.said = 0, list[str]()
+        self.received: Counter[str] = Counter()
+        self._work: list[DeferredWork] = []
+        self._keys: dict[bytes, Reply] = {}
+        self._written: set[Path] = set()
+
+    def now_ms(self) -> int:
+        """Return the clock."""
+        return self.clock_ms
+
+    # The process
+
+    def start(self) -> bool:
+        """Start a service; False where the disk's faults or death prevent it."""
+        self.starts += 1
+        self.ledger_store = LedgerStore(SIGNER, self.now_ms)
+        self._work, self._keys = [], {}
+        try:
+            listed = erasure.read_list(self.home / erasure.LIST_FILE)
+            erasure.apply_again(self.home, listed, self.clock_ms)
+            erasure.seal_pending(self.ledger_store, self.clock_ms)
+            self.stages = recover_stages(
+                self.settings,
+                make_engine,
+                self.ledger_store,
+                lateness_s=60,
+                clock=self.now_ms,
+                on_stored=self._on_stored,
+                report=self.said.append,
+                progress=lambda _at, _end: None,
+                start_work=self._start_work,
+                monotonic=lambda: 0.0,
+            )
+        except Error as error:
+            self.said.append(f"the start failed: {error}")
+            connection.close()
+            return False
+        # As `start_pipeline` does: what was decided before the start is stored first.
+        self.write()
+        return True
+
+    def _on_stored(self, number: int) -> None:
+        if self.stages is not None:
+            self.stages.engine_thread.sealed = number
+
+    def _start_work(self, work: Callable[[], None]) -> DeferredWork:
+        deferred = DeferredWork(work)
+        self._work.append(deferred)
+        return deferred
+
+    def kill(self, *, power: bool) -> None:
+        """End the process; without power, what was not synced is lost, sector by sector."""
+        self.stages = None
+        self.disk.dead = True
+        with suppress(Error):
+            connection.close()
+        if power:
+            self.disk.crash()
+            self._tear_snapshots()
+        else:
+            self.disk.stop_process()
+        use_disk(self.disk)
+
+    def _tear_snapshots(self) -> None:
+        """Remove or tear what was written into the home since the power was last lost."""
+        fresh = {path for _, _, path in list_snapshots(self.home)} - self._written
+        for path in sorted(fresh):
+            fate = self.random.random()
+            if fate < 0.2:
+                path.unlink()
+            elif fate < 0.4:
+                content = path.read_bytes()
+                path.write_bytes(content[: self.random.randrange(len(content) + 1)])
+        self._written = {path for _, _, path in list_snapshots(self.home)}
+
+    def close(self) -> None:
+        """End the machine."""
+        with suppress(Error):
+            connection.close()
+        database.connect("", self.home)
+        shutil.rmtree(self.home)
+
+    # Steps
+
+    def request(
+        self,
+        body: Body,
+        key: str = "",
+        ask: Callable[[Engine], Any] | None = None,
+        drafts: tuple[Draft, ...] = (),
+    ) -> Reply:
+        """Take a request, decode its body and queue it; as `Service.accept` and the pool do."""
+        reply, stages = Reply(), self.stages
+        if stages is None or stages.log_writer.failing or stages.engine_thread.broken:
+            reply.set_result(BusyError("the service is not ready", retry_after_s=1))
+            return reply
+        repeat = IdempotencyKey.of("sender", key, body) if key else None
+        if repeat is not None:
+            held = self._keys.get(repeat.key)
+            if held is not None and not held.done():
+                reply.set_result(
+                    BusyError("a request with this key is in progress", retry_after_s=1)
+                )
+                return reply
+            self._keys[repeat.key] = reply
+        waiting = PendingRequest(body, reply, Here(), repeat, ask, drafts)  # type: ignore[arg-type]
+        try:
+            earlier: Any = find_response(repeat) if repeat else None
+        except Error:
+            connection.close()
+            earlier = BusyError("the log cannot be read", retry_after_s=1)
+        if earlier is not None:
+            reply.set_result(earlier)
+            return reply
+        packed: Any = decode_and_pack(self.decoder, [body])
+        stream, blob, reads = packed
+        if isinstance(reads[0], EventError) or not reads[0].taken:
+            reply.set_result(reads[0] if isinstance(reads[0], EventError) else Accepted(0))
+            return reply
+        decoded = DecodedBatch(event_log.decode_stream(stream), reads, blob)
+        stages.log_writer.put_decoded([waiting], decoded)
+        return reply
+
+    def write(self) -> None:
+        """Let the log writer take a turn."""
+        if self.stages is not None:
+            self.stages.log_writer.turn(wait=False)
+
+    def decide(self) -> None:
+        """Let the engine take a turn."""
+        if self.stages is not None:
+            self.stages.engine_thread.turn(wait=False)
+
+    def checkpoint(self) -> None:
+        """Let SQLite move its write-ahead log into the database file."""
+        if self.stages is not None:
+            with suppress(Error), connection.cursor() as cursor:
+                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def write_snapshots(self) -> None:
+        """Do the work of snapshots whose decisions are stored."""
+        if self.stages is None or self.stages.log_writer.applied < self.stages.snapshots.position:
+            return
+        for work in self._work:
+            work.join()
+        self._work = [work for work in self._work if work.is_alive()]
+
+    def deliver(self, loss: float) -> None:
+        """Deliver what is due to the webhook; requests and answers are lost at a rate."""
+        if self.stages is None:
+            return
+        policy = webhooks.RetryPolicy(attempts=1_000_000, longest_s=4.0)
+        try:
+            webhooks.enqueue_deliveries(self.clock_ms)
+            due = webhooks.load_due_deliveries(self.clock_ms, SECRET, Counter(), set())
+            for each in due:
+                result = webhooks.AttemptResult(None, "ConnectError")
+                if self.random.random() >= loss:
+                    self.received[each.message] += 1
+                    if self.random.random() >= loss:
+                        result = webhooks.AttemptResult(200)
+                webhooks.record_attempt(
+                    each, result, self.clock_ms, policy, self.random.random(), self.ledger_store
+                )
+        except Error:
+            connection.close()
+
+    def erase(self, account: str) -> bool:
+        """Erase an account's pseudonyms, as the API does; whether it was acknowledged."""
+        if self.stages is None:
+            return False
+        try:
+            number = erasure.begin(self.home, account, self.clock_ms)
+            erasure.erase(number, self.clock_ms)
+            with transaction.atomic():
+                erasure.seal(number, self.ledger_store, "sender")
+            erasure.finish()
+        except Error:
+            connection.close()
+            return False
+        return not self.disk.dead
+
+    def tables(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return rows of the database."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def log(self) -> pa.RecordBatch:
+        """Return the whole log; fails where a row is damaged or missing."""
+        segments = list(event_log.read_log(0))
+        assert all(segment.events is not None for segment in segments), "a row is damaged"
+        batches = [segment.events for segment in segments if segment.events is not None]
+        return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+    def snapshots(self) -> int:
+        """Return how many snapshots there are."""
+        return len(list_snapshots(self.home))
