@@ -12,8 +12,10 @@ carriers), RFC 6052 and 8215 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo), RFC 42
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -112,6 +114,7 @@ def resolve_target(
     resolver: Resolver = resolve_host,
     allow_private: bool = False,
     ports: frozenset[int] | None = None,
+    schemes: frozenset[str] = frozenset(PORTS),
 ) -> Target:
     """Check a URL and return the address to connect to.
 
@@ -123,6 +126,7 @@ def resolve_target(
         resolver: Resolves a host and port.
         allow_private: Skip the check of addresses, but not of scheme, credentials and port.
         ports: Allowed ports; all by default.
+        schemes: Allowed schemes.
 
     Raises:
         ForbiddenAddressError: Another scheme, credentials in the URL, a port that is not allowed,
@@ -138,6 +142,9 @@ def resolve_target(
 
     """
     scheme, host, port = _parts(url)
+    if scheme not in schemes:
+        listed = ", ".join(sorted(schemes))
+        raise ForbiddenAddressError(f"the scheme {scheme} is not allowed", fix=f"use {listed}")
     if ports is not None and port not in ports:
         listed = ", ".join(map(str, sorted(ports)))
         raise ForbiddenAddressError(f"port {port} is not allowed", fix=f"use one of {listed}")
@@ -194,6 +201,12 @@ def _literal(host: str) -> str | None:
         return None
 
 
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Return the settings of TLS; reading the certificates of authorities takes 10 ms and more."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class PinnedTransport(httpx.BaseTransport):
     """HTTPX transport that connects only to addresses that `resolve_target` accepts.
 
@@ -219,7 +232,9 @@ class PinnedTransport(httpx.BaseTransport):
         self._allow_private = allow_private
         self._ports = ports
         self._inner = httpx.HTTPTransport(
-            trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            verify=_tls_context(),
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -13,7 +13,16 @@ import msgspec
 import pytest
 from django.db import connection
 
-from support.service_harness import SECRET, Running, abuser, decided, logged, migrated, running
+from support.service_harness import (
+    SECRET,
+    Running,
+    abuser,
+    decided,
+    logged,
+    migrated,
+    now_ms,
+    running,
+)
 from wavebreak.engine import Engine
 from wavebreak.errors import ModelError, PolicyError, ServiceError
 from wavebreak.model import Model, load, save, smallest_model
@@ -283,9 +292,9 @@ def test_backup_holds_the_live_policy(home: Path, tmp_path_factory: pytest.TempP
             await make(one.service, model=registered(home, "m1", scorer("one")))
 
     asyncio.run(run())
-    backup.save(home, home / "all.wavebreak")
+    backup.save(home, home / "all.wavebreak", SECRET)
     with migrated("sqlite", other):
-        backup.restore(home / "all.wavebreak", other)
+        backup.restore(home / "all.wavebreak", other, SECRET, now_ms())
     assert live_directory(other) == policies_directory(other) / "v1"
     assert live_model(other) == (models_directory(other) / "m1", scorer("one").version)
     assert load(models_directory(other) / "m1").version == scorer("one").version

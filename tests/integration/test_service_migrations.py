@@ -24,6 +24,7 @@ from wavebreak.service.engine_thread import decision_row
 from wavebreak.service.recovery import engine_versions
 
 FIRST = [("service", "0001_initial")]
+LOG_ROW = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUES (%s,%s,%s,%s,%s)"
 DECISION = (
     "INSERT INTO decision (number, id, account, ts, stage, outcome, until, body, reached) "
     "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)"
@@ -51,7 +52,8 @@ def _filled() -> list[Decision]:
     )
     made = engine.take(events)
     with connection.cursor() as cursor:
-        event_log.append(cursor, 0, events.num_rows, 1, event_log.encode_row(events))
+        blob = bytes(event_log.encode_row(events))
+        cursor.execute(LOG_ROW, (0, events.num_rows, 1, event_log.row_digest(blob), blob))
         reached = events.num_rows
         cursor.executemany(
             DECISION, [(*decision_row(n, one), reached) for n, one in enumerate(made, 1)]

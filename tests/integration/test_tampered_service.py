@@ -7,6 +7,7 @@ the database and holds neither the deployment's key nor the ledger's.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,14 +15,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from django.db import connection
 
 from support import service_harness
 from support.service_harness import SIGNER, Running, abuser
-from wavebreak.errors import EvidenceError
+from wavebreak import rules
+from wavebreak.engine import Engine, snapshot
+from wavebreak.errors import EvidenceError, SnapshotError
 from wavebreak.ledger.verifier import read_checkpoint
-from wavebreak.service import database
+from wavebreak.service import database, event_log, row_macs
 from wavebreak.service.database_audit import audit_service
 
 BECAUSE = "because a test asks for it"
@@ -45,8 +49,21 @@ async def _work(made: Running, home: Path) -> None:
     sent = await made.ask("POST", "/v1/labels", json={"labels": labels, "reason": BECAUSE})
     assert sent.status_code == 202, sent.text
     await made.wait_until_applied()
+    await asyncio.to_thread(_keep_rows, home)
     gone = await made.ask("DELETE", f"/v1/accounts/dan/personal?reason={BECAUSE}")
     assert gone.json()["openings"] > 1
+    prefix = made.keys["ingest"].split("_")[1]
+    revoked = await made.ask("DELETE", f"/v1/keys/{prefix}?reason={BECAUSE}")
+    assert revoked.status_code == 204
+
+
+def _keep_rows(home: Path) -> None:
+    """Keep, as an attacker may, rows that change later: a key, and dan's row of the log."""
+    with closing(sqlite3.connect(home / FILE)) as held, held:
+        held.execute("CREATE TABLE former AS SELECT * FROM api_key WHERE scopes = 'ingest'")
+        held.execute(
+            "CREATE TABLE erased AS SELECT * FROM log_batch ORDER BY first LIMIT 1 OFFSET 3"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +147,41 @@ def cut_ledger(held: sqlite3.Connection) -> None:
     held.execute("UPDATE ledger_checkpoint SET size = ?, note = ?", (size, note))
 
 
+def in_blob(row: int) -> Change:
+    """Change an event in a row of the log, with its SHA-256 made afresh."""
+
+    def change(held: sqlite3.Connection) -> None:
+        first, blob = held.execute(
+            "SELECT first, blob FROM log_batch ORDER BY first LIMIT 1 OFFSET ?", (row,)
+        ).fetchone()
+        events = event_log.decode_row(blob)
+        at = events.schema.get_field_index("account")
+        other = pa.array(["eve"] * events.num_rows, events.schema.field(at).type)
+        made = bytes(event_log.encode_row(events.set_column(at, events.schema.field(at), other)))
+        held.execute(
+            "UPDATE log_batch SET blob = ?, sha256 = ? WHERE first = ?",
+            (made, event_log.row_digest(made), first),
+        )
+
+    return change
+
+
+def forged_key(held: sqlite3.Connection) -> None:
+    """Put an API key with every scope into the table."""
+    digest = hashlib.sha256(FORGED.encode()).digest()
+    held.execute(
+        "INSERT INTO api_key (prefix, digest, name, scopes, rate, burst, created_ms) VALUES "
+        "('0badc0de', ?, 'mine', 'ingest decide read override admin', 1, 1, 1)",
+        (digest,),
+    )
+
+
+FORGED = "wb_0badc0de_" + "00" * 32
+APPENDED = (
+    "INSERT INTO log_batch SELECT first + count, count, received_ms, sha256, blob FROM log_batch "
+    "ORDER BY first DESC LIMIT 1"
+)
+LAST = "(SELECT MAX(first) FROM log_batch)"
 BAN = "(SELECT MIN(number) FROM decision WHERE outcome = 'ban')"
 TAMPERINGS: list[tuple[str, str, Change]] = [
     (
@@ -159,7 +211,8 @@ TAMPERINGS: list[tuple[str, str, Change]] = [
         "a decision is added",
         "decision_unsealed",
         sql(
-            "INSERT INTO decision SELECT number + 1, 'f' || substr(id, 2), account, ts, stage, "
+            "INSERT INTO decision (number, id, account, ts, stage, outcome, until, reached, body) "
+            "SELECT number + 1, 'f' || substr(id, 2), account, ts, stage, "
             "outcome, until, reached, body FROM decision ORDER BY number DESC LIMIT 1",
             "UPDATE log_applied SET decisions = decisions + 1",
         ),
@@ -208,6 +261,105 @@ TAMPERINGS: list[tuple[str, str, Change]] = [
         sql("DELETE FROM log_batch WHERE first = (SELECT MAX(first) FROM log_batch)"),
     ),
     ("the ledger ends earlier than the decisions", "decision_unsealed", cut_ledger),
+    ("a row of the log is changed, digest and all", "log_changed", in_blob(1)),
+    ("the first row of the log is changed", "log_changed", in_blob(0)),
+    ("a row is appended to the log", "log_changed", sql(APPENDED)),
+    (
+        "a row is appended with the proof of another",
+        "log_changed",
+        sql(
+            APPENDED,
+            f"INSERT INTO log_proof SELECT {LAST}, salt, leaf, chain, mac, 1 FROM log_proof "
+            "ORDER BY first DESC LIMIT 1",
+        ),
+    ),
+    (
+        "a row of the log is gone",
+        "log_missing",
+        sql(
+            "DELETE FROM log_batch WHERE first = (SELECT first FROM log_batch ORDER BY first "
+            "LIMIT 1 OFFSET 1)"
+        ),
+    ),
+    (
+        "two rows of the log changed places",
+        "log_changed",
+        sql(
+            "UPDATE log_batch SET (sha256, blob) = (SELECT sha256, blob FROM log_batch b WHERE "
+            "b.first <> log_batch.first AND b.count = log_batch.count ORDER BY first LIMIT 1) "
+            "WHERE count = 121 AND first < 300"
+        ),
+    ),
+    (
+        "the time of receipt of a row is changed",
+        "log_changed",
+        sql("UPDATE log_batch SET received_ms = received_ms - 1 WHERE first = 0"),
+    ),
+    (
+        "the beginning of the log is cut off as if it had been trimmed",
+        "log_start",
+        sql(
+            "INSERT INTO log_start SELECT 1, b.first + b.count, p.chain, p.mac FROM log_batch b "
+            "JOIN log_proof p ON p.first = b.first WHERE b.first = 0",
+            "DELETE FROM log_batch WHERE first = 0",
+            "DELETE FROM log_proof WHERE first = 0",
+        ),
+    ),
+    ("an audit entry is gone", "audit_missing", sql("DELETE FROM change WHERE number = 3")),
+    ("the audit log is empty", "audit_missing", sql("DELETE FROM change")),
+    (
+        "an audit entry names another key",
+        "audit_changed",
+        sql("UPDATE change SET key = 'somebody' WHERE action = 'override'"),
+    ),
+    (
+        "an audit entry is added",
+        "audit_unsealed",
+        sql(
+            "INSERT INTO change (at_ms, key, action, object, reason, outcome, sealed) VALUES "
+            "(1, 'k', 'override', 'ann', 'it was not me', 'done', 1)"
+        ),
+    ),
+    ("an API key is added", "row_changed", forged_key),
+    (
+        "an API key gets another scope",
+        "row_changed",
+        sql("UPDATE api_key SET scopes = 'admin' WHERE scopes = 'read'"),
+    ),
+    (
+        "an API key is gone",
+        "row_missing",
+        sql("DELETE FROM api_key WHERE scopes = 'read'"),
+    ),
+    (
+        "a revoked API key is as it was before",
+        "row_changed",
+        sql(
+            "UPDATE api_key SET ends_ms = NULL, mac = (SELECT mac FROM former) "
+            "WHERE prefix = (SELECT prefix FROM former)"
+        ),
+    ),
+    (
+        "a webhook is added",
+        "row_changed",
+        sql(
+            "INSERT INTO hook SELECT 'hook_mine', 'http://e.example/', least, created_ms, cursor, "
+            "generation, former_ends_ms, mac FROM hook"
+        ),
+    ),
+    (
+        "a webhook goes to another address",
+        "row_changed",
+        sql("UPDATE hook SET url = 'http://e.example/'"),
+    ),
+    (
+        "an erased row of the log is back, as it was",
+        "log_changed",
+        sql(
+            "UPDATE log_batch SET (sha256, blob) = (SELECT sha256, blob FROM erased) "
+            "WHERE first = (SELECT first FROM erased)"
+        ),
+    ),
     (
         "an entry of the ledger is gone",
         "entry_dropped",
@@ -221,7 +373,8 @@ def test_untouched_service_verifies(home: Path) -> None:
     assert home.exists()
     assert tables.findings == []
     assert audit.last.size > 20
-    assert len(tables.checked) == 3
+    assert tables.unchecked == []
+    assert len(tables.checked) == 5
 
 
 @pytest.mark.parametrize(
@@ -232,3 +385,71 @@ def test_verify_finds_tampering(home: Path, name: str, change: Change) -> None:
         change(held)
     found = verify()
     assert name in [each for each, _ in found], found
+
+
+def start(home: Path, key: str = "") -> list[int]:
+    """Start the service on what is there; statuses of three requests with a key."""
+
+    async def run() -> list[int]:
+        async with service_harness.running(home) as made:
+            paths = ("/v1/decisions", "/v1/accounts/ann", "/v1/audit")
+            return [(await made.ask("GET", path, key or None)).status_code for path in paths]
+
+    database.connect("", home)
+    try:
+        return asyncio.run(run())
+    finally:
+        connection.close()
+
+
+REFUSED = [
+    "a banned account's state is allow",
+    "a ban is an allow in the column",
+    "a decision is gone",
+    "a decision is added",
+    "the end of the log is cut off",
+    "the ledger ends earlier than the decisions",
+    "a row is appended to the log",
+    "an audit entry is gone",
+    "an API key is added",
+    "a webhook goes to another address",
+]
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_start_is_refused_after_tampering(home: Path, what: str) -> None:
+    (change,) = [how for name, _, how in TAMPERINGS if name == what]
+    with closing(sqlite3.connect(home / FILE)) as held, held:
+        change(held)
+    with pytest.raises(AssertionError, match=r"database was changed|positions .* are changed"):
+        start(home)
+
+
+def test_untouched_service_starts_again(home: Path) -> None:
+    assert start(home) == [200, 200, 200]
+    assert verify() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "why"),
+    [
+        (lambda: None, "", "not authenticated"),
+        (lambda: bytes(32), "", "another deployment's key"),
+        (lambda: row_macs.bound_key("snapshot"), "other", "another name"),
+    ],
+)
+def test_forged_snapshot_is_passed_over(
+    home: Path, key: Callable[[], bytes | None], name: str, why: str
+) -> None:
+    path = max(home.glob("state-*.snapshot"))
+    written = path.with_name(name or path.name)
+    snapshot.save(make_engine(), written, key())
+    written.replace(path)
+    with pytest.raises(SnapshotError, match=why):
+        snapshot.restore(make_engine(), path, row_macs.bound_key("snapshot"))
+    assert start(home) == [200, 200, 200]
+
+
+def make_engine() -> Engine:
+    """An engine as the service of these tests has it."""
+    return Engine(rules.load_policy(), accounts=1024)

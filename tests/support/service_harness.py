@@ -23,7 +23,7 @@ from wavebreak import engine, rules
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
-from wavebreak.service import database, decide, event_log
+from wavebreak.service import database, decide, event_log, row_macs
 from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import AppContext
 from wavebreak.service.auth import SCOPES, KeyRing
@@ -34,7 +34,7 @@ from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import AuditEntry, Decision
 from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak.service.service import Background, Service
-from wavebreak.service.settings import Settings
+from wavebreak.service.settings import Limits, Settings
 
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))
@@ -58,6 +58,7 @@ def fresh(kind: str) -> Iterator[str]:
 @contextmanager
 def migrated(kind: str, home: Path) -> Iterator[None]:
     """Bind a fresh database of a kind, with its tables; a database of its own goes afterwards."""
+    row_macs.bind(SECRET)
     with fresh(kind) as url:
         database.connect(url, home)
         database.migrate()
@@ -98,6 +99,7 @@ def service(
     ledger_store: LedgerStore | None = None,
     policy: Policy | None = None,
     accounts: int = 1024,
+    limits: Limits | None = None,
     clock: Callable[[], int] | None = None,
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     allow_identifiers: bool = False,
@@ -110,7 +112,7 @@ def service(
         return engine.Engine(policy, accounts=accounts)
 
     return Service(
-        Settings(home, allow_identifiers=allow_identifiers),
+        Settings(home, allow_identifiers=allow_identifiers, limits=limits or Limits()),
         make,
         edge,
         clock=clock or now_ms,
@@ -126,8 +128,10 @@ def service(
 class Running:
     """A service that runs: `client` asks it, `keys` have each scope alone, `key` has all."""
 
-    def __init__(self, made: Service, held: AppContext, client: httpx.AsyncClient) -> None:
-        self.service, self.context, self.client = made, held, client
+    def __init__(
+        self, made: Service, held: AppContext, client: httpx.AsyncClient, app: Any
+    ) -> None:
+        self.service, self.context, self.client, self.app = made, held, client, app
         self.key, self.keys = "", dict[str, str]()
 
     async def ask(self, method: str, path: str, key: str | None = None, **more: Any) -> Any:
@@ -163,6 +167,7 @@ async def running(
     policy: Policy | None = None,
     pages: Callable[[App], App] = lambda api: api,
     accounts: int = 1024,
+    limits: Limits | None = None,
     clock: Callable[[], int] | None = None,
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     wait: bool = True,
@@ -177,6 +182,7 @@ async def running(
         ledger_store,
         policy,
         accounts,
+        limits,
         clock=clock,
         progress=progress,
         allow_identifiers=allow_identifiers,
@@ -189,7 +195,7 @@ async def running(
     held.metrics.watch(lambda: service_gauges(made), lambda: rejected_by_cause(made))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        one = Running(made, held, client)
+        one = Running(made, held, client, app)
         one.keys = await asyncio.to_thread(_keys)
         one.key = one.keys.pop("all")
         await held.refresh()

@@ -161,6 +161,11 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
     def post(
         self,
         body: bytes,

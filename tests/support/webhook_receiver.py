@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,47 @@ def listening(server: Made) -> Iterator[Made]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class HostileReceiver:
+    """Takes any number of connections and never answers one: it is silent, or it drips.
+
+    A dripping receiver sends a byte of an endless header again and again. `opened` counts the
+    connections so far.
+    """
+
+    def __init__(self, *, drips: bool = False) -> None:
+        self.opened, self._drips = 0, drips
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listening.settimeout(0.1)
+        self._open: list[socket.socket] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def url(self, path: str = "") -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._listening.getsockname()[1]}/{path}"
+
+    def __enter__(self) -> HostileReceiver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        for each in (*self._open, self._listening):
+            each.close()
+
+    def _work(self) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                taken, _ = self._listening.accept()
+                self._open.append(taken)
+                self.opened += 1
+                continue
+            for each in self._open if self._drips else ():
+                with contextlib.suppress(OSError):
+                    each.send(b"X", socket.MSG_DONTWAIT)
 
 
 class Answer(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import TerminalConsole
-from wavebreak.errors import WavebreakError
+from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.extras import missing_extra
 
 __all__ = ["app", "main", "run_app"]
@@ -36,6 +36,30 @@ def run_app(app: typer.Typer) -> None:
         _fail(missing)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        _fail(_file_error(error))
+    except Exception as error:
+        if type(error).__module__ != "django.db.utils":
+            raise
+        _fail(_database_error(error))
+
+
+def _file_error(error: OSError) -> WavebreakError:
+    """Return an error of the operating system that no command expected, with its file."""
+    where = f"{error.filename}: " if error.filename else ""
+    fix = "check that the path exists, is writable and has room"
+    return FileError(f"{where}{error.strerror or type(error).__name__}", fix=fix)
+
+
+def _database_error(error: Exception) -> WavebreakError:
+    """Return what a database that cannot be used says, in one line."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    fix = "check the server, its address and that the directory is writable"
+    if "locked" in reason or "lock timeout" in reason:
+        fix = "try again; if it stays locked, end the process that holds it (fuser FILE, pg_locks)"
+    elif "readonly" in reason or "read-only" in reason:
+        fix = "make the directory writable, or give another one"
+    return ServiceError(f"the database cannot be used: {reason}", fix=fix)
 
 
 def _fail(error: WavebreakError) -> NoReturn:

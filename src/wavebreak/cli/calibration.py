@@ -184,9 +184,11 @@ def approve(
     home: Annotated[Path, typer.Argument(help="Directory of the service.")],
     by: Annotated[str, typer.Option(help="Who approves, for the audit log.")],
     reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
+    key: Key = None,
     database_url: DatabaseUrl = "",
 ) -> None:
     """Approve a service's calibration proposal: the service enforces it within seconds."""
+    from wavebreak.cli.serve import bind_deployment_key
     from wavebreak.service import app_context, calibration_schedule, database
 
     if not database_url and not (home / database.FILE).exists():
@@ -195,6 +197,7 @@ def approve(
         )
     database.connect(database_url, home)
     database.migrate()
+    bind_deployment_key(key)
     now = time.time_ns() // 1_000_000
     version = app_context.run_in_transaction(
         lambda: calibration_schedule.approve(home, now, by, reason)

@@ -38,7 +38,8 @@ from wavebreak.ledger.checkpoints import (
 )
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
-from wavebreak.service import database
+from wavebreak.privacy.secret_key import load_key
+from wavebreak.service import database, row_macs
 from wavebreak.service.database_audit import audit_service
 from wavebreak.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows
 
@@ -115,6 +116,12 @@ def verify(
     authority: Annotated[
         Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
     ] = None,
+    deployment_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The deployment's key file (`serve --key`): checks the MACs of rows too."
+        ),
+    ] = None,
     database_url: DatabaseUrl = "",
     as_json: Json = False,
 ) -> None:
@@ -125,6 +132,8 @@ def verify(
     beside = LEDGER_KEY if of_service else "key.pub"
     keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
     tables = None
+    if of_service:
+        row_macs.bind(_deployment_key(deployment_key))
     with progress_bar("verifying") as show:
         if of_service:
             audit, tables = audit_service(keys, kept, roots, show)
@@ -133,7 +142,7 @@ def verify(
     holds = [*audit.checked, *(tables.checked if tables else [])]
     findings = tables.findings if tables else []
     key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
-    not_checked = [*key_origin, *audit.unchecked]
+    not_checked = [*key_origin, *audit.unchecked, *(tables.unchecked if tables else [])]
     if as_json:
         wrong = [finding._asdict() for finding in findings]
         found = {"holds": holds, "not_checked": not_checked, "does_not_hold": wrong}
@@ -150,6 +159,16 @@ def verify(
         )
     if not key:
         raise typer.Exit(3)
+
+
+def _deployment_key(path: Path | None) -> bytes | None:
+    """Return the deployment's key, to check the MACs of rows; None where there is none here."""
+    try:
+        return load_key(path, create=False)
+    except FileError:
+        if path is not None:
+            raise
+        return None
 
 
 def _print_lines(color: str, label: str, lines: Sequence[str]) -> None:

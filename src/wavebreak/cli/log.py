@@ -10,7 +10,8 @@ import typer
 
 from wavebreak.cli.app import logs
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps
-from wavebreak.cli.options import DatabaseUrl, Json, Lateness, LedgerKey, Wide
+from wavebreak.cli.options import DatabaseUrl, Json, Key, Lateness, LedgerKey, Wide
+from wavebreak.cli.serve import bind_deployment_key
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
@@ -34,6 +35,7 @@ def repair(
         "repaired by command"
     ),
     lateness: Lateness = 60,
+    key: Key = None,
     ledger_key: LedgerKey = None,
     database_url: DatabaseUrl = "",
     as_json: Json = False,
@@ -51,6 +53,7 @@ def repair(
     database.connect(database_url, home)
     now_ms, allowed_ms = time.time_ns() // 1_000_000, allowed_ahead_ms(lateness)
     with ownership.owned(home):
+        bind_deployment_key(key)
         found = log_repair.find_ahead(now_ms, allowed_ms)
         if as_json:
             print_json({"rows": [row._asdict() for row in found], "repaired": bool(found and yes)})

@@ -41,7 +41,7 @@ from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_sig
 from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.privacy.secret_key import load_key
+from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak.schema import coverage
 from wavebreak.service import (
@@ -59,6 +59,7 @@ from wavebreak.service import (
     ownership,
     policy_switch,
     private_files,
+    row_macs,
 )
 from wavebreak.service import backfill as backfilling
 from wavebreak.service import backup as backups
@@ -67,7 +68,7 @@ from wavebreak.service.auth import SCOPES, allow_all
 from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.ingest_app import App
-from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
+from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore, sealed_key_id
 from wavebreak.service.models import ApiKey
 from wavebreak.service.server import serve as serving
 from wavebreak.service.service import Background, Service
@@ -113,7 +114,21 @@ Traces = Annotated[
     typer.Option(metavar="URL", help="OTLP endpoint (HTTP) that receives traces (default: none)."),
 ]
 Private = Annotated[
-    bool, typer.Option("--private-webhooks", help="Allow webhooks to private addresses.")
+    bool,
+    typer.Option(
+        "--private-webhooks", help="Allow webhooks to private addresses, any port, and http."
+    ),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure-webhooks", help="Allow new webhooks that go to http.")
+]
+WebhookKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--webhook-key",
+        help="Key file of the secrets of webhooks (created at first use; default: "
+        "HOME/webhook.key).",
+    ),
 ]
 Keyless = Annotated[
     bool,
@@ -191,6 +206,18 @@ PeerConnections = Annotated[
     ),
 ]
 
+KeyEvents = Annotated[
+    float,
+    typer.Option(min=1, help="Events per second of one API key, over ten seconds (else 429)."),
+]
+KeyMegabytes = Annotated[
+    float,
+    typer.Option(
+        min=0.001, help="Decompressed MiB per second of one API key, over ten seconds (else 429)."
+    ),
+]
+
+MEBIBYTE = 1 << 20
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
 
@@ -226,6 +253,8 @@ def serve(
     stream_labels: StreamLabels = False,
     traces: Traces = "",
     private_webhooks: Private = False,
+    insecure_webhooks: Insecure = False,
+    webhook_key: WebhookKey = None,
     no_keys: Keyless = False,
     demo: Demo = False,
     ledger_key: LedgerKey = None,
@@ -244,6 +273,8 @@ def serve(
     connections: MostConnections = Limits.connections,
     peer_connections: PeerConnections = Limits.peer_connections,
     allow_identifiers: AllowIdentifiers = False,
+    key_events: KeyEvents = Limits.key_events,
+    key_megabytes: KeyMegabytes = Limits.key_bytes / MEBIBYTE,
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
     if no_keys:
@@ -264,18 +295,27 @@ def serve(
             header_s=header_timeout,
             body_s=body_timeout,
             connections=connections,
+            key_events=key_events,
+            key_bytes=key_megabytes * MEBIBYTE,
             # Behind a proxy, everybody has its address.
             peer_connections=0 if trusted_proxies else peer_connections,
         ),
         allow_identifiers=allow_identifiers,
     )
     sources = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
+    secret = load_key(key)
+    row_macs.bind(secret)
     _prepare(settings)
     deciding = rules.load_policy(chosen.directory)
-    used_model, secret = _live_model(home, model_dir), load_key(key)
+    used_model = _live_model(home, model_dir)
     loaded = model.load_selected(used_model)
     options = bootstrap.ServeOptions(
-        traces, private_webhooks, sources, _with_baseline(used_model) if loaded else None
+        traces,
+        private_webhooks,
+        sources,
+        _with_baseline(used_model) if loaded else None,
+        allow_insecure_webhooks=insecure_webhooks,
+        webhook_key=load_webhook_key(webhook_key, home),
     )
     parts = _Parts(
         settings,
@@ -725,6 +765,7 @@ def restore(
     private_files.use_private_umask()
     private_files.make_private(home)
     secret = _known_key(key) if accept_unproven else load_key(key, create=False)
+    row_macs.bind(secret)
     database.connect(database_url, home)
     with ownership.owned(home):
         restored = backups.restore(
@@ -753,13 +794,26 @@ T = TypeVar("T")
 KeysHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
 Prefix = Annotated[str, typer.Argument(help="The key's prefix, as `key list` shows it.")]
 Reason = Annotated[str, typer.Option(help="Reason, for the audit log.")]
+DeploymentKey = Annotated[
+    Path | None,
+    typer.Option("--key", help="The deployment's key file, which `serve` has, for the rows' MACs."),
+]
 BY = "command line"
 
 
-def in_database(url: str, home: Path, work: Callable[[int], T], *, create: bool = False) -> T:
+def in_database(
+    url: str,
+    home: Path,
+    work: Callable[[int], T],
+    *,
+    create: bool = False,
+    key: Path | None = None,
+    authenticated: bool = True,
+) -> T:
     """Run `work` in a transaction on the service's database, with the time in milliseconds.
 
-    With `create`, a database that is not there yet is made.
+    With `create`, a database that is not there yet is made. Rows that are `authenticated` need the
+    deployment's key, from the file `key`; raises UsageError for another one than the database's.
     """
     private_files.use_private_umask()
     if create:
@@ -770,11 +824,23 @@ def in_database(url: str, home: Path, work: Callable[[int], T], *, create: bool 
         )
     database.connect(url, home)
     ownership.migrate_beside(home)
+    if authenticated:
+        bind_deployment_key(key)
     now = time.time_ns() // 1_000_000
     try:
         return app_context.run_in_transaction(lambda: work(now))
     except ApiError as error:
         raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
+
+
+def bind_deployment_key(path: Path | None) -> None:
+    """Bind the deployment's key; raises UsageError if the bound database is of another one."""
+    row_macs.bind(load_key(path))
+    if sealed_key_id() not in ("", row_macs.key_id()):
+        raise UsageError(
+            "the service's database was written under another deployment's key",
+            fix="give --key FILE, or WAVEBREAK_KEY, as `wavebreak serve` has it",
+        )
 
 
 def _show_new_key(created: tuple[ApiKey, str]) -> None:
@@ -793,6 +859,7 @@ def create(
     rate: Annotated[float, typer.Option(min=0.01, help="Requests per second.")] = 1000.0,
     burst: Annotated[float, typer.Option(min=1, help="Requests in one burst.")] = 2000.0,
     reason: Reason = "created by command",
+    deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",
 ) -> None:
     """Create an API key; its secret is printed only once."""
@@ -805,6 +872,7 @@ def create(
             database_url,
             home,
             lambda now: api_keys.create_key(name, scope, now, BY, reason, rate=rate, burst=burst),
+            key=deployment_key,
         )
     )
 
@@ -814,7 +882,7 @@ def list_(
     home: KeysHome, database_url: DatabaseUrl = "", as_json: Json = False, wide: Wide = False
 ) -> None:
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
-    listed = in_database(database_url, home, lambda _: api_keys.list_keys())
+    listed = in_database(database_url, home, lambda _: api_keys.list_keys(), authenticated=False)
     if as_json:
         names = ("prefix", "name", "scopes", "rate", "burst", "created_ms", "ends_ms")
         rows_by_name = [{name: getattr(key, name) for name in names} for key in listed]
@@ -843,11 +911,15 @@ def rotate(
         int, typer.Option(min=0, help="Seconds that the old key stays valid.")
     ] = 86_400,
     reason: Reason = "rotated by command",
+    deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
     created = in_database(
-        database_url, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
+        database_url,
+        home,
+        lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason),
+        key=deployment_key,
     )
     _show_new_key(created)
 
@@ -857,8 +929,14 @@ def revoke(
     home: KeysHome,
     prefix: Prefix,
     reason: Reason = "revoked by command",
+    deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",
 ) -> None:
     """Revoke a key; a running service refuses it within two seconds."""
-    in_database(database_url, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
+    in_database(
+        database_url,
+        home,
+        lambda now: api_keys.revoke_key(prefix, now, BY, reason),
+        key=deployment_key,
+    )
     out.print(f"{prefix} is revoked")

@@ -11,7 +11,7 @@ import typer
 from wavebreak.cli.app import users
 from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import DatabaseUrl, Json, Wide
-from wavebreak.cli.serve import BY, KeysHome, in_database
+from wavebreak.cli.serve import BY, DeploymentKey, KeysHome, in_database
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
 
@@ -37,6 +37,7 @@ def create(
         ),
     ] = "analyst",
     password_file: PasswordFile = None,
+    deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",
 ) -> None:
     """Create a person who may sign in to the console."""
@@ -59,7 +60,7 @@ def create(
         write_audit_entry(now_ms, BY, "add_user", name, f"created by command as {role}")
 
     try:
-        in_database(database_url, home, work, create=True)
+        in_database(database_url, home, work, create=True, key=deployment_key)
     except ValidationError as error:
         raise UsageError(
             "; ".join(error.messages), fix="choose another name, role or password"
@@ -93,7 +94,7 @@ def list_(
             for user in User.objects.order_by("username")
         ]
 
-    found = in_database(database_url, home, work)
+    found = in_database(database_url, home, work, authenticated=False)
     if as_json:
         print_json(found)
         return

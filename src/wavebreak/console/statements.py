@@ -25,6 +25,7 @@ from wavebreak.notices import (
     with_corrections,
 )
 from wavebreak.notices.statement import DAY_MS
+from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices, Notice
 from wavebreak.service.models import Decision
 
@@ -81,11 +82,11 @@ def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, An
 
 def stored_decision(decision_id: str) -> dict[str, Any] | None:
     """Return a stored decision by its id, with its number."""
-    row = Decision.objects.filter(id=decision_id).values_list("number", "body").first()
-    if row is None:
+    rows = checked_decisions(Decision.objects.filter(id=decision_id))
+    if not rows:
         return None
-    decision: dict[str, Any] = msgspec.json.decode(bytes(row[1]))
-    return decision | {"number": row[0]}
+    decision: dict[str, Any] = msgspec.json.decode(bytes(rows[0].body))
+    return decision | {"number": rows[0].number}
 
 
 def has_notice(decision: Mapping[str, Any]) -> bool:
@@ -174,10 +175,10 @@ def shown_statement(decision_id: str, language: str) -> Statement | None:
 def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
     """Return what the holder of an account was notified of last, in English, for reviewers."""
     rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_NOTICE)
-    row = rows.order_by("-number").values_list("number", "body").first()
-    if row is None:
+    newest = checked_decisions(rows.order_by("-number")[:1])
+    if not newest:
         return None
-    decision = msgspec.json.decode(bytes(row[1])) | {"number": row[0]}
+    decision = msgspec.json.decode(bytes(newest[0].body)) | {"number": newest[0].number}
     shown = NoticeState.objects.filter(decision=decision["id"]).order_by("shown_ms")
     notify_at_ms = notices.notify_at_ms(decision)
     return {

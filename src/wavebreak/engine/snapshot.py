@@ -1,11 +1,14 @@
 """Snapshots of an engine: one checksummed file, valid for one layout, policy, model and profile.
 
+A service's snapshots are authenticated by the deployment's key.
+
 A snapshot made in shadow can be resumed with enforcement, and the other way round.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -92,13 +95,16 @@ def copy_state(engine: Engine, room: CopyBuffer) -> EngineState:
     return EngineState(manifest_of(engine), copies)
 
 
-def save(engine: Engine, path: Path) -> None:
-    """Write a snapshot; the file appears whole or not at all."""
-    write(EngineState(manifest_of(engine), engine.dump()), path)
+def save(engine: Engine, path: Path, key: bytes | None = None) -> None:
+    """Write a snapshot; the file appears whole or not at all. See `write` for `key`."""
+    write(EngineState(manifest_of(engine), engine.dump()), path, key)
 
 
-def write(state: EngineState, path: Path) -> None:
-    """Write an engine's copied state; the file appears whole or not at all."""
+def write(state: EngineState, path: Path, key: bytes | None = None) -> None:
+    """Write an engine's copied state; the file appears whole or not at all.
+
+    With a `key` the manifest, which has the digests of all parts, names the file and has a MAC.
+    """
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     sums: dict[str, str] = {}
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
@@ -107,14 +113,26 @@ def write(state: EngineState, path: Path) -> None:
             np.lib.format.write_array(held, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(name, held.getvalue())
             sums[name] = hashlib.sha256(held.getvalue()).hexdigest()
-        archive.writestr(_MANIFEST, json.dumps(state.about | {"sums": sums}, sort_keys=True))
+        manifest = state.about | {"sums": sums}
+        if key is not None:
+            manifest["name"] = path.name
+            manifest["mac"] = _manifest_mac(manifest, key)
+        archive.writestr(_MANIFEST, json.dumps(manifest, sort_keys=True))
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     fresh.replace(path)
 
 
-def restore(engine: Engine, path: Path) -> bool:
+def _manifest_mac(manifest: dict[str, Any], key: bytes) -> str:
+    content = {name: value for name, value in manifest.items() if name != "mac"}
+    return hmac.digest(key, json.dumps(content, sort_keys=True).encode(), "sha256").hex()
+
+
+def restore(engine: Engine, path: Path, key: bytes | None = None) -> bool:
     """Restore an engine's state from a snapshot.
+
+    With a `key` only a file that was written under it, and not renamed, is read. Without one the
+    digests show damage; they do not show that somebody who can write the file has changed it.
 
     Where it was made in the other mode, the engine switches at its position
     (`mode_switch.switch_mode`): outcomes found in shadow are cleared before enforcement begins.
@@ -123,14 +141,16 @@ def restore(engine: Engine, path: Path) -> bool:
         Whether the snapshot was made with enforcement.
 
     Raises:
-        SnapshotError: The file is damaged (the error names the part), or was made with another
-            layout, policy, model, catalog or coverage.
+        SnapshotError: The file is damaged (the error names the part), was made with another
+            layout, policy, model, catalog or coverage, or was not written under the key.
 
     """
     enforce = engine.enforce
     try:
         with zipfile.ZipFile(path) as archive:
-            manifest = json.loads(archive.read(_MANIFEST))
+            manifest = json.loads(_read(archive, _MANIFEST))
+            if key is not None:
+                _check_mac(manifest, path, key)
             _check_manifest(manifest, manifest_of(engine))
             engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
             engine.set_mode(enforce=manifest["enforce"])
@@ -157,8 +177,27 @@ def _check_manifest(manifest: dict[str, Any], own: dict[str, Any]) -> None:
         raise SnapshotError("the snapshot names no mode", fix="run again from the log")
 
 
+def _check_mac(manifest: dict[str, Any], path: Path, key: bytes) -> None:
+    """Check, before anything else is read, that this service wrote the file under this name."""
+    mac = str(manifest.get("mac", ""))
+    fix = "nothing is lost: the log is replayed instead"
+    if not mac:
+        raise SnapshotError("it is not authenticated by a deployment's key", fix=fix)
+    if not hmac.compare_digest(mac, _manifest_mac(manifest, key)):
+        raise SnapshotError("it was changed, or is of another deployment's key", fix=fix)
+    if manifest.get("name") != path.name:
+        raise SnapshotError("it was written under another name", fix=fix)
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a part as it is stored; one that unpacks to more than the file holds is refused."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise zipfile.BadZipFile
+    return archive.read(name)
+
+
 def _part(archive: zipfile.ZipFile, name: str, expected: str) -> Any:
-    content = archive.read(name)
+    content = _read(archive, name)
     if hashlib.sha256(content).hexdigest() != expected:
         raise SnapshotError(
             f"the snapshot's part {name} is damaged",

@@ -180,6 +180,45 @@ class StepEntry(Body, frozen=True):
     hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
+class LogEntry(Body, frozen=True, omit_defaults=True):
+    """How far the event log is: its end, and the hash of the chain of all its rows.
+
+    Up to here are `decisions` in the service's table (`unsealed` of them from before there was a
+    ledger) and `changes` in its audit log, the last with the number `last_change`. `key` tells
+    which deployment's key makes the MACs of rows. The log begins at `start` where earlier rows
+    were removed.
+    """
+
+    position: int
+    chain: str
+    decisions: int
+    changes: int
+    last_change: int
+    key: str = ""
+    unsealed: int = 0
+    start: int = 0
+
+
+class RewriteEntry(Body, frozen=True):
+    """A row of the event log that an erasure rewrote: its position, the commitment to it now."""
+
+    first: int
+    row: str
+
+
+class ChangeEntry(Body, frozen=True, omit_defaults=True):
+    """An entry of the service's audit log as it is now, by its MAC.
+
+    `row` is the MAC of the API key or webhook that it is about, as the change left it.
+    """
+
+    number: int
+    action: str
+    outcome: str
+    mac: str
+    row: str = ""
+
+
 KINDS: dict[str, type[Body]] = {
     "decision": DecisionEntry,
     "receipt": ReceiptEntry,
@@ -196,6 +235,9 @@ KINDS: dict[str, type[Body]] = {
     "label": LabelEntry,
     "step": StepEntry,
     "repair": RepairEntry,
+    "log": LogEntry,
+    "rewrite": RewriteEntry,
+    "change": ChangeEntry,
 }
 
 

@@ -1,4 +1,4 @@
-"""The secret key for pseudonyms: read from a file or the environment, generated at first use."""
+"""Secret keys: read from a file or the environment, generated at first use."""
 
 from __future__ import annotations
 
@@ -29,23 +29,38 @@ def load_key(path: Path | None, *, create: bool = True) -> bytes:
         FileError: The key file cannot be read, or is not there.
 
     """
+    default = Path.home() / ".config" / "wavebreak" / "key"
+    return _load(path, "WAVEBREAK_KEY", "--key", default, create=create)
+
+
+def load_webhook_key(path: Path | None, home: Path) -> bytes:
+    """Read the key that the secrets of webhooks are derived from; generate it at first use.
+
+    As `load_key`, with the environment variable WAVEBREAK_WEBHOOK_KEY, else the file
+    HOME/webhook.key in the service's directory.
+    """
+    default = home / "webhook.key"
+    return _load(path, "WAVEBREAK_WEBHOOK_KEY", "--webhook-key", default, create=True)
+
+
+def _load(path: Path | None, variable: str, option: str, default: Path, *, create: bool) -> bytes:
     if path is None:
-        value = os.environ.get("WAVEBREAK_KEY", "").strip()
+        value = os.environ.get(variable, "").strip()
         if value and not ("/" in value or os.path.exists(value)):
-            return _parse_key(value, "the environment variable WAVEBREAK_KEY")
-        path = Path(value) if value else Path.home() / ".config" / "wavebreak" / "key"
+            return _parse_key(value, f"the environment variable {variable}")
+        path = Path(value) if value else default
     if not path.exists():
         if not create:
             raise FileError(
                 f"there is no key file {path}",
-                fix="give --key or WAVEBREAK_KEY: the key that the service runs with",
+                fix=f"give {option} or {variable}: the key that the service runs with",
             )
         try:
             _create_key_file(path)
         except OSError as error:
             raise FileError(
                 f"the key file {path} cannot be written: {error.strerror}",
-                fix="give --key or WAVEBREAK_KEY with a file that can be written",
+                fix=f"give {option} or {variable} with a file that can be written",
             ) from None
     return _parse_key(read_secret_file(path, "key file"), f"the key file {path}")
 

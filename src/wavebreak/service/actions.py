@@ -194,5 +194,14 @@ async def finish_audit(context: RequestContext, number: int, *drafts: Draft) -> 
 
 
 def mark_done(number: int) -> None:
-    """Set an audit entry's outcome to `done`, in the open transaction."""
-    AuditEntry.objects.filter(number=number).update(outcome="done")
+    """Set an audit entry's outcome to `done`, in the open transaction; it is sealed anew.
+
+    Raises ApiError if somebody without the deployment's key changed the entry meanwhile.
+    """
+    entry = AuditEntry.objects.get(number=number)
+    if not entry.is_authentic:
+        raise ApiError(
+            500, f"the audit entry {number} was changed", fix="run `wavebreak ledger verify`"
+        )
+    entry.outcome = "done"
+    entry.save(update_fields=["outcome", "sealed"])

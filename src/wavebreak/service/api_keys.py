@@ -19,8 +19,12 @@ def create_key(
     *,
     rate: float = 1000.0,
     burst: float = 2000.0,
+    owner: str = "",
 ) -> tuple[ApiKey, str]:
-    """Create a key; return its record and its text, which is stored nowhere."""
+    """Create a key; return its record and its text, which is stored nowhere.
+
+    `owner` is the prefix of the first key of which it is a successor.
+    """
     generated = auth.generate_key()
     wanted = set(scopes)
     key = ApiKey.objects.create(
@@ -31,6 +35,7 @@ def create_key(
         burst=burst,
         scopes=" ".join(scope for scope in auth.SCOPES if scope in wanted),
         created_ms=now_ms,
+        owner=owner,
     )
     write_audit_entry(now_ms, by, "add_key", generated.prefix, reason)
     return key, generated.text
@@ -40,9 +45,12 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
     """Create a key's successor with its scopes and rate; the old key expires after the grace.
 
     Raises:
-        ApiError: The key is unknown or expired (404), or already has a successor (409).
+        ApiError: The key is unknown or expired (404), or already has a successor, or was put into
+            the database by somebody else (409).
     """
     former = _active_key(prefix, now_ms)
+    if not former.is_authentic:
+        raise ApiError(409, "the key was not made by this service", fix="revoke it")
     if former.ends_ms is not None:
         raise ApiError(409, "the key already has a successor", fix="rotate the successor")
     former.ends_ms = now_ms + grace_s * 1000
@@ -56,6 +64,7 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
         f"successor of {prefix}",
         rate=former.rate,
         burst=former.burst,
+        owner=former.owner or former.prefix,
     )
 
 

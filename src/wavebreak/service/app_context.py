@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -12,7 +13,9 @@ from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
 from wavebreak.service.auth import KeyEntry, KeyRing
+from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.decide import CYCLE_S, QuotaConfig
+from wavebreak.service.executors import Executors
 from wavebreak.service.holder_notices import HolderNotices, HolderPages, Notice
 from wavebreak.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak.service.observability import Metrics
@@ -34,10 +37,13 @@ class AppContext:
         metrics: The Prometheus registry.
         quota_config: Warning thresholds and the size of an extension.
         webhook_key: Key that webhook secrets are derived from.
-        allow_private_webhooks: Whether webhooks may go to private addresses.
+        edge_key: Key that they were derived from before they had one of their own.
+        allow_private_webhooks: Whether webhooks may go to private addresses, any port, and http.
+        allow_insecure_webhooks: Whether webhooks may go to http.
         resolver: Resolves the host names of webhooks.
         quota_extensions: When accounts were last granted an extension (ms).
-        open_streams: Server-sent event streams that are open.
+        executors: Thread pools, one for each kind of work.
+        open_streams: Server-sent event streams that are open, by key.
         deliveries_due: Set when a delivery becomes due, to wake the dispatcher.
         holder_notices: What statements of reasons need beside a decision.
         holder_pages: Pages for holders, where the console serves them.
@@ -47,18 +53,22 @@ class AppContext:
     metrics: Metrics
     quota_config: QuotaConfig
     webhook_key: bytes
+    edge_key: bytes = b""
     allow_private_webhooks: bool = False
+    allow_insecure_webhooks: bool = False
     resolver: Resolver = resolve_host
     quota_extensions: dict[str, int] = field(default_factory=dict)
-    open_streams: int = 0
+    executors: Executors = field(default_factory=Executors)
+    open_streams: Counter[str] = field(default_factory=Counter)
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
     holder_notices: HolderNotices = field(default_factory=HolderNotices)
     holder_pages: HolderPages | None = None
 
     async def refresh(self) -> None:
         """Reload keys and quota extensions from the database."""
-        self.key_ring.replace(await asyncio.to_thread(closing_connection(load_key_entries)))
-        self.quota_extensions = await asyncio.to_thread(closing_connection(load_quota_extensions))
+        run = self.executors.keys.run
+        self.key_ring.replace(await run(closing_connection(load_key_entries)))
+        self.quota_extensions = await run(closing_connection(load_quota_extensions))
 
     def notice_of(self, decision: bytes) -> Notice | None:
         """Return where the holder reads a stored decision's statement, if pages are served."""
@@ -108,7 +118,7 @@ def _in_transaction(work: Callable[[], T]) -> Callable[[], T]:
 
 
 def load_key_entries() -> list[KeyEntry]:
-    """Load every stored key."""
+    """Load every stored key; one that this service did not make is reported, and not loaded."""
     return [
         KeyEntry(
             key.prefix,
@@ -118,8 +128,9 @@ def load_key_entries() -> list[KeyEntry]:
             key.rate,
             key.burst,
             None if key.ends_ms is None else key.ends_ms / 1000,
+            key.owner or key.prefix,
         )
-        for key in ApiKey.objects.all()
+        for key in authentic(ApiKey.objects.all())
     ]
 
 

@@ -23,10 +23,14 @@ _MAX_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """An authorized caller: the prefix of its key (empty: none is required), and its scopes."""
+    """An authorized caller: the prefix of its key (empty: none is required), and its scopes.
+
+    `owner` is the same for a key and its successors: an Idempotency-Key belongs to it.
+    """
 
     key_id: str = ""
     scopes: frozenset[str] = frozenset()
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ class GeneratedKey(NamedTuple):
 
 
 class KeyEntry(NamedTuple):
-    """A stored key. `ends_s` is when it expires (Unix seconds; None: never)."""
+    """A stored key. `ends_s` is when it expires (Unix seconds; None: never).
+
+    `owner` is the prefix of the first key of which it is a successor, or its own.
+    """
 
     prefix: str
     digest: bytes
@@ -66,6 +73,7 @@ class KeyEntry(NamedTuple):
     rate: float
     burst: float
     ends_s: float | None = None
+    owner: str = ""
 
 
 def generate_key(random: Callable[[int], bytes] = secrets.token_bytes) -> GeneratedKey:
@@ -125,7 +133,15 @@ class KeyRing:
             return Denied(429, "rate limit exceeded", retry_after_s=wait)
         if scope not in entry.scopes:
             return Denied(403, f"this key lacks the scope {scope}", "use a key with this scope")
-        return Allowed(entry.prefix, entry.scopes)
+        return Allowed(entry.prefix, entry.scopes, entry.owner)
+
+    def permits(self, key_id: str, scope: str) -> bool:
+        """Whether a key that was authorized before still is, for a scope; takes no tokens."""
+        known = self._keys.get(key_id)
+        if known is None or scope not in known[0].scopes:
+            return False
+        ends_s = known[0].ends_s
+        return ends_s is None or self._now() < ends_s
 
     def _find(self, authorization: bytes | None) -> tuple[KeyEntry, TokenBucket] | None:
         kind, _, text = (authorization or b"").partition(b" ")

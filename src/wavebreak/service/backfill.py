@@ -74,6 +74,6 @@ async def _accept(service: Service, body: Body, key: str) -> tuple[int, int]:
             answer = await service.accept(
                 body, sender="backfill", key=key, labels=True, audit="serve --backfill"
             )
-            return int(answer.count), len(answer.refused)
+            return int(answer.count), int(answer.refused_total)
         except BusyError as busy:
             await asyncio.sleep(busy.retry_after_s)

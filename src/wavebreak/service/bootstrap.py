@@ -20,7 +20,12 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from wavebreak import extras
 from wavebreak.rules import Policy
 from wavebreak.service import api_keys, brokers, decide, ownership
-from wavebreak.service.app_context import AppContext, load_key_entries, run_in_transaction
+from wavebreak.service.app_context import (
+    AppContext,
+    closing_connection,
+    load_key_entries,
+    run_in_transaction,
+)
 from wavebreak.service.auth import SCOPES, KeyRing
 from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.middleware import RequestMiddleware
@@ -56,12 +61,16 @@ class ServeOptions:
         allow_private_webhooks: Whether webhooks may go to private addresses.
         sources: Broker streams to consume.
         model: Directory of the model (None: no model).
+        allow_insecure_webhooks: Whether webhooks may go to http.
+        webhook_key: Key of the secrets of webhooks (empty: the pseudonymization key).
     """
 
     traces: str = ""
     allow_private_webhooks: bool = False
     sources: Sequence[brokers.BrokerSource] = field(default_factory=tuple)
     model: Path | None = None
+    allow_insecure_webhooks: bool = False
+    webhook_key: bytes = b""
 
 
 def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
@@ -95,8 +104,10 @@ def create_context(
         key_ring,
         Metrics(),
         decide.load_quota_config(local),
-        secret,
+        options.webhook_key or secret,
+        edge_key=secret,
         allow_private_webhooks=options.allow_private_webhooks,
+        allow_insecure_webhooks=options.allow_insecure_webhooks,
         holder_notices=HolderNotices.load(policy, local),
     )
 
@@ -149,9 +160,12 @@ async def _until_lost(running: asyncio.Future[None]) -> None:
 
 
 def _key_refresher(context: AppContext) -> Background:
-    async def run(_service: Service) -> None:
+    async def run(service: Service) -> None:
+        seal = closing_connection(service.ledger_store.seal_pending)
         while True:
             await context.refresh()
+            if service.progress().ready:
+                await asyncio.to_thread(seal)
             await asyncio.sleep(REFRESH_S)
 
     return run

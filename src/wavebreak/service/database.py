@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,11 +17,12 @@ from wavebreak import extras
 from wavebreak.errors import ServiceError
 
 FILE = "wavebreak.sqlite3"
+LOCK_S = 5
+"""Seconds that a transaction waits for a lock of another process, or for a silent server."""
+MOMENT_MS, BUSY_MS = 100, LOCK_S * 1000
 _FIX = "use postgresql://USER:PASSWORD@HOST:PORT/NAME, or omit it for SQLite"
 # FULL: a commit is on disk before it returns. No commit checkpoints the WAL (see log_writer);
 # closing the last connection does. What is removed is overwritten (secure_delete).
-BUSY_MS = 30_000
-"""How long a statement waits for another writer of SQLite."""
 _PRAGMAS = (
     f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout={BUSY_MS}; "
     "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864; "
@@ -45,7 +48,7 @@ def database_settings(url: str, home: Path, *, reading: bool = False) -> dict[st
             "NAME": str(home / FILE),
             "OPTIONS": {
                 "init_command": _PRAGMAS,
-                "timeout": 30,
+                "timeout": LOCK_S,
                 "transaction_mode": "DEFERRED" if reading else "IMMEDIATE",
             },
         }
@@ -65,7 +68,12 @@ def database_settings(url: str, home: Path, *, reading: bool = False) -> dict[st
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         # On: a commit is on disk before it returns, whatever the server's default.
-        "OPTIONS": {"options": "-c synchronous_commit=on", "connect_timeout": 5},
+        "OPTIONS": {
+            "options": f"-c synchronous_commit=on -c lock_timeout={LOCK_S}s",
+            "connect_timeout": 5,
+            # A server that is gone without a word is noticed as soon as a lock.
+            "tcp_user_timeout": BUSY_MS,
+        },
     }
 
 
@@ -78,6 +86,25 @@ def connect(url: str, home: Path, *, reading: bool = False) -> None:
     connections.settings = connections.configure_settings(
         {"default": database_settings(url, home, reading=reading)}
     )
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Wait for the locks of others for a moment only, in the block."""
+    _wait_for_locks(MOMENT_MS)
+    try:
+        yield
+    finally:
+        # After an error the connection may be closed: the next one waits as usual.
+        with suppress(Error):
+            _wait_for_locks(BUSY_MS)
+
+
+def _wait_for_locks(wait_ms: int) -> None:
+    bound = connections["default"]
+    setting = "PRAGMA busy_timeout" if bound.vendor == "sqlite" else "SET lock_timeout"
+    with bound.cursor() as cursor:
+        cursor.execute(f"{setting} = {wait_ms}")
 
 
 def use_consistent_snapshot() -> None:

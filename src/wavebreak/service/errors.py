@@ -16,6 +16,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wavebreak.errors import EventError, WavebreakError
 
 MEDIA_TYPE = "application/problem+json"
+MAX_RETRY_AFTER_S = 86_400
+"""A key with next to no rate would have to wait for years."""
 
 DESCRIPTIONS = {
     400: "Malformed request",
@@ -86,7 +88,7 @@ def describe_error(error: WavebreakError) -> ErrorResponse:
     status = error_status(error)
     headers = {}
     if retry_after_s := getattr(error, "retry_after_s", 0.0):
-        headers["Retry-After"] = str(math.ceil(retry_after_s))
+        headers["Retry-After"] = str(math.ceil(min(retry_after_s, MAX_RETRY_AFTER_S)))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return ErrorResponse(status, headers, encode_problem(status, error.what, error.fix))

@@ -1,4 +1,9 @@
-"""Event log in the database: one batch per row, contiguous positions, a SHA-256 per row.
+"""Event log in the database: one batch per row, contiguous positions, authenticated row by row.
+
+Each row has a SHA-256, which shows damage, and a proof (`row_macs.LogRowProof`): a salted
+commitment, the hash of the chain of all commitments so far, and a MAC under the deployment's key.
+A row that somebody without the key changed, added, removed or moved does not verify. The chain is
+sealed in the ledger at intervals.
 
 Erasure removes the pseudonyms of an account's number and addresses from the log. No feature reads
 them, so a replay makes the same decisions, and counts that other accounts rely on remain: those of
@@ -10,33 +15,81 @@ files until its next vacuum. `erasure` says what else is erased, and applies it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from django.db import connection
+from django.db import connection, transaction
 
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.io.readers import check_log
 from wavebreak.privacy.pseudonymizer import with_all_columns
-from wavebreak.service.models import LogBatch
+from wavebreak.service import row_macs
+from wavebreak.service.models import LogBatch, LogProof, LogStart
+from wavebreak.service.row_macs import (
+    CHAIN_START,
+    LogRowContent,
+    LogRowProof,
+    is_proven,
+    next_chain,
+    prove_row,
+)
 
 _ZSTD = pa.Codec("zstd", 1)
 # Passed to each stream: looking up the defaults in the environment takes 40 µs.
 _OPTIONS = pa.ipc.IpcWriteOptions()
 _AT_MOST = 1 << 30
 _APPEND = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUES (%s,%s,%s,%s,%s)"
+_PROOF = (
+    "INSERT INTO log_proof (first, salt, leaf, chain, mac, sealed) VALUES (%s,%s,%s,%s,%s,TRUE)"
+)
+_ROWS = (
+    "SELECT b.first, b.count, b.received_ms, b.sha256, b.blob, p.salt, p.leaf, p.chain, p.mac "
+    "FROM log_batch b LEFT JOIN log_proof p ON p.first = b.first "
+    "WHERE b.first + b.count > %s AND b.first >= %s ORDER BY b.first LIMIT %s"
+)
+DAMAGED, CHANGED = "damaged", "changed by somebody who lacks the deployment's key"
 
 
 @dataclass(frozen=True, slots=True)
 class LogSegment:
-    """Positions `first` to `end - 1` of the log; `events` is None if the row is damaged."""
+    """Positions `first` to `end - 1` of the log; `events` is None if the row cannot be used.
+
+    `fault` then says why: it is damaged, or was changed.
+    """
 
     first: int
     end: int
     events: pa.RecordBatch | None
+    fault: str = ""
+
+
+class LogRow(NamedTuple):
+    """A row of the log with its proof (None: it has none)."""
+
+    first: int
+    size: int
+    received_ms: int
+    sha256: bytes
+    blob: bytes
+    proof: LogRowProof | None
+
+    @property
+    def content(self) -> LogRowContent:
+        """What the proof is of."""
+        return (self.first, self.size, self.received_ms, self.sha256)
+
+    def fault(self, chain: bytes | None) -> str:
+        """Return why the row cannot be used after `chain` (None: not known); empty if it can."""
+        if row_digest(self.blob) != self.sha256:
+            return DAMAGED
+        proof = self.proof
+        if proof is None:
+            return CHANGED if row_macs.key_id() else ""
+        follows = chain is None or proof.chain == next_chain(chain, proof.leaf)
+        return "" if follows and is_proven(proof, self.content) else CHANGED
 
 
 def encode_row(events: pa.RecordBatch) -> memoryview:
@@ -83,17 +136,121 @@ def row_digest(blob: bytes | memoryview) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
+class NewRow(NamedTuple):
+    """A row that is to be appended; `first` is the position of its first event."""
+
+    first: int
+    size: int
+    received_ms: int
+    blob: bytes | memoryview
+
+
+def append_rows(cursor: Any, rows: Sequence[NewRow], chain: bytes) -> bytes:
+    """Append rows that follow `chain` in the open transaction; return the chain after them."""
+    batches, proofs = [], []
+    for row in rows:
+        digest = row_digest(row.blob)
+        proof = prove_row(chain, (row.first, row.size, row.received_ms, digest))
+        batches.append((row.first, row.size, row.received_ms, digest, row.blob))
+        proofs.append((row.first, *proof))
+        chain = proof.chain
+    if rows:
+        cursor.executemany(_APPEND, batches)
+        cursor.executemany(_PROOF, proofs)
+    return chain
+
+
 def append(
     cursor: Any, first: int, events: int, received_ms: int, blob: bytes | memoryview
 ) -> None:
-    """Append a row in the open transaction; `first` is the position of its first event."""
-    cursor.execute(_APPEND, (first, events, received_ms, row_digest(blob), blob))
+    """Append one row at the end of the log in the open transaction."""
+    append_rows(cursor, [NewRow(first, events, received_ms, blob)], log_chain())
 
 
 def log_end() -> int:
     """Return the position after the newest event."""
     newest = LogBatch.objects.order_by("-first").values_list("first", "count").first()
-    return newest[0] + newest[1] if newest else 0
+    return newest[0] + newest[1] if newest else log_start().position
+
+
+def log_chain() -> bytes:
+    """Return the chain after the newest row."""
+    newest = LogProof.objects.order_by("-first").values_list("chain", flat=True).first()
+    return bytes(newest) if newest is not None else log_start().chain
+
+
+def log_state() -> ChainPoint:
+    """Return where the log ends, and the chain there, of one moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT b.first + b.count, p.chain FROM log_batch b JOIN log_proof p "
+            "ON p.first = b.first ORDER BY b.first DESC LIMIT 1"
+        )
+        row = cursor.fetchone()
+    return ChainPoint(row[0], bytes(row[1])) if row else log_start()
+
+
+class ChainPoint(NamedTuple):
+    """A position of the log between two rows, and the chain there."""
+
+    position: int
+    chain: bytes
+
+
+def log_start() -> ChainPoint:
+    """Return where the log begins; 0 unless earlier rows were removed.
+
+    Raises ServiceError if somebody without the deployment's key changed it.
+    """
+    row = LogStart.objects.first()
+    if row is None:
+        return ChainPoint(0, CHAIN_START)
+    position, chain = int(row.position), bytes(row.chain)
+    if not row_macs.is_authentic("log_start", (position, chain), bytes(row.mac)):
+        raise ServiceError(
+            f"the beginning of the log (position {position}) was {CHANGED}",
+            fix="restore a backup from before the change",
+        )
+    return ChainPoint(position, chain)
+
+
+def current_commitment(proof: LogProof) -> bytes | None:
+    """Return the commitment to a row as it is now; None if the row is gone or not authentic."""
+    fields = ("first", "count", "received_ms", "sha256")
+    row = LogBatch.objects.filter(first=proof.first).values_list(*fields).first()
+    if row is None:
+        return None
+    content = (row[0], row[1], row[2], bytes(row[3]))
+    parts = (proof.salt, proof.leaf, proof.chain, proof.mac)
+    proven = LogRowProof(*(bytes(part) for part in parts))
+    return row_macs.commit_row(proven.salt, content) if is_proven(proven, content) else None
+
+
+def remove_rows_before(position: int) -> int:
+    """Remove the rows that end at or before a position, in the open transaction; their number.
+
+    The chain at the new beginning is kept, so that the rest verifies as before.
+    """
+    rows = list(
+        LogBatch.objects.filter(first__lt=position).order_by("first").values_list("first", "count")
+    )
+    firsts = [first for first, count in rows if first + count <= position]
+    if not firsts:
+        return 0
+    last, count = rows[len(firsts) - 1]
+    chain = bytes(LogProof.objects.values_list("chain", flat=True).get(first=last))
+    start = (last + count, chain)
+    LogStart.objects.update_or_create(
+        id=1,
+        defaults={
+            "position": start[0],
+            "chain": chain,
+            "mac": row_macs.row_mac("log_start", start),
+        },
+    )
+    LogBatch.objects.filter(first__lte=last).delete()
+    LogProof.objects.filter(first__lte=last).delete()
+    return len(firsts)
 
 
 def contains_row(first: int, blob: bytes) -> bool:
@@ -103,26 +260,50 @@ def contains_row(first: int, blob: bytes) -> bool:
 
 
 def read_log(since: int, *, rows: int = 16) -> Iterator[LogSegment]:
-    """Read the log from a position on, row by row, checking each SHA-256.
+    """Read the log from a position on, row by row, checking each against its SHA-256 and proof.
 
-    Yields a segment without events for positions whose row is damaged or missing.
+    Yields a segment without events for positions whose row is damaged, changed or missing.
     """
+    at, chain = since, None
+    for row in read_rows(since, rows=rows):
+        if row.first > at:
+            yield LogSegment(at, row.first, None, "missing")
+            chain = None
+        elif chain is None:
+            chain = chain_before(row.first)
+        yield _read_row(at, row, chain)
+        at, chain = row.first + row.size, row.proof.chain if row.proof else None
+
+
+def read_rows(since: int, *, rows: int = 16) -> Iterator[LogRow]:
+    """Read the rows that reach beyond a position, unchecked."""
     at = since
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT first, count, sha256, blob FROM log_batch WHERE first + count > %s "
-                "AND first >= %s ORDER BY first LIMIT %s",
+                _ROWS,
                 (at, _row_of(cursor, at), rows),
             )
             fetched = cursor.fetchall()
         if not fetched:
             return
-        for first, count, sha256, blob in fetched:
-            if first > at:
-                yield LogSegment(at, first, None)
-            yield _read_row(at, first, count, bytes(sha256), bytes(blob))
-            at = first + count
+        for first, count, received_ms, sha256, blob, *proof in fetched:
+            proven = None if proof[0] is None else LogRowProof(*map(bytes, proof))
+            yield LogRow(first, count, received_ms, bytes(sha256), bytes(blob), proven)
+        at = fetched[-1][0] + fetched[-1][1]
+
+
+def chain_before(first: int) -> bytes | None:
+    """Return the chain before the row at a position; None if the row before it is missing."""
+    start = log_start()
+    if first == start.position:
+        return start.chain
+    rows = LogBatch.objects.filter(first__lt=first).order_by("-first")
+    before = rows.values_list("first", "count").first()
+    if before is None or sum(before) != first:
+        return None
+    chain = LogProof.objects.filter(first=before[0]).values_list("chain", flat=True).first()
+    return None if chain is None else bytes(chain)
 
 
 def _row_of(cursor: Any, position: int) -> int:
@@ -131,23 +312,23 @@ def _row_of(cursor: Any, position: int) -> int:
     return first if first is not None else position
 
 
-def _read_row(at: int, first: int, count: int, sha256: bytes, blob: bytes) -> LogSegment:
-    begin, stop = max(at, first), first + count
-    if row_digest(blob) != sha256:
-        return LogSegment(begin, stop, None)
+def _read_row(at: int, row: LogRow, chain: bytes | None) -> LogSegment:
+    begin, stop = max(at, row.first), row.first + row.size
+    if fault := row.fault(chain):
+        return LogSegment(begin, stop, None, fault)
     try:
-        events = decode_row(blob)
+        events = decode_row(row.blob)
     except FileError:
-        return LogSegment(begin, stop, None)
-    if events.num_rows != count:
-        return LogSegment(begin, stop, None)
-    return LogSegment(begin, stop, events.slice(begin - first))
+        return LogSegment(begin, stop, None, DAMAGED)
+    if events.num_rows != row.size:
+        return LogSegment(begin, stop, None, DAMAGED)
+    return LogSegment(begin, stop, events.slice(begin - row.first))
 
 
 def damage_error(stretch: LogSegment) -> ServiceError:
-    """Return the error that names the positions of a damaged or missing row."""
+    """Return the error that names the positions of a damaged, changed or missing row."""
     return ServiceError(
-        f"the log's positions {stretch.first} to {stretch.end - 1} are damaged",
+        f"the log's positions {stretch.first} to {stretch.end - 1} are {stretch.fault}",
         fix="restore a backup, or skip them by starting with --accept-loss",
     )
 
@@ -179,35 +360,61 @@ def erase_from_batch(events: pa.RecordBatch, account: str) -> tuple[pa.RecordBat
 def erase_pseudonyms(account: str, upto: int) -> Erasure:
     """Erase an account's pseudonyms from the log before a position, row by row.
 
-    Damaged rows are skipped. Other erasures may run at the same time.
+    Rows that are damaged or were changed are skipped. Other erasures may run at the same time.
     """
-    erased, batches, at = 0, 0, -1
-    while True:
-        rows = LogBatch.objects.filter(first__gt=at, first__lt=upto).order_by("first")
-        row = rows.values_list("first", "sha256", "blob").first()
-        if row is None:
-            return Erasure(erased, batches)
-        at = row[0]
-        count = _erase_from_row(at, bytes(row[1]), bytes(row[2]), account)
+    erased, batches = 0, 0
+    for row in read_rows(log_start().position, rows=1):
+        if row.first >= upto:
+            break
+        count = _erase_from_row(row, account)
         erased, batches = erased + count, batches + bool(count)
+    return Erasure(erased, batches)
 
 
-def _erase_from_row(first: int, sha256: bytes, blob: bytes, account: str) -> int:
+def _erase_from_row(row: LogRow, account: str) -> int:
     """Erase from one row; return how many of its events had a pseudonym.
 
     The row is written only if it is still the one that was read. Otherwise another erasure has
     changed it, and it is read again: no lock is held while a row is decoded.
     """
-    while row_digest(blob) == sha256:
-        events, count = erase_from_batch(decode_row(blob), account)
-        if not count:
-            return 0
-        fresh = bytes(encode_row(events))
-        unchanged = LogBatch.objects.filter(first=first, sha256=sha256)
-        if unchanged.update(blob=fresh, sha256=row_digest(fresh)):
+    while is_usable(row):
+        events, count = erase_from_batch(decode_row(row.blob), account)
+        if not count or rewrite_row(row, bytes(encode_row(events))):
             return count
-        row = LogBatch.objects.filter(first=first).values_list("sha256", "blob").first()
-        if row is None:
+        again = next(read_rows(row.first, rows=1), None)
+        if again is None or again.first != row.first:
             return 0
-        sha256, blob = bytes(row[0]), bytes(row[1])
+        row = again
     return 0
+
+
+def is_usable(row: LogRow) -> bool:
+    """Whether a row may be rewritten: it is whole, and proven if any row of the log is.
+
+    A log of an earlier version has no proofs until a service starts on it.
+    """
+    if row.proof is None and row_digest(row.blob) == row.sha256:
+        return not LogProof.objects.exists()
+    return not row.fault(None)
+
+
+def rewrite_row(row: LogRow, blob: bytes) -> bool:
+    """Give a usable row of the log other content, authenticated, to be sealed in the ledger.
+
+    The chain stays provable: it goes over the commitment to what was first written, whose salt is
+    removed. `LedgerStore.seal_changes` seals the commitment to the new content.
+
+    Returns:
+        Whether it was written; not if the row is no longer the one that was read.
+    """
+    content = (row.first, row.size, row.received_ms, row_digest(blob))
+    with transaction.atomic():
+        unchanged = LogBatch.objects.filter(first=row.first, sha256=row.sha256)
+        if not unchanged.update(blob=blob, sha256=content[3]):
+            return False
+        if row.proof is not None:
+            proof = row_macs.prove_rewritten(row.proof, content)
+            LogProof.objects.filter(first=row.first).update(
+                salt=proof.salt, mac=proof.mac, sealed=False
+            )
+    return True

@@ -26,11 +26,15 @@ class RejectedEvent(msgspec.Struct, frozen=True):
     reason: str
 
 
-class IngestResponse(msgspec.Struct, frozen=True):
-    """How many events are durably in the log, and which were rejected."""
+class IngestResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many events are durably in the log, and which were rejected.
+
+    At most the first 100 rejected events are listed; `refused_total` (absent: 0) counts all.
+    """
 
     accepted: int
     refused: tuple[RejectedEvent, ...]
+    refused_total: int = 0
 
 
 def encode_response(accepted: Accepted) -> bytes:
@@ -40,7 +44,7 @@ def encode_response(accepted: Accepted) -> bytes:
     rejected = tuple(
         RejectedEvent(r.line - 1, r.cause, r.field, r.message) for r in accepted.refused
     )
-    return msgspec.json.encode(IngestResponse(accepted.count, rejected))
+    return msgspec.json.encode(IngestResponse(accepted.count, rejected, accepted.refused_total))
 
 
 def find_response(key: IdempotencyKey) -> Accepted | IdempotencyConflictError | None:

@@ -5,12 +5,14 @@ The two operations are declared in `api.hot_path` for the OpenAPI document.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
 
-from wavebreak.errors import WavebreakError
+from wavebreak.errors import EventError, WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.service import cloudevents
 from wavebreak.service.auth import Allowed, Authorize
@@ -23,7 +25,8 @@ from wavebreak.service.errors import (
 )
 from wavebreak.service.idempotency import encode_response
 from wavebreak.service.pending_requests import Accepted, error_location
-from wavebreak.service.request_decoder import Body
+from wavebreak.service.rate_limit import KeyBudgets
+from wavebreak.service.request_decoder import Body, TooLargeError
 from wavebreak.service.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -69,6 +72,8 @@ class IngestApp:
     ) -> None:
         self.service, self.authorize = service, authorize
         self.fallback, self.failed = fallback, failed
+        limits = service.settings.limits
+        self._budgets = KeyBudgets(limits.key_events, limits.key_bytes, time.monotonic)
         self._handlers = {EVENTS_PATH: self._events, DECIDE_PATH: self._decide}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,24 +121,42 @@ class IngestApp:
         """Ingest events; the response is sent when they are durable."""
         headers = dict(scope["headers"])
         caller = self._authorized(headers, "ingest")
-        body = await self._read_body(headers, receive)
-        key = headers.get(b"idempotency-key", b"")
-        if len(key) > _MAX_KEY_BYTES:
+        if caller.key_id and (wait_s := self._budgets.wait_s(caller.key_id)):
             raise ApiError(
-                400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
+                429,
+                "this key's budget of events or bytes is spent",
+                fix="send fewer events, or smaller ones",
+                retry_after_s=wait_s,
             )
-        name = key.decode("latin-1")
-        accepted: Accepted = await self.service.accept(
-            body,
-            sender=caller.key_id,
-            key=name,
-            labels="override" in caller.scopes,
-            audit=f"POST {EVENTS_PATH}",
-        )
+        body = await self._read_body(headers, receive, caller.key_id)
+        accepted = await self._accept(body, caller, _idempotency_key(headers))
         if not accepted.count and accepted.refused:
             members = msgspec.json.decode(encode_response(accepted))
             return 422, encode_problem(422, "no event was accepted", **members)
         return 202, encode_response(accepted)
+
+    async def _accept(self, body: Body, caller: Allowed, name: str) -> Accepted:
+        """Pass a body on, and charge its key for it."""
+        events, size = 0, 0
+        try:
+            accepted: Accepted = await self.service.accept(
+                body,
+                sender=caller.key_id,
+                owner=caller.owner,
+                key=name,
+                labels="override" in caller.scopes,
+                audit=f"POST {EVENTS_PATH}",
+            )
+            events = accepted.count + accepted.refused_total
+            size = max(len(body.content), accepted.unpacked)
+        except EventError as error:
+            too_large = isinstance(error, TooLargeError)
+            size = self.service.settings.limits.unpacked if too_large else len(body.content)
+            raise
+        finally:
+            if caller.key_id and (events or size):
+                self._budgets.charge(caller.key_id, events, size)
+        return accepted
 
     async def _decide(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         """Decide one event: its outcome if it happened, or with `mode=record` since it did."""
@@ -147,12 +170,18 @@ class IngestApp:
             raise ApiError(
                 415, "the body must be one event in JSON", fix="send Content-Type application/json"
             )
-        content = await self._read_content(headers, receive, at_most=MAX_LINE)
-        labels = "override" in caller.scopes
-        response = await self.service.decide(content, mode, sender=caller.key_id, labels=labels)
+        content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_LINE)
+        response = await self.service.decide(
+            content,
+            mode,
+            sender=caller.key_id,
+            owner=caller.owner,
+            key=_idempotency_key(headers),
+            labels="override" in caller.scopes,
+        )
         return 200, msgspec.json.encode(response)
 
-    async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> Body:
+    async def _read_body(self, headers: dict[bytes, bytes], receive: Receive, sender: str) -> Body:
         """Read a request's body, within limits, with its media type and encoding."""
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         encoding = headers.get(b"content-encoding", b"").strip().lower()
@@ -162,7 +191,7 @@ class IngestApp:
             raise ApiError(415, "unsupported Content-Type", fix=f"send one of {known}")
         if encoding not in _ENCODINGS:
             raise ApiError(415, "unsupported Content-Encoding", fix="send gzip, zstd or none")
-        content = await self._read_content(headers, receive)
+        content = await self._read_content(headers, receive, sender)
         if binary:
             if encoding:
                 raise ApiError(
@@ -172,7 +201,7 @@ class IngestApp:
         return Body(content, _FORMS[media], _ENCODINGS[encoding])
 
     async def _read_content(
-        self, headers: dict[bytes, bytes], receive: Receive, *, at_most: int = 0
+        self, headers: dict[bytes, bytes], receive: Receive, sender: str, *, at_most: int = 0
     ) -> bytes:
         limit = at_most or self.service.settings.limits.body
         too_large = ApiError(413, f"the body exceeds {limit} bytes", fix="split the batch")
@@ -181,18 +210,21 @@ class IngestApp:
         if declared > limit:
             raise too_large
         if not at_most:
-            self.service.check_capacity(declared)
+            self.service.check_capacity(declared, sender)
         parts, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ApiError(400, "the client disconnected before the body was complete")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
-            more = message.get("more_body", False)
+        with nullcontext(None) if at_most else self.service.receiving(sender) as arrived:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ApiError(400, "the client disconnected before the body was complete")
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                if arrived:
+                    arrived(len(part))
+                parts.append(part)
+                more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _send_error(self, error: WavebreakError, send: Send) -> None:
@@ -202,6 +234,16 @@ class IngestApp:
         if response.status == 405:
             headers.append((b"allow", b"POST"))
         await _send(send, response.status, response.body, headers)
+
+
+def _idempotency_key(headers: dict[bytes, bytes]) -> str:
+    """Return the Idempotency-Key; raises ApiError (400) if it is too long."""
+    key = headers.get(b"idempotency-key", b"")
+    if len(key) > _MAX_KEY_BYTES:
+        raise ApiError(
+            400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
+        )
+    return key.decode("latin-1")
 
 
 async def _send(

@@ -14,20 +14,46 @@ import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 from django.db import connection, transaction
+from django.db.models import Count, Max
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.ledger import Draft, Ledger, LedgerRecorder, Openings, Signer, read_entry
-from wavebreak.ledger.entries import DecisionEntry
+from wavebreak.ledger import (
+    Draft,
+    Ledger,
+    LedgerRecorder,
+    Openings,
+    Signer,
+    merkle_tree,
+    read_entry,
+)
+from wavebreak.ledger.entries import ChangeEntry, DecisionEntry, LogEntry, RewriteEntry
 from wavebreak.ledger.errors import ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index
-from wavebreak.ledger.verifier import canonical, read_checkpoint
-from wavebreak.service import database
-from wavebreak.service.models import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerOpening
+from wavebreak.ledger.verifier import (
+    LEAF,
+    add_leaf,
+    canonical,
+    hash_node,
+    read_checkpoint,
+    root_hash,
+)
+from wavebreak.service import database, event_log, row_macs
+from wavebreak.service.models import (
+    ApiKey,
+    AppliedPosition,
+    AuditEntry,
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerHead,
+    LedgerOpening,
+    LogProof,
+    Webhook,
+)
 
 PendingReceipt = tuple[int, Decision | DecisionEntry]
 """A sealed decision without a receipt, with its position."""
@@ -41,6 +67,16 @@ _CHECKPOINT = (
     "INSERT INTO ledger_checkpoint (minute, size, note) VALUES (%s,%s,%s) "
     "ON CONFLICT (minute) DO UPDATE SET size = excluded.size, note = excluded.note"
 )
+CHANGED_MODELS: dict[str, type[ApiKey | Webhook]] = {
+    "add_key": ApiKey,
+    "rotate_key": ApiKey,
+    "revoke_key": ApiKey,
+    "add_webhook": Webhook,
+    "rotate_webhook": Webhook,
+    "remove_webhook": Webhook,
+}
+"""Changes of API keys and webhooks, which their entry in the ledger pins."""
+_LOG = b'"kind":"log"'
 LEDGER_KEY = "ledger.pub"
 """File in the service's directory with the public key of the checkpoints."""
 _MINUTE_MS = 60_000
@@ -143,6 +179,7 @@ class LedgerStore:
     def __init__(self, signer: Signer, clock: Callable[[], int]) -> None:
         self.signer, self._clock = signer, clock
         self._sealing: LedgerRecorder | None = None
+        self._committed_ms = 0
 
     def ledger(self) -> Ledger:
         """Return the ledger as it is now, for reading."""
@@ -194,6 +231,102 @@ class LedgerStore:
                     cursor.execute(_RECEIPTED, (pending_receipts[-1][0] + 1,))
             return list(zip(sealing.decisions(decisions), decisions, strict=True))
 
+    def commit_log(self, unsealed: int = 0) -> None:
+        """Seal how far the log is, unless that was sealed last, in a transaction of its own.
+
+        `unsealed` decisions are from before there was a ledger; later calls carry it on.
+        """
+        self._committed_ms = self._clock()
+        with transaction.atomic(), self.sealing() as sealing:
+            before = self._log_entry(LedgerHead.objects.get(id=1).committed)
+            body = _log_entry(before.unsealed if before else unsealed)
+            if body != before:
+                at = sealing.add([Draft("log", body, {})])[0]
+                LedgerHead.objects.filter(id=1).update(committed=at)
+
+    def seal_changes(self) -> None:
+        """Seal audit entries that are new or were finished, and rows of the log that were erased.
+
+        Forged ones are left out.
+        """
+        with transaction.atomic():
+            self._seal_rewritten()
+            locked = AuditEntry.objects.select_for_update().filter(sealed=False).order_by("number")
+            rows = [row for row in locked if row.is_authentic]
+            if not rows:
+                return
+            with self.sealing() as sealing:
+                sealing.add([Draft("change", _change_entry(row), {}) for row in rows])
+            for start in range(0, len(rows), _CHUNK):
+                numbers = [row.number for row in rows[start : start + _CHUNK]]
+                AuditEntry.objects.filter(number__in=numbers).update(sealed=True)
+
+    def _seal_rewritten(self) -> None:
+        """Seal the commitments to rows of the log that erasures rewrote."""
+        unsealed = list(LogProof.objects.select_for_update().filter(sealed=False).order_by("first"))
+        if not unsealed:
+            return
+        drafts = [
+            Draft("rewrite", RewriteEntry(proof.first, commitment.hex()), {})
+            for proof in unsealed
+            if (commitment := event_log.current_commitment(proof)) is not None
+        ]
+        with self.sealing() as sealing:
+            sealing.add(drafts)
+        for start in range(0, len(unsealed), _CHUNK):
+            firsts = [proof.first for proof in unsealed[start : start + _CHUNK]]
+            LogProof.objects.filter(first__in=firsts).update(sealed=True)
+
+    def seal_pending(self) -> None:
+        """Seal audit entries, and once a minute how far the log is; see `seal_changes`."""
+        pending = (AuditEntry.objects.filter(sealed=False), LogProof.objects.filter(sealed=False))
+        if any(rows.exists() for rows in pending):
+            self.seal_changes()
+        if self._clock() - self._committed_ms >= _MINUTE_MS:
+            self.commit_log()
+
+    def _log_entry(self, position: int) -> LogEntry | None:
+        if position < 0:
+            return None
+        body = read_entry(LedgerRows(self._clock).line(position)).body
+        return body if isinstance(body, LogEntry) else None
+
+    def sealed_log(self) -> SealedLog | None:
+        """Return the newest entry that says how far the log is, and what was decided after it.
+
+        It is the newest by the signed checkpoint: every entry from it on is hashed. None where
+        there is none yet, in a database of an earlier version.
+
+        Raises:
+            EvidenceError: The ledger was changed, or cut.
+        """
+        rows = LedgerRows(self._clock)
+        ledger, at = self.ledger(), LedgerHead.objects.get(id=1).committed
+        if at < 0:
+            lines = LedgerEntry.objects.order_by("position").values_list("position", "line")
+            found = (p for p, line in lines.iterator(chunk_size=_CHUNK) if _LOG in bytes(line))
+            at = next(found, -1)
+        if at < 0:
+            return None
+        if at >= ledger.size:
+            raise ledger_error(
+                "log_cut", f"the ledger has {ledger.size:,} entries, and named entry {at:,}"
+            )
+        peaks, size, newest = merkle_tree.peaks(rows.node, at), at, None
+        lines = LedgerEntry.objects.filter(position__gte=at).order_by("position")
+        for line in lines.values_list("line", flat=True).iterator(chunk_size=_CHUNK):
+            add_leaf(peaks, size, hash_node(LEAF, bytes(line)))
+            entry, size = read_entry(bytes(line)), size + 1
+            if isinstance(entry.body, LogEntry):
+                newest = SealedLog(entry.body, 0)
+            elif newest and isinstance(entry.body, DecisionEntry):
+                newest = newest._replace(decisions=newest.decisions + 1)
+        if size != ledger.size or (newest and root_hash(peaks) != ledger.sealed.root):
+            raise ledger_error("root_wrong", f"an entry after {at:,} is not as it was sealed")
+        if newest is None:
+            raise ledger_error("log_entry", f"entry {at:,} does not say how far the log is")
+        return newest
+
     def pending_receipts(self) -> list[PendingReceipt]:
         """Return sealed decisions without a receipt."""
         since = LedgerHead.objects.values_list("receipted", flat=True).get(id=1)
@@ -238,6 +371,39 @@ class LedgerStore:
             LedgerHead.objects.filter(id=1).update(versions=versions, differ=differ)
 
 
+class SealedLog(NamedTuple):
+    """How far the log is by the ledger, and how many decisions were sealed after that entry."""
+
+    entry: LogEntry
+    decisions: int
+
+
+def _log_entry(unsealed: int) -> LogEntry:
+    """Return how far the log is, in the open transaction."""
+    start, end = event_log.log_start(), event_log.log_state()
+    applied = AppliedPosition.objects.first()
+    audited = AuditEntry.objects.aggregate(count=Count("number"), last=Max("number"))
+    return LogEntry(
+        position=end.position,
+        chain=end.chain.hex(),
+        decisions=applied.decisions if applied else 0,
+        changes=audited["count"],
+        last_change=audited["last"] or 0,
+        key=row_macs.key_id(),
+        unsealed=unsealed,
+        start=start.position,
+    )
+
+
+def _change_entry(row: AuditEntry) -> ChangeEntry:
+    """Return what the ledger says of an audit entry, and of the key or webhook it is about."""
+    mac = b""
+    if (model := CHANGED_MODELS.get(row.action)) is not None:
+        changed = model.objects.filter(pk=row.object).first()
+        mac = bytes(changed.mac or b"") if changed and changed.is_authentic else b""
+    return ChangeEntry(row.number, row.action, row.outcome, bytes(row.mac or b"").hex(), mac.hex())
+
+
 def _ends_there(ledger: Ledger, size: int, note: bytes) -> bool:
     """Whether a ledger opened earlier has the size and root of the head."""
     sealed = ledger.sealed
@@ -274,6 +440,20 @@ def _write_ledger(place: Path) -> None:
     notes = [*(note for note in kept if note != last), last]
     lines = (canonical(note.decode()).encode() + b"\n" for note in notes if note)
     (place / "checkpoints.jsonl").write_bytes(b"".join(lines))
+
+
+def newest_log_entry() -> LogEntry | None:
+    """Return the newest entry of the bound ledger that says how far the log is, unchecked."""
+    lines = LedgerEntry.objects.order_by("-position").values_list("line", flat=True)
+    found = (bytes(line) for line in lines.iterator(chunk_size=_CHUNK) if _LOG in bytes(line))
+    bodies = (read_entry(line).body for line in found)
+    return next((body for body in bodies if isinstance(body, LogEntry)), None)
+
+
+def sealed_key_id() -> str:
+    """Return the id of the deployment's key that the database was last written under, if known."""
+    newest = newest_log_entry()
+    return newest.key if newest else ""
 
 
 def count_differing_decisions() -> int:

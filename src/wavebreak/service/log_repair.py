@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 from wavebreak.errors import FileError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import RepairEntry
-from wavebreak.service.event_log import decode_row, encode_row, log_end, row_digest
+from wavebreak.service.event_log import (
+    LogRow,
+    decode_row,
+    encode_row,
+    is_usable,
+    log_end,
+    read_rows,
+    rewrite_row,
+)
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.models import AppliedPosition, AuditEntry, LogBatch, LogRepair
 from wavebreak.service.recovery import list_snapshots
@@ -65,18 +73,18 @@ def find_ahead(now_ms: int, allowed_ms: int) -> list[AheadRow]:
 
     A row was received before every later row and before `now_ms`, whatever the clock said then.
     """
-    return [row for row, _, _ in _read(now_ms, allowed_ms)]
+    return [ahead for _, ahead, _, _ in _read(now_ms, allowed_ms)]
 
 
 def _read(
     now_ms: int, allowed_ms: int
-) -> Iterator[tuple[AheadRow, pa.RecordBatch, NDArray[np.bool_]]]:
+) -> Iterator[tuple[LogRow, AheadRow, pa.RecordBatch, NDArray[np.bool_]]]:
     received = list(LogBatch.objects.order_by("first").values_list("first", "received_ms"))
     times = np.array([at for _, at in received] + [now_ms], np.int64)
     bounds = np.minimum.accumulate(times[::-1])[::-1]
     for (first, received_ms), bound in zip(received, bounds[:-1].tolist(), strict=True):
-        sha256, blob = LogBatch.objects.values_list("sha256", "blob").get(first=first)
-        events = _events(bytes(sha256), bytes(blob))
+        stored = next(read_rows(first, rows=1))
+        events = _events(stored)
         if events is None:
             continue
         ts = events.column("ts").to_numpy()
@@ -92,15 +100,15 @@ def _read(
                 int(found.max()),
                 bound,
             )
-            yield row, events, ahead
+            yield stored, row, events, ahead
 
 
-def _events(sha256: bytes, blob: bytes) -> pa.RecordBatch | None:
-    """Decode a row; None if it is damaged, which a start reports."""
-    if row_digest(blob) != sha256:
+def _events(row: LogRow) -> pa.RecordBatch | None:
+    """Decode a row; None if it is damaged or was changed, which a start reports."""
+    if not is_usable(row):
         return None
     try:
-        return decode_row(blob)
+        return decode_row(row.blob)
     except FileError:
         return None
 
@@ -119,11 +127,11 @@ def repair(
     """
     with transaction.atomic():
         rows, events, position = 0, 0, log_end()
-        for row, batch, ahead in _read(now_ms, allowed_ms):
+        for stored, row, batch, ahead in _read(now_ms, allowed_ms):
             ts = np.where(ahead, row.bound_ms, batch.column("ts").to_numpy())
             at = batch.schema.get_field_index("ts")
             blob = bytes(encode_row(batch.set_column(at, batch.schema.field(at), pa.array(ts))))
-            LogBatch.objects.filter(first=row.first).update(blob=blob, sha256=row_digest(blob))
+            rewrite_row(stored, blob)
             rows, events = rows + 1, events + row.events
             position = min(position, row.position)
         if not rows:
@@ -144,6 +152,7 @@ def repair(
         with ledger_store.sealing() as sealing:
             entry = RepairEntry(events, rows, position)
             sealing.add([Draft("repair", entry, {"by": "command line", "reason": reason})])
+        ledger_store.seal_changes()
         aside = [path for at, _, path in list_snapshots(home) if at > position]
         for path in aside:
             path.rename(path.with_name(path.name + SET_ASIDE))

@@ -26,7 +26,7 @@ from django.db import Error, connection, transaction
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import LabelEntry
-from wavebreak.service import database, event_log, idempotency, ownership
+from wavebreak.service import database, event_log, idempotency, ownership, row_macs
 from wavebreak.service.admission import LabelRecord
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
@@ -38,6 +38,7 @@ from wavebreak.service.pending_requests import (
     IdempotencyKey,
     LoggedBatch,
     PendingRequest,
+    accepted_of,
     resolve_futures,
 )
 from wavebreak.service.request_decoder import DecodedBatch, DecodeResult
@@ -96,8 +97,8 @@ MAX_EVENTS_PER_COMMIT = 50_000
 DECISIONS_WAIT_S = 0.01
 """How long decisions wait for events to share a commit with."""
 _DECISION = (
-    "INSERT INTO decision (number, id, account, ts, stage, outcome, until, body, reached) "
-    "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)"
+    "INSERT INTO decision (number, id, account, ts, stage, outcome, until, body, reached, mac) "
+    "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)"
 )
 _ENFORCEMENT_STATE = (
     "INSERT INTO standing (account, outcome, until, ts, decision) VALUES (%s,%s,%s,%s,%s) "
@@ -105,6 +106,7 @@ _ENFORCEMENT_STATE = (
     "ts = excluded.ts, decision = excluded.decision"
 )
 _APPLIED = "UPDATE log_applied SET position = %s, decisions = %s, made_by = %s WHERE id = 1"
+_CAN_WRITE = "UPDATE log_applied SET position = position WHERE id = 1"
 _RETRY_S = (0.1, 5.0)
 
 Group = tuple[list[PendingRequest], DecodedBatch]
@@ -129,7 +131,7 @@ class LogWriter:
         states: Takes each decision once it is committed.
 
     Attributes:
-        failing: Why the database cannot be written; empty while it can.
+        failing: Why the database cannot be written, for operators; empty while it can.
         commits: How many transactions were committed.
     """
 
@@ -160,11 +162,12 @@ class LogWriter:
         self._ledger_store, self._pending_receipts = ledger_store, ledger_store.pending_receipts()
         self._states = states
         self._doubtful: list[Row] = []
+        self._chain = self._next_chain = event_log.log_chain()
         self._checkpoints = WalCheckpointer()
         self._expired_ms = 0
         self._flushed: list[threading.Event] = []
-        self._stopping = False
-        self._retry_s = _RETRY_S[0]
+        self._stopping, self._hurry = False, threading.Event()
+        self._retry_s, self._began_s = _RETRY_S[0], 0.0
         self._thread = threading.Thread(target=self._work, name="wavebreak-write", daemon=True)
 
     def start(self) -> None:
@@ -184,14 +187,26 @@ class LogWriter:
         """Return when all that was queued is written or refused."""
         done = threading.Event()
         self._queue.put(done)
+        self._hurry.set()
         done.wait()
 
     def stop(self) -> None:
         """Write what is queued, and stop."""
         self._queue.put(None)
+        self._hurry.set()
         self._thread.join()
         self._checkpoints.stop()
+        if not self.failing:
+            with suppress(Error):
+                self._ledger_store.seal_changes()
+                self._ledger_store.commit_log()
         connection.close()
+
+    @property
+    def stalled_s(self) -> float:
+        """How long the current transaction has lasted (0: there is none)."""
+        began = self._began_s
+        return time.monotonic() - began if began else 0.0
 
     @property
     def finished(self) -> bool:
@@ -267,6 +282,7 @@ class LogWriter:
         waiting = [w for some, _ in groups for w in some]
         answers = [_to_accepted(read) for _, decoded in groups for read in decoded.reads]
         rows, decisions = self._rows(groups), _decisions(batches)
+        self._began_s = time.monotonic()
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._statements(cursor, rows, batches, waiting, answers)
@@ -274,6 +290,8 @@ class LogWriter:
         except Error as error:
             self._failed(error, rows, waiting)
             raise
+        finally:
+            self._began_s = 0.0
         self.commits += 1
         self._pending_receipts = pending_receipts
         del self._decided[: len(batches)]
@@ -299,8 +317,11 @@ class LogWriter:
         answers: list[Accepted],
     ) -> None:
         now = self._clock()
-        for logged, blob in rows:
-            event_log.append(cursor, logged.first, logged.events.num_rows, now, blob)
+        self._next_chain = event_log.append_rows(
+            cursor,
+            [event_log.NewRow(r.first, r.events.num_rows, now, blob) for r, blob in rows],
+            self._chain,
+        )
         repeats: list[tuple[IdempotencyKey, Accepted]] = [
             (w.repeat, a) for w, a in zip(waiting, answers, strict=True) if w.repeat
         ]
@@ -310,7 +331,8 @@ class LogWriter:
             self._expired_ms = now
             idempotency.delete_expired(cursor, now - self._keep_ms)
         if batches:
-            decided = [(*row, d.reached) for d in batches for row in d.rows]
+            rows_ = [(*row, d.reached) for d in batches for row in d.rows]
+            decided = [(*row, row_macs.row_mac("decision", row)) for row in rows_]
             if decided:
                 cursor.executemany(_DECISION, decided)
                 newest = {row[2]: (row[2], row[5], row[6], row[3], row[0]) for row in decided}
@@ -339,6 +361,7 @@ class LogWriter:
             if decided:
                 self.decisions = decided[-1][0]
                 self._on_stored(self.decisions)
+        self._chain = self._next_chain
         for logged, _ in rows:
             self.end = logged.first + logged.events.num_rows
             self._on_logged(logged)
@@ -363,12 +386,15 @@ class LogWriter:
         self._release()
         if self._stopping:
             return False
-        if wait:
-            time.sleep(self._retry_s)
+        if wait and self._hurry.wait(self._retry_s):
+            # Somebody waits for what is queued to be refused.
+            self._hurry.clear()
+            return False
         if ownership.lost():
             return False  # for good: the log has another owner
         try:
-            self._resolve_doubtful_commit()
+            with database.impatient():
+                self._resolve_doubtful_commit()
         except Error:
             connection.close()
             self._retry_s = min(2 * self._retry_s, _RETRY_S[1])
@@ -383,7 +409,10 @@ class LogWriter:
             if event_log.contains_row(logged.first, blob):
                 self._committed(self._doubtful, [])
             self._doubtful = []
-        with connection.cursor() as cursor:
+        self._chain = self._next_chain = event_log.log_chain()
+        # A database that can be read may still be locked for writing.
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_CAN_WRITE)
             cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
             self.applied, self.decisions = cursor.fetchone()
         self._states.decided(_decisions([d for d in self._decided if d.reached <= self.applied]))
@@ -414,4 +443,4 @@ def _audit_labels(one: PendingRequest, labels: Sequence[LabelRecord], now_ms: in
 
 
 def _to_accepted(read: Any) -> Accepted:
-    return Accepted(read.taken, read.refused) if isinstance(read, DecodeResult) else Accepted(0)
+    return accepted_of(read) if isinstance(read, DecodeResult) else Accepted(0)

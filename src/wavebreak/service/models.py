@@ -6,7 +6,11 @@ Table names are those of version 0.1, so that its databases open unchanged. The 
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.db import models
+
+from wavebreak.service.row_macs import is_authentic, row_mac
 
 AUDIT_KEY = 32
 """Characters of an audit entry's key."""
@@ -21,8 +25,55 @@ class NumberedQuerySet(models.QuerySet):
         return newer
 
 
-class ApiKey(models.Model):
-    """An API key, stored as a hash. `ends_ms` is when it expires (null: never)."""
+class AuthenticatedModel(models.Model):
+    """A row with a MAC under the deployment's key over the columns `AUTHENTICATED`.
+
+    `save` sets it. Null: written before there were MACs; empty: without a key.
+    """
+
+    AUTHENTICATED: ClassVar[tuple[str, ...]]
+
+    mac = models.BinaryField(max_length=32, null=True)
+
+    class Meta:
+        abstract = True
+
+    def authenticated_values(self) -> list[Any]:
+        """Return what the MAC is over."""
+        values = [
+            self._meta.get_field(name).get_prep_value(getattr(self, name))
+            for name in self.AUTHENTICATED
+        ]
+        return [bytes(v) if isinstance(v, memoryview) else v for v in values]
+
+    @property
+    def is_authentic(self) -> bool:
+        """Whether the row is as the service wrote it; True while no key is bound."""
+        return is_authentic(
+            self._meta.db_table, self.authenticated_values(), bytes(self.mac or b"")
+        )
+
+    def authenticate(self) -> None:
+        """Set the MAC to that of the row as it is."""
+        self.mac = row_mac(self._meta.db_table, self.authenticated_values())
+
+    def save(self, *arguments: Any, **options: Any) -> None:
+        """Store the row with its MAC."""
+        self.authenticate()
+        if options.get("update_fields") is not None:
+            options["update_fields"] = [*options["update_fields"], "mac"]
+        super().save(*arguments, **options)
+
+
+class ApiKey(AuthenticatedModel):
+    """An API key, stored as a hash. `ends_ms` is when it expires (null: never).
+
+    `owner` is the prefix of the first key of which it is a successor (empty: of none).
+    """
+
+    AUTHENTICATED = (
+        "prefix", "digest", "name", "scopes", "rate", "burst", "created_ms", "ends_ms", "owner",
+    )  # fmt: skip
 
     prefix = models.CharField(max_length=8, primary_key=True)
     digest = models.BinaryField(max_length=32)
@@ -32,13 +83,19 @@ class ApiKey(models.Model):
     burst = models.FloatField()
     created_ms = models.BigIntegerField()
     ends_ms = models.BigIntegerField(null=True)
+    owner = models.CharField(max_length=8, default="")
 
     class Meta:
         db_table = "api_key"
 
 
-class AuditEntry(models.Model):
-    """An administrative change: which key changed what, when, why, and with which outcome."""
+class AuditEntry(AuthenticatedModel):
+    """An administrative change: which key changed what, when, why, and with which outcome.
+
+    `sealed`: an entry of the ledger names it as it is (see `LedgerStore.seal_changes`).
+    """
+
+    AUTHENTICATED = ("number", "at_ms", "key", "action", "object", "reason", "outcome")
 
     number = models.BigAutoField(primary_key=True)
     at_ms = models.BigIntegerField()
@@ -47,19 +104,37 @@ class AuditEntry(models.Model):
     object = models.CharField(max_length=128)
     reason = models.CharField(max_length=1100)
     outcome = models.CharField(max_length=16)
+    sealed = models.BooleanField(default=False, db_index=True)
 
     objects = NumberedQuerySet.as_manager()
 
     class Meta:
         db_table = "change"
 
+    def save(self, *arguments: Any, **options: Any) -> None:
+        """Store the entry with its MAC, which is over its number too; it is to be sealed anew."""
+        self.sealed = False
+        if self.number is None:
+            models.Model.save(self, *arguments, **options)
+            arguments, options = (), {"update_fields": ["sealed"]}
+        super().save(*arguments, **options)
 
-class Webhook(models.Model):
+
+class Webhook(AuthenticatedModel):
     """A webhook: receives decisions after number `cursor` whose outcome is `min_outcome` or above.
 
     Its secret is derived from `generation` (see `webhooks.webhook_secret`); the previous generation
-    also signs until `former_ends_ms`.
+    also signs until `former_ends_ms`. Generations from `own_key_from` on are derived from the key
+    of webhooks, earlier ones (0: all) from the pseudonymization key, as they were before 0.3.
+
+    `failing_since_ms` is the first failure since the last success (0: none). Nothing is sent to a
+    webhook while `disabled_ms` is not 0. The MAC is not over what deliveries change: these two and
+    `cursor`.
     """
+
+    AUTHENTICATED = (
+        "id", "url", "min_outcome", "created_ms", "generation", "former_ends_ms", "own_key_from",
+    )  # fmt: skip
 
     id = models.CharField(max_length=32, primary_key=True)
     url = models.CharField(max_length=2000)
@@ -68,6 +143,9 @@ class Webhook(models.Model):
     cursor = models.BigIntegerField()
     generation = models.IntegerField(default=1)
     former_ends_ms = models.BigIntegerField(default=0)
+    own_key_from = models.IntegerField(default=0)
+    failing_since_ms = models.BigIntegerField(default=0)
+    disabled_ms = models.BigIntegerField(default=0)
 
     class Meta:
         db_table = "hook"
@@ -130,7 +208,8 @@ class LedgerHead(models.Model):
 
     `size` entries are covered by the signed `note` (empty: none yet). Decisions among the first
     `receipted` entries have their receipts. `versions` names the policy, model and features sealed
-    last; `differ` counts earlier decisions that they would not reproduce.
+    last; `differ` counts earlier decisions that they would not reproduce. `committed` is the
+    position of the newest entry that names the end of the log (-1: none yet).
     """
 
     size = models.BigIntegerField(default=0)
@@ -138,6 +217,7 @@ class LedgerHead(models.Model):
     receipted = models.BigIntegerField(default=0)
     versions = models.CharField(max_length=256, default="")
     differ = models.BigIntegerField(default=0)
+    committed = models.BigIntegerField(default=-1)
 
     class Meta:
         db_table = "ledger_head"
@@ -235,6 +315,42 @@ class LogBatch(models.Model):
         db_table = "log_batch"
 
 
+class LogProof(models.Model):
+    """What authenticates the row of the log at `first`; see `row_macs.LogRowProof`.
+
+    Not `sealed`: an erasure rewrote the row, and the ledger does not name its commitment yet.
+    """
+
+    first = models.BigIntegerField(primary_key=True)
+    salt = models.BinaryField(max_length=32)
+    leaf = models.BinaryField(max_length=32)
+    chain = models.BinaryField(max_length=32)
+    mac = models.BinaryField(max_length=32)
+    sealed = models.BooleanField(default=True)
+
+    class Meta:
+        db_table = "log_proof"
+        indexes = (
+            models.Index(
+                fields=["first"], name="log_proof_unsealed", condition=models.Q(sealed=False)
+            ),
+        )
+
+
+class LogStart(models.Model):
+    """Where the log begins once earlier rows were removed: one row with `id` 1.
+
+    `chain` is that before the row at `position`.
+    """
+
+    position = models.BigIntegerField()
+    chain = models.BinaryField(max_length=32)
+    mac = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "log_start"
+
+
 class AppliedPosition(models.Model):
     """The log position up to which all decisions are stored: one row with `id` 1.
 
@@ -267,12 +383,16 @@ class LogRepair(models.Model):
         db_table = "log_repair"
 
 
-class Decision(models.Model):
+class Decision(AuthenticatedModel):
     """A decision; the table is also the outbox of webhooks.
 
     `number` counts from 1 without gaps, in the order of the log. `body` is the JSON that
     `wavebreak run` writes, `reached` the log position committed in the same transaction.
     """
+
+    AUTHENTICATED = (
+        "number", "id", "account", "ts", "stage", "outcome", "until", "body", "reached",
+    )  # fmt: skip
 
     number = models.BigIntegerField(primary_key=True)
     id = models.CharField(max_length=32, unique=True)

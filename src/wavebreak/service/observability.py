@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -190,6 +191,21 @@ def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+_PLACEHOLDERS = re.compile(r"%(?:\(\w+\))?[-+ #0]*[\d*]*(?:\.[\d*]+)?[a-zA-Z]")
+_WORD = re.compile(r"\w")
+
+
+def _without_arguments(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace the places of a message's arguments, which are values; keep an HTTP status."""
+    record: logging.LogRecord = event["_record"]
+    if record.args:
+        text = _PLACEHOLDERS.sub("…", str(event["event"]))
+        event["event"] = text if _WORD.search(text) else f"message of {record.name}"
+    if status := getattr(record, "status_code", None):
+        event["status"] = status
+    return event
+
+
 def _with_exception_location(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace an exception by its type and the innermost frames."""
     exc_info = event.pop("exc_info", None)
@@ -216,6 +232,7 @@ def configure_logging(stream: IO[str], level: int = logging.INFO) -> logging.Han
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 _with_time,
+                _without_arguments,
                 _with_exception_location,
                 _allow_listed,
                 structlog.processors.JSONRenderer(

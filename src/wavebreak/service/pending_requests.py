@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from wavebreak.errors import ServiceError
 from wavebreak.schema.events import Refusal
-from wavebreak.service.request_decoder import Body
+from wavebreak.service.request_decoder import Body, DecodeResult
 
 
 class BusyError(ServiceError):
@@ -39,25 +39,38 @@ class IdempotencyConflictError(ServiceError):
 class Accepted:
     """The durable result of a body: `count` events accepted, and the events rejected.
 
-    `answer` is the stored response to a repeated request, else empty.
+    `unlisted` counts those beyond the listed ones, by cause; `unpacked` is the size of the
+    decompressed body. `answer` is the stored response to a repeated request, else empty.
     """
 
     count: int
     refused: tuple[Refusal, ...] = ()
     answer: bytes = b""
+    unlisted: tuple[tuple[str, int], ...] = ()
+    unpacked: int = 0
+
+    @property
+    def refused_total(self) -> int:
+        """All events that were rejected."""
+        return len(self.refused) + sum(count for _, count in self.unlisted)
+
+
+def accepted_of(read: DecodeResult) -> Accepted:
+    """Return the durable result of a decoded body."""
+    return Accepted(read.taken, read.refused, unlisted=read.unlisted, unpacked=read.unpacked)
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request with an Idempotency-Key: SHA-256 of the sender and key, and of the body."""
+    """A request with an Idempotency-Key: SHA-256 of its owner and the key, and of the body."""
 
     key: bytes
     body: bytes
 
     @classmethod
-    def of(cls, sender: str, key: str, body: Body) -> IdempotencyKey:
-        """Return the digests of a key, which belongs to its sender, and of a body."""
-        named = hashlib.sha256(f"{sender}\0{key}".encode()).digest()
+    def of(cls, owner: str, key: str, body: Body) -> IdempotencyKey:
+        """Return the digests of a key, which belongs to its owner, and of a body."""
+        named = hashlib.sha256(f"{owner}\0{key}".encode()).digest()
         prefix = f"{body.form}\0{body.encoding}\0".encode()
         return cls(named, hashlib.sha256(prefix + body.content).digest())
 
@@ -67,8 +80,8 @@ class PendingRequest:
     """A body on its way into the log.
 
     `ask` is asked of the engine once it has taken the events; its result resolves the future.
-    Labels are sealed with `sender` as their author; `audit` is the reason of their audit entry
-    (empty: the sender writes its own).
+    Senders take turns. Labels are sealed with `sender` as their author; `audit` is the reason of
+    their audit entry (empty: the sender writes its own).
     """
 
     body: Body

@@ -20,6 +20,7 @@ from wavebreak.service.models import AppliedPosition
 from wavebreak.service.pending_requests import DecidedBatch
 from wavebreak.service.recovery import BackgroundWork, SnapshotScheduler, recover, start_thread
 from wavebreak.service.settings import Settings
+from wavebreak.service.start_checks import check_database
 
 
 class Stages(NamedTuple):
@@ -53,7 +54,9 @@ class Pipeline:
         self.log_writer.stop()
         engine_thread = self.engine_thread
         decided = self.log_writer.applied == engine_thread.position
-        if snapshot and decided and not engine_thread.broken:
+        if not decided:
+            self.snapshots.abandon()
+        elif snapshot and not engine_thread.broken:
             self.snapshots.take(engine_thread.engine, engine_thread.decisions)
         self.snapshots.wait()
 
@@ -92,6 +95,9 @@ def recover_stages(
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
     states = EnforcementCache(clock) if states is None else states
+    # 0. The database is as it was sealed, as far as a quick check shows.
+    check_database(ledger_store, report, accept_loss=settings.accept_loss)
+
     # 1. Recovery: newest snapshot, then the rest of the log.
     unstored: list[DecidedBatch] = []
     engine, recovered = recover(
@@ -157,6 +163,7 @@ def start_pipeline(
     report: Callable[[str], None],
     progress: Callable[[int, int], None],
     states: EnforcementCache,
+    new_decoder: Callable[[], DecoderProcess] | None = None,
 ) -> Pipeline:
     """Recover the stages, then start them: the log first, requests last.
 
@@ -172,6 +179,7 @@ def start_pipeline(
         report: Called with messages for the operator.
         progress: As of `recover_stages`.
         states: As of `recover_stages`.
+        new_decoder: Starts a decoder process for large bodies.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
@@ -191,6 +199,7 @@ def start_pipeline(
     # Decisions from before the restart are stored and sealed before any request is answered.
     log_writer.flush()
     states.read_engine(engine_thread.engine)
+    ledger_store.commit_log()
     engine_thread.start()
 
     # 4. Requests: decoded in processes, then handed to the log writer.
@@ -199,5 +208,6 @@ def start_pipeline(
         log_writer.put_decoded,
         retry_after_s=settings.limits.retry_after_s,
         pause=pause_decoding,
+        new_decoder=new_decoder,
     )
     return Pipeline(decoder_pool, log_writer, engine_thread, snapshots)

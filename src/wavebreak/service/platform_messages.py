@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.models import Delivery, PlatformMessage, Webhook
 
 MessageType = Literal["appeal.code", "appeal.decided", "contact.warning"]
@@ -39,7 +40,7 @@ def enqueue_message(
         The message's id; empty where there is no webhook, so that nobody would receive it.
 
     """
-    webhooks = list(Webhook.objects.all())
+    webhooks = list(authentic(Webhook.objects.all()))
     if not webhooks:
         return ""
     message = PlatformMessage.objects.create(

@@ -36,6 +36,7 @@ from wavebreak.service.live_policy import (
 from wavebreak.service.models import AppliedPosition
 from wavebreak.service.pipeline import Pipeline
 from wavebreak.service.recovery import snapshot_path
+from wavebreak.service.row_macs import bound_key
 from wavebreak.service.service import Replacement, Service
 
 WHY = "the policy or the model is being switched"
@@ -153,7 +154,7 @@ class PolicySwitch:
                 )
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             path = snapshot_path(self.home, position, decisions)
-            snapshot.write(carried_state(thread.engine, fresh), path)
+            snapshot.write(carried_state(thread.engine, fresh), path, bound_key("snapshot"))
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
@@ -169,7 +170,7 @@ class PolicySwitch:
                 )
                 # The mode may have been switched already.
                 AppliedPosition.objects.filter(id=1).update(made_by=made_by)
-                snapshot.save(thread.engine, path)
+                snapshot.save(thread.engine, path, bound_key("snapshot"))
 
             return undo
 

@@ -44,6 +44,7 @@ from wavebreak.service.engine_thread import decision_row
 from wavebreak.service.live_policy import live_policy
 from wavebreak.service.models import AppliedPosition, Decision, EnforcementState, LogRepair
 from wavebreak.service.pending_requests import DecidedBatch
+from wavebreak.service.row_macs import bound_key
 
 _NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
 
@@ -219,7 +220,8 @@ def _store_switch(engine: Engine, home: Path, decisions: int, made_by: str) -> N
 
     A restart goes on from that snapshot, so that the switch stays where it was.
     """
-    snapshot.save(engine, snapshot_path(home, engine.fanout.position, decisions))
+    path = snapshot_path(home, engine.fanout.position, decisions)
+    snapshot.save(engine, path, bound_key("snapshot"))
     with transaction.atomic():
         AppliedPosition.objects.filter(id=1).update(made_by=made_by)
         if engine.enforce:
@@ -239,7 +241,7 @@ def _restored(
         if not since <= position <= min(applied.position, report.end):
             continue
         try:
-            if snapshot.restore(engine, path) != engine.enforce:
+            if snapshot.restore(engine, path, bound_key("snapshot")) != engine.enforce:
                 why = "it was made in the other mode"
             elif engine.fanout.position != position:
                 why = "its position is not that of its name"
@@ -402,6 +404,7 @@ class SnapshotScheduler:
         self._at, self._retry_at = self._monotonic(), 0.0
         self._thread: BackgroundWork | None = None
         self._room: snapshot.CopyBuffer | None = None
+        self._abandoned = False
 
     def between_batches(self, engine: Engine, decisions: int) -> None:
         """Take a snapshot if one is due; called by the engine thread between batches."""
@@ -421,6 +424,10 @@ class SnapshotScheduler:
         self.position, self._at, self._room = engine.fanout.position, self._monotonic(), None
         path = snapshot_path(self.home, self.position, decisions)
         self._begin(self._write, snapshot.copy_state(engine, room), path, self.position)
+
+    def abandon(self) -> None:
+        """Give up a snapshot that waits for decisions to be stored: they will not be."""
+        self._abandoned = True
 
     def wait(self) -> None:
         """Wait until a snapshot in progress is written."""
@@ -444,10 +451,10 @@ class SnapshotScheduler:
         while self._applied() < position:
             time.sleep(0.05)
             waited += 0.05
-            if waited > 60:
+            if waited > 60 or self._abandoned:
                 return
         try:
-            snapshot.write(state, path)
+            snapshot.write(state, path, bound_key("snapshot"))
         except OSError as error:
             self._report(f"{path.name} cannot be written: {error.strerror}")
             for left in self.home.glob(f"{path.name}.*.new"):

@@ -6,16 +6,20 @@ If one of them is doubtful, each is decoded by itself: a broken body affects onl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import EventError, FileError
+from wavebreak.io.arrow_bounds import StreamSize, stream_size
+from wavebreak.io.field_limits import refusal
 from wavebreak.io.jsonl import decode_lines, decode_scanned
 from wavebreak.io.line_splitter import LineBlock, split_bodies
 from wavebreak.io.readers import ArrayItems, is_log
@@ -27,9 +31,19 @@ from wavebreak.service.admission import NO_RIGHTS, Admission, LabelRecord, admit
 from wavebreak.service.settings import Limits
 
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
+MAX_COLUMNS = 64
+"""Values of an Arrow stream for each event that a body may hold; an event has fewer fields."""
 MAX_JOINT_BYTES = 16 << 20
 """Decompressed bodies of this many bytes take no further one into their batch."""
 _BLANK = b" \t\r\n"
+
+
+SMALL_BYTES = 1 << 20
+"""A body that decompresses to more bytes is decoded apart from others."""
+SMALL_EVENTS = 5_000
+"""A body that seems to hold more events is decoded apart from others."""
+_PACKING = 8
+_EVENT_BYTES = 2048
 
 
 class TooLargeError(EventError):
@@ -55,12 +69,15 @@ class Body:
 class DecodeResult:
     """The result of one body: events accepted, and those rejected (`line` counts from 1).
 
-    `labels` are the accepted events that label an account.
+    The first refusals are listed, the others counted in `unlisted`, by cause. `labels` are the
+    accepted events that label an account; `unpacked` is the size of the decompressed body.
     """
 
     taken: int
     refused: tuple[Refusal, ...] = ()
     labels: tuple[LabelRecord, ...] = ()
+    unlisted: tuple[tuple[str, int], ...] = ()
+    unpacked: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +89,23 @@ class DecodedBatch:
     """
 
     log: pa.RecordBatch
-    reads: tuple[DecodeResult | EventError, ...]
+    reads: tuple[BodyResult, ...]
     blob: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The result of a body that was not decoded, so that it delays no small one.
+
+    `large`: by itself; otherwise those before it were as much as is decoded at once.
+    """
+
+    large: bool
+
+
+def seems_large(body: Body) -> bool:
+    """Return whether a body may be large: by its size, as compression goes."""
+    return len(body.content) * (_PACKING if body.encoding else 1) > SMALL_BYTES
 
 
 class RequestDecoder:
@@ -83,44 +115,77 @@ class RequestDecoder:
         self.pseudonymizer, self.limits = pseudonymizer, limits
         self._admissions: list[Admission] = []
 
-    def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
+    def decode(
+        self, bodies: Sequence[Body], *, narrow: bool = False, small: bool = False
+    ) -> DecodedBatch:
         """Decode bodies, together if possible; the events keep the order of the bodies.
 
-        A `narrow` log may lack columns without values.
+        Args:
+            bodies: The bodies.
+            narrow: Whether the log may lack columns without values.
+            small: Whether large bodies are postponed, and those that come after as many small ones
+                as are decoded at once.
         """
-        logs, reads = list[pa.RecordBatch](), list[DecodeResult | EventError]()
-        for unpacked in self._rounds(bodies):
-            own = bodies[len(reads) : len(reads) + len(unpacked)]
-            self._admissions = [body.admission for body in own]
+        logs, reads = list[pa.RecordBatch](), list[BodyResult]()
+        for unpacked, sizes in self._rounds(bodies, small=small):
+            admitted = bodies[len(reads) : len(reads) + len(unpacked)]
+            self._admissions = [body.admission for body in admitted]
             some, parts = self._together(unpacked)
             logs += _in_body_order(parts, some)
-            reads += some
+            reads += [
+                replace(read, unpacked=size) if isinstance(read, DecodeResult) else read
+                for read, size in zip(some, sizes, strict=True)
+            ]
         whole = concat_batches(logs)
         return DecodedBatch(whole if narrow else with_all_columns(whole), tuple(reads))
 
-    def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Unpacked]]:
-        """Decompress bodies in groups of bounded size."""
-        unpacked, size = list[_Unpacked](), 0
+    def _rounds(
+        self, bodies: Sequence[Body], *, small: bool
+    ) -> Iterator[tuple[list[_Unpacked], list[int]]]:
+        """Decompress bodies in groups of bounded size; also yields the size of each body."""
+        unpacked, sizes, size = list[_Unpacked](), list[int](), 0
+        whole = events = 0
         for body in bodies:
+            before = size
+            if small and (whole > 2 * SMALL_BYTES or events > 2 * SMALL_EVENTS):
+                unpacked.append(Postponed(large=False))
+                sizes.append(0)
+                continue
             try:
-                content = decompress(body, self.limits.unpacked)
-                size += len(content)
-                if body.form == "arrow":
-                    unpacked.append(_read_arrow(content, self.limits.events))
-                else:
-                    unpacked.append(_as_lines(content, body.form))
+                one, own, many = self._unpacked(body, small=small)
+                unpacked.append(one)
+                size, whole, events = size + own, whole + own, events + many
             except EventError as error:
                 unpacked.append(error)
+            sizes.append(size - before)
             if size >= MAX_JOINT_BYTES:
-                yield unpacked
-                unpacked, size = [], 0
-        yield unpacked
+                yield unpacked, sizes
+                unpacked, sizes, size = [], [], 0
+        yield unpacked, sizes
 
-    def _together(
-        self, unpacked: list[_Unpacked]
-    ) -> tuple[list[DecodeResult | EventError], list[_Part]]:
+    def _unpacked(self, body: Body, *, small: bool) -> tuple[_Unpacked, int, int]:
+        """Return an unpacked body, its size, and its events, about; Postponed if too large."""
+        limit = self.limits.unpacked
+        content = decompress(body, min(SMALL_BYTES, limit) if small else limit, small=small)
+        if content is None:
+            return Postponed(large=True), SMALL_BYTES, 0
+        if body.form == "arrow":
+            size = check_stream(content, self.limits)
+            if small and (size.unpacked > SMALL_BYTES or size.rows > SMALL_EVENTS):
+                return Postponed(large=True), 0, 0
+            batches = _read_arrow(content, self.limits.events)
+            return batches, max(size.unpacked, len(content)), size.rows
+        lines = _as_lines(content, body.form)
+        many = _about(lines)
+        if small and many > SMALL_EVENTS:
+            return Postponed(large=True), len(content), 0
+        return lines, len(content), many
+
+    def _together(self, unpacked: list[_Unpacked]) -> tuple[list[BodyResult], list[_Part]]:
         """Return the result of each body, and the events, decoded together if possible."""
-        reads = [one if isinstance(one, EventError) else DecodeResult(0) for one in unpacked]
+        reads: list[BodyResult] = [
+            one if isinstance(one, EventError | Postponed) else DecodeResult(0) for one in unpacked
+        ]
         texts = {
             at: one for at, one in enumerate(unpacked) if isinstance(one, _TextBody) and one.lines
         }
@@ -128,9 +193,7 @@ class RequestDecoder:
         parts = [*self._texts(texts, reads), *self._tables(tables, reads)]
         return reads, parts
 
-    def _texts(
-        self, texts: dict[int, _TextBody], reads: list[DecodeResult | EventError]
-    ) -> Iterator[_Part]:
+    def _texts(self, texts: dict[int, _TextBody], reads: list[BodyResult]) -> Iterator[_Part]:
         if not texts:
             return
         piece, counts = split_bodies(
@@ -152,6 +215,9 @@ class RequestDecoder:
             yield self._shared(scanned[0], list(texts), counts, reads)
             return
         for at, text in texts.items():
+            if text.array and not _is_json(text.array):
+                reads[at] = DecodeResult(0, (_NO_ARRAY,))
+                continue
             lines = text.exact()
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
@@ -160,7 +226,7 @@ class RequestDecoder:
                 yield self._shared(taken, [at], [read], reads)
 
     def _tables(
-        self, tables: dict[int, list[pa.RecordBatch]], reads: list[DecodeResult | EventError]
+        self, tables: dict[int, list[pa.RecordBatch]], reads: list[BodyResult]
     ) -> Iterator[_Part]:
         if not tables:
             return
@@ -189,7 +255,7 @@ class RequestDecoder:
         taken: ValidatedBatch,
         ats: list[int],
         counts: list[int],
-        reads: list[DecodeResult | EventError],
+        reads: list[BodyResult],
     ) -> _Part:
         """Pseudonymize what is admitted, and set the result of each body."""
         ends = np.cumsum(counts)
@@ -199,12 +265,17 @@ class RequestDecoder:
         for line, label in found:
             labels.setdefault(int(np.searchsorted(ends[:-1], line)), []).append(label)
         of_body: dict[int, list[Refusal]] = {}
-        for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):
-            k = int(np.searchsorted(ends[:-1], refusal.line))
-            of_body.setdefault(k, []).append(_renumbered(refusal, int(ends[k]) - counts[k]))
+        for one in sorted(taken.refused + unparsed, key=lambda r: r.line):
+            k = int(np.searchsorted(ends[:-1], one.line))
+            of_body.setdefault(k, []).append(one)
+        most = self.limits.refusals
         for k, at in enumerate(ats):
-            own = tuple(of_body.get(k, ()))
-            reads[at] = DecodeResult(counts[k] - len(own), own, tuple(labels.get(k, ())))
+            own = of_body.get(k, [])
+            unlisted = Counter(one.cause for one in own[most:])
+            listed = tuple(_renumbered(one, int(ends[k]) - counts[k]) for one in own[:most])
+            reads[at] = DecodeResult(
+                counts[k] - len(own), listed, tuple(labels.get(k, ())), tuple(unlisted.items())
+            )
         return _Part(ats, log)
 
 
@@ -215,9 +286,7 @@ class _Part(NamedTuple):
     log: pa.RecordBatch
 
 
-def _in_body_order(
-    parts: list[_Part], reads: Sequence[DecodeResult | EventError]
-) -> list[pa.RecordBatch]:
+def _in_body_order(parts: list[_Part], reads: Sequence[BodyResult]) -> list[pa.RecordBatch]:
     """Return the events in the order of their bodies, split by body if necessary."""
     parts = sorted((part for part in parts if part.log.num_rows), key=lambda part: part.ats[0])
     if all(part.ats[-1] < other.ats[0] for part, other in pairwise(parts)):
@@ -234,14 +303,14 @@ def _in_body_order(
 
 def _may_be_cut_wrongly(taken: ValidatedBatch) -> bool:
     """Whether some lines may be two halves of one event."""
-    return any(refusal.cause == "bad_json" for refusal in taken.refused)
+    return any(one.cause == "bad_json" for one in taken.refused)
 
 
-def _renumbered(refusal: Refusal, by: int) -> Refusal:
+def _renumbered(one: Refusal, by: int) -> Refusal:
     """Return a refusal with its line counted from the start of its body."""
-    line = refusal.line - by
-    message = refusal.message.replace(f"line {refusal.line}:", f"line {line}:", 1)
-    return Refusal(line, refusal.cause, refusal.field, message)
+    line = one.line - by
+    message = one.message.replace(f"line {one.line}:", f"line {line}:", 1)
+    return Refusal(line, one.cause, one.field, message)
 
 
 def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -253,8 +322,8 @@ def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 
 
-def decompress(body: Body, at_most: int) -> bytes:
-    """Decompress a body.
+def decompress(body: Body, at_most: int, *, small: bool = False) -> bytes | None:
+    """Decompress a body; None if only a `small` one is wanted and it exceeds `at_most` bytes.
 
     Raises TooLargeError if it exceeds `at_most` bytes, EventError if it is damaged.
     """
@@ -266,6 +335,8 @@ def decompress(body: Body, at_most: int) -> bytes:
         while block := stream.read(min(1 << 20, at_most + 1 - size)):
             parts.append(block)
             size += len(block)
+            if size > at_most and small:
+                return None
             if size > at_most:
                 raise TooLargeError(
                     f"the body decompresses to more than {at_most} bytes", fix="split the batch"
@@ -301,7 +372,32 @@ class _TextBody:
         return _with_final_newline(b"".join(parts).strip(_BLANK))
 
 
-_Unpacked = _TextBody | list[pa.RecordBatch] | EventError
+_Unpacked = _TextBody | list[pa.RecordBatch] | EventError | Postponed
+BodyResult = DecodeResult | EventError | Postponed
+
+
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+_NO_ARRAY = refusal(
+    1, "bad_json", "", "the array is not valid JSON", "send a JSON array, or one object a line"
+)
+
+
+def _is_json(text: bytes) -> bool:
+    """Return whether a text is one JSON value; of a truncated array, no item is taken."""
+    try:
+        _ANY.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _about(text: _TextBody) -> int:
+    """Return about how many events a text holds; an array without objects counts by its commas."""
+    if not text.array:
+        return text.lines.count(b"\n")
+    objects = text.lines.count(b"}")
+    sparse = objects * _EVENT_BYTES < len(text.array)
+    return max(objects, text.array.count(b",") if sparse else 0)
 
 
 def _as_lines(content: bytes, form: str) -> _TextBody:
@@ -328,6 +424,28 @@ def _too_many(at_most: int) -> TooLargeError:
 
 def _with_final_newline(lines: bytes) -> bytes:
     return lines + b"\n" if lines and not lines.endswith(b"\n") else lines
+
+
+def check_stream(content: bytes, limits: Limits) -> StreamSize:
+    """Return what an Arrow IPC stream holds.
+
+    Raises TooLargeError if it unpacks to more than the limits, EventError if it is damaged.
+    """
+    try:
+        size = stream_size(content)
+    except _UNREADABLE:
+        raise _unreadable() from None
+    if size.rows > limits.events:
+        raise _too_many(limits.events)
+    if size.unpacked > limits.unpacked:
+        raise TooLargeError(
+            f"the columns decompress to more than {limits.unpacked} bytes", fix="split the batch"
+        )
+    if size.values > MAX_COLUMNS * limits.events:
+        raise TooLargeError(
+            "the columns hold too many values", fix="send fewer columns, or fewer rows"
+        )
+    return size
 
 
 def _read_arrow(content: bytes, at_most: int) -> list[pa.RecordBatch]:

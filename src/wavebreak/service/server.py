@@ -122,7 +122,7 @@ def serve(
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=limits.keep_alive_s,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=5,
         backlog=backlog,
     )
     server = _Server(config, service, ready)

@@ -30,8 +30,8 @@ import gc
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +58,7 @@ from wavebreak.service.engine_thread import ENGINE_BUSY, EngineQuery
 from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import LedgerStore, count_differing_decisions
 from wavebreak.service.log_clock import LogClock, allowed_ahead_ms
+from wavebreak.service.log_writer import LogWriter
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
@@ -94,7 +95,8 @@ class Replacement:
 class Progress:
     """Positions of the log, decisions, and what waits.
 
-    `ready` is False during recovery and while the log cannot be written; `why` gives the reason.
+    `ready` is False during recovery and while the log cannot be written; `why` gives the reason,
+    and `detail` what operators may read of it: it may name the database's server.
     """
 
     ready: bool
@@ -106,6 +108,7 @@ class Progress:
     waiting_bodies: int
     waiting_bytes: int
     snapshot: int
+    detail: str = ""
 
 
 class Service:
@@ -191,9 +194,11 @@ class Service:
         finally:
             connection.close()
 
+    def _new_decoder(self) -> DecoderProcess:
+        return DecoderProcess(self.pseudonymizer, self.settings.limits)
+
     def _new_decoders(self) -> list[DecoderProcess]:
-        limits = self.settings.limits
-        return [DecoderProcess(self.pseudonymizer, limits) for _ in range(self.settings.decoders)]
+        return [self._new_decoder() for _ in range(self.settings.decoders)]
 
     def _started(
         self, make_engine: Callable[[], Engine], decoders: list[DecoderProcess]
@@ -212,6 +217,7 @@ class Service:
                 report=self.report,
                 progress=self._progress,
                 states=self.states,
+                new_decoder=self._new_decoder,
             )
         except BaseException:
             for decoder in decoders:
@@ -310,10 +316,18 @@ class Service:
         """Return how far the service is."""
         waiting, pipeline = self._backpressure, self._pipeline
         if pipeline is None or self._stopped:
-            why = str(self.failed) if self.failed else "the log is being recovered"
-            return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0)
+            why = "the service could not start" if self.failed else "the log is being recovered"
+            detail = str(self.failed or "")
+            return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0, detail)
         writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
-        why = ownership.lost() or self._switching or writer.failing or engine_thread.broken
+        reasons = (
+            (ownership.lost(), "another server has taken over the log"),
+            (self._switching, self._switching),
+            (writer.failing, "the log cannot be written"),
+            (self._stalled(writer), "the database does not answer"),
+            (engine_thread.broken, "the engine has stopped"),
+        )
+        detail, why = next((each for each in reasons if each[0]), ("", ""))
         return Progress(
             ready=not why,
             why=why,
@@ -324,6 +338,7 @@ class Service:
             waiting_bodies=waiting.bodies,
             waiting_bytes=waiting.bytes,
             snapshot=pipeline.snapshots.position,
+            detail=detail,
         )
 
     def log_clock(self) -> LogClock:
@@ -337,13 +352,19 @@ class Service:
         """Return what is wrong where the log's time is too far ahead of the clock; else empty."""
         return self.log_clock().fault(self.clock(), self.ahead_ms)
 
+    def _stalled(self, writer: LogWriter) -> str:
+        """Return how long the current transaction has lasted, if that is too long."""
+        lasted_s = writer.stalled_s
+        long = lasted_s > self.settings.limits.stall_s
+        return f"a transaction has lasted {lasted_s:.0f} s" if long else ""
+
     # Backpressure
 
-    def check_capacity(self, size: int) -> None:
-        """Raise BusyError if a body of this many bytes cannot be held now."""
+    def check_capacity(self, size: int, sender: str = "") -> None:
+        """Raise BusyError if a sender's body of this many bytes cannot be held now."""
         self._check_owned()
         pipeline = None if self._stopped else self._pipeline
-        if why := self._switching or self._backpressure.reason_to_refuse(pipeline, size):
+        if why := self._switching or self._backpressure.reason_to_refuse(pipeline, size, sender):
             self.counts["busy"] += 1
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 
@@ -352,6 +373,20 @@ class Service:
         if why := ownership.lost():
             self.counts["busy"] += 1
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+
+    @contextmanager
+    def receiving(self, sender: str) -> Iterator[Callable[[int], None]]:
+        """Give what counts the bytes of a body as they arrive, until the block ends.
+
+        It raises BusyError if they cannot be held.
+        """
+        with self._backpressure.receiving(sender) as count:
+
+            def arrived(size: int) -> None:
+                self.check_capacity(size, sender)
+                count(size)
+
+            yield arrived
 
     def _should_pause_decoding(self) -> bool:
         pipeline = self._pipeline
@@ -364,6 +399,7 @@ class Service:
         body: Body,
         *,
         sender: str = "",
+        owner: str = "",
         key: str = "",
         ask: Callable[[Engine], Any] | None = None,
         labels: bool = False,
@@ -374,7 +410,8 @@ class Service:
 
         Args:
             body: The request body.
-            sender: Who sends it; an Idempotency-Key belongs to its sender.
+            sender: Who sends it.
+            owner: To whom the Idempotency-Key belongs (default: the sender).
             key: The Idempotency-Key (empty: none).
             ask: Asked of the engine once it has taken the events.
             labels: Whether the events may label accounts; labels are sealed in the ledger.
@@ -390,11 +427,11 @@ class Service:
             EventError: The body cannot be read.
         """
         size = len(body.content)
-        self.check_capacity(size)
-        idempotency_key = IdempotencyKey.of(sender, key, body) if key else None
+        self.check_capacity(size, sender)
+        idempotency_key = IdempotencyKey.of(owner or sender, key, body) if key else None
         admission = self._admission(labels=labels, identifiers=identifiers)
         admitted = replace(body, admission=admission)
-        with self._backpressure.hold(size, idempotency_key):
+        with self._backpressure.hold(size, idempotency_key, sender):
             result = await self._log(admitted, idempotency_key, ask, sender, audit)
         if isinstance(result, Accepted):
             self._count(result)
@@ -428,6 +465,8 @@ class Service:
         self.counts["events"] += accepted.count
         for refusal in accepted.refused:
             self.counts[f"refused.{refusal.cause}"] += 1
+        for cause, count in accepted.unlisted:
+            self.counts[f"refused.{cause}"] += count
 
     async def ask(self, ask: Callable[[Engine], Any], *, brief: bool = False) -> Any:
         """Run a query on the engine between two batches of the log.
@@ -449,17 +488,27 @@ class Service:
         return await query.future
 
     async def decide(
-        self, content: bytes, mode: str, *, sender: str = "", labels: bool = False
+        self,
+        content: bytes,
+        mode: str,
+        *,
+        sender: str = "",
+        owner: str = "",
+        key: str = "",
+        labels: bool = False,
     ) -> DecideResponse:
         """Decide one event in JSON: by a dry run (`ask`), or by adding it to the log (`record`).
 
         If the engine does not answer in time, the outcome that is known to be in force holds, and
-        for everybody else the policy's `on_failure`; an event to record is still added to the log.
+        for everybody else the policy's `on_failure`; an event to record is still added to the log,
+        once for each Idempotency-Key.
 
         Args:
             content: The event.
             mode: `ask` or `record`.
             sender: Who sends it.
+            owner: To whom the Idempotency-Key belongs (default: the sender).
+            key: The Idempotency-Key (empty: none).
             labels: Whether an event to record may label its account.
 
         Raises:
@@ -492,6 +541,8 @@ class Service:
         state = await self.accept(
             body,
             sender=sender,
+            owner=owner,
+            key=key,
             ask=lambda engine: enforcement_state(engine, account),
             labels=labels,
             audit="POST /v1/decide",

@@ -19,10 +19,16 @@ class Limits:
         queue_events: Events that wait for the log.
         bodies: Bodies that wait for the log.
         reader: Memory of a decoder process (compression within Arrow is only seen there).
+        decode_s: Until the body that a decoder process works on is rejected.
         behind_events: Events in the log that the engine may lag behind.
+        stall_s: While one transaction lasts longer, requests are refused, and the service is not
+            ready.
         answer_s: After this time, `decide` answers as the policy's `on_failure` says.
         retry_after_s: For Retry-After when a request is refused.
         idempotency_s: How long responses are kept for an Idempotency-Key.
+        refusals: Rejected events that a response lists; it counts the others.
+        key_events: Events per second of one API key, over ten seconds.
+        key_bytes: Decompressed bytes per second of one API key, over ten seconds.
         header_bytes: The head of a request: its first line and headers.
         header_s: Until the head of a request is complete.
         body_s: From then until its body is.
@@ -38,10 +44,15 @@ class Limits:
     queue_events: int = 1_000_000
     bodies: int = 2_000
     reader: int = 4 << 30
+    decode_s: float = 30.0
     behind_events: int = 1_000_000
+    stall_s: float = 3.0
     answer_s: float = 0.25
     retry_after_s: float = 1.0
     idempotency_s: float = 86_400.0
+    refusals: int = 100
+    key_events: float = 1_000_000.0
+    key_bytes: float = float(256 << 20)
     header_bytes: int = 16 << 10
     header_s: float = 10.0
     body_s: float = 30.0

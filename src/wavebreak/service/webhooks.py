@@ -6,8 +6,13 @@ its attempts are used up. The message id is derived from the decision's, so that
 ignore duplicates.
 
 Signatures follow the Standard Webhooks convention (HMAC-SHA-256). Secrets are not stored: each is
-derived from the deployment's key, the webhook's id and a generation number, so that a copy of the
-database cannot sign.
+derived from the key of webhooks, the webhook's id and a generation number, so that a copy of the
+database cannot sign. Secrets that were derived from the pseudonymization key stay valid until the
+webhook is rotated.
+
+Receivers do not affect each other, nor anything else: attempts have threads of their own, and each
+webhook has a place of its own among them. A webhook that works has up to four; one that fails has
+one, and is disabled when it has failed for days.
 
 Messages that are no decisions (`platform_messages`) are delivered in the same way.
 """
@@ -20,9 +25,10 @@ import hashlib
 import hmac
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -33,24 +39,30 @@ from django.db import transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.service.app_context import AppContext, closing_connection
+from wavebreak.service.app_context import AppContext, closing_connection, write_audit_entry
+from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.holder_notices import Notice
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.models import Decision, Delivery, Webhook
 from wavebreak.service.platform_messages import message_body, remove_delivered
 from wavebreak.service.service import Service
-from wavebreak.ssrf_guard import PinnedTransport
+from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 
 logger = structlog.stdlib.get_logger("wavebreak.webhooks")
 
 PREFIX = "whsec_"
 BATCH_SIZE = 500
-MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_WEBHOOK = 16, 4
+MAX_IN_FLIGHT_PER_WEBHOOK, MAX_FURTHER_IN_FLIGHT = 4, 16
+"""Attempts at once: of one webhook, and of all webhooks together beyond the first of each."""
+BY = "service"
+"""In the audit log, who disables a webhook."""
 PACE_S = 0.1
 """Minimum time between two queries for new decisions; the first after a pause is immediate."""
 IDLE_S = 1.0
 """Maximum time between two queries for due deliveries."""
 GONE = 410
+PORTS, HTTP_PORTS = frozenset({443, 8443}), frozenset({80, 8080})
+"""Ports that a new webhook may have, and those that it may have besides if http is allowed."""
 
 
 def webhook_secret(key: bytes, webhook: str, generation: int) -> str:
@@ -63,6 +75,32 @@ def webhook_secret(key: bytes, webhook: str, generation: int) -> str:
     """
     message = f"wavebreak webhook\0{webhook}\0{generation}".encode()
     return PREFIX + base64.b64encode(hmac.digest(key, message, hashlib.sha256)).decode()
+
+
+def secret_of(webhook: Webhook, generation: int, context: AppContext) -> str:
+    """Return a webhook's secret of a generation, by the key that this generation derives from."""
+    own = 0 < webhook.own_key_from <= generation
+    key = context.webhook_key if own or not context.edge_key else context.edge_key
+    return webhook_secret(key, webhook.id, generation)
+
+
+def check_url(url: str, context: AppContext) -> None:
+    """Check where a new webhook goes: https, a usual port, and public addresses only.
+
+    Raises:
+        ForbiddenAddressError: The URL is not allowed.
+    """
+    schemes, ports = frozenset({"https"}), PORTS
+    if context.allow_insecure_webhooks or context.allow_private_webhooks:
+        schemes, ports = schemes | {"http"}, ports | HTTP_PORTS
+    private = context.allow_private_webhooks
+    resolve_target(
+        url,
+        resolver=context.resolver,
+        allow_private=private,
+        ports=None if private else ports,
+        schemes=schemes,
+    )
 
 
 def signature_headers(
@@ -91,7 +129,8 @@ class RetryPolicy:
 
     The wait after the n-th attempt is `first_s * factor**(n-1)`, at most `longest_s`, times a
     random factor between 0.5 and 1.5; after `attempts` the delivery is dead-lettered. `answer_s`
-    bounds each network operation of an attempt, `whole_s` the whole attempt.
+    bounds each network operation of an attempt, `whole_s` the whole attempt. A webhook that has
+    failed for `disable_after_s` without one success is disabled.
     """
 
     attempts: int = 12
@@ -100,6 +139,7 @@ class RetryPolicy:
     longest_s: float = 21_600.0
     answer_s: float = 10.0
     whole_s: float = 30.0
+    disable_after_s: float = 259_200.0
 
     def wait_s(self, attempts: int, draw: float) -> float:
         """Return the seconds to wait after this many attempts; `draw` is from 0 to 1.
@@ -122,6 +162,7 @@ class DueDelivery(NamedTuple):
     secrets: tuple[str, ...]
     message: str
     body: bytes
+    failing_since_ms: int = 0
 
 
 class AttemptResult(NamedTuple):
@@ -144,7 +185,7 @@ def enqueue_deliveries(now_ms: int) -> int:
     """
     read = 0
     with transaction.atomic():
-        for webhook in Webhook.objects.select_for_update():
+        for webhook in authentic(Webhook.objects.filter(disabled_ms=0).select_for_update()):
             newer = Decision.objects.after(webhook.cursor).values_list("number", "outcome")
             numbers = list(newer[:BATCH_SIZE])
             if not numbers:
@@ -176,31 +217,49 @@ def webhook_body(number: int, ts: int, decision: bytes, notice: Notice | None = 
     return head.encode() + decision + b',"notice":' + msgspec.json.encode(notice) + b"}"
 
 
-def load_due_deliveries(
-    now_ms: int,
-    key: bytes,
-    in_flight: Counter[str],
-    excluded: set[int],
-    notice_of: Callable[[bytes], Notice | None] = lambda _decision: None,
-) -> list[DueDelivery]:
-    """Return deliveries to attempt now, within the limits that the running ones leave.
+class _Places:
+    """Which webhooks may make a further attempt now.
 
-    `notice_of` returns where the holder of a decision's account reads its statement.
+    Each has a place of its own. One that works has up to three more, of those that all share.
     """
-    due = Delivery.objects.filter(dead_lettered=False, next_ms__lte=now_ms)
-    due = due.select_related("webhook", "message").exclude(id__in=excluded)
-    due = due.order_by("next_ms", "number", "id")
+
+    def __init__(self, in_flight: Counter[str]) -> None:
+        self._taken = Counter(in_flight)
+        self._further = sum(count - 1 for count in self._taken.values() if count)
+        self.full: set[str] = set()
+
+    def take(self, webhook: Webhook) -> bool:
+        """Take a place for a webhook; False, and the webhook is full, if it has none left."""
+        taken = self._taken[webhook.id]
+        most = 1 if webhook.failing_since_ms else MAX_IN_FLIGHT_PER_WEBHOOK
+        if taken and (taken >= most or self._further >= MAX_FURTHER_IN_FLIGHT):
+            self.full.add(webhook.id)
+            return False
+        self._taken[webhook.id] += 1
+        self._further += bool(taken)
+        return True
+
+
+def load_due_deliveries(
+    now_ms: int, context: AppContext, in_flight: Counter[str], excluded: set[int]
+) -> list[DueDelivery]:
+    """Return deliveries to attempt now, in the places that the running ones leave.
+
+    Args:
+        now_ms: The service's clock.
+        context: Has the keys of secrets, and says where holders read their statements.
+        in_flight: How many attempts run, by webhook.
+        excluded: Deliveries whose attempts run.
+    """
     loaded: list[DueDelivery] = []
-    per_webhook = Counter(in_flight)
-    for delivery in due[:BATCH_SIZE]:
+    places = _Places(in_flight)
+    for delivery in _due(now_ms, excluded, places):
         webhook = delivery.webhook
-        full = len(loaded) + len(excluded) >= MAX_IN_FLIGHT
-        if full or per_webhook[webhook.id] >= MAX_IN_FLIGHT_PER_WEBHOOK:
+        if not webhook.is_authentic:
             continue
-        content = _content(delivery, key, notice_of)
-        if content is None:
+        content = _content(delivery, context.webhook_key, context.notice_of)
+        if content is None or not places.take(webhook):
             continue
-        per_webhook[webhook.id] += 1
         generations = [webhook.generation]
         if now_ms < webhook.former_ends_ms:
             generations.append(webhook.generation - 1)
@@ -211,12 +270,33 @@ def load_due_deliveries(
                 number=delivery.number,
                 attempts=delivery.attempts,
                 url=webhook.url,
-                secrets=tuple(webhook_secret(key, webhook.id, g) for g in generations),
+                secrets=tuple(secret_of(webhook, g, context) for g in generations),
                 message=content[0],
                 body=content[1],
+                failing_since_ms=webhook.failing_since_ms,
             )
         )
     return loaded
+
+
+def _due(now_ms: int, excluded: set[int], places: _Places) -> Iterator[Delivery]:
+    """Yield due deliveries of webhooks that are not full.
+
+    A webhook with many of them fills a batch: the next batch has those of the others.
+    """
+    due = Delivery.objects.filter(
+        dead_lettered=False, next_ms__lte=now_ms, webhook__disabled_ms=0
+    ).select_related("webhook", "message")
+    due = due.order_by("next_ms", "number", "id")
+    seen = set(excluded)
+    while True:
+        batch = list(due.exclude(id__in=seen).exclude(webhook__in=places.full)[:BATCH_SIZE])
+        for delivery in batch:
+            if delivery.webhook_id not in places.full:
+                seen.add(delivery.id)
+                yield delivery
+        if len(batch) < BATCH_SIZE:
+            return
 
 
 def _content(
@@ -225,12 +305,10 @@ def _content(
     """Return the id and the body of a delivery's message; the same at each attempt."""
     if delivery.message is not None:
         return delivery.message.id, message_body(delivery.message, key)
-    decision = Decision.objects.filter(number=delivery.number)
-    row = decision.values_list("id", "ts", "body").first()
-    if row is None:
-        return None
-    body = bytes(row[2])
-    return f"dec_{row[0]}", webhook_body(delivery.number, row[1], body, notice_of(body))
+    for row in authentic(Decision.objects.filter(number=delivery.number)):
+        body = bytes(row.body)
+        return f"dec_{row.id}", webhook_body(delivery.number, row.ts, body, notice_of(body))
+    return None
 
 
 def attempt_delivery(
@@ -243,6 +321,7 @@ def attempt_delivery(
     with httpx.Client(transport=transport, timeout=timeout, trust_env=False) as client:
         # Also cuts off a receiver that sends one byte at a time.
         watchdog = threading.Timer(retry_policy.whole_s, client.close)
+        watchdog.daemon = True
         watchdog.start()
         try:
             with client.stream("POST", due.url, content=due.body, headers=headers) as response:
@@ -279,6 +358,8 @@ def record_attempt(
             ledger_store.add_delivery_receipt(due.message.removeprefix("dec_"), due.webhook, effect)
         delivery = Delivery.objects.filter(id=due.delivery)
         if result.delivered:
+            if due.failing_since_ms:
+                Webhook.objects.filter(id=due.webhook).update(failing_since_ms=0)
             delivery.delete()
             if not is_decision:
                 remove_delivered(due.message)
@@ -291,7 +372,22 @@ def record_attempt(
             last_status=result.status,
             last_error=result.error,
         )
+        _note_failure(due, now_ms, retry_policy)
     return "dead_lettered" if dead_lettered else "failed"
+
+
+def _note_failure(due: DueDelivery, now_ms: int, retry_policy: RetryPolicy) -> None:
+    """Note since when a webhook fails, and disable one that has failed for long."""
+    webhook = Webhook.objects.filter(id=due.webhook)
+    webhook.filter(failing_since_ms=0).update(failing_since_ms=now_ms)
+    since = due.failing_since_ms
+    if not since or now_ms - since < retry_policy.disable_after_s * 1000:
+        return
+    if webhook.filter(disabled_ms=0, failing_since_ms=since).update(disabled_ms=now_ms):
+        at = datetime.fromtimestamp(since / 1000, UTC).isoformat(timespec="seconds")
+        reason = f"no delivery has succeeded since {at[:-6]}Z"
+        write_audit_entry(now_ms, BY, "disable_webhook", due.webhook, reason)
+        logger.warning("webhook disabled: it has failed for too long", webhook=due.webhook)
 
 
 class WebhookDispatcher:
@@ -313,13 +409,19 @@ class WebhookDispatcher:
     async def __call__(self, service: Service) -> None:
         """Dispatch until cancelled: enqueue new decisions, start due attempts, wait."""
         self._counted = service.progress().decisions
+        try:
+            await self._dispatch(service)
+        finally:
+            # What is not recorded is delivered again after the next start.
+            for task in tuple(self._in_flight):
+                task.cancel()
+
+    async def _dispatch(self, service: Service) -> None:
         while True:
-            began = asyncio.get_running_loop().time()
+            began, running = asyncio.get_running_loop().time(), tuple(self._in_flight.values())
+            poll = closing_connection(partial(self._poll, service.clock(), running))
             try:
-                due = await asyncio.to_thread(
-                    closing_connection(lambda: self._poll(service.clock()))
-                )
-                for delivery in due:
+                for delivery in await self.context.executors.deliveries.run(poll):
                     self._start(service, delivery)
             except Exception as error:
                 logger.exception("webhook dispatch failed", cause=type(error).__name__)
@@ -337,19 +439,17 @@ class WebhookDispatcher:
         if not task.cancelled() and task.exception() is not None:
             logger.warning("a delivery attempt was not recorded")
 
-    def _poll(self, now_ms: int) -> list[DueDelivery]:
+    def _poll(self, now_ms: int, running: Sequence[DueDelivery]) -> list[DueDelivery]:
         """Count new decisions, enqueue their deliveries, and return those that are due."""
         self._count_decisions()
         while enqueue_deliveries(now_ms) >= BATCH_SIZE:
             pass
-        per_webhook = Counter(due.webhook for due in self._in_flight.values())
-        running = {due.delivery for due in self._in_flight.values()}
         metrics = self.context.metrics
         metrics.pending.set(Delivery.objects.filter(dead_lettered=False).count())
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
-        return load_due_deliveries(
-            now_ms, self.context.webhook_key, per_webhook, running, self.context.notice_of
-        )
+        per_webhook = Counter(due.webhook for due in running)
+        excluded = {due.delivery for due in running}
+        return load_due_deliveries(now_ms, self.context, per_webhook, excluded)
 
     def _count_decisions(self) -> None:
         newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")
@@ -359,12 +459,16 @@ class WebhookDispatcher:
 
     async def _deliver(self, service: Service, due: DueDelivery) -> None:
         context, now_s = self.context, service.clock() // 1000
-        transport = PinnedTransport(
-            resolver=context.resolver, allow_private=context.allow_private_webhooks
-        )
-        result = await asyncio.to_thread(attempt_delivery, due, now_s, self.retry_policy, transport)
+
+        def attempt() -> AttemptResult:
+            transport = PinnedTransport(
+                resolver=context.resolver, allow_private=context.allow_private_webhooks
+            )
+            return attempt_delivery(due, now_s, self.retry_policy, transport)
+
+        result = await context.executors.attempts.run(attempt)
         draw = self.random.random()
-        state = await asyncio.to_thread(
+        state = await context.executors.deliveries.run(
             closing_connection(
                 lambda: record_attempt(
                     due, result, service.clock(), self.retry_policy, draw, service.ledger_store

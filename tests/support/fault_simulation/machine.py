@@ -22,13 +22,13 @@ import pyarrow as pa
 from django.db import Error, connection, connections, transaction
 
 from support.fault_simulation.disk import SimulatedDisk, SimulatedVfs
-from support.service_harness import SECRET, SIGNER
+from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
-from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.service import database, erasure, event_log, webhooks
+from wavebreak.service.admission import Admission
 from wavebreak.service.decoder_pool import decode_and_pack
 from wavebreak.service.idempotency import find_response
 from wavebreak.service.ledger_store import LedgerStore
@@ -174,6 +174,7 @@ class Machine:
         self.ledger_store = LedgerStore(SIGNER, self.now_ms)
         self.settings = Settings(self.home, snapshot_events=50, snapshot_s=1e9)
         self.decoder = RequestDecoder(Pseudonymizer(SECRET), Limits())
+        self.context = context()
         self.starts, self.said = 0, list[str]()
         self.received: Counter[str] = Counter()
         self._work: list[DeferredWork] = []
@@ -263,7 +264,6 @@ class Machine:
         body: Body,
         key: str = "",
         ask: Callable[[Engine], Any] | None = None,
-        drafts: tuple[Draft, ...] = (),
     ) -> Reply:
         """Take a request, decode its body and queue it; as `Service.accept` and the pool do."""
         reply, stages = Reply(), self.stages
@@ -279,7 +279,8 @@ class Machine:
                 )
                 return reply
             self._keys[repeat.key] = reply
-        waiting = PendingRequest(body, reply, Here(), repeat, ask, drafts)  # type: ignore[arg-type]
+        body = replace(body, admission=Admission(True, self.clock_ms + 60_000, False))
+        waiting = PendingRequest(body, reply, Here(), repeat, ask, "sender")  # type: ignore[arg-type]
         try:
             earlier: Any = find_response(repeat) if repeat else None
         except Error:
@@ -328,7 +329,7 @@ class Machine:
         policy = webhooks.RetryPolicy(attempts=1_000_000, longest_s=4.0)
         try:
             webhooks.enqueue_deliveries(self.clock_ms)
-            due = webhooks.load_due_deliveries(self.clock_ms, SECRET, Counter(), set())
+            due = webhooks.load_due_deliveries(self.clock_ms, self.context, Counter(), set())
             for each in due:
                 result = webhooks.AttemptResult(None, "ConnectError")
                 if self.random.random() >= loss:

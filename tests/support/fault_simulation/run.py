@@ -16,7 +16,7 @@ from support.fault_simulation.machine import NOON_MS, WEBHOOK, Machine, Reply, m
 from support.service_harness import SIGNER
 from wavebreak.errors import WavebreakError
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.ledger import Draft, read_entry
+from wavebreak.ledger import read_entry
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.entries import DecisionEntry, LabelEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
@@ -213,9 +213,7 @@ class Run:
         if self.random.random() < self.odds.loss:
             return
         if call.label:
-            ask = _asker(call.account)
-            drafts = (Draft("label", LabelEntry(call.label, "appeal"), {"account": call.account}),)
-            call.reply = self.machine.request(call.body, call.key, ask, drafts)
+            call.reply = self.machine.request(call.body, call.key, _asker(call.account))
         else:
             call.reply = self.machine.request(call.body, call.key)
 

@@ -8,7 +8,7 @@ import pytest
 
 from support.events import KEY
 from wavebreak.errors import FileError, UsageError
-from wavebreak.privacy.secret_key import load_key
+from wavebreak.privacy.secret_key import load_key, load_webhook_key
 
 
 def test_key_file_is_created_once_and_readable_by_owner_only(
@@ -89,3 +89,15 @@ def test_key_that_must_exist_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="the key that the service runs with"):
         load_key(tmp_path / "key", create=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_key_of_webhooks_lies_in_the_service_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAVEBREAK_WEBHOOK_KEY", raising=False)
+    key = load_webhook_key(None, tmp_path)
+    path = tmp_path / "webhook.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_webhook_key(None, tmp_path) == load_webhook_key(path, tmp_path) == key
+    monkeypatch.setenv("WAVEBREAK_WEBHOOK_KEY", KEY.hex())
+    assert load_webhook_key(None, tmp_path) == KEY

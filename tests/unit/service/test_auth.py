@@ -16,10 +16,14 @@ def ring(*entries: KeyEntry) -> KeyRing:
 
 
 def entry(
-    fresh: auth.GeneratedKey, scopes: str = "read", rate: float = 10.0, **more: float
+    fresh: auth.GeneratedKey,
+    scopes: str = "read",
+    rate: float = 10.0,
+    ends_s: float | None = None,
+    owner: str = "",
 ) -> KeyEntry:
     scoped = frozenset(scopes.split())
-    return KeyEntry(fresh.prefix, fresh.digest, "test", scoped, rate, 2.0, **more)
+    return KeyEntry(fresh.prefix, fresh.digest, "test", scoped, rate, 2.0, ends_s, owner)
 
 
 def bearer(text: str) -> bytes:
@@ -28,9 +32,9 @@ def bearer(text: str) -> bytes:
 
 def test_known_key_is_allowed_within_its_scopes() -> None:
     made = auth.generate_key()
-    held = ring(entry(made, "read ingest"))
+    held = ring(entry(made, "read ingest", owner="first"))
     assert held.authorize(bearer(made.text), "ingest") == Allowed(
-        made.prefix, frozenset({"read", "ingest"})
+        made.prefix, frozenset({"read", "ingest"}), "first"
     )
     denied = held.authorize(bearer(made.text), "admin")
     assert isinstance(denied, Denied)
@@ -107,3 +111,11 @@ def test_replacing_keys_keeps_buckets_and_drops_revoked_keys() -> None:
     denied = held.authorize(bearer(made.text), "read")
     assert isinstance(denied, Denied)
     assert denied.status == 401
+
+
+def test_key_is_permitted_while_it_lasts_and_has_the_scope() -> None:
+    lasting, ended = auth.generate_key(), auth.generate_key()
+    held = ring(entry(lasting, "read"), entry(ended, "read", ends_s=0.0))
+    asked = ((lasting, "read"), (lasting, "admin"), (ended, "read"))
+    assert [held.permits(key.prefix, scope) for key, scope in asked] == [True, False, False]
+    assert not held.permits("unknown", "read")

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,13 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.service import event_log
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak.service.pending_requests import PendingRequest
-from wavebreak.service.request_decoder import Body, DecodedBatch, DecodeResult, RequestDecoder
+from wavebreak.service.request_decoder import (
+    Body,
+    DecodedBatch,
+    DecodeResult,
+    RequestDecoder,
+    TooLargeError,
+)
 from wavebreak.service.settings import Limits
 
 EDGE = Pseudonymizer(b"a key for tests only")
@@ -42,11 +49,11 @@ def body(name: str) -> Body:
 class _Dying(DecoderProcess):
     """A reader whose process dies over POISON."""
 
-    def _read(self, bodies: Sequence[Body]) -> DecodedBatch | None:
+    def _read(self, bodies: Sequence[Body], *, small: bool = False) -> DecodedBatch | None:
         if POISON in bodies:
             os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        return super()._read(bodies)
+        return super()._read(bodies, small=small)
 
 
 @pytest.fixture
@@ -84,24 +91,39 @@ def test_body_that_crashes_a_process_twice_is_rejected_alone(
     assert [isinstance(read, DecodeResult) for read in made.reads] == [True, False, True]
 
 
-def test_body_beyond_a_process_memory_is_rejected_alone() -> None:
-    wide = pa.RecordBatch.from_arrays([pa.array(np.zeros(450_000_000, np.int64))], ["ts"])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(
-        sink, wide.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
-    ) as writer:
-        writer.write_batch(wide)
-    bomb = Body(sink.getvalue().to_pybytes(), "arrow")
-    assert len(bomb.content) < Limits().body
-    reader = DecoderProcess(EDGE, Limits(reader=3 << 30, events=1 << 30))
+def packed(columns: dict[str, Any], codec: str = "zstd") -> Body:
+    """An Arrow stream whose buffers are compressed."""
+    batch, sink = pa.record_batch(columns), pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    return Body(sink.getvalue().to_pybytes(), "arrow")
+
+
+def test_columns_beyond_the_limit_are_not_decompressed(reader: DecoderProcess) -> None:
+    first = reader._process.pid
+    bomb = packed({"ts": pa.array(np.zeros(20_000_000, np.int64))})
+    assert len(bomb.content) < 100_000
+    made = reader.decode([body("a"), bomb, body("b")])
+    assert made.log.column("account").to_pylist() == ["a", "b"]
+    assert isinstance(made.reads[1], TooLargeError)
+    assert reader._process.pid == first
+    assert made.reads[0] == made.reads[2] == DecodeResult(1)
+
+
+def test_body_that_takes_too_long_is_rejected_alone() -> None:
+    slow = Body(b"{}\n" * 99_000, "lines")
+    reader = DecoderProcess(EDGE, Limits())
     try:
-        made = reader.decode([body("a"), bomb, body("b")])
+        assert isinstance(reader.decode([body("a")]).reads[0], DecodeResult)
+        reader._limits = replace(Limits(), decode_s=0.001)
+        (read,) = reader.decode([slow]).reads
+        assert isinstance(read, EventError)
+        assert "too long" in read.what
+        reader._limits = Limits()
+        assert reader.decode([body("b")]).reads == (DecodeResult(1),)
     finally:
         reader.close()
-    assert made.log.column("account").to_pylist() == ["a", "b"]
-    assert isinstance(made.reads[1], EventError)
-    assert "not a valid Arrow IPC stream" in made.reads[1].what
-    assert made.reads[0] == made.reads[2] == DecodeResult(1)
 
 
 class _Slow:
@@ -109,12 +131,13 @@ class _Slow:
 
     def __init__(self, begun: threading.Event, let: threading.Event) -> None:
         self._decoder, self._begun, self._let = RequestDecoder(EDGE, Limits()), begun, let
+        self.waits_for = body("0")
 
-    def decode(self, bodies: Sequence[Body]) -> DecodedBatch:
-        if bodies == [body("0")]:
+    def decode(self, bodies: Sequence[Body], *, small: bool = False) -> DecodedBatch:
+        if bodies == [self.waits_for]:
             self._begun.set()
             assert self._let.wait(10)
-        return self._decoder.decode(bodies)
+        return self._decoder.decode(bodies, small=small)
 
     def close(self) -> None:
         pass
@@ -140,6 +163,44 @@ def test_bodies_keep_their_order_across_processes() -> None:
     intake.stop()
     loop.close()
     assert reached == [str(n) for n in range(50)]
+
+
+def large(name: str) -> Body:
+    """A body of one event and blanks, too large to be decoded beside others."""
+    return Body(body(name).content + b" " * (1 << 20), "json")
+
+
+def test_large_body_of_a_sender_delays_no_other() -> None:
+    begun, let, reached = threading.Event(), threading.Event(), list[str]()
+    alone, apart = _Slow(begun, let), _Slow(begun, let)
+    apart.waits_for = large("A0")
+    loop = asyncio.new_event_loop()
+    arrived = threading.Event()
+
+    def onward(_waiting: list[PendingRequest], decoded: DecodedBatch) -> None:
+        reached.extend(decoded.log.column("account").to_pylist())
+        arrived.set()
+
+    intake = DecoderPool(
+        [alone],  # type: ignore[list-item]
+        onward,
+        retry_after_s=1,
+        new_decoder=lambda: apart,  # type: ignore[arg-type,return-value]
+    )
+
+    def put(one: Body, sender: str) -> None:
+        intake.put(PendingRequest(one, loop.create_future(), loop, sender=sender))
+
+    put(large("A0"), "A")
+    assert begun.wait(10)
+    put(body("A1"), "A")
+    put(body("B0"), "B")
+    assert arrived.wait(10)
+    assert reached == ["B0"]
+    let.set()
+    intake.stop()
+    loop.close()
+    assert reached == ["B0", "A0", "A1"]
 
 
 @pytest.mark.parametrize("ends", ["the engine catches up", "the service ends"])

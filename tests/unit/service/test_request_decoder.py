@@ -19,6 +19,7 @@ from wavebreak.service.request_decoder import (
     Body,
     DecodedBatch,
     DecodeResult,
+    Postponed,
     RequestDecoder,
     TooLargeError,
     decompress,
@@ -165,6 +166,67 @@ def test_compressed_body_decompresses_up_to_the_limit(codec: str) -> None:
         decompress(Body(body.content[: len(body.content) // 2] + b"junk", "json", codec), 1 << 20)
 
 
+@pytest.mark.parametrize(
+    "array",
+    ["[}", "[,%s]", "[%s,]", "[%s,,%s]", "[%s,%s", "[%s,{", "[%s,%s}", "[%s]]", "[%s],[%s]",
+     "[%s%s]",
+     "[%s]x", "[" * 9000],
+)  # fmt: skip
+def test_array_that_is_not_json_is_refused_whole(array: str) -> None:
+    for separators in ((",", ":"), (", ", ": ")):
+        item = json.dumps(events(1)[0], separators=separators)
+        content = array.replace("%s", item).encode()
+        read, good = decode(Body(content, "json"), as_json(events(2))).reads
+        assert isinstance(read, DecodeResult)
+        assert (read.taken, [one.cause for one in read.refused]) == (0, ["bad_json"])
+        assert good == DecodeResult(2)
+
+
+def test_small_decoding_postpones_what_is_large_unpacked() -> None:
+    bomb = Body(gzip.compress(b" " * (2 << 20)), "lines", "gzip")
+    many = Body(gzip.compress(b"{}\n" * 6000), "lines", "gzip")
+    items = Body(b"[" + b"1," * 6000 + b"1]", "json")
+    columns = pa.record_batch({"n": pa.nulls(6000)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as writer:
+        writer.write_batch(columns)
+    nulls = Body(bytes(sink.getvalue()), "arrow")
+    decoder = RequestDecoder(EDGE, Limits())
+    bodies = [as_json(events(2)), bomb, many, items, nulls, as_lines(events(3, 2))]
+    decoded = decoder.decode(bodies, small=True)
+    assert decoded.reads == (DecodeResult(2), *[Postponed(large=True)] * 4, DecodeResult(3))
+    several = [as_json(events(4000, 4000 * n)) for n in range(5)]
+    reads = decoder.decode(several, small=True).reads
+    assert reads == (*[DecodeResult(4000)] * 3, *[Postponed(large=False)] * 2)
+    assert decoder.decode(several).reads == (DecodeResult(4000),) * 5
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"n": pa.nulls(101)}, "more than 100 events"),
+        ({"ts": pa.array([0] * 100), "l": pa.array([[None] * 90] * 100)}, "too many values"),
+        ({"s": pa.array(["x" * 500] * 100)}, "decompress to more than 40000 bytes"),
+    ],
+)
+def test_columns_are_bounded_before_they_are_read(columns: Any, reason: str) -> None:
+    batch, sink = pa.record_batch(columns), pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    limits = Limits(events=100, unpacked=40_000)
+    (read,) = decode(Body(bytes(sink.getvalue()), "arrow"), limits=limits).reads
+    assert isinstance(read, TooLargeError)
+    assert reason in read.what
+
+
+def test_refusals_beyond_the_limit_are_only_counted() -> None:
+    (read,) = decode(Body(b"{}\n" * 250 + b"[]\n" * 5, "lines")).reads
+    assert isinstance(read, DecodeResult)
+    assert len(read.refused) == 100
+    assert sum(count for _, count in read.unlisted) == 155
+
+
 def test_decompression_bomb_is_rejected() -> None:
     bomb = io.BytesIO()
     with gzip.GzipFile(fileobj=bomb, mode="wb") as file:
@@ -253,11 +315,11 @@ def test_decompression_is_bounded_and_keeps_order(
     size = len(parts[0].content)
     held, most = 0, 0
 
-    def noted(body: Body, at_most: int) -> bytes:
+    def noted(body: Body, at_most: int, **more: bool) -> bytes | None:
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return decompress(body, at_most)
+        return decompress(body, at_most, **more)
 
     def read(self: RequestDecoder, opened: list[Any]) -> Any:
         nonlocal held

@@ -17,6 +17,7 @@ from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
 from wavebreak.service.app_context import CYCLE_MS, run_query, run_write, write_audit_entry
+from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.decide import Quota, quota_status
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Decision, QuotaExtension
@@ -182,7 +183,7 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
 
     def load() -> tuple[list[Any], bool]:
         newest = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
-        rows = list(newest.values_list("number", "outcome", "ts", "body"))
+        rows = [(row.number, row.outcome, row.ts, row.body) for row in checked_decisions(newest)]
         return rows, _is_extended(account, state.now_ms)
 
     rows, extended = await run_query(load)

@@ -14,12 +14,11 @@ from wavebreak.service import api_keys
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak.service.app_context import run_query, run_write, write_audit_entry
+from wavebreak.service.app_context import AppContext, run_query, run_write, write_audit_entry
 from wavebreak.service.auth import SCOPES
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import ApiKey, AuditEntry, Decision, Delivery, Webhook
-from wavebreak.service.webhooks import webhook_secret
-from wavebreak.ssrf_guard import resolve_target
+from wavebreak.service.webhooks import check_url, secret_of
 
 router = Router(auth=ApiKeyAuth("admin"), exclude_unset=True)
 
@@ -27,7 +26,7 @@ MAX_WEBHOOKS = 100
 MAX_DEAD_LETTERS = 1000
 
 
-def _webhook_response(webhook: Webhook, key: bytes | None = None) -> schemas.Webhook:
+def _webhook_response(webhook: Webhook, context: AppContext | None = None) -> schemas.Webhook:
     deliveries = Delivery.objects.filter(webhook=webhook)
     fields: dict[str, Any] = {
         "id": webhook.id,
@@ -37,9 +36,11 @@ def _webhook_response(webhook: Webhook, key: bytes | None = None) -> schemas.Web
         "cursor": webhook.cursor,
         "pending": deliveries.filter(dead_lettered=False).count(),
         "dead_lettered": deliveries.filter(dead_lettered=True).count(),
+        "failing_since_ms": webhook.failing_since_ms or None,
+        "disabled_ms": webhook.disabled_ms or None,
     }
-    if key is not None:
-        fields["secret"] = webhook_secret(key, webhook.id, webhook.generation)
+    if context is not None:
+        fields["secret"] = secret_of(webhook, webhook.generation, context)
     return schemas.Webhook(**fields)
 
 
@@ -80,13 +81,12 @@ async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.
             min_outcome=new.min_outcome,
             created_ms=context.now_ms,
             cursor=newest or 0,
+            own_key_from=1,
         )
         write_audit_entry(context.now_ms, context.key, "add_webhook", webhook.id, new.reason)
-        return _webhook_response(webhook, app.webhook_key)
+        return _webhook_response(webhook, app)
 
-    check = partial(
-        resolve_target, new.url, resolver=app.resolver, allow_private=app.allow_private_webhooks
-    )
+    check = partial(check_url, new.url, app)
     try:
         await run_query(check)
     except WavebreakError as error:
@@ -120,7 +120,7 @@ async def remove_webhook(
     "/v1/webhooks/{webhook}/rotate",
     response=schemas.Webhook,
     summary="Rotate a webhook's secret; both secrets sign during the grace period.",
-    openapi_extra=problems(404),
+    openapi_extra=problems(404, 409),
 )
 async def rotate_webhook(
     request: HttpRequest, webhook: Path[schemas.WebhookId], change: schemas.Rotation
@@ -130,13 +130,43 @@ async def rotate_webhook(
 
     def rotate() -> schemas.Webhook:
         row = _load_webhook(webhook)
+        if not row.is_authentic:
+            raise ApiError(409, "the webhook was not made by this service", fix="remove it")
         row.generation += 1
         row.former_ends_ms = context.now_ms + change.grace_s * 1000
-        row.save(update_fields=["generation", "former_ends_ms"])
+        row.own_key_from = row.own_key_from or row.generation
+        row.save(update_fields=["generation", "former_ends_ms", "own_key_from"])
         write_audit_entry(context.now_ms, context.key, "rotate_webhook", row.id, change.reason)
-        return _webhook_response(row, context.app.webhook_key)
+        return _webhook_response(row, context.app)
 
     return await run_write(rotate)
+
+
+@router.post(
+    "/v1/webhooks/{webhook}/enable",
+    response=schemas.Webhook,
+    summary="Enable a webhook that was disabled after it had failed for too long; what it has "
+    "missed is sent.",
+    openapi_extra=problems(404, 409),
+)
+async def enable_webhook(
+    request: HttpRequest, webhook: Path[schemas.WebhookId], change: schemas.Justification
+) -> schemas.Webhook:
+    """Enable a disabled webhook."""
+    context = RequestContext.of(request)
+
+    def enable() -> schemas.Webhook:
+        row = _load_webhook(webhook)
+        if not row.disabled_ms:
+            raise ApiError(409, "the webhook is not disabled")
+        row.disabled_ms = row.failing_since_ms = 0
+        row.save(update_fields=["disabled_ms", "failing_since_ms"])
+        write_audit_entry(context.now_ms, context.key, "enable_webhook", row.id, change.reason)
+        return _webhook_response(row)
+
+    enabled = await run_write(enable)
+    context.app.deliveries_due.set()
+    return enabled
 
 
 @router.get(
@@ -186,7 +216,7 @@ async def replay_webhook(
         row = _load_webhook(webhook)
         if change.since is not None:
             row.cursor = min(change.since, row.cursor)
-            row.save(update_fields=["cursor"])
+            Webhook.objects.filter(id=row.id).update(cursor=row.cursor)
         dead = Delivery.objects.filter(webhook=row, dead_lettered=True)
         replayed = dead.update(dead_lettered=False, attempts=0, next_ms=context.now_ms)
         write_audit_entry(context.now_ms, context.key, "replay_webhook", row.id, change.reason)

@@ -13,6 +13,7 @@ from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
 from wavebreak.service.app_context import run_query, run_write
+from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderPages, NewAppeal
 from wavebreak.service.models import Decision
@@ -54,11 +55,11 @@ async def statement(
     language = get_language(_language(context, query.language))
 
     def load() -> schemas.DecisionStatement:
-        row = Decision.objects.filter(id=decision).values_list("number", "body").first()
-        made: dict[str, Any] = {} if row is None else msgspec.json.decode(bytes(row[1]))
-        if row is None or made["outcome"] in WITHOUT_NOTICE:
+        rows = checked_decisions(Decision.objects.filter(id=decision))
+        made: dict[str, Any] = msgspec.json.decode(bytes(rows[0].body)) if rows else {}
+        if not rows or made["outcome"] in WITHOUT_NOTICE:
             raise ApiError(404, "there is no notice of such a decision")
-        made["number"] = row[0]
+        made["number"] = rows[0].number
         if pages is None:
             written, url = notices.statement(made, language, context.now_ms), ""
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from wavebreak.service.api.accounts import numbered_decision
 from wavebreak.service.api.openapi import STREAM, TEXT, media, problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
 from wavebreak.service.app_context import closing_connection, run_query
+from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import OpeningRows
 from wavebreak.service.models import Decision
@@ -25,12 +27,18 @@ router = Router()
 
 STREAM_BATCH = 500
 KEEP_ALIVE_S = 15.0
-MAX_STREAMS = 200
+KEY_CHECK_S = 1.0
+"""How often a stream checks whether its key still has the scope."""
+MAX_STREAMS, MAX_STREAMS_PER_KEY = 200, 20
 
 
 def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:
-    """Load decisions with a number above `after`, as (number, JSON)."""
-    return list(Decision.objects.after(after).values_list("number", "body")[:limit])
+    """Load decisions with a number above `after`, as (number, JSON).
+
+    Raises ServiceError for one that was changed since it was stored.
+    """
+    rows = checked_decisions(Decision.objects.after(after)[:limit])
+    return [(row.number, row.body) for row in rows]
 
 
 @router.get(
@@ -64,7 +72,7 @@ async def follow_decisions(
     last = request.headers.get("Last-Event-ID", "")
     if last and not (last.isdecimal() and len(last) <= 16):
         raise ApiError(422, "Last-Event-ID is not a decision's number", fix="send a number")
-    if context.app.open_streams >= MAX_STREAMS:
+    if not _may_open(context):
         raise ApiError(503, "too many open streams", fix="close one", retry_after_s=5)
     response = StreamingHttpResponse(
         _stream(context, int(last or query.since)), content_type=STREAM
@@ -73,22 +81,44 @@ async def follow_decisions(
     return response
 
 
+def _may_open(context: RequestContext) -> bool:
+    """Whether the caller's key may open one more stream."""
+    streams = context.app.open_streams
+    return streams[context.key] < MAX_STREAMS_PER_KEY and streams.total() < MAX_STREAMS
+
+
 async def _stream(context: RequestContext, since: int) -> AsyncIterator[bytes]:
-    context.app.open_streams += 1
+    """Yield decisions until the client closes the stream, or its key no longer reads."""
+    streams, key = context.app.open_streams, context.key
+    # Requests that came at once have all passed the check of the view.
+    if not _may_open(context):
+        return
+    streams[key] += 1
     try:
         yield b"retry: 2000\n\n"
-        while True:
-            # A waiting stream holds no database connection.
-            load = closing_connection(partial(load_decisions, since, STREAM_BATCH))
-            for number, body in await asyncio.to_thread(load):
-                yield b"id: %d\nevent: decision\ndata: %s\n\n" % (number, bytes(body))
-                since = number
+        quiet_at, newest = time.monotonic() + KEEP_ALIVE_S, since + 1
+        while context.app.key_ring.permits(key, "read"):
+            if newest > since:
+                # A waiting stream holds no database connection.
+                load = closing_connection(partial(load_decisions, since, STREAM_BATCH))
+                rows = await context.app.executors.streams.run(load)
+                for number, body in rows:
+                    yield b"id: %d\nevent: decision\ndata: %s\n\n" % (number, bytes(body))
+                    since = number
             try:
-                await asyncio.wait_for(context.service.wait_for_decision(since), KEEP_ALIVE_S)
+                async with asyncio.timeout(KEY_CHECK_S):
+                    newest = await context.service.wait_for_decision(since)
             except TimeoutError:
+                newest = since
+            if newest > since:
+                quiet_at = time.monotonic() + KEEP_ALIVE_S
+            elif time.monotonic() >= quiet_at:
+                quiet_at += KEEP_ALIVE_S
                 yield b": quiet\n\n"
     finally:
-        context.app.open_streams -= 1
+        streams[key] -= 1
+        if not streams[key]:
+            del streams[key]
 
 
 @router.get(

@@ -80,33 +80,34 @@ def media(media_type: str, *statuses: int) -> dict[str, Any]:
 def hot_path_operation(name: str) -> dict[str, Any]:
     """Return the `openapi_extra` of a hot path operation, `events` or `decide`."""
     event = _struct_components()[0][_STRUCTS.index(AnyEvent)]
-    if name == "decide":
-        body = {JSON: {"schema": event}}
-        success = {200: {"content": {JSON: {"schema": {STRUCT_KEY: "DecideResponse"}}}}}
-        statuses: tuple[int, ...] = (400, 413, 415, 422, 503)
-        parameter = {
-            "name": "mode",
-            "in": "query",
-            "required": False,
-            "description": "ask: decide without recording; record: add the event to the log",
-            "schema": {"enum": ["ask", "record"], "default": "ask"},
-        }
-    else:
-        body = {media_type: {"schema": {}} for media_type in EVENT_MEDIA_TYPES}
-        body[JSON] = {"schema": {"type": "array", "items": event}}
-        success = {202: {"content": {JSON: {"schema": {STRUCT_KEY: "IngestResponse"}}}}}
-        statuses = (400, 409, 413, 415, 422, 503)
-        parameter = {
+    parameters: list[dict[str, Any]] = [
+        {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
             "description": "a request with the same key and body is processed once; empty: no key",
             "schema": {"type": "string", "maxLength": 255},
         }
+    ]
+    if name == "decide":
+        body = {JSON: {"schema": event}}
+        success = {200: {"content": {JSON: {"schema": {STRUCT_KEY: "DecideResponse"}}}}}
+        mode = {
+            "name": "mode",
+            "in": "query",
+            "required": False,
+            "description": "ask: decide without recording; record: add the event to the log",
+            "schema": {"enum": ["ask", "record"], "default": "ask"},
+        }
+        parameters.insert(0, mode)
+    else:
+        body = {media_type: {"schema": {}} for media_type in EVENT_MEDIA_TYPES}
+        body[JSON] = {"schema": {"type": "array", "items": event}}
+        success = {202: {"content": {JSON: {"schema": {STRUCT_KEY: "IngestResponse"}}}}}
     return {
-        "parameters": [parameter],
+        "parameters": parameters,
         "requestBody": {"required": True, "content": body},
-        "responses": success | problem_responses(*statuses),
+        "responses": success | problem_responses(400, 409, 413, 415, 422, 503),
     }
 
 

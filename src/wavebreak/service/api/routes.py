@@ -197,6 +197,8 @@ def method_not_allowed(
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         response = await get_response(request)
+        # Metrics count the statuses; Django would log each refusal, and each probe.
+        response._has_been_logged = True
         if response.status_code != 405:
             return response
         allowed = response["Allow"]

@@ -283,7 +283,11 @@ class NewWebhook(RequestModel):
 
 
 class Webhook(ResponseModel):
-    """A webhook; `secret` is present only when it is created or rotated."""
+    """A webhook; `secret` is present only when it is created or rotated.
+
+    `failing_since_ms` is its first failure since the last success, `disabled_ms` when it was
+    disabled because it had failed for too long.
+    """
 
     id: str
     url: str
@@ -292,6 +296,8 @@ class Webhook(ResponseModel):
     cursor: int
     pending: int
     dead_lettered: int
+    failing_since_ms: int | None
+    disabled_ms: int | None
     secret: str | None = None
 
 
@@ -347,7 +353,7 @@ class NewKey(RequestModel):
     name: KeyName
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=5)]
     reason: Reason
-    rate: Annotated[float, Field(gt=0, le=1_000_000)] = 1000.0
+    rate: Annotated[float, Field(ge=0.01, le=1_000_000)] = 1000.0
     burst: Annotated[float, Field(ge=1, le=1_000_000)] = 2000.0
 
 

@@ -7,6 +7,7 @@ from ninja import Router
 
 from wavebreak.service.api.openapi import TEXT, media
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext
+from wavebreak.service.auth import Allowed
 from wavebreak.service.errors import ApiError
 from wavebreak.service.log_clock import FAULT_FIX
 
@@ -43,11 +44,15 @@ async def healthz(request: HttpRequest) -> HttpResponse:
     openapi_extra=media(TEXT, 503),
 )
 async def readyz(request: HttpRequest) -> HttpResponse:
-    """Return `ready`, or 503 with the reason."""
-    service = RequestContext.of(request).service
-    progress = service.progress()
+    """Return `ready`, or 503 with the reason; with a key that reads, in detail."""
+    context = RequestContext.of(request)
+    progress = context.service.progress()
     if not progress.ready:
-        raise ApiError(503, f"not ready: {progress.why}", fix="try again later", retry_after_s=1)
-    if fault := service.clock_fault():
+        header = request.headers.get("Authorization")
+        reads = header and context.app.key_ring.authorize(header.encode(), "read")
+        detailed = isinstance(reads, Allowed) and progress.detail not in ("", progress.why)
+        why = f"{progress.why}: {progress.detail}" if detailed else progress.why
+        raise ApiError(503, f"not ready: {why}", fix="try again later", retry_after_s=1)
+    if fault := context.service.clock_fault():
         raise ApiError(503, f"not ready: {fault}", fix=FAULT_FIX, retry_after_s=1)
     return HttpResponse("ready\n", content_type="text/plain")
