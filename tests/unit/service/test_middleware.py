@@ -81,6 +81,7 @@ def test_large_body_is_refused_before_the_app() -> None:
         ("/v1/keys", KEY.text, 403),
         ("/v1/accounts/a/override", "", 401),
     ],
+    ids=["no key", "cut key", "another scope", "no key, by account"],
 )
 def test_key_is_checked_before_a_body_byte_is_read(path: str, key: str, status: int) -> None:
     answer, _ = asked(path, unreadable(), key=key)
