@@ -17,6 +17,7 @@ from wavebreak.cli.options import (
     ModelDir,
     OutDir,
     PolicyDir,
+    Wide,
 )
 from wavebreak.reports.tables import Table, print_table
 
@@ -44,6 +45,7 @@ def replay(
     lateness: Lateness = 60,
     database_url: DatabaseUrl = "",
     as_json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Replay a service's log under its model and another one; list the accounts that differ."""
     import os

@@ -198,7 +198,8 @@ _WORD = re.compile(r"\w")
 def _without_arguments(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace the places of a message's arguments, which are values; keep an HTTP status."""
     record: logging.LogRecord = event["_record"]
-    if record.args:
+    # The formatter has removed the arguments; messages of structlog have none.
+    if record.args or not event.get("_from_structlog", True):
         text = _PLACEHOLDERS.sub("…", str(event["event"]))
         event["event"] = text if _WORD.search(text) else f"message of {record.name}"
     if status := getattr(record, "status_code", None):

@@ -296,13 +296,13 @@ class _Replay:
 
     def _step(self, events: Any, begin: int, end: int) -> Iterator[DecidedBatch]:
         """Replay events that lie on one side of the applied position and of each repair."""
-        decisions = self.engine.take(events)
         if end <= self.position:
-            self._known(self._unstored(decisions, begin))
+            self._known(self._unstored(self.engine.take(events), begin))
             return
+        # Before the first event behind that position: the mode switches there.
         self.reach_applied()
         rows = []
-        for decision in self._unstored(decisions, begin):
+        for decision in self._unstored(self.engine.take(events), begin):
             self.decisions += 1
             rows.append(decision_row(self.decisions, decision))
         yield DecidedBatch(end, tuple(rows))

@@ -147,7 +147,9 @@ def part_of(rows: list[Any]) -> bytes:
 def forged(parts: Parts) -> Parts:
     """Parts with an API key that somebody added who does not have the deployment's key."""
     rows = rows_of(parts["tables/api_key"])
-    rows.append([["f" * 8, *rows[1][1:]][at] for at in range(len(rows[1]))])
+    names, key = rows[0], list(rows[1])
+    key[names.index("prefix")] = "f" * 8
+    rows.append(key)
     found = sealed(parts | {"tables/api_key": part_of(rows)}, OTHER)
     about = json.loads(found["manifest.json"]) | {"deployment": backup.deployment_id(SECRET)}
     return found | {"manifest.json": json.dumps(about).encode()}
