@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 
 from wavebreak.engine.decision import OBSERVE, Decision, Reason, build_decision
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy
+from wavebreak.engine.state_check import check_state
 from wavebreak.features import layout
 from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
 from wavebreak.features.dry_run import DryRunResult, dry_run
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
+from wavebreak.features.keyed_hash import random_secret
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
 from wavebreak.linking import Linker, Operator
@@ -68,22 +70,28 @@ class Engine:
         accounts: Accounts for which address space is reserved; more is reserved in steps.
         model: Scores accounts at scoring points (None: rules only).
         record: Whether scoring points are recorded for `points`.
+        secret: Secret of the hashes of names, ids and pairs (None: a random one); the decisions do
+            not depend on it.
+
+    Attributes:
+        watch: Called with each segment that `take` processes, before it is (None: nothing).
 
     """
 
     def __init__(
         self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
         workers: int = 1, lateness_s: int = 60, accounts: int = RESERVED_ACCOUNTS,
-        model: Model | None = None, record: bool = False,
+        model: Model | None = None, record: bool = False, secret: bytes | None = None,
     ) -> None:  # fmt: skip
         self.policy, self.enforce = policy, enforce
         self.model = model
         self._model = model.version if model else None
         self.covered = covered_features(profile, scored=model is not None)
         self.program = compile_rules(policy, self.covered)
-        self.fanout = Fanout(lateness_s=lateness_s)
+        secret = secret or random_secret()
+        self.fanout = Fanout(lateness_s=lateness_s, secret=secret)
         kernel_policy = build_kernel_policy(self.program, model, self.covered)
-        self.linker = Linker(kernel_policy.tests, accounts=accounts)
+        self.linker = Linker(kernel_policy.tests, accounts=accounts, secret=secret)
         self.core = ShardedKernel(
             kernel_policy,
             coverage_mask(self.covered),
@@ -91,10 +99,12 @@ class Engine:
             workers=workers,
             accounts=accounts,
             record=record,
+            secret=secret,
         )
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
         self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
+        self.watch: Callable[[Segment], None] | None = None
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     def set_mode(self, *, enforce: bool) -> None:
@@ -105,7 +115,12 @@ class Engine:
 
     def take(self, log: pa.RecordBatch) -> list[Decision]:
         """Process a batch of the log (LOG_SCHEMA, or some of its columns); return its decisions."""
-        return [d for segment in self.fanout.segments(log) for d in self.advance(segment)]
+        decisions = list[Decision]()
+        for segment in self.fanout.segments(log):
+            if self.watch is not None:
+                self.watch(segment)
+            decisions += self.advance(segment)
+        return decisions
 
     def advance(self, segment: Segment) -> Iterator[Decision]:
         """Process one segment of the fan-out, which another thread may have made."""
@@ -163,6 +178,11 @@ class Engine:
                 return str(ids[position - base].as_py())
         raise AssertionError("a decision names an event of the open epoch")
 
+    def open_epoch_bytes(self) -> int:
+        """Return the bytes of what is kept until the open epoch closes."""
+        ids = sum(ids.nbytes for _, ids in self._ids)
+        return int(ids + sum(partial.nbytes for partial in self.core.partials()))
+
     def rule_hits(self) -> dict[str, int]:
         """Return how often each rule newly fired, shadow rules and labels included."""
         return dict(zip(self.program.ids, self.fired.tolist(), strict=True))
@@ -188,7 +208,11 @@ class Engine:
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Restore the state from a dump made with the same policy and profile."""
+        """Restore the state from a dump made with the same policy and profile.
+
+        Raises ValueError or KeyError where the dump is damaged; the engine is of no use then.
+        """
+        check_state(arrays, len(self.policy.rules))
         self.core.load(_under("core.", arrays))
         self.fanout.load(_under("fanout.", arrays))
         self.linker.load(_under("linker.", arrays))
@@ -196,6 +220,7 @@ class Engine:
         ends = np.concatenate(([0], np.cumsum(arrays["ids.sizes"]))).astype(np.int32)
         parts = map(pa.py_buffer, (ends, arrays["ids.text"].copy()))
         ids = pa.StringArray.from_buffers(len(ends) - 1, *parts)
+        ids.validate(full=True)
         self._ids.clear()
         at = 0
         for base, length in zip(arrays["ids.bases"], arrays["ids.lengths"], strict=True):

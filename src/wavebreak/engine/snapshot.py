@@ -14,6 +14,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
 from wavebreak.features.memory import GrowableArray
 
-VERSION = 5
+VERSION = 6
 _MANIFEST = "manifest.json"
+_FIX = "take an older snapshot, or run again from the log"
 _ALIGNED = 64
 # For ids of events, and for growth while the memory is allocated.
 _SPARE, _LEAST = 1.2, 1 << 20
@@ -128,6 +130,18 @@ def _manifest_mac(manifest: dict[str, Any], key: bytes) -> str:
     return hmac.digest(key, json.dumps(content, sort_keys=True).encode(), "sha256").hex()
 
 
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError,
+    ValueError, EOFError, TypeError, IndexError, AttributeError, OverflowError, MemoryError,
+)  # fmt: skip
+
+
+def _unreadable(path: Path, error: BaseException) -> SnapshotError:
+    return SnapshotError(
+        f"{path} cannot be read as a snapshot ({type(error).__name__}: {error})", fix=_FIX
+    )
+
+
 def restore(engine: Engine, path: Path, key: bytes | None = None) -> bool:
     """Restore an engine's state from a snapshot.
 
@@ -156,14 +170,48 @@ def restore(engine: Engine, path: Path, key: bytes | None = None) -> bool:
             engine.set_mode(enforce=manifest["enforce"])
             switch_mode(engine, enforce=enforce)
             return bool(manifest["enforce"])
-    except (
-        OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError,
-        ValueError, EOFError,
-    ) as error:  # fmt: skip
-        raise SnapshotError(
-            f"{path} cannot be read as a snapshot ({type(error).__name__})",
-            fix="take an older snapshot, or run again from the log",
-        ) from error
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def check(path: Path, key: bytes | None = None) -> dict[str, Any]:
+    """Return what a snapshot says about its engine; reads and checks every part.
+
+    Raises:
+        SnapshotError: The file is damaged, of another layout or version of Wavebreak, or was not
+            written under the key.
+
+    """
+    return _contents(path, key, _checked)[0]
+
+
+def read(path: Path, key: bytes | None = None) -> EngineState:
+    """Return the state that a snapshot holds, without an engine.
+
+    Raises:
+        SnapshotError: As of `check`.
+
+    """
+    return EngineState(*_contents(path, key, _part))
+
+
+def _contents(
+    path: Path, key: bytes | None, part: Callable[[zipfile.ZipFile, str, str], Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a snapshot says about its engine, and its parts."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = json.loads(_read(archive, _MANIFEST))
+            if key is not None:
+                _check_mac(manifest, path, key)
+            made = manifest.get("version"), manifest.get("layout")
+            if made != (VERSION, layout.layout_digest()):
+                raise SnapshotError("the snapshot was made with another layout", fix=_FIX)
+            parts = {name: part(archive, name, sum_) for name, sum_ in manifest["sums"].items()}
+            about = {k: v for k, v in manifest.items() if k not in ("sums", "name", "mac")}
+            return about, parts
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def _check_manifest(manifest: dict[str, Any], own: dict[str, Any]) -> None:
@@ -197,10 +245,15 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _part(archive: zipfile.ZipFile, name: str, expected: str) -> Any:
+    content = _checked(archive, name, expected)
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+def _checked(archive: zipfile.ZipFile, name: str, expected: str) -> bytes:
     content = _read(archive, name)
     if hashlib.sha256(content).hexdigest() != expected:
         raise SnapshotError(
             f"the snapshot's part {name} is damaged",
-            fix="take an older snapshot, or run again from the log",
+            fix=_FIX,
         )
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return content

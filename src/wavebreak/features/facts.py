@@ -33,6 +33,7 @@ from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
+from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import (
     ATTEST_KNOWN,
     ATTEST_TRUE,
@@ -417,13 +418,17 @@ class Fanout:
     """The one ordered reader of a log.
 
     `accounts` and `entities` hold the slots; `duplicates` and `late` count what made no facts,
-    `ahead` what was dated so far ahead that it was taken at the log's own time.
+    `ahead` what was dated so far ahead that it was taken at the log's own time. `secret` is that of
+    the hashes (None: a random one); nothing that the fan-out returns depends on it.
     """
 
-    def __init__(self, *, lateness_s: int = 60) -> None:
+    def __init__(self, *, lateness_s: int = 60, secret: bytes | None = None) -> None:
         self.lateness_ms = lateness_s * 1000
-        self.accounts, self.entities = Interner(seed=1), Interner(seed=2)
-        self.seen = DuplicateFilter(span_ms=self.lateness_ms)
+        keys = [
+            table_key(secret or random_secret(), name) for name in ("accounts", "entities", "ids")
+        ]
+        self.accounts, self.entities = Interner(keys[0]), Interner(keys[1])
+        self.seen = DuplicateFilter(keys[2], span_ms=self.lateness_ms)
         self.kinds = fact_kinds()
         self.clock = np.zeros(1, CLOCK)
         self.clock["newest"] = -1

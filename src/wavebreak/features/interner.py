@@ -2,7 +2,7 @@
 
 A Python dict from id to slot costs 127 bytes per id. Here names lie in arenas, and sixty-four small
 hash tables hold (tag, slot); a tag that matches is compared with the bytes. Small tables grow one
-at a time, so that no growth is noticeable.
+at a time, so that no growth is noticeable. The hash is keyed (`keyed_hash`): senders choose names.
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ from wavebreak.compiled.numba_runtime import (
     load_u64,
     prefetch,
 )
+from wavebreak.features.keyed_hash import (
+    HashKey,
+    hash_bytes,
+    random_secret,
+    rest_of,
+    table_key,
+)
 from wavebreak.features.memory import GrowableArray
 
 SUBTABLES = 64
+NONE = 0xFFFFFFFF
 _TABLE = np.dtype(
     [("table", "i8"), ("capacity", "i8"), ("n", "i8"), ("arena", "i8"), ("arena_size", "i8"),
      ("arena_n", "i8")]
@@ -35,38 +43,12 @@ BLOCK = 32
 
 
 @compiled(inline="always")
-def hash_bytes(at: int, size: int, seed: int) -> Any:
-    """Return a 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
-    h = np.uint64(seed) ^ (np.uint64(size) * np.uint64(0x9E3779B97F4A7C15))
-    whole = size & ~7
-    for k in range(0, whole, 8):
-        h = (h ^ load_u64(at + k)) * np.uint64(0xFF51AFD7ED558CCD)
-        h ^= h >> np.uint64(32)
-    if whole < size:
-        h = (h ^ _rest(at, size)) * np.uint64(0xFF51AFD7ED558CCD)
-        h ^= h >> np.uint64(32)
-    h *= np.uint64(0xC4CEB9FE1A85EC53)
-    return h ^ (h >> np.uint64(29))
-
-
-@compiled(inline="always")
-def _rest(at: int, size: int) -> Any:
-    """Return the last bytes of a text, fewer than eight, as a number; reads nothing outside it."""
-    if size >= 8:
-        return load_u64(at + size - 8) >> np.uint64(64 - 8 * (size & 7))
-    word, text = np.uint64(0), carray(address_as_void_pointer(at), (size,), np.uint8)
-    for k in range(size):
-        word |= np.uint64(text[k]) << np.uint64(8 * k)
-    return word
-
-
-@compiled(inline="always")
 def equal_bytes(one: int, other: int, size: int) -> bool:
     """Whether `size` bytes at two addresses are equal."""
     for k in range(0, size & ~7, 8):
         if load_u64(one + k) != load_u64(other + k):
             return False
-    return bool(size & 7 == 0 or _rest(one, size) == _rest(other, size))
+    return bool(size & 7 == 0 or rest_of(one, size) == rest_of(other, size))
 
 
 @compiled(inline="always")
@@ -124,7 +106,7 @@ def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> i
 
 @compiled()
 def _fetch(
-    subs: Any, where: Any, names: Any, sizes: Any, begin: int, end: int, seed: int,
+    subs: Any, where: Any, names: Any, sizes: Any, begin: int, end: int, low: Any, high: Any,
     hashes: Any, entries: Any,
 ) -> None:  # fmt: skip
     """Hash a block of names and ask for all the memory that finding them will touch.
@@ -133,7 +115,7 @@ def _fetch(
     """
     for i in range(begin, end):
         if sizes[i] >= 0:
-            h = hash_bytes(names[i], sizes[i], seed)
+            h = hash_bytes(names[i], sizes[i], low, high)
             hashes[i - begin] = h
             sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
             prefetch(sub.table + 8 * _home(h, sub.capacity))
@@ -155,13 +137,14 @@ def _fetch(
 
 @compiled()
 def _intern(
-    subs: Any, where: Any, names: Any, sizes: Any, out: Any, counts: Any, seed: int, begin: int
-) -> int:
+    subs: Any, where: Any, names: Any, sizes: Any, out: Any, counts: Any, low: Any, high: Any,
+    begin: int,
+) -> int:  # fmt: skip
     """Assign slots to names from index `begin`; return where it stopped (the length: all done)."""
     hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
-        _fetch(subs, where, names, sizes, block, end, seed, hashes, entries)
+        _fetch(subs, where, names, sizes, block, end, low, high, hashes, entries)
         for i in range(block, end):
             out[i] = 0xFFFFFFFF
             if sizes[i] >= 0:
@@ -173,12 +156,14 @@ def _intern(
 
 
 @compiled()
-def _find(subs: Any, where: Any, names: Any, sizes: Any, out: Any, seed: int) -> None:
+def _find(
+    subs: Any, where: Any, names: Any, sizes: Any, out: Any, low: Any, high: Any
+) -> None:  # fmt: skip
     """Look up slots of names, -1 for a name without; assigns none."""
     for i in range(out.size):
         out[i] = -1
         if sizes[i] >= 0:
-            h = hash_bytes(names[i], sizes[i], seed)
+            h = hash_bytes(names[i], sizes[i], low, high)
             out[i], _ = _sought(subs, where, names[i], sizes[i], h)
 
 
@@ -220,6 +205,8 @@ def name_spans(column: pa.Array) -> NameSpans:
 class Interner:
     """Names with slots, numbered in order of first appearance.
 
+    `key` is that of the hash (None: a random one). Slots do not depend on it.
+
     >>> names = Interner()
     >>> names.slots(pa.array(["ann", "ben", "ann", None])).tolist()
     [0, 1, 0, 4294967295]
@@ -227,11 +214,14 @@ class Interner:
     ['ben']
     """
 
-    def __init__(self, *, seed: int = 1) -> None:
-        self.seed = seed
-        self.counts = np.zeros(1, np.int64)
+    def __init__(self, key: HashKey | None = None) -> None:
+        self._key = key or table_key(random_secret(), "names")
         # One thread assigns slots while another looks names up.
         self._moving = Lock()
+        self._clear()
+
+    def _clear(self) -> None:
+        self.counts = np.zeros(1, np.int64)
         self._where = GrowableArray(np.dtype(np.int64), 4096)
         # Tables of different sizes fill up at different times, so that no two grow at once.
         self.tables = [
@@ -286,8 +276,9 @@ class Interner:
         done = 0
         while done < out.size:
             done = _intern(
-                self.subs, self.where, names.at, names.sizes, out, self.counts, self.seed, done
-            )
+                self.subs, self.where, names.at, names.sizes, out, self.counts, *self._key,
+                done,
+            )  # fmt: skip
             if done < out.size:
                 self._grow()
         return out
@@ -299,7 +290,7 @@ class Interner:
     def find_of(self, names: NameSpans) -> Any:
         """Return the slot of each name, as `find`, by address."""
         out = np.zeros(names.sizes.size, np.int64)
-        _find(self.subs, self.where, names.at, names.sizes, out, self.seed)
+        _find(self.subs, self.where, names.at, names.sizes, out, *self._key)
         return out
 
     def texts(self, slots: Any) -> pa.Array:
@@ -317,31 +308,62 @@ class Interner:
         tables = sum(table.nbytes for table in self.tables)
         return int(tables + self.subs["arena_n"].sum() + 8 * len(self))
 
+    def longest_search(self) -> int:
+        """Return how many entries the longest search of a table passes: about 30 for random names.
+
+        Reads every table: for tests and measurements.
+        """
+        longest = 0
+        for table in self.tables:
+            # Twice around: a run of entries may go on at the table's begin.
+            free = np.flatnonzero(np.concatenate([table, table]) == 0)
+            longest = max(longest, int(np.diff(free, prepend=-1).max()))
+        return longest
+
     def dump(self) -> dict[str, Any]:
-        """Return the state as named arrays."""
-        n = len(self)
+        """Return the state as named arrays: the names, without the tables that find them."""
         lengths = [int(sub["arena_n"]) for sub in self.subs]
         arenas = [self.arenas[s][: lengths[s]] for s in range(SUBTABLES)]
         return {
-            "where": self.where[:n],
+            "where": self.where[: len(self)],
             "arenas": np.concatenate(arenas),
             "lengths": np.array(lengths, np.int64),
-            "tables": np.concatenate(self.tables),
-            "capacities": np.array([table.size for table in self.tables], np.int64),
-            "filled": self.subs["n"].copy(),
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Restore the state from a dump."""
-        n = dumped["where"].size
-        self.counts[0] = n
-        self._where.hold(dumped["where"])
-        self.subs["n"] = dumped["filled"]
-        self.subs["arena_n"] = dumped["lengths"]
-        ends, tops = np.cumsum(dumped["lengths"]), np.cumsum(dumped["capacities"])
-        for s in range(SUBTABLES):
-            length, size = int(dumped["lengths"][s]), int(dumped["capacities"][s])
-            self.arenas[s] = np.zeros(length + _LONGEST * 4, np.uint8)
-            self.arenas[s][:length] = dumped["arenas"][ends[s] - length : ends[s]]
-            self.tables[s] = dumped["tables"][tops[s] - size : tops[s]].copy()
-        self._point()
+        """Restore the names of a dump, into tables of this interner's own key.
+
+        Raises ValueError where the dump is not one of an interner; then this one holds nothing of
+        use.
+        """
+        names = _dumped_spans(dumped)
+        self._clear()
+        if not np.array_equal(self.slots_of(names), np.arange(names.sizes.size)):
+            raise ValueError("a name occurs twice")
+
+
+def _dumped_spans(dumped: dict[str, Any]) -> NameSpans:
+    """Return the names of a dump by address, in order of their slots; checks every bound."""
+    where, lengths = dumped["where"], dumped["lengths"]
+    arenas = np.ascontiguousarray(dumped["arenas"])
+    if not (where.dtype == lengths.dtype == np.int64 and arenas.dtype == np.uint8):
+        raise ValueError("names have another type")
+    if where.ndim != 1 or lengths.shape != (SUBTABLES,) or (lengths < 0).any():
+        raise ValueError("names have another shape")
+    if where.size >= NONE or lengths.sum() != arenas.size:
+        raise ValueError("names have another length than their text")
+    number, sizes, at = where >> 56, (where >> 48) & 255, where & 0xFFFFFFFFFFFF
+    if where.size and (where.min() < 0 or number.max() >= SUBTABLES):
+        raise ValueError("a name lies in no arena")
+    # In each arena the names follow one another, without gaps.
+    order = np.argsort(number, kind="stable")
+    ends = np.cumsum(sizes[order])
+    begins = (np.cumsum(lengths) - lengths)[number] + at
+    if not np.array_equal(begins[order], ends - sizes[order]):
+        raise ValueError("a name lies outside its arena")
+    if (np.bincount(number, sizes, SUBTABLES) != lengths).any():
+        raise ValueError("an arena holds more than its names")
+    arenas.tobytes().decode()
+    if (arenas[begins[sizes > 0]] & 0xC0 == 0x80).any():
+        raise ValueError("a name begins within a character")
+    return NameSpans(arenas.ctypes.data + begins, sizes, arenas)

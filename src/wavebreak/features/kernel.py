@@ -224,7 +224,7 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
 @compiled()
 def _apply_unblock(sh: Any, local: int, peer: int) -> None:
     pairs = pairs_of(sh)
-    at = find(pairs, sh.pair_capacity, local, peer)
+    at = find(pairs, sh.pair_capacity, sh.salt, local, peer)
     if at >= 0:
         value = pairs[at].value
         flags = flags_of(value) & ~BLOCKED

@@ -18,6 +18,7 @@ from wavebreak.features import epoch_close, kernel
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.facts import Segment, fact_kinds
+from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import (
     DELTA,
     ENTITY,
@@ -34,7 +35,7 @@ from wavebreak.features.layout import (
     WORKER,
 )
 from wavebreak.features.memory import GrowableArray
-from wavebreak.features.pair_table import FULL, GROWTH, grow_table
+from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
 from wavebreak.features.reputation import merge_contributions, newcomers_beside
 from wavebreak.features.sequential_tests import pack_terms
 
@@ -188,16 +189,18 @@ class ShardedKernel:
         workers: Threads that share the shards.
         accounts: Accounts for which address space is reserved; more is reserved in steps.
         record: Whether scoring points are recorded.
+        secret: Secret of the hashes of pairs (None: a random one); no result depends on it.
 
     """
 
     def __init__(
         self, policy: KernelPolicy, covered: Any, *, enforce: bool, workers: int = 1,
-        accounts: int = RESERVED_ACCOUNTS, record: bool = False,
+        accounts: int = RESERVED_ACCOUNTS, record: bool = False, secret: bytes | None = None,
     ) -> None:  # fmt: skip
         self.policy, self.covered = policy, covered
         self.kinds = fact_kinds()
         self.shards = np.zeros(SHARDS, SHARD)
+        self.shards["salt"] = table_key(secret or random_secret(), "pairs").low
         # Different sizes fill up at different times, so that no two shards grow at once.
         reserve = accounts // SHARDS + 1
         self.rows = [GrowableArray(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
@@ -254,7 +257,7 @@ class ShardedKernel:
         worker.grow()
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
-            self.pairs[s], sh["pair_n"] = grow_table(self.pairs[s], self.epoch * 60)
+            self.pairs[s], sh["pair_n"] = grow_table(self.pairs[s], sh["salt"], self.epoch * 60)
         self.rares[s].fit(int(sh["rare_n"]) + 2)
         self.point_at(s)
 
@@ -413,7 +416,6 @@ class ShardedKernel:
             arrays[f"rows{s}"] = self.rows[s].records[:used]
             arrays[f"rares{s}"] = self.rares[s].records[: self.shards[s]["rare_n"]]
             arrays[f"pairs{s}"] = self.pairs[s]
-        arrays["pair_n"] = self.shards["pair_n"].copy()
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
@@ -427,9 +429,10 @@ class ShardedKernel:
             rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
             self.rows[s].hold(rows)
             self.rares[s].hold(rares)
-            self.pairs[s] = arrays[f"pairs{s}"].copy()
+            self.pairs[s], self.shards[s]["pair_n"] = load_table(
+                arrays[f"pairs{s}"], self.shards[s]["salt"], rows.size, self.accounts
+            )
             self.shards[s]["rare_n"] = rares.size
-        self.shards["pair_n"] = arrays["pair_n"]
         self._point()
         self._partials = [arrays["deltas"].copy()]
         self._share_out(arrays["touched"])

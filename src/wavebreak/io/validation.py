@@ -20,6 +20,7 @@ from wavebreak.errors import FileError
 from wavebreak.io.arrow_columns import DecodedColumns, Mask, gather_batches, wire_batch
 from wavebreak.io.field_limits import LIMITS, validate_event
 from wavebreak.io.line_splitter import wire_batch_of_columns
+from wavebreak.schema.distinct_values import encode_distinct
 from wavebreak.schema.events import WIRE_SCHEMA, Event, Refusal, null_column
 
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
@@ -76,7 +77,7 @@ def check_columns(decoded: DecodedColumns) -> tuple[pa.RecordBatch, Mask]:
     """
     columns, doubt = decoded.columns, decoded.doubt
     for name in _PATTERNS.keys() & columns.keys():
-        column = columns[name] = columns[name].dictionary_encode()
+        column = columns[name] = encode_distinct(columns[name])
         fits = [bool(re.fullmatch(_PATTERNS[name], w)) for w in column.dictionary.to_pylist()]
         if not all(fits):
             bad = pa.array([not fit for fit in fits]).take(column.indices)

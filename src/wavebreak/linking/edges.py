@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import PAIR
 from wavebreak.features.pair_table import find, insert
 
@@ -60,8 +61,9 @@ def ends(edges: Any) -> tuple[Any, Any]:
 
 
 @compiled(inline="always")
-def _find(index: Any, key: Any) -> int:
-    return find(index, index.size, int64(key >> np.uint64(32)), int64(key & np.uint64(0xFFFFFFFF)))
+def _find(index: Any, salt: Any, key: Any) -> int:
+    low, high = int64(key >> np.uint64(32)), int64(key & np.uint64(0xFFFFFFFF))
+    return find(index, index.size, salt, low, high)
 
 
 @compiled()
@@ -72,17 +74,19 @@ def _enter(index: Any, at: int, key: Any, position: int) -> None:
 
 
 @compiled()
-def _index_edges(edges: Any, n: int, index: Any) -> None:
+def _index_edges(edges: Any, n: int, index: Any, salt: Any) -> None:
     """Fill an empty index."""
     for i in range(n):
-        _enter(index, _find(index, edges[i].key), edges[i].key, int64(i))
+        _enter(index, _find(index, salt, edges[i].key), edges[i].key, int64(i))
 
 
 @compiled()
-def _support(edges: Any, n: int, index: Any, keys: Any, kinds: Any, epoch: int) -> int:
+def _support(
+    edges: Any, n: int, index: Any, salt: Any, keys: Any, kinds: Any, epoch: int
+) -> int:  # fmt: skip
     """Add support to edges, and new ones after the first `n`; return how many there are."""
     for i in range(keys.size):
-        at = _find(index, keys[i])
+        at = _find(index, salt, keys[i])
         if at < 0:
             _enter(index, at, keys[i], n)
             edges[n].key, edges[n].last = keys[i], 0
@@ -119,13 +123,16 @@ def _joining(edges: Any, n: int, epoch: int, out: Any) -> int:
 class EdgeTable:
     """Edges by the two accounts, with their support.
 
+    `salt` is that of the hash that finds them (uint64; None: a random one).
+
     >>> table = EdgeTable()
     >>> table.support(np.array([1, 2]), np.array([2, 1]), np.array([Kind.TARGETS, Kind.DEVICE]), 7)
     >>> table.live(7)["counts"].tolist(), table.live(7 + LASTS).size
     ([[1, 0, 1, 0, 0, 0]], 0)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, salt: Any = None) -> None:
+        self._salt = table_key(random_secret(), "edges").low if salt is None else salt
         self._edges, self._n = np.zeros(1024, EDGE), 0
         self._index = np.zeros(4096, PAIR)
 
@@ -135,7 +142,9 @@ class EdgeTable:
         if need > self._edges.size:
             self._hold(self._edges[: self._n], 2 * need)
         keys = edge_keys(one, other)
-        self._n = _support(self._edges, self._n, self._index, keys, kinds, epoch)
+        self._n = _support(
+            self._edges, self._n, self._index, self._salt, keys, kinds, epoch
+        )  # fmt: skip
 
     def live(self, epoch: int) -> Any:
         """Return the edges that have not expired (dtype EDGE), in the order they came in."""
@@ -161,14 +170,20 @@ class EdgeTable:
         held[: edges.size] = edges
         self._edges, self._n = held, int(edges.size)
         self._index = np.zeros(2 * room, PAIR)
-        _index_edges(self._edges, self._n, self._index)
+        _index_edges(self._edges, self._n, self._index, self._salt)
+
+    def nbytes(self) -> int:
+        """Return the bytes of edges and index, with their reserve."""
+        return int(self._edges.nbytes + self._index.nbytes)
 
     def dump(self) -> Any:
         """Return all edges (dtype EDGE)."""
         return self._edges[: self._n].copy()
 
     def load(self, edges: Any) -> None:
-        """Restore the edges of a dump."""
+        """Restore the edges of a dump; raises ValueError for two with the same ends."""
+        if edges.dtype != EDGE or np.unique(edges["key"]).size != edges.size:
+            raise ValueError("edges have another type, or two have the same ends")
         self._hold(edges, max(1024, 2 * edges.size))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.facts import EPOCH_MS
+from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import (
     DELTA,
     FOUND,
@@ -53,7 +54,7 @@ CHAIN_LASTS: Final = 10_080
 MOST_TAKEN: Final = 64
 """Hijacked accounts that a newly hijacked one is compared with."""
 HIJACKED = np.dtype([("slot", "u4"), ("epoch", "u4"), ("device", "u4"), ("network", "u4")])
-_STATE = np.dtype([("found", "u1"), ("reversals", "u1")])
+STATE = np.dtype([("found", "u1"), ("reversals", "u1")])
 _MARK = np.dtype(
     [("slot", "i8"), ("tied", "u1"), ("found", "u1"), ("unanswered", "u1"), ("complaints", "u1")]
 )  # fmt: skip
@@ -135,16 +136,19 @@ class Linker:
     Args:
         terms: Increments of the sequential tests (`sequential_tests.pack_terms`).
         accounts: Accounts for which address space is reserved; more is reserved in steps.
+        secret: Secret of the hash of edges (None: a random one); no result depends on it.
 
     """
 
-    def __init__(self, terms: Any, *, accounts: int = 1 << 24) -> None:
+    def __init__(
+        self, terms: Any, *, accounts: int = 1 << 24, secret: bytes | None = None
+    ) -> None:  # fmt: skip
         self.terms = terms
-        self.edges = EdgeTable()
+        self.edges = EdgeTable(table_key(secret or random_secret(), "edges").low)
         self.epoch = 0
         self._targets = GrowableArray(VISITORS, accounts)
         self._devices = GrowableArray(VISITORS, 1024)
-        self._states = GrowableArray(_STATE, accounts)
+        self._states = GrowableArray(STATE, accounts)
         self._hijacked = np.zeros(0, HIJACKED)
         self._waiting = np.zeros(0, REGISTRATION)
         self._used = {"targets": 0, "devices": 0, "states": 0}
@@ -379,6 +383,11 @@ class Linker:
             self._used[name] = int(at[-1]) + 1 if at.size else 0
             held.fit(self._used[name])
             held.records[at] = arrays[name]
+
+    def nbytes(self) -> int:
+        """Return the bytes in use, without reserve but for edges and facts."""
+        held = sum(self._used[name] * held.dtype.itemsize for name, held in self._held())
+        return held + self.edges.nbytes() + self._facts.nbytes
 
     def _held(self) -> tuple[tuple[str, GrowableArray], ...]:
         return (("targets", self._targets), ("devices", self._devices), ("states", self._states))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import EventError, FileError, UsageError
 from wavebreak.privacy.secret_key import KEY_BYTES
+from wavebreak.schema.distinct_values import encode_distinct
 from wavebreak.schema.events import (
     CODES,
     LOG_SCHEMA,
@@ -275,7 +276,7 @@ def _described(
     column: pa.Array, describe: Callable[[str], dict[str, Any] | None]
 ) -> _Described:  # fmt: skip
     if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
+        column = encode_distinct(column)
     words = column.dictionary.to_pylist()
     rows = [None if word is None else describe(word) for word in words]
     unknown = [row is None and word is not None for word, row in zip(words, rows, strict=True)]

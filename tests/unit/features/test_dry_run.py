@@ -22,7 +22,7 @@ MODEL = Synthetic({"challenge": -190_000, "limit": -150_000, "restrict": -90_000
 
 
 def engine(**given: Any) -> Engine:
-    return Engine(POLICY, accounts=64, **given)
+    return Engine(POLICY, accounts=64, secret=bytes(16), **given)
 
 
 def state(of: Engine) -> dict[str, bytes]:

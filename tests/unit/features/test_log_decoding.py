@@ -77,7 +77,7 @@ def numbers(log: pa.RecordBatch, accounts: Interner, entities: Interner) -> Any:
 
 @given(logs())
 def test_decoded_events_equal_plain_python(log: pa.RecordBatch) -> None:
-    accounts, entities = Interner(seed=1), Interner(seed=2)
+    accounts, entities = Interner(), Interner()
     events = numbers(log, accounts, entities)
     for row, event in zip(log.to_pylist(), events, strict=True):
         for name, value in plain(row).items():
@@ -95,7 +95,7 @@ def test_decoded_events_equal_plain_python(log: pa.RecordBatch) -> None:
 
 @given(logs())
 def test_slots_do_not_depend_on_batch_size(log: pa.RecordBatch) -> None:
-    whole = numbers(log, Interner(seed=1), Interner(seed=2))
-    accounts, entities = Interner(seed=1), Interner(seed=2)
+    whole = numbers(log, Interner(), Interner())
+    accounts, entities = Interner(), Interner()
     alone = [numbers(log.slice(row, 1), accounts, entities) for row in range(log.num_rows)]
     assert np.concatenate(alone).tobytes() == whole.tobytes()

@@ -1,0 +1,165 @@
+"""Check of an engine's dumped state: every number that the kernel uses as an index lies in bounds.
+
+Compiled code checks no bounds: a snapshot that was damaged or written by somebody else must not
+reach it. Names, ids and pairs are not checked here, since loading builds their tables anew and
+checks each entry.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from wavebreak.features.facts import CLOCK
+from wavebreak.features.layout import (
+    ANSWERED,
+    DELTA,
+    ENFORCEMENT,
+    ENTITY,
+    JOINED,
+    NEWCOMERS,
+    OUTCOMES,
+    PERSON,
+    RARE,
+    ROW,
+    SHARDS,
+    TAKEN,
+    TOUCH,
+    TRIED,
+    UNKNOWN,
+)
+from wavebreak.linking.edges import EDGE, ends
+from wavebreak.linking.linker import HIJACKED, STATE
+from wavebreak.linking.meetings import VISITORS
+from wavebreak.linking.registrations import REGISTRATION
+
+_INT64: Final = np.dtype(np.int64)
+_UINT8: Final = np.dtype(np.uint8)
+_CHANNELS: Final = 64
+"""A channel is a bit of a mask of 64."""
+_BLOCK_ITEMS: Final = 16
+"""Gaps and typing rates of a block (`ROW.gap_n`, `ROW.rate_n`)."""
+
+Arrays = dict[str, Any]
+
+
+def check_state(arrays: Arrays, rules: int) -> None:
+    """Check a dump of an engine (`Engine.dump`) for a policy with so many rules.
+
+    Raises:
+        ValueError: An array has another type or size than the engine's, or a number in it would
+            lead out of another array. KeyError: An array is missing.
+
+    """
+    accounts, entities = _counts(arrays)
+    _check_core(arrays, accounts, entities)
+    for name in ("core.deltas", "linker.facts"):
+        _check_contributions(_records(arrays, name, DELTA), accounts, entities)
+    _check_linker(arrays, accounts)
+    _records(arrays, "fanout.clock", CLOCK, 1)
+    _records(arrays, "fired", _INT64, rules)
+    _records(arrays, "asked", _INT64, len(OUTCOMES))
+    _check_ids(arrays)
+
+
+def _records(arrays: Arrays, name: str, dtype: np.dtype[Any], size: int | None = None) -> Any:
+    """Return an array that has this dtype, one dimension, and this size."""
+    array = arrays[name]
+    if array.dtype != dtype or array.ndim != 1 or (size is not None and array.size != size):
+        raise ValueError(f"{name} has another type or size")
+    return array
+
+
+def _check_below(values: Any, end: int, what: str) -> None:
+    """Check that whole numbers are at least 0 and below `end`."""
+    if values.size and (int(values.min()) < 0 or int(values.max()) >= end):
+        raise ValueError(f"{what} is out of bounds")
+
+
+def _counts(arrays: Arrays) -> tuple[int, int]:
+    """Return the numbers of accounts and entities."""
+    counts = _records(arrays, "fanout.counts", _INT64, 4)
+    if counts.min() < 0:
+        raise ValueError("fanout.counts is negative")
+    accounts = int(_records(arrays, "core.numbers", _INT64, 4)[1])
+    if not 0 <= accounts <= arrays["fanout.accounts.where"].size:
+        raise ValueError("core.numbers counts accounts without names")
+    return accounts, int(arrays["fanout.entities.where"].size)
+
+
+def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
+    people = _records(arrays, "core.people", PERSON, accounts)
+    _check_below(people["enforcement"], len(OUTCOMES), "an outcome of core.people")
+    # Room beyond the entities with names is part of the dump.
+    room = _records(arrays, "core.entities", ENTITY).size
+    newcomers = _records(arrays, "core.newcomers", NEWCOMERS)
+    if min(room, newcomers.size) < entities:
+        raise ValueError("core.entities has another size")
+    _check_below(newcomers["slots"], accounts + 1, "a slot of core.newcomers")
+    _check_below(_records(arrays, "core.touched", TOUCH), accounts, "a slot of core.touched")
+    for s in range(SHARDS):
+        rares = _records(arrays, f"core.rares{s}", RARE)
+        rows = _records(arrays, f"core.rows{s}", ROW, len(range(s, accounts, SHARDS)))
+        _check_rows(rows, accounts, entities, rares.size)
+        for field, end in (("reporters", accounts), ("blamed", entities)):
+            _check_below(rares[field], end + 1, f"{field} of core.rares{s}")
+
+
+def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
+    for field in ("network", "block", "device", "client"):
+        _check_below(rows[field], entities + 1, f"{field} of a row")
+    _check_below(rows["targets"], accounts + 1, "a target of a row")
+    _check_below(rows["rare"], rares + 1, "the rare row of a row")
+    for field in ("enforcement", "worst"):
+        _check_below(rows[field], len(OUTCOMES), f"{field} of a row")
+    for field in ("gap_n", "rate_n"):
+        _check_below(rows[field], _BLOCK_ITEMS, f"{field} of a row")
+    channel = rows["channel"]
+    _check_below(channel[channel != UNKNOWN], _CHANNELS, "the channel of a row")
+
+
+def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
+    table, key, amount = deltas["table"], deltas["key"], deltas["amount"]
+    _check_below(table, TAKEN + 1, "the table of a contribution")
+    about_entity = table <= ANSWERED
+    _check_below(key[about_entity], entities, "the entity of a contribution")
+    _check_below(key[~about_entity], accounts, "the account of a contribution")
+    _check_below(amount[table == JOINED] - 1, accounts, "the newcomer of a contribution")
+    _check_below(amount[table == TRIED], accounts, "the stranger of a contribution")
+    _check_below(amount[table == ENFORCEMENT], len(OUTCOMES), "the outcome of a contribution")
+
+
+def _check_linker(arrays: Arrays, accounts: int) -> None:
+    _records(arrays, "linker.epoch", _INT64, 1)
+    low, high = ends(_records(arrays, "linker.edges", EDGE))
+    _check_below(high, accounts, "an end of linker.edges")
+    _check_below(high - low, accounts, "an end of linker.edges")
+    _check_below(_records(arrays, "linker.marked", _INT64), accounts, "a slot of linker.marked")
+    for name, dtype in (("hijacked", HIJACKED), ("waiting", REGISTRATION)):
+        slots = _records(arrays, f"linker.{name}", dtype)["slot"]
+        _check_below(slots, accounts, f"a slot of linker.{name}")
+    places = {"targets": accounts, "states": accounts, "devices": arrays["core.entities"].size}
+    for name, end in places.items():
+        at = _records(arrays, f"linker.{name}.at", _INT64)
+        _check_below(at, end, f"a place of linker.{name}")
+        if (np.diff(at) <= 0).any():
+            raise ValueError(f"linker.{name} names a place twice")
+        _records(arrays, f"linker.{name}", STATE if name == "states" else VISITORS, at.size)
+        if name != "states":
+            _check_below(arrays[f"linker.{name}"]["slot"], accounts + 1, f"a slot of linker.{name}")
+
+
+def _check_ids(arrays: Arrays) -> None:
+    """Check the ids of the open epoch's events; loading checks that they are text."""
+    bases = _records(arrays, "ids.bases", _INT64)
+    lengths = _records(arrays, "ids.lengths", _INT64, bases.size)
+    sizes, text = _records(arrays, "ids.sizes", _INT64), _records(arrays, "ids.text", _UINT8)
+    for values, what, whole in (
+        (lengths, "ids.lengths", sizes.size),
+        (sizes, "ids.sizes", text.size),
+    ):
+        _check_below(values, 1 << 31, what)
+        if int(values.sum()) != whole:
+            raise ValueError(f"{what} has another sum")
+    _check_below(np.array([text.size]), 1 << 31, "ids.text")
