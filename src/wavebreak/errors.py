@@ -32,6 +32,10 @@ class PolicyError(WavebreakError):
     """A rule, action or other configuration of a policy is invalid."""
 
 
+class StateSizeError(WavebreakError):
+    """The state of accounts does not fit into the memory that it may use."""
+
+
 class SnapshotError(WavebreakError):
     """A snapshot is damaged, or of another layout or version."""
 

@@ -103,8 +103,12 @@ def service(
     clock: Callable[[], int] | None = None,
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     allow_identifiers: bool = False,
+    **settings: Any,
 ) -> Service:
-    """A service over the bound database, with the shipped rules and without a model."""
+    """A service over the bound database, with the shipped rules and without a model.
+
+    `settings` are further fields of Settings.
+    """
 
     policy, edge = policy or rules.load_policy(), Pseudonymizer(SECRET)
 
@@ -112,7 +116,12 @@ def service(
         return engine.Engine(policy, accounts=accounts)
 
     return Service(
-        Settings(home, allow_identifiers=allow_identifiers, limits=limits or Limits()),
+        Settings(
+            home,
+            allow_identifiers=allow_identifiers,
+            limits=limits or Limits(),
+            **settings,
+        ),
         make,
         edge,
         clock=clock or now_ms,
@@ -172,6 +181,7 @@ async def running(
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     wait: bool = True,
     allow_identifiers: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[Running]:
     """Run a service over the bound database until the block ends; `wait`: once it is ready."""
     held = held or context()
@@ -186,6 +196,7 @@ async def running(
         clock=clock,
         progress=progress,
         allow_identifiers=allow_identifiers,
+        **settings,
     )
     app: Any = RequestMiddleware(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),

@@ -165,8 +165,8 @@ ledgers = _group(
 transparency = _group(
     app, "transparency", "Count reports for publication from the sealed ledger, and recount them."
 )
-logs = _group(app, "log", "Find and repair events of the service's log that are dated ahead.")
 keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
+logs = _group(app, "log", "Repair dates in the service's log, and remove old events from it.")
 users = _group(app, "user", "Create and list the people who may sign in to the console.")
 claim = _group(
     app, "claim", "Capture, read and judge public claims about bulk and automated messaging."

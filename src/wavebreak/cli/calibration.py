@@ -167,7 +167,7 @@ def _service_logs(
     def logs() -> Iterator[pa.RecordBatch]:
         nonlocal passes
         done, passes = passes, passes + 1
-        for stretch in event_log.read_log(0):
+        for stretch in event_log.read_log(event_log.log_start().position):
             # Both replays see the same events, however many arrive meanwhile.
             if stretch.events is not None and stretch.first < end:
                 yield stretch.events.slice(0, end - stretch.first)

@@ -1,8 +1,9 @@
-"""Commands of the service's log: repair."""
+"""Commands of the service's log: repair, trim."""
 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,12 @@ from wavebreak.cli.serve import bind_deployment_key
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
-from wavebreak.service import database, log_repair, ownership
+from wavebreak.rules import duration_seconds
+from wavebreak.service import database, log_repair, log_trim, ownership
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.log_clock import allowed_ahead_ms
 
+BY = "command line"
 SHOWN_ROWS = 20
 """Rows of the log that are listed."""
 
@@ -94,3 +97,90 @@ def _print_rows(found: list[log_repair.AheadRow]) -> None:
     ]
     note = f"and {len(found) - SHOWN_ROWS:,} more rows" if len(found) > SHOWN_ROWS else ""
     print_table(Table(title, headings, rows, note=note), out)
+
+
+@logs.command(epilog="Example: `wavebreak log trim var --keep 90d --reason 'retention of 90 days'`")
+def trim(
+    home: Annotated[Path, typer.Argument(help="Directory of the service.")],
+    keep: Annotated[str, typer.Option(help="How much of the log stays, as 90d or 72h.")],
+    reason: Annotated[str, typer.Option(help="Reason, for the audit log and the ledger.")],
+    forget_idle: Annotated[
+        str,
+        typer.Option(
+            "--forget-idle",
+            metavar="DURATION",
+            help="Also forget accounts that did and met nothing for so long, with nothing on "
+            "record; then all of the log goes, whatever its age. The service must be stopped.",
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    key: Key = None,
+    ledger_key: LedgerKey = None,
+    database_url: DatabaseUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Remove old events from a service's log, as far as its snapshots allow; sealed and audited."""
+    kept_ms = _duration_ms("--keep", keep)
+    idle_ms = _duration_ms("--forget-idle", forget_idle) if forget_idle else 0
+    if not database_url and not (home / database.FILE).exists():
+        raise UsageError(
+            f"{home} holds no service database", fix="give the directory that `serve` uses"
+        )
+    database.connect(database_url, home)
+    ownership.migrate_beside(home)
+    # A running service would go on with the accounts that an eviction forgets.
+    with ownership.owned(home) if idle_ms else nullcontext():
+        bind_deployment_key(key)
+        now = _now_ms()
+        if idle_ms:
+            planned = log_trim.plan_eviction(home, idle_ms)
+        else:
+            planned = log_trim.plan(home, now - kept_ms)
+        if not dry_run and (planned.rows or planned.evicted):
+            store = LedgerStore(load_or_create_signer(ledger_key), _now_ms)
+            log_trim.trim(planned, store, now_ms=now, reason=reason, by=BY)
+    if as_json:
+        shown = {"first": planned.first, "end": planned.end, "rows": planned.rows,
+                "evicted": planned.evicted,
+                "snapshots": [path.name for path in planned.snapshots],
+                "removed": not dry_run}  # fmt: skip
+        print_json(shown)
+        return
+    _show(planned, dry_run=dry_run)
+
+
+def _duration_ms(option: str, text: str) -> int:
+    try:
+        return duration_seconds(text) * 1000
+    except (KeyError, ValueError, IndexError):
+        raise UsageError(f"{option} {text!r} is no duration", fix="write 90d, 72h or 30m") from None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _show(planned: log_trim.TrimPlan, *, dry_run: bool) -> None:
+    names = ", ".join(path.name for path in planned.snapshots)
+    if not planned.rows and not planned.evicted:
+        out.print(f"nothing to remove: no event is both old enough and behind {names}")
+        return
+    done = "would be removed" if dry_run else "removed"
+    out.print(
+        f"{planned.end - planned.first:,} events in {planned.rows:,} rows {done}: positions "
+        f"{planned.first:,} to {planned.end - 1:,}, received until {stamp(planned.received_ms)}"
+    )
+    if planned.evicted:
+        out.print(f"{planned.evicted:,} idle accounts forgotten" if not dry_run
+                  else f"{planned.evicted:,} idle accounts would be forgotten")  # fmt: skip
+    out.print(f"a start goes on from {names}")
+    print_next_steps(
+        [
+            "no longer possible with these events: a replay under another policy, a recount of the "
+            "evidence of decisions on them, a start with a policy, model or version that no "
+            "snapshot is of (switch policies while the service runs)",
+            "write a backup: earlier ones still hold what was removed",
+        ]
+    )

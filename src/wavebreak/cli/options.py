@@ -67,6 +67,15 @@ AllowIdentifiers = Annotated[
 ]
 Shards = Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")]
 Lateness = Annotated[int, typer.Option(min=0, help="Seconds that an event may be late.")]
+MaxMemory = Annotated[
+    str,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        envvar="WAVEBREAK_MAX_MEMORY",
+        help="Memory that the process may use, as 4GiB (default: three quarters of the machine's).",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")]
 People = Annotated[int, typer.Option(help="Ordinary people.")]
 

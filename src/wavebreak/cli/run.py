@@ -36,6 +36,7 @@ from wavebreak.cli.options import (
     Labels,
     Lateness,
     LedgerKey,
+    MaxMemory,
     ModelDir,
     OutDir,
     People,
@@ -121,11 +122,13 @@ def run(
     ledger: LedgerDir = None,
     ledger_key: LedgerKey = None,
     allow_identifiers: AllowIdentifiers = False,
+    max_memory: MaxMemory = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
     from wavebreak import model, rules
+    from wavebreak.engine.state_ceiling import StateCeiling, parse_size
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
 
@@ -142,6 +145,9 @@ def run(
         lateness_s=lateness,
         resume=resume,
         keep=snapshot,
+        ceiling=StateCeiling.of_process(
+            parse_size(max_memory) if max_memory else None, copies=False
+        ),
         model=model.load_selected(model_dir),
         sealer=_open_recorder(ledger, ledger_key),
     )

@@ -29,12 +29,14 @@ from wavebreak.cli.options import (
     Key,
     Lateness,
     LedgerKey,
+    MaxMemory,
     ModelDir,
     OutFile,
     PolicyDir,
     Shards,
     Wide,
 )
+from wavebreak.engine.state_ceiling import StateCeiling, parse_size
 from wavebreak.errors import FileError, MissingExtraError, UsageError
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
@@ -74,8 +76,20 @@ from wavebreak.service.server import serve as serving
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Limits, Settings, is_loopback
 
+DECODER_BYTES = 192 << 20
+"""Memory of a decoder process, besides the bodies that it holds."""
+
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
+NewNamesPerHour = Annotated[
+    int,
+    typer.Option(
+        "--new-names-per-hour",
+        min=1,
+        help="Accounts, networks, devices and clients that an API key may name for the first time "
+        "in an hour.",
+    ),
+]
 StreamProfile = Annotated[
     Path | None,
     typer.Option(
@@ -275,6 +289,8 @@ def serve(
     allow_identifiers: AllowIdentifiers = False,
     key_events: KeyEvents = Limits.key_events,
     key_megabytes: KeyMegabytes = Limits.key_bytes / MEBIBYTE,
+    max_memory: MaxMemory = "",
+    new_names_per_hour: NewNamesPerHour = 10_000_000,
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
     if no_keys:
@@ -301,6 +317,8 @@ def serve(
             peer_connections=0 if trusted_proxies else peer_connections,
         ),
         allow_identifiers=allow_identifiers,
+        ceiling=_ceiling(max_memory, decoders),
+        new_names_per_hour=new_names_per_hour,
     )
     sources = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
     secret = load_key(key)
@@ -360,6 +378,14 @@ def serve(
         ready=partial(_show_addresses, settings, pages.shown, console_url),
         pages=pages.wrap,
         middleware=bootstrap.request_middleware(service, parts.context, options),
+    )
+
+
+def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
+    """Return what the state of accounts may have of the memory that the service may use."""
+    besides = Limits().queue_bytes + decoders * DECODER_BYTES
+    return StateCeiling.of_process(
+        parse_size(max_memory) if max_memory else None, copies=True, besides=besides
     )
 
 

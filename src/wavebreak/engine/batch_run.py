@@ -40,6 +40,8 @@ from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.engine import Engine
+from wavebreak.engine.state_ceiling import StateCeiling
+from wavebreak.engine.state_size import check_size
 from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import OUTCOMES
@@ -91,6 +93,7 @@ def run(
     profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
+    ceiling: StateCeiling | None = None,
     sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Decide on a file of events.
@@ -111,6 +114,7 @@ def run(
             with `enforce`: outcomes that nobody felt are cleared, evidence stays.
         keep: Where to write a snapshot at the end; the last epoch then stays open.
         model: Scores accounts at scoring points (None: rules only).
+        ceiling: How many bytes the state of accounts may have (None: no ceiling).
         sealer: Records each batch's decisions in a ledger before they are written, and with
             `enforce` a receipt for each (None: no ledger).
         progress: Called after each batch.
@@ -122,6 +126,7 @@ def run(
         FileError: The source cannot be read.
         UsageError: Standard input without a profile, or a batch size below 1.
         SnapshotError: The snapshot is damaged, or of another policy, model or profile.
+        StateSizeError: The state is beyond its ceiling.
 
     """
     profile, origin = stream_profile(source, profile_path, edge)
@@ -141,6 +146,7 @@ def run(
             for item in routed:
                 # Features, rules, model, decide: the engine's workers.
                 decisions = _decide(engine, item.segments)
+                check_size(engine, ceiling)
                 # Record in the ledger before any decision takes effect.
                 positions = sealer.decisions(decisions) if sealer else ()
                 # Write.

@@ -170,6 +170,20 @@ class RepairEntry(Body, frozen=True):
     hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
+class TrimEntry(Body, frozen=True):
+    """Rows of the log were removed: positions `first` to `end - 1`, the newest of `received` ms.
+
+    `evicted` idle accounts were forgotten, with nothing on record.
+    """
+
+    first: int
+    end: int
+    rows: int
+    received: int
+    evicted: int = 0
+    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+
+
 class StepEntry(Body, frozen=True):
     """A case moves from one state to another; the SHA-256 of the case's file then."""
 
@@ -238,6 +252,7 @@ KINDS: dict[str, type[Body]] = {
     "log": LogEntry,
     "rewrite": RewriteEntry,
     "change": ChangeEntry,
+    "trim": TrimEntry,
 }
 
 

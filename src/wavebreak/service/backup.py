@@ -40,6 +40,7 @@ from wavebreak import __version__
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
 from wavebreak.service.erasure import LIST_FILE, apply_again, read_list
+from wavebreak.service.event_log import log_start
 from wavebreak.service.models import AppliedPosition, LogBatch, Owner
 from wavebreak.service.ownership import LOCK_FILE
 from wavebreak.service.private_files import FILE_MODE, created, open_regular
@@ -231,6 +232,7 @@ def _save(home: Path, archive: zipfile.ZipFile, secret: bytes) -> Saved:
         )
         _check_tables()
         position = AppliedPosition.objects.values_list("position", flat=True).first() or 0
+        _check_snapshots(home, position)
         for table in _tables():
             counts[table._meta.db_table] = writer.table(table)
     for at, _, path in list_snapshots(home):
@@ -249,6 +251,16 @@ def _save(home: Path, archive: zipfile.ZipFile, secret: bytes) -> Saved:
     archive.writestr(_MANIFEST, manifest)
     archive.writestr(_MAC, hmac.digest(mac_key(secret), manifest, hashlib.sha256).hex())
     return Saved(counts, left_out)
+
+
+def _check_snapshots(home: Path, position: int) -> None:
+    """Refuse a backup of a trimmed log without the snapshot from which it goes on."""
+    begin = log_start().position
+    if begin and not any(begin <= at <= position for at, _, _ in list_snapshots(home)):
+        raise ServiceError(
+            f"the log begins at position {begin:,}, and no snapshot in {home} leads there",
+            fix="give the directory that `serve` uses, with its snapshots",
+        )
 
 
 def _check_tables() -> None:

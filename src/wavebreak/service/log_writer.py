@@ -129,6 +129,8 @@ class LogWriter:
         keep_s: How long responses to requests with an Idempotency-Key are kept.
         ledger_store: Seals decisions in the same transaction.
         states: Takes each decision once it is committed.
+        admit: Returns the bodies that go into the log at a position, without the events for whose
+            new names there is no room.
 
     Attributes:
         failing: Why the database cannot be written, for operators; empty while it can.
@@ -149,11 +151,13 @@ class LogWriter:
         keep_s: float,
         ledger_store: LedgerStore,
         states: EnforcementCache,
+        admit: Callable[[list[Group], int], list[Group]] = lambda groups, _end: groups,
     ) -> None:
         self.end, self.applied, self.decisions = end, applied, decisions
         self.failing = ""
         self.commits = 0
         self._made_by, self._clock, self._keep_ms = made_by, clock, int(keep_s * 1000)
+        self._admit = admit
         self._on_logged, self._on_stored = on_logged, on_stored
         self._retry_after_s = retry_after_s
         self._queue: SimpleQueue[Group | DecidedBatch | threading.Event | None] = SimpleQueue()
@@ -278,7 +282,7 @@ class LogWriter:
 
     def _write(self) -> None:
         """Commit one transaction; raises Django's Error if it fails."""
-        groups, batches = self._next_groups(), list(self._decided)
+        groups, batches = self._admit(self._next_groups(), self.end), list(self._decided)
         waiting = [w for some, _ in groups for w in some]
         answers = [_to_accepted(read) for _, decoded in groups for read in decoded.reads]
         rows, decisions = self._rows(groups), _decisions(batches)
@@ -304,7 +308,9 @@ class LogWriter:
         rows, first = list[Row](), self.end
         for waiting, decoded in groups:
             asked = tuple(w for w in waiting if w.ask)
-            rows.append((LoggedBatch(first, decoded.log, asked), decoded.blob))
+            counts = (r.taken for r in decoded.reads if isinstance(r, DecodeResult))
+            senders = tuple((w.sender, n) for w, n in zip(waiting, counts, strict=True))
+            rows.append((LoggedBatch(first, decoded.log, asked, senders), decoded.blob))
             first += decoded.log.num_rows
         return rows
 

@@ -162,6 +162,11 @@ def service_gauges(service: Service) -> Gauges:
         "snapshot_position": ("Log position of the newest snapshot.", progress.snapshot),
         "events_total": ("Events accepted.", service.counts["events"]),
         "bodies_total": ("Request bodies accepted.", service.counts["bodies"]),
+        "state_bytes": ("Bytes of the state of accounts.", service.state_size()[0]),
+        "state_ceiling_bytes": (
+            "Bytes that the state of accounts may have.",
+            service.state_size()[1],
+        ),
         "busy_total": ("Requests refused because of backpressure.", service.counts["busy"]),
     }
 

@@ -97,12 +97,14 @@ class PendingRequest:
 class LoggedBatch:
     """Events in the log from position `first` on, and the requests that wait for the engine.
 
-    The batch has LOG_SCHEMA, or only those of its columns that have values.
+    The batch has LOG_SCHEMA, or only those of its columns that have values. `senders` are those of
+    its events, in order, with the number of events of each.
     """
 
     first: int
     events: pa.RecordBatch
     asked: tuple[PendingRequest, ...] = ()
+    senders: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

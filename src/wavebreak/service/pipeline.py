@@ -17,7 +17,8 @@ from wavebreak.service.engine_thread import EngineThread
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.log_writer import LogWriter
 from wavebreak.service.models import AppliedPosition
-from wavebreak.service.pending_requests import DecidedBatch
+from wavebreak.service.new_names import NewNames
+from wavebreak.service.pending_requests import DecidedBatch, LoggedBatch
 from wavebreak.service.recovery import BackgroundWork, SnapshotScheduler, recover, start_thread
 from wavebreak.service.settings import Settings
 from wavebreak.service.start_checks import check_database
@@ -29,6 +30,7 @@ class Stages(NamedTuple):
     log_writer: LogWriter
     engine_thread: EngineThread
     snapshots: SnapshotScheduler
+    new_names: NewNames
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Pipeline:
     log_writer: LogWriter
     engine_thread: EngineThread
     snapshots: SnapshotScheduler
+    new_names: NewNames
 
     @property
     def lag(self) -> int:
@@ -108,26 +111,42 @@ def recover_stages(
         write=unstored.append,
         progress=progress,
         states=states,
+        ceiling=settings.ceiling,
     )
     engine.core.touch()
     ledger_store.versions(engine, recovered.made_by, recovered.earlier, recovered.differ)
     for message in recovered.messages:
         report(message)
 
-    # 2. Log: a batch is committed, then handed to the engine.
+    # 2. Log: a batch is committed, then handed to the engine, without names that have no room.
+    new_names = NewNames(
+        settings.ceiling,
+        settings.new_names_per_hour,
+        clock,
+        lambda ask: engine_thread.ask_between_turns(ask),
+        report,
+    )
+    new_names.begin(engine)
+    engine.watch = new_names.read
+
+    def on_logged(logged: LoggedBatch) -> None:
+        new_names.logged(logged)
+        engine_thread.put(logged)
+
     stored = AppliedPosition.objects.get(id=1)
     log_writer = LogWriter(
         end=max(recovered.end, engine.fanout.position),
         applied=stored.position,
         decisions=stored.decisions,
         made_by=recovered.made_by,
-        on_logged=lambda logged: engine_thread.put(logged),
+        on_logged=on_logged,
         on_stored=on_stored,
         clock=clock,
         retry_after_s=settings.limits.retry_after_s,
         keep_s=settings.limits.idempotency_s,
         ledger_store=ledger_store,
         states=states,
+        admit=new_names.admit,
     )
 
     # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.
@@ -142,12 +161,17 @@ def recover_stages(
         start=start_work,
         monotonic=monotonic,
     )
+
+    def on_decided(decided: DecidedBatch) -> None:
+        new_names.measure(engine, decided.reached)
+        log_writer.put_decided(decided)
+
     engine_thread = EngineThread(
-        engine, recovered.decisions, log_writer.put_decided, snapshots.between_batches, monotonic
+        engine, recovered.decisions, on_decided, snapshots.between_batches, monotonic
     )
     for decided in unstored:
         log_writer.put_decided(decided)
-    return Stages(log_writer, engine_thread, snapshots)
+    return Stages(log_writer, engine_thread, snapshots, new_names)
 
 
 def start_pipeline(
@@ -184,7 +208,7 @@ def start_pipeline(
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
-    log_writer, engine_thread, snapshots = recover_stages(
+    log_writer, engine_thread, snapshots, new_names = recover_stages(
         settings,
         make_engine,
         ledger_store,
@@ -210,4 +234,4 @@ def start_pipeline(
         pause=pause_decoding,
         new_decoder=new_decoder,
     )
-    return Pipeline(decoder_pool, log_writer, engine_thread, snapshots)
+    return Pipeline(decoder_pool, log_writer, engine_thread, snapshots, new_names)

@@ -254,7 +254,7 @@ def run(live: Engine, draft: Engine, digest: str, out: Path, *, most: int = MOST
     """
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = event_log.log_end()
-    first, began = max(0, end - most), time.monotonic()
+    first, began = max(event_log.log_start().position, end - most), time.monotonic()
     progress = ProgressFile(out, end - first)
     progress(0)
     found = replay(service_log(first, end), live, draft, progress)

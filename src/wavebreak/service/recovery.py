@@ -37,6 +37,8 @@ from django.db import transaction
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision as Made
 from wavebreak.engine.mode_switch import switch_mode
+from wavebreak.engine.state_ceiling import StateCeiling
+from wavebreak.engine.state_size import check_size
 from wavebreak.errors import ServiceError, SnapshotError
 from wavebreak.service import event_log
 from wavebreak.service.enforcement_cache import EnforcementCache
@@ -122,6 +124,7 @@ def recover(
     write: Callable[[DecidedBatch], None],
     progress: Callable[[int, int], None],
     states: EnforcementCache,
+    ceiling: StateCeiling | None = None,
 ) -> tuple[Engine, RecoveryReport]:
     """Bring an engine to the end of the log.
 
@@ -133,9 +136,11 @@ def recover(
         write: Called with decisions that are not stored.
         progress: Called with the position reached and the log's end.
         states: Filled with the stored enforcement states, before the log is replayed.
+        ceiling: The state's ceiling (None: none).
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
+        StateSizeError: The state that the log makes is beyond its ceiling.
     """
     applied = _begin_repairs()
     fresh = make()
@@ -156,6 +161,9 @@ def recover(
             f"replaying the whole log: versions were {applied.made_by}, are {report.made_by}"
         )
 
+    _check_begin(engine, report, accept_loss=accept_loss)
+    check_size(engine, ceiling)
+
     def at_applied(decisions: int) -> None:
         if engine.enforce != enforce:
             switch_mode(engine, enforce=enforce)
@@ -173,6 +181,7 @@ def recover(
         else:
             for batch in replay.take(stretch.events, stretch.end):
                 write(batch)
+        check_size(engine, ceiling)
         progress(stretch.end, report.end)
     replay.reach_applied()
     report.decisions = replay.decisions
@@ -183,6 +192,20 @@ def recover(
             f"they remain {'in force' if make_before is make else 'on record'}"
         )
     return engine, report
+
+
+def _check_begin(engine: Engine, report: RecoveryReport, *, accept_loss: bool) -> None:
+    """Raise ServiceError where the log was trimmed beyond an engine's position."""
+    begin = event_log.log_start().position
+    if engine.fanout.position >= begin or accept_loss:
+        return
+    reasons = "; ".join(m for m in report.messages if "is not used" in m) or "none is there"
+    raise ServiceError(
+        f"the log was trimmed and begins at position {begin:,}, and no snapshot leads there: "
+        f"{reasons}",
+        fix="start with the policy, model and version of a snapshot and switch policies while the "
+        "service runs, or restore a backup; --accept-loss begins without the state of what is gone",
+    )
 
 
 def _fill(states: EnforcementCache, *, begins_to_enforce: bool) -> None:

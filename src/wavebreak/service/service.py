@@ -59,6 +59,7 @@ from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import LedgerStore, count_differing_decisions
 from wavebreak.service.log_clock import LogClock, allowed_ahead_ms
 from wavebreak.service.log_writer import LogWriter
+from wavebreak.service.new_names import NoRoomError
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
@@ -358,6 +359,12 @@ class Service:
         long = lasted_s > self.settings.limits.stall_s
         return f"a transaction has lasted {lasted_s:.0f} s" if long else ""
 
+    def state_size(self) -> tuple[int, int]:
+        """Return the bytes of the state of accounts, and its ceiling (0: none)."""
+        ceiling = self.settings.ceiling
+        held = self._pipeline.new_names.held if self._pipeline is not None else 0
+        return held, ceiling.bytes if ceiling is not None else 0
+
     # Backpressure
 
     def check_capacity(self, size: int, sender: str = "") -> None:
@@ -423,6 +430,7 @@ class Service:
 
         Raises:
             BusyError: The body cannot be held now.
+            NoRoomError: None of its events was accepted, since their new names have no room.
             IdempotencyConflictError: The key is in progress, or was used with another body.
             EventError: The body cannot be read.
         """
@@ -432,7 +440,11 @@ class Service:
         admission = self._admission(labels=labels, identifiers=identifiers)
         admitted = replace(body, admission=admission)
         with self._backpressure.hold(size, idempotency_key, sender):
-            result = await self._log(admitted, idempotency_key, ask, sender, audit)
+            try:
+                result = await self._log(admitted, idempotency_key, ask, sender, audit)
+            except NoRoomError as error:
+                self.counts[f"refused.{error.cause}"] += error.events
+                raise
         if isinstance(result, Accepted):
             self._count(result)
         return result

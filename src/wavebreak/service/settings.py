@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from wavebreak.engine.state_ceiling import StateCeiling
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -78,6 +80,9 @@ class Settings:
         snapshot_s: Seconds between snapshots.
         snapshot_events: Events between snapshots.
         snapshots: How many snapshots are kept.
+        ceiling: How many bytes the state of accounts may have (None: no ceiling).
+        new_names_per_hour: Names of accounts, networks, devices and clients that an API key may
+            bring for the first time in an hour.
     """
 
     home: Path
@@ -92,6 +97,8 @@ class Settings:
     snapshot_s: float = 300.0
     snapshot_events: int = 50_000_000
     snapshots: int = 2
+    ceiling: StateCeiling | None = None
+    new_names_per_hour: int = 10_000_000
     limits: Limits = field(default_factory=Limits)
 
 

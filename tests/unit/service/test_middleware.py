@@ -159,6 +159,8 @@ GAUGES = (
     "queue_bodies",
     "queue_bytes",
     "snapshot_position",
+    "state_bytes",
+    "state_ceiling_bytes",
     "events_total",
     "bodies_total",
     "busy_total",

@@ -1,0 +1,211 @@
+"""Eviction of idle accounts from a dumped state, at one position of its log.
+
+An account is evicted that has done and met nothing since a time, and on which nothing is on record:
+no outcome or period of grace, no strike, no label, no blame, no tie to an operator. With it go its
+name, its counters, and the pairs in which it is known. Networks, devices and what they are worth
+stay. An evicted account that comes back begins anew.
+
+Slots stay in order, so that whatever is decided by their order is decided as before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from wavebreak.features.interner import SUBTABLES
+from wavebreak.features.layout import (
+    ANSWERED,
+    BLAMED,
+    JOINED,
+    LABEL_ABUSIVE,
+    LABEL_BENIGN,
+    NONE,
+    PAIR,
+    RARE,
+    ROW,
+    SHARDS,
+    TRIED,
+)
+
+Arrays = dict[str, Any]
+_ON_RECORD: Final = LABEL_ABUSIVE | LABEL_BENIGN | BLAMED
+_LOAD: Final = 0.6
+_NAMES: Final = "fanout.accounts"
+
+
+def evict(arrays: Arrays, idle_since_s: int) -> tuple[Arrays, int]:
+    """Return a dump without the accounts that are idle since a time, and how many they were.
+
+    Args:
+        arrays: A dump that `state_check.check_state` accepts.
+        idle_since_s: Seconds since 1970: accounts whose clock is at or before it are idle.
+
+    """
+    accounts = int(arrays["core.numbers"][1])
+    rows = np.zeros(accounts, ROW)
+    for s in range(SHARDS):
+        rows[s::SHARDS] = arrays[f"core.rows{s}"]
+    keep = np.ones(arrays[f"{_NAMES}.where"].size, np.bool_)
+    keep[:accounts] = ~_is_idle(rows, arrays, idle_since_s)
+    moves = _Moves(keep)
+    left = dict(arrays)
+    _move_names(left, keep)
+    _move_rows(left, rows, keep[:accounts], moves)
+    _move_pairs(left, arrays, moves)
+    _move_shared(left, keep[:accounts], moves)
+    _move_linking(left, moves)
+    return left, int((~keep).sum())
+
+
+def _is_idle(rows: Any, arrays: Arrays, idle_since_s: int) -> Any:
+    """Which accounts are idle, with nothing on record."""
+    idle = (rows["clock"] <= idle_since_s) & (rows["enforcement"] == 0) & (rows["until"] == 0)
+    idle &= (rows["strikes"] == 0) & (rows["worst"] == 0) & (rows["tied"] == 0)
+    idle &= rows["flags"] & _ON_RECORD == 0
+    for name in ("marked", "states.at"):
+        idle[arrays[f"linker.{name}"]] = False
+    for name in ("hijacked", "waiting"):
+        idle[arrays[f"linker.{name}"]["slot"]] = False
+    return idle
+
+
+class _Moves:
+    """Where slots go; those that are evicted go nowhere."""
+
+    def __init__(self, keep: Any) -> None:
+        self.keep = keep
+        self._new = np.cumsum(keep) - 1
+
+    def slots(self, slots: Any, *, none: int = NONE) -> Any:
+        """Return the new slots of some that may be `NONE` or evicted (then `none`)."""
+        known = slots.astype(np.int64)
+        there = known < self.keep.size
+        there[there] = self.keep[known[there]]
+        moved = np.full(known.shape, none, np.int64)
+        moved[there] = self._new[known[there]]
+        return moved
+
+    def plus_one(self, slots: Any) -> Any:
+        """Return the new slots of some plus one (0: none), 0 for those evicted."""
+        return self.slots(slots.astype(np.int64) - 1 + (slots == 0) * (NONE + 1), none=-1) + 1
+
+    def kept(self, slots: Any) -> Any:
+        """Whether slots (all of accounts) stay."""
+        return self.keep[slots.astype(np.int64)]
+
+
+def _move_names(left: Arrays, keep: Any) -> None:
+    where, lengths = left[f"{_NAMES}.where"], left[f"{_NAMES}.lengths"]
+    begins = (np.cumsum(lengths) - lengths)[where >> 56] + (where & 0xFFFFFFFFFFFF)
+    begins, sizes = begins[keep], ((where >> 48) & 255)[keep]
+    ends = np.cumsum(sizes)
+    text = np.arange(int(sizes.sum())) + np.repeat(begins - (ends - sizes), sizes)
+    left[f"{_NAMES}.arenas"] = left[f"{_NAMES}.arenas"][text]
+    # All into the first group: loading distributes them.
+    left[f"{_NAMES}.where"] = (sizes << 48) | (ends - sizes)
+    left[f"{_NAMES}.lengths"] = np.array([text.size] + [0] * (SUBTABLES - 1), np.int64)
+
+
+def _move_rows(left: Arrays, rows: Any, keep: Any, moves: _Moves) -> None:
+    shard = np.flatnonzero(keep) % SHARDS
+    rows = rows[keep]
+    rows["typing_peer"] = moves.slots(rows["typing_peer"])
+    rows["targets"] = moves.plus_one(rows["targets"])
+    rares = [left[f"core.rares{s}"] for s in range(SHARDS)]
+    first = np.cumsum([0, *(part.size for part in rares)])
+    # Joined by hand: NumPy's own concatenation would drop the padding of records from a file.
+    whole = np.zeros(first[-1], RARE)
+    for begin, part in zip(first, rares, strict=False):
+        whole[begin : begin + part.size] = part
+    whole["reporters"] = moves.plus_one(whole["reporters"])
+    whole["blind_peer"] = moves.plus_one(whole["blind_peer"])
+    at = first[shard] + rows["rare"] - 1
+    for s in range(SHARDS):
+        mine = slice(s, None, SHARDS)
+        own, has = rows[mine], rows["rare"][mine] > 0
+        left[f"core.rares{s}"] = whole[at[mine][has]]
+        own["rare"][has] = np.arange(1, int(has.sum()) + 1)
+        left[f"core.rows{s}"] = own.copy()
+    numbers = left["core.numbers"].copy()
+    numbers[1] = rows.size
+    left["core.numbers"] = numbers
+
+
+def _move_pairs(left: Arrays, arrays: Arrays, moves: _Moves) -> None:
+    owners, peers, values = [], [], []
+    for s in range(SHARDS):
+        pairs = arrays[f"core.pairs{s}"]
+        pairs = pairs[pairs["key"] > 0]
+        key = pairs["key"] - np.uint64(1)
+        owner = (key >> np.uint64(32)).astype(np.int64) * SHARDS + s
+        peer = (key & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        stay = moves.kept(owner) & moves.kept(peer)
+        owners.append(moves.slots(owner[stay]))
+        peers.append(moves.slots(peer[stay]))
+        values.append(pairs["value"][stay])
+    owner, peer, value = (np.concatenate(parts) for parts in (owners, peers, values))
+    for s in range(SHARDS):
+        mine = owner % SHARDS == s
+        table = np.zeros(max(64, int(mine.sum() / _LOAD) + 1), PAIR)
+        local = (owner[mine] // SHARDS).astype(np.uint64)
+        count = local.size
+        table["key"][:count] = (
+            (local << np.uint64(32)) + peer[mine].astype(np.uint64) + np.uint64(1)
+        )
+        table["value"][:count] = value[mine]
+        left[f"core.pairs{s}"] = table
+
+
+def _move_shared(left: Arrays, keep: Any, moves: _Moves) -> None:
+    left["core.people"] = left["core.people"][keep]
+    newcomers = left["core.newcomers"].copy()
+    newcomers["slots"] = moves.plus_one(newcomers["slots"])
+    left["core.newcomers"] = newcomers
+    touched = left["core.touched"]
+    touched = touched[moves.kept(touched)]
+    left["core.touched"] = moves.slots(touched).astype(touched.dtype)
+    for name in ("core.deltas", "linker.facts"):
+        left[name] = _moved_contributions(left[name], moves)
+
+
+def _moved_contributions(deltas: Any, moves: _Moves) -> Any:
+    deltas = deltas.copy()
+    of_account, joined = deltas["table"] > ANSWERED, deltas["table"] == JOINED
+    tried = deltas["table"] == TRIED
+    stay = np.ones(deltas.size, np.bool_)
+    stay[of_account] = moves.kept(deltas["key"][of_account])
+    stay[joined] &= moves.kept(deltas["amount"][joined] - 1)
+    stay[tried] &= moves.kept(deltas["amount"][tried])
+    deltas, of_account, joined, tried = (a[stay] for a in (deltas, of_account, joined, tried))
+    deltas["key"][of_account] = moves.slots(deltas["key"][of_account])
+    deltas["amount"][joined] = moves.slots(deltas["amount"][joined] - 1) + 1
+    deltas["amount"][tried] = moves.slots(deltas["amount"][tried])
+    return deltas
+
+
+def _move_linking(left: Arrays, moves: _Moves) -> None:
+    edges = left["linker.edges"]
+    low = (edges["key"] >> np.uint64(32)).astype(np.int64)
+    high = (edges["key"] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    stay = moves.kept(low) & moves.kept(high)
+    edges = edges[stay].copy()
+    moved = moves.slots(low[stay]).astype(np.uint64) << np.uint64(32)
+    edges["key"] = moved | moves.slots(high[stay]).astype(np.uint64)
+    left["linker.edges"] = edges
+    left["linker.marked"] = moves.slots(left["linker.marked"])
+    for name in ("hijacked", "waiting"):
+        records = left[f"linker.{name}"].copy()
+        records["slot"] = moves.slots(records["slot"])
+        left[f"linker.{name}"] = records
+    for name in ("targets", "states"):
+        at = left[f"linker.{name}.at"]
+        stay = moves.kept(at)
+        left[f"linker.{name}.at"] = moves.slots(at[stay])
+        left[f"linker.{name}"] = left[f"linker.{name}"][stay]
+    for name in ("targets", "devices"):
+        visitors = left[f"linker.{name}"].copy()
+        visitors["slot"] = moves.plus_one(visitors["slot"])
+        visitors["epoch"][visitors["slot"] == 0] = 0
+        left[f"linker.{name}"] = visitors
