@@ -218,7 +218,7 @@ def test_webhook_that_fails_for_long_is_disabled(home: Path) -> None:
         ("https://receiver.example:22/in", False, 422),
         ("http://receiver.example/in", False, 422),
         ("http://receiver.example/in", True, 201),
-        ("http://receiver.example:6379/in", True, 422),
+        ("http://receiver.example:2525/in", True, 422),
     ],
 )
 def test_new_webhook_goes_to_https_and_a_usual_port(

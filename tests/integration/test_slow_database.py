@@ -22,7 +22,7 @@ import pytest
 
 from support import service_harness
 from support.service_harness import migrated, running
-from support.service_process import Answered, Server, serving
+from support.service_process import KEY, Answered, Server, serving
 from wavebreak.service.settings import Limits
 
 EVENT = {"ts": 1_767_222_000_000, "type": "message.sent", "account": "ann", "peer": "bob"}
@@ -51,7 +51,7 @@ def key_command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=120,
         check=False,
-        env=os.environ | {"NO_COLOR": "1"},
+        env=os.environ | {"NO_COLOR": "1", "WAVEBREAK_KEY": KEY},
     )
 
 

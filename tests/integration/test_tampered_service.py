@@ -170,8 +170,8 @@ def forged_key(held: sqlite3.Connection) -> None:
     """Put an API key with every scope into the table."""
     digest = hashlib.sha256(FORGED.encode()).digest()
     held.execute(
-        "INSERT INTO api_key (prefix, digest, name, scopes, rate, burst, created_ms) VALUES "
-        "('0badc0de', ?, 'mine', 'ingest decide read override admin', 1, 1, 1)",
+        "INSERT INTO api_key (prefix, digest, name, scopes, rate, burst, created_ms, owner) VALUES "
+        "('0badc0de', ?, 'mine', 'ingest decide read override admin', 1, 1, 1, '')",
         (digest,),
     )
 
@@ -343,8 +343,10 @@ TAMPERINGS: list[tuple[str, str, Change]] = [
         "a webhook is added",
         "row_changed",
         sql(
-            "INSERT INTO hook SELECT 'hook_mine', 'http://e.example/', least, created_ms, cursor, "
-            "generation, former_ends_ms, mac FROM hook"
+            "INSERT INTO hook (id, url, least, created_ms, cursor, generation, former_ends_ms, "
+            "mac, failing_since_ms, disabled_ms, own_key_from) SELECT 'hook_mine', "
+            "'http://e.example/', least, created_ms, cursor, generation, former_ends_ms, mac, "
+            "0, 0, 0 FROM hook"
         ),
     ),
     (
