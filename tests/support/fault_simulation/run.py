@@ -240,7 +240,7 @@ class Run:
         self.labels += 1
         line = {
             "id": event,
-            "ts": self.machine.clock_ms,
+            "ts": NOON_MS + 3_600_000,
             "type": "label.assigned",
             "account": account,
             "label": verdict,
