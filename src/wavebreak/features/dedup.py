@@ -128,6 +128,7 @@ class DuplicateFilter:
     >>> from wavebreak.features.interner import name_spans
     >>> import pyarrow as pa
     >>> seen, out = DuplicateFilter(), np.zeros(3, np.bool_)
+    >>> seen.grow(now_ms=0)  # the log's time, from which a generation's span counts
     >>> seen.note(name_spans(pa.array(["a", "b", "a"])), out, 0), out.tolist()
     (3, [False, False, True])
     """
@@ -176,7 +177,8 @@ class DuplicateFilter:
     def note(self, ids: NameSpans, out: Any, begin: int) -> int:
         """Mark duplicates among the ids from `begin` in `out` (bool), and remember all.
 
-        Returns where it stopped; before the end, call `grow` and then again from there.
+        Returns where it stopped, at `begin` for a filter that has not grown yet; before the end,
+        call `grow` and then again from there.
         """
         return int(
             _repeated(
