@@ -239,6 +239,24 @@ async def test_act_with_end_is_applied_and_undone(console: RunningConsole) -> No
 
 
 @visits
+async def test_ban_with_an_end_keeps_its_end(console: RunningConsole) -> None:
+    person = await console.person("analyst")
+    answer = await person.post(
+        "/console/accounts/ann/act",
+        verdict="undetermined", outcome="ban", hold="7d", reason="one week", seen="ban",
+    )  # fmt: skip
+    assert answer.status_code == 302, answer.text
+    act = await queried(lambda: PersonAct.objects.get())
+    assert act.outcome == "ban"
+    assert act.until_ms is not None
+    page = (await person.get("/console/accounts/ann")).text
+    assert "ends by itself, or on appeal" in page
+    assert "does not end by itself" not in page
+    answer = await person.post(f"/console/acts/{act.id}/undo", reason="as before")
+    assert "does not end by itself" in (await person.get("/console/accounts/ann")).text
+
+
+@visits
 async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> None:
     for k in range(12):
         await console.running.send(abuser(account=f"spam-{k}"))

@@ -179,6 +179,70 @@ def test_stolen_code_is_worth_nothing(tmp_path: Path, provider: OpenIdProvider) 
     visit(tmp_path, provider, test, auto_create=True)
 
 
+def test_each_sign_in_sends_a_nonce_of_its_own(tmp_path: Path, provider: OpenIdProvider) -> None:
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        queries = [parse_qs(urlsplit(await begin(visitor)).query) for _ in range(2)]
+        nonces = {query["nonce"][0] for query in queries}
+        assert len(nonces) == 2
+        assert min(map(len, nonces)) >= 22
+        assert nonces.isdisjoint(query["state"][0] for query in queries)
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"nonce": "another"}, "does not have the nonce"),
+        ({"nonce": None}, "does not have the nonce"),
+        ({"sub": "8"}, "another person"),
+        ({"aud": "another client"}, ""),
+        ({"iss": "https://other.example"}, ""),
+        ({"exp": 1}, ""),
+    ],
+)
+def test_id_token_of_another_sign_in_is_refused(
+    tmp_path: Path, provider: OpenIdProvider, changes: dict[str, Any], said: str
+) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        provider.id_token_changes = changes
+        try:
+            answer = await sign_in(visitor)
+        finally:
+            provider.id_token_changes = {}
+        assert answer.status_code == 401
+        assert said in answer.text
+        assert (await visitor.get("/console/")).status_code == 302
+        assert await queried(people) == []
+        # As the provider makes it, the same person is let in.
+        assert (await sign_in(visitor)).headers["location"] == "/console/"
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_signed_out_session_opens_nothing_again(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        await sign_in(visitor)
+        kept = dict(visitor.client.cookies)
+        assert (await visitor.get("/console/profile")).status_code == 200
+        left = await visitor.post("/console/user/logout/")
+        assert left.headers["location"] == "/console/user/login/"
+        # Who copied the cookie before has nothing either: the session is gone at the service.
+        thief = console.anybody()
+        for name, value in kept.items():
+            thief.client.cookies.set(name, value, domain="localhost.local")
+        assert (await thief.get("/console/profile")).status_code == 302
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
 def test_form_may_lead_to_the_provider(tmp_path: Path, provider: OpenIdProvider) -> None:
     async def test(console: RunningConsole) -> None:
         visitor = console.anybody()

@@ -26,7 +26,8 @@ CLIENT, SECRET = "wavebreak", "a client secret for tests"
 class OpenIdProvider(ThreadingHTTPServer):
     """A provider on a free port; `person` are the claims of whoever signs in.
 
-    `redirects` are the redirect URIs that are registered, `asked` the authorization requests.
+    `redirects` are the redirect URIs that are registered, `asked` the authorization requests. What
+    `id_token_changes` holds replaces claims of the ID token, as an attacker might; None leaves out.
     """
 
     def __init__(self, redirects: tuple[str, ...]) -> None:
@@ -35,6 +36,7 @@ class OpenIdProvider(ThreadingHTTPServer):
         self.asked: list[dict[str, str]] = []
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
+        self.id_token_changes = dict[str, Any]()
         self.key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 
     @property
@@ -65,7 +67,8 @@ class OpenIdProvider(ThreadingHTTPServer):
         claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300} | person
         key: Any = self.key
         more = {"nonce": nonce} if nonce else {}
-        return jwt.encode(claims | more, key, "RS256", headers={"kid": "one"})
+        named = {k: v for k, v in (claims | more | self.id_token_changes).items() if v is not None}
+        return jwt.encode(named, key, "RS256", headers={"kid": "one"})
 
 
 class _Endpoint(Answer):

@@ -151,7 +151,7 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
         "outcome": "–" if blind else outcome,
         "until_ms": None if blind else state.until_ms,
         "refuses": MEANING[outcome][0],
-        "ends": MEANING[outcome][1],
+        "ends": actions.describe_end(outcome, state.until_ms),
         "now_ms": state.now_ms,
         "decisions": decisions,
         "acts": [] if blind else list(

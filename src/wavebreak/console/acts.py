@@ -62,6 +62,8 @@ def act_of(form: dict[str, str]) -> Act:
 
     >>> act_of({"verdict": "undetermined", "outcome": "limit", "hold": "7d"})
     Act(verdict='undetermined', outcome='limit', hold='7d')
+    >>> act_of({"verdict": "undetermined", "outcome": "ban", "hold": "90d"}).words
+    'ban for 90d'
     """
     verdict, outcome, hold = (form.get(name, "") for name in ("verdict", "outcome", "hold"))
     if verdict not in CHOICES:
@@ -74,7 +76,7 @@ def act_of(form: dict[str, str]) -> Act:
         raise ApiError(422, "the duration is unknown", fix=f"choose {', '.join(HOLDS)}")
     if outcome in ("observe", "challenge", "limit", "restrict", "suspend") and not hold:
         raise ApiError(422, f"{outcome} needs a duration", fix="choose until when it holds")
-    return Act(verdict, outcome, "" if outcome in ("allow", "ban") else hold)
+    return Act(verdict, outcome, "" if outcome == "allow" else hold)
 
 
 def apply(

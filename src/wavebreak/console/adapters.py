@@ -18,6 +18,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from wavebreak.console.models import User
+from wavebreak.console.openid_connect import check_id_token
 from wavebreak.service.app_context import write_audit_entry
 
 
@@ -50,7 +51,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return bool(_oidc(sociallogin).get("auto_create", False))
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Find the person whom a claim names, and give them the role that a claim names."""
+        """Check the ID token; find the person and the role that the claims name."""
+        check_id_token(request, sociallogin)
         oidc, claims = _oidc(sociallogin), _claims(sociallogin)
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             return

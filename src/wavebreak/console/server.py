@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
 from wavebreak.errors import UsageError
-from wavebreak.service.django_settings import CONSOLE_MIDDLEWARE
+from wavebreak.service.django_settings import CONSOLE_MIDDLEWARE, OPENID_CONNECT
 from wavebreak.service.ingest_app import App, Receive, Scope, Send
 
 PREFIXES = ("/console", "/static/", "/notice/", "/appeal/", "/help/", "/business/")
@@ -57,9 +57,9 @@ def configure(options: ConsoleOptions, secret: bytes) -> None:
     settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not secure
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = options.trusted_proxies
     settings.CONSOLE_SIGN_IN_ORIGIN = ""
-    settings.SOCIALACCOUNT_PROVIDERS = {}
+    apps = [dict(options.oidc)] if options.oidc else []
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": OPENID_CONNECT | {"APPS": apps}}
     if options.oidc:
-        settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [dict(options.oidc)]}}
         given = options.oidc["settings"]
         at = urlsplit(given.get("authorization_origin") or given["server_url"])
         settings.CONSOLE_SIGN_IN_ORIGIN = f"{at.scheme}://{at.netloc}"

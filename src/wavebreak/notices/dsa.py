@@ -27,6 +27,7 @@ from wavebreak.notices.statement import (
     Circumstances,
     Statement,
     build_statement,
+    is_ban_with_end,
     read_decision,
 )
 
@@ -161,7 +162,8 @@ def build_record(
 def _record(
     made: Decision, statement: Statement, about: Circumstances, key: bytes
 ) -> dict[str, Any]:
-    field, value = RESTRICTIONS[made.outcome]
+    # An account that returns by itself is not terminated.
+    field, value = RESTRICTIONS["suspend" if is_ban_with_end(made) else made.outcome]
     ground = " ".join(_section_lines(statement, "ground")[1:])
     record: dict[str, Any] = {
         field: value,

@@ -198,6 +198,7 @@ _TITLES: dict[str, str] = {
     "suspend": msgid("Your account is suspended for now"),
     "ban": msgid("Your account is banned"),
 }
+_TITLE_BAN_WITH_END = msgid("Your account is banned for a limited time")
 _TITLE_HELD = msgid("Please confirm that it was you: sending is on hold until then")
 
 _RESTRICTED: dict[str, str] = {
@@ -209,6 +210,9 @@ _RESTRICTED: dict[str, str] = {
     "suspend": msgid("For now nothing can be sent from your account. You cannot:"),
     "ban": msgid("Your account can no longer be used: nothing can be sent from it."),
 }
+_BAN_WITH_END = msgid(
+    "Until the ban ends, your account cannot be used: nothing can be sent from it."
+)
 _HELD = msgid(
     "To protect you and the people you know, nothing is sent from your account until you confirm "
     "that it was you. You cannot:"
@@ -280,6 +284,17 @@ def is_held(decision: Decision) -> bool:
     return decision.outcome == "challenge" and (
         decision.action == "recover" or decision.basis == "takeover"
     )
+
+
+def is_ban_with_end(decision: Decision) -> bool:
+    """Whether a person gave a ban an end; the policy's bans have none."""
+    return decision.outcome == "ban" and decision.until is not None
+
+
+def _title(decision: Decision) -> str:
+    if is_held(decision):
+        return _TITLE_HELD
+    return _TITLE_BAN_WITH_END if is_ban_with_end(decision) else _TITLES[decision.outcome]
 
 
 def ground_kind(decision: Decision) -> GroundKind:
@@ -443,7 +458,6 @@ blocked or reported you.')
         circumstances or Circumstances(),
         load_rule_texts(),
     )
-    title = _TITLE_HELD if is_held(made) else _TITLES[made.outcome]
     facts = tuple(_facts(writer))
     ground, appeal = _ground(writer), _appeal(writer)
     sections = (
@@ -462,7 +476,7 @@ blocked or reported you.')
         outcome=made.outcome,
         language=language.code,
         direction=language.direction,
-        title=writer._(title),
+        title=writer._(_title(made)),
         restriction=_restriction(writer),
         facts=facts,
         ground=ground,
@@ -539,6 +553,7 @@ def _restriction(writer: _Writer) -> Restriction:
 
 def _restriction_section(writer: _Writer) -> Section:
     text = _HELD if is_held(writer.decision) else _RESTRICTED[writer.outcome]
+    text = _BAN_WITH_END if is_ban_with_end(writer.decision) else text
     listed = () if writer.outcome == "ban" else writer.acts(refused=True)
     return Section(
         id="restriction",
@@ -573,6 +588,8 @@ def _allowance_and_times(writer: _Writer) -> list[str]:
         )
     else:
         said.append(writer._("It applies from {since} until {until}.", **times))
+        if made.outcome == "ban":
+            said.append(writer._("After that you can use your account again."))
     return said
 
 

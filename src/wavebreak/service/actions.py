@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.enforcement import MEANING
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
 from wavebreak.rules.model import Outcome
@@ -46,6 +47,18 @@ class AccountState(NamedTuple):
     now_ms: int
     chats: ChatCounts | None
     new_chats_1d: int = 0
+
+
+def describe_end(outcome: str, until_ms: int | None) -> str:
+    """Return how an outcome ends.
+
+    >>> describe_end("ban", None)
+    'does not end by itself; ends on appeal or override'
+    >>> describe_end("ban", 1_000)
+    'ends by itself, or on appeal'
+    """
+    # A ban has an end where a person gave it one.
+    return MEANING["suspend" if outcome == "ban" and until_ms is not None else outcome][1]
 
 
 def read_account_state(engine: Engine, account: str) -> AccountState | None:

@@ -28,6 +28,8 @@ CONSOLE_MIDDLEWARE = (
     "wavebreak.console.middleware.SecondFactorMiddleware",
 )
 """Middleware of the console's pages; requests to the API do not pass through it."""
+OPENID_CONNECT = {"provider_class": "wavebreak.console.openid_connect.NonceProvider"}
+"""Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
 MINUTE_S = 60
 
 
@@ -148,7 +150,7 @@ def _console() -> dict[str, Any]:
         },
         "ACCOUNT_PREVENT_ENUMERATION": True,
         "SOCIALACCOUNT_ADAPTER": "wavebreak.console.adapters.SocialAccountAdapter",
-        "SOCIALACCOUNT_PROVIDERS": {},
+        "SOCIALACCOUNT_PROVIDERS": {"openid_connect": dict(OPENID_CONNECT)},
         "MFA_ADAPTER": "wavebreak.console.adapters.MfaAdapter",
         "MFA_SUPPORTED_TYPES": ["totp", "webauthn", "recovery_codes"],
         "MFA_PASSKEY_LOGIN_ENABLED": True,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.notice_decisions import NOW, PEOPLE, decision, decision_of, policy
+from support.notice_decisions import DAY, NOW, PEOPLE, decision, decision_of, policy
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.notices import Circumstances, build_record, load_platform, record_problems
 from wavebreak.notices.dsa import RESTRICTIONS, SCHEMA
@@ -63,6 +63,12 @@ def test_outcome_has_its_restriction_and_end(
         [f"end_date_{end}_restriction"] if end else []
     )
     assert built["application_date"] == "2026-11-26"
+
+
+def test_ban_with_an_end_is_a_suspension() -> None:
+    built = record(decision("ban", until=NOW + 7 * DAY))
+    assert built["decision_account"] == "DECISION_ACCOUNT_SUSPENDED"
+    assert built["end_date_account_restriction"] == "2026-12-03"
 
 
 def test_record_holds_no_personal_data() -> None:

@@ -351,6 +351,27 @@ def test_ban_does_not_end_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "title", "until", "after"),
+    [
+        ("en", "limited time", "until 3 December 2026", "After that you can use your account"),
+        ("he", "לזמן מוגבל", "עד 3 בדצמבר 2026", "לאחר מכן תוכלו לשוב"),
+    ],
+)
+def test_ban_with_an_end_says_when_it_ends(code: str, title: str, until: str, after: str) -> None:
+    made = decision("ban", basis="person", rules=["confirmed_abusive"], until=NOW + 7 * DAY)
+    statement = write(made, code)
+    said = section(statement, "restriction")
+    assert title in statement.title
+    assert until in said
+    assert after in said
+    assert get_language(code).gettext("Your account is banned") != statement.title
+    assert statement.restriction.until_ms == NOW + 7 * DAY
+    # Once it has ended, nothing is promised for later.
+    ended = section(write(made, code, now_ms=NOW + 8 * DAY), "restriction")
+    assert after not in ended
+
+
+@pytest.mark.parametrize(
     ("outcome", "notified", "days"),
     [("restrict", None, 182), ("ban", None, 180), ("ban", NOW + DAY, 181), ("ban", NOW - DAY, 180)],
 )

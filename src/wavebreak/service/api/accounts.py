@@ -189,9 +189,12 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
     rows, extended = await run_query(load)
     outcome = actions.OUTCOMES[state.outcome]
     since = next((ts for _, decided, ts, _ in rows if decided == outcome), None)
-    refuses, ends = MEANING[outcome]
     restriction = schemas.Restriction(
-        outcome=outcome, since_ms=since, until_ms=state.until_ms, refuses=refuses, ends=ends
+        outcome=outcome,
+        since_ms=since,
+        until_ms=state.until_ms,
+        refuses=MEANING[outcome][0],
+        ends=actions.describe_end(outcome, state.until_ms),
     )
     return schemas.Account(
         account=account,
