@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,3 +183,25 @@ def test_too_many_pipelined_requests_are_refused(server: Server) -> None:
         received = answered(connection)
     assert received.count(b"HTTP/1.1 200") < 100
     assert received.count(b"HTTP/1.1 400") == 1
+
+
+def test_large_bodies_follow_each_other_on_one_connection(server: Server) -> None:
+    """The end of a body is no part of the next head, in size or in time."""
+    body = b"[" + b" " * 300_000 + b"]"
+    head = HEAD + bearer(server) + b"Content-Length: %d\r\n\r\n" % len(body)
+    with opened(server) as connection:
+        for _ in range(3):
+            connection.sendall(head)
+            for at in range(0, len(body), 70_000):
+                connection.sendall(body[at : at + 70_000])
+            assert answered(connection, 12).startswith(b"HTTP/1.1 202")
+            time.sleep(1.3)  # over the server's limit for a head that has begun
+        # The next head begins in the packet that ends a body.
+        connection.sendall(head + body + HEALTH[:20])
+        assert answered(connection, 12).startswith(b"HTTP/1.1 202")
+        connection.sendall(HEALTH[20:] + b"X-Long: " + b"x" * 10_000 + b"\r\n\r\n")
+        assert answered(connection, 12).startswith(b"HTTP/1.1 200")
+        connection.sendall(head + body + HEALTH + b"X-Long: " + b"x" * 10_000)
+        assert answered(connection, 12).startswith(b"HTTP/1.1 202")
+        connection.sendall(b"x" * 20_000)
+        assert answered(connection, 12).startswith(b"HTTP/1.1 431")

@@ -187,6 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
         # Of the head, or the body, that is being read:
         self._in_head, self._began, self._size, self._hosts = True, False, 0, 0
         self._heads_in_chunk, self._heard, self._trailer = 0, False, 0
+        self._ended_in_chunk = False
 
     # Connection
 
@@ -223,7 +224,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._unset_keepalive_if_required()
-        self._heads_in_chunk = 0
+        self._heads_in_chunk, self._ended_in_chunk = 0, False
         try:
             room = self._limits.header_bytes - self._size
             if self._in_head and len(data) > room:
@@ -246,7 +247,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _after_chunk(self, size: int) -> None:
         """Count what is left of an incomplete head or trailer, and start its time."""
         if self._in_head:
-            if not self._heads_in_chunk:
+            if self._ended_in_chunk:
+                # Most of the chunk was the request before: only what has begun since counts.
+                self._size = self._head_size() if self._began else 0
+            elif not self._heads_in_chunk:
                 self._size += size
             if (self._size or self._began) and self._late is None:
                 self._set_deadline(self._limits.header_s, self._head_is_late)
@@ -303,7 +307,7 @@ class HttpProtocol(HttpToolsProtocol):
         """End a body, and wait for the next head."""
         self._clear_deadline()
         self._linger(False)
-        self._in_head, self._size = True, 0
+        self._in_head, self._size, self._ended_in_chunk = True, 0, True
         if self.cycle.response_complete:
             # The response went ahead of the body's end: only now does the connection wait.
             self._unset_keepalive_if_required()
