@@ -52,6 +52,9 @@ from wavebreak.service.settings import Limits
 
 _CRASHED = EventError("the body cannot be decoded", fix="encode the body again")
 _LATE = EventError("the body takes too long to decode", fix="split the batch, or encode it again")
+START_S = 120.0
+"""How long a process may take to start: it imports, and loads or compiles its functions. The time
+that a body may take counts from then on."""
 
 
 class DecoderProcess:
@@ -74,8 +77,22 @@ class DecoderProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-        self._pipe = Connection(here.detach())
+        self._pipe, self._started = Connection(here.detach()), False
         self._pipe.send((self._pseudonymizer, self._limits))
+
+    def _wait_until_started(self) -> None:
+        """Raise BusyError where neither this process nor a second one starts."""
+        if self._started:
+            return
+        for _ in range(2):
+            with suppress(EOFError, OSError):
+                self._started = self._pipe.poll(START_S) and self._pipe.recv()
+            if self._started:
+                return
+            self._process.kill()
+            self.close()
+            self._spawn()
+        raise BusyError("a decoder process does not start", retry_after_s=START_S)
 
     def close(self) -> None:
         """Stop the process."""
@@ -103,6 +120,7 @@ class DecoderProcess:
     def _read(self, bodies: Sequence[Body], *, small: bool = False) -> DecodedBatch | None:
         """Return what the process decoded; None if it crashed or was late, and was restarted."""
         try:
+            self._wait_until_started()
             self._pipe.send((bodies, small))
             self._late = not self._pipe.poll(self._limits.decode_s)
             if self._late:
@@ -154,6 +172,7 @@ def main() -> None:
         _limit_memory(limits.reader)
         decoder = RequestDecoder(pseudonymizer, limits)
         jsonl.warm()
+        pipe.send(True)
         while True:
             bodies, small = pipe.recv()
             pipe.send(decode_and_pack(decoder, bodies, small=small))

@@ -18,9 +18,9 @@ import pytest
 
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
-from wavebreak.service import event_log
+from wavebreak.service import decoder_pool, event_log
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
-from wavebreak.service.pending_requests import PendingRequest
+from wavebreak.service.pending_requests import BusyError, PendingRequest
 from wavebreak.service.request_decoder import (
     Body,
     DecodedBatch,
@@ -51,6 +51,7 @@ class _Dying(DecoderProcess):
 
     def _read(self, bodies: Sequence[Body], *, small: bool = False) -> DecodedBatch | None:
         if POISON in bodies:
+            self._wait_until_started()
             os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()
         return super()._read(bodies, small=small)
@@ -122,6 +123,30 @@ def test_body_that_takes_too_long_is_rejected_alone() -> None:
         assert "too long" in read.what
         reader._limits = Limits()
         assert reader.decode([body("b")]).reads == (DecodeResult(1),)
+    finally:
+        reader.close()
+
+
+def test_start_of_a_process_is_no_part_of_a_body_s_time() -> None:
+    reader = DecoderProcess(EDGE, Limits(decode_s=0.2))
+    try:
+        os.kill(reader._process.pid, signal.SIGSTOP)
+        threading.Timer(1.0, os.kill, (reader._process.pid, signal.SIGCONT)).start()
+        assert reader.decode([body("a")]).reads == (DecodeResult(1),)
+    finally:
+        reader.close()
+
+
+def test_process_that_never_starts_leaves_the_body_to_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoder_pool, "START_S", 0.0)
+    reader = DecoderProcess(EDGE, Limits())
+    try:
+        with pytest.raises(BusyError, match="does not start"):
+            reader.decode([body("a")])
+        monkeypatch.setattr(decoder_pool, "START_S", 60.0)
+        assert reader.decode([body("a")]).reads == (DecodeResult(1),)
     finally:
         reader.close()
 
