@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from support.chromium import chromium
 from support.service_harness import abuser
-from support.service_process import Server
+from support.service_process import KEY, Server
 from support.webhook_receiver import Receiver, listening
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _wavebreak(*command: str) -> None:
     program = "from wavebreak.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"WAVEBREAK_KEY": KEY},
     )
     assert done.returncode == 0, done.stderr
 

@@ -255,6 +255,39 @@ def test_switch_that_cannot_start_leaves_the_former_policy(home: Path) -> None:
     asyncio.run(run())
 
 
+def test_switch_after_which_nothing_starts_ends_the_service(home: Path) -> None:
+    def engine(policy: Policy, loaded: Model | None, enforce: bool) -> Engine:
+        if len(made) == 1:
+            raise ServiceError("no memory", fix="give some")
+        made.append(1)
+        return made_engine(policy, loaded, enforce)
+
+    def former() -> Engine:
+        raise ServiceError("no memory for the former either", fix="give more")
+
+    made: list[int] = []
+
+    async def run() -> None:
+        async with running(home) as one:
+            await one.send(sends("bob", 2))
+            one.service._make_engine = former
+            with pytest.raises(ServiceError, match="for the former"):
+                await switch(home, engine)(one.service, version(home, "v1"))
+            progress = one.service.progress()
+            assert (progress.ready, progress.why) == (False, "the service could not start")
+            assert "for the former" in str(one.service.failed)
+            with pytest.raises(BusyError):
+                await one.service.ask(lambda engine: engine.policy.version)
+        # The block ends by stopping what has stopped already.
+        assert len(await asyncio.to_thread(logged)) == 2
+
+    async def in_time() -> None:
+        async with asyncio.timeout(60):
+            await run()
+
+    asyncio.run(in_time())
+
+
 def test_switch_to_an_invalid_version_changes_nothing(home: Path) -> None:
     async def run() -> None:
         async with running(home) as one:

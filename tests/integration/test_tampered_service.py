@@ -27,6 +27,7 @@ from wavebreak.errors import EvidenceError, SnapshotError
 from wavebreak.ledger.verifier import read_checkpoint
 from wavebreak.service import database, event_log, row_macs
 from wavebreak.service.database_audit import audit_service
+from wavebreak.service.models import AuditEntry
 
 BECAUSE = "because a test asks for it"
 START = 1_767_222_000_000
@@ -430,6 +431,22 @@ def test_start_is_refused_after_tampering(home: Path, what: str) -> None:
 def test_untouched_service_starts_again(home: Path) -> None:
     assert start(home) == [200, 200, 200]
     assert verify() == []
+
+
+def test_first_start_under_another_key_than_the_commands_before_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        row_macs.bind(bytes(range(1, 33)))
+        entry = AuditEntry.objects.create(
+            at_ms=1, key="command line", action="add_user", object="dana", reason="", outcome="done"
+        )
+        row_macs.bind(service_harness.SECRET)
+        with pytest.raises(AssertionError, match="audit entry 1 was written under another"):
+            start(tmp_path)
+        entry.authenticate()
+        entry.save()
+        assert start(tmp_path) == [200, 404, 200]
 
 
 @pytest.mark.parametrize(

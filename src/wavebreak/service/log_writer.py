@@ -188,11 +188,12 @@ class LogWriter:
         self._queue.put(batch)
 
     def flush(self) -> None:
-        """Return when all that was queued is written or refused."""
+        """Return when all that was queued is written or refused, or the thread has ended."""
         done = threading.Event()
         self._queue.put(done)
         self._hurry.set()
-        done.wait()
+        while not done.wait(1.0) and self._thread.is_alive():
+            pass
 
     def stop(self) -> None:
         """Write what is queued, and stop."""

@@ -307,7 +307,8 @@ class Service:
             wanted.done()
         except BaseException as error:
             if self._pipeline is former:
-                self.failed = error
+                # It has stopped, and neither it nor another one goes on.
+                self._pipeline, self.failed = None, error
                 self._failed()
             raise
         finally:

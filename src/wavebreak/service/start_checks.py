@@ -148,6 +148,7 @@ def _adopt(ledger_store: LedgerStore, report: Callable[[str], None]) -> None:
     """Authenticate the rows of an earlier version, and seal how far the log is."""
     if LogProof.objects.exists() or Decision.objects.exclude(_WITHOUT_MAC).exists():
         raise _changed("its ledger was cut, or replaced by an older one")
+    _check_key_of_earlier_rows()
     with transaction.atomic():
         rows = _adopt_log()
         decisions = _adopt_rows(Decision.objects.filter(_WITHOUT_MAC))
@@ -163,6 +164,18 @@ def _adopt(ledger_store: LedgerStore, report: Callable[[str], None]) -> None:
             f"{rows:,} rows of the log and {decisions:,} decisions of an earlier version are "
             "authenticated from now on, as they were found"
         )
+
+
+def _check_key_of_earlier_rows() -> None:
+    """Check that commands which ran before the first start used the key that it uses."""
+    tables = (ApiKey, Webhook, AuditEntry)
+    for row in chain.from_iterable(table.objects.exclude(_WITHOUT_MAC) for table in tables):
+        if not row.is_authentic:
+            raise ServiceError(
+                f"{row_name(row)} was written under another deployment's key",
+                fix="give `serve` the key of the commands before it, such as `wavebreak user "
+                "create`: --key FILE, or the environment's WAVEBREAK_KEY",
+            )
 
 
 def _adopt_log() -> int:

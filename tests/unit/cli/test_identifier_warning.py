@@ -21,7 +21,7 @@ WARNING = "looks like a phone number"
 def test_run_warns_of_ids_that_look_personal(
     account: str, options: list[str], warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WAVEBREAK_KEY", "00" * 32)
+    monkeypatch.setenv("WAVEBREAK_KEY", "01ab" * 16)
     event = {"ts": 1_772_366_400_000, "type": "message.sent", "account": account, "peer": "b"}
     events = tmp_path / "events.jsonl"
     events.write_text(json.dumps(event) + "\n", "utf-8")
