@@ -54,7 +54,7 @@ from wavebreak.features.message_updates import (
     restart_due,
     touch_pair,
 )
-from wavebreak.features.pair_table import find, first_bucket, flags_of, with_flags
+from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
     COMPLAINT_AT,
     WEIGHTS,
@@ -236,7 +236,7 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
 def count_leaving(sh: Any, r: Any, local: int, member: int, now: int) -> None:
     """Count a stranger who left the group to which the account had added it, once."""
     pairs = pairs_of(sh)
-    at = find(pairs, sh.pair_capacity, sh.salt, local, member)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), local, member)
     if at < 0 or is_expired(pairs[at].value, now):
         return
     flags = flags_of(pairs[at].value)
@@ -249,7 +249,7 @@ def count_leaving(sh: Any, r: Any, local: int, member: int, now: int) -> None:
 def count_failure(sh: Any, row: Any, r: Any, local: int, peer: int, now: int) -> None:
     """Count a first contact that reached nobody, and take it out of the reply test."""
     pairs = pairs_of(sh)
-    at = find(pairs, sh.pair_capacity, sh.salt, local, peer)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), local, peer)
     if at < 0 or is_expired(pairs[at].value, now):
         return
     value = pairs[at].value

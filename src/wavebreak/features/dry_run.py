@@ -132,7 +132,7 @@ class _SavedState:
         self.pair_at, kept = -1, [self.row, self._rare()]
         if peer != NONE:
             pairs = core.pairs[self.s]
-            at = int(find(pairs, pairs.size, self.was["salt"][0], self.local, peer))
+            at = int(find(pairs, pairs.size, core.salts, self.local, peer))
             self.pair_at = at if at >= 0 else -1 - at
             kept.append(pairs[self.pair_at : self.pair_at + 1])
         # There is room for one more entry even in a table due to grow: a dry run grows none.

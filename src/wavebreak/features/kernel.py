@@ -113,7 +113,7 @@ from wavebreak.features.message_updates import (
     update_send_statistics,
     update_sent,
 )
-from wavebreak.features.pair_table import FULL, find, flags_of, with_flags
+from wavebreak.features.pair_table import FULL, find, flags_of, salts_of, with_flags
 from wavebreak.features.scoring_points import (
     is_scoring_point,
     last_margin,
@@ -224,7 +224,7 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
 @compiled()
 def _apply_unblock(sh: Any, local: int, peer: int) -> None:
     pairs = pairs_of(sh)
-    at = find(pairs, sh.pair_capacity, sh.salt, local, peer)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), local, peer)
     if at >= 0:
         value = pairs[at].value
         flags = flags_of(value) & ~BLOCKED

@@ -150,9 +150,10 @@ STRANGER, TRIAL = 128, 256
 
 SHARD = np.dtype(
     [("rows", "i8"), ("row_capacity", "i8"), ("rares", "i8"), ("rare_capacity", "i8"),
-     ("rare_n", "i8"), ("pairs", "i8"), ("pair_capacity", "i8"), ("pair_n", "i8"), ("salt", "u8")]
+     ("rare_n", "i8"), ("pairs", "i8"), ("pair_capacity", "i8"), ("pair_n", "i8"),
+     ("salt_a", "u8"), ("salt_b", "u8"), ("salt_c", "u8")]
 )  # fmt: skip
-"""Addresses and fill levels of a shard's arrays, and the salt by which its pairs are hashed."""
+"""Addresses and fill levels of a shard's arrays, and the salts by which its pairs are hashed."""
 
 PERSON = np.dtype(
     [("born", "u4"), ("until", "u4"), ("confirmed", "u2"), ("refuted", "u2"), ("targeted", "u1"),

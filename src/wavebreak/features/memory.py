@@ -29,7 +29,7 @@ from wavebreak.features.layout import (
     SHARD_BITS,
     TOUCH,
 )
-from wavebreak.features.pair_table import start_index
+from wavebreak.features.pair_table import salts_of, start_index
 
 
 @compiled(inline="always")
@@ -199,7 +199,7 @@ def _prefetch_row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
     for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
         prefetch(address + line)
     if other != NONE:
-        at = start_index(sh.pair_capacity, sh.salt, local, other)
+        at = start_index(sh.pair_capacity, salts_of(sh), local, other)
         prefetch(sh.pairs + at * PAIR_BYTES)
         prefetch(w.people + other * PERSON_BYTES)
 

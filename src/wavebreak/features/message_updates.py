@@ -34,6 +34,7 @@ from wavebreak.features.pair_table import (
     insert,
     last_bucket,
     pack,
+    salts_of,
     touch_bucket,
     with_flags,
 )
@@ -92,7 +93,7 @@ def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
     """Return the index of a pair's entry: created if absent, cleared if expired, and touched."""
     pairs = pairs_of(sh)
     touched = now // 40320
-    at = find(pairs, sh.pair_capacity, sh.salt, owner, peer)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), owner, peer)
     if at < 0:
         at = insert(pairs, -1 - at, owner, peer)
         sh.pair_n += 1
@@ -117,7 +118,7 @@ def is_expired(value: Any, now: int) -> bool:
 def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
     """Return the flags of a pair without touching it; 0 when unknown or expired."""
     pairs = pairs_of(sh)
-    at = find(pairs, sh.pair_capacity, sh.salt, owner, peer)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), owner, peer)
     if at < 0 or is_expired(pairs[at].value, now):
         return 0
     return flags_of(pairs[at].value)

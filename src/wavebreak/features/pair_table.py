@@ -1,7 +1,7 @@
 """Hash table of known pairs: who wrote to whom, first and last, in sixteen bytes.
 
 Open addressing over any capacity (a multiply instead of a mask), so that a table grows by a
-quarter at a time. Senders choose who writes to whom, and so the keys: the hash has a secret salt. A
+quarter at a time. Senders choose who writes to whom, and so the keys: the hash has secret salts. A
 pair without messages for 180 days expires by rule, not by the table's fill level; growing drops
 expired pairs.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.keyed_hash import hash_word
+from wavebreak.features.keyed_hash import hash_pair
 from wavebreak.features.layout import FORGET_BUCKETS, PAIR
 
 FULL = 0.85
@@ -25,16 +25,22 @@ LAST_BUCKET = (1 << 19) - 1
 
 
 @compiled(inline="always")
-def _home(key: Any, capacity: int, salt: Any) -> int:
-    mixed = hash_word(key, salt)
-    return int64(((mixed >> np.uint64(32)) * np.uint64(capacity)) >> np.uint64(32))
+def salts_of(sh: Any) -> tuple[Any, Any, Any]:
+    """Return the salts of a shard's pairs."""
+    return sh.salt_a, sh.salt_b, sh.salt_c
+
+
+@compiled(inline="always")
+def _home(owner: int, peer: int, capacity: int, salts: Any) -> int:
+    mixed = hash_pair(np.uint64(owner), np.uint64(peer), salts)
+    return int64((mixed * np.uint64(capacity)) >> np.uint64(32))
 
 
 @compiled()
-def find(pairs: Any, capacity: int, salt: Any, owner: int, peer: int) -> int:
+def find(pairs: Any, capacity: int, salts: Any, owner: int, peer: int) -> int:
     """Return the index of a pair's entry; if absent, minus one minus the index to insert it at."""
     key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
-    at = _home(key, capacity, salt)
+    at = _home(owner, peer, capacity, salts)
     while True:
         held = pairs[at].key
         if held == key:
@@ -47,10 +53,9 @@ def find(pairs: Any, capacity: int, salt: Any, owner: int, peer: int) -> int:
 
 
 @compiled()
-def start_index(capacity: int, salt: Any, owner: int, peer: int) -> int:
+def start_index(capacity: int, salts: Any, owner: int, peer: int) -> int:
     """Return the index at which the search for a pair begins (for prefetching)."""
-    key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
-    return _home(key, capacity, salt)
+    return _home(owner, peer, capacity, salts)
 
 
 @compiled()
@@ -103,7 +108,7 @@ def with_flags(value: Any, flags: int) -> Any:
 
 
 @compiled()
-def rehash(old: Any, old_capacity: int, new: Any, salt: Any, oldest: int) -> int:
+def rehash(old: Any, old_capacity: int, new: Any, salts: Any, oldest: int) -> int:
     """Move entries touched at or after bucket `oldest` into an empty table; return how many."""
     kept = 0
     capacity = new.size
@@ -111,7 +116,8 @@ def rehash(old: Any, old_capacity: int, new: Any, salt: Any, oldest: int) -> int
         key = old[i].key
         if key == np.uint64(0) or touch_bucket(old[i].value) < oldest:
             continue
-        at = _home(key, capacity, salt)
+        pair = key - np.uint64(1)
+        at = _home(pair >> np.uint64(32), pair & np.uint64(0xFFFFFFFF), capacity, salts)
         while new[at].key != np.uint64(0):
             at += 1
             if at == capacity:
@@ -132,17 +138,17 @@ def pairs_of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
     return value & FLAGS, (value >> 9) & LAST_BUCKET
 
 
-def grow_table(old: Any, salt: Any, now: int) -> tuple[Any, int]:
+def grow_table(old: Any, salts: Any, now: int) -> tuple[Any, int]:
     """Return a table a quarter larger with the pairs that have not expired, and their number.
 
     `now` is in seconds; one bucket more is kept, for late events.
     """
     new = np.zeros(max(64, int(old.size * GROWTH) + 1), PAIR)
-    return new, rehash(old, old.size, new, salt, now // 40320 - FORGET_BUCKETS - 1)
+    return new, rehash(old, old.size, new, salts, now // 40320 - FORGET_BUCKETS - 1)
 
 
 @compiled()
-def _load(old: Any, new: Any, salt: Any, owners: int, peers: int) -> int:
+def _load(old: Any, new: Any, salts: Any, owners: int, peers: int) -> int:
     """Move all entries into an empty table; return how many, -1 if one is not a pair, or double."""
     kept = int64(0)
     for i in range(old.size):
@@ -153,7 +159,7 @@ def _load(old: Any, new: Any, salt: Any, owners: int, peers: int) -> int:
         peer = int64((key - np.uint64(1)) & np.uint64(0xFFFFFFFF))
         if owner >= owners or peer >= peers or kept + 1 >= new.size:
             return int64(-1)
-        at = find(new, new.size, salt, owner, peer)
+        at = find(new, new.size, salts, owner, peer)
         if at >= 0:
             return int64(-1)
         new[-1 - at].key = key
@@ -162,15 +168,15 @@ def _load(old: Any, new: Any, salt: Any, owners: int, peers: int) -> int:
     return kept
 
 
-def load_table(dumped: Any, salt: Any, owners: int, peers: int) -> tuple[Any, int]:
-    """Return a table with the pairs of a dumped one, under another salt, and their number.
+def load_table(dumped: Any, salts: Any, owners: int, peers: int) -> tuple[Any, int]:
+    """Return a table with the pairs of a dumped one, under other salts, and their number.
 
     Raises ValueError where an entry is not a pair of one of `owners` slots and one of `peers`.
     """
     if dumped.dtype != PAIR or dumped.ndim != 1:
         raise ValueError("pairs have another type")
     table = np.zeros(max(64, dumped.size), PAIR)
-    kept = int(_load(dumped, table, salt, owners, peers))
+    kept = int(_load(dumped, table, salts, owners, peers))
     if kept < 0 or kept > FULL * table.size + 1:
         raise ValueError("a table of pairs holds what is no pair, a pair twice, or too many")
     return table, kept

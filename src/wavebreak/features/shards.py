@@ -18,7 +18,7 @@ from wavebreak.features import epoch_close, kernel
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.facts import Segment, fact_kinds
-from wavebreak.features.keyed_hash import random_secret, table_key
+from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.layout import (
     DELTA,
     ENTITY,
@@ -200,7 +200,9 @@ class ShardedKernel:
         self.policy, self.covered = policy, covered
         self.kinds = fact_kinds()
         self.shards = np.zeros(SHARDS, SHARD)
-        self.shards["salt"] = table_key(secret or random_secret(), "pairs").low
+        self.salts = pair_salts(secret or random_secret())
+        for name, salt in zip(("salt_a", "salt_b", "salt_c"), self.salts, strict=True):
+            self.shards[name] = salt
         # Different sizes fill up at different times, so that no two shards grow at once.
         reserve = accounts // SHARDS + 1
         self.rows = [GrowableArray(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
@@ -257,7 +259,7 @@ class ShardedKernel:
         worker.grow()
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
-            self.pairs[s], sh["pair_n"] = grow_table(self.pairs[s], sh["salt"], self.epoch * 60)
+            self.pairs[s], sh["pair_n"] = grow_table(self.pairs[s], self.salts, self.epoch * 60)
         self.rares[s].fit(int(sh["rare_n"]) + 2)
         self.point_at(s)
 
@@ -430,7 +432,7 @@ class ShardedKernel:
             self.rows[s].hold(rows)
             self.rares[s].hold(rares)
             self.pairs[s], self.shards[s]["pair_n"] = load_table(
-                arrays[f"pairs{s}"], self.shards[s]["salt"], rows.size, self.accounts
+                arrays[f"pairs{s}"], self.salts, rows.size, self.accounts
             )
             self.shards[s]["rare_n"] = rares.size
         self._point()

@@ -16,7 +16,7 @@ from support.crafted_names import (
 from support.parity_streams import START, log
 from wavebreak.features.facts import Fanout
 from wavebreak.features.interner import Interner, name_spans
-from wavebreak.features.keyed_hash import hash_all, hash_bytes_128, table_key
+from wavebreak.features.keyed_hash import hash_all, hash_bytes_128, pair_salts, table_key
 from wavebreak.features.layout import PAIR
 from wavebreak.features.pair_table import load_table
 from wavebreak.schema.events import TYPES
@@ -113,10 +113,34 @@ def test_pairs_of_one_former_place_are_spread_over_the_table(table: int) -> None
     crafted = [key for key in keys if _former_home(key, table) < table // 30][:1_500]
     dumped = np.zeros(table, PAIR)
     dumped["key"][: len(crafted)] = crafted
-    held, count = load_table(dumped, table_key(bytes(16), "pairs").low, 64, 1_000)
+    held, count = load_table(dumped, pair_salts(bytes(16)), 64, 1_000)
     free = np.flatnonzero(held["key"] == 0)
     assert count == 1_500
     assert np.diff(free, prepend=-1).max() < 100
+
+
+@pytest.mark.parametrize(
+    ("owner_step", "peer_step"), [(0, 1), (1, 0), (1, 1), (0, 1 << 16), (3, 5), (1 << 10, 7)]
+)
+def test_regular_pairs_are_spread_like_random_ones(owner_step: int, peer_step: int) -> None:
+    most, at = 1 << 31, np.arange(20_000, dtype=np.uint64)
+    pairs = (at * np.uint64(owner_step) << np.uint64(32)) + at * np.uint64(peer_step)
+    rng = np.random.default_rng(5)
+    for secret in range(30):
+        longest = []
+        for keys in (pairs, rng.integers(0, most, at.size) << 32 | rng.integers(0, most, at.size)):
+            dumped = np.zeros(30_000, PAIR)
+            dumped["key"][: at.size] = keys.astype(np.uint64) + np.uint64(1)
+            held, count = load_table(dumped, pair_salts(bytes([secret] * 16)), most, most)
+            assert count == at.size
+            longest.append(np.diff(np.flatnonzero(held["key"] == 0), prepend=-1).max())
+        assert longest[0] < 6 * longest[1]
+
+
+def test_salts_of_pairs_depend_on_the_secret() -> None:
+    salts = [pair_salts(bytes([k] * 16)) for k in range(50)]
+    assert len({int(word) for words in salts for word in words}) == 150
+    assert all(int(words[2]) % 2 for words in salts)
 
 
 @pytest.mark.parametrize("entry", [(64 << 32) + 1, 1_001, None])
@@ -124,7 +148,7 @@ def test_table_with_what_is_no_pair_is_refused(entry: int | None) -> None:
     dumped = np.zeros(100, PAIR)
     dumped["key"][:2] = 5, entry or 5
     with pytest.raises(ValueError, match="no pair"):
-        load_table(dumped, np.uint64(7), 64, 1_000)
+        load_table(dumped, pair_salts(bytes(16)), 64, 1_000)
 
 
 def test_names_of_a_dump_go_over_to_another_key() -> None:
