@@ -53,9 +53,9 @@ def table_key(secret: bytes, table: str) -> HashKey:
     return HashKey(*np.frombuffer(derived, np.uint64))
 
 
-def pair_salts(secret: bytes) -> tuple[Any, Any, Any]:
-    """Return the three secret words of `hash_pair` (uint64); the last is odd."""
-    one, two = table_key(secret, "pairs"), table_key(secret, "pairs spread")
+def pair_salts(secret: bytes, table: str = "pairs") -> tuple[Any, Any, Any]:
+    """Return the three secret words of `hash_pair` for a table (uint64); the last is odd."""
+    one, two = table_key(secret, table), table_key(secret, f"{table}, spread")
     return one.low, one.high, two.low | np.uint64(1)
 
 

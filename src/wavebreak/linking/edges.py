@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.keyed_hash import random_secret, table_key
+from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.layout import PAIR
 from wavebreak.features.pair_table import find, insert
 
@@ -61,9 +61,9 @@ def ends(edges: Any) -> tuple[Any, Any]:
 
 
 @compiled(inline="always")
-def _find(index: Any, salt: Any, key: Any) -> int:
+def _find(index: Any, salts: Any, key: Any) -> int:
     low, high = int64(key >> np.uint64(32)), int64(key & np.uint64(0xFFFFFFFF))
-    return find(index, index.size, salt, low, high)
+    return find(index, index.size, salts, low, high)
 
 
 @compiled()
@@ -74,19 +74,19 @@ def _enter(index: Any, at: int, key: Any, position: int) -> None:
 
 
 @compiled()
-def _index_edges(edges: Any, n: int, index: Any, salt: Any) -> None:
+def _index_edges(edges: Any, n: int, index: Any, salts: Any) -> None:
     """Fill an empty index."""
     for i in range(n):
-        _enter(index, _find(index, salt, edges[i].key), edges[i].key, int64(i))
+        _enter(index, _find(index, salts, edges[i].key), edges[i].key, int64(i))
 
 
 @compiled()
 def _support(
-    edges: Any, n: int, index: Any, salt: Any, keys: Any, kinds: Any, epoch: int
+    edges: Any, n: int, index: Any, salts: Any, keys: Any, kinds: Any, epoch: int
 ) -> int:  # fmt: skip
     """Add support to edges, and new ones after the first `n`; return how many there are."""
     for i in range(keys.size):
-        at = _find(index, salt, keys[i])
+        at = _find(index, salts, keys[i])
         if at < 0:
             _enter(index, at, keys[i], n)
             edges[n].key, edges[n].last = keys[i], 0
@@ -123,7 +123,7 @@ def _joining(edges: Any, n: int, epoch: int, out: Any) -> int:
 class EdgeTable:
     """Edges by the two accounts, with their support.
 
-    `salt` is that of the hash that finds them (uint64; None: a random one).
+    `salts` are those of the hash that finds them (`pair_salts`; None: random ones).
 
     >>> table = EdgeTable()
     >>> table.support(np.array([1, 2]), np.array([2, 1]), np.array([Kind.TARGETS, Kind.DEVICE]), 7)
@@ -131,8 +131,8 @@ class EdgeTable:
     ([[1, 0, 1, 0, 0, 0]], 0)
     """
 
-    def __init__(self, salt: Any = None) -> None:
-        self._salt = table_key(random_secret(), "edges").low if salt is None else salt
+    def __init__(self, salts: Any = None) -> None:
+        self._salts = pair_salts(random_secret(), "edges") if salts is None else salts
         self._edges, self._n = np.zeros(1024, EDGE), 0
         self._index = np.zeros(4096, PAIR)
 
@@ -143,7 +143,7 @@ class EdgeTable:
             self._hold(self._edges[: self._n], 2 * need)
         keys = edge_keys(one, other)
         self._n = _support(
-            self._edges, self._n, self._index, self._salt, keys, kinds, epoch
+            self._edges, self._n, self._index, self._salts, keys, kinds, epoch
         )  # fmt: skip
 
     def live(self, epoch: int) -> Any:
@@ -170,7 +170,7 @@ class EdgeTable:
         held[: edges.size] = edges
         self._edges, self._n = held, int(edges.size)
         self._index = np.zeros(2 * room, PAIR)
-        _index_edges(self._edges, self._n, self._index, self._salt)
+        _index_edges(self._edges, self._n, self._index, self._salts)
 
     def nbytes(self) -> int:
         """Return the bytes of edges and index, with their reserve."""

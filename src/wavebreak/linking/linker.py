@@ -14,7 +14,7 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.facts import EPOCH_MS
-from wavebreak.features.keyed_hash import random_secret, table_key
+from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.layout import (
     DELTA,
     FOUND,
@@ -144,7 +144,7 @@ class Linker:
         self, terms: Any, *, accounts: int = 1 << 24, secret: bytes | None = None
     ) -> None:  # fmt: skip
         self.terms = terms
-        self.edges = EdgeTable(table_key(secret or random_secret(), "edges").low)
+        self.edges = EdgeTable(pair_salts(secret or random_secret(), "edges"))
         self.epoch = 0
         self._targets = GrowableArray(VISITORS, accounts)
         self._devices = GrowableArray(VISITORS, 1024)
