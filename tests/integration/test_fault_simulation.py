@@ -72,4 +72,5 @@ def test_disk_loses_what_a_failed_sync_wrote() -> None:
         assert disk.image()["file"] == b"b" * 4096
         disk.crash()
         lost += b"a" in disk.image()["file"]
-    assert lost == 20
+    # All eight sectors survive one time in 256.
+    assert lost >= 18

@@ -24,7 +24,7 @@ def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:
             await console.running.send(abuser())
             counsel = await console.person("counsel")
             file = store.directory / CASE_ID / CASE
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 while not file.exists() or load_case(file)[1].state != "noticed":
                     await asyncio.sleep(0.05)
             assert len(load_case(file)[1].links) == 1
