@@ -15,7 +15,9 @@ from standardwebhooks.webhooks import Webhook
 from support import service_harness
 from support.service_harness import DATABASES, Running, abuser
 from support.webhook_receiver import Receiver, listening
-from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
+from wavebreak.service.models import Delivery, PlatformMessage
+from wavebreak.service.models import Webhook as StoredWebhook
+from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher, bring_forward
 
 BECAUSE = "because a test asks for it"
 QUICK = RetryPolicy(attempts=3, first_s=0.05, factor=1.0, answer_s=0.5, whole_s=1.0)
@@ -31,6 +33,22 @@ async def _until(found: Any) -> None:
     async with asyncio.timeout(20):
         while not found():
             await asyncio.sleep(0.02)
+
+
+def test_delivery_is_not_held_by_a_clock_that_was_ahead(bound: Path) -> None:
+    now_ms, year_ms = service_harness.now_ms(), 365 * 86_400_000
+    made = {"url": "https://receiver.example/", "min_outcome": "ban", "cursor": 0}
+    hook = StoredWebhook.objects.create(id="hook", created_ms=0, **made)
+    planned = PlatformMessage.objects.create(id="m", type="t", data=b"{}", created_ms=0)
+    failed = Delivery.objects.create(webhook=hook, number=1, attempts=1, next_ms=now_ms + year_ms)
+    first = Delivery.objects.create(webhook=hook, number=2, next_ms=now_ms + year_ms)
+    soon = Delivery.objects.create(webhook=hook, number=3, attempts=1, next_ms=now_ms + 60_000)
+    later = Delivery.objects.create(webhook=hook, message=planned, next_ms=now_ms + year_ms)
+    assert bring_forward(now_ms, RetryPolicy()) == 2
+    times = dict(Delivery.objects.values_list("id", "next_ms"))
+    assert times[failed.id] == times[first.id] == now_ms
+    assert times[soon.id] == now_ms + 60_000
+    assert times[later.id] == now_ms + year_ms
 
 
 async def _hook(made: Running, url: str, **more: Any) -> Any:

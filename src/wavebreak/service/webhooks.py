@@ -35,7 +35,7 @@ from typing import NamedTuple
 import httpx
 import msgspec
 import structlog
-from django.db import transaction
+from django.db import models, transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak.features.layout import OUTCOMES
@@ -54,6 +54,8 @@ PREFIX = "whsec_"
 BATCH_SIZE = 500
 MAX_IN_FLIGHT_PER_WEBHOOK, MAX_FURTHER_IN_FLIGHT = 4, 16
 """Attempts at once: of one webhook, and of all webhooks together beyond the first of each."""
+MAX_RETRY_AFTER_S = 3600.0
+"""The longest wait that a receiver may ask for."""
 BY = "service"
 """In the audit log, who disables a webhook."""
 PACE_S = 0.1
@@ -202,6 +204,21 @@ def enqueue_deliveries(now_ms: int) -> int:
     return read
 
 
+def bring_forward(now_ms: int, retry_policy: RetryPolicy) -> int:
+    """Make deliveries due that would wait longer than any wait; return how many.
+
+    The clock was ahead when their last attempt was made, or when they were enqueued. A message that
+    is to be sent at a later date waits for it.
+    """
+    longest_s = max(retry_policy.longest_s * 1.5, MAX_RETRY_AFTER_S)
+    waiting = Delivery.objects.filter(
+        models.Q(attempts__gt=0) | models.Q(message=None),
+        dead_lettered=False,
+        next_ms__gt=now_ms + int(longest_s * 1000),
+    )
+    return waiting.update(next_ms=now_ms) if waiting.exists() else 0
+
+
 def webhook_body(number: int, ts: int, decision: bytes, notice: Notice | None = None) -> bytes:
     """Return a message's body: its type, time, the decision as it is stored, and its notice.
 
@@ -326,7 +343,11 @@ def attempt_delivery(
         try:
             with client.stream("POST", due.url, content=due.body, headers=headers) as response:
                 asked = response.headers.get("retry-after", "")
-                wait = min(float(asked), 3600.0) if asked.isdecimal() and len(asked) < 9 else 0.0
+                wait = (
+                    min(float(asked), MAX_RETRY_AFTER_S)
+                    if asked.isdecimal() and len(asked) < 9
+                    else 0.0
+                )
                 return AttemptResult(response.status_code, "", wait)
         except WavebreakError:
             return AttemptResult(None, "not a public address")
@@ -444,6 +465,7 @@ class WebhookDispatcher:
         self._count_decisions()
         while enqueue_deliveries(now_ms) >= BATCH_SIZE:
             pass
+        bring_forward(now_ms, self.retry_policy)
         metrics = self.context.metrics
         metrics.pending.set(Delivery.objects.filter(dead_lettered=False).count())
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())

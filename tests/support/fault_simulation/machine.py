@@ -17,10 +17,12 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 from django.db import Error, connection, connections, transaction
 
+from support import shared_policy
 from support.fault_simulation.disk import SimulatedDisk, SimulatedVfs
 from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
@@ -124,7 +126,22 @@ def policy() -> rules.Policy:
 
 def make_engine() -> Engine:
     """Return an engine without state."""
-    return Engine(policy(), accounts=256)
+    return shared_policy.make_engine(policy())
+
+
+class SimulatedTime:
+    """A monotonic clock that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds slept so far."""
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.seconds += seconds
 
 
 def use_disk(disk: SimulatedDisk) -> None:
@@ -152,6 +169,12 @@ def fresh_image() -> dict[str, bytes]:
     return disk.image()
 
 
+@cache
+def _context() -> Any:
+    """What the delivery of webhooks reads: a policy, which no run changes."""
+    return context()
+
+
 class Machine:
     """A machine that runs one service after another.
 
@@ -174,12 +197,15 @@ class Machine:
         self.ledger_store = LedgerStore(SIGNER, self.now_ms)
         self.settings = Settings(self.home, snapshot_events=50, snapshot_s=1e9)
         self.decoder = RequestDecoder(Pseudonymizer(SECRET), Limits())
-        self.context = context()
+        self.context = _context()
         self.starts, self.said = 0, list[str]()
         self.received: Counter[str] = Counter()
         self._work: list[DeferredWork] = []
         self._keys: dict[bytes, Reply] = {}
         self._written: set[Path] = set()
+        # What waits for SQLite does not make a run wait.
+        self._time = patch.object(database, "time", SimulatedTime())
+        self._time.start()
 
     def now_ms(self) -> int:
         """Return the clock."""
@@ -228,6 +254,7 @@ class Machine:
     def kill(self, *, power: bool) -> None:
         """End the process; without power, what was not synced is lost, sector by sector."""
         self.stages = None
+        database.truncation_due.clear()
         self.disk.dead = True
         with suppress(Error):
             connection.close()
@@ -252,6 +279,8 @@ class Machine:
 
     def close(self) -> None:
         """End the machine."""
+        self._time.stop()
+        database.truncation_due.clear()
         with suppress(Error):
             connection.close()
         database.connect("", self.home)
@@ -329,6 +358,7 @@ class Machine:
         policy = webhooks.RetryPolicy(attempts=1_000_000, longest_s=4.0)
         try:
             webhooks.enqueue_deliveries(self.clock_ms)
+            webhooks.bring_forward(self.clock_ms, policy)
             due = webhooks.load_due_deliveries(self.clock_ms, self.context, Counter(), set())
             for each in due:
                 result = webhooks.AttemptResult(None, "ConnectError")

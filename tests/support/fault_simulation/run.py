@@ -323,7 +323,8 @@ class Run:
         machine = self.machine
         machine.write()
         for _ in range(MOST_TURNS):
-            machine.clock_ms += 10_000
+            # Longer in all than the longest wait that a clock which was ahead can leave.
+            machine.clock_ms += 100_000
             machine.deliver(0.0)
             if not machine.tables(_UNDELIVERED):
                 break
