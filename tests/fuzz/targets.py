@@ -6,37 +6,47 @@ finding; its input goes into `corpus/`, where the tests try it again.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import io
+import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+from django.db import connection, transaction
 
 from support.service_harness import SECRET, abuser
+from support.shared_policy import make_engine
 from wavebreak import rules
 from wavebreak.bundles.archive_reader import Bounds, unpack
-from wavebreak.engine import Engine, snapshot
-from wavebreak.errors import WavebreakError
+from wavebreak.engine import snapshot
+from wavebreak.errors import SnapshotError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.service import decide
+from wavebreak.service import backup, cloudevents, database, decide, event_log, row_macs
+from wavebreak.service.api_keys import create_key
 from wavebreak.service.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak.service.settings import Limits
 
+CORPUS = Path(__file__).parent / "corpus"
+"""Inputs by target that reached code which no seed reaches, and those that once failed."""
+NOON_MS = 1_772_366_400_000
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
 ENCODINGS = ("", "gzip", "zstd")
 LIMITS = Limits(body=1 << 20, unpacked=1 << 20, events=1_000)
 
 
 class Target(NamedTuple):
-    """What is fuzzed: a function, and inputs to begin with."""
+    """What is fuzzed: a function that says whether it took its input, and inputs to begin with."""
 
-    run: Callable[[bytes], None]
+    run: Callable[[bytes], bool]
     seeds: Callable[[], Iterator[bytes]]
 
 
@@ -45,14 +55,15 @@ def _decoder() -> RequestDecoder:
     return RequestDecoder(Pseudonymizer(SECRET), LIMITS)
 
 
-def _body(form: str) -> Callable[[bytes], None]:
-    def run(data: bytes) -> None:
+def _body(form: str) -> Callable[[bytes], bool]:
+    def run(data: bytes) -> bool:
         """Decode a body of this form; its first byte chooses an encoding."""
         encoding = ENCODINGS[data[0] % len(ENCODINGS)] if data else ""
         decoded = _decoder().decode([Body(data[1:], form, encoding)])
         (read,) = decoded.reads
         taken = read.taken if isinstance(read, DecodeResult) else 0
         assert decoded.log.num_rows == taken, "taken and logged events differ"
+        return taken > 0
 
     return run
 
@@ -61,8 +72,7 @@ def _body_seeds(form: str) -> Callable[[], Iterator[bytes]]:
     def seeds() -> Iterator[bytes]:
         events = abuser(3)
         lines = [msgspec.json.encode(event) for event in events]
-        envelope = {"specversion": "1.0", "source": "/a", "type": "message.sent", "id": "1"}
-        cloud = [envelope | {"data": event} for event in events]
+        cloud = [_cloudevent(event) for event in events]
         texts = {
             "json": [b"[" + b",".join(lines) + b"]", lines[0], b"[]", b"[{}]"],
             "lines": [b"\n".join(lines), lines[1] + b"\r\n\n"],
@@ -74,6 +84,13 @@ def _body_seeds(form: str) -> Callable[[], Iterator[bytes]]:
             yield b"\0" + text
 
     return seeds
+
+
+def _cloudevent(event: dict[str, Any]) -> dict[str, Any]:
+    attributes = {"id": event["id"], "type": cloudevents.PREFIX + event["type"]}
+    rest = {name: value for name, value in event.items() if name not in ("id", "type", "account")}
+    envelope = {"specversion": "1.0", "source": "/a", "subject": event["account"], "data": rest}
+    return attributes | envelope
 
 
 def _arrow(events: list[dict[str, Any]]) -> bytes:
@@ -92,7 +109,7 @@ def _policy() -> rules.Policy:
 @cache
 def _dump() -> dict[str, Any]:
     """The state of an engine that has seen a few accounts."""
-    engine = Engine(_policy(), accounts=64)
+    engine = make_engine(_policy(), accounts=64)
     engine.take(_decoder().decode([Body(b"\n".join(_lines()), "lines")]).log)
     return engine.dump()
 
@@ -101,7 +118,7 @@ def _lines() -> list[bytes]:
     return [msgspec.json.encode(event) for n in range(3) for event in abuser(5, f"a{n}")]
 
 
-def _run_snapshot(data: bytes) -> None:
+def _run_snapshot(data: bytes) -> bool:
     """Change bytes of a snapshot's arrays under right sums; a state that loads must go on."""
     arrays = {name: array.copy() for name, array in _dump().items()}
     names = sorted(arrays)
@@ -111,27 +128,54 @@ def _run_snapshot(data: bytes) -> None:
             content = array.reshape(-1).view("u1")
             at = int.from_bytes(change[1:4], "little") % content.size
             content[at : at + 3] = bytearray(change[4:7])[: content.size - at]
-    engine = Engine(_policy(), accounts=64)
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "state"
-        snapshot.write(snapshot.EngineState(snapshot.manifest_of(engine), arrays), path)
-        snapshot.restore(engine, path)
+    engine = make_engine(_policy(), accounts=64)
+    try:
+        engine.load(arrays)
+    except (ValueError, KeyError, IndexError, OverflowError, MemoryError):
+        return False
     engine.take(_decoder().decode([Body(b"\n".join(_lines()), "lines")]).log)
+    return True
 
 
 def _snapshot_seeds() -> Iterator[bytes]:
     yield bytes(7)
-    for number in range(len(_dump())):
+    for number in range(0, min(256, len(_dump())), 5):
         yield bytes([number, 0, 0, 0, 255, 255, 127])
 
 
-def _run_bundle(data: bytes) -> None:
+def _run_snapshot_file(data: bytes) -> bool:
+    """Read a file as a snapshot, with and without an engine."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "state-1-1.snapshot"
+        path.write_bytes(data)
+        try:
+            snapshot.check(path)
+        except SnapshotError:
+            snapshot.restore(make_engine(_policy(), accounts=64), path)
+    return True
+
+
+def _snapshot_file_seeds() -> Iterator[bytes]:
+    held = io.BytesIO()
+    np.save(held, np.arange(3))
+    part = held.getvalue()
+    manifest = snapshot.manifest_of(make_engine(_policy(), accounts=64))
+    for sums in ({}, {"fired": hashlib.sha256(part).hexdigest()}, {"fired": "00"}):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("fired", part)
+            archive.writestr("manifest.json", json.dumps(manifest | {"sums": sums}))
+        yield file.getvalue()
+
+
+def _run_bundle(data: bytes) -> bool:
     """Unpack an archive as a bundle, within bounds."""
     with tempfile.TemporaryDirectory() as place:
         source, target = Path(place) / "bundle.zip", Path(place) / "out"
         source.write_bytes(data)
         target.mkdir()
         unpack(source, target, Bounds(files=50, octets=1 << 20))
+    return True
 
 
 def _bundle_seeds() -> Iterator[bytes]:
@@ -142,23 +186,113 @@ def _bundle_seeds() -> Iterator[bytes]:
         yield file.getvalue()
 
 
-def _run_policy(data: bytes) -> None:
+@cache
+def _backup_parts() -> tuple[bytes, dict[str, bytes]]:
+    """The database file of an empty service, and the parts of a small backup."""
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place)
+        row_macs.bind(SECRET)
+        database.connect("", home)
+        database.migrate()
+        connection.close()
+        fresh = (home / database.FILE).read_bytes()
+        log = _decoder().decode([Body(b"\n".join(_lines()), "lines")]).log
+        create_key("fuzzed", ["ingest"], NOON_MS, "tests", "fuzzing")
+        with transaction.atomic(), connection.cursor() as cursor:
+            event_log.append(cursor, 0, log.num_rows, NOON_MS, event_log.encode_row(log))
+        reports = home / "reports"
+        reports.mkdir()
+        (reports / "report.txt").write_bytes(b"a report")
+        backup.save(home, home / "saved", SECRET)
+        connection.close()
+        with zipfile.ZipFile(home / "saved") as archive:
+            return fresh, {name: archive.read(name) for name in archive.namelist()}
+
+
+def _edited_backup(data: bytes) -> bytes:
+    """Return a backup with bytes of its parts changed, under right sums and the right MAC.
+
+    Each edit is seven bytes: the part, three of the place, three of what is written there.
+    """
+    parts = {name: bytearray(content) for name, content in _backup_parts()[1].items()}
+    manifest = json.loads(parts.pop("manifest.json"))
+    del parts["manifest.mac"]
+    names = sorted(parts)
+    for at in range(0, min(len(data), 70) - 6, 7):
+        content = parts[names[data[at] % len(names)]]
+        place = int.from_bytes(data[at + 1 : at + 4], "little") % max(1, len(content))
+        content[place : place + 3] = data[at + 4 : at + 7]
+    for name, part in parts.items():
+        digest = hashlib.sha256(part).hexdigest()
+        manifest["parts"][name] = {"bytes": len(part), "sha256": digest}
+    encoded = json.dumps(manifest).encode()
+    mac = hmac.digest(backup.mac_key(SECRET), encoded, hashlib.sha256).hex().encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, bytes(part))
+        archive.writestr("manifest.json", encoded)
+        archive.writestr("manifest.mac", mac)
+    return file.getvalue()
+
+
+def _run_backup(data: bytes) -> bool:
+    """Restore an archive as a backup that nothing proves, or edits of a proven one."""
+    fresh, _ = _backup_parts()
+    raw = data.startswith(b"PK")
+    with tempfile.TemporaryDirectory() as place, patch.object(database, "migrate"):
+        home, file = Path(place) / "home", Path(place) / "saved"
+        home.mkdir()
+        (home / database.FILE).write_bytes(fresh)
+        file.write_bytes(data if raw else _edited_backup(data))
+        database.connect("", home)
+        try:
+            backup.restore(file, home, SECRET, NOON_MS, accept_unproven=raw)
+        finally:
+            connection.close()
+        outside = {path.name for path in Path(place).iterdir()} - {"home", "saved"}
+        assert not outside, f"the restore wrote {outside}"
+    return True
+
+
+def _backup_seeds() -> Iterator[bytes]:
+    yield b""
+    for number in range(len(_backup_parts()[1]) - 2):
+        yield bytes([number, 9, 0, 0, 1, 2, 3])
+    file = io.BytesIO()
+    manifest = {"version": 1, "sums": {}, "rows": {}, "wavebreak": "0.2"}
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("manifest.json", json.dumps(manifest))
+    yield file.getvalue()
+
+
+def _run_policy(data: bytes) -> bool:
     """Load a rule file of a local policy."""
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place) / "rules"
         directory.mkdir()
         (directory / "fuzzed.toml").write_bytes(data)
         rules.load_policy(Path(place), compiled=False)
+    return True
 
 
 def _policy_seeds() -> Iterator[bytes]:
-    yield (
-        b'[[rule]]\nid = "a_rule"\nabuse = "bulk_messaging"\nabout = "x"\nstage = "messaging"\n'
-        b'on = ["sent"]\nwhen = ["first_contacts_1h > 30"]\noutcome = "limit"\nhold = "1d"\n'
+    rule = (
+        b'[[rule]]\nid = "a_rule"\nabuse = "norms"\nabout = "Many wait."\n'
+        b'source = "Made for fuzzing."\n'
+        b'stage = "messaging"\non = ["sent"]\nwhen = ["unanswered_strangers_1d >= 20"]\n'
+        b'outcome = "limit"\nnew_chats_1d = 20\nfor = "24h"\n'
+        b'false_actions = "Nobody that is known."\n'
+        b'review_by = "2027-05-31"\nmode = "enforce"\n'
+        b"fires_on = [{ unanswered_strangers_1d = 20 }]\n"
+        b"stays_quiet_on = [{ unanswered_strangers_1d = 1 }]\n"
     )
+    yield rule
+    for condition in (b"log(1) > 2 ** 3", b"f[0] if x else y", b"not ((age_s)) or 1e400 < -age_s"):
+        yield rule.replace(b"unanswered_strangers_1d >= 20", condition)
 
 
-def _run_identifiers(data: bytes) -> None:
+def _run_identifiers(data: bytes) -> bool:
     """Pseudonymize an event whose phone, address and device are anything."""
     parts = [part.decode("utf-8", "replace") for part in (data.split(b"\0") + [b""] * 3)[:3]]
     fields = dict(zip(("phone", "ip", "device"), parts, strict=True))
@@ -167,23 +301,34 @@ def _run_identifiers(data: bytes) -> None:
     held = [value for value in row.values() if isinstance(value, str)]
     raw = [part for part in parts if len(part) > 6 and part in held]
     assert not raw, f"the log holds {raw}"
+    return True
 
 
 def _identifier_seeds() -> Iterator[bytes]:
     yield b"+972541234567\x00203.0.113.77\x00device-of-ann"
-    yield b"0541234567\x002001:db8::1\x00x"
+    yield b"+97235551234\x002001:db8::1\x00x"
 
 
 TARGETS: dict[str, Target] = {
     **{f"body-{form}": Target(_body(form), _body_seeds(form)) for form in FORMS},
     "snapshot": Target(_run_snapshot, _snapshot_seeds),
+    "snapshot-file": Target(_run_snapshot_file, _snapshot_file_seeds),
+    "backup": Target(_run_backup, _backup_seeds),
     "bundle": Target(_run_bundle, _bundle_seeds),
     "policy": Target(_run_policy, _policy_seeds),
     "identifiers": Target(_run_identifiers, _identifier_seeds),
 }
 
 
-def run(name: str, data: bytes) -> None:
-    """Run a target; Wavebreak's own errors are its answers."""
-    with suppress(WavebreakError):
-        TARGETS[name].run(data)
+def inputs(name: str) -> list[bytes]:
+    """Return a target's seeds, and the inputs of its corpus."""
+    kept = sorted((CORPUS / name).glob("*"))
+    return [*TARGETS[name].seeds(), *[path.read_bytes() for path in kept]]
+
+
+def run(name: str, data: bytes) -> bool:
+    """Return whether a target took its input; it may answer with Wavebreak's own errors."""
+    try:
+        return TARGETS[name].run(data)
+    except WavebreakError:
+        return False
