@@ -16,10 +16,10 @@ from support import service_harness
 from support.service_harness import SECRET, SIGNER, Running, abuser, decided, now_ms, running
 from wavebreak.cli.app import app
 from wavebreak.errors import ServiceError, UsageError
-from wavebreak.service import backup, database, event_log, log_trim
+from wavebreak.service import backup, database, event_log, log_repair, log_trim
 from wavebreak.service.database_audit import DatabaseAudit
 from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.models import AuditEntry
+from wavebreak.service.models import AuditEntry, LogBatch
 from wavebreak.service.recovery import list_snapshots
 
 DAY_MS = 86_400_000
@@ -38,9 +38,11 @@ def home(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def _run(home: Path, test: Callable[[Running], Awaitable[None]]) -> None:
+def _run(
+    home: Path, test: Callable[[Running], Awaitable[None]], *, accept_loss: bool = False
+) -> None:
     async def whole() -> None:
-        async with running(home) as made:
+        async with running(home, accept_loss=accept_loss) as made:
             await test(made)
 
     asyncio.run(whole())
@@ -105,11 +107,59 @@ def test_trimmed_log_without_its_snapshot_is_an_error_with_a_fix(home: Path) -> 
     async def never(_made: Running) -> None:
         raise AssertionError
 
-    with pytest.raises(AssertionError, match="the log was trimmed and begins at position 242"):
-        _run(home, never)
+    # What the removed events led to would not be in force: that is no loss which can be accepted.
+    for accept_loss in (False, True):
+        with pytest.raises(AssertionError, match="the log was trimmed and begins at position 242"):
+            _run(home, never, accept_loss=accept_loss)
     with pytest.raises(ServiceError, match="no snapshot in"):
         backup.save(home, home / "backup", SECRET)
     connection.close()
+
+
+def test_repair_that_needs_a_trimmed_part_changes_nothing(home: Path) -> None:
+    async def poison(made: Running) -> None:
+        made.service.clock = lambda: now_ms() + 400 * DAY_MS
+        await made.send(abuser(3, account="far", ts=now_ms() + 400 * DAY_MS))
+
+    _trim(home, log_trim.plan(home, now_ms() + DAY_MS))
+    _run(home, poison)
+    # Only a snapshot that has read the events ahead of the clock is left.
+    for position, _, path in list_snapshots(home):
+        if position == 242:
+            path.unlink()
+    ((last, _, kept),) = list_snapshots(home)
+    assert last > 242
+    rows = _rows()
+    with pytest.raises(ServiceError, match="needs a snapshot from before it") as caught:
+        _repair(home)
+    assert "restore a backup" in caught.value.fix
+    assert kept.exists()
+    assert _rows() == rows
+    assert not AuditEntry.objects.filter(action="repair_log").exists()
+    connection.close()
+
+
+def test_repair_of_a_trimmed_log_goes_on_from_its_snapshot(home: Path) -> None:
+    async def poison(made: Running) -> None:
+        made.service.clock = lambda: now_ms() + 400 * DAY_MS
+        await made.send(abuser(3, account="far", ts=now_ms() + 400 * DAY_MS))
+
+    _trim(home, log_trim.plan(home, now_ms() + DAY_MS))
+    _run(home, poison)
+    assert 242 in {position for position, _, _ in list_snapshots(home)}
+    done = _repair(home)
+    assert (done.position, done.events) == (242, 4)
+    connection.close()
+    _run(home, _goes_on)
+
+
+def _rows() -> list[tuple[int, bytes]]:
+    return [(row.first, bytes(row.blob)) for row in LogBatch.objects.order_by("first")]
+
+
+def _repair(home: Path) -> log_repair.Repaired:
+    store = LedgerStore(SIGNER, now_ms)
+    return log_repair.repair(home, store, now_ms(), 60_000, "a test asks for it")
 
 
 def test_eviction_forgets_idle_accounts_and_keeps_the_banned(home: Path) -> None:

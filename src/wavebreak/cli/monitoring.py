@@ -22,6 +22,7 @@ from wavebreak.cli.options import (
     Json,
     Key,
     Labels,
+    MaxMemory,
     ModelDir,
     OutDir,
     PolicyDir,
@@ -43,14 +44,17 @@ def replay(
     labels: Labels = None,
     key: Key = None,
     shards: Shards = 1,
+    max_memory: MaxMemory = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Run a log again under another policy or model, and list the accounts that change."""
     from wavebreak import model, monitoring, rules
+    from wavebreak.engine.state_ceiling import StateCeiling, parse_size
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
 
+    memory = parse_size(max_memory) if max_memory else None
     with progress_bar("replay") as show:
         differences = monitoring.replay(
             run,
@@ -60,6 +64,7 @@ def replay(
             labels=labels,
             progress=lambda p: show(p.share, run_progress_text(p)),
             workers=shards,
+            ceiling=StateCeiling.of_process(memory, copies=False),
             model=model.load_selected(model_dir),
         )
     text = json.dumps(differences.as_json(), indent=1, ensure_ascii=False)

@@ -45,7 +45,9 @@ Key = Annotated[
 ]
 LedgerKey = Annotated[
     Path | None,
-    typer.Option("--ledger-key", help="Key file that signs checkpoints (created at first use)."),
+    typer.Option(
+        "--ledger-key", help="Key file (mode 0600) that signs checkpoints (created at first use)."
+    ),
 ]
 IpDatabase = Annotated[
     Path | None, typer.Option(help="MaxMind-format file for AS numbers and countries.")

@@ -62,6 +62,7 @@ from wavebreak.service import (
     policy_switch,
     private_files,
     row_macs,
+    start_checks,
 )
 from wavebreak.service import backfill as backfilling
 from wavebreak.service import backup as backups
@@ -106,7 +107,9 @@ Demo = Annotated[
 AcceptLoss = Annotated[
     bool,
     typer.Option(
-        "--accept-loss", help="Start although log rows are damaged; their events are lost."
+        "--accept-loss",
+        help="Start although log rows are damaged; their events are lost. What a trim removed is "
+        "no such loss: it needs a snapshot or a backup.",
     ),
 ]
 
@@ -679,6 +682,8 @@ def _now_ms() -> int:
 def _prepare(settings: Settings) -> None:
     """Set up directory, tables, logs and machine code; print the first API key."""
     observability.configure_logging(sys.stderr)
+    if outdated := start_checks.outdated_python(sys.version_info[:3]):
+        err.print(f"[yellow]warning:[/] {outdated} (a distribution may have mended them)")
     private_files.use_private_umask()
     if opened := private_files.make_private(settings.home):
         err.print(f"{opened} files and directories of {settings.home} were open to others: closed")

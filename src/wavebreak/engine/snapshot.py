@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.durable_files import sync_directory
 from wavebreak.engine.engine import Engine
 from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.errors import SnapshotError
@@ -123,6 +124,7 @@ def write(state: EngineState, path: Path, key: bytes | None = None) -> None:
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     fresh.replace(path)
+    sync_directory(path.parent)
 
 
 def _manifest_mac(manifest: dict[str, Any], key: bytes) -> str:

@@ -31,6 +31,7 @@ from rfc3161_client import (
 from wavebreak.errors import EvidenceError, FileError
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
+from wavebreak.privacy.secret_key import read_secret_file
 
 PRIVATE = "PRIVATE+KEY"
 
@@ -110,14 +111,14 @@ def decode_signer(text: str) -> Signer:
 
 
 def load_signer(path: Path) -> Signer:
-    """Read a signing key from a file; raises FileError where it cannot be read."""
-    try:
-        return decode_signer(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise FileError(
-            f"the key file {path} cannot be read",
-            fix="make one with `wavebreak ledger keygen`",
-        ) from None
+    """Read a signing key from a file of mode 0600.
+
+    Raises:
+        FileError: The file cannot be read.
+        UsageError: Others can read or change it, or it belongs to another user.
+        EvidenceError: It holds no signing key.
+    """
+    return decode_signer(read_secret_file(path, "key file"))
 
 
 def load_or_create_signer(path: Path | None) -> Signer:

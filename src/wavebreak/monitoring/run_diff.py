@@ -283,7 +283,7 @@ def replay(
         pseudonymizer: Pseudonymizer with the key of the run.
         labels: Labels file, where there is one.
         progress: Called with the progress of the run.
-        **options: Options of `engine.run` (model, workers, batch).
+        **options: Options of `engine.run` (model, workers, batch, ceiling).
 
     Raises:
         FileError: The log is missing, or is not the one that the run read.

@@ -83,7 +83,7 @@ def read_secret_file(path: Path, what: str) -> str:
                 raise FileError(f"the {what} {path} cannot be read: it is no file", fix=fix)
             _check_access(found, f"the {what} {path}", path)
             content = file.read(MAX_SECRET)
-        return content.decode("ascii").strip()
+        return content.decode("utf-8").strip()
     except OSError as error:
         what = f"the {what} {path} cannot be read: {error.strerror}"
         raise FileError(what, fix=fix) from None

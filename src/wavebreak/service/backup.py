@@ -32,11 +32,13 @@ from typing import IO, Annotated, Any
 
 import msgspec
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.core.management.color import no_style
 from django.db import Error, connection, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from wavebreak import __version__
+from wavebreak.durable_files import sync_directory
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
 from wavebreak.service.erasure import LIST_FILE, apply_again, read_list
@@ -134,8 +136,8 @@ def deployment_id(secret: bytes) -> str:
 def save(home: Path, file: Path, secret: bytes) -> Saved:
     """Write a backup of the bound database and of `home`, authenticated by the deployment's key.
 
-    The file appears complete or not at all, readable by nobody else. A link in its place is
-    replaced, and never followed.
+    The file appears complete or not at all, and is on the disk then; nobody else can read it. A
+    link in its place is replaced, and never followed.
 
     Raises:
         ServiceError: The database cannot be read, or has tables that need the extra `console`.
@@ -152,6 +154,7 @@ def save(home: Path, file: Path, secret: bytes) -> Saved:
             out.flush()
             os.fsync(out.fileno())
         Path(partial).replace(file)
+        sync_directory(file.parent)
     except Error as error:
         if isinstance(error, WavebreakError):
             raise
@@ -371,9 +374,11 @@ def restore(
         EOFError,
         NotImplementedError,
         RuntimeError,
-        KeyError,
+        LookupError,
+        ArithmeticError,
         AttributeError,
         ValueError,
+        ValidationError,
         msgspec.MsgspecError,
         TypeError,
         Error,

@@ -16,13 +16,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from django.db import transaction
 
+from wavebreak.durable_files import sync_directory
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import ErasureEntry
@@ -175,7 +175,7 @@ def _append(home: Path, listed: list[ListedErasure]) -> None:
             _cut_torn_line(handle)
             file.write(lines)
             os.fsync(handle)
-        _sync_directory(home)
+        sync_directory(home)
     except OSError as error:
         raise ServiceError(
             f"{path} cannot be written: {error.strerror}", fix="make room, and make it writable"
@@ -189,12 +189,3 @@ def _cut_torn_line(handle: int) -> None:
     kept = tail.rfind(b"\n") + 1
     if kept < len(tail):
         os.ftruncate(handle, size - len(tail) + kept)
-
-
-def _sync_directory(home: Path) -> None:
-    with suppress(OSError):
-        directory = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

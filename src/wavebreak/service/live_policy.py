@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from wavebreak.durable_files import sync_directory
 from wavebreak.errors import UsageError
 
 _LIVE = "live"
@@ -138,3 +139,4 @@ def set_live_policy(home: Path, live: LivePolicy) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(directory / _LIVE)
+    sync_directory(directory)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from django.db import transaction
 from numpy.typing import NDArray
 
-from wavebreak.errors import FileError
+from wavebreak.errors import FileError, ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import RepairEntry
 from wavebreak.service.event_log import (
@@ -31,12 +31,13 @@ from wavebreak.service.event_log import (
     encode_row,
     is_usable,
     log_end,
+    log_start,
     read_rows,
     rewrite_row,
 )
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.models import AppliedPosition, AuditEntry, LogBatch, LogRepair
-from wavebreak.service.recovery import list_snapshots
+from wavebreak.service.recovery import list_snapshots, usable_snapshots
 
 SET_ASIDE = ".set-aside"
 """Suffix of a snapshot that holds the state of a log before its repair."""
@@ -113,6 +114,19 @@ def _events(row: LogRow) -> pa.RecordBatch | None:
         return None
 
 
+def _check_snapshots(home: Path, now_ms: int, allowed_ms: int) -> None:
+    """Refuse a repair after which a trimmed log could not be replayed."""
+    begin = log_start().position
+    ahead = next(iter(find_ahead(now_ms, allowed_ms)), None) if begin else None
+    if ahead is None or any(at <= ahead.position for at, _ in usable_snapshots(home)):
+        return
+    raise ServiceError(
+        f"the log was trimmed and begins at position {begin:,}: a repair from position "
+        f"{ahead.position:,} on needs a snapshot from before it, and none is there",
+        fix="restore a backup from before these events came, which holds such a snapshot",
+    )
+
+
 def repair(
     home: Path, ledger_store: LedgerStore, now_ms: int, allowed_ms: int, reason: str
 ) -> Repaired:
@@ -124,7 +138,12 @@ def repair(
         now_ms: The machine's clock, which must be right.
         allowed_ms: How far ahead events may be dated.
         reason: For the audit log.
+
+    Raises:
+        ServiceError: The log was trimmed, and every snapshot from which it goes on has read the
+            events that are to be repaired; nothing is changed.
     """
+    _check_snapshots(home, now_ms, allowed_ms)
     with transaction.atomic():
         rows, events, position = 0, 0, log_end()
         for stored, row, batch, ahead in _read(now_ms, allowed_ms):

@@ -23,7 +23,7 @@ from django.db import connection, transaction
 from wavebreak.engine import snapshot
 from wavebreak.engine.eviction import evict
 from wavebreak.engine.state_check import check_state
-from wavebreak.errors import ServiceError, SnapshotError
+from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import TrimEntry
 from wavebreak.service import event_log
@@ -31,7 +31,7 @@ from wavebreak.service.actions import mark_done
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.models import AppliedPosition, LogBatch
-from wavebreak.service.recovery import list_snapshots
+from wavebreak.service.recovery import list_snapshots, usable_snapshots
 from wavebreak.service.row_macs import bound_key
 
 ROWS_AT_ONCE = 1_000
@@ -73,7 +73,7 @@ def plan(home: Path, before_ms: int) -> TrimPlan:
         ServiceError: No snapshot is whole and of the versions that decide, so that a start after
             the trim would have nothing to go on from.
     """
-    kept = _usable_snapshots(home)
+    kept = usable_snapshots(home)
     if not kept:
         raise ServiceError("there is no snapshot from which the service could start", fix=_FIX)
     return _planned(min(position for position, _ in kept), before_ms, [path for _, path in kept])
@@ -91,7 +91,7 @@ def plan_eviction(home: Path, idle_ms: int) -> TrimPlan:
         ServiceError: There is no snapshot at the log's end.
     """
     applied = AppliedPosition.objects.filter(id=1).first()
-    kept = [path for position, path in _usable_snapshots(home) if position == event_log.log_end()]
+    kept = [path for position, path in usable_snapshots(home) if position == event_log.log_end()]
     if applied is None or applied.position != event_log.log_end() or not kept:
         raise ServiceError("there is no snapshot at the end of the log", fix=_FIX)
     state = snapshot.read(kept[0], bound_key("snapshot"))
@@ -113,24 +113,6 @@ def _planned(limit: int, before_ms: int | None, kept: list[Path]) -> TrimPlan:
             break
         end, removed, received = begin + count, removed + 1, at
     return TrimPlan(first, end, removed, received, tuple(kept))
-
-
-def _usable_snapshots(home: Path) -> list[tuple[int, Path]]:
-    """Return the snapshots that are whole and of the versions that decide, newest first."""
-    applied = AppliedPosition.objects.filter(id=1).first()
-    if applied is None or not applied.made_by:
-        return []
-    policy, model, features, _ = applied.made_by.rsplit(" ", 3)
-    wanted = {"policy": policy, "model": None if model == "none" else model, "features": features}
-    found = []
-    for position, _, path in list_snapshots(home):
-        try:
-            about = snapshot.check(path, bound_key("snapshot"))
-        except SnapshotError:
-            continue
-        if position <= applied.position and wanted.items() <= about.items():
-            found.append((position, path))
-    return found
 
 
 def trim(

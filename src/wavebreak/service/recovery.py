@@ -115,6 +115,24 @@ def list_snapshots(home: Path) -> list[tuple[int, int, Path]]:
     return sorted(((int(m[1]), int(m[2]), p) for m, p in matches), reverse=True)
 
 
+def usable_snapshots(home: Path) -> list[tuple[int, Path]]:
+    """Return the snapshots that are whole and of the versions that decide, newest first."""
+    applied = AppliedPosition.objects.filter(id=1).first()
+    if applied is None or not applied.made_by:
+        return []
+    policy, model, features, _ = applied.made_by.rsplit(" ", 3)
+    wanted = {"policy": policy, "model": None if model == "none" else model, "features": features}
+    found = []
+    for position, _, path in list_snapshots(home):
+        try:
+            about = snapshot.check(path, bound_key("snapshot"))
+        except SnapshotError:
+            continue
+        if position <= applied.position and wanted.items() <= about.items():
+            found.append((position, path))
+    return found
+
+
 def recover(
     make: Callable[[], Engine],
     home: Path,
@@ -161,7 +179,7 @@ def recover(
             f"replaying the whole log: versions were {applied.made_by}, are {report.made_by}"
         )
 
-    _check_begin(engine, report, accept_loss=accept_loss)
+    _check_begin(engine, report)
     check_size(engine, ceiling)
 
     def at_applied(decisions: int) -> None:
@@ -194,17 +212,20 @@ def recover(
     return engine, report
 
 
-def _check_begin(engine: Engine, report: RecoveryReport, *, accept_loss: bool) -> None:
-    """Raise ServiceError where the log was trimmed beyond an engine's position."""
+def _check_begin(engine: Engine, report: RecoveryReport) -> None:
+    """Raise ServiceError where the log was trimmed beyond an engine's position.
+
+    An engine that began there would not know of a ban that the removed events led to.
+    """
     begin = event_log.log_start().position
-    if engine.fanout.position >= begin or accept_loss:
+    if engine.fanout.position >= begin:
         return
     reasons = "; ".join(m for m in report.messages if "is not used" in m) or "none is there"
     raise ServiceError(
         f"the log was trimmed and begins at position {begin:,}, and no snapshot leads there: "
         f"{reasons}",
         fix="start with the policy, model and version of a snapshot and switch policies while the "
-        "service runs, or restore a backup; --accept-loss begins without the state of what is gone",
+        "service runs, or restore a backup, which holds a snapshot",
     )
 
 

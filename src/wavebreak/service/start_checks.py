@@ -39,6 +39,30 @@ _CHUNK = 1_000
 _WITHOUT_MAC = Q(mac=None) | Q(mac=b"")
 
 
+LEAST_PATCH = {(3, 11): 10, (3, 12): 6}
+"""The first patches of Python that judge addresses and read zip files as this service needs it."""
+
+
+def outdated_python(version: tuple[int, int, int]) -> str:
+    """Return a warning about a patch level of Python with known faults; empty where there is none.
+
+    It is no error: a distribution may have mended the faults and kept the number.
+
+    >>> outdated_python((3, 12, 6)), outdated_python((3, 13, 0))
+    ('', '')
+    >>> outdated_python((3, 11, 9)).partition(": ")[2]
+    'use 3.11.10 or later'
+    """
+    major, minor, patch = version
+    least = LEAST_PATCH.get((major, minor), 0)
+    if patch >= least:
+        return ""
+    return (
+        f"Python {major}.{minor}.{patch} has known faults in judging addresses and reading zip "
+        f"files: use {major}.{minor}.{least} or later"
+    )
+
+
 def check_database(
     ledger_store: LedgerStore, report: Callable[[str], None], *, accept_loss: bool = False
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from wavebreak.errors import EvidenceError, FileError
+from wavebreak.errors import EvidenceError, FileError, UsageError
 from wavebreak.ledger import checkpoints, new_signer
 from wavebreak.ledger.verifier import (
     EMPTY,
@@ -90,6 +90,7 @@ def test_signer_repr_hides_secret_and_bad_key_is_refused() -> None:
 def test_keys_are_read_from_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     place = tmp_path_factory.mktemp("keys")
     (place / "log.key").write_text(f"{SECRET}\n", encoding="utf-8")
+    (place / "log.key").chmod(0o600)
     (place / "key.pub").write_text(f"{VERIFIER}\n", encoding="utf-8")
     signer = checkpoints.load_signer(place / "log.key")
     assert (
@@ -101,6 +102,17 @@ def test_keys_are_read_from_files(tmp_path_factory: pytest.TempPathFactory) -> N
         checkpoints.load_signer(place / "absent")
     with pytest.raises(FileError, match="cannot be read"):
         checkpoints.load_verifier_key(str(place / "absent.pub"))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o620, 0o640])
+def test_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "log.key"
+    checkpoints.save_signer(new_signer("example.org/log"), path)
+    assert checkpoints.load_or_create_signer(path).name == "example.org/log"
+    path.chmod(mode)
+    with pytest.raises(UsageError, match="can be read or changed by others") as caught:
+        checkpoints.load_or_create_signer(path)
+    assert "chmod 600" in caught.value.fix
 
 
 def test_signer_is_read_from_environment_or_its_path(

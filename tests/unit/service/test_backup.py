@@ -250,7 +250,18 @@ def unknown_column(rows: list[Any]) -> None:
     rows[0][0] = "somewhere"
 
 
-@pytest.mark.parametrize("change", [nested, many_columns, many_rows, unknown_column])
+def large_integer(rows: list[Any]) -> None:
+    rows[1][rows[0].index("created_ms")] = 2**64 - 1
+
+
+def no_row(rows: list[Any]) -> None:
+    rows.clear()
+
+
+SHAPES = [nested, many_columns, many_rows, unknown_column, large_integer, no_row]
+
+
+@pytest.mark.parametrize("change", SHAPES)
 def test_rows_of_another_shape_are_refused(
     tmp_path: Path, empty: Path, parts: Parts, change: Callable[[list[Any]], None]
 ) -> None:
@@ -259,6 +270,13 @@ def test_rows_of_another_shape_are_refused(
     refused(
         empty, write(tmp_path, sealed(parts | {"tables/api_key": part_of(rows)})), "as a backup"
     )
+
+
+def test_boolean_that_is_none_is_refused(tmp_path: Path, empty: Path, parts: Parts) -> None:
+    rows = rows_of(parts["tables/console_user"])
+    rows[1][rows[0].index("is_active")] = -30
+    changed = sealed(parts | {"tables/console_user": part_of(rows)})
+    refused(empty, write(tmp_path, changed), "as a backup")
 
 
 def test_unproven_backup_is_restored_on_request_and_says_so(tmp_path: Path, parts: Parts) -> None:

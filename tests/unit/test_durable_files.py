@@ -1,0 +1,65 @@
+"""A file that was made durably keeps its name: its directory is synced after it has it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from support.service_harness import SECRET, migrated
+from support.shared_policy import make_engine
+from wavebreak import rules
+from wavebreak.durable_files import sync_directory
+from wavebreak.engine import snapshot
+from wavebreak.service import backup, live_policy
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str]]]:
+    """Directories in the order in which they are synced, with the names that they had then."""
+    found: list[tuple[Path, list[str]]] = []
+    real = os.fsync
+
+    def recorded(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+            found.append((path, sorted(each.name for each in path.iterdir())))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    return found
+
+
+def test_backup_syncs_the_directory_that_names_it(
+    tmp_path: Path, synced: list[tuple[Path, list[str]]]
+) -> None:
+    home, place = tmp_path / "home", tmp_path / "backups"
+    for directory in (home, place):
+        directory.mkdir()
+    with migrated("sqlite", home):
+        backup.save(home, place / "monday", SECRET)
+    assert (place, ["monday"]) in synced
+
+
+def test_snapshot_syncs_the_directory_that_names_it(
+    tmp_path: Path, synced: list[tuple[Path, list[str]]]
+) -> None:
+    snapshot.save(make_engine(rules.load_policy()), tmp_path / "state")
+    assert synced == [(tmp_path, ["state"])]
+
+
+def test_live_policy_syncs_the_directory_that_names_it(
+    tmp_path: Path, synced: list[tuple[Path, list[str]]]
+) -> None:
+    live = live_policy.LivePolicy("version", "policy", "digest", 0, 0, 0)
+    live_policy.set_live_policy(tmp_path, live)
+    ((directory, names),) = synced
+    assert directory.parent == tmp_path
+    assert len(names) == 1
+
+
+def test_directory_that_cannot_be_synced_is_left_to_itself(tmp_path: Path) -> None:
+    sync_directory(tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()
