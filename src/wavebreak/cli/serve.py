@@ -683,7 +683,7 @@ def _prepare(settings: Settings) -> None:
     """Set up directory, tables, logs and machine code; print the first API key."""
     observability.configure_logging(sys.stderr)
     if outdated := start_checks.outdated_python(sys.version_info[:3]):
-        err.print(f"[yellow]warning:[/] {outdated} (a distribution may have mended them)")
+        err.print(f"[yellow]warning:[/] {outdated} (a distribution may have fixed them)")
     private_files.use_private_umask()
     if opened := private_files.make_private(settings.home):
         err.print(f"{opened} files and directories of {settings.home} were open to others: closed")

@@ -46,7 +46,7 @@ LEAST_PATCH = {(3, 11): 10, (3, 12): 6}
 def outdated_python(version: tuple[int, int, int]) -> str:
     """Return a warning about a patch level of Python with known faults; empty where there is none.
 
-    It is no error: a distribution may have mended the faults and kept the number.
+    It is no error: a distribution may have fixed the faults and kept the number.
 
     >>> outdated_python((3, 12, 6)), outdated_python((3, 13, 0))
     ('', '')
