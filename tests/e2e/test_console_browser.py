@@ -7,6 +7,7 @@ variable WAVEBREAK_SCREENSHOTS names a directory.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hmac
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,48 +25,67 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from support.chromium import chromium
+from support.factories import DAY, NOON
+from support.operator_events import TEAM, team_events
 from support.service_harness import abuser
-from support.service_process import KEY, Server
+from support.service_process import KEY, SIGNER, Server
 from support.webhook_receiver import Receiver, listening
+from wavebreak.bundles.verify import exit_code, verify_bundle
+from wavebreak.console.case_store import CaseStore
+from wavebreak.console.demo_case import CASE_ID, build_demo_case
+from wavebreak.model import save, smallest_model
+from wavebreak.service.live_policy import models_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "frontend" / "build-test" / "axe.min.js"
 PASSWORD = "correct horse battery staple"
-ROLES = ("lead", "analyst", "admin", "counsel", "policy_owner", "auditor")
-DAY_MS = 86_400_000
+ROLES = (
+    "lead", "analyst", "admin", "counsel", "policy_owner", "auditor", "data_scientist",
+)  # fmt: skip
+MODEL, OLDER = "autumn", "spring"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service's directory with a person of each role."""
+    """A service's directory with a person of each role, a legal case, and two trained models."""
     made = tmp_path_factory.mktemp("console") / "var"
     password = made.parent / "password"
     password.write_text(PASSWORD)
     password.chmod(0o600)
-    for role in ROLES:
-        command = ["user", "create", str(made), role.replace("_", "-"), "--role", role]
-        _wavebreak(*command, "--password-file", str(password))
+    _create_people(made, password)
+    build_demo_case(CaseStore(made / "cases", SIGNER, bytes.fromhex(KEY)), "spam-0")
+    for name, threshold in ((MODEL, 1000), (OLDER, 2000)):
+        model = dataclasses.replace(
+            smallest_model(), name=name, thresholds={"challenge": threshold}
+        )
+        save(model, models_directory(made) / name)
+        (models_directory(made) / name / "card.html").write_text("<p>Its card</p>", "utf-8")
     return made
 
 
-def _wavebreak(*command: str) -> None:
-    program = "from wavebreak.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"WAVEBREAK_KEY": KEY},
+def _create_people(home: Path, password: Path) -> None:
+    """Create a person of each role by the command; once in a process, which is slow to start."""
+    program = (
+        "import json, sys; import wavebreak.cli; from wavebreak.cli.app import app\n"
+        "for words in json.load(sys.stdin): app(words, standalone_mode=False)"
     )
+    file = ["--password-file", str(password)]
+    create = ["user", "create", str(home)]
+    commands = [[*create, role.replace("_", "-"), "--role", role, *file] for role in ROLES]
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(commands), capture_output=True,
+        text=True, check=False, env=os.environ | {"WAVEBREAK_KEY": KEY},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[Server]:
-    """A server with twelve banned accounts, whose cases wait."""
+    """A server with a team of three and twelve banned accounts, whose cases wait."""
     events = home.parent / "events.jsonl"
-    now = time.time_ns() // 1_000_000 - DAY_MS
-    lines = [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=now + 60_000 * k)]
+    now = time.time_ns() // 1_000_000 - DAY
+    lines = [e | {"ts": e["ts"] - NOON + now - 5 * DAY} for e in team_events()]
+    lines += [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=now + 60_000 * k)]
     events.write_text("\n".join(map(json.dumps, lines)))
     options = ("--enforce", "--console", "--private-webhooks", "--backfill", str(events))
     running = Server(home, options).start()
@@ -242,14 +263,137 @@ def test_batch_is_undone_in_one_act(person: Person) -> None:
     page.wait_for_url(re.compile("/queue/batches/"))
     assert page.locator(".pill-allow").count() == 2
     before = page.locator("tbody .pill").first.inner_text()
-    page.get_by_role("button", name="Undo the batch").first.click()
-    page.fill("dialog[open] [name=reason]", "not ours")
-    page.locator("dialog[open]").get_by_role("button", name="Undo the batch").click()
-    page.wait_for_load_state()
+    act_with_reason(
+        page, page.get_by_role("button", name="Undo the batch").first, "Undo the batch", "not ours"
+    )
     assert "Undone: 2 accounts" in page.locator("main").inner_text()
     page.locator("tbody a").first.click()
     page.wait_for_url(re.compile("/console/accounts/"))
     assert before in page.locator(".page-head").inner_text()
+
+
+def test_operator_is_acted_on_and_the_act_undone(person: Person) -> None:
+    page = person.sign_in("lead").open("/console/operators")
+    page.locator("a[data-row-open]", has_text="op-").first.wait_for()
+    operator = page.locator("tr", has=page.get_by_role("cell", name="3", exact=True))
+    operator.locator("a[data-row-open]").click()
+    page.locator("[data-graph] canvas").first.wait_for()
+    listed = page.locator("tbody[data-list] a").all_inner_texts()
+    assert sorted(listed) == sorted(TEAM)
+    before = page.locator("tbody[data-list] .pill").all_inner_texts()
+    person.shoot("operator")
+    page.get_by_label("Select all accounts").check()
+    assert page.locator("[data-selected-count]").first.inner_text() == "3"
+    page.locator("[name=verdict][value=undetermined]").check()
+    page.select_option("[name=outcome]", "suspend")
+    page.select_option("[name=hold]", "3d")
+    page.fill("aside [name=reason]", "one team with one list")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Act on 3 accounts").click()
+    page.wait_for_url(re.compile("/queue/batches/"))
+    batch = page.url
+    assert page.locator("td:nth-child(3) .pill").all_inner_texts() == ["suspend"] * 3
+    opener = page.get_by_role("button", name="Undo the batch").first
+    act_with_reason(page, opener, "Undo the batch", "a school")
+    assert "Undone: 3 accounts" in page.locator("main").inner_text()
+    page.goto(f"{person.at}/console/operators")
+    operator.locator("a[data-row-open]").click()
+    assert page.locator("tbody[data-list] .pill").all_inner_texts() == before
+    assert page.goto(batch) is not None
+    assert "undone by" in page.locator(".page-head").inner_text()
+
+
+def test_bundle_is_downloaded_and_a_tampered_one_fails(person: Person, tmp_path: Path) -> None:
+    page = person.sign_in("counsel").open("/console/cases")
+    page.locator("tr", has_text=CASE_ID).get_by_role("link").first.click()
+    page.get_by_role("link", name="Bundle").click()
+    page.fill("main [name=reason]", "for the court")
+    page.get_by_role("button", name="Build and verify").click()
+    page.get_by_text("Everything was checked and holds.").wait_for(timeout=240_000)
+    person.shoot("case-bundle")
+    with page.expect_download() as started:
+        page.get_by_role("link", name=re.compile("^Download")).click()
+    assert started.value.suggested_filename == f"{CASE_ID}.zip"
+    bundle, tampered = tmp_path / "bundle.zip", tmp_path / "tampered.zip"
+    started.value.save_as(bundle)
+    assert exit_code(verify_bundle(bundle, [SIGNER.key])) == 0
+    replace_in_zip(bundle, tampered, b"80,000 a day", b"90,000 a day")
+    findings = verify_bundle(tampered, [SIGNER.key])
+    assert exit_code(findings) == 1
+    assert "bag" in [finding.what for finding in findings if finding.holds is False]
+
+
+def replace_in_zip(source: Path, target: Path, old: bytes, new: bytes) -> None:
+    """Write a copy of a zip file in which some bytes of its files are others."""
+    changed = 0
+    with zipfile.ZipFile(source) as found, zipfile.ZipFile(target, "w") as made:
+        for entry in found.infolist():
+            content = found.read(entry)
+            changed += old in content
+            made.writestr(entry, content.replace(old, new))
+    assert changed > 0
+
+
+def test_transparency_report_is_recounted_equal(person: Person) -> None:
+    page = person.sign_in("lead").open("/console/reports")
+    month = time.strftime("%Y-%m", time.gmtime(time.time() - DAY / 1000))
+    page.select_option("#month", month)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Count").click()
+    row = page.locator("tr", has=page.get_by_role("link", name=month, exact=True))
+    reload_until(page, f"{person.at}/console/reports", row)
+    decisions = int(row.locator("td.num").first.inner_text().replace(",", ""))
+    assert decisions >= 12
+    free = row.get_by_role("button", name="Recount").and_(page.locator(":enabled"))
+    reload_until(page, f"{person.at}/console/reports", free)
+    with page.expect_navigation():
+        free.click()
+    reload_until(page, f"{person.at}/console/reports", row.get_by_text("equal", exact=True))
+    counted = re.search(r"(\d+) of (\d+)", row.inner_text())
+    assert counted
+    assert counted[1] == counted[2]
+    person.shoot("reports")
+    row.get_by_role("link", name=month, exact=True).click()
+    page.get_by_role("heading", level=1).first.wait_for()
+    assert f"{decisions:,}" in page.locator("body").inner_text()
+    person.shoot("report")
+
+
+def test_challenger_is_promoted_by_two_people_and_rolled_back(
+    browser: Browser, server: Server, person: Person
+) -> None:
+    page = person.sign_in("data-scientist").open("/console/policy/models")
+    page.get_by_role("button", name="Register a model").click()
+    page.select_option("dialog[open] [name=name]", MODEL)
+    page.fill("dialog[open] [name=reason]", "autumn data")
+    with page.expect_navigation():
+        page.locator("dialog[open]").get_by_role("button", name="Register").click()
+    version = page.url
+    page.get_by_role("button", name="Compare on history").click()
+    page.select_option("dialog[open] [name=days]", "7")
+    with page.expect_navigation():
+        page.locator("dialog[open]").get_by_role("button", name="Compare").click()
+    assert page.get_by_role("button", name="Approve").count() == 0
+    second = Person(browser, server).sign_in("lead")
+    approve = second.page.get_by_role("button", name="Approve…")
+    reload_until(second.page, version, approve)
+    second.shoot("challenger")
+    # Who registered it may not approve it.
+    page.goto(version)
+    assert "It waits for a second person" in page.locator("main").inner_text()
+    assert page.get_by_role("button", name="Approve…").count() == 0
+    act_with_reason(second.page, approve, "Approve", "read the comparison")
+    promote = second.page.get_by_role("button", name="Promote…")
+    act_with_reason(second.page, promote, "Promote now", "better on labels")
+    assert "It scores now" in second.page.locator("main").inner_text()
+    second.page.goto(f"{second.at}/console/policy/models")
+    assert MODEL in second.page.locator(".page-head").inner_text()
+    back = second.page.get_by_role("button", name="Roll back", exact=True)
+    act_with_reason(second.page, back, "Roll back now", "it slowed a school")
+    assert "No model: rules alone decide" in second.page.locator(".page-head").inner_text()
+    assert "it slowed a school" in second.page.locator("main").inner_text()
+    assert second.complaints == []
+    second.context.close()
 
 
 def test_account_shows_timeline_measures_and_neighbours(person: Person) -> None:
@@ -302,8 +446,13 @@ def test_holder_appeals_in_hebrew_and_sees_it_reversed(
 
 def newest_notice(server: Server, account: str) -> str:
     """Return the address of the notice of an account's newest decision, as the API gives it."""
-    decision = _read(server, f"/v1/accounts/{account}")["decisions"][0]["decision"]["id"]
+    decision = newest_decision(server, account)
     return str(_read(server, f"/v1/decisions/{decision}/statement")["url"])
+
+
+def newest_decision(server: Server, account: str) -> str:
+    """Return the id of an account's newest decision."""
+    return str(_read(server, f"/v1/accounts/{account}")["decisions"][0]["decision"]["id"])
 
 
 def _read(server: Server, path: str) -> Any:

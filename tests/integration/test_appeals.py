@@ -118,6 +118,8 @@ async def test_notice_is_shown_in_both_languages_without_a_cookie(console: Runni
     assert '<html lang="he" dir="rtl">' in hebrew.text
     english = await holder.get(f"/notice/{token}?lang=en")
     assert "Your account is banned" in english.text
+    # On a telephone nobody scrolls past all reasons to find the way to an appeal.
+    assert english.text.index("/appeal/") < english.text.index('id="restriction"')
     for answer in (hebrew, english):
         assert "set-cookie" not in answer.headers
         assert answer.headers["x-robots-tag"].startswith("noindex")
@@ -217,6 +219,12 @@ async def test_appeal_without_a_webhook_says_whom_to_contact(console: RunningCon
     )
     assert answer.status_code == 503
     assert "contact us" in answer.text
+    # The words of the holder are not what is wrong.
+    assert "aria-invalid" not in answer.text
+    empty = await holder.client.post(
+        path, data={"form": form, "step": "statement", "statement": " "}
+    )
+    assert "aria-invalid" in empty.text
     assert not await _query(Appeal.objects.exists)
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -14,6 +15,7 @@ from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase
 from wavebreak.console.permissions import PERMISSIONS, ROLES, may
+from wavebreak.console.views import queue
 from wavebreak.service.models import AuditEntry, LedgerEntry
 
 ARGUMENTS: dict[str, str] = {
@@ -250,10 +252,48 @@ async def test_ban_with_an_end_keeps_its_end(console: RunningConsole) -> None:
     assert act.outcome == "ban"
     assert act.until_ms is not None
     page = (await person.get("/console/accounts/ann")).text
-    assert "ends by itself, or on appeal" in page
-    assert "does not end by itself" not in page
+    assert "Ends by itself, or on appeal" in page
+    assert "Does not end by itself" not in page
     answer = await person.post(f"/console/acts/{act.id}/undo", reason="as before")
-    assert "does not end by itself" in (await person.get("/console/accounts/ann")).text
+    assert "Does not end by itself" in (await person.get("/console/accounts/ann")).text
+
+
+@visits
+async def test_queue_pages_and_file_keep_the_filter(console: RunningConsole) -> None:
+    await console.running.send(abuser(account="bob"))
+    await console.running.send(abuser(account="eve"))
+    await console.index()
+    person = await console.person("analyst")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(queue, "PAGE_SIZE", 2)
+        first = (await person.get("/console/queue?outcome=ban&basis=")).text
+        assert 'href="?outcome=ban&amp;page=2"' in first
+        assert 'href="?outcome=ban&amp;format=csv"' in first
+        second = (await person.get("/console/queue?outcome=ban&page=2")).text
+        assert 'href="?outcome=ban&amp;page=1"' in second
+        unfiltered = (await person.get("/console/queue")).text
+        assert 'href="?page=2"' in unfiltered
+    assert 'href="?format=csv"' in unfiltered
+
+
+@visits
+async def test_preview_shows_what_is_in_force_without_a_case(console: RunningConsole) -> None:
+    await queried(ReviewCase.objects.all().delete)
+    person = await console.person("lead")
+    preview = await person.post(
+        "/console/queue/preview", verdict="benign", reason="a test of ours", account="ann"
+    )
+    assert '<span class="pill pill-ban">ban</span>' in preview.text
+    assert "It is no case." in preview.text
+
+
+@visits
+async def test_settings_show_terms_of_notices_and_appeals(console: RunningConsole) -> None:
+    person = await console.person("admin")
+    page = (await person.get("/console/settings")).text
+    assert "<dd>180 days</dd>" in page
+    assert "2019-12-07; counts from 2019-12-08" in page
+    assert "30 days after its answer" in page
 
 
 @visits

@@ -82,6 +82,16 @@ def outcome(name: str) -> SafeString:
 
 
 @register.filter
+def verdict(name: str) -> str:
+    """Return a verdict as people call it.
+
+    >>> verdict("undetermined"), verdict("benign")
+    ('another outcome', 'benign')
+    """
+    return "another outcome" if name == "undetermined" else name
+
+
+@register.filter
 def feature_value(value: float | None, name: str) -> str:
     """Return a feature's value with its unit."""
     return format_value(name, value)

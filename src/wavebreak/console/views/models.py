@@ -31,12 +31,18 @@ from wavebreak.console.pages import (
 from wavebreak.console.views.policy import KINDS, MOST_CHANGES, moves_of
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import get_feature
+from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import feature_title, load, storage
 from wavebreak.service.errors import ApiError
 from wavebreak.service.live_policy import models_directory
 from wavebreak.service.model_replay import EDGES, inputs
 
 SHOWN_FEATURES = 12
+TRAINING_NAMES = {
+    "events": "Trained on events", "features": "Feature catalog", "mode": "Features computed",
+    "policy": "Under policy", "traces": "Real traces", "worlds": "Simulated worlds",
+}  # fmt: skip
+"""What a page calls the notes that training leaves in a model's metadata."""
 
 
 @page("view_policy")
@@ -85,8 +91,16 @@ def _metadata(directory: Path) -> dict[str, Any]:
         return {
             "version": str(document["version"]),
             "features": len(content["features"]),
-            "thresholds": {k: v / 65_536 for k, v in content["thresholds"].items()},
-            "training": {k: v for k, v in notes.items() if isinstance(v, int | float | str)},
+            "thresholds": {
+                name: content["thresholds"][name] / 65_536
+                for name in OUTCOMES
+                if name in content["thresholds"]
+            },
+            "training": {
+                TRAINING_NAMES.get(name, name): f"{value:,}" if isinstance(value, int) else value
+                for name, value in notes.items()
+                if isinstance(value, int | float | str)
+            },
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {"version": "cannot be read", "features": 0, "thresholds": {}, "training": {}}

@@ -273,6 +273,7 @@ def _form_page(
             time=page.language.format_duration(days * appeals.DAY_MS),
         ),
         error=error,
+        faulty=status == 422,
         text=text[: 2 * appeals.MAX_STATEMENT],
         most=appeals.MAX_STATEMENT,
         form=form_token(f"appeal {decision['id']}"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import msgspec
 from django.db import transaction
 from django.db.models import Count, QuerySet
@@ -15,6 +17,7 @@ from wavebreak.console.config import load_config
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, SecondOpinion
 from wavebreak.console.pages import (
     PAGE_SIZE,
+    Console,
     Rows,
     console_of,
     csv_response,
@@ -25,10 +28,13 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.service import actions
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Decision
 
 MOST_PAGES = 200
+FILTERS = ("outcome", "basis", "mine")
 SESSION_MS = 8 * 3_600_000
 
 
@@ -43,7 +49,10 @@ def queue(request: HttpRequest) -> HttpResponse:
     # The order changes while people work, so pages are numbered rather than keyed.
     at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
     found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
-    rows = Rows(found[:PAGE_SIZE], f"?page={at + 1}" if len(found) > PAGE_SIZE else "")
+    chosen = {name: request.GET.get(name, "") for name in FILTERS}
+    kept = urlencode({name: value for name, value in chosen.items() if value})
+    following = f"?{kept}&page={at + 1}" if len(found) > PAGE_SIZE else ""
+    rows = Rows(found[:PAGE_SIZE], following.replace("?&", "?"))
     return show(
         request,
         "console/queue.html",
@@ -53,7 +62,8 @@ def queue(request: HttpRequest) -> HttpResponse:
         now=console.now_ms,
         outcomes=_facet("outcome"),
         bases=_facet("basis"),
-        chosen={name: request.GET.get(name, "") for name in ("outcome", "basis", "mine")},
+        chosen=chosen,
+        kept=kept,
         session=_session(request),
         choices=acts.CHOICES,
         settable=acts.SETTABLE,
@@ -240,7 +250,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         act=act,
         words=act.words,
         reason=reason,
-        sample=_sample(accounts, config.sample),
+        sample=_sample(console_of(request), accounts, config.sample),
         typed=f"{act.words.upper()} {len(accounts)}" if len(accounts) >= config.typed_from else "",
         source=request.POST.get("source", "selection")[:128],
     )
@@ -267,12 +277,20 @@ def _accounts(request: HttpRequest) -> list[str]:
     return unique
 
 
-def _sample(accounts: list[str], size: int) -> list[dict[str, object]]:
-    """Return some of the accounts, spread evenly, with their newest decision."""
+def _sample(console: Console, accounts: list[str], size: int) -> list[dict[str, object]]:
+    """Return some of the accounts, spread evenly: what is in force now, and their case."""
     step = max(1, len(accounts) // size)
     chosen = accounts[::step][:size]
     cases = {c.account: c for c in ReviewCase.objects.filter(account__in=chosen).order_by("id")}
-    return [{"account": a, "case": cases.get(a)} for a in chosen]
+    now = console.ask(lambda engine: {a: actions.read_account_state(engine, a) for a in chosen})
+    return [
+        {
+            "account": account,
+            "case": cases.get(account),
+            "outcome": OUTCOMES[state.outcome] if (state := now[account]) else "",
+        }
+        for account in chosen
+    ]
 
 
 @page("act_on_many", "POST")

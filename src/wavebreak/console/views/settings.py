@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from wavebreak.console.config import load_config
 from wavebreak.console.models import User
 from wavebreak.console.pages import (
     PAGE_SIZE,
@@ -53,6 +54,8 @@ def settings(request: HttpRequest) -> HttpResponse:
         permissions=sorted(PERMISSIONS.items()),
         scopes=SCOPES,
         now=console_of(request).now_ms,
+        platform=console_of(request).context.app.holder_notices.platform,
+        appeals=load_config().appeals,
     )
 
 
