@@ -145,6 +145,7 @@ async def bodies_of_the_control_plane_are_strict(made: Running) -> None:
         (start + '"name":"m"}', 400),
         (start + '"rate":5e-324}', 422),
         (start + '"rate":1e-300}', 422),
+        ('{"scopes":["read"],"name":"n","reason":"        "}', 422),
     ):
         headers = {"content-type": "application/json"}
         answer = await made.ask("POST", "/v1/keys", content=body, headers=headers)

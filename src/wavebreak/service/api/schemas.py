@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavebreak.engine.decision import Decision
@@ -39,8 +39,22 @@ AccountId = Annotated[
         description="the account, as the platform names it",
     ),
 ]
+
+
+def _in_words(reason: str) -> str:
+    """Refuse a reason of blanks."""
+    if len(reason.strip()) < MIN_REASON:
+        raise PydanticCustomError("string_too_short", "String should have at least 8 characters")
+    return reason
+
+
+MIN_REASON = 8
 Reason = Annotated[
-    str, Field(min_length=8, max_length=1000, pattern=_NO_CONTROL, description="for the audit log")
+    str,
+    Field(
+        min_length=MIN_REASON, max_length=1000, pattern=_NO_CONTROL, description="for the audit log"
+    ),
+    AfterValidator(_in_words),
 ]
 KeyName = Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_CONTROL)]
 DecisionNumber = Annotated[
