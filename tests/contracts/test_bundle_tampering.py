@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import stat
@@ -15,9 +16,13 @@ import pyarrow as pa
 import pytest
 
 from support.case_workflow import Bench, small_run
-from wavebreak.bundles import archive_writer
-from wavebreak.bundles.archive_reader import Bounds
+from wavebreak import __version__
+from wavebreak.bundles import archive_writer, report
+from wavebreak.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
+from wavebreak.bundles.packing import tag_files
 from wavebreak.bundles.verify import exit_code, verify_bundle
+from wavebreak.bundles.workspace import load_case
+from wavebreak.cases.case import Task, TaskAdded
 from wavebreak.ledger import DirectoryRecorder, DirectoryStorage, Ledger, new_signer, proof_bundle
 from wavebreak.ledger.verifier import canonical
 
@@ -126,6 +131,47 @@ def resealed(bag: Path) -> None:
     rmtree(place)
 
 
+def cut(bag: Path, steps: int = 1) -> None:
+    """Drop the case's last steps and their entries, and typeset the report again."""
+    value("data/case.json", lambda v: v.update(steps=v["steps"][:-steps]))(bag)
+    proofs = (bag / "data/ledger/proofs.jsonl").read_bytes().splitlines(keepends=True)
+    left = steps
+    while left:
+        left -= json.loads(proofs.pop())["entry"]["kind"] == "step"
+    (bag / "data/ledger/proofs.jsonl").write_bytes(b"".join(proofs))
+    (bag / "data/report.pdf").write_bytes(
+        report.render_report(bag / "data", load_case(bag / "data/case.json")[1])
+    )
+
+
+def edited_with_tags(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """A change of one of the bag's own files, and digests of such files that fit it."""
+
+    def tamper(bag: Path) -> None:
+        edit(name, change)(bag)
+        for algorithm in ("sha256", "sha512"):
+            lines = [
+                f"{hashlib.new(algorithm, path.read_bytes()).hexdigest()}  {path.name}\n"
+                for path in sorted(bag.glob("*.txt"))
+                if not path.name.startswith("tagmanifest")
+            ]
+            (bag / f"tagmanifest-{algorithm}.txt").write_text("".join(lines))
+
+    return tamper
+
+
+def of_other_version(path: str) -> Callable[[Path], None]:
+    """A changed file in a bundle that says it was made by other versions, which are not here."""
+
+    def tamper(bag: Path) -> None:
+        value("data/made.json", lambda v: v.update(typst="0.1", wavebreak="0.0.1"))(bag)
+        edit(path, lambda raw: raw + b"\n")(bag)
+        edit("bag-info.txt", swapped(__version__.encode(), b"0.0.1"))(bag)
+
+    return tamper
+
+
+PROOFS = "data/ledger/proofs.jsonl"
 E2 = "data/exhibits/E2"
 ENTRY = swapped(b'"after":"noticed"', b'"after":"closed_"')
 # What is changed, whether the manifests are made anew to fit it, and the doubt that it leads to.
@@ -209,9 +255,51 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], bool, str]] = {
     "another report": (edit("data/report.pdf", swapped(b"%PDF-1.7", b"%PDF-1.6")), True, "report"),
     "another form": (edit("data/certificate.pdf", swapped(b"%PDF-1.7", b"%PDF-1.6")), True,
                      "certificate"),
+    "the last step cut, and the report typeset again": (cut, True, "entries_cut"),
+    "the last nine steps cut likewise": (lambda bag: cut(bag, 9), True, "entries_cut"),
+    "the entry of packing dropped": (line(PROOFS, lambda ls: ls[:-1]), True, "entries_cut"),
+    "an entry in the middle dropped": (line(PROOFS, lambda ls: [*ls[:3], *ls[4:]]), True,
+                                       "entries_cut"),
+    "two entries in another order": (line(PROOFS, lambda ls: [ls[1], ls[0], *ls[2:]]), True,
+                                     "proof_order"),
+    "an entry twice": (line(PROOFS, lambda ls: [*ls, ls[-1]]), True, "proof_order"),
+    "the entry of packing edited": (edit(PROOFS, swapped(b'"kind":"pack"', b'"kind":"pick"')),
+                                    True, "entry_edited"),
+    "two checkpoints": (line("data/ledger/checkpoints.jsonl", lambda ls: ls * 2), True,
+                        "not_well_formed"),
+    "a file beside the entries": (put("data/ledger/consistency.json", b"[]"), True,
+                                  "ledger_files"),
+    "an empty README": (edit("data/README.txt", lambda b: b""), True, "pack_payload"),
+    "another key in the README": (edit("data/README.txt", swapped(b"KEY is", b"KEY1 is")), True,
+                                  "pack_payload"),
+    "other versions, another report": (of_other_version("data/report.pdf"), False,
+                                       "pack_payload"),
+    "other versions, another form": (of_other_version("data/certificate.pdf"), False,
+                                     "pack_payload"),
+    "other versions, another verifier": (of_other_version("data/verifier.py"), False,
+                                         "pack_payload"),
+    "a space in made.json": (edit("data/made.json", swapped(b"{", b"{ ")), True, "pack_payload"),
+    "another date of the bag": (edited_with_tags("bag-info.txt", swapped(b"Date: 2", b"Date: 3")),
+                                False, "bag_tags"),
+    "another agent of the bag": (edited_with_tags("bag-info.txt", swapped(b"wavebreak", b"wave")),
+                                 False, "bag_tags"),
+    "a line more in bag-info": (edited_with_tags("bag-info.txt", lambda b: b + b"Note: void\n"),
+                                False, "bag_tags"),
+    "a manifest in another order": (edited_with_tags("manifest-sha512.txt", lambda b: b"".join(
+        b.splitlines(keepends=True)[::-1])), False, "bag_tags"),
     "another verifier": (edit("data/verifier.py", swapped(b"def main", b"def Main")), True,
                          "verifier_program"),
 }  # fmt: skip
+
+
+def rebagged(bag: Path) -> None:
+    """Write the bag's own files anew, as our writer would."""
+    try:
+        at = json.loads((bag / "data/case.json").read_bytes())["steps"][-1]["at"]
+    except (ValueError, LookupError):
+        at = 0
+    for name, content in tag_files(bag, bag.name, at, __version__).items():
+        (bag / name).write_bytes(content)
 
 
 def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
@@ -219,14 +307,14 @@ def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
     if rebag:
         for name in bag.glob("*.txt"):
             name.unlink()
-        archive_writer._write_tags(bag, bag.name, 0)
+        rebagged(bag)
     archive_writer._write_zip(bag, out)
     return out
 
 
 def test_tampering_table_has_more_than_forty_cases() -> None:
-    assert len(TAMPERED) >= 43
-    assert len({doubt for _, _, doubt in TAMPERED.values()}) >= 25
+    assert len(TAMPERED) >= 62
+    assert len({doubt for _, _, doubt in TAMPERED.values()}) >= 29
 
 
 @pytest.mark.parametrize("name", TAMPERED)
@@ -245,14 +333,137 @@ def test_untouched_bundle_packed_again_verifies(original: Original, tmp_path: Pa
     assert [(f.what, f.said) for f in found if not f.holds] == []
 
 
-def test_bundle_of_other_versions_is_reported_unchecked(original: Original, tmp_path: Path) -> None:
-    bag = copytree(original.bag, tmp_path / "C-7")
-    value("data/made.json", lambda v: v.update(typst="0.1"))(bag)
-    found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
-    assert [(f.what, f.said) for f in found if f.holds is None] == [
+def test_bundle_of_other_versions_is_reported_unchecked(
+    original: Original, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = report.versions()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(report, "versions", lambda: here | {"typst": "0.1"})
+        file = original.bench.pack("elsewhere.zip")
+    found = verify_bundle(file, original.keys)
+    assert [(f.what, f.said) for f in found if not f.holds] == [
         ("report", "made with typst 0.1: to compare them needs that")
     ]
     assert exit_code(found) == 3
+
+
+def test_bundle_of_an_earlier_version_is_not_taken_for_whole(
+    original: Original, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(archive_writer, "seal_packing", lambda _workspace, _data: None)
+        with original.bench.desk() as at:
+            at.take(TaskAdded(Task("T9", "send it", None)), **original.bench.me)
+        file = original.bench.pack("earlier.zip")
+    found = verify_bundle(file, original.keys)
+    assert [(f.what, f.holds) for f in found if not f.holds] == [("end of the case", None)]
+    assert exit_code(found) == 3
+
+
+def test_bundle_cut_back_to_an_older_checkpoint_is_not_taken_for_whole(
+    original: Original, tmp_path: Path
+) -> None:
+    """Who kept an older note of the maker cuts back to it: it seals no end of the case."""
+    bag = copytree(original.bag, tmp_path / "C-7")
+    cut(bag)
+    with original.bench.desk() as at:
+        whole, size = at.ledger, len((bag / PROOFS).read_bytes().splitlines())
+        ledger = Ledger(DirectoryStorage(tmp_path / "older", write=True), original.bench.signer)
+        ledger.seal([whole.storage.line(n) for n in range(size)])
+    for name, content in proof_bundle(ledger, range(size)).items():
+        (bag / "data/ledger" / name).write_bytes(content)
+    found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
+    assert [f.what for f in found if not f.holds] == ["end of the case"]
+    assert exit_code(found) == 3
+
+
+def in_zip(**about: Any) -> Callable[[bytes, Path], bytes]:
+    """A zip file written again, one member of which differs in its header."""
+
+    def tamper(_raw: bytes, bag: Path) -> bytes:
+        sink, method = io.BytesIO(), about.get("compress_type", zipfile.ZIP_DEFLATED)
+        with zipfile.ZipFile(sink, "w") as archive:
+            paths = sorted(path for path in bag.rglob("*") if path.is_file())
+            for number, path in enumerate(paths[::-1] if "backwards" in about else paths):
+                member = zipfile.ZipInfo(path.relative_to(bag.parent).as_posix(), FIXED_TIME)
+                member.external_attr, member.create_system = FIXED_MODE << 16, 3
+                member.compress_type = method
+                for field, told in about.items() if number == 2 else ():
+                    setattr(member, field, told) if field != "backwards" else None
+                archive.writestr(member, path.read_bytes())
+        return sink.getvalue()
+
+    return tamper
+
+
+def moved(raw: bytes, at: int, added: bytes) -> bytes:
+    """Bytes put into a zip file, whose directory points beyond them."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        start, members = archive.start_dir, archive.infolist()
+    directory = bytearray(raw[start:])
+    place = 0
+    for member in members:
+        if member.header_offset >= at:
+            directory[place + 42 : place + 46] = (member.header_offset + len(added)).to_bytes(
+                4, "little"
+            )
+        place += 46 + len(member.filename)
+    directory[place + 16 : place + 20] = (start + len(added)).to_bytes(4, "little")
+    return raw[:at] + added + raw[start:start] + raw[at:start] + bytes(directory)
+
+
+def second_member(raw: bytes) -> int:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        return archive.infolist()[1].header_offset
+
+
+def after_deflated(raw: bytes, _bag: Path) -> bytes:
+    """Bytes after the end of the first member's stream, counted as its own."""
+    at = second_member(raw)
+    longer = bytearray(moved(raw, at, b"hidden"))
+    size = int.from_bytes(longer[18:22], "little") + 6
+    longer[18:22] = size.to_bytes(4, "little")
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        start = archive.start_dir + 6
+    longer[start + 20 : start + 24] = size.to_bytes(4, "little")
+    return bytes(longer)
+
+
+def commented(raw: bytes, _bag: Path) -> bytes:
+    return raw[:-2] + (4).to_bytes(2, "little") + b"void"
+
+
+ARCHIVES: dict[str, Callable[[bytes, Path], bytes]] = {
+    "bytes before": lambda raw, _bag: moved(raw, 0, b"#!/bin/sh\n"),
+    "bytes before, not counted": lambda raw, _bag: b"%PDF-1.7\n" + raw,
+    "bytes after": lambda raw, _bag: raw + b"more",
+    "bytes between two members": lambda raw, _bag: moved(raw, second_member(raw), b"gap"),
+    "bytes before the directory": lambda raw, _bag: moved(
+        raw, zipfile.ZipFile(io.BytesIO(raw)).start_dir, b"gap"),
+    "bytes after a member's end": after_deflated,
+    "a comment": commented,
+    "a comment of a member": in_zip(comment=b"void"),
+    "a field of a member": in_zip(extra=b"\x55\x54\x02\x00ab"),
+    "another time": in_zip(date_time=(2026, 1, 1, 0, 0, 0)),
+    "another mode": in_zip(external_attr=0o100755 << 16),
+    "another system": in_zip(create_system=0),
+    "a member that is not compressed": in_zip(compress_type=zipfile.ZIP_STORED),
+    "another order": in_zip(backwards=True),
+    "another name in a header": lambda raw, _bag: raw.replace(b"C-7/bag-info", b"C-7/bag-inf0", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_zip_file_with_other_bytes_is_refused(
+    name: str, original: Original, tmp_path: Path
+) -> None:
+    raw = original.file.read_bytes()
+    changed = ARCHIVES[name](raw, original.bag)
+    assert changed != raw
+    (tmp_path / "t.zip").write_bytes(changed)
+    found = verify_bundle(tmp_path / "t.zip", original.keys)
+    assert exit_code(found) == 1
+    assert {f.name for f in found if f.holds is False} <= {"bundle_structure", "bundle_damaged"}
 
 
 def entry(name: str, **about: int) -> Callable[[zipfile.ZipFile], None]:

@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_bundle_verifies_with_its_makers_keys(made: Made) -> None:
     found = verify_bundle(made.file, made.keys)
     assert [(f.what, f.said) for f in found if not f.holds] == []
-    assert (len(found), exit_code(found)) == (12, 0)
+    assert (len(found), exit_code(found)) == (14, 0)
     again = next(f.said for f in found if f.what == "recomputation")
     assert "decisions and features the same again, 3 of them sealed before" in again
 

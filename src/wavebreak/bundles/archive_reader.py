@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -19,6 +21,8 @@ from wavebreak.errors import EvidenceError
 
 _NAME = re.compile(r"[A-Za-z0-9_.+=@-][A-Za-z0-9_.+=@ -]*")
 _BLOCK = 1 << 20
+MOST = 0xFFFFFFFF
+"""A size in a header that is written in a field of its own instead (ZIP64)."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -109,8 +113,90 @@ def _extract_member(
     return count
 
 
+def check_structure(source: Path) -> None:
+    """Check that a zip file holds its files and not one byte else.
+
+    Members follow each other from the first byte, as our writer leaves them: in order, with its
+    times and modes, without comments or fields of their own, and each deflated to its end; then
+    their directory, then the end. Raises `EvidenceError`.
+    """
+    with zipfile.ZipFile(source) as archive, source.open("rb") as file:
+        members, at = archive.infolist(), 0
+        names = [member.filename for member in members]
+        if names != sorted(names, key=lambda name: name.split("/")):
+            raise _other_bytes("its files are in another order")
+        for member in members:
+            at = _check_place(file, member, at)
+            _check_deflated(file, member, at)
+            at += member.compress_size
+        large = max(at, *(m.file_size for m in members)) > zipfile.ZIP64_LIMIT or any(
+            member.extra for member in members
+        )
+        directory = sum(
+            46 + len(name) + len(m.extra) for name, m in zip(names, members, strict=True)
+        )
+        end = at + directory + 22
+        actual = source.stat().st_size
+        if archive.comment or archive.start_dir != at:
+            raise _other_bytes("a comment, or bytes before its directory")
+        if actual != end and not (large and actual == end + 76):
+            raise _other_bytes("more bytes than its files and their directory")
+
+
+def _check_place(file: BinaryIO, member: zipfile.ZipInfo, at: int) -> int:
+    """Check a member's headers, and that it begins at a position; return where its bytes do."""
+    written = (member.date_time, member.external_attr, member.create_system, member.flag_bits)
+    if written != (FIXED_TIME, FIXED_MODE << 16, 3, 0) or member.comment:
+        raise _other_bytes(f"{member.filename[:80]} was not packed by Wavebreak")
+    if member.header_offset != at:
+        raise _other_bytes(f"bytes lie before {member.filename[:80]}")
+    file.seek(at)
+    head = file.read(30)
+    if len(head) < 30 or head[:4] != b"PK\3\4":
+        raise _other_bytes(f"{member.filename[:80]} has no header")
+    (version, flags, method, _, _, crc, packed, size, name, extra) = struct.unpack(
+        "<HHHHHIIIHH", head[4:]
+    )
+    local = file.read(name + extra)
+    same = (flags, method, crc, local[:name]) == (
+        0, zipfile.ZIP_DEFLATED, member.CRC, member.filename.encode(),
+    )  # fmt: skip
+    large = (
+        (packed, size) == (0xFFFFFFFF, 0xFFFFFFFF) and extra == 20 and local[name:][:2] == b"\1\0"
+    )
+    plain = (packed, size) == (member.compress_size, member.file_size) and not extra
+    if not same or version > 45 or not (large or plain):
+        raise _other_bytes(f"{member.filename[:80]} has another header than the directory says")
+    if member.extra and member.extra[:2] != b"\1\0":
+        raise _other_bytes(f"{member.filename[:80]} has a field of its own")
+    return at + 30 + int(name) + int(extra)
+
+
+def _check_deflated(file: BinaryIO, member: zipfile.ZipInfo, at: int) -> None:
+    """Check that a member's bytes are one deflated stream, to the last of them."""
+    stream, left, count = zlib.decompressobj(-15), member.compress_size, 0
+    file.seek(at)
+    while left:
+        block = file.read(min(left, _BLOCK))
+        if not block or stream.eof:
+            break
+        left -= len(block)
+        while block:
+            count += len(stream.decompress(block, _BLOCK))
+            block = stream.unconsumed_tail
+    count += len(stream.flush())
+    if left or not stream.eof or stream.unused_data or count != member.file_size:
+        raise _other_bytes(f"{member.filename[:80]} has bytes after its end")
+
+
+def _other_bytes(what: str) -> EvidenceError:
+    return bundle_error("bundle_structure", what)
+
+
 LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER = (
     "ledger", "made.json", "README.txt", "report.pdf", "certificate.pdf", "verifier.py",
 )  # fmt: skip
+FIXED_TIME, FIXED_MODE = (1980, 1, 1, 0, 0, 0), 0o100644
+"""Time and mode of every file in a bundle's zip file."""
 HASHES = ("sha256", "sha512")
 """Algorithms of the manifests."""

@@ -16,12 +16,10 @@ The manifests are written here and not by `bagit`, which changes the process's d
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import bagit
@@ -31,13 +29,15 @@ from wavebreak import __version__
 from wavebreak.bundles import report
 from wavebreak.bundles.archive_reader import (
     CERTIFICATE,
-    HASHES,
+    FIXED_MODE,
+    FIXED_TIME,
     LEDGER,
     MADE,
     README,
     REPORT,
     VERIFIER,
 )
+from wavebreak.bundles.packing import seal_packing, tag_files
 from wavebreak.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -46,12 +46,9 @@ from wavebreak.bundles.workspace import (
     check_exhibit_files,
     encode_case,
 )
-from wavebreak.cases.date_ranges import format_instant
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import proof_bundle, verifier
 
-_AT = (1980, 1, 1, 0, 0, 0)
-_DECLARATION = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _README = """\
 This is a bundle of case {case}, made by Wavebreak {version}.
 
@@ -62,7 +59,7 @@ To check all of it, numbers and decisions included, with Wavebreak:
 
 To check without Wavebreak:
     sha256sum -c manifest-sha256.txt                 in the folder above: every file
-    python data/verifier.py data/ledger --key KEY    the sealed entries; needs cryptography
+    python data/verifier.py data/ledger --whole --key KEY    the sealed entries; needs cryptography
     any BagIt 1.0 validator, any WARC 1.1 reader
 
 KEY is the verifier key of who made the bundle. Take it from them by another way than this bundle:
@@ -87,7 +84,8 @@ def write_bundle(workspace: CaseWorkspace, out: Path) -> dict[str, int]:
         bag = Path(place) / case.id
         (bag / "data").mkdir(parents=True)
         _write_payload(workspace, bag / "data")
-        _write_tags(bag, case.id, case.steps[-1].at)
+        for name, content in tag_files(bag, case.id, case.steps[-1].at, __version__).items():
+            (bag / name).write_bytes(content)
         try:
             bagit.Bag(str(bag)).validate()
         except bagit.BagError as error:  # pragma: no cover
@@ -106,41 +104,16 @@ def _write_payload(workspace: CaseWorkspace, data: Path) -> None:
         # What a crash left behind is no exhibit.
         if left.relative_to(data).as_posix() not in known:
             shutil.rmtree(left)
-    (data / LEDGER).mkdir()
-    for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
-        (data / LEDGER / name).write_bytes(content)
     (data / VERIFIER).write_bytes(Path(verifier.__file__).read_bytes())
     (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
     words = _README.format(case=workspace.case.id, version=__version__)
     (data / README).write_text(words, encoding="utf-8")
     (data / REPORT).write_bytes(report.render_report(data, workspace.case))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case))
-
-
-def _write_tags(bag: Path, case: str, at: int) -> None:
-    """The bag's own files: declaration, about, manifests."""
-    files = sorted(path for path in (bag / "data").rglob("*") if path.is_file())
-    octets = sum(path.stat().st_size for path in files)
-    (bag / "bagit.txt").write_text(_DECLARATION)
-    (bag / "bag-info.txt").write_text(
-        f"Bag-Software-Agent: wavebreak {__version__}\nBagging-Date: {format_instant(at)[:10]}\n"
-        f"External-Identifier: {case}\nPayload-Oxum: {octets}.{len(files)}\n"
-    )
-    tags = [bag / "bagit.txt", bag / "bag-info.txt"]
-    for algorithm in HASHES:
-        tags.append(_write_manifest(bag, f"manifest-{algorithm}.txt", algorithm, files))
-    for algorithm in HASHES:
-        _write_manifest(bag, f"tagmanifest-{algorithm}.txt", algorithm, tags)
-
-
-def _write_manifest(bag: Path, name: str, algorithm: str, files: Iterable[Path]) -> Path:
-    lines = []
-    for path in files:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, algorithm).hexdigest()
-        lines.append(f"{digest}  {path.relative_to(bag).as_posix()}\n")
-    (bag / name).write_text("".join(sorted(lines, key=lambda line: line.split("  ", 1)[1])))
-    return bag / name
+    seal_packing(workspace, data)
+    (data / LEDGER).mkdir()
+    for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
+        (data / LEDGER / name).write_bytes(content)
 
 
 def _write_zip(bag: Path, out: Path) -> int:
@@ -151,8 +124,8 @@ def _write_zip(bag: Path, out: Path) -> int:
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             for path in files:
                 name = path.relative_to(bag.parent).as_posix()
-                about = zipfile.ZipInfo(name, _AT)
-                about.external_attr = 0o100644 << 16
+                about = zipfile.ZipInfo(name, FIXED_TIME)
+                about.external_attr = FIXED_MODE << 16
                 about.create_system, about.compress_type = 3, zipfile.ZIP_DEFLATED
                 about.file_size = path.stat().st_size
                 with path.open("rb") as file, archive.open(about, "w") as sink:

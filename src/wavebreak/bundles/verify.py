@@ -28,8 +28,10 @@ from wavebreak.bundles.archive_reader import (
     VERIFIER,
     Bounds,
     bundle_error,
+    check_structure,
     unpack,
 )
+from wavebreak.bundles.packing import check_packing, check_tag_files
 from wavebreak.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -50,6 +52,7 @@ from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger import verifier
 from wavebreak.ledger.verifier import Key, VerifierError, read_json, read_key, read_lines
 
+_LEDGER_FILES = {"checkpoints.jsonl", "key.pub", "proofs.jsonl"}
 _LINE = re.compile(r"([0-9a-f]+)  (\S.*)")
 
 
@@ -114,10 +117,34 @@ def check_ledger(data: Path, keys: Sequence[Key]) -> str:
     return f"{notes[-1].size:,} entries under a checkpoint signed by {own.name}"
 
 
+def _proofs(data: Path) -> list[dict[str, Any]]:
+    return [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
+
+
+def check_end(data: Path, written: CaseFile) -> str:
+    """Every sealed entry is here, and the last one seals the end of the case and every file."""
+    there = {path.name for path in (data / LEDGER).iterdir()}
+    if there != _LEDGER_FILES:
+        raise bundle_error("ledger_files", f"{sorted(there ^ _LEDGER_FILES)[0][:60]}")
+    (note,) = read_lines(data / LEDGER / "checkpoints.jsonl")
+    size = verifier.read_checkpoint(str(read_json(note, "checkpoint")).encode()).size
+    if said := check_packing(data, written, _proofs(data), size):
+        return said
+    raise NotChecked(
+        "made by a version before 0.3, which did not seal the end of the case: steps may have been "
+        "cut, and files beside the exhibits changed; ask its maker for another copy"
+    )
+
+
+def check_tags(root: Path, case: Case) -> str:
+    """The bag's own files are those that its payload gives."""
+    recorded = _read_json(root / "data" / MADE, dict[str, str])
+    return check_tag_files(root, case.id, case.steps[-1].at, recorded.get("wavebreak", ""))
+
+
 def check_steps(data: Path, written: CaseFile) -> str:
     """Every step of the case, and no other, was sealed in this order."""
-    proofs = [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
-    sealed = [each["entry"]["body"] for each in proofs if each["entry"]["kind"] == "step"]
+    sealed = [each["entry"]["body"] for each in _proofs(data) if each["entry"]["kind"] == "step"]
     own = [body for body in sealed if body.get("case") == written.id]
     if len(own) != len(written.steps):
         what = f"{len(own)} steps are sealed, the case has {len(written.steps)}"
@@ -309,7 +336,8 @@ def verify_bundle(source: Path, keys: Sequence[Key], bounds: Bounds | None = Non
 
         def opened() -> str:
             root.append(unpack(source, Path(place), bounds))
-            return f"{sum(p.is_file() for p in root[0].rglob('*')):,} files, unpacked with care"
+            check_structure(source)
+            return f"{sum(p.is_file() for p in root[0].rglob('*')):,} files and nothing else"
 
         findings = [_run_check("zip file", opened)]
         return findings + _verify_folder(root[0], keys) if root else findings
@@ -326,6 +354,8 @@ def _verify_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
     checks: dict[str, Callable[[], str]] = {
         "sealed entries": partial(check_ledger, data, keys),
         "steps": partial(check_steps, data, written),
+        "end of the case": partial(check_end, data, written),
+        "bag's own files": partial(check_tags, root, case),
         "exhibits": partial(check_exhibits, data, case),
         "custody": partial(check_custody, data, case),
         "WARC": partial(check_warcs, data, case),

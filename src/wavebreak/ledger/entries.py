@@ -194,6 +194,18 @@ class StepEntry(Body, frozen=True):
     hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
+class PackEntry(Body, frozen=True):
+    """A case was packed with so many steps, whose last has the digest `last`, and a payload.
+
+    `payload` is the SHA-256 over the names and digests of every file beside the ledger.
+    """
+
+    case: str
+    steps: int
+    last: str
+    payload: str
+
+
 class LogEntry(Body, frozen=True, omit_defaults=True):
     """How far the event log is: its end, and the hash of the chain of all its rows.
 
@@ -253,6 +265,7 @@ KINDS: dict[str, type[Body]] = {
     "rewrite": RewriteEntry,
     "change": ChangeEntry,
     "trim": TrimEntry,
+    "pack": PackEntry,
 }
 
 

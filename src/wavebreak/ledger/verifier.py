@@ -1,6 +1,6 @@
 """Verifier of a ledger, or of a proof bundle, which needs nothing of the package that made it.
 
-    python verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT]
+    python verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT] [--whole]
 Needs Python 3.11 and `cryptography`; exits with 0 only where every check passes, else prints which
 failed. Entries are lines of canonical JSON (RFC 8785) in a Merkle tree (RFC 9162: SHA-256 of 0x00
 and an entry, or of 0x01 and two nodes), whose size and root are in checkpoints, C2SP signed notes.
@@ -255,9 +255,9 @@ def check_log(lines: Iterable[bytes], notes: list[Checkpoint], kept: list[Checkp
     _require(next(lines, None) is None, "entries_unsealed", f"all after {size}")
 
 
-def check_proof_bundle(lines: Iterable[bytes], note: Checkpoint) -> None:
-    """Check entries with their proofs and openings against a checkpoint."""
-    last = -1
+def check_proof_bundle(lines: Iterable[bytes], note: Checkpoint) -> int:
+    """Check entries with their proofs and openings against a checkpoint; return their number."""
+    last, shown_entries = -1, 0
     for line in lines:
         proof = read_json(line, "proof")
         _require_fields(proof, PROOF, "proof")
@@ -275,7 +275,8 @@ def check_proof_bundle(lines: Iterable[bytes], note: Checkpoint) -> None:
             _require(
                 sealed == entry["commits"][field], "opening_wrong", f"{field} is not as sealed"
             )
-        last = at
+        last, shown_entries = at, shown_entries + 1
+    return shown_entries
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -288,8 +289,13 @@ def read_lines(path: Path) -> Iterator[bytes]:
             yield line[:-1]
 
 
-def verify(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[Checkpoint]:
-    """Check a ledger or proof bundle by the keys of log and witnesses; return its checkpoints."""
+def verify(
+    place: Path, keys: list[Key], kept: list[Checkpoint], whole: bool = False
+) -> list[Checkpoint]:
+    """Check a ledger or proof bundle by the keys of log and witnesses; return its checkpoints.
+
+    `whole`: a proof bundle must show every entry.
+    """
     lines = [read_json(line, "checkpoint") for line in read_lines(place / "checkpoints.jsonl")]
     notes = [read_checkpoint(str(note).encode()) for note in lines]
     _require(notes, "checkpoint_missing", "there is no checkpoint")
@@ -305,7 +311,10 @@ def verify(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[Checkpo
     for old in kept:
         hashes = read_json((place / "consistency.json").read_bytes(), "consistency")
         check_consistency(old, notes[-1], [_decode_base64(h, "consistency_base64") for h in hashes])
-    check_proof_bundle(read_lines(place / "proofs.jsonl"), notes[-1])
+    shown = check_proof_bundle(read_lines(place / "proofs.jsonl"), notes[-1])
+    _require(
+        not whole or shown == notes[-1].size, "entries_cut", f"{shown} of {notes[-1].size} entries"
+    )
     return notes
 
 
@@ -317,14 +326,19 @@ def main() -> int:
         "--key", action="append", required=True, help="verifier key of the log, or of a witness"
     )
     ask.add_argument("--remembered", type=Path, help="a checkpoint of this log that you kept")
+    ask.add_argument("--whole", action="store_true", help="every sealed entry must be shown")
     given = ask.parse_args()
     try:
         kept = [read_checkpoint(given.remembered.read_bytes())] if given.remembered else []
-        last = verify(given.directory, [read_key(key) for key in given.key], kept)[-1]
+        keys = [read_key(key) for key in given.key]
+        last = verify(given.directory, keys, kept, given.whole)[-1]
+        log = (given.directory / "entries.jsonl").exists()
+        shown = last.size if log else sum(1 for _ in read_lines(given.directory / "proofs.jsonl"))
     except (VerifierError, OSError, ValueError, TypeError) as error:
         sys.stdout.write(f"does not hold: {': '.join(map(str, error.args))}\n")
         return 1
-    sys.stdout.write(f"holds: {last.size} entries of {last.origin}\n")
+    of = "" if shown == last.size else f" of {last.size}"
+    sys.stdout.write(f"holds: {shown}{of} entries of {last.origin}\n")
     return 0
 
 

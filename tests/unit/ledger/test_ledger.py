@@ -202,7 +202,11 @@ def test_verifier_imports_nothing_of_the_package(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
-        assert done.stdout.startswith("holds: 20" if status == 0 else "does not hold")
+        said = {"log": "holds: 20 entries", "parcel": "holds: 2 of 20 entries"}
+        assert done.stdout.startswith(said.get(place, "does not hold"))
+    command = [sys.executable, "-I", str(copy), "parcel", "--key", key, "--whole"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "does not hold: entries_cut: 2 of 20 entries\n")
 
 
 def notes_of(place: Path) -> list[bytes]:
