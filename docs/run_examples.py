@@ -48,6 +48,7 @@ MASKS = (
     (re.compile(r"\b[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\bwavebreak \d+\.\d+\.\d+\S*"), "wavebreak VERSION"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "DIGEST"),
+    (re.compile(r"\b[0-9a-f]{8}( [0-9a-f]{8}){3}\b"), "FINGERPRINT"),
 )
 CURL = """#!{python}
 import sys, urllib.error, urllib.request

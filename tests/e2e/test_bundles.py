@@ -11,6 +11,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import bagit
@@ -22,10 +23,15 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from support.case_workflow import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
+from wavebreak import __version__
+from wavebreak.bundles.archive_writer import _write_zip
+from wavebreak.bundles.packing import tag_files
 from wavebreak.bundles.reproduction import RerunManifest
 from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
+from wavebreak.ledger.checkpoints import add_cosignature, fingerprint
+from wavebreak.ledger.verifier import WITNESS, Key, canonical
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 
@@ -69,6 +75,28 @@ def test_bundle_origin_is_unchecked_without_the_right_key(made: Made) -> None:
     assert [f.what for f in of_case if f.holds is None] == ["recomputation"]
     stranger = verify_bundle(made.file, [new_signer("example.org/other").key])
     assert exit_code(stranger) == 1
+
+
+def test_verify_says_whose_clock_a_bundle_rests_on(made: Made, tmp_path: Path) -> None:
+    def sealed(file: Path, keys: list[Key]) -> str:
+        findings = verify_bundle(file, keys)
+        assert exit_code(findings) == 0, findings
+        return next(f.said for f in findings if f.what == "sealed entries")
+
+    alone = sealed(made.file, made.keys)
+    assert fingerprint(made.bench.signer.key) in alone
+    assert alone.endswith("rests on its maker's clock and key alone")
+    witness = new_signer("witness.example", WITNESS, bytes(32))
+    bag = copytree(made.bag, tmp_path / "C-7")
+    notes = bag / "data" / "ledger" / "checkpoints.jsonl"
+    note = add_cosignature(json.loads(notes.read_bytes()).encode(), witness, 1_772_000_000)
+    notes.write_text(canonical(note.decode()) + "\n")
+    at = json.loads((bag / "data" / "case.json").read_bytes())["steps"][-1]["at"]
+    for name, content in tag_files(bag, "C-7", at, __version__).items():
+        (bag / name).write_bytes(content)
+    _write_zip(bag, tmp_path / "witnessed.zip")
+    said = sealed(tmp_path / "witnessed.zip", [*made.keys, witness.key])
+    assert said.endswith("and seen by witness.example at 2026-02-25T06:13:20Z")
 
 
 def test_equal_cases_give_equal_bytes(made: Made) -> None:

@@ -41,6 +41,7 @@ from wavebreak.bundles.workspace import (
     salted_digest,
 )
 from wavebreak.cases.case import Case, CaseFile, DeterminationPrepared, evidence_for_party
+from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.determination import Determination, determine
 from wavebreak.cases.eligibility import Grounds
 from wavebreak.cases.workflow import apply_step
@@ -50,7 +51,8 @@ from wavebreak.claims.config import load_limits
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger import verifier
-from wavebreak.ledger.verifier import Key, VerifierError, read_json, read_key, read_lines
+from wavebreak.ledger.checkpoints import fingerprint
+from wavebreak.ledger.verifier import WITNESS, Key, VerifierError, read_json, read_key, read_lines
 
 _LEDGER_FILES = {"checkpoints.jsonl", "key.pub", "proofs.jsonl"}
 _LINE = re.compile(r"([0-9a-f]+)  (\S.*)")
@@ -108,13 +110,21 @@ def check_ledger(data: Path, keys: Sequence[Key]) -> str:
     mine = reproduction.matching_keys(own, keys)
     if keys and not mine:
         raise bundle_error("origin_wrong", f"none of the keys is of {own.name[:80]}")
-    notes = verifier.verify(place, mine or [own], [])
+    note = verifier.verify(place, mine or [own], [])[-1]
     if not keys:
         raise NotChecked(
-            f"{notes[-1].size:,} entries agree with the bundle's own key; whose it is, is not "
-            "known: give --key"
+            f"{note.size:,} entries agree with the bundle's own key, {fingerprint(own)}; whose it "
+            "is, is not known: compare that with its maker by another way, and give --key"
         )
-    return f"{notes[-1].size:,} entries under a checkpoint signed by {own.name}"
+    signed = f"{note.size:,} entries under a checkpoint signed by {own.name} ({fingerprint(own)})"
+    seen = [
+        f"{key.name} at {format_instant(1000 * verifier.check_signature(note, key))}"
+        for key in mine
+        if key.kind == WITNESS
+    ]
+    if seen:
+        return f"{signed}, and seen by {', '.join(seen)}"
+    return f"{signed}; when they were made rests on its maker's clock and key alone"
 
 
 def _proofs(data: Path) -> list[dict[str, Any]]:

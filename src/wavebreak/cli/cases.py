@@ -54,6 +54,7 @@ from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import (
     encode_verifier_key,
+    fingerprint,
     load_or_create_signer,
     load_verifier_key,
 )
@@ -537,6 +538,7 @@ def bundle(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
         f"{counts['entries']:,} sealed entries"
     )
+    out.print(f"key: {signer.name} {fingerprint(signer.key)} (tell it the reader by another way)")
     print_next_steps(
         [command("wavebreak", "verify", out_path, "--key", encode_verifier_key(signer.key))]
     )

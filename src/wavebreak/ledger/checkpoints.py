@@ -95,6 +95,16 @@ def encode_signer(signer: Signer) -> str:
     return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{kept}\n"
 
 
+def fingerprint(key: Key) -> str:
+    """Return what people compare to know that they have the same key: 128 bits of its SHA-256.
+
+    >>> fingerprint(Key("example.org/log", b"1234", 1, bytes(32)))
+    '66687aad f862bd77 6c8fc18b 8e9f8e20'
+    """
+    digits = sha256(key.public).hexdigest()
+    return " ".join(digits[at : at + 8] for at in range(0, 32, 8))
+
+
 def decode_signer(text: str) -> Signer:
     """Decode a signing key that `encode_signer` wrote; raises EvidenceError."""
     private, _, rest = text.strip().partition(f"{PRIVATE}+")
