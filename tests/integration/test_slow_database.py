@@ -23,6 +23,8 @@ import pytest
 from support import service_harness
 from support.service_harness import migrated, running
 from support.service_process import KEY, Answered, Server, serving
+from wavebreak.service import database, pipeline
+from wavebreak.service.models import AppliedPosition
 from wavebreak.service.settings import Limits
 
 EVENT = {"ts": 1_767_222_000_000, "type": "message.sent", "account": "ann", "peer": "bob"}
@@ -146,3 +148,51 @@ def test_home_that_cannot_be_written_is_an_error_with_a_fix(tmp_path: Path) -> N
     served = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (served.returncode, "Traceback" in served.stderr) == (2, False)
     assert "fix:" in served.stderr
+
+
+def test_start_is_refused_while_the_write_ahead_log_cannot_be_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failed sync left there must be on disk before anything is written after it."""
+    monkeypatch.setattr(pipeline, "START_S", 0.3)
+
+    async def start() -> int:
+        async with running(tmp_path) as one:
+            return (await one.ask("POST", "/v1/events", json=[EVENT])).status_code
+
+    with migrated("sqlite", tmp_path):
+        path = tmp_path / "wavebreak.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM log_applied").fetchall()
+            AppliedPosition.objects.get_or_create(id=1)
+            with pytest.raises(AssertionError, match="cannot be emptied"):
+                asyncio.run(start())
+        assert asyncio.run(start()) == 202
+
+
+def test_service_writes_again_only_after_its_log_was_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def truncate_wal(wait_s: float = 5.0) -> bool:
+        tried.append(wait_s)
+        return len(tried) > 3
+
+    async def run() -> None:
+        async with running(tmp_path) as one:
+            with monkeypatch.context() as patched:
+                patched.setattr(database, "truncate_wal", truncate_wal)
+                with locked(tmp_path):
+                    refused = await one.ask("POST", "/v1/events", json=[EVENT])
+                assert refused.status_code == 503
+                async with asyncio.timeout(30):
+                    while not one.service.progress().ready:
+                        await asyncio.sleep(0.01)
+            assert len(tried) == 4
+            await one.send([EVENT])
+
+    with migrated("sqlite", tmp_path):
+        asyncio.run(run())
+        assert len(service_harness.logged()) == 1

@@ -121,6 +121,11 @@ truncation_due = threading.Event()
 def truncate_wal(wait_s: float = 5.0) -> bool:
     """Move SQLite's write-ahead log into the database and cut it to nothing; outside transactions.
 
+    What was committed is then on disk, and what follows does not depend on it. It is due after an
+    error of the disk: pages of a sync that failed can still be read, and SQLite goes on behind
+    them when it opens its log again, but a later sync passes without them, and a power cut takes
+    them with all that follows.
+
     Returns:
         Whether that was possible: readers keep the log while they read.
     """

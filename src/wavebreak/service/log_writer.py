@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
-from django.db import Error, connection, transaction
+from django.db import DatabaseError, Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import Draft
@@ -400,6 +400,8 @@ class LogWriter:
         if ownership.lost():
             return False  # for good: the log has another owner
         try:
+            if not database.truncate_wal(wait_s=0):
+                raise DatabaseError("the write-ahead log cannot be emptied")
             with database.impatient():
                 self._resolve_doubtful_commit()
         except Error:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wavebreak.engine import Engine
+from wavebreak.errors import ServiceError
+from wavebreak.service import database
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import EngineThread
@@ -22,6 +24,9 @@ from wavebreak.service.pending_requests import DecidedBatch, LoggedBatch
 from wavebreak.service.recovery import BackgroundWork, SnapshotScheduler, recover, start_thread
 from wavebreak.service.settings import Settings
 from wavebreak.service.start_checks import check_database
+
+START_S = 30.0
+"""How long a start waits for programs that read the database."""
 
 
 class Stages(NamedTuple):
@@ -98,6 +103,12 @@ def recover_stages(
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
     states = EnforcementCache(clock) if states is None else states
+    # Nothing is written after what a power cut might still take: see `truncate_wal`.
+    if not database.truncate_wal(START_S):
+        raise ServiceError(
+            "the database's write-ahead log cannot be emptied",
+            fix=f"end what has {database.FILE} open, and check the disk",
+        )
     # 0. The database is as it was sealed, as far as a quick check shows.
     check_database(ledger_store, report, accept_loss=settings.accept_loss)
 
