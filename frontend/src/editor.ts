@@ -129,6 +129,8 @@ function extensions(area: HTMLTextAreaElement): Extension[] {
     EditorView.lineWrapping,
     EditorView.contentAttributes.of({
       "aria-label": labelOf(area),
+      // What is editable takes the focus anyway; tools that look for a way to scroll by keyboard ask for this.
+      tabindex: "0",
       spellcheck: "false",
       ...(described ? { "aria-describedby": described } : {}),
     }),
