@@ -6,6 +6,7 @@ machine runs: `port_guard` watches, and what tests start of their own ends with 
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from hypothesis import settings
@@ -15,6 +16,14 @@ from support import external_servers, port_guard
 port_guard.install()
 settings.register_profile("wavebreak", deadline=None)
 settings.load_profile("wavebreak")
+
+
+def pytest_runtest_teardown() -> None:
+    """Take away where a command that ran in this process logs to: the stream is closed by now."""
+    root = logging.getLogger()
+    if left := [made for made in root.handlers if type(made) is logging.StreamHandler]:
+        root.handlers[:] = [made for made in root.handlers if made not in left]
+        root.setLevel(logging.WARNING)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

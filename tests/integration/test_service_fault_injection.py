@@ -117,7 +117,7 @@ def test_missing_log_row_is_named(tmp_path: Path) -> None:
         damage(server, "DELETE FROM log_batch WHERE first = 10")
         server.start(wait=False)
         assert server.ended() == 2
-        assert "positions 10 to 19 are damaged" in server.said()
+        assert "positions 10 to 19 are missing" in server.said()
 
 
 def test_damaged_snapshot_is_named_and_not_used(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_start_is_refused_while_the_write_ahead_log_cannot_be_emptied(
 
     async def start() -> int:
         async with running(tmp_path) as one:
-            return (await one.ask("POST", "/v1/events", json=[EVENT])).status_code
+            return int((await one.ask("POST", "/v1/events", json=[EVENT])).status_code)
 
     with migrated("sqlite", tmp_path):
         path = tmp_path / "wavebreak.sqlite3"

@@ -65,6 +65,7 @@ from wavebreak.service.pending_requests import (
     BusyError,
     IdempotencyKey,
     PendingRequest,
+    error_location,
 )
 from wavebreak.service.pipeline import Pipeline, start_pipeline
 from wavebreak.service.request_decoder import Body
@@ -228,7 +229,15 @@ class Service:
     def _on_started(self) -> None:
         _freeze()
         self._tasks = [asyncio.ensure_future(run(self)) for run in self._background]
+        for task in self._tasks:
+            task.add_done_callback(self._on_background_ended)
         self.started.set()
+
+    def _on_background_ended(self, task: asyncio.Task[None]) -> None:
+        """Report a task beside the service that failed; nobody waits for it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            where = error_location(error)
+            self.report(f"a task beside the service has ended with an error: {where}")
 
     async def stop(self) -> None:
         """Accept no more, finish what was accepted, write a snapshot."""
