@@ -27,7 +27,7 @@ from wavebreak.errors import EvidenceError, SnapshotError
 from wavebreak.ledger.verifier import read_checkpoint
 from wavebreak.service import database, event_log, row_macs
 from wavebreak.service.database_audit import audit_service
-from wavebreak.service.models import AuditEntry
+from wavebreak.service.models import AuditEntry, Decision
 
 BECAUSE = "because a test asks for it"
 START = 1_767_222_000_000
@@ -431,6 +431,25 @@ def test_start_is_refused_after_tampering(home: Path, what: str) -> None:
 def test_untouched_service_starts_again(home: Path) -> None:
     assert start(home) == [200, 200, 200]
     assert verify() == []
+
+
+def test_decision_that_the_log_does_not_yield_is_named(tmp_path: Path) -> None:
+    """Who holds the deployment's key can change a decision: a replay of the log shows it."""
+
+    async def run() -> None:
+        async with service_harness.running(tmp_path) as made:
+            await made.send(abuser())
+
+    with service_harness.migrated("sqlite", tmp_path):
+        asyncio.run(run())
+        for path in tmp_path.glob("state-*.snapshot"):
+            path.unlink()
+        row = Decision.objects.order_by("number")[0]
+        row.body = bytes(row.body).replace(b'"ann"', b'"bob"')
+        row.save()
+        connection.close()
+        with pytest.raises(AssertionError, match="differs from the one that the log yields"):
+            start(tmp_path)
 
 
 def test_first_start_under_another_key_than_the_commands_before_it_is_refused(
