@@ -279,7 +279,7 @@ def test_decide_allows_a_new_chat_for_each_reply(live: Live) -> None:
         await made.service.ask(lambda engine: _limit(engine, "eve"))
 
         async def may() -> Any:
-            act = {"ts": ts, "type": "message.sent", "account": "eve", "peer": "somebody new"}
+            act = {"ts": ts, "type": "message.sent", "account": "eve", "peer": "somebody-new"}
             return (await made.ask("POST", "/v1/decide", json=act)).json()
 
         refused = await may()

@@ -93,7 +93,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("part", ["state-", "tables/log_batch", "tables/decision", "manifest"])
+@pytest.mark.parametrize("part", ["state-", "tables/log_batch", "tables/decision", "manifest.json"])
 def test_damaged_backup_names_the_part_and_restores_nothing(
     tmp_path: Path, part: str, kind: str, good: bytes
 ) -> None:
