@@ -19,7 +19,7 @@ from support.case_workflow import Bench, small_run
 from wavebreak import __version__
 from wavebreak.bundles import archive_writer, report
 from wavebreak.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
-from wavebreak.bundles.packing import tag_files
+from wavebreak.bundles.bag_tags import tag_files
 from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.bundles.workspace import load_case
 from wavebreak.cases.case import Task, TaskAdded
@@ -351,7 +351,7 @@ def test_bundle_of_an_earlier_version_is_not_taken_for_whole(
     original: Original, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setattr(archive_writer, "seal_packing", lambda _workspace, _data: None)
+        earlier.setattr(archive_writer, "seal_payload", lambda _workspace, _data: None)
         with original.bench.desk() as at:
             at.take(TaskAdded(Task("T9", "send it", None)), **original.bench.me)
         file = original.bench.pack("earlier.zip")

@@ -25,7 +25,7 @@ from warcio.archiveiterator import ArchiveIterator
 from support.case_workflow import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
 from wavebreak import __version__
 from wavebreak.bundles.archive_writer import _write_zip
-from wavebreak.bundles.packing import tag_files
+from wavebreak.bundles.bag_tags import tag_files
 from wavebreak.bundles.reproduction import RerunManifest
 from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.io import read

@@ -222,15 +222,19 @@ async def test_act_without_reason_or_outcome_is_refused(console: RunningConsole)
         assert said in answer.text.lower()
 
 
+async def _act_for_a_week(person: Any, **said: str) -> PersonAct:
+    """Set another outcome for seven days on an account that is banned."""
+    fields = {"verdict": "undetermined", "hold": "7d", "seen": "ban"} | said
+    answer = await person.post("/console/accounts/ann/act", **fields)
+    assert answer.status_code == 302, answer.text
+    act: PersonAct = await queried(lambda: PersonAct.objects.get())
+    return act
+
+
 @visits
 async def test_act_with_end_is_applied_and_undone(console: RunningConsole) -> None:
     person = await console.person("analyst")
-    answer = await person.post(
-        "/console/accounts/ann/act",
-        verdict="undetermined", outcome="limit", hold="7d", reason="milder", seen="ban",
-    )  # fmt: skip
-    assert answer.status_code == 302, answer.text
-    act = await queried(lambda: PersonAct.objects.get())
+    act = await _act_for_a_week(person, outcome="limit", reason="milder")
     assert (act.before, act.outcome) == ("ban", "limit")
     assert act.until_ms is not None
     answer = await person.post(f"/console/acts/{act.id}/undo", reason="no, it was right")
@@ -243,18 +247,14 @@ async def test_act_with_end_is_applied_and_undone(console: RunningConsole) -> No
 @visits
 async def test_ban_with_an_end_keeps_its_end(console: RunningConsole) -> None:
     person = await console.person("analyst")
-    answer = await person.post(
-        "/console/accounts/ann/act",
-        verdict="undetermined", outcome="ban", hold="7d", reason="one week", seen="ban",
-    )  # fmt: skip
-    assert answer.status_code == 302, answer.text
-    act = await queried(lambda: PersonAct.objects.get())
+    act = await _act_for_a_week(person, outcome="ban", reason="one week")
     assert act.outcome == "ban"
     assert act.until_ms is not None
     page = (await person.get("/console/accounts/ann")).text
     assert "Ends by itself, or on appeal" in page
     assert "Does not end by itself" not in page
     answer = await person.post(f"/console/acts/{act.id}/undo", reason="as before")
+    assert answer.status_code == 302
     assert "Does not end by itself" in (await person.get("/console/accounts/ann")).text
 
 

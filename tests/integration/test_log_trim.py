@@ -116,13 +116,15 @@ def test_trimmed_log_without_its_snapshot_is_an_error_with_a_fix(home: Path) -> 
     connection.close()
 
 
-def test_repair_that_needs_a_trimmed_part_changes_nothing(home: Path) -> None:
-    async def poison(made: Running) -> None:
-        made.service.clock = lambda: now_ms() + 400 * DAY_MS
-        await made.send(abuser(3, account="far", ts=now_ms() + 400 * DAY_MS))
+async def _poison(made: Running) -> None:
+    """Take events of next year, by a clock that is there."""
+    made.service.clock = lambda: now_ms() + 400 * DAY_MS
+    await made.send(abuser(3, account="far", ts=now_ms() + 400 * DAY_MS))
 
+
+def test_repair_that_needs_a_trimmed_part_changes_nothing(home: Path) -> None:
     _trim(home, log_trim.plan(home, now_ms() + DAY_MS))
-    _run(home, poison)
+    _run(home, _poison)
     # Only a snapshot that has read the events ahead of the clock is left.
     for position, _, path in list_snapshots(home):
         if position == 242:
@@ -140,12 +142,8 @@ def test_repair_that_needs_a_trimmed_part_changes_nothing(home: Path) -> None:
 
 
 def test_repair_of_a_trimmed_log_goes_on_from_its_snapshot(home: Path) -> None:
-    async def poison(made: Running) -> None:
-        made.service.clock = lambda: now_ms() + 400 * DAY_MS
-        await made.send(abuser(3, account="far", ts=now_ms() + 400 * DAY_MS))
-
     _trim(home, log_trim.plan(home, now_ms() + DAY_MS))
-    _run(home, poison)
+    _run(home, _poison)
     assert 242 in {position for position, _, _ in list_snapshots(home)}
     done = _repair(home)
     assert (done.position, done.events) == (242, 4)

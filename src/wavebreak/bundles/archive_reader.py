@@ -12,6 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from hashlib import file_digest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +22,8 @@ from wavebreak.errors import EvidenceError
 
 _NAME = re.compile(r"[A-Za-z0-9_.+=@-][A-Za-z0-9_.+=@ -]*")
 _BLOCK = 1 << 20
-MOST = 0xFFFFFFFF
-"""A size in a header that is written in a field of its own instead (ZIP64)."""
+_ELSEWHERE = 0xFFFFFFFF
+"""What a header says instead of a size that is in a field of its own (ZIP64)."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -40,6 +41,12 @@ def bundle_error(
 ) -> EvidenceError:
     """The error of this name."""
     return EvidenceError(f"{name}: {what}", fix=fix, name=name)
+
+
+def file_hash(path: Path, algorithm: str) -> str:
+    """Return the hash of a file, in hex."""
+    with path.open("rb") as file:
+        return file_digest(file, algorithm).hexdigest()
 
 
 def unpack(source: Path, target: Path, bounds: Bounds | None = None) -> Path:
@@ -132,9 +139,7 @@ def check_structure(source: Path) -> None:
         large = max(at, *(m.file_size for m in members)) > zipfile.ZIP64_LIMIT or any(
             member.extra for member in members
         )
-        directory = sum(
-            46 + len(name) + len(m.extra) for name, m in zip(names, members, strict=True)
-        )
+        directory = sum(46 + len(member.filename) + len(member.extra) for member in members)
         end = at + directory + 22
         actual = source.stat().st_size
         if archive.comment or archive.start_dir != at:
@@ -161,9 +166,7 @@ def _check_place(file: BinaryIO, member: zipfile.ZipInfo, at: int) -> int:
     same = (flags, method, crc, local[:name]) == (
         0, zipfile.ZIP_DEFLATED, member.CRC, member.filename.encode(),
     )  # fmt: skip
-    large = (
-        (packed, size) == (0xFFFFFFFF, 0xFFFFFFFF) and extra == 20 and local[name:][:2] == b"\1\0"
-    )
+    large = (packed, size, extra) == (_ELSEWHERE, _ELSEWHERE, 20) and local[name:][:2] == b"\1\0"
     plain = (packed, size) == (member.compress_size, member.file_size) and not extra
     if not same or version > 45 or not (large or plain):
         raise _other_bytes(f"{member.filename[:80]} has another header than the directory says")

@@ -37,7 +37,8 @@ from wavebreak.bundles.archive_reader import (
     REPORT,
     VERIFIER,
 )
-from wavebreak.bundles.packing import seal_packing, tag_files
+from wavebreak.bundles.bag_tags import tag_files
+from wavebreak.bundles.payload_seal import seal_payload
 from wavebreak.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -110,7 +111,7 @@ def _write_payload(workspace: CaseWorkspace, data: Path) -> None:
     (data / README).write_text(words, encoding="utf-8")
     (data / REPORT).write_bytes(report.render_report(data, workspace.case))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case))
-    seal_packing(workspace, data)
+    seal_payload(workspace, data)
     (data / LEDGER).mkdir()
     for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
         (data / LEDGER / name).write_bytes(content)

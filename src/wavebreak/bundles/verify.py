@@ -10,7 +10,6 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +28,11 @@ from wavebreak.bundles.archive_reader import (
     Bounds,
     bundle_error,
     check_structure,
+    file_hash,
     unpack,
 )
-from wavebreak.bundles.packing import check_packing, check_tag_files
+from wavebreak.bundles.bag_tags import check_tag_files
+from wavebreak.bundles.payload_seal import check_seal
 from wavebreak.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -75,11 +76,8 @@ def check_bag(root: Path) -> str:
         if more := sorted((data - {*payload}) | (beside - {*tags})):
             raise bundle_error("bag_surplus", f"{more[0]} is there and in no manifest")
         for name, said in (payload | tags).items():
-            with (root / name).open("rb") as file:
-                if file_digest(file, algorithm).hexdigest() != said:
-                    raise bundle_error(
-                        "bag_digest", f"{name} is not as it was packed ({algorithm})"
-                    )
+            if file_hash(root / name, algorithm) != said:
+                raise bundle_error("bag_digest", f"{name} is not as it was packed ({algorithm})")
     try:
         bagit.Bag(str(root)).validate()
     except (bagit.BagError, OSError, UnicodeDecodeError) as error:
@@ -138,10 +136,10 @@ def check_end(data: Path, written: CaseFile) -> str:
         raise bundle_error("ledger_files", f"{sorted(there ^ _LEDGER_FILES)[0][:60]}")
     (note,) = read_lines(data / LEDGER / "checkpoints.jsonl")
     size = verifier.read_checkpoint(str(read_json(note, "checkpoint")).encode()).size
-    if said := check_packing(data, written, _proofs(data), size):
+    if said := check_seal(data, written, _proofs(data), size):
         return said
     raise NotChecked(
-        "made by a version before 0.3, which did not seal the end of the case: steps may have been "
+        "made by an earlier version, which did not seal the end of the case: steps may have been "
         "cut, and files beside the exhibits changed; ask its maker for another copy"
     )
 

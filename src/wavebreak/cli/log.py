@@ -54,7 +54,7 @@ def repair(
             f"{home} holds no service database", fix="give the directory that `serve` uses"
         )
     database.connect(database_url, home)
-    now_ms, allowed_ms = time.time_ns() // 1_000_000, allowed_ahead_ms(lateness)
+    now_ms, allowed_ms = _now_ms(), allowed_ahead_ms(lateness)
     with ownership.owned(home):
         bind_deployment_key(key)
         found = log_repair.find_ahead(now_ms, allowed_ms)

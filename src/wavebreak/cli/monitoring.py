@@ -50,11 +50,11 @@ def replay(
 ) -> None:
     """Run a log again under another policy or model, and list the accounts that change."""
     from wavebreak import model, monitoring, rules
-    from wavebreak.engine.state_ceiling import StateCeiling, parse_size
+    from wavebreak.engine.state_ceiling import parse_ceiling
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
 
-    memory = parse_size(max_memory) if max_memory else None
+    ceiling = parse_ceiling(max_memory, copies=False)
     with progress_bar("replay") as show:
         differences = monitoring.replay(
             run,
@@ -64,7 +64,7 @@ def replay(
             labels=labels,
             progress=lambda p: show(p.share, run_progress_text(p)),
             workers=shards,
-            ceiling=StateCeiling.of_process(memory, copies=False),
+            ceiling=ceiling,
             model=model.load_selected(model_dir),
         )
     text = json.dumps(differences.as_json(), indent=1, ensure_ascii=False)

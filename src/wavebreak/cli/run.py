@@ -128,7 +128,7 @@ def run(
 ) -> None:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
     from wavebreak import model, rules
-    from wavebreak.engine.state_ceiling import StateCeiling, parse_size
+    from wavebreak.engine.state_ceiling import parse_ceiling
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
 
@@ -145,9 +145,7 @@ def run(
         lateness_s=lateness,
         resume=resume,
         keep=snapshot,
-        ceiling=StateCeiling.of_process(
-            parse_size(max_memory) if max_memory else None, copies=False
-        ),
+        ceiling=parse_ceiling(max_memory, copies=False),
         model=model.load_selected(model_dir),
         sealer=_open_recorder(ledger, ledger_key),
     )

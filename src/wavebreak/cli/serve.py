@@ -36,7 +36,7 @@ from wavebreak.cli.options import (
     Shards,
     Wide,
 )
-from wavebreak.engine.state_ceiling import StateCeiling, parse_size
+from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
 from wavebreak.errors import FileError, MissingExtraError, UsageError
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
@@ -387,9 +387,7 @@ def serve(
 def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
     """Return what the state of accounts may have of the memory that the service may use."""
     besides = Limits().queue_bytes + decoders * DECODER_BYTES
-    return StateCeiling.of_process(
-        parse_size(max_memory) if max_memory else None, copies=True, besides=besides
-    )
+    return parse_ceiling(max_memory, copies=True, besides=besides)
 
 
 @dataclass(frozen=True)

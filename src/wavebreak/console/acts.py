@@ -29,7 +29,6 @@ CHOICES = {
     "abusive": "Abusive: apply the policy (a ban)",
     "undetermined": "Neither: set another outcome, for a time",
 }
-SHORT_REASON = 8
 SETTABLE = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 
 
@@ -199,7 +198,7 @@ def _override(
     appealed: AppealEntry | None = None,
 ) -> schemas.OverrideResult:
     # The API asks for a reason of eight characters; a form is content with a word.
-    said = reason if len(reason) >= SHORT_REASON else f"reason: {reason}"
+    said = reason if len(reason) >= schemas.MIN_REASON else f"reason: {reason}"
     fields: dict[str, object] = {"verdict": verdict, "reason": said, "by": by}
     if verdict == "undetermined":
         fields["outcome"] = outcome

@@ -97,6 +97,22 @@ def _group_limits() -> list[int]:
     return limits
 
 
+def parse_ceiling(max_memory: str, *, copies: bool, besides: int = 0) -> StateCeiling:
+    """Return the ceiling for a process that may use so much memory.
+
+    Args:
+        max_memory: A size, as 4GiB ("": what `of_process` takes by itself).
+        copies: As of `of_process`.
+        besides: As of `of_process`.
+
+    Raises:
+        UsageError: It is no size.
+        StateSizeError: So little memory leaves no room for a state.
+    """
+    memory = parse_size(max_memory) if max_memory else None
+    return StateCeiling.of_process(memory, copies=copies, besides=besides)
+
+
 def parse_size(text: str) -> int:
     """Return a size in bytes.
 

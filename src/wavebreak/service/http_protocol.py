@@ -250,7 +250,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._ended_in_chunk:
                 # Most of the chunk was the request before: only what has begun since counts.
                 self._size = self._head_size() if self._began else 0
-            elif not self._heads_in_chunk:
+            else:
                 self._size += size
             if (self._size or self._began) and self._late is None:
                 self._set_deadline(self._limits.header_s, self._head_is_late)

@@ -50,9 +50,9 @@ def queue(request: HttpRequest) -> HttpResponse:
     at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
     found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
     chosen = {name: request.GET.get(name, "") for name in FILTERS}
-    kept = urlencode({name: value for name, value in chosen.items() if value})
-    following = f"?{kept}&page={at + 1}" if len(found) > PAGE_SIZE else ""
-    rows = Rows(found[:PAGE_SIZE], following.replace("?&", "?"))
+    filters = {name: value for name, value in chosen.items() if value}
+    following = urlencode(filters | {"page": str(at + 1)})
+    rows = Rows(found[:PAGE_SIZE], f"?{following}" if len(found) > PAGE_SIZE else "")
     return show(
         request,
         "console/queue.html",
@@ -63,7 +63,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         outcomes=_facet("outcome"),
         bases=_facet("basis"),
         chosen=chosen,
-        kept=kept,
+        kept=urlencode(filters),
         session=_session(request),
         choices=acts.CHOICES,
         settable=acts.SETTABLE,

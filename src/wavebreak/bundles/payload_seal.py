@@ -8,35 +8,32 @@ was so at its time, and nothing of what the maker did later.
 
 from __future__ import annotations
 
-import hashlib
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from wavebreak.bundles.archive_reader import HASHES, LEDGER, bundle_error
+from wavebreak.bundles.archive_reader import LEDGER, bundle_error, file_hash
 from wavebreak.bundles.workspace import CaseWorkspace, salted_digest
 from wavebreak.cases.case import CaseFile
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.ledger import make_entry
 from wavebreak.ledger.entries import PackEntry
 
-_DECLARATION = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
-
 
 def payload_digest(data: Path) -> str:
     """Return the SHA-256 over the names and digests of all files of a payload but the ledger's."""
     files = (path for path in data.rglob("*") if path.is_file())
     lines = sorted(
-        f"{_digest(path, 'sha256')}  {name}\n"
+        f"{file_hash(path, 'sha256')}  {name}\n"
         for path in files
         if not (name := path.relative_to(data).as_posix()).startswith(f"{LEDGER}/")
     )
     return sha256("".join(lines).encode()).hexdigest()
 
 
-def seal_packing(workspace: CaseWorkspace, data: Path) -> None:
+def seal_payload(workspace: CaseWorkspace, data: Path) -> None:
     """Seal a payload as the case's last entry, unless the last one is of the same payload."""
     written = workspace.written
     last = salted_digest(written.salt, written.steps[-1])
@@ -49,7 +46,7 @@ def seal_packing(workspace: CaseWorkspace, data: Path) -> None:
     ledger.seal([entry])
 
 
-def check_packing(data: Path, written: CaseFile, proofs: list[dict[str, Any]], size: int) -> str:
+def check_seal(data: Path, written: CaseFile, proofs: list[dict[str, Any]], size: int) -> str:
     """Check that all entries are shown, and that the last one seals this case and payload.
 
     Args:
@@ -87,55 +84,3 @@ def check_packing(data: Path, written: CaseFile, proofs: list[dict[str, Any]], s
         f"packed {format_instant(entry['at'])} with {sealed.steps:,} steps, every file sealed; "
         "of later steps it says nothing"
     )
-
-
-def tag_files(bag: Path, case: str, at: int, version: str) -> dict[str, bytes]:
-    """Return a bag's own files by name: declaration, about, manifests, as its payload gives them.
-
-    Args:
-        bag: The bag, with its payload.
-        case: The case's id.
-        at: When the case's last step was taken, in milliseconds.
-        version: The version of Wavebreak that made the bag.
-
-    """
-    files = sorted(path for path in (bag / "data").rglob("*") if path.is_file())
-    octets = sum(path.stat().st_size for path in files)
-    about = (
-        f"Bag-Software-Agent: wavebreak {version}\nBagging-Date: {format_instant(at)[:10]}\n"
-        f"External-Identifier: {case}\nPayload-Oxum: {octets}.{len(files)}\n"
-    )
-    made = {"bagit.txt": _DECLARATION.encode(), "bag-info.txt": about.encode()}
-    for algorithm in HASHES:
-        lines = {p.relative_to(bag).as_posix(): _digest(p, algorithm) for p in files}
-        made[f"manifest-{algorithm}.txt"] = _manifest(lines)
-    tags = dict(made)
-    for algorithm in HASHES:
-        digests = {name: _hash(content, algorithm) for name, content in tags.items()}
-        made[f"tagmanifest-{algorithm}.txt"] = _manifest(digests)
-    return made
-
-
-def check_tag_files(bag: Path, case: str, at: int, version: str) -> str:
-    """Check that a bag's own files are those that its payload gives."""
-    made = tag_files(bag, case, at, version)
-    there = {path.name for path in bag.iterdir() if path.name != "data"}
-    if there != made.keys():
-        raise bundle_error("bag_surplus", f"{sorted(there ^ made.keys())[0][:60]}")
-    for name, content in made.items():
-        if (bag / name).read_bytes() != content:
-            raise bundle_error("bag_tags", f"{name} is not what the payload gives")
-    return f"{len(made)} files of the bag itself, as the payload gives them"
-
-
-def _manifest(digests: dict[str, str]) -> bytes:
-    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, algorithm).hexdigest()
-
-
-def _hash(content: bytes, algorithm: str) -> str:
-    return hashlib.new(algorithm, content).hexdigest()
