@@ -18,11 +18,11 @@ CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject py
 	--spec-version 1.6 --output-reproducible
 
 # Install what a lock pins: by uv, which takes seconds where pip takes a minute, from the index that
-# pip is set to use; by pip where uv cannot.
+# pip is set to use; by pip where uv cannot. The second argument is of uv's options.
 define install_lock
 	@index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}; \
 	  UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
-	    $${index:+--default-index "$$index"} -r $(1) || \
+	    $(2) $${index:+--default-index "$$index"} -r $(1) || \
 	  { echo "uv could not; pip does it (a minute or two)"; $(PIP_INSTALL) --require-hashes -r $(1); }
 endef
 
@@ -50,6 +50,7 @@ serve: assets ## the service on a simulated live stream, and where to click; Ctr
 test: $(READY) ## every test but speed
 	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
 	@$(BIN)/python frontend/build.py --tests
+	@$(BIN)/python -m compileall -q src
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
@@ -139,7 +140,7 @@ $(CORE_READY): requirements-core.lock pyproject.toml
 
 $(READY): $(CORE_READY) requirements.lock
 	@echo "Installing what requirements.lock adds for tests and development (once)"
-	$(call install_lock,requirements.lock)
+	$(call install_lock,requirements.lock,--compile-bytecode)
 	@touch $@
 
 $(SPEED_READY): $(READY) requirements-speed.lock

@@ -44,12 +44,16 @@ PASSWORD = "correct horse battery staple"
 ROLES = (
     "lead", "analyst", "admin", "counsel", "policy_owner", "auditor", "data_scientist",
 )  # fmt: skip
+# Who signs in with more than a password from then on is nobody that another test signs in as.
+PEOPLE = {role.replace("_", "-"): role for role in ROLES} | {
+    "with-totp": "auditor", "with-passkey": "counsel",
+}  # fmt: skip
 MODEL, OLDER = "autumn", "spring"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service's directory with a person of each role, a legal case, and two trained models."""
+    """A service's directory with people of each role, a legal case, and two trained models."""
     made = tmp_path_factory.mktemp("console") / "var"
     password = made.parent / "password"
     password.write_text(PASSWORD)
@@ -66,14 +70,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _create_people(home: Path, password: Path) -> None:
-    """Create a person of each role by the command; once in a process, which is slow to start."""
+    """Create them by the command, all in one process, which is slow to start."""
     program = (
         "import json, sys; import wavebreak.cli; from wavebreak.cli.app import app\n"
         "for words in json.load(sys.stdin): app(words, standalone_mode=False)"
     )
     file = ["--password-file", str(password)]
     create = ["user", "create", str(home)]
-    commands = [[*create, role.replace("_", "-"), "--role", role, *file] for role in ROLES]
+    commands = [[*create, name, "--role", role, *file] for name, role in PEOPLE.items()]
     done = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps(commands), capture_output=True,
         text=True, check=False, env=os.environ | {"WAVEBREAK_KEY": KEY},
@@ -197,14 +201,14 @@ def totp(secret: str, at: float) -> str:
 
 
 def test_sign_in_with_totp_asks_for_the_code(person: Person) -> None:
-    person.sign_in("auditor").confirm("/console/user/2fa/totp/activate/")
+    person.sign_in("with-totp").confirm("/console/user/2fa/totp/activate/")
     secret = person.page.locator("#authenticator_secret").input_value()
     person.shoot("totp")
     person.page.fill("[name=code]", totp(secret, time.time()))
     person.page.get_by_role("button", name="Activate").click()
     person.page.wait_for_url("**/recovery-codes/**")
     person.context.clear_cookies()
-    person.sign_in("auditor")
+    person.sign_in("with-totp")
     person.page.wait_for_url("**/2fa/authenticate/")
     # A code counts once: the next one comes with the next half minute.
     time.sleep(30 - time.time() % 30 + 0.5)
@@ -222,7 +226,7 @@ def test_sign_in_with_a_passkey_needs_no_password(person: Person) -> None:
         {"options": {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True,
                      "hasUserVerification": True, "isUserVerified": True}},
     )  # fmt: skip
-    person.sign_in("counsel").confirm("/console/user/2fa/webauthn/add/")
+    person.sign_in("with-passkey").confirm("/console/user/2fa/webauthn/add/")
     person.page.fill("[name=name]", "laptop")
     person.page.locator("[name=passwordless]").check()
     person.page.get_by_role("button", name="Add").click()
@@ -231,7 +235,7 @@ def test_sign_in_with_a_passkey_needs_no_password(person: Person) -> None:
     person.open("/console/user/login/")
     person.page.get_by_role("button", name="Sign in with a passkey").click()
     person.page.wait_for_url("**/console/")
-    assert "counsel" in person.page.locator(".sidebar").inner_text()
+    assert "with-passkey" in person.page.locator(".sidebar").inner_text()
 
 
 def test_queue_is_worked_by_keyboard_alone(person: Person) -> None:
@@ -355,8 +359,9 @@ def test_transparency_report_is_recounted_equal(person: Person) -> None:
         page.get_by_role("button", name="Count").click()
     row = page.locator("tr", has=page.get_by_role("link", name=month, exact=True))
     reload_until(page, f"{person.at}/console/reports", row)
-    decisions = int(row.locator("td.num").first.inner_text().replace(",", ""))
-    assert decisions >= 12
+    # Withheld, unless tests before it left no small count from which this one could be derived.
+    decisions = row.locator("td.num").first.inner_text()
+    assert decisions == "withheld" or int(decisions.replace(",", "")) >= 12
     free = row.get_by_role("button", name="Recount").and_(page.locator(":enabled"))
     reload_until(page, f"{person.at}/console/reports", free)
     with page.expect_navigation():
@@ -368,7 +373,7 @@ def test_transparency_report_is_recounted_equal(person: Person) -> None:
     person.shoot("reports")
     row.get_by_role("link", name=month, exact=True).click()
     page.get_by_role("heading", level=1).first.wait_for()
-    assert f"{decisions:,}" in page.locator("body").inner_text()
+    assert decisions in page.locator("body").inner_text()
     person.shoot("report")
 
 

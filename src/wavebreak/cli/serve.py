@@ -365,6 +365,7 @@ def serve(
         clock=_now_ms,
         report=err.print,
         progress=_recovery_progress(),
+        recovered=parts.context.load_keys,
         ledger_store=_ledger_store(home, ledger_key),
         background=[
             *bootstrap.background_tasks(parts.context, options),

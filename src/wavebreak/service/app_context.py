@@ -64,10 +64,14 @@ class AppContext:
     holder_notices: HolderNotices = field(default_factory=HolderNotices)
     holder_pages: HolderPages | None = None
 
+    def load_keys(self) -> None:
+        """Load the keys. The first start after an upgrade makes their MACs, and has to load them after."""
+        self.key_ring.replace(load_key_entries())
+
     async def refresh(self) -> None:
         """Reload keys and quota extensions from the database."""
         run = self.executors.keys.run
-        self.key_ring.replace(await run(closing_connection(load_key_entries)))
+        await run(closing_connection(self.load_keys))
         self.quota_extensions = await run(closing_connection(load_quota_extensions))
 
     def notice_of(self, decision: bytes) -> Notice | None:

@@ -127,6 +127,7 @@ class Service:
         background: Coroutines that run beside the service.
         report: Called with messages for the operator.
         progress: Called during recovery with the position reached and the log's end.
+        recovered: Called once the database was checked and the log replayed, before any answer.
 
     Attributes:
         switch: Switches to another policy, model or mode (None: only a new start does).
@@ -151,6 +152,7 @@ class Service:
         background: Sequence[Background] = (),
         report: Callable[[str], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _at, _end: None,
+        recovered: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
         self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
@@ -162,7 +164,7 @@ class Service:
         self.started = asyncio.Event()
         self._make_engine, self._lateness_s = make_engine, lateness_s
         self.ahead_ms = allowed_ahead_ms(lateness_s)
-        self._background, self._progress = background, progress
+        self._background, self._progress, self._recovered = background, progress, recovered
         self._backpressure = Backpressure(settings.limits)
         self._pipeline: Pipeline | None = None
         self._stopped, self._switching = False, ""
@@ -181,7 +183,9 @@ class Service:
 
     def _start(self, failed: Callable[[], None]) -> None:
         try:
-            self._pipeline = self._started(self._make_engine, self._new_decoders())
+            pipeline = self._started(self._make_engine, self._new_decoders())
+            self._recovered()
+            self._pipeline = pipeline
             self.differ = count_differing_decisions()
             assert self._loop is not None  # noqa: S101
             self._loop.call_soon_threadsafe(self._on_started)
