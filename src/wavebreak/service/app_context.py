@@ -65,7 +65,7 @@ class AppContext:
     holder_pages: HolderPages | None = None
 
     def load_keys(self) -> None:
-        """Load the keys. The first start after an upgrade makes their MACs, and has to load them after."""
+        """Load the keys; again after the first start of an upgrade, which makes their MACs."""
         self.key_ring.replace(load_key_entries())
 
     async def refresh(self) -> None:
