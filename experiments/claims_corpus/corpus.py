@@ -143,7 +143,7 @@ def evaluate_corpus(pages: Iterable[CorpusPage]) -> Iterator[PageResult]:
         yield PageResult(
             page.file, page.label, page.family, page.language, page.split, page.kind,
             reading.score, reading.verdict == "claim", summarize_reasons(reading),
-            compare_fields(page.says, reading),
+            compare_fields(page.says, reading), verdict=reading.verdict,
         )  # fmt: skip
 
 

@@ -87,12 +87,12 @@ def feature_rows(pages: list[CorpusPage]) -> tuple[list[Row], embeddings.Meaning
         folded = fold(document.text)
         seen = extract_features(folded, bool(find_contacts(document.text, document.links)))
         values = {"manner": {name: value for name, value in seen.manner.items() if value > 0}}
-        for kind, present in text_features(folded.text).items():
+        for kind, present in text_features(seen.text).items():
             value = 1 / math.sqrt(max(MIN_FEATURES[kind], len(present)))
             values[kind] = dict.fromkeys(present, value)
         having.append(values)
         spoken.append(seen.language)
-        said_there.append(original_sentences(document.text, folded, seen.sentences))
+        said_there.append(original_sentences(document.text, folded, seen.weighed))
     scale = embedding_scale(dict(zip(map(tuple, said_there), spoken, strict=True)))
     waved = [
         embeddings.page_features(embeddings.sentence_features(one, language, scale))[0]

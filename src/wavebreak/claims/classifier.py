@@ -7,6 +7,10 @@ complains, forbids, teaches. Then its words: what they are about (`concepts`), t
 sentence (`pairs`), and runs of four letters (`grams`), which recognize a stem in any of the
 languages. Last, the meaning of its sentences (`wavebreak.claims.embeddings`).
 
+Sellers disclaim: they answer for nothing, or ask for contacts who opted in. On a page that names an
+offer and is no channel that an operator approved, sentences that only disclaim are left out: they
+lower nothing.
+
 All are terms of one sum in log odds, whose weights are learned (`policy/claims/learned.toml`, by
 `experiments/claims_corpus`). Each term of the manner is a reason that a person can check; so are
 the concepts, the letters and the meaning, each as a whole.
@@ -46,6 +50,8 @@ from wavebreak.claims.sentences import (
     split_sentences,
 )
 
+MIN_OFFER = 0.3
+"""Strength from which an offer is named."""
 MIN_FEATURES = {"concepts": 8, "pairs": 24, "grams": 60}
 """The kinds of marks; a page with fewer of one is weighed as if it had so many."""
 _PLAIN = ("messenger", "price", "contact", "figure")
@@ -211,7 +217,8 @@ class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Classification:
     """Sentences, the page's manner (values from 0 to 1), reasons by size, the score (0 to 1).
 
-    `meant` is how far the meaning of the first sentences speaks for a claim.
+    `text` is the folded text without disclaimers that lower nothing, `weighed` its sentences, and
+    `meant` how far the meaning of the first of them speaks for a claim.
     """
 
     sentences: list[Sentence]
@@ -220,9 +227,16 @@ class Classification:
     messengers: list[str]
     others: list[str]
     language: str
+    text: str = ""
+    weighed: list[Sentence] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
     score: float = 0.0
     meant: list[float] = field(default_factory=list)
+
+    @property
+    def named(self) -> dict[str, float]:
+        """The offers that are named, with their strength."""
+        return {name: value for name, value in self.offers.items() if value >= MIN_OFFER}
 
 
 @cache
@@ -243,9 +257,9 @@ def classify(
     `known` are other weights than those that are shipped.
     """
     classification = extract_features(folded, reachable)
-    words, reasons = score_text(folded.text, classification.manner, known)
+    words, reasons = score_text(classification.text, classification.manner, known)
     meant, classification.meant = embeddings.score_meaning(
-        original_sentences(text, folded, classification.sentences), classification.language
+        original_sentences(text, folded, classification.weighed), classification.language
     )
     reasons.append(Reason("meaning of sentences", meant, meant))
     classification.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
@@ -258,14 +272,51 @@ def extract_features(folded: Folded, reachable: bool) -> Classification:
     words, by = load_vocabulary(), load_settings()
     spoken = detect_languages(folded.text, words)
     sentences = find_sentences(folded.text, spoken, words, by.sentence)
-    offers = _offer_strengths(sentences, by.sentence)
+    weighed = _without_disclaimers(sentences, by.sentence)
+    text = _blank(folded.text, sentences, weighed)
+    offers = _offer_strengths(weighed, by.sentence)
     messengers, others = (
         _find_brands(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
-    manner = _manner_features(folded.text, sentences, offers, reachable, words, by)
+    manner = _manner_features(text, weighed, offers, reachable, words, by)
     manner["another_channel"] = float(bool(others) and not messengers)
     language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
-    return Classification(sentences, offers, manner, messengers, others, language)
+    return Classification(sentences, offers, manner, messengers, others, language, text, weighed)
+
+
+def _without_disclaimers(sentences: list[Sentence], keep: OfferWeights) -> list[Sentence]:
+    """The sentences that are weighed: see the module's description."""
+    if max(_offer_strengths(sentences, keep).values()) < MIN_OFFER:
+        return sentences
+    disclaim = ["disclaimer" in s.cues and not _offers_more(s) for s in sentences]
+    if any("sanctioned" in s.cues for s, only in zip(sentences, disclaim, strict=True) if not only):
+        return sentences
+    return [
+        s
+        for s, only in zip(sentences, disclaim, strict=True)
+        if not only and ("consent" not in s.cues or _offers_more(s))
+    ]
+
+
+def _offers_more(sentence: Sentence) -> bool:
+    """Whether a sentence offers anything that a disclaimer's own words are not taken for.
+
+    "No responsibility for bans" has the words of an evasion.
+    """
+    return any(o.keeps > 0 and o.group not in ("evasion", "no_consent") for o in sentence.offers)
+
+
+def _blank(text: str, sentences: list[Sentence], weighed: list[Sentence]) -> str:
+    """A text with blanks for the sentences that are not weighed: positions stay."""
+    if len(weighed) == len(sentences):
+        return text
+    kept = {s.start for s in weighed}
+    pieces, last = [], 0
+    for s in sentences:
+        if s.start not in kept:
+            pieces += [text[last : s.start], " " * (s.end - s.start)]
+            last = s.end
+    return "".join([*pieces, text[last:]])
 
 
 def original_sentences(text: str, folded: Folded, sentences: Sequence[Sentence]) -> list[str]:

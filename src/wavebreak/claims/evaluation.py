@@ -3,11 +3,13 @@
 Labels are a CSV file with the columns `file` and `label` (claim or benign), and optionally
 `family`, `language`, `split`, `kind` and what the page states, several values separated by
 semicolons, a dash for none: `offers` (`bulk`, `numbers` …), `capacities` as count/period
-(`80000/day`, or `500` without a period), `prices` as amount and currency (`40 USD`), `contacts`
-as they are written, `channels` (`whatsapp`), `brands`, and `published` as a day (`2024-03-01`).
+(`80000/day`, `500` without a period, or `unlimited`), `prices` as amount and currency (`40 USD`),
+`contacts` as they are written, `channels` (`whatsapp`), `brands`, and `published` as a day
+(`2024-03-01`).
 
 Pages are counted as claims found (recall) and as flagged pages that are claims (precision), by
-group and with intervals over families; the stated fields are counted one by one.
+group and with intervals over families; the stated fields are counted one by one. A claim that is
+`unsure` goes to a person: recall is counted without and with those.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ def _count_field(name: str, labelled: set[str], reading: Reading) -> FieldCounts
         "offers": set(reading.offers),
         "channels": set(reading.channels),
         "brands": set(reading.brands),
-        "capacities": {f"{c.count}/{c.period}".rstrip("/") for c in reading.capacities},
+        "capacities": {f"{c.count}/{c.period}".rstrip("/") for c in reading.capacities}
+        | ({"unlimited"} if reading.unlimited else set()),
     }[name]
     return FieldCounts(len(labelled), len(read), len(labelled & read))
 
@@ -140,6 +143,7 @@ class PageResult:
         why: The strongest reasons for the score.
         fields: Counts of the labelled fields.
         error: Why the page cannot be read; empty where it was.
+        verdict: The reading's verdict: `claim`, `unsure` or `benign`.
 
     """
 
@@ -154,6 +158,12 @@ class PageResult:
     why: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
     error: str = ""
+    verdict: str = ""
+
+    @property
+    def found(self) -> bool:
+        """Whether a person gets to see it: flagged, or unsure."""
+        return self.flagged or self.verdict == "unsure"
 
     @property
     def correct(self) -> bool:
@@ -163,12 +173,17 @@ class PageResult:
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of a group of pages: claims, pages flagged as claims, and claims that are flagged."""
+    """Counts of a group of pages: claims, pages flagged as claims, and claims that are flagged.
+
+    `found` counts the claims that are flagged or unsure, `unsure` the benign pages that are unsure.
+    """
 
     pages: int
     claims: int
     flagged: int
     true_positives: int
+    found: int = 0
+    unsure: int = 0
 
     @property
     def precision(self) -> float | None:
@@ -180,6 +195,11 @@ class Counts:
         """Share of the claims that are flagged; None where there is no claim."""
         return self.true_positives / self.claims if self.claims else None
 
+    @property
+    def recall_with_unsure(self) -> float | None:
+        """Share of the claims that are flagged or unsure; None where there is no claim."""
+        return self.found / self.claims if self.claims else None
+
 
 def count_results(results: Iterable[PageResult]) -> Counts:
     """Count the results of a group of pages."""
@@ -190,6 +210,8 @@ def count_results(results: Iterable[PageResult]) -> Counts:
         len(claims),
         sum(page.flagged for page in pages),
         sum(page.flagged for page in claims),
+        sum(page.found for page in claims),
+        sum(page.verdict == "unsure" for page in pages if page.label != "claim"),
     )
 
 
@@ -205,7 +227,7 @@ Interval = tuple[float, float]
 
 
 def bootstrap_by_family(
-    results: Iterable[PageResult], draws: int = 2000, seed: int = 1
+    results: Iterable[PageResult], draws: int = 2000, seed: int = 1, *, with_unsure: bool = False
 ) -> tuple[Interval, Interval]:
     """Return the 95 % intervals of precision and recall by a bootstrap over families.
 
@@ -216,17 +238,22 @@ def bootstrap_by_family(
         results: The results of the pages, each with its family.
         draws: How many samples of families are drawn, with replacement.
         seed: Seed of the draws.
+        with_unsure: Whether recall counts the claims that are unsure, too.
 
     """
     families = count_by(results, lambda page: page.family)
     counts = np.array(
-        [(c.claims, c.flagged, c.true_positives) for c in families.values()], dtype=np.int64
+        [
+            (c.claims, c.flagged, c.true_positives, c.found if with_unsure else c.true_positives)
+            for c in families.values()
+        ],
+        dtype=np.int64,
     )
     drawn = np.random.default_rng(seed).integers(0, len(counts), (draws, len(counts)))
-    claims, flagged, true_positives = counts[drawn].sum(axis=1).T
+    claims, flagged, true_positives, found = counts[drawn].sum(axis=1).T
     ends = [
-        np.percentile(np.where(total > 0, true_positives / np.maximum(total, 1), 1.0), (2.5, 97.5))
-        for total in (flagged, claims)
+        np.percentile(np.where(total > 0, part / np.maximum(total, 1), 1.0), (2.5, 97.5))
+        for part, total in ((true_positives, flagged), (found, claims))
     ]
     return (float(ends[0][0]), float(ends[0][1])), (float(ends[1][0]), float(ends[1][1]))
 
@@ -271,7 +298,9 @@ def evaluate_pages(directory: Path, labels: Path | None = None) -> Iterator[Page
             continue
         flagged = reading.verdict == "claim"
         fields = compare_fields(labelled, reading)
-        yield result(reading.score, flagged, summarize_reasons(reading), fields)
+        yield result(
+            reading.score, flagged, summarize_reasons(reading), fields, verdict=reading.verdict
+        )
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
 OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")
 STANCES = (
     "sell", "we", "consent", "sanctioned", "negation", "denial", "report", "victim", "defend",
-    "hiring", "academic", "legal", "advice",
+    "hiring", "academic", "legal", "advice", "disclaimer", "limit",
 )  # fmt: skip
 
 _MIN_SHARE = 0.7
@@ -31,7 +31,10 @@ _HEBREW = re.compile(r"[\u05d0-\u05ea]")
 
 
 class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of counts: what is counted, the time it takes, what multiplies a number, numerals."""
+    """Words of counts: what is counted, the time it takes, what multiplies a number, numerals.
+
+    `unlimited` are words for a count without end, `others` what is counted and is no message.
+    """
 
     messages: tuple[str, ...]
     things: tuple[str, ...]
@@ -41,6 +44,8 @@ class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     second: tuple[str, ...]
     week: tuple[str, ...]
     month: tuple[str, ...]
+    unlimited: tuple[str, ...]
+    others: tuple[str, ...]
     multipliers: dict[str, int]
     numerals: dict[str, int]
 
@@ -56,9 +61,13 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """An expression for each language and group, and the stop words of each language."""
+    """An expression for each language and group, and the stop words of each language.
+
+    `limits` finds in any language what an operator allows or limits.
+    """
 
     groups: dict[str, dict[str, re.Pattern[str]]]
+    limits: re.Pattern[str]
     stopwords: dict[str, frozenset[str]]
     units: dict[str, tuple[str, ...]]
     multipliers: dict[str, int]
@@ -100,8 +109,10 @@ def load_vocabulary() -> Vocabulary:
         for unit in Units.__struct_fields__
         if unit not in ("multipliers", "numerals")
     }
+    groups = {words.language: _compile_groups(words) for words in spoken}
     return Vocabulary(
-        {words.language: _compile_groups(words) for words in spoken},
+        groups,
+        re.compile("|".join(group["limit"].pattern for group in groups.values())),
         {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
         units,
         {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
@@ -160,8 +171,9 @@ _CONTACT = re.compile(
     r"|\b(?:t|wa|m)\.me/|\w\.(?:example|com|net|org|io|app|shop|store|online|site|xyz|br|in|id|il|mx)\b"
 )
 _MONEY = re.compile(
-    r"[$€£₪₹]|(?<!\w)(?:rp|rs|usdt?|reais|pesos|dollars?|dolares|euros?|rupees|rupiah|inr|שקל|שקלים"
-    r"|דולר|ש\"ח|रुपये|रुपए)(?!\w)"
+    r"[$€£₪₹₽₺₴₸₦₫₱₩¥৳]|(?<!\w)(?:rp|rs|usdt?|reais|pesos|dollars?|dolares|euros?|rupees|rupiah|inr|שקל|שקלים"
+    r"|דולר|ש\"ח|रुपये|रुपए|rub|rubles?|roubles?|rublos|руб|рублеи|рубля|aed|sar|egp|dirhams?|riyals?"
+    r"|naira|ngn|pkr|bdt|taka|ringgit|lira|درهم|ريال|جنيه)(?!\w)"
 )
 _PREFIXES, _MAX_PREFIX = 3, 40
 _FIGURE = re.compile(r"\d")

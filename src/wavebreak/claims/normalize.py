@@ -32,6 +32,18 @@ _SPACED_OUT = re.compile(
 _MAX_HOMOGLYPH_SHARE = 0.25
 
 
+_SCRIPTS = {
+    "Cyrillic": r"\u0400-\u052f", "Arabic": r"\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc",
+    "Chinese or Japanese": r"\u3040-\u30ff\u3400-\u9fff", "Korean": r"\uac00-\ud7af",
+    "Bengali": r"\u0980-\u09ff", "Thai": r"\u0e00-\u0e7f", "Greek": r"\u0370-\u03ff",
+    "Tamil": r"\u0b80-\u0bff", "Telugu": r"\u0c00-\u0c7f", "Gujarati": r"\u0a80-\u0aff",
+    "Georgian": r"\u10a0-\u10ff", "Armenian": r"\u0530-\u058f", "Amharic": r"\u1200-\u137f",
+}  # fmt: skip
+"""Scripts of languages that are not read, with their letters."""
+_UNREAD = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
+_LETTER = re.compile(r"[^\W\d_]")
+
+
 @dataclass(frozen=True)
 class Folded:
     """Folded `text`; `origins` has for each of its characters the index in the original."""
@@ -64,6 +76,18 @@ def fold(text: str) -> Folded:
         joined = joined.translate(_HOMOGLYPHS)
     joined = _LEET.sub(lambda m: m[0].translate(_LEET_LETTERS), joined)
     return _join_spaced_words(joined, origins)
+
+
+def unread_script(text: str, share: float) -> str:
+    """Name the script of a language that is not read, if such a share of the letters is in it.
+
+    >>> unread_script("Массовая рассылка WhatsApp", 0.5), unread_script("Bulk рассылка sender", 0.5)
+    ('Cyrillic', '')
+    """
+    least = share * len(_LETTER.findall(text))
+    counts = {name: len(pattern.findall(text)) for name, pattern in _UNREAD.items()}
+    most = max(counts, key=lambda name: counts[name])
+    return most if counts[most] and counts[most] >= least else ""
 
 
 def _join_spaced_words(text: str, origins: list[int]) -> Folded:

@@ -240,17 +240,22 @@ _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[a-z]{2,24}
 _PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\-\s().]{6,18}\d(?![\w%])")
 _HANDLE = re.compile(r"(?<![\w@./])@[A-Za-z][\w.]{3,31}(?![\w@])")
 _SITE = re.compile(
-    r"(?<![\w@.])(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24})(?:/[^\s<>\"']{0,200})?", re.I
+    r"(?<![\w@./-])(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24})(?![\w-]|\.\w)"
+    r"(?:/[^\s<>\"']{0,200})?",
+    re.I,
 )
 _DIRECT = re.compile(
-    r"(?:wa\.me/|api\.whatsapp\.com/send|t\.me/|m\.me/|mailto:|tel:|viber://)[^\s<>\"']{2,120}",
+    r"(?<![\w.-])(?:wa\.me/|api\.whatsapp\.com/send|t\.me/|m\.me/|mailto:|tel:|viber://)[^\s<>\"']{2,120}",
     re.I,
 )
 _ENDINGS = {
     "com", "net", "org", "io", "app", "shop", "store", "me", "co", "br", "in", "id", "il", "es",
-    "mx", "example", "online", "site", "xyz", "info", "ai", "pro", "cc", "ru",
+    "mx", "example", "online", "site", "xyz", "info", "ai", "pro", "cc", "ru", "ae", "sa", "eg",
+    "tr", "ng", "za", "pk", "ph", "cl", "pt", "uk", "fr", "eu", "biz", "dev", "vip", "kz", "ua",
 }  # fmt: skip
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+_NEXT_SENTENCE = re.compile(r"[a-z]\.[A-Z][a-z]*$")
+"""A full stop without a space behind it: "no bans.In stock"."""
 _CHATS = {"t.me", "wa.me", "m.me"}
 _MAX_CONTACTS = 50
 
@@ -266,7 +271,9 @@ def find_contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, 
     mails = [m[0].lower() for m in _MAIL.finditer(f"{text}\n{joined}")]
     phones = [_phone(m[0]) for m in _PHONE.finditer(text)]
     sites = [
-        m[1].lower() for m in _SITE.finditer(text) if m[1].rpartition(".")[2].lower() in _ENDINGS
+        m[1].lower()
+        for m in _SITE.finditer(text)
+        if m[1].rpartition(".")[2].lower() in _ENDINGS and not _NEXT_SENTENCE.search(m[1])
     ]
     sites = [site for site in sites if site not in _CHATS]
     contacts = {

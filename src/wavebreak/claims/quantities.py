@@ -1,7 +1,8 @@
 """Counts and prices in a text: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu.
 
 Of a range (25-30k) the upper end is read. A count comes before its unit, with at most four words
-and no other number between.
+and no other number between. No count of sends are the numbers of addresses, user names and ports,
+of what is no message (reads, requests), and of a limit that the operator sets.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ _SYMBOLS = {
     "idr": "IDR", "rupiah": "IDR", "mxn": "MXN", "mx$": "MXN", "ars": "ARS", "cop": "COP",
     "pesos": "MXN/ARS/COP", "soles": "PEN", "s/": "PEN", "dollars": "USD", "dolares": "USD",
     "btc": "BTC", "דולר": "USD", "bucks": "USD", "dolar": "USD", "quid": "GBP",
+    "₽": "RUB", "rub": "RUB", "руб": "RUB", "руб.": "RUB", "рублеи": "RUB", "рубля": "RUB",
+    "рубль": "RUB", "р.": "RUB", "ruble": "RUB", "rubles": "RUB", "rouble": "RUB", "roubles": "RUB",
+    "rublos": "RUB", "₴": "UAH", "грн": "UAH", "uah": "UAH", "₸": "KZT", "тенге": "KZT",
+    "₺": "TRY", "tl": "TRY", "try": "TRY", "lira": "TRY", "aed": "AED", "dhs": "AED",
+    "dirham": "AED", "dirhams": "AED", "درهم": "AED/MAD", "sar": "SAR", "riyal": "SAR",
+    "riyals": "SAR", "ريال": "SAR/QAR/YER", "egp": "EGP", "جنيه": "EGP", "دولار": "USD",
+    "₦": "NGN", "ngn": "NGN", "naira": "NGN", "kes": "KES", "ksh": "KES", "zar": "ZAR",
+    "pkr": "PKR", "৳": "BDT", "bdt": "BDT", "taka": "BDT", "myr": "MYR", "rm": "MYR",
+    "ringgit": "MYR", "₱": "PHP", "php": "PHP", "₫": "VND", "vnd": "VND", "¥": "CNY/JPY",
+    "元": "CNY", "cny": "CNY", "rmb": "CNY", "₩": "KRW", "clp": "CLP", "pen": "PEN",
+    "sgd": "SGD", "aud": "AUD", "cad": "CAD", "chf": "CHF", "pln": "PLN", "zl": "PLN",
 }  # fmt: skip
 _SYMBOL = "|".join(map(re.escape, sorted(_SYMBOLS, key=len, reverse=True)))
 _BEFORE = re.compile(rf"(?<![{LETTERS}])({_SYMBOL})\s?$")
@@ -37,12 +49,18 @@ _FEWEST, _ROUND = 10, 100
 _FOR = re.compile(r"\s?(?:[-–—=:>→]{1,2}|for|por|a|x|@)?\s?")
 _MIN_BARE_COUNT = 1000
 """A number in words is read from here: two or ten is said of anything."""
-_PREFIX_SYMBOLS = {"$", "us$", "mx$", "r$", "₹", "rs", "rs.", "rp", "rp.", "£"}
+_PREFIX_SYMBOLS = {"$", "us$", "mx$", "r$", "₹", "rs", "rs.", "rp", "rp.", "£", "rm", "₦", "¥", "₱"}
+_ADDRESS = re.compile(r"://|@|localhost|[a-z]\.[a-z]{2,24}[/:]|\d\.\d{1,3}:|[a-z_]/|[a-z_@#&=?]$")
+"""What precedes a number, without a space, where it is part of an address, a path or a name."""
+_MAX_ADDRESS = 80
+_PORT = re.compile(r"\b(?:ports?|porta|puerto|порт|פורט|पोर्ट)\W{0,3}$")
 _DIGIT = re.compile(r"\s?\d")
 _RANGE = re.compile(r"\d[\d.,]*\s?(?:-|–|a|to|हजार|k)\s?$")
 _BARE = re.compile(r"\d\s?(?:rb|ribu|jt|juta)$")
 _COUNTED = re.compile(r"\s?[+%]|\s?(?:an|lebih)\b")
 _YEARS = range(2010, 2036)
+_CLAUSE_END = re.compile(r"[\n.!?;](?!\d)")
+_MAX_LIMIT_DISTANCE = 60
 
 
 class Number(NamedTuple):
@@ -107,13 +125,17 @@ def find_numbers(text: str, words: Vocabulary) -> Iterator[Number]:
 def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
     """Find counts of messages, people, accounts, with the time they are said to take.
 
-    A round count beside a price is one too, as in 10,000 – $48. What is money is none.
+    A round count beside a price is one too, as in 10,000 – $48. What is money is none, nor is what
+    the module's description leaves out.
     """
     money = [(price.start, price.end) for price in find_prices(text, words)]
+    limits = [match.span() for match in words.limits.finditer(text)]
     capacities = []
     for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
         if not 1 <= figure.value < 1e12 or any(s < end and start < e for s, e in money):
+            continue
+        if _counts_nothing(text, start) or _is_limit(text, start, limits):
             continue
         what = _unit(("messages", "things"), words, 4).match(text, end)
         end = what.end() if what else end
@@ -132,6 +154,44 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
             counted = (what.lastgroup if what else "") or "sends"
             capacities.append(Capacity(start, end, round(figure.value), counted, period))
     return capacities
+
+
+def find_unlimited(text: str, words: Vocabulary) -> list[tuple[int, int]]:
+    """Find the places of a folded text that claim messages without end.
+
+    >>> from wavebreak.claims.lexicon import load_vocabulary
+    >>> find_unlimited("send unlimited whatsapp messages", load_vocabulary())
+    [(5, 32)]
+    """
+    named = _either(words.units["messages"])
+    endless = _either(words.units["unlimited"])
+    pattern = _unlimited(named, endless)
+    return [match.span() for match in pattern.finditer(text)]
+
+
+@cache
+def _unlimited(named: str, endless: str) -> re.Pattern[str]:
+    between = rf"{_APART}{{1,3}}(?:(?:{_LETTER}){{1,14}}{_APART}{{1,3}}){{0,2}}?"
+    return re.compile(
+        rf"(?<![{LETTERS}])(?:(?:{endless}){between}(?:{named})|(?:{named}){between}(?:{endless}))"
+        rf"(?![{LETTERS}])"
+    )
+
+
+def _counts_nothing(text: str, start: int) -> bool:
+    """Whether a number is part of a name or an address, or a port."""
+    before = text[max(0, start - _MAX_ADDRESS) : start]
+    token = "" if not before or before[-1].isspace() else before.split()[-1]
+    return bool(_ADDRESS.search(token) or _PORT.search(before[-12:]))
+
+
+def _is_limit(text: str, start: int, limits: list[tuple[int, int]]) -> bool:
+    """Whether the clause before a number says that the operator limits or allows so many."""
+    return any(
+        first < start and not _CLAUSE_END.search(text, last, start)
+        for first, last in limits
+        if start - last <= _MAX_LIMIT_DISTANCE
+    )
 
 
 def _next_to_price(text: str, figure: Number, money: list[tuple[int, int]]) -> bool:
@@ -219,12 +279,22 @@ def _numbers(multipliers: tuple[str, ...], numerals: tuple[str, ...]) -> re.Patt
 
 
 def _unit(names: tuple[str, ...], words: Vocabulary, gap: int) -> re.Pattern[str]:
-    return _units(tuple((name, words.units[name]) for name in names), gap)
+    return _units(
+        tuple((name, words.units[name]) for name in names),
+        gap,
+        words.units["others"] if gap else (),
+    )
 
 
 @cache
-def _units(units: tuple[tuple[str, tuple[str, ...]], ...], gap: int) -> re.Pattern[str]:
-    """A word of one of the units, at most `gap` words behind; "12 paise per message" is a rate."""
+def _units(
+    units: tuple[tuple[str, tuple[str, ...]], ...], gap: int, others: tuple[str, ...] = ()
+) -> re.Pattern[str]:
+    """A word of one of the units, at most `gap` words behind; "12 paise per message" is a rate.
+
+    None of the words between is one of `others`: 60 reads a minute from our users.
+    """
+    other = f"|(?:{_either(others)})(?![{LETTERS}])" if others else ""
     named = "|".join(f"(?P<{name}>{_either(words)})" for name, words in units)
-    between = rf"(?:(?!(?:per|por|each|cada|प्रति)\b)(?:{_LETTER}){{1,14}}{_APART}{{1,3}})"
+    between = rf"(?:(?!(?:per|por|each|cada|प्रति)\b{other})(?:{_LETTER}){{1,14}}{_APART}{{1,3}})"
     return re.compile(rf"{_APART}{{0,3}}{between}{{0,{gap}}}?(?:{named})(?![{LETTERS}])")

@@ -19,7 +19,7 @@ from wavebreak.claims.classifier import (
 from wavebreak.claims.config import load_limits
 from wavebreak.claims.exhibits import Exhibit, Published, load_exhibit
 from wavebreak.claims.lexicon import OFFERS, load_vocabulary
-from wavebreak.claims.normalize import Folded, fold
+from wavebreak.claims.normalize import Folded, fold, unread_script
 from wavebreak.claims.page_text import (
     Document,
     find_contacts,
@@ -35,8 +35,8 @@ _MIN_BRAND = 3
 """Letters beyond which a part of a domain can name a firm."""
 _MAX_SUBJECTS = 3
 """Sentences shown of a page whose words as a whole speak for a claim, and no offer is named."""
-_MIN_OFFER = 0.3
-"""Strength from which an offer is named."""
+_UNREAD_SHARE = 0.5
+"""Share of a page's letters in a script that is not read from which the page is not."""
 
 
 class CitedSentence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +71,9 @@ class ClaimedPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is read on a page. `text` is what was read, and offsets count its characters.
 
-    `verdict` is triage and no finding: `claim` and `unsure` are for a person to look at.
+    `verdict` is triage and no finding: `claim` and `unsure` are for a person to look at. A page
+    that names an offer, and one in a language that is not read, is never `benign`. `unlimited` are
+    the capacities without a number, in the page's words.
     """
 
     verdict: Literal["claim", "unsure", "benign"]
@@ -80,6 +82,7 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offers: dict[str, float]
     relied_on: tuple[CitedSentence, ...]
     capacities: tuple[ClaimedCapacity, ...]
+    unlimited: tuple[str, ...]
     prices: tuple[ClaimedPrice, ...]
     contacts: dict[str, tuple[str, ...]]
     channels: tuple[str, ...]
@@ -98,33 +101,36 @@ def read(document: Document, at: str) -> Reading:
     >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
     ('claim', 80000, 'day', 'USD')
     """
-    by = load_settings()
     folded = fold(document.text)
     reached = find_contacts(document.text, document.links)
     judged = classify(document.text, folded, bool(reached))
-    verdict: Literal["claim", "unsure", "benign"] = (
-        "claim"
-        if judged.score >= by.verdict.claim
-        else "unsure"
-        if judged.score >= by.verdict.unsure
-        else "benign"
-    )
-
+    script = unread_script(document.text, _UNREAD_SHARE)
+    unread = [Reason(f"language not read ({script}): for a person", 1.0, 0.0)] if script else []
     return Reading(
-        verdict,
+        _verdict(judged, unread=bool(script)),
         round(judged.score, 4),
-        tuple(judged.reasons),
-        {name: round(v, 3) for name, v in judged.offers.items() if v >= _MIN_OFFER},
+        (*unread, *judged.reasons),
+        {name: round(v, 3) for name, v in judged.named.items()},
         _cited_sentences(document.text, folded, judged),
         *_quantities(document.text, folded),
         reached,
         tuple(judged.messengers + judged.others),
         _brands(document, reached),
-        judged.language or document.language.partition("-")[0].lower()[:3],
+        (not script and judged.language) or document.language.partition("-")[0].lower()[:3],
         document.title,
         find_publication(document, at),
         document.text,
     )
+
+
+def _verdict(judged: Classification, *, unread: bool) -> Literal["claim", "unsure", "benign"]:
+    """Triage by the score; what names an offer, or is not read, is for a person at least."""
+    by = load_settings().verdict
+    if unread:
+        return "unsure"
+    if judged.score >= by.claim:
+        return "claim"
+    return "unsure" if judged.score >= by.unsure or judged.named else "benign"
 
 
 def exhibit_documents(directory: Path) -> list[Document]:
@@ -173,7 +179,7 @@ def highest_scoring(read_ones: list[Reading]) -> Reading:
 
 def _quantities(
     text: str, folded: Folded
-) -> tuple[tuple[ClaimedCapacity, ...], tuple[ClaimedPrice, ...]]:
+) -> tuple[tuple[ClaimedCapacity, ...], tuple[str, ...], tuple[ClaimedPrice, ...]]:
     def said(start: int, end: int) -> str:
         first, last = folded.origin(start, end)
         return text[first:last].strip()
@@ -181,11 +187,13 @@ def _quantities(
     words = load_vocabulary()
     capacities = {c[2:]: c for c in reversed(quantities.find_capacities(folded.text, words))}
     prices = {p[2:]: p for p in reversed(quantities.find_prices(folded.text, words))}
+    unlimited = dict.fromkeys(said(*span) for span in quantities.find_unlimited(folded.text, words))
     return (
         tuple(
             ClaimedCapacity(c.quantity, c.what, c.period, said(c.start, c.end))
             for c in sorted(capacities.values())[:_MAX_ITEMS]
         ),
+        tuple(unlimited)[:_MAX_ITEMS],
         tuple(
             ClaimedPrice(p.amount, p.currency, said(p.start, p.end))
             for p in sorted(prices.values())[:_MAX_ITEMS]
@@ -223,7 +231,7 @@ def _cited_sentences(
     ]
     chosen = [(s, offers) for s, offers in kept if offers]
     if not chosen and judged.score >= load_settings().verdict.unsure:
-        meant = {s.start: m for s, m in zip(judged.sentences, judged.meant, strict=False)}
+        meant = {s.start: m for s, m in zip(judged.weighed, judged.meant, strict=False)}
         worth = {
             s.start: subject_score(folded.text[s.start : s.end]) + meant.get(s.start, 0.0)
             for s in judged.sentences

@@ -128,7 +128,8 @@ def _cues(part: str, spoken: list[str], words: Vocabulary, within: list[Span]) -
         for name in STANCES
         if name != "negation"
         for match in words.groups[language][name].finditer(part)
-        if name in SELLING or not _within(match.span(), within, touching=name in _REVERSING)
+        if name in (*SELLING, "disclaimer")
+        or not _within(match.span(), within, touching=name in _REVERSING)
     )
 
 

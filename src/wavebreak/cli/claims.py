@@ -125,6 +125,8 @@ def read_claims(
         return
     out.print(f"[bold]{reading.verdict}[/], {reading.score:.2f} (triage: a person decides)")
     facts = [(name, Text(value)) for name, value in claims.describe_reading(reading) if value]
+    if reading.unlimited:
+        facts.append(("unlimited", Text("; ".join(f"“{text}”" for text in reading.unlimited))))
     _print_grid("", facts)
     sentences = [
         (", ".join(r.offers) or "by wording", Text(f"“{r.text}”", style="reverse"))
@@ -267,7 +269,7 @@ def _print_groups(
     groups: dict[str, claims.Counts], intervals: dict[str, tuple[Interval, Interval]]
 ) -> None:
     table = Table(Column("pages", no_wrap=True), box=SIMPLE, padding=0, pad_edge=False)
-    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "false"):
+    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "+unsure", "false"):
         table.add_column(name)
     for name, counts in groups.items():
         measures = _measures(counts)
@@ -280,11 +282,12 @@ def _print_groups(
             _interval(measures["precision_95"]),
             _number(measures["recall"]),
             _interval(measures["recall_95"]),
+            _number(measures["recall_with_unsure"]),
             false,
         )
         if ends := intervals.get(name):
             precision, recall = map(_interval, ends)
-            table.add_row("  by family", "", "", "", precision, "", recall, "")
+            table.add_row("  by family", "", "", "", precision, "", recall, "", "")
     out.print(table)
 
 
@@ -377,6 +380,9 @@ def _measures(counts: claims.Counts) -> dict[str, object]:
         "recall": counts.recall,
         "precision_95": evaluation.exact_interval(counts.true_positives, counts.flagged),
         "recall_95": evaluation.exact_interval(counts.true_positives, counts.claims),
+        "recall_with_unsure": counts.recall_with_unsure,
+        "recall_with_unsure_95": evaluation.exact_interval(counts.found, counts.claims),
+        "benign_unsure": counts.unsure,
     }
 
 

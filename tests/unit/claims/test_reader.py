@@ -206,7 +206,9 @@ MONEY = {
     "$40": (40, "USD"), "R$ 97,00": (97, "BRL"), "97 reais": (97, "BRL"), "₹1,500": (1500, "INR"),
     "Rp 150 ribu": (150_000, "IDR"), "49 שקל": (49, "ILS"), '90 ש"ח': (90, "ILS"),
     "25 €": (25, "EUR"), "20rb chat = 1,4jt": (1_400_000, "IDR"), "40 bucks": (40, "USD"),
-    "1 milhão R$ 1.500": (1500, "BRL"),
+    "1 milhão R$ 1.500": (1500, "BRL"), "1500 ₽": (1500, "RUB"), "1 500 руб.": (1500, "RUB"),
+    "990 рублей": (990, "RUB"), "₺250": (250, "TRY"), "AED 99": (99, "AED"),
+    "₦5,000": (5000, "NGN"),
 }  # fmt: skip
 
 
@@ -289,3 +291,94 @@ def test_claim_by_wording_cites_its_sentences() -> None:
     assert not any("weather" in relied.text for relied in made.relied_on)
     assert all(made.text[r.start : r.end].strip() == r.text for r in made.relied_on)
     assert reading("The museum opens at nine.").relied_on == ()
+
+
+OFFERS_AMONG_BENIGN_WORDS = {
+    "en": "Our school, museum and clinic tell patients of appointments, parcels and recipes. "
+    "Read our privacy policy and the weather report. Library hours, menu and bus timetable. "
+    "Bulk WhatsApp sender with number rotation.",
+    "pt": "A escola e o museu avisam pacientes de consultas, receitas e encomendas. Leia a notícia "
+    "do jornal sobre o tempo. Disparo em massa no WhatsApp com rodízio de números.",
+    "es": "La escuela y el museo avisan a los pacientes de citas, recetas y paquetes. Lea el "
+    "periódico. Envío masivo por WhatsApp con rotación de números.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", OFFERS_AMONG_BENIGN_WORDS)
+def test_named_offer_is_never_called_benign(language: str) -> None:
+    made = reading(OFFERS_AMONG_BENIGN_WORDS[language])
+    assert made.offers
+    assert made.verdict in ("claim", "unsure")
+
+
+DISCLAIMERS = {
+    "en": (
+        "Use it only for opted-in contacts.", "We are not responsible if your number is blocked.",
+        "Please comply with the WhatsApp terms of service.", "Do not use it for spam.",
+        "For educational purposes only, at your own risk.",
+    ),
+    "pt": (
+        "Envie apenas para contatos que deram consentimento.", "Use por sua conta e risco.",
+        "Não nos responsabilizamos por bloqueios.", "Respeite os termos do WhatsApp.",
+    ),
+    "es": (
+        "Envíe solo a contactos con permiso.", "No nos hacemos responsables de bloqueos.",
+        "Respete los términos de WhatsApp.",
+    ),
+    "he": ("האחריות הבלעדית על המשתמש.", "יש לפעול בהתאם למדיניות וואטסאפ."),
+    "hi": ("हम किसी नुकसान के लिए जिम्मेदार नहीं हैं।", "केवल सहमति वाले लोगों को भेजें।"),
+    "id": ("Kami tidak bertanggung jawab atas pemblokiran.", "Gunakan dengan bijak."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", DISCLAIMERS)
+def test_disclaimer_of_a_seller_lowers_nothing(language: str) -> None:
+    alone = reading(CLAIMS[language])
+    for disclaimer in DISCLAIMERS[language]:
+        made = reading(f"{CLAIMS[language]}\n{disclaimer}")
+        assert made.score >= alone.score, disclaimer
+        assert set(made.offers) >= set(alone.offers)
+
+
+UNREAD = {
+    "Массовая рассылка в WhatsApp без блокировки, 5000 сообщений в день, 1500 руб.": "Cyrillic",
+    "برنامج إرسال رسائل واتساب جماعية بدون حظر، عدد غير محدود": "Arabic",
+    "批量群发 WhatsApp 消息，防封号，自动换号": "Chinese",
+}
+
+
+@pytest.mark.parametrize("text", UNREAD)
+def test_page_in_an_unread_language_is_for_a_person(text: str) -> None:
+    made = reading(text)
+    assert made.verdict == "unsure"
+    assert made.reasons[0].name.startswith(f"language not read ({UNREAD[text]}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["see github.com/shop79/whatsapp-sender", "user shop_79/whatsapp", "on port 3000 contacts",
+     "localhost:5000 users", "60 reads a minute from our users", "300 requests per minute",
+     "WhatsApp allows 256 contacts in a list", "Meta limits a number to 250 messages a day",
+     "Tier 1: 1,000 conversations a day", "https://x.example/5000/messages"],
+)  # fmt: skip
+def test_name_port_and_operators_limit_are_no_capacity(text: str) -> None:
+    assert find_capacities(fold(text).text, load_vocabulary()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["unlimited WhatsApp messages", "mensagens ilimitadas", "mensajes sin límite",
+     "הודעות ללא הגבלה", "अनलिमिटेड मैसेज", "kirim pesan tanpa batas"],
+)  # fmt: skip
+def test_unlimited_messages_are_a_capacity(text: str) -> None:
+    made = reading(text)
+    assert len(made.unlimited) == 1
+    assert made.unlimited[0] in text
+    assert reading("unlimited patience").unlimited == ()
+
+
+def test_domain_inside_another_word_is_no_contact() -> None:
+    assert find_contacts("exemplo.comércio and sends.In bulk, chat.me-too.") == {}
+    assert "direct" not in find_contacts("chatbit.me/shop")
+    assert find_contacts("write to shop.example/order")["sites"] == ("shop.example",)
+    assert find_contacts("https://wa.me/5511")["direct"] == ("wa.me/5511",)
