@@ -1,16 +1,39 @@
-"""Seconds of the soak run: a real server under load, kills, pauses and poisoned requests."""
+"""Seconds of the soak run: a real server under load, and what happens to it and around it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from soak.run import Soak
+from support import external_servers
+
+KINDS = {"ingest", "override", "read", "erase"}
 
 
 def test_faults_lose_double_and_reorder_nothing(tmp_path: Path) -> None:
     soak = Soak(tmp_path / "home", seconds=8, rate=5_000, seed=3, fault_s=2)
     measured = soak()
     assert measured.violations == []
-    assert measured.events > 0
+    assert {one.kind for one in soak.history.operations if one.accepted} == KINDS
     assert sum(measured.faults.values()) > 0
     assert measured.memory
+
+
+def test_history_holds_while_database_broker_and_clock_fail(tmp_path: Path) -> None:
+    """The database and the broker are killed and start again; each server's clock is off."""
+    postgresql = external_servers.Postgres()
+    broker = external_servers.broker_of_subjects(tmp_path / "broker")
+    try:
+        postgresql.start()
+        broker.start()
+        soak = Soak(
+            tmp_path / "home", seconds=10, rate=2_000, seed=5, fault_s=2,
+            postgresql=postgresql, broker=broker, skewed=True, rounds=1,
+        )  # fmt: skip
+        measured = soak()
+    finally:
+        broker.kill()
+        postgresql.stop()
+    assert measured.violations == []
+    assert set(measured.faults) > {"kill", "database killed", "broker killed"}
+    assert {one.kind for one in soak.history.operations if one.accepted} == {*KINDS, "publish"}

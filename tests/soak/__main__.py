@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 from soak.run import Measured, Soak
+from support import external_servers
 
 
 def show(measured: Measured) -> None:
@@ -39,8 +41,22 @@ def main() -> int:
         "--fault-seconds", type=float, default=120.0, help="mean time between faults"
     )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--around",
+        action="store_true",
+        help="keep the log in PostgreSQL, send events by NATS too, kill both, and skew clocks",
+    )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory())
+        postgresql = broker = None
+        if given.around:
+            postgresql = external_servers.Postgres(durable=True)
+            stack.callback(postgresql.stop)
+            postgresql.start()
+            broker = external_servers.broker_of_subjects(Path(place) / "broker")
+            stack.callback(broker.kill)
+            broker.start()
         soak = Soak(
             Path(place) / "home",
             seconds=given.minutes * 60,
@@ -48,6 +64,9 @@ def main() -> int:
             seed=given.seed,
             fault_s=given.fault_seconds,
             report=print,
+            postgresql=postgresql,
+            broker=broker,
+            skewed=given.around,
         )
         measured = soak()
     show(measured)

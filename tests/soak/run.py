@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import http.server
@@ -18,17 +19,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nats
 import numpy as np
+import psycopg
 import pyarrow as pa
 
-from support.history import History, LoggedEvent
+from support import external_servers
+from support.history import History, LoggedEvent, acknowledged
 from support.service_process import Server
 from support.webhook_receiver import Answer, listening
 from wavebreak.service import event_log
 
 ACCOUNTS, PEERS = 5_000, 20_000
 BODY_EVENTS = 500
-FAULTS = ("kill", "pause", "half-open connections", "poisoned bodies", "hanging webhook")
+PERSONS = 8
+SKEW_S = 30
+"""How far a started server's clock may be off: less than events may be dated ahead of it."""
+SUBJECT = "events.live"
 
 
 @dataclass
@@ -83,6 +90,10 @@ class Soak:
         fault_s: Mean seconds between two faults.
         report: Called with what happens.
         options: Further options of the server.
+        postgresql: The server of its database, which is killed and started too (None: SQLite).
+        broker: A NATS server that carries events as well, killed and started too (None: none).
+        skewed: Whether each start of the server has a clock of its own.
+        rounds: How often each fault comes at the least, however long that takes.
     """
 
     def __init__(
@@ -95,10 +106,37 @@ class Soak:
         fault_s: float = 60.0,
         report: Callable[[str], None] = lambda _: None,
         options: tuple[str, ...] = (),
+        postgresql: external_servers.Postgres | None = None,
+        broker: external_servers.Server | None = None,
+        skewed: bool = False,
+        rounds: int = 0,
     ) -> None:
         self.seconds, self.rate, self.fault_s, self.report = seconds, rate, fault_s, report
         self.random = random.Random(seed)
-        self.server = Server(home, ("--snapshot-seconds", "30", "--private-webhooks", *options))
+        self.postgresql, self.broker, self.skewed = postgresql, broker, skewed
+        self.rounds = rounds
+        options = ("--snapshot-seconds", "30", "--private-webhooks", *options)
+        database = ""
+        if postgresql is not None:
+            database = f"{postgresql.url}/soak"
+            with psycopg.connect(f"{postgresql.url}/postgres", autocommit=True) as asked:
+                asked.execute("CREATE DATABASE soak")
+        if broker is not None:
+            options += ("--nats", _url(broker))
+            asyncio.run(_publish(_url(broker), b""))
+        # An override, a page of an account and an erasure need a key, whatever events need.
+        self.server = Server(home, options, database=database, keyed=True)
+        self._key = ""
+        self._inject_one: dict[str, Callable[[], None]] = {
+            "kill": self._kill,
+            "pause": self._pause,
+            "half-open connections": self._half_open,
+            "poisoned bodies": self._poison,
+        }
+        if postgresql is not None:
+            self._inject_one["database killed"] = self._kill_postgresql
+        if broker is not None:
+            self._inject_one["broker killed"] = self._kill_broker
         self.history, self.measured = History(), Measured()
         self._number, self._starts = 0, 0
         self._stopped = threading.Event()
@@ -106,12 +144,14 @@ class Soak:
     def __call__(self) -> Measured:
         """Run, and check the history."""
         with listening_receiver() as url, self.server.started():
+            self._key = self.server.first_key()
             # Receivers that hang must not slow anything else.
-            self.server.post(
-                json.dumps({"url": url, "min_outcome": "observe", "reason": "soak run"}).encode(),
-                "/v1/webhooks",
-            )
+            hook = {"url": url, "min_outcome": "challenge", "reason": "soak run"}
+            made = self._post(json.dumps(hook).encode(), "/v1/webhooks")
+            if made is None or made.status != 201:
+                raise AssertionError(f"no webhook: {made}")
             workers = [self._ingest, self._people, self._measure]
+            workers += [self._through_broker] * (self.broker is not None)
             threads = [threading.Thread(target=work, daemon=True) for work in workers]
             began = time.monotonic()
             for thread in threads:
@@ -122,6 +162,7 @@ class Soak:
                 thread.join(60)
             self.measured.seconds = time.monotonic() - began
             self.server.wait()
+            self._drained()
             self.server.stop()
         self.measured.violations = self.history.check(list(self._log()))
         return self.measured
@@ -147,6 +188,34 @@ class Soak:
             due = max(due + pace, time.monotonic() - 1.0)
             self._stopped.wait(max(0.0, due - time.monotonic()))
 
+    def _through_broker(self) -> None:
+        """Publish small bodies; each again until the broker has stored it."""
+        assert self.broker is not None
+        number = 0
+        while not self._stopped.wait(0.2):
+            number += 1
+            event = {
+                "id": f"n{number}",
+                "ts": time.time_ns() // 1_000_000,
+                "type": "message.sent",
+                "account": f"a{number % ACCOUNTS}",
+                "peer": "p1",
+                "in_contacts": True,
+            }
+            body = json.dumps(event).encode()
+            with self.history.asking("publish", events=(event["id"],)) as asked:
+                while not asked.accepted and not self._stopped.wait(0.05):
+                    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                        asyncio.run(_publish(_url(self.broker), body))
+                        asked.accepted = True
+
+    def _drained(self, seconds: float = 60) -> None:
+        """Wait until the log has what the broker has acknowledged, or for so long."""
+        end = time.monotonic() + seconds * (self.broker is not None)
+        wanted = acknowledged(self.history.operations)
+        while time.monotonic() < end and wanted - {event.id for event in self._log()}:
+            time.sleep(0.5)
+
     def _body(self) -> tuple[bytes, tuple[str, ...]]:
         """Messages of a bounded population, so that memory has no reason to grow."""
         self._number += 1
@@ -167,12 +236,15 @@ class Soak:
 
     def _people(self) -> None:
         """Register, override, read and erase accounts of their own, and ask for decisions."""
+        steps = (
+            self._register, self._override, self._read, self._read, self._erase, self._decide
+        )  # fmt: skip
         number = 0
-        while not self._stopped.wait(0.2):
-            account = f"person-{number % 40}"
+        while not self._stopped.wait(0.1):
+            account = f"person-{number % PERSONS}"
+            step = self._register if number < PERSONS else self.random.choice(steps)
             number += 1
-            step = self.random.choice(("register", "override", "read", "read", "erase", "decide"))
-            getattr(self, f"_{step}")(account, number)
+            step(account, number)
 
     def _register(self, account: str, number: int) -> None:
         event = {
@@ -204,7 +276,7 @@ class Soak:
 
     def _erase(self, account: str, number: int) -> None:
         with self.history.asking("erase", account=account) as asked:
-            path = f"/v1/accounts/{account}/personal?reason=soak-{number}"
+            path = f"/v1/accounts/{account}/personal?reason=soak-run-{number}"
             answer = self._post(b"", path, method="DELETE")
             if answer is not None and answer.status == 200:
                 asked.accepted = True
@@ -226,32 +298,44 @@ class Soak:
     def _post(self, body: bytes, path: str, **more: Any) -> Any:
         """Ask the server; None where there is no answer."""
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return self.server.post(body, path, 10, **more)
+            return self.server.post(body, path, 10, authorization=f"Bearer {self._key}", **more)
         return None
 
     # Faults
 
     def _inject(self, end: float) -> None:
-        while time.monotonic() < end:
-            time.sleep(
-                min(self.random.expovariate(1 / self.fault_s), max(0, end - time.monotonic()))
-            )
-            if time.monotonic() >= end:
+        """Inject one fault after another, each once before any comes again."""
+        waiting: list[str] = []
+        done = 0
+        while (now := time.monotonic()) < end or done < self.rounds * len(self._inject_one):
+            until = max(end, now + self.fault_s) if self.rounds else end
+            time.sleep(min(self.random.expovariate(1 / self.fault_s), until - now))
+            if not self.rounds and time.monotonic() >= end:
                 return
-            fault = self.random.choice(FAULTS[:4])
+            if not waiting:
+                waiting = self.random.sample(list(self._inject_one), len(self._inject_one))
+            fault, done = waiting.pop(), done + 1
             self.measured.faults[fault] += 1
             self.report(f"{time.monotonic() - end + self.seconds:.0f} s: {fault}")
-            {
-                "kill": self._kill,
-                "pause": self._pause,
-                "half-open connections": self._half_open,
-                "poisoned bodies": self._poison,
-            }[fault]()
+            self._inject_one[fault]()
 
     def _kill(self) -> None:
         self.server.kill()
+        self.server.skew_s = self.random.randint(-SKEW_S, SKEW_S) * self.skewed
         self.server.start()
         self._starts += 1
+
+    def _kill_postgresql(self) -> None:
+        assert self.postgresql is not None
+        self.postgresql.kill()
+        time.sleep(min(5.0, self.fault_s / 4))
+        self.postgresql.start_again()
+
+    def _kill_broker(self) -> None:
+        assert self.broker is not None
+        self.broker.kill()
+        time.sleep(min(5.0, self.fault_s / 4))
+        self.broker.start()
 
     def _pause(self) -> None:
         os.kill(self.server.pid, signal.SIGSTOP)
@@ -288,6 +372,27 @@ class Soak:
             for id_, account, number, address in zip(*columns, strict=True):
                 personal = number.is_valid or address.is_valid
                 yield LoggedEvent(id_.as_py(), account.as_py(), personal)
+
+
+def _url(broker: external_servers.Server) -> str:
+    return f"nats://127.0.0.1:{broker.port}"
+
+
+async def _unheard(_error: Exception) -> None:
+    """Leave an error to the one who waits for the answer."""
+
+
+async def _publish(url: str, body: bytes) -> None:
+    """Publish a body (empty: only make the stream); returns once the broker has stored it."""
+    client = await nats.connect(url, error_cb=_unheard, allow_reconnect=False, connect_timeout=2)
+    try:
+        stream = client.jetstream(timeout=2)
+        if body:
+            await stream.publish(SUBJECT, body)
+        else:
+            await stream.add_stream(name="events", subjects=["events.>"])
+    finally:
+        await client.close()
 
 
 @contextlib.contextmanager

@@ -149,6 +149,14 @@ class Postgres(Server):
             raise ServiceError(f"initdb ended with exit code {made.returncode}: {made.stderr}")
         super().start()
 
+    def kill(self) -> None:
+        """End it as a crash would; its cluster stays."""
+        self._end(signal.SIGQUIT)
+
+    def start_again(self) -> None:
+        """Start it with the cluster that it left; it recovers first."""
+        super().start()
+
     def ready(self) -> bool:
         """Whether it takes connections: it listens before it does."""
         asked = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -161,7 +169,7 @@ class Postgres(Server):
 
     def stop(self) -> None:
         """End it without waiting for whoever is connected, and remove all that it kept."""
-        self._end(signal.SIGQUIT)
+        self.kill()
         shutil.rmtree(self._home, ignore_errors=True)
 
 

@@ -25,11 +25,11 @@ class LoggedEvent(NamedTuple):
 
 @dataclass
 class Operation:
-    """What a client asked: `kind` is ingest, override, read or erase.
+    """What a client asked: `kind` is ingest, publish, override, read or erase.
 
     Attributes:
-        kind: What was asked for.
-        events: Ids of the events sent (ingest).
+        kind: What was asked for. A broker answers a `publish`: the log has its events later.
+        events: Ids of the events sent (ingest, publish).
         account: The account (override, read, erase).
         outcome: The outcome asked for (override) or answered (read).
         began: When it was asked (seconds).
@@ -79,8 +79,16 @@ class History:
         ]
 
 
-def _ingested(operations: Sequence[Operation], *, accepted: bool) -> Iterator[Operation]:
-    return (one for one in operations if one.kind == "ingest" and one.accepted is accepted)
+def _ingested(
+    operations: Sequence[Operation], *, accepted: bool, kinds: Sequence[str] = ("ingest",)
+) -> Iterator[Operation]:
+    return (one for one in operations if one.kind in kinds and one.accepted is accepted)
+
+
+def acknowledged(operations: Sequence[Operation]) -> set[str]:
+    """Return the ids of all events that the service or a broker has acknowledged."""
+    done = _ingested(operations, accepted=True, kinds=("ingest", "publish"))
+    return {event for one in done for event in one.events}
 
 
 def _acknowledged_once(
@@ -90,7 +98,7 @@ def _acknowledged_once(
     known = set(ids)
     if len(known) < len(ids):
         yield f"{len(ids) - len(known)} events are in the log twice"
-    wanted = {event for one in _ingested(operations, accepted=True) for event in one.events}
+    wanted = acknowledged(operations)
     if lost := wanted - known:
         yield f"{len(lost)} acknowledged events are lost, such as {min(lost)}"
     refused = {event for one in _ingested(operations, accepted=False) for event in one.events}
