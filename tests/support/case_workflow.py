@@ -113,6 +113,10 @@ class Bench:
         self._now += MINUTE
         return self._now
 
+    def wait(self, ms: int) -> None:
+        """Let time pass."""
+        self._now += ms
+
     def salts(self, count: int) -> bytes:
         """Bytes that are the same at each run."""
         self._salt += 1
@@ -190,9 +194,13 @@ class Bench:
         """Draw evidence from an exhibit, and confirm it."""
         name = at.case.fresh("V")
         dates = evidence_intake.conduct_dates(at, at.case.exhibits[exhibit])
-        made: Any = (name, "P1", exhibit, seen, "engaged", *dates, basis, strength)
-        evidence_intake.add_evidence(at, Evidence(*made), **self.me)
-        at.take(EvidenceReviewed(name, True), **self.me)
+        more: Any = {"accounts": evidence_intake.run_accounts(at, at.case.exhibits[exhibit])}
+        more |= dates._asdict() | {"basis": basis, "strength": strength, "kind": seen}
+        item = Evidence(
+            id=name, party="P1", exhibit=exhibit, conduct="engaged", violations=("bulk",), **more
+        )
+        evidence_intake.add_evidence(at, item, **self.me)
+        at.take(EvidenceReviewed(name, True), **self.me, why="Read in full.")
 
     def pack(self, name: str = "C-7.zip") -> Path:
         """Pack the case."""

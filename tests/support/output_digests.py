@@ -153,7 +153,8 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
     page.write_text("Bulk messages, 80,000 a day, from 99 dollars\n", encoding="utf-8")
     receipt.write_text("Delivered.\n", encoding="utf-8")
     basis = ("--basis", "statement", "--strength", "strong")
-    span = ("--began", "2025-11-01", "--until", "2026-01-02")
+    span = ("--began", "2025-11-01", "--until", "2026-01-02", "--date-basis", "the receipt")
+    did = ("--conduct", "engaged", "--violation", "bulk")
     log = ("--ledger", directory / "log")
     told_to = ("--operator", "Example", "--contact", "legal@example.org")
     taken: list[tuple[str | Path, ...]] = [
@@ -161,12 +162,13 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
         ("party", case, "Bulk Co Ltd", "--domain", "bulk.example"),
         ("advance", case, "investigating"),
         ("exhibit", case, page, "--kind", "test_purchase", "--title", "Price page"),
-        ("evidence", case, "E1", "--party", "P1", *basis, *span),
-        ("confirm", case, "V1"),
+        ("evidence", case, "E1", "--party", "P1", *basis, *did, *span),
+        ("confirm", case, "V1", "--yes"),
         ("link", case, "P1", account, "--basis", "payment", "--strength", "strong",
          "--exhibit", "E1"),
-        ("evidence", case, directory / "sealed", "--account", account, "--party", "P1", *log),
-        ("confirm", case, "V2"),
+        ("evidence", case, directory / "sealed", "--account", account, "--party", "P1", *did,
+         *log),
+        ("confirm", case, "V2", "--yes"),
         ("notice", case, "P1", *told_to),
         ("exhibit", case, receipt, "--kind", "delivery"),
         ("delivery", case, "N1", "--exhibit", "E3", "--how", "courier"),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
-from wavebreak.cases.case import AccountLinked, Case, PartyNamed, Task, TaskAdded
+from wavebreak.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
+from wavebreak.cases.notices import DAY_MS, Language, Notice
 from wavebreak.cases.parties import Basis, Link, Party, Strength
 
 
@@ -67,6 +68,33 @@ def account_linked(
     """Return the step that links an account to a party; it holds the case's pseudonym alone."""
     hidden = make_renamer(case_key(secret, case.id))("a", account)
     return AccountLinked(Link(party, hidden, basis, strength, exhibit))
+
+
+def action_reversed(case: Case, secret: bytes, account: str, at_ms: int, basis: str) -> Reversal:
+    """Return a reversal of the action against an account, under the case's pseudonym."""
+    return Reversal(make_renamer(case_key(secret, case.id))("a", account), at_ms, basis)
+
+
+def past_notice(
+    case: Case, party: str, language: Language, sent_ms: int, exhibit: str, days: int | None
+) -> Notice:
+    """Return a notice that was sent before it was recorded, as an exhibit holds it.
+
+    Args:
+        case: The case so far.
+        party: To whom it was sent.
+        language: In which language.
+        sent_ms: When it was sent.
+        exhibit: The exhibit that holds it.
+        days: The days that it gave to answer (None: none).
+
+    """
+    title = case.exhibits[exhibit].title if exhibit in case.exhibits else exhibit
+    deadline = sent_ms + (days or 0) * DAY_MS
+    words = (f"As in exhibit {exhibit}.",)
+    return Notice(
+        case.fresh("N"), party, "recorded", language, title, words, sent_ms, deadline, exhibit
+    )
 
 
 def task_added(case: Case, what: str, due_ms: int | None) -> TaskAdded:

@@ -13,26 +13,53 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from wavebreak.bundles import reproduction
+from wavebreak.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
-from wavebreak.bundles.reproduction import RerunManifest, RunInputs, extract_run, read_decisions
+from wavebreak.bundles.reproduction import (
+    RerunManifest,
+    RunInputs,
+    extract_run,
+    read_decisions,
+    run_source,
+)
+from wavebreak.bundles.reversals import log_reversals
 from wavebreak.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak.cases.case import (
     AccountLinked,
+    ActionReversed,
     Case,
     DeterminationPrepared,
     EvidenceAdded,
+    EvidenceCorrected,
     Exhibit,
     ExhibitAdded,
+    PartiesRelated,
+    Reversal,
+    context_for_party,
     evidence_for_party,
 )
-from wavebreak.cases.date_ranges import DateRange, format_instant, parse_instant
+from wavebreak.cases.date_ranges import format_instant, parse_date, parse_instant
 from wavebreak.cases.determination import Determination, EnforcementState, determine
 from wavebreak.cases.eligibility import load_grounds
 from wavebreak.cases.notices import DAY_MS, Language, Notice, load_templates, render_notice
-from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Link, Strength
-from wavebreak.cases.post_notice_monitoring import MONITOR, follow_up_actions, monitoring_starts
+from wavebreak.cases.parties import (
+    STRENGTHS,
+    Basis,
+    DateSource,
+    Evidence,
+    Link,
+    Relation,
+    Strength,
+)
+from wavebreak.cases.post_notice_monitoring import (
+    MONITOR,
+    evidence_of_relation,
+    follow_up_actions,
+    monitoring_starts,
+)
 from wavebreak.claims import exhibits
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.exhibits import Actor
@@ -134,6 +161,7 @@ def add_run_exhibit(
         numbers = {
             account: reproduction.count_conduct(timeline) for account, timeline in timelines.items()
         }
+        _record_reversals(workspace, run, accounts, inputs, key, actor, role)
         content = msgspec.json.format(msgspec.json.encode(numbers), indent=1)
         (place / reproduction.NUMBERS).write_bytes(content + b"\n")
         touched = claims.CustodyRecord(
@@ -163,6 +191,13 @@ def _record_exhibit(
     actor: claims.Actor,
     role: str,
 ) -> Exhibit:
+    verdicts: dict[str, Any] = {}
+    if kind in ("claim", "document") and (place / exhibits.EXHIBIT).exists():
+        verdicts = {
+            name: msgspec.to_builtins(value)
+            for name, value in zip(("review", "reading"), exhibit_verdicts(place), strict=True)
+            if value is not UNSET
+        }
     exhibit = msgspec.convert(
         {
             "id": name,
@@ -171,7 +206,8 @@ def _record_exhibit(
             "captured": captured,
             "path": place.relative_to(workspace.path).as_posix(),
             "sha256": hash_files(place),
-        },
+        }
+        | verdicts,
         Exhibit,
     )
     workspace.take(ExhibitAdded(exhibit), by=actor.who, role=role, why=actor.why)
@@ -183,30 +219,103 @@ def add_evidence(
 ) -> Case:
     """Add evidence; where it shows conduct after a notice, the case reopens by itself."""
     workspace.take(EvidenceAdded(evidence), by=by, role=role, why=why)
-    for did, reason in follow_up_actions(workspace.case, evidence):
-        workspace.take(did, by=MONITOR, role=MONITOR, why=reason)
+    _follow_up(workspace, evidence)
     return workspace.case
 
 
-def conduct_dates(workspace: CaseWorkspace, exhibit: Exhibit) -> tuple[DateRange, DateRange]:
-    """When the conduct was that an exhibit shows by itself: began by, and lasted until.
+def correct_evidence(
+    workspace: CaseWorkspace, evidence: Evidence, *, by: str, role: str, why: str = ""
+) -> Case:
+    """State an item of evidence anew, under its id; a person has to review it again."""
+    workspace.take(EvidenceCorrected(evidence), by=by, role=role, why=why)
+    _follow_up(workspace, evidence)
+    return workspace.case
 
-    A captured page stood there at the capture; a run has the accounts' own first and last acts.
+
+def relate_parties(
+    workspace: CaseWorkspace, relation: Relation, *, by: str, role: str, why: str = ""
+) -> Case:
+    """Relate two parties; conduct of one after a notice to the other is followed up."""
+    workspace.take(PartiesRelated(relation), by=by, role=role, why=why)
+    for evidence in evidence_of_relation(workspace.case, relation):
+        _follow_up(workspace, evidence)
+    return workspace.case
+
+
+def _follow_up(workspace: CaseWorkspace, evidence: Evidence) -> None:
+    for did, reason in follow_up_actions(workspace.case, evidence):
+        workspace.take(did, by=MONITOR, role=MONITOR, why=reason)
+
+
+def state_dates(
+    found: ConductDates, began: str, until: str, zone: str | None, by: str, basis: str
+) -> ConductDates:
+    """Return the dates of an exhibit with those that a person states in their place.
+
+    Args:
+        found: What the exhibit says of itself.
+        began: When the conduct began, as the person writes it ("": as found).
+        until: Until when it lasted, in the same way.
+        zone: The time zone of both.
+        by: Who states them.
+        basis: On what basis, in words.
+
+    Raises:
+        CaseError: A date is stated without a basis, or is not understood.
+
     """
-    place = workspace.path / exhibit.path
-    if exhibit.kind == "platform_run":
-        raw = (place / reproduction.NUMBERS).read_bytes()
-        numbers = msgspec.json.decode(raw, type=dict[str, reproduction.Conduct]).values()
-        firsts = [n.first for n in numbers if n.first is not None]
-        lasts = [n.last for n in numbers if n.last is not None]
-        if not firsts or not lasts:
-            raise CaseError(f"the accounts in {exhibit.id} did nothing", fix="give other accounts")
-        first, last = min(firsts), max(lasts)
-        return DateRange(first, first, format_instant(first)), DateRange(
-            last, last, format_instant(last)
-        )
-    at = exhibit.captured
-    return DateRange(None, at, f"by {format_instant(at)}"), DateRange(at, at, format_instant(at))
+    if (began or until) and not basis.strip():
+        stated = [parse_date(text, zone) for text in (began, until) if text]
+        if any(d.earliest is not None or d.latest is not None for d in stated):
+            raise CaseError(
+                "a date that a person states needs its basis",
+                fix="say on what it rests (--date-basis), as in: the invoice of 3 May 2021",
+            )
+    source = DateSource("person", by, basis.strip() or "not stated")
+    if began:
+        found = found._replace(began=parse_date(began, zone), began_source=source)
+    if until:
+        found = found._replace(lasted=parse_date(until, zone), lasted_source=source)
+    return found
+
+
+def run_accounts(workspace: CaseWorkspace, exhibit: Exhibit) -> tuple[str, ...] | UnsetType:
+    """Return the accounts of a run's exhibit, by pseudonym; nothing for another exhibit."""
+    if exhibit.kind != "platform_run":
+        return UNSET
+    raw = (workspace.path / exhibit.path / reproduction.ABOUT).read_bytes()
+    return msgspec.json.decode(raw, type=RerunManifest).accounts
+
+
+def conduct_dates(workspace: CaseWorkspace, exhibit: Exhibit) -> ConductDates:
+    """When the conduct was that an exhibit shows by itself; unknown where it says nothing."""
+    return exhibit_dates(workspace.path / exhibit.path, exhibit.kind)
+
+
+def _record_reversals(
+    workspace: CaseWorkspace,
+    run: Path,
+    accounts: Sequence[str],
+    inputs: RunInputs,
+    key: bytes,
+    actor: claims.Actor,
+    role: str,
+) -> None:
+    """Record what a run's log says of appeals by the accounts, also after the last decision."""
+    rename = make_renamer(case_key(key, workspace.case.id))
+    found = log_reversals(run_source(run), accounts, inputs.pseudonymizer, rename)
+    record_reversals(workspace, found, by=actor.who, role=role)
+
+
+def record_reversals(
+    workspace: CaseWorkspace, found: Sequence[Reversal], *, by: str, role: str
+) -> list[str]:
+    """Record actions that were taken back, as far as the case does not hold them; the accounts."""
+    known = workspace.case.reversals
+    fresh = [reversal for reversal in found if reversal.account not in known]
+    for reversal in fresh:
+        workspace.take(ActionReversed(reversal), by=by, role=role, why=reversal.basis)
+    return [reversal.account for reversal in fresh]
 
 
 def strongest_link(
@@ -325,12 +434,18 @@ def prepare_determination(
     party = workspace.case.root(party)
     grounds, name = load_grounds(policy), workspace.case.fresh("D")
     at = workspace.clock() if as_of is None else as_of
+    if at > workspace.clock():
+        raise CaseError(
+            f"{format_instant(at)} is in the future",
+            fix="determine as of now, or of a time that has been",
+        )
     determination = determine(
         party,
         evidence_for_party(workspace.case, party),
         grounds,
         at,
         enforcement_states(workspace, party),
+        context_for_party(workspace.case, party),
     )
     workspace.keep_grounds(grounds)
     workspace.take(DeterminationPrepared(name, determination), by=by, role=role, why=why)
@@ -381,6 +496,19 @@ def _add_account_evidence(
     exhibit, about = add_run_exhibit(workspace, run, accounts, inputs, key, actor, role)
     ties: Any = strongest_link(workspace, party, about.accounts)
     name, dates = workspace.case.fresh("V"), conduct_dates(workspace, exhibit)
-    fields: Any = (name, party, exhibit.id, "on_platform", "engaged", *dates, *ties)
-    add_evidence(workspace, Evidence(*fields), by=actor.who, role=role, why=actor.why)
+    evidence = Evidence(
+        name,
+        party,
+        exhibit.id,
+        "on_platform",
+        "unknown",
+        dates.began,
+        dates.lasted,
+        ties[0],
+        ties[1],
+        began_source=dates.began_source,
+        lasted_source=dates.lasted_source,
+        accounts=about.accounts,
+    )
+    add_evidence(workspace, evidence, by=actor.who, role=role, why=actor.why)
     return name

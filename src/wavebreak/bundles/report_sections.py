@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UnsetType
 
 from wavebreak import claims
 from wavebreak.cases.case import Action, Case, PreparedDetermination
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.determination import Determination
-from wavebreak.cases.notices import Notice
-from wavebreak.cases.parties import MergeProposal, Party
+from wavebreak.cases.notices import Delivery, Notice
+from wavebreak.cases.parties import DateSource, Evidence, MergeProposal, Party
 from wavebreak.cases.post_notice_monitoring import overdue_items
+from wavebreak.cases.reasons import LANGUAGES
 from wavebreak.errors import ClaimError
 from wavebreak.reports.tables import Table
 
@@ -107,13 +109,19 @@ def to_words(word: str) -> str:
     return word.replace("_", " ")
 
 
+_REASONS = {"en": "Reasons", "he": "נימוקים"}
 _RULES = (
     "R1: evidence on the platform that is linked to the party, whenever the conduct was. R2: from "
     "a public notice on, evidence from outside the platform alone; R3: then only where the conduct "
     "continued at or after the notice's boundary, or the party is linked to conduct on the "
     "platform that began before it."
 )
-_TINTS = {"eligible": "#ffebe9", "undetermined": "#fff8c5", "not_eligible": "#dafbe1"}
+_TINTS = {
+    "eligible": "#ffebe9",
+    "undetermined": "#fff8c5",
+    "not_eligible": "#dafbe1",
+    "no_violation": "#dafbe1",
+}
 
 
 def parties(case: Case) -> Block:
@@ -164,8 +172,9 @@ def evidence(case: Case) -> Block:
             e.id,
             e.exhibit,
             e.party,
-            f"{to_words(e.kind)}, {e.conduct}",
-            f"began: {format_range(e.began)}\nlasted until: {format_range(e.lasted)}",
+            describe_conduct(e),
+            f"began: {describe_date(e.began, e.began_source)}\n"
+            f"lasted until: {describe_date(e.lasted, e.lasted_source)}",
             f"{to_words(e.basis)}, {e.strength}",
             f"{e.confirmed}{f' ({e.by})' if e.by else ''}",
         )
@@ -213,6 +222,13 @@ def _determination(case: Case, prepared: PreparedDetermination) -> Iterator[Bloc
         ],
     }
     yield text(value.advice)
+    for language in LANGUAGES if value.sentences("en") else ():
+        yield {
+            "kind": "letter",
+            "language": language,
+            "subject": _REASONS[language],
+            "paragraphs": list(value.sentences(language)),
+        }
     yield table(
         ["rule", "public notice", "rests on evidence"],
         [(g.rule, g.notice or "none needed", ", ".join(g.evidence)) for g in value.grounds],
@@ -264,7 +280,7 @@ def _notice(case: Case, notice: Notice) -> Iterator[Block]:
         "paragraphs": list(notice.paragraphs),
     }
     arrived = [
-        ("arrived", format_time(d.at), d.how, d.exhibit)
+        ("arrived", format_time(d.at), _service(d), d.exhibit)
         for d in case.deliveries
         if d.notice == notice.id
     ]
@@ -273,12 +289,29 @@ def _notice(case: Case, notice: Notice) -> Iterator[Block]:
         for r in case.replies
         if r.notice == notice.id
     ]
+    failed = [
+        (
+            "not served",
+            format_time(a.at),
+            f"{a.method}, {a.address}: {a.failure}",
+            a.exhibit if isinstance(a.exhibit, str) else "—",
+        )
+        for a in case.attempts
+        if a.notice == notice.id
+    ]
     yield table(
         ["what", "when (UTC)", "how, or what it says", "exhibit"],
-        arrived + answers,
+        sorted(failed + arrived, key=lambda row: row[1]) + answers,
         [0, 1, 2, 0],
         none="No proof of delivery, and no answer.",
     )
+
+
+def _service(delivery: Delivery) -> str:
+    """How a notice arrived, with method and address where they are recorded."""
+    given = (delivery.how, delivery.method, delivery.address)
+    said = [each for each in given if isinstance(each, str)]
+    return said[0] if said[1:] and said[0] == ", ".join(said[1:]) else "; ".join(said)
 
 
 def chronology(case: Case) -> Block:
@@ -305,6 +338,7 @@ _ACTION_SUBJECTS = {
     "merged": "drop", "linked": "link.account", "exhibited": "exhibit.id",
     "found": "evidence.id", "confirmed": "evidence", "sent": "notice.id",
     "delivered": "delivery.notice", "replied": "reply.notice", "determined": "id",
+    "corrected": "evidence.id", "reversed": "reversal.account", "attempted": "attempt.notice",
     "signed": "determination", "tasked": "task.what", "finished": "task", "advanced": "to",
 }  # fmt: skip
 _ACTION_PHRASES = {
@@ -312,6 +346,8 @@ _ACTION_PHRASES = {
     "merged": "parties merged by a person", "linked": "account tied", "exhibited": "exhibit taken",
     "found": "evidence drawn", "confirmed": "evidence judged by a person", "sent": "notice sent",
     "delivered": "notice arrived", "replied": "notice answered",
+    "corrected": "evidence stated anew", "reversed": "action reversed on appeal",
+    "attempted": "notice not served",
     "determined": "determination prepared", "signed": "determination signed", "tasked": "task",
     "finished": "task done", "advanced": "case now",
 }  # fmt: skip
@@ -331,6 +367,41 @@ def describe_action(what: Action) -> str:
     shows = getattr(what, "shows", None)
     judged = "" if shows is None else " shows it" if shows else " does not show it"
     return f"{_ACTION_PHRASES[tag]}: {value}{judged}"
+
+
+def evidence_lines(case: Case, name: str) -> Iterator[str]:
+    """An item of evidence line by line, as a person reviews it: what, whose, when, by what."""
+    e = case.evidence[name]
+    party, exhibit = case.parties[case.root(e.party)], case.exhibits[e.exhibit]
+    yield f"{e.id}: {party.name} ({e.party}), by {e.exhibit}: {exhibit.title}"
+    yield f"  conduct      {describe_conduct(e)}"
+    yield f"  began        {describe_date(e.began, e.began_source)}"
+    yield f"  lasted until {describe_date(e.lasted, e.lasted_source)}"
+    yield f"  tied by      {to_words(e.basis)}, {e.strength}"
+    if not isinstance(exhibit.reading, UnsetType):
+        yield f"  the automatic reading of {e.exhibit}: {exhibit.reading}"
+    if not isinstance(exhibit.review, UnsetType):
+        found = "a claim" if exhibit.review.label == "claim" else "no claim"
+        yield f"  {exhibit.review.by} found {e.exhibit} to be {found}: {exhibit.review.why}"
+
+
+def describe_conduct(e: Evidence) -> str:
+    """What an item shows that the party did, and where it was seen."""
+    did: str = "no violation" if e.conduct == "neither" else e.conduct
+    kinds = () if isinstance(e.violations, UnsetType) else e.violations
+    if e.conduct in ("engaged", "assisted"):
+        did += f" ({', '.join(map(to_words, kinds)) or 'kind of violation not stated'})"
+    return f"{did}, {to_words(e.kind)}"
+
+
+def describe_date(dates: DateRange, source: DateSource | UnsetType) -> str:
+    """A date with what it rests on; one without a source counts as not known."""
+    if dates.earliest is None and dates.latest is None:
+        return "not known"
+    if isinstance(source, UnsetType):
+        return f"{format_range(dates)}; on no stated basis, so that it counts as not known"
+    by = f"{source.by}: " if source.kind == "person" else ""
+    return f"{format_range(dates)}, by {by}{source.basis}"
 
 
 MAX_ITEMS = 12
@@ -433,8 +504,9 @@ def case_tables(case: Case) -> Iterator[Table]:
                 e.id,
                 e.party,
                 e.exhibit,
-                f"{to_words(e.kind)}, {e.conduct}",
-                f"{format_range(e.began)}\n{format_range(e.lasted)}",
+                describe_conduct(e),
+                f"{describe_date(e.began, e.began_source)}\n"
+                f"{describe_date(e.lasted, e.lasted_source)}",
                 e.confirmed,
             )
             for e in case.evidence.values()
@@ -481,6 +553,9 @@ def determination_lines(name: str, determination: Determination) -> Iterator[str
     yield f"{name}: {result}, as of {as_of} UTC, under {determination.policy}"
     for ground in determination.grounds:
         yield f"  {ground.rule} {ground.notice} rests on {', '.join(ground.evidence)}"
+    for flag in determination.flags:
+        yield f"  {flag.evidence} ({flag.exhibit}) touches the day at the boundary of notice "
+        yield f"    {flag.notice}: on its other side the result would be {to_words(flag.otherwise)}"
     for item in determination.disregarded:
         yield f"  {item.evidence} ({item.exhibit}) disregarded: {item.why}"
     for need in determination.needs:

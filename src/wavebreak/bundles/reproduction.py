@@ -404,6 +404,11 @@ def _summary(run: Path) -> dict[str, Any]:
         ) from None
 
 
+def run_source(run: Path) -> Path:
+    """Return the log that a run was made from; raises CaseError where it is not there."""
+    return _source(run, _summary(run))
+
+
 def _source(run: Path, summary: dict[str, Any]) -> Path:
     named: Any = summary.get("source") or {}
     for path in (Path(str(named.get("path"))), run / str(named.get("path"))):

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from wavebreak.cases.determination import Determination
-from wavebreak.cases.notices import Delivery, Notice, Reply
+from wavebreak.cases.determination import METHOD, Determination
+from wavebreak.cases.notices import Delivery, Notice, Reply, ServiceAttempt
 from wavebreak.cases.parties import (
     STRENGTHS,
     Basis,
+    CaseFacts,
     Evidence,
     Link,
     Long,
@@ -26,6 +27,7 @@ from wavebreak.cases.parties import (
     Strength,
     Text,
 )
+from wavebreak.cases.reasons import Context
 
 State = Literal[
     "opened", "investigating", "noticed", "determined", "referred", "closed", "reopened"
@@ -35,10 +37,20 @@ FileName = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.{0,2}(/|$))[ -~]{1,300
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
+class ExhibitReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person found a captured or added page to be, before it was taken into the case."""
+
+    label: Literal["claim", "no_claim"]
+    by: Text
+    at: Text
+    why: Long
+
+
 class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A numbered exhibit: what it is, its files under `path` in the case, and their SHA-256.
 
-    `sha256` is by file name within the exhibit; `captured` is when it was taken (ms).
+    `sha256` is by file name within the exhibit; `captured` is when it was taken (ms). `review` is
+    the last one by a person before it was taken in, `reading` the verdict of the automatic reading.
     """
 
     id: Text
@@ -49,6 +61,26 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}$")]
     sha256: dict[FileName, Sha256]
     captured: int
+    review: ExhibitReview | UnsetType = UNSET
+    reading: Literal["claim", "unsure", "benign"] | UnsetType = UNSET
+
+    @property
+    def rejected(self) -> ExhibitReview | None:
+        """The review that found it to be no claim, if that was the last one."""
+        if isinstance(self.review, UnsetType) or self.review.label != "no_claim":
+            return None
+        return self.review
+
+
+class Reversal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An appeal, or a person, took back the platform's action against an account.
+
+    `account` is its pseudonym, `at` when (ms), `basis` where that is recorded, in words.
+    """
+
+    account: Text
+    at: int
+    basis: Text
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +146,18 @@ class EvidenceReviewed(_Action, frozen=True, forbid_unknown_fields=True, tag="co
     shows: bool
 
 
+class EvidenceCorrected(_Action, frozen=True, forbid_unknown_fields=True, tag="corrected"):
+    """An item of evidence was stated anew, under its id; a person has to review it again."""
+
+    evidence: Evidence
+
+
+class ActionReversed(_Action, frozen=True, forbid_unknown_fields=True, tag="reversed"):
+    """The platform's action against an account was reversed."""
+
+    reversal: Reversal
+
+
 class NoticeSent(_Action, frozen=True, forbid_unknown_fields=True, tag="sent"):
     """A notice was sent."""
 
@@ -124,6 +168,12 @@ class NoticeDelivered(_Action, frozen=True, forbid_unknown_fields=True, tag="del
     """A notice reached its party."""
 
     delivery: Delivery
+
+
+class ServiceFailed(_Action, frozen=True, forbid_unknown_fields=True, tag="attempted"):
+    """An attempt to serve a notice failed."""
+
+    attempt: ServiceAttempt
 
 
 class ReplyReceived(_Action, frozen=True, forbid_unknown_fields=True, tag="replied"):
@@ -172,8 +222,11 @@ Action = (
     | ExhibitAdded
     | EvidenceAdded
     | EvidenceReviewed
+    | EvidenceCorrected
+    | ActionReversed
     | NoticeSent
     | NoticeDelivered
+    | ServiceFailed
     | ReplyReceived
     | DeterminationPrepared
     | DeterminationSigned
@@ -231,8 +284,12 @@ class Case:
     links: tuple[Link, ...] = ()
     exhibits: dict[str, Exhibit] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
+    reviews: dict[str, str] = field(default_factory=dict)
+    """By evidence, the reason of who reviewed it last."""
+    reversals: dict[str, Reversal] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
+    attempts: tuple[ServiceAttempt, ...] = ()
     replies: tuple[Reply, ...] = ()
     determinations: dict[str, PreparedDetermination] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -267,32 +324,100 @@ class Case:
         return list(last.values())
 
 
-def evidence_for_party(case: Case, party: str) -> tuple[Evidence, ...]:
+def evidence_for_party(case: Case, party: str, method: int = METHOD) -> tuple[Evidence, ...]:
     """All evidence that bears on a party: its own, that of parties merged into it, and of others.
 
-    Of a party that it hangs together with, what was seen on the platform bears on it, tied by that
-    alone. Evidence of another party is as strong as the weaker of its tie and the relation's.
+    Evidence of a related party is tied by the relation alone, and as strong as the weaker of its
+    own tie and the relation's. Each item carries what else the case holds on it (`CaseFacts`).
+    Determinations by the rules of version 1 knew neither those facts nor what a related party did
+    outside the platform.
     """
     root = case.root(party)
-    bearing = [e for e in case.evidence.values() if case.root(e.party) == root]
+    bearing = [
+        _with_facts(case, e) if method > 1 else e
+        for e in case.evidence.values()
+        if case.root(e.party) == root
+    ]
     for relation in case.relations:
         ends = [case.root(relation.party), case.root(relation.other)]
         if root not in ends or ends[0] == ends[1]:
             continue
         other = ends[1] if ends[0] == root else ends[0]
-        basis = Basis.SUCCESSION if relation.kind == "successor" else Basis.AFFILIATION
         bearing += [
-            msgspec.structs.replace(
-                e,
-                id=f"{e.id}/{relation.exhibit}",
-                party=root,
-                basis=basis,
-                strength=_weaker(e.strength, relation.strength),
-            )
+            _of_related(case, e, relation, root, method)
             for e in case.evidence.values()
-            if case.root(e.party) == other and e.kind == "on_platform"
+            if case.root(e.party) == other and (method > 1 or e.kind == "on_platform")
         ]
     return tuple({e.id: e for e in bearing}.values())
+
+
+_INVERSE = {
+    "successor": "predecessor",
+    "owner": "subsidiary",
+    "officer": "principal",
+    "reseller": "supplier",
+}
+
+
+def _of_related(case: Case, e: Evidence, relation: Relation, root: str, method: int) -> Evidence:
+    """Evidence of a related party, as it bears on the party `root`."""
+    item = msgspec.structs.replace(
+        _with_facts(case, e) if method > 1 else e,
+        id=f"{e.id}/{relation.exhibit}",
+        party=root,
+        basis=Basis.SUCCESSION if relation.kind == "successor" else Basis.AFFILIATION,
+        strength=_weaker(e.strength, relation.strength),
+    )
+    if method == 1:
+        return item
+    of_root = case.root(relation.other) == root
+    facts = msgspec.structs.replace(
+        item.case_facts,
+        conduct_of=case.root(e.party),
+        relation=relation.kind if of_root else _INVERSE.get(relation.kind, relation.kind),
+        relation_exhibit=relation.exhibit,
+        relation_strength=str(relation.strength),
+    )
+    return msgspec.structs.replace(item, facts=facts)
+
+
+def _with_facts(case: Case, e: Evidence) -> Evidence:
+    """An item with what else the case holds on it."""
+    exhibit = case.exhibits[e.exhibit]
+    rejected = exhibit.rejected
+    if isinstance(e.accounts, UnsetType):
+        accounts = {k.account for k in case.links if case.root(k.party) == case.root(e.party)}
+    else:
+        accounts = set(e.accounts)
+    facts = CaseFacts(
+        rejected_by=rejected.by if rejected else "",
+        rejected_why=rejected.why if rejected else "",
+        reviewed_why=case.reviews.get(e.id, ""),
+        reading="" if isinstance(exhibit.reading, UnsetType) else exhibit.reading,
+        reversed_accounts=tuple(name for name in case.reversals if name in accounts)
+        if e.kind == "on_platform"
+        else (),
+    )
+    return e if facts == CaseFacts() else msgspec.structs.replace(e, facts=facts)
+
+
+def context_for_party(case: Case, party: str) -> Context:
+    """What the sentences of a determination on a party name."""
+    root = case.root(party)
+    return Context(
+        {p.id: p.name for p in case.parties.values()},
+        {e.id: e.title for e in case.exhibits.values()},
+        {
+            n.id: notice_arrival(case, n)
+            for n in case.notices.values()
+            if case.root(n.party) == root
+        },
+    )
+
+
+def notice_arrival(case: Case, notice: Notice) -> int:
+    """When a notice arrived (ms); where no proof of that is there, when it was sent."""
+    return min((d.at for d in case.deliveries if d.notice == notice.id), default=notice.sent)
 
 
 def _weaker(one: Strength, other: Strength) -> Strength:

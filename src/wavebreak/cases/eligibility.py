@@ -6,24 +6,29 @@ turns out to be does not affect another, except that a date after one boundary i
 earlier one; but "beyond" is a condition on evidence from outside the platform and "before" on
 evidence on it, so no item has both. Combining three-valued answers then gives exactly the result of
 enumerating all values of the unknowns (the tests enumerate them).
+
+A condition has a code and values; `reasons` puts them into words.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from wavebreak import config
-from wavebreak.cases.date_ranges import Ternary, format_instant, parse_instant
+from wavebreak.cases.date_ranges import DateRange, Ternary, parse_instant
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Strength
 from wavebreak.errors import PolicyError
 
 Conduct = Annotated[tuple[Literal["engaged", "assisted"], ...], Meta(min_length=1)]
+Result = Literal["eligible", "not_eligible", "no_violation", "undetermined"]
+RESULTS: tuple[Result, ...] = ("not_eligible", "undetermined", "eligible")
+"""Results by rank; `no_violation` is a result of rank 0."""
 
 
 class OnPlatform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,16 +60,27 @@ class PublicNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinkRequirements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What ties an exhibit to a party itself, what is merely linked, and how strongly at least."""
+    """What ties an exhibit to a party itself, what is merely linked, and how strongly at least.
+
+    `continued` are the ties of another party by whose conduct a party's own abuse goes on.
+    """
 
     own: tuple[Basis, ...]
     linked: tuple[Basis, ...]
     least: Strength
+    continued: tuple[Basis, ...] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        """Refuse a least tie that everything or nothing has."""
+        """Refuse a least tie that everything or nothing has, and one that only continues."""
         if self.least not in STRENGTHS[1:]:
             raise ValueError("`link.least` is none of weak, moderate, strong")
+        if not set(self.continues) <= set(self.linked):
+            raise ValueError("`link.continued` has a tie that `link.linked` has not")
+
+    @property
+    def continues(self) -> tuple[Basis, ...]:
+        """The ties by which another's conduct continues a party's."""
+        return () if isinstance(self.continued, UnsetType) else self.continued
 
 
 class Grounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,11 +125,14 @@ TERNARY = (Ternary.NO, Ternary.UNKNOWN, Ternary.YES)
 
 
 class Condition(NamedTuple):
-    """One condition on an item: the answer, why it fails, and what would have to be known."""
+    """One condition on an item: the answer, its code in `cases/reasons.toml`, values in its words.
+
+    A value is plain text, but for `date:` instants, which each language writes in its own way.
+    """
 
     answer: Ternary
-    fails: str
-    needs: str
+    code: str
+    values: Mapping[str, str | int] = {}
 
 
 class EvaluatedItem(NamedTuple):
@@ -124,13 +143,27 @@ class EvaluatedItem(NamedTuple):
 
     def answer(self, rule: str) -> Ternary:
         """Whether the item meets all conditions of a rule."""
-        ranks = (RANK[c.answer] for c in self.rules.get(rule, (Condition(Ternary.NO, "", ""),)))
+        ranks = (RANK[c.answer] for c in self.rules.get(rule, (Condition(Ternary.NO, ""),)))
         return TERNARY[min(ranks)]
 
 
-def rule_names(notice: PublicNotice) -> tuple[str, str, str]:
-    """Names of a notice's three conjunctions: from outside, continued, linked before."""
-    return f"R2 {notice.id}", f"R3 continued {notice.id}", f"R3 linked {notice.id}"
+class NoticeRules(NamedTuple):
+    """Names of a notice's conjunctions, each of conditions on one item."""
+
+    outside: str
+    continued: str
+    linked: str
+    succeeded: str
+
+
+def rule_names(notice: PublicNotice) -> NoticeRules:
+    """Names of a notice's conjunctions: from outside, continued, linked before, by another."""
+    return NoticeRules(
+        *(
+            f"{rule} {notice.id}"
+            for rule in ("R2", "R3 continued", "R3 linked", "R3 continued by a successor")
+        )
+    )
 
 
 def notices_in_force(grounds: Grounds, as_of: int) -> tuple[PublicNotice, ...]:
@@ -140,104 +173,157 @@ def notices_in_force(grounds: Grounds, as_of: int) -> tuple[PublicNotice, ...]:
 
 def evaluate_item(item: Evidence, grounds: Grounds, as_of: int) -> EvaluatedItem:
     """Weigh one item under every rule that is in force at `as_of` (ms)."""
-    always = (_check_date(item, as_of), _check_confirmation(item))
-    own = _check_link(item, grounds, grounds.link.own)
+    always = (_check_date(item, as_of), _check_review(item), _check_appeals(item))
+    ties = grounds.link
+    own = _check_link(item, ties.least, ties.own)
+    another = _check_link(item, ties.least, ties.continues)
+    continues = item.basis in ties.continues and item.case_facts.relation != "predecessor"
     rules: dict[str, tuple[Condition, ...]] = {}
-    on_platform = (*always, _check_conduct(item, grounds.on_platform.conduct))
+    on_platform = (*always, *_check_conduct(item, grounds.on_platform.conduct))
     if item.kind == "on_platform":
         rules["R1"] = (*on_platform, own)
     for notice in notices_in_force(grounds, as_of):
-        outside, continued, linked = rule_names(notice)
+        names = rule_names(notice)
         if item.kind == "off_platform":
-            counts = (*always, _check_conduct(item, notice.conduct), own)
-            rules[outside] = counts
-            rules[continued] = (*counts, _check_beyond(item, notice, as_of))
+            counts = (*always, *_check_conduct(item, notice.conduct))
+            beyond = check_beyond(item, notice, as_of)
+            rules[names.outside] = (*counts, own)
+            rules[names.continued] = (*counts, own, beyond)
+            if continues:
+                rules[names.succeeded] = (*counts, another, beyond)
         else:
-            ties = _check_link(item, grounds, grounds.link.own + grounds.link.linked)
-            rules[linked] = (*on_platform, ties, _check_before(item, notice, as_of))
+            linked = _check_link(item, ties.least, ties.own + ties.linked)
+            rules[names.linked] = (*on_platform, linked, check_before(item, notice, as_of))
+            if continues:
+                # Before the boundary it is linked, from then on it continues: either is enough.
+                rules[names.succeeded] = (*on_platform, another)
     return EvaluatedItem(item, rules)
 
 
 def _check_date(item: Evidence, as_of: int) -> Condition:
-    first = item.began.earliest
+    first = item.known_began.earliest
     later = first is not None and first > as_of
-    fails = f"it shows conduct after {format_instant(as_of)}, as of which is determined"
-    return Condition(Ternary.NO if later else Ternary.YES, fails, "")
+    return Condition(Ternary.NO if later else Ternary.YES, "date", {"date:as_of": as_of})
 
 
-def _check_confirmation(item: Evidence) -> Condition:
-    return Condition(
-        Ternary(item.confirmed),
-        "a person found that it does not show this",
-        f"that a person confirms that {item.exhibit} shows it",
-    )
+def _check_review(item: Evidence) -> Condition:
+    """Whether a person found that the exhibit shows it; one who rejected the exhibit did not."""
+    facts = item.case_facts
+    if facts.rejected_by:
+        who = {"by": facts.rejected_by, "why": facts.rejected_why}
+        return Condition(Ternary.NO, "claim_rejected", who)
+    if item.confirmed == "no":
+        if facts.reviewed_why:
+            reviewed = {"by": item.by, "why": facts.reviewed_why}
+            return Condition(Ternary.NO, "review_rejected_why", reviewed)
+        return Condition(Ternary.NO, "review_rejected")
+    if item.confirmed == "unknown":
+        read = "review_of_benign" if facts.reading == "benign" else "review"
+        return Condition(Ternary.UNKNOWN, read)
+    return Condition(Ternary.YES, "review")
 
 
-def _check_conduct(item: Evidence, wanted: tuple[str, ...]) -> Condition:
-    known = Ternary.YES if item.conduct in wanted else Ternary.NO
-    return Condition(
-        Ternary.UNKNOWN if item.conduct == "unknown" else known,
-        f"the conduct that it shows is not to have {' or '.join(wanted)}",
-        f"whether {item.exhibit} shows that the party {' or '.join(wanted)} others"
-        if "assisted" in wanted
-        else f"whether {item.exhibit} shows that the party engaged in abuse",
-    )
+def _check_appeals(item: Evidence) -> Condition:
+    """Whether the platform's action, on which the item rests, still is in force."""
+    reversed_ = item.case_facts.reversed_accounts
+    own = () if isinstance(item.accounts, UnsetType) else item.accounts
+    if item.kind == "off_platform" or not reversed_:
+        return Condition(Ternary.YES, "appeal")
+    named = {"accounts": ", ".join(reversed_)}
+    if own and set(own) <= set(reversed_):
+        return Condition(Ternary.NO, "appeal", named)
+    return Condition(Ternary.UNKNOWN, "appeal_of_some", named)
 
 
-def _check_link(item: Evidence, grounds: Grounds, bases: tuple[Basis, ...]) -> Condition:
-    least = grounds.link.least
+def _check_conduct(item: Evidence, wanted: tuple[str, ...]) -> tuple[Condition, ...]:
+    """What the party did, and which kinds of violation that is."""
+    reach = "engaged" if wanted == ("engaged",) else "assisted" if len(wanted) == 1 else "either"
+    if item.conduct == "unknown":
+        return (Condition(Ternary.UNKNOWN, "conduct"),)
+    if item.conduct == "neither":
+        return (Condition(Ternary.NO, "no_violation"),)
+    kinds = Ternary.YES if item.violations else Ternary.UNKNOWN
+    reached = Ternary.YES if item.conduct in wanted else Ternary.NO
+    return (Condition(reached, f"conduct_reached_{reach}"), Condition(kinds, "violation"))
+
+
+def _check_link(item: Evidence, least: Strength, bases: tuple[Basis, ...]) -> Condition:
+    facts = item.case_facts
     if item.basis not in bases:
-        fails = f"it is tied to the party by {item.basis.replace('_', ' ')} only"
-        return Condition(Ternary.NO, fails, "")
-    needs = f"how strongly {item.exhibit} is tied to the party: at least {least}"
+        if facts.conduct_of:
+            return Condition(Ternary.NO, "conduct_of_another")
+        return Condition(Ternary.NO, "basis", {"basis": item.basis})
+    if item.strength is Strength.NONE:
+        return Condition(Ternary.NO, "not_the_party")
+    needed: dict[str, str | int] = {"least": least, "strength": item.strength}
     if item.strength is Strength.UNKNOWN:
-        return Condition(Ternary.UNKNOWN, "", needs)
-    enough = STRENGTHS.index(item.strength) >= STRENGTHS.index(least)
-    fails = f"its tie to the party is {item.strength}, under {least}"
-    return Condition(Ternary.YES if enough else Ternary.NO, fails, needs)
+        return Condition(Ternary.UNKNOWN, "strength", needed)
+    if STRENGTHS.index(item.strength) < STRENGTHS.index(least):
+        return Condition(Ternary.UNKNOWN, "weak", needed)
+    return Condition(Ternary.YES, "strength", needed)
 
 
-def _check_beyond(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
+def last_known(item: Evidence, as_of: int) -> DateRange:
+    """The instants that the last one of the conduct may be, as far as dates have a source."""
+    began, lasted = item.known_began, item.known_lasted
+    starts = [end for end in (began.earliest, lasted.earliest) if end is not None]
+    latest = as_of if lasted.latest is None else min(lasted.latest, as_of)
+    earliest = min(max(starts), latest) if starts else None
+    return DateRange(earliest, latest, lasted.said)
+
+
+def first_known(item: Evidence, as_of: int) -> DateRange:
+    """The instants that the first one of the conduct may be, as far as dates have a source."""
+    began, lasted = item.known_began, item.known_lasted
+    latest = min(end for end in (began.latest, lasted.latest, as_of) if end is not None)
+    earliest = began.earliest
+    return DateRange(None if earliest is None else min(earliest, latest), latest, began.said)
+
+
+def check_beyond(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
     """Whether the conduct went on at or after the boundary: the last instant is no earlier."""
-    boundary = notice.beyond_ms
-    starts = [end for end in (item.began.earliest, item.lasted.earliest) if end is not None]
-    latest = as_of if item.lasted.latest is None else min(item.lasted.latest, as_of)
-    answer = Ternary.UNKNOWN
-    if starts and min(max(starts), as_of) >= boundary:
-        answer = Ternary.YES
-    elif latest < boundary:
-        answer = Ternary.NO
-    return Condition(
-        answer,
-        f"it does not show conduct at or after {notice.beyond}",
-        f"whether the conduct in {item.exhibit} continued at or after {notice.beyond}",
-    )
+    answer = last_known(item, as_of).reaches(notice.beyond_ms)
+    code = "beyond" if _has_dates(item.known_lasted) else "beyond_undated"
+    return Condition(answer, code, {"date:beyond": notice.beyond_ms})
 
 
-def _check_before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
+def check_before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
     """Whether the conduct began before the boundary."""
-    boundary = notice.beyond_ms
-    ends = [end for end in (item.began.latest, item.lasted.latest, as_of) if end is not None]
-    answer = Ternary.UNKNOWN
-    if min(ends) < boundary:
-        answer = Ternary.YES
-    elif item.began.earliest is not None and item.began.earliest >= boundary:
-        answer = Ternary.NO
-    return Condition(
-        answer,
-        f"it does not show conduct before {notice.beyond}",
-        f"whether the conduct in {item.exhibit} began before {notice.beyond}",
-    )
+    reached = first_known(item, as_of).reaches(notice.beyond_ms)
+    answer = {Ternary.YES: Ternary.NO, Ternary.NO: Ternary.YES}.get(reached, reached)
+    code = "before" if _has_dates(item.known_began) else "before_undated"
+    return Condition(answer, code, {"date:beyond": notice.beyond_ms})
+
+
+def _has_dates(dates: DateRange) -> bool:
+    return dates.earliest is not None or dates.latest is not None
 
 
 Ranks = tuple[int, ...]
-"""Ranks (0 no, 1 unknown, 2 yes): R1, then for each notice outside, continued, linked."""
+"""What an item says: whether it may show a violation (0, 1), whether it shows that there is none,
+then ranks (0 no, 1 unknown, 2 yes): R1, then the four rules of each notice."""
 
 
 def rule_ranks(weighed: EvaluatedItem, grounds: Grounds, as_of: int) -> Ranks:
     """What one item says to each rule."""
     rules = ["R1", *(name for n in notices_in_force(grounds, as_of) for name in rule_names(n))]
-    return tuple(RANK[weighed.answer(rule)] for rule in rules)
+    item, ties = weighed.item, grounds.link
+    excluded = Ternary.NO in {
+        c.answer for c in (_check_date(item, as_of), _check_review(item), _check_appeals(item))
+    }
+    excluded = excluded or item.strength is Strength.NONE
+    shown = item.conduct == "neither" and item.confirmed == "yes"
+    tied = _check_link(item, ties.least, ties.own).answer is Ternary.YES
+    return (
+        int(not excluded and not shown),
+        int(not excluded and shown and tied),
+        *(RANK[weighed.answer(rule)] for rule in rules),
+    )
+
+
+def ranks_width(grounds: Grounds, as_of: int) -> int:
+    """How many ranks an item has."""
+    return 3 + 4 * len(notices_in_force(grounds, as_of))
 
 
 def max_ranks(many: Iterable[Ranks], width: int) -> Ranks:
@@ -247,15 +333,23 @@ def max_ranks(many: Iterable[Ranks], width: int) -> Ranks:
 
 def combined_ranks(weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int) -> Ranks:
     """What all items together say."""
-    width = 1 + 3 * len(notices_in_force(grounds, as_of))
+    width = ranks_width(grounds, as_of)
     return max_ranks((rule_ranks(w, grounds, as_of) for w in weighed), width)
 
 
-def outcome(said: Ranks) -> int:
-    """Follow from what is said: 0 not eligible, 1 undetermined, 2 eligible.
+def outcome(said: Ranks) -> Result:
+    """Follow from what is said.
 
-    >>> outcome((0, 2, 0, 2)), outcome((0, 2, 1, 0)), outcome((0, 0, 0, 2))
-    (2, 1, 0)
+    >>> outcome((1, 0, 0, 2, 0, 2, 0)), outcome((1, 0, 0, 2, 1, 0, 0))
+    ('eligible', 'undetermined')
+    >>> outcome((1, 0, 0, 0, 0, 2, 0))
+    'not_eligible'
+    >>> outcome((0, 1, 0))
+    'no_violation'
     """
-    notices = [said[at : at + 3] for at in range(1, len(said), 3)]
-    return max([said[0], *(max(on, min(out, linked)) for out, on, linked in notices)])
+    violating, clean, platform, *rest = said
+    notices = [rest[at : at + 4] for at in range(0, len(rest), 4)]
+    rank = max(
+        platform, *(max(on, min(out, max(linked, by))) for out, on, linked, by in notices), 0
+    )
+    return "no_violation" if not rank and clean and not violating else RESULTS[rank]

@@ -8,7 +8,7 @@ from string import Template
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from wavebreak import config
 from wavebreak.cases.parties import Long, Text
@@ -36,7 +36,10 @@ class NoticeTemplates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A notice as it was sent to a party. Times are milliseconds."""
+    """A notice as it was sent to a party. Times are milliseconds.
+
+    `exhibit` holds one that was sent before it was recorded; its template is `recorded` then.
+    """
 
     id: Text
     party: Text
@@ -46,15 +49,35 @@ class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paragraphs: Annotated[tuple[Long, ...], Meta(max_length=100)]
     sent: int
     deadline: int
+    exhibit: Text | UnsetType = UNSET
 
 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Proof that a notice reached its party: when, how, and the exhibit that shows it."""
+    """Proof that a notice reached its party: when, how, and the exhibit that shows it.
+
+    `method` and `address` say by what service and where, as far as that is recorded.
+    """
 
     notice: Text
     at: int
     how: Text
     exhibit: Text
+    method: Text | UnsetType = UNSET
+    address: Text | UnsetType = UNSET
+
+
+class ServiceAttempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An attempt to serve a notice that failed: when, by what method, where, and why it failed.
+
+    `exhibit` shows it, where something does.
+    """
+
+    notice: Text
+    at: int
+    method: Text
+    address: Text
+    failure: Text
+    exhibit: Text | UnsetType = UNSET
 
 
 class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from rapidfuzz import fuzz
 
 from wavebreak import config
@@ -97,14 +97,68 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: Text
 
 
+Violation = Literal["bulk", "automated", "non_personal"]
+"""The kinds of violation."""
+
+
+class DateSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a date rests on: `by` whom or what it is given, and on what `basis`, in words.
+
+    `kind` is a person, the exhibit's own text or markup, the record of its capture (WARC), or the
+    log of a run.
+    """
+
+    kind: Literal["person", "exhibit", "capture", "log"]
+    by: Text
+    basis: Text
+
+
+class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What else a case holds on an item of evidence; never stored with the item.
+
+    Attributes:
+        rejected_by: Who rejected its exhibit as a claim ("": nobody did).
+        rejected_why: For what reason.
+        reviewed_why: The reason of who reviewed the item itself.
+        reading: The verdict of the automatic reading of its exhibit ("": not read).
+        reversed_accounts: Accounts of the item whose action an appeal reversed.
+        conduct_of: The related party whose conduct it is ("": the party's own).
+        relation: What that party is: `successor`, `affiliate` and so on.
+        relation_exhibit: The exhibit that shows the relation.
+        relation_strength: How strongly it does.
+
+    """
+
+    rejected_by: str = ""
+    rejected_why: str = ""
+    reviewed_why: str = ""
+    reading: str = ""
+    reversed_accounts: tuple[str, ...] = ()
+    conduct_of: str = ""
+    relation: str = ""
+    relation_exhibit: str = ""
+    relation_strength: str = ""
+
+
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one exhibit shows of a party's conduct.
 
     `kind` says where it was seen. `began` holds the instant at which the conduct began, `lasted`
     the last instant at which it is shown to have gone on; "ongoing for all that is known" is an
     open end. `basis` and `strength` tie the exhibit to the party. `conduct` is what the party did:
-    it engaged in abuse itself, or assisted others. `confirmed` says whether a person (`by`)
-    has found the exhibit to show this.
+    it engaged in abuse itself, or assisted others; `neither` is no violation. `confirmed` says
+    whether a person (`by`) has found the exhibit to show this.
+
+    A date without its source counts as not known. Fields that earlier versions did not have are
+    left out of the case's file where they are not given.
+
+    Attributes:
+        violations: Which kinds of violation it shows.
+        began_source: What `began` rests on.
+        lasted_source: What `lasted` rests on.
+        accounts: Of a run, the accounts by pseudonym.
+        facts: What else the case holds on it; set where evidence is collected, never stored.
+
     """
 
     id: Text
@@ -119,6 +173,11 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmed: Literal["yes", "no", "unknown"] = "unknown"
     by: str = ""
     about: Long = ""
+    violations: Annotated[tuple[Violation, ...], Meta(max_length=3)] | UnsetType = UNSET
+    began_source: DateSource | UnsetType = UNSET
+    lasted_source: DateSource | UnsetType = UNSET
+    accounts: Names | UnsetType = UNSET
+    facts: CaseFacts | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse conduct that ended before it began."""
@@ -128,6 +187,21 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"evidence {self.id}: the conduct ends before it begins",
                 fix="give `--until` at or after `--began`",
             )
+
+    @property
+    def known_began(self) -> DateRange:
+        """When the conduct began; open where nobody says on what basis."""
+        return self.began if self.began_source is not UNSET else DateRange()
+
+    @property
+    def known_lasted(self) -> DateRange:
+        """Until when it lasted; open where nobody says on what basis."""
+        return self.lasted if self.lasted_source is not UNSET else DateRange()
+
+    @property
+    def case_facts(self) -> CaseFacts:
+        """What else the case holds on it."""
+        return CaseFacts() if isinstance(self.facts, UnsetType) else self.facts
 
 
 MAX_COMPARED = 2_000

@@ -6,21 +6,24 @@ A case is the fold of its steps; a step that is not allowed is refused with the 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from wavebreak.cases.case import (
     AccountLinked,
     Action,
+    ActionReversed,
     Case,
     CaseFile,
     CaseOpened,
     DeterminationPrepared,
     DeterminationSigned,
     EvidenceAdded,
+    EvidenceCorrected,
     EvidenceReviewed,
     ExhibitAdded,
     NoticeDelivered,
@@ -30,6 +33,7 @@ from wavebreak.cases.case import (
     PartyNamed,
     PreparedDetermination,
     ReplyReceived,
+    ServiceFailed,
     State,
     StateChanged,
     Step,
@@ -37,7 +41,8 @@ from wavebreak.cases.case import (
     TaskFinished,
     evidence_for_party,
 )
-from wavebreak.cases.determination import evidence_digest
+from wavebreak.cases.date_ranges import format_instant
+from wavebreak.cases.determination import Determination, evidence_digest
 from wavebreak.cases.parties import Evidence
 from wavebreak.errors import CaseError
 
@@ -61,7 +66,8 @@ def validate_step(case: Case, step: Step) -> None:
             f"case {case.id} is {'already' if case.steps else 'not yet'} open",
             fix="give a case that is open, or a new directory to open one",
         )
-    if case.state == "closed" and not isinstance(did, StateChanged | ExhibitAdded | EvidenceAdded):
+    taken_in = StateChanged | ExhibitAdded | EvidenceAdded | ActionReversed
+    if case.state == "closed" and not isinstance(did, taken_in):
         raise CaseError(
             f"case {case.id} is closed", fix="reopen it: `wavebreak case advance CASE reopened`"
         )
@@ -111,18 +117,62 @@ def _validate_references(case: Case, step: Step) -> None:
             _require_known("exhibit", case.exhibits, tie.exhibit)
         case ExhibitAdded(exhibit=e):
             _require_new("exhibit", case.exhibits, e.id)
+        case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected():
+            _validate_evidence(case, step, did)
+        case NoticeSent() | NoticeDelivered() | ServiceFailed() | ReplyReceived():
+            _validate_correspondence(case, did)
+        case _:
+            _validate_work(case, did)
+
+
+def _validate_evidence(
+    case: Case, step: Step, did: EvidenceAdded | EvidenceReviewed | EvidenceCorrected
+) -> None:
+    match did:
         case EvidenceAdded(evidence=e):
-            _validate_evidence(case, e)
+            _require_new("item of evidence", case.evidence, e.id)
+            _validate_item(case, e)
         case EvidenceReviewed():
             _require_known("item of evidence", case.evidence, did.evidence)
-        case _:
-            _validate_correspondence(case, step)
+            _validate_review(case, step, did)
+        case EvidenceCorrected(evidence=e):
+            _validate_correction(case, e)
 
 
-def _validate_evidence(case: Case, e: Evidence) -> None:
+def _validate_correction(case: Case, e: Evidence) -> None:
+    _require_known("item of evidence", case.evidence, e.id)
+    before = case.evidence[e.id]
+    if (e.exhibit, e.kind) != (before.exhibit, before.kind):
+        raise CaseError(
+            f"{e.id} is of {before.exhibit}, {before.kind.replace('_', ' ')}",
+            fix="reject this item and add another: `wavebreak case evidence CASE E1 …`",
+        )
+    _validate_item(case, e)
+
+
+def _validate_review(case: Case, step: Step, did: EvidenceReviewed) -> None:
+    """Nobody confirms what rests on a rejected claim, or silently what was read as benign."""
+    exhibit = case.exhibits[case.evidence[did.evidence].exhibit]
+    if not did.shows:
+        return
+    if rejected := exhibit.rejected:
+        raise CaseError(
+            f"{rejected.by} rejected {exhibit.id} as a claim: {rejected.why[:200]}",
+            fix="review the page again (`wavebreak claim confirm DIR --reason …`) and take it in "
+            "as another exhibit",
+        )
+    if exhibit.reading == "benign" and not step.why.strip():
+        raise CaseError(
+            f"the automatic reading found no offer in {exhibit.id}",
+            fix="say why it shows this nevertheless: --why",
+        )
+
+
+def _validate_item(case: Case, e: Evidence) -> None:
     _require_known("party", case.parties, e.party)
     _require_known("exhibit", case.exhibits, e.exhibit)
-    _require_new("item of evidence", case.evidence, e.id)
+    if e.facts is not UNSET:
+        raise CaseError("what the case holds on evidence is not stored with it", fix="leave it out")
     if e.confirmed != "unknown" or e.by:
         raise CaseError(
             "evidence is confirmed by a step of its own",
@@ -130,10 +180,14 @@ def _validate_evidence(case: Case, e: Evidence) -> None:
         )
 
 
-def _validate_correspondence(case: Case, step: Step) -> None:
-    match did := step.did:
+def _validate_correspondence(
+    case: Case, did: NoticeSent | NoticeDelivered | ServiceFailed | ReplyReceived
+) -> None:
+    match did:
         case NoticeSent(notice=n):
             _require_known("party", case.parties, n.party)
+            if not isinstance(n.exhibit, UnsetType):
+                _require_known("exhibit", case.exhibits, n.exhibit)
             _require_new("notice", case.notices, n.id)
         case NoticeDelivered(delivery=d):
             _require_known("notice", case.notices, d.notice)
@@ -143,9 +197,17 @@ def _validate_correspondence(case: Case, step: Step) -> None:
                     f"notice {d.notice} arrived before it was sent",
                     fix="give a delivery time after the notice was sent",
                 )
+        case ServiceFailed(attempt=a):
+            _require_known("notice", case.notices, a.notice)
+            if not isinstance(a.exhibit, UnsetType):
+                _require_known("exhibit", case.exhibits, a.exhibit)
         case ReplyReceived(reply=r):
             _require_known("notice", case.notices, r.notice)
             _require_known("exhibit", case.exhibits, r.exhibit)
+
+
+def _validate_work(case: Case, did: Action) -> None:
+    match did:
         case TaskAdded(task=t):
             _require_new("task", case.tasks, t.id)
         case TaskFinished():
@@ -160,18 +222,17 @@ def _validate_correspondence(case: Case, step: Step) -> None:
 
 
 def _validate_determination(case: Case, did: DeterminationPrepared) -> None:
-    if not is_current(
-        case, did.determination.party, did.determination.policy, did.determination.of
-    ):
+    if not is_current(case, did.determination):
         raise CaseError(
             "the determination was drawn from other evidence than the case holds",
             fix="determine again: `wavebreak case determine CASE PARTY`",
         )
 
 
-def is_current(case: Case, party: str, policy: str, of: str) -> bool:
+def is_current(case: Case, made: Determination) -> bool:
     """Whether what a determination was drawn from is what the case holds on its party now."""
-    return evidence_digest(evidence_for_party(case, party), policy) == of
+    evidence = evidence_for_party(case, made.party, made.version)
+    return evidence_digest(evidence, made.policy) == made.of
 
 
 def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> None:
@@ -206,7 +267,7 @@ def _same_person(one: str, other: str) -> bool:
 
 
 def _is_up_to_date(case: Case, prepared: PreparedDetermination) -> bool:
-    return is_current(case, prepared.value.party, prepared.value.policy, prepared.value.of)
+    return is_current(case, prepared.value)
 
 
 def _validate_transition(case: Case, to: State) -> None:
@@ -251,8 +312,40 @@ def replay(written: CaseFile) -> Case:
 
 
 def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: str = "") -> Case:
-    """Take one more step: what was done, when (ms), by whom in which role, and why."""
-    return apply_step(case, Step(len(case.steps) + 1, at, by, role, why, did))
+    """Take one more step: what was done, when (ms), by whom in which role, and why.
+
+    Raises `CaseError` where it may not be taken, or names a time that has not come.
+    """
+    step = Step(len(case.steps) + 1, at, by, role, why, did)
+    after = apply_step(case, step)
+    for what, then in _dates(did):
+        if then > at:
+            raise CaseError(
+                f"{what} is in the future: {format_instant(then)}",
+                fix="give the time at which it was",
+            )
+    return after
+
+
+def _dates(did: Action) -> Iterator[tuple[str, int]]:
+    """The times that a step says something was at."""
+    match did:
+        case EvidenceAdded(evidence=e) | EvidenceCorrected(evidence=e):
+            for what, dates in (("when it began", e.began), ("until when it lasted", e.lasted)):
+                if dates.earliest is not None:
+                    yield what, dates.earliest
+        case NoticeSent(notice=n):
+            yield "when the notice was sent", n.sent
+        case NoticeDelivered(delivery=d):
+            yield "when the notice arrived", d.at
+        case ServiceFailed(attempt=a):
+            yield "the attempt to serve it", a.at
+        case ReplyReceived(reply=r):
+            yield "the answer", r.at
+        case ActionReversed(reversal=r):
+            yield "when the action was reversed", r.at
+        case DeterminationPrepared(determination=d):
+            yield "the time as of which is determined", d.as_of
 
 
 def apply_step(case: Case, step: Step) -> Case:
@@ -286,6 +379,19 @@ def _apply_action(case: Case, step: Step, did: Action) -> Case:
             return replace(case, links=(*case.links, did.link))
         case ExhibitAdded():
             return replace(case, exhibits=case.exhibits | {did.exhibit.id: did.exhibit})
+        case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected() | ActionReversed():
+            return _apply_evidence(case, step, did)
+        case StateChanged():
+            return replace(case, state=did.to)
+    return _apply_correspondence(case, step, did)
+
+
+def _apply_evidence(
+    case: Case,
+    step: Step,
+    did: EvidenceAdded | EvidenceReviewed | EvidenceCorrected | ActionReversed,
+) -> Case:
+    match did:
         case EvidenceAdded():
             return replace(case, evidence=case.evidence | {did.evidence.id: did.evidence})
         case EvidenceReviewed():
@@ -293,10 +399,15 @@ def _apply_action(case: Case, step: Step, did: Action) -> Case:
             new = msgspec.structs.replace(
                 evidence, confirmed="yes" if did.shows else "no", by=step.by
             )
-            return replace(case, evidence=case.evidence | {new.id: new})
-        case StateChanged():
-            return replace(case, state=did.to)
-    return _apply_correspondence(case, step, did)
+            reviews = case.reviews | {new.id: step.why}
+            return replace(case, evidence=case.evidence | {new.id: new}, reviews=reviews)
+        case EvidenceCorrected():
+            reviews = {k: why for k, why in case.reviews.items() if k != did.evidence.id}
+            corrected = case.evidence | {did.evidence.id: did.evidence}
+            return replace(case, evidence=corrected, reviews=reviews)
+        case ActionReversed():
+            reversals = case.reversals | {did.reversal.account: did.reversal}
+            return replace(case, reversals=reversals)
 
 
 def _apply_correspondence(case: Case, step: Step, did: Action) -> Case:
@@ -305,6 +416,8 @@ def _apply_correspondence(case: Case, step: Step, did: Action) -> Case:
             return replace(case, notices=case.notices | {did.notice.id: did.notice})
         case NoticeDelivered():
             return replace(case, deliveries=(*case.deliveries, did.delivery))
+        case ServiceFailed():
+            return replace(case, attempts=(*case.attempts, did.attempt))
         case ReplyReceived():
             return replace(case, replies=(*case.replies, did.reply))
         case DeterminationPrepared():

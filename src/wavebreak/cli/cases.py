@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec import UNSET
 from rich.table import Table
 
 from wavebreak import model
@@ -25,6 +27,7 @@ from wavebreak.bundles.verify import exit_code
 from wavebreak.bundles.verify import verify_bundle as checked
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (
+    Action,
     Case,
     CaseOpened,
     DeterminationSigned,
@@ -32,13 +35,13 @@ from wavebreak.cases.case import (
     NoticeDelivered,
     NoticeSent,
     PartiesMerged,
-    PartiesRelated,
     ReplyReceived,
+    ServiceFailed,
     StateChanged,
     TaskFinished,
 )
-from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
-from wavebreak.cases.notices import Delivery, Reply
+from wavebreak.cases.date_ranges import parse_instant
+from wavebreak.cases.notices import Delivery, Reply, ServiceAttempt
 from wavebreak.cases.parties import (
     Basis,
     Evidence,
@@ -78,6 +81,7 @@ StrengthOf = Annotated[Strength, typer.Option(help="How strongly.")]
 PartyKind = StrEnum("PartyKind", ["person", "company"])
 Tie = StrEnum("Tie", ["affiliate", "successor", "owner", "officer", "reseller"])
 Doing = StrEnum("Doing", ["engaged", "assisted", "neither", "unknown"])
+Kind = StrEnum("Kind", ["bulk", "automated", "non_personal"])
 Seen = StrEnum("Seen", ["on_platform", "off_platform"])
 Kept = StrEnum(
     "Kept", ["document", "delivery", "reply", "claim", "test_purchase", "partner_notice"]
@@ -85,6 +89,13 @@ Kept = StrEnum(
 Goes = StrEnum("Goes", ["investigating", "noticed", "determined", "referred", "closed", "reopened"])
 Tongue = StrEnum("Tongue", ["en", "he"])
 Many = list[str] | None
+Violations = Annotated[
+    list[Kind] | None, typer.Option("--violation", help="Which kind it was; again for more.")
+]
+Began = Annotated[str, typer.Option(help="When it began: about 2019-11, before 2020, unknown.")]
+Until = Annotated[str, typer.Option(help="Until when it is shown to have lasted.")]
+Zone = Annotated[str | None, typer.Option(help="Time zone of dates: Asia/Jerusalem.")]
+DateBasis = Annotated[str, typer.Option(help="On what stated dates rest: 'the invoice'.")]
 
 
 @contextmanager
@@ -182,14 +193,15 @@ def relate(
     by: By,
     tie: Annotated[Tie, typer.Option("--is", help="What it is of the other.")],
     exhibit: Exhibited,
-    strength: StrengthOf = Strength.MODERATE,
+    strength: StrengthOf = Strength.UNKNOWN,
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
     """Record a relation between two parties, with the exhibit that shows it."""
     with _at(place, seal_key) as at:
         relation = Relation(one, other, tie.value, strength, exhibit)  # type: ignore[arg-type]
-        _print_step(at.take(PartiesRelated(relation), by=by, role=role))
+        before = len(at.case.steps)
+        _print_steps(evidence_intake.relate_parties(at, relation, by=by, role=role), before)
 
 
 @cases.command(
@@ -284,20 +296,23 @@ def exhibit(
 
 
 @cases.command(
-    epilog="Examples: `wavebreak case evidence cases/C-7 E1 --party P1 --conduct engaged --began "
-    "'about November 2019' --until 2021-03 --basis statement --strength strong --by Noa`; "
-    "`wavebreak case evidence cases/C-7 out --account a-17 --party P1 --by Noa`"
+    epilog="Examples: `wavebreak case evidence cases/C-7 E1 --party P1 --conduct engaged "
+    "--violation bulk --until 2021-03 --date-basis 'the invoice' --basis statement --strength "
+    "strong --by Noa`; `wavebreak case evidence cases/C-7 out --account a-17 --party P1 --conduct "
+    "engaged --violation automated --by Noa`"
 )
 def evidence(
     place: Place,
     source: Annotated[str, typer.Argument(help="An exhibit (E1), or what `run -o` wrote.")],
     party: Annotated[str, typer.Option(help="Whose conduct it shows: P1.")],
     by: By,
-    conduct: Annotated[Doing, typer.Option(help="What the party did.")] = Doing.engaged,
+    conduct: Annotated[Doing, typer.Option(help="What the party did; neither: no violation.")],
+    violation: Violations = None,
     seen: Annotated[Seen, typer.Option(help="Where it was seen.")] = Seen.off_platform,
-    began: Annotated[str, typer.Option(help="When it began: about 2019-11, before 2020.")] = "",
-    until: Annotated[str, typer.Option(help="Until when it is shown to have lasted.")] = "",
-    zone: Annotated[str | None, typer.Option(help="Time zone of dates: Asia/Jerusalem.")] = None,
+    began: Began = "",
+    until: Until = "",
+    zone: Zone = None,
+    date_basis: DateBasis = "",
     basis: Annotated[Basis | None, typer.Option(help="What ties it to the party.")] = None,
     strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
     account: Annotated[Many, typer.Option(help="Of a run: an account, again for more.")] = None,
@@ -314,8 +329,9 @@ def evidence(
 ) -> None:
     """Add evidence of conduct from an exhibit, or from a run with all inputs to reproduce it.
 
-    Without dates the conduct is as old as the exhibit: a captured page stood there at the capture,
-    accounts acted when the log says. Conduct after a notice reopens the case.
+    Without dates they are those that the exhibit gives itself: the time of a capture, what a page
+    says of its publication, the log of a run. Where it gives none they stay unknown. Conduct after
+    a notice reopens the case.
     """
     with _at(place, seal_key) as at:
         where, ties = seen.value, (basis or Basis.STATEMENT, strength or Strength.UNKNOWN)
@@ -333,31 +349,112 @@ def evidence(
             )
             known = evidence_intake.strongest_link(at, party, about.accounts)
             where, name, ties = "on_platform", taken.id, known or ties
-        first, last = evidence_intake.conduct_dates(at, at.case.exhibits[name])
-        spans = [
-            parse_date(began, zone) if began else first,
-            parse_date(until, zone) if until else last,
-        ]
-        _add_evidence(at, name, party, where, conduct.value, spans, ties, by, role, why)
+        shown = at.case.exhibits[name]
+        found = evidence_intake.conduct_dates(at, shown)
+        dates = evidence_intake.state_dates(found, began, until, zone, by, date_basis)
+        item = Evidence(
+            at.case.fresh("V"),
+            party,
+            name,
+            where,  # type: ignore[arg-type]
+            conduct.value,  # type: ignore[arg-type]
+            dates.began,
+            dates.lasted,
+            ties[0],
+            ties[1],
+            violations=_violations(violation),
+            began_source=dates.began_source,
+            lasted_source=dates.lasted_source,
+            accounts=evidence_intake.run_accounts(at, shown),
+        )
+        before = len(at.case.steps)
+        _print_steps(evidence_intake.add_evidence(at, item, by=by, role=role, why=why), before)
+        print_lines(report_sections.evidence_lines(at.case, item.id), out)
 
 
-def _add_evidence(
-    at: CaseWorkspace,
-    exhibit: str,
-    party: str,
-    seen: str,
-    conduct: str,
-    spans: list[DateRange],
-    ties: tuple[Basis, Strength],
-    by: str,
-    role: str,
-    why: str,
-) -> None:
-    fields: Any = (at.case.fresh("V"), party, exhibit, seen, conduct, *spans, *ties)
-    before = len(at.case.steps)
-    case = evidence_intake.add_evidence(at, Evidence(*fields), by=by, role=role, why=why)
+def _violations(kinds: list[Kind] | None) -> Any:
+    return tuple(dict.fromkeys(kind.value for kind in kinds)) if kinds else UNSET
+
+
+def _print_steps(case: Case, before: int) -> None:
     for step in case.steps[before:]:
         out.print(f"step {step.n}: {describe_action(step.did)} {step.why}", markup=False)
+
+
+@cases.command(
+    epilog="Example: `wavebreak case correct cases/C-7 V1 --until 2021-03 --date-basis 'the "
+    "invoice' --by Noa --why 'the month was missing'`"
+)
+def correct(
+    place: Place,
+    item: Annotated[str, typer.Argument(help="The evidence: V1.")],
+    by: By,
+    why: Why,
+    party: Annotated[str, typer.Option(help="Whose conduct it shows: P1.")] = "",
+    conduct: Annotated[Doing | None, typer.Option(help="What the party did.")] = None,
+    violation: Violations = None,
+    began: Began = "",
+    until: Until = "",
+    zone: Zone = None,
+    date_basis: DateBasis = "",
+    basis: Annotated[Basis | None, typer.Option(help="What ties it to the party.")] = None,
+    strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
+    """State an item of evidence anew: its dates, conduct or tie; it has to be confirmed again.
+
+    What is not given stays. Dates that nobody gave a basis for are taken from the exhibit again.
+    """
+    with _at(place, seal_key) as at:
+        old = at.case.evidence.get(item)
+        if old is None:
+            raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
+        shown = at.case.exhibits[old.exhibit]
+        found = evidence_intake.conduct_dates(at, shown)
+        if old.began_source is not UNSET:
+            found = found._replace(began=old.began, began_source=old.began_source)
+        if old.lasted_source is not UNSET:
+            found = found._replace(lasted=old.lasted, lasted_source=old.lasted_source)
+        dates = evidence_intake.state_dates(found, began, until, zone, by, date_basis)
+        new = msgspec.structs.replace(
+            old,
+            party=party or old.party,
+            conduct=conduct.value if conduct else old.conduct,
+            violations=_violations(violation) if violation else old.violations,
+            **dates._asdict(),
+            basis=basis or old.basis,
+            strength=strength or old.strength,
+            confirmed="unknown",
+            by="",
+            accounts=evidence_intake.run_accounts(at, shown),
+        )
+        before = len(at.case.steps)
+        _print_steps(evidence_intake.correct_evidence(at, new, by=by, role=role, why=why), before)
+        print_lines(report_sections.evidence_lines(at.case, item), out)
+
+
+@cases.command(
+    epilog="Example: `wavebreak case reversal cases/C-7 a-17 --at 2026-03-02T09:00:00Z --source "
+    "'appeal 4471, decided by the support team' --by Noa`"
+)
+def reversal(
+    place: Place,
+    account: Annotated[str, typer.Argument(help="The account's id, as in the events.")],
+    at_time: Annotated[str, typer.Option("--at", help="When: 2026-03-02T09:00:00Z.")],
+    source: Annotated[str, typer.Option(help="Where that is recorded.")],
+    by: By,
+    key: Key = None,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
+    """Record that an appeal reversed the action against an account: it no longer is evidence."""
+    with _at(place, seal_key) as at:
+        found = case_steps.action_reversed(
+            at.case, load_key(key), account, parse_instant(at_time), source
+        )
+        evidence_intake.record_reversals(at, [found], by=by, role=role)
+        _print_step(at.case)
 
 
 @cases.command(epilog="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`")
@@ -390,12 +487,24 @@ def confirm(
     item: Annotated[str, typer.Argument(help="The evidence: V1.")],
     by: By,
     rejects: Annotated[bool, typer.Option("--reject", help="It does not show this.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it was read and is so.")] = False,
     why: Why = "",
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
-    """Confirm, after a person's review, that an exhibit shows the evidence, or reject it."""
+    """Show an item with its dates, ask, and confirm that its exhibit shows it, or reject it."""
     with _at(place, seal_key) as at:
+        if item not in at.case.evidence:
+            raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
+        print_lines(report_sections.evidence_lines(at.case, item), out)
+        shown = at.case.evidence[item].exhibit
+        asked = f"Does {shown} {'not ' if rejects else ''}show this, with these dates?"
+        if not yes and not (sys.stdin.isatty() and typer.confirm(asked)):
+            raise UsageError(
+                f"{item} was not {'rejected' if rejects else 'confirmed'}",
+                fix="read it, then answer yes, or give --yes; correct it with `wavebreak case "
+                "correct`",
+            )
         _print_step(at.take(EvidenceReviewed(item, not rejects), by=by, role=role, why=why))
 
 
@@ -407,19 +516,42 @@ def notice(
     place: Place,
     party: Annotated[str, typer.Argument(help="To whom: P1.")],
     by: By,
-    operator: Annotated[str, typer.Option(help="Who writes: the operator's name.")],
-    contact: Annotated[str, typer.Option(help="Where answers reach the operator.")],
+    operator: Annotated[str, typer.Option(help="Who writes: the operator's name.")] = "",
+    contact: Annotated[str, typer.Option(help="Where answers reach the operator.")] = "",
     template: Annotated[str, typer.Option(help="Which one.")] = "cease_and_desist",
     language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
     days: Annotated[int | None, typer.Option(min=1, max=365, help="Days to answer.")] = None,
     about: Annotated[str, typer.Option(help="Of a reminder: the notice, N1.")] = "",
     draft: Annotated[bool, typer.Option("--draft", help="Print it only.")] = False,
+    sent: Annotated[
+        str, typer.Option(help="Of a notice sent before: when, 2024-03-01T09:00:00Z.")
+    ] = "",
+    exhibit: Annotated[str, typer.Option(help="Of a notice sent before: what holds it, E4.")] = "",
     policy: PolicyDir = None,
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
-    """Print a notice to a party from a template, and record that it was sent."""
+    """Print a notice to a party from a template, and record that it was sent.
+
+    With --sent and --exhibit a notice is recorded that was sent before, as the exhibit holds it.
+    """
     with _at(place, seal_key) as at:
+        if sent or exhibit:
+            if not sent or not exhibit:
+                raise UsageError(
+                    "a notice sent before needs its date and its exhibit",
+                    fix="give both: --sent 2024-03-01T09:00:00Z --exhibit E4",
+                )
+            past = case_steps.past_notice(
+                at.case,
+                party,
+                language.value,  # type: ignore[arg-type]
+                parse_instant(sent),
+                exhibit,
+                days,
+            )
+            _print_step(at.take(NoticeSent(past), by=by, role=role))
+            return
         drafted = evidence_intake.draft_notice(
             at,
             party,
@@ -443,18 +575,41 @@ def delivery(
     place: Place,
     item: Annotated[str, typer.Argument(help="The notice: N1.")],
     by: By,
-    exhibit: Exhibited,
-    how: Annotated[str, typer.Option(help="How it arrived; of an answer: what it says.")],
+    exhibit: Exhibited = "",
+    how: Annotated[str, typer.Option(help="How it arrived; of an answer: what it says.")] = "",
     answer: Annotated[bool, typer.Option("--answer", help="This is the party's answer.")] = False,
+    method: Annotated[str, typer.Option(help="By what service: registered mail, courier.")] = "",
+    address: Annotated[str, typer.Option(help="At which address.")] = "",
+    failed: Annotated[str, typer.Option(help="It was attempted and failed: why.")] = "",
     at_time: Annotated[str, typer.Option("--at", help="When: 2026-03-02T09:00:00Z.")] = "",
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
-    """Record that a notice arrived, or was answered, with the exhibit that proves it."""
+    """Record that a notice arrived, was answered, or could not be served, with what proves it."""
     with _at(place, seal_key) as at:
         moment = parse_instant(at_time) if at_time else time.time_ns() // 10**6
-        fields: Any = (item, moment, how, exhibit)
-        what = ReplyReceived(Reply(*fields)) if answer else NoticeDelivered(Delivery(*fields))
+        what: Action
+        if failed:
+            if not method or not address:
+                raise UsageError(
+                    "a failed attempt needs its method and address",
+                    fix="give --method courier --address '12 Main Street'",
+                )
+            what = ServiceFailed(
+                ServiceAttempt(item, moment, method, address, failed, exhibit or UNSET)
+            )
+        elif not exhibit or not (how or method):
+            raise UsageError(
+                "what arrived, or was answered, needs its proof",
+                fix="give --exhibit E3 and --how, or --method and --address",
+            )
+        elif answer:
+            what = ReplyReceived(Reply(item, moment, how, exhibit))
+        else:
+            arrived = how or f"{method}, {address}"
+            what = NoticeDelivered(
+                Delivery(item, moment, arrived, exhibit, method or UNSET, address or UNSET)
+            )
         _print_step(at.take(what, by=by, role=role))
 
 

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.db import transaction
+from msgspec import UNSET
 
 from wavebreak.bundles import case_steps, evidence_intake
+from wavebreak.bundles.evidence_dates import ConductDates
 from wavebreak.bundles.workspace import CASE, CaseWorkspace
 from wavebreak.cases.case import (
     Action,
@@ -25,15 +28,14 @@ from wavebreak.cases.case import (
     CaseOpened,
     DeterminationSigned,
     EvidenceReviewed,
+    Exhibit,
     NoticeDelivered,
     NoticeSent,
     PartiesMerged,
-    PartiesRelated,
     ReplyReceived,
     StateChanged,
     TaskFinished,
 )
-from wavebreak.cases.date_ranges import DateRange, parse_date
 from wavebreak.cases.notices import Delivery, Notice, Reply
 from wavebreak.cases.parties import Evidence, Relation
 from wavebreak.claims.exhibits import Actor
@@ -166,11 +168,12 @@ def _name_party(workspace: CaseWorkspace, act: Act) -> Action:
     )
 
 
-def _relate(_workspace: CaseWorkspace, act: Act) -> Action:
+def _relate(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
     if v["party"] == v["other"]:
         raise ApiError(422, "a party has no relation with itself", fix="choose another party")
-    return PartiesRelated(Relation(v["party"], v["other"], v["kind"], v["strength"], v["exhibit"]))
+    relation = Relation(v["party"], v["other"], v["kind"], v["strength"], v["exhibit"])
+    evidence_intake.relate_parties(workspace, relation, **act.signed)
 
 
 def _link(workspace: CaseWorkspace, act: Act) -> Action:
@@ -197,25 +200,68 @@ def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
 
 def _add_evidence(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
-    zone = v["zone"] or None
-    dates: tuple[DateRange, DateRange] = (
-        parse_date(v["began"], zone),
-        parse_date(v["until"], zone),
-    )
-    for said in dates:
-        if said.earliest is not None and said.earliest > act.clock():
-            raise ApiError(422, "that date is in the future", fix="give the one when it was")
+    dates = _dates(workspace, act, workspace.case.exhibits[v["exhibit"]])
     evidence = Evidence(
         workspace.case.fresh("V"),
         v["party"],
         v["exhibit"],
         v["seen"],
         v["conduct"],
-        *dates,
+        dates.began,
+        dates.lasted,
         v["basis"],
         v["strength"],
+        violations=_violations(v),
+        began_source=dates.began_source,
+        lasted_source=dates.lasted_source,
+        accounts=evidence_intake.run_accounts(workspace, workspace.case.exhibits[v["exhibit"]]),
     )
     evidence_intake.add_evidence(workspace, evidence, **act.signed)
+
+
+def _violations(v: Values) -> Any:
+    """The kinds of violation; none where none is stated."""
+    return UNSET if v["violation"] in ("", "not_stated") else tuple(v["violation"].split("+"))
+
+
+def _dates(workspace: CaseWorkspace, act: Act, exhibit: Exhibit) -> ConductDates:
+    """The dates that a person states, and those of the exhibit where none is."""
+    v = act.values
+    dates = evidence_intake.state_dates(
+        evidence_intake.conduct_dates(workspace, exhibit),
+        v["began"],
+        v["until"],
+        v["zone"] or None,
+        act.user.actor,
+        v["date_basis"],
+    )
+    for said in (dates.began, dates.lasted):
+        if said.earliest is not None and said.earliest > act.clock():
+            raise ApiError(422, "that date is in the future", fix="give the one when it was")
+    return dates
+
+
+def _correct_evidence(workspace: CaseWorkspace, act: Act) -> None:
+    v = act.values
+    old = workspace.case.evidence[v["item"]]
+    dates = _dates(workspace, act, workspace.case.exhibits[old.exhibit])
+    if not v["began"] and old.began_source is not UNSET:
+        dates = dates._replace(began=old.began, began_source=old.began_source)
+    if not v["until"] and old.lasted_source is not UNSET:
+        dates = dates._replace(lasted=old.lasted, lasted_source=old.lasted_source)
+    new = msgspec.structs.replace(
+        old,
+        party=v["party"],
+        conduct=v["conduct"],
+        violations=_violations(v),
+        **dates._asdict(),
+        basis=v["basis"],
+        strength=v["strength"],
+        confirmed="unknown",
+        by="",
+        accounts=evidence_intake.run_accounts(workspace, workspace.case.exhibits[old.exhibit]),
+    )
+    evidence_intake.correct_evidence(workspace, new, **act.signed)
 
 
 def _review(_workspace: CaseWorkspace, act: Act) -> Action:
@@ -238,6 +284,8 @@ def _add_task(workspace: CaseWorkspace, act: Act) -> Action:
 
 def _prepare(workspace: CaseWorkspace, act: Act) -> None:
     as_of = act.past("as_of") if act.values["as_of"] is not None else None
+    found = case_files.known_reversals(act.store, workspace.case)
+    evidence_intake.record_reversals(workspace, found, by=act.user.actor, role=act.user.role)
     evidence_intake.prepare_determination(
         workspace, act.values["party"], as_of, act.store.policy, **act.signed
     )
@@ -254,11 +302,12 @@ def _sign(workspace: CaseWorkspace, act: Act) -> Action:
 ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
     "add_party": _take(_name_party),
     "change_party": _take(_name_party),
-    "relate_parties": _take(_relate),
+    "relate_parties": _relate,
     "merge_parties": _take(lambda _w, act: PartiesMerged(act.values["keep"], act.values["drop"])),
     "link_account": _take(_link),
     "add_exhibit": _add_exhibit,
     "add_evidence": _add_evidence,
+    "correct_evidence": _correct_evidence,
     "review_evidence": _take(_review),
     "send_notice": _take(lambda workspace, act: NoticeSent(_draft(workspace, act))),
     "record_delivery": _take(_delivery),

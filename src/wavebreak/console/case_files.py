@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.report_sections import describe_action, to_words
+from wavebreak.bundles.reversals import is_reversal
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (
     Case,
     EvidenceReviewed,
     ExhibitAdded,
     PreparedDetermination,
+    Reversal,
     StateChanged,
     Step,
     evidence_for_party,
@@ -33,10 +35,10 @@ from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Evidence, load_name_weights, propose_merges
 from wavebreak.cases.workflow import TRANSITIONS, is_current, validate_step
 from wavebreak.console.case_store import CaseStore
-from wavebreak.console.models import User
+from wavebreak.console.models import Appeal, User
 from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak.service.errors import ApiError
-from wavebreak.service.models import EnforcementState
+from wavebreak.service.models import AuditEntry, EnforcementState
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOADED = 256
@@ -287,6 +289,36 @@ def account_names(store: CaseStore, loaded: LoadedCase) -> dict[str, str]:
     return names
 
 
+def known_reversals(store: CaseStore, case: Case) -> list[Reversal]:
+    """Return the actions against a case's accounts that an appeal or an override took back.
+
+    Accounts are compared by their pseudonyms in the case; of each the newest act counts.
+    """
+    wanted = {link.account for link in case.links}
+    wanted |= {a for e in case.evidence.values() if e.accounts for a in e.accounts}
+    if not wanted:
+        return []
+    rename = make_renamer(case_key(store.secret, case.id))
+    acts: list[tuple[int, str, str, bool]] = [
+        (at, account, f"appeal {number}, reversed", True)
+        for at, account, number in Appeal.objects.filter(
+            state=Appeal.DECIDED, result=Appeal.REVERSED, decided_ms__isnull=False
+        ).values_list("decided_ms", "account", "id")
+    ]
+    for entry in AuditEntry.objects.filter(action="override", outcome="done").order_by("number"):
+        verdict, _, by = entry.reason.partition(", ")
+        label, _, outcome = verdict.partition(" ")
+        lifted = is_reversal(label, outcome.split(" ")[0] or None)
+        basis = f"override by {by.partition(':')[0]}, entry {entry.number} of the audit log"
+        acts.append((entry.at_ms, entry.object, basis, lifted))
+    newest: dict[str, Reversal | None] = {}
+    for at, account, basis, lifted in sorted(acts):
+        hidden = rename("a", account)
+        if hidden in wanted:
+            newest[hidden] = Reversal(hidden, at, basis) if lifted else None
+    return [found for found in newest.values() if found is not None]
+
+
 @contextmanager
 def open_for_act(
     store: CaseStore, case_id: str, clock: Clock, *, new: bool = False
@@ -469,7 +501,7 @@ def _transition_checks(case: Case, to: str) -> Iterator[Check]:
 
 
 def _fits(case: Case, prepared: PreparedDetermination) -> bool:
-    return is_current(case, prepared.value.party, prepared.value.policy, prepared.value.of)
+    return is_current(case, prepared.value)
 
 
 def same_person(user: User, name: str) -> bool:
@@ -512,7 +544,7 @@ def preparing_checks(case: Case, party: str) -> list[Check]:
     """Return what is known of a party before a determination: nothing here forbids one."""
     items = evidence_for_party(case, party)
     unknown = [e.id for e in items if e.confirmed == "unknown"]
-    open_dates = [e.id for e in items if e.lasted.latest is None and e.lasted.earliest is None]
+    open_dates = [e.id for e in items if e.known_lasted == DateRange()]
     return [
         Check("There is evidence on the party", bool(items), "Draw evidence from an exhibit"),
         Check(
@@ -579,8 +611,8 @@ def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list
             e,
             case.parties[case.root(e.party)].name,
             case.exhibits[e.exhibit].title,
-            shown_dates(e.began),
-            shown_dates(e.lasted),
+            shown_dates(e.known_began),
+            shown_dates(e.known_lasted),
             to_words(e.kind),
             to_words(e.basis),
             reviews.get(e.id),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 
-from wavebreak.bundles.report_sections import to_words
+from wavebreak.bundles.report_sections import describe_conduct, describe_date, to_words
 from wavebreak.cases.case import Case
 from wavebreak.cases.date_ranges import parse_instant
 from wavebreak.cases.notices import load_templates
@@ -55,7 +56,15 @@ def notices(case: Case) -> Choices:
 def evidence(case: Case) -> Choices:
     """The items of evidence, those that nobody reviewed first."""
     ordered = sorted(case.evidence.values(), key=lambda e: e.confirmed != "unknown")
-    return [(e.id, f"{e.id}: {e.conduct}, from {e.exhibit}") for e in ordered]
+    return [
+        (
+            e.id,
+            f"{e.id}: {describe_conduct(e)}, from {e.exhibit}; "
+            f"began {describe_date(e.began, e.began_source)}; "
+            f"lasted until {describe_date(e.lasted, e.lasted_source)}",
+        )
+        for e in ordered
+    ]
 
 
 def open_tasks(case: Case) -> Choices:
@@ -147,6 +156,50 @@ _NOTICE = Field("notice", "Notice", "choice", choices=notices)
 _AT = Field("at", "When (UTC)", "moment")
 _DATE = "In words or EDTF: 2019-11, about November 2019, before 2020-03, unknown."
 _LINES = "One a line."
+_DATES = (
+    Field("began", "When it began", needed=False, hint=f"{_DATE} Empty: as the exhibit says."),
+    Field(
+        "until",
+        "Until when it is shown to have lasted",
+        needed=False,
+        hint=f"{_DATE} Empty: as the exhibit says.",
+    ),
+    Field("zone", "Time zone of the dates", needed=False, hint="Like Asia/Jerusalem."),
+    Field(
+        "date_basis",
+        "On what these dates rest",
+        needed=False,
+        hint="A date that you state needs it: the invoice, the archive’s copy.",
+    ),
+)
+_CONDUCT = (
+    Field(
+        "conduct",
+        "What the party did",
+        "choice",
+        choices=lambda _case: [
+            ("engaged", "engaged in it"),
+            ("assisted", "assisted others in it"),
+            ("neither", "no violation"),
+            ("unknown", "not known"),
+        ],
+    ),
+    Field(
+        "violation",
+        "Kind of violation",
+        "choice",
+        needed=False,
+        choices=lambda _case: [
+            ("not_stated", "not stated"),
+            *(
+                ("+".join(kinds), " and ".join(to_words(kind) for kind in kinds))
+                for n in (1, 2, 3)
+                for kinds in combinations(("bulk", "automated", "non_personal"), n)
+            ),
+        ],
+        hint="Without one a violation counts as not known.",
+    ),
+)
 _PARTY_FIELDS = (
     Field("kind", "What it is", "choice", choices=_static("company", "person")),
     Field("name", "Name"),
@@ -261,27 +314,34 @@ FORMS: Mapping[str, Form] = {
             (
                 _EXHIBIT,
                 Field("party", "Whose conduct it shows", "choice", choices=parties),
-                Field(
-                    "conduct",
-                    "What the party did",
-                    "choice",
-                    choices=_static("engaged", "assisted", "neither", "unknown"),
-                    hint="Engaged in bulk, automated or non-personal messaging, or assisted it.",
-                ),
+                *_CONDUCT,
                 Field(
                     "seen",
                     "Where it was seen",
                     "choice",
                     choices=_static("on_platform", "off_platform"),
                 ),
-                Field("began", "When it began", hint=_DATE),
-                Field("until", "Until when it is shown to have lasted", hint=_DATE),
-                Field("zone", "Time zone of the dates", needed=False, hint="Like Asia/Jerusalem."),
+                *_DATES,
                 _BASIS,
                 _STRENGTH,
             ),
             about="It counts as not known until a person reviews it.",
             ordered=False,
+        ),
+        Form(
+            "correct_evidence",
+            "Correct evidence",
+            "State it anew",
+            "claims",
+            (
+                Field("item", "Evidence", "choice", choices=evidence),
+                Field("party", "Whose conduct it shows", "choice", choices=parties),
+                *_CONDUCT,
+                *_DATES,
+                _BASIS,
+                _STRENGTH,
+            ),
+            about="The earlier wording stays in the sealed steps. A person reviews it again.",
         ),
         Form(
             "review_evidence",

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import UNSET
+
 from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.workspace import CaseWorkspace, open_workspace
@@ -20,7 +22,6 @@ from wavebreak.cases.case import (
     EvidenceReviewed,
     NoticeDelivered,
     NoticeSent,
-    PartiesRelated,
     PartyNamed,
     StateChanged,
     Task,
@@ -28,7 +29,7 @@ from wavebreak.cases.case import (
 )
 from wavebreak.cases.date_ranges import format_instant, parse_date
 from wavebreak.cases.notices import DAY_MS, Delivery
-from wavebreak.cases.parties import Basis, Evidence, Link, Party, Relation, Strength
+from wavebreak.cases.parties import Basis, DateSource, Evidence, Link, Party, Relation, Strength
 from wavebreak.claims.exhibits import Actor, add_file
 from wavebreak.claims.review import add_label
 from wavebreak.console.case_store import CaseStore
@@ -115,8 +116,9 @@ class DemoCase:
         )
         at.take(StateChanged("investigating"), **me, why="The offer is public and names a price.")
         self._exhibits(at, place, actor)
-        at.take(
-            PartiesRelated(Relation("P2", "P1", "reseller", Strength.MODERATE, "E2")),
+        evidence_intake.relate_parties(
+            at,
+            Relation("P2", "P1", "reseller", Strength.MODERATE, "E2"),
             **me,
             why="The page names the same telephone line.",
         )
@@ -174,6 +176,11 @@ class DemoCase:
                 parse_date(until, "UTC"),
                 Basis.STATEMENT,
                 strength,
+                violations=("bulk",),
+                began_source=DateSource("person", me["by"], "the page says since when it sends"),
+                lasted_source=UNSET
+                if until == "unknown"
+                else DateSource("person", me["by"], "the copy in a public archive"),
             )
             evidence_intake.add_evidence(at, evidence, **me, why="As the page says it.")
         at.take(EvidenceReviewed("V1", True), **me, why="Read in full; the offer is plain.")

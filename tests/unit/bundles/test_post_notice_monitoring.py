@@ -27,6 +27,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made.whole(small_run(root))
     with made.desk() as at:
         at.take(StateChanged("closed"), **made.me)
+    made.wait(40 * DAY)
     return made
 
 

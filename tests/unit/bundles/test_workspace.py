@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import KEY, OTHER, PARTY, SENDER, Bench, small_run
+from support.factories import DAY
 from wavebreak import rules
 from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
@@ -17,9 +18,9 @@ from wavebreak.bundles.reproduction import RunInputs, extract_run
 from wavebreak.bundles.workspace import load_case, salted_digest
 from wavebreak.cases.case import CaseOpened, Exhibit, ExhibitAdded, PartyNamed, StateChanged
 from wavebreak.cases.date_ranges import parse_date
-from wavebreak.cases.parties import Basis, Evidence, Strength
+from wavebreak.cases.parties import Basis, DateSource, Evidence, Strength
 from wavebreak.cli import app
-from wavebreak.errors import CaseError, ClaimError
+from wavebreak.errors import CaseError, ClaimError, UsageError
 from wavebreak.ledger import Ledger
 from wavebreak.ledger.entries import StepEntry
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -177,9 +178,11 @@ def test_two_cases_have_different_pseudonyms() -> None:
 def test_run_with_conduct_after_notice_reopens_case(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.whole(small_run(tmp_path))
+    bench.wait(60 * DAY)
     after = parse_date("2026-04-01", "UTC")
+    said = DateSource("person", "Noa Bar", "the archive's copy")
     late = Evidence("V9", "P1", "E1", "off_platform", "engaged", after, after, Basis.STATEMENT,
-                    Strength.STRONG)  # fmt: skip
+                    Strength.STRONG, violations=("bulk",), lasted_source=said)  # fmt: skip
     with bench.desk() as at:
         assert at.case.state == "determined"
         case = evidence_intake.add_evidence(at, late, **bench.me)
@@ -233,13 +236,21 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
     w("case", "exhibit", "C-7", "page.html", "--title", "Price page")
     w("case", "advance", "C-7", "investigating")
     dates = ["--began", "about November 2019", "--until", "unknown", "--zone", "UTC"]
-    w("case", "evidence", "C-7", "E1", "--party", "P1", "--strength", "strong", *dates)
-    w("case", "confirm", "C-7", "V1")
+    item = ["case", "evidence", "C-7", "E1", "--party", "P1", "--strength", "strong", *dates]
+    item += ["--conduct", "engaged", "--violation", "bulk"]
+    with pytest.raises(CaseError, match="needs its basis"):
+        w(*item)
+    w(*item, "--date-basis", "the archive's copy")
+    with pytest.raises(UsageError, match="V1 was not confirmed"):
+        w("case", "confirm", "C-7", "V1")
+    shown = w("case", "confirm", "C-7", "V1", "--yes", "--why", "the offer is plain")
+    assert "lasted until not known" in shown
     assert "D1: undetermined" in w("case", "determine", "C-7", "P1")
     w("case", "link", "C-7", "P1", SENDER, "--basis", "payment", "--strength", "strong",
       "--exhibit", "E1")  # fmt: skip
-    w("case", "evidence", "C-7", str(run), "--account", SENDER, "--party", "P1", "--model", "none")
-    w("case", "confirm", "C-7", "V2")
+    w("case", "evidence", "C-7", str(run), "--account", SENDER, "--party", "P1", "--model", "none",
+      "--conduct", "engaged", "--violation", "automated")  # fmt: skip
+    assert "by the accounts' own first and last acts" in w("case", "confirm", "C-7", "V2", "--yes")
     letter = w("case", "notice", "C-7", "P1", "--operator", "Example", "--contact", "a@b.example",
                "--language", "he")  # fmt: skip
     assert "דרישה להפסיק" in letter

@@ -11,13 +11,14 @@ from wavebreak import config
 from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak.cases.determination import Determination, determine
 from wavebreak.cases.eligibility import Grounds, PublicNotice, load_grounds
-from wavebreak.cases.parties import Basis, Evidence, Strength
+from wavebreak.cases.parties import Basis, DateSource, Evidence, Strength
 
 REFERENCE = load_grounds()
 LATER = PublicNotice(
     "2023", "2023-06-01T00:00:00Z", "2023-07-01T00:00:00Z", ("engaged",), "the operator's own"
 )
 TWO = msgspec.structs.replace(REFERENCE, notice=(*REFERENCE.notice, LATER))
+SAID = DateSource("person", "Noa", "the invoice")
 TODAY = "2026-11-01T00:00:00Z"
 
 
@@ -25,7 +26,8 @@ def seen(kind: str, began: str, lasted: str, zone: str | None = "UTC", **told_: 
     """Evidence on or off the platform, confirmed and strongly tied unless told otherwise."""
     values: dict[str, Any] = {
         "conduct": "engaged", "basis": Basis.STATEMENT, "strength": Strength.STRONG,
-        "confirmed": "yes",
+        "confirmed": "yes", "violations": ("bulk",), "by": "Dana",
+        "began_source": SAID, "lasted_source": SAID,
     } | told_  # fmt: skip
     name = values.pop("id", "V1")
     dates = {"began": parse_date(began, zone), "lasted": parse_date(lasted, zone)}
@@ -54,7 +56,7 @@ AFFILIATE = {"basis": Basis.AFFILIATION}
 OLD_SITE = off("2018", "October 2019")
 SCENARIOS = {
     "a reseller that stopped in November 2019": Scenario(
-        [off("2018-03", "November 2019")], "not_eligible", "at or after 2019-12-08T00:00:00Z"),
+        [off("2018-03", "November 2019")], "not_eligible", "on or after 8 December 2019"),
     "a firm known only by its site that continued": Scenario(
         [off("2018", "2020-05-14")], "eligible", "R3 continued"),
     "a firm known only by its site that began after the notice": Scenario(
@@ -65,7 +67,7 @@ SCENARIOS = {
         [on("2019-05", "2019-06", **AFFILIATE)], "not_eligible", "by affiliation only"),
     "an affiliate whose conduct on the platform began after the notice": Scenario(
         [OLD_SITE, on("2020-05", "2020-06", **AFFILIATE, id="V2")],
-        "not_eligible", "does not show conduct before 2019-12-08"),
+        "not_eligible", "does not show conduct before 8 December 2019"),
     "a successor firm that took over the old firm's accounts": Scenario(
         [OLD_SITE, on("2019-02", "2019-03", basis=Basis.SUCCESSION, id="V2")],
         "eligible", "R3 linked"),
@@ -76,44 +78,48 @@ SCENARIOS = {
     "a site that offers sending, determined before the notice": Scenario(
         [off("2018", "2019-10")], "not_eligible", "no notice is in force", "2019-11-01T00:00:00Z"),
     "a site that offers sending, determined on the day of the notice itself": Scenario(
-        [off("2018", "since 2018")], "not_eligible", "at or after 2019-12-08",
+        [off("2018", "since 2018")], "not_eligible", "on or after 8 December 2019",
         "2019-12-07T12:00:00Z"),
     "a page captured in 2021 of conduct in 2018, which an archive dates": Scenario(
         [off("2018-06", "2018-06", about="archived copy, captured in 2021")],
-        "not_eligible", "at or after 2019-12-08"),
+        "not_eligible", "on or after 8 December 2019"),
     "a page captured in 2021 that stood there at the capture": Scenario(
         [off("before 2021-03-05", "2021-03-05T10:00:00Z")], "eligible", "R3 continued"),
     "a page without any date": Scenario(
-        [off("unknown", "unknown")], "undetermined", "continued at or after 2019-12-08"),
+        [off("unknown", "unknown")], "undetermined", "until when the conduct in E-V1 lasted"),
     "a flyer from about November 2019": Scenario(
-        [off("about November 2019", "about November 2019")], "undetermined", "continued"),
+        [off("about November 2019", "about November 2019")], "undetermined",
+        "went on at or after 8 December"),
     "a flyer from about 2018": Scenario(
-        [off("about 2018", "about 2018")], "not_eligible", "at or after"),
+        [off("about 2018", "about 2018")], "not_eligible", "on or after"),
     "conduct on 7 December 2019 in UTC": Scenario(
-        [off("2019-12-07", "2019-12-07")], "not_eligible", "at or after"),
+        [off("2019-12-07", "2019-12-07")], "not_eligible", "on or after"),
     "conduct on 8 December 2019 in UTC": Scenario(
         [off("2019-12-08", "2019-12-08")], "eligible", "R3 continued"),
     "conduct on 7 December 2019 in Los Angeles, partly 8 December in UTC": Scenario(
-        [off("2019-12-07", "2019-12-07", "America/Los_Angeles")], "undetermined", "continued"),
+        [off("2019-12-07", "2019-12-07", "America/Los_Angeles")], "undetermined",
+        "went on at or after 8 December"),
     "conduct on 8 December 2019 in Jerusalem, partly 7 December in UTC": Scenario(
-        [off("2019-12-08", "2019-12-08", "Asia/Jerusalem")], "undetermined", "continued"),
+        [off("2019-12-08", "2019-12-08", "Asia/Jerusalem")], "undetermined",
+        "went on at or after 8 December"),
     "conduct on 8 December 2019 wherever on Earth": Scenario(
-        [off("2019-12-08", "2019-12-08", None)], "undetermined", "continued"),
+        [off("2019-12-08", "2019-12-08", None)], "undetermined",
+        "went on at or after 8 December"),
     "conduct on 9 December 2019 wherever on Earth": Scenario(
         [off("2019-12-09", "2019-12-09", None)], "eligible", "R3 continued"),
     "the last second before the boundary": Scenario(
-        [off("2019", "2019-12-07T23:59:59Z")], "not_eligible", "at or after"),
+        [off("2019", "2019-12-07T23:59:59Z")], "not_eligible", "on or after"),
     "the first second beyond it, told in the time of São Paulo": Scenario(
         [off("2019", "2019-12-07T21:00:00-03:00")], "eligible", "R3 continued"),
     "software that helps others send, still sold in 2022": Scenario(
         [off("2017", "2022", conduct="assisted")], "eligible", "R2"),
     "a host whose customers abused and who knew of nothing": Scenario(
-        [off("2020", "2022", conduct="neither")], "not_eligible", "is not to have engaged"),
+        [off("2020", "2022", conduct="neither")], "no_violation", "shows no violation"),
     "a forum post of which nobody knows who wrote it": Scenario(
         [off("2021", "2021", strength=Strength.UNKNOWN)], "undetermined", "how strongly"),
     "a number in a claim that a hundred firms share": Scenario(
         [on("2021", "2021", basis=Basis.NUMBER, strength=Strength.WEAK)],
-        "not_eligible", "weak, under moderate"),
+        "undetermined", "a stronger tie of E-V1"),
     "a test purchase whose messages came from a banned account": Scenario(
         [on("2021-04-02", "2021-04-02", basis=Basis.PURCHASE)], "eligible", "R1"),
     "a payment to the firm for accounts that were banned": Scenario(
@@ -124,14 +130,16 @@ SCENARIOS = {
     "a capture that a person found to be a joke": Scenario(
         [off("2021", "2021", confirmed="no")], "not_eligible", "does not show this"),
     "an admission in a reply that the sending still goes on": Scenario(
-        [off("2018", "since 2018", basis=Basis.ADMISSION)], "undetermined", "continued"),
+        [off("2018", "since 2018", basis=Basis.ADMISSION)], "undetermined",
+        "went on at or after 8 December"),
     "two captures of one site, in October 2019 and in January 2020": Scenario(
         [OLD_SITE, off("2020-01-09", "2020-01-09", id="V2")], "eligible", "R3 continued"),
     "a rumour of conduct on the platform beside an old site": Scenario(
         [OLD_SITE, on("2019-02", "2019-02", strength=Strength.WEAK, id="V2")],
-        "not_eligible", "weak, under moderate"),
+        "undetermined", "a stronger tie of E-V2"),
     "an old site, and conduct on the platform that nobody can date": Scenario(
-        [OLD_SITE, on("unknown", "unknown", **AFFILIATE, id="V2")], "undetermined", "began before"),
+        [OLD_SITE, on("unknown", "unknown", **AFFILIATE, id="V2")], "undetermined",
+        "when the conduct in E-V2 began"),
     "nothing at all": Scenario([], "not_eligible", ""),
     "several notices: stopped between the first and the second": Scenario(
         [off("2018", "2021-04")], "eligible", "2019-12-07", TODAY, TWO),
@@ -140,7 +148,7 @@ SCENARIOS = {
     "several notices: the second, which is silent on assisting, does not reach it": Scenario(
         [off("2018", "October 2019", conduct="assisted"),
          on("2021", "2021", **AFFILIATE, id="V2")],
-        "not_eligible", "is not to have engaged", TODAY, TWO),
+        "not_eligible", "reaches only who engaged", TODAY, TWO),
     "several notices: before the second is in effect": Scenario(
         [OLD_SITE, on("2021", "2021", **AFFILIATE, id="V2")], "not_eligible",
         "2023-07-01T00:00:00Z, when notice 2023 is in force", "2022-01-01T00:00:00Z", TWO),
@@ -172,10 +180,10 @@ def test_party_that_stopped_gets_counterfactuals() -> None:
     found = determine("P1", scenario.evidence, REFERENCE, parse_instant(TODAY))
     supposing = [change.supposing for change in found.changes if change.result == "eligible"]
     assert supposing == [
-        "E-V1 (V1): the conduct went on at 2019-12-08T00:00:00Z",
+        "E-V1 (V1): the conduct is shown until 2019-12-08T00:00:00Z",
         "evidence on the platform, tied to the party at least moderate, confirmed",
-        "evidence from outside the platform of conduct at or after 2019-12-08T00:00:00Z, "
-        "tied at least moderate, confirmed",
+        "evidence from outside that the party engaged at or after 2019-12-08T00:00:00Z, tied at "
+        "least moderate, confirmed",
         "evidence on the platform of conduct before 2019-12-08T00:00:00Z, of an affiliate or "
         "predecessor, confirmed",
     ]

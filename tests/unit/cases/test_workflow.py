@@ -38,6 +38,7 @@ from wavebreak.cases.eligibility import load_grounds
 from wavebreak.cases.notices import Delivery, Notice, Reply, load_templates, render_notice
 from wavebreak.cases.parties import (
     Basis,
+    DateSource,
     Evidence,
     Link,
     Party,
@@ -54,12 +55,21 @@ from wavebreak.errors import CaseError
 GROUNDS = load_grounds()
 NOW = parse_instant("2026-11-01T00:00:00Z")
 DAY = 86_400_000
+SAID = DateSource("person", "Noa", "the invoice")
 new = msgspec.structs.replace
 
 
-def do(case: Case, *dids: Action, by: str = "Noa", role: str = "investigator") -> Case:
+def do(
+    case: Case,
+    *dids: Action,
+    by: str = "Noa",
+    role: str = "investigator",
+    at: int = NOW,
+    why: str = "",
+) -> Case:
     for did in dids:
-        case = append_action(case, did, at=NOW + len(case.steps) * 1_000, by=by, role=role)
+        now = max(at, case.steps[-1].at if case.steps else 0)
+        case = append_action(case, did, at=now + 1_000, by=by, role=role, why=why)
     return case
 
 
@@ -71,6 +81,7 @@ def found(name: str = "V1", party: str = "P1", shows: str = "E1", **values: Any)
     kept: dict[str, Any] = {
         "kind": "off_platform", "conduct": "engaged", "began": parse_date("2018", "UTC"),
         "lasted": parse_date("2021", "UTC"), "basis": Basis.STATEMENT, "strength": Strength.STRONG,
+        "violations": ("bulk",), "began_source": SAID, "lasted_source": SAID,
     } | values  # fmt: skip
     return EvidenceAdded(Evidence(name, party, shows, **kept))
 
@@ -252,13 +263,14 @@ def test_affiliate_evidence_has_strength_of_weaker_link(
         PartiesRelated(Relation("P1", "P2", "affiliate", Strength(relation), "E1")),
     )  # fmt: skip
     bearing = {e.id: e for e in evidence_for_party(case, "P1")}
-    assert set(bearing) == {"V1", "V2/E1"}
+    assert set(bearing) == {"V1", "V2/E1", "V3/E1"}
     assert (bearing["V2/E1"].basis, bearing["V2/E1"].strength) == ("affiliation", together)
 
 
 def noticed() -> Case:
     case = do(opened(), StateChanged("investigating"), sent())
-    case = do(case, NoticeDelivered(Delivery("N1", NOW + DAY, "courier, signed for", "E1")))
+    arrived = NoticeDelivered(Delivery("N1", NOW + DAY, "courier, signed for", "E1"))
+    case = do(case, arrived, at=NOW + DAY)
     return do(case, StateChanged("noticed"))
 
 
@@ -284,7 +296,7 @@ def test_conduct_after_notice_reopens_case_or_adds_task(
     follows = follow_up_actions(case, item)
     assert [type(did).__struct_config__.tag for did, _ in follows] == kinds
     for did, why in follows:
-        case = append_action(case, did, at=NOW + DAY, by="watch", role="watch", why=why)
+        case = do(case, did, by="watch", role="watch", why=why)
     assert case.state == ("reopened" if "advanced" in kinds else "noticed")
 
 
@@ -294,7 +306,7 @@ def test_evidence_of_other_party_does_not_reopen_closed_case() -> None:
     late = found(
         "V2", shows="E2", began=parse_date("2027", "UTC"), lasted=parse_date("2027", "UTC")
     )
-    case = do(case, late)
+    case = do(case, late, at=NOW + 90 * DAY)
     assert [type(did) for did, _ in follow_up_actions(case, late.evidence)] == [
         StateChanged,
         TaskAdded,

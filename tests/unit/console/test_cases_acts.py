@@ -11,9 +11,11 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor
 from support.legal_cases import PAGE, act, case_visits, queried, served_case, store_of, text_of
-from wavebreak.cases.case import Step
+from wavebreak.cases.case import ActionReversed, Step
+from wavebreak.cases.parties import DateSource
 from wavebreak.console import case_acts, case_files, case_forms
 from wavebreak.console.demo_case import CASE_ID
+from wavebreak.console.models import Appeal
 from wavebreak.ledger import DirectoryStorage
 from wavebreak.service.models import AuditEntry
 
@@ -28,7 +30,8 @@ def moment(days: float) -> str:
 def acts() -> list[tuple[str, dict[str, str], str]]:
     """Every act that takes one step, in an order that the demo's case allows, and its step."""
     evidence = {"conduct": "engaged", "seen": "off_platform", "zone": "Asia/Jerusalem"}
-    dates = {"began": "about 2018", "until": "unknown"}
+    evidence |= {"violation": "bulk+automated"}
+    dates = {"began": "about 2018", "until": "unknown", "date_basis": "the archive's copy"}
     tie = {"basis": "payment", "strength": "strong"}
     relation = {"party": "P3", "kind": "affiliate", "other": "P1", "strength": "weak"}
     return [
@@ -42,6 +45,13 @@ def acts() -> list[tuple[str, dict[str, str], str]]:
             "add_evidence",
             evidence | dates | tie | {"exhibit": "E1", "party": "P2"},
             "EvidenceAdded",
+        ),
+        (
+            "correct_evidence",
+            tie
+            | {"item": "V2", "party": "P2", "conduct": "neither", "violation": "not_stated"}
+            | {"until": "2021-05", "zone": "UTC", "date_basis": "the invoice"},
+            "EvidenceCorrected",
         ),
         ("review_evidence", {"item": "V2", "shows": "no"}, "EvidenceReviewed"),
         (
@@ -62,7 +72,8 @@ def acts() -> list[tuple[str, dict[str, str], str]]:
 
 
 def newest(console: RunningConsole) -> Step:
-    return served_case(console).steps[-1]
+    """The newest step by a person: conduct after a notice makes tasks by itself."""
+    return [step for step in served_case(console).steps if step.by != "watch"][-1]
 
 
 async def audited() -> list[tuple[str, str, str, str]]:
@@ -96,6 +107,12 @@ async def test_each_act_is_sealed_and_audited_by_its_user(console: RunningConsol
     assert "bob" not in repr(case.links)
     assert case.evidence["V3"].began.said == "about 2018 (Asia/Jerusalem)"
     assert case.evidence["V3"].lasted.latest is None
+    assert case.evidence["V3"].violations == ("bulk", "automated")
+    source = DateSource("person", "user:dana", "the archive's copy")
+    assert case.evidence["V3"].began_source == source
+    corrected = case.evidence["V2"]
+    assert (corrected.conduct, corrected.lasted.said) == ("neither", "2021-05 (UTC)")
+    assert corrected.began.said.startswith("about November 2019")
     sealed = DirectoryStorage(store_of(console).directory / CASE_ID / "ledger").size()
     assert sealed >= len(case.steps)
 
@@ -189,7 +206,8 @@ async def test_dates_in_the_future_are_refused(console: RunningConsole) -> None:
     reply = {"notice": "N1", "at": moment(2), "about": "x", "exhibit": "E3"}
     evidence = {
         "exhibit": "E1", "party": "P1", "conduct": "engaged", "seen": "off_platform",
-        "began": "2199", "until": "unknown", "basis": "statement", "strength": "weak",
+        "began": "2199", "date_basis": "the invoice", "until": "unknown",
+        "basis": "statement", "strength": "weak",
     }  # fmt: skip
     for name, fields in (
         ("record_reply", reply),
@@ -200,6 +218,43 @@ async def test_dates_in_the_future_are_refused(console: RunningConsole) -> None:
         assert answer.status_code == 422, name
         assert "is in the future" in answer.text, name
     assert len(served_case(console).steps) == 19
+
+
+@case_visits
+async def test_date_without_a_basis_is_refused(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    evidence = {
+        "exhibit": "E1", "party": "P1", "conduct": "engaged", "seen": "off_platform",
+        "began": "2019", "basis": "statement", "strength": "weak",
+    }  # fmt: skip
+    answer = await act(counsel, "add_evidence", **evidence)
+    assert answer.status_code == 422
+    assert "needs its basis" in text_of(answer.text)
+
+
+@case_visits
+async def test_reversed_appeal_is_recorded_before_determining(console: RunningConsole) -> None:
+    def reversed_appeal() -> None:
+        common = {"state": "decided", "via": "api", "language": "en", "created_ms": 1}
+        for number, (account, result, at) in enumerate(
+            (("ann", "reversed", 7), ("bob", "reversed", 8), ("ann", "unchanged", 9))
+        ):
+            Appeal.objects.create(
+                decision=str(number), number=number, account=account, outcome="ban",
+                decided_ms=at, result=result, **common,
+            )  # fmt: skip
+
+    await queried(reversed_appeal)
+    counsel = await console.person("counsel")
+    for _ in range(2):
+        answer = await act(counsel, "prepare_determination", party="P1")
+        assert answer.status_code == 302, text_of(answer.text)
+    case = served_case(console)
+    assert [link.account for link in case.links] == list(case.reversals)
+    taken = [step.did for step in case.steps if isinstance(step.did, ActionReversed)]
+    assert [(each.reversal.at, each.reversal.basis) for each in taken] == [
+        (7, "appeal 1, reversed")
+    ]
 
 
 @case_visits
