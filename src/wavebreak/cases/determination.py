@@ -247,10 +247,20 @@ def _satisfied_rules(
     weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
 ) -> Iterator[_Satisfied]:
     for rule in _conjunctions(grounds, as_of):
-        items = [[w.item.id for w in weighed if w.answer(p) is Ternary.YES] for p in rule.parts]
+        items = [
+            [w.item.id for w in weighed if w.answer(p) is Ternary.YES and not _is_linked(w, rule)]
+            for p in rule.parts
+        ]
         if all(items):
             both = tuple(dict.fromkeys(name for part in items for name in part))
             yield _Satisfied(rule.name, rule.text, rule.notice, both)
+
+
+def _is_linked(weighed: EvaluatedItem, rule: _Conjunction) -> bool:
+    """Whether conduct of a successor began before the boundary: it is linked, and continues not."""
+    if rule.text != "succeeded" or rule.notice is None:
+        return False
+    return weighed.answer(rule_names(rule.notice).linked) is Ternary.YES
 
 
 def _missing_facts(
@@ -279,17 +289,22 @@ def _explain_disregarded(weighed: EvaluatedItem, as_of: int, writer: Writer) -> 
     if not weighed.rules:
         return writer.fill(writer.wording.item["no_notice"], {"date:as_of": as_of})
     reasons = []
+    for condition in _unmet_conditions(weighed):
+        fails = condition.answer is Ternary.NO
+        words = writer.condition(condition, weighed.item, fails=fails)
+        reasons.append(
+            words if fails else writer.fill(writer.wording.item["open"], {"need": words})
+        )
+    return "; ".join(unique(reasons))
+
+
+def _unmet_conditions(weighed: EvaluatedItem) -> Iterator[Condition]:
+    """Of each rule that an item does not meet the condition that excludes it, or is not known."""
     for conditions in weighed.rules.values():
         unmet = [c for c in conditions if c.answer is not Ternary.YES]
         # One that is not met excludes, whatever else is not known.
         unmet.sort(key=lambda c: RANK[c.answer])
-        if unmet:
-            fails = unmet[0].answer is Ternary.NO
-            words = writer.condition(unmet[0], weighed.item, fails=fails)
-            reasons.append(
-                words if fails else writer.fill(writer.wording.item["open"], {"need": words})
-            )
-    return "; ".join(unique(reasons))
+        yield from unmet[:1]
 
 
 def _boundary_flags(
@@ -332,12 +347,18 @@ def _sentences(found: _Found, language: Language) -> Iterator[str]:
     yield writer.result(found.result, found.as_of)
     relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
     for rule in found.rules:
-        yield writer.rule(rule.text, rule.notice)
-        yield from (writer.item(items[name]) for name in rule.evidence)
+        rests = [items[name] for name in rule.evidence]
+        yield writer.rule(rule.text, rule.notice, rests)
+    yield from (writer.item(items[name]) for name in relied)
+    needed = {(item.id, condition.code) for item, condition in found.needs}
     for w in found.weighed:
-        if w.item.id not in relied:
+        if w.item.id in relied:
+            continue
+        yield writer.item(w.item)
+        unmet = {(w.item.id, c.code) for c in _unmet_conditions(w)}
+        # What is only not known is named below, with what is needed.
+        if not unmet or not unmet <= needed:
             why = _explain_disregarded(w, found.as_of, writer)
-            yield writer.item(w.item)
             yield writer.sentence("disregarded", {"exhibit": w.item.exhibit, "why": why})
     for item in items.values():
         yield from _after_notices(item, found, writer)

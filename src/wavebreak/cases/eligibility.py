@@ -257,9 +257,9 @@ def _check_link(item: Evidence, least: Strength, bases: tuple[Basis, ...]) -> Co
         return Condition(Ternary.NO, "not_the_party")
     needed: dict[str, str | int] = {"least": least, "strength": item.strength}
     if item.strength is Strength.UNKNOWN:
-        return Condition(Ternary.UNKNOWN, "strength", needed)
+        return Condition(Ternary.UNKNOWN, "relation" if facts.conduct_of else "strength", needed)
     if STRENGTHS.index(item.strength) < STRENGTHS.index(least):
-        return Condition(Ternary.UNKNOWN, "weak", needed)
+        return Condition(Ternary.UNKNOWN, "weak_relation" if facts.conduct_of else "weak", needed)
     return Condition(Ternary.YES, "strength", needed)
 
 

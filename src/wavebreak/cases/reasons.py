@@ -36,7 +36,6 @@ class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     source_capture: str
     source_log: str
     and_: str
-    nobody: str
     span: dict[str, str]
     until: dict[str, str]
     words: dict[str, str]
@@ -117,7 +116,7 @@ class Writer:
         phrase = phrases["day" if first == last else how]
         said = self.fill(phrase, {"first": first or "", "last": last or ""})
         template = getattr(self.wording, f"source_{source.kind}")
-        rests = self.fill(template, {"by": source.by, "basis": source.basis})
+        rests = self.fill(template, {"by": person(source.by), "basis": source.basis})
         return f"{said} ({rests})"
 
     def condition(self, condition: Condition, item: Evidence, *, fails: bool) -> str:
@@ -127,11 +126,20 @@ class Writer:
         for name in ("basis", "strength", "least"):
             if name in values:
                 values[name] = words[str(values[name])]
+        if "by" in values:
+            values["by"] = person(str(values["by"]))
         values["exhibit"] = self.exhibit(item.exhibit)
         return self.fill((wording.fails if fails else wording.needs)[condition.code], values)
 
-    def rule(self, rule: str, notice: PublicNotice | None) -> str:
-        """Return the text of a rule: `R1`, `continued`, `linked` or `succeeded`."""
+    def rule(self, rule: str, notice: PublicNotice | None, items: Iterable[Evidence]) -> str:
+        """Return the text of a rule, and on which exhibits it rests.
+
+        It is `R1`, or of a notice `continued`, `linked` or `succeeded`.
+        """
+        rests = self.fill(self.wording.item["rests"], {"exhibits": self.exhibits(items)})
+        return f"{self._rule_text(rule, notice)} {rests}"
+
+    def _rule_text(self, rule: str, notice: PublicNotice | None) -> str:
         texts = self.wording.rule
         if notice is None:
             return texts["R1"]
@@ -149,23 +157,32 @@ class Writer:
             "exhibit": self.exhibit(item.exhibit),
             "subject": self.name(self.party),
             "party": self.name(facts.conduct_of or self.party),
-            "conduct": words[conduct],
+            "conduct": words.get(conduct, ""),
             "violations": known or words["unknown_violation"],
             "where": words[item.kind],
             "began": self.dates(self.wording.span, item.began, item.began_source),
             "lasted": self.dates(self.wording.until, item.lasted, item.lasted_source),
             "strength": words[item.strength],
             "basis": words[item.basis],
-            "by": item.by or self.wording.nobody,
+            "by": person(item.by),
+            "why": facts.reviewed_why,
         }
-        kind = "shown"
+        head = "shows" if item.confirmed == "yes" and not facts.rejected_by else "said"
+        parts = [head + "_none" if item.conduct == "neither" else head, "dates"]
+        parts.append("related" if facts.conduct_of else "tie")
+        review = {"yes": "confirmed", "no": "refused"}.get(item.confirmed, "unconfirmed")
+        parts.append(review)
+        if facts.reading == "benign" and item.confirmed == "yes":
+            parts.append("benign")
         if facts.conduct_of:
-            kind, values = "related", values | self._relation(item)
-        said = self.fill(self.wording.item[kind], values)
-        if facts.reading == "benign":
-            values["why"] = facts.reviewed_why
-            said += " " + self.fill(self.wording.item["benign"], values)
-        return said
+            values |= self._relation(item)
+        return " ".join(self.fill(self.wording.item[part], values) for part in parts)
+
+    def exhibits(self, items: Iterable[Evidence]) -> str:
+        """Return exhibits in a row."""
+        named = list(dict.fromkeys(self.exhibit(item.exhibit) for item in items))
+        last = f" {self.wording.and_} ".join(named[-2:])
+        return ", ".join([*named[:-2], last])
 
     def _relation(self, item: Evidence) -> dict[str, str | int]:
         facts, words = item.case_facts, self.wording.words
@@ -195,6 +212,15 @@ class Writer:
         """Return the sentence that says the result."""
         values: dict[str, str | int] = {"date:as_of": as_of, "party": self.name(self.party)}
         return self.fill(self.wording.result[result], values)
+
+
+def person(name: str) -> str:
+    """Return a person as sentences name them: an account of the console by its name alone.
+
+    >>> person("user:dana")
+    'dana'
+    """
+    return name.removeprefix("user:")
 
 
 def unique(sentences: Iterable[str]) -> tuple[str, ...]:

@@ -1,17 +1,24 @@
-"""Worked determinations, each named in words, under the reference policy."""
+"""Worked determinations, each named in words, under the reference policy.
+
+Their reasons in English and Hebrew are held in `tests/fixtures/determination-reasons.md`, for
+lawyers to read; `python tests/unit/cases/test_determination_scenarios.py` writes it anew.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from wavebreak import config
 from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak.cases.determination import Determination, determine
 from wavebreak.cases.eligibility import Grounds, PublicNotice, load_grounds
-from wavebreak.cases.parties import Basis, DateSource, Evidence, Strength
+from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
+from wavebreak.cases.reasons import Context, load_wording
 
 REFERENCE = load_grounds()
 LATER = PublicNotice(
@@ -50,6 +57,26 @@ class Scenario(NamedTuple):
     says: str
     as_of: str = TODAY
     grounds: Grounds = REFERENCE
+
+
+BY_PAGE: Any = dict.fromkeys(
+    ("began_source", "lasted_source"), DateSource("exhibit", "the page", "dates in its markup")
+)
+BY_CAPTURE: Any = dict.fromkeys(
+    ("began_source", "lasted_source"), DateSource("capture", "Noa", "the capture's WARC record")
+)
+REJECTED = CaseFacts(rejected_by="Dana", rejected_why="a news report about such offers")
+CONFIRMED = CaseFacts(reading="benign", reviewed_why="the price list is in a picture")
+REVERSED = CaseFacts(reversed_accounts=("a-1",))
+
+
+def successor(strength: str, relation: str = "successor") -> dict[str, Any]:
+    """Evidence of a related party, as `evidence_for_party` returns it."""
+    facts = CaseFacts(
+        conduct_of="P2", relation=relation, relation_exhibit="E7", relation_strength=strength
+    )
+    basis = Basis.AFFILIATION if relation == "affiliate" else Basis.SUCCESSION
+    return {"basis": basis, "strength": Strength(strength), "facts": facts}
 
 
 AFFILIATE = {"basis": Basis.AFFILIATION}
@@ -152,6 +179,51 @@ SCENARIOS = {
     "several notices: before the second is in effect": Scenario(
         [OLD_SITE, on("2021", "2021", **AFFILIATE, id="V2")], "not_eligible",
         "2023-07-01T00:00:00Z, when notice 2023 is in force", "2022-01-01T00:00:00Z", TWO),
+    "a saved page that was added today and that nothing dates": Scenario(
+        [off("2018", "2021", began_source=UNSET, lasted_source=UNSET)], "undetermined",
+        "a person who says on what basis"),
+    "a page of 2019 that was added today and dates itself": Scenario(
+        [off("before 2019-04", "2019-03", **BY_PAGE)], "not_eligible", "on or after 8 December"),
+    "a page that was captured in 2024 and was there then": Scenario(
+        [off("before 2024-03", "2024-03-05T10:00:00Z", **BY_CAPTURE)], "eligible", "R3 continued"),
+    "a page that a person rejected as a claim": Scenario(
+        [off("2018", "2021", facts=REJECTED)], "not_eligible", "a news report about such offers"),
+    "a page that was read as benign and that nobody confirmed": Scenario(
+        [off("2018", "2021", confirmed="unknown", by="", facts=CaseFacts(reading="benign"))],
+        "undetermined", "confirms, with a reason"),
+    "a page that was read as benign and that a person confirmed": Scenario(
+        [off("2018", "2021", facts=CONFIRMED)], "eligible", "R3 continued"),
+    "conduct that nobody stated": Scenario(
+        [on("2021", "2021", conduct="unknown")], "undetermined", "engaged in abuse, assisted"),
+    "a violation whose kind nobody stated": Scenario(
+        [on("2021", "2021", violations=UNSET)], "undetermined", "bulk, automated or non-personal"),
+    "a sanctioned partner": Scenario(
+        [on("2021", "2022", conduct="neither", violations=UNSET, basis=Basis.PAYMENT)],
+        "no_violation", "shows no violation"),
+    "a sanctioned partner with an unread page beside": Scenario(
+        [on("2021", "2022", conduct="neither", violations=UNSET),
+         off("2022", "2022", id="V2", confirmed="unknown", by="")],
+        "undetermined", "a person confirms"),
+    "an account whose ban an appeal reversed": Scenario(
+        [on("2021", "2021", accounts=("a-1",), facts=REVERSED)], "not_eligible", "an appeal"),
+    "two accounts, the ban of one of which an appeal reversed": Scenario(
+        [on("2021", "2021", accounts=("a-1", "a-2"), facts=REVERSED)],
+        "undetermined", "on the other accounts of"),
+    "a successor that went on after the notice, strongly tied": Scenario(
+        [OLD_SITE, off("2021", "2022", id="V2", **successor("strong"))],
+        "eligible", "R3 continued by a successor"),
+    "a successor that went on after the notice, weakly tied": Scenario(
+        [OLD_SITE, off("2021", "2022", id="V2", **successor("weak"))],
+        "undetermined", "stronger proof that the parties are related"),
+    "a successor that went on on the platform": Scenario(
+        [OLD_SITE, on("2021", "2022", id="V2", **successor("moderate"))],
+        "eligible", "R3 continued by a successor"),
+    "a predecessor that went on after the notice": Scenario(
+        [OLD_SITE, off("2021", "2022", id="V2", **successor("strong", "predecessor"))],
+        "not_eligible", "conduct of another party"),
+    "an affiliate that went on after the notice": Scenario(
+        [OLD_SITE, off("2021", "2022", id="V2", **successor("strong", "affiliate"))],
+        "not_eligible", "conduct of another party"),
     "evidence dated after the day of the determination": Scenario(
         [off("2027-01", "2027-02")], "not_eligible", "shows conduct after"),
 }  # fmt: skip
@@ -163,8 +235,58 @@ def words(found: Determination) -> str:
     return " | ".join([*grounds, *why, *found.needs, *(c.supposing for c in found.changes)])
 
 
+CONTEXT = Context(
+    {"P1": "Bulk Co Ltd", "P2": "New Bulk Ltd"},
+    {"E-V1": "Price page", "E-V2": "Order page"},
+    {"N1": parse_instant("2021-05-01T00:00:00Z")},
+)
+HELD = Path(__file__).parents[2] / "fixtures" / "determination-reasons.md"
+
+
+def reasons(scenario: Scenario) -> Determination:
+    as_of = parse_instant(scenario.as_of)
+    return determine("P1", scenario.evidence, scenario.grounds, as_of, context=CONTEXT)
+
+
+def written() -> str:
+    """Every scenario with its reasons."""
+    parts = ["# Reasons of determinations, by scenario"]
+    for name, scenario in SCENARIOS.items():
+        found = reasons(scenario)
+        parts.append(f"## {name[0].upper()}{name[1:]}")
+        parts += ["\n".join(f"- {line}" for line in found.sentences(at)) for at in ("en", "he")]
+    return "\n\n".join(parts) + "\n"
+
+
 def test_there_are_more_than_thirty_scenarios() -> None:
-    assert len(SCENARIOS) >= 42
+    assert len(SCENARIOS) >= 58
+
+
+def test_reasons_are_those_that_are_held() -> None:
+    assert written() == HELD.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_reasons_name_party_exhibits_and_missing_facts(name: str) -> None:
+    found = reasons(SCENARIOS[name])
+    english, hebrew = found.sentences("en"), found.sentences("he")
+    assert len(english) == len(hebrew)
+    for lines in (english, hebrew):
+        text = " ".join(lines)
+        assert "Bulk Co Ltd" in text
+        assert "$" not in text
+        for item in SCENARIOS[name].evidence:
+            assert CONTEXT.exhibits[item.exhibit] in text
+    assert all(any("א" <= c <= "ת" for c in line) for line in hebrew)
+    assert sum(line.startswith("Needed: ") for line in english) == len(found.needs)
+    assert sum("“beyond” notice" in line for line in english) == len(found.flags)
+
+
+def test_both_languages_have_the_same_words() -> None:
+    english, hebrew = load_wording("en"), load_wording("he")
+    for name in ("span", "until", "words", "result", "rule", "item", "fails", "needs"):
+        assert getattr(english, name).keys() == getattr(hebrew, name).keys(), name
+    assert len(english.months) == len(hebrew.months) == 12
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -207,3 +329,7 @@ def test_boundary_is_exact_to_the_millisecond() -> None:
     for at, result in ((edge - 1, "not_eligible"), (edge, "eligible")):
         item = msgspec.structs.replace(OLD_SITE, lasted=DateRange(at, at))
         assert determine("P1", [item], REFERENCE, parse_instant(TODAY)).result == result
+
+
+if __name__ == "__main__":
+    HELD.write_text(written(), "utf-8")
