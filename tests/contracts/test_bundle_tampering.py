@@ -20,11 +20,13 @@ from wavebreak import __version__
 from wavebreak.bundles import archive_writer, report
 from wavebreak.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
 from wavebreak.bundles.bag_tags import tag_files
-from wavebreak.bundles.verify import exit_code, verify_bundle
+from wavebreak.bundles.verify import Finding, exit_code, verify_bundle
 from wavebreak.bundles.workspace import load_case
 from wavebreak.cases.case import Task, TaskAdded
 from wavebreak.ledger import DirectoryRecorder, DirectoryStorage, Ledger, new_signer, proof_bundle
-from wavebreak.ledger.verifier import canonical
+from wavebreak.ledger.checkpoints import encode_verifier_key, fingerprint
+from wavebreak.ledger.key_history import RETIRED, REVOKED, KeyChange
+from wavebreak.ledger.verifier import Key, canonical
 
 
 class Original:
@@ -540,3 +542,41 @@ def test_file_that_is_no_zip_is_refused(original: Original, tmp_path: Path) -> N
         found = verify_bundle(tmp_path / "t.zip", [])
         assert doubt in [finding.name for finding in found]
     assert [f.name for f in verify_bundle(tmp_path / "absent.zip", [])] == ["bundle_absent"]
+
+
+def found(original: Original, keys: list[Key], history: list[KeyChange]) -> dict[str, Finding]:
+    findings = verify_bundle(original.file, keys, history=history)
+    return {finding.what: finding for finding in findings}
+
+
+def test_bundle_of_an_earlier_key_is_verified_by_the_next(original: Original) -> None:
+    old = original.bench.signer
+    new = new_signer(old.name)
+    assert exit_code(verify_bundle(original.file, [new.key])) == 1
+    seen = found(original, [new.key], [KeyChange(old.key, new.key, RETIRED, 86_400_000)])
+    assert exit_code(list(seen.values())) == 0
+    assert "a key that was in use until 1970-01-02" in seen["sealed entries"].said
+    assert fingerprint(old.key) in seen["sealed entries"].said
+
+
+def test_bundle_of_a_revoked_key_says_so(original: Original) -> None:
+    old = original.bench.signer
+    new = new_signer(old.name)
+    for keys in ([new.key], [old.key, new.key]):
+        seen = found(original, keys, [KeyChange(old.key, new.key, REVOKED, 86_400_000)])
+        assert exit_code(list(seen.values())) == 3
+        for what in ("sealed entries", "recomputation"):
+            assert seen[what].holds is None
+            assert "is revoked from 1970-01-02 00:00:00 UTC on" in seen[what].said
+
+
+def test_key_in_the_bundle_is_the_one_that_signed(original: Original, tmp_path: Path) -> None:
+    """Two keys that are both trusted do not stand for each other."""
+    old = original.bench.signer
+    new = new_signer(old.name)
+    bag = tmp_path / "C-7"
+    copytree(original.bag, bag)
+    (bag / "data/ledger/key.pub").write_text(f"{encode_verifier_key(new.key)}\n")
+    findings = verify_bundle(packed(bag, tmp_path / "b.zip", rebag=True), [old.key, new.key])
+    names = {finding.what: finding.name for finding in findings if finding.holds is False}
+    assert names["sealed entries"] == "key_other"

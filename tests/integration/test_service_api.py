@@ -193,10 +193,13 @@ async def _streamed(made: Running, count: int, since: str) -> list[Any]:
     app: Any = made.client._transport
     done = asyncio.Event()
 
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
     async def receive() -> dict[str, Any]:
-        if done.is_set() or heard:
-            await done.wait()
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if message := next(messages, None):
+            return message
+        await done.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         for event in message.get("body", b"").decode().split("\n\n"):
@@ -222,11 +225,8 @@ async def _streamed(made: Running, count: int, since: str) -> list[Any]:
         "server": ("service", 80),
         "client": ("127.0.0.1", 1),
     }
-    task = asyncio.ensure_future(app.app(scope, receive, send))
     async with asyncio.timeout(20):
-        await done.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+        await app.app(scope, receive, send)
     return heard
 
 

@@ -17,12 +17,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from support import service_harness
 from support.service_harness import SIGNER, Running, abuser
 from wavebreak import rules
-from wavebreak.ledger import Entry, new_signer, read_entry
+from wavebreak.errors import EvidenceError
+from wavebreak.ledger import Draft, Entry, new_signer, read_entry
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak.ledger.entries import (
@@ -34,6 +35,7 @@ from wavebreak.ledger.entries import (
     ReceiptEntry,
     VersionEntry,
 )
+from wavebreak.ledger.key_history import RETIRED, KeyChange
 from wavebreak.ledger.verifier import (
     canonical,
     check_consistency,
@@ -42,7 +44,13 @@ from wavebreak.ledger.verifier import (
     read_checkpoint,
     read_lines,
 )
-from wavebreak.service.ledger_store import LedgerStore, OpeningRows, PendingReceipt, export_ledger
+from wavebreak.service.ledger_store import (
+    LedgerStore,
+    OpeningRows,
+    PendingReceipt,
+    export_ledger,
+    rotate_service_key,
+)
 from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
 
 BECAUSE = "because a test asks for it"
@@ -382,3 +390,27 @@ def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         env=os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(SIGNER)},
     )
+
+
+def test_service_goes_on_under_the_next_key(kind: str, tmp_path: Path) -> None:
+    async def work(made: Running) -> None:
+        await made.send(abuser())
+
+    live(tmp_path, work)
+    sealed = len(ledger(tmp_path))
+    later = new_signer(SIGNER.name)
+    rotate_service_key(SIGNER, later, 5_000)
+    store = LedgerStore(later, lambda: 6_000)
+    assert store.ledger().sealed.size == sealed + 1
+    with pytest.raises(EvidenceError, match="signature_missing"):
+        LedgerStore(SIGNER, lambda: 6_000).ledger()
+    with transaction.atomic(), store.sealing() as sealing:
+        sealing.add([Draft("label", LabelEntry("abusive", "analyst"), {})])
+    (tmp_path / "rotated").mkdir()
+    export_ledger(tmp_path / "rotated")
+    connection.close()
+    moved = KeyChange(SIGNER.key, later.key, RETIRED, 5_000)
+    audit = audit_directory(tmp_path / "rotated", [later.key], [], (), [moved])
+    assert audit.last.size == sealed + 2
+    with pytest.raises(EvidenceError, match="signature_missing"):
+        audit_directory(tmp_path / "rotated", [later.key], [])

@@ -59,7 +59,16 @@ from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger import verifier
 from wavebreak.ledger.checkpoints import fingerprint
-from wavebreak.ledger.verifier import WITNESS, Key, VerifierError, read_json, read_key, read_lines
+from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
+from wavebreak.ledger.verifier import (
+    LOG,
+    WITNESS,
+    Key,
+    VerifierError,
+    read_json,
+    read_key,
+    read_lines,
+)
 
 _LEDGER_FILES = {"checkpoints.jsonl", "key.pub", "proofs.jsonl"}
 _LINE = re.compile(r"([0-9a-f]+)  (\S.*)")
@@ -107,8 +116,9 @@ def check_case(data: Path) -> tuple[CaseFile, Case]:
     return load_case(data / CASE)
 
 
-def check_ledger(data: Path, keys: Sequence[Key]) -> str:
+def check_ledger(data: Path, known: Sequence[KnownKey]) -> str:
     """The entries are in the tree of a signed checkpoint; by given keys, or the bundle's own."""
+    keys = [each.key for each in known]
     place = data / LEDGER
     own = read_key((place / "key.pub").read_text("utf-8").strip())
     mine = reproduction.matching_keys(own, keys)
@@ -120,7 +130,14 @@ def check_ledger(data: Path, keys: Sequence[Key]) -> str:
             f"{note.size:,} entries agree with the bundle's own key, {fingerprint(own)}; whose it "
             "is, is not known: compare that with its maker by another way, and give --key"
         )
+    if verifier.check_signed(note, [key for key in mine if key.kind == LOG]) != own:
+        raise bundle_error("key_other", "key.pub is not the key that signed")
     signed = f"{note.size:,} entries under a checkpoint signed by {own.name} ({fingerprint(own)})"
+    if doubt := revoked_doubt(note, [each for each in known if each.key in mine]):
+        raise NotChecked(f"{signed}. Not checked: {doubt[0]}")
+    ended = next((each.retired for each in known if each.key == own), None)
+    if ended is not None:
+        signed += f", a key that was in use until {format_instant(ended)}"
     seen = [
         f"{key.name} at {format_instant(1000 * verifier.check_signature(note, key))}"
         for key in mine
@@ -213,8 +230,9 @@ def check_warcs(data: Path, case: Case) -> str:
     return f"{count:,} WARC files, every digest"
 
 
-def check_reruns(data: Path, case: Case, keys: Sequence[Key]) -> str:
+def check_reruns(data: Path, case: Case, known: Sequence[KnownKey]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
+    keys = [each.key for each in known]
     results, open_ = [], list[str]()
     for exhibit in case.exhibits.values():
         if exhibit.kind == "platform_run":
@@ -227,10 +245,21 @@ def check_reruns(data: Path, case: Case, keys: Sequence[Key]) -> str:
                 )
             if origin := reproduction.unverified_origin(place / reproduction.SEALED, keys):
                 open_.append(f"the key of {origin}: give --key")
+            else:
+                open_ += _revoked(place / reproduction.SEALED, known)
     said = "; ".join(results) or "no exhibit is a run"
     if open_:
         raise NotChecked(f"{said}. Not checked: {'; '.join(open_)}")
     return said
+
+
+def _revoked(place: Path, known: Sequence[KnownKey]) -> list[str]:
+    """Say that sealed entries, whose signature was checked, rest on a revoked key."""
+    if not place.exists():
+        return []
+    (line,) = read_lines(place / "checkpoints.jsonl")
+    note = verifier.read_checkpoint(str(read_json(line, "checkpoint")).encode())
+    return revoked_doubt(note, [each for each in known if each.key.name == note.origin])
 
 
 def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[Key]) -> str:
@@ -349,11 +378,23 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return 3 if any(finding.holds is None for finding in findings) else 0
 
 
-def verify_bundle(source: Path, keys: Sequence[Key], bounds: Bounds | None = None) -> list[Finding]:
+def verify_bundle(
+    source: Path,
+    keys: Sequence[Key],
+    bounds: Bounds | None = None,
+    history: Sequence[KeyChange] = (),
+) -> list[Finding]:
     """Check a bundle by the verifier keys of its maker and of witnesses; without, not whose it is.
 
     What does not hold is a finding, whatever a bundle may have in it.
+
+    Args:
+        source: The bundle.
+        keys: Verifier keys.
+        bounds: What is read at most (None: the shipped bounds).
+        history: The maker's key history: keys to which it leads from `keys` are taken too.
     """
+    known = known_keys(keys, history)
     with tempfile.TemporaryDirectory(prefix="wavebreak-verify-") as place:
         root: list[Path] = []
 
@@ -363,10 +404,10 @@ def verify_bundle(source: Path, keys: Sequence[Key], bounds: Bounds | None = Non
             return f"{sum(p.is_file() for p in root[0].rglob('*')):,} files and nothing else"
 
         findings = [_run_check("zip file", opened)]
-        return findings + _verify_folder(root[0], keys) if root else findings
+        return findings + _verify_folder(root[0], known) if root else findings
 
 
-def _verify_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
+def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
     data = root / "data"
     findings = [_run_check("bag", partial(check_bag, root))]
     try:
@@ -375,14 +416,14 @@ def _verify_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
         return [*findings, Finding("case", False, error.what, "case")]
     findings.append(Finding("case", True, f"case {case.id}, {case.state}, {len(case.steps)} steps"))
     checks: dict[str, Callable[[], str]] = {
-        "sealed entries": partial(check_ledger, data, keys),
+        "sealed entries": partial(check_ledger, data, known),
         "steps": partial(check_steps, data, written),
         "end of the case": partial(check_end, data, written),
         "bag's own files": partial(check_tags, root, case),
         "exhibits": partial(check_exhibits, data, case),
         "custody": partial(check_custody, data, case),
         "WARC": partial(check_warcs, data, case),
-        "recomputation": partial(check_reruns, data, case, keys),
+        "recomputation": partial(check_reruns, data, case, known),
         "determinations": partial(check_determinations, data, written),
         "report": partial(check_report_pages, data, case),
         "verifier": partial(check_verifier, data),

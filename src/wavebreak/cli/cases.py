@@ -53,7 +53,7 @@ from wavebreak.cases.parties import (
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps
-from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
+from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import (
     encode_verifier_key,
@@ -61,6 +61,7 @@ from wavebreak.ledger.checkpoints import (
     load_or_create_signer,
     load_verifier_key,
 )
+from wavebreak.ledger.key_history import read_history
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import print_lines, print_table
@@ -709,11 +710,13 @@ def verify(
         list[str] | None,
         typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),
     ] = None,
+    key_history: KeyHistory = None,
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
-    findings = checked(source, [load_verifier_key(text) for text in key or []])
+    history = read_history(key_history) if key_history else []
+    findings = checked(source, [load_verifier_key(text) for text in key or []], history=history)
     if as_json:
         echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:

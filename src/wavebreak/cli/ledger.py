@@ -1,9 +1,11 @@
-"""Command group `ledger`: keygen, verify, prove, show, checkpoint, stamp, witness, erase."""
+"""Command group `ledger`: keys and their rotation, verification, proofs, stamps and witnesses."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
+from wavebreak.bundles.archive_reader import LEDGER
 from wavebreak.cli.app import ledgers
 from wavebreak.cli.console import (
     command,
@@ -21,13 +24,14 @@ from wavebreak.cli.console import (
     print_next_steps,
     progress_bar,
 )
-from wavebreak.cli.options import DatabaseUrl, Json
+from wavebreak.cli.options import DatabaseUrl, Json, KeyHistory
 from wavebreak.errors import FileError, UsageError
-from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Storage, proof_bundle
+from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, Storage, proof_bundle
 from wavebreak.ledger.audit import STAMPS, audit_directory
 from wavebreak.ledger.checkpoints import (
     add_cosignature,
     encode_verifier_key,
+    fingerprint,
     load_certificates,
     load_or_create_signer,
     load_signer,
@@ -37,17 +41,35 @@ from wavebreak.ledger.checkpoints import (
     save_signer,
 )
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
+from wavebreak.ledger.key_history import (
+    HISTORY,
+    RETIRED,
+    REVOKED,
+    KeyChange,
+    add_to_history,
+    encode_change,
+    read_history,
+)
+from wavebreak.ledger.key_history import rotate as rotate_key
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.privacy.secret_key import load_key
-from wavebreak.service import database, row_macs
+from wavebreak.service import database, ownership, row_macs
 from wavebreak.service.database_audit import audit_service
-from wavebreak.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows
+from wavebreak.service.ledger_store import (
+    LEDGER_KEY,
+    LedgerRows,
+    OpeningRows,
+    rotate_service_key,
+)
 
 Place = Annotated[
     Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
 ]
 KeyFile = Annotated[
     Path | None, typer.Option("--key", help="Key file that signs (default: the one of `run`).")
+]
+HistoryFile = Annotated[
+    Path, typer.Option(help="File of signed statements on which key followed which.")
 ]
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
@@ -101,6 +123,76 @@ def keygen(
 
 
 @ledgers.command(
+    epilog="Example: `wavebreak ledger rotate cases/C-7 var --old ledger.key --new next.key`. End "
+    "the server first, and start it with the new key."
+)
+def rotate(
+    places: Annotated[
+        list[Path], typer.Argument(help="Ledgers, cases and service directories of the old key.")
+    ],
+    old: Annotated[Path, typer.Option(help="Key file that signed them so far.")],
+    new: Annotated[Path, typer.Option(help="Key file that signs them from now on.")],
+    history: HistoryFile = Path(HISTORY),
+    database_url: DatabaseUrl = "",
+) -> None:
+    """Have another key sign from now on; `ledger keygen` with the same name makes it."""
+    before, after = load_signer(old), load_signer(new)
+    change = KeyChange(before.key, after.key, RETIRED, time.time_ns() // 1_000_000)
+    # Checked before anything is changed.
+    note = encode_change(change, [after, before])
+    known = read_history(history) if history.exists() else []
+    for place in places:
+        _rotate(place, before, after, note, database_url)
+        out.print(f"{escape(str(place))}: signed by {after.name} ({fingerprint(after.key)})")
+    if not any((one.before, one.after, one.why) == change[:3] for one in known):
+        add_to_history(history, note)
+    out.print(f"{escape(str(history))}: publish it beside the new verifier key:")
+    echo(encode_verifier_key(after.key))
+
+
+def _rotate(place: Path, before: Signer, after: Signer, note: bytes, url: str) -> None:
+    """Rotate the key of one place: a service's directory, a case's, or a ledger's own."""
+    now = time.time_ns() // 1_000_000
+    if url or (place / database.FILE).exists():
+        database.connect(url, place)
+        with ownership.owned(place):
+            rotate_service_key(before, after, now)
+        (place / LEDGER_KEY).write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
+        add_to_history(place / HISTORY, note)
+        return
+    ledger = place / LEDGER if (place / LEDGER).is_dir() else place
+    files = DirectoryStorage(ledger, write=True)
+    try:
+        rotate_key(files, before, after, why=RETIRED, at=now)
+    finally:
+        files.close()
+    if (ledger / "key.pub").exists():
+        (ledger / "key.pub").write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
+    add_to_history(ledger / HISTORY, note)
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger revoke example.org/log+1a2b3c4d+AQ... --key next.key "
+    "--since 2026-11-01`"
+)
+def revoke(
+    revoked: Annotated[str, typer.Argument(help="Verifier key that others had, or its file.")],
+    key: Annotated[Path, typer.Option(help="Key file that replaced it.")],
+    since: Annotated[datetime, typer.Option(help="From when it is not to be trusted (UTC).")],
+    history: HistoryFile = Path(HISTORY),
+) -> None:
+    """Declare a key compromised: what it signed counts only where a witness saw it before."""
+    signer = load_signer(key)
+    at = int(since.replace(tzinfo=UTC).timestamp() * 1000)
+    change = KeyChange(load_verifier_key(revoked), signer.key, REVOKED, at)
+    add_to_history(history, encode_change(change, [signer]))
+    out.print(
+        f"{escape(str(history))}: {fingerprint(change.before)} is revoked from "
+        f"{since:%Y-%m-%d %H:%M} UTC on; publish it"
+    )
+
+
+@ledgers.command(
     epilog="Example: `wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...`. Exits "
     "with 0 where every check passes under your key, 3 where the key came with the ledger, else 2."
 )
@@ -113,6 +205,7 @@ def verify(
     remembered: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint of this log that you kept.")
     ] = None,
+    key_history: KeyHistory = None,
     authority: Annotated[
         Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
     ] = None,
@@ -131,14 +224,17 @@ def verify(
     of_service = _of_service(place, database_url)
     beside = LEDGER_KEY if of_service else "key.pub"
     keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
+    history = read_history(key_history) if key_history else []
+    if of_service and (place / HISTORY).exists():
+        history += read_history(place / HISTORY)
     tables = None
     if of_service:
         row_macs.bind(_deployment_key(deployment_key))
     with progress_bar("verifying") as show:
         if of_service:
-            audit, tables = audit_service(keys, kept, roots, show)
+            audit, tables = audit_service(keys, kept, roots, show, history)
         else:
-            audit = audit_directory(place, keys, kept, roots)
+            audit = audit_directory(place, keys, kept, roots, history)
     holds = [*audit.checked, *(tables.checked if tables else [])]
     findings = tables.findings if tables else []
     key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
@@ -157,7 +253,7 @@ def verify(
             f"{tables.count:,} thing(s) in the database are not as they were sealed",
             "keep a copy as evidence, and restore a backup from before the change",
         )
-    if not key:
+    if not key or audit.revoked:
         raise typer.Exit(3)
 
 

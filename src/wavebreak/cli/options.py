@@ -49,6 +49,13 @@ LedgerKey = Annotated[
         "--ledger-key", help="Key file (mode 0600) that signs checkpoints (created at first use)."
     ),
 ]
+KeyHistory = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-history",
+        help="The log's key history (`ledger rotate` writes it): keys before and after --key.",
+    ),
+]
 IpDatabase = Annotated[
     Path | None, typer.Option(help="MaxMind-format file for AS numbers and countries.")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ class _Opened(NamedTuple):
 def _opened(source: Path, url: str) -> Iterator[_Opened]:
     """Open a ledger: its directory, or a copy of a service's for as long as it is read."""
     from wavebreak.ledger import OpeningFile
+    from wavebreak.ledger.key_history import HISTORY
     from wavebreak.service import database
     from wavebreak.service.ledger_store import LEDGER_KEY, OpeningRows, export_ledger
 
@@ -62,6 +64,8 @@ def _opened(source: Path, url: str) -> Iterator[_Opened]:
         database.connect(url, source, reading=True)
         with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
             export_ledger(Path(copy))
+            if (source / HISTORY).exists():
+                shutil.copy(source / HISTORY, copy)
             yield _Opened(Path(copy), source / LEDGER_KEY, OpeningRows())
         return
     if not (source / "entries.jsonl").exists():

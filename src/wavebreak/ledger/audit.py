@@ -14,9 +14,17 @@ from typing import NamedTuple
 from cryptography.x509 import Certificate
 
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.checkpoints import check_time_stamp
+from wavebreak.ledger.checkpoints import check_time_stamp, fingerprint
 from wavebreak.ledger.entries import parse_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
+from wavebreak.ledger.key_history import (
+    HISTORY,
+    KeyChange,
+    KnownKey,
+    known_keys,
+    read_history,
+    revoked_doubt,
+)
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak.ledger.storage import DirectoryStorage
 from wavebreak.ledger.verifier import (
@@ -27,6 +35,7 @@ from wavebreak.ledger.verifier import (
     Key,
     add_leaf,
     check_signature,
+    check_signed,
     hash_node,
     read_checkpoint,
     read_lines,
@@ -39,15 +48,23 @@ EXPLAINABLE = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_b
 
 
 class AuditResult(NamedTuple):
-    """The last checkpoint, and a sentence for each thing that was checked or could not be."""
+    """The last checkpoint, and a sentence for each thing that was checked or could not be.
+
+    `revoked`: the last checkpoint's key is revoked, and no witness saw it before.
+    """
 
     last: Checkpoint
     checked: list[str]
     unchecked: list[str]
+    revoked: bool = False
 
 
 def audit_directory(
-    place: Path, keys: list[Key], kept: list[Checkpoint], roots: Sequence[Certificate] = ()
+    place: Path,
+    keys: list[Key],
+    kept: list[Checkpoint],
+    roots: Sequence[Certificate] = (),
+    history: Sequence[KeyChange] = (),
 ) -> AuditResult:
     """Check a ledger or proof bundle in a directory.
 
@@ -56,6 +73,8 @@ def audit_directory(
         keys: Verifier keys of the log and of witnesses.
         kept: Checkpoints of the log that the reader kept from before.
         roots: Certificates of time-stamping authorities; with any, all of `stamps/` is checked.
+        history: The log's key history, beside the one in the directory: keys to which they lead
+            from `keys` are taken too.
 
     Returns:
         The last checkpoint, and what was and was not checked.
@@ -67,7 +86,9 @@ def audit_directory(
     log = (place / "entries.jsonl").exists()
     try:
         with convert_verifier_errors():
-            notes = verify(place, keys, kept)
+            own = read_history(place / HISTORY) if (place / HISTORY).exists() else []
+            known = known_keys(keys, [*history, *own])
+            notes = verify(place, [each.key for each in known], kept)
     except EvidenceError as doubt:
         if log and doubt.name in EXPLAINABLE:
             _explain(place)
@@ -79,19 +100,26 @@ def audit_directory(
     done = [
         f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
         f"{len(notes):,} checkpoint(s) of {last.origin}, the last over {last.size:,} entries",
-        *(_signed(last, key) for key in keys),
+        *_signed(last, known),
         *(f"the log continues the {old.size:,} entries that you remember" for old in kept),
     ]
     if log:
         done.append("the stored tree and index are those of the entries")
     if roots:
         done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
-    return AuditResult(last, done, _unchecked(place, keys, kept, bool(roots)))
+    left = _unchecked(place, keys, kept, bool(roots))
+    doubts = revoked_doubt(last, known)
+    return AuditResult(last, done, [*doubts, *left], bool(doubts))
 
 
-def _signed(last: Checkpoint, key: Key) -> str:
-    at = check_signature(last, key)
-    return f"signed by {key.name}" + (f", at {at} s after 1970" if key.kind == WITNESS else "")
+def _signed(last: Checkpoint, known: Sequence[KnownKey]) -> Iterator[str]:
+    """Say which key signed the last checkpoint, and which witnesses saw it when."""
+    own = check_signed(last, [each.key for each in known if each.key.kind == LOG])
+    yield f"signed by {own.name} ({fingerprint(own)})"
+    for each in known:
+        if each.key.kind == WITNESS:
+            at = check_signature(last, each.key)
+            yield f"signed by {each.key.name}, at {at} s after 1970"
 
 
 def _stamped(path: Path, notes: list[Checkpoint], roots: Sequence[Certificate]) -> str:

@@ -178,7 +178,13 @@ def load_verifier_key(text: str) -> Key:
 def sign_checkpoint(signer: Signer, size: int, root: bytes) -> bytes:
     """Write and sign a checkpoint: its origin is the signer's name."""
     text = f"{signer.name}\n{size}\n{_encode_base64(root)}\n"
-    return f"{text}\n{_signature_line(signer, text.encode())}".encode()
+    return sign_note([signer], text)
+
+
+def sign_note(signers: Sequence[Signer], text: str) -> bytes:
+    """Sign a text, whose last line ends, by each of the signers (C2SP signed-note)."""
+    lines = "".join(_signature_line(signer, text.encode()) for signer in signers)
+    return f"{text}\n{lines}".encode()
 
 
 def _signature_line(signer: Signer, message: bytes, before: bytes = b"") -> str:

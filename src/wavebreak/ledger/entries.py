@@ -245,6 +245,14 @@ class ChangeEntry(Body, frozen=True, omit_defaults=True):
     row: str = ""
 
 
+class KeyEntry(Body, frozen=True):
+    """From here on another key signs the checkpoints: its verifier key, and why the first ended."""
+
+    after: str
+    why: str
+    hidden: ClassVar[tuple[str, ...]] = ("by",)
+
+
 KINDS: dict[str, type[Body]] = {
     "decision": DecisionEntry,
     "receipt": ReceiptEntry,
@@ -266,6 +274,7 @@ KINDS: dict[str, type[Body]] = {
     "change": ChangeEntry,
     "trim": TrimEntry,
     "pack": PackEntry,
+    "key": KeyEntry,
 }
 
 

@@ -237,6 +237,14 @@ def check_signature(note: Checkpoint, key: Key) -> int:
     return at
 
 
+def check_signed(note: Checkpoint, keys: Sequence[Key]) -> Key:
+    """Check that one of a log's keys, of today or of before, signed a checkpoint; return it."""
+    by = {(name, made[:4]) for name, made in note.by}
+    key = next((key for key in keys if (key.name, key.id) in by), keys[0])
+    check_signature(note, key)
+    return key
+
+
 def check_log(lines: Iterable[bytes], notes: list[Checkpoint], kept: list[Checkpoint]) -> None:
     """Check all entries against all checkpoints, oldest first, and those kept elsewhere."""
     _require(sorted(notes, key=lambda n: n.size) == notes, "rolled_back", "a checkpoint shrinks")
@@ -292,19 +300,16 @@ def read_lines(path: Path) -> Iterator[bytes]:
 def verify(
     place: Path, keys: list[Key], kept: list[Checkpoint], whole: bool = False
 ) -> list[Checkpoint]:
-    """Check a ledger or proof bundle by the keys of log and witnesses; return its checkpoints.
-
-    `whole`: a proof bundle must show every entry.
-    """
+    """Check a ledger or proof bundle (`whole`: with every entry) by keys; return checkpoints."""
     lines = [read_json(line, "checkpoint") for line in read_lines(place / "checkpoints.jsonl")]
     notes = [read_checkpoint(str(note).encode()) for note in lines]
     _require(notes, "checkpoint_missing", "there is no checkpoint")
-    _require(
-        any(key.kind == LOG for key in keys), "key_missing", "there is no key of the log itself"
-    )
-    for key in keys:
-        for note in notes if key.kind == LOG else notes[-1:]:
-            check_signature(note, key)
+    own = [key for key in keys if key.kind == LOG]
+    _require(own, "key_missing", "there is no key of the log itself")
+    for note in notes:
+        check_signed(note, own)
+    for key in set(keys) - set(own):
+        check_signature(notes[-1], key)
     if (place / "entries.jsonl").exists():
         check_log(read_lines(place / "entries.jsonl"), notes, kept)
         return notes
@@ -322,9 +327,7 @@ def main() -> int:
     """Check what the command line names, and print the result."""
     ask = argparse.ArgumentParser(epilog="See the beginning of this file.")
     ask.add_argument("directory", type=Path)
-    ask.add_argument(
-        "--key", action="append", required=True, help="verifier key of the log, or of a witness"
-    )
+    ask.add_argument("--key", action="append", required=True, help="verifier key of log or witness")
     ask.add_argument("--remembered", type=Path, help="a checkpoint of this log that you kept")
     ask.add_argument("--whole", action="store_true", help="every sealed entry must be shown")
     given = ask.parse_args()

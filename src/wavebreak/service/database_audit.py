@@ -32,6 +32,7 @@ from wavebreak.ledger.entries import (
     VersionEntry,
     parse_entry,
 )
+from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.recorder import decision_body
 from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment
 from wavebreak.service import row_macs
@@ -447,6 +448,7 @@ def audit_service(
     kept: list[Checkpoint],
     roots: Sequence[Any] = (),
     show: ShowProgress = lambda _share, _text: None,
+    history: Sequence[KeyChange] = (),
 ) -> tuple[AuditResult, DatabaseAudit]:
     """Check the bound database's ledger, and that its tables are as they were sealed.
 
@@ -455,6 +457,7 @@ def audit_service(
         kept: Checkpoints of the log that the reader kept from before.
         roots: Certificates of time-stamping authorities.
         show: Called with the share that is done and a short text.
+        history: The log's key history.
 
     Raises:
         EvidenceError: A check of the ledger itself failed.
@@ -465,7 +468,7 @@ def audit_service(
     with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
 
         def audit() -> None:
-            audited.append(audit_directory(Path(copy), keys, kept, roots))
+            audited.append(audit_directory(Path(copy), keys, kept, roots, history))
             tables.run()
 
         export_ledger(Path(copy), audit)

@@ -33,6 +33,7 @@ from wavebreak.ledger import (
 )
 from wavebreak.ledger.entries import ChangeEntry, DecisionEntry, LogEntry, RewriteEntry
 from wavebreak.ledger.errors import ledger_error
+from wavebreak.ledger.key_history import RETIRED, rotate
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak.ledger.verifier import (
     LEAF,
@@ -163,6 +164,15 @@ class OpeningRows:
             if connection.vendor == "sqlite":
                 cursor.execute("PRAGMA secure_delete = ON")
         return int(LedgerOpening.objects.filter(account=account).delete()[0])
+
+
+def rotate_service_key(before: Signer, after: Signer, now_ms: int) -> None:
+    """Have another key sign the bound database's ledger from now on, which nobody else writes.
+
+    Raises EvidenceError where the ledger is not as the earlier key signed it.
+    """
+    with transaction.atomic():
+        rotate(LedgerRows(lambda: now_ms), before, after, why=RETIRED, at=now_ms)
 
 
 def _value(openings: Openings, field: str) -> str:
