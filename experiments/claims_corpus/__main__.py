@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.claims_corpus import corpus, learn_weights
+from experiments.claims_corpus import corpus, learn_weights, real_pages
 from wavebreak.cli import run_app
 from wavebreak.cli.claims import print_evaluation
 from wavebreak.cli.console import out, progress_bar
@@ -17,6 +17,7 @@ from wavebreak.cli.options import Json
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
 Split = StrEnum("Split", ["development", "heldout"])
+RealSplit = StrEnum("RealSplit", ["learning", "held"])
 
 
 @app.command(epilog="Example: `python -m experiments.claims_corpus evaluate --split heldout`")
@@ -29,6 +30,22 @@ def evaluate(
     results = []
     with progress_bar("reading") as show:
         for number, result in enumerate(corpus.evaluate_corpus(pages), 1):
+            show(number / len(pages), f"{number:,} pages")
+            results.append(result)
+    print_evaluation(results, as_json=as_json)
+
+
+@app.command(epilog="Example: `python -m experiments.claims_corpus real DIR --split held`")
+def real(
+    directory: Annotated[Path, typer.Argument(help="Folder with the pages of real_pages.csv.")],
+    split: Annotated[RealSplit | None, typer.Option(help="Only pages of this split.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the shipped reader on real pages, which are not in the repository."""
+    pages = real_pages.load_pages(directory, split or "")
+    results = []
+    with progress_bar("reading") as show:
+        for number, result in enumerate(real_pages.evaluate_pages(pages), 1):
             show(number / len(pages), f"{number:,} pages")
             results.append(result)
     print_evaluation(results, as_json=as_json)

@@ -198,9 +198,13 @@ class Brands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Scores from which a page is called a claim, or one that a person should look at."""
+    """Scores from which a page is called a claim, or one that a person should look at.
+
+    `unnamed` is the bar of a page that names no offer.
+    """
 
     claim: float
+    unnamed: float
     unsure: float
 
 

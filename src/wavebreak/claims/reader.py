@@ -128,7 +128,7 @@ def _verdict(judged: Classification, *, unread: bool) -> Literal["claim", "unsur
     by = load_settings().verdict
     if unread:
         return "unsure"
-    if judged.score >= by.claim:
+    if judged.score >= (by.claim if judged.named else by.unnamed):
         return "claim"
     return "unsure" if judged.score >= by.unsure or judged.named else "benign"
 
