@@ -29,13 +29,13 @@ _SYMBOLS = {
     "₽": "RUB", "rub": "RUB", "руб": "RUB", "руб.": "RUB", "рублеи": "RUB", "рубля": "RUB",
     "рубль": "RUB", "р.": "RUB", "ruble": "RUB", "rubles": "RUB", "rouble": "RUB", "roubles": "RUB",
     "rublos": "RUB", "₴": "UAH", "грн": "UAH", "uah": "UAH", "₸": "KZT", "тенге": "KZT",
-    "₺": "TRY", "tl": "TRY", "try": "TRY", "lira": "TRY", "aed": "AED", "dhs": "AED",
+    "₺": "TRY", "tl": "TRY", "lira": "TRY", "aed": "AED", "dhs": "AED",
     "dirham": "AED", "dirhams": "AED", "درهم": "AED/MAD", "sar": "SAR", "riyal": "SAR",
     "riyals": "SAR", "ريال": "SAR/QAR/YER", "egp": "EGP", "جنيه": "EGP", "دولار": "USD",
     "₦": "NGN", "ngn": "NGN", "naira": "NGN", "kes": "KES", "ksh": "KES", "zar": "ZAR",
     "pkr": "PKR", "৳": "BDT", "bdt": "BDT", "taka": "BDT", "myr": "MYR", "rm": "MYR",
-    "ringgit": "MYR", "₱": "PHP", "php": "PHP", "₫": "VND", "vnd": "VND", "¥": "CNY/JPY",
-    "元": "CNY", "cny": "CNY", "rmb": "CNY", "₩": "KRW", "clp": "CLP", "pen": "PEN",
+    "ringgit": "MYR", "₱": "PHP", "₫": "VND", "vnd": "VND", "¥": "CNY/JPY",
+    "元": "CNY", "cny": "CNY", "rmb": "CNY", "₩": "KRW", "clp": "CLP",
     "sgd": "SGD", "aud": "AUD", "cad": "CAD", "chf": "CHF", "pln": "PLN", "zl": "PLN",
 }  # fmt: skip
 _SYMBOL = "|".join(map(re.escape, sorted(_SYMBOLS, key=len, reverse=True)))
