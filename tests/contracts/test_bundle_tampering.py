@@ -116,6 +116,33 @@ def unsigned(told: dict[str, Any]) -> None:
     signed["by"] = "Noa Bar"
 
 
+def signed_step(told: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(s for s in told["steps"] if s["did"]["did"] == "signed")
+    return found
+
+
+def unauthenticated(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """A change, with the signature taken out, as earlier versions had none."""
+
+    def changed(told: dict[str, Any]) -> None:
+        change(told)
+        del signed_step(told)["did"]["signature"]
+
+    return changed
+
+
+def resigned(told: dict[str, Any]) -> None:
+    made = signed_step(told)["did"]["signature"]
+    made["signature"] = made["signature"][:-8] + "AAAAAA=="
+
+
+def rekeyed(told: dict[str, Any]) -> None:
+    """The case names another key for counsel than the one that signed."""
+    named = next(s for s in told["steps"] if s["did"]["did"] == "authorized")
+    stranger = new_signer("levi.example", secret=bytes(31) + b"\2")
+    named["did"]["signer"]["key"] = encode_verifier_key(stranger.key)
+
+
 def dated(told: dict[str, Any]) -> None:
     found = next(s for s in told["steps"] if s["did"]["did"] == "found")
     found["did"]["evidence"]["began"]["latest"] -= 1
@@ -191,9 +218,15 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], bool, str]] = {
     "the payload's size": (edit("bag-info.txt", swapped(b"Oxum: ", b"Oxum: 1")), False,
                            "bag_digest"),
     "the case reformatted": (edit("data/case.json", swapped(b'{"id"', b'{ "id"')), True, "case"),
-    "another signer's name": (value("data/case.json", nobody), True, "steps_edited"),
+    "another signer's name": (value("data/case.json", nobody), True, "case"),
+    "another signer's name and no signature": (
+        value("data/case.json", unauthenticated(nobody)), True, "steps_edited"),
+    "a signature over something else": (value("data/case.json", resigned), True, "case"),
+    "a signer's key put in place of another": (value("data/case.json", rekeyed), True, "case"),
     "two eyes": (value("data/case.json", unsigned), True, "case"),
-    "another result": (value("data/case.json", forged), True, "determination"),
+    "another result": (value("data/case.json", forged), True, "case"),
+    "another result and no signature": (
+        value("data/case.json", unauthenticated(forged)), True, "determination"),
     "evidence dated back": (value("data/case.json", dated), True, "case"),
     "the last step dropped": (value("data/case.json", lambda v: v["steps"].pop()), True,
                               "steps_count"),
@@ -315,7 +348,7 @@ def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
 
 
 def test_tampering_table_has_more_than_forty_cases() -> None:
-    assert len(TAMPERED) >= 62
+    assert len(TAMPERED) >= 66
     assert len({doubt for _, _, doubt in TAMPERED.values()}) >= 29
 
 

@@ -24,15 +24,18 @@ from wavebreak.cases.case import (
     NoticeDelivered,
     NoticeSent,
     PartyNamed,
+    SignerNamed,
     StateChanged,
 )
 from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
+from wavebreak.cases.signatures import CaseSigner, sign_determination
 from wavebreak.claims.exhibits import Actor, write_exhibit, write_file
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak.claims.warc import Exchange, encode_warc
 from wavebreak.engine import run
 from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 KEY = bytes(range(32))
@@ -104,6 +107,7 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.root, self.case = directory, directory / "C-7"
         self.signer = new_signer("example.org/cases", secret=bytes(range(32)))
+        self.counsel = new_signer("levi.example", secret=bytes(range(1, 33)))
         self._now, self._salt = NOON + DAY, 0
         self.me: dict[str, str] = {"by": "Noa Bar", "role": "investigator"}
         self.actor = Actor("Noa Bar", "desk-1", "bulk sending", "terms of service")
@@ -185,7 +189,11 @@ class Bench:
             at.take(NoticeDelivered(Delivery("N1", self.clock(), "courier", proof.id)), **self.me)
             at.take(StateChanged("noticed"), **self.me)
             evidence_intake.prepare_determination(at, "P1", None, None, **self.me)
-            at.take(DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
+            key = encode_verifier_key(self.counsel.key)
+            at.take(SignerNamed(CaseSigner("Adv. Levi", "counsel", key)), **self.me)
+            made = at.case.determinations["D1"].value
+            signature = sign_determination(self.counsel, at.case.id, "D1", made)
+            at.take(DeterminationSigned("D1", signature), by="Adv. Levi", role="counsel")
             at.take(StateChanged("determined"), **self.me)
 
     def found(

@@ -24,6 +24,8 @@ import pyarrow.parquet as pq
 
 from support.command_line import KEYS, Service, rows, wavebreak
 from support.settled_process import END
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import encode_verifier_key, save_signer
 
 HELD = Path(__file__).parents[1] / "e2e" / "output_digests.json"
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
@@ -156,6 +158,8 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
     span = ("--began", "2025-11-01", "--until", "2026-01-02", "--date-basis", "the receipt")
     did = ("--conduct", "engaged", "--violation", "bulk")
     log = ("--ledger", directory / "log")
+    counsel = new_signer("levi.example", secret=bytes(range(32)))
+    save_signer(counsel, directory / "levi.key")
     told_to = ("--operator", "Example", "--contact", "legal@example.org")
     taken: list[tuple[str | Path, ...]] = [
         ("open", case, "--title", "Bulk Co", "--about", "Eighty thousand a day."),
@@ -174,7 +178,8 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
         ("delivery", case, "N1", "--exhibit", "E3", "--how", "courier"),
         ("advance", case, "noticed"),
         ("determine", case, "P1"),
-        ("sign", case, "D1", "--role", "counsel", "--by", "Adv. Levi"),
+        ("signer", case, "Adv. Levi", "--key", encode_verifier_key(counsel.key)),
+        ("sign", case, "D1", "--signing-key", directory / "levi.key"),
         ("advance", case, "determined"),
     ]  # fmt: skip
     return [("case", *step) for step in taken]

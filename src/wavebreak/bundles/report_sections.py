@@ -23,6 +23,8 @@ from wavebreak.cases.parties import DateSource, Evidence, MergeProposal, Party
 from wavebreak.cases.post_notice_monitoring import overdue_items
 from wavebreak.cases.reasons import LANGUAGES
 from wavebreak.errors import ClaimError
+from wavebreak.ledger.checkpoints import fingerprint
+from wavebreak.ledger.verifier import read_key
 from wavebreak.reports.tables import Table
 
 Block = dict[str, Any]
@@ -206,7 +208,8 @@ def _determination(case: Case, prepared: PreparedDetermination) -> Iterator[Bloc
     party = case.parties[value.party]
     yield heading(f"{prepared.id}: {party.name} ({party.id})")
     signed = (
-        f"Signed by {prepared.signed_by}, {value.signs}, on {format_time(prepared.signed_at)} UTC."
+        f"Signed by {prepared.signed_by}, {value.signs}, on {format_time(prepared.signed_at)} UTC, "
+        f"{_authentication(prepared.signed_with)}."
     )
     yield {
         "kind": "verdict",
@@ -258,6 +261,15 @@ def _determination(case: Case, prepared: PreparedDetermination) -> Iterator[Bloc
         [2, 1, 1],
         none="No enforcement against an account of the party is known.",
     )
+
+
+def _authentication(signed_with: str) -> str:
+    """How a signer was authenticated."""
+    if not signed_with:
+        return "under a name that nothing authenticates (an earlier version)"
+    if signed_with == "console":
+        return "signed in to the console"
+    return f"with the key {fingerprint(read_key(signed_with))}"
 
 
 def notices(case: Case) -> Block:
@@ -339,6 +351,7 @@ _ACTION_SUBJECTS = {
     "found": "evidence.id", "confirmed": "evidence", "sent": "notice.id",
     "delivered": "delivery.notice", "replied": "reply.notice", "determined": "id",
     "corrected": "evidence.id", "reversed": "reversal.account", "attempted": "attempt.notice",
+    "authorized": "signer.name",
     "signed": "determination", "tasked": "task.what", "finished": "task", "advanced": "to",
 }  # fmt: skip
 _ACTION_PHRASES = {
@@ -347,7 +360,7 @@ _ACTION_PHRASES = {
     "found": "evidence drawn", "confirmed": "evidence judged by a person", "sent": "notice sent",
     "delivered": "notice arrived", "replied": "notice answered",
     "corrected": "evidence stated anew", "reversed": "action reversed on appeal",
-    "attempted": "notice not served",
+    "attempted": "notice not served", "authorized": "signer named",
     "determined": "determination prepared", "signed": "determination signed", "tasked": "task",
     "finished": "task done", "advanced": "case now",
 }  # fmt: skip

@@ -28,6 +28,7 @@ from wavebreak.cases.parties import (
     Text,
 )
 from wavebreak.cases.reasons import Context
+from wavebreak.cases.signatures import CaseSigner, KeySignature
 
 State = Literal[
     "opened", "investigating", "noticed", "determined", "referred", "closed", "reopened"
@@ -189,10 +190,22 @@ class DeterminationPrepared(_Action, frozen=True, forbid_unknown_fields=True, ta
     determination: Determination
 
 
+class SignerNamed(_Action, frozen=True, forbid_unknown_fields=True, tag="authorized"):
+    """A person with a key may sign determinations of the case."""
+
+    signer: CaseSigner
+
+
 class DeterminationSigned(_Action, frozen=True, forbid_unknown_fields=True, tag="signed"):
-    """A determination was signed by somebody else than who prepared it."""
+    """A determination was signed by somebody else than who prepared it.
+
+    The signer is authenticated: by the signature of a key that the case names, or by having been
+    signed in (`session`). Steps of earlier versions have neither.
+    """
 
     determination: Text
+    signature: KeySignature | UnsetType = UNSET
+    session: Literal["console"] | UnsetType = UNSET
 
 
 class TaskAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="tasked"):
@@ -229,6 +242,7 @@ Action = (
     | ServiceFailed
     | ReplyReceived
     | DeterminationPrepared
+    | SignerNamed
     | DeterminationSigned
     | TaskAdded
     | TaskFinished
@@ -269,6 +283,8 @@ class PreparedDetermination:
     at: int
     signed_by: str = ""
     signed_at: int | None = None
+    signed_with: str = ""
+    """The verifier key, or `console`, by which the signer was authenticated ("": by neither)."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +308,8 @@ class Case:
     attempts: tuple[ServiceAttempt, ...] = ()
     replies: tuple[Reply, ...] = ()
     determinations: dict[str, PreparedDetermination] = field(default_factory=dict)
+    signers: dict[str, CaseSigner] = field(default_factory=dict)
+    """By verifier key."""
     tasks: dict[str, Task] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
     steps: tuple[Step, ...] = ()

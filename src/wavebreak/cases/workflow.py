@@ -34,6 +34,7 @@ from wavebreak.cases.case import (
     PreparedDetermination,
     ReplyReceived,
     ServiceFailed,
+    SignerNamed,
     State,
     StateChanged,
     Step,
@@ -42,8 +43,9 @@ from wavebreak.cases.case import (
     evidence_for_party,
 )
 from wavebreak.cases.date_ranges import format_instant
-from wavebreak.cases.determination import Determination, evidence_digest
+from wavebreak.cases.determination import METHOD, Determination, evidence_digest
 from wavebreak.cases.parties import Evidence
+from wavebreak.cases.signatures import KeySignature, check_signature, read_signer_key
 from wavebreak.errors import CaseError
 
 TRANSITIONS: dict[str, tuple[State, ...]] = {
@@ -214,6 +216,9 @@ def _validate_work(case: Case, did: Action) -> None:
             _require_known("task", case.tasks, did.task)
             if did.task in case.done:
                 raise CaseError(f"task {did.task} is done already", fix="see `wavebreak case show`")
+        case SignerNamed(signer=s):
+            read_signer_key(s.key)
+            _require_new("signer with the key", case.signers, s.key)
         case DeterminationSigned():
             _require_known("determination", case.determinations, did.determination)
         case DeterminationPrepared():
@@ -256,6 +261,23 @@ def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> Non
             f"{prepared.id} is not of the evidence as it is now",
             fix="determine again: `wavebreak case determine CASE PARTY`",
         )
+    if not isinstance(did.signature, UnsetType):
+        _validate_authentication(case, step, prepared, did.signature)
+
+
+def _validate_authentication(
+    case: Case, step: Step, prepared: PreparedDetermination, given: KeySignature
+) -> None:
+    """A key signed that the case names for this person and role."""
+    signer = case.signers.get(given.key)
+    if signer is None:
+        raise CaseError(
+            "the case does not name this key's holder as a signer",
+            fix="name the person: `wavebreak case signer CASE NAME --role counsel --key …`",
+        )
+    if (signer.name, signer.role) != (step.by, step.role):
+        raise CaseError(f"the key is of {signer.name}, {signer.role}", fix="sign with your own key")
+    check_signature(given, case.id, prepared.id, prepared.value)
 
 
 def _same_person(one: str, other: str) -> bool:
@@ -318,6 +340,20 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
     """
     step = Step(len(case.steps) + 1, at, by, role, why, did)
     after = apply_step(case, step)
+    if isinstance(did, DeterminationSigned) and UNSET is did.signature is did.session:
+        raise CaseError(
+            "a signer is authenticated, and no typed name",
+            fix="sign with a key (`wavebreak case sign CASE D1 --signing-key FILE`), or signed in "
+            "to the console",
+        )
+    if (
+        isinstance(did, DeterminationSigned)
+        and case.determinations[did.determination].value.version != METHOD
+    ):
+        raise CaseError(
+            f"{did.determination} was made by the rules of another version",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
+        )
     for what, then in _dates(did):
         if then > at:
             raise CaseError(
@@ -423,9 +459,17 @@ def _apply_correspondence(case: Case, step: Step, did: Action) -> Case:
         case DeterminationPrepared():
             prepared = PreparedDetermination(did.id, did.determination, step.by, step.at)
             return replace(case, determinations=case.determinations | {did.id: prepared})
+        case SignerNamed():
+            return replace(case, signers=case.signers | {did.signer.key: did.signer})
         case DeterminationSigned():
             old = case.determinations[did.determination]
-            new = replace(old, signed_by=step.by, signed_at=step.at)
+            key = did.signature if isinstance(did.signature, KeySignature) else None
+            new = replace(
+                old,
+                signed_by=step.by,
+                signed_at=step.at,
+                signed_with=key.key if key else "console" if did.session is not UNSET else "",
+            )
             return replace(case, determinations=case.determinations | {new.id: new})
         case TaskAdded():
             return replace(case, tasks=case.tasks | {did.task.id: did.task})

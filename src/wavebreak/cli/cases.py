@@ -37,6 +37,7 @@ from wavebreak.cases.case import (
     PartiesMerged,
     ReplyReceived,
     ServiceFailed,
+    SignerNamed,
     StateChanged,
     TaskFinished,
 )
@@ -50,6 +51,7 @@ from wavebreak.cases.parties import (
     load_name_weights,
     propose_merges,
 )
+from wavebreak.cases.signatures import CaseSigner, sign_determination
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps
@@ -59,6 +61,7 @@ from wavebreak.ledger.checkpoints import (
     encode_verifier_key,
     fingerprint,
     load_or_create_signer,
+    load_signer,
     load_verifier_key,
 )
 from wavebreak.ledger.key_history import read_history
@@ -633,18 +636,58 @@ def determine(
         print_lines(report_sections.determination_lines(name, determination), out)
 
 
-@cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --role counsel --by 'Adv. Levi'`")
-def sign(
+@cases.command(
+    epilog="Example: `wavebreak case signer cases/C-7 'Adv. Levi' --role counsel --key "
+    "levi.example+1a2b3c4d+AQ... --by Noa`"
+)
+def signer(
     place: Place,
-    item: Annotated[str, typer.Argument(help="The determination: D1.")],
+    name: Annotated[str, typer.Argument(help="Who may sign.")],
+    key: Annotated[
+        str, typer.Option(help="Verifier key, or its file: `wavebreak ledger keygen` prints it.")
+    ],
     by: By,
-    role: Role,
+    signs_as: Annotated[str, typer.Option("--role", help="In which role.")] = "counsel",
     why: Why = "",
     seal_key: SealKey = None,
 ) -> None:
-    """Sign a determination; the signer may not be the person who prepared it."""
+    """Name a person who may sign determinations of the case, by a key that the person holds."""
     with _at(place, seal_key) as at:
-        _print_step(at.take(DeterminationSigned(item), by=by, role=role, why=why))
+        named = CaseSigner(name, signs_as, encode_verifier_key(load_verifier_key(key)))
+        _print_step(at.take(SignerNamed(named), by=by, role="investigator", why=why))
+
+
+@cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --signing-key levi.key`")
+def sign(
+    place: Place,
+    item: Annotated[str, typer.Argument(help="The determination: D1.")],
+    signing_key: Annotated[
+        Path, typer.Option(help="The signer's key file, by `wavebreak ledger keygen`.")
+    ],
+    why: Why = "",
+    seal_key: SealKey = None,
+) -> None:
+    """Sign a determination with a key that the case names (`case signer`).
+
+    The signer is who the key belongs to, and may not be the person who prepared it.
+    """
+    with _at(place, seal_key) as at:
+        holder = load_signer(signing_key)
+        known = at.case.signers.get(encode_verifier_key(holder.key))
+        if known is None:
+            raise UsageError(
+                f"the case names nobody with the key {signing_key}",
+                fix=f"name the person: `wavebreak case signer {place} NAME --key "
+                f"{encode_verifier_key(holder.key)}`",
+            )
+        if item not in at.case.determinations:
+            raise UsageError(
+                f"there is no determination {item[:40]}", fix="see `wavebreak case show`"
+            )
+        prepared = at.case.determinations[item]
+        made = sign_determination(holder, at.case.id, item, prepared.value)
+        signed = DeterminationSigned(item, made)
+        _print_step(at.take(signed, by=known.name, role=known.role, why=why))
 
 
 @cases.command(

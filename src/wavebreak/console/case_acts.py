@@ -296,7 +296,7 @@ def _sign(workspace: CaseWorkspace, act: Act) -> Action:
     for check in case_files.signing_checks(workspace.case, prepared, act.user):
         if not check.holds:
             raise ApiError(422, f"{prepared.id} cannot be signed by you now", fix=check.fix)
-    return DeterminationSigned(prepared.id)
+    return DeterminationSigned(prepared.id, session="console")
 
 
 ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {

@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec import UnsetType
+
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
-from wavebreak.bundles.report_sections import describe_action, to_words
+from wavebreak.bundles.report_sections import describe_action, describe_conduct, to_words
 from wavebreak.bundles.reversals import is_reversal
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (
@@ -32,7 +34,7 @@ from wavebreak.cases.case import (
 )
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.notices import Notice
-from wavebreak.cases.parties import Evidence, load_name_weights, propose_merges
+from wavebreak.cases.parties import DateSource, Evidence, load_name_weights, propose_merges
 from wavebreak.cases.workflow import TRANSITIONS, is_current, validate_step
 from wavebreak.console.case_store import CaseStore
 from wavebreak.console.models import Appeal, User
@@ -592,9 +594,11 @@ class ShownEvidence(NamedTuple):
     item: Evidence
     party: str
     exhibit_title: str
+    conduct: str
     began: ShownDates
     lasted: ShownDates
-    kind: str
+    began_source: str
+    lasted_source: str
     basis: str
     review: ShownStep | None
 
@@ -611,15 +615,26 @@ def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list
             e,
             case.parties[case.root(e.party)].name,
             case.exhibits[e.exhibit].title,
-            shown_dates(e.known_began),
-            shown_dates(e.known_lasted),
-            to_words(e.kind),
+            describe_conduct(e),
+            shown_dates(e.began),
+            shown_dates(e.lasted),
+            _date_basis(e.began, e.began_source),
+            _date_basis(e.lasted, e.lasted_source),
             to_words(e.basis),
             reviews.get(e.id),
         )
         for e in case.evidence.values()
         if exhibit in ("", e.exhibit)
     ]
+
+
+def _date_basis(dates: DateRange, source: DateSource | UnsetType) -> str:
+    """What a date rests on; one without a source counts as not known."""
+    if dates == DateRange() or (dates.earliest is None and dates.latest is None):
+        return ""
+    if isinstance(source, UnsetType):
+        return "on no stated basis: it counts as not known"
+    return f"by {source.by.removeprefix('user:')}: {source.basis}"
 
 
 class ShownExhibit(NamedTuple):
@@ -700,6 +715,8 @@ class ShownDetermination(NamedTuple):
     result: str
     by: str
     signed_by: str
+    signed_with: str
+    reasons: tuple[str, ...]
     exhibits: tuple[tuple[str, str], ...]
     changes: tuple[tuple[str, str], ...]
     current: bool
@@ -721,6 +738,8 @@ def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[S
             to_words(d.value.result),
             people.get(d.by, d.by),
             people.get(d.signed_by, d.signed_by),
+            "" if d.signed_with in ("", "console") else "with a key",
+            d.value.sentences("en"),
             tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
             tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
             d.id in latest and _fits(case, d),

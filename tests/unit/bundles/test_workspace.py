@@ -218,6 +218,17 @@ class Terminal:
         return done.output
 
 
+def _sign(w: Terminal, mine: str, hers: str) -> None:
+    """Sign as the preparer, as nobody that the case names, and as counsel."""
+    w("case", "signer", "C-7", "Noa Bar", "--key", mine)
+    with pytest.raises(CaseError, match="four eyes"):
+        w("case", "sign", "C-7", "D2", "--signing-key", "noa.key")
+    with pytest.raises(UsageError, match="names nobody with the key"):
+        w("case", "sign", "C-7", "D2", "--signing-key", "levi.key")
+    w("case", "signer", "C-7", "Adv. Levi", "--key", hers)
+    w("case", "sign", "C-7", "D2", "--signing-key", "levi.key")
+
+
 def test_a_case_from_opening_to_bundle_at_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,9 +269,10 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
     assert "evidence: none" in w("case", "watch", "C-7", str(run), "--model", "none")
     w("case", "advance", "C-7", "noticed")
     assert "D2: eligible" in w("case", "determine", "C-7", "P1")
-    with pytest.raises(CaseError, match="four eyes"):
-        w("case", "sign", "C-7", "D2", "--role", "counsel")
-    w("case", "sign", "C-7", "D2", "--role", "counsel", "--by", "Adv. Levi")
+    mine, hers = (
+        w("ledger", "keygen", name, "-o", f"{name}.key").strip() for name in ("noa", "levi")
+    )
+    _sign(w, mine, hers)
     w("case", "task", "C-7", "call the registrar", "--due", "2026-01-01T00:00:00Z")
     assert "late: T1" in w("case", "show", "C-7")
     w("case", "advance", "C-7", "determined")

@@ -26,6 +26,7 @@ from wavebreak.cases.case import (
     PartiesRelated,
     PartyNamed,
     ReplyReceived,
+    SignerNamed,
     StateChanged,
     Task,
     TaskAdded,
@@ -49,12 +50,16 @@ from wavebreak.cases.parties import (
     propose_merges,
 )
 from wavebreak.cases.post_notice_monitoring import follow_up_actions, overdue_items
+from wavebreak.cases.signatures import CaseSigner, sign_determination
 from wavebreak.cases.workflow import append_action, replay
 from wavebreak.errors import CaseError
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import encode_verifier_key
 
 GROUNDS = load_grounds()
 NOW = parse_instant("2026-11-01T00:00:00Z")
 DAY = 86_400_000
+SIGNED = DeterminationSigned("D1", session="console")
 SAID = DateSource("person", "Noa", "the invoice")
 new = msgspec.structs.replace
 
@@ -106,7 +111,7 @@ def determined(case: Case, by: str = "Noa", name: str = "D1", party: str = "P1")
 def ready() -> Case:
     """Confirmed, determined and signed."""
     case = determined(do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", True)))
-    return do(case, DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
+    return do(case, SIGNED, by="Adv. Levi", role="counsel")
 
 
 def test_case_from_opened_to_closed_is_fold_of_its_steps() -> None:
@@ -172,7 +177,7 @@ REFUSED: dict[str, tuple[Callable[[], Case], Action, str]] = {
         DeterminationPrepared("D1", determine("P1", [], GROUNDS, NOW)),
         "other evidence",
     ),
-    "signing what is not there": (opened, DeterminationSigned("D1"), "no determination D1"),
+    "signing what is not there": (opened, SIGNED, "no determination D1"),
     "a party in a closed case": (
         lambda: do(opened(), StateChanged("closed")),
         named("P2"),
@@ -199,11 +204,11 @@ def test_signature_needs_other_person_role_and_is_once() -> None:
         ("  adv.  LEVI ", "counsel", "four eyes"),
     ):
         with pytest.raises(CaseError) as refused:
-            do(case, DeterminationSigned("D1"), by=by, role=role)
+            do(case, SIGNED, by=by, role=role)
         assert why in str(refused.value)
-    case = do(case, DeterminationSigned("D1"), by="Adv. Cohen", role="counsel")
+    case = do(case, SIGNED, by="Adv. Cohen", role="counsel")
     with pytest.raises(CaseError, match="signed already"):
-        do(case, DeterminationSigned("D1"), by="Adv. Katz", role="counsel")
+        do(case, SIGNED, by="Adv. Katz", role="counsel")
 
 
 def test_new_evidence_makes_signature_stale() -> None:
@@ -214,13 +219,13 @@ def test_new_evidence_makes_signature_stale() -> None:
     case = determined(case, name="D2")
     with pytest.raises(CaseError, match="not signed"):
         do(case, StateChanged("referred"))
-    case = do(case, DeterminationSigned("D2"), by="Adv. Levi", role="counsel")
+    case = do(case, DeterminationSigned("D2", session="console"), by="Adv. Levi", role="counsel")
     assert do(case, StateChanged("referred")).state == "referred"
 
 
 def test_case_without_eligible_party_is_not_referred() -> None:
     case = determined(do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", False)))
-    case = do(case, DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
+    case = do(case, SIGNED, by="Adv. Levi", role="counsel")
     case = do(case, StateChanged("determined"))
     with pytest.raises(CaseError, match="no party is eligible"):
         do(case, StateChanged("referred"))
@@ -399,3 +404,33 @@ def test_party_number_and_conduct_dates_are_validated() -> None:
         party("P1", "A", numbers=("050-1234567",))
     with pytest.raises(CaseError, match="ends before it begins"):
         found("V1", began=parse_date("2020", "UTC"), lasted=parse_date("2019", "UTC"))
+
+
+def test_signer_is_authenticated_by_a_key_that_the_case_names() -> None:
+    holder, other = new_signer("levi.example"), new_signer("cohen.example")
+    case = determined(do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", True)))
+    made = case.determinations["D1"].value
+    signature = sign_determination(holder, case.id, "D1", made)
+    levi: Any = {"by": "Adv. Levi", "role": "counsel"}
+    with pytest.raises(CaseError, match="no typed name") as refused:
+        do(case, DeterminationSigned("D1"), **levi)
+    assert "--signing-key" in refused.value.fix
+    with pytest.raises(CaseError, match="does not name this key's holder"):
+        do(case, DeterminationSigned("D1", signature), **levi)
+    named = SignerNamed(CaseSigner("Adv. Levi", "counsel", encode_verifier_key(holder.key)))
+    case = do(case, named)
+    with pytest.raises(CaseError, match="already a signer"):
+        do(case, named)
+    with pytest.raises(CaseError, match=r"the key is of Adv\. Levi, counsel"):
+        do(case, DeterminationSigned("D1", signature), by="Adv. Cohen", role="counsel")
+    wrong = sign_determination(other, case.id, "D1", made).signature
+    for given in (wrong, "AAAA", "not base64"):
+        with pytest.raises(CaseError, match="does not hold"):
+            do(case, DeterminationSigned("D1", new(signature, signature=given)), **levi)
+    elsewhere = sign_determination(holder, "C-2", "D1", made)
+    with pytest.raises(CaseError, match="does not hold"):
+        do(case, DeterminationSigned("D1", elsewhere), **levi)
+    signed = do(case, DeterminationSigned("D1", signature), **levi).determinations["D1"]
+    assert (signed.signed_by, signed.signed_with) == ("Adv. Levi", signature.key)
+    with pytest.raises(CaseError, match="no verifier key"):
+        do(case, SignerNamed(CaseSigner("Dana", "counsel", "dana")))
