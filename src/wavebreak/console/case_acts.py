@@ -33,10 +33,11 @@ from wavebreak.cases.case import (
     NoticeSent,
     PartiesMerged,
     ReplyReceived,
+    ServiceFailed,
     StateChanged,
     TaskFinished,
 )
-from wavebreak.cases.notices import Delivery, Notice, Reply
+from wavebreak.cases.notices import Delivery, Notice, Reply, ServiceAttempt
 from wavebreak.cases.parties import Evidence, Relation
 from wavebreak.claims.exhibits import Actor
 from wavebreak.console import case_files
@@ -270,7 +271,34 @@ def _review(_workspace: CaseWorkspace, act: Act) -> Action:
 
 def _delivery(_workspace: CaseWorkspace, act: Act) -> Action:
     v = act.values
-    return NoticeDelivered(Delivery(v["notice"], act.past("at"), v["how"], v["exhibit"]))
+    address = v["address"] or UNSET
+    method = v["how"] if v["address"] else UNSET
+    return NoticeDelivered(
+        Delivery(v["notice"], act.past("at"), v["how"], v["exhibit"], method, address)
+    )
+
+
+def _failed_service(_workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
+    return ServiceFailed(
+        ServiceAttempt(
+            v["notice"],
+            act.past("at"),
+            v["method"],
+            v["address"],
+            v["failure"],
+            v["exhibit"] or UNSET,
+        )
+    )
+
+
+def _past_notice(workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
+    return NoticeSent(
+        case_steps.past_notice(
+            workspace.case, v["party"], v["language"], act.past("at"), v["exhibit"], v["days"]
+        )
+    )
 
 
 def _reply(_workspace: CaseWorkspace, act: Act) -> Action:
@@ -310,6 +338,8 @@ ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
     "correct_evidence": _correct_evidence,
     "review_evidence": _take(_review),
     "send_notice": _take(lambda workspace, act: NoticeSent(_draft(workspace, act))),
+    "record_past_notice": _take(_past_notice),
+    "record_failed_service": _take(_failed_service),
     "record_delivery": _take(_delivery),
     "record_reply": _take(_reply),
     "add_task": _take(_add_task),

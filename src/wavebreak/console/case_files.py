@@ -682,6 +682,7 @@ class ShownNotice(NamedTuple):
     party: str
     deliveries: tuple[Any, ...]
     replies: tuple[Any, ...]
+    attempts: tuple[Any, ...]
     overdue: bool
 
     @property
@@ -701,6 +702,7 @@ def notice_rows(case: Case, now: int) -> list[ShownNotice]:
                 case.parties[case.root(notice.party)].name,
                 tuple(d for d in case.deliveries if d.notice == notice.id),
                 replies,
+                tuple(a for a in case.attempts if a.notice == notice.id),
                 not replies and notice.deadline < now,
             )
         )

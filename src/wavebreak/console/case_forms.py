@@ -383,6 +383,46 @@ FORMS: Mapping[str, Form] = {
             previewed=True,
         ),
         Form(
+            "record_past_notice",
+            "Record a notice sent before",
+            "Record the notice",
+            "notices",
+            (
+                _PARTY,
+                _AT,
+                Field(
+                    "language",
+                    "Language",
+                    "choice",
+                    choices=lambda _case: [("en", "English"), ("he", "עברית")],
+                ),
+                Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
+                Field("exhibit", "The exhibit that holds it", "choice", choices=exhibits),
+            ),
+            ordered=False,
+        ),
+        Form(
+            "record_failed_service",
+            "Record a failed delivery",
+            "Record the attempt",
+            "notices",
+            (
+                _NOTICE,
+                _AT,
+                Field("method", "By what service", hint="Registered mail, a delivery service."),
+                Field("address", "At which address"),
+                Field("failure", "Why it failed", hint="Refused, moved, nobody there."),
+                Field(
+                    "exhibit",
+                    "The exhibit that shows it",
+                    "choice",
+                    needed=False,
+                    choices=exhibits,
+                ),
+            ),
+            ordered=False,
+        ),
+        Form(
             "record_delivery",
             "Record a delivery",
             "Record the delivery",
@@ -393,6 +433,7 @@ FORMS: Mapping[str, Form] = {
                 Field(
                     "how", "How it arrived", hint="By hand, registered mail, e-mail with receipt."
                 ),
+                Field("address", "At which address", needed=False),
                 _EXHIBIT,
             ),
             ordered=False,

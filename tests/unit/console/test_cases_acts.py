@@ -55,8 +55,31 @@ def acts() -> list[tuple[str, dict[str, str], str]]:
         ),
         ("review_evidence", {"item": "V2", "shows": "no"}, "EvidenceReviewed"),
         (
+            "record_past_notice",
+            {"party": "P2", "at": moment(-900), "language": "he", "days": "14", "exhibit": "E3"},
+            "NoticeSent",
+        ),
+        (
+            "record_failed_service",
+            {
+                "notice": "N2",
+                "at": moment(-890),
+                "method": "courier",
+                "address": "12 Main Street",
+                "failure": "nobody was there",
+                "exhibit": "",
+            },
+            "ServiceFailed",
+        ),
+        (
             "record_delivery",
-            {"notice": "N1", "at": moment(-10), "how": "registered mail", "exhibit": "E3"},
+            {
+                "notice": "N2",
+                "at": moment(-10),
+                "how": "registered mail",
+                "exhibit": "E3",
+                "address": "12 Main Street",
+            },
             "NoticeDelivered",
         ),
         (
@@ -113,6 +136,11 @@ async def test_each_act_is_sealed_and_audited_by_its_user(console: RunningConsol
     corrected = case.evidence["V2"]
     assert (corrected.conduct, corrected.lasted.said) == ("neither", "2021-05 (UTC)")
     assert corrected.began.said.startswith("about November 2019")
+    assert case.notices["N2"].exhibit == "E3"
+    assert case.attempts[0].failure == "nobody was there"
+    assert case.deliveries[-1].address == "12 Main Street"
+    notices = text_of((await dana.get(f"{PAGE}/notices")).text)
+    assert "courier, 12 Main Street: nobody was there" in notices
     sealed = DirectoryStorage(store_of(console).directory / CASE_ID / "ledger").size()
     assert sealed >= len(case.steps)
 
