@@ -67,6 +67,12 @@ def test_service_waits_for_an_unreachable_database(server: Server, database: str
     answers = [server.post(body, idempotency_key="k") for _ in range(5)]
     assert {a.status for a in answers} == {503}
     assert all(int(a.headers["retry-after"]) >= 1 for a in answers)
+    # Where the database is, nobody without a key learns: neither its host nor what libpq says.
+    end = time.monotonic() + 10
+    while (ready := server.post(b"", "/readyz", method="GET")).status == 200:
+        assert time.monotonic() < end, "a service that takes no event said that it was ready"
+    assert b"not ready: the log cannot be written" in ready.body
+    assert all(part not in ready.body for part in (b"127.0.0.1", b"host", database.encode()))
     # What needs no log goes on.
     assert server.post(events[0], "/v1/decide").json()["mode"] == "ask"
     back = threading.Timer(1.0, administer, [f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"])

@@ -202,6 +202,7 @@ class DecoderPool:
         decoders: The processes for small bodies; the pool closes them when it stops.
         on_decoded: Called with the requests that have events, and their decoded batch.
         retry_after_s: For BusyError while the database cannot be read.
+        on_unreadable: Called when it was not, on a decoding thread.
         pause: Whether decoding should wait for the engine.
         new_decoder: Starts a process for large bodies (None: those for small ones decode all).
     """
@@ -212,11 +213,12 @@ class DecoderPool:
         on_decoded: Callable[[list[PendingRequest], DecodedBatch], None],
         *,
         retry_after_s: float,
+        on_unreadable: Callable[[], None] = lambda: None,
         pause: Callable[[], bool] = lambda: False,
         new_decoder: Callable[[], DecoderProcess] | None = None,
     ) -> None:
         self._pause, self._stopping = pause, False
-        self._retry_after_s = retry_after_s
+        self._retry_after_s, self._on_unreadable = retry_after_s, on_unreadable
         self._on_decoded = on_decoded
         self._small, self._large = _Lane(), _Lane()
         self._turns, self._next_turn = threading.Condition(), 0
@@ -359,6 +361,7 @@ class DecoderPool:
         except Error:
             # The next query opens a new connection.
             connection.close()
+            self._on_unreadable()
             return BusyError("the log cannot be read", retry_after_s=self._retry_after_s)
 
     def _decode(

@@ -170,7 +170,7 @@ class LogWriter:
         self._checkpoints = WalCheckpointer()
         self._expired_ms = 0
         self._flushed: list[threading.Event] = []
-        self._stopping, self._hurry = False, threading.Event()
+        self._stopping, self._hurry, self._unread = False, threading.Event(), False
         self._retry_s, self._began_s = _RETRY_S[0], 0.0
         self._thread = threading.Thread(target=self._work, name="wavebreak-write", daemon=True)
 
@@ -186,6 +186,11 @@ class LogWriter:
     def put_decided(self, batch: DecidedBatch) -> None:
         """Queue the engine's decisions."""
         self._queue.put(batch)
+
+    def check_database(self) -> None:
+        """Have the thread find out whether the database fails, as a reader of it has met."""
+        self._unread = True
+        self._queue.put(threading.Event())
 
     def flush(self) -> None:
         """Return when all that was queued is written or refused, or the thread has ended."""
@@ -232,8 +237,19 @@ class LogWriter:
         if self.failing and not self._recovered(wait=wait):
             return
         with suppress(Error):
+            self._check_read()
             self._write()
         self._release()
+
+    def _check_read(self) -> None:
+        """Try the database where a reader could not read it; raises Django's Error."""
+        if self._unread:
+            self._unread = False
+            try:
+                _try_to_write()
+            except Error as error:
+                self._failed(error, [], [])
+                raise
 
     def _work(self) -> None:
         while not self.finished:
@@ -419,14 +435,22 @@ class LogWriter:
                 self._committed(self._doubtful, [])
             self._doubtful = []
         self._chain = self._next_chain = event_log.log_chain()
-        # A database that can be read may still be locked for writing.
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_CAN_WRITE)
-            cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
-            self.applied, self.decisions = cursor.fetchone()
+        self.applied, self.decisions = _try_to_write()
         self._states.decided(_decisions([d for d in self._decided if d.reached <= self.applied]))
         self._decided = [d for d in self._decided if d.reached > self.applied]
         self._pending_receipts = self._ledger_store.pending_receipts()
+
+
+def _try_to_write() -> tuple[int, int]:
+    """Write what is there already; return the applied position and the count of decisions.
+
+    A database that can be read may still be locked for writing. Raises Django's Error.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CAN_WRITE)
+        cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
+        position, decisions = cursor.fetchone()
+    return position, decisions
 
 
 def _decisions(batches: list[DecidedBatch]) -> list[Decision]:

@@ -242,6 +242,7 @@ def start_pipeline(
         decoders,
         log_writer.put_decoded,
         retry_after_s=settings.limits.retry_after_s,
+        on_unreadable=log_writer.check_database,
         pause=pause_decoding,
         new_decoder=new_decoder,
     )
