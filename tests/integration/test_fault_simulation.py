@@ -17,6 +17,7 @@ PARTS = 4
 FOUND: dict[int, str] = {
     105: "a webhook waited for a time that only a clock which was ahead had named",
     296: "the same, after a process death",
+    263: "after a failed sync, a half of what was moved into the database was left by a power cut",
     654: "a commit followed pages of a failed sync, which a power cut then took with it",
 }
 """Seeds that once failed, with what was wrong; each is run again."""

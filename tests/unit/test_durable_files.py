@@ -11,7 +11,7 @@ import pytest
 from support.service_harness import SECRET, migrated
 from support.shared_policy import make_engine
 from wavebreak import rules
-from wavebreak.durable_files import sync_directory
+from wavebreak.durable_files import rewrite, sync_directory
 from wavebreak.engine import snapshot
 from wavebreak.service import backup, live_policy
 
@@ -63,3 +63,21 @@ def test_live_policy_syncs_the_directory_that_names_it(
 def test_directory_that_cannot_be_synced_is_left_to_itself(tmp_path: Path) -> None:
     sync_directory(tmp_path / "absent")
     assert not (tmp_path / "absent").exists()
+
+
+def test_rewritten_file_is_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    content = bytes(range(256)) * 9_000
+    path.write_bytes(content)
+    before = path.stat()
+    rewrite(path)
+    assert path.read_bytes() == content
+    assert path.stat().st_ino == before.st_ino
+    rewrite(tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_link_is_not_rewritten(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        rewrite(tmp_path / "link")

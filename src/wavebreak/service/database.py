@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, Error, connections
 
 from wavebreak import extras
+from wavebreak.durable_files import rewrite
 from wavebreak.errors import ServiceError
 
 FILE = "wavebreak.sqlite3"
@@ -118,13 +119,17 @@ truncation_due = threading.Event()
 """Set while SQLite's write-ahead log may hold what was erased; `WalCheckpointer` sees to it."""
 
 
-def truncate_wal(wait_s: float = 5.0) -> bool:
+def truncate_wal(wait_s: float = 5.0, *, in_doubt: bool = False) -> bool:
     """Move SQLite's write-ahead log into the database and cut it to nothing; outside transactions.
 
     What was committed is then on disk, and what follows does not depend on it. It is due after an
     error of the disk: pages of a sync that failed can still be read, and SQLite goes on behind
     them when it opens its log again, but a later sync passes without them, and a power cut takes
-    them with all that follows.
+    them with all that follows, or leaves a half of what was moved. So they are written again first.
+
+    Args:
+        wait_s: How long to wait for readers.
+        in_doubt: Whether a sync of the log may have failed, in this process or one before.
 
     Returns:
         Whether that was possible: readers keep the log while they read.
@@ -136,12 +141,40 @@ def truncate_wal(wait_s: float = 5.0) -> bool:
         # A checkpoint that waits for readers keeps writers waiting as well.
         cursor.execute("PRAGMA busy_timeout = 100")
         try:
-            while not _truncated(cursor):
+            while not ((not in_doubt or _rewritten(cursor)) and _truncated(cursor)):
                 if time.monotonic() >= end:
                     return False
                 time.sleep(0.1)
         finally:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return True
+
+
+def secure_wal() -> bool:
+    """Have SQLite's write-ahead log on disk as it is read, before anything is written after it.
+
+    Returns:
+        Whether that was possible: the disk may fail, or another process write.
+    """
+    if connections["default"].vendor != "sqlite":
+        return True
+    with connections["default"].cursor() as cursor:
+        return _rewritten(cursor)
+
+
+def _rewritten(cursor: Any) -> bool:
+    """Write the write-ahead log's bytes again and sync them; whether that was possible."""
+    try:
+        cursor.execute("PRAGMA database_list")
+        path = cursor.fetchone()[2]
+        # Nobody else appends to the log meanwhile.
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            rewrite(Path(f"{path}-wal"))
+        finally:
+            cursor.execute("ROLLBACK")
+    except (DatabaseError, OSError):
+        return False
     return True
 
 

@@ -416,7 +416,7 @@ class LogWriter:
         if ownership.lost():
             return False  # for good: the log has another owner
         try:
-            if not database.truncate_wal(wait_s=0):
+            if not database.truncate_wal(wait_s=0, in_doubt=True):
                 raise DatabaseError("the write-ahead log cannot be emptied")
             with database.impatient():
                 self._resolve_doubtful_commit()

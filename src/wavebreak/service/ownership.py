@@ -70,6 +70,11 @@ def owned(home: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(_locked_file(home, time.monotonic() + wait_s))
         session = stack.enter_context(_locked_database(time.monotonic() + wait_s))
+        if not database.secure_wal():
+            raise ServiceError(
+                "the database's write-ahead log cannot be written",
+                fix=f"end what else writes to {database.FILE}, and check the disk",
+            )
         database.migrate()
         owner = _Owner(home / LOCK_FILE, lock, session, _raise_epoch())
         _current = owner

@@ -168,6 +168,18 @@ class SimulatedDisk:
             self.files[name].sync()
         return fault
 
+    def rewrite(self, path: Path) -> None:
+        """Write a file's bytes again and sync them, as `durable_files.rewrite` does; OSError."""
+        name = str(path)
+        if name not in self.files:
+            return
+        content = bytes(self.files[name].current)
+        for start in range(0, len(content), PAGE):
+            if self.write(name, start, content[start : start + PAGE]):
+                raise OSError("the disk has a fault")
+        if self.sync(name):
+            raise OSError("the disk has a fault")
+
     def remove(self, name: str) -> int:
         """Remove a file; a removal is durable at once."""
         if fault := self.check("remove", (IOERR_WRITE,)):

@@ -206,6 +206,11 @@ class Machine:
         # What waits for SQLite does not make a run wait.
         self._time = patch.object(database, "time", SimulatedTime())
         self._time.start()
+        self._rewrite = patch.object(database, "rewrite", self._rewritten)
+        self._rewrite.start()
+
+    def _rewritten(self, path: Path) -> None:
+        self.disk.rewrite(path)
 
     def now_ms(self) -> int:
         """Return the clock."""
@@ -219,6 +224,8 @@ class Machine:
         self.ledger_store = LedgerStore(SIGNER, self.now_ms)
         self._work, self._keys = [], {}
         try:
+            if not database.secure_wal():
+                raise Error("the write-ahead log cannot be written")
             listed = erasure.read_list(self.home / erasure.LIST_FILE)
             erasure.apply_again(self.home, listed, self.clock_ms)
             erasure.seal_pending(self.ledger_store, self.clock_ms)
@@ -280,6 +287,7 @@ class Machine:
     def close(self) -> None:
         """End the machine."""
         self._time.stop()
+        self._rewrite.stop()
         database.truncation_due.clear()
         with suppress(Error):
             connection.close()
