@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta
@@ -44,7 +45,6 @@ from wavebreak.io import read
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
 from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
-from wavebreak.reports import charts
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
@@ -131,6 +131,8 @@ MAX_EVENTS = 2_000_000
 STEP = 1_000
 LOG_FILE, DECISIONS, ABOUT, VALUES = "log.arrow", "decisions.jsonl", "rerun.json", "features.json"
 PROFILE, POLICY, MODEL = "profile.json", "policy", "model"
+REFUSED = "refused.json"
+"""The accounts' own events that enforcement refused, by id."""
 
 
 class RerunManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,12 +235,14 @@ def _write_reproduction(
 ) -> RerunManifest:
     """Decide again under the new names, compare with the run, and write what came of it."""
     again, values = reproduce(out, about)
+    refused = find_refused(out, about, again)
     for n, (one, other) in enumerate(zip(decisions[: about.as_run], again, strict=False)):
         if rename_decision(one, rename, other.id) != other:
             raise CaseError(f"decision {n + 1} depends on names", fix="report this as a fault")
     relied = tuple(d.id for d in again[: about.as_run] if d.account in about.accounts)
     about = msgspec.structs.replace(about, relied=relied, decisions=len(again))
     (out / VALUES).write_bytes(_json(values))
+    (out / REFUSED).write_bytes(_json(refused))
     if not whole:
         again = [decision for decision in again if decision.id in set(relied)]
         about = _keep_own_events(out, about, len(again))
@@ -293,11 +297,8 @@ def _compare_decisions(
     return done
 
 
-def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], dict[str, Any]]:
-    """Decide again from an exhibit's files: all decisions, and the accounts' features at the end.
-
-    Raises `EvidenceError` where policy, model, features or counts are other than `about` says.
-    """
+def _load_engine(directory: Path, about: RerunManifest) -> Engine:
+    """Make the engine of an exhibit: with its policy, model and profile."""
     try:
         policy = rules.load_policy(
             directory / POLICY / about.policy_name, shipped=_shipped(directory)
@@ -318,6 +319,72 @@ def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], di
                 name=f"rerun_{name}",
                 fix=f"run Wavebreak {about.wavebreak}, if that is what differs",
             )
+    return engine
+
+
+def find_refused(
+    directory: Path, about: RerunManifest, decisions: Sequence[Decision]
+) -> dict[str, list[str]]:
+    """Find the accounts' own events that enforcement refused, by running the log once more.
+
+    Args:
+        directory: The exhibit, with the whole log.
+        about: What is run.
+        decisions: Its decisions: before the first one on an account nothing of it is refused.
+
+    Returns:
+        By account, the ids of its refused events in the order of the log; none in shadow mode.
+
+    """
+    refused: dict[str, list[str]] = {account: [] for account in about.accounts}
+    since: dict[str, int] = {}
+    for decision in decisions:
+        if decision.account in refused:
+            since.setdefault(decision.account, decision.ts - 1000 * about.lateness_s)
+    if not about.enforce or not since:
+        return refused
+    engine = _load_engine(directory, about)
+    for batch in read(directory / LOG_FILE, Pseudonymizer(bytes(32), None), batch=50_000):
+        done = 0
+        for at in _rows_of(batch.log, since):
+            account, event = (batch.log.column(name)[at].as_py() for name in ("account", "id"))
+            engine.take(batch.log.slice(done, at - done))
+            before = _refused_count(engine, account)
+            engine.take(batch.log.slice(at, 1))
+            done = at + 1
+            if _refused_count(engine, account) > before:
+                refused[account].append(event)
+        engine.take(batch.log.slice(done))
+    return refused
+
+
+def _rows_of(log: pa.RecordBatch, since: dict[str, int]) -> list[int]:
+    """Rows of a log of the accounts' own events, from a time of each on."""
+    own = pc.is_in(log.column("account"), pa.array(list(since)))
+    rows = np.flatnonzero(own.to_numpy(zero_copy_only=False)).tolist()
+    names, times = log.column("account"), log.column("ts")
+    return [at for at in rows if times[at].as_py() >= since[names[at].as_py()]]
+
+
+def _refused_count(engine: Engine, account: str) -> int:
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    return engine.core.refused_of(slot) if slot >= 0 else 0
+
+
+def read_refused(directory: Path) -> dict[str, list[str]] | None:
+    """Return the refused events of an exhibit; None where its maker's version did not say."""
+    path = directory / REFUSED
+    if not path.exists():
+        return None
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]])
+
+
+def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], dict[str, Any]]:
+    """Decide again from an exhibit's files: all decisions, and the accounts' features at the end.
+
+    Raises `EvidenceError` where policy, model, features or counts are other than `about` says.
+    """
+    engine = _load_engine(directory, about)
     decisions: list[Decision] = []
     events = 0
     for batch in read(directory / LOG_FILE, Pseudonymizer(bytes(32), None), batch=50_000):
@@ -453,23 +520,6 @@ def _json(value: Any) -> bytes:
 NUMBERS = "conduct.json"
 OWN = ("sends", "group_sends", "lookups", "groups_created", "members_added", "sessions")
 """Kinds of event that an account does itself, by which its conduct is dated."""
-LABELS = {
-    "sends": "messages sent",
-    "group_sends": "of them to groups",
-    "first_contacts": "first messages to people never in touch",
-    "stranger_sends": "messages to people who had not written to it",
-    "replies": "first answers received from them",
-    "received": "messages received",
-    "reports": "reports against it",
-    "blocks": "blocks against it",
-    "undeliverable": "messages that could not be delivered",
-    "lookups": "look-ups of numbers",
-    "groups_created": "groups created",
-    "members_added": "members added to groups",
-    "sessions": "sessions",
-    "registered": "registrations",
-    "challenges": "challenges answered",
-}
 
 
 class Conduct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -502,19 +552,10 @@ def exhibit_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, T
     return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
 
 
-def draw_timeline(
-    name: str, account: str, timeline: Timeline, decisions: list[Decision]
-) -> str | None:
-    """Draw what an account did and what was decided on it; None where the log has nothing."""
-    window = timeline.window
-    if window is None:
+def carried_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline] | None:
+    """Read each account's timeline without what was refused; None where that is not known."""
+    refused = read_refused(directory)
+    if refused is None:
         return None
-    names = {kind: kind.replace("_", " ") for kind in KINDS}
-    shown: dict[str, Any] = {names[k]: timeline[k] for k in ("sends", "first_contacts", "replies")}
-    lanes = {names[kind]: timeline[kind] for kind in KINDS if len(timeline[kind])}
-    marks = [(decision.ts, decision.outcome) for decision in decisions]
-    start, end = window
-    margin = max(1_000, (end - start) // 50)
-    return charts.timeline(
-        name, f"Account {account}", shown, lanes, marks, (start - margin, end + margin)
-    )
+    log = directory / LOG_FILE
+    return {account: read_timeline(log, account, set(refused[account])) for account in accounts}

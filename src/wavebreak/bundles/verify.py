@@ -271,6 +271,9 @@ def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[
             raise bundle_error("rerun_decisions", "the events give other decisions")
         if _read_json(place / reproduction.VALUES, dict[str, Any]) != values:
             raise bundle_error("rerun_features", "the events give other features")
+        refused = reproduction.read_refused(place)
+        if refused is not None and refused != reproduction.find_refused(place, about, again):
+            raise bundle_error("rerun_refused", "the events give other refusals")
     if len(decisions) != about.decisions:
         raise bundle_error("rerun_decisions", "there are more or fewer decisions than it says")
     own = [d for d in decisions[: about.as_run] if d.account in about.accounts]

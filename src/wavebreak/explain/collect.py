@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -91,9 +91,17 @@ class Timeline:
         return min(int(t[0]) for t in some), max(int(t[-1]) for t in some)
 
 
-def read_timeline(source: Path, account: str) -> Timeline:
-    """Read the events in which an account acts or is the peer."""
-    return timeline_of_events(_own(source, account), account)
+def read_timeline(source: Path, account: str, leave_out: Collection[str] = ()) -> Timeline:
+    """Read the events in which an account acts or is the peer.
+
+    Args:
+        source: The log.
+        account: The account.
+        leave_out: Ids of events that are not read.
+
+    """
+    events = (event for event in _own(source, account) if event["id"] not in leave_out)
+    return timeline_of_events(events, account)
 
 
 def _own(source: Path, account: str) -> Iterator[dict[str, Any]]:

@@ -392,6 +392,11 @@ class ShardedKernel:
         kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
         return worker.values.copy()
 
+    def refused_of(self, slot: int) -> int:
+        """Return how many events of one account its enforcement refused, or would have."""
+        at = int(self.rows[slot % SHARDS].records[slot // SHARDS]["rare"])
+        return int(self.rares[slot % SHARDS].records[at - 1]["refused"]) if at else 0
+
     def nbytes(self) -> dict[str, int]:
         """Return the bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
         rares = int(self.shards["rare_n"].sum()) * RARE.itemsize
