@@ -20,6 +20,7 @@ from wavebreak import __version__
 from wavebreak.bundles import archive_writer, report
 from wavebreak.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
 from wavebreak.bundles.bag_tags import tag_files
+from wavebreak.bundles.report_settings import read_settings
 from wavebreak.bundles.verify import Finding, exit_code, verify_bundle
 from wavebreak.bundles.workspace import load_case
 from wavebreak.cases.case import Task, TaskAdded
@@ -173,6 +174,15 @@ def cut(bag: Path, steps: int = 1) -> None:
     )
 
 
+def reissued(bag: Path) -> None:
+    """The report and forms of another operator, typeset again."""
+    data = bag / "data"
+    value("data/report.json", lambda v: v["operator"].update(name="Other"))(bag)
+    case, settings = load_case(data / "case.json")[1], read_settings(data)
+    (data / "report.pdf").write_bytes(report.render_report(data, case, settings))
+    (data / "certificate.pdf").write_bytes(report.render_certificate_forms(case, settings))
+
+
 def edited_with_tags(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     """A change of one of the bag's own files, and digests of such files that fit it."""
 
@@ -290,6 +300,20 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], bool, str]] = {
     "another report": (edit("data/report.pdf", swapped(b"%PDF-1.7", b"%PDF-1.6")), True, "report"),
     "another form": (edit("data/certificate.pdf", swapped(b"%PDF-1.7", b"%PDF-1.6")), True,
                      "certificate"),
+    "a refusal added": (value(f"{E2}/refused.json", lambda v: v[next(iter(v))].append("e-1")), True,
+                        "rerun_refused"),
+    "refusals of another account": (value(f"{E2}/refused.json", lambda v: v.update(a=[])), True,
+                                    "rerun_refused"),
+    "refusals that are none": (put(f"{E2}/refused.json", b"[]\n"), True, "not_well_formed"),
+    "another operator": (value("data/report.json",
+                               lambda v: v["operator"].update(name="Other")), True, "report"),
+    "another operator, and the report typeset again": (reissued, True, "pack_payload"),
+    "another form's words": (value("data/report.json",
+                                   lambda v: v["forms"][0].update(lead="Signed.")), True,
+                             "certificate"),
+    "a form's language that is none": (value("data/report.json",
+                                             lambda v: v.update(language="xx")), True, "file"),
+    "no settings of the report": (lambda bag: (bag / "data/report.json").unlink(), True, "file"),
     "the last step cut, and the report typeset again": (cut, True, "entries_cut"),
     "the last nine steps cut likewise": (lambda bag: cut(bag, 9), True, "entries_cut"),
     "the entry of packing dropped": (line(PROOFS, lambda ls: ls[:-1]), True, "entries_cut"),

@@ -24,10 +24,15 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.case_workflow import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
 from wavebreak import __version__
-from wavebreak.bundles.archive_writer import _write_zip
+from wavebreak.bundles import evidence_intake
+from wavebreak.bundles.archive_writer import _write_zip, write_bundle
 from wavebreak.bundles.bag_tags import tag_files
+from wavebreak.bundles.report import render_report
+from wavebreak.bundles.report_settings import load_settings
 from wavebreak.bundles.reproduction import RerunManifest
 from wavebreak.bundles.verify import exit_code, verify_bundle
+from wavebreak.bundles.workspace import load_case
+from wavebreak.cases.case import CaseOpened
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
 from wavebreak.ledger.checkpoints import add_cosignature, fingerprint
@@ -161,15 +166,19 @@ def pages(path: Path) -> list[str]:
 def test_report_contains_facts_of_the_case(made: Made) -> None:
     text = " ".join(" ".join(pages(made.bag / "data" / "report.pdf")).split())
     for words in (
-        "Case C-7, determined", "Rapid Messages Ltd", "Eligible", "Signed by Adv. Levi, counsel",
-        "no legal opinion", "Technical enforcement does not depend", "instant_ban", "130",
+        "Case number C-7", "Prepared by Noa Bar, investigator", "Date of issue 2 March 2026",
+        "Contents", "Executive summary", "determined, as of step 19", "Rapid Messages Ltd",
+        "Eligible", "Signed by Adv. Levi, counsel", "subject of determination D1",
+        "no legal opinion", "Technical enforcement does not depend", "130",
         "first messages to people never in touch", "Notice to cease and desist", "courier",
-        "evidence judged by a person", "page.warc.gz", "captured from the network", "Limits",
-        "What the pages claim", "80,000", "from $99",
+        "evidence reviewed by a person", "page.warc.gz", "captured from the network", "Limits",
+        "What published pages say", "80,000", "from $99", "Figure 1", "Figure 2",
+        "Time (UTC), 1 March 2026", "Published, as the page says 3 February 2024",
         "wavebreak run data/exhibits/E2/log.arrow", "No message was read",
+        "Chronology of facts", "acted for the first time in the log", "C-7-000001", "Signature",
     ):  # fmt: skip
         assert words in text, words
-    assert "2024-02-03T00:00:00Z to 2024-02-03T23:59:59Z, by" in text
+    assert "instant_ban" not in text  # reasons are in words
     assert "80,000 messages a day, 80,000" not in text  # what a page says twice is told once
     about = RerunManifest(**json.loads((made.exhibit / "rerun.json").read_text()))
     assert about.accounts[0] in text
@@ -330,3 +339,68 @@ def test_enforced_run_is_reproduced(tmp_path: Path) -> None:
     bench.whole(run)
     found = verify_bundle(bench.pack(), [bench.signer.key])
     assert [(f.what, f.said) for f in found if not f.holds] == []
+
+
+def test_report_separates_refused_messages_from_carried(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.whole(small_run(tmp_path, enforce=True))
+    bench.pack()
+    data = zipfile.ZipFile(tmp_path / "C-7.zip")
+    (refused,) = json.loads(data.read("C-7/data/exhibits/E2/refused.json")).values()
+    sent = {"type": "message.sent", "account": SENDER}
+    attempted = [
+        event for event in lines_of(tmp_path / "events.jsonl") if sent.items() <= event.items()
+    ]
+    assert (len(attempted), len(refused)) == (130, 110)
+    (tmp_path / "report.pdf").write_bytes(data.read("C-7/data/report.pdf"))
+    text = " ".join(" ".join(pages(tmp_path / "report.pdf")).split())
+    assert "attempted 130 messages" in text
+    assert "Enforcement refused 110 of them; 20 were carried." in text
+    assert "messages 130 110 20" in text
+
+
+def test_report_in_hebrew_is_recorded_and_typeset_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.whole(small_run(tmp_path))
+    policy = tmp_path / "policy" / "cases"
+    policy.mkdir(parents=True)
+    (policy / "operator.toml").write_text('name = "Example Messenger"\naddress = ["1 High St"]\n')
+    settings = load_settings("he", policy=policy.parent, prepared_by="Dana", issued="2026-03-05")
+    with bench.desk() as at:
+        write_bundle(at, tmp_path / "he.zip", settings)
+    found = verify_bundle(tmp_path / "he.zip", [bench.signer.key])
+    assert [(f.what, f.said) for f in found if not f.holds] == []
+    with zipfile.ZipFile(tmp_path / "he.zip") as archive:
+        archive.extractall(tmp_path / "he")
+    text = "".join(pages(tmp_path / "he" / "C-7" / "data" / "report.pdf"))
+    for words in ("Example Messenger", "1 High St", "Dana"):
+        assert words in text
+    document = pypdfium2.PdfDocument(tmp_path / "he" / "C-7" / "data" / "report.pdf")
+    edges = [edge for page in document for edge in _hebrew_lines(page)]
+    # Whole paragraphs begin at the right margin.
+    margin = document[0].get_width() - 20 / 25.4 * 72
+    assert sum(abs(right - margin) < 4 for _, right in edges) > 20
+    forms = "".join(pages(tmp_path / "he" / "C-7" / "data" / "certificate.pdf"))
+    assert forms.count("902(1") >= 2
+
+
+def test_uploaded_page_appears_as_a_claim_does(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<html><h1>Bulk Co</h1><p>We are a team of five.</p>"
+        "<p>We send bulk WhatsApp messages: 80,000 a day from our own numbers, from $99.</p></html>"
+    )
+    with bench.desk("C-7") as at:
+        at.take(CaseOpened("Bulk Co"), **bench.me)
+        evidence_intake.add_file_exhibit(at, page, bench.actor, "investigator", title="Offer")
+    text = " ".join(" ".join(pages(_report_of(bench))).split())
+    assert "E1: Offer" in text
+    assert "● We send bulk WhatsApp messages" in text
+    assert "the file is as it was given" in text
+
+
+def _report_of(bench: Bench) -> Path:
+    _, case = load_case(bench.case / "case.json")
+    (bench.root / "report.pdf").write_bytes(render_report(bench.case, case))
+    return bench.root / "report.pdf"

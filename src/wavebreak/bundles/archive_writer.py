@@ -3,6 +3,7 @@
     CASE-ID/bagit.txt, bag-info.txt, manifest-sha{256,512}.txt, tagmanifest-sha{256,512}.txt
     CASE-ID/data/report.pdf        what the case says, to be read
     CASE-ID/data/certificate.pdf   forms for a person to sign, or not
+    CASE-ID/data/report.json       language, operator and forms of the two
     CASE-ID/data/case.json         the steps of the case
     CASE-ID/data/grounds/          the policy of its determinations
     CASE-ID/data/exhibits/         the exhibits, with custody, WARCs and runs
@@ -39,6 +40,8 @@ from wavebreak.bundles.archive_reader import (
 )
 from wavebreak.bundles.bag_tags import tag_files
 from wavebreak.bundles.payload_seal import seal_payload
+from wavebreak.bundles.report_settings import FILE as SETTINGS
+from wavebreak.bundles.report_settings import ReportSettings, encode_settings, load_settings
 from wavebreak.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -71,11 +74,22 @@ case's `salt` followed by step n in canonical JSON (RFC 8785).
 """
 
 
-def write_bundle(workspace: CaseWorkspace, out: Path) -> dict[str, int]:
-    """Pack an open case into the file `out`; gives counts of files, bytes, entries.
+def write_bundle(
+    workspace: CaseWorkspace, out: Path, settings: ReportSettings | None = None
+) -> dict[str, int]:
+    """Pack an open case into the file `out`; the file appears whole or not at all.
 
-    The file appears whole or not at all. Raises `CaseError` where an exhibit is not as it was
-    taken in, or nothing can be packed.
+    Args:
+        workspace: The case.
+        out: The file to write.
+        settings: What report and forms say beside the case (None: English, of nobody).
+
+    Returns:
+        Counts of files, bytes and sealed entries.
+
+    Raises:
+        CaseError: An exhibit is not as it was taken in, or nothing can be packed.
+
     """
     case = workspace.case
     for exhibit in case.exhibits.values():
@@ -84,7 +98,7 @@ def write_bundle(workspace: CaseWorkspace, out: Path) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="wavebreak-bundle-") as place:
         bag = Path(place) / case.id
         (bag / "data").mkdir(parents=True)
-        _write_payload(workspace, bag / "data")
+        _write_payload(workspace, bag / "data", settings or load_settings())
         for name, content in tag_files(bag, case.id, case.steps[-1].at, __version__).items():
             (bag / name).write_bytes(content)
         try:
@@ -95,7 +109,7 @@ def write_bundle(workspace: CaseWorkspace, out: Path) -> dict[str, int]:
     return {"files": files, "bytes": out.stat().st_size, "entries": workspace.ledger.size}
 
 
-def _write_payload(workspace: CaseWorkspace, data: Path) -> None:
+def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSettings) -> None:
     (data / CASE).write_bytes(encode_case(workspace.written))
     for name in (EXHIBITS, GROUNDS):
         if (workspace.path / name).exists():
@@ -109,8 +123,9 @@ def _write_payload(workspace: CaseWorkspace, data: Path) -> None:
     (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
     words = _README.format(case=workspace.case.id, version=__version__)
     (data / README).write_text(words, encoding="utf-8")
-    (data / REPORT).write_bytes(report.render_report(data, workspace.case))
-    (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case))
+    (data / SETTINGS).write_bytes(encode_settings(settings))
+    (data / REPORT).write_bytes(report.render_report(data, workspace.case, settings))
+    (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
     seal_payload(workspace, data)
     (data / LEDGER).mkdir()
     for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():

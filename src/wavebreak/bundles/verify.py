@@ -33,6 +33,8 @@ from wavebreak.bundles.archive_reader import (
 )
 from wavebreak.bundles.bag_tags import check_tag_files
 from wavebreak.bundles.payload_seal import check_seal
+from wavebreak.bundles.report_settings import FILE as SETTINGS
+from wavebreak.bundles.report_settings import ReportSettings
 from wavebreak.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -332,18 +334,23 @@ def check_report_pages(data: Path, case: Case) -> str:
     recorded = _read_json(data / MADE, dict[str, str])
     here = report.versions()
     if recorded != here:
-        differ = ", ".join(f"{n} {recorded.get(n)}" for n in here if recorded.get(n) != here[n])
+        differ = ", ".join(
+            f"{n} {recorded.get(n, 'of an earlier layout')}"
+            for n in here
+            if recorded.get(n) != here[n]
+        )
         raise NotChecked(f"made with {differ or 'more'}: to compare them needs that")
-    if (data / REPORT).read_bytes() != report.render_report(data, case):
+    settings = _read_json(data / SETTINGS, ReportSettings)
+    if (data / REPORT).read_bytes() != report.render_report(data, case, settings):
         raise bundle_error("report", f"{REPORT} is not what the case says")
-    if (data / CERTIFICATE).read_bytes() != report.render_certificate_forms(case):
+    if (data / CERTIFICATE).read_bytes() != report.render_certificate_forms(case, settings):
         raise bundle_error("certificate", f"{CERTIFICATE} is not the form")
     return "report and forms are those of the case, to the byte"
 
 
 def check_verifier(data: Path) -> str:
     """The verifier that lies in the bundle is ours, and nothing lies beside what belongs there."""
-    known = {CASE, GROUNDS, EXHIBITS, LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER}
+    known = {CASE, GROUNDS, EXHIBITS, LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER, SETTINGS}
     if more := sorted(path.name for path in data.iterdir() if path.name not in known):
         raise bundle_error("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
     if (data / VERIFIER).read_bytes() != Path(verifier.__file__).read_bytes():

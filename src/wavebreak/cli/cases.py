@@ -19,9 +19,10 @@ from msgspec import UNSET
 from rich.table import Table
 
 from wavebreak import model
-from wavebreak.bundles import case_steps, evidence_intake, report_sections
+from wavebreak.bundles import case_steps, case_tables, evidence_intake
 from wavebreak.bundles.archive_writer import write_bundle
-from wavebreak.bundles.report_sections import describe_action
+from wavebreak.bundles.case_tables import describe_action
+from wavebreak.bundles.report_settings import load_settings
 from wavebreak.bundles.reproduction import RunInputs
 from wavebreak.bundles.verify import exit_code
 from wavebreak.bundles.verify import verify_bundle as checked
@@ -147,8 +148,8 @@ def show(
     if as_json:
         echo(msgspec.json.format(msgspec.json.encode(written)).decode())
         return
-    print_lines(report_sections.summary_lines(case, time.time_ns() // 10**6), out)
-    for table in report_sections.case_tables(case):
+    print_lines(case_tables.summary_lines(case, time.time_ns() // 10**6), out)
+    for table in case_tables.case_tables(case):
         print_table(table, out)
 
 
@@ -232,7 +233,7 @@ def merge(
         if as_json:
             print_json(msgspec.to_builtins(proposals))
             return
-        for table in report_sections.proposal_tables(proposals):
+        for table in case_tables.proposal_tables(proposals):
             print_table(table, out)
         out.print(f"{len(proposals)} proposals; nothing was merged")
         return
@@ -373,7 +374,7 @@ def evidence(
         )
         before = len(at.case.steps)
         _print_steps(evidence_intake.add_evidence(at, item, by=by, role=role, why=why), before)
-        print_lines(report_sections.evidence_lines(at.case, item.id), out)
+        print_lines(case_tables.evidence_lines(at.case, item.id), out)
 
 
 def _violations(kinds: list[Kind] | None) -> Any:
@@ -435,7 +436,7 @@ def correct(
         )
         before = len(at.case.steps)
         _print_steps(evidence_intake.correct_evidence(at, new, by=by, role=role, why=why), before)
-        print_lines(report_sections.evidence_lines(at.case, item), out)
+        print_lines(case_tables.evidence_lines(at.case, item), out)
 
 
 @cases.command(
@@ -500,7 +501,7 @@ def confirm(
     with _at(place, seal_key) as at:
         if item not in at.case.evidence:
             raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
-        print_lines(report_sections.evidence_lines(at.case, item), out)
+        print_lines(case_tables.evidence_lines(at.case, item), out)
         shown = at.case.evidence[item].exhibit
         asked = f"Does {shown} {'not ' if rejects else ''}show this, with these dates?"
         if not yes and not (sys.stdin.isatty() and typer.confirm(asked)):
@@ -633,7 +634,7 @@ def determine(
         name, determination = evidence_intake.prepare_determination(
             at, party, when_, policy, by=by, role=role
         )
-        print_lines(report_sections.determination_lines(name, determination), out)
+        print_lines(case_tables.determination_lines(name, determination), out)
 
 
 @cases.command(
@@ -727,12 +728,22 @@ def advance(
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
+    language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = Tongue.en,
+    prepared_by: Annotated[str, typer.Option(help="Who prepared the report.")] = "",
+    issued: Annotated[str, typer.Option(help="Its date of issue: 2026-03-02.")] = "",
+    policy: PolicyDir = None,
     seal_key: Annotated[Path | None, typer.Option(help="Key file that sealed the case.")] = None,
 ) -> None:
     """Pack a case into one file that another party can verify without trusting us."""
     signer = load_or_create_signer(seal_key)
+    settings = load_settings(
+        language.value,  # type: ignore[arg-type]
+        policy=policy,
+        prepared_by=prepared_by,
+        issued=issued,
+    )
     with open_workspace(place, signer, lambda: time.time_ns() // 10**6, secrets.token_bytes) as at:
-        counts = write_bundle(at, out_path)
+        counts = write_bundle(at, out_path, settings)
     out.print(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
         f"{counts['entries']:,} sealed entries"

@@ -14,7 +14,7 @@ import msgspec
 
 from wavebreak import claims
 from wavebreak.bundles import reproduction
-from wavebreak.bundles.report_sections import to_words
+from wavebreak.bundles.case_tables import to_words
 from wavebreak.bundles.workspace import check_exhibit_files
 from wavebreak.cases.case import Exhibit
 from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, CustodyRecord, detect_type

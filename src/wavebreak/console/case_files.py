@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from msgspec import UnsetType
 
+from wavebreak.bundles.case_tables import describe_action, describe_conduct, to_words
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
-from wavebreak.bundles.report_sections import describe_action, describe_conduct, to_words
 from wavebreak.bundles.reversals import is_reversal
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 
-from wavebreak.bundles.report_sections import describe_conduct, describe_date, to_words
+from wavebreak.bundles.case_tables import describe_conduct, describe_date, to_words
 from wavebreak.cases.case import Case
 from wavebreak.cases.date_ranges import parse_instant
 from wavebreak.cases.notices import load_templates

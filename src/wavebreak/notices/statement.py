@@ -638,7 +638,7 @@ def _facts(writer: _Writer) -> list[str]:
             return [writer._("The check was passed.")]
         return [writer._("The reason for the restriction no longer applies.")]
     values = {reason.feature: reason.value for reason in made.reasons}
-    silence = writer._(_silence(writer.texts, values))
+    silence = writer._(silence_phrase(writer.texts, values))
     facts = [writer._(text.fact, silence=silence) for text in writer.rule_texts()]
     if not made.rules:
         facts = [_score_fact(writer)]
@@ -646,7 +646,7 @@ def _facts(writer: _Writer) -> list[str]:
     return list(dict.fromkeys(filter(None, (*facts[:1], counted, *facts[1:]))))
 
 
-def _silence(texts: RuleTexts, values: Mapping[str, float | None]) -> str:
+def silence_phrase(texts: RuleTexts, values: Mapping[str, float | None]) -> str:
     """Return the text of the test that spoke most clearly, besides complaints."""
     strength = {name: values.get(name) or 0.0 for name in _TESTS}
     clearest = max(strength, key=lambda name: strength[name])

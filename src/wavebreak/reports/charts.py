@@ -55,6 +55,8 @@ OUTCOME_COLOURS = {
 }
 _WIDTH_IN = 7.4
 _MARKS = 500  # marks in a lane: more than a screen can show would only enlarge the page
+_NUMBER = 0.035  # width of a decision's number, as a share of the timeline
+INK = "#1f2328"
 _LABEL = 0.15  # width of an outcome's name, as a share of the timeline
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "wavebreak",
@@ -427,4 +429,101 @@ def _decision_lines(
             weight="bold",
             size=9,
             bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
+        )
+
+
+class TimelineText(NamedTuple):
+    """Words of a timeline: labels of both axes, of the lane of decisions; direction of the text."""
+
+    across: str
+    up: str
+    decisions: str
+
+
+@_require_matplotlib
+def numbered_timeline(
+    name: str,
+    title: str,
+    lines: Mapping[str, Times],
+    lanes: Mapping[str, Times],
+    decisions: Sequence[int],
+    window: tuple[int, int],
+    words: TimelineText,
+) -> Markup:
+    """Draw an account's events for print, with decisions numbered from 1, in neutral colours.
+
+    Args:
+        name: Prefix of all identifiers in the chart.
+        title: The accessible title.
+        lines: Instants by kind; the upper part shows their running totals, at most three.
+        lanes: Instants by kind; the lower part has a lane for each, with a tick for each event.
+        decisions: The instant of each decision. A number is left out where it would touch another.
+        window: First and last instant (milliseconds, UTC).
+        words: Labels.
+
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = figures.Figure(
+            figsize=(_WIDTH_IN, 2.6 + 0.24 * (len(lanes) + 1)), layout="constrained"
+        )
+        upper, lower = figure.subplots(
+            2, 1, sharex=True, height_ratios=[1.9, 0.27 * (len(lanes) + 1)]
+        )
+        _cumulative(upper, lines, window)
+        upper.set_ylabel(words.up, size=9)
+        for row, times in enumerate(lanes.values()):
+            at = _thin(times, window)
+            lower.plot(_dates(at), np.full(len(at), row), "|", color=BLUE, ms=8, mew=1.0)
+        lower.set_yticks(range(len(lanes) + 1), labels=[*lanes, words.decisions], size=9)
+        lower.set_ylim(len(lanes) + 0.6, -0.7)
+        lower.tick_params(axis="y", length=0)
+        lower.grid(axis="y")
+        _decision_numbers(upper, lower, decisions, window, len(lanes))
+        lower.set_xlim(*_dates(np.array(window)))
+        locator = dates.AutoDateLocator(minticks=3, maxticks=7)
+        lower.xaxis.set_major_locator(locator)
+        lower.xaxis.set_major_formatter(dates.DateFormatter(_clock(window)))
+        lower.set_xlabel(words.across, size=9)
+        figure.legend(
+            *upper.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False,
+            fontsize=9,
+        )  # fmt: skip
+        about = "; ".join(f"{label}: {len(times):,}" for label, times in lanes.items())
+        return _svg(figure, name, title, f"{about}; decisions: {len(decisions):,}")
+
+
+def _clock(window: tuple[int, int]) -> str:
+    """Return the format of an axis' ticks, as fine as its length needs."""
+    hours = (window[1] - window[0]) / 3_600_000
+    if hours < 0.5:
+        return "%H:%M:%S"
+    return "%H:%M" if hours <= 26 else "%d %b %H:%M" if hours <= 24 * 7 else "%d %b %Y"
+
+
+def _decision_numbers(
+    upper: Axes, lower: Axes, decisions: Sequence[int], window: tuple[int, int], row: int
+) -> None:
+    """Draw decisions as thin lines; those with room beside the one before get their number."""
+    length, last = max(1, window[1] - window[0]), -1.0
+    for number, at in enumerate(decisions, 1):
+        if not window[0] <= at <= window[1]:
+            continue
+        x, place = _dates(np.array([at]))[0], (at - window[0]) / length
+        lower.plot([x], [row], "|", color=INK, ms=8, mew=1.2, clip_on=False)
+        if place - last < _NUMBER:
+            continue
+        last = place
+        for axes in (upper, lower):
+            axes.axvline(x, color=GREY, lw=0.8, ls=":")
+        upper.annotate(
+            str(number),
+            (x, 1.0),
+            xycoords=upper.get_xaxis_transform(),
+            xytext=(0, -2),
+            textcoords="offset points",
+            va="top",
+            ha="center",
+            color=INK,
+            size=8,
+            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": GREY, "lw": 0.8},
         )
