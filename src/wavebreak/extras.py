@@ -21,6 +21,8 @@ EXTRAS: Mapping[str, str] = {
     "cmaes": "train",
     "dateparser": "claims",
     "django_htmx": "console",
+    "docx": "cases",
+    "icalendar": "cases",
     "lightgbm": "train",
     "lxml": "claims",
     "matplotlib": "charts",

@@ -724,6 +724,20 @@ def advance(
         _print_step(at.take(StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
 
 
+@cases.command(epilog="Example: `wavebreak case export cases/C-7 -o C-7-export --language he`")
+def export(
+    place: Place,
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="The directory to write into.")],
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+) -> None:
+    """Export exhibit list and chronology as CSV and DOCX, and deadlines as iCalendar."""
+    from wavebreak.bundles.case_exports import export_case
+
+    case = load_case(place / CASE)[1]
+    for path in export_case(place, case, out_path, language.value):  # type: ignore[arg-type]
+        out.print(str(path), markup=False)
+
+
 @app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
