@@ -18,6 +18,7 @@ FOUND: dict[int, str] = {
     105: "a webhook waited for a time that only a clock which was ahead had named",
     296: "the same, after a process death",
     263: "after a failed sync, a half of what was moved into the database was left by a power cut",
+    428: "the same as 654, where it was not the log's writer that met the failed sync",
     654: "a commit followed pages of a failed sync, which a power cut then took with it",
 }
 """Seeds that once failed, with what was wrong; each is run again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from django.core.management import call_command
 from django.db import DatabaseError, Error, connections
 
 from wavebreak import extras
-from wavebreak.durable_files import rewrite
 from wavebreak.errors import ServiceError
+from wavebreak.service.sqlite_backend import base as sqlite_backend
 
 FILE = "wavebreak.sqlite3"
 LOCK_S = 5
@@ -45,7 +46,7 @@ def database_settings(url: str, home: Path, *, reading: bool = False) -> dict[st
     """
     if not url:
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "wavebreak.service.sqlite_backend",
             "NAME": str(home / FILE),
             "OPTIONS": {
                 "init_command": _PRAGMAS,
@@ -141,7 +142,7 @@ def truncate_wal(wait_s: float = 5.0, *, in_doubt: bool = False) -> bool:
         # A checkpoint that waits for readers keeps writers waiting as well.
         cursor.execute("PRAGMA busy_timeout = 100")
         try:
-            while not ((not in_doubt or _rewritten(cursor)) and _truncated(cursor)):
+            while not ((not in_doubt or _secured(cursor)) and _truncated(cursor)):
                 if time.monotonic() >= end:
                     return False
                 time.sleep(0.1)
@@ -159,21 +160,13 @@ def secure_wal() -> bool:
     if connections["default"].vendor != "sqlite":
         return True
     with connections["default"].cursor() as cursor:
-        return _rewritten(cursor)
+        return _secured(cursor)
 
 
-def _rewritten(cursor: Any) -> bool:
-    """Write the write-ahead log's bytes again and sync them; whether that was possible."""
+def _secured(cursor: Any) -> bool:
     try:
-        cursor.execute("PRAGMA database_list")
-        path = cursor.fetchone()[2]
-        # Nobody else appends to the log meanwhile.
-        cursor.execute("BEGIN IMMEDIATE")
-        try:
-            rewrite(Path(f"{path}-wal"))
-        finally:
-            cursor.execute("ROLLBACK")
-    except (DatabaseError, OSError):
+        sqlite_backend.secure_wal(cursor.connection)
+    except sqlite3.Error:
         return False
     return True
 

@@ -45,6 +45,7 @@ from wavebreak.service.pipeline import Stages, recover_stages
 from wavebreak.service.recovery import list_snapshots
 from wavebreak.service.request_decoder import Body, DecodedBatch, RequestDecoder
 from wavebreak.service.settings import Limits, Settings
+from wavebreak.service.sqlite_backend import base as sqlite_backend
 
 NOON_MS = 1_772_366_400_000
 FILE = "/wavebreak.sqlite3"
@@ -206,7 +207,7 @@ class Machine:
         # What waits for SQLite does not make a run wait.
         self._time = patch.object(database, "time", SimulatedTime())
         self._time.start()
-        self._rewrite = patch.object(database, "rewrite", self._rewritten)
+        self._rewrite = patch.object(sqlite_backend, "rewrite", self._rewritten)
         self._rewrite.start()
 
     def _rewritten(self, path: Path) -> None:
@@ -262,6 +263,7 @@ class Machine:
         """End the process; without power, what was not synced is lost, sector by sector."""
         self.stages = None
         database.truncation_due.clear()
+        sqlite_backend.wal_in_doubt.clear()
         self.disk.dead = True
         with suppress(Error):
             connection.close()
