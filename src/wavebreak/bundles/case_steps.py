@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
 from wavebreak.cases.notices import DAY_MS, Language, Notice
 from wavebreak.cases.parties import Basis, Link, Party, Strength
+from wavebreak.errors import CaseError
 
 
 def party_named(
@@ -95,6 +99,42 @@ def past_notice(
     return Notice(
         case.fresh("N"), party, "recorded", language, title, words, sent_ms, deadline, exhibit
     )
+
+
+def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice:
+    """Return a draft as the notice that was sent, under the next number.
+
+    Args:
+        case: The case so far.
+        draft: The letter's draft.
+        sent_ms: When a person sent it.
+        exhibit: The exhibit that proves it.
+
+    Raises:
+        CaseError: No exhibit is given, or it was sent after the date that it gives to answer.
+
+    """
+    if not exhibit:
+        raise CaseError(
+            "a notice is recorded as sent with its proof",
+            fix="add the receipt, or the letter as it was sent, as an exhibit, and name that",
+        )
+    if sent_ms > draft.deadline:
+        raise CaseError(
+            "the letter was sent after the date that it gives to answer",
+            fix="draft it again, and send that",
+        )
+    return msgspec.structs.replace(draft, id=case.fresh("N"), sent=sent_ms, exhibit=exhibit)
+
+
+def read_draft(path: Path) -> Notice:
+    """Read the draft of a letter; raises `CaseError` where it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Notice)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        raise CaseError(
+            f"{path} is no draft of a letter", fix="give the N1.json that `case notice -o` wrote"
+        ) from None
 
 
 def task_added(case: Case, what: str, due_ms: int | None) -> TaskAdded:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from wavebreak.bundles import reproduction
 from wavebreak.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
+from wavebreak.bundles.exhibit_list import exhibit_source
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.bundles.report_text import ReportText
 from wavebreak.bundles.reproduction import (
     RerunManifest,
     RunInputs,
@@ -27,6 +31,7 @@ from wavebreak.bundles.reproduction import (
 )
 from wavebreak.bundles.reversals import log_reversals
 from wavebreak.bundles.workspace import CaseWorkspace, hash_files
+from wavebreak.cases.business_days import business_deadline, load_calendar
 from wavebreak.cases.case import (
     AccountLinked,
     ActionReversed,
@@ -60,6 +65,7 @@ from wavebreak.cases.post_notice_monitoring import (
     follow_up_actions,
     monitoring_starts,
 )
+from wavebreak.cases.reasons import Context, Writer
 from wavebreak.claims import exhibits
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.exhibits import Actor
@@ -371,28 +377,102 @@ def draft_notice(
     days: int | None,
     policy: Path | None,
     about: str = "",
+    calendar: str = "",
 ) -> Notice:
-    """Write a notice to a party from a template; nothing is sent yet. `about` is a notice's id."""
+    """Write a notice to a party from a template; nothing is sent yet.
+
+    It names the party's own evidence that a person confirmed, by title and address.
+
+    Args:
+        workspace: The case.
+        party: To whom.
+        template: By which template.
+        language: In which language.
+        operator: Who writes.
+        contact: Where answers reach the operator.
+        days: The days to answer (None: the policy's).
+        policy: A local policy.
+        about: Of a reminder, the notice.
+        calendar: The calendar of days of business by which they are counted ("": all days).
+
+    Raises:
+        CaseError: No evidence is confirmed, a reminder comes too early, or something is not given.
+
+    """
     letters, case = load_templates(policy), workspace.case
     if party not in case.parties:
         raise CaseError(f"there is no party {party[:40]}", fix="see `wavebreak case show`")
     now = max(workspace.clock(), case.steps[-1].at)
-    deadline = now + (days or letters.answer_days) * DAY_MS
-    bearing = [e for e in evidence_for_party(case, party) if e.confirmed != "no"]
+    if about:
+        _require_overdue(case, party, about, now)
+    deadline, said = _answer_date(now, days or letters.answer_days, language, policy, calendar)
+    bearing = [
+        e
+        for e in evidence_for_party(case, party)
+        if e.confirmed == "yes" and not e.case_facts.conduct_of and e.conduct != "neither"
+    ]
+    if not bearing and not about:
+        raise CaseError(
+            f"no evidence of conduct by {party} is confirmed",
+            fix="confirm what the notice is to rest on: `wavebreak case confirm CASE V1`",
+        )
     did = dict.fromkeys(e.conduct for e in bearing if e.conduct in ("engaged", "assisted"))
     facts = {
         "party": case.parties[party].name,
         "operator": operator,
         "contact": contact,
         "case": case.id,
-        "deadline": format_instant(deadline)[:10],
+        "deadline": said,
         "notice": about,
         "conduct": "; ".join(letters.conduct[language][c] for c in did),
-        "exhibits": ", ".join(dict.fromkeys(e.exhibit for e in bearing)),
+        "exhibits": "; ".join(_named_exhibits(workspace, language, bearing)),
     }
     stated = {name: value for name, value in facts.items() if value}
     subject, paragraphs = render_notice(letters, template, language, stated)
     return Notice(case.fresh("N"), party, template, language, subject, paragraphs, now, deadline)
+
+
+def _require_overdue(case: Case, party: str, about: str, now: int) -> None:
+    """A reminder is of a notice to the same party that is overdue and was not answered."""
+    notice = case.notices.get(about)
+    if notice is None or case.root(notice.party) != case.root(party):
+        raise CaseError(f"there is no notice {about[:40]} to {party}", fix="see `case show`")
+    if any(reply.notice == about for reply in case.replies):
+        raise CaseError(f"notice {about} was answered", fix="read the answer: no reminder is due")
+    if now <= notice.deadline:
+        until = format_instant(notice.deadline)
+        raise CaseError(
+            f"notice {about} may be answered until {until}", fix="remind the party after that"
+        )
+
+
+def _answer_date(
+    now: int, days: int, language: Language, policy: Path | None, calendar: str
+) -> tuple[int, str]:
+    """Return until when to answer (ms), and that day in words."""
+    words = ReportText(language)
+    if not calendar:
+        deadline = now + days * DAY_MS
+        return deadline, words("notice_calendar", day=words.day(deadline), zone="UTC")
+    used = load_calendar(calendar, policy)
+    deadline = business_deadline(used, now, days)
+    there = datetime.fromtimestamp(deadline / 1000, UTC).astimezone(ZoneInfo(used.zone))
+    day = words.day(int(there.replace(tzinfo=UTC).timestamp()) * 1000)
+    return deadline, words("notice_calendar", day=day, zone=used.zone)
+
+
+def _named_exhibits(
+    workspace: CaseWorkspace, language: Language, bearing: Sequence[Evidence]
+) -> Iterator[str]:
+    """Exhibits by number, title and address, each once."""
+    titles = {e.id: e.title for e in workspace.case.exhibits.values()}
+    writer = Writer(language, Context(exhibits=titles), "")
+    for name in dict.fromkeys(e.exhibit for e in bearing):
+        exhibit = workspace.case.exhibits[name]
+        source = exhibit_source(workspace.path, exhibit)
+        named = writer.exhibit(name)
+        where = ReportText(language).isolated(source)
+        yield f"{named}, {where}" if source and source != exhibit.title else named
 
 
 def enforcement_states(workspace: CaseWorkspace, party: str) -> tuple[EnforcementState, ...]:

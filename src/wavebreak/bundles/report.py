@@ -63,7 +63,7 @@ def render_report(directory: Path, case: Case, settings: ReportSettings | None =
         "figure": words("figure"),
         "sections": _sections(source),
     }
-    return _typeset(TEMPLATE, about, source.figures, last)
+    return typeset(TEMPLATE, about, source.figures, last)
 
 
 def _title_facts(source: ReportSource) -> list[list[str]]:
@@ -123,10 +123,11 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "labels": [words(f"sign_{field}") for field in ("name", "place", "date", "signature")],
         "forms": msgspec.to_builtins(settings.forms),
     }
-    return _typeset(FORMS_TEMPLATE, about, {}, case.steps[-1].at)
+    return typeset(FORMS_TEMPLATE, about, {}, case.steps[-1].at)
 
 
-def _typeset(template: Path, about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:
+def typeset(template: Path, about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:
+    """Typeset a template of this package with its values and figures, dated `at` (ms)."""
     with tempfile.TemporaryDirectory(prefix="wavebreak-report-") as place:
         root = Path(place)
         for each in (template, TEMPLATE.with_name("base.typ")):

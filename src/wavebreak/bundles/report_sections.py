@@ -321,6 +321,11 @@ def _notice(source: ReportSource, notice: Notice) -> Iterator[Block]:
         "subject": notice.subject,
         "paragraphs": list(notice.paragraphs),
     }
+    if isinstance(notice.exhibit, UnsetType):
+        yield note(words("no_proof_of_sending"))
+    else:
+        yield note(words("proof_of_sending", exhibit=notice.exhibit))
+        yield cited([notice.exhibit])
     rows = [
         (d.at, words("arrived"), chronology.service_words(d), d.exhibit)
         for d in case.deliveries

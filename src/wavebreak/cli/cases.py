@@ -22,7 +22,7 @@ from wavebreak import model
 from wavebreak.bundles import case_steps, case_tables, evidence_intake
 from wavebreak.bundles.archive_writer import write_bundle
 from wavebreak.bundles.case_tables import describe_action
-from wavebreak.bundles.report_settings import load_settings
+from wavebreak.bundles.report_settings import Operator, load_operator, load_settings
 from wavebreak.bundles.reproduction import RunInputs
 from wavebreak.bundles.verify import exit_code
 from wavebreak.bundles.verify import verify_bundle as checked
@@ -43,7 +43,7 @@ from wavebreak.cases.case import (
     TaskFinished,
 )
 from wavebreak.cases.date_ranges import parse_instant
-from wavebreak.cases.notices import Delivery, Reply, ServiceAttempt
+from wavebreak.cases.notices import Delivery, Notice, Reply, ServiceAttempt
 from wavebreak.cases.parties import (
     Basis,
     Evidence,
@@ -527,50 +527,78 @@ def notice(
     language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
     days: Annotated[int | None, typer.Option(min=1, max=365, help="Days to answer.")] = None,
     about: Annotated[str, typer.Option(help="Of a reminder: the notice, N1.")] = "",
-    draft: Annotated[bool, typer.Option("--draft", help="Print it only.")] = False,
-    sent: Annotated[
-        str, typer.Option(help="Of a notice sent before: when, 2024-03-01T09:00:00Z.")
+    calendar: Annotated[
+        str, typer.Option(help="Count days of business by this calendar: israel, united-states.")
     ] = "",
-    exhibit: Annotated[str, typer.Option(help="Of a notice sent before: what holds it, E4.")] = "",
+    out_path: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the letter here: PDF, DOCX, draft.")
+    ] = None,
+    draft: Annotated[bool, typer.Option("--draft", hidden=True, help="No longer needed.")] = False,
+    sent: Annotated[str, typer.Option(help="It was sent: when, 2024-03-01T09:00:00Z.")] = "",
+    exhibit: Annotated[str, typer.Option(help="It was sent: the exhibit that proves it, E4.")] = "",
+    letter: Annotated[
+        Path | None, typer.Option(help="It was sent: the draft of the letter, N1.json.")
+    ] = None,
     policy: PolicyDir = None,
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
-    """Print a notice to a party from a template, and record that it was sent.
+    """Draft a notice to a party from a template; or record, with proof, that one was sent.
 
-    With --sent and --exhibit a notice is recorded that was sent before, as the exhibit holds it.
+    A draft is printed, with -o also written as a letter, and nothing is recorded. With --sent and
+    --exhibit a notice is recorded as sent: the letter of --letter, else as the exhibit holds it.
     """
+    tongue: Any = language.value
     with _at(place, seal_key) as at:
-        if sent or exhibit:
+        if sent or exhibit or letter:
             if not sent or not exhibit:
                 raise UsageError(
-                    "a notice sent before needs its date and its exhibit",
+                    "a notice that was sent needs its date and its proof",
                     fix="give both: --sent 2024-03-01T09:00:00Z --exhibit E4",
                 )
-            past = case_steps.past_notice(
-                at.case,
-                party,
-                language.value,  # type: ignore[arg-type]
-                parse_instant(sent),
-                exhibit,
-                days,
+            known = _sent_letter(at.case, party, letter, sent, exhibit) if letter else None
+            past = known or case_steps.past_notice(
+                at.case, party, tongue, parse_instant(sent), exhibit, days
             )
             _print_step(at.take(NoticeSent(past), by=by, role=role))
             return
+        known_operator = load_operator(policy)
         drafted = evidence_intake.draft_notice(
             at,
             party,
             template,
-            language.value,  # type: ignore[arg-type]
-            operator=operator,
-            contact=contact,
+            tongue,
+            operator=operator or known_operator.name,
+            contact=contact or known_operator.contact,
             days=days,
             policy=policy,
             about=about,
+            calendar=calendar or known_operator.calendar,
         )
         echo("\n\n".join([drafted.subject, *drafted.paragraphs]))
-        if not draft:
-            _print_step(at.take(NoticeSent(drafted), by=by, role=role))
+        if out_path:
+            _write_letter(at.case, drafted, operator, contact, known_operator, out_path)
+
+
+def _sent_letter(case: Case, party: str, letter: Path, sent: str, exhibit: str) -> Notice:
+    drafted = case_steps.read_draft(letter)
+    if drafted.party != party:
+        raise UsageError(
+            f"the letter is to {drafted.party}, not {party}", fix="give the party of the letter"
+        )
+    return case_steps.sent_notice(case, drafted, parse_instant(sent), exhibit)
+
+
+def _write_letter(
+    case: Case, drafted: Notice, name: str, contact: str, known: Operator, place: Path
+) -> None:
+    from wavebreak.bundles.letters import write_letter
+
+    operator = msgspec.structs.replace(
+        known, name=name or known.name, contact=contact or known.contact
+    )
+    for path in write_letter(case, drafted, operator, place):
+        out.print(str(path), markup=False)
 
 
 @cases.command(

@@ -144,6 +144,14 @@ def _draft(workspace: CaseWorkspace, act: Act) -> Notice:
         days=v["days"],
         policy=act.store.policy,
         about=v["about"],
+        calendar=v["calendar"],
+    )
+
+
+def _sent_notice(workspace: CaseWorkspace, act: Act) -> Action:
+    drafted = _draft(workspace, act)
+    return NoticeSent(
+        case_steps.sent_notice(workspace.case, drafted, drafted.sent, act.values["exhibit"])
     )
 
 
@@ -337,7 +345,7 @@ ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
     "add_evidence": _add_evidence,
     "correct_evidence": _correct_evidence,
     "review_evidence": _take(_review),
-    "send_notice": _take(lambda workspace, act: NoticeSent(_draft(workspace, act))),
+    "send_notice": _take(_sent_notice),
     "record_past_notice": _take(_past_notice),
     "record_failed_service": _take(_failed_service),
     "record_delivery": _take(_delivery),

@@ -376,10 +376,25 @@ FORMS: Mapping[str, Form] = {
                 Field("contact", "Where answers reach the operator"),
                 Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
                 Field(
+                    "calendar",
+                    "Calendar of days of business",
+                    needed=False,
+                    hint="israel, united-states, monday-to-friday; empty: all days count.",
+                ),
+                Field(
+                    "exhibit",
+                    "The exhibit that proves that it was sent",
+                    "choice",
+                    needed=False,
+                    choices=exhibits,
+                    hint="Needed to record it.",
+                ),
+                Field(
                     "about", "Of a reminder: the notice", "choice", needed=False, choices=notices
                 ),
             ),
-            about="You see the letter first. Nothing is sent from here: send it, then record it.",
+            about="You see the letter first. Nothing is sent from here: send it, then record it "
+            "with its proof.",
             previewed=True,
         ),
         Form(

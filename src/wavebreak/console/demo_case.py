@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import UNSET
 
-from wavebreak.bundles import evidence_intake
+from wavebreak.bundles import case_steps, evidence_intake
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.workspace import CaseWorkspace, open_workspace
 from wavebreak.cases.case import (
@@ -196,7 +196,8 @@ class DemoCase:
             days=14,
             policy=self.store.policy,
         )
-        at.take(NoticeSent(notice), **me, why="Handed over by a delivery service.")
+        sent = case_steps.sent_notice(at.case, notice, notice.sent, "E3")
+        at.take(NoticeSent(sent), **me, why="Handed over by a delivery service.")
         delivery = Delivery(
             "N1", self.clock(), "delivery service, signed for at the reception", "E3"
         )

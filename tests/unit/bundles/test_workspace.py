@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.reproduction import RunInputs, extract_run
 from wavebreak.bundles.workspace import load_case, salted_digest
 from wavebreak.cases.case import CaseOpened, Exhibit, ExhibitAdded, PartyNamed, StateChanged
-from wavebreak.cases.date_ranges import parse_date
+from wavebreak.cases.date_ranges import format_instant, parse_date
 from wavebreak.cases.parties import Basis, DateSource, Evidence, Strength
 from wavebreak.cli import app
 from wavebreak.errors import CaseError, ClaimError, UsageError
@@ -229,6 +230,15 @@ def _sign(w: Terminal, mine: str, hers: str) -> None:
     w("case", "sign", "C-7", "D2", "--signing-key", "levi.key")
 
 
+def _record_as_sent(w: Any, command: list[str]) -> None:
+    """A letter is recorded by its draft, and with its proof only."""
+    assert "notice sent" not in w("case", "show", "C-7")
+    with pytest.raises(UsageError, match="needs its date and its proof"):
+        w(*command)
+    now = format_instant(time.time_ns() // 10**6)
+    assert "notice sent: N1" in w(*command, "--sent", now, "--exhibit", "E1")
+
+
 def test_a_case_from_opening_to_bundle_at_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,8 +273,9 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
       "--conduct", "engaged", "--violation", "automated")  # fmt: skip
     assert "by the accounts' own first and last acts" in w("case", "confirm", "C-7", "V2", "--yes")
     letter = w("case", "notice", "C-7", "P1", "--operator", "Example", "--contact", "a@b.example",
-               "--language", "he")  # fmt: skip
+               "--language", "he", "-o", "letter")  # fmt: skip
     assert "דרישה להפסיק" in letter
+    _record_as_sent(w, ["case", "notice", "C-7", "P1", "--letter", "letter/N1.json"])
     w("case", "delivery", "C-7", "N1", "--exhibit", "E1", "--how", "courier")
     assert "evidence: none" in w("case", "watch", "C-7", str(run), "--model", "none")
     w("case", "advance", "C-7", "noticed")

@@ -304,7 +304,7 @@ async def test_value_that_is_not_offered_is_refused(console: RunningConsole) -> 
 @case_visits
 async def test_notice_is_shown_before_it_is_recorded(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
-    fields = {"party": "P2", "template": "cease_and_desist", "language": "he", "days": "21",
+    fields = {"party": "P1", "template": "cease_and_desist", "language": "he", "days": "21",
               "operator": "Example", "contact": "legal@messenger.example"}  # fmt: skip
     shown = await act(counsel, "send_notice", **fields)
     assert shown.status_code == 200
@@ -312,9 +312,12 @@ async def test_notice_is_shown_before_it_is_recorded(console: RunningConsole) ->
     assert 'dir="rtl"' in shown.text
     assert len(served_case(console).steps) == 19
     answer = await act(counsel, "send_notice", **fields, confirmed="yes")
+    assert (answer.status_code, len(served_case(console).steps)) == (422, 19)
+    assert "recorded as sent with its proof" in text_of(answer.text)
+    answer = await act(counsel, "send_notice", **fields, confirmed="yes", exhibit="E3")
     assert answer.status_code == 302
     notice = served_case(console).notices["N2"]
-    assert (notice.language, notice.party) == ("he", "P2")
+    assert (notice.language, notice.party, notice.exhibit) == ("he", "P1", "E3")
     assert "N2 to" in text_of((await counsel.get(f"{PAGE}/notices")).text)
 
 

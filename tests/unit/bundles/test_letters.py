@@ -1,0 +1,135 @@
+"""Notices as letters: what they name, when a reminder is due, and that sending needs its proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import docx
+import pypdf
+import pytest
+
+from support.case_workflow import PARTY, Bench
+from wavebreak.bundles import case_steps, evidence_intake
+from wavebreak.bundles.letters import write_letter
+from wavebreak.bundles.report_settings import Operator
+from wavebreak.bundles.workspace import CaseWorkspace
+from wavebreak.cases.case import CaseOpened, EvidenceAdded, NoticeSent, PartyNamed, ReplyReceived
+from wavebreak.cases.date_ranges import DateRange, format_instant
+from wavebreak.cases.notices import DAY_MS, Notice, Reply
+from wavebreak.cases.parties import Basis, Evidence, Strength
+from wavebreak.errors import CaseError
+
+OPERATOR = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.example")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A case with one confirmed item of a captured page, and one that nobody confirmed."""
+    made = Bench(tmp_path)
+    receipt = tmp_path / "receipt.txt"
+    receipt.write_text("Handed over.")
+    with made.desk("C-7") as at:
+        at.take(CaseOpened("Bulk Co"), **made.me)
+        at.take(PartyNamed(PARTY), **made.me)
+        evidence_intake.add_claim_exhibit(
+            at, made.claim(), made.actor, "investigator", title="Price page"
+        )
+        made.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
+        evidence_intake.add_file_exhibit(at, receipt, made.actor, "investigator", title="Rumour")
+        at.take(EvidenceAdded(unconfirmed("V2", "E2")), **made.me)
+    return made
+
+
+def unconfirmed(name: str, exhibit: str) -> Evidence:
+    span, tie = DateRange(), (Basis.STATEMENT, Strength.STRONG)
+    return Evidence(name, "P1", exhibit, "off_platform", "assisted", span, span, *tie)
+
+
+def drafted(at: CaseWorkspace, template: str = "cease_and_desist", **given: Any) -> Notice:
+    return evidence_intake.draft_notice(
+        at, "P1", template, given.pop("language", "en"), operator=OPERATOR.name,
+        contact=OPERATOR.contact, days=given.pop("days", 10), policy=None, **given,
+    )  # fmt: skip
+
+
+def test_letter_names_confirmed_exhibits_by_title_and_address(bench: Bench) -> None:
+    with bench.desk() as at:
+        letter = " ".join(drafted(at).paragraphs)
+        hebrew = " ".join(drafted(at, language="he").paragraphs)
+    assert "Exhibit E1 (“Price page”), https://rapid.example/" in letter
+    assert "מוצג E1 („Price page”), \u2068https://rapid.example/\u2069" in hebrew
+    assert "E2" not in letter
+    assert "forbid: sending bulk, automated or non-personal messages. You" in letter
+
+
+def test_letter_without_confirmed_evidence_is_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with bench.desk("C-7") as at:
+        at.take(CaseOpened("Bulk Co"), **bench.me)
+        at.take(PartyNamed(PARTY), **bench.me)
+        with pytest.raises(CaseError, match="no evidence of conduct by P1 is confirmed"):
+            drafted(at)
+
+
+def test_letter_counts_days_of_business_of_its_calendar(bench: Bench) -> None:
+    # Drafted on Monday, 2 March 2026; Friday and Saturday are not counted.
+    with bench.desk() as at:
+        all_days = drafted(at, days=5)
+        business = drafted(at, days=5, calendar="israel")
+    assert "by 7 March 2026, end of day (UTC)" in " ".join(all_days.paragraphs)
+    assert "by 9 March 2026, end of day (Asia/Jerusalem)" in " ".join(business.paragraphs)
+    assert format_instant(business.deadline) == "2026-03-09T21:59:59Z"
+
+
+def test_letter_is_written_with_letterhead(bench: Bench, tmp_path: Path) -> None:
+    with bench.desk() as at:
+        for language in ("en", "he"):
+            letter = drafted(at, language=language)
+            files = write_letter(at.case, letter, OPERATOR, tmp_path / language)
+            assert [path.name for path in files] == ["N1.pdf", "N1.docx", "N1.json"]
+            assert case_steps.read_draft(files[2]) == letter
+            pdf = "".join(page.extract_text() for page in pypdf.PdfReader(files[0]).pages)
+            words = [p.text for p in docx.Document(str(files[1])).paragraphs]
+            for line in (OPERATOR.name, *OPERATOR.address, OPERATOR.registration):
+                assert line in pdf
+                assert line in words
+            assert letter.subject in words
+            assert set(letter.paragraphs) < set(words)
+            xml = docx.Document(str(files[1])).element.xml
+            assert ("<w:bidi/>" in xml) is (language == "he")
+
+
+def test_notice_is_recorded_as_sent_only_with_its_proof(bench: Bench) -> None:
+    with bench.desk() as at:
+        letter = drafted(at)
+        with pytest.raises(CaseError, match="with its proof"):
+            case_steps.sent_notice(at.case, letter, letter.sent, "")
+        with pytest.raises(CaseError, match="after the date that it gives"):
+            case_steps.sent_notice(at.case, letter, letter.deadline + 1, "E2")
+        sent = case_steps.sent_notice(at.case, letter, letter.sent, "E2")
+        assert (sent.exhibit, sent.paragraphs) == ("E2", letter.paragraphs)
+        at.take(NoticeSent(sent), **bench.me)
+        again = case_steps.sent_notice(at.case, letter, letter.sent, "E2")
+        assert again.id == "N2"
+
+
+def test_reminder_is_drafted_only_after_the_deadline(bench: Bench) -> None:
+    with bench.desk() as at:
+        letter = drafted(at)
+        at.take(NoticeSent(case_steps.sent_notice(at.case, letter, letter.sent, "E2")), **bench.me)
+        with pytest.raises(CaseError, match="there is no notice N9 to P1"):
+            drafted(at, "reminder", about="N9")
+        with pytest.raises(CaseError, match="may be answered until 2026-03-12"):
+            drafted(at, "reminder", about="N1")
+        bench.wait(11 * DAY_MS)
+        assert "sent you notice N1" in " ".join(drafted(at, "reminder", about="N1").paragraphs)
+        at.take(ReplyReceived(Reply("N1", bench.clock(), "They deny it.", "E2")), **bench.me)
+        with pytest.raises(CaseError, match="N1 was answered"):
+            drafted(at, "reminder", about="N1")
+
+
+def test_draft_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "N1.json").write_text("[]")
+    with pytest.raises(CaseError, match="no draft of a letter"):
+        case_steps.read_draft(tmp_path / "N1.json")
