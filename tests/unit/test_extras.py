@@ -21,7 +21,7 @@ PROJECT = tomllib.loads(
 )["project"]
 DISTRIBUTIONS = {
     "allauth": "django-allauth", "argon2": "argon2-cffi", "django_htmx": "django-htmx",
-    "bs4": "beautifulsoup4", "nats": "nats-py", "sklearn": "scikit-learn",
+    "bs4": "beautifulsoup4", "docx": "python-docx", "nats": "nats-py", "sklearn": "scikit-learn",
     "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry.sdk": "opentelemetry-sdk",
 }  # fmt: skip
