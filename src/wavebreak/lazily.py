@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
 
 
 def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
@@ -29,3 +30,18 @@ def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
         return value
 
     return load_name
+
+
+class LazyModule:
+    """A module that is imported when something of it is first used.
+
+    >>> LazyModule("json").dumps([1])
+    '[1]'
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the module, and return what it has under a name."""
+        return getattr(import_module(self._name), name)

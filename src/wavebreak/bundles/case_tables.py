@@ -48,7 +48,7 @@ def to_words(word: str) -> str:
 
 _ACTION_SUBJECTS = {
     "opened": "title", "named": "party.name", "related": "relation.party",
-    "merged": "drop", "linked": "link.account", "exhibited": "exhibit.id",
+    "merged": "drop", "unmerged": "party", "linked": "link.account", "exhibited": "exhibit.id",
     "found": "evidence.id", "confirmed": "evidence", "sent": "notice.id",
     "delivered": "delivery.notice", "replied": "reply.notice", "determined": "id",
     "corrected": "evidence.id", "reversed": "reversal.account", "attempted": "attempt.notice",
@@ -57,7 +57,8 @@ _ACTION_SUBJECTS = {
 }  # fmt: skip
 _ACTION_PHRASES = {
     "opened": "case opened", "named": "party named", "related": "tie between parties",
-    "merged": "parties merged by a person", "linked": "account tied", "exhibited": "exhibit taken",
+    "merged": "parties merged by a person", "unmerged": "merge undone by a person",
+    "linked": "account tied", "exhibited": "exhibit taken",
     "found": "evidence drawn", "confirmed": "evidence judged by a person", "sent": "notice sent",
     "delivered": "notice arrived", "replied": "notice answered",
     "corrected": "evidence stated anew", "reversed": "action reversed on appeal",

@@ -7,19 +7,26 @@ capture (WARC), the log of a run, or a person. That a file was added today dates
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from wavebreak import claims
-from wavebreak.bundles import reproduction
 from wavebreak.cases.case import ExhibitReview
 from wavebreak.cases.date_ranges import DateRange, format_instant, parse_date, parse_instant
 from wavebreak.cases.parties import DateSource
 from wavebreak.claims.config import load_limits
-from wavebreak.claims.exhibits import EXHIBIT, Published, archive_pages, validate_file
 from wavebreak.errors import CaseError, ClaimError
+from wavebreak.lazily import LazyModule
+
+if TYPE_CHECKING:
+    from wavebreak.bundles import reproduction
+    from wavebreak.claims import exhibits
+    from wavebreak.claims.exhibits import Published
+else:
+    reproduction = LazyModule("wavebreak.bundles.reproduction")
+    exhibits = LazyModule("wavebreak.claims.exhibits")
 
 Verdict = Literal["claim", "unsure", "benign"]
 
@@ -51,7 +58,7 @@ def exhibit_dates(place: Path, kind: str) -> ConductDates:
     """
     if kind == "platform_run":
         return _run_dates(place)
-    if not (place / EXHIBIT).exists():
+    if not (place / exhibits.EXHIBIT).exists():
         return ConductDates()
     about = claims.load_exhibit(place)
     if about.kind == "capture":
@@ -102,7 +109,7 @@ def _archived_at(place: Path) -> int | None:
     if kept is None or not kept.path.endswith((".warc", ".warc.gz", ".wacz")):
         return None
     raw, bounds = (place / kept.path).read_bytes(), load_limits().upload
-    pages = archive_pages(raw, validate_file(raw, bounds), bounds)
+    pages = exhibits.archive_pages(raw, exhibits.validate_file(raw, bounds), bounds)
     dates = {page.date for page in pages if page.media == "text/html" and page.status == 200}
     try:
         return parse_instant(dates.pop()) if len(dates) == 1 else None

@@ -11,25 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from wavebreak.bundles import reproduction
 from wavebreak.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
-from wavebreak.bundles.exhibit_list import exhibit_source
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.report_text import ReportText
-from wavebreak.bundles.reproduction import (
-    RerunManifest,
-    RunInputs,
-    extract_run,
-    read_decisions,
-    run_source,
-)
-from wavebreak.bundles.reversals import log_reversals
 from wavebreak.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak.cases.business_days import business_deadline, load_calendar
 from wavebreak.cases.case import (
@@ -66,11 +56,20 @@ from wavebreak.cases.post_notice_monitoring import (
     monitoring_starts,
 )
 from wavebreak.cases.reasons import Context, Writer
-from wavebreak.claims import exhibits
-from wavebreak.claims import exhibits as claims
-from wavebreak.claims.exhibits import Actor
-from wavebreak.engine.decision import Decision
+from wavebreak.engine.decision_record import Decision
 from wavebreak.errors import CaseError
+from wavebreak.lazily import LazyModule
+
+if TYPE_CHECKING:
+    from wavebreak.bundles import exhibit_list, reproduction, reversals
+    from wavebreak.bundles.reproduction import RerunManifest, RunInputs
+    from wavebreak.claims import exhibits
+    from wavebreak.claims.exhibits import Actor
+else:  # the engine and the readers of pages: most steps need neither
+    exhibit_list = LazyModule("wavebreak.bundles.exhibit_list")
+    reproduction = LazyModule("wavebreak.bundles.reproduction")
+    reversals = LazyModule("wavebreak.bundles.reversals")
+    exhibits = LazyModule("wavebreak.claims.exhibits")
 
 FileKind = Literal["delivery", "reply", "document"]
 _KINDS = {
@@ -97,22 +96,22 @@ def _new_exhibit_directory(workspace: CaseWorkspace) -> Iterator[tuple[str, Path
 def add_claim_exhibit(
     workspace: CaseWorkspace,
     source: Path,
-    actor: claims.Actor,
+    actor: Actor,
     role: str,
     *,
     title: str = "",
     kind: str = "",
 ) -> Exhibit:
     """Take in a directory of `wavebreak claim`: checked, copied, its custody continued."""
-    if wrong := claims.check_exhibit(source):
+    if wrong := exhibits.check_exhibit(source):
         raise CaseError(
             f"{source}: {wrong[0]}", fix="capture or add it again; keep this directory unchanged"
         )
-    about = claims.load_exhibit(source)
+    about = exhibits.load_exhibit(source)
     with _new_exhibit_directory(workspace) as (name, place):
         shutil.copytree(source, place)
         what = f"copied into case {workspace.case.id} as exhibit {name}"
-        claims.append_custody(place, actor, format_instant(workspace.clock()), what)
+        exhibits.append_custody(place, actor, format_instant(workspace.clock()), what)
         return _record_exhibit(
             workspace,
             place,
@@ -128,7 +127,7 @@ def add_claim_exhibit(
 def add_file_exhibit(
     workspace: CaseWorkspace,
     source: Path,
-    actor: claims.Actor,
+    actor: Actor,
     role: str,
     *,
     title: str = "",
@@ -152,7 +151,7 @@ def add_run_exhibit(
     accounts: Sequence[str],
     inputs: RunInputs,
     key: bytes,
-    actor: claims.Actor,
+    actor: Actor,
     role: str,
     *,
     title: str = "",
@@ -160,7 +159,7 @@ def add_run_exhibit(
     """Take from a run what decides again on accounts, under the case's pseudonyms."""
     now = workspace.clock()
     with _new_exhibit_directory(workspace) as (name, place):
-        about = extract_run(
+        about = reproduction.extract_run(
             run, accounts, inputs, make_renamer(case_key(key, workspace.case.id)), place
         )
         timelines = reproduction.exhibit_timelines(place, about.accounts)
@@ -170,7 +169,7 @@ def add_run_exhibit(
         _record_reversals(workspace, run, accounts, inputs, key, actor, role)
         content = msgspec.json.format(msgspec.json.encode(numbers), indent=1)
         (place / reproduction.NUMBERS).write_bytes(content + b"\n")
-        touched = claims.CustodyRecord(
+        touched = exhibits.CustodyRecord(
             format_instant(now),
             "taken from a run",
             actor.who,
@@ -182,7 +181,7 @@ def add_run_exhibit(
             name,
             "0" * 64,
         )
-        (place / claims.CUSTODY).write_bytes(msgspec.json.encode(touched, order="sorted") + b"\n")
+        (place / exhibits.CUSTODY).write_bytes(msgspec.json.encode(touched, order="sorted") + b"\n")
         kind, words = "platform_run", title or f"run of {about.events:,} events"
         return _record_exhibit(workspace, place, name, kind, words, now, actor, role), about
 
@@ -194,7 +193,7 @@ def _record_exhibit(
     kind: str,
     title: str,
     captured: int,
-    actor: claims.Actor,
+    actor: Actor,
     role: str,
 ) -> Exhibit:
     verdicts: dict[str, Any] = {}
@@ -290,7 +289,7 @@ def run_accounts(workspace: CaseWorkspace, exhibit: Exhibit) -> tuple[str, ...] 
     if exhibit.kind != "platform_run":
         return UNSET
     raw = (workspace.path / exhibit.path / reproduction.ABOUT).read_bytes()
-    return msgspec.json.decode(raw, type=RerunManifest).accounts
+    return msgspec.json.decode(raw, type=reproduction.RerunManifest).accounts
 
 
 def conduct_dates(workspace: CaseWorkspace, exhibit: Exhibit) -> ConductDates:
@@ -304,12 +303,14 @@ def _record_reversals(
     accounts: Sequence[str],
     inputs: RunInputs,
     key: bytes,
-    actor: claims.Actor,
+    actor: Actor,
     role: str,
 ) -> None:
     """Record what a run's log says of appeals by the accounts, also after the last decision."""
     rename = make_renamer(case_key(key, workspace.case.id))
-    found = log_reversals(run_source(run), accounts, inputs.pseudonymizer, rename)
+    found = reversals.log_reversals(
+        reproduction.run_source(run), accounts, inputs.pseudonymizer, rename
+    )
     record_reversals(workspace, found, by=actor.who, role=role)
 
 
@@ -469,7 +470,7 @@ def _named_exhibits(
     writer = Writer(language, Context(exhibits=titles), "")
     for name in dict.fromkeys(e.exhibit for e in bearing):
         exhibit = workspace.case.exhibits[name]
-        source = exhibit_source(workspace.path, exhibit)
+        source = exhibit_list.exhibit_source(workspace.path, exhibit)
         named = writer.exhibit(name)
         where = ReportText(language).isolated(source)
         yield f"{named}, {where}" if source and source != exhibit.title else named
@@ -545,7 +546,7 @@ def add_post_notice_evidence(
     reopens by itself; that it is the party's conduct a person still has to confirm.
     """
     rename = make_renamer(case_key(key, workspace.case.id))
-    last = {d.account: d.ts for d in read_decisions(run) if d.outcome not in NO_ACTION}
+    last = {d.account: d.ts for d in reproduction.read_decisions(run) if d.outcome not in NO_ACTION}
     hidden = {rename("a", account): account for account in last}
     added = []
     for party, since in monitoring_starts(workspace.case).items():

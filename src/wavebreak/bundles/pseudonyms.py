@@ -11,12 +11,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow as pa
 
-from wavebreak.engine.decision import Decision
-from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak.engine.decision_record import Decision
+from wavebreak.lazily import LazyModule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from wavebreak.schema import events
+else:  # not needed to rename one account, and slow to import
+    pa = LazyModule("pyarrow")
+    events = LazyModule("wavebreak.schema.events")
 
 PREFIXES = {
     "account": "a", "peer": "a", "group": "g", "id": "e", "message": "e", "business": "b",
@@ -51,14 +59,14 @@ def make_renamer(key: bytes) -> Renamer:
 def rename_log(log: pa.RecordBatch, rename: Renamer) -> pa.RecordBatch:
     """Rename a batch of the log; nulls stay nulls."""
     columns = []
-    for field, column in zip(LOG_SCHEMA, log.columns, strict=True):
+    for field, column in zip(events.LOG_SCHEMA, log.columns, strict=True):
         letter = PREFIXES.get(field.name)
         if letter and column.null_count < len(column):
             coded = column.dictionary_encode()
             names = pa.array([rename(letter, n) for n in coded.dictionary.to_pylist()], pa.string())
             column = names.take(coded.indices)
         columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=events.LOG_SCHEMA)
 
 
 def rename_decision(decision: Decision, rename: Renamer, identity: str) -> Decision:

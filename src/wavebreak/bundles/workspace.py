@@ -146,6 +146,11 @@ def load_case(path: Path) -> tuple[CaseFile, Case]:
     return written, replay(written)
 
 
+def is_case(path: Path) -> bool:
+    """Whether a directory holds a case, also one whose first step was interrupted."""
+    return (path / CASE).exists() or (path / f"{CASE}.new").exists()
+
+
 def encode_case(written: CaseFile) -> bytes:
     """Write a case as its file holds it."""
     return canonical(msgspec.to_builtins(written)).encode() + b"\n"
@@ -238,7 +243,7 @@ def open_workspace(
     """
     if new and path.exists() and any(path.iterdir()):
         raise CaseError(f"{path} is not empty", fix="give a new directory")
-    if not new and not (path / CASE).exists() and not (path / f"{CASE}.new").exists():
+    if not new and not is_case(path):
         fix = "open one: `wavebreak case open DIR --title …`"
         raise CaseError(f"there is no case in {path}", fix=fix)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -122,6 +122,12 @@ class PartiesMerged(_Action, frozen=True, forbid_unknown_fields=True, tag="merge
     drop: Text
 
 
+class PartiesUnmerged(_Action, frozen=True, forbid_unknown_fields=True, tag="unmerged"):
+    """A person decided that a merged party is another one after all."""
+
+    party: Text
+
+
 class AccountLinked(_Action, frozen=True, forbid_unknown_fields=True, tag="linked"):
     """An account was tied to a party."""
 
@@ -231,6 +237,7 @@ Action = (
     | PartyNamed
     | PartiesRelated
     | PartiesMerged
+    | PartiesUnmerged
     | AccountLinked
     | ExhibitAdded
     | EvidenceAdded

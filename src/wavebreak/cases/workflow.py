@@ -30,6 +30,7 @@ from wavebreak.cases.case import (
     NoticeSent,
     PartiesMerged,
     PartiesRelated,
+    PartiesUnmerged,
     PartyNamed,
     PreparedDetermination,
     ReplyReceived,
@@ -44,7 +45,7 @@ from wavebreak.cases.case import (
 )
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.determination import METHOD, Determination, evidence_digest
-from wavebreak.cases.parties import Evidence
+from wavebreak.cases.parties import Evidence, Party
 from wavebreak.cases.signatures import KeySignature, check_signature, read_signer_key
 from wavebreak.errors import CaseError
 
@@ -100,6 +101,25 @@ def _require_new(kind: str, known: Iterable[str], name: str) -> None:
 def _validate_references(case: Case, step: Step) -> None:
     """What a step names is there, and what it brings is new."""
     match did := step.did:
+        case PartyNamed() | PartiesRelated() | PartiesMerged() | PartiesUnmerged():
+            _validate_parties(case, step, did)
+        case AccountLinked(link=tie):
+            _require_known("party", case.parties, tie.party)
+            _require_known("exhibit", case.exhibits, tie.exhibit)
+        case ExhibitAdded(exhibit=e):
+            _require_new("exhibit", case.exhibits, e.id)
+        case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected():
+            _validate_evidence(case, step, did)
+        case NoticeSent() | NoticeDelivered() | ServiceFailed() | ReplyReceived():
+            _validate_correspondence(case, did)
+        case _:
+            _validate_work(case, did)
+
+
+def _validate_parties(
+    case: Case, step: Step, did: PartyNamed | PartiesRelated | PartiesMerged | PartiesUnmerged
+) -> None:
+    match did:
         case PartyNamed(party=p):
             known = case.parties.get(p.id)
             if p.same_as != (known.same_as if known else ""):
@@ -114,17 +134,20 @@ def _validate_references(case: Case, step: Step) -> None:
             _require_known("party", case.parties, did.keep, did.drop)
             if case.root(did.keep) != did.keep or case.root(did.keep) == case.root(did.drop):
                 raise CaseError("these parties are one already", fix="see `wavebreak case show`")
-        case AccountLinked(link=tie):
-            _require_known("party", case.parties, tie.party)
-            _require_known("exhibit", case.exhibits, tie.exhibit)
-        case ExhibitAdded(exhibit=e):
-            _require_new("exhibit", case.exhibits, e.id)
-        case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected():
-            _validate_evidence(case, step, did)
-        case NoticeSent() | NoticeDelivered() | ServiceFailed() | ReplyReceived():
-            _validate_correspondence(case, did)
-        case _:
-            _validate_work(case, did)
+        case PartiesUnmerged():
+            _require_known("party", case.parties, did.party)
+            _validate_unmerge(case.parties[did.party], step.why)
+
+
+def _validate_unmerge(party: Party, why: str) -> None:
+    if not party.same_as:
+        raise CaseError(
+            f"{party.id} is not merged into another party", fix="see `wavebreak case show`"
+        )
+    if not why.strip():
+        raise CaseError(
+            f"why {party.id} is another party after all is not stated", fix="give the reason: --why"
+        )
 
 
 def _validate_evidence(
@@ -411,6 +434,8 @@ def _apply_action(case: Case, step: Step, did: Action) -> Case:
             return replace(case, relations=(*case.relations, did.relation))
         case PartiesMerged():
             return _merge_parties(case, did)
+        case PartiesUnmerged():
+            return _unmerge_parties(case, did)
         case AccountLinked():
             return replace(case, links=(*case.links, did.link))
         case ExhibitAdded():
@@ -494,3 +519,34 @@ def _merge_parties(case: Case, did: PartiesMerged) -> Case:
         drop.id: msgspec.structs.replace(drop, same_as=keep.id),
     }
     return replace(case, parties=case.parties | new)
+
+
+_LISTS = ("domains", "numbers", "apps", "sites")
+
+
+def _unmerge_parties(case: Case, did: PartiesUnmerged) -> Case:
+    """Take a party out of the one it was merged into, with what only it brought there."""
+    above = case.parties[did.party].same_as
+    parties = dict(case.parties)
+    parties[did.party] = msgspec.structs.replace(parties[did.party], same_as="")
+    while above:
+        parties[above] = _gather_merged(case, parties, above)
+        above = parties[above].same_as
+    return replace(case, parties=parties)
+
+
+def _gather_merged(case: Case, parties: dict[str, Party], name: str) -> Party:
+    """A party as it was last named, with what the parties bring that are merged into it."""
+    named = [s.did.party for s in case.steps if isinstance(s.did, PartyNamed)]
+    own = next(party for party in reversed(named) if party.id == name)
+    lists: dict[str, list[str]] = {field: list(getattr(own, field)) for field in _LISTS}
+    aliases = list(own.aliases)
+    for party in parties.values():
+        if party.same_as == name:
+            aliases += (party.name, *party.aliases)
+            for field, values in lists.items():
+                values += getattr(party, field)
+    gathered: Any = {field: tuple(dict.fromkeys(values)) for field, values in lists.items()}
+    return msgspec.structs.replace(
+        own, aliases=tuple(dict.fromkeys(aliases)), same_as=parties[name].same_as, **gathered
+    )

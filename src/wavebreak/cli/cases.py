@@ -3,124 +3,101 @@
 from __future__ import annotations
 
 import json
-import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from msgspec import UNSET
 from rich.table import Table
 
-from wavebreak import model
-from wavebreak.bundles import case_steps, case_tables, evidence_intake
-from wavebreak.bundles.archive_writer import write_bundle
-from wavebreak.bundles.case_tables import describe_action
-from wavebreak.bundles.report_settings import Operator, load_operator, load_settings
-from wavebreak.bundles.reproduction import RunInputs
-from wavebreak.bundles.verify import exit_code
-from wavebreak.bundles.verify import verify_bundle as checked
-from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
-from wavebreak.cases.case import (
-    Action,
-    Case,
-    CaseOpened,
-    DeterminationSigned,
-    EvidenceReviewed,
-    NoticeDelivered,
-    NoticeSent,
-    PartiesMerged,
-    ReplyReceived,
-    ServiceFailed,
-    SignerNamed,
-    StateChanged,
-    TaskFinished,
-)
-from wavebreak.cases.date_ranges import parse_instant
-from wavebreak.cases.notices import Delivery, Notice, Reply, ServiceAttempt
-from wavebreak.cases.parties import (
-    Basis,
-    Evidence,
-    Relation,
-    Strength,
-    load_name_weights,
-    propose_merges,
-)
-from wavebreak.cases.signatures import CaseSigner, sign_determination
-from wavebreak.claims.exhibits import EXHIBIT, Actor
+from wavebreak.cases.parties import Basis, Relation, Strength, load_name_weights, propose_merges
+from wavebreak.cli import case_draft
 from wavebreak.cli.app import app, cases
+from wavebreak.cli.case_options import (
+    Authority,
+    Began,
+    By,
+    DateBasis,
+    Doing,
+    Kind,
+    Many,
+    PartyKind,
+    Place,
+    Role,
+    SealKey,
+    TieBasis,
+    TieStrength,
+    Until,
+    Violations,
+    Why,
+    Zone,
+    run_inputs,
+)
+from wavebreak.cli.case_options import open_case_at as _at
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
-from wavebreak.ledger.checkpoints import (
-    encode_verifier_key,
-    fingerprint,
-    load_or_create_signer,
-    load_signer,
-    load_verifier_key,
-)
-from wavebreak.ledger.key_history import read_history
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.privacy.secret_key import load_key
+from wavebreak.lazily import LazyModule
 from wavebreak.reports.tables import print_lines, print_table
 
-Place = Annotated[Path, typer.Argument(help="The case's directory.")]
-By = Annotated[str, typer.Option(envvar="WAVEBREAK_BY", help="Who does this: a person's name.")]
-Role = Annotated[str, typer.Option(help="In which role; who signs is counsel.")]
-Why = Annotated[str, typer.Option(help="Why, in a line.")]
-Authority = Annotated[str, typer.Option(help="By what authority.")]
-SealKey = Annotated[
-    Path | None, typer.Option(help="Key file that seals steps (default: the one of `run`).")
-]
+if TYPE_CHECKING:
+    from wavebreak.bundles import (
+        case_steps,
+        case_tables,
+        evidence_intake,
+        evidence_items,
+        report_settings,
+        workspace,
+    )
+    from wavebreak.bundles.report_settings import Operator
+    from wavebreak.cases import case as case_file
+    from wavebreak.cases import date_ranges, notices, signatures
+    from wavebreak.cases.case import Action, Case
+    from wavebreak.cases.notices import Notice
+    from wavebreak.claims import exhibits
+    from wavebreak.ledger import checkpoints
+    from wavebreak.privacy import secret_key
+else:
+    # The engine and the readers of pages take a second to import, and few steps need them.
+    case_steps = LazyModule("wavebreak.bundles.case_steps")
+    evidence_intake = LazyModule("wavebreak.bundles.evidence_intake")
+    evidence_items = LazyModule("wavebreak.bundles.evidence_items")
+    case_tables = LazyModule("wavebreak.bundles.case_tables")
+    report_settings = LazyModule("wavebreak.bundles.report_settings")
+    workspace = LazyModule("wavebreak.bundles.workspace")
+    case_file = LazyModule("wavebreak.cases.case")
+    date_ranges = LazyModule("wavebreak.cases.date_ranges")
+    notices = LazyModule("wavebreak.cases.notices")
+    signatures = LazyModule("wavebreak.cases.signatures")
+    exhibits = LazyModule("wavebreak.claims.exhibits")
+    checkpoints = LazyModule("wavebreak.ledger.checkpoints")
+    secret_key = LazyModule("wavebreak.privacy.secret_key")
+
+__all__ = ["case_draft"]
+
 Exhibited = Annotated[str, typer.Option("--exhibit", help="The exhibit that shows it: E1.")]
 At = Annotated[str, typer.Option(help="When: 2026-03-02T09:00:00Z (default: now).")]
 BasisOf = Annotated[Basis, typer.Option(help="What ties it to the party.")]
 StrengthOf = Annotated[Strength, typer.Option(help="How strongly.")]
 
-PartyKind = StrEnum("PartyKind", ["person", "company"])
 Tie = StrEnum("Tie", ["affiliate", "successor", "owner", "officer", "reseller"])
-Doing = StrEnum("Doing", ["engaged", "assisted", "neither", "unknown"])
-Kind = StrEnum("Kind", ["bulk", "automated", "non_personal"])
 Seen = StrEnum("Seen", ["on_platform", "off_platform"])
 Kept = StrEnum(
     "Kept", ["document", "delivery", "reply", "claim", "test_purchase", "partner_notice"]
 )
 Goes = StrEnum("Goes", ["investigating", "noticed", "determined", "referred", "closed", "reopened"])
 Tongue = StrEnum("Tongue", ["en", "he"])
-Many = list[str] | None
-Violations = Annotated[
-    list[Kind] | None, typer.Option("--violation", help="Which kind it was; again for more.")
-]
-Began = Annotated[str, typer.Option(help="When it began: about 2019-11, before 2020, unknown.")]
-Until = Annotated[str, typer.Option(help="Until when it is shown to have lasted.")]
-Zone = Annotated[str | None, typer.Option(help="Time zone of dates: Asia/Jerusalem.")]
-DateBasis = Annotated[str, typer.Option(help="On what stated dates rest: 'the invoice'.")]
-
-
-@contextmanager
-def _at(place: Path, key: Path | None, new: str = "") -> Iterator[CaseWorkspace]:
-    with open_workspace(
-        place,
-        load_or_create_signer(key),
-        lambda: time.time_ns() // 10**6,
-        secrets.token_bytes,
-        new=new,
-    ) as opened:
-        yield opened
 
 
 def _print_step(case: Case) -> None:
     last = case.steps[-1]
-    out.print(
-        f"{case.id}, step {last.n}: {describe_action(last.did)}; the case is {case.state}",
-        markup=False,
-    )
+    done = case_tables.describe_action(last.did)
+    out.print(f"{case.id}, step {last.n}: {done}; the case is {case.state}", markup=False)
 
 
 @cases.command("open", epilog="Example: `wavebreak case open cases/C-7 --title 'Bulk Co' --by Noa`")
@@ -134,7 +111,7 @@ def open_case(
 ) -> None:
     """Open a case in a new directory."""
     with _at(place, seal_key, place.resolve().name) as at:
-        _print_step(at.take(CaseOpened(title, about), by=by, role=role))
+        _print_step(at.take(case_file.CaseOpened(title, about), by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case show cases/C-7`")
@@ -144,7 +121,7 @@ def show(
     wide: Wide = False,
 ) -> None:
     """Show a case: parties, evidence, notices, determinations, tasks, what is overdue."""
-    written, case = load_case(place / CASE)
+    written, case = workspace.load_case(place / workspace.CASE)
     if as_json:
         echo(msgspec.json.format(msgspec.json.encode(written)).decode())
         return
@@ -228,7 +205,8 @@ def merge(
     """Propose parties that may be the same, with reasons; or merge two, as a person decides."""
     if not keep:
         proposals = propose_merges(
-            tuple(load_case(place / CASE)[1].parties.values()), load_name_weights(policy)
+            tuple(workspace.load_case(place / workspace.CASE)[1].parties.values()),
+            load_name_weights(policy),
         )
         if as_json:
             print_json(msgspec.to_builtins(proposals))
@@ -240,11 +218,31 @@ def merge(
     if not by or not drop:
         raise UsageError("a person merges two parties", fix="give KEEP, DROP and --by NAME")
     with _at(place, seal_key) as at:
-        case = at.take(PartiesMerged(keep, drop), by=by, role=role, why=why)
+        case = at.take(case_file.PartiesMerged(keep, drop), by=by, role=role, why=why)
         if as_json:
             print_json(msgspec.to_builtins(case.steps[-1]))
         else:
             _print_step(case)
+
+
+@cases.command(
+    epilog="Example: `wavebreak case unmerge cases/C-7 P2 --by Noa --why 'another register entry'`"
+)
+def unmerge(
+    place: Place,
+    party: Annotated[str, typer.Argument(help="The party that is another one after all.")],
+    by: By,
+    why: Why,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
+    """Undo a merge by a step of its own: the party is itself again, with its own evidence.
+
+    What the other party got from it is taken away there, unless it was named with that itself.
+    Determinations on either have to be prepared again.
+    """
+    with _at(place, seal_key) as at:
+        _print_step(at.take(case_file.PartiesUnmerged(party), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -267,7 +265,7 @@ def link(
     """Link an account to a party, with the exhibit that shows it; only its pseudonym is stored."""
     with _at(place, seal_key) as at:
         linked = case_steps.account_linked(
-            at.case, load_key(key), party, account, basis, strength, exhibit
+            at.case, secret_key.load_key(key), party, account, basis, strength, exhibit
         )
         _print_step(at.take(linked, by=by, role=role, why=why))
 
@@ -289,8 +287,8 @@ def exhibit(
 ) -> None:
     """Add an exhibit: a captured claim with its custody, or a file."""
     with _at(place, seal_key) as at:
-        actor = Actor(by, socket.gethostname(), why, authority)
-        if (source / EXHIBIT).exists():
+        actor = exhibits.Actor(by, socket.gethostname(), why, authority)
+        if (source / exhibits.EXHIBIT).exists():
             evidence_intake.add_claim_exhibit(
                 at, source, actor, role, title=title, kind=kind.value if kind else ""
             )
@@ -318,8 +316,8 @@ def evidence(
     until: Until = "",
     zone: Zone = None,
     date_basis: DateBasis = "",
-    basis: Annotated[Basis | None, typer.Option(help="What ties it to the party.")] = None,
-    strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
+    basis: TieBasis = None,
+    strength: TieStrength = None,
     account: Annotated[Many, typer.Option(help="Of a run: an account, again for more.")] = None,
     own: Annotated[bool, typer.Option("--own", help="Of a run: their own events only.")] = False,
     ledger: Annotated[Path | None, typer.Option(help="Of a run: the ledger of it.")] = None,
@@ -339,51 +337,41 @@ def evidence(
     a notice reopens the case.
     """
     with _at(place, seal_key) as at:
-        where, ties = seen.value, (basis or Basis.STATEMENT, strength or Strength.UNKNOWN)
-        name = source
+        where, name = seen.value, source
         if account or source not in at.case.exhibits:
-            secret = load_key(key)
-            sealed = (ledger, load_or_create_signer(seal_key)) if ledger else None
-            engine_model = model.load_selected(model_dir)
-            inputs = RunInputs(
-                policy, engine_model, Pseudonymizer(secret), lateness, sealed, not own
+            inputs = run_inputs(policy, model_dir, lateness, key)
+            if ledger:
+                sealed = (ledger, checkpoints.load_or_create_signer(seal_key))
+                inputs = msgspec.structs.replace(inputs, ledger=sealed)
+            taken, _ = evidence_intake.add_run_exhibit(
+                at,
+                Path(source),
+                account or [],
+                msgspec.structs.replace(inputs, whole=not own),
+                secret_key.load_key(key),
+                exhibits.Actor(by, socket.gethostname(), why, authority),
+                role,
             )
-            actor = Actor(by, socket.gethostname(), why, authority)
-            taken, about = evidence_intake.add_run_exhibit(
-                at, Path(source), account or [], inputs, secret, actor, role
-            )
-            known = evidence_intake.strongest_link(at, party, about.accounts)
-            where, name, ties = "on_platform", taken.id, known or ties
-        shown = at.case.exhibits[name]
-        found = evidence_intake.conduct_dates(at, shown)
-        dates = evidence_intake.state_dates(found, began, until, zone, by, date_basis)
-        item = Evidence(
-            at.case.fresh("V"),
-            party,
-            name,
-            where,  # type: ignore[arg-type]
-            conduct.value,  # type: ignore[arg-type]
-            dates.began,
-            dates.lasted,
-            ties[0],
-            ties[1],
-            violations=_violations(violation),
-            began_source=dates.began_source,
-            lasted_source=dates.lasted_source,
-            accounts=evidence_intake.run_accounts(at, shown),
+            where, name = "on_platform", taken.id
+        stated = evidence_items.Statement(
+            conduct.value, _kinds(violation), began, until, zone, date_basis, basis, strength
         )
+        shown = at.case.exhibits[name]
+        item = evidence_items.draw_evidence(at, shown, party, where, stated, by)
         before = len(at.case.steps)
         _print_steps(evidence_intake.add_evidence(at, item, by=by, role=role, why=why), before)
         print_lines(case_tables.evidence_lines(at.case, item.id), out)
 
 
-def _violations(kinds: list[Kind] | None) -> Any:
-    return tuple(dict.fromkeys(kind.value for kind in kinds)) if kinds else UNSET
+def _kinds(kinds: list[Kind] | None) -> Any:
+    return tuple(dict.fromkeys(kind.value for kind in kinds)) if kinds else None
 
 
 def _print_steps(case: Case, before: int) -> None:
     for step in case.steps[before:]:
-        out.print(f"step {step.n}: {describe_action(step.did)} {step.why}", markup=False)
+        out.print(
+            f"step {step.n}: {case_tables.describe_action(step.did)} {step.why}", markup=False
+        )
 
 
 @cases.command(
@@ -402,8 +390,8 @@ def correct(
     until: Until = "",
     zone: Zone = None,
     date_basis: DateBasis = "",
-    basis: Annotated[Basis | None, typer.Option(help="What ties it to the party.")] = None,
-    strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
+    basis: TieBasis = None,
+    strength: TieStrength = None,
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
@@ -415,25 +403,17 @@ def correct(
         old = at.case.evidence.get(item)
         if old is None:
             raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
-        shown = at.case.exhibits[old.exhibit]
-        found = evidence_intake.conduct_dates(at, shown)
-        if old.began_source is not UNSET:
-            found = found._replace(began=old.began, began_source=old.began_source)
-        if old.lasted_source is not UNSET:
-            found = found._replace(lasted=old.lasted, lasted_source=old.lasted_source)
-        dates = evidence_intake.state_dates(found, began, until, zone, by, date_basis)
-        new = msgspec.structs.replace(
-            old,
-            party=party or old.party,
-            conduct=conduct.value if conduct else old.conduct,
-            violations=_violations(violation) if violation else old.violations,
-            **dates._asdict(),
-            basis=basis or old.basis,
-            strength=strength or old.strength,
-            confirmed="unknown",
-            by="",
-            accounts=evidence_intake.run_accounts(at, shown),
+        stated = evidence_items.Statement(
+            conduct.value if conduct else "",
+            _kinds(violation),
+            began,
+            until,
+            zone,
+            date_basis,
+            basis,
+            strength,
         )
+        new = evidence_items.restate_evidence(at, old, stated, by, party=party)
         before = len(at.case.steps)
         _print_steps(evidence_intake.correct_evidence(at, new, by=by, role=role, why=why), before)
         print_lines(case_tables.evidence_lines(at.case, item), out)
@@ -456,7 +436,7 @@ def reversal(
     """Record that an appeal reversed the action against an account: it no longer is evidence."""
     with _at(place, seal_key) as at:
         found = case_steps.action_reversed(
-            at.case, load_key(key), account, parse_instant(at_time), source
+            at.case, secret_key.load_key(key), account, date_ranges.parse_instant(at_time), source
         )
         evidence_intake.record_reversals(at, [found], by=by, role=role)
         _print_step(at.case)
@@ -477,9 +457,9 @@ def watch(
 ) -> None:
     """Search a later run for conduct of parties that had a notice; if found, reopen the case."""
     with _at(place, seal_key) as at:
-        secret = load_key(key)
-        inputs = RunInputs(policy, model.load_selected(model_dir), Pseudonymizer(secret), lateness)
-        actor = Actor(by, socket.gethostname(), why, authority)
+        secret = secret_key.load_key(key)
+        inputs = run_inputs(policy, model_dir, lateness, key)
+        actor = exhibits.Actor(by, socket.gethostname(), why, authority)
         added = evidence_intake.add_post_notice_evidence(
             at, run, inputs, secret, actor, "investigator"
         )
@@ -510,7 +490,9 @@ def confirm(
                 fix="read it, then answer yes, or give --yes; correct it with `wavebreak case "
                 "correct`",
             )
-        _print_step(at.take(EvidenceReviewed(item, not rejects), by=by, role=role, why=why))
+        _print_step(
+            at.take(case_file.EvidenceReviewed(item, not rejects), by=by, role=role, why=why)
+        )
 
 
 @cases.command(
@@ -558,11 +540,11 @@ def notice(
                 )
             known = _sent_letter(at.case, party, letter, sent, exhibit) if letter else None
             past = known or case_steps.past_notice(
-                at.case, party, tongue, parse_instant(sent), exhibit, days
+                at.case, party, tongue, date_ranges.parse_instant(sent), exhibit, days
             )
-            _print_step(at.take(NoticeSent(past), by=by, role=role))
+            _print_step(at.take(case_file.NoticeSent(past), by=by, role=role))
             return
-        known_operator = load_operator(policy)
+        known_operator = report_settings.load_operator(policy)
         drafted = evidence_intake.draft_notice(
             at,
             party,
@@ -586,7 +568,7 @@ def _sent_letter(case: Case, party: str, letter: Path, sent: str, exhibit: str) 
         raise UsageError(
             f"the letter is to {drafted.party}, not {party}", fix="give the party of the letter"
         )
-    return case_steps.sent_notice(case, drafted, parse_instant(sent), exhibit)
+    return case_steps.sent_notice(case, drafted, date_ranges.parse_instant(sent), exhibit)
 
 
 def _write_letter(
@@ -620,7 +602,7 @@ def delivery(
 ) -> None:
     """Record that a notice arrived, was answered, or could not be served, with what proves it."""
     with _at(place, seal_key) as at:
-        moment = parse_instant(at_time) if at_time else time.time_ns() // 10**6
+        moment = date_ranges.parse_instant(at_time) if at_time else time.time_ns() // 10**6
         what: Action
         if failed:
             if not method or not address:
@@ -628,8 +610,8 @@ def delivery(
                     "a failed attempt needs its method and address",
                     fix="give --method courier --address '12 Main Street'",
                 )
-            what = ServiceFailed(
-                ServiceAttempt(item, moment, method, address, failed, exhibit or UNSET)
+            what = case_file.ServiceFailed(
+                notices.ServiceAttempt(item, moment, method, address, failed, exhibit or UNSET)
             )
         elif not exhibit or not (how or method):
             raise UsageError(
@@ -637,11 +619,11 @@ def delivery(
                 fix="give --exhibit E3 and --how, or --method and --address",
             )
         elif answer:
-            what = ReplyReceived(Reply(item, moment, how, exhibit))
+            what = case_file.ReplyReceived(notices.Reply(item, moment, how, exhibit))
         else:
             arrived = how or f"{method}, {address}"
-            what = NoticeDelivered(
-                Delivery(item, moment, arrived, exhibit, method or UNSET, address or UNSET)
+            what = case_file.NoticeDelivered(
+                notices.Delivery(item, moment, arrived, exhibit, method or UNSET, address or UNSET)
             )
         _print_step(at.take(what, by=by, role=role))
 
@@ -658,7 +640,7 @@ def determine(
 ) -> None:
     """Prepare a determination: eligibility for legal action, its grounds, what would change it."""
     with _at(place, seal_key) as at:
-        when_ = parse_instant(as_of) if as_of else None
+        when_ = date_ranges.parse_instant(as_of) if as_of else None
         name, determination = evidence_intake.prepare_determination(
             at, party, when_, policy, by=by, role=role
         )
@@ -682,8 +664,10 @@ def signer(
 ) -> None:
     """Name a person who may sign determinations of the case, by a key that the person holds."""
     with _at(place, seal_key) as at:
-        named = CaseSigner(name, signs_as, encode_verifier_key(load_verifier_key(key)))
-        _print_step(at.take(SignerNamed(named), by=by, role="investigator", why=why))
+        named = signatures.CaseSigner(
+            name, signs_as, checkpoints.encode_verifier_key(checkpoints.load_verifier_key(key))
+        )
+        _print_step(at.take(case_file.SignerNamed(named), by=by, role="investigator", why=why))
 
 
 @cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --signing-key levi.key`")
@@ -701,21 +685,21 @@ def sign(
     The signer is who the key belongs to, and may not be the person who prepared it.
     """
     with _at(place, seal_key) as at:
-        holder = load_signer(signing_key)
-        known = at.case.signers.get(encode_verifier_key(holder.key))
+        holder = checkpoints.load_signer(signing_key)
+        known = at.case.signers.get(checkpoints.encode_verifier_key(holder.key))
         if known is None:
             raise UsageError(
                 f"the case names nobody with the key {signing_key}",
                 fix=f"name the person: `wavebreak case signer {place} NAME --key "
-                f"{encode_verifier_key(holder.key)}`",
+                f"{checkpoints.encode_verifier_key(holder.key)}`",
             )
         if item not in at.case.determinations:
             raise UsageError(
                 f"there is no determination {item[:40]}", fix="see `wavebreak case show`"
             )
         prepared = at.case.determinations[item]
-        made = sign_determination(holder, at.case.id, item, prepared.value)
-        signed = DeterminationSigned(item, made)
+        made = signatures.sign_determination(holder, at.case.id, item, prepared.value)
+        signed = case_file.DeterminationSigned(item, made)
         _print_step(at.take(signed, by=known.name, role=known.role, why=why))
 
 
@@ -734,8 +718,10 @@ def task(
 ) -> None:
     """Add a task, or mark one as done."""
     with _at(place, seal_key) as at:
-        added = case_steps.task_added(at.case, what, parse_instant(due) if due else None)
-        _print_step(at.take(TaskFinished(what) if done else added, by=by, role=role))
+        added = case_steps.task_added(
+            at.case, what, date_ranges.parse_instant(due) if due else None
+        )
+        _print_step(at.take(case_file.TaskFinished(what) if done else added, by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case advance cases/C-7 investigating --by Noa`")
@@ -749,7 +735,7 @@ def advance(
 ) -> None:
     """Change the state: investigating, noticed, determined, referred, closed, reopened."""
     with _at(place, seal_key) as at:
-        _print_step(at.take(StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
+        _print_step(at.take(case_file.StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
 
 
 @cases.command(epilog="Example: `wavebreak case export cases/C-7 -o C-7-export --language he`")
@@ -761,7 +747,7 @@ def export(
     """Export exhibit list and chronology as CSV and DOCX, and deadlines as iCalendar."""
     from wavebreak.bundles.case_exports import export_case
 
-    case = load_case(place / CASE)[1]
+    case = workspace.load_case(place / workspace.CASE)[1]
     for path in export_case(place, case, out_path, language.value):  # type: ignore[arg-type]
         out.print(str(path), markup=False)
 
@@ -777,22 +763,33 @@ def bundle(
     seal_key: Annotated[Path | None, typer.Option(help="Key file that sealed the case.")] = None,
 ) -> None:
     """Pack a case into one file that another party can verify without trusting us."""
-    signer = load_or_create_signer(seal_key)
-    settings = load_settings(
+    from wavebreak.bundles.archive_writer import write_bundle
+
+    settings = report_settings.load_settings(
         language.value,  # type: ignore[arg-type]
         policy=policy,
         prepared_by=prepared_by,
         issued=issued,
     )
-    with open_workspace(place, signer, lambda: time.time_ns() // 10**6, secrets.token_bytes) as at:
+    with _at(place, seal_key) as at:
         counts = write_bundle(at, out_path, settings)
+    signer = checkpoints.load_or_create_signer(seal_key)
     out.print(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
         f"{counts['entries']:,} sealed entries"
     )
-    out.print(f"key: {signer.name} {fingerprint(signer.key)} (tell it the reader by another way)")
+    key = checkpoints.fingerprint(signer.key)
+    out.print(f"key: {signer.name} {key} (tell it the reader by another way)")
     print_next_steps(
-        [command("wavebreak", "verify", out_path, "--key", encode_verifier_key(signer.key))]
+        [
+            command(
+                "wavebreak",
+                "verify",
+                out_path,
+                "--key",
+                checkpoints.encode_verifier_key(signer.key),
+            )
+        ]
     )
 
 
@@ -811,8 +808,12 @@ def verify(
     wide: Wide = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
+    from wavebreak.bundles.verify import exit_code, verify_bundle
+    from wavebreak.ledger.key_history import read_history
+
     history = read_history(key_history) if key_history else []
-    findings = checked(source, [load_verifier_key(text) for text in key or []], history=history)
+    keys = [checkpoints.load_verifier_key(text) for text in key or []]
+    findings = verify_bundle(source, keys, history=history)
     if as_json:
         echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:

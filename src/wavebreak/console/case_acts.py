@@ -8,6 +8,7 @@ person who is signed in, never a name that was typed.
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.db import transaction
 from msgspec import UNSET
 
-from wavebreak.bundles import case_steps, evidence_intake
-from wavebreak.bundles.evidence_dates import ConductDates
+from wavebreak.bundles import case_steps, evidence_intake, evidence_items
+from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, Failure, draft_case
 from wavebreak.bundles.workspace import CASE, CaseWorkspace
 from wavebreak.cases.case import (
     Action,
@@ -28,17 +28,17 @@ from wavebreak.cases.case import (
     CaseOpened,
     DeterminationSigned,
     EvidenceReviewed,
-    Exhibit,
     NoticeDelivered,
     NoticeSent,
     PartiesMerged,
+    PartiesUnmerged,
     ReplyReceived,
     ServiceFailed,
     StateChanged,
     TaskFinished,
 )
 from wavebreak.cases.notices import Delivery, Notice, Reply, ServiceAttempt
-from wavebreak.cases.parties import Evidence, Relation
+from wavebreak.cases.parties import Basis, Evidence, Relation, Strength
 from wavebreak.claims.exhibits import Actor
 from wavebreak.console import case_files
 from wavebreak.console.case_store import CaseStore
@@ -93,20 +93,76 @@ class Act:
         return at
 
 
-def open_case(act: Act) -> str:
-    """Open a new case; return its id. A case that does not come to its first step is removed."""
+def open_case(act: Act) -> tuple[str, tuple[Failure, ...]]:
+    """Open a new case, and draft what the form says of its party.
+
+    Returns:
+        The case's id, and what could not be taken in. A case that does not come to its first step
+        is removed.
+
+    """
     case_id: str = act.values["id"]
+    failures: tuple[Failure, ...] = ()
     with case_files.open_for_act(act.store, case_id, act.clock, new=True) as workspace:
         try:
             with transaction.atomic():
                 write_audit_entry(act.clock(), act.user.actor, "open_case", case_id, act.reason)
-                opened = CaseOpened(act.values["title"], act.values["about"])
-                workspace.take(opened, **act.signed)
+                if act.values["party"]:
+                    failures = _draft_case(workspace, act)
+                else:
+                    opened = CaseOpened(act.values["title"], act.values["about"])
+                    workspace.take(opened, **act.signed)
         except BaseException:
             if not (workspace.path / CASE).exists():
                 shutil.rmtree(workspace.path, ignore_errors=True)
             raise
-    return case_id
+    return case_id, failures
+
+
+def _draft_case(workspace: CaseWorkspace, act: Act) -> tuple[Failure, ...]:
+    """Draft the case as `wavebreak case draft` does, with the file that was uploaded."""
+    v = act.values
+    kinds: Any = _statement(v).violations
+    with tempfile.TemporaryDirectory(prefix="wavebreak-exhibit-") as place:
+        files: tuple[str, ...] = ()
+        if v["file"] is not None:
+            source = Path(place) / _file_name(v["file"].name)
+            with source.open("wb") as file:
+                file.writelines(v["file"].chunks())
+            files = (str(source),)
+        draft = CaseDraft(
+            party=v["party"],
+            title=v["title"],
+            about=v["about"],
+            kind=v["kind"] or "company",
+            alias=v["aliases"],
+            domain=v["domains"],
+            number=v["numbers"],
+            file=files,
+            account=v["account"],
+            conduct=v["conduct"],
+            violation=() if kinds is UNSET else kinds,
+            began=v["began"],
+            until=v["until"],
+            zone=v["zone"],
+            date_basis=v["date_basis"],
+            basis=Basis(v["basis"]) if v["basis"] else None,
+            strength=Strength(v["strength"]) if v["strength"] else None,
+            account_basis=Basis(v["account_basis"]) if v["account_basis"] else None,
+            account_strength=Strength(v["account_strength"]) if v["account_strength"] else None,
+        )
+        means = DraftMeans(act.actor(), act.user.role, act.store.secret, _by_command, _by_command)
+        failures = draft_case(workspace, draft, means).failures
+    return tuple(f._replace(source=Path(f.source).name) for f in failures)
+
+
+def _file_name(name: str) -> str:
+    """A name for an uploaded file, of which nothing leads out of its directory."""
+    return re.sub(r"[^\w .-]", "_", Path(name).name).lstrip(".")[:100] or "upload"
+
+
+def _by_command(*_given: object) -> Any:
+    raise ApiError(422, "pages and runs are not taken in here", fix="use `wavebreak case draft`")
 
 
 def perform(name: str, case_id: str, act: Act) -> Case:
@@ -209,68 +265,43 @@ def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
 
 def _add_evidence(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
-    dates = _dates(workspace, act, workspace.case.exhibits[v["exhibit"]])
-    evidence = Evidence(
-        workspace.case.fresh("V"),
-        v["party"],
-        v["exhibit"],
-        v["seen"],
-        v["conduct"],
-        dates.began,
-        dates.lasted,
-        v["basis"],
-        v["strength"],
-        violations=_violations(v),
-        began_source=dates.began_source,
-        lasted_source=dates.lasted_source,
-        accounts=evidence_intake.run_accounts(workspace, workspace.case.exhibits[v["exhibit"]]),
+    exhibit = workspace.case.exhibits[v["exhibit"]]
+    item = evidence_items.draw_evidence(
+        workspace, exhibit, v["party"], v["seen"], _statement(v), act.user.actor
     )
-    evidence_intake.add_evidence(workspace, evidence, **act.signed)
-
-
-def _violations(v: Values) -> Any:
-    """The kinds of violation; none where none is stated."""
-    return UNSET if v["violation"] in ("", "not_stated") else tuple(v["violation"].split("+"))
-
-
-def _dates(workspace: CaseWorkspace, act: Act, exhibit: Exhibit) -> ConductDates:
-    """The dates that a person states, and those of the exhibit where none is."""
-    v = act.values
-    dates = evidence_intake.state_dates(
-        evidence_intake.conduct_dates(workspace, exhibit),
-        v["began"],
-        v["until"],
-        v["zone"] or None,
-        act.user.actor,
-        v["date_basis"],
-    )
-    for said in (dates.began, dates.lasted):
-        if said.earliest is not None and said.earliest > act.clock():
-            raise ApiError(422, "that date is in the future", fix="give the one when it was")
-    return dates
+    _refuse_future(act, item)
+    evidence_intake.add_evidence(workspace, item, **act.signed)
 
 
 def _correct_evidence(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
     old = workspace.case.evidence[v["item"]]
-    dates = _dates(workspace, act, workspace.case.exhibits[old.exhibit])
-    if not v["began"] and old.began_source is not UNSET:
-        dates = dates._replace(began=old.began, began_source=old.began_source)
-    if not v["until"] and old.lasted_source is not UNSET:
-        dates = dates._replace(lasted=old.lasted, lasted_source=old.lasted_source)
-    new = msgspec.structs.replace(
-        old,
-        party=v["party"],
-        conduct=v["conduct"],
-        violations=_violations(v),
-        **dates._asdict(),
-        basis=v["basis"],
-        strength=v["strength"],
-        confirmed="unknown",
-        by="",
-        accounts=evidence_intake.run_accounts(workspace, workspace.case.exhibits[old.exhibit]),
+    new = evidence_items.restate_evidence(
+        workspace, old, _statement(v), act.user.actor, party=v["party"]
     )
+    _refuse_future(act, new)
     evidence_intake.correct_evidence(workspace, new, **act.signed)
+
+
+def _statement(v: Values) -> evidence_items.Statement:
+    """What a form states; a kind of violation that is not stated is not known."""
+    kinds: Any = UNSET if v["violation"] in ("", "not_stated") else tuple(v["violation"].split("+"))
+    return evidence_items.Statement(
+        v["conduct"],
+        kinds,
+        v["began"],
+        v["until"],
+        v["zone"] or None,
+        v["date_basis"],
+        v["basis"],
+        v["strength"],
+    )
+
+
+def _refuse_future(act: Act, item: Evidence) -> None:
+    for said in (item.began, item.lasted):
+        if said.earliest is not None and said.earliest > act.clock():
+            raise ApiError(422, "that date is in the future", fix="give the one when it was")
 
 
 def _review(_workspace: CaseWorkspace, act: Act) -> Action:
@@ -340,6 +371,7 @@ ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
     "change_party": _take(_name_party),
     "relate_parties": _relate,
     "merge_parties": _take(lambda _w, act: PartiesMerged(act.values["keep"], act.values["drop"])),
+    "unmerge_parties": _take(lambda _w, act: PartiesUnmerged(act.values["party"])),
     "link_account": _take(_link),
     "add_exhibit": _add_exhibit,
     "add_evidence": _add_evidence,

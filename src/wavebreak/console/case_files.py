@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from msgspec import UnsetType
 
@@ -32,6 +33,7 @@ from wavebreak.cases.case import (
     Step,
     evidence_for_party,
 )
+from wavebreak.cases.completeness import find_gaps
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import DateSource, Evidence, load_name_weights, propose_merges
@@ -436,6 +438,38 @@ def shown_step(step: Step, people: dict[str, str]) -> ShownStep:
         step.why,
         _TONES.get(type(step.did).__name__, ""),
     )
+
+
+class MissingRow(NamedTuple):
+    """Something that a case still needs, and the form that fills it in."""
+
+    item: str
+    missing: str
+    form: str
+    query: str
+
+
+_ASKED = {
+    "correct_evidence": "item",
+    "review_evidence": "item",
+    "add_evidence": "exhibit",
+    "link_account": "party",
+    "prepare_determination": "party",
+}
+"""By form, the field that takes the item of a gap."""
+
+
+def missing_rows(case: Case) -> list[MissingRow]:
+    """Return what a case still needs until counsel can sign, in the order of the work."""
+    rows = []
+    for gap in find_gaps(case):
+        asked, value = _ASKED.get(gap.act, ""), gap.item
+        if gap.act == "sign_determination":
+            asked, value = "determination", gap.command[1]
+        known = value in case.exhibits if asked == "exhibit" else bool(value)
+        query = f"?{urlencode({asked: value})}" if asked and known else ""
+        rows.append(MissingRow(gap.item, gap.missing, gap.act, query))
+    return rows
 
 
 def transitions(case: Case, user: User, now: int) -> list[Transition]:

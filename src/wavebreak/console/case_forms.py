@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+from msgspec import UnsetType
 
 from wavebreak.bundles.case_tables import describe_conduct, describe_date, to_words
 from wavebreak.cases.case import Case
-from wavebreak.cases.date_ranges import parse_instant
+from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak.cases.notices import load_templates
-from wavebreak.cases.parties import Basis, Strength
+from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cases.workflow import TRANSITIONS
 from wavebreak.console.case_store import current
+from wavebreak.errors import CaseError
 from wavebreak.service.errors import ApiError
 
 MAX_UPLOAD = 1_000_000
@@ -39,6 +41,15 @@ def _static(*names: str) -> Callable[[Case], Choices]:
 def parties(case: Case) -> Choices:
     """The parties that are not merged into another."""
     return [(p.id, f"{p.name} ({p.id})") for p in case.parties.values() if not p.same_as]
+
+
+def merged_parties(case: Case) -> Choices:
+    """The parties that are merged into another."""
+    return [
+        (p.id, f"{p.name} ({p.id}), merged into {p.same_as}")
+        for p in case.parties.values()
+        if p.same_as
+    ]
 
 
 def exhibits(case: Case) -> Choices:
@@ -264,7 +275,15 @@ FORMS: Mapping[str, Form] = {
                 Field("keep", "The party that stays", "choice", choices=parties),
                 Field("drop", "The party that is the same", "choice", choices=parties),
             ),
-            about="Evidence, accounts and notices of both count as of one. It cannot be undone.",
+            about="Evidence, accounts and notices of both count as of one. A step can undo it.",
+        ),
+        Form(
+            "unmerge_parties",
+            "Undo a merge",
+            "Undo the merge",
+            "parties",
+            (Field("party", "The party that is another one", "choice", choices=merged_parties),),
+            about="The party is itself again, with its own evidence. The merge stays in the steps.",
         ),
         Form(
             "link_account",
@@ -510,6 +529,7 @@ FORMS: Mapping[str, Form] = {
         ),
     )
 }
+_DRAFTED = ("kind", "aliases", "domains", "numbers")
 OPEN = Form(
     "open_case",
     "Open a case",
@@ -521,8 +541,83 @@ OPEN = Form(
         ),
         Field("title", "Title"),
         Field("about", "What it is about", "area", needed=False),
+        Field(
+            "party",
+            "Party",
+            needed=False,
+            hint="The name of the person or company. All below is of it, and may be left empty.",
+        ),
+        *(replace(field, needed=False) for field in _PARTY_FIELDS if field.name in _DRAFTED),
+        Field(
+            "file",
+            "Their page, or another exhibit",
+            "file",
+            needed=False,
+            hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed.",
+        ),
+        *(replace(field, needed=False) for field in (*_CONDUCT, *_DATES)),
+        replace(_BASIS, label="What ties the exhibit to the party", needed=False),
+        replace(_STRENGTH, label="How strongly the exhibit is tied to it", needed=False),
+        Field(
+            "account",
+            "Accounts of the party",
+            "lines",
+            needed=False,
+            hint="One a line, as the console names them. Their pseudonyms are kept.",
+        ),
+        replace(
+            _BASIS,
+            name="account_basis",
+            label="What ties the accounts to the party",
+            needed=False,
+        ),
+        replace(
+            _STRENGTH,
+            name="account_strength",
+            label="How strongly the accounts are tied to it",
+            needed=False,
+        ),
     ),
+    about="A case begins with a title. What you know of the party can be given at once: the "
+    "exhibit is taken in, evidence is drawn from it, and what is missing is shown.",
 )
+
+
+_ZONED = re.compile(r"(?P<said>.*) \((?P<zone>[A-Za-z_]+(?:/[\w+-]+)*)\)")
+
+
+def stated_values(e: Evidence) -> dict[str, str]:
+    """Return what an item states, as the fields of its correction; dates as a person wrote them.
+
+    A date that nobody stated stays empty, as does one that the fields would not give again: left
+    empty, it stays as it is.
+    """
+    stated = {"party": e.party, "conduct": e.conduct, "violation": "not_stated"}
+    stated |= {"basis": str(e.basis), "strength": str(e.strength)}
+    if not isinstance(e.violations, UnsetType):
+        kinds = [kind for kind in ("bulk", "automated", "non_personal") if kind in e.violations]
+        stated["violation"] = "+".join(kinds)
+    for name, dates, source in (
+        ("until", e.lasted, e.lasted_source),
+        ("began", e.began, e.began_source),
+    ):
+        if isinstance(source, UnsetType) or source.kind != "person":
+            continue
+        zoned = _ZONED.fullmatch(dates.said)
+        said, zone = zoned.group("said", "zone") if zoned else (dates.said, "")
+        fields = {"zone": zone, "date_basis": source.basis}
+        if all(stated.get(k, v) == v for k, v in fields.items()) and _means(said, zone, dates):
+            stated |= {name: said, **fields}
+    return stated
+
+
+def _means(said: str, zone: str, dates: DateRange) -> bool:
+    """Whether a date that is written so is these dates."""
+    try:
+        again = parse_date(said, zone or None)
+    except CaseError:
+        return False
+    return (again.earliest, again.latest) == (dates.earliest, dates.latest)
 
 
 class BoundField:
@@ -550,7 +645,8 @@ def read(
     values: dict[str, Any] = {}
     for field in form.fields:
         if field.kind == "file":
-            values[field.name] = _file(files.get(field.name))
+            given = files.get(field.name)
+            values[field.name] = _file(given) if given or field.needed else None
             continue
         text = posted.get(field.name, "").strip()
         if field.needed and not text:

@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 
+from wavebreak.engine.decision_record import Decision as Decision
+from wavebreak.engine.decision_record import Reason as Reason
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import LABELLED
 from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, OUTCOMES
@@ -197,42 +198,6 @@ def pack_policy(
         policy[THRESHOLDS + outcome] = score.thresholds.get(outcome, NEVER)
         policy[SCORE_HOLDS + outcome] = score.holds.get(outcome, 0)
     return policy
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """A feature value that a rule of the decision read, or by which a model came to its score.
-
-    `contribution` is the model's (log-odds), null where only a rule read it.
-    """
-
-    feature: str
-    value: float | None
-    contribution: float | None = None
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """The one output: see "Decisions" in the event contract. Times are milliseconds.
-
-    `basis` is what it rests on (rules.model.BASES; "challenge": one was passed; "": made before
-    bases were named), `new_chats_1d` the strangers a day that a limit leaves.
-    """
-
-    id: str
-    ts: int
-    account: str
-    stage: str
-    outcome: str
-    action: str
-    until: int | None
-    score: float | None
-    rules: tuple[str, ...]
-    reasons: tuple[Reason, ...]
-    trigger: str
-    policy: str
-    model: str | None
-    features: str
-    basis: str = ""
-    new_chats_1d: int | None = None
 
 
 EVIDENCE_COUNTS: Final = ("stranger_contacts", "stranger_answers", "stranger_complaints")

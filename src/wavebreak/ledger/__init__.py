@@ -6,18 +6,28 @@ checkpoints over them. `make_entry` makes an entry and the openings of its commi
 Every failed check raises an `EvidenceError` with a name.
 """
 
+from typing import TYPE_CHECKING
+
+from wavebreak.lazily import lazily
 from wavebreak.ledger.checkpoints import Signer, new_signer
 from wavebreak.ledger.entries import Entry, Openings, make_entry, read_entry
 from wavebreak.ledger.ledger import Ledger, MemoryStorage, Storage
 from wavebreak.ledger.proofs import proof_bundle
-from wavebreak.ledger.recorder import (
-    DirectoryRecorder,
-    Draft,
-    LedgerRecorder,
-    seal_decisions,
-    seal_receipts,
-)
 from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
+
+if TYPE_CHECKING:
+    from wavebreak.ledger.recorder import (
+        DirectoryRecorder,
+        Draft,
+        LedgerRecorder,
+        seal_decisions,
+        seal_receipts,
+    )
+else:  # the recorder needs the engine, which takes most of a second to import
+    __getattr__ = lazily(
+        __name__,
+        {"recorder": "DirectoryRecorder Draft LedgerRecorder seal_decisions seal_receipts"},
+    )
 
 __all__ = [
     "DirectoryRecorder",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from wavebreak.engine.decision import Reason
+from wavebreak.engine.decision_record import Reason
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import VerifierError, canonical, check_entry, commitment

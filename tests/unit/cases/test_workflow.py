@@ -24,6 +24,7 @@ from wavebreak.cases.case import (
     NoticeSent,
     PartiesMerged,
     PartiesRelated,
+    PartiesUnmerged,
     PartyNamed,
     ReplyReceived,
     SignerNamed,
@@ -251,6 +252,47 @@ def test_merge_joins_parties_and_their_evidence() -> None:
     assert [e.id for e in evidence_for_party(case, "P1")] == ["V1", "V2"]
     with pytest.raises(CaseError, match="one already"):
         do(case, PartiesMerged("P1", "P2"))
+
+
+def unmerge(case: Case, party: str, why: str) -> Case:
+    """Undo a merge, for a reason."""
+    at = case.steps[-1].at
+    return append_action(case, PartiesUnmerged(party), at=at, by="Noa", role="counsel", why=why)
+
+
+def test_unmerge_restores_both_parties_and_their_evidence() -> None:
+    before = do(
+        opened(), named("P2", "Bulk Company Ltd", domains=("bulk.example",), aliases=("BC",)),
+        exhibit("E2"), found("V2", "P2", "E2"),
+    )  # fmt: skip
+    merged = do(before, PartiesMerged("P1", "P2"))
+    case = unmerge(merged, "P2", "two")
+    assert case.parties == before.parties
+    assert [e.id for e in evidence_for_party(case, "P1")] == ["V1"]
+    assert [e.id for e in evidence_for_party(case, "P2")] == ["V2"]
+    assert replay(CaseFile(1, "0" * 64, case.id, case.steps)) == case
+
+
+def test_unmerge_within_a_chain_keeps_the_other_merges() -> None:
+    case = do(
+        opened(), named("P2", "Two", domains=("two.example",)),
+        named("P3", "Three", domains=("three.example",)),
+        PartiesMerged("P2", "P3"), PartiesMerged("P1", "P2"),
+    )  # fmt: skip
+    assert case.parties["P1"].domains == ("two.example", "three.example")
+    case = unmerge(case, "P3", "two")
+    assert case.parties["P1"].domains == case.parties["P2"].domains == ("two.example",)
+    assert (case.root("P2"), case.root("P3")) == ("P1", "P3")
+
+
+@pytest.mark.parametrize(
+    ("party", "why", "message"),
+    [("P1", "two", "is not merged"), ("P2", " ", "is not stated"), ("P9", "two", "no party P9")],
+)
+def test_unmerge_without_merge_or_reason_is_refused(party: str, why: str, message: str) -> None:
+    case = do(opened(), named("P2", "Two"), PartiesMerged("P1", "P2"))
+    with pytest.raises(CaseError, match=message):
+        unmerge(case, party, why)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def acts() -> list[tuple[str, dict[str, str], str]]:
         ("change_party", PARTY | {"party": "P3", "numbers": "+97235550199"}, "PartyNamed"),
         ("relate_parties", relation | {"exhibit": "E1"}, "PartiesRelated"),
         ("merge_parties", {"keep": "P1", "drop": "P3"}, "PartiesMerged"),
+        ("unmerge_parties", {"party": "P3"}, "PartiesUnmerged"),
         ("link_account", tie | {"party": "P1", "account": "bob", "exhibit": "E1"}, "AccountLinked"),
         (
             "add_evidence",
@@ -409,3 +410,73 @@ async def test_case_that_could_not_be_opened_leaves_no_directory(
         assert (await counsel.post(page, page=page, **fields)).status_code == 500
     assert not (store_of(console).directory / "C-8").exists()
     assert (await counsel.post(page, page=page, **fields)).status_code == 302
+
+
+async def open_with_file(visitor: Visitor, file: tuple[str, bytes], fields: dict[str, str]) -> Any:
+    """Send the form that opens a case, with a file."""
+    token = {"csrfmiddlewaretoken": await visitor.token("/console/cases/new")}
+    files = {"file": file}
+    return await visitor.client.post("/console/cases/new", data=token | fields, files=files)
+
+
+@case_visits
+async def test_one_form_drafts_a_case_with_its_page(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    html = (
+        b"<html><title>Bulk Co</title><p>We send bulk WhatsApp messages, 80,000 a day.</p></html>"
+    )
+    fields = {
+        "id": "C-9", "title": "Bulk Co", "reason": "a report", "party": "Bulk Co Ltd",
+        "domains": "bulk.example", "conduct": "engaged", "violation": "bulk", "until": "2021-03",
+        "date_basis": "the archive's copy", "basis": "statement", "strength": "strong",
+        "account": "bob", "account_strength": "weak",
+    }  # fmt: skip
+    wrong = fields | {"numbers": "050-1234567"}
+    refused = await open_with_file(counsel, ("a.html", html), wrong)
+    assert refused.status_code == 422
+    assert "not E.164" in text_of(refused.text)
+    assert not (store_of(console).directory / "C-9").exists()
+    made = await open_with_file(counsel, ("../../a.html", html), fields)
+    assert made.status_code == 302
+    case = case_files.load(store_of(console), "C-9").case
+    assert [type(step.did).__name__ for step in case.steps] == [
+        "CaseOpened", "PartyNamed", "ExhibitAdded", "EvidenceAdded", "AccountLinked",
+    ]  # fmt: skip
+    assert {(step.by, step.why) for step in case.steps} == {("user:counsel", "a report")}
+    assert case.exhibits["E1"].title == "a.html"
+    item = case.evidence["V1"]
+    assert (item.conduct, item.violations, item.confirmed) == ("engaged", ("bulk",), "unknown")
+    assert "bob" not in repr(case.links)
+    shown = (await counsel.get("/console/cases/C-9")).text
+    assert "What is missing" in shown
+    assert "/console/cases/C-9/act/review_evidence?item=V1" in shown
+
+
+@case_visits
+async def test_one_form_says_which_file_was_not_taken_in(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    fields = {"id": "C-9", "title": "Bulk Co", "reason": "a report", "party": "Bulk Co Ltd"}
+    made = await open_with_file(counsel, ("a.bin", b"\0\1"), fields)
+    assert made.status_code == 302
+    assert "a.bin is not in it" in text_of((await counsel.get("/console/cases/C-9")).text)
+    assert list(case_files.load(store_of(console), "C-9").case.parties) == ["P1"]
+
+
+@case_visits
+async def test_correction_form_has_what_the_item_states(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    stated = {
+        "item": "V2", "party": "P2", "conduct": "assisted", "violation": "bulk+automated",
+        "began": "about 2018", "until": "2021-05", "zone": "UTC", "date_basis": "the invoice",
+        "basis": "payment", "strength": "moderate",
+    }  # fmt: skip
+    assert (await act(counsel, "correct_evidence", **stated)).status_code == 302
+    before = served_case(console).evidence["V2"]
+    shown = (await counsel.get(f"{PAGE}/act/correct_evidence?item=V2")).text
+    for value in ("V2", "P2", "assisted", "bulk+automated", "payment", "moderate"):
+        assert f'<option value="{value}" selected>' in shown, value
+    for value in ("about 2018", "2021-05", "UTC", "the invoice"):
+        assert f'value="{value}"' in shown, value
+    assert case_forms.stated_values(before) | {"item": "V2"} == stated
+    assert (await act(counsel, "correct_evidence", **stated)).status_code == 302
+    assert served_case(console).evidence["V2"] == before

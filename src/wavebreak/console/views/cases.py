@@ -27,6 +27,7 @@ from wavebreak.console.pages import (
     reason_of,
     say,
     show,
+    warn,
 )
 from wavebreak.errors import MissingExtraError, WavebreakError
 from wavebreak.notices.languages import get_language
@@ -116,14 +117,16 @@ def open_case(request: HttpRequest) -> HttpResponse:
         )
     posted = request.POST.dict()
     try:
-        values = case_forms.read(form, nothing, posted, {})
+        values = case_forms.read(form, nothing, posted, request.FILES)
         if values["id"] == "new":
             raise ApiError(422, "“new” is no number of a case", fix="choose another")
         act = _act(request, values, None)
-        case_id = case_acts.open_case(act)
+        case_id, failures = case_acts.open_case(act)
     except WavebreakError as error:
         return _show_form(request, form, nothing, posted, "cases", error=error)
     say(request, f"Case {case_id} is open; its first step is sealed.")
+    for failure in failures:
+        warn(request, f"{failure.source} is not in it: {failure.error.what}.")
     return redirect("legal_case", case_id)
 
 
@@ -148,6 +151,7 @@ def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpRespons
                 "steps": case_files.timeline(case, people),
                 "deadlines": case_files.deadlines(case, now),
                 "transitions": case_files.transitions(case, console.user, now),
+                "gaps": case_files.missing_rows(case),
                 "latest": case_files.determination_rows(case, console.user, people)[:1],
             }
         case "parties":
@@ -302,6 +306,9 @@ def _first_values(form: Any, case: Case, asked: Mapping[str, str]) -> dict[str, 
             values[name] = getattr(party, name)
         for name in ("aliases", "domains", "numbers", "apps", "sites"):
             values[name] = "\n".join(getattr(party, name))
+    item = case.evidence.get(values.get("item", ""))
+    if form.name == "correct_evidence" and item is not None:
+        values = case_forms.stated_values(item) | values
     if form.name == "send_notice":
         operator, english = load_platform(case_store.current().policy), get_language("en")
         shipped = load_platform()
