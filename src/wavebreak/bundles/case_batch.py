@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from wavebreak.bundles.case_draft import CaseDraft
+from wavebreak.cases.field_errors import describe_field_error
 from wavebreak.errors import CaseError, FileError
 
 MAX_BATCH = 16 << 20
@@ -115,7 +116,8 @@ def _parse(where: str, row: Mapping[str, Any], base: Path) -> BatchLine:
             )
         draft = msgspec.convert(rest, CaseDraft)
     except msgspec.ValidationError as error:
-        problem = CaseError(str(error).replace("`", ""), fix="correct it; see `case draft --help`")
+        fix = "correct it; `wavebreak case draft --help` lists the values"
+        problem = CaseError(describe_field_error(error), fix=fix)
         return BatchLine(where, case, None, problem)
     except CaseError as error:
         return BatchLine(where, case, None, error)

@@ -38,6 +38,7 @@ from wavebreak.cases.case import (
     Step,
 )
 from wavebreak.cases.eligibility import Grounds
+from wavebreak.cases.field_errors import describe_field_error
 from wavebreak.cases.workflow import append_action, replay
 from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak.ledger import (
@@ -300,7 +301,7 @@ def _validate(value: T) -> T:
     try:
         return msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError as error:
-        raise CaseError(f"not well formed: {error}", fix="shorten or correct that field") from None
+        raise CaseError(describe_field_error(error), fix="correct that field") from None
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -73,7 +73,8 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for number in self.numbers:
             if not re.fullmatch(r"\+[1-9][0-9]{5,14}", number):
                 raise CaseError(
-                    f"party {self.id}, numbers: not E.164", fix="write it like +972501234567"
+                    f"{number[:40]} is not E.164: a number with its country",
+                    fix="write it like +972501234567",
                 )
 
 
