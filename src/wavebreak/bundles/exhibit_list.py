@@ -32,7 +32,7 @@ class ListedExhibit(NamedTuple):
     def numbers(self) -> str:
         """The control numbers from first to last."""
         ends = dict.fromkeys((self.files[0].number, self.files[-1].number)) if self.files else {}
-        return " – ".join(ends)
+        return " –\n".join(ends)
 
 
 def list_exhibits(directory: Path, case: Case) -> list[ListedExhibit]:

@@ -230,7 +230,7 @@ def _determination(source: ReportSource, prepared: PreparedDetermination) -> Ite
         yield note(words("no_reasons"))
     yield table(
         [words("supposing"), words("would_be")],
-        [(c.supposing, words.tie(c.result)) for c in value.changes],
+        [(words.supposing(c.supposing), words.tie(c.result)) for c in value.changes],
         [3, 1],
         none=words("no_changes"),
     )
@@ -385,7 +385,7 @@ def exhibits(source: ReportSource) -> Block:
     return section(
         words("exhibits"),
         [
-            table(head, rows, [0, 0.8, 1.6, 0, 0.8, 0], none=words("no_exhibits")),
+            table(head, rows, [0, 0.8, 1.6, 0, 0, 0], none=words("no_exhibits")),
             heading(words("files")),
             table(
                 [words("control_numbers"), words("exhibit"), words("file"), "SHA-256"],

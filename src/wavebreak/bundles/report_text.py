@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from functools import cache
 from string import Template
 from typing import Any
 
 from wavebreak import config
-from wavebreak.cases.date_ranges import format_instant
+from wavebreak.cases.date_ranges import format_instant, parse_instant
 from wavebreak.cases.notices import Language
 from wavebreak.cases.reasons import Context, Writer
+from wavebreak.errors import CaseError
+
+_LEFT_TO_RIGHT = "\u200e"
+
+
+def _is_rtl(phrase: str) -> bool:
+    """Whether the first letter of a phrase is of a script from right to left."""
+    strong = (unicodedata.bidirectional(letter) for letter in phrase)
+    return next((each for each in strong if each in ("L", "R", "AL")), "L") != "L"
+
+
+@cache
+def _supposed_patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """Return what determinations say that they suppose, with its values as named groups."""
+    every = config.read_toml(config.resolve_path("cases/report.toml"))["en"]["supposed"]
+    return [
+        (code, re.compile(re.sub(r"\\\$(\w+)", r"(?P<\1>.+)", re.escape(words))))
+        for code, words in every.items()
+    ]
 
 
 class ReportText:
@@ -26,8 +48,9 @@ class ReportText:
         self._writer = Writer(language, Context(), "")
 
     def __call__(self, key: str, /, **values: object) -> str:
-        """Return a phrase, filled in."""
-        return Template(self._words[key]).substitute(values)
+        """Return a phrase, filled in, in the direction of its language."""
+        phrase = Template(self._words[key]).substitute(values)
+        return f"{_LEFT_TO_RIGHT}{phrase}" if self.language == "en" and _is_rtl(phrase) else phrase
 
     def of(self, table: str, code: str) -> str:
         """Return the words of a code; a code that has none, as it is.
@@ -37,6 +60,27 @@ class ReportText:
         """
         found = self._words[table].get(code)
         return code.replace("_", " ") if found is None else str(found)
+
+    def supposing(self, said: str) -> str:
+        """Return what a determination supposes otherwise, which is kept in English.
+
+        >>> ReportText("he").supposing("E1 (V1): a person rejects it")
+        'E1 (V1): אדם דוחה זאת'
+        """
+        item, _, words = said.rpartition("): ")
+        head = f"{item}): " if item else ""
+        for code, pattern in _supposed_patterns():
+            if found := pattern.fullmatch(words):
+                values = {name: self._value(value) for name, value in found.groupdict().items()}
+                return head + Template(self._words["supposed"][code]).substitute(values)
+        return said
+
+    def _value(self, value: str) -> str:
+        """Return a strength or an instant in the language, other values as they are."""
+        try:
+            return self.instant(parse_instant(value))
+        except CaseError:
+            return self._writer.wording.words.get(value, value)
 
     def codes(self, table: str) -> list[str]:
         """Return the codes that a table has words for, in their order."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from itertools import product
 from string import Template
 from typing import Any
 
+import msgspec
 import pytest
 
 from wavebreak import config
 from wavebreak.bundles.report_settings import encode_settings, load_settings
 from wavebreak.bundles.report_text import ReportText
+from wavebreak.cases.counterfactuals import list_changes
+from wavebreak.cases.date_ranges import DateRange
+from wavebreak.cases.eligibility import load_grounds
+from wavebreak.cases.parties import Basis, CaseFacts, Evidence, Strength
 from wavebreak.cases.reasons import LANGUAGES
 from wavebreak.errors import UsageError
 from wavebreak.explain.collect import KINDS
@@ -29,7 +36,36 @@ def _places(value: Any) -> Any:
 
 def test_report_words_are_the_same_in_every_language() -> None:
     assert set(WORDS) == set(LANGUAGES)
-    assert _places(WORDS["en"]) == _places(WORDS["he"])
+    english, hebrew = _places(WORDS["en"]), _places(WORDS["he"])
+    supposed = english.pop("supposed"), hebrew.pop("supposed")
+    assert english == hebrew
+    assert supposed[0].keys() == supposed[1].keys()
+    assert all(set(supposed[1][code]) <= set(places) for code, places in supposed[0].items())
+
+
+def test_every_supposition_of_a_determination_has_hebrew_words() -> None:
+    grounds, as_of = load_grounds(), 1_700_000_000_000
+    span = DateRange(0, as_of - 1, "said")
+    chosen: Any = product(
+        ("on_platform", "off_platform"), ("engaged", "neither"), Strength, ("yes", "no", "unknown")
+    )
+    items = [
+        Evidence(f"V{n}", "P1", "E1", kind, did, span, span, Basis.STATEMENT, strength, judged)
+        for n, (kind, did, strength, judged) in enumerate(chosen)
+    ]
+    rejected = CaseFacts(rejected_by="Noa", reversed_accounts=("a-1",))
+    items += [msgspec.structs.replace(item, facts=rejected) for item in items]
+    every = {change.supposing for at in (0, as_of) for change in list_changes(items, grounds, at)}
+    hebrew = ReportText("he")
+    assert len(every) > 50
+    assert [words for words in every if not re.search("[א-ת]", hebrew.supposing(words))] == []
+    assert "as of" in " ".join(every)
+
+
+def test_phrase_that_begins_in_hebrew_keeps_its_direction() -> None:
+    named = {"party": "חברה", "conduct": "engaged in", "violations": "x", "where": "y"}
+    assert ReportText("en")("conduct_line", **named).startswith("\u200eחברה")
+    assert ReportText("he")("conduct_line", **named).startswith("חברה")
 
 
 def test_report_words_cover_counts_and_outcomes() -> None:
