@@ -779,7 +779,7 @@ def bundle(
         f"{counts['entries']:,} sealed entries"
     )
     key = checkpoints.fingerprint(signer.key)
-    out.print(f"key: {signer.name} {key} (tell it the reader by another way)")
+    out.print(f"key: {signer.name} {key} (give it to the reader by another way)")
     print_next_steps(
         [
             command(
