@@ -65,6 +65,7 @@ from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoke
 from wavebreak.ledger.verifier import (
     LOG,
     WITNESS,
+    Checkpoint,
     Key,
     VerifierError,
     read_json,
@@ -150,6 +151,12 @@ def check_ledger(data: Path, known: Sequence[KnownKey]) -> str:
     return f"{signed}; when they were made rests on its maker's clock and key alone"
 
 
+def _checkpoint(place: Path) -> Checkpoint:
+    """Read the one checkpoint of a proof bundle; its signatures are not checked."""
+    (line,) = read_lines(place / "checkpoints.jsonl")
+    return verifier.read_checkpoint(str(read_json(line, "checkpoint")).encode())
+
+
 def _proofs(data: Path) -> list[dict[str, Any]]:
     return [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
 
@@ -159,8 +166,7 @@ def check_end(data: Path, written: CaseFile) -> str:
     there = {path.name for path in (data / LEDGER).iterdir()}
     if there != _LEDGER_FILES:
         raise bundle_error("ledger_files", f"{sorted(there ^ _LEDGER_FILES)[0][:60]}")
-    (note,) = read_lines(data / LEDGER / "checkpoints.jsonl")
-    size = verifier.read_checkpoint(str(read_json(note, "checkpoint")).encode()).size
+    size = _checkpoint(data / LEDGER).size
     if said := check_seal(data, written, _proofs(data), size):
         return said
     raise NotChecked(
@@ -259,8 +265,7 @@ def _revoked(place: Path, known: Sequence[KnownKey]) -> list[str]:
     """Say that sealed entries, whose signature was checked, rest on a revoked key."""
     if not place.exists():
         return []
-    (line,) = read_lines(place / "checkpoints.jsonl")
-    note = verifier.read_checkpoint(str(read_json(line, "checkpoint")).encode())
+    note = _checkpoint(place)
     return revoked_doubt(note, [each for each in known if each.key.name == note.origin])
 
 

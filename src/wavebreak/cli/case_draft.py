@@ -32,7 +32,17 @@ from wavebreak.cli.case_options import (
     run_inputs,
 )
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
+from wavebreak.cli.options import (
+    AllowPrivate,
+    Browser,
+    Json,
+    Key,
+    Lateness,
+    ModelDir,
+    NoBrowser,
+    PolicyDir,
+    Wide,
+)
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.reports.tables import Table, count_of, print_table
 
@@ -86,13 +96,9 @@ def draft(
         Path | None,
         typer.Option(help="CSV or TOML: a draft a line, columns named as the options and `case`."),
     ] = None,
-    browser: Annotated[
-        Path | None, typer.Option(help="Chromium's executable (default: looked for).")
-    ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="No screenshot.")] = False,
-    allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Also addresses that are not public.")
-    ] = False,
+    browser: Browser = None,
+    no_browser: NoBrowser = False,
+    allow_private: AllowPrivate = False,
     policy: PolicyDir = None,
     model_dir: ModelDir = None,
     lateness: Lateness = 60,

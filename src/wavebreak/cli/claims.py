@@ -19,7 +19,7 @@ from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar
-from wavebreak.cli.options import Json, Wide
+from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -50,13 +50,9 @@ def capture(
     by: By = "",
     authority: Authority = "not stated",
     purpose: Purpose = "not stated",
-    browser: Annotated[
-        Path | None, typer.Option(help="Chromium's executable (default: looked for).")
-    ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="No screenshot.")] = False,
-    allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Also addresses that are not public.")
-    ] = False,
+    browser: Browser = None,
+    no_browser: NoBrowser = False,
+    allow_private: AllowPrivate = False,
 ) -> None:
     """Capture a page: WARC with redirects and requisites, screenshot, custody."""
     exhibit = claims.capture_page(

@@ -66,6 +66,11 @@ Enforce = Annotated[
         help="Drop the events that decisions refuse, or only record decisions.",
     ),
 ]
+Browser = Annotated[Path | None, typer.Option(help="Chromium's executable (default: looked for).")]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="No screenshot.")]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Also addresses that are not public.")
+]
 AllowIdentifiers = Annotated[
     bool,
     typer.Option(

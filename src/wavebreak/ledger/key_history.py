@@ -17,9 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from wavebreak.errors import FileError
 from wavebreak.ledger.checkpoints import (
     Signer,
@@ -28,6 +25,7 @@ from wavebreak.ledger.checkpoints import (
     sign_checkpoint,
     sign_note,
 )
+from wavebreak.ledger.detached_signatures import signature_holds
 from wavebreak.ledger.entries import KeyEntry, make_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.ledger import Ledger, Storage
@@ -146,11 +144,9 @@ def _check_signed(text: bytes, signatures: str, key: Key) -> None:
                 break
             if made[:4] != key.id:
                 continue
-            try:
-                Ed25519PublicKey.from_public_bytes(key.public).verify(made[4:], text)
-            except InvalidSignature:
-                break
-            return
+            if signature_holds(key, text, made[4:]):
+                return
+            break
     raise ledger_error(
         "key_change_signature", f"a statement is not signed by the key {key.id.hex()}", _FIX
     )

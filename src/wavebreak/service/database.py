@@ -120,17 +120,13 @@ truncation_due = threading.Event()
 """Set while SQLite's write-ahead log may hold what was erased; `WalCheckpointer` sees to it."""
 
 
-def truncate_wal(wait_s: float = 5.0, *, in_doubt: bool = False) -> bool:
+def truncate_wal(wait_s: float = 5.0) -> bool:
     """Move SQLite's write-ahead log into the database and cut it to nothing; outside transactions.
 
     What was committed is then on disk, and what follows does not depend on it. It is due after an
     error of the disk: pages of a sync that failed can still be read, and SQLite goes on behind
     them when it opens its log again, but a later sync passes without them, and a power cut takes
     them with all that follows, or leaves a half of what was moved. So they are written again first.
-
-    Args:
-        wait_s: How long to wait for readers.
-        in_doubt: Whether a sync of the log may have failed, in this process or one before.
 
     Returns:
         Whether that was possible: readers keep the log while they read.
@@ -142,7 +138,7 @@ def truncate_wal(wait_s: float = 5.0, *, in_doubt: bool = False) -> bool:
         # A checkpoint that waits for readers keeps writers waiting as well.
         cursor.execute("PRAGMA busy_timeout = 100")
         try:
-            while not ((not in_doubt or _secured(cursor)) and _truncated(cursor)):
+            while not (_secured(cursor) and _truncated(cursor)):
                 if time.monotonic() >= end:
                     return False
                 time.sleep(0.1)
@@ -154,18 +150,26 @@ def truncate_wal(wait_s: float = 5.0, *, in_doubt: bool = False) -> bool:
 def secure_wal() -> bool:
     """Have SQLite's write-ahead log on disk as it is read, before anything is written after it.
 
+    Called at a start: a process before this one may have left pages of a sync that failed.
+
     Returns:
         Whether that was possible: the disk may fail, or another process write.
     """
     if connections["default"].vendor != "sqlite":
         return True
-    with connections["default"].cursor() as cursor:
-        return _secured(cursor)
+    sqlite_backend.wal_in_doubt.set()
+    try:
+        with connections["default"].cursor() as cursor:
+            return _secured(cursor)
+    except Error:
+        return False
 
 
 def _secured(cursor: Any) -> bool:
+    """Secure the write-ahead log where it is in doubt; whether that was possible."""
     try:
-        sqlite_backend.secure_wal(cursor.connection)
+        if sqlite_backend.wal_in_doubt.is_set():
+            sqlite_backend.secure_wal(cursor.connection)
     except sqlite3.Error:
         return False
     return True

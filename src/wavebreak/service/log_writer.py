@@ -170,7 +170,7 @@ class LogWriter:
         self._checkpoints = WalCheckpointer()
         self._expired_ms = 0
         self._flushed: list[threading.Event] = []
-        self._stopping, self._hurry, self._unread = False, threading.Event(), False
+        self._stopping, self._hurry, self._read_failed = False, threading.Event(), False
         self._retry_s, self._began_s = _RETRY_S[0], 0.0
         self._thread = threading.Thread(target=self._work, name="wavebreak-write", daemon=True)
 
@@ -189,7 +189,7 @@ class LogWriter:
 
     def check_database(self) -> None:
         """Have the thread find out whether the database fails, as a reader of it has met."""
-        self._unread = True
+        self._read_failed = True
         self._queue.put(threading.Event())
 
     def flush(self) -> None:
@@ -237,14 +237,14 @@ class LogWriter:
         if self.failing and not self._recovered(wait=wait):
             return
         with suppress(Error):
-            self._check_read()
+            self._check_after_read()
             self._write()
         self._release()
 
-    def _check_read(self) -> None:
+    def _check_after_read(self) -> None:
         """Try the database where a reader could not read it; raises Django's Error."""
-        if self._unread:
-            self._unread = False
+        if self._read_failed:
+            self._read_failed = False
             try:
                 _try_to_write()
             except Error as error:
@@ -416,7 +416,7 @@ class LogWriter:
         if ownership.lost():
             return False  # for good: the log has another owner
         try:
-            if not database.truncate_wal(wait_s=0, in_doubt=True):
+            if not database.truncate_wal(wait_s=0):
                 raise DatabaseError("the write-ahead log cannot be emptied")
             with database.impatient():
                 self._resolve_doubtful_commit()

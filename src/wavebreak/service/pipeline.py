@@ -104,7 +104,7 @@ def recover_stages(
     """
     states = EnforcementCache(clock) if states is None else states
     # Nothing is written after what a power cut might still take: see `truncate_wal`.
-    if not database.truncate_wal(START_S, in_doubt=True):
+    if not database.truncate_wal(START_S):
         raise ServiceError(
             "the database's write-ahead log cannot be emptied",
             fix=f"end what has {database.FILE} open, and check the disk",

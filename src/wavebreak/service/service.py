@@ -257,7 +257,7 @@ class Service:
         pipeline.stop()
         # Nothing that was erased stays in the write-ahead log of a service that is not running.
         with suppress(Error):
-            database.truncate_wal(in_doubt=True)
+            database.truncate_wal()
         connection.close()
 
     async def replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:

@@ -11,6 +11,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from support.service_harness import migrated
+from wavebreak.service import database
 from wavebreak.service.sqlite_backend import base
 
 
@@ -96,3 +97,24 @@ def test_connection_fails_where_the_log_cannot_be_written(
     assert base.wal_in_doubt.is_set()
     connection.ensure_connection()
     assert not base.wal_in_doubt.is_set()
+
+
+def test_log_in_doubt_is_written_again_before_it_is_moved(synced: list[str]) -> None:
+    connection.ensure_connection()
+    assert database.truncate_wal()
+    assert synced == []
+    base.wal_in_doubt.set()
+    assert database.truncate_wal()
+    assert synced == ["wavebreak.sqlite3-wal"]
+    assert not base.wal_in_doubt.is_set()
+
+
+def test_log_is_in_doubt_at_a_start(synced: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_path: Path) -> None:
+        raise OSError("the disk has a fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(base, "rewrite", failing)
+        assert not database.secure_wal()
+    assert database.secure_wal()
+    assert synced == ["wavebreak.sqlite3-wal"]
