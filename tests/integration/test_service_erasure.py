@@ -166,6 +166,29 @@ def test_interrupted_erasure_is_completed_by_the_next_start(home: Path) -> None:
     assert AuditEntry.objects.get(action="erase_personal").key == "start"
 
 
+def test_pending_erasures_of_a_start_share_one_pass(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body in bodies(3, 30):
+        append(body)
+    for account in ("ann", "ben", "ann"):
+        erasure.begin(home, account, 1)
+    decoded, begun = list[bytes](), list[int]()
+    decode = event_log.decode_row
+
+    def count(blob: bytes) -> pa.RecordBatch:
+        decoded.append(blob)
+        return decode(blob)
+
+    monkeypatch.setattr(event_log, "decode_row", count)
+    assert erasure.apply_again(home, [], 2, begun.append) == 3
+    assert (len(decoded), begun) == (3, [3])
+    monkeypatch.undo()
+    assert (left("ann"), left("ben"), left("cat")) == (0, 0, 30)
+    counted = Erasure.objects.order_by("id").values_list("account", "events", "erased")
+    assert list(counted) == [("ann", 30, True), ("ben", 30, True), ("ann", 0, True)]
+
+
 def test_older_database_put_back_is_erased_again(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         append(bodies(1, 30)[0])
@@ -222,10 +245,10 @@ def test_row_changed_meanwhile_is_read_again(home: Path, monkeypatch: pytest.Mon
     def encode_late(events: pa.RecordBatch) -> memoryview:
         # Another erasure changes the row between its reading and its writing.
         if once:
-            assert event_log.erase_pseudonyms(once.pop(), 30).events == 10
+            assert event_log.erase_pseudonyms({once.pop(): 30})["ben"].events == 10
         return encode(events)
 
     monkeypatch.setattr(event_log, "encode_row", encode_late)
-    assert event_log.erase_pseudonyms("ann", 30).events == 10
+    assert event_log.erase_pseudonyms({"ann": 30})["ann"].events == 10
     assert (left("ann"), left("ben"), left("cat")) == (0, 0, 10)
-    assert event_log.erase_pseudonyms("cat", 0).events == 0
+    assert event_log.erase_pseudonyms({"cat": 0})["cat"].events == 0

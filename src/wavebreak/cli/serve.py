@@ -692,13 +692,16 @@ def _prepare(settings: Settings) -> None:
     owning.enter_context(ownership.owned(settings.home))
     atexit.register(owning.close)
     listed = erasure.read_list(settings.home / erasure.LIST_FILE)
-    if again := erasure.apply_again(settings.home, listed, _now_ms()):
-        err.print(f"erased again, from the list of erasures: {again} accounts")
+    erasure.apply_again(settings.home, listed, _now_ms(), _report_erasures)
     if first := bootstrap.create_first_key(_now_ms()):
         out.print(f"the first API key, with every scope (shown only now): [bold]{first}[/]")
     # The first body must not wait for a compiler.
     err.print("starting (up to two minutes more when the engine is not compiled yet)")
     engine.warm()
+
+
+def _report_erasures(count: int) -> None:
+    err.print(f"erasing again what {count:,} listed erasures cover: one pass over the log")
 
 
 def _check_keyless(host: str) -> None:

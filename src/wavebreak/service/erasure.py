@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,16 +68,28 @@ def erase(erasure_id: int, now_ms: int) -> Erased:
 
     Safe beside other erasures and beside the log writer, and where a part was erased before.
     """
-    listed = Erasure.objects.get(id=erasure_id)
-    log = event_log.erase_pseudonyms(listed.account, listed.upto)
-    with transaction.atomic():
-        row = Erasure.objects.select_for_update().get(id=erasure_id)
-        openings = OpeningRows().erase(row.account)
-        erase_holder_texts(row.account, now_ms)
-        row.events, row.openings = row.events + log.events, row.openings + openings
-        row.erased = True
-        row.save(update_fields=["events", "openings", "erased"])
-    return Erased(log.events, log.batches, openings)
+    return _erase([Erasure.objects.get(id=erasure_id)], now_ms)[0]
+
+
+def _erase(listed: Sequence[Erasure], now_ms: int) -> list[Erased]:
+    """Erase what listed erasures cover, in one pass over the log."""
+    ends: dict[str, int] = {}
+    for one in listed:
+        ends[one.account] = max(one.upto, ends.get(one.account, 0))
+    removed = event_log.erase_pseudonyms(ends)
+    done = []
+    for one in listed:
+        # Of two erasures of one account, the first counts what both removed.
+        log = removed.pop(one.account, event_log.Erasure(0, 0))
+        with transaction.atomic():
+            row = Erasure.objects.select_for_update().get(id=one.id)
+            openings = OpeningRows().erase(row.account)
+            erase_holder_texts(row.account, now_ms)
+            row.events, row.openings = row.events + log.events, row.openings + openings
+            row.erased = True
+            row.save(update_fields=["events", "openings", "erased"])
+        done.append(Erased(log.events, log.batches, openings))
+    return done
 
 
 def seal(erasure_id: int, ledger_store: LedgerStore, by: str) -> None:
@@ -91,16 +103,22 @@ def seal(erasure_id: int, ledger_store: LedgerStore, by: str) -> None:
     row.save(update_fields=["sealed"])
 
 
-def apply_again(home: Path, listed: Iterable[ListedErasure], now_ms: int) -> int:
+def apply_again(
+    home: Path,
+    listed: Iterable[ListedErasure],
+    now_ms: int,
+    begun: Callable[[int], None] = lambda _: None,
+) -> int:
     """Erase what is listed and not erased in the bound database; return how many erasures.
 
-    Both halves of the list are brought to the same contents.
+    Both halves of the list are brought to the same contents. One pass over the log serves all of
+    them; `begun` is called with their number before it, if there are any.
     """
     _merge(home, listed)
-    pending = list(Erasure.objects.filter(erased=False).order_by("id").values_list("id", flat=True))
-    for erasure_id in pending:
-        erase(erasure_id, now_ms)
+    pending = list(Erasure.objects.filter(erased=False).order_by("id"))
     if pending:
+        begun(len(pending))
+        _erase(pending, now_ms)
         finish()
     return len(pending)
 

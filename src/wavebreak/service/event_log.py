@@ -15,7 +15,8 @@ files until its next vacuum. `erasure` says what else is erased, and applies it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -343,49 +344,60 @@ class Erasure(NamedTuple):
     batches: int
 
 
-def erase_from_batch(events: pa.RecordBatch, account: str) -> tuple[pa.RecordBatch, int]:
-    """Return a batch without an account's pseudonyms, and how many events had one."""
-    own = pc.equal(events.column("account"), account)
+def erase_from_batch(
+    events: pa.RecordBatch, accounts: Collection[str]
+) -> tuple[pa.RecordBatch, Counter[str]]:
+    """Return a batch without accounts' pseudonyms, and how many events of each had one."""
+    named = pa.array(sorted(accounts), pa.string())
+    own = pc.is_in(events.column("account"), value_set=named)
     masks = [pc.and_(own, events.column(name).is_valid()) for name in ERASED_COLUMNS]
-    count = pc.sum(pc.or_(*masks)).as_py() or 0
-    if not count:
-        return events, 0
+    found = events.column("account").filter(pc.or_(*masks))
+    if not len(found):
+        return events, Counter()
     for name in ERASED_COLUMNS:
         at = events.schema.get_field_index(name)
         column = pc.if_else(own, pa.scalar(None, pa.string()), events.column(at))
         events = events.set_column(at, events.schema.field(at), column)
-    return events, count
+    return events, Counter(found.to_pylist())
 
 
-def erase_pseudonyms(account: str, upto: int) -> Erasure:
-    """Erase an account's pseudonyms from the log before a position, row by row.
+def erase_pseudonyms(ends: Mapping[str, int]) -> dict[str, Erasure]:
+    """Erase accounts' pseudonyms from the log, row by row, in one pass over it.
 
     Rows that are damaged or were changed are skipped. Other erasures may run at the same time.
+
+    Args:
+        ends: The position before which each account is erased.
+
+    Returns:
+        What each account lost.
     """
-    erased, batches = 0, 0
+    events, batches = Counter[str](), Counter[str]()
+    last = max(ends.values(), default=0)
     for row in read_rows(log_start().position, rows=1):
-        if row.first >= upto:
+        if row.first >= last:
             break
-        count = _erase_from_row(row, account)
-        erased, batches = erased + count, batches + bool(count)
-    return Erasure(erased, batches)
+        counts = _erase_from_row(row, {a for a, end in ends.items() if row.first < end})
+        events.update(counts)
+        batches.update(counts.keys())
+    return {account: Erasure(events[account], batches[account]) for account in ends}
 
 
-def _erase_from_row(row: LogRow, account: str) -> int:
-    """Erase from one row; return how many of its events had a pseudonym.
+def _erase_from_row(row: LogRow, accounts: Collection[str]) -> Counter[str]:
+    """Erase from one row; return how many of its events had a pseudonym, by account.
 
     The row is written only if it is still the one that was read. Otherwise another erasure has
     changed it, and it is read again: no lock is held while a row is decoded.
     """
     while is_usable(row):
-        events, count = erase_from_batch(decode_row(row.blob), account)
-        if not count or rewrite_row(row, bytes(encode_row(events))):
-            return count
+        events, counts = erase_from_batch(decode_row(row.blob), accounts)
+        if not counts or rewrite_row(row, bytes(encode_row(events))):
+            return counts
         again = next(read_rows(row.first, rows=1), None)
         if again is None or again.first != row.first:
-            return 0
+            break
         row = again
-    return 0
+    return Counter()
 
 
 def is_usable(row: LogRow) -> bool:
