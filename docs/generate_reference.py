@@ -55,6 +55,9 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 # Events
 
 
+_COMMON = {"ts", "account", "id", "attempted", "origin"}
+
+
 def events_page() -> str:
     """Return the page of the event schema."""
     parts = [NOTICE, EVENTS_INTRODUCTION]
@@ -63,7 +66,7 @@ def events_page() -> str:
     parts.append("## Fields of every event\n\n" + COMMON_FIELDS)
     for event in EVENTS:
         parts.append(f"## {tag(event)}\n\n{summary_of(event)}\n")
-        own = [f for f in msgspec.structs.fields(event) if f.name not in {"ts", "account", "id"}]
+        own = [f for f in msgspec.structs.fields(event) if f.name not in _COMMON]
         if own:
             rows = [
                 (f"`{f.name}`", "yes" if f.required else "no", type_in_words(f.type)) for f in own
@@ -136,9 +139,14 @@ COMMON_FIELDS = (
             ("`ts`", "yes", "event time: integer milliseconds since 1970 in UTC, or an RFC 3339 "
                             "text with an offset"),
             ("`type`", "yes", "one of the types above"),
-            ("`account`", "yes", "who acts, an opaque text of 1 to 128 bytes"),
+            ("`account`", "yes", "who acts, an opaque text of 1 to 255 bytes"),
             ("`id`", "no", "unique in the stream; an event with an `id` already seen counts once. "
                            "Without one an id is derived from the event's content"),
+            ("`attempted`", "no", "true: the platform refused the act before it happened, so that "
+                                  "nothing reached anybody. It counts for the sender as an act; "
+                                  "where an enforcement in force refuses it, as a refused one"),
+            ("`origin`", "no", "domain of the remote server that the account is on, lower case; "
+                               "a keyed pseudonym of it is stored"),
         ],
     )
     + """

@@ -22,6 +22,8 @@ PHONES = ("+972541234567", "+12125550123", "+447911123456", "+5511987654321", "+
 UNKNOWN_PHONE = "+999123456789"
 IPS = ("203.0.113.77", "198.51.100.4", "2001:db8:1:2::3", "::ffff:203.0.113.77")
 
+ORIGINS = ("far.example", "xn--4dbcagdahymbxekheh6e0a7fei0b.example", "127.0.0.1:8448", "[::1]")
+
 Item = dict[str, Any]
 
 
@@ -58,6 +60,8 @@ def _value(name: str, limit: Limit) -> st.SearchStrategy[Any]:
         return st.sampled_from(PHONES)
     if name == "ip":
         return st.sampled_from(IPS)
+    if name == "origin":
+        return st.sampled_from(ORIGINS)
     match limit.kind:
         case "time":
             return st.integers(0, limit.high)
@@ -93,8 +97,8 @@ _SPOILS: tuple[Item, ...] = (
     {"ts": -1},
     {"ts": 4_102_444_800_000},
     {"account": ""},
-    {"account": "a" * 129},
-    {"account": "é" * 65},
+    {"account": "a" * 256},
+    {"account": "é" * 128},
     {"peer": "a\0b"},
     {"peer": "p", "group": "g"},
     {"size": -1},
@@ -110,6 +114,12 @@ _SPOILS: tuple[Item, ...] = (
     {"linked": True},
     {"outcome": "ban"},
     {"hold_s": 60},
+    {"via": "pigeon"},
+    {"via": "phone"},
+    {"via": "roster"},
+    {"origin": "Far.example"},
+    {"origin": "ann@far.example"},
+    {"size": 2**40 + 1},
     {"label": "undetermined", "outcome": "limit", "hold_s": 60},
 )
 

@@ -18,12 +18,13 @@ from wavebreak.schema.events import TYPES
 
 SECRET = "meet-me-at-the-old-mill"
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "fingerprint-0451"
-PLANTED = (SECRET, PHONE, PHONE[1:], IP, DEVICE)
+ORIGIN = "far-server.example"
+PLANTED = (SECRET, PHONE, PHONE[1:], IP, DEVICE, ORIGIN)
 
 BEGIN, STEP_MS, JITTER_MS = 1_772_366_400_000, 100, 2_000
 """Line n (from 0) is of BEGIN + n · STEP_MS, up to JITTER_MS earlier."""
 
-_PERSONAL = {"phone": PHONE, "ip": IP, "device": DEVICE}
+_PERSONAL = {"phone": PHONE, "ip": IP, "device": DEVICE, "origin": ORIGIN}
 _CONTENT = ("body", "text", "content", "caption", "url", "filename", "subject", "messageText")
 _BYTES = b'{}[]":,\\0123456789eE+-.nulltruefalse \t\r\x00\x1f\x7f\x80\xc0\xed\xff'
 

@@ -28,7 +28,7 @@ else:  # not needed to rename one account, and slow to import
 
 PREFIXES = {
     "account": "a", "peer": "a", "group": "g", "id": "e", "message": "e", "business": "b",
-    "number": "n", "address": "i", "device": "d",
+    "number": "n", "address": "i", "device": "d", "origin": "o",
 }  # fmt: skip
 """Columns of the log that are renamed, with the letter that their pseudonyms begin with."""
 _DIGITS = 24

@@ -434,9 +434,10 @@ def write_log(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[s
     schema = _EARLIER_LOG
     writer = pa.ipc.new_file(path, schema, options=_ZSTD)
     for batch in batches:
-        if schema is not LOG_SCHEMA and _has_later_columns(batch):
+        wider = _with_columns_of(schema, batch)
+        if len(wider) > len(schema):
             writer.close()
-            schema, writer = LOG_SCHEMA, _continue_with_all_columns(path)
+            schema, writer = wider, _continue_with_columns(path, wider)
         writer.write_batch(batch.select(schema.names))
         events += batch.num_rows
         for column in ("account", "peer"):
@@ -445,19 +446,23 @@ def write_log(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[s
     return events, names
 
 
-def _has_later_columns(log: pa.RecordBatch) -> bool:
-    columns = (log.column(name) for name in LATER_COLUMNS)
-    return any(column.null_count < len(column) for column in columns)
+def _with_columns_of(schema: pa.Schema, log: pa.RecordBatch) -> pa.Schema:
+    """Return the schema with the later columns that a batch has values in."""
+    given = {name for name in LATER_COLUMNS if log.column(name).null_count < log.num_rows}
+    if given <= set(schema.names):
+        return schema
+    named = given.union(schema.names)
+    return pa.schema([field for field in LOG_SCHEMA if field.name in named], LOG_SCHEMA.metadata)
 
 
-def _continue_with_all_columns(path: Path) -> Any:
-    """Write a log without later columns anew with all; return the open writer."""
+def _continue_with_columns(path: Path, schema: pa.Schema) -> Any:
+    """Write a log with fewer columns anew with those of a schema; return the open writer."""
     earlier = path.replace(path.with_name(f"{path.name}.earlier"))
-    writer = pa.ipc.new_file(path, LOG_SCHEMA, options=_ZSTD)
+    writer = pa.ipc.new_file(path, schema, options=_ZSTD)
     with pa.OSFile(str(earlier)) as source:
         written = pa.ipc.open_file(source)
         for number in range(written.num_record_batches):
-            writer.write_batch(with_all_columns(written.get_batch(number)))
+            writer.write_batch(with_all_columns(written.get_batch(number)).select(schema.names))
     earlier.unlink()
     return writer
 

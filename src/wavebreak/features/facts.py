@@ -298,6 +298,9 @@ _ROLES: dict[str, tuple[str, str]] = {
     "challenge.failed": ("challenge_failed", ""),
     "account.deleted": ("deleted", ""),
     "label.assigned": ("labelled", ""),
+    "contact.requested": ("", ""),
+    "contact.accepted": ("", ""),
+    "contact.refused": ("", ""),
 }
 """For each event type the kinds of the actor's and the counterpart's account event ("": none)."""
 

@@ -38,7 +38,7 @@ _TABLE = np.dtype(
 )  # fmt: skip
 FULL = 0.8
 GROWTH = 1.5
-_LONGEST = 128
+_LONGEST = 255
 BLOCK = 32
 
 

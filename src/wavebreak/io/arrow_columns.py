@@ -43,6 +43,8 @@ from wavebreak.schema.events import (
     EVENTS,
     REASONS,
     TYPES,
+    VIAS,
+    VIAS_OF,
     WIRE_SCHEMA,
     Event,
     null_column,
@@ -163,8 +165,8 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 Mask = NDArray[np.bool_]
 
 NAMES: list[str] = WIRE_SCHEMA.names
-if len(NAMES) > 32:
-    raise TypeError("the fields that a row gives are bits of 32: widen `ColumnBuffers.present`")
+if len(NAMES) > 62:
+    raise TypeError("the fields that a row gives are bits of an int64, `ColumnBuffers.present`")
 TEXT, WORD, LONG, SHORT, FLAG = range(5)
 """Kinds of fields: any text, a word of an enumeration, 64 or 32 bits, true or false."""
 
@@ -223,12 +225,13 @@ def _per_type(test: Any, kind: type) -> NDArray[Any]:
 
 
 _BIT = {name: 1 << k for k, name in enumerate(NAMES)}
-_PEER, _GROUP, _TYPE, _REASON = map(NAMES.index, (*COUNTERPARTS, "type", "reason"))
-_MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.uint32)
-_MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.uint32)
+_PEER, _GROUP, _TYPE, _REASON, _VIA = map(NAMES.index, (*COUNTERPARTS, "type", "reason", "via"))
+_MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.int64)
+_MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.int64)
 _EITHER = _per_type(lambda t: t in EITHER, np.bool_)
 _WHY = _per_type(lambda t: sum(1 << _REASONS.index(r) for r in REASONS.get(t, ())), np.int64)
-_RULES = (_MAY, _MUST, _EITHER, _WHY)
+_HOW = _per_type(lambda t: sum(1 << VIAS.index(v) for v in VIAS_OF.get(t, ())), np.int64)
+_RULES = (_MAY, _MUST, _EITHER, _WHY, _HOW)
 # What fields of a label say of each other is decided row by row: few events have them.
 _ROW_BY_ROW = sum(_BIT[n] for n in PERSONS_OUTCOME)
 
@@ -250,7 +253,7 @@ class ColumnBuffers(NamedTuple):
 
     where: NDArray[np.int64]
     memory: NDArray[np.uint8]
-    present: NDArray[np.uint32]
+    present: NDArray[np.int64]
     doubt: NDArray[np.bool_]
     many: NDArray[np.int64]
 
@@ -279,7 +282,7 @@ def allocate_buffers(rows: int, room: list[int]) -> ColumnBuffers:
         # Text is written and looked at eight bytes at a time.
         end = begin + _whole(text + 8)
     memory = np.zeros(end, np.uint8)
-    present, doubt = np.zeros(rows, np.uint32), np.zeros(rows, np.bool_)
+    present, doubt = np.zeros(rows, np.int64), np.zeros(rows, np.bool_)
     return ColumnBuffers(np.array(where), memory, present, doubt, np.zeros(len(NAMES), np.int64))
 
 
@@ -329,10 +332,11 @@ def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
 @compiled()
 def _check_rows(sheet: Any, rules: Any) -> None:
     """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
-    may, must, either, why = rules
+    may, must, either, why, how = rules
     rows = len(sheet.present)
     types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
     reasons = sheet.memory[max(sheet.where[_REASON, 1], 0) :][:rows]
+    vias = sheet.memory[max(sheet.where[_VIA, 1], 0) :][:rows]
     for row in range(rows):
         fields = int64(sheet.present[row])
         code = types[row] if fields >> _TYPE & 1 else NO_CODE
@@ -341,6 +345,8 @@ def _check_rows(sheet: Any, rules: Any) -> None:
         wrong |= code == NO_CODE or fields & _ROW_BY_ROW != 0
         if fields >> _REASON & 1:
             wrong |= why[code] >> reasons[row] & 1 == 0
+        if fields >> _VIA & 1:
+            wrong |= how[code] >> vias[row] & 1 == 0
         sheet.doubt[row] |= wrong
     for field in range(len(sheet.many)):
         if 0 < sheet.many[field] < rows:

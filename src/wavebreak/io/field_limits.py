@@ -200,6 +200,13 @@ def _fault_of_outcome(item: dict[str, Any]) -> _Fault | None:
     return None
 
 
+_FORMS = {
+    "phone": "E.164: + and digits",
+    "ip": "IPv4 or IPv6 without zone or port",
+    "origin": "the server's domain in lower case and ASCII (xn--…), without a user or a path",
+}
+
+
 def _text(name: str, value: Any, limit: Limit) -> _Fault | None:
     if not isinstance(value, str):
         return _Fault("wrong_type", name, "expected text", "write it as text")
@@ -215,8 +222,7 @@ def _text(name: str, value: Any, limit: Limit) -> _Fault | None:
     if "\0" in value:
         return _Fault("bad_value", name, "a NUL character", "leave it out")
     if limit.pattern and not re.fullmatch(limit.pattern, value):
-        fix = "E.164: + and digits" if name == "phone" else "IPv4 or IPv6 without zone or port"
-        return _Fault("bad_value", name, "not in the form that is expected", fix)
+        return _Fault("bad_value", name, "not in the form that is expected", _FORMS[name])
     return None
 
 

@@ -233,7 +233,7 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     """
     letters, rows = np.frombuffer(text, np.uint8), len(ends)
     letters.flags.writeable = False
-    present = np.empty(rows, np.uint32)
+    present = np.empty(rows, np.int64)
     values = np.empty((len(NAMES), rows), np.int64)
     begins = np.empty((len(NAMES), rows), np.int32)
     room = np.zeros(len(NAMES), np.int64)

@@ -2,7 +2,8 @@
 
 A phone number becomes `number` (pseudonym), `block` and `number_country`; an IP address becomes
 `address`, `network`, and with a local database `asn` and `network_country`; a device fingerprint
-becomes a pseudonym. No column and no message of this module contains a raw value.
+and a remote server's domain become pseudonyms. No column and no message of this module contains a
+raw value.
 """
 
 from __future__ import annotations
@@ -69,10 +70,12 @@ class Pseudonymizer:
         self._number = lru_cache(_CACHED)(self._pseudonym("number"))
         self._address = lru_cache(_CACHED)(self._pseudonym("address"))
         self._device = lru_cache(_CACHED)(self._pseudonym("device"))
+        self._origin = lru_cache(_CACHED)(self._pseudonym("origin"))
         self._describe: dict[str, Callable[[str], dict[str, Any] | None]] = {
             "phone": self._describe_phone,
             "ip": lru_cache(_CACHED)(self._describe_ip),
             "device": lambda device: {"device": self._device(device)},
+            "origin": lambda origin: {"origin": self._origin(origin)},
         }
         self._place = lru_cache(_CACHED)(self._locate)
 
@@ -346,7 +349,7 @@ def _ids(ids: pa.Array, present: dict[str, pa.Array], columns: dict[str, pa.Arra
     if ids.null_count == 0:
         return ids
     missing = ids.is_null()
-    pseudonyms = {"phone": "number", "ip": "address", "device": "device"}
+    pseudonyms = {"phone": "number", "ip": "address", "device": "device", "origin": "origin"}
     canonical = {
         name: columns[pseudonyms[name]] if name in pseudonyms else present[name]
         for name in sorted(present)

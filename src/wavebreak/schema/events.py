@@ -22,20 +22,28 @@ TS_END = 4_102_444_800_000
 """First millisecond of the year 2100: event times stop before it."""
 
 _INT32_MAX = 2**31 - 1
-_JSON_INT_MAX = 2**53 - 1
 
+Id = Annotated[str, Meta(min_length=1, max_length=255)]
+"""An opaque identifier of an account, group, event or message, of 1 to 255 bytes."""
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
-"""An opaque identifier of 1 to 128 bytes."""
+"""Another opaque name, of 1 to 128 bytes."""
 
 Ts = (
     Annotated[int, Meta(ge=0, lt=TS_END, description="milliseconds since the Unix epoch, UTC")]
     | Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 )
-Size = Annotated[int, Meta(ge=0, le=_JSON_INT_MAX)]
+Size = Annotated[int, Meta(ge=0, le=2**40)]
 Count = Annotated[int, Meta(ge=0, le=_INT32_MAX)]
 Phone = Annotated[str, Meta(max_length=16, pattern=r"^\+[1-9][0-9]{1,14}$", description="E.164")]
 HoldS = Annotated[int, Meta(ge=1, le=315_360_000, description="seconds, at most ten years")]
 Ip = Annotated[str, Meta(min_length=2, max_length=45, pattern=r"^[0-9A-Fa-f:.]+$")]
+Origin = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=255, pattern=r"^[0-9a-z_:.\[\]-]+$",
+        description="domain of a remote server, lower case",
+    ),
+]  # fmt: skip
 
 Media = Literal["none", "image", "video", "audio", "document", "sticker", "other"]
 Undeliverable = Literal["not_registered", "blocked", "expired"]
@@ -47,6 +55,8 @@ Challenge = Literal["captcha", "code", "push"]
 Label = Literal["abusive", "benign", "undetermined"]
 Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
 Source = Literal["analyst", "honeypot", "appeal", "partner"]
+Via = Literal["phone", "username", "invite", "group", "other"]
+RequestVia = Literal["invite", "roster", "username", "other"]
 
 MEDIA: tuple[str, ...] = get_args(Media)
 REASONS_UNDELIVERABLE: tuple[str, ...] = get_args(Undeliverable)
@@ -61,14 +71,21 @@ UNDETERMINED = LABELS.index("undetermined")
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 """Outcomes, least to most severe; a code is an index."""
 SOURCES: tuple[str, ...] = get_args(Source)
+VIAS: tuple[str, ...] = tuple(dict.fromkeys(get_args(Via) + get_args(RequestVia)))
 
 
 class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
-    """Fields of every event: `ts` event time, `account` who acts, `id` unique in the stream."""
+    """Fields of every event: `ts` event time, `account` who acts, `id` unique in the stream.
+
+    `attempted`: the platform refused the act before it happened. `origin`: the domain of the remote
+    server that the account is on.
+    """
 
     ts: Ts
-    account: Name
-    id: Name | None = None
+    account: Id
+    id: Id | None = None
+    attempted: bool | None = None
+    origin: Origin | None = None
 
 
 class AccountRegistered(Event, tag="account.registered"):
@@ -97,15 +114,18 @@ class SessionStarted(Event, tag="session.started"):
 class TypingStarted(Event, tag="typing.started"):
     """An account types to exactly one of `peer` and `group`."""
 
-    peer: Name | None = None
-    group: Name | None = None
+    peer: Id | None = None
+    group: Id | None = None
 
 
 class MessageSent(Event, tag="message.sent"):
-    """An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext."""
+    """An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext.
 
-    peer: Name | None = None
-    group: Name | None = None
+    `via` is how a first message found its recipient.
+    """
+
+    peer: Id | None = None
+    group: Id | None = None
     size: Size | None = None
     media: Media | None = None
     recipients: Count | None = None
@@ -113,26 +133,27 @@ class MessageSent(Event, tag="message.sent"):
     broadcast: bool | None = None
     template: Name | None = None
     category: Category | None = None
+    via: Via | None = None
 
 
 class MessageDelivered(Event, tag="message.delivered"):
     """A message of the sender `peer` reached the account; `message` is its id."""
 
-    peer: Name
-    message: Name | None = None
+    peer: Id
+    message: Id | None = None
 
 
 class MessageRead(Event, tag="message.read"):
     """The account read a message of the sender `peer`; `message` is its id."""
 
-    peer: Name
-    message: Name | None = None
+    peer: Id
+    message: Id | None = None
 
 
 class MessageUndeliverable(Event, tag="message.undeliverable"):
     """A message of the account did not reach `peer`."""
 
-    peer: Name
+    peer: Id
     reason: Undeliverable | None = None
 
 
@@ -146,59 +167,59 @@ class ContactLookedUp(Event, tag="contact.looked_up"):
 class ContactAdded(Event, tag="contact.added"):
     """An account put `peer` into its address book."""
 
-    peer: Name
+    peer: Id
 
 
 class ContactRemoved(Event, tag="contact.removed"):
     """An account took `peer` out of its address book."""
 
-    peer: Name
+    peer: Id
 
 
 class GroupCreated(Event, tag="group.created"):
     """An account created `group`."""
 
-    group: Name
+    group: Id
 
 
 class GroupMemberAdded(Event, tag="group.member_added"):
     """An account added `peer` to `group`."""
 
-    group: Name
-    peer: Name
+    group: Id
+    peer: Id
 
 
 class GroupJoined(Event, tag="group.joined"):
     """An account joined `group` by link or invitation."""
 
-    group: Name
+    group: Id
 
 
 class GroupLeft(Event, tag="group.left"):
     """An account left `group`; `peer` had added it."""
 
-    group: Name
-    peer: Name | None = None
+    group: Id
+    peer: Id | None = None
 
 
 class UserReported(Event, tag="user.reported"):
     """An account reported `peer`; `message` is the id of the message reported."""
 
-    peer: Name
+    peer: Id
     reason: Report | None = None
-    message: Name | None = None
+    message: Id | None = None
 
 
 class UserBlocked(Event, tag="user.blocked"):
     """An account blocked `peer`."""
 
-    peer: Name
+    peer: Id
 
 
 class UserUnblocked(Event, tag="user.unblocked"):
     """An account unblocked `peer`."""
 
-    peer: Name
+    peer: Id
 
 
 class ConsentGranted(Event, tag="consent.granted"):
@@ -245,8 +266,31 @@ class LabelAssigned(Event, tag="label.assigned"):
     hold_s: HoldS | None = None
 
 
+class ContactRequested(Event, tag="contact.requested"):
+    """An account asks `peer` to be let into contact: an invitation or subscription, no message.
+
+    It opens a chat: it counts as a stranger approached and takes a place of a limit's allowance. It
+    is no send: rhythm, sizes and typing do not change.
+    """
+
+    peer: Id
+    via: RequestVia | None = None
+
+
+class ContactAccepted(Event, tag="contact.accepted"):
+    """An account accepts what `peer` requested: an answer to the peer."""
+
+    peer: Id
+
+
+class ContactRefused(Event, tag="contact.refused"):
+    """An account refuses what `peer` requested: an answer to nobody, and no complaint."""
+
+    peer: Id
+
+
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
-"""The event structs in the order of the schema's table."""
+"""The event structs in the order of the schema's table; new ones come last."""
 
 TYPES: tuple[str, ...] = tuple(str(e.__struct_config__.tag) for e in EVENTS)
 """The event types in the same order; a type's code in the log is its index here."""
@@ -254,7 +298,7 @@ TYPES: tuple[str, ...] = tuple(str(e.__struct_config__.tag) for e in EVENTS)
 AnyEvent: Any = reduce(or_, EVENTS)
 """The tagged union of all types, for msgspec."""
 
-PERSONAL = ("phone", "ip", "device")
+PERSONAL = ("phone", "ip", "device", "origin")
 """Wire fields that pseudonymization replaces."""
 
 CODES: dict[str, tuple[str, ...]] = {
@@ -266,6 +310,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "label": LABELS,
     "source": SOURCES,
     "outcome": OUTCOMES,
+    "via": VIAS,
 }
 """Enumerated columns of the log whose codes are indexes; `reason` depends on the type."""
 
@@ -275,17 +320,25 @@ REASONS: dict[str, tuple[str, ...]] = {
 }
 """What a code of the log's `reason` means, by event type."""
 
+VIAS_OF: dict[str, tuple[str, ...]] = {
+    "message.sent": get_args(Via),
+    "contact.requested": get_args(RequestVia),
+}
+"""Which of VIAS an event type has."""
+
 _WIRE = """id:string ts:int64 type:string account:string peer:string group:string message:string
 size:int64 media:string recipients:int32 in_contacts:bool broadcast:bool template:string
 category:string phone:string ip:string device:string client:string attested:bool
 verification:string attempts:int32 channel:string business:string linked:bool reason:string
-count:int32 hits:int32 kind:string label:string source:string outcome:string hold_s:int32"""
+count:int32 hits:int32 kind:string label:string source:string outcome:string hold_s:int32
+attempted:bool origin:string via:string"""
 _LOG = """id:string ts:int64 type:uint8 account:string peer:string group:string message:string
 size:int64 media:uint8 recipients:int32 in_contacts:bool broadcast:bool template:string
 category:uint8 client:string attested:bool verification:uint8 attempts:int32 channel:uint8
 business:string linked:bool reason:uint8 count:int32 hits:int32 kind:uint8 label:uint8
 source:uint8 number:string block:string number_country:string address:string network:string
-asn:uint32 network_country:string device:string outcome:uint8 hold_s:int32"""
+asn:uint32 network_country:string device:string outcome:uint8 hold_s:int32
+attempted:bool origin:string via:uint8"""
 
 
 def _schema(text: str, never_null: tuple[str, ...] = ()) -> pa.Schema:
@@ -303,7 +356,7 @@ LOG_SCHEMA: pa.Schema = _schema(_LOG, ("id", "ts", "type", "account")).with_meta
 )
 """An event as the engine reads it: enumerations as codes, personal fields as pseudonyms."""
 
-LATER_COLUMNS = ("outcome", "hold_s")
+LATER_COLUMNS = ("outcome", "hold_s", "attempted", "origin", "via")
 """Columns of the log that a log of an earlier version may lack; they read as null."""
 
 

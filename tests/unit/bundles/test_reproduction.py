@@ -16,16 +16,18 @@ CHOSEN = labelled("undetermined", outcome="limit", hold_s=60)
 
 
 @pytest.mark.parametrize(
-    ("batches", "has_later"),
+    ("batches", "later"),
     [
-        ([[sent()], [sent(peer="eve")]], False),
-        ([[sent()], [CHOSEN], [sent(peer="eve")]], True),
-        ([[CHOSEN, sent()]], True),
-        ([], False),
+        ([[sent()], [sent(peer="eve")]], ()),
+        ([[sent()], [CHOSEN], [sent(peer="eve")]], ("outcome", "hold_s")),
+        ([[CHOSEN, sent()]], ("outcome", "hold_s")),
+        ([[CHOSEN], [sent(attempted=True)], [sent()]], ("outcome", "hold_s", "attempted")),
+        ([[sent(via="phone")], [sent(origin="far.example")]], ("origin", "via")),
+        ([], ()),
     ],
 )
 def test_log_has_later_columns_only_where_given(
-    tmp_path: Path, batches: list[list[Item]], has_later: bool
+    tmp_path: Path, batches: list[list[Item]], later: tuple[str, ...]
 ) -> None:
     logs = [edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA)) for items in batches]
     path = tmp_path / "log.arrow"
@@ -33,8 +35,8 @@ def test_log_has_later_columns_only_where_given(
     assert (events, names - {None, "ann", "bob", "eve"}) == (sum(map(len, batches)), set())
     with pa.OSFile(str(path)) as source:
         schema = pa.ipc.open_file(source).schema
-    later = () if has_later else LATER_COLUMNS
-    assert schema.names == [name for name in LOG_SCHEMA.names if name not in later]
+    lacking = set(LATER_COLUMNS) - set(later)
+    assert schema.names == [name for name in LOG_SCHEMA.names if name not in lacking]
     assert [row for b in read(path, edge()) for row in b.log.to_pylist()] == [
         row for log in logs for row in log.to_pylist()
     ]

@@ -37,3 +37,12 @@ def test_interner_lookup_during_assignment_in_another_thread() -> None:
         sys.setswitchinterval(before)
     assert len(names) == 120_000
     assert names.texts([119_999]).to_pylist() == ["n119999"]
+
+
+def test_interner_keeps_names_of_255_bytes() -> None:
+    names = Interner()
+    texts = [f"{k:0255d}" for k in range(2_000)] + ["é" * 127]
+    assert names.slots(pa.array(texts)).tolist() == list(range(2_001))
+    again = Interner()
+    again.load(names.dump())
+    assert again.texts(range(2_001)).to_pylist() == texts

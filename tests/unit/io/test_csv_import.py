@@ -91,7 +91,7 @@ def test_bad_rows_are_counted_by_cause_and_the_others_taken(tmp_path: Path) -> N
         b"1,message,\xff,b,,,",
         b"-5,message,a,b,,,",
         b"1,message,a,b,,-3,",
-        b"1,message," + b"a" * 200 + b",b,,,",
+        b"1,message," + b"a" * 300 + b",b,,,",
         b"too,few",
     ]
     path.write_bytes(HEAD.encode() + b"\n".join([*bad, b"1,message,a,b,,,"]) + b"\n")

@@ -203,10 +203,13 @@ def test_a_log_of_ours_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [b.log.to_pylist() for b in other] == [[row] for row in log.to_pylist()]
 
 
+@pytest.mark.parametrize("lacking", [LATER_COLUMNS, LATER_COLUMNS[2:]])
 @pytest.mark.parametrize("suffix", [".arrow", ".ipc"])
-def test_log_of_an_earlier_version_reads_as_null(tmp_path: Path, suffix: str) -> None:
+def test_log_of_an_earlier_version_reads_as_null(
+    tmp_path: Path, suffix: str, lacking: tuple[str, ...]
+) -> None:
     log = edge().apply(wire([sent()]))
-    earlier = log.drop_columns(list(LATER_COLUMNS))
+    earlier = log.drop_columns(list(lacking))
     path = tmp_path / f"events{suffix}"
     create = pa.ipc.new_file if suffix == ".arrow" else pa.ipc.new_stream
     with pa.OSFile(str(path), "wb") as f, create(f, earlier.schema) as writer:

@@ -80,6 +80,22 @@ def test_no_raw_phone_address_or_device_is_left_in_the_log(item: Item) -> None:
     assert not any(value in text for name, value in planted.items() if name in item)
 
 
+def test_origin_becomes_a_pseudonym_of_its_own_key() -> None:
+    far, near, device = log(
+        {**REGISTERED, "origin": "far.example"},
+        {**REGISTERED, "origin": "near.example"},
+        {**REGISTERED, "device": "far.example"},
+    )
+    assert len(far["origin"]) == 32
+    assert len({far["origin"], near["origin"], device["device"], "far.example"}) == 4
+
+
+def test_derived_id_differs_by_origin_and_names_none() -> None:
+    rows = log(sent(), sent(origin="far.example"), sent(origin="near.example"), sent(via="invite"))
+    assert len({row["id"] for row in rows}) == 4
+    assert rows[0]["id"] == "sha256:d09e7318d3250d41ec89dce8f3e1a528"
+
+
 def test_codes_are_places_in_the_enumeration_of_the_type() -> None:
     undeliverable: Item = {"type": "message.undeliverable", "ts": 1, "account": "a", "peer": "b"}
     reported: Item = {"type": "user.reported", "ts": 1, "account": "a", "peer": "b"}

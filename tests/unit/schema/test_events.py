@@ -25,8 +25,8 @@ from wavebreak.schema.events import (
 SCHEMA = json.loads(resources.files("wavebreak").joinpath("policy/event.schema.json").read_text())
 
 
-def test_the_contract_has_its_23_types_in_the_order_of_its_table() -> None:
-    assert len(TYPES) == 23
+def test_the_contract_has_its_26_types_in_the_order_of_its_table() -> None:
+    assert len(TYPES) == 26
     assert TYPES[:5] == (
         "account.registered",
         "session.started",
@@ -34,7 +34,12 @@ def test_the_contract_has_its_23_types_in_the_order_of_its_table() -> None:
         "message.sent",
         "message.delivered",
     )
-    assert TYPES[-1] == "label.assigned"
+    assert TYPES[22:] == (
+        "label.assigned",
+        "contact.requested",
+        "contact.accepted",
+        "contact.refused",
+    )
 
 
 def test_every_field_of_every_type_has_a_wire_column() -> None:
