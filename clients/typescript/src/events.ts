@@ -17,6 +17,8 @@ export interface AccountRegistered {
   business?: string | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `session.started`. An account connects; `linked` marks a companion device. */
@@ -29,6 +31,8 @@ export interface SessionStarted {
   linked?: boolean | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `typing.started`. An account types to exactly one of `peer` and `group`. */
@@ -37,12 +41,14 @@ interface TypingStartedFields {
   account: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `typing.started`. An account types to exactly one of `peer` and `group`. */
 export type TypingStarted = TypingStartedFields & ({ peer: string; group?: null } | { peer?: null; group: string });
 
-/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. */
+/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via` is how a first message found its recipient. */
 interface MessageSentFields {
   type: "message.sent";
   account: string;
@@ -53,11 +59,14 @@ interface MessageSentFields {
   broadcast?: boolean | null;
   template?: string | null;
   category?: "authentication" | "marketing" | "utility" | null;
+  via?: "group" | "invite" | "other" | "phone" | "username" | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
-/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. */
+/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via` is how a first message found its recipient. */
 export type MessageSent = MessageSentFields & ({ peer: string; group?: null } | { peer?: null; group: string });
 
 /** `message.delivered`. A message of the sender `peer` reached the account; `message` is its id. */
@@ -68,6 +77,8 @@ export interface MessageDelivered {
   message?: string | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `message.read`. The account read a message of the sender `peer`; `message` is its id. */
@@ -78,6 +89,8 @@ export interface MessageRead {
   message?: string | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `message.undeliverable`. A message of the account did not reach `peer`. */
@@ -88,6 +101,8 @@ export interface MessageUndeliverable {
   reason?: "blocked" | "expired" | "not_registered" | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `contact.looked_up`. An account looked up `count` numbers (1 if absent), of which `hits` were found. */
@@ -98,6 +113,8 @@ export interface ContactLookedUp {
   hits?: number | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `contact.added`. An account put `peer` into its address book. */
@@ -107,6 +124,8 @@ export interface ContactAdded {
   peer: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `contact.removed`. An account took `peer` out of its address book. */
@@ -116,6 +135,8 @@ export interface ContactRemoved {
   peer: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `group.created`. An account created `group`. */
@@ -125,6 +146,8 @@ export interface GroupCreated {
   group: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `group.member_added`. An account added `peer` to `group`. */
@@ -135,6 +158,8 @@ export interface GroupMemberAdded {
   group: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `group.joined`. An account joined `group` by link or invitation. */
@@ -144,6 +169,8 @@ export interface GroupJoined {
   group: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `group.left`. An account left `group`; `peer` had added it. */
@@ -154,6 +181,8 @@ export interface GroupLeft {
   group: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `user.reported`. An account reported `peer`; `message` is the id of the message reported. */
@@ -165,6 +194,8 @@ export interface UserReported {
   message?: string | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `user.blocked`. An account blocked `peer`. */
@@ -174,6 +205,8 @@ export interface UserBlocked {
   peer: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `user.unblocked`. An account unblocked `peer`. */
@@ -183,6 +216,8 @@ export interface UserUnblocked {
   peer: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `consent.granted`. A person agreed to hear from the portfolio `business`. */
@@ -193,6 +228,8 @@ export interface ConsentGranted {
   category?: "authentication" | "marketing" | "utility" | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `consent.revoked`. A person no longer agrees to hear from the portfolio `business`. */
@@ -203,6 +240,8 @@ export interface ConsentRevoked {
   category?: "authentication" | "marketing" | "utility" | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `challenge.passed`. The account passed a challenge. */
@@ -212,6 +251,8 @@ export interface ChallengePassed {
   kind: "captcha" | "code" | "push";
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `challenge.failed`. The account failed a challenge. */
@@ -221,6 +262,8 @@ export interface ChallengeFailed {
   kind: "captcha" | "code" | "push";
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `account.deleted`. The account is gone. */
@@ -229,6 +272,8 @@ export interface AccountDeleted {
   account: string;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** `label.assigned`. Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`. `undetermined` withdraws earlier labels. With it alone `outcome` is put in place of the one in force, for `hold_s` seconds from the event's time (absent: until somebody ends it; `allow` has none). See docs/adr/0022. */
@@ -241,6 +286,42 @@ export interface LabelAssigned {
   hold_s?: number | null;
   id?: string | null;
   ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
+}
+
+/** `contact.requested`. An account asks `peer` to be let into contact: an invitation or subscription, no message. It opens a chat: it counts as a stranger approached and takes a place of a limit's allowance. It is no send: rhythm, sizes and typing do not change. */
+export interface ContactRequested {
+  type: "contact.requested";
+  account: string;
+  peer: string;
+  via?: "invite" | "other" | "roster" | "username" | null;
+  id?: string | null;
+  ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
+}
+
+/** `contact.accepted`. An account accepts what `peer` requested: an answer to the peer. */
+export interface ContactAccepted {
+  type: "contact.accepted";
+  account: string;
+  peer: string;
+  id?: string | null;
+  ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
+}
+
+/** `contact.refused`. An account refuses what `peer` requested: an answer to nobody, and no complaint. */
+export interface ContactRefused {
+  type: "contact.refused";
+  account: string;
+  peer: string;
+  id?: string | null;
+  ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
 }
 
 /** Every event of the contract; `type` says which. */
@@ -267,13 +348,16 @@ export type Event =
   | ChallengePassed
   | ChallengeFailed
   | AccountDeleted
-  | LabelAssigned;
+  | LabelAssigned
+  | ContactRequested
+  | ContactAccepted
+  | ContactRefused;
 
 /** The limits of each type's fields. */
 export const RULES: Readonly<Record<string, TypeRules>> = {
   "account.registered": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       phone: { kind: "text", high: 16, pattern: "^\\+[1-9][0-9]{1,14}$" },
       ip: { kind: "text", low: 2, high: 45, pattern: "^[0-9A-Fa-f:.]+$" },
       device: { kind: "text", low: 1, high: 128 },
@@ -283,215 +367,293 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
       attempts: { kind: "integer", high: 2147483647 },
       channel: { kind: "choice", values: ["business_app", "business_platform", "personal"] },
       business: { kind: "text", low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "session.started": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       ip: { kind: "text", low: 2, high: 45, pattern: "^[0-9A-Fa-f:.]+$" },
       device: { kind: "text", low: 1, high: 128 },
       client: { kind: "text", low: 1, high: 128 },
       linked: { kind: "flag" },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "typing.started": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", low: 1, high: 128 },
-      group: { kind: "text", low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", low: 1, high: 255 },
+      group: { kind: "text", low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
     exactlyOne: ["peer", "group"],
   },
   "message.sent": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", low: 1, high: 128 },
-      group: { kind: "text", low: 1, high: 128 },
-      size: { kind: "integer", high: 9007199254740991 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", low: 1, high: 255 },
+      group: { kind: "text", low: 1, high: 255 },
+      size: { kind: "integer", high: 1099511627776 },
       media: { kind: "choice", values: ["audio", "document", "image", "none", "other", "sticker", "video"] },
       recipients: { kind: "integer", high: 2147483647 },
       in_contacts: { kind: "flag" },
       broadcast: { kind: "flag" },
       template: { kind: "text", low: 1, high: 128 },
       category: { kind: "choice", values: ["authentication", "marketing", "utility"] },
-      id: { kind: "text", low: 1, high: 128 },
+      via: { kind: "choice", values: ["group", "invite", "other", "phone", "username"] },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
     exactlyOne: ["peer", "group"],
   },
   "message.delivered": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      message: { kind: "text", low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      message: { kind: "text", low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "message.read": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      message: { kind: "text", low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      message: { kind: "text", low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "message.undeliverable": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
       reason: { kind: "choice", values: ["blocked", "expired", "not_registered"] },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "contact.looked_up": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       count: { kind: "integer", high: 2147483647 },
       hits: { kind: "integer", high: 2147483647 },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "contact.added": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "contact.removed": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "group.created": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      group: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      group: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "group.member_added": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      group: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      group: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "group.joined": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      group: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      group: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "group.left": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", low: 1, high: 128 },
-      group: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", low: 1, high: 255 },
+      group: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "user.reported": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
       reason: { kind: "choice", values: ["impersonation", "other", "scam", "spam"] },
-      message: { kind: "text", low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      message: { kind: "text", low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "user.blocked": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "user.unblocked": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      peer: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "consent.granted": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       business: { kind: "text", required: true, low: 1, high: 128 },
       category: { kind: "choice", values: ["authentication", "marketing", "utility"] },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "consent.revoked": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       business: { kind: "text", required: true, low: 1, high: 128 },
       category: { kind: "choice", values: ["authentication", "marketing", "utility"] },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "challenge.passed": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       kind: { kind: "choice", required: true, values: ["captcha", "code", "push"] },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "challenge.failed": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       kind: { kind: "choice", required: true, values: ["captcha", "code", "push"] },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "account.deleted": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
-      id: { kind: "text", low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
   },
   "label.assigned": {
     fields: {
-      account: { kind: "text", required: true, low: 1, high: 128 },
+      account: { kind: "text", required: true, low: 1, high: 255 },
       label: { kind: "choice", required: true, values: ["abusive", "benign", "undetermined"] },
       source: { kind: "choice", required: true, values: ["analyst", "appeal", "honeypot", "partner"] },
       outcome: { kind: "choice", values: ["allow", "ban", "challenge", "limit", "observe", "restrict", "suspend"] },
       hold_s: { kind: "integer", low: 1, high: 315360000 },
-      id: { kind: "text", low: 1, high: 128 },
+      id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
     },
     alternatives: [
       {"outcome": [null], "hold_s": [null]},
       {"label": ["undetermined"], "outcome": ["allow"], "hold_s": [null]},
       {"label": ["undetermined"], "outcome": ["observe", "challenge", "limit", "restrict", "suspend", "ban"]},
     ],
+  },
+  "contact.requested": {
+    fields: {
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      via: { kind: "choice", values: ["invite", "other", "roster", "username"] },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
+  },
+  "contact.accepted": {
+    fields: {
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
+  },
+  "contact.refused": {
+    fields: {
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
   },
 };

@@ -164,6 +164,11 @@ class ClientCore:
         self._begin()
         return self._states.state(account, self._clock.server_ms(_wall_ms()))
 
+    def states(self) -> list[State]:
+        """Return the states that are not allow, as the cache has them; see their `fresh`."""
+        self._begin()
+        return self._states.held(self._clock.server_ms(_wall_ms()))
+
     def needs_asking(self, account: str, opens_chat: bool) -> bool:
         """Return whether an act has to be asked about by `attempt` before it happens.
 

@@ -19,7 +19,7 @@ class AccountRegistered(Event):
 
     TYPE: ClassVar[str] = "account.registered"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "phone": Rule("text", high=16, pattern=r"^\+[1-9][0-9]{1,14}\Z"),
         "ip": Rule("text", low=2, high=45, pattern=r"^[0-9A-Fa-f:.]+\Z"),
         "device": Rule("text", low=1, high=128),
@@ -29,8 +29,10 @@ class AccountRegistered(Event):
         "attempts": Rule("integer", high=2147483647),
         "channel": Rule("choice", values=("business_app", "business_platform", "personal")),
         "business": Rule("text", low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -45,6 +47,8 @@ class AccountRegistered(Event):
     business: str | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +57,15 @@ class SessionStarted(Event):
 
     TYPE: ClassVar[str] = "session.started"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "ip": Rule("text", low=2, high=45, pattern=r"^[0-9A-Fa-f:.]+\Z"),
         "device": Rule("text", low=1, high=128),
         "client": Rule("text", low=1, high=128),
         "linked": Rule("flag"),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -69,6 +75,8 @@ class SessionStarted(Event):
     linked: bool | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +85,13 @@ class TypingStarted(Event):
 
     TYPE: ClassVar[str] = "typing.started"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", low=1, high=128),
-        "group": Rule("text", low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", low=1, high=255),
+        "group": Rule("text", low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
     EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("peer", "group")
 
@@ -90,21 +100,24 @@ class TypingStarted(Event):
     group: str | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSent(Event):
     """`message.sent`.
 
-    An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext.
+    An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via`
+    is how a first message found its recipient.
     """
 
     TYPE: ClassVar[str] = "message.sent"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", low=1, high=128),
-        "group": Rule("text", low=1, high=128),
-        "size": Rule("integer", high=9007199254740991),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", low=1, high=255),
+        "group": Rule("text", low=1, high=255),
+        "size": Rule("integer", high=1099511627776),
         "media": Rule(
             "choice", values=("audio", "document", "image", "none", "other", "sticker", "video")
         ),
@@ -113,8 +126,11 @@ class MessageSent(Event):
         "broadcast": Rule("flag"),
         "template": Rule("text", low=1, high=128),
         "category": Rule("choice", values=("authentication", "marketing", "utility")),
-        "id": Rule("text", low=1, high=128),
+        "via": Rule("choice", values=("group", "invite", "other", "phone", "username")),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
     EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("peer", "group")
 
@@ -128,8 +144,11 @@ class MessageSent(Event):
     broadcast: bool | None = None
     template: str | None = None
     category: Literal["authentication", "marketing", "utility"] | None = None
+    via: Literal["group", "invite", "other", "phone", "username"] | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +160,13 @@ class MessageDelivered(Event):
 
     TYPE: ClassVar[str] = "message.delivered"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "message": Rule("text", low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "message": Rule("text", low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -153,6 +174,8 @@ class MessageDelivered(Event):
     message: str | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +184,13 @@ class MessageRead(Event):
 
     TYPE: ClassVar[str] = "message.read"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "message": Rule("text", low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "message": Rule("text", low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -173,6 +198,8 @@ class MessageRead(Event):
     message: str | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +208,13 @@ class MessageUndeliverable(Event):
 
     TYPE: ClassVar[str] = "message.undeliverable"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
         "reason": Rule("choice", values=("blocked", "expired", "not_registered")),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -193,6 +222,8 @@ class MessageUndeliverable(Event):
     reason: Literal["blocked", "expired", "not_registered"] | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,11 +235,13 @@ class ContactLookedUp(Event):
 
     TYPE: ClassVar[str] = "contact.looked_up"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "count": Rule("integer", high=2147483647),
         "hits": Rule("integer", high=2147483647),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -216,6 +249,8 @@ class ContactLookedUp(Event):
     hits: int | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,16 +259,20 @@ class ContactAdded(Event):
 
     TYPE: ClassVar[str] = "contact.added"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     peer: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,16 +281,20 @@ class ContactRemoved(Event):
 
     TYPE: ClassVar[str] = "contact.removed"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     peer: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,16 +303,20 @@ class GroupCreated(Event):
 
     TYPE: ClassVar[str] = "group.created"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "group": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "group": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     group: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +325,13 @@ class GroupMemberAdded(Event):
 
     TYPE: ClassVar[str] = "group.member_added"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "group": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "group": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -290,6 +339,8 @@ class GroupMemberAdded(Event):
     group: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,16 +349,20 @@ class GroupJoined(Event):
 
     TYPE: ClassVar[str] = "group.joined"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "group": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "group": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     group: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,11 +371,13 @@ class GroupLeft(Event):
 
     TYPE: ClassVar[str] = "group.left"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", low=1, high=128),
-        "group": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", low=1, high=255),
+        "group": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -328,6 +385,8 @@ class GroupLeft(Event):
     group: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,12 +395,14 @@ class UserReported(Event):
 
     TYPE: ClassVar[str] = "user.reported"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
         "reason": Rule("choice", values=("impersonation", "other", "scam", "spam")),
-        "message": Rule("text", low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "message": Rule("text", low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -350,6 +411,8 @@ class UserReported(Event):
     message: str | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,16 +421,20 @@ class UserBlocked(Event):
 
     TYPE: ClassVar[str] = "user.blocked"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     peer: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,16 +443,20 @@ class UserUnblocked(Event):
 
     TYPE: ClassVar[str] = "user.unblocked"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "peer": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     peer: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,11 +465,13 @@ class ConsentGranted(Event):
 
     TYPE: ClassVar[str] = "consent.granted"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "business": Rule("text", required=True, low=1, high=128),
         "category": Rule("choice", values=("authentication", "marketing", "utility")),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -406,6 +479,8 @@ class ConsentGranted(Event):
     category: Literal["authentication", "marketing", "utility"] | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,11 +489,13 @@ class ConsentRevoked(Event):
 
     TYPE: ClassVar[str] = "consent.revoked"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "business": Rule("text", required=True, low=1, high=128),
         "category": Rule("choice", values=("authentication", "marketing", "utility")),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
@@ -426,6 +503,8 @@ class ConsentRevoked(Event):
     category: Literal["authentication", "marketing", "utility"] | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -434,16 +513,20 @@ class ChallengePassed(Event):
 
     TYPE: ClassVar[str] = "challenge.passed"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "kind": Rule("choice", required=True, values=("captcha", "code", "push")),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     kind: Literal["captcha", "code", "push"]
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -452,16 +535,20 @@ class ChallengeFailed(Event):
 
     TYPE: ClassVar[str] = "challenge.failed"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "kind": Rule("choice", required=True, values=("captcha", "code", "push")),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     kind: Literal["captcha", "code", "push"]
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,14 +557,18 @@ class AccountDeleted(Event):
 
     TYPE: ClassVar[str] = "account.deleted"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
-        "id": Rule("text", low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
 
     account: str
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,7 +583,7 @@ class LabelAssigned(Event):
 
     TYPE: ClassVar[str] = "label.assigned"
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "account": Rule("text", required=True, low=1, high=128),
+        "account": Rule("text", required=True, low=1, high=255),
         "label": Rule("choice", required=True, values=("abusive", "benign", "undetermined")),
         "source": Rule(
             "choice", required=True, values=("analyst", "appeal", "honeypot", "partner")
@@ -502,8 +593,10 @@ class LabelAssigned(Event):
             values=("allow", "ban", "challenge", "limit", "observe", "restrict", "suspend"),
         ),
         "hold_s": Rule("integer", low=1, high=315360000),
-        "id": Rule("text", low=1, high=128),
+        "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
     }
     ALTERNATIVES: ClassVar[tuple[Mapping[str, tuple[Any, ...]], ...]] = (
         {
@@ -530,6 +623,84 @@ class LabelAssigned(Event):
     hold_s: int | None = None
     id: str | None = None
     ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRequested(Event):
+    """`contact.requested`.
+
+    An account asks `peer` to be let into contact: an invitation or subscription, no message. It
+    opens a chat: it counts as a stranger approached and takes a place of a limit's allowance.
+    It is no send: rhythm, sizes and typing do not change.
+    """
+
+    TYPE: ClassVar[str] = "contact.requested"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "via": Rule("choice", values=("invite", "other", "roster", "username")),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+
+    account: str
+    peer: str
+    via: Literal["invite", "other", "roster", "username"] | None = None
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactAccepted(Event):
+    """`contact.accepted`. An account accepts what `peer` requested: an answer to the peer."""
+
+    TYPE: ClassVar[str] = "contact.accepted"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+
+    account: str
+    peer: str
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRefused(Event):
+    """`contact.refused`.
+
+    An account refuses what `peer` requested: an answer to nobody, and no complaint.
+    """
+
+    TYPE: ClassVar[str] = "contact.refused"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+
+    account: str
+    peer: str
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
 
 
 TYPES: Mapping[str, type[Event]] = {
@@ -556,6 +727,9 @@ TYPES: Mapping[str, type[Event]] = {
     "challenge.failed": ChallengeFailed,
     "account.deleted": AccountDeleted,
     "label.assigned": LabelAssigned,
+    "contact.requested": ContactRequested,
+    "contact.accepted": ContactAccepted,
+    "contact.refused": ContactRefused,
 }
 """The class of each type."""
 

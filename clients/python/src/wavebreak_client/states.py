@@ -154,6 +154,20 @@ class StateCache:
             return State(account, number=held.number, fresh=self.fresh)
         return replace(held, fresh=self.fresh)
 
+    def held(self, server_ms: int) -> list[State]:
+        """Return the states that are not allow at the service's time, in no order.
+
+        >>> cache = StateCache(lambda: 0.0)
+        >>> cache.start_snapshot(2)
+        >>> ended = {"account": "a", "outcome": "limit", "until_ms": 5, "number": 1}
+        >>> cache.add_page({"states": [ended, {"account": "b", "outcome": "ban", "number": 2}]})
+        >>> cache.finish_snapshot()
+        >>> [state.account for state in cache.held(6)]
+        ['b']
+        """
+        states = [self.state(account, server_ms) for account in list(self._states)]
+        return [state for state in states if state.outcome != "allow"]
+
     def needs_asking(self, account: str, *, opens_chat: bool, server_ms: int) -> bool:
         """Return whether an act must be asked about before it happens.
 
