@@ -1,0 +1,186 @@
+"""A real Prosody as an ordinary process, with the module from this tree and a data directory of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from integrations import setup
+
+TREE = Path(__file__).resolve().parents[1]
+HOST = "example.org"
+ROOMS = f"rooms.{HOST}"
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody listens on a port of this machine."""
+    with socket.socket() as asked:
+        asked.settimeout(0.2)
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Return what finds an unpacked Prosody: nothing for an installed one."""
+    if root == Path("/"):
+        return {}
+    lib = root / "usr/lib/prosody"
+    share, libs = root / "usr/share/lua/5.4", next((root / "usr/lib").glob("*-linux-gnu*"))
+    return {
+        "PROSODY_SRCDIR": str(lib),
+        "PROSODY_PLUGINDIR": str(lib / "modules"),
+        "LUA_PATH_5_4": f"{share}/?.lua;{share}/?/init.lua;;",
+        "LUA_CPATH_5_4": f"{libs}/lua/5.4/?.so;;",
+        "LD_LIBRARY_PATH": str(libs),
+    }
+
+
+@dataclass
+class Prosody:
+    """One server in `home`, which asks Wavebreak at `url`. `module`: without it, no mod_wavebreak."""
+
+    home: Path
+    url: str
+    key: str = "k"
+    mode: str = "enforce"
+    module: bool = True
+    more: dict[str, str] = field(default_factory=dict)
+    host: str = HOST
+    port: int = field(default_factory=free_port)
+    s2s_port: int = field(default_factory=free_port)
+    modules: tuple[str, ...] = ()
+    raw: str = ""
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def rooms(self) -> str:
+        """The domain of its rooms."""
+        return f"rooms.{self.host}"
+
+    @property
+    def root(self) -> Path:
+        """Where Prosody lies."""
+        found = setup.found("prosody")
+        assert found is not None, "Prosody is not here: run `make integrations`"
+        return found
+
+    @property
+    def config(self) -> Path:
+        """Its configuration."""
+        return self.home / "prosody.cfg.lua"
+
+    @property
+    def spool(self) -> Path:
+        """Where events wait."""
+        return self.home / "data" / "wavebreak"
+
+    def log(self) -> str:
+        """What it has logged."""
+        path = self.home / "prosody.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def write_config(self) -> None:
+        """Write its configuration."""
+        (self.home / "data").mkdir(parents=True, exist_ok=True)
+        modules = [
+            "roster", "saslauth", "disco", "presence", "message", "iq", "register_ibr", "blocklist",
+            "spam_reporting", "carbons", "mam", "admin_shell", "s2s", "dialback", "c2s", *self.modules,
+        ]  # fmt: skip
+        if self.module:
+            modules.append("wavebreak")
+        named = ", ".join(f'"{name}"' for name in modules)
+        options = {"url": f'"{self.url}"', "key": f'"{self.key}"', "mode": f'"{self.mode}"'} | self.more
+        settings = "\n".join(f"wavebreak_{name} = {value}" for name, value in options.items())
+        rooms = 'modules_enabled = { "wavebreak" }' if self.module else ""
+        self.config.write_text(
+            f"""
+run_as_root = {"true" if os.geteuid() == 0 else "false"}
+daemonize = false
+pidfile = "{self.home}/prosody.pid"
+data_path = "{self.home}/data"
+certificates = "{self.home}/certs"
+plugin_paths = {{ "{TREE}/prosody" }}
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {self.port} }}
+s2s_ports = {{ {self.s2s_port} }}
+c2s_require_encryption = false
+s2s_require_encryption = false
+allow_unencrypted_plain_auth = true
+allow_registration = true
+authentication = "internal_hashed"
+default_iteration_count = 10
+admin_socket = "{self.home}/admin.sock"
+log = {{ info = "{self.home}/prosody.log" }}
+modules_enabled = {{ {named} }}
+modules_disabled = {{ "tls", "http", "limits" }}
+{settings}
+{self.raw}
+VirtualHost "{self.host}"
+Component "{self.rooms}" "muc"
+    muc_room_locking = false
+    {rooms}
+"""
+        )
+
+    def start(self) -> Prosody:
+        """Start it, and wait until it listens."""
+        self.write_config()
+        with (self.home / "prosody.err").open("ab") as errors:
+            self._process = subprocess.Popen(
+                [str(self.root / "usr/bin/prosody"), "--config", str(self.config), "-F"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                cwd=self.home, env=os.environ | environment(self.root),
+            )  # fmt: skip
+        end = time.monotonic() + 30
+        while not listens(self.port):
+            assert self._process.poll() is None, (self.home / "prosody.err").read_text() + self.log()
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.05)
+        return self
+
+    def stop(self) -> None:
+        """End it as an operator would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def shell(self, command: str) -> str:
+        """Return what the administrator's shell answers."""
+        done = subprocess.run(
+            [str(self.root / "usr/bin/prosodyctl"), "--config", str(self.config), "shell", command],
+            capture_output=True, text=True, check=False, cwd=self.home, timeout=60,
+            env=os.environ | environment(self.root),
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def prosody(home: Path, url: str, **more: object) -> Iterator[Prosody]:
+    """Run a server for as long as the block lasts."""
+    home.mkdir(parents=True, exist_ok=True)
+    server = Prosody(home, url, **more)  # type: ignore[arg-type]
+    try:
+        yield server.start()
+    finally:
+        server.stop()

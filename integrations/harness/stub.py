@@ -1,0 +1,196 @@
+"""A stub of Wavebreak's HTTP interface: keeps what it is sent, answers as a test says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+ALLOW = {
+    "outcome": "allow", "allowed": True, "until": None, "challenge": None, "retry_after_ms": None,
+    "rules": [], "by_score": False, "notify_at_ms": None, "notice": None, "statement_url": None,
+}  # fmt: skip
+
+
+class Stub:
+    """One stub on a free port.
+
+    `decide(events)` returns the members of an answer that differ from "allowed"; `status` is an HTTP
+    status that every request gets instead; `delay_s` holds each answer back.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, list[dict[str, Any]]]] = []
+        self.attempted: list[dict[str, Any]] = []
+        self.sources: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
+        self.batches: list[str] = []
+        self.states: dict[str, dict[str, Any]] = {}
+        self.key = "k"
+        self.status = 0
+        self.delay_s = 0.0
+        self.has_stream = True
+        self.decide: Callable[[list[dict[str, Any]]], dict[str, Any]] = lambda _events: {}
+        self._number = 0
+        self._streams: list[queue.Queue[dict[str, Any] | None]] = []
+        self._lock = threading.Lock()
+        self._keys: set[str] = set()
+        self._ids: set[str] = set()
+        self._server = _Server(("127.0.0.1", port), _handler(self))
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def set_state(self, account: str, outcome: str, **more: Any) -> None:
+        """Change an account's state, and send it to whoever streams."""
+        with self._lock:
+            self._number += 1
+            state = {"account": account, "outcome": outcome, "until_ms": None, "notify_at_ms": None}
+            state |= {"number": self._number} | more
+            self.states[account] = state
+            for stream in self._streams:
+                stream.put(state)
+
+    def take(self, key: str, body: bytes) -> dict[str, Any]:
+        """Take a body of events once: by its Idempotency-Key and by the ids."""
+        with self._lock:
+            self.batches.append(key)
+            events = [json.loads(line) for line in body.splitlines() if line]
+            new = [event for event in events if event["id"] not in self._ids]
+            if key not in self._keys:
+                self.events += new
+                self._ids |= {event["id"] for event in new}
+            self._keys.add(key)
+        return {"accepted": len(new), "late": 0, "duplicates": 0, "refused": [], "refused_total": 0}
+
+    def answer(self, mode: str, body: Any) -> dict[str, Any]:
+        """Answer a question."""
+        events = body if isinstance(body, list) else [body]
+        with self._lock:
+            self.asked.append((mode, events))
+        answer = ALLOW | {"account": events[0]["account"], "mode": mode} | self.decide(events)
+        if mode == "attempt" and not answer["allowed"]:
+            self.attempted += events
+        return answer
+
+    def wait(self, condition: Callable[[], Any], seconds: float = 15) -> Any:
+        """Wait until a condition holds; fail where it does not in time."""
+        end = time.monotonic() + seconds
+        while not (result := condition()):
+            assert time.monotonic() < end, f"it does not hold: {self.events[-5:]}"
+            time.sleep(0.02)
+        return result
+
+    def subscribe(self) -> queue.Queue[dict[str, Any] | None]:
+        """Return a queue of states that change from now on."""
+        with self._lock:
+            stream: queue.Queue[dict[str, Any] | None] = queue.Queue()
+            self._streams.append(stream)
+        return stream
+
+    @property
+    def streams(self) -> int:
+        """How many streams have been opened."""
+        return len(self._streams)
+
+    def stop(self) -> None:
+        """End it."""
+        with self._lock:
+            for stream in self._streams:
+                stream.put(None)
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that left."""
+
+
+def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep quiet."""
+
+        def _send(self, status: int, body: Any, **headers: str) -> None:
+            encoded = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(encoded)))
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(encoded)
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            stub.raw.append(self.requestline.encode() + b"\n" + bytes(self.headers) + body)
+            if stub.delay_s:
+                time.sleep(stub.delay_s)
+            if stub.status:
+                more = {"Retry_After": "1"} if stub.status in (429, 503) else {}
+                return self._send(stub.status, {"title": "no", "status": stub.status}, **more)
+            if self.headers.get("authorization") != f"Bearer {stub.key}":
+                return self._send(401, {"title": "wrong key", "status": 401})
+            path, _, query = self.path.partition("?")
+            if path == "/v1/events":
+                return self._send(202, stub.take(self.headers["idempotency-key"], body))
+            if path == "/v1/decide":
+                mode = query.partition("mode=")[2] or "ask"
+                return self._send(200, stub.answer(mode, json.loads(body)))
+            if path == "/v1/states":
+                states = [s for s in stub.states.values() if s["outcome"] != "allow"]
+                states.sort(key=lambda state: state["number"])
+                return self._send(200, {"states": states, "next": None, "number": stub._number})
+            if path == "/v1/states/stream" and stub.has_stream:
+                return self._stream()
+            if path == "/v1/sources/self":
+                stub.sources.append(json.loads(body))
+                return self._send(200, {})
+            return self._send(404, {"title": "not found", "status": 404})
+
+        def _stream(self) -> None:
+            states = stub.subscribe()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self._chunk(b"retry: 2000\n\n")
+                while (state := states.get()) is not None:
+                    data = f"event: state\nid: {state['number']}\ndata: {json.dumps(state)}\n\n"
+                    self._chunk(data.encode())
+            self.close_connection = True
+
+        def _chunk(self, data: bytes) -> None:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
+
+        def do_GET(self) -> None:
+            self._handle()
+
+        do_POST = do_PUT = do_GET
+
+    return Handler
+
+
+@contextlib.contextmanager
+def stubbed(port: int = 0) -> Iterator[Stub]:
+    """Run a stub for as long as the block lasts."""
+    stub = Stub(port)
+    try:
+        yield stub
+    finally:
+        stub.stop()

@@ -1,0 +1,640 @@
+-- Sends what a server sees of its accounts to Wavebreak, without any content, and refuses what
+-- Wavebreak's decisions refuse.
+--
+-- Copyright (C) 2026 the Wavebreak authors
+-- This project is MIT licensed. See README.md.
+
+module:set_global();
+
+local async = require "util.async";
+local cache = require "util.cache";
+local http = require "net.http";
+local id = require "util.id";
+local jid_lib = require "util.jid";
+local paths = require "util.paths";
+local rostermanager = require "core.rostermanager";
+local st = require "util.stanza";
+local time = require "util.time";
+local timer = require "util.timer";
+local usermanager = require "core.usermanager";
+
+local new_client = module:require "client".new;
+local mapping_lib = module:require "mapping";
+
+local jid_bare, jid_host, jid_split = jid_lib.bare, jid_lib.host, jid_lib.split;
+local hosts = prosody.hosts;
+local monotonic = time.monotonic or time.now;
+
+local mode = module:get_option_string("wavebreak_mode", "shadow");
+local ask = module:get_option_string("wavebreak_ask", "new_chats");
+local contacts = module:get_option_boolean("wavebreak_contacts", true);
+local receipts = module:get_option_boolean("wavebreak_receipts", true);
+local remote = module:get_option_boolean("wavebreak_remote", true);
+local on_failure = module:get_option("wavebreak_on_failure", {});
+local notice = module:get_option("wavebreak_notice", {});
+local exempt = module:get_option_set("wavebreak_exempt", {});
+
+local function check(name, value, ...)
+	for _, allowed in ipairs { ... } do if value == allowed then return; end end
+	error(("%s is %q; set it to one of: %s"):format(name, tostring(value), table.concat({ ... }, ", ")), 0);
+end
+check("wavebreak_mode", mode, "shadow", "enforce");
+check("wavebreak_ask", ask, "new_chats", "always", "never");
+check("wavebreak_on_failure.registration", on_failure.registration or "closed", "open", "closed");
+check("wavebreak_on_failure.messaging", on_failure.messaging or "open", "open", "closed");
+
+local function get_url()
+	local url = module:get_option_string("wavebreak_url", "http://127.0.0.1:8480"):gsub("/+$", "");
+	local scheme, host = url:match("^(https?)://%[?([^/%]]+)");
+	if not scheme then error(("wavebreak_url is %q; set it to http://127.0.0.1:8480 or an https URL"):format(url), 0); end
+	host = host:gsub(":%d+$", "");
+	if scheme == "http" and host ~= "localhost" and not host:match("^127%.") and host ~= "::1" then
+		module:log("warn", "wavebreak_url is not https: whoever reads this network reads the key and who writes to whom");
+	end
+	return url;
+end
+
+-- Where an event may be asked about: acts that an answer can refuse.
+local ASKED = {
+	["account.registered"] = true, ["message.sent"] = true, ["contact.requested"] = true;
+	["group.created"] = true, ["group.member_added"] = true;
+};
+
+local CARRIES = {
+	"account.registered", "account.registered.ip", "account.deleted", "session.started", "session.started.ip";
+	"typing.started", "message.sent", "message.sent.size", "message.sent.media", "message.sent.recipients";
+	"message.sent.in_contacts", "message.sent.via", "message.delivered", "message.delivered.message";
+	"message.read", "message.read.message", "message.undeliverable", "message.undeliverable.reason";
+	"contact.requested", "contact.accepted", "contact.refused", "contact.added", "contact.removed";
+	"group.created", "group.member_added", "group.joined", "group.left";
+	"user.reported", "user.reported.reason", "user.reported.message", "user.blocked", "user.unblocked";
+};
+
+local TEXTS = {
+	en = {
+		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";
+		unavailable = "This is not possible for a moment. Try again later.";
+	};
+	he = {
+		refused = "הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת.";
+		unavailable = "הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר.";
+	};
+};
+
+local function language(stanza)
+	local lang = stanza and stanza.attr["xml:lang"] or "en";
+	lang = lang:lower():match("^%a+");
+	return (lang == "he" or lang == "iw") and "he" or "en";
+end
+
+local function option_text(lang)
+	return type(notice) == "string" and notice or notice[lang];
+end
+
+-- Context of the mapping: what this server knows of rosters and accounts.
+
+local function local_node(jid)
+	local node, host = jid_split(jid);
+	local session = host and hosts[host];
+	if node and session and session.type == "local" then return node, host; end
+end
+
+local function roster_item(owner, jid)
+	local node, host = local_node(owner);
+	if not node then return nil; end
+	local roster = rostermanager.load_roster(node, host);
+	return roster and roster[jid], roster;
+end
+
+local boot, sequence = id.medium(), 0;
+local client;
+
+local mapping = mapping_lib.new {
+	new_id = function ()
+		sequence = sequence + 1;
+		return ("%s-%x"):format(boot, sequence);
+	end;
+	now_ms = function () return client:now_ms(); end;
+	is_contact = function (owner, jid) return roster_item(owner, jid) ~= nil; end;
+	has_item = function (owner, jid) return roster_item(owner, jid) ~= nil; end;
+	is_subscribed = function (owner, jid)
+		local item = roster_item(owner, jid);
+		return item and (item.subscription == "to" or item.subscription == "both") or false;
+	end;
+	is_pending_out = function (owner, jid)
+		local item = roster_item(owner, jid);
+		return item and item.ask ~= nil or false;
+	end;
+	is_pending_in = function (owner, jid)
+		local _, roster = roster_item(owner, jid);
+		local metadata = roster and roster[false];
+		return metadata and metadata.pending and metadata.pending[jid] ~= nil or false;
+	end;
+	user_exists = function (jid)
+		local node, host = local_node(jid);
+		return node and usermanager.user_exists(node, host);
+	end;
+	is_local = function (host) return hosts[host] and hosts[host].type == "local" or false; end;
+	is_local_room_host = function (host) return hosts[host] and hosts[host].type == "component" or false; end;
+	blocklist = function (owner)
+		local node, host = local_node(owner);
+		local listed = {};
+		if node then
+			local stored = module:context(host):open_store("blocklist"):get(node);
+			for jid in pairs(stored or {}) do if jid then listed[#listed + 1] = jid; end end
+		end
+		return listed;
+	end;
+};
+
+-- A ban disables the account; only what this module disabled is enabled again.
+
+local disabled_stores = {};
+local function disabled_store(host)
+	local store = disabled_stores[host];
+	if not store then
+		store = module:context(host):open_store("wavebreak_disabled");
+		disabled_stores[host] = store;
+	end
+	return store;
+end
+
+local watched_hosts = {};
+
+local function is_exempt(jid, session)
+	if exempt:empty() then return false; end
+	local node, host = jid_split(jid);
+	if exempt:contains(jid) or exempt:contains(host) then return true; end
+	local role = session and session.role;
+	if node and not role and hosts[host] and usermanager.get_user_role then role = usermanager.get_user_role(node, host) or nil; end
+	return role and exempt:contains("role:" .. role.name) or false;
+end
+
+local function on_state(state)
+	if mode ~= "enforce" then return; end
+	local node, host = local_node(state.account);
+	if not node or not watched_hosts[host] or not usermanager.disable_user then return; end
+	local store = disabled_store(host);
+	if state.outcome == "ban" then
+		if is_exempt(state.account) or not usermanager.user_exists(node, host) or store:get(node) then return; end
+		if usermanager.user_is_enabled(node, host) == false then return; end
+		local ok, err = usermanager.disable_user(node, host, { reason = "ban", comment = "wavebreak" });
+		if ok then store:set(node, { number = state.number }); else module:log("error", "An account cannot be disabled: %s", err); end
+	elseif store:get(node) then
+		local ok, err = usermanager.enable_user(node, host);
+		if ok then store:set(node, nil); else module:log("error", "An account cannot be enabled again: %s", err); end
+	end
+end
+
+-- A lift that came while this server was down.
+local function on_states_loaded()
+	for host in pairs(watched_hosts) do
+		local store, kept = disabled_store(host), {};
+		for node in store:users() do kept[#kept + 1] = node; end
+		for _, node in ipairs(kept) do
+			local account = node .. "@" .. host;
+			if client:state(account) ~= "ban" then on_state { account = account, outcome = "allow", number = 0 }; end
+		end
+	end
+end
+
+client = new_client {
+	url = get_url(), key = module:get_option_string("wavebreak_key");
+	timeout = module:get_option_number("wavebreak_timeout", 0.25);
+	max_spooled = module:get_option_number("wavebreak_max_spooled", 1000000);
+	directory = paths.join(prosody.paths.data, "wavebreak");
+	log = function (level, ...) module:log(level, ...); end;
+	http = http, add_task = timer.add_task, stop_task = timer.stop, now = time.now;
+	on_state = on_state, on_states_loaded = on_states_loaded;
+};
+if not client.options.key then
+	module:log("error", "wavebreak_key is not set: make one with `wavebreak key create`, with the scopes ingest, decide and read");
+end
+
+-- From acts to Wavebreak, and back to the stanza.
+
+local FAILURE_KIND = { ["account.registered"] = "registration" };
+local FAILURE_DEFAULT = { registration = "closed", messaging = "open" };
+
+local function closed_on_failure(event)
+	local kind = FAILURE_KIND[event.type] or "messaging";
+	return (on_failure[kind] or FAILURE_DEFAULT[kind]) == "closed";
+end
+
+local function must_ask(act)
+	if ask == "never" or not ASKED[act.event.type] then return false; end
+	return ask == "always" or client:needs_asking(act.event.account, act.opens);
+end
+
+-- The text for the holder, once it may be given.
+local function refusal_text(answer, lang)
+	local due = type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
+	local text = option_text(lang) or TEXTS[lang].refused;
+	if due and type(answer.notice) == "table" and type(answer.notice[lang]) == "string" then
+		text = answer.notice[lang];
+		if type(answer.statement_url) == "string" then text = text .. " " .. answer.statement_url; end
+	end
+	return text;
+end
+
+-- Nothing waits in shadow: the answer is only counted.
+local function ask_in_shadow(events)
+	client:decide(events, "ask", function (answer)
+		if answer and not answer.allowed then client.counters.refused = client.counters.refused + 1; end
+	end);
+end
+
+-- Whether acts of one account are refused: the answer or state, and why. Waits for the answer.
+local function ask_about(acts)
+	local asked = {};
+	for _, act in ipairs(acts) do
+		if must_ask(act) then asked[#asked + 1] = act.event; end
+	end
+	if mode == "shadow" then
+		if #asked > 0 then ask_in_shadow(asked); end
+		return nil, nil, #asked > 0;
+	end
+	if #asked > 0 and async.ready() then
+		local answer, reason = client:attempt(asked, "attempt");
+		if answer then
+			if not answer.allowed then return answer, "refused", true; end
+			return nil, nil, true;
+		end
+		for _, act in ipairs(acts) do
+			local state = client:refused_by_state(act.event.account, act.opens);
+			if state then return state, "state", true; end
+			if reason ~= "key" and closed_on_failure(act.event) then return {}, "unavailable", true; end
+		end
+		return nil, nil, true;
+	end
+	for _, act in ipairs(acts) do
+		local state = ASKED[act.event.type] and client:refused_by_state(act.event.account, act.opens);
+		if state then return state, "state", false; end
+	end
+	return nil, nil, false;
+end
+
+-- Returns the refusal {text, lang, condition}, or nil where the acts may happen; then whether it asked.
+local function judge(acts, session, stanza)
+	local account = acts[1].event.account;
+	local refusal, why, asked = ask_about(acts);
+	if not refusal then return nil, asked; end
+	client.counters.refused = client.counters.refused + 1;
+	-- Wavebreak has logged what it refused itself; what the cache refused it has not seen.
+	if why == "state" then
+		for _, act in ipairs(acts) do
+			if ASKED[act.event.type] then
+				act.event.attempted = true;
+				client:tell(act.event);
+			end
+		end
+	end
+	module:fire_event("wavebreak/refused", {
+		account = account, type = acts[1].event.type, outcome = refusal.outcome, origin = session, stanza = stanza;
+	});
+	local lang = language(stanza);
+	if why == "unavailable" then
+		return { text = TEXTS[lang].unavailable, lang = lang, condition = "resource-constraint" }, asked;
+	end
+	return { text = refusal_text(refusal, lang), lang = lang, condition = "policy-violation" }, asked;
+end
+
+-- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took.
+local function perform(acts, session, stanza)
+	if #acts == 0 or is_exempt(acts[1].event.account, session) then return nil; end
+	local refusal, asked = judge(acts, session, stanza);
+	if not refusal then
+		for _, act in ipairs(acts) do
+			mapping:done(act);
+			client:tell(act.event);
+		end
+	end
+	return refusal, asked and "asked" or "told";
+end
+
+local function timed(handler)
+	return function (event)
+		local began = monotonic();
+		local result, kind = handler(event);
+		if kind then client:measured(kind, monotonic() - began); end
+		return result;
+	end
+end
+
+local function refuse(refusal, origin, stanza, from)
+	local reply = st.error_reply(stanza, "wait", refusal.condition, refusal.text, from);
+	local error_tag = reply:get_child("error");
+	local text_tag = error_tag and error_tag:get_child("text", "urn:ietf:params:xml:ns:xmpp-stanzas");
+	if text_tag then text_tag.attr["xml:lang"] = refusal.lang; end
+	origin.send(reply);
+	return true;
+end
+
+local function without(acts, kinds)
+	for i = #acts, 1, -1 do if kinds[acts[i].event.type] then table.remove(acts, i); end end
+	return acts;
+end
+
+local RECEIPTS = { ["message.delivered"] = true, ["message.read"] = true };
+
+local function clean_ip(ip)
+	return ip and (ip:match("^::ffff:(%d+%.%d+%.%d+%.%d+)$") or ip) or nil;
+end
+
+-- Accounts
+
+local function watch_accounts(module)
+	local host = module.host;
+	local registering = cache.new(1000);
+	watched_hosts[host] = true;
+
+	local function own(session) return session.username .. "@" .. host; end
+
+	module:hook("user-registering", timed(function (event)
+		local jid = event.username .. "@" .. host;
+		if event.allowed == false or is_exempt(jid) or usermanager.user_exists(event.username, host) then return; end
+		local act = mapping:registered(jid, clean_ip(event.ip));
+		local refusal, asked = judge({ act }, event.session, nil);
+		if refusal then
+			event.allowed = false;
+			event.error_type, event.error_condition, event.reason = "wait", refusal.condition, refusal.text;
+		else
+			registering:set(jid, act);
+		end
+		return nil, asked and "asked" or "told";
+	end), -10);
+
+	module:hook("user-registered", function (event)
+		local jid = event.username .. "@" .. host;
+		local act = registering:get(jid);
+		registering:set(jid, nil);
+		if is_exempt(jid) then return; end
+		act = act or mapping:registered(jid, clean_ip(event.ip or event.session and event.session.ip));
+		client:tell(act.event);
+	end);
+
+	module:hook_global("user-deleted", function (event)
+		if event.host ~= host then return; end
+		local jid = event.username .. "@" .. host;
+		if not is_exempt(jid) then client:tell(mapping:deleted(jid).event); end
+		if disabled_store(host):get(event.username) then disabled_store(host):set(event.username, nil); end
+	end, 300);
+
+	module:hook("resource-bind", function (event)
+		local session = event.session;
+		perform({ mapping:session(own(session), clean_ip(session.ip)) }, session);
+	end);
+
+	local function on_message(event)
+		local origin, stanza = event.origin, event.stanza;
+		if origin.type ~= "c2s" or not origin.username then return; end
+		local acts = mapping:message(stanza, own(origin));
+		if not receipts then without(acts, RECEIPTS); end
+		local refusal, kind = perform(acts, origin, stanza);
+		return refusal and refuse(refusal, origin, stanza), kind;
+	end
+	-- Before the archive (0) and the copies to other devices (-0.5).
+	module:hook("pre-message/bare", timed(on_message), 1);
+	module:hook("pre-message/full", timed(on_message), 1);
+
+	local function on_presence(event)
+		local origin, stanza = event.origin, event.stanza;
+		local kind = stanza.attr.type;
+		if not kind or kind == "unavailable" or kind == "error" or kind == "probe" then return; end
+		if origin.type ~= "c2s" or not origin.username then return; end
+		local refusal, kind = perform(mapping:presence(stanza, own(origin)), origin, stanza);
+		return refusal and refuse(refusal, origin, stanza), kind;
+	end
+	module:hook("pre-presence/bare", timed(on_presence), 1);
+	module:hook("pre-presence/full", timed(on_presence), 1);
+
+	module:hook("iq/self/jabber:iq:roster:query", function (event)
+		local origin, stanza = event.origin, event.stanza;
+		if stanza.attr.type ~= "set" or not contacts then return; end
+		perform(mapping:roster(stanza, own(origin)), origin, stanza);
+	end, 1);
+
+	local function on_blocking(event)
+		local origin, stanza = event.origin, event.stanza;
+		perform(mapping:blocking(stanza, own(origin)), origin, stanza);
+	end
+	module:hook("iq-set/self/urn:xmpp:blocking:block", timed(on_blocking), 2);
+	module:hook("iq-set/self/urn:xmpp:blocking:unblock", timed(on_blocking), 2);
+
+	module:hook("archive-message-added", function (event)
+		if event.for_user and event.id and event.stanza then
+			mapping:archive(event.stanza, event.for_user .. "@" .. host, event.id);
+		end
+	end);
+
+	-- Accounts of other servers.
+	local function from_remote(event)
+		if event.origin.type ~= "s2sin" or not remote then return nil; end
+		local from = jid_bare(event.stanza.attr.from);
+		if not jid_split(from) then return nil; end
+		return from, jid_host(from);
+	end
+
+	local function on_remote_message(event)
+		local from, origin_host = from_remote(event);
+		if not from then return; end
+		local stanza = event.stanza;
+		if stanza.attr.type == "error" then
+			perform(mapping:bounce(stanza), nil, stanza);
+			return;
+		end
+		local acts = mapping:message(stanza, from, origin_host);
+		if not receipts then without(acts, RECEIPTS); end
+		local refusal, kind = perform(acts, nil, stanza);
+		return refusal and refuse(refusal, event.origin, stanza), kind;
+	end
+	module:hook("message/bare", timed(on_remote_message), 10);
+	module:hook("message/full", timed(on_remote_message), 10);
+
+	local function on_remote_presence(event)
+		local from, origin_host = from_remote(event);
+		local kind = event.stanza.attr.type;
+		if not from or not kind or kind == "unavailable" or kind == "error" or kind == "probe" then return; end
+		local refusal, kind = perform(mapping:presence(event.stanza, from, origin_host), nil, event.stanza);
+		return refusal and refuse(refusal, event.origin, event.stanza), kind;
+	end
+	module:hook("presence/bare", timed(on_remote_presence), 10);
+	module:hook("presence/full", timed(on_remote_presence), 10);
+end
+
+-- Rooms
+
+local function watch_rooms(module)
+	local creating = setmetatable({}, { __mode = "k" });
+	local members = cache.new(1000);
+	local store = module:open_store("wavebreak_joined");
+
+	local function member_of(event, jid)
+		local bare = jid_bare(jid or event.stanza.attr.from);
+		local host = jid_host(bare);
+		local from_here = hosts[host] ~= nil;
+		if not from_here and not remote then return nil; end
+		return bare, not from_here and host or nil;
+	end
+
+	-- Clients join their rooms again at each login: only the first time is a join.
+	local function joined(room)
+		local known = members:get(room);
+		if not known then
+			known = room:get_persistent() and store:get(jid_split(room.jid)) or {};
+			members:set(room, known);
+		end
+		return known;
+	end
+
+	local function keep(room, known)
+		if room:get_persistent() then store:set(jid_split(room.jid), next(known) and known or nil); end
+	end
+
+	module:hook("muc-room-pre-create", timed(function (event)
+		local from, origin_host = member_of(event);
+		if not from then return; end
+		local act = mapping:room_created(from, event.room.jid, origin_host);
+		if not is_exempt(from, event.origin) then
+			local refusal, asked = judge({ act }, event.origin, event.stanza);
+			local kind = asked and "asked" or "told";
+			if refusal then return refuse(refusal, event.origin, event.stanza, event.room.jid), kind; end
+			creating[event.room] = act;
+			return nil, kind;
+		end
+		creating[event.room] = act;
+	end), -0.5);
+
+	module:hook("muc-room-created", function (event)
+		local act = creating[event.room];
+		creating[event.room] = nil;
+		if not act or is_exempt(act.event.account, event.origin) then return; end
+		client:tell(act.event);
+	end);
+
+	module:hook("muc-occupant-pre-join", function (event)
+		local from = member_of(event);
+		if mode ~= "enforce" or not from or is_exempt(from, event.origin) then return; end
+		local state = client:refused_by_state(mapping_lib.account_id(from), false);
+		if not state then return; end
+		client.counters.refused = client.counters.refused + 1;
+		local lang = language(event.stanza);
+		return refuse({ text = refusal_text(state, lang), lang = lang, condition = "policy-violation" }, event.origin, event.stanza, event.room.jid);
+	end, -5);
+
+	module:hook("muc-occupant-joined", function (event)
+		local from, origin_host = member_of(event, event.occupant.bare_jid);
+		if not from then return; end
+		local known = joined(event.room);
+		if known[from] then return; end
+		known[from] = os.time();
+		keep(event.room, known);
+		-- Who creates a room is in it.
+		if creating[event.room] then return; end
+		perform({ mapping:room_joined(from, event.room.jid, origin_host) }, event.origin, event.stanza);
+	end);
+
+	module:hook("muc-occupant-left", function (event)
+		local from, origin_host = member_of(event, event.occupant.bare_jid);
+		-- A session that ends, or goes offline, has no presence left: its account remains in the room.
+		if not from or not event.origin or event.origin.type ~= "c2s" or not event.origin.presence then return; end
+		local known = joined(event.room);
+		if not known[from] then return; end
+		known[from] = nil;
+		keep(event.room, known);
+		perform({ mapping:room_left(from, event.room.jid, origin_host) }, event.origin, event.stanza);
+	end);
+
+	module:hook("muc-room-destroyed", function (event)
+		members:set(event.room, nil);
+		store:set(jid_split(event.room.jid), nil);
+	end);
+
+	module:hook("muc-pre-invite", timed(function (event)
+		local from, origin_host = member_of(event);
+		if not from then return; end
+		local acts = mapping:room_invitations(event.stanza, from, event.room.jid, origin_host);
+		local refusal, kind = perform(acts, event.origin, event.stanza);
+		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
+	end), -10);
+
+	module:hook("muc-occupant-groupchat", timed(function (event)
+		local from, origin_host = member_of(event);
+		if not from or event.stanza.attr.type == "error" then return; end
+		local recipients = 0;
+		for _ in event.room:each_occupant() do recipients = recipients + 1; end
+		local acts = mapping:room_message(event.stanza, from, event.room.jid, recipients, origin_host);
+		local refusal, kind = perform(acts, event.origin, event.stanza);
+		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
+	end), 1);
+
+	module:hook("muc-private-message", function (event)
+		local room, stanza = event.room, event.stanza;
+		-- The sender's address is already the nickname's.
+		local sender = room:get_occupant_by_nick(stanza.attr.from);
+		local recipient = room:get_occupant_by_nick(stanza.attr.to);
+		if not sender or not recipient then return; end
+		local from, origin_host = member_of(event, sender.bare_jid);
+		if not from then return; end
+		local acts = mapping:room_private(stanza, from, jid_bare(recipient.bare_jid), origin_host);
+		local refusal = perform(acts, event.origin, stanza);
+		if not refusal then return; end
+		local copy = st.clone(stanza);
+		copy.attr.from = sender.jid;
+		refuse(refusal, event.origin, copy);
+		return false;
+	end, 1);
+end
+
+function module.add_host(module)
+	if module:get_host_type() == "component" then watch_rooms(module); else watch_accounts(module); end
+end
+
+-- prosodyctl shell
+
+local function line(print, name, value) print(("%-22s %s"):format(name, value)); end
+
+module:add_item("shell-command", {
+	section = "wavebreak", section_desc = "What goes to Wavebreak, and what it decided", name = "status";
+	desc = "Show the connection to Wavebreak, its counters and the times of the hooks", args = {};
+	handler = function (self)
+		local print = self.session.print;
+		local counters = client.counters;
+		line(print, "Wavebreak", client.options.url .. ", " .. mode .. ", asks " .. ask:gsub("_", " "));
+		line(print, "States", client:states_stale() and "none yet, or old" or (client.streaming and "streamed" or "polled"));
+		line(print, "Events", ("%d seen, %d sent, %d held, %d dropped, %d rejected, %d late"):format(
+			counters.told, counters.sent, client:held(), counters.dropped, counters.rejected, counters.late));
+		line(print, "Questions", ("%d asked, %d without an answer, %d acts refused"):format(
+			counters.asked, counters.no_answer, counters.refused));
+		line(print, "Clock", ("%d s behind Wavebreak's"):format(client.skew_s));
+		for _, kind in ipairs { "told", "asked" } do
+			local found = client:percentiles(kind);
+			if found then line(print, "Time, " .. kind, ("%d acts, p50 %.3f ms, p99 %.3f ms"):format(found.n, found.p50, found.p99)); end
+		end
+		return true;
+	end;
+});
+
+module:add_item("shell-command", {
+	section = "wavebreak", section_desc = "What goes to Wavebreak, and what it decided", name = "state";
+	desc = "Show what applies to an account", args = { { name = "jid", type = "string" } };
+	handler = function (_, jid)
+		local outcome, state = client:state(mapping_lib.account_id(jid_bare(jid)));
+		local ending = state and state.until_ms and outcome ~= "allow" and os.date("!, until %Y-%m-%d %H:%M:%S UTC", state.until_ms // 1000) or "";
+		return true, outcome .. ending .. (state and (", decision %d"):format(state.number) or "");
+	end;
+});
+
+module:hook_global("config-reloaded", function ()
+	client.options.key = module:get_option_string("wavebreak_key");
+	client.options.url = get_url();
+	client.said = {};
+end);
+
+timer.add_task(0, function ()
+	client:start { carries = CARRIES, can = { "refuse", "notify", "suspend", "lift" } };
+end);
+
+function module.unload()
+	client:stop();
+end

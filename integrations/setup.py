@@ -1,0 +1,119 @@
+"""Install what the tests of the integrations need: chat servers from Debian, slixmpp from PyPI.
+
+    python integrations/setup.py [prosody] [ejabberd]
+
+As root the servers are installed with apt-get. Anybody else gets them unpacked below the user's
+cache directory (`WAVEBREAK_INTEGRATIONS`, else `~/.cache/wavebreak-integrations`): nothing else
+changes on the machine. Where neither works, it says why and fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CACHE = Path(
+    os.environ.get("WAVEBREAK_INTEGRATIONS")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavebreak-integrations"
+)
+ROOT = CACHE / "root"
+PYTHON = CACHE / "python"
+SLIXMPP = "slixmpp==1.17.0"
+SERVERS = {
+    "prosody": ("prosody", "prosody-modules"),
+    "ejabberd": ("ejabberd",),
+}
+PROGRAMS = {"prosody": "usr/bin/prosody", "ejabberd": "usr/sbin/ejabberdctl"}
+
+
+class SetupError(Exception):
+    """What this machine lacks, as a sentence with the fix."""
+
+
+def found(server: str) -> Path | None:
+    """Return the root below which a server lies: the machine's, or the unpacked one."""
+    for root in (Path("/"), ROOT):
+        if (root / PROGRAMS[server]).exists():
+            return root
+    return None
+
+
+def _run(command: list[str], **more: object) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
+    if done.returncode:
+        tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise SetupError(f"{' '.join(command[:3])} failed: {' / '.join(tail)}")
+    return str(done.stdout)
+
+
+def install(packages: tuple[str, ...]) -> None:
+    """Install packages of Debian on this machine, as root."""
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    _run(["apt-get", "update"], env=quiet)
+    _run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=quiet)
+
+
+def _dependencies(packages: tuple[str, ...]) -> list[str]:
+    """Return the packages and what they depend on, less what the machine has."""
+    listed = _run(
+        ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts",
+         "--no-breaks", "--no-replaces", "--no-enhances", *packages]
+    )  # fmt: skip
+    names = set(re.findall(r"^([a-z0-9][a-z0-9+.-]+)$", listed, re.MULTILINE)) | set(packages)
+    present = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    installed = set(re.findall(r"^(\S+) installed$", present, re.MULTILINE))
+    return sorted(names - installed)
+
+
+def unpack(packages: tuple[str, ...]) -> None:
+    """Download packages of Debian and unpack them below the cache, as an ordinary user."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        raise SetupError("this machine has no apt-get and dpkg; use Debian 13, or install by hand")
+    archives = CACHE / "archives"
+    archives.mkdir(parents=True, exist_ok=True)
+    ROOT.mkdir(parents=True, exist_ok=True)
+    for name in _dependencies(packages):
+        # One that is only a virtual name, or of another architecture, has nothing to download.
+        done = subprocess.run(
+            ["apt-get", "download", name], cwd=archives, capture_output=True, check=False
+        )
+        if done.returncode and name in packages:
+            raise SetupError(f"{name} cannot be downloaded; run `apt-get update` as root first")
+    for archive in sorted(archives.glob("*.deb")):
+        _run(["dpkg", "-x", str(archive), str(ROOT)])
+
+
+def client() -> None:
+    """Install slixmpp, which drives the servers, below the cache."""
+    if (PYTHON / "slixmpp").exists():
+        return
+    PYTHON.mkdir(parents=True, exist_ok=True)
+    _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PYTHON), SLIXMPP])
+
+
+def main(servers: list[str]) -> None:
+    """Install what is not there."""
+    for server in servers:
+        if not found(server):
+            (install if os.geteuid() == 0 else unpack)(SERVERS[server])
+        where = found(server)
+        if where is None:
+            raise SetupError(f"{server} is not there after its installation")
+        print(f"{server}: {where / PROGRAMS[server]}")
+    client()
+    print(f"slixmpp: {PYTHON}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:] or list(SERVERS))
+    except SetupError as error:
+        print(f"The tests of the integrations cannot run here: {error}", file=sys.stderr)
+        sys.exit(1)
