@@ -28,7 +28,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test check fix speed docs lock sbom audit clean assets
+.PHONY: help demo serve test integrations check fix speed docs lock sbom audit clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -53,6 +53,11 @@ test: $(READY) ## every test but speed
 	@$(BIN)/python -m compileall -q src
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
+
+# As root with apt-get; as anybody else below the user's cache.
+integrations: $(READY) ## the integrations' tests with real chat servers, which it installs from Debian
+	@$(BIN)/python integrations/setup.py
+	@$(BIN)/pytest $(filter-out tests,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"

@@ -18,20 +18,27 @@ CANARIES = (
 MUC = "http://jabber.org/protocol/muc"
 
 
+async def quiet() -> None:
+    """Let the server come to rest, so that the events have one order."""
+    await asyncio.sleep(0.15)
+
+
 async def converse(port: int, host: str, rooms: str) -> None:
     """Play the conversation of two accounts and a third."""
-    pause = 0.15
-
-    async def quiet() -> None:
-        await asyncio.sleep(pause)
-
     ann = await Account(f"ann@{host}", port, resource="CANARYres").online()
     ben = await Account(f"ben@{host}", port, resource="CANARYres").online()
     cid = await Account(f"cid@{host}", port, resource="CANARYres").online()
-    a, b, c = (one.boundjid.bare for one in (ann, ben, cid))
-    room = f"r@{rooms}"
+    await _messages(ann, ben, host)
+    await _contacts(ann, ben, cid)
+    await _room(ann, ben, f"r@{rooms}")
+    await _feedback(ann, ben, cid)
+    for one in (ann, ben, cid):
+        await one.offline()
 
-    # A first message with typing, its receipts, an answer, a message to nobody.
+
+async def _messages(ann: Account, ben: Account, host: str) -> None:
+    """A first message with typing, its receipts, an answer, a message to nobody."""
+    a, b = ann.boundjid.bare, ben.boundjid.bare
     chatstate = "http://jabber.org/protocol/chatstates"
     for _ in range(2):
         ann.send_xml(f"<message to='{b}' type='chat'><composing xmlns='{chatstate}'/></message>")
@@ -53,7 +60,10 @@ async def converse(port: int, host: str, rooms: str) -> None:
     ann.say(f"nobody@{host}", "CANARYbody")
     await quiet()
 
-    # Roster, requests, acceptance and refusal.
+
+async def _contacts(ann: Account, ben: Account, cid: Account) -> None:
+    """Roster, requests, acceptance and refusal."""
+    a, b, c = (one.boundjid.bare for one in (ann, ben, cid))
     item = f"<item jid='{b}' name='CANARYname'><group>CANARYgroup</group></item>"
     await ann.iq(f"<query xmlns='jabber:iq:roster'>{item}</query>")
     ann.send_xml(f"<presence to='{b}' type='subscribe'><status>CANARYstatus</status></presence>")
@@ -68,7 +78,10 @@ async def converse(port: int, host: str, rooms: str) -> None:
     ben.say(a, "CANARYbody")
     await quiet()
 
-    # A room: created, invited to, joined, spoken in, left; logging out leaves no room.
+
+async def _room(ann: Account, ben: Account, room: str) -> None:
+    """A room: created, invited to, joined, spoken in, left; logging out leaves no room."""
+    b = ben.boundjid.bare
     ann.send_xml(f"<presence to='{room}/CANARYnick'><x xmlns='{MUC}'/></presence>")
     await quiet()
     ann.send_xml(
@@ -80,12 +93,17 @@ async def converse(port: int, host: str, rooms: str) -> None:
     await quiet()
     ann.say(room, "CANARYbody", type="groupchat")
     await quiet()
-    ben.send_xml(f"<message to='{room}' type='groupchat'><subject>CANARYroomname</subject></message>")
+    ben.send_xml(
+        f"<message to='{room}' type='groupchat'><subject>CANARYroomname</subject></message>"
+    )
     await quiet()
     ben.send_xml(f"<presence to='{room}/CANARYnick2' type='unavailable'/>")
     await quiet()
 
-    # A report with a block, an unblock.
+
+async def _feedback(ann: Account, ben: Account, cid: Account) -> None:
+    """A report with a block, an unblock."""
+    b, c = ben.boundjid.bare, cid.boundjid.bare
     await ben.iq(
         f"<block xmlns='urn:xmpp:blocking'><item jid='{c}'><report xmlns='urn:xmpp:reporting:1' "
         "reason='urn:xmpp:reporting:spam'><text>CANARYreport</text></report></item></block>"
@@ -93,8 +111,6 @@ async def converse(port: int, host: str, rooms: str) -> None:
     await ben.iq(f"<unblock xmlns='urn:xmpp:blocking'><item jid='{c}'/></unblock>")
     await ann.iq(f"<query xmlns='jabber:iq:roster'><item jid='{b}' subscription='remove'/></query>")
     await quiet()
-    for one in (ann, ben, cid):
-        await one.offline()
 
 
 def expected(host: str, rooms: str) -> list[dict[str, Any]]:

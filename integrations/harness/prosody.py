@@ -1,4 +1,4 @@
-"""A real Prosody as an ordinary process, with the module from this tree and a data directory of its own."""
+"""A real Prosody as an ordinary process: the module of this tree, and data of its own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def environment(root: Path) -> dict[str, str]:
 
 @dataclass
 class Prosody:
-    """One server in `home`, which asks Wavebreak at `url`. `module`: without it, no mod_wavebreak."""
+    """One server in `home` that asks Wavebreak at `url`; without `module`, a plain one."""
 
     home: Path
     url: str
@@ -97,12 +97,17 @@ class Prosody:
         (self.home / "data").mkdir(parents=True, exist_ok=True)
         modules = [
             "roster", "saslauth", "disco", "presence", "message", "iq", "register_ibr", "blocklist",
-            "spam_reporting", "carbons", "mam", "admin_shell", "s2s", "dialback", "c2s", *self.modules,
+            "spam_reporting", "carbons", "mam", "admin_shell", "s2s", "dialback", "c2s",
+            *self.modules,
         ]  # fmt: skip
         if self.module:
             modules.append("wavebreak")
         named = ", ".join(f'"{name}"' for name in modules)
-        options = {"url": f'"{self.url}"', "key": f'"{self.key}"', "mode": f'"{self.mode}"'} | self.more
+        options = {
+            "url": f'"{self.url}"',
+            "key": f'"{self.key}"',
+            "mode": f'"{self.mode}"',
+        } | self.more
         settings = "\n".join(f"wavebreak_{name} = {value}" for name, value in options.items())
         rooms = 'modules_enabled = { "wavebreak" }' if self.module else ""
         self.config.write_text(
@@ -146,7 +151,9 @@ Component "{self.rooms}" "muc"
             )  # fmt: skip
         end = time.monotonic() + 30
         while not listens(self.port):
-            assert self._process.poll() is None, (self.home / "prosody.err").read_text() + self.log()
+            assert self._process.poll() is None, (
+                self.home / "prosody.err"
+            ).read_text() + self.log()
             assert time.monotonic() < end, self.log()
             time.sleep(0.05)
         return self

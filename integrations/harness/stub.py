@@ -20,8 +20,8 @@ ALLOW = {
 class Stub:
     """One stub on a free port.
 
-    `decide(events)` returns the members of an answer that differ from "allowed"; `status` is an HTTP
-    status that every request gets instead; `delay_s` holds each answer back.
+    `decide(events)` returns the members of an answer that differ from "allowed"; `status` is an
+    HTTP status that every request gets instead; `delay_s` holds each answer back.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -42,10 +42,12 @@ class Stub:
         self._lock = threading.Lock()
         self._keys: set[str] = set()
         self._ids: set[str] = set()
-        self._server = _Server(("127.0.0.1", port), _handler(self))
+        self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"stub": self}))
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def set_state(self, account: str, outcome: str, **more: Any) -> None:
@@ -88,6 +90,13 @@ class Stub:
             time.sleep(0.02)
         return result
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the states that are not allow."""
+        with self._lock:
+            states = [state for state in self.states.values() if state["outcome"] != "allow"]
+            states.sort(key=lambda state: state["number"])
+            return {"states": states, "next": None, "number": self._number}
+
     def subscribe(self) -> queue.Queue[dict[str, Any] | None]:
         """Return a queue of states that change from now on."""
         with self._lock:
@@ -117,73 +126,74 @@ class _Server(ThreadingHTTPServer):
         """Say nothing of a client that left."""
 
 
-def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection; `stub` is set by the subclass of each stub."""
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Keep quiet."""
+    protocol_version = "HTTP/1.1"
+    stub: Stub
 
-        def _send(self, status: int, body: Any, **headers: str) -> None:
-            encoded = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(encoded)))
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(encoded)
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet."""
 
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            stub.raw.append(self.requestline.encode() + b"\n" + bytes(self.headers) + body)
-            if stub.delay_s:
-                time.sleep(stub.delay_s)
-            if stub.status:
-                more = {"Retry_After": "1"} if stub.status in (429, 503) else {}
-                return self._send(stub.status, {"title": "no", "status": stub.status}, **more)
-            if self.headers.get("authorization") != f"Bearer {stub.key}":
-                return self._send(401, {"title": "wrong key", "status": 401})
-            path, _, query = self.path.partition("?")
-            if path == "/v1/events":
-                return self._send(202, stub.take(self.headers["idempotency-key"], body))
-            if path == "/v1/decide":
-                mode = query.partition("mode=")[2] or "ask"
-                return self._send(200, stub.answer(mode, json.loads(body)))
-            if path == "/v1/states":
-                states = [s for s in stub.states.values() if s["outcome"] != "allow"]
-                states.sort(key=lambda state: state["number"])
-                return self._send(200, {"states": states, "next": None, "number": stub._number})
-            if path == "/v1/states/stream" and stub.has_stream:
-                return self._stream()
-            if path == "/v1/sources/self":
-                stub.sources.append(json.loads(body))
-                return self._send(200, {})
-            return self._send(404, {"title": "not found", "status": 404})
+    def _send(self, status: int, body: Any, **headers: str) -> None:
+        encoded = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(encoded)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(encoded)
 
-        def _stream(self) -> None:
-            states = stub.subscribe()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                self._chunk(b"retry: 2000\n\n")
-                while (state := states.get()) is not None:
-                    data = f"event: state\nid: {state['number']}\ndata: {json.dumps(state)}\n\n"
-                    self._chunk(data.encode())
-            self.close_connection = True
+    def _handle(self) -> None:
+        stub = self.stub
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        stub.raw.append(self.requestline.encode() + b"\n" + bytes(self.headers) + body)
+        if stub.delay_s:
+            time.sleep(stub.delay_s)
+        if stub.status:
+            more = {"Retry_After": "1"} if stub.status in (429, 503) else {}
+            return self._send(stub.status, {"title": "no", "status": stub.status}, **more)
+        if self.headers.get("authorization") != f"Bearer {stub.key}":
+            return self._send(401, {"title": "wrong key", "status": 401})
+        return self._route(body)
 
-        def _chunk(self, data: bytes) -> None:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
+    def _route(self, body: bytes) -> None:
+        stub = self.stub
+        path, _, query = self.path.partition("?")
+        if path == "/v1/states/stream" and stub.has_stream:
+            return self._stream()
+        status, answer = 200, {}
+        if path == "/v1/events":
+            status, answer = 202, stub.take(self.headers["idempotency-key"], body)
+        elif path == "/v1/decide":
+            answer = stub.answer(query.partition("mode=")[2] or "ask", json.loads(body))
+        elif path == "/v1/states":
+            answer = stub.snapshot()
+        elif path == "/v1/sources/self":
+            stub.sources.append(json.loads(body))
+        else:
+            status, answer = 404, {"title": "not found", "status": 404}
+        return self._send(status, answer)
 
-        def do_GET(self) -> None:
-            self._handle()
+    def _stream(self) -> None:
+        states = self.stub.subscribe()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self._chunk(b"retry: 2000\n\n")
+            while (state := states.get()) is not None:
+                data = f"event: state\nid: {state['number']}\ndata: {json.dumps(state)}\n\n"
+                self._chunk(data.encode())
+        self.close_connection = True
 
-        do_POST = do_PUT = do_GET
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
 
-    return Handler
+    do_GET = do_POST = do_PUT = _handle  # noqa: N815
 
 
 @contextlib.contextmanager

@@ -52,7 +52,9 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         self.add_event_handler("presence_error", lambda stanza: self.errors.append(stanza))
         self.add_event_handler("presence_subscribe", lambda stanza: self.presences.append(stanza))
         self.add_event_handler("presence_subscribed", lambda stanza: self.presences.append(stanza))
-        self.add_event_handler("failed_all_auth", lambda _: self._fail(RefusedError("not-authorized", "")))
+        self.add_event_handler(
+            "failed_all_auth", lambda _: self._fail(RefusedError("not-authorized", ""))
+        )
 
     def _fail(self, error: Exception) -> None:
         if not self._online.done():
@@ -68,7 +70,9 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         except IqError as error:
             tag = error.iq.xml.find("{jabber:client}error")
             text = tag.findtext(f"{{{STANZAS}}}text") or ""
-            name = next(child.tag.split("}")[1] for child in tag if child.tag != f"{{{STANZAS}}}text")
+            name = next(
+                child.tag.split("}")[1] for child in tag if child.tag != f"{{{STANZAS}}}text"
+            )
             self._fail(RefusedError(name, text))
 
     async def _started(self, _event: Any) -> None:
@@ -131,7 +135,13 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         for stanza in self.errors:
             tag = stanza.xml.find("{jabber:client}error")
             text = tag.find(f"{{{STANZAS}}}text")
-            name = next(c.tag.split("}")[1] for c in tag if c is not text and c.tag.startswith(f"{{{STANZAS}}}"))
-            lang = "" if text is None else text.get("{http://www.w3.org/XML/1998/namespace}lang", "")
+            name = next(
+                c.tag.split("}")[1]
+                for c in tag
+                if c is not text and c.tag.startswith(f"{{{STANZAS}}}")
+            )
+            lang = (
+                "" if text is None else text.get("{http://www.w3.org/XML/1998/namespace}lang", "")
+            )
             found.append((tag.get("type"), name, "" if text is None else text.text, lang))
         return found

@@ -207,7 +207,9 @@ def test_fault_of_wavebreak_loses_no_message_and_no_event(tmp_path: Path, fault:
     port = free_port()
     stub = Stub(port)
     try:
-        with prosody(tmp_path, stub.url, more={"on_failure": '{ registration = "open" }'}) as server:
+        with prosody(
+            tmp_path, stub.url, more={"on_failure": '{ registration = "open" }'}
+        ) as server:
             stub.wait(lambda: stub.streams)
             if fault == "wrong key":
                 stub.key = "another"
@@ -260,7 +262,8 @@ def test_killed_prosody_sends_its_spool_after_its_start(tmp_path: Path) -> None:
     with prosody(tmp_path, f"http://127.0.0.1:{port}", more=more) as server:
         assert asyncio.run(_chat(server, 30)) == (30, 0)
         server.kill()
-        held = [json.loads(x) for f in server.spool.glob("*.jsonl") for x in f.open()]
+        lines = [x for f in server.spool.glob("*.jsonl") for x in f.read_text().splitlines()]
+        held = [json.loads(line) for line in lines]
         assert len([event for event in held if event["type"] == "message.sent"]) == 30
         stub = Stub(port)
         try:
