@@ -17,7 +17,7 @@ from support import service_harness
 from support.service_harness import Running, abuser, migrated, running
 from support.webhook_receiver import HostileReceiver, Receiver, listening
 from wavebreak.service import api_keys
-from wavebreak.service.api.decisions import MAX_STREAMS_PER_KEY
+from wavebreak.service.api.event_streams import MAX_STREAMS_PER_KEY
 from wavebreak.service.app_context import run_in_transaction
 from wavebreak.service.models import ApiKey, Webhook
 from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher, webhook_secret

@@ -78,12 +78,21 @@ def read_account_state(engine: Engine, account: str) -> AccountState | None:
 
 async def sealed_state(context: RequestContext, account: str) -> AccountState:
     """Return an account's state once its newest decision is sealed; raises ApiError (404, 503)."""
+    state = await sealed_state_if_known(context, account)
+    if state is None:
+        raise ApiError(404, "the log has no such account")
+    return state
+
+
+async def sealed_state_if_known(context: RequestContext, account: str) -> AccountState | None:
+    """Return an account's state once its newest decision is sealed; raises ApiError (503).
+
+    None if the log does not contain the account.
+    """
     state: AccountState | None = await context.service.ask(
         lambda engine: read_account_state(engine, account)
     )
     await wait_until_sealed(context, account)
-    if state is None:
-        raise ApiError(404, "the log has no such account")
     return state
 
 

@@ -43,11 +43,11 @@ class Denied:
     retry_after_s: float = 0.0
 
 
-Authorize = Callable[[bytes | None, str], Allowed | Denied]
-"""Takes the value of the Authorization header and the scope that is needed."""
+Authorize = Callable[..., Allowed | Denied]
+"""Takes the value of the Authorization header and the scopes of which one is needed."""
 
 
-def allow_all(_authorization: bytes | None, _scope: str) -> Allowed | Denied:
+def allow_all(_authorization: bytes | None, *_scopes: str) -> Allowed | Denied:
     """Allow every caller: for a service that only its own machine can reach."""
     return Allowed(scopes=frozenset(SCOPES))
 
@@ -111,13 +111,13 @@ class KeyRing:
         return TokenBucket(entry.rate, entry.burst, self._clock)
 
     def authorize(
-        self, authorization: bytes | None, scope: str, cost: float = 1.0
+        self, authorization: bytes | None, *scopes: str, cost: float = 1.0
     ) -> Allowed | Denied:
         """Authorize a request.
 
         Args:
             authorization: Value of the Authorization header (`Bearer wb_…`).
-            scope: The scope that the request needs.
+            scopes: The scopes of which the request needs one.
             cost: Tokens that the request takes from the key's bucket.
 
         Returns:
@@ -131,8 +131,9 @@ class KeyRing:
         wait = bucket.take(cost)
         if wait > 0:
             return Denied(429, "rate limit exceeded", retry_after_s=wait)
-        if scope not in entry.scopes:
-            return Denied(403, f"this key lacks the scope {scope}", "use a key with this scope")
+        if entry.scopes.isdisjoint(scopes):
+            lacking = " or ".join(scopes)
+            return Denied(403, f"this key lacks the scope {lacking}", "use a key with this scope")
         return Allowed(entry.prefix, entry.scopes, entry.owner)
 
     def permits(self, key_id: str, scope: str) -> bool:

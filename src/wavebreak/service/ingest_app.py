@@ -37,7 +37,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 EVENTS_PATH, DECIDE_PATH = "/v1/events", "/v1/decide"
 HOT_PATHS = frozenset({EVENTS_PATH, DECIDE_PATH})
 CALLER = "wavebreak.caller"
-"""Of an ASGI scope: the scope for which the request is authorized already, and its key."""
+"""Of an ASGI scope: the scopes for one of which the request is authorized already, and its key."""
 
 _FORMS = {
     b"application/json": "json",

@@ -29,7 +29,7 @@ SMALL_BODY = 64 << 10
 """Maximum bytes of a body of most operations, and of a page's form without a session."""
 MAX_BODIES = 64 << 20
 """Maximum bytes of all bodies that are read for Django at once."""
-_LARGE_BODIES = frozenset({"/v1/labels"})
+_LARGE_BODIES = frozenset({"/v1/labels", "/v1/states/query"})
 _PAGES = ("/console", "/notice/", "/appeal/", "/help/", "/business/")
 """Paths whose forms the console's pages take, with sessions instead of keys."""
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -73,9 +73,9 @@ def route_of(path: str) -> str:
 
 
 class _Operation(NamedTuple):
-    """The scope that an operation needs (empty: no key), and the bytes that its body may have."""
+    """The scopes of which an operation needs one (none: no key), and the bytes of its body."""
 
-    scope: str
+    scopes: tuple[str, ...]
     body: int
 
 
@@ -85,11 +85,10 @@ def _operations() -> dict[tuple[str, str], _Operation]:
     found = {}
     for route, methods in document()["paths"].items():
         for method, operation in methods.items():
-            security = operation.get("security")
-            scope = security[0][SECURITY_SCHEME][0] if security else ""
+            scopes = tuple(one[SECURITY_SCHEME][0] for one in operation.get("security", ()))
             size = MAX_BODY if route in _LARGE_BODIES else SMALL_BODY
             takes = size if "requestBody" in operation else 0
-            found[route, method.upper()] = _Operation(scope, takes)
+            found[route, method.upper()] = _Operation(scopes, takes)
     return found
 
 
@@ -145,9 +144,9 @@ class RequestMiddleware:
                 return 0
             cookie = f"{settings.SESSION_COOKIE_NAME}=".encode()
             return MAX_BODY if cookie in headers.get(b"cookie", b"") else SMALL_BODY
-        if operation.scope:
+        if operation.scopes:
             verdict = self._context.key_ring.authorize(
-                headers.get(b"authorization"), operation.scope
+                headers.get(b"authorization"), *operation.scopes
             )
             if isinstance(verdict, Denied):
                 raise ApiError(
@@ -157,7 +156,7 @@ class RequestMiddleware:
                     retry_after_s=verdict.retry_after_s,
                 )
             # `api.requests.ApiKeyAuth` does not charge the key again.
-            scope[CALLER] = (operation.scope, verdict.key_id)
+            scope[CALLER] = (operation.scopes, verdict.key_id)
         return operation.body
 
     @contextmanager

@@ -14,6 +14,8 @@ from wavebreak.service.row_macs import is_authentic, row_mac
 
 AUDIT_KEY = 32
 """Characters of an audit entry's key."""
+ID_LENGTH = 255
+"""Characters of an id that the platform has given: at most 255 bytes."""
 
 
 class NumberedQuerySet(models.QuerySet):
@@ -101,7 +103,7 @@ class AuditEntry(AuthenticatedModel):
     at_ms = models.BigIntegerField()
     key = models.CharField(max_length=AUDIT_KEY)
     action = models.CharField(max_length=32)
-    object = models.CharField(max_length=128)
+    object = models.CharField(max_length=ID_LENGTH)
     reason = models.CharField(max_length=1100)
     outcome = models.CharField(max_length=16)
     sealed = models.BooleanField(default=False, db_index=True)
@@ -195,7 +197,7 @@ class Delivery(models.Model):
 class QuotaExtension(models.Model):
     """Extra new chats granted to an account in the quota cycle that began at `at_ms`."""
 
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     at_ms = models.BigIntegerField()
 
     class Meta:
@@ -241,7 +243,7 @@ class LedgerOpening(models.Model):
     """
 
     position = models.BigIntegerField(primary_key=True)
-    account = models.CharField(max_length=128, default="")
+    account = models.CharField(max_length=ID_LENGTH, default="")
     subject = models.CharField(max_length=64, default="")
     openings = models.BinaryField(db_column="told")
 
@@ -285,7 +287,7 @@ class Erasure(models.Model):
     and `openings` count what was removed.
     """
 
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     at_ms = models.BigIntegerField()
     upto = models.BigIntegerField()
     events = models.BigIntegerField(default=0)
@@ -396,7 +398,7 @@ class Decision(AuthenticatedModel):
 
     number = models.BigIntegerField(primary_key=True)
     id = models.CharField(max_length=32, unique=True)
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     ts = models.BigIntegerField()
     stage = models.CharField(max_length=16)
     outcome = models.CharField(max_length=16)
@@ -414,7 +416,7 @@ class Decision(AuthenticatedModel):
 class EnforcementState(models.Model):
     """The newest decision of each account that has one; `until` (ms) is its end (null: none)."""
 
-    account = models.CharField(max_length=128, primary_key=True)
+    account = models.CharField(max_length=ID_LENGTH, primary_key=True)
     outcome = models.CharField(max_length=16)
     until = models.BigIntegerField(null=True)
     ts = models.BigIntegerField()
@@ -422,7 +424,10 @@ class EnforcementState(models.Model):
 
     class Meta:
         db_table = "standing"
-        indexes = (models.Index(fields=["outcome"], name="standing_outcome"),)
+        indexes = (
+            models.Index(fields=["outcome"], name="standing_outcome"),
+            models.Index(fields=["decision"], name="standing_decision"),
+        )
 
 
 class Idempotency(models.Model):

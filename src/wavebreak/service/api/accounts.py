@@ -145,8 +145,8 @@ async def label(request: HttpRequest, change: schemas.Labels) -> schemas.Labeled
     auth=ApiKeyAuth("read"),
     response=schemas.Account,
     summary="An account's enforcement state: outcome, quota, restrictions and their ends, "
-    "decisions.",
-    openapi_extra=problems(404, 503),
+    "decisions. An account that the log does not have is allowed.",
+    openapi_extra=problems(503),
 )
 async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
     """Return an account's enforcement state and its newest decisions."""
@@ -177,7 +177,8 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
     last_known = False
     try:
         async with asyncio.timeout(ENGINE_S):
-            state = await actions.sealed_state(context, account)
+            known = await actions.sealed_state_if_known(context, account)
+        state = known or actions.AccountState(0, None, context.now_ms, None)
     except (BusyError, TimeoutError):
         state, last_known = _last_known(context, account), True
 

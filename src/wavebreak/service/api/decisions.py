@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -15,21 +11,16 @@ from wavebreak.ledger import merkle_tree
 from wavebreak.ledger.proofs import encode_hashes, encode_proof
 from wavebreak.service.api import schemas
 from wavebreak.service.api.accounts import numbered_decision
+from wavebreak.service.api.event_streams import StreamSource, stream_response
 from wavebreak.service.api.openapi import STREAM, TEXT, media, problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak.service.app_context import closing_connection, run_query
+from wavebreak.service.app_context import run_query
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import OpeningRows
 from wavebreak.service.models import Decision
 
 router = Router()
-
-STREAM_BATCH = 500
-KEEP_ALIVE_S = 15.0
-KEY_CHECK_S = 1.0
-"""How often a stream checks whether its key still has the scope."""
-MAX_STREAMS, MAX_STREAMS_PER_KEY = 200, 20
 
 
 def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:
@@ -68,57 +59,11 @@ async def follow_decisions(
     request: HttpRequest, query: Annotated[schemas.StreamQuery, StrictQuery(...)]
 ) -> StreamingHttpResponse:
     """Stream decisions from a number on."""
-    context = RequestContext.of(request)
-    last = request.headers.get("Last-Event-ID", "")
-    if last and not (last.isdecimal() and len(last) <= 16):
-        raise ApiError(422, "Last-Event-ID is not a decision's number", fix="send a number")
-    if not _may_open(context):
-        raise ApiError(503, "too many open streams", fix="close one", retry_after_s=5)
-    response = StreamingHttpResponse(
-        _stream(context, int(last or query.since)), content_type=STREAM
-    )
-    response["Cache-Control"], response["X-Accel-Buffering"] = "no-store", "no"
-    return response
 
+    def load(after: int, limit: int) -> list[tuple[int, bytes]]:
+        return [(number, bytes(body)) for number, body in load_decisions(after, limit)]
 
-def _may_open(context: RequestContext) -> bool:
-    """Whether the caller's key may open one more stream."""
-    streams = context.app.open_streams
-    return streams[context.key] < MAX_STREAMS_PER_KEY and streams.total() < MAX_STREAMS
-
-
-async def _stream(context: RequestContext, since: int) -> AsyncIterator[bytes]:
-    """Yield decisions until the client closes the stream, or its key no longer reads."""
-    streams, key = context.app.open_streams, context.key
-    # Requests that came at once have all passed the check of the view.
-    if not _may_open(context):
-        return
-    streams[key] += 1
-    try:
-        yield b"retry: 2000\n\n"
-        quiet_at, newest = time.monotonic() + KEEP_ALIVE_S, since + 1
-        while context.app.key_ring.permits(key, "read"):
-            if newest > since:
-                # A waiting stream holds no database connection.
-                load = closing_connection(partial(load_decisions, since, STREAM_BATCH))
-                rows = await context.app.executors.streams.run(load)
-                for number, body in rows:
-                    yield b"id: %d\nevent: decision\ndata: %s\n\n" % (number, bytes(body))
-                    since = number
-            try:
-                async with asyncio.timeout(KEY_CHECK_S):
-                    newest = await context.service.wait_for_decision(since)
-            except TimeoutError:
-                newest = since
-            if newest > since:
-                quiet_at = time.monotonic() + KEEP_ALIVE_S
-            elif time.monotonic() >= quiet_at:
-                quiet_at += KEEP_ALIVE_S
-                yield b": quiet\n\n"
-    finally:
-        streams[key] -= 1
-        if not streams[key]:
-            del streams[key]
+    return stream_response(request, StreamSource("decision", load, ("read",)), query.since)
 
 
 @router.get(

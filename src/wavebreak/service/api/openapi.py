@@ -22,6 +22,7 @@ from wavebreak.service.api.schemas import STRUCT_KEY
 from wavebreak.service.decide import DecideResponse, Quota
 from wavebreak.service.errors import DESCRIPTIONS, MEDIA_TYPE, Problem
 from wavebreak.service.idempotency import IngestResponse
+from wavebreak.service.states import States, StatesPage
 
 JSON, TEXT, STREAM, PAGE = "application/json", "text/plain", "text/event-stream", "text/html"
 EVENT_MEDIA_TYPES = (
@@ -39,7 +40,8 @@ INTRODUCTION = (
 )
 _REF = "#/components/schemas/{name}"
 _STRUCTS: tuple[Any, ...] = (
-    Problem, AnyEvent, IngestResponse, DecideResponse, Decision, Operator, Quota,
+    Problem, AnyEvent, IngestResponse, DecideResponse, Decision, Operator, Quota, States,
+    StatesPage,
 )  # fmt: skip
 
 
@@ -117,11 +119,13 @@ class ApiDocument(OpenAPISchema):
     def operation_details(self, operation: Operation) -> dict[str, Any]:
         """Describe an operation: scope, security and responses in order of their status."""
         details: dict[str, Any] = super().operation_details(operation)
-        scopes = [auth.scope for auth in operation.auth_callbacks if isinstance(auth, ApiKeyAuth)]
+        needed = [auth.scopes for auth in operation.auth_callbacks if isinstance(auth, ApiKeyAuth)]
+        scopes = needed[0] if needed else ()
         details.pop("description", None)
         if scopes:
-            details["description"] = f"Needs a key with the scope `{scopes[0]}`."
-        details["security"] = [{SECURITY_SCHEME: scopes}] if scopes else []
+            named = " or ".join(f"`{scope}`" for scope in scopes)
+            details["description"] = f"Needs a key with the scope {named}."
+        details["security"] = [{SECURITY_SCHEME: [scope]} for scope in scopes]
         details["responses"] = dict(sorted(details["responses"].items()))
         return details
 
@@ -199,8 +203,8 @@ def render_docs_page(document: dict[str, Any]) -> str:
 
 
 def _scope(operation: dict[str, Any]) -> str:
-    security = operation["security"]
-    return ", ".join(security[0][SECURITY_SCHEME]) if security else "no key"
+    scopes = [scope for one in operation["security"] for scope in one[SECURITY_SCHEME]]
+    return " or ".join(scopes) or "no key"
 
 
 def _field_table(name: str, schema: dict[str, Any]) -> Table:

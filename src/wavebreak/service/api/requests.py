@@ -41,25 +41,25 @@ class RequestContext:
 
 
 class ApiKeyAuth(AuthBase):
-    """Authenticates a request by its API key, which must have a scope."""
+    """Authenticates a request by its API key, which must have one of some scopes."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"
     openapi_description = "An API key: `wb_PREFIX_SECRET`. The roles of an operation are its scope."
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, *scopes: Scope) -> None:
         super().__init__()
-        self.scope = scope
+        self.scopes = scopes
 
     async def __call__(self, request: HttpRequest) -> str:
         """Return the key's prefix; raises ApiError (401, 403 or 429)."""
         scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
-        checked, key = scope.get(CALLER, ("", ""))
-        if checked == self.scope:
+        checked, key = scope.get(CALLER, ((), ""))
+        if checked == self.scopes:
             return str(key)
         header = request.headers.get("Authorization")
         key_ring = RequestContext.of(request).app.key_ring
-        verdict = key_ring.authorize(header.encode() if header else None, self.scope)
+        verdict = key_ring.authorize(header.encode() if header else None, *self.scopes)
         if isinstance(verdict, Denied):
             raise ApiError(
                 verdict.status, verdict.detail, fix=verdict.fix, retry_after_s=verdict.retry_after_s

@@ -25,7 +25,16 @@ from ninja.renderers import BaseRenderer
 
 from wavebreak import __version__
 from wavebreak.errors import WavebreakError
-from wavebreak.service.api import accounts, admin, appeals, decisions, hot_path, operators, system
+from wavebreak.service.api import (
+    accounts,
+    admin,
+    appeals,
+    decisions,
+    hot_path,
+    operators,
+    states,
+    system,
+)
 from wavebreak.service.api.openapi import (
     INTRODUCTION,
     JSON,
@@ -75,8 +84,8 @@ api = Api(
     parser=ApiParser(),
 )
 for _router in (
-    hot_path.router, accounts.router, decisions.router, appeals.router, operators.router,
-    admin.router, system.router,
+    hot_path.router, accounts.router, decisions.router, states.router, appeals.router,
+    operators.router, admin.router, system.router,
 ):  # fmt: skip
     api.add_router("", _router)
 

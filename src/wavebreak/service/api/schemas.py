@@ -18,6 +18,7 @@ from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import Label, outcome_alternatives
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
+from wavebreak.service.states import MAX_ACCOUNTS, MAX_PAGE, States, StatesPage
 
 STRUCT_KEY = "x-msgspec-struct"
 """Key of a schema that `openapi.ApiDocument` replaces by a reference to a msgspec struct."""
@@ -30,14 +31,25 @@ def struct_schema(struct: type) -> WithJsonSchema:
 
 # PostgreSQL text cannot hold NUL; other control characters have no use here either.
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+MAX_ID_BYTES = 255
+
+
+def _within_bytes(text: str) -> str:
+    """Refuse an id that has too many bytes in UTF-8."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise PydanticCustomError("string_too_long", "String should have at most 255 bytes")
+    return text
+
+
 AccountId = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=128,
+        max_length=MAX_ID_BYTES,
         pattern=_NO_CONTROL,
-        description="the account, as the platform names it",
+        description="the account, as the platform names it: at most 255 bytes",
     ),
+    AfterValidator(_within_bytes),
 ]
 
 
@@ -68,6 +80,8 @@ DecisionJson = Annotated[Any, struct_schema(Decision)]
 OperatorId = Annotated[str, Field(pattern="^op-[0-9a-f]{12}$", description="the operator's id")]
 OperatorJson = Annotated[Any, struct_schema(Operator)]
 QuotaJson = Annotated[Any, struct_schema(Quota)]
+StatesPageJson = Annotated[Any, struct_schema(StatesPage)]
+StatesJson = Annotated[Any, struct_schema(States)]
 
 
 class RequestModel(BaseModel):
@@ -222,8 +236,21 @@ class Operators(ResponseModel):
     total: int
 
 
+class StatesQuery(QueryModel):
+    """A page of enforcement states: of decisions with a number above `since`, at most `limit`."""
+
+    since: DecisionNumber = 0
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+
+
+class Accounts(RequestModel):
+    """Accounts whose enforcement states are asked for."""
+
+    accounts: Annotated[list[AccountId], Field(min_length=1, max_length=MAX_ACCOUNTS)]
+
+
 class StreamQuery(QueryModel):
-    """Where a stream of decisions starts; the header Last-Event-ID takes precedence."""
+    """Where a stream starts; the header Last-Event-ID takes precedence."""
 
     since: DecisionNumber = 0
 

@@ -1,0 +1,74 @@
+"""Operations on enforcement states: a snapshot by page, a stream, and a query by account."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import Router
+
+from wavebreak.service import states as enforcement_states
+from wavebreak.service.api import schemas
+from wavebreak.service.api.event_streams import StreamSource, stream_response
+from wavebreak.service.api.openapi import STREAM, media
+from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak.service.app_context import run_query
+from wavebreak.service.auth import Scope
+
+SCOPES: tuple[Scope, ...] = ("read", "decide")
+router = Router(auth=ApiKeyAuth(*SCOPES))
+
+
+@router.get(
+    "/v1/states",
+    response=schemas.StatesPageJson,
+    summary="The enforcement states in force, by the number of their decisions: a snapshot.",
+)
+async def states(
+    request: HttpRequest, query: Annotated[schemas.StatesQuery, StrictQuery(...)]
+) -> enforcement_states.StatesPage:
+    """Return a page of the states that are not `allow`."""
+    context = RequestContext.of(request)
+    feedback = context.app.holder_notices.feedback
+    return await run_query(
+        lambda: enforcement_states.states_page(query.since, query.limit, context.now_ms, feedback)
+    )
+
+
+@router.get(
+    "/v1/states/stream",
+    summary="Enforcement states as they change, lifts included, as server-sent events; the event "
+    "id is the decision's number.",
+    openapi_extra=media(STREAM),
+)
+async def follow_states(
+    request: HttpRequest, query: Annotated[schemas.StreamQuery, StrictQuery(...)]
+) -> StreamingHttpResponse:
+    """Stream enforcement states from a number on."""
+    app = RequestContext.of(request).app
+
+    def load(after: int, limit: int) -> list[tuple[int, bytes]]:
+        changed = enforcement_states.states_after(after, limit, app.holder_notices.feedback)
+        return [(state.number, msgspec.json.encode(state)) for state in changed]
+
+    return stream_response(request, StreamSource("state", load, SCOPES), query.since)
+
+
+@router.post(
+    "/v1/states/query",
+    response=schemas.StatesJson,
+    summary="The enforcement states of up to 1,000 accounts, in their order; an account without a "
+    "decision is allowed.",
+)
+async def query_states(request: HttpRequest, asked: schemas.Accounts) -> enforcement_states.States:
+    """Return the state of each account."""
+    context = RequestContext.of(request)
+    find: Any = partial(
+        enforcement_states.states_of,
+        asked.accounts,
+        context.now_ms,
+        context.app.holder_notices.feedback,
+    )
+    return enforcement_states.States(await run_query(find))
