@@ -3,7 +3,7 @@
 PYTHON ?=
 WORKERS ?= 2
 # Page capture is tested with Chromium, which is looked for, and installed where it is not there.
-TESTS = tests
+TESTS = tests clients
 UPGRADE ?=
 
 BIN := .venv/bin

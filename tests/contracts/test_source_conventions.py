@@ -55,7 +55,7 @@ def modules() -> dict[str, ast.Module]:
     """Every Python source, by its path, parsed; found in the folders, so that a new one counts."""
     sources = [
         path
-        for folder in ("src", "tests", "docs", "experiments", "benchmarks")
+        for folder in ("src", "tests", "docs", "experiments", "benchmarks", "clients")
         for path in (ROOT / folder).rglob("*.py")
     ]
     found = {str(p.relative_to(ROOT)): ast.parse(p.read_text(encoding="utf-8")) for p in sources}

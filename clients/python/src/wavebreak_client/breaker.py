@@ -54,7 +54,8 @@ class Breaker:
     def failed(self) -> None:
         """The service did not answer, or could not."""
         self._failures += 1
-        if self._probing or self._failures >= self._threshold:
+        reached = self._opened_at is None and self._failures >= self._threshold
+        if self._probing or reached:
             self._opened_at = self._monotonic_s()
         self._probing = False
 

@@ -156,7 +156,7 @@ class Client(ClientCore):
         """
         self._begin()
         loop = self._loop
-        if loop is None or self._owner != os.getpid():
+        if loop is None or loop.is_closed() or self._owner != os.getpid():
             work.close()
             raise concurrent.futures.TimeoutError
         future = asyncio.run_coroutine_threadsafe(work, loop)
@@ -209,6 +209,8 @@ class Client(ClientCore):
         What is not stays in the spool, where there is one.
         """
         atexit.unregister(self.close)
+        if self._closed:
+            return not len(self._queue)
         if self._thread is None and not len(self._queue):
             self._closed = True
             self._queue.close()

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import random
+import secrets
 import ssl
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from wavebreak_client.server_clock import REPORTED_MS, ServerClock
 from wavebreak_client.spool import Spool
 from wavebreak_client.sse import EventStreamReader
 from wavebreak_client.states import State, StateCache, read_state
-from wavebreak_client.verdicts import Verdict, failed_verdict, read_on_failure, read_verdict
+from wavebreak_client.verdicts import Verdict, failed_verdict, judge, read_on_failure
 
 log = logging.getLogger("wavebreak_client")
 
@@ -152,7 +152,7 @@ class ClientCore:
         lines = [as_event(event).to_json() for event in events]
         room = True
         for members in lines:
-            members.setdefault("id", uuid.uuid4().hex)
+            members.setdefault("id", secrets.token_hex(16))
             members.setdefault("ts", self._clock.event_ms(_wall_ms()))
             taken = not self._closed and self._queue.put(members)
             self._count("taken" if taken else "dropped_full")
@@ -263,34 +263,30 @@ class ClientCore:
             self._breaker.abandoned()
             raise
         except (httpx.HTTPError, asyncio.TimeoutError, OSError):
-            return self._no_answer(events)
+            self._breaker.failed()
+            self._count("no_answer")
+            return failed_verdict(events, self._on_failure, shadow=self._shadow)
         return self._judge(answer, events)
 
     def _judge(self, answer: httpx.Response, events: tuple[Event, ...]) -> Verdict:
         status = answer.status_code
         self._watch_key("/v1/decide", status)
-        if status == 200:
-            try:
-                verdict = read_verdict(answer.content, events, shadow=self._shadow)
-            except ValueError:
-                return self._no_answer(events)
-            self._breaker.succeeded()
-            self._count("answered")
+        verdict, answered = judge(
+            status, answer.content, events, self._on_failure, shadow=self._shadow
+        )
+        if not answered:
+            self._breaker.failed()
+            self._count("no_answer")
             return verdict
-        if not 400 <= status < 500 or status in (408, 429):
-            return self._no_answer(events, status)
         self._breaker.succeeded()
-        if status not in (401, 403):
+        if verdict.answered:
+            self._count("answered")
+        elif status not in (401, 403):
             self._count("rejected")
             self._say(
                 f"attempt {status}", f"the service does not take an attempt: {_problem(answer)}"
             )
-        return failed_verdict(events, self._on_failure, status=status, shadow=self._shadow)
-
-    def _no_answer(self, events: tuple[Event, ...], status: int = 0) -> Verdict:
-        self._breaker.failed()
-        self._count("no_answer")
-        return failed_verdict(events, self._on_failure, status=status, shadow=self._shadow)
+        return verdict
 
     async def _fetch_states(self, accounts: Sequence[str]) -> list[State]:
         if not 1 <= len(accounts) <= MOST_ACCOUNTS:
@@ -562,7 +558,7 @@ def as_act(event: AnyEvent | Sequence[AnyEvent]) -> tuple[Event, ...]:
     for each in map(as_event, given):
         members = each.to_json()
         if "id" not in members:
-            each = build_event({**members, "id": uuid.uuid4().hex})
+            each = build_event({**members, "id": secrets.token_hex(16)})
         events.append(each)
     if not 1 <= len(events) <= MOST_EVENTS:
         raise EventError(f"an attempt has 1 to {MOST_EVENTS} events", fix="split it")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,11 +95,11 @@ class EventQueue:
                 return False
             if self._spool:
                 self._spool.append(event)
+            was_full = self._full()
             self._events.append((line, self._monotonic_ms()))
             self._bytes += len(line)
-            full = self._full()
-            first = len(self._events) == 1
-        if first or full:
+            due = len(self._events) == 1 or (self._full() and not was_full)
+        if due:
             self._ready()
         return True
 
@@ -132,7 +132,7 @@ class EventQueue:
                 lines.append(self._events.popleft()[0])
             if not lines:
                 return None
-            batch = Batch(uuid.uuid4().hex, tuple(lines))
+            batch = Batch(secrets.token_hex(16), tuple(lines))
             self._in_flight.append(batch)
             return batch
 
@@ -157,7 +157,7 @@ class EventQueue:
         with self._lock:
             self._in_flight.remove(batch)
             for lines in (batch.lines[half:], batch.lines[:half]):
-                self._in_flight.appendleft(Batch(uuid.uuid4().hex, lines))
+                self._in_flight.appendleft(Batch(secrets.token_hex(16), lines))
         return True
 
     def close(self) -> int:

@@ -11,15 +11,15 @@ import contextlib
 import json
 import os
 from collections import deque
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from wavebreak_client.errors import SpoolError
 from wavebreak_client.event_base import encode
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock.
-    fcntl = None  # type: ignore[assignment]
+fcntl: Any = import_module("fcntl") if os.name == "posix" else None
+"""Windows has no such lock."""
 
 PERSONAL = ("phone", "ip", "device")
 """Fields that are not written to disk unless the operator says so."""

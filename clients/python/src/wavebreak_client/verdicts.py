@@ -129,8 +129,7 @@ def failed_verdict(
         shadow: Allow in any case.
 
     """
-    at_fault = 400 <= status < 500 and status not in (408, 429)
-    closed = not shadow and not at_fault and on_failure[act_of(events)] == "closed"
+    closed = not shadow and not is_fault(status) and on_failure[act_of(events)] == "closed"
     return Verdict(
         str(events[0].to_json()["account"]),
         "limit" if closed else "allow",
@@ -140,6 +139,37 @@ def failed_verdict(
         refused=tuple(range(len(events))) if closed and len(events) > 1 else (),
         events=tuple(events),
     )
+
+
+def judge(
+    status: int,
+    body: bytes,
+    events: Sequence[Event],
+    on_failure: Mapping[Act, Failure],
+    *,
+    shadow: bool = False,
+) -> tuple[Verdict, bool]:
+    """Return the verdict on an act, and whether the service answered it or the request's fault.
+
+    Args:
+        status: The status of the answer; 0 where there was none.
+        body: The body of the answer.
+        events: The act.
+        on_failure: What to do, by kind of act, where there is no answer.
+        shadow: Allow in any case.
+
+    """
+    if status == 200:
+        try:
+            return read_verdict(body, events, shadow=shadow), True
+        except ValueError:
+            status = 0
+    return failed_verdict(events, on_failure, status=status, shadow=shadow), is_fault(status)
+
+
+def is_fault(status: int) -> bool:
+    """Return whether a status says that the request is at fault, not the service."""
+    return 400 <= status < 500 and status not in (408, 429)
 
 
 def read_on_failure(given: Mapping[str, str] | None) -> Mapping[Act, Failure]:
