@@ -57,7 +57,7 @@ test: $(READY) ## every test but speed
 # As root with apt-get; as anybody else below the user's cache.
 integrations: $(READY) ## the integrations' tests with real chat servers, which it installs from Debian
 	@$(BIN)/python integrations/setup.py
-	@$(BIN)/pytest $(filter-out tests,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
+	@$(BIN)/pytest $(filter-out tests clients,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"

@@ -97,6 +97,8 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
     ran = re.findall(r"/pytest (.+)", makefile)
     assert sorted(ran) == [
         "$(TESTS) -n $(WORKERS) --dist worksteal -rs",
+        "$(filter-out tests clients,$(TESTS)) "
+        "$(if $(filter file,$(origin TESTS)),integrations) -rs",
         "--doctest-modules src",
     ]
 

@@ -214,6 +214,12 @@ export class Client {
     return this.#states.state(account, this.#clock.serverMs(Date.now()));
   }
 
+  /** Returns the states that are not allow, as the cache has them; see their `fresh`. */
+  states(): State[] {
+    this.#start();
+    return this.#states.held(this.#clock.serverMs(Date.now()));
+  }
+
   /**
    * Whether an act has to be asked about by `attempt` before it happens. `opensChat`: the first
    * message to a person or group, an invitation, a new group.

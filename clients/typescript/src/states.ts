@@ -150,6 +150,12 @@ export class StateCache {
     return { account, outcome: "allow", untilMs: null, notifyAtMs: null, number, fresh: this.fresh };
   }
 
+  /** Returns the states that are not allow at the service's time, in no order. */
+  held(serverMs: number): State[] {
+    const states = [...this.#states.keys()].map((account) => this.state(account, serverMs));
+    return states.filter((state) => state.outcome !== "allow");
+  }
+
   /**
    * Whether an act must be asked about before it happens. No: the account is calm, the cache is
    * fresh, and no chat is opened.

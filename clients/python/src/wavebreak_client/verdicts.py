@@ -1,4 +1,4 @@
-"""The answer to an attempt, and what stands in for it where there is none."""
+"""The answer to an attempt, and what takes its place where there is none."""
 
 from __future__ import annotations
 
