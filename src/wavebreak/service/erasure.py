@@ -68,7 +68,17 @@ def erase(erasure_id: int, now_ms: int) -> Erased:
 
     Safe beside other erasures and beside the log writer, and where a part was erased before.
     """
-    return _erase([Erasure.objects.get(id=erasure_id)], now_ms)[0]
+    return erase_together([(erasure_id, now_ms)])[0]
+
+
+def erase_together(asked: Sequence[tuple[int, int]]) -> list[Erased]:
+    """Erase what several listed erasures cover, in one pass over the log; see `erase`.
+
+    Args:
+        asked: For each the erasure's id and the clock (ms) when it was asked for.
+    """
+    found = Erasure.objects.in_bulk([erasure_id for erasure_id, _ in asked])
+    return _erase([found[erasure_id] for erasure_id, _ in asked], asked[-1][1])
 
 
 def _erase(listed: Sequence[Erasure], now_ms: int) -> list[Erased]:

@@ -11,8 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 116
@@ -77,6 +78,48 @@ class DaemonExecutor(Executor):
             del item, future, call
 
 
+class SharedRuns(Generic[K, T]):
+    """Runs a job for everything that waits for it, one run at a time.
+
+    What is asked for during a run shares the next one, so that a slow job is never run twice at
+    once, however often it is asked for.
+
+    >>> asyncio.run(SharedRuns("example").run(3, lambda numbers: [n * n for n in numbers]))
+    9
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = DaemonExecutor(name, 1)
+        self._waiting: deque[tuple[K, Future[T]]] = deque()
+
+    async def run(self, key: K, job: Callable[[list[K]], list[T]]) -> T:
+        """Wait for the run that `key` is part of; return its result, or raise the run's error.
+
+        Args:
+            key: What is asked for.
+            job: Takes what was asked for, in order, and returns a result for each; the same job
+                at each call.
+        """
+        future: Future[T] = Future()
+        self._waiting.append((key, future))
+        self._executor.submit(self._run, job)
+        return await asyncio.wrap_future(future)
+
+    def _run(self, job: Callable[[list[K]], list[T]]) -> None:
+        shared = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        shared = [(key, future) for key, future in shared if future.set_running_or_notify_cancel()]
+        if not shared:
+            return
+        try:
+            results = job([key for key, _ in shared])
+        except BaseException as error:
+            for _, future in shared:
+                future.set_exception(error)
+        else:
+            for (_, future), result in zip(shared, results, strict=True):
+                future.set_result(result)
+
+
 class Executors:
     """The pools of one service.
 
@@ -85,6 +128,7 @@ class Executors:
         streams: Reads decisions for server-sent event streams.
         deliveries: Reads due webhook deliveries, and stores the results of attempts.
         attempts: Makes webhook attempts; `webhooks` bounds how many run for one receiver.
+        erasures: Erases: each erasure passes over the whole log, so what waits shares a pass.
     """
 
     def __init__(self) -> None:
@@ -92,3 +136,4 @@ class Executors:
         self.streams = DaemonExecutor("streams", 4)
         self.deliveries = DaemonExecutor("deliveries", 2)
         self.attempts = DaemonExecutor("attempts", MAX_ATTEMPTS)
+        self.erasures: SharedRuns[Any, Any] = SharedRuns("erasures")

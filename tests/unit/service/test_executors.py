@@ -8,7 +8,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from wavebreak.service.executors import DaemonExecutor
+from wavebreak.service.executors import DaemonExecutor, SharedRuns
 
 WAIT_S = 20
 
@@ -43,3 +43,43 @@ def test_error_reaches_who_waits() -> None:
 
     with pytest.raises(ArithmeticError):
         asyncio.run(DaemonExecutor("failing", 1).run(fails))
+
+
+def test_calls_during_a_run_share_the_next_one() -> None:
+    began, let, runs = threading.Event(), threading.Event(), list[list[int]]()
+
+    def square(numbers: list[int]) -> list[int]:
+        runs.append(numbers)
+        began.set()
+        assert let.wait(WAIT_S)
+        return [number**2 for number in numbers]
+
+    shared = SharedRuns[int, int]("shared")
+
+    async def ask() -> list[int]:
+        first = asyncio.ensure_future(shared.run(1, square))
+        await asyncio.to_thread(began.wait, WAIT_S)
+        others = [asyncio.ensure_future(shared.run(n, square)) for n in (2, 3, 4)]
+        await asyncio.sleep(0)
+        others[1].cancel()
+        await asyncio.sleep(0)
+        let.set()
+        found = await asyncio.wait_for(asyncio.gather(first, others[0], others[2]), WAIT_S)
+        return list(found)
+
+    assert asyncio.run(ask()) == [1, 4, 16]
+    assert runs == [[1], [2, 4]]
+
+
+def test_error_of_a_shared_run_reaches_all_of_it() -> None:
+    shared = SharedRuns[str, int]("failing")
+
+    def parse(words: list[str]) -> list[int]:
+        return [int(word) for word in words]
+
+    async def ask() -> int:
+        with pytest.raises(ValueError, match="invalid literal"):
+            await shared.run("one", parse)
+        return await shared.run("2", parse)
+
+    assert asyncio.run(ask()) == 2

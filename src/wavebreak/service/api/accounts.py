@@ -16,7 +16,13 @@ from wavebreak.service import actions, erasure
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak.service.app_context import CYCLE_MS, run_query, run_write, write_audit_entry
+from wavebreak.service.app_context import (
+    CYCLE_MS,
+    closing_connection,
+    run_query,
+    run_write,
+    write_audit_entry,
+)
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.decide import Quota, quota_status
 from wavebreak.service.errors import ApiError
@@ -106,19 +112,24 @@ async def erase_personal(
     context = RequestContext.of(request)
     entry = await actions.begin_audit(context, "erase_personal", account, query.reason)
 
-    def erase() -> erasure.Erased:
-        number = erasure.begin(context.service.settings.home, account, context.now_ms)
-        erased = erasure.erase(number, context.now_ms)
+    home, now_ms = context.service.settings.home, context.now_ms
+    number = await run_query(lambda: erasure.begin(home, account, now_ms))
+    done = await context.app.executors.erasures.run((number, now_ms), _erase_together)
+
+    def seal() -> None:
         with transaction.atomic():
             erasure.seal(number, context.service.ledger_store, context.key)
             actions.mark_done(entry)
         erasure.finish()
-        return erased
 
-    done = await run_query(erase)
+    await run_query(seal)
     return schemas.ErasureResult(
         account=account, events=done.events, batches=done.batches, openings=done.openings
     )
+
+
+def _erase_together(asked: list[tuple[int, int]]) -> list[erasure.Erased]:
+    return closing_connection(lambda: erasure.erase_together(asked))()
 
 
 @router.post(
