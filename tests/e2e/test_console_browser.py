@@ -561,7 +561,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "lead": (
         "/console/", "/console/queue", "/console/queue/1", "/console/queue/batches",
-        "/console/queue/batches/{batch}", "/console/accounts", "/console/accounts/spam-11",
+        "/console/queue/golden", "/console/queue/batches/{batch}", "/console/accounts",
+        "/console/accounts/spam-11",
         "/console/operators", "/console/operators/{operator}", "/console/appeals",
         "/console/appeals/{appeal}", "/console/policy", "/console/policy/rules/instant_ban",
         "/console/policy/versions", "/console/policy/versions/{version}",

@@ -43,6 +43,7 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     lease: Duration
     skip: Duration
     blind_share: Share
+    golden_share: Share
     harm: Harm
     chance: Chance
 

@@ -77,6 +77,7 @@ class ReviewCase(models.Model):
 
     `harm` and `uncertainty` are from 0 to 1, `priority` their product; `why` says in sentences why
     the case is where it is. `version` counts changes: a form for an earlier version is refused.
+    `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
     OPEN, CLOSED = "open", "closed"
@@ -96,6 +97,8 @@ class ReviewCase(models.Model):
     why = models.JSONField(default=list)
     state = models.CharField(max_length=8, default=OPEN)
     golden = models.CharField(max_length=16, default="")
+    golden_reason = models.CharField(max_length=500, default="", blank=True)
+    copy_of = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="copies")
     blind = models.BooleanField(default=False)
     claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     lease_until_ms = models.BigIntegerField(default=0)

@@ -21,7 +21,7 @@ ROLE_NAMES: Final[dict[str, str]] = {
 }
 ROLE_DUTIES: Final[dict[str, str]] = {
     "analyst": "reviews cases, acts on accounts, decides appeals",
-    "lead": "as an analyst; acts on many accounts at once, approves policies",
+    "lead": "as an analyst; acts on many accounts at once, marks golden cases, approves policies",
     "policy_owner": "writes rules, replays them on history, brings them live with an approval",
     "data_scientist": "reads accounts, rules and models; registers, compares, approves models",
     "counsel": "works on cases, notices and evidence",
@@ -41,6 +41,8 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "view_overview": _ALL,
     "view_queue": _roles("analyst", "lead", "auditor"),
     "review": _roles("analyst", "lead"),
+    "view_golden_cases": _roles("lead", "auditor"),
+    "mark_golden_cases": _roles("lead"),
     "act_on_many": _roles("lead"),
     "view_accounts": _roles(
         "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from wavebreak.console import acts, review_queue
+from wavebreak.console import acts, golden_cases, review_queue
 from wavebreak.console.account_facts import account_page, decision_shown
 from wavebreak.console.config import load_config
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, SecondOpinion
@@ -30,6 +30,7 @@ from wavebreak.console.pages import (
 )
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.service import actions
+from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Decision
 
@@ -106,8 +107,13 @@ def take_next(request: HttpRequest) -> HttpResponse:
     console, settings = console_of(request), load_config().queue
     ordered = review_queue.ordered(settings, console.now_ms)
     with transaction.atomic():
-        offered = review_queue.offered_to(ordered, console.user, console.now_ms)
-        case_id = offered.values_list("id", flat=True).first()
+        case_id = None
+        if golden_cases.is_due(settings, console.user):
+            copy = golden_cases.offer(console.user, console.now_ms)
+            case_id = copy.id if copy is not None else None
+        if case_id is None:
+            offered = review_queue.offered_to(ordered, console.user, console.now_ms)
+            case_id = offered.values_list("id", flat=True).first()
         if case_id is None:
             say(request, "The queue is empty. Nothing waits for you.")
             return redirect("queue")
@@ -190,7 +196,7 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     review = Review(
         case=found,
         reviewer=console.user,
-        kind="blind" if found.blind else "first",
+        kind=_kind(found),
         verdict=act.verdict,
         outcome=act.outcome,
         hold_s=act.hold_s,
@@ -201,12 +207,68 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     if not found.blind:
         made = acts.apply(console, found.account, act, reason)
         said = f"{found.account}: {made.outcome}. Undo it on the account's page."
+    elif found.golden:
+        said = _agreed(found, act.verdict)
     else:
         said = f"{found.account}: noted as a second look; nothing was changed."
     with transaction.atomic():
         review_queue.close(settings, found, console.user, review, console.now_ms)
     say(request, said)
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
+
+
+def _kind(found: ReviewCase) -> str:
+    """Return what kind of review a case gets."""
+    if not found.blind:
+        return "first"
+    return golden_cases.KIND if found.golden else "blind"
+
+
+def _agreed(found: ReviewCase, verdict: str) -> str:
+    """Return what a reviewer reads after a golden case."""
+    same = "as you say" if verdict == found.golden else f"you say {verdict}"
+    return (
+        f"{found.account} is a golden case; nothing was changed. Agreed: {found.golden} ({same}). "
+        f"{found.golden_reason}"
+    )
+
+
+@page("view_golden_cases")
+def golden(request: HttpRequest) -> HttpResponse:
+    """Show the golden cases, and how far each reviewer agrees with them."""
+    return show(
+        request,
+        "console/golden_cases.html",
+        cases=golden_cases.answers_by_case(),
+        reviewers=golden_cases.answers_by_reviewer(),
+        share=load_config().queue.golden_share,
+    )
+
+
+@page("mark_golden_cases", "POST")
+def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Make a closed case golden."""
+    console, reason = console_of(request), reason_of(request)
+    verdict = request.POST.get("verdict", "")
+    with transaction.atomic():
+        found = golden_cases.mark(case_id, verdict, reason)
+        what = f"{found.account}: {verdict}"
+        write_audit_entry(console.now_ms, console.user.actor, "mark_golden", what, reason)
+    say(request, f"{found.account} is a golden case: {verdict}.")
+    return redirect("golden_cases")
+
+
+@page("mark_golden_cases", "POST")
+def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Offer a golden case no more."""
+    console, reason = console_of(request), reason_of(request)
+    with transaction.atomic():
+        found = golden_cases.unmark(case_id)
+        write_audit_entry(
+            console.now_ms, console.user.actor, "unmark_golden", found.account, reason
+        )
+    say(request, f"{found.account} is no golden case any more. Its answers stay.")
+    return redirect("golden_cases")
 
 
 @page("review", "POST")
