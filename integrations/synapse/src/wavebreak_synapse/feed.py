@@ -1,0 +1,415 @@
+"""What happened, read from the homeserver's tables after the fact.
+
+A position per table is kept in a table of the module's own, so that a restart loses nothing and
+nothing is on the path of a request. An event that is read twice has the same id, and counts once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from wavebreak_synapse import tables
+from wavebreak_synapse.config import Settings
+from wavebreak_synapse.lru import Cache
+from wavebreak_synapse.mapping import (
+    MESSAGE_TYPES,
+    Event,
+    Pdu,
+    Room,
+    acting,
+    block_event,
+    group_created_event,
+    is_message,
+    membership_event,
+    message_event,
+    read_event,
+    report_event,
+)
+from wavebreak_synapse.tables import Transaction
+
+EVENT_TYPES = (*sorted(MESSAGE_TYPES), "m.room.member", "m.room.create")
+SETTLED_MS = 2_000
+"""Reports are read so much later: their ids are given out before their rows are visible."""
+USERS_DONE = "done"
+_EVENTS = """
+    SELECT e.stream_ordering, e.event_id, e.type, e.sender, e.room_id, e.received_ts,
+        e.state_key, e.outlier, j.internal_metadata, j.json
+    FROM events AS e JOIN event_json AS j ON j.event_id = e.event_id
+    WHERE e.stream_ordering > ? AND e.stream_ordering <= ? AND e.rejection_reason IS NULL
+        AND e.type IN (TYPES)
+    ORDER BY e.stream_ordering LIMIT ?
+""".replace("TYPES", ", ".join("?" * len(EVENT_TYPES)))
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        ts: Its time, never before that of the row before it.
+        position: The position of its table once it is delivered.
+        event: What is reported of it; None: nothing.
+    """
+
+    ts: int
+    position: str
+    event: Event | None
+
+
+@dataclass
+class Source:
+    """The rows of one table after its position."""
+
+    name: str
+    rows: list[Row]
+    more: bool = False
+    end: str | None = None
+    """The position once all rows are delivered, where that is past the last row's."""
+
+
+@dataclass
+class Batch:
+    """Events of all tables in the order of time, and the positions once they are delivered."""
+
+    events: list[Event] = field(default_factory=list)
+    positions: dict[str, str] = field(default_factory=dict)
+    outbox: list[str] = field(default_factory=list)
+    more: bool = False
+    newest_ts: int | None = None
+
+
+class Bounds(NamedTuple):
+    """Stream positions up to which all rows are visible."""
+
+    events: int
+    receipts: int
+
+
+class Feed:
+    """Reads batches from the tables; used in transactions, by one worker.
+
+    Args:
+        settings: What is reported.
+        server_name: This server.
+        notices_account: The account that sends server notices, if there is one.
+        limit: Rows of each table in one batch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        server_name: str,
+        *,
+        notices_account: str | None = None,
+        limit: int = 500,
+    ) -> None:
+        self._settings = settings
+        self._server_name = server_name
+        self._notices_account = notices_account
+        self._limit = limit
+        self._positions: dict[str, str] = {}
+        self._exempt: Cache[str, bool] = Cache(10_000, 60.0)
+        self._contacts: Cache[tuple[str, str], bool] = Cache(20_000, 600.0)
+        self._groups: Cache[str, bool] = Cache(50_000, 86_400.0)
+
+    def start(self, txn: Transaction, bounds: Bounds, now: int) -> None:
+        """Make the tables, and find where to go on.
+
+        At the first start that is `history_days` ago, with all accounts.
+        """
+        tables.create_tables(txn)
+        self._positions = tables.read_positions(txn)
+        if "events" not in self._positions:
+            first = self._first_positions(txn, bounds, now)
+            tables.copy_ignored(txn)
+            tables.write_positions(txn, first)
+            self._positions |= first
+        for owner in tables.owners_of_changed_lists(txn):
+            put_ignored(txn, owner, tables.read_ignored(txn, owner), now)
+
+    def _first_positions(self, txn: Transaction, bounds: Bounds, now: int) -> dict[str, str]:
+        whole = self._settings.history_days > 0
+        since = now - self._settings.history_days * 86_400_000
+        txn.execute("SELECT MIN(stream_ordering) FROM events WHERE origin_server_ts >= ?", (since,))
+        row = txn.fetchone()
+        first = row[0] if whole and row and row[0] and row[0] > 0 else bounds.events + 1
+        found = {
+            "events": str(min(first, bounds.events + 1) - 1),
+            "receipts": str(bounds.receipts),
+            "users": json.dumps([0, "", now // 1000]) if whole else USERS_DONE,
+        }
+        for name in ("event_reports", "user_reports"):
+            txn.execute(f"SELECT MAX(id) FROM {name} WHERE received_ts < ?", (since,))  # noqa: S608
+            row = txn.fetchone()
+            found[name] = str(row[0] if row and row[0] is not None else 0)
+        return found
+
+    def is_current(self, bounds: Bounds) -> bool:
+        """Return whether the streams have nothing new; no query is needed to see that."""
+        return (
+            int(self._positions["events"]) >= bounds.events
+            and int(self._positions["receipts"]) >= bounds.receipts
+            and self._positions["users"] == USERS_DONE
+        )
+
+    def read(self, txn: Transaction, bounds: Bounds, now: int) -> Batch:
+        """Return the next batch.
+
+        Args:
+            txn: A transaction.
+            bounds: Up to where the streams may be read.
+            now: The time in milliseconds.
+        """
+        sources = [self._events(txn, bounds.events), self._outbox(txn, now)]
+        if self._positions["users"] != USERS_DONE:
+            sources.append(self._users(txn))
+        if self._settings.receipts:
+            sources.append(self._receipts(txn, bounds.receipts))
+        if self._settings.reports:
+            sources += [self._reports(txn, now, "event_reports")]
+            sources += [self._reports(txn, now, "user_reports")]
+        return merge(sources)
+
+    def delivered(self, txn: Transaction, batch: Batch) -> None:
+        """Keep the positions of a batch that was delivered."""
+        tables.write_positions(txn, batch.positions)
+        tables.delete_events(txn, batch.outbox)
+
+    def advance(self, batch: Batch) -> None:
+        """Go on after a batch; call it once its transaction is committed."""
+        self._positions |= batch.positions
+
+    def _events(self, txn: Transaction, bound: int) -> Source:
+        position = int(self._positions["events"])
+        if position >= bound:
+            return Source("events", [])
+        txn.execute(_EVENTS, (position, bound, *EVENT_TYPES, self._limit))
+        found = txn.fetchall()
+        rooms: dict[str, Room] = {}
+        rows = []
+        for row in found:
+            event = self._event(txn, row, rooms)
+            rows.append(Row(row[5] or 0, str(row[0]), event))
+        more = len(found) == self._limit
+        return Source("events", rows, more, None if more else str(bound))
+
+    def _event(self, txn: Transaction, row: Any, rooms: dict[str, Room]) -> Event | None:
+        order, event_id, kind, sender, room_id, ts, state_key, outlier, metadata, body = row
+        internal = json.loads(metadata)
+        out_of_band = bool(internal.get("out_of_band_membership"))
+        if (outlier and not out_of_band) or internal.get("soft_failed"):
+            return None
+        if not self._reports_on(txn, sender):
+            return None
+        content = json.loads(body).get("content")
+        if not isinstance(content, dict):
+            return None
+        pdu = Pdu(event_id, kind, sender, room_id, ts or 0, content, state_key, out_of_band)
+        if kind == "m.room.create":
+            return self._created(txn, pdu)
+        if kind != "m.room.member" and not is_message(kind, content, state_key):
+            return None
+        room = rooms.get(room_id)
+        if room is None:
+            room = rooms[room_id] = self._room(txn, room_id)
+        if kind != "m.room.member":
+            known = self._knows(txn, room, sender)
+            return message_event(pdu, room, self._server_name, known)
+        former = tables.read_membership(txn, room_id, state_key, order) if state_key else None
+        return membership_event(pdu, room, former, self._server_name)
+
+    def _created(self, txn: Transaction, pdu: Pdu) -> Event | None:
+        room = self._room(txn, pdu.room_id)
+        if not room.is_group:
+            if not tables.is_noted_creation(txn, pdu.sender, pdu.ts):
+                return None
+            self._note_group(txn, pdu.room_id)
+        return group_created_event(pdu, self._server_name)
+
+    def _room(self, txn: Transaction, room_id: str) -> Room:
+        room = tables.read_room(txn, room_id)
+        if len(room.people) > 2 and not room.group:
+            self._note_group(txn, room_id)
+        return room
+
+    def _note_group(self, txn: Transaction, room_id: str) -> None:
+        if self._groups.get(room_id) is None:
+            tables.note_group(txn, room_id)
+            self._groups.put(room_id, True)
+
+    def _knows(self, txn: Transaction, room: Room, sender: str) -> bool | None:
+        owner = None if room.is_group else room.counterpart(sender)
+        if owner is None or not self._settings.contacts or not self._is_local(owner):
+            return None
+        known = self._contacts.get((owner, sender))
+        if known is None:
+            known = tables.has_contact(txn, owner, sender, room.room_id)
+            self._contacts.put((owner, sender), known)
+        return known
+
+    def _is_local(self, account: str) -> bool:
+        return account.partition(":")[2] == self._server_name
+
+    def _reports_on(self, txn: Transaction, account: str) -> bool:
+        if not self._is_local(account):
+            return self._settings.remote
+        exempt = self._exempt.get(account)
+        if exempt is None:
+            exempt = is_exempt(
+                self._settings, account, tables.read_user(txn, account), self._notices_account
+            )
+            self._exempt.put(account, exempt)
+        return not exempt
+
+    def _outbox(self, txn: Transaction, now: int) -> Source:
+        found = tables.read_outbox(txn, self._limit, now)
+        rows = [Row(ts, id, event) for ts, id, event in found]
+        return Source("outbox", rows, len(found) == self._limit)
+
+    def _users(self, txn: Transaction) -> Source:
+        created, name, last = json.loads(self._positions["users"])
+        txn.execute(
+            "SELECT name, creation_ts, is_guest, appservice_id, user_type, deactivated, admin"
+            " FROM users WHERE (creation_ts, name) > (?, ?) AND creation_ts < ?"
+            " ORDER BY creation_ts, name LIMIT ?",
+            (created, name, last, self._limit),
+        )
+        found = txn.fetchall()
+        rows = []
+        for account, made, guest, appservice, kind, deactivated, admin in found:
+            columns = (admin, guest, appservice, kind)
+            exempt = is_exempt(self._settings, account, columns, self._notices_account)
+            event = None
+            if not exempt and not deactivated:
+                event = registration_event(account, made * 1000, self._server_name)
+            rows.append(Row(made * 1000, json.dumps([made, account, last]), event))
+        more = len(found) == self._limit
+        return Source("users", rows, more, None if more else USERS_DONE)
+
+    def _receipts(self, txn: Transaction, bound: int) -> Source:
+        position = int(self._positions["receipts"])
+        if position >= bound:
+            return Source("receipts", [])
+        txn.execute(
+            "SELECT r.stream_id, r.user_id, r.event_id, r.data, e.sender, r.room_id"
+            " FROM receipts_linearized AS r JOIN events AS e ON e.event_id = r.event_id"
+            " WHERE r.stream_id > ? AND r.stream_id <= ? AND r.receipt_type = 'm.read'"
+            " ORDER BY r.stream_id LIMIT ?",
+            (position, bound, self._limit),
+        )
+        found = txn.fetchall()
+        rows = []
+        for stream_id, reader, event_id, facts, sender, room_id in found:
+            ts = json.loads(facts).get("ts")
+            ts = ts if isinstance(ts, int) else 0
+            event = None
+            if reader != sender and ts and self._reports_on(txn, reader):
+                room = self._room(txn, room_id)
+                if not room.is_group:
+                    event = read_event(stream_id, ts, reader, sender, event_id, self._server_name)
+            rows.append(Row(ts, str(stream_id), event))
+        more = len(found) == self._limit
+        return Source("receipts", rows, more, None if more else str(bound))
+
+    def _reports(self, txn: Transaction, now: int, table: str) -> Source:
+        # The reason, a free text, is not even selected.
+        if table == "event_reports":
+            columns, joined = "e.sender, r.event_id", " JOIN events AS e USING (event_id)"
+        else:
+            columns, joined = "r.target_user_id, NULL", ""
+        txn.execute(
+            f"SELECT r.id, r.received_ts, r.user_id, {columns} FROM {table} AS r{joined}"  # noqa: S608
+            " WHERE r.id > ? AND r.received_ts < ? ORDER BY r.id LIMIT ?",
+            (int(self._positions[table]), now - SETTLED_MS, self._limit),
+        )
+        found = txn.fetchall()
+        rows = []
+        for id, ts, reporter, reported, event_id in found:
+            event = None
+            if self._reports_on(txn, reporter):
+                name = f"{table}:{id}"
+                event = report_event(name, ts, reporter, reported, event_id, self._server_name)
+            rows.append(Row(ts, str(id), event))
+        return Source(table, rows, len(found) == self._limit)
+
+
+def merge(sources: list[Source]) -> Batch:
+    """Return the rows of all sources in the order of time.
+
+    Where a source has more rows than were read, the others wait: Wavebreak takes events in order,
+    and one that is a minute behind changes nothing.
+
+    >>> early = Source("events", [Row(5, "1", {"id": "a"}), Row(9, "2", {"id": "b"})], more=True)
+    >>> late = Source("receipts", [Row(7, "1", {"id": "c"}), Row(10, "2", {"id": "d"})], end="4")
+    >>> batch = merge([early, late])
+    >>> [event["id"] for event in batch.events], batch.positions
+    (['a', 'c', 'b'], {'events': '2', 'receipts': '1'})
+    """
+    ordered = [(source, list(_monotone(source.rows))) for source in sources]
+    limits = [rows[-1].ts for source, rows in ordered if source.more and rows]
+    limit = min(limits, default=None)
+    batch = Batch(more=bool(limits))
+    chosen: list[tuple[int, int, Row]] = []
+    for number, (source, rows) in enumerate(ordered):
+        taken = [row for row in rows if limit is None or row.ts <= limit]
+        chosen += [(row.ts, number, row) for row in taken]
+        if source.name == "outbox":
+            batch.outbox = [row.position for row in taken]
+        elif len(taken) == len(rows) and source.end is not None:
+            batch.positions[source.name] = source.end
+        elif taken:
+            batch.positions[source.name] = taken[-1].position
+    chosen.sort(key=lambda each: each[:2])
+    batch.events = [row.event for _, _, row in chosen if row.event is not None]
+    batch.newest_ts = chosen[-1][0] if chosen else None
+    return batch
+
+
+def _monotone(rows: list[Row]) -> Iterator[Row]:
+    newest = 0
+    for row in rows:
+        newest = max(newest, row.ts)
+        yield row._replace(ts=newest)
+
+
+def is_exempt(
+    settings: Settings, account: str, columns: tuple[Any, ...] | None, notices: str | None
+) -> bool:
+    """Return whether a local account is neither reported nor refused.
+
+    Args:
+        settings: Who is exempt.
+        account: The account.
+        columns: Its admin, is_guest, appservice_id and user_type; None: it does not exist.
+        notices: The account that sends server notices.
+    """
+    if account in settings.exempt.users or account == notices:
+        return True
+    if columns is None:
+        return False
+    admin, guest, appservice, kind = columns
+    return bool(
+        (admin and settings.exempt.admins)
+        or (guest and settings.exempt.guests)
+        or ((appservice or kind in ("bot", "support")) and settings.exempt.appservices)
+    )
+
+
+def registration_event(account: str, ts: int, server_name: str) -> Event:
+    """Return the registration of an account; its id is the same whoever reports it."""
+    digest = hashlib.sha256(account.encode()).hexdigest()[:40]
+    event: Event = {"id": f"registered:{digest}", "ts": ts, "type": "account.registered"}
+    return event | acting(account, server_name)
+
+
+def put_ignored(txn: Transaction, owner: str, ignored: set[str], now: int) -> None:
+    """Report whom an account ignores anew, and whom no more."""
+    from_list = tables.change_ignored(txn, owner, ignored)
+    for blocked, accounts in zip((True, False), from_list, strict=True):
+        for account in sorted(accounts):
+            digest = hashlib.sha256(f"{owner}\n{account}\n{blocked}\n{now}".encode()).hexdigest()
+            event = block_event(f"ignored:{digest[:40]}", now, owner, account, blocked)
+            tables.put_event(txn, event)

@@ -1,0 +1,38 @@
+"""`/_synapse/client/wavebreak/health`: whether the module does its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wavebreak_synapse.config import Settings
+from wavebreak_synapse.service import Service
+
+PATH = "/_synapse/client/wavebreak/health"
+
+
+def report(service: Service, settings: Settings, *, full: bool) -> tuple[int, dict[str, Any]]:
+    """Return the status and the body of the answer.
+
+    Args:
+        service: The connection to Wavebreak.
+        settings: The module's settings.
+        full: Whether problems and figures are shown: to administrators.
+    """
+    if not service.started:
+        return 503, {"status": "starting"}
+    health: Any = service.client.health()
+    body: dict[str, Any] = {"status": "ok" if health.ok else "degraded"}
+    if full:
+        body |= {
+            "mode": settings.mode,
+            "problems": list(health.problems),
+            "states_fresh": health.states_fresh,
+            "states": health.states,
+            "queued": health.queued,
+            "breaker": health.breaker,
+            "unauthorized": health.unauthorized,
+            "clock_offset_ms": health.clock_offset_ms,
+            "undeliverable": service.undeliverable,
+            "counts": dict(health.counts),
+        }
+    return (200 if health.ok else 503), body

@@ -1,0 +1,328 @@
+"""Matrix events as Wavebreak events: metadata only, as pure functions.
+
+Nothing here reads a text to keep it. Of a message's content only the length and the kind of medium
+leave this module; names, topics, reasons, file names and addresses are never looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ID_BYTES = 255
+SMALL_ROOM = 10
+"""A private room of at most so many members makes its members each other's contacts."""
+
+MESSAGE_TYPES = frozenset(
+    {
+        "m.room.message",
+        "m.room.encrypted",
+        "m.sticker",
+        "m.poll.start",
+        "org.matrix.msc3381.poll.start",
+    }
+)
+_NO_MESSAGES = frozenset({"m.replace", "m.annotation", "m.reference"})
+"""Relations of events that edit, react to or end something and reach nobody as a new message."""
+
+_MEDIA = {
+    "m.text": "none",
+    "m.notice": "none",
+    "m.emote": "none",
+    "m.image": "image",
+    "m.video": "video",
+    "m.audio": "audio",
+    "m.file": "document",
+}
+# What Wavebreak refuses in an id: control characters, blanks, parts `.` and `..`, and what looks
+# like a URL or an e-mail address.
+_UNSAFE = re.compile(
+    r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2069\u3000\ufeff]"
+    r"|://|(?:^|/)\.\.?(?:/|$)|[^@]@[^@]*\.|^\+"
+)
+_CLIENT = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}/[A-Za-z0-9][A-Za-z0-9_.+-]{0,40}")
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pdu:
+    """A Matrix event, as a table's row or a callback's argument shows it.
+
+    Attributes:
+        event_id: Its id.
+        type: Its type.
+        sender: Who sent it.
+        room_id: Its room.
+        ts: When this server received it, in milliseconds.
+        content: Its content; only lengths and kinds are read.
+        state_key: Of a state event, else None.
+        out_of_band: Whether it is a membership in a room that this server is not in.
+    """
+
+    event_id: str
+    type: str
+    sender: str
+    room_id: str
+    ts: int
+    content: Mapping[str, Any]
+    state_key: str | None = None
+    out_of_band: bool = False
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is known of a room.
+
+    Attributes:
+        room_id: Its id.
+        people: Up to four accounts that have joined or are invited.
+        members: How many have joined or are invited, where more than `people` is known.
+        group: Whether it is public, was made for several, or ever had a third member.
+        creator: Who made it, where known.
+    """
+
+    room_id: str
+    people: tuple[str, ...] = ()
+    members: int = 0
+    group: bool = False
+    creator: str | None = None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it counts as a group."""
+        return self.group or len(self.people) > 2
+
+    def counterpart(self, account: str) -> str | None:
+        """Return the other one of a direct chat; None where nobody else is there."""
+        return next((each for each in self.people if each != account), None)
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A former membership of an account in a room: which, and who sent it."""
+
+    membership: str
+    sender: str
+    out_of_band: bool = False
+
+
+def opaque_id(value: str) -> str:
+    """Return an id as Wavebreak accepts it: as it is, or its hash.
+
+    >>> opaque_id("@ann:example.org")
+    '@ann:example.org'
+    >>> opaque_id("@ann@mail.example:example.org")[:15]
+    'sha256:d32f3b7c'
+    """
+    if len(value.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES and not _UNSAFE.search(value):
+        return value
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def domain_of(account: str) -> str:
+    """Return the domain of an account's server, in lower case and without a port.
+
+    >>> domain_of("@ann:Example.org:8448")
+    'example.org'
+    """
+    server = account.partition(":")[2].lower()
+    return re.sub(r":\d+$", "", server)
+
+
+def client_of(user_agent: str | None) -> str | None:
+    """Return name and version of a client from its user agent.
+
+    >>> client_of("Element/1.11.2 (Linux; Android 14)")
+    'Element/1.11.2'
+    """
+    found = _CLIENT.match(user_agent or "")
+    return found[0] if found else None
+
+
+def acting(account: str, server_name: str) -> Event:
+    """Return the fields that name who acts: the account, and its server where that is another."""
+    fields: Event = {"account": opaque_id(account)}
+    if account.partition(":")[2] != server_name:
+        fields["origin"] = domain_of(account)
+    return fields
+
+
+def is_message(event_type: str, content: Any, state_key: str | None) -> bool:
+    """Return whether an event is a message: no state, no edit, no reaction."""
+    if state_key is not None or event_type not in MESSAGE_TYPES:
+        return False
+    relation = content.get("m.relates_to")
+    kind = relation.get("rel_type") if hasattr(relation, "get") else None
+    return not (isinstance(kind, str) and kind in _NO_MESSAGES)
+
+
+def size_of(content: Any) -> int:
+    """Return the bytes of a message: of its ciphertext, else of its text."""
+    for field in ("ciphertext", "body"):
+        text = content.get(field)
+        if isinstance(text, str):
+            return len(text.encode("utf-8", "surrogatepass"))
+    return 0
+
+
+def media_of(event_type: str, content: Any) -> str | None:
+    """Return the kind of medium; None where encryption hides it."""
+    if event_type == "m.room.encrypted":
+        return None
+    if event_type == "m.sticker":
+        return "sticker"
+    kind = content.get("msgtype")
+    return _MEDIA.get(kind, "other") if isinstance(kind, str) else "other"
+
+
+def message_event(
+    pdu: Pdu, room: Room, server_name: str, in_contacts: bool | None = None
+) -> Event | None:
+    """Return a message as `message.sent`; None for what is none, or reaches nobody.
+
+    Args:
+        pdu: The Matrix event.
+        room: Its room.
+        server_name: This server.
+        in_contacts: Whether the counterpart has the sender among its contacts, where known.
+    """
+    if not is_message(pdu.type, pdu.content, pdu.state_key):
+        return None
+    event = _event(pdu, "message.sent", server_name)
+    if room.is_group:
+        event["group"] = opaque_id(room.room_id)
+        event["recipients"] = max(room.members, len(room.people))
+    else:
+        peer = room.counterpart(pdu.sender)
+        if peer is None:
+            return None
+        event["peer"] = opaque_id(peer)
+        if in_contacts is not None:
+            event["in_contacts"] = in_contacts
+    event["size"] = size_of(pdu.content)
+    media = media_of(pdu.type, pdu.content)
+    if media is not None:
+        event["media"] = media
+    return event
+
+
+def invitation_event(
+    event_id: str, ts: int | None, inviter: str, invitee: str, room: Room, server_name: str
+) -> Event:
+    """Return an invitation: into a direct chat a request, else the addition to a group."""
+    event: Event = {"id": opaque_id(event_id), "type": "contact.requested"}
+    if ts is not None:
+        event["ts"] = ts
+    event |= acting(inviter, server_name)
+    event["peer"] = opaque_id(invitee)
+    if room.is_group or not set(room.people) <= {inviter, invitee}:
+        event["type"] = "group.member_added"
+        event["group"] = opaque_id(room.room_id)
+    else:
+        event["via"] = "invite"
+    return event
+
+
+def membership_event(
+    pdu: Pdu, room: Room, former: Membership | None, server_name: str
+) -> Event | None:
+    """Return a change of membership; None for a renamed member, a removal or a ban.
+
+    Args:
+        pdu: The event of type `m.room.member`.
+        room: Its room, as it is after the event.
+        former: The account's membership before, where it had one.
+        server_name: This server.
+    """
+    person = pdu.state_key
+    membership = pdu.content.get("membership")
+    before = former.membership if former else "leave"
+    if person is None or membership == before:
+        return None
+    if membership == "invite":
+        seen = Room(room.room_id) if pdu.out_of_band else room
+        return invitation_event(pdu.event_id, pdu.ts, pdu.sender, person, seen, server_name)
+    if person != pdu.sender or membership not in ("join", "leave"):
+        return None
+    inviter = former.sender if former and before == "invite" else None
+    # A remote invitation was a request, whatever the room turns out to be: its answer is one too.
+    direct = not room.is_group or (former is not None and former.out_of_band)
+    if membership == "join":
+        if former is None and person == room.creator:
+            return None
+        return _joined(pdu, room, inviter if direct else None, server_name)
+    return _left(pdu, room, inviter, direct, server_name)
+
+
+def _joined(pdu: Pdu, room: Room, requester: str | None, server_name: str) -> Event | None:
+    if requester is not None:
+        return _event(pdu, "contact.accepted", server_name) | {"peer": opaque_id(requester)}
+    if not room.is_group:
+        return None  # Somebody who comes back to a direct chat.
+    return _event(pdu, "group.joined", server_name) | {"group": opaque_id(room.room_id)}
+
+
+def _left(
+    pdu: Pdu, room: Room, inviter: str | None, direct: bool, server_name: str
+) -> Event | None:
+    if direct:
+        if inviter is None:
+            return None
+        return _event(pdu, "contact.refused", server_name) | {"peer": opaque_id(inviter)}
+    event = _event(pdu, "group.left", server_name) | {"group": opaque_id(room.room_id)}
+    if inviter is not None:
+        event["peer"] = opaque_id(inviter)
+    return event
+
+
+def group_created_event(pdu: Pdu, server_name: str) -> Event:
+    """Return the creation of a group."""
+    return _event(pdu, "group.created", server_name) | {"group": opaque_id(pdu.room_id)}
+
+
+def read_event(
+    stream_id: int, ts: int, reader: str, sender: str, event_id: str, server_name: str
+) -> Event:
+    """Return a read receipt."""
+    name = opaque_id(f"receipts:{server_name}:{stream_id}")
+    event: Event = {"id": name, "ts": ts, "type": "message.read"}
+    event |= acting(reader, server_name)
+    return event | {"peer": opaque_id(sender), "message": opaque_id(event_id)}
+
+
+def report_event(
+    row: str, ts: int, reporter: str, reported: str, event_id: str | None, server_name: str
+) -> Event:
+    """Return a report; `row` names its table and its number there.
+
+    Its reason is a free text, and stays here.
+    """
+    event: Event = {"id": opaque_id(f"{row}:{server_name}"), "ts": ts, "type": "user.reported"}
+    event |= acting(reporter, server_name)
+    event |= {"peer": opaque_id(reported), "reason": "other"}
+    if event_id is not None:
+        event["message"] = opaque_id(event_id)
+    return event
+
+
+def block_event(id: str, ts: int, owner: str, ignored: str, blocked: bool) -> Event:
+    """Return that an account ignores another one, or does so no more."""
+    kind = "user.blocked" if blocked else "user.unblocked"
+    return {
+        "id": id,
+        "ts": ts,
+        "type": kind,
+        "account": opaque_id(owner),
+        "peer": opaque_id(ignored),
+    }
+
+
+def _event(pdu: Pdu, kind: str, server_name: str) -> Event:
+    event: Event = {"id": opaque_id(pdu.event_id), "type": kind}
+    if pdu.ts:
+        event["ts"] = pdu.ts
+    return event | acting(pdu.sender, server_name)

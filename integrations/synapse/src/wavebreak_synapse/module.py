@@ -1,0 +1,194 @@
+"""The module that Synapse loads."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from synapse.api.errors import Codes, SynapseError
+from synapse.module_api import NOT_SPAM, DirectServeJsonResource, ModuleApi
+from synapse.module_api.errors import ConfigError
+from synapse.spam_checker_api import RegistrationBehaviour
+from twisted.internet import reactor
+from twisted.python.threadpool import ThreadPool
+from wavebreak_client import Client
+
+from wavebreak_synapse import health
+from wavebreak_synapse.callbacks import Answers, Callbacks, Host
+from wavebreak_synapse.config import SettingError, Settings, parse_settings
+from wavebreak_synapse.enforcement import Actions, Enforcement
+from wavebreak_synapse.feed import Bounds, Feed
+from wavebreak_synapse.metrics import Metrics
+from wavebreak_synapse.reporter import Reporter
+from wavebreak_synapse.service import Service
+
+log = logging.getLogger("wavebreak_synapse")
+
+REPORT_EVERY_MS = 200
+ENFORCE_EVERY_MS = 500
+DECLARE_EVERY_MS = 60_000
+
+
+class Module:
+    """Reports metadata to Wavebreak, and enforces its decisions.
+
+    Synapse makes it at its start, with what `parse_config` returned.
+
+    Args:
+        config: The settings.
+        api: Synapse's interface for modules.
+    """
+
+    def __init__(self, config: Settings, api: ModuleApi) -> None:
+        self._settings = config
+        self._api = api
+        # These have no public counterpart; the README names the versions that were tested.
+        self._hs = api._hs
+        self._store = api._store
+        self._service = Service(config, self._make_client)
+        self._metrics = Metrics()
+        self._metrics.follow(self._service)
+        self._pool = ThreadPool(minthreads=1, maxthreads=16, name="wavebreak")
+        self._host = Host(
+            server_name=api.server_name,
+            now_ms=api.get_current_time_msec,
+            run_db=api.run_db_interaction,
+            run_in_thread=self._run_in_thread,
+            user_info=api.get_userinfo_by_id,
+            notices_account=self._hs.config.servernotices.server_notices_mxid,
+            delegates_auth=self._hs.config.mas.enabled,
+        )
+        self._declared = False
+        self._register()
+        reactor.callWhenRunning(self._start)
+        reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+
+    @staticmethod
+    def parse_config(config: Any) -> Settings:
+        """Return the settings of `homeserver.yaml`.
+
+        Raises:
+            ConfigError: Where a key is unknown, missing or has an invalid value.
+        """
+        try:
+            return parse_settings(config)
+        except SettingError as error:
+            raise ConfigError(f"wavebreak_synapse: {error}") from error
+
+    def _make_client(self) -> Client:
+        settings = self._settings
+        return Client(
+            settings.url,
+            settings.key,
+            mode=settings.mode,
+            on_failure=dict(settings.on_failure),
+            timeout_s=settings.timeout_ms / 1000,
+        )
+
+    def _register(self) -> None:
+        api, settings = self._api, self._settings
+        answers = Answers(
+            NOT_SPAM, Codes.FORBIDDEN, RegistrationBehaviour.ALLOW, RegistrationBehaviour.DENY
+        )
+        self._callbacks = Callbacks(settings, self._host, self._service, answers, self._metrics)
+        calls = self._callbacks
+        api.register_spam_checker_callbacks(
+            check_event_for_spam=calls.check_event_for_spam,
+            should_drop_federated_event=calls.should_drop_federated_event,
+            user_may_create_room=calls.user_may_create_room,
+            user_may_invite=calls.user_may_invite,
+            user_may_send_3pid_invite=calls.user_may_send_3pid_invite,
+            federated_user_may_invite=calls.federated_user_may_invite,
+            check_registration_for_spam=calls.check_registration_for_spam,
+            check_login_for_spam=calls.check_login_for_spam,
+            check_username_for_spam=calls.check_username_for_spam,
+        )
+        api.register_account_validity_callbacks(
+            is_user_expired=calls.is_user_expired, on_user_registration=calls.on_user_registration
+        )
+        api.register_third_party_rules_callbacks(
+            on_user_deactivation_status_changed=calls.on_user_deactivation_status_changed
+        )
+        api.register_account_data_callbacks(on_account_data_updated=calls.on_account_data_updated)
+        api.register_web_resource(health.PATH, HealthResource(api, self._service, settings))
+
+    def _start(self) -> None:
+        self._pool.start()
+        api = self._api
+        api.delayed_background_call(0, self._declare, desc="wavebreak_declare")
+        if not api.should_run_background_tasks():
+            return
+        feed = Feed(self._settings, api.server_name, notices_account=self._host.notices_account)
+        self._reporter = Reporter(
+            feed,
+            self._service,
+            self._metrics,
+            now_ms=api.get_current_time_msec,
+            bounds=self._bounds,
+            run_db=api.run_db_interaction,
+            run_in_thread=self._run_in_thread,
+        )
+        api.looping_background_call(self._reporter.run, REPORT_EVERY_MS, desc="wavebreak_report")
+        if self._settings.enforces:
+            actions = Actions(self._store.set_user_suspended_status, self._notify())
+            self._enforcement = Enforcement(
+                self._settings, self._host, self._service, actions, self._metrics
+            )
+            api.looping_background_call(
+                self._enforcement.run, ENFORCE_EVERY_MS, desc="wavebreak_enforce"
+            )
+
+    def _stop(self) -> None:
+        if self._pool.started:
+            self._pool.stop()  # Waits for what is under way, which needs the client.
+        self._service.close()
+
+    async def _declare(self) -> None:
+        if not await self._run_in_thread(self._service.declare):
+            self._api.delayed_background_call(
+                DECLARE_EVERY_MS, self._declare, desc="wavebreak_declare"
+            )
+
+    async def _run_in_thread(self, function: Any, *arguments: Any) -> Any:
+        return await self._api.defer_to_threadpool(self._pool, function, *arguments)
+
+    def _bounds(self) -> Bounds:
+        events = self._store.get_room_max_stream_ordering()
+        receipts = self._store.get_max_receipt_stream_id()
+        # A token of several writers names the position up to which all of them wrote.
+        return Bounds(events, int(getattr(receipts, "stream", receipts)))
+
+    def _notify(self) -> Any:
+        manager = self._hs.get_server_notices_manager()
+        if not self._settings.notices.enabled:
+            return None
+        if not manager.is_enabled():
+            log.warning(
+                "account holders get no notices. Fix: set server_notices in homeserver.yaml,"
+                " or notices.enabled to false"
+            )
+            return None
+
+        async def notify(account: str, text: str) -> None:
+            await manager.send_notice(account, {"msgtype": "m.text", "body": text})
+
+        return notify
+
+
+class HealthResource(DirectServeJsonResource):
+    """Answers whether the module does its work; an administrator's token shows how."""
+
+    def __init__(self, api: ModuleApi, service: Service, settings: Settings) -> None:
+        super().__init__()
+        self._api = api
+        self._service = service
+        self._settings = settings
+
+    async def _async_render_GET(self, request: Any) -> tuple[int, dict[str, Any]]:  # noqa: N802
+        full = False
+        if request.requestHeaders.hasHeader(b"Authorization"):
+            requester = await self._api.get_user_by_req(request)
+            full = await self._api.is_user_admin(requester.user.to_string())
+            if not full:
+                raise SynapseError(403, "not an administrator", Codes.FORBIDDEN)
+        return health.report(self._service, self._settings, full=full)

@@ -1,0 +1,64 @@
+"""What account holders are sent: what is refused, until when, and how to object.
+
+The texts name no rule and no threshold. A configuration may replace them, and add languages.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from wavebreak_synapse.config import Notices
+
+TEXTS = {
+    "en": {
+        "limit": "Your account may start fewer new chats than usual{until}. Chats that you have"
+        " already go on.",
+        "restrict": "Your account cannot start new chats or groups{until}. Chats that you have"
+        " already go on.",
+        "suspend": "Your account is suspended{until}. You can read, but not send.",
+        "ban": "Your account is blocked.",
+        "lifted": "The restriction of your account has ended.",
+    },
+    "he": {
+        "limit": "החשבון שלך יכול לפתוח פחות שיחות חדשות מהרגיל{until}. שיחות קיימות ממשיכות.",
+        "restrict": "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}."
+        " שיחות קיימות ממשיכות.",
+        "suspend": "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.",
+        "ban": "החשבון שלך חסום.",
+        "lifted": "ההגבלה על החשבון שלך הסתיימה.",
+    },
+}
+_UNTIL = {"en": " until {time} UTC", "he": " עד {time} (UTC)"}
+
+
+def text_of(
+    settings: Notices, outcome: str, until_ms: int | None, language: str | None, default: str
+) -> str:
+    """Return a notice.
+
+    Args:
+        settings: Texts of the configuration, and how to object.
+        outcome: limit, restrict, suspend, ban or lifted.
+        until_ms: When it ends, where it does.
+        language: The holder's language, where known.
+        default: The language where the holder's is unknown, or has no text.
+
+    >>> text_of(Notices(objection="Write to help@example.org."), "restrict", None, "fr", "en")
+    'Your account cannot start new chats or groups. Chats that you have already go on. Write to \
+help@example.org.'
+    """
+    for name in (language, default, "en"):
+        text = settings.texts.get(name or "", {}).get(outcome) or TEXTS.get(name or "", {}).get(
+            outcome
+        )
+        if text:
+            break
+    until = ""
+    if until_ms is not None:
+        moment = datetime.datetime.fromtimestamp(until_ms / 1000, datetime.UTC)
+        wording = _UNTIL.get(name or "", "{time} UTC")
+        until = wording.format(time=moment.strftime("%Y-%m-%d %H:%M"))
+    shown = str(text).format(until=until)
+    if settings.objection and outcome != "lifted":
+        shown = f"{shown} {settings.objection}"
+    return shown

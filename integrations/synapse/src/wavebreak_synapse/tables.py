@@ -1,0 +1,308 @@
+"""The module's own tables in the homeserver's database, and the queries on Synapse's tables.
+
+Every function takes a transaction of `ModuleApi.run_db_interaction`. The queries read Synapse's
+internal schema: they are tested against the versions that the README names.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from wavebreak_synapse.mapping import SMALL_ROOM, Event, Membership, Room
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS wavebreak_positions (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_outbox (id TEXT PRIMARY KEY, ts BIGINT NOT NULL,"
+    " ready SMALLINT NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_creations (creator TEXT NOT NULL, ts BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_groups (room_id TEXT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_ignored (owner TEXT NOT NULL, ignored TEXT NOT NULL,"
+    " PRIMARY KEY (owner, ignored))",
+    "CREATE TABLE IF NOT EXISTS wavebreak_suspensions (account TEXT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_notices (account TEXT PRIMARY KEY,"
+    " number BIGINT NOT NULL, outcome TEXT NOT NULL)",
+)
+PENDING_MS = 600_000
+"""How long the address of a registration that was never completed is kept."""
+CREATION_MS = 120_000
+"""How long after it was asked about a room is taken to be the one that was asked about."""
+
+
+class Transaction(Protocol):
+    """What is used of Synapse's transactions: a cursor that takes `?` in every database."""
+
+    rowcount: int
+
+    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> None:
+        """Run a statement."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Return the next row."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Return all rows."""
+
+
+def create_tables(txn: Transaction) -> None:
+    """Make what is not there yet."""
+    for statement in SCHEMA:
+        txn.execute(statement)
+
+
+def read_positions(txn: Transaction) -> dict[str, str]:
+    """Return the positions up to which each table was reported."""
+    txn.execute("SELECT name, value FROM wavebreak_positions")
+    return dict(txn.fetchall())
+
+
+def write_positions(txn: Transaction, positions: dict[str, str]) -> None:
+    """Keep positions."""
+    for name, value in positions.items():
+        txn.execute(
+            "INSERT INTO wavebreak_positions (name, value) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+
+def hash_key(txn: Transaction) -> bytes:
+    """Return the key of hashes of invited addresses; made once, and kept in this database."""
+    txn.execute(
+        "INSERT INTO wavebreak_positions (name, value) VALUES ('hash_key', ?)"
+        " ON CONFLICT (name) DO NOTHING",
+        (secrets.token_hex(32),),
+    )
+    txn.execute("SELECT value FROM wavebreak_positions WHERE name = 'hash_key'")
+    row = txn.fetchone()
+    return bytes.fromhex(row[0]) if row else b""
+
+
+def put_event(txn: Transaction, event: Event, *, ready: bool = True) -> None:
+    """Keep an event until it is delivered; one that is not ready waits for `release_event`."""
+    txn.execute(
+        "INSERT INTO wavebreak_outbox (id, ts, ready, body) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET ts = excluded.ts, ready = excluded.ready,"
+        " body = excluded.body",
+        (event["id"], event["ts"], int(ready), json.dumps(event, separators=(",", ":"))),
+    )
+
+
+def release_event(txn: Transaction, event: Event) -> None:
+    """Make an event ready: the one that waits under its id, else this one."""
+    txn.execute("UPDATE wavebreak_outbox SET ready = 1 WHERE id = ?", (event["id"],))
+    if not txn.rowcount:
+        put_event(txn, event)
+
+
+def read_outbox(txn: Transaction, limit: int, now: int) -> list[tuple[int, str, Event]]:
+    """Return time, id and body of events that are ready; forget those that never were."""
+    txn.execute(
+        "DELETE FROM wavebreak_outbox WHERE ready = 0 AND ts < ?",
+        (now - PENDING_MS,),
+    )
+    txn.execute(
+        "SELECT ts, id, body FROM wavebreak_outbox WHERE ready = 1 ORDER BY ts, id LIMIT ?",
+        (limit,),
+    )
+    return [(ts, id, json.loads(body)) for ts, id, body in txn.fetchall()]
+
+
+def delete_events(txn: Transaction, ids: Iterable[str]) -> None:
+    """Forget events that are delivered."""
+    for id in ids:
+        txn.execute("DELETE FROM wavebreak_outbox WHERE id = ?", (id,))
+
+
+def note_creation(txn: Transaction, creator: str, ts: int) -> None:
+    """Note that an account is about to make a group."""
+    txn.execute("DELETE FROM wavebreak_creations WHERE ts < ?", (ts - 10 * CREATION_MS,))
+    txn.execute("INSERT INTO wavebreak_creations (creator, ts) VALUES (?, ?)", (creator, ts))
+
+
+def is_noted_creation(txn: Transaction, creator: str, ts: int) -> bool:
+    """Return whether a room made at a time is one that was noted as a group."""
+    txn.execute(
+        "SELECT 1 FROM wavebreak_creations WHERE creator = ? AND ts BETWEEN ? AND ? LIMIT 1",
+        (creator, ts - CREATION_MS, ts + 1_000),
+    )
+    return txn.fetchone() is not None
+
+
+def note_group(txn: Transaction, room_id: str) -> None:
+    """Note that a room is a group from now on."""
+    txn.execute(
+        "INSERT INTO wavebreak_groups (room_id) VALUES (?) ON CONFLICT (room_id) DO NOTHING",
+        (room_id,),
+    )
+
+
+def read_room(txn: Transaction, room_id: str) -> Room:
+    """Return what is known of a room, by one query for at most four rows."""
+    txn.execute(
+        "SELECT c.state_key, r.is_public, s.joined_members + s.invited_members,"
+        " g.room_id, p.room_id, r.creator"
+        " FROM rooms AS r"
+        " LEFT JOIN current_state_events AS c ON c.room_id = r.room_id"
+        " AND c.type = 'm.room.member' AND c.membership IN ('join', 'invite')"
+        " LEFT JOIN room_stats_current AS s ON s.room_id = r.room_id"
+        " LEFT JOIN wavebreak_groups AS g ON g.room_id = r.room_id"
+        " LEFT JOIN partial_state_rooms AS p ON p.room_id = r.room_id"
+        " WHERE r.room_id = ? LIMIT 4",
+        (room_id,),
+    )
+    rows = txn.fetchall()
+    if not rows:
+        return Room(room_id)
+    _, public, members, group, partial, creator = rows[0]
+    people = tuple(row[0] for row in rows if row[0] is not None)
+    return Room(
+        room_id,
+        people=people,
+        # The count follows with a delay; up to three are counted here.
+        members=max(members or 0, len(people)) if len(people) > 3 else len(people),
+        # Of a room whose members are not all known yet, a group is the careful guess.
+        group=bool(public) or group is not None or partial is not None,
+        creator=creator or None,
+    )
+
+
+def read_membership(txn: Transaction, room_id: str, account: str, before: int) -> Membership | None:
+    """Return an account's last membership in a room before a stream position."""
+    txn.execute(
+        "SELECT m.membership, m.sender, e.outlier FROM room_memberships AS m"
+        " JOIN events AS e ON e.event_id = m.event_id"
+        " WHERE m.room_id = ? AND m.user_id = ? AND m.event_stream_ordering < ?"
+        " ORDER BY m.event_stream_ordering DESC LIMIT 1",
+        (room_id, account, before),
+    )
+    row = txn.fetchone()
+    return Membership(row[0], row[1], bool(row[2])) if row else None
+
+
+def has_contact(txn: Transaction, owner: str, sender: str, room_id: str) -> bool:
+    """Return whether a local account knows another one.
+
+    It has a direct chat with it in its own list, or shares another, small private room with it.
+    """
+    txn.execute(
+        "SELECT content FROM account_data WHERE user_id = ? AND account_data_type = 'm.direct'",
+        (owner,),
+    )
+    row = txn.fetchone()
+    if row is not None:
+        rooms = json.loads(row[0])
+        if isinstance(rooms, dict) and rooms.get(sender):
+            return True
+    txn.execute(
+        "SELECT 1 FROM users_who_share_private_rooms AS u"
+        " JOIN room_stats_current AS s ON s.room_id = u.room_id"
+        " WHERE u.user_id = ? AND u.other_user_id = ? AND u.room_id <> ?"
+        " AND s.joined_members <= ? LIMIT 1",
+        (owner, sender, room_id, SMALL_ROOM),
+    )
+    return txn.fetchone() is not None
+
+
+def read_devices(txn: Transaction, account: str) -> set[str]:
+    """Return the ids of an account's devices, at most fifty."""
+    txn.execute(
+        "SELECT device_id FROM devices WHERE user_id = ? AND NOT hidden LIMIT 50", (account,)
+    )
+    return {row[0] for row in txn.fetchall()}
+
+
+def read_user(txn: Transaction, account: str) -> tuple[Any, ...] | None:
+    """Return admin, is_guest, appservice_id and user_type of a local account."""
+    txn.execute(
+        "SELECT admin, is_guest, appservice_id, user_type FROM users WHERE name = ?", (account,)
+    )
+    return txn.fetchone()
+
+
+def read_language(txn: Transaction, account: str) -> str | None:
+    """Return the language in which an account last asked for push notifications."""
+    txn.execute(
+        "SELECT lang FROM pushers WHERE user_name = ? AND lang IS NOT NULL AND lang <> ''"
+        " ORDER BY ts DESC LIMIT 1",
+        (account,),
+    )
+    row = txn.fetchone()
+    return str(row[0]).lower()[:2] if row else None
+
+
+def copy_ignored(txn: Transaction) -> None:
+    """Take over all lists of ignored accounts as they are."""
+    txn.execute(
+        "INSERT INTO wavebreak_ignored (owner, ignored)"
+        " SELECT ignorer_user_id, ignored_user_id FROM ignored_users WHERE true"
+        " ON CONFLICT (owner, ignored) DO NOTHING"
+    )
+
+
+def change_ignored(txn: Transaction, owner: str, ignored: set[str]) -> tuple[set[str], set[str]]:
+    """Keep an account's list of ignored accounts; return who is new on it, and who is gone."""
+    txn.execute("SELECT ignored FROM wavebreak_ignored WHERE owner = ?", (owner,))
+    former = {row[0] for row in txn.fetchall()}
+    for account in ignored - former:
+        txn.execute(
+            "INSERT INTO wavebreak_ignored (owner, ignored) VALUES (?, ?)", (owner, account)
+        )
+    for account in former - ignored:
+        txn.execute(
+            "DELETE FROM wavebreak_ignored WHERE owner = ? AND ignored = ?", (owner, account)
+        )
+    return ignored - former, former - ignored
+
+
+def owners_of_changed_lists(txn: Transaction) -> list[str]:
+    """Return whose list of ignored accounts changed while the module was not there to see it."""
+    txn.execute(
+        "SELECT ignorer_user_id FROM (SELECT ignorer_user_id, ignored_user_id FROM ignored_users"
+        " EXCEPT SELECT owner, ignored FROM wavebreak_ignored) AS added"
+        " UNION SELECT owner FROM (SELECT owner, ignored FROM wavebreak_ignored"
+        " EXCEPT SELECT ignorer_user_id, ignored_user_id FROM ignored_users) AS removed"
+    )
+    return [row[0] for row in txn.fetchall()]
+
+
+def read_ignored(txn: Transaction, owner: str) -> set[str]:
+    """Return whom an account ignores, by Synapse's table."""
+    txn.execute("SELECT ignored_user_id FROM ignored_users WHERE ignorer_user_id = ?", (owner,))
+    return {row[0] for row in txn.fetchall()}
+
+
+def read_suspensions(txn: Transaction) -> set[str]:
+    """Return the accounts that this module suspended."""
+    txn.execute("SELECT account FROM wavebreak_suspensions")
+    return {row[0] for row in txn.fetchall()}
+
+
+def write_suspension(txn: Transaction, account: str, suspended: bool) -> None:
+    """Note that the module suspended an account, or undid it."""
+    if suspended:
+        txn.execute(
+            "INSERT INTO wavebreak_suspensions (account) VALUES (?)"
+            " ON CONFLICT (account) DO NOTHING",
+            (account,),
+        )
+    else:
+        txn.execute("DELETE FROM wavebreak_suspensions WHERE account = ?", (account,))
+
+
+def read_notices(txn: Transaction) -> dict[str, tuple[int, str]]:
+    """Return the decision and the outcome of each account's last notice."""
+    txn.execute("SELECT account, number, outcome FROM wavebreak_notices")
+    return {account: (number, outcome) for account, number, outcome in txn.fetchall()}
+
+
+def write_notice(txn: Transaction, account: str, number: int, outcome: str) -> None:
+    """Note the notice that an account is sent."""
+    txn.execute(
+        "INSERT INTO wavebreak_notices (account, number, outcome) VALUES (?, ?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET number = excluded.number,"
+        " outcome = excluded.outcome",
+        (account, number, outcome),
+    )

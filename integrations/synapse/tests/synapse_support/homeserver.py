@@ -1,0 +1,292 @@
+"""A real Synapse in a process of its own, and the Matrix calls that tests make."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import yaml
+
+PACKAGE = Path(__file__).resolve().parents[2]
+ROOT = PACKAGE.parents[1]
+CLIENT = ROOT / "clients" / "python" / "src"
+sys.path.insert(0, str(PACKAGE))
+from install_synapse import PYTHON, is_installed  # noqa: E402
+
+SHARED_SECRET = "registration-secret-of-the-tests"
+RATES = (
+    "rc_message", "rc_registration", "rc_joins_per_room", "rc_room_creation", "rc_reports",
+)  # fmt: skip
+_transactions = itertools.count(1)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class Homeserver:
+    """A Synapse over SQLite in `home`; `module` is the configuration of the module, if any."""
+
+    home: Path
+    module: dict[str, Any] | None
+    name: str = "hs.test"
+    port: int = field(default_factory=free_port)
+    extra: dict[str, Any] = field(default_factory=dict)
+    accounts: list[Account] = field(default_factory=list)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        assert is_installed(), (
+            "Synapse is not installed. Fix: python integrations/synapse/install_synapse.py"
+        )
+        self.home.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What it logs at INFO."""
+        return self.home / "homeserver.log"
+
+    def _configuration(self) -> dict[str, Any]:
+        generous = {"per_second": 10_000, "burst_count": 10_000}
+        rates: dict[str, Any] = dict.fromkeys(RATES, generous)
+        rates["rc_login"] = {"address": generous, "account": generous, "failed_attempts": generous}
+        rates["rc_joins"] = {"local": generous, "remote": generous}
+        rates["rc_invites"] = {"per_room": generous, "per_user": generous, "per_issuer": generous}
+        configuration = {
+            "server_name": self.name,
+            "pid_file": str(self.home / "homeserver.pid"),
+            "listeners": [
+                {
+                    "port": self.port,
+                    "bind_addresses": ["127.0.0.1"],
+                    "type": "http",
+                    "tls": False,
+                    "x_forwarded": True,
+                    "resources": [{"names": ["client", "federation", "metrics"]}],
+                }
+            ],
+            "database": {
+                "name": "sqlite3",
+                "args": {"database": str(self.home / "homeserver.db")},
+            },
+            "log_config": str(self.home / "log.yaml"),
+            "media_store_path": str(self.home / "media"),
+            "registration_shared_secret": SHARED_SECRET,
+            "macaroon_secret_key": "macaroons-of-the-tests",
+            "form_secret": "forms-of-the-tests",
+            "signing_key_path": str(self.home / "signing.key"),
+            "report_stats": False,
+            "enable_metrics": True,
+            "enable_registration": True,
+            "enable_registration_without_verification": True,
+            "suppress_key_server_warning": True,
+            "trusted_key_servers": [],
+            "bcrypt_rounds": 4,
+            "server_notices": {
+                "system_mxid_localpart": "notices",
+                "room_name": "Notices",
+                "auto_join": True,
+            },
+            "user_directory": {"enabled": True, "search_all_users": True},
+            **rates,
+            **self.extra,
+        }
+        if self.module is not None:
+            entry = {"module": "wavebreak_synapse.Module", "config": self.module}
+            configuration["modules"] = [entry]
+        return configuration
+
+    def write_configuration(self) -> Path:
+        """Write its configuration; returns where."""
+        path = self.home / "homeserver.yaml"
+        path.write_text(yaml.safe_dump(self._configuration()))
+        handler = {
+            "class": "logging.FileHandler",
+            "filename": str(self.log),
+            "formatter": "plain",
+        }
+        form = "%(asctime)s %(name)s %(levelname)s %(message)s"
+        logging = {
+            "version": 1,
+            "formatters": {"plain": {"format": form}},
+            "handlers": {"file": handler},
+            "loggers": {},
+            "root": {"level": "INFO", "handlers": ["file"]},
+            "disable_existing_loggers": False,
+        }
+        (self.home / "log.yaml").write_text(yaml.safe_dump(logging))
+        return path
+
+    def start(self) -> Homeserver:
+        """Start it, and wait until it answers."""
+        path = self.write_configuration()
+        command = [str(PYTHON), "-m", "synapse.app.homeserver", "-c", str(path)]
+        if not (self.home / "signing.key").exists():
+            subprocess.run([*command, "--generate-keys"], check=True, capture_output=True)
+        paths = os.pathsep.join([str(PACKAGE / "src"), str(CLIENT)])
+        out = (self.home / "homeserver.out").open("ab")
+        with out:
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=out, env=os.environ | {"PYTHONPATH": paths}
+            )
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
+            assert self._process.poll() is None, self.said()
+            try:
+                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return self
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        raise AssertionError(f"the homeserver does not answer: {self.said()}")
+
+    def said(self) -> str:
+        """The end of what it wrote."""
+        texts = [self.home / "homeserver.out", self.log]
+        return "\n".join(p.read_text()[-3000:] for p in texts if p.exists())
+
+    def stop(self) -> None:
+        """End it as a person would."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(60)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(60)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask its database."""
+        path = f"file:{self.home / 'homeserver.db'}?mode=ro"
+        with closing(sqlite3.connect(path, uri=True, timeout=30)) as found:
+            return found.execute(query).fetchall()
+
+    def admin(self, name: str = "root") -> Account:
+        """Register an administrator by the shared secret."""
+        client = httpx.Client(base_url=self.url, timeout=60)
+        path = "/_synapse/admin/v1/register"
+        nonce = client.get(path).json()["nonce"]
+        mac = hmac.new(SHARED_SECRET.encode(), digestmod=hashlib.sha1)
+        mac.update("\0".join([nonce, name, "password-1", "admin"]).encode())
+        body = {"nonce": nonce, "username": name, "password": "password-1", "admin": True}
+        answer = client.post(path, json=body | {"mac": mac.hexdigest()})
+        answer.raise_for_status()
+        client.close()
+        return Account(self, answer.json()["user_id"], answer.json()["access_token"])
+
+    def register(self, name: str, *, address: str = "192.0.2.7", agent: str = "") -> httpx.Response:
+        """Try to register an account as a client does."""
+        headers = {"X-Forwarded-For": address, "User-Agent": agent or "Element/1.11.2 (Linux)"}
+        with httpx.Client(base_url=self.url, timeout=60, headers=headers) as client:
+            path = "/_matrix/client/v3/register"
+            body = {"username": name, "password": "password-1"}
+            session = client.post(path, json=body).json()["session"]
+            auth = {"type": "m.login.dummy", "session": session}
+            return client.post(path, json=body | {"auth": auth})
+
+    def account(self, name: str, **more: str) -> Account:
+        """Register an account."""
+        answer = self.register(name, **more)
+        assert answer.status_code == 200, answer.text
+        return Account(self, answer.json()["user_id"], answer.json()["access_token"])
+
+
+@dataclass
+class Account:
+    """An account, and what it does."""
+
+    server: Homeserver
+    id: str
+    token: str
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(
+            base_url=self.server.url,
+            timeout=90,
+            headers={"Authorization": f"Bearer {self.token}", "X-Forwarded-For": "192.0.2.8"},
+        )
+        self.server.accounts.append(self)
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Make a call below `/_matrix/client/v3`."""
+        return self.http.request(method, f"/_matrix/client/v3{path}", json=body)
+
+    def create(self, *invitees: str, **more: Any) -> httpx.Response:
+        """Make a room."""
+        body = {"preset": "private_chat", "invite": list(invitees), **more}
+        return self.call("POST", "/createRoom", body)
+
+    def direct(self, other: str) -> str:
+        """Make a direct chat; returns its room."""
+        answer = self.create(other, is_direct=True, preset="trusted_private_chat")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["room_id"])
+
+    def join(self, room: str) -> httpx.Response:
+        """Join a room."""
+        return self.call("POST", f"/join/{quote(room)}", {})
+
+    def leave(self, room: str) -> httpx.Response:
+        """Leave a room, or refuse an invitation."""
+        return self.call("POST", f"/rooms/{quote(room)}/leave", {"reason": "no thanks"})
+
+    def invite(self, room: str, other: str, **more: Any) -> httpx.Response:
+        """Invite somebody."""
+        return self.call("POST", f"/rooms/{quote(room)}/invite", {"user_id": other, **more})
+
+    def send(self, room: str, body: Any, kind: str = "m.room.message") -> httpx.Response:
+        """Send a message: a text, or a content."""
+        content = {"msgtype": "m.text", "body": body} if isinstance(body, str) else body
+        name = f"{next(_transactions)}.{secrets.token_hex(4)}"
+        return self.call("PUT", f"/rooms/{quote(room)}/send/{kind}/{name}", content)
+
+    def login(self, **more: Any) -> httpx.Response:
+        """Log in once more, from another device."""
+        body = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": self.id},
+            "password": "password-1",
+            **more,
+        }
+        headers = {"User-Agent": "Fluffy/2.0", "X-Forwarded-For": "192.0.2.9"}
+        return httpx.post(
+            f"{self.server.url}/_matrix/client/v3/login", json=body, headers=headers, timeout=60
+        )
+
+
+@contextmanager
+def running(home: Path, module: dict[str, Any] | None, **more: Any) -> Iterator[Homeserver]:
+    """A homeserver for as long as the block lasts."""
+    server = Homeserver(home, module, **more)
+    try:
+        yield server.start()
+    finally:
+        for account in server.accounts:
+            account.http.close()
+        server.stop()

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from synapse_support.fakes import FakeEvent, Setting, done
+from wavebreak_client import EventError, State
+
+ANN, BOB, CAT, REMOTE = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test", "@rem:other.test"
+ROOM = "!r:hs.test"
+TEXT = {"msgtype": "m.text", "body": "CANARY text"}
+REFUSED = ("M_FORBIDDEN", {"org.wavebreak.outcome": "restrict"})
+
+
+def direct(**settings: Any) -> Setting:
+    setting = Setting(**settings)
+    setting.database.room(ROOM, ANN, BOB)
+    for account in (ANN, BOB, CAT):
+        setting.user(account)
+    return setting
+
+
+def restricted(**settings: Any) -> Setting:
+    setting = direct(**settings)
+    setting.client.known[ANN] = State(ANN, "restrict", number=1)
+    setting.client.refusals[ANN] = {"outcome": "restrict"}
+    return setting
+
+
+def sent(setting: Setting, sender: str = ANN, **more: Any) -> Any:
+    return done(setting.calls.check_event_for_spam(FakeEvent(sender, ROOM, TEXT | more)))
+
+
+def test_first_message_of_a_chat_is_asked_about_once() -> None:
+    setting = direct()
+    assert [sent(setting), sent(setting), sent(setting, BOB)] == ["NOT_SPAM"] * 3
+    asked = [(event["account"], event["peer"]) for event in setting.client.attempts]
+    assert asked == [(ANN, BOB), (BOB, ANN)]
+    assert setting.database.queries == ["wavebreak_read_room"] * 2
+
+
+def test_message_of_a_restricted_sender_is_asked_each_time() -> None:
+    setting = direct()
+    sent(setting)
+    setting.client.known[ANN] = State(ANN, "restrict", number=1)
+    sent(setting)
+    sent(setting)
+    assert len(setting.client.attempts) == 3
+    assert len(setting.database.queries) == 1
+
+
+def test_refused_message_shows_outcome_end_and_retry() -> None:
+    setting = direct()
+    setting.client.refusals[ANN] = {
+        "outcome": "limit", "until_ms": 9, "retry_after_ms": 5, "notice": {"en": "Slow down."},
+    }  # fmt: skip
+    fields = {
+        "org.wavebreak.outcome": "limit",
+        "org.wavebreak.until": 9,
+        "org.wavebreak.retry_after_ms": 5,
+        "org.wavebreak.notice": {"en": "Slow down."},
+    }
+    assert sent(setting) == ("M_FORBIDDEN", fields)
+    sent(setting)
+    assert len(setting.client.attempts) == 2
+
+
+def test_refusal_before_the_notice_is_due_shows_nothing() -> None:
+    setting = direct()
+    setting.client.refusals[ANN] = {"outcome": "limit", "notify_at_ms": setting.now + 1}
+    assert sent(setting) == ("M_FORBIDDEN", {})
+    setting.now += 1
+    assert sent(setting) == ("M_FORBIDDEN", {"org.wavebreak.outcome": "limit"})
+
+
+def test_asked_message_holds_no_text() -> None:
+    setting = direct()
+    sent(setting, formatted_body="CANARY", url="mxc://CANARY")
+    assert "CANARY" not in json.dumps(setting.client.attempts)
+    assert setting.client.attempts[0]["size"] == len(TEXT["body"])
+
+
+def test_shadow_mode_asks_and_refuses_nothing() -> None:
+    setting = restricted(mode="shadow")
+    calls = setting.calls
+    assert sent(setting) == "NOT_SPAM"
+    assert done(calls.user_may_create_room(ANN, {"invite": [BOB]})) == "NOT_SPAM"
+    assert done(calls.user_may_invite(ANN, BOB, ROOM)) == "NOT_SPAM"
+    assert done(calls.is_user_expired(ANN)) is None
+    assert setting.client.attempts == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"is_admin": True}, {"is_guest": True}, {"appservice_id": "irc"}, {"user_type": "bot"}],
+)
+def test_exempt_accounts_are_never_asked_about(facts: dict[str, Any]) -> None:
+    setting = restricted()
+    setting.user(ANN, **facts)
+    assert sent(setting) == "NOT_SPAM"
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB, CAT]})) == "NOT_SPAM"
+    assert setting.client.attempts == []
+
+
+def test_listed_account_is_exempt_by_its_id() -> None:
+    setting = restricted(exempt={"users": [ANN]})
+    assert sent(setting) == "NOT_SPAM"
+    assert setting.client.attempts == []
+
+
+def test_edits_reactions_and_states_are_not_asked_about() -> None:
+    setting = restricted()
+    assert sent(setting, **{"m.relates_to": {"rel_type": "m.replace"}}) == "NOT_SPAM"
+    reaction = FakeEvent(ANN, ROOM, {}, "m.reaction")
+    assert done(setting.calls.check_event_for_spam(reaction)) == "NOT_SPAM"
+    assert setting.client.attempts == []
+
+
+def test_act_that_cannot_be_described_is_allowed() -> None:
+    setting = direct()
+
+    def refuse(event: Any) -> Any:
+        raise EventError("is too long", field="peer")
+
+    setting.client.attempt = refuse  # type: ignore[method-assign]
+    assert sent(setting) == "NOT_SPAM"
+    assert setting.service.undeliverable == 1
+
+
+def test_direct_room_asks_for_a_contact_request_once() -> None:
+    setting = direct()
+    config = {"invite": [CAT], "is_direct": True, "name": "CANARY", "topic": "CANARY"}
+    assert done(setting.calls.user_may_create_room(ANN, config)) == "NOT_SPAM"
+    assert done(setting.calls.user_may_invite(ANN, CAT, "!new:hs.test")) == "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert (asked["type"], asked["peer"]) == ("contact.requested", CAT)
+    assert "CANARY" not in json.dumps(asked)
+
+
+def test_room_for_several_asks_for_a_group_and_members() -> None:
+    setting = direct()
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB, CAT]})) == "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    types = [event["type"] for event in asked]
+    assert types == ["group.created", "group.member_added", "group.member_added"]
+    assert len({event["group"] for event in asked}) == 1
+    assert setting.database.queries == ["wavebreak_note_creation"]
+
+
+def test_room_for_many_asks_about_fifty_events() -> None:
+    setting = direct()
+    many = [f"@u{number}:hs.test" for number in range(80)]
+    done(setting.calls.user_may_create_room(ANN, {"invite": many}))
+    assert len(setting.client.attempts[0]) == 50
+
+
+def test_empty_private_room_is_not_asked_about() -> None:
+    setting = restricted()
+    assert done(setting.calls.user_may_create_room(ANN, {})) == "NOT_SPAM"
+    assert setting.client.attempts == []
+
+
+def test_refused_room_and_invitation_give_forbidden() -> None:
+    setting = restricted()
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == REFUSED
+    assert done(setting.calls.user_may_invite(ANN, CAT, ROOM)) == REFUSED
+    assert setting.client.attempts[1]["type"] == "group.member_added"
+
+
+def test_invited_address_is_sent_as_a_keyed_hash() -> None:
+    setting = direct()
+    setting.database.room("!one:hs.test", ANN)
+    calls = setting.calls
+    for address in ("Canary@mail.example", "canary@mail.example ", "other@mail.example"):
+        done(calls.user_may_send_3pid_invite(ANN, "email", address, "!one:hs.test"))
+    peers = [event["peer"] for event in setting.client.attempts]
+    assert peers[0] == peers[1] != peers[2]
+    assert peers[0].startswith("address:")
+    assert "canary" not in json.dumps(setting.client.attempts).lower()
+
+
+def test_remote_invitation_is_asked_with_its_origin() -> None:
+    setting = direct()
+    event = FakeEvent(REMOTE, "!x:other.test", {"membership": "invite"}, "m.room.member")
+    event.state_key = BOB
+    assert done(setting.calls.federated_user_may_invite(event)) == "NOT_SPAM"
+    # Synapse goes on to ask this about the same invitation.
+    assert done(setting.calls.user_may_invite(REMOTE, BOB, "!x:other.test")) == "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert (asked["type"], asked["origin"], asked["id"]) == (
+        "contact.requested", "other.test", event.event_id,
+    )  # fmt: skip
+    setting.client.refusals[REMOTE] = {"outcome": "restrict"}
+    assert done(setting.calls.federated_user_may_invite(event)) == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "soft_fail", "drop"),
+    [
+        ("limit", False, False),
+        ("restrict", False, False),
+        ("suspend", True, False),
+        ("ban", True, True),
+    ],
+)
+def test_remote_message_is_judged_by_state_alone(outcome: str, soft_fail: bool, drop: bool) -> None:
+    setting = direct(federation={"drop": True})
+    setting.client.known[REMOTE] = State(REMOTE, outcome, number=1)
+    event = FakeEvent(REMOTE, ROOM, TEXT)
+    found = done(setting.calls.check_event_for_spam(event))
+    assert (found != "NOT_SPAM") == soft_fail
+    assert done(setting.calls.should_drop_federated_event(event)) == drop
+    assert setting.client.attempts == []
+
+
+def test_asking_never_refuses_by_states_alone() -> None:
+    setting = direct(ask="never")
+    setting.client.known[ANN] = State(ANN, "restrict", number=1)
+    assert sent(setting) == ("M_FORBIDDEN", {})
+    setting.client.known[ANN] = State(ANN, "limit", number=2)
+    assert sent(setting) == "NOT_SPAM"
+    assert setting.client.attempts == []
+
+
+def test_registration_is_asked_and_reported_once_made() -> None:
+    setting = Setting()
+    calls = setting.calls
+    info = [("Element/1.0 (x)", "192.0.2.1")]
+    email = {"medium": "email", "address": "canary@mail.example"}
+    assert done(calls.check_registration_for_spam(email, "ann", info, None)) == "ALLOW"
+    assert setting.database.outbox() == []
+    done(calls.on_user_registration(ANN))
+    (event,) = setting.database.outbox()
+    assert event["ip"] == "192.0.2.1"
+    assert event["client"] == "Element/1.0"
+    assert setting.client.attempts[0]["account"] == ANN
+    assert "canary" not in json.dumps([event, setting.client.attempts])
+
+
+def test_refused_registration_is_denied() -> None:
+    setting = Setting()
+    setting.client.refusals[ANN] = {"outcome": "limit"}
+    info = [("", "192.0.2.1")]
+    assert done(setting.calls.check_registration_for_spam(None, "ann", info)) == "DENY"
+
+
+def test_registration_by_an_administrator_is_not_asked() -> None:
+    setting = Setting()
+    assert done(setting.calls.check_registration_for_spam(None, "ann", [])) == "ALLOW"
+    done(setting.calls.on_user_registration(ANN))
+    assert setting.client.attempts == []
+    assert [event["type"] for event in setting.database.outbox()] == ["account.registered"]
+
+
+def test_login_that_adds_a_device_is_asked_about() -> None:
+    setting = direct()
+    setting.database.put("devices", user_id=ANN, device_id="OLD")
+    login = setting.calls.check_login_for_spam
+    info = [("Fluffy/2", "192.0.2.9")]
+    assert done(login(ANN, "OLD", "CANARY", info, None)) == "NOT_SPAM"
+    assert done(login(ANN, None, "CANARY", info, None)) == "NOT_SPAM"
+    assert sorted(event["linked"] for event in setting.database.outbox()) == [False, True]
+    assert len(setting.client.attempts) == 1
+    setting.client.refusals[ANN] = {"outcome": "restrict"}
+    assert done(login(ANN, None, None, info, None)) == REFUSED
+    assert len(setting.database.outbox()) == 2
+    assert "CANARY" not in json.dumps([setting.database.outbox(), setting.client.attempts])
+
+
+def test_only_a_ban_expires_an_account() -> None:
+    setting = direct()
+    for outcome, expired in (("suspend", None), ("ban", True), ("allow", None)):
+        setting.client.known[ANN] = State(ANN, outcome, number=1)
+        assert done(setting.calls.is_user_expired(ANN)) is expired
+    setting.client.known[ANN] = State(ANN, "ban", number=1)
+    setting = direct(exempt={"users": [ANN]})
+    assert done(setting.calls.is_user_expired(ANN)) is None
+
+
+def test_search_with_many_results_counts_once() -> None:
+    setting = direct()
+    for name in (ANN, BOB, CAT):
+        profile = {"user_id": name, "display_name": "CANARY", "avatar_url": None}
+        assert not done(setting.calls.check_username_for_spam(profile, ANN))
+    (event,) = setting.database.outbox()
+    assert (event["type"], event["count"]) == ("contact.looked_up", 1)
+
+
+def test_ignore_list_reports_its_difference() -> None:
+    setting = direct()
+    update = setting.calls.on_account_data_updated
+    kind = "m.ignored_user_list"
+    done(update(ANN, None, kind, {"ignored_users": {BOB: {}, CAT: {}}}))
+    done(update(ANN, None, kind, {"ignored_users": {CAT: {}}}))
+    done(update(ANN, None, "m.direct", {BOB: [ROOM]}))
+    found = sorted((event["type"], event["peer"]) for event in setting.database.outbox())
+    assert found == [("user.blocked", BOB), ("user.blocked", CAT), ("user.unblocked", BOB)]
+
+
+def test_deactivation_reports_a_deleted_account() -> None:
+    setting = direct()
+    done(setting.calls.on_user_deactivation_status_changed(ANN, True, False))
+    done(setting.calls.on_user_deactivation_status_changed(BOB, False, True))
+    assert [event["account"] for event in setting.database.outbox()] == [ANN]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wavebreak_synapse.config import SettingError, parse_settings
+
+GOOD: dict[str, Any] = {"url": "http://127.0.0.1:8780/", "key": "wb_1"}
+
+
+def test_smallest_configuration_gives_the_defaults() -> None:
+    settings = parse_settings(GOOD)
+    assert settings.url == "http://127.0.0.1:8780"
+    assert (settings.mode, settings.ask, settings.timeout_ms) == ("shadow", "new_chats", 250)
+    assert settings.on_failure == {"registration": "closed", "messaging": "open"}
+    assert settings.exempt.admins
+    assert not settings.federation.drop
+
+
+def test_full_configuration_is_read() -> None:
+    settings = parse_settings(
+        GOOD
+        | {
+            "mode": "enforce", "ask": "always", "timeout_ms": 400,
+            "on_failure": {"registration": "open"},
+            "exempt": {"users": ["@bot:hs.test"], "guests": False},
+            "contacts": False, "remote": False, "federation": {"drop": True},
+            "receipts": False, "reports": False, "searches": False, "history_days": 0,
+            "notices": {"texts": {"de": {"ban": "Gesperrt."}}, "objection": "Write to us."},
+            "language": "he",
+        }
+    )  # fmt: skip
+    assert settings.enforces
+    assert settings.exempt.users == {"@bot:hs.test"}
+    assert settings.federation.drop
+    assert settings.notices.texts["de"]["ban"] == "Gesperrt."
+
+
+def test_key_is_in_no_representation() -> None:
+    assert "wb_1" not in repr(parse_settings(GOOD))
+
+
+def test_key_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("wb_2\n")
+    path.chmod(0o600)
+    assert parse_settings({"url": GOOD["url"], "key_file": str(path)}).key == "wb_2"
+    path.chmod(0o644)
+    with pytest.raises(SettingError, match=r"key_file: others may read.*Fix: chmod 600"):
+        parse_settings({"url": GOOD["url"], "key_file": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": None}, r"^url: is missing\. Fix: set the service"),
+        ({"url": "ftp://x"}, r"^url: is no http"),
+        ({"url": "http://u:p@x"}, r"^url: has a user"),
+        ({"key": ""}, r"^key_file: holds no API key"),
+        ({"key_file": "/nowhere"}, r"^key_file: exactly one"),
+        ({"modus": "enforce"}, r"^config\.modus: no such key\. Fix: use "),
+        ({"mode": "loud"}, r"^mode: is none of shadow, enforce"),
+        ({"ask": True}, r"^ask: is none of"),
+        ({"timeout_ms": True}, r"^timeout_ms: is no whole number"),
+        ({"timeout_ms": 5}, r"^timeout_ms: is no whole number from 20"),
+        ({"on_failure": {"messaging": "closed"}}, r"^on_failure\.messaging: is none of open"),
+        ({"on_failure": {"login": "open"}}, r"^on_failure\.login: no such key"),
+        ({"exempt": {"users": ["ann"]}}, r"^exempt\.users: is no list of Matrix ids"),
+        ({"exempt": ["@a:b"]}, r"^exempt: is no mapping"),
+        ({"contacts": "yes"}, r"^contacts: is neither true nor false"),
+        ({"federation": {"ban": True}}, r"^federation\.ban: no such key"),
+        ({"notices": {"texts": {"en": {"observe": "x"}}}}, r"^notices\.texts\.en\.observe"),
+        ({"notices": {"texts": {"en": {"ban": "{who}"}}}}, r"another placeholder"),
+        ({"notices": {"texts": {"en": {"ban": 5}}}}, r"is no text"),
+        ({"history_days": -1}, r"^history_days"),
+        ({"language": 5}, r"^language: is no text"),
+    ],
+)
+def test_wrong_setting_is_named_with_its_fix(change: dict[str, Any], message: str) -> None:
+    config = {key: each for key, each in (GOOD | change).items() if each is not None}
+    with pytest.raises(SettingError, match=message) as caught:
+        parse_settings(config)
+    assert "Fix: " in str(caught.value)
+
+
+def test_configuration_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"^config: is no mapping"):
+        parse_settings(None)

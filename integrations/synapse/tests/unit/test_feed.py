@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from synapse_support.fakes import Database, settings_of
+from wavebreak_synapse.feed import Bounds, Feed, Row, Source, merge
+
+ANN, BOB, CAT = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test"
+ROOM = "!r:hs.test"
+NOW = 100 * 86_400_000
+
+
+class Reading:
+    def __init__(self, **settings: Any) -> None:
+        self.database = Database()
+        self.settings = settings_of(**settings)
+        self.order = 0
+        self.feed = self.new_feed()
+
+    def new_feed(self, limit: int = 500) -> Feed:
+        return Feed(self.settings, "hs.test", notices_account="@n:hs.test", limit=limit)
+
+    def event(self, kind: str, sender: str, content: Any, **more: Any) -> str:
+        self.order += 1
+        event_id = f"${self.order}"
+        ts = more.pop("ts", NOW + self.order)
+        metadata = more.pop("metadata", {})
+        values = {"event_id": event_id, "type": kind, "sender": sender, "room_id": ROOM}
+        self.database.put(
+            "events", stream_ordering=self.order, received_ts=ts, origin_server_ts=ts,
+            **values | more,
+        )  # fmt: skip
+        self.database.put(
+            "event_json", event_id=event_id, json=json.dumps({"content": content}),
+            internal_metadata=json.dumps(metadata),
+        )  # fmt: skip
+        if kind == "m.room.member":
+            self.database.put(
+                "room_memberships", event_id=event_id, user_id=more["state_key"], sender=sender,
+                room_id=ROOM, membership=content["membership"],
+                event_stream_ordering=self.order,
+            )  # fmt: skip
+        return event_id
+
+    def text(self, sender: str, text: str = "hi", **more: Any) -> str:
+        return self.event("m.room.message", sender, {"msgtype": "m.text", "body": text}, **more)
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.order, 100)
+
+    def start(self, **more: Any) -> None:
+        self.feed.start(self.database.cursor(), self.bounds, NOW, **more)
+
+    def read(self, now: int = NOW + 60_000) -> list[dict[str, Any]]:
+        found = []
+        more = True
+        while more:
+            batch = self.feed.read(self.database.cursor(), self.bounds, now)
+            self.feed.delivered(self.database.cursor(), batch)
+            self.feed.advance(batch)
+            found += batch.events
+            more = batch.more
+        return found
+
+
+def types(events: list[dict[str, Any]]) -> list[str]:
+    return [event["type"] for event in events]
+
+
+def test_message_is_read_once_and_not_after_a_restart() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    event_id = reading.text(ANN)
+    assert [event["id"] for event in reading.read()] == [event_id]
+    reading.feed = reading.new_feed()
+    reading.start()
+    assert reading.read() == []
+
+
+def test_batch_that_was_not_delivered_is_read_again() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    reading.text(ANN)
+    reading.feed.read(reading.database.cursor(), reading.bounds, NOW)
+    reading.feed = reading.new_feed()
+    reading.start()
+    assert types(reading.read()) == ["message.sent"]
+
+
+def test_small_batches_give_the_same_events() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    ids = [reading.text((ANN, BOB)[number % 2]) for number in range(25)]
+    reading.feed = reading.new_feed(limit=4)
+    reading.start()
+    assert [event["id"] for event in reading.read()] == ids
+
+
+def test_events_beyond_the_bound_wait() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    reading.text(ANN)
+    reading.text(ANN)
+    batch = reading.feed.read(reading.database.cursor(), Bounds(1, 0), NOW)
+    assert [event["id"] for event in batch.events] == ["$1"]
+
+
+def test_rejected_soft_failed_and_outlier_events_are_left_out() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    reading.text(ANN, rejection_reason="auth")
+    reading.text(ANN, metadata={"soft_failed": True})
+    reading.text(ANN, outlier=True)
+    assert reading.read() == []
+
+
+def test_history_comes_with_accounts_in_order_of_time() -> None:
+    reading = Reading(history_days=10)
+    reading.database.room(ROOM, ANN, BOB)
+    day = 86_400_000
+    reading.database.put("users", name=ANN, creation_ts=1)
+    reading.database.put("users", name=BOB, creation_ts=(NOW - 5 * day) // 1000)
+    reading.database.put("users", name="@irc:hs.test", creation_ts=2, appservice_id="irc")
+    reading.text(ANN, ts=NOW - 20 * day)
+    reading.text(ANN, ts=NOW - 6 * day)
+    reading.text(BOB, ts=NOW - 4 * day)
+    reading.start()
+    found = [(event["type"], event["account"]) for event in reading.read()]
+    assert found == [
+        ("account.registered", ANN),
+        ("message.sent", ANN),
+        ("account.registered", BOB),
+        ("message.sent", BOB),
+    ]
+
+
+def test_no_history_begins_with_the_next_event() -> None:
+    reading = Reading(history_days=0)
+    reading.database.room(ROOM, ANN, BOB)
+    reading.database.put("users", name=ANN, creation_ts=1)
+    reading.text(ANN)
+    reading.start()
+    assert reading.read() == []
+    reading.text(ANN)
+    assert types(reading.read()) == ["message.sent"]
+
+
+def test_invitation_answer_finds_its_inviter() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=BOB)
+    reading.event("m.room.member", BOB, {"membership": "join"}, state_key=BOB)
+    reading.event("m.room.member", BOB, {"membership": "join"}, state_key=BOB)
+    found = [(event["type"], event["peer"]) for event in reading.read()]
+    assert found == [("contact.requested", BOB), ("contact.accepted", ANN)]
+
+
+def test_room_that_a_third_joined_stays_a_group() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB, CAT)
+    reading.start()
+    reading.text(ANN)
+    assert reading.read()[0]["group"] == ROOM
+    reading.database.connection.execute(
+        "DELETE FROM current_state_events WHERE state_key = ?", (CAT,)
+    )
+    reading.text(ANN)
+    assert reading.read()[0]["group"] == ROOM
+
+
+def test_noted_creation_makes_a_group_of_the_room() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN)
+    reading.start()
+    reading.database.put("wavebreak_creations", creator=ANN, ts=NOW)
+    reading.event("m.room.create", ANN, {}, state_key="")
+    reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=BOB)
+    assert types(reading.read()) == ["group.created", "group.member_added"]
+
+
+def test_contacts_are_direct_chats_and_small_private_rooms() -> None:
+    for known, expected in ((None, False), ("direct", True), ("small", True), ("large", False)):
+        reading = Reading()
+        reading.database.room(ROOM, ANN, BOB)
+        if known == "direct":
+            content = json.dumps({ANN: [ROOM]})
+            reading.database.put(
+                "account_data", user_id=BOB, account_data_type="m.direct", content=content
+            )
+        elif known:
+            members = 4 if known == "small" else 400
+            reading.database.put(
+                "room_stats_current", room_id="!o", joined_members=members, invited_members=0
+            )
+            reading.database.put(
+                "users_who_share_private_rooms", user_id=BOB, other_user_id=ANN, room_id="!o"
+            )
+        reading.start()
+        reading.text(ANN)
+        assert [event["in_contacts"] for event in reading.read()] == [expected], known
+
+
+def test_read_receipts_are_of_direct_chats_alone() -> None:
+    for people, expected in (((ANN, BOB), ["message.sent", "message.read"]),
+                             ((ANN, BOB, CAT), ["message.sent"])):  # fmt: skip
+        reading = Reading()
+        reading.feed.start(reading.database.cursor(), Bounds(0, 0), NOW)
+        reading.database.room(ROOM, *people)
+        message = reading.text(ANN)
+        reading.database.put(
+            "receipts_linearized", stream_id=5, room_id=ROOM, receipt_type="m.read", user_id=BOB,
+            event_id=message, data=json.dumps({"ts": NOW + 9}),
+        )  # fmt: skip
+        assert types(reading.read()) == expected
+
+
+def test_reports_come_without_their_reason() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    message = reading.text(ANN)
+    reading.database.put(
+        "event_reports", id=3, received_ts=NOW + 5, room_id=ROOM, event_id=message,
+        user_id=BOB, reason="CANARY",
+    )  # fmt: skip
+    reading.database.put(
+        "user_reports", id=4, received_ts=NOW + 6, target_user_id=ANN, user_id=CAT, reason="CANARY"
+    )
+    found = reading.read()
+    assert types(found) == ["message.sent", "user.reported", "user.reported"]
+    assert [event.get("message") for event in found[1:]] == [message, None]
+    assert "CANARY" not in json.dumps(found)
+
+
+def test_exempt_senders_are_not_reported() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.database.put("users", name=ANN, creation_ts=1, admin=1)
+    reading.start()
+    reading.text(ANN)
+    reading.text("@n:hs.test")
+    reading.text(BOB)
+    assert [event["account"] for event in reading.read()] == [BOB]
+
+
+def test_lists_changed_while_away_are_reported_at_the_start() -> None:
+    reading = Reading()
+    reading.database.put("ignored_users", ignorer_user_id=ANN, ignored_user_id=BOB)
+    reading.start()
+    assert reading.read() == []
+    reading.database.connection.execute("DELETE FROM ignored_users")
+    reading.database.put("ignored_users", ignorer_user_id=ANN, ignored_user_id=CAT)
+    reading.feed = reading.new_feed()
+    reading.start()
+    found = sorted((event["type"], event["peer"]) for event in reading.read())
+    assert found == [("user.blocked", CAT), ("user.unblocked", BOB)]
+
+
+def test_outbox_keeps_what_was_not_delivered() -> None:
+    reading = Reading()
+    reading.start()
+    event = {"id": "x", "ts": NOW, "type": "account.deleted", "account": ANN}
+    reading.database.put("wavebreak_outbox", id="x", ts=NOW, ready=1, body=json.dumps(event))
+    batch = reading.feed.read(reading.database.cursor(), reading.bounds, NOW)
+    assert batch.outbox == ["x"]
+    assert reading.read() == [event]
+    assert reading.read() == []
+
+
+def test_merge_holds_later_sources_back_while_one_has_more() -> None:
+    early = Source("events", [Row(1, "1", {"id": "a"}), Row(3, "2", {"id": "b"})], more=True)
+    late = Source("users", [Row(9, "9", {"id": "c"})], end="done")
+    batch = merge([early, late])
+    assert [event["id"] for event in batch.events] == ["a", "b"]
+    assert batch.positions == {"events": "2"}
+    assert batch.more

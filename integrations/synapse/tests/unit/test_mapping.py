@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wavebreak_client import build_event
+from wavebreak_synapse.mapping import (
+    Membership,
+    Pdu,
+    Room,
+    client_of,
+    group_created_event,
+    membership_event,
+    message_event,
+    opaque_id,
+    report_event,
+)
+
+from wavebreak.schema.identifiers import fault
+
+VECTORS = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "vectors/pdus.jsonl").read_text("utf-8").splitlines()
+]
+
+
+def mapped(vector: dict[str, Any]) -> dict[str, Any] | None:
+    pdu = Pdu(**vector["pdu"])
+    room = Room(pdu.room_id, **vector["room"] | {"people": tuple(vector["room"]["people"])})
+    if pdu.type == "m.room.member":
+        former = Membership(**vector["former"]) if vector["former"] else None
+        return membership_event(pdu, room, former, "hs.test")
+    return message_event(pdu, room, "hs.test", vector["in_contacts"])
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
+def test_pdu_is_mapped_to_the_listed_event(vector: dict[str, Any]) -> None:
+    assert mapped(vector) == vector["event"]
+
+
+def test_mapped_events_fit_the_schema() -> None:
+    events = [event for vector in VECTORS if (event := mapped(vector)) is not None]
+    assert len(events) > 20
+    assert [build_event(event).to_json()["id"] for event in events] == ["$1"] * len(events)
+
+
+def test_mapped_events_hold_nothing_that_was_written() -> None:
+    assert any("CANARY" in json.dumps(vector["pdu"]) for vector in VECTORS)
+    assert "CANARY" not in json.dumps([mapped(vector) for vector in VECTORS])
+
+
+def test_group_creation_names_creator_and_group() -> None:
+    pdu = Pdu("$c", "m.room.create", "@a:hs.test", "!r:hs.test", 5, {})
+    expected = {"id": "$c", "type": "group.created", "ts": 5, "account": "@a:hs.test"}
+    assert group_created_event(pdu, "hs.test") == expected | {"group": "!r:hs.test"}
+
+
+def test_report_has_no_reason_of_its_own() -> None:
+    event = report_event("event_reports:1", 5, "@a:hs.test", "@b:x.test", "$e", "hs.test")
+    assert event["reason"] == "other"
+    assert event["message"] == "$e"
+
+
+@pytest.mark.parametrize(
+    ("agent", "client"),
+    [
+        ("Element/1.11.2 (Linux)", "Element/1.11.2"),
+        ("Mozilla/5.0 (X11)", "Mozilla/5.0"),
+        ("somebody's own words", None),
+        (None, None),
+    ],
+)
+def test_client_is_read_from_its_agent(agent: str | None, client: str | None) -> None:
+    assert client_of(agent) == client
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_opaque_id_is_accepted_by_the_service(name: str) -> None:
+    for text in (f"@{name}:hs.test", f"!{name}", f"${name}"):
+        made = opaque_id(text)
+        assert len(made.encode()) <= 255
+        assert [fault(field, made) for field in ("account", "peer", "group", "id")] == [None] * 4
+
+
+def test_ordinary_matrix_ids_stay_as_they_are() -> None:
+    names = ["@ann.b-c=d_e/f:hs.example.org:8448", "!abc:hs.example.org", "$V4_x-y", "$a/b+c"]
+    assert [opaque_id(name) for name in names] == names
