@@ -54,9 +54,10 @@ test: $(READY) ## every test but speed
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
-# As root with apt-get; as anybody else below the user's cache.
-integrations: $(READY) ## the integrations' tests with real chat servers, which it installs from Debian
+# As root with apt-get; as anybody else, and Synapse always, below the user's cache.
+integrations: $(READY) ## the integrations' tests with real chat servers, which it installs
 	@$(BIN)/python integrations/setup.py
+	@$(BIN)/python integrations/synapse/install_synapse.py
 	@$(BIN)/pytest $(filter-out tests clients,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
