@@ -181,6 +181,23 @@ Component "{self.rooms}" "muc"
         )  # fmt: skip
         return done.stdout + done.stderr
 
+    def add_users(self, names: list[str]) -> None:
+        """Make accounts that did not register themselves: long known ones."""
+        listed = ", ".join(f'"{name}"' for name in names)
+        answer = self.shell(
+            f"> for _, n in ipairs {{ {listed} }} do require'core.usermanager'"
+            f".create_user_with_role(n, 'secret', '{self.host}', 'prosody:registered') end"
+        )
+        assert "error" not in answer.lower().replace("certmanager         error", ""), answer
+
+    def status(self) -> str:
+        """What the module says of itself."""
+        return self.shell("wavebreak:status()")
+
+    def state(self, jid: str) -> str:
+        """What applies to an account."""
+        return self.shell(f"wavebreak:state('{jid}')")
+
 
 @contextlib.contextmanager
 def prosody(home: Path, url: str, **more: object) -> Iterator[Prosody]:

@@ -34,6 +34,7 @@ class Stub:
         self.states: dict[str, dict[str, Any]] = {}
         self.key = "k"
         self.status = 0
+        self.stopped = False
         self.delay_s = 0.0
         self.has_stream = True
         self.decide: Callable[[list[dict[str, Any]]], dict[str, Any]] = lambda _events: {}
@@ -110,7 +111,8 @@ class Stub:
         return len(self._streams)
 
     def stop(self) -> None:
-        """End it."""
+        """End it, for connections that are open too."""
+        self.stopped = True
         with self._lock:
             for stream in self._streams:
                 stream.put(None)
@@ -148,6 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         stub = self.stub
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if stub.stopped:
+            self.close_connection = True
+            return None
         stub.raw.append(self.requestline.encode() + b"\n" + bytes(self.headers) + body)
         if stub.delay_s:
             time.sleep(stub.delay_s)

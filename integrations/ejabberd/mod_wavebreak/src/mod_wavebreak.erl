@@ -1,0 +1,640 @@
+%%% Sends what a server sees of its accounts to Wavebreak, without any content, and refuses what
+%%% Wavebreak's decisions refuse.
+%%%
+%%% Copyright (C) 2026 the Wavebreak authors
+%%%
+%%% This program is free software; you can redistribute it and/or modify it under the terms of the GNU
+%%% General Public License as published by the Free Software Foundation; either version 2 of the License,
+%%% or (at your option) any later version.
+%%%
+%%% This program is distributed in the hope that it will be useful, but WITHOUT ANY WARRANTY; without even
+%%% the implied warranty of MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE. See the GNU General
+%%% Public License for more details.
+
+-module(mod_wavebreak).
+-behaviour(gen_mod).
+
+-export([start/2, stop/1, reload/3, depends/2, mod_opt_type/1, mod_options/1, mod_doc/0]).
+-export([user_send_packet/1, s2s_receive_packet/1, user_receive_packet/1, c2s_unauthenticated_packet/2, register_user/2, remove_user/2,
+         session_opened/3, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
+-export([status/1, account_state/2, get_commands_spec/0]).
+
+-include("logger.hrl").
+-include("xmpp.hrl").
+-include("mod_roster.hrl").
+-include("mod_muc_room.hrl").
+-include("ejabberd_commands.hrl").
+
+-record(wavebreak_kept, {key :: term(), value :: term()}).
+
+-define(CLIENT, mod_wavebreak_client).
+-define(MAPPING, mod_wavebreak_mapping).
+
+%% Acts that an answer can refuse.
+-define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>]).
+
+-define(CARRIES,
+        [<<"account.registered">>, <<"account.registered.ip">>, <<"account.deleted">>, <<"session.started">>, <<"session.started.ip">>,
+         <<"typing.started">>, <<"message.sent">>, <<"message.sent.size">>, <<"message.sent.media">>, <<"message.sent.recipients">>,
+         <<"message.sent.in_contacts">>, <<"message.sent.via">>, <<"message.delivered">>, <<"message.delivered.message">>,
+         <<"message.read">>, <<"message.read.message">>, <<"message.undeliverable">>, <<"message.undeliverable.reason">>,
+         <<"contact.requested">>, <<"contact.accepted">>, <<"contact.refused">>, <<"contact.added">>, <<"contact.removed">>,
+         <<"group.created">>, <<"group.member_added">>, <<"group.joined">>, <<"group.left">>,
+         <<"user.reported">>, <<"user.reported.reason">>, <<"user.reported.message">>, <<"user.blocked">>, <<"user.unblocked">>]).
+
+-define(CACHES, [{receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {creating, 5000}]).
+
+start(Host, _Opts) ->
+    ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
+    [ets_cache:new(cache(Table), [{max_size, Size}, {life_time, infinity}, {cache_missed, false}]) || {Table, Size} <- ?CACHES],
+    persistent_term:put({?MODULE, boot}, {base64:encode(crypto:strong_rand_bytes(9), #{mode => urlsafe}), atomics:new(1, [])}),
+    ejabberd_commands:register_commands(?MODULE, get_commands_spec()),
+    case gen_mod:start_child(?CLIENT, Host, options(Host)) of
+        {ok, _} ->
+            {ok, [{hook, user_send_packet, user_send_packet, 30},
+                  {hook, s2s_receive_packet, s2s_receive_packet, 30},
+                  {hook, user_receive_packet, user_receive_packet, 95},
+                  {hook, c2s_unauthenticated_packet, c2s_unauthenticated_packet, 30},
+                  {hook, register_user, register_user, 50},
+                  {hook, remove_user, remove_user, 50},
+                  {hook, sm_register_connection_hook, session_opened, 50},
+                  {hook, muc_filter_message, muc_filter_message, 90},
+                  {hook, muc_invite, muc_invite, 90},
+                  {hook, join_room, join_room, 50},
+                  {hook, room_destroyed, room_destroyed, 50}]};
+        Error -> Error
+    end.
+
+stop(Host) ->
+    case gen_mod:is_loaded_elsewhere(Host, ?MODULE) of
+        false -> ejabberd_commands:unregister_commands(get_commands_spec());
+        true -> ok
+    end,
+    gen_mod:stop_child(?CLIENT, Host).
+
+reload(Host, _NewOpts, _OldOpts) -> ?CLIENT:reload(Host, options(Host)).
+
+depends(_Host, _Opts) -> [{mod_roster, soft}, {mod_muc, soft}, {mod_private, soft}].
+
+options(Host) ->
+    Key = opt(Host, key),
+    [?ERROR_MSG("mod_wavebreak of ~ts has no `key`: make one with `wavebreak key create`, with the scopes ingest, decide and read", [Host]) || Key =:= <<>>],
+    #{url => string:trim(opt(Host, url), trailing, "/"), key => Key, timeout => opt(Host, timeout), max_spooled => opt(Host, max_spooled),
+      directory => filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]),
+      source => #{carries => ?CARRIES, can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
+      on_state => fun(State) -> on_state(Host, State) end,
+      on_states_loaded => fun() -> on_states_loaded(Host) end}.
+
+opt(Host, Name) -> gen_mod:get_module_opt(Host, ?MODULE, Name).
+
+mod_opt_type(url) -> econf:url([http, https]);
+mod_opt_type(key) -> econf:binary();
+mod_opt_type(mode) -> econf:enum([shadow, enforce]);
+mod_opt_type(ask) -> econf:enum([new_chats, always, never]);
+mod_opt_type(timeout) -> econf:pos_int();
+mod_opt_type(on_failure) -> econf:options(#{registration => econf:enum([open, closed]), messaging => econf:enum([open, closed])});
+mod_opt_type(exempt) -> econf:list(econf:binary());
+mod_opt_type(notice) -> econf:options(#{en => econf:binary(), he => econf:binary()});
+mod_opt_type(max_spooled) -> econf:pos_int();
+mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote -> econf:bool().
+
+mod_options(_Host) ->
+    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {timeout, 250}, {on_failure, []},
+     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {max_spooled, 1000000}].
+
+mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
+
+%% Context of the mapping: what this server knows of rosters and accounts.
+
+cache(receipts) -> wavebreak_receipts;
+cache(archived) -> wavebreak_archived;
+cache(typing) -> wavebreak_typing;
+cache(pairs) -> wavebreak_pairs;
+cache(creating) -> wavebreak_creating.
+
+get(Table, Key) -> case ets_cache:lookup(cache(Table), Key) of {ok, Value} -> {ok, Value}; _ -> none end.
+
+put(Table, Key, Value) ->
+    ets_cache:delete(cache(Table), Key),
+    ets_cache:insert(cache(Table), Key, Value).
+
+context(Host) ->
+    #{new_id => fun new_id/0, now_ms => fun() -> ?CLIENT:now_ms(Host) end, item => fun item/2, pending_in => fun pending_in/2,
+      user_exists => fun(JID) -> {U, S} = split(JID), ejabberd_auth:user_exists(U, S) end,
+      is_local => fun ejabberd_router:is_my_host/1, is_room_host => fun is_room_host/1, blocklist => fun blocklist/1,
+      get => fun get/2, put => fun put/3}.
+
+%% Ids are this server's own: a client that repeats a stanza's id must not count once.
+new_id() ->
+    {Boot, Counter} = persistent_term:get({?MODULE, boot}),
+    <<Boot/binary, $-, (integer_to_binary(atomics:add_get(Counter, 1, 1), 16))/binary>>.
+
+split(JID) ->
+    #jid{luser = U, lserver = S} = jid:decode(JID),
+    {U, S}.
+
+bare(JID) -> jid:encode(jid:remove_resource(jid:tolower(JID))).
+
+is_room_host(Domain) -> ejabberd_router:is_my_route(Domain) andalso not ejabberd_router:is_my_host(Domain).
+
+roster_item(Owner, JID) ->
+    {U, S} = split(Owner),
+    case ejabberd_router:is_my_host(S) andalso gen_mod:is_loaded(S, mod_roster) of
+        true ->
+            Peer = jid:tolower(jid:decode(JID)),
+            case lists:keyfind(Peer, #roster.jid, mod_roster:get_roster(U, S)) of
+                #roster{subscription = Subscription, ask = Ask} -> {Subscription, Ask};
+                false -> none
+            end;
+        false -> none
+    end.
+
+%% Here a request that came in is an item too, which its owner has not made.
+item(Owner, JID) ->
+    case roster_item(Owner, JID) of
+        {none, in} -> none;
+        Item -> Item
+    end.
+
+pending_in(Owner, JID) ->
+    case roster_item(Owner, JID) of
+        {_, Ask} -> Ask =:= in orelse Ask =:= both;
+        none -> false
+    end.
+
+blocklist(Owner) ->
+    {U, S} = split(Owner),
+    try mod_privacy:get_user_list(U, S, default) of
+        {ok, {_, Items}} -> [jid:encode(LJID) || {listitem, jid, LJID, deny, _, _, _, _, _, _} <- Items];
+        _ -> []
+    catch _:_ -> []
+    end.
+
+is_exempt(Host, Account) ->
+    case opt(Host, exempt) of
+        [] -> false;
+        Exempt -> lists:member(Account, Exempt) orelse lists:member(lists:last(binary:split(Account, <<"@">>)), Exempt)
+    end.
+
+%% A ban disables the account; only what this module disabled is enabled again.
+
+kept(Key) -> mnesia:dirty_read(wavebreak_kept, Key) =/= [].
+keep(Key) -> mnesia:dirty_write(#wavebreak_kept{key = Key, value = erlang:system_time(second)}).
+forget(Key) -> mnesia:dirty_delete(wavebreak_kept, Key).
+
+on_state(Host, #{account := Account, outcome := Outcome}) ->
+    case opt(Host, mode) =:= enforce andalso binary:match(Account, <<"@">>) =/= nomatch andalso split(Account) of
+        {User, Host} -> enforce(Host, User, Account, Outcome);
+        _ -> ok
+    end.
+
+enforce(Host, User, Account, ban) ->
+    case not is_exempt(Host, Account) andalso not kept({disabled, User, Host}) andalso ejabberd_auth:user_exists(User, Host) of
+        true ->
+            case mod_admin_extra:ban_account_v2(User, Host, <<"Account disabled">>) of
+                ok -> keep({disabled, User, Host});
+                account_was_already_banned -> ok;
+                Error -> ?ERROR_MSG("An account cannot be disabled: ~p; load mod_private", [Error])
+            end;
+        false -> ok
+    end;
+enforce(Host, User, _, _) ->
+    case kept({disabled, User, Host}) of
+        true ->
+            case mod_admin_extra:unban_account(User, Host) of
+                mod_private_is_required_but_disabled = Error -> ?ERROR_MSG("An account cannot be enabled again: ~p", [Error]);
+                _ -> forget({disabled, User, Host})
+            end;
+        false -> ok
+    end.
+
+%% A lift that came while this server was down.
+on_states_loaded(Host) ->
+    Users = [User || {disabled, User, H} <- mnesia:dirty_all_keys(wavebreak_kept), H =:= Host],
+    [enforce(Host, User, Account, allow) || User <- Users, Account <- [<<User/binary, $@, Host/binary>>],
+                                            element(1, ?CLIENT:state(Host, Account)) =/= ban],
+    ok.
+
+%% From acts to Wavebreak, and back to the stanza.
+
+texts(en) ->
+    #{refused => <<"This is not possible from your account at the moment. Try again later, or ask the operator of this server.">>,
+      unavailable => <<"This is not possible for a moment. Try again later.">>};
+texts(he) ->
+    #{refused => <<"הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת."/utf8>>,
+      unavailable => <<"הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר."/utf8>>}.
+
+language(<<"he", _/binary>>) -> he;
+language(<<"iw", _/binary>>) -> he;
+language(_) -> en.
+
+closed_on_failure(Host, Type) ->
+    OnFailure = opt(Host, on_failure),
+    case Type of
+        <<"account.registered">> -> proplists:get_value(registration, OnFailure, closed) =:= closed;
+        _ -> proplists:get_value(messaging, OnFailure, open) =:= closed
+    end.
+
+must_ask(Host, #{event := #{type := Type, account := Account}, opens := Opens}) ->
+    lists:member(Type, ?ASKED) andalso
+        case opt(Host, ask) of
+            never -> false;
+            always -> true;
+            new_chats -> ?CLIENT:needs_asking(Host, Account, Opens)
+        end.
+
+refused_by_state(_, []) -> none;
+refused_by_state(Host, [#{event := #{type := Type, account := Account}, opens := Opens} | Rest]) ->
+    case lists:member(Type, ?ASKED) andalso ?CLIENT:refused_by_state(Host, Account, Opens) of
+        #{} = State -> State;
+        _ -> refused_by_state(Host, Rest)
+    end.
+
+%% allow, {refused, Answer}, {state, State} or unavailable; then whether it asked.
+ask_about(Host, Acts) ->
+    Asked = [Event || #{event := Event} = Act <- Acts, must_ask(Host, Act)],
+    case {opt(Host, mode), Asked} of
+        {shadow, []} -> {allow, told};
+        %% Nothing waits in shadow: the answer is only counted.
+        {shadow, _} ->
+            spawn(fun() ->
+                case ?CLIENT:decide(Host, Asked, "ask") of
+                    {ok, #{<<"allowed">> := false}} -> ?CLIENT:count(Host, refused);
+                    _ -> ok
+                end
+            end),
+            {allow, asked};
+        {enforce, []} -> {by_state(Host, Acts), told};
+        {enforce, _} ->
+            case ?CLIENT:decide(Host, Asked, "attempt") of
+                {ok, #{<<"allowed">> := true}} -> {allow, asked};
+                {ok, Answer} -> {{refused, Answer}, asked};
+                {error, Reason} ->
+                    Closed = Reason =/= key andalso lists:any(fun(#{event := #{type := Type}}) -> closed_on_failure(Host, Type) end, Acts),
+                    case {by_state(Host, Acts), Closed} of
+                        {allow, true} -> {unavailable, asked};
+                        {Verdict, _} -> {Verdict, asked}
+                    end
+            end
+    end.
+
+by_state(Host, Acts) ->
+    case refused_by_state(Host, Acts) of
+        none -> allow;
+        State -> {state, State}
+    end.
+
+%% allow, or {refuse, Condition, Text, Language}; what the cache refused is sent as an attempt.
+judge(Host, Acts, Lang) ->
+    Language = language(Lang),
+    {Verdict, Kind} = ask_about(Host, Acts),
+    [?CLIENT:count(Host, refused) || Verdict =/= allow],
+    Result = case Verdict of
+                 allow -> allow;
+                 unavailable -> {refuse, unavailable, maps:get(unavailable, texts(Language)), Language};
+                 {refused, Answer} -> {refuse, refused, refusal_text(Host, Answer, Language), Language};
+                 {state, _} ->
+                     [?CLIENT:tell(Host, Event#{attempted => true}) || #{event := #{type := Type} = Event} <- Acts, lists:member(Type, ?ASKED)],
+                     {refuse, refused, refusal_text(Host, #{}, Language), Language}
+             end,
+    {Result, Kind}.
+
+%% The text for the holder, once it may be given.
+refusal_text(Host, Answer, Language) ->
+    Given = proplists:get_value(Language, opt(Host, notice), maps:get(refused, texts(Language))),
+    Due = case Answer of #{<<"notify_at_ms">> := At} when is_integer(At) -> At =< ?CLIENT:now_ms(Host); _ -> true end,
+    Name = atom_to_binary(Language),
+    case Answer of
+        #{<<"notice">> := #{Name := Notice}} when Due, is_binary(Notice) ->
+            case Answer of
+                #{<<"statement_url">> := Url} when is_binary(Url) -> <<Notice/binary, " ", Url/binary>>;
+                _ -> Notice
+            end;
+        _ -> Given
+    end.
+
+tell(Host, Ctx, Acts) ->
+    lists:foreach(fun(#{event := Event} = Act) ->
+                          ?MAPPING:done(Ctx, Act),
+                          ?CLIENT:tell(Host, Event)
+                  end, Acts).
+
+%% allow once the acts are sent, or the refusal.
+perform(_, _, [], _) -> allow;
+perform(Host, Ctx, [#{event := #{account := Account}} | _] = Acts, Lang) ->
+    case is_exempt(Host, Account) of
+        true -> allow;
+        false ->
+            {Result, Kind} = judge(Host, Acts, Lang),
+            [tell(Host, Ctx, Acts) || Result =:= allow],
+            put(wavebreak_kind, Kind),
+            Result
+    end.
+
+error_of({refuse, Why, Text, Language}) ->
+    Lang = atom_to_binary(Language),
+    #stanza_error{type = wait, reason = case Why of unavailable -> 'resource-constraint'; refused -> 'policy-violation' end,
+                  text = [#text{lang = Lang, data = Text}]}.
+
+timed(Host, Work) ->
+    Began = erlang:monotonic_time(microsecond),
+    erase(wavebreak_kind),
+    Result = Work(),
+    case erase(wavebreak_kind) of
+        undefined -> ok;
+        Kind -> ?CLIENT:measured(Host, Kind, erlang:monotonic_time(microsecond) - Began)
+    end,
+    Result.
+
+%% Stanzas of accounts here, before they are routed.
+user_send_packet({Pkt, #{lserver := Host, jid := JID} = State} = Acc) ->
+    case timed(Host, fun() -> outgoing(Host, Pkt, bare(JID), undefined) end) of
+        allow -> Acc;
+        {allow, Marked} -> {Marked, State};
+        Refusal ->
+            ejabberd_router:route_error(Pkt, error_of(Refusal)),
+            {stop, {drop, State}}
+    end;
+user_send_packet(Acc) -> Acc.
+
+%% Stanzas of accounts of other servers.
+s2s_receive_packet({Pkt, State} = Acc) ->
+    #jid{luser = User, lserver = Origin} = From = xmpp:get_from(Pkt),
+    Host = ejabberd_router:host_of_route((xmpp:get_to(Pkt))#jid.lserver),
+    case User =/= <<>> andalso opt(Host, remote) andalso timed(Host, fun() -> outgoing(Host, Pkt, bare(From), Origin) end) of
+        false -> Acc;
+        allow -> Acc;
+        {allow, Marked} -> {Marked, State};
+        Refusal ->
+            ejabberd_router:route_error(Pkt, error_of(Refusal)),
+            {stop, {drop, State}}
+    end.
+
+outgoing(Host, #message{to = #jid{lserver = To}} = Pkt, From, Origin) ->
+    Ctx = context(Host),
+    case is_room_host(To) of
+        true -> room_stanza(Host, Ctx, Pkt, From, Origin);
+        false ->
+            El = xmpp:encode(Pkt, ?NS_CLIENT),
+            Acts = case {Pkt, Origin} of
+                       {#message{type = error}, undefined} -> [];
+                       {#message{type = error}, _} -> ?MAPPING:bounce(Ctx, El);
+                       _ -> ?MAPPING:message(Ctx, El, From, Origin)
+                   end,
+            perform(Host, Ctx, without_receipts(Host, Acts), Pkt#message.lang)
+    end;
+outgoing(Host, #presence{type = Type, to = #jid{lserver = To}} = Pkt, From, Origin) when Type =:= subscribe; Type =:= subscribed; Type =:= unsubscribed ->
+    case is_room_host(To) of
+        true -> allow;
+        false ->
+            Ctx = context(Host),
+            perform(Host, Ctx, ?MAPPING:presence(Ctx, xmpp:encode(Pkt, ?NS_CLIENT), From, Origin), Pkt#presence.lang)
+    end;
+outgoing(Host, #presence{to = #jid{lserver = To, lresource = Nick}} = Pkt, From, Origin) when Nick =/= <<>> ->
+    case is_room_host(To) of
+        true -> room_stanza(Host, context(Host), Pkt, From, Origin);
+        false -> allow
+    end;
+outgoing(Host, #iq{type = set, sub_els = [_]} = Pkt, From, undefined) ->
+    El = xmpp:encode(Pkt, ?NS_CLIENT),
+    Ctx = context(Host),
+    Acts = case El of
+               #xmlel{children = [#xmlel{name = Name, attrs = Attrs} | _]} ->
+                   case {Name, proplists:get_value(<<"xmlns">>, Attrs)} of
+                       {<<"query">>, ?NS_ROSTER} -> case opt(Host, contacts) of true -> ?MAPPING:roster(Ctx, El, From); false -> [] end;
+                       {_, ?NS_BLOCKING} when Name =:= <<"block">>; Name =:= <<"unblock">> -> ?MAPPING:blocking(Ctx, El, From);
+                       _ -> []
+                   end;
+               _ -> []
+           end,
+    perform(Host, Ctx, Acts, Pkt#iq.lang);
+outgoing(_, _, _, _) -> allow.
+
+without_receipts(Host, Acts) ->
+    case opt(Host, receipts) of
+        true -> Acts;
+        false -> [Act || #{event := #{type := Type}} = Act <- Acts, Type =/= <<"message.delivered">>, Type =/= <<"message.read">>]
+    end.
+
+%% Rooms: asked about in the sender's process, never in the room's; sent once the room lets it pass.
+
+room_stanza(Host, Ctx, Pkt, From, Origin) ->
+    case is_exempt(Host, From) of
+        true -> allow;
+        false -> room_act(Host, Ctx, Pkt, From, Origin)
+    end.
+
+room_act(Host, Ctx, #presence{type = available, to = To} = Pkt, From, Origin) ->
+    #jid{luser = Room, lserver = RoomHost} = To,
+    case xmpp:has_subtag(Pkt, #muc{}) andalso not room_exists(Host, Room, RoomHost) of
+        true ->
+            Act = ?MAPPING:room_created(Ctx, From, bare(To), Origin),
+            {Result, Kind} = judge(Host, [Act], Pkt#presence.lang),
+            put(wavebreak_kind, Kind),
+            [put(creating, {Room, RoomHost}, {From, Act}) || Result =:= allow],
+            Result;
+        false ->
+            case opt(Host, mode) =:= enforce andalso ?CLIENT:refused_by_state(Host, ?MAPPING:account_id(From), false) of
+                #{} ->
+                    ?CLIENT:count(Host, refused),
+                    Language = language(Pkt#presence.lang),
+                    {refuse, refused, refusal_text(Host, #{}, Language), Language};
+                _ -> allow
+            end
+    end;
+room_act(Host, Ctx, #presence{type = unavailable, to = To}, From, Origin) ->
+    %% Only a client that leaves says so to the room itself; one that goes offline does not leave.
+    Room = bare(To),
+    case kept({joined, Room, From}) of
+        true ->
+            forget({joined, Room, From}),
+            tell(Host, Ctx, [?MAPPING:room_left(Ctx, From, Room, Origin)]),
+            allow;
+        false -> allow
+    end;
+room_act(Host, Ctx, #message{type = Type, to = To} = Pkt, From, Origin) when Type =/= error ->
+    El = xmpp:encode(Pkt, ?NS_CLIENT),
+    Room = bare(To),
+    Acts = case {Type, To#jid.lresource} of
+               {groupchat, _} -> ?MAPPING:room_message(Ctx, El, From, Room, undefined, Origin);
+               {_, <<>>} -> ?MAPPING:room_invitations(Ctx, El, From, Room, Origin);
+               {_, Nick} ->
+                   case occupant(To, Nick) of
+                       none -> [];
+                       Peer -> ?MAPPING:room_private(Ctx, El, From, Peer, Origin)
+                   end
+           end,
+    case Acts of
+        [] -> allow;
+        _ ->
+            {Result, Kind} = judge(Host, Acts, Pkt#message.lang),
+            put(wavebreak_kind, Kind),
+            case Result of
+                allow -> {allow, xmpp:put_meta(Pkt, wavebreak, Acts)};
+                _ -> Result
+            end
+    end;
+room_act(_, _, _, _, _) -> allow.
+
+room_exists(Host, Room, RoomHost) ->
+    case mod_muc:find_online_room(Room, RoomHost) of
+        {ok, _} -> true;
+        error ->
+            try mod_muc:unhibernate_room(Host, RoomHost, Room) of
+                {ok, _} -> true;
+                _ -> false
+            catch _:_ -> false
+            end
+    end.
+
+occupant(#jid{luser = Room, lserver = RoomHost}, Nick) ->
+    try mod_muc_admin:get_room_occupants(Room, RoomHost) of
+        Occupants ->
+            case [JID || {JID, N, _} <- Occupants, N =:= Nick] of
+                [JID | _] -> bare(jid:decode(JID));
+                [] -> none
+            end
+    catch _:_ -> none
+    end.
+
+muc_filter_message(#message{from = From} = Pkt, #state{server_host = Host, users = Users}, _Nick) ->
+    case xmpp:get_meta(Pkt, wavebreak, []) of
+        [] -> ok;
+        Acts ->
+            Recipients = map_size(Users),
+            Counted = [case Event of
+                           #{type := <<"message.sent">>, group := _} -> Act#{event := Event#{recipients => Recipients}};
+                           _ -> Act
+                       end || #{event := Event} = Act <- Acts],
+            tell(Host, context(Host), Counted)
+    end,
+    _ = From,
+    xmpp:del_meta(Pkt, wavebreak);
+muc_filter_message(Acc, _, _) -> Acc.
+
+muc_invite(Msg, #jid{lserver = RoomHost}, _Config, _From, Invitee, _Reason, Pkt) ->
+    Host = ejabberd_router:host_of_route(RoomHost),
+    Peer = ?MAPPING:account_id(bare(Invitee)),
+    tell(Host, context(Host), [Act || #{event := #{peer := P}} = Act <- xmpp:get_meta(Pkt, wavebreak, []), P =:= Peer]),
+    Msg.
+
+join_room(Host, Room, RoomHost, JID) ->
+    From = bare(JID),
+    RoomJid = <<Room/binary, $@, RoomHost/binary>>,
+    Origin = case ejabberd_router:is_my_host(JID#jid.lserver) of true -> undefined; false -> JID#jid.lserver end,
+    Sent = not is_exempt(Host, From) andalso (Origin =:= undefined orelse opt(Host, remote)),
+    Known = kept({joined, RoomJid, From}),
+    %% Clients join their rooms again at each login: only the first time is a join.
+    [keep({joined, RoomJid, From}) || Sent, not Known],
+    Ctx = context(Host),
+    case get(creating, {Room, RoomHost}) of
+        {ok, {From, Act}} ->
+            %% Who creates a room is in it.
+            ets_cache:delete(cache(creating), {Room, RoomHost}),
+            [tell(Host, Ctx, [Act]) || Sent];
+        _ -> [tell(Host, Ctx, [?MAPPING:room_joined(Ctx, From, RoomJid, Origin)]) || Sent, not Known]
+    end,
+    ok.
+
+room_destroyed(_Host, Room, RoomHost, _Persistent) ->
+    RoomJid = <<Room/binary, $@, RoomHost/binary>>,
+    [forget(Key) || {joined, R, _} = Key <- mnesia:dirty_all_keys(wavebreak_kept), R =:= RoomJid],
+    ok.
+
+%% An archive gave the message an id of its own, which a report names.
+user_receive_packet({#message{from = #jid{} = From, to = #jid{} = To, id = Id, meta = #{stanza_id := ArchiveId}} = _Pkt, #{lserver := Host, jid := JID}} = Acc)
+  when Id =/= <<>> ->
+    El = #xmlel{name = <<"message">>, attrs = [{<<"from">>, jid:encode(From)}, {<<"to">>, jid:encode(To)}, {<<"id">>, Id}]},
+    ?MAPPING:archive(context(Host), El, bare(JID), integer_to_binary(ArchiveId)),
+    Acc;
+user_receive_packet(Acc) -> Acc.
+
+%% Accounts
+
+address({{_, _, _, _} = IP, _}) -> iolist_to_binary(inet:ntoa(IP));
+address({{0, 0, 0, 0, 0, 16#ffff, A, B}, _}) -> iolist_to_binary(inet:ntoa({A bsr 8, A band 255, B bsr 8, B band 255}));
+address({IP, _}) when is_tuple(IP) -> iolist_to_binary(inet:ntoa(IP));
+address(_) -> undefined.
+
+c2s_unauthenticated_packet(#{ip := IP, lserver := Host} = State, #iq{type = set, sub_els = [_]} = Pkt) ->
+    try xmpp:try_subtag(Pkt, #register{}) of
+        #register{username = Name, remove = false} when is_binary(Name), Name =/= <<>> ->
+            case jid:nodeprep(Name) of
+                error -> State;
+                User -> registering(State, Host, User, address(IP), Pkt)
+            end;
+        _ -> State
+    catch _:_ -> State
+    end;
+c2s_unauthenticated_packet(State, _) -> State.
+
+registering(State, Host, User, Address, Pkt) ->
+    JID = <<User/binary, $@, Host/binary>>,
+    case is_exempt(Host, JID) orelse ejabberd_auth:user_exists(User, Host) of
+        true -> State;
+        false ->
+            Act = ?MAPPING:registered(context(Host), JID, Address),
+            %% The hook that follows in this process knows no address.
+            put({wavebreak_registering, JID}, Act),
+            {Result, Kind} = timed(Host, fun() ->
+                {Judged, Asked} = judge(Host, [Act], Pkt#iq.lang),
+                put(wavebreak_kind, Asked),
+                {Judged, Asked}
+            end),
+            _ = Kind,
+            case Result of
+                allow -> State;
+                _ ->
+                    Reply = xmpp:make_error(xmpp:set_from_to(Pkt, jid:make(Host), jid:make(Host)), error_of(Result)),
+                    {stop, ejabberd_c2s:send(State, xmpp:set_from_to(Reply, jid:make(Host), undefined))}
+            end
+    end.
+
+register_user(User, Host) ->
+    JID = <<User/binary, $@, Host/binary>>,
+    Act = case erase({wavebreak_registering, JID}) of
+              undefined -> ?MAPPING:registered(context(Host), JID, undefined);
+              Known -> Known
+          end,
+    [?CLIENT:tell(Host, maps:get(event, Act)) || not is_exempt(Host, JID)],
+    ok.
+
+remove_user(User, Host) ->
+    JID = <<User/binary, $@, Host/binary>>,
+    [?CLIENT:tell(Host, maps:get(event, ?MAPPING:deleted(context(Host), JID))) || not is_exempt(Host, JID)],
+    forget({disabled, User, Host}),
+    ok.
+
+session_opened(_SID, #jid{lserver = Host} = JID, Info) ->
+    Ctx = context(Host),
+    _ = perform(Host, Ctx, [?MAPPING:session(Ctx, bare(JID), address(proplists:get_value(ip, Info)))], <<>>),
+    erase(wavebreak_kind),
+    ok.
+
+%% Commands
+
+get_commands_spec() ->
+    [#ejabberd_commands{name = wavebreak_status, tags = [server], desc = "Show the connection to Wavebreak, its counters and times",
+                        module = ?MODULE, function = status, args = [{host, binary}], args_desc = ["A host"],
+                        result = {status, {list, {line, string}}}},
+     #ejabberd_commands{name = wavebreak_state, tags = [accounts], desc = "Show what applies to an account",
+                        module = ?MODULE, function = account_state, args = [{host, binary}, {jid, binary}], args_desc = ["A host", "The account's JID"],
+                        result = {state, string}}].
+
+status(Host) ->
+    #{url := Url, times := Times} = Status = ?CLIENT:status(Host),
+    Line = fun(Format, Names) -> lists:flatten(io_lib:format(Format, [maps:get(Name, Status) || Name <- Names])) end,
+    [lists:flatten(io_lib:format("Wavebreak: ~ts, ~ts, asks ~ts", [Url, opt(Host, mode), opt(Host, ask)])),
+     Line("States: ~ts", [states]),
+     Line("Events: ~b seen, ~b sent, ~b held, ~b dropped, ~b rejected, ~b late", [told, sent, held, dropped, rejected, late]),
+     Line("Questions: ~b asked, ~b without an answer, ~b acts refused", [asked, no_answer, refused]),
+     Line("Clock: ~b s behind Wavebreak's", [skew_s])]
+        ++ [lists:flatten(io_lib:format("Time, ~ts: ~b acts, p50 ~.3f ms, p99 ~.3f ms", [Kind, N, P50, P99]))
+            || {Kind, #{n := N, p50 := P50, p99 := P99}} <- maps:to_list(Times)].
+
+account_state(Host, JID) ->
+    {Outcome, State} = ?CLIENT:state(Host, ?MAPPING:account_id(bare(jid:decode(JID)))),
+    case State of
+        #{number := Number} -> lists:flatten(io_lib:format("~ts, decision ~b", [Outcome, Number]));
+        none -> atom_to_list(Outcome)
+    end.

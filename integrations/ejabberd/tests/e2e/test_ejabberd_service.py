@@ -1,0 +1,21 @@
+"""A real ejabberd with a real Wavebreak."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrations.harness.ejabberd import ejabberd
+from integrations.harness.service_cases import ServiceCases
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+class TestServiceEjabberd(ServiceCases):
+    """The shared cases, on ejabberd."""
+
+    def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
+        return ejabberd(home, url, **more)

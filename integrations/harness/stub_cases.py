@@ -1,0 +1,285 @@
+"""What both XMPP servers do beside a stub of Wavebreak: what is sent, what answers do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from . import hooks
+from .prosody import HOST, ROOMS, free_port
+from .stub import Stub, stubbed
+from .xmpp import Account, RefusedError
+
+
+class Server(Protocol):
+    """A server, as the cases use it."""
+
+    port: int
+
+    @property
+    def spool(self) -> Path: ...
+    def start(self) -> Any: ...
+    def kill(self) -> None: ...
+    def log(self) -> str: ...
+    def status(self) -> str: ...
+    def state(self, jid: str) -> str: ...
+
+
+def _sent(stub: Stub) -> list[dict[str, Any]]:
+    return [event for event in stub.events if event["type"] == "message.sent"]
+
+
+async def _chat(server: Server, count: int, during: Any = None) -> tuple[int, int]:
+    ann = await Account(f"ann@{HOST}", server.port, register=during is None).online()
+    ben = await Account(f"ben@{HOST}", server.port, register=during is None).online()
+    for number in range(count):
+        ann.say(ben.boundjid.bare, f"n{number}")
+        await asyncio.sleep(0.02)
+    await ben.expect(lambda: len(ben.got) == count, 20)
+    await ann.offline()
+    await ben.offline()
+    return len(ben.got), len(ann.errors)
+
+
+class StubCases:
+    """The cases; a server's tests subclass it."""
+
+    registration_open: dict[str, str]
+    bot_exempt: dict[str, str]
+
+    def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
+        """Run a server for as long as the block lasts."""
+        raise NotImplementedError
+
+    def test_conversation_gives_the_listed_events_once(self, tmp_path: Path) -> None:
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            asyncio.run(hooks.converse(server.port, HOST, ROOMS))
+            stub.wait(lambda: server.status().count(" 0 held"))
+            assert hooks.without_ids(stub.events) == hooks.expected(HOST, ROOMS)
+            assert len({event["id"] for event in stub.events}) == len(stub.events)
+            wire = b"\n".join(stub.raw).decode()
+            assert "message.sent" in wire
+            assert [canary for canary in hooks.CANARIES if canary in wire] == []
+            # The questions were about what opens a chat, a request or a group.
+            asked = [(mode, event["type"]) for mode, events in stub.asked for event in events]
+            assert {mode for mode, _ in asked} == {"attempt"}
+            assert [kind for _, kind in asked] == [
+                "account.registered", "account.registered", "account.registered", "message.sent",
+                "message.sent", "contact.requested", "group.created", "group.member_added",
+            ]  # fmt: skip
+
+    def test_source_is_declared_at_start(self, tmp_path: Path) -> None:
+        with stubbed() as stub, self.serve(tmp_path, stub.url):
+            stub.wait(lambda: stub.sources)
+            assert "challenge" not in stub.sources[0]["can"]
+            assert "message.sent.size" in stub.sources[0]["carries"]
+
+    def test_refused_message_bounces_in_the_stanzas_language(self, tmp_path: Path) -> None:
+        async def drive(server: Server, stub: Stub) -> tuple[list[Any], list[Any]]:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            stub.decide = lambda events: {
+                "allowed": False, "outcome": "restrict", "notify_at_ms": None,
+                "notice": {"en": "New chats are off until noon.", "he": "אין שיחות חדשות."},
+            }  # fmt: skip
+            ann.say(ben.boundjid.bare, lang="en")
+            await ann.expect(lambda: len(ann.errors) == 1)
+            ann.say(ben.boundjid.bare, lang="he")
+            await ann.expect(lambda: len(ann.errors) == 2)
+            stub.decide = lambda events: {
+                "allowed": False, "outcome": "restrict", "notify_at_ms": 4102444800000,
+                "notice": {"en": "New chats are off until noon.", "he": ""},
+            }  # fmt: skip
+            ann.say(ben.boundjid.bare)
+            await ann.expect(lambda: len(ann.errors) == 3)
+            await ann.offline()
+            await ben.offline()
+            return ann.refusals(), ben.got
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            refusals, got = asyncio.run(drive(server, stub))
+            refused = ("wait", "policy-violation")
+            assert refusals[0] == (*refused, "New chats are off until noon.", "en")
+            assert refusals[1] == (*refused, "אין שיחות חדשות.", "he")
+            # A notice is withheld until its time; the act is refused all the same.
+            assert refusals[2][:2] == ("wait", "policy-violation")
+            assert "noon" not in refusals[2][2]
+            assert got == []
+            # Wavebreak has logged the attempts itself.
+            sent = [event for event in stub.events if event["type"] == "message.sent"]
+            assert sent == []
+            assert len(stub.attempted) == 3
+
+    def test_shadow_mode_refuses_nothing_and_asks(self, tmp_path: Path) -> None:
+        async def drive(server: Server) -> list[Any]:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            ann.say(ben.boundjid.bare)
+            await ben.expect(lambda: ben.got)
+            await ann.offline()
+            await ben.offline()
+            return ben.got
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url, mode="shadow") as server:
+            stub.decide = lambda events: {"allowed": False, "outcome": "ban"}
+            stub.set_state(f"ann@{HOST}", "ban")
+            assert len(asyncio.run(drive(server))) == 1
+            stub.wait(lambda: any(event["type"] == "message.sent" for event in stub.events))
+            assert {mode for mode, _ in stub.asked} == {"ask"}
+
+    def test_ban_disables_and_lift_enables_at_once(self, tmp_path: Path) -> None:
+        async def drive(server: Server, stub: Stub) -> None:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            stub.wait(lambda: stub.streams)
+            stub.set_state(f"ann@{HOST}", "ban")
+            await ann.expect(lambda: not ann.is_connected())
+            with pytest.raises(RefusedError):
+                await Account(f"ann@{HOST}", server.port, register=False).online()
+            stub.set_state(f"ann@{HOST}", "allow")
+            await asyncio.sleep(0.5)
+            ann = await Account(f"ann@{HOST}", server.port, register=False).online()
+            ann.say(ben.boundjid.bare)
+            await ben.expect(lambda: ben.got)
+            await ann.offline()
+            await ben.offline()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            asyncio.run(drive(server, stub))
+            assert "decision" not in server.state(f"ann@{HOST}")
+
+    def test_lift_while_the_server_was_down_enables(self, tmp_path: Path) -> None:
+        async def register(server: Server, register: bool) -> None:
+            await (await Account(f"ann@{HOST}", server.port, register=register).online()).offline()
+
+        with stubbed() as stub:
+            with self.serve(tmp_path, stub.url) as server:
+                asyncio.run(register(server, True))
+                stub.wait(lambda: stub.streams)
+                stub.set_state(f"ann@{HOST}", "ban")
+                stub.wait(lambda: "ban" in server.state(f"ann@{HOST}"))
+            stub.set_state(f"ann@{HOST}", "allow")
+            with self.serve(tmp_path, stub.url) as server:
+                stub.wait(lambda: stub.streams > 1)
+                asyncio.run(register(server, False))
+
+    def test_suspended_account_is_refused_without_a_question(self, tmp_path: Path) -> None:
+        async def drive(server: Server, stub: Stub) -> list[Any]:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            ben.say(ann.boundjid.bare)
+            await ann.expect(lambda: ann.got)
+            stub.wait(lambda: stub.streams)
+            stub.set_state(f"ann@{HOST}", "suspend")
+            await asyncio.sleep(0.3)
+            stub.asked.clear()
+            ann.say(ben.boundjid.bare)
+            await ann.expect(lambda: ann.errors)
+            await ann.offline()
+            await ben.offline()
+            return ann.refusals()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            refusals = asyncio.run(drive(server, stub))
+            assert refusals[0][:2] == ("wait", "policy-violation")
+            assert stub.asked == []
+            refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
+            assert [event["type"] for event in refused] == ["message.sent"]
+
+    def test_states_are_polled_where_there_is_no_stream(self, tmp_path: Path) -> None:
+        with stubbed() as stub:
+            stub.has_stream = False
+            stub.set_state(f"ann@{HOST}", "restrict")
+            with self.serve(tmp_path, stub.url) as server:
+                asked = f"ann@{HOST}"
+                stub.wait(lambda: "restrict" in server.state(asked))
+                stub.set_state(f"ann@{HOST}", "allow")
+                stub.wait(lambda: "restrict" not in server.state(asked))
+                assert "polled" in server.status()
+
+    def test_exempt_account_is_neither_sent_nor_refused(self, tmp_path: Path) -> None:
+        async def drive(server: Server) -> list[Any]:
+            bot = await Account(f"bot@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            bot.say(ben.boundjid.bare)
+            await ben.expect(lambda: ben.got)
+            await bot.offline()
+            await ben.offline()
+            return ben.got
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=self.bot_exempt) as server:
+            stub.decide = lambda events: {"allowed": f"ben@{HOST}" == events[0]["account"]}
+            stub.set_state(f"bot@{HOST}", "ban")
+            assert len(asyncio.run(drive(server))) == 1
+            stub.wait(lambda: stub.events)
+            assert {event["account"] for event in stub.events} == {f"ben@{HOST}"}
+
+    @pytest.mark.parametrize("fault", ["wrong key", "503", "slow", "down"])
+    def test_fault_of_wavebreak_loses_nothing(self, tmp_path: Path, fault: str) -> None:
+        port = free_port()
+        stub = Stub(port)
+        try:
+            with self.serve(tmp_path, stub.url, more=self.registration_open) as server:
+                stub.wait(lambda: stub.streams)
+                if fault == "wrong key":
+                    stub.key = "another"
+                elif fault == "503":
+                    stub.status = 503
+                elif fault == "slow":
+                    stub.delay_s = 2
+                else:
+                    stub.stop()
+                assert asyncio.run(_chat(server, 30)) == (30, 0)
+                if fault == "down":
+                    stub = Stub(port)
+                stub.key, stub.status, stub.delay_s = "k", 0, 0
+                if fault == "wrong key":
+                    assert "error" in server.log()
+                    assert "refuses the key" in server.log()
+                sent = stub.wait(lambda: _sent(stub)[29:], 60)
+                assert len(sent) == 1
+                assert len({event["id"] for event in stub.events}) == len(stub.events)
+        finally:
+            stub.stop()
+
+    def test_wrong_key_does_not_close_registration(self, tmp_path: Path) -> None:
+        with stubbed() as stub:
+            stub.key = "another"
+            with self.serve(tmp_path, stub.url) as server:
+                assert asyncio.run(_chat(server, 1)) == (1, 0)
+
+    def test_registration_closes_where_nobody_answers(self, tmp_path: Path) -> None:
+        async def drive(server: Server) -> RefusedError:
+            with pytest.raises(RefusedError) as refused:
+                await Account(f"ann@{HOST}", server.port).online()
+            return refused.value
+
+        with stubbed() as stub:
+            stub.status = 503
+            with self.serve(tmp_path, stub.url) as server:
+                error = asyncio.run(drive(server))
+                assert error.args[0] == "resource-constraint"
+                assert "later" in error.args[1]
+
+    def test_killed_server_sends_its_spool_at_its_start(self, tmp_path: Path) -> None:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with self.serve(tmp_path, url, more=self.registration_open) as server:
+            assert asyncio.run(_chat(server, 30)) == (30, 0)
+            server.kill()
+            lines = [x for f in server.spool.glob("*.jsonl") for x in f.read_text().splitlines()]
+            held = [json.loads(line) for line in lines]
+            assert len([event for event in held if event["type"] == "message.sent"]) == 30
+            stub = Stub(port)
+            try:
+                server.start()
+                stub.wait(lambda: len(_sent(stub)) == 30)
+                assert len({event["id"] for event in stub.events}) == len(stub.events)
+                stub.wait(lambda: sum(f.stat().st_size for f in server.spool.glob("*.jsonl")) == 0)
+            finally:
+                stub.stop()
