@@ -149,7 +149,7 @@ export class Client {
    * Hands over events that happened; returns at once, and whether there was room for all. Throws
    * an EventError where one does not fit the schema; then none is taken.
    */
-  tell(...events: (Event | Members)[]): boolean {
+  tell(...events: Event[]): boolean {
     this.#start();
     let room = true;
     for (const event of events.map(buildEvent)) {
@@ -166,7 +166,7 @@ export class Client {
    * Asks before an act happens: one event, or up to 50 of one account that make one act. A refused
    * act is in the service's log; an allowed one is not: hand it to `tell` once it happened.
    */
-  async attempt(event: Event | Members | readonly (Event | Members)[]): Promise<Verdict> {
+  async attempt(event: Event | readonly Event[]): Promise<Verdict> {
     this.#start();
     const events = asAct(event);
     if (this.#closed || !this.#breaker.allows()) {
@@ -357,10 +357,6 @@ export class Client {
     await Promise.all(this.#work);
     this.#counts.dropped_at_close += await this.#queue.close();
     return done;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
   }
 
   #start(): void {
@@ -604,8 +600,8 @@ export class Client {
   }
 }
 
-function asAct(given: Event | Members | readonly (Event | Members)[]): Event[] {
-  const listed = (Array.isArray(given) ? given : [given]) as (Event | Members)[];
+function asAct(given: Event | readonly Event[]): Event[] {
+  const listed = (Array.isArray(given) ? given : [given]) as Event[];
   const events = listed.map((each) => {
     const event = buildEvent(each);
     return event.id ? event : buildEvent({ ...event, id: randomId() });

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +49,33 @@ def test_typescript_client_builds_and_passes(frontend: ModuleType) -> None:
     passed = re.search(r"\bpass (\d+)$", shown, re.MULTILINE)
     assert passed is not None
     assert int(passed[1]) >= 200
+
+
+AMBIENT = """
+interface Account { id: string }
+interface Message { id: string; sender: string; to: string; ciphertext: Uint8Array }
+declare const key: string;
+declare const account: Account;
+declare function hasContact(account: string, peer: string): boolean;
+declare function chatExists(account: string, peer: string): boolean;
+declare function deliver(message: Message): void;
+declare class RefusedError extends Error { constructor(...given: unknown[]); }
+"""
+
+
+def test_code_of_the_guide_fits_the_types(frontend: ModuleType, tmp_path: Path) -> None:
+    frontend.install_packages(print, tests=True)
+    tsc = str(frontend.MODULES / "typescript" / "bin" / "tsc")
+    package = tmp_path / "node_modules" / "@wavebreak" / "client"
+    run(frontend, tsc, "--outDir", str(package / "dist"))
+    shutil.copy(HERE / "package.json", package)
+    guide = HERE.parents[1] / "docs" / "how-to" / "protect-your-own-chat.md"
+    shown = re.findall(r"^```ts\n(.*?)^```$", guide.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(shown) == 3
+    (tmp_path / "guide.mts").write_text("\n".join([*shown, AMBIENT]), encoding="utf-8")
+    options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022"]
+    run(frontend, tsc, *options, "--ignoreConfig", str(tmp_path / "guide.mts"))
+    wrong = shown[1].replace("size:", "body:") + AMBIENT
+    (tmp_path / "wrong.mts").write_text(shown[0] + wrong, encoding="utf-8")
+    with pytest.raises(AssertionError, match="body"):
+        run(frontend, tsc, *options, "--ignoreConfig", str(tmp_path / "wrong.mts"))
