@@ -61,8 +61,9 @@ def test_thousand_events_are_in_the_log_once(server: Server, client: Client) -> 
 
 def test_question_in_shadow_is_answered(server: Server) -> None:
     url = f"http://127.0.0.1:{server.port}"
+    now_ms = time.time_ns() // 1_000_000
     with Client(url, server.first_key(), mode="shadow", timeout_s=10) as shadow:
-        verdict = shadow.attempt(MessageSent(account="a1", peer="new", size=90))
+        verdict = shadow.attempt(MessageSent(account="a1", peer="new", size=90, ts=now_ms))
         assert verdict.answered
         assert verdict.allowed
         assert verdict.mode == "ask"
