@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,35 +119,39 @@ class Callbacks:
 
     async def check_event_for_spam(self, event: Any) -> Any:
         """Return whether a message may be sent, or taken from another server."""
-        settings = self._settings
-        if not settings.enforces:
+        if not self._settings.enforces:
             return self._answers.not_spam
-        kind, content = event.type, event.content
-        state_key = event.get("state_key")
-        sender = event.sender
+        started = time.perf_counter()
+        path, answer = await self._check_message(event)
+        self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
+        return answer
+
+    async def _check_message(self, event: Any) -> tuple[str, Any]:
+        """Return how an event was answered, and the answer."""
+        not_spam = self._answers.not_spam
+        sender, room_id = event.sender, event.room_id
         if not self._host.is_mine(sender):
-            silenced = settings.federation.soft_fail and self._is_silenced(sender)
-            return self._refused("message", "ban") if silenced else self._answers.not_spam
-        if not is_message(kind, content, state_key):
-            return self._answers.not_spam
-        room_id = event.room_id
+            silenced = self._settings.federation.soft_fail and self._is_silenced(sender)
+            return "memory", self._refused("message", "ban") if silenced else not_spam
+        if not is_message(event.type, event.content, event.get("state_key")):
+            return "memory", not_spam
         room = self._chats.get((sender, room_id))
         if room is not None and not self._must_ask(sender, opens_chat=False):
             self._metrics.saved.inc()
-            return self._answers.not_spam
+            return "memory", not_spam
         if await self._is_exempt(sender):
-            return self._answers.not_spam
+            return "exempt", not_spam
         opens_chat = room is None
         if room is None:
             room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
-        pdu = Pdu(event.event_id, kind, sender, room_id, 0, content)
+        pdu = Pdu(event.event_id, event.type, sender, room_id, 0, event.content)
         asked = message_event(pdu, room, self._host.server_name)
         if asked is not None:
             refusal = await self._judge(sender, [asked], opens_chat)
             if refusal is not None:
-                return self._forbid("message", refusal)
+                return "asked", self._forbid("message", refusal)
         self._chats.put((sender, room_id), room)
-        return self._answers.not_spam
+        return "asked", not_spam
 
     async def should_drop_federated_event(self, event: Any) -> bool:
         """Return whether an event of another server is dropped before it is stored."""

@@ -142,7 +142,7 @@ class Feed:
             "users": json.dumps([0, "", now // 1000]) if whole else USERS_DONE,
         }
         for name in ("event_reports", "user_reports"):
-            txn.execute(f"SELECT MAX(id) FROM {name} WHERE received_ts < ?", (since,))
+            txn.execute(f"SELECT MAX(id) FROM {name} WHERE received_ts < ?", (since,))  # noqa: S608
             row = txn.fetchone()
             found[name] = str(row[0] if row and row[0] is not None else 0)
         return found
@@ -321,7 +321,7 @@ class Feed:
         else:
             columns, joined = "r.target_user_id, NULL", ""
         txn.execute(
-            f"SELECT r.id, r.received_ts, r.user_id, {columns} FROM {table} AS r{joined}"
+            f"SELECT r.id, r.received_ts, r.user_id, {columns} FROM {table} AS r{joined}"  # noqa: S608
             " WHERE r.id > ? AND r.received_ts < ? ORDER BY r.id LIMIT ?",
             (int(self._positions[table]), now - SETTLED_MS, self._limit),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from wavebreak_synapse.service import Service
@@ -25,6 +25,8 @@ class Metrics:
         lag: How old the newest event was when it was delivered, in seconds.
         delivered: Events that were delivered.
         suspended: Accounts that this module suspended.
+        seconds: How long the module held a message up, by how it was answered: from memory, as
+            exempt, or asked.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -41,6 +43,14 @@ class Metrics:
         self.delivered = Counter("wavebreak_delivered", "Events delivered", registry=registry)
         self.suspended = Gauge(
             "wavebreak_suspended", "Accounts suspended by the module", registry=registry
+        )
+
+        self.seconds = Histogram(
+            "wavebreak_message_seconds",
+            "How long a message was held up",
+            ["path"],
+            buckets=(0.00002, 0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.3),
+            registry=registry,
         )
 
     def follow(self, service: Service) -> None:

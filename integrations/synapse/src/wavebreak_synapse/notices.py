@@ -55,7 +55,7 @@ help@example.org.'
             break
     until = ""
     if until_ms is not None:
-        moment = datetime.datetime.fromtimestamp(until_ms / 1000, datetime.UTC)
+        moment = datetime.datetime.fromtimestamp(until_ms / 1000, datetime.timezone.utc)
         wording = _UNTIL.get(name or "", "{time} UTC")
         until = wording.format(time=moment.strftime("%Y-%m-%d %H:%M"))
     shown = str(text).format(until=until)

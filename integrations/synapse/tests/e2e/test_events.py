@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+
 from synapse_support.homeserver import Account, Homeserver, running
 from synapse_support.stub_service import StubService
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from synapse_support.homeserver import Account, Homeserver, running
 from synapse_support.stub_service import StubService
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from wavebreak_client import State, Verdict
+
 from wavebreak_synapse import tables
 from wavebreak_synapse.callbacks import Answers, Callbacks, Host
 from wavebreak_synapse.config import Settings, parse_settings

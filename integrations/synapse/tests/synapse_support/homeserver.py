@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import hmac
 import itertools
@@ -22,6 +23,10 @@ from urllib.parse import quote
 
 import httpx
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PACKAGE = Path(__file__).resolve().parents[2]
 ROOT = PACKAGE.parents[1]
@@ -43,6 +48,32 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def write_certificate(home: Path) -> tuple[Path, Path]:
+    """Write a certificate for localhost that nobody signed; returns it and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    paths = home / "certificate.pem", home / "certificate.key"
+    paths[0].write_bytes(certificate.public_bytes(pem))
+    paths[1].write_bytes(private)
+    return paths
+
+
 @dataclass
 class Homeserver:
     """A Synapse over SQLite in `home`; `module` is the configuration of the module, if any."""
@@ -52,6 +83,8 @@ class Homeserver:
     name: str = "hs.test"
     port: int = field(default_factory=free_port)
     extra: dict[str, Any] = field(default_factory=dict)
+    tls_port: int = 0
+    """Where other servers reach it, if they do; its name must end in it."""
     accounts: list[Account] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -116,10 +149,30 @@ class Homeserver:
             **rates,
             **self.extra,
         }
+        if self.tls_port:
+            self._federate(configuration)
         if self.module is not None:
             entry = {"module": "wavebreak_synapse.Module", "config": self.module}
             configuration["modules"] = [entry]
         return configuration
+
+    def _federate(self, configuration: dict[str, Any]) -> None:
+        certificate, key = write_certificate(self.home)
+        listener = {
+            "port": self.tls_port,
+            "bind_addresses": ["127.0.0.1"],
+            "type": "http",
+            "tls": True,
+            "resources": [{"names": ["federation"]}],
+        }
+        configuration["listeners"].append(listener)
+        configuration |= {
+            "tls_certificate_path": str(certificate),
+            "tls_private_key_path": str(key),
+            "federation_verify_certificates": False,
+            "ip_range_blacklist": [],
+            "federation_ip_range_blacklist": [],
+        }
 
     def write_configuration(self) -> Path:
         """Write its configuration; returns where."""

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from synapse_support.fakes import FakeEvent, Setting, done
 from wavebreak_client import EventError, State
+
+from synapse_support.fakes import FakeEvent, Setting, done
 
 ANN, BOB, CAT, REMOTE = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test", "@rem:other.test"
 ROOM = "!r:hs.test"

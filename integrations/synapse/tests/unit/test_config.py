@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wavebreak_synapse.config import SettingError, parse_settings
 
 GOOD: dict[str, Any] = {"url": "http://127.0.0.1:8780/", "key": "wb_1"}

@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from synapse_support.fakes import Setting, done
 from wavebreak_client import State
+
+from synapse_support.fakes import Setting, done
 from wavebreak_synapse import tables
 from wavebreak_synapse.config import Notices
 from wavebreak_synapse.enforcement import Actions, Enforcement

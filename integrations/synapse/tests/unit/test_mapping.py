@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wavebreak.schema.identifiers import fault
 from wavebreak_client import build_event
+
 from wavebreak_synapse.mapping import (
     Membership,
     Pdu,
@@ -19,8 +21,6 @@ from wavebreak_synapse.mapping import (
     opaque_id,
     report_event,
 )
-
-from wavebreak.schema.identifiers import fault
 
 VECTORS = [
     json.loads(line)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from synapse_support.fakes import Database, FakeClient, settings_of
 from wavebreak_client import EventError
+
+from synapse_support.fakes import Database, FakeClient, settings_of
 from wavebreak_synapse import health
 from wavebreak_synapse.feed import Bounds, Feed
 from wavebreak_synapse.metrics import Metrics
