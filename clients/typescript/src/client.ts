@@ -12,6 +12,7 @@ import { failedVerdict, judge, type OnFailure, readOnFailure, type Verdict } fro
 const BATCH_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 60_000;
 const LOUD_MS = 60_000;
+const PRUNE_MS = 60_000;
 const MOST_EVENTS = 50;
 const MOST_ACCOUNTS = 1000;
 
@@ -117,6 +118,7 @@ export class Client {
   #counts = Object.fromEntries(COUNTS.map((name) => [name, 0])) as Counts;
   #refusedPaths = new Map<string, number>();
   #loudAt = new Map<string, number>();
+  #prunedAt = 0;
   #undelivered = "";
   #started = false;
   #closed = false;
@@ -514,6 +516,7 @@ export class Client {
         clearTimeout(timer);
         timer = setTimeout(() => silence.abort(), SILENCE_MS);
         this.#states.heard();
+        this.#prune();
         for (const message of reader.feed(part.value)) {
           this.#states.apply(message);
         }
@@ -521,6 +524,14 @@ export class Client {
     } finally {
       clearTimeout(timer);
       silence.abort();
+    }
+  }
+
+  /** Forgets, once a minute, states whose end has passed. */
+  #prune(): void {
+    if (monotonicMs() - this.#prunedAt >= PRUNE_MS) {
+      this.#prunedAt = monotonicMs();
+      this.#states.prune(this.#clock.serverMs(Date.now()));
     }
   }
 

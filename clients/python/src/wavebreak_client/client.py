@@ -19,6 +19,8 @@ from wavebreak_client.verdicts import Verdict, failed_verdict
 T = TypeVar("T")
 
 _GRACE_S = 1.0
+_LOOP_S = 0.1
+"""What an attempt waits longer than it may, where the client's own loop is late."""
 
 
 class AsyncClient(ClientCore):
@@ -186,7 +188,7 @@ class Client(ClientCore):
         one = events if isinstance(event, Sequence) else events[0]
         if not self._closed:
             with contextlib.suppress(concurrent.futures.TimeoutError):
-                return self._run(self._attempt(one), self._timeout_s + _GRACE_S)
+                return self._run(self._attempt(one), self._timeout_s + _LOOP_S)
         return failed_verdict(events, self._on_failure, shadow=self._shadow)
 
     def fetch_states(self, accounts: Sequence[str]) -> list[State]:

@@ -39,6 +39,7 @@ SILENCE_S = 60.0
 MOST_EVENTS = 50
 MOST_ACCOUNTS = 1000
 _LOUD_S = 60.0
+_PRUNE_S = 60.0
 
 
 class ClientCore:
@@ -103,6 +104,7 @@ class ClientCore:
         self._lock = threading.Lock()
         self._refused_paths: dict[str, int] = {}
         self._loud_at: dict[str, float] = {}
+        self._pruned_at = 0.0
         self._trouble: dict[str, str] = {}
         self._clock = ServerClock()
         self._breaker = Breaker(time.monotonic)
@@ -484,8 +486,16 @@ class ClientCore:
             self._states.heard()
             async for received in answer.aiter_bytes():
                 self._states.heard()
+                self._prune()
                 for message in reader.feed(received):
                     self._states.apply(message)
+
+    def _prune(self) -> None:
+        """Forget, once a minute, states whose end has passed."""
+        now = time.monotonic()
+        if now - self._pruned_at >= _PRUNE_S:
+            self._pruned_at = now
+            self._states.prune(self._clock.server_ms(_wall_ms()))
 
     def _check_states(self, answer: httpx.Response) -> None:
         self._watch_key("/v1/states", answer.status_code)
