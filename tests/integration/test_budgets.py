@@ -75,7 +75,7 @@ async def key_in_debt_waits_and_others_do_not(made: Running) -> None:
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["retry-after"]) <= 12
     assert "budget" in answer.json()["detail"]
-    assert (await post(made, other, events(300, "c"))).json() == {"accepted": 300, "refused": []}
+    assert (await post(made, other, events(300, "c"))).json()["accepted"] == 300
 
 
 async def unpacked_bytes_are_charged(made: Running) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from support import service_harness
 from support.operator_events import TEAM, team_events
 from support.service_harness import DATABASES, Running, abuser
 from wavebreak.features.layout import ON_DOUBT
+from wavebreak.service.api_keys import create_key
 
 BECAUSE = "because a test asks for it"
 NEW_CHATS = 10
@@ -347,6 +349,26 @@ def test_key_is_created_rotated_and_revoked(live: Live) -> None:
         assert (await made.ask("DELETE", f"{path}?reason={BECAUSE}")).status_code == 404
         assert (await made.ask("GET", "/v1/decisions", first["text"])).status_code == 401
         assert (await made.ask("GET", "/v1/decisions", second["text"])).status_code == 200
+
+    live(test)
+
+
+def test_new_key_works_at_once_and_guesses_are_bounded(live: Live) -> None:
+    async def test(made: Running) -> None:
+        def create() -> str:
+            _, text = create_key("gateway", ["read"], 0, "test", BECAUSE)
+            connection.close()
+            return text
+
+        new = await asyncio.to_thread(create)
+        assert (await made.ask("GET", "/v1/decisions", new)).status_code == 200
+        loads: list[int] = []
+        load_keys = made.context.load_keys
+        made.context.load_keys = lambda: (loads.append(1), load_keys())  # type: ignore[method-assign,assign,return-value]
+        for n in range(60):
+            guessed = f"wb_{n:08x}_{'0' * 64}"
+            assert (await made.ask("GET", "/v1/decisions", guessed)).status_code == 401
+        assert 1 <= len(loads) <= 40
 
     live(test)
 

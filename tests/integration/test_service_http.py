@@ -6,7 +6,9 @@ import asyncio
 import gzip
 import http.client
 import json
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,7 @@ def test_binary_cloudevent_is_an_event(server: Server) -> None:
         ce_type="wavebreak.message.sent",
         ce_subject="a",
     )
-    assert answer.json() == {"accepted": 1, "refused": []}
+    assert (answer.json()["accepted"], answer.json()["refused"]) == (1, [])
 
 
 def decide(server: Server, event: dict[str, Any], mode: str = "ask") -> dict[str, Any]:
@@ -126,11 +128,15 @@ def test_decide_records_only_in_record_mode(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/v1/decide", b"[]", 400),
-        ("/v1/decide", b"{}", 400),
-        ("/v1/decide?mode=maybe", b"{}", 400),
+        ("/v1/decide", b"[]", 422),
+        ("/v1/decide", b"{}", 422),
+        ("/v1/decide", b"[", 422),
+        ("/v1/decide?mode=maybe", b"{}", 422),
+        ("/v1/decide?mode=ask&x=1", b"{}", 422),
+        ("/v1/events?x=1", b"[]", 422),
         ("/v1/decide", b" " * 70_000, 413),
-        ("/v1/decide", json.dumps(sent(1, body="x")).encode(), 400),
+        ("/v1/decide", b"[" + b" " * 300_000, 413),
+        ("/v1/decide", json.dumps(sent(1, body="x")).encode(), 422),
     ],
 )
 def test_invalid_decide_request_is_refused(
@@ -139,6 +145,53 @@ def test_invalid_decide_request_is_refused(
     answer = server.post(body, path)
     assert answer.status == status
     assert answer.json()["detail"]
+    assert answer.json()["fix"]
+
+
+@pytest.mark.parametrize(
+    ("event", "cause", "field"),
+    [
+        (sent(1, size=-1), "bad_value", "size"),
+        (sent(1, text="secret"), "content", "text"),
+        (sent(1, type="room.invited"), "bad_value", "type"),
+        (sent(1, ip="junk"), "misplaced_field", "ip"),
+        (sent(1, ts=4_000_000_000_000), "ahead_of_clock", "ts"),
+        (sent(1, id="+972541234567"), "identifier", "id"),
+    ],
+)
+def test_broken_event_has_one_error_wherever_it_is_sent(
+    server: Server, event: dict[str, Any], cause: str, field: str
+) -> None:
+    body = json.dumps(event).encode()
+    lines = server.post(body, "/v1/events", content_type="application/x-ndjson")
+    answers = [server.post(body, path) for path in ("/v1/decide", "/v1/events")]
+    answers += [server.post(b"[" + body + b"]", path) for path in ("/v1/decide", "/v1/events")]
+    problems = [answer.json() for answer in (*answers, lines)]
+    for problem in problems:
+        assert (problem["status"], problem["cause"], problem["field"]) == (422, cause, field)
+    assert len({problem["fix"] for problem in problems}) == 1
+    details = [problem["detail"] for problem in problems]
+    assert details[0] == details[1]
+    assert details[2] == details[3] == f"item 1: {details[0]}"
+    assert details[4] == f"line 1: {details[0]}"
+
+
+def test_rejected_events_are_named_by_their_position(server: Server) -> None:
+    events = [sent(1), sent(2), sent(3, size=-1)]
+    items = server.post(json.dumps(events).encode()).json()
+    lines = server.post(
+        b"\n".join(json.dumps(one).encode() for one in events),
+        content_type="application/x-ndjson",
+    ).json()
+    assert items["refused"][0]["reason"] == "item 3: field `size`: out of range"
+    assert lines["refused"][0]["reason"] == "line 3: field `size`: out of range"
+    assert items["refused"][0]["fix"].startswith("from 0 to ")
+
+
+def test_every_hot_path_response_has_a_date(server: Server) -> None:
+    for path in ("/v1/events", "/v1/decide"):
+        date = server.post(b"[]", path).headers["date"]
+        assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 60
 
 
 def test_decide_without_engine_follows_on_failure(tmp_path: Path) -> None:

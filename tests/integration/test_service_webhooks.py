@@ -83,6 +83,85 @@ def test_decisions_above_observe_are_delivered_signed_once(bound: Path) -> None:
     asyncio.run(live())
 
 
+async def _override(made: Running, account: str, **fields: Any) -> None:
+    path, body = f"/v1/accounts/{account}/override", {"reason": BECAUSE} | fields
+    answer = await made.ask("POST", path, json=body)
+    assert answer.status_code == 200, answer.text
+
+
+def test_lifts_reach_the_webhook_that_had_the_restriction(bound: Path) -> None:
+    async def live() -> None:
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
+        with listening(Receiver()) as heard:
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
+                hook = await _hook(made, heard.url, min_outcome="suspend", kinds=["states"])
+                both = await _hook(
+                    made, heard.url, min_outcome="ban", kinds=["decisions", "states"]
+                )
+                assert (hook["kinds"], both["kinds"]) == (["states"], ["decisions", "states"])
+                ways = [
+                    {"verdict": "benign", "by": "appeal"},
+                    {"verdict": "undetermined", "outcome": "allow"},
+                    {"verdict": "undetermined", "outcome": "limit", "hold_s": 3600},
+                ]
+                for account, lift in zip(("ann", "bob", "eve"), ways, strict=True):
+                    await _override(made, account, verdict="undetermined", outcome="ban")
+                    await _override(made, account, **lift)
+                # A restriction that neither had is lifted without their hearing of it.
+                await _override(made, "dan", verdict="undetermined", outcome="restrict")
+                await _override(made, "dan", verdict="benign")
+                await _until(lambda: len(heard.requests) >= 18)
+                await _until(lambda: not dispatcher.in_flight)
+        bodies = [json.loads(body) for _, body in heard.requests]
+        states = [b for b in bodies if b["webhook"] == hook["id"]]
+        assert {b["type"] for b in states} == {"state.changed"}
+        told = sorted(
+            (b["data"]["number"], b["data"]["account"], b["data"]["outcome"]) for b in states
+        )
+        assert told == [
+            (1, "ann", "ban"),
+            (2, "ann", "allow"),
+            (3, "bob", "ban"),
+            (4, "bob", "allow"),
+            (5, "eve", "ban"),
+            (6, "eve", "limit"),
+        ]
+        limited = next(b["data"] for b in states if b["data"]["number"] == 6)
+        assert limited["until_ms"] > 0
+        others = [b for b in bodies if b["webhook"] == both["id"]]
+        assert sorted(b["type"] for b in others) == ["decision.made"] * 6 + ["state.changed"] * 6
+        ids = {
+            (b["webhook"], h["webhook-id"])
+            for (h, _), b in zip(heard.requests, bodies, strict=True)
+        }
+        assert len(ids) == 18
+
+    asyncio.run(live())
+
+
+def test_webhook_from_before_kinds_is_still_authentic(bound: Path) -> None:
+    made = {"url": "https://receiver.example/", "min_outcome": "ban", "created_ms": 0, "cursor": 0}
+    plain = StoredWebhook(id="hook_1", **made)
+    other = StoredWebhook(id="hook_2", kinds="states", **made)
+    values = [plain.id, plain.url, "ban", 0, 1, 0, 0]
+    assert plain.authenticated_values() == values
+    assert other.authenticated_values() == ["hook_2", *values[1:], "states"]
+    other.save()
+    StoredWebhook.objects.update(kinds="decisions")
+    assert not StoredWebhook.objects.get().is_authentic
+
+
+@pytest.mark.parametrize("kinds", [[], ["all"], "states", ["states", "states", "states"]])
+def test_webhook_of_unknown_kinds_is_refused(bound: Path, kinds: Any) -> None:
+    async def live() -> None:
+        async with service_harness.running(bound) as made:
+            body = {"url": "http://127.0.0.1/", "reason": BECAUSE, "kinds": kinds}
+            assert (await made.ask("POST", "/v1/webhooks", json=body)).status_code == 422
+
+    asyncio.run(live())
+
+
 def test_failed_delivery_is_retried_dead_lettered_and_replayed(
     bound: Path,
 ) -> None:

@@ -203,7 +203,11 @@ async def running(
         held,
         tracer or NoOpTracer(),
     )
-    held.metrics.watch(lambda: service_gauges(made), lambda: rejected_by_cause(made))
+    held.metrics.watch(
+        lambda: service_gauges(made),
+        lambda: rejected_by_cause(made),
+        lambda: dict(made.skews.seconds),
+    )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         one = Running(made, held, client, app)

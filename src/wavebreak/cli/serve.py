@@ -62,6 +62,7 @@ from wavebreak.service import (
     policy_switch,
     private_files,
     row_macs,
+    sources,
     start_checks,
 )
 from wavebreak.service import backfill as backfilling
@@ -323,7 +324,7 @@ def serve(
         ceiling=_ceiling(max_memory, decoders),
         new_names_per_hour=new_names_per_hour,
     )
-    sources = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
+    streams = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
     secret = load_key(key)
     row_macs.bind(secret)
     _prepare(settings)
@@ -333,10 +334,11 @@ def serve(
     options = bootstrap.ServeOptions(
         traces,
         private_webhooks,
-        sources,
+        streams,
         _with_baseline(used_model) if loaded else None,
         allow_insecure_webhooks=insecure_webhooks,
         webhook_key=load_webhook_key(webhook_key, home),
+        profiled=profile_file is not None,
     )
     parts = _Parts(
         settings,
@@ -358,7 +360,7 @@ def serve(
         django_settings.without_console()
     service = Service(
         settings,
-        partial(parts.engine, deciding, loaded, chosen.enforce),
+        partial(parts.engine, deciding, loaded, chosen.enforce, profile=parts.live_profile()),
         parts.pseudonymizer,
         lateness_s=lateness,
         responder=parts.responder(deciding, chosen.directory),
@@ -442,13 +444,29 @@ class _Parts:
     pseudonymizer: Pseudonymizer
     context: app_context.AppContext
 
+    def live_coverage(self) -> sources.Coverage | None:
+        """Return what the declared sources carry that decide; None where none is declared."""
+        live = live_policy.live_policy(self.settings.home)
+        if live is None or live.carries is None:
+            return None
+        return sources.Coverage(live.carries, live.challenges)
+
+    def live_profile(self) -> coverage.Profile | None:
+        """Return the coverage of the stream at the start."""
+        declared = self.live_coverage()
+        return declared.profile() if declared is not None else self.profile
+
     def engine(
-        self, policy: rules.Policy, loaded: model.Model | None, enforce: bool
+        self,
+        policy: rules.Policy,
+        loaded: model.Model | None,
+        enforce: bool,
+        profile: coverage.Profile | None = None,
     ) -> engine.Engine:
         """Return an engine of a policy and a model, without state."""
         return engine.Engine(
             policy,
-            self.profile,
+            profile or self.profile,
             enforce=enforce,
             workers=self.settings.workers,
             lateness_s=self.lateness,
@@ -458,8 +476,13 @@ class _Parts:
     def responder(self, policy: rules.Policy, directory: Path | None) -> decide.DecideResponder:
         """Return what answers `decide` under a policy of a directory."""
         terms = decide.load_decide_policy(directory)
+        declared = self.live_coverage()
         return decide.DecideResponder(
-            policy, terms, self.pseudonymizer, self.context.quota_extension
+            policy,
+            terms,
+            self.pseudonymizer,
+            self.context.quota_extension,
+            challenges=declared is None or declared.challenges,
         )
 
     def switched(self, directory: Path | None, model_dir: str | None) -> None:
@@ -499,7 +522,9 @@ def _policy_switch(
         (*_options(named), "--lateness", str(parts.lateness)),
         model_dir,
         chosen.asked,
-        policy_switch.Deciding(version, live.model if live else "", chosen.enforce),
+        policy_switch.Deciding(
+            version, live.model if live else "", chosen.enforce, parts.live_coverage()
+        ),
     )
 
 
@@ -827,6 +852,14 @@ T = TypeVar("T")
 KeysHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
 Prefix = Annotated[str, typer.Argument(help="The key's prefix, as `key list` shows it.")]
 Reason = Annotated[str, typer.Option(help="Reason, for the audit log.")]
+KeySource = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="The source that the key belongs to; with it an adapter declares what it carries.",
+    ),
+]
 DeploymentKey = Annotated[
     Path | None,
     typer.Option("--key", help="The deployment's key file, which `serve` has, for the rows' MACs."),
@@ -891,6 +924,7 @@ def create(
     ],
     rate: Annotated[float, typer.Option(min=0.01, help="Requests per second.")] = 1000.0,
     burst: Annotated[float, typer.Option(min=1, help="Requests in one burst.")] = 2000.0,
+    source: KeySource = "",
     reason: Reason = "created by command",
     deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",
@@ -900,11 +934,18 @@ def create(
         raise UsageError(f"--scope {sorted(wrong)[0]} is unknown", fix=f"use {', '.join(SCOPES)}")
     if not 0 < len(name) <= 100:
         raise UsageError("the key's name must have 1 to 100 characters", fix="give such a name")
+    if source and not re.fullmatch(r"(?!self$)[a-z0-9][a-z0-9._-]{0,63}", source):
+        raise UsageError(
+            "--source is no name of a source",
+            fix="write lower-case letters, digits, dots and hyphens, at most 64, and not `self`",
+        )
     _show_new_key(
         in_database(
             database_url,
             home,
-            lambda now: api_keys.create_key(name, scope, now, BY, reason, rate=rate, burst=burst),
+            lambda now: api_keys.create_key(
+                name, scope, now, BY, reason, rate=rate, burst=burst, source=source
+            ),
             key=deployment_key,
         )
     )
@@ -917,7 +958,7 @@ def list_(
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
     listed = in_database(database_url, home, lambda _: api_keys.list_keys(), authenticated=False)
     if as_json:
-        names = ("prefix", "name", "scopes", "rate", "burst", "created_ms", "ends_ms")
+        names = ("prefix", "name", "scopes", "rate", "burst", "created_ms", "ends_ms", "source")
         rows_by_name = [{name: getattr(key, name) for name in names} for key in listed]
         print_json([row | {"scopes": row["scopes"].split()} for row in rows_by_name])
         return

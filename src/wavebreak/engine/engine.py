@@ -74,6 +74,7 @@ class Engine:
             not depend on it.
 
     Attributes:
+        challenges: Whether the platform can ask for a challenge; else a limit is decided instead.
         watch: Called with each segment that `take` processes, before it is (None: nothing).
 
     """
@@ -90,7 +91,10 @@ class Engine:
         self.program = compile_rules(policy, self.covered)
         secret = secret or random_secret()
         self.fanout = Fanout(lateness_s=lateness_s, secret=secret)
-        kernel_policy = build_kernel_policy(self.program, model, self.covered)
+        self.challenges = profile.challenges if profile else True
+        kernel_policy = build_kernel_policy(
+            self.program, model, self.covered, challenges=self.challenges
+        )
         self.linker = Linker(kernel_policy.tests, accounts=accounts, secret=secret)
         self.core = ShardedKernel(
             kernel_policy,

@@ -101,12 +101,17 @@ class Model(Protocol):
 
 
 def build_kernel_policy(
-    program: Program, model: Model | None = None, covered: frozenset[str] = frozenset(NAMES)
+    program: Program,
+    model: Model | None = None,
+    covered: frozenset[str] = frozenset(NAMES),
+    *,
+    challenges: bool = True,
 ) -> KernelPolicy:
     """Return a compiled policy and a model as the kernel reads them.
 
     Rules that only label, and rules at registration, fire once per account; the others may fire
     again when the enforcement that they led to has ended. `covered` are the stream's features.
+    Without `challenges` a rule that asks for one limits new chats instead.
     """
     rules, terms = program.policy.rules, program.policy.enforcement
     decide, weigh, refuse = _callbacks()
@@ -117,7 +122,7 @@ def build_kernel_policy(
         rules=program.address,
         decide=decide.address,
         refuse=refuse.address,
-        policy=_pack_policy(program, model, covered),
+        policy=_pack_policy(program, model, covered, challenges),
         wake=program.wake,
         keep=program.of_stage("registration") | _signed(labels),
         registration=program.of_stage("registration"),
@@ -148,11 +153,13 @@ def _with_model(kernel: KernelPolicy, model: Model, spares: tuple[str, ...]) -> 
     )
 
 
-def _pack_policy(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
-    rules, terms = program.policy.rules, program.policy.enforcement
-    score = program.policy.score
+def _pack_policy(
+    program: Program, model: Model | None, covered: frozenset[str], challenges: bool
+) -> Any:
+    terms, score = program.policy.enforcement, program.policy.score
+    rules = [_rule(program, k) for k in range(len(program.policy.rules))]
     return decision.pack_policy(
-        [_rule(program, k) for k in range(len(rules))],
+        rules if challenges else [_without_challenge(rule, program) for rule in rules],
         suspend_after=terms.suspend_after,
         double_at_most=terms.double_at_most,
         score=_score_settings(score, terms, model, covered) if model else decision.NO_SCORE,
@@ -217,3 +224,12 @@ def _rule(program: Program, k: int) -> decision.Terms:
     chats = terms.new_chats_1d if rule.new_chats_1d is None else rule.new_chats_1d
     left = chats if outcome == decision.LIMIT else 0
     return decision.Terms(outcome, hold_s, left, recovers, rule.basis == "doubt")
+
+
+def _without_challenge(rule: decision.Terms, program: Program) -> decision.Terms:
+    """Return what a rule decides where nobody can be asked to pass a challenge."""
+    rule = rule._replace(recovers=False, doubts=False)
+    if rule.outcome != decision.CHALLENGE:
+        return rule
+    left = program.policy.enforcement.new_chats_1d
+    return rule._replace(outcome=decision.LIMIT, new_chats_1d=left)

@@ -9,6 +9,7 @@ from wavebreak.notices.languages import LANGUAGES, Language, get_language, negot
 from wavebreak.notices.notification import ContactWarning, contact_warning, is_due, notice_time
 from wavebreak.notices.page import Link, Section
 from wavebreak.notices.platform import Platform, load_platform
+from wavebreak.notices.short_notice import short_notice, short_notices
 from wavebreak.notices.statement import (
     Appeal,
     Circumstances,
@@ -45,5 +46,7 @@ __all__ = [
     "negotiate",
     "notice_time",
     "record_problems",
+    "short_notice",
+    "short_notices",
     "with_corrections",
 ]

@@ -291,10 +291,20 @@ def is_ban_with_end(decision: Decision) -> bool:
     return decision.outcome == "ban" and decision.until is not None
 
 
+def outcome_title(outcome: str, *, has_end: bool) -> str:
+    """Return the title of an outcome's statement, untranslated."""
+    return _TITLE_BAN_WITH_END if outcome == "ban" and has_end else _TITLES[outcome]
+
+
+def challenge_text(challenge: Challenge) -> str:
+    """Return what the holder does to pass a challenge, untranslated."""
+    return _CHALLENGES[challenge]
+
+
 def _title(decision: Decision) -> str:
     if is_held(decision):
         return _TITLE_HELD
-    return _TITLE_BAN_WITH_END if is_ban_with_end(decision) else _TITLES[decision.outcome]
+    return outcome_title(decision.outcome, has_end=decision.until is not None)
 
 
 def ground_kind(decision: Decision) -> GroundKind:

@@ -51,6 +51,8 @@ class Profile:
         fields: For "type.field" the share of the type's events that have the field.
         resolution_ms: The greatest common step of event times.
         events: Number of events that were measured.
+        challenges: Whether the platform can ask for a challenge; where it cannot, a limit is
+            decided instead.
 
     Types and fields that never occur are omitted.
 
@@ -60,6 +62,7 @@ class Profile:
     fields: dict[str, float]
     resolution_ms: int
     events: int
+    challenges: bool = True
 
     def covers(self, source: str) -> bool:
         """Return whether the stream carries a type ("message.sent") or field ("message.sent.size").
@@ -112,6 +115,39 @@ def measure(batches: Iterable[pa.RecordBatch]) -> Profile:
     )
 
 
+def declared(carries: Iterable[str], *, challenges: bool = True) -> Profile:
+    """Return the profile of a stream that carries certain types and fields, by their names.
+
+    Args:
+        carries: Types ("message.sent") and fields ("message.sent.size"); a field's type is carried
+            with it.
+        challenges: Whether the platform can ask for a challenge.
+
+    >>> seen = declared(["message.sent.size", "typing.started"])
+    >>> [seen.covers(n) for n in ("message.sent", "message.sent.size", "message.sent.media")]
+    [True, True, False]
+    """
+    names = set(carries)
+    fields = {name for name in names if name not in TYPES}
+    types = (names - fields) | {name.rpartition(".")[0] for name in fields}
+    return Profile(
+        dict.fromkeys(sorted(types), 1 / max(len(types), 1)),
+        dict.fromkeys(sorted(fields), 1.0),
+        1,
+        0,
+        challenges,
+    )
+
+
+def known_names() -> frozenset[str]:
+    """Return the names of all types and fields that a stream may carry.
+
+    >>> sorted(name for name in known_names() if name.startswith("user.blocked"))[:2]
+    ['user.blocked', 'user.blocked.attempted']
+    """
+    return frozenset(TYPES) | {f"{t}.{name}" for t, names in _FIELDS.items() for name in names}
+
+
 def _count(log: pa.RecordBatch, rows: np.ndarray, counts: dict[str, int]) -> None:
     for name in counts:
         column = log.column(_IN_LOG.get(name, name))
@@ -144,6 +180,7 @@ def load(path: Path) -> Profile:
             {str(k): float(v) for k, v in read["fields"].items()},
             int(read["resolution_ms"]),
             int(read["events"]),
+            bool(read.get("challenges", True)),
         )
     except OSError as e:
         raise FileError(f"the profile {path} cannot be read: {e.strerror}", fix=fix) from None

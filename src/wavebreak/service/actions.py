@@ -120,6 +120,10 @@ async def override_account(
     `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
     it is known which decision the appeal was against, and what a person answered.
     """
+    if change.outcome == "challenge" and not context.service.responder.challenges:
+        raise ApiError(
+            422, "a source of this service cannot ask for a challenge", fix="set limit instead"
+        )
     chosen = {"outcome": change.outcome, "hold_s": change.hold_s}
     set_to = {name: value for name, value in chosen.items() if value is not None}
     verdict = " ".join([change.verdict, *map(str, set_to.values())])

@@ -57,11 +57,13 @@ class Admission:
         labels: Whether its events may label accounts.
         before_ms: Events dated at this time or later are refused.
         identifiers: Whether ids may look like phone numbers, e-mail addresses, URLs or text.
+        arrival_ms: The time of events that have none (0: they need one).
     """
 
     labels: bool = False
     before_ms: int = TS_END
     identifiers: bool = False
+    arrival_ms: int = 0
 
 
 NO_RIGHTS = Admission()

@@ -20,10 +20,12 @@ def create_key(
     rate: float = 1000.0,
     burst: float = 2000.0,
     owner: str = "",
+    source: str = "",
 ) -> tuple[ApiKey, str]:
     """Create a key; return its record and its text, which is stored nowhere.
 
-    `owner` is the prefix of the first key of which it is a successor.
+    `owner` is the prefix of the first key of which it is a successor, `source` that which it
+    belongs to.
     """
     generated = auth.generate_key()
     wanted = set(scopes)
@@ -36,6 +38,7 @@ def create_key(
         scopes=" ".join(scope for scope in auth.SCOPES if scope in wanted),
         created_ms=now_ms,
         owner=owner,
+        source=source,
     )
     write_audit_entry(now_ms, by, "add_key", generated.prefix, reason)
     return key, generated.text
@@ -65,6 +68,7 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
         rate=former.rate,
         burst=former.burst,
         owner=former.owner or former.prefix,
+        source=former.source,
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 from asgiref.sync import sync_to_async
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 from wavebreak.service.auth import KeyEntry, KeyRing
 from wavebreak.service.authentic_rows import authentic
@@ -19,11 +21,14 @@ from wavebreak.service.executors import Executors
 from wavebreak.service.holder_notices import HolderNotices, HolderPages, Notice
 from wavebreak.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak.service.observability import Metrics
+from wavebreak.service.rate_limit import TokenBucket
 from wavebreak.ssrf_guard import Resolver, resolve_host
 
 T = TypeVar("T")
 
 CYCLE_MS = CYCLE_S * 1000
+RELOADS_PER_S, RELOADS_AT_ONCE = 2.0, 10.0
+"""How often the keys are reloaded for an unknown one; see `bootstrap.REFRESH_S` for all others."""
 MAX_EXTENSIONS = 10_000
 """Quota extensions that are held in memory for `decide`."""
 
@@ -47,6 +52,7 @@ class AppContext:
         deliveries_due: Set when a delivery becomes due, to wake the dispatcher.
         holder_notices: What statements of reasons need beside a decision.
         holder_pages: Pages for holders, where the console serves them.
+        reloads: How often keys are reloaded for one that is not known.
     """
 
     key_ring: KeyRing
@@ -63,6 +69,18 @@ class AppContext:
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
     holder_notices: HolderNotices = field(default_factory=HolderNotices)
     holder_pages: HolderPages | None = None
+    reloads: TokenBucket = field(
+        default_factory=lambda: TokenBucket(RELOADS_PER_S, RELOADS_AT_ONCE, time.monotonic)
+    )
+
+    async def load_unknown(self, authorization: bytes | None) -> None:
+        """Reload the keys for one that is not known yet: it may be new.
+
+        Bounded: who guesses keys does not keep the database busy.
+        """
+        if self.key_ring.lacks(authorization) and not self.reloads.take():
+            with suppress(Error):
+                await self.executors.keys.run(closing_connection(self.load_keys))
 
     def load_keys(self) -> None:
         """Load the keys; again after the first start of an upgrade, which makes their MACs."""
@@ -133,6 +151,7 @@ def load_key_entries() -> list[KeyEntry]:
             key.burst,
             None if key.ends_ms is None else key.ends_ms / 1000,
             key.owner or key.prefix,
+            key.source,
         )
         for key in authentic(ApiKey.objects.all())
     ]

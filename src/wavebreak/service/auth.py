@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from wavebreak.service.rate_limit import TokenBucket
 Scope = Literal["ingest", "decide", "read", "override", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _MAX_LENGTH = 200
+_KEY = re.compile(rb"(?i:bearer) +wb_([0-9a-f]{8})_[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class GeneratedKey(NamedTuple):
 class KeyEntry(NamedTuple):
     """A stored key. `ends_s` is when it expires (Unix seconds; None: never).
 
-    `owner` is the prefix of the first key of which it is a successor, or its own.
+    `owner` is the prefix of the first key of which it is a successor, or its own; `source` is that
+    which it belongs to (empty: to none).
     """
 
     prefix: str
@@ -74,6 +77,7 @@ class KeyEntry(NamedTuple):
     burst: float
     ends_s: float | None = None
     owner: str = ""
+    source: str = ""
 
 
 def generate_key(random: Callable[[int], bytes] = secrets.token_bytes) -> GeneratedKey:
@@ -143,6 +147,16 @@ class KeyRing:
             return False
         ends_s = known[0].ends_s
         return ends_s is None or self._now() < ends_s
+
+    def source_of(self, key_id: str) -> str:
+        """Return the source that a key belongs to (empty: to none)."""
+        known = self._keys.get(key_id)
+        return known[0].source if known is not None else ""
+
+    def lacks(self, authorization: bytes | None) -> bool:
+        """Whether a value of the Authorization header is of a key that was not loaded."""
+        found = _KEY.fullmatch(authorization or b"")
+        return found is not None and found[1].decode() not in self._keys
 
     def _find(self, authorization: bytes | None) -> tuple[KeyEntry, TokenBucket] | None:
         kind, _, text = (authorization or b"").partition(b" ")

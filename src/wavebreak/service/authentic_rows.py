@@ -9,7 +9,14 @@ from typing import TypeVar
 import structlog
 
 from wavebreak.errors import ServiceError
-from wavebreak.service.models import ApiKey, AuditEntry, AuthenticatedModel, Decision, Webhook
+from wavebreak.service.models import (
+    ApiKey,
+    AuditEntry,
+    AuthenticatedModel,
+    Decision,
+    Source,
+    Webhook,
+)
 
 logger = structlog.stdlib.get_logger("wavebreak.authentication")
 
@@ -18,6 +25,7 @@ FIX = "run `wavebreak ledger verify`, and restore a backup from before the chang
 NAMES: dict[type[AuthenticatedModel], str] = {
     ApiKey: "API key",
     Webhook: "webhook",
+    Source: "source",
     AuditEntry: "audit entry",
     Decision: "decision",
 }

@@ -19,7 +19,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import extras
 from wavebreak.rules import Policy
-from wavebreak.service import api_keys, brokers, decide, ownership
+from wavebreak.service import api_keys, brokers, decide, decision_notices, ownership
 from wavebreak.service.app_context import (
     AppContext,
     closing_connection,
@@ -38,6 +38,8 @@ from wavebreak.service.observability import (
 )
 from wavebreak.service.request_decoder import Body
 from wavebreak.service.service import Background, Service
+from wavebreak.service.sources import SourceUpkeep
+from wavebreak.service.stream_coverage import CoverageReport
 from wavebreak.service.webhooks import WebhookDispatcher
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class ServeOptions:
         model: Directory of the model (None: no model).
         allow_insecure_webhooks: Whether webhooks may go to http.
         webhook_key: Key of the secrets of webhooks (empty: the pseudonymization key).
+        profiled: Whether a profile says what the stream carries.
     """
 
     traces: str = ""
@@ -71,6 +74,7 @@ class ServeOptions:
     model: Path | None = None
     allow_insecure_webhooks: bool = False
     webhook_key: bytes = b""
+    profiled: bool = False
 
 
 def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
@@ -98,6 +102,7 @@ def create_context(
     policy: Policy, local: Path | None, secret: bytes, options: ServeOptions
 ) -> AppContext:
     """Create the application context, with the stored keys."""
+    decision_notices.warm()
     key_ring = KeyRing(time.time, time.monotonic)
     key_ring.replace(load_key_entries())
     return AppContext(
@@ -129,7 +134,13 @@ def background_tasks(context: AppContext, options: ServeOptions) -> list[Backgro
 
     They end when another server has taken over the log.
     """
-    tasks: list[Background] = [_key_refresher(context), WebhookDispatcher(context, Random())]
+    tasks: list[Background] = [
+        _key_refresher(context),
+        WebhookDispatcher(context, Random()),
+        SourceUpkeep(),
+    ]
+    if not options.profiled:
+        tasks.append(CoverageReport())
     if options.model is not None:
         tasks.append(ScoreDriftMonitor(context.metrics, options.model))
     tasks += [_broker_consumer(context, source) for source in options.sources]
@@ -189,6 +200,10 @@ def request_middleware(
     service: Service, context: AppContext, options: ServeOptions
 ) -> Callable[[Any], RequestMiddleware]:
     """Return what wraps the ASGI app, and register the service's metrics."""
-    context.metrics.watch(lambda: service_gauges(service), lambda: rejected_by_cause(service))
+    context.metrics.watch(
+        lambda: service_gauges(service),
+        lambda: rejected_by_cause(service),
+        lambda: dict(service.skews.seconds),
+    )
     tracer = make_tracer(options.traces)
     return lambda app: RequestMiddleware(app, context, tracer)

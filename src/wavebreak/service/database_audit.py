@@ -48,6 +48,7 @@ from wavebreak.service.models import (
     LedgerEntry,
     LedgerOpening,
     LogProof,
+    Source,
     Webhook,
 )
 
@@ -69,6 +70,7 @@ _MISSING_STATES = """
     WHERE s.decision IS NULL OR s.decision <> n.number ORDER BY n.account
 """
 
+_Changed = ApiKey | Webhook | Source
 T = TypeVar("T", bound=tuple[Any, ...])
 ShowProgress = Callable[[float, str], None]
 
@@ -394,7 +396,7 @@ class DatabaseAudit:
     def _compare_changes(self) -> None:
         """Each audit entry is sealed as it is; keys and webhooks are as the last one left them."""
         before, pending = self.count, 0
-        left: dict[tuple[type[ApiKey | Webhook], str], ChangeEntry | None] = {}
+        left: dict[tuple[type[_Changed], str], ChangeEntry | None] = {}
         rows = AuditEntry.objects.order_by("number")
         for row in rows.iterator(chunk_size=_CHUNK):
             sealed = self._changes.pop(row.number, None)
@@ -407,7 +409,7 @@ class DatabaseAudit:
                 left[model, row.object] = None if waits else sealed
         for number, sealed in sorted(self._changes.items()):
             self._find("audit_missing", f"audit entry {number} ({sealed.action}) is gone")
-        for row in chain(ApiKey.objects.all(), Webhook.objects.all()):
+        for row in chain(ApiKey.objects.all(), Webhook.objects.all(), Source.objects.all()):
             self._compare_object(row, left)
         for (model, key), sealed in left.items():
             if sealed is not None and sealed.row:
@@ -429,10 +431,10 @@ class DatabaseAudit:
 
     def _compare_object(
         self,
-        row: ApiKey | Webhook,
-        left: dict[tuple[type[ApiKey | Webhook], str], ChangeEntry | None],
+        row: _Changed,
+        left: dict[tuple[type[_Changed], str], ChangeEntry | None],
     ) -> None:
-        """Compare an API key or a webhook with what its last change left."""
+        """Compare an API key, a webhook or a source with what its last change left."""
         key = (type(row), row.pk)
         known, sealed = key in left, left.pop(key, None)
         if not row.is_authentic:

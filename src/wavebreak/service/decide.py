@@ -1,4 +1,4 @@
-"""The `decide` operation: the outcome of one event, and the quota of new chats.
+"""The `decide` operation: the outcome of events of an account, and the quota of new chats.
 
 A response is meant for the platform: it names rules. What an account holder may see is for the
 platform to decide, and must include neither rules nor thresholds.
@@ -14,18 +14,17 @@ Where the engine does not answer, an outcome that is known to be in force still 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak import config
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
-from wavebreak.errors import EventError
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
@@ -43,14 +42,21 @@ from wavebreak.features.pair_table import pairs_of_owner
 from wavebreak.features.shards import ShardedKernel
 from wavebreak.io.arrow_columns import wire_batch_of_one
 from wavebreak.io.jsonl import decode_event
+from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule, duration_seconds
 from wavebreak.rules.model import Duration, Stage
-from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent
+from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
 from wavebreak.service.enforcement_cache import ALLOWED, KnownState
+from wavebreak.service.errors import ApiError, rejection
+from wavebreak.service.request_decoder import date_event
 
 BUCKET_S = 5_760
 CYCLE_S = BUCKETS * BUCKET_S
+
+MAX_EVENTS = 50
+"""Events of one question."""
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
 State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
 
@@ -168,9 +174,13 @@ class DecideResponse(msgspec.Struct, frozen=True):
     """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
 
     `allowed` says whether the action may proceed. `challenge` is one to offer: it ends a challenge,
-    and raises what a limit on doubt leaves. `mode` is ask, record or on_failure (the engine did not
-    answer: `outcome` is the last one that is known), `rules` are those that newly fired, and
-    `by_score` says that the model's score decided.
+    and raises what a limit on doubt leaves. `mode` is ask, record, attempt or on_failure (the
+    engine did not answer: `outcome` is the last one that is known), `rules` are those that newly
+    fired, and `by_score` says that the model's score decided. Of an array of events, the response
+    is that of the strictest, and `refused` holds the indexes of those that may not proceed.
+
+    The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
+    short text for the holder by language, and `statement_url` where the statement of reasons is.
     """
 
     account: str
@@ -182,6 +192,10 @@ class DecideResponse(msgspec.Struct, frozen=True):
     rules: tuple[str, ...] = ()
     by_score: bool = False
     mode: str = "ask"
+    refused: tuple[int, ...] | UnsetType = UNSET
+    notify_at_ms: int | None = None
+    notice: dict[str, str] | None = None
+    statement_url: str | None = None
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -189,12 +203,66 @@ def load_decide_policy(directory: Path | None) -> DecidePolicy:
     return config.load_config(config.resolve_path("service.toml", directory), DecidePolicy)
 
 
-def parse_event(content: bytes) -> Event:
-    """Parse one event; raises EventError if it is invalid."""
+class ParsedEvents(NamedTuple):
+    """The events of a request, and whether it holds an array of them."""
+
+    events: tuple[Event, ...]
+    array: bool
+
+
+def parse_events(content: bytes, arrival_ms: int) -> ParsedEvents:
+    """Parse one event, or an array of 1 to 50 events of one account.
+
+    Args:
+        content: The body of the request.
+        arrival_ms: The time of events that have none.
+
+    Raises:
+        ApiError: An event is invalid (422), or there are too many (413).
+    """
+    text = content.strip(b" \t\r\n")
+    if not text.startswith(b"["):
+        if len(content) > MAX_LINE:
+            raise ApiError(413, f"the body exceeds {MAX_LINE} bytes", fix="send one short event")
+        return ParsedEvents((_parse_event(text, arrival_ms, ""),), False)
+    try:
+        items = _ITEMS.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ApiError(
+            422,
+            "the array is not valid JSON",
+            fix="send one event, or an array of events, in JSON",
+            cause="bad_json",
+        ) from None
+    if not 1 <= len(items) <= MAX_EVENTS:
+        raise ApiError(
+            422,
+            f"{len(items)} events in one question",
+            fix=f"ask about 1 to {MAX_EVENTS} events",
+            cause="bad_value",
+        )
+    events = tuple(
+        _parse_event(bytes(item), arrival_ms, f"item {n}: ") for n, item in enumerate(items, 1)
+    )
+    if len({event.account for event in events}) > 1:
+        raise ApiError(
+            422,
+            "field `account`: the events are of several accounts",
+            fix="ask about each account by itself",
+            cause="bad_value",
+            field="account",
+        )
+    return ParsedEvents(events, True)
+
+
+def _parse_event(content: bytes, arrival_ms: int, where: str) -> Event:
     event = decode_event(content)
+    if isinstance(event, Refusal) and (event.cause, event.field) == ("missing_field", "ts"):
+        event = decode_event(date_event(content, arrival_ms))
     if isinstance(event, Event):
         return event
-    raise EventError(event.message.removeprefix("line 1: "))
+    message = where + event.message.removeprefix("line 1: ")
+    raise rejection(Refusal(1, event.cause, event.field, message))
 
 
 def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordBatch:
@@ -205,7 +273,9 @@ def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordB
     named = event if event.id else msgspec.structs.replace(event, id="asked")
     log, refused = pseudonymizer.split(wire_batch_of_one(named), narrow=True)
     if refused:
-        raise EventError(refused[0].message.removeprefix("line 1: "))
+        first = refused[0]
+        message = first.message.removeprefix("line 1: ")
+        raise rejection(Refusal(1, first.cause, first.field, message))
     return log
 
 
@@ -218,6 +288,7 @@ class DecideResponder:
         pseudonymizer: Pseudonymizes the events.
         extension: Returns the new chats that an account was given beyond its limit's, at a time
             (ms; default: none).
+        challenges: Whether the platform can ask for a challenge.
     """
 
     def __init__(
@@ -226,10 +297,21 @@ class DecideResponder:
         decide_policy: DecidePolicy,
         pseudonymizer: Pseudonymizer,
         extension: Callable[[str, int], int] | None = None,
+        *,
+        challenges: bool = True,
     ) -> None:
+        self.challenges = challenges
         self.policy, self.decide_policy, self.pseudonymizer = policy, decide_policy, pseudonymizer
         self._extension = extension or (lambda _account, _now_ms: 0)
         self._closed = _fail_closed_types(policy, decide_policy)
+
+    def respond_to_all(
+        self, engine: Engine, events: Sequence[Event], logs: Sequence[pa.RecordBatch], mode: str
+    ) -> list[DecideResponse]:
+        """Respond to each event by a dry run, each by itself."""
+        return [
+            self.respond(engine, event, log, mode) for event, log in zip(events, logs, strict=True)
+        ]
 
     def respond(
         self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str
@@ -247,9 +329,10 @@ class DecideResponder:
         raises = refused and tried.outcome == _LIMIT and tried.on_doubt
         challenged = tried.outcome == _CHALLENGE or raises
         action = program.actions[lead] if known else "challenge"
+        challenged = challenged and self.challenges
         return DecideResponse(
             event.account,
-            OUTCOMES[tried.outcome],
+            self._shown(tried.outcome),
             allowed=not refused,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
@@ -258,6 +341,10 @@ class DecideResponder:
             by_score=lead == BY_SCORE,
             mode=mode,
         )
+
+    def _shown(self, outcome: int) -> str:
+        """Return an outcome; a limit where a challenge from earlier cannot be asked any more."""
+        return OUTCOMES[_LIMIT if outcome == _CHALLENGE and not self.challenges else outcome]
 
     def _fits_quota(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
         """Whether a chat that a limit refuses fits the quota with its extension.
@@ -312,16 +399,30 @@ class DecideResponder:
         else:
             left = wait if closed or depends else None
         action = "recover" if known.quota == HELD else "challenge"
-        challenged = known.outcome == _CHALLENGE
+        challenged = known.outcome == _CHALLENGE and self.challenges
         return DecideResponse(
             event.account,
-            OUTCOMES[known.outcome],
+            self._shown(known.outcome),
             allowed=not (refused or depends or closed),
             until=known.until_ms,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=left,
             mode="on_failure",
         )
+
+
+def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResponse:
+    """Return the strictest response, with the indexes of refused events for an array.
+
+    >>> allowed = DecideResponse("ann", "limit", True)
+    >>> strictest([allowed, DecideResponse("ann", "limit", False)], array=True).refused
+    (1,)
+    """
+    first = max(responses, key=lambda one: (not one.allowed, OUTCOMES.index(one.outcome)))
+    if not array:
+        return first
+    refused = tuple(k for k, one in enumerate(responses) if not one.allowed)
+    return msgspec.structs.replace(first, refused=refused)
 
 
 def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:

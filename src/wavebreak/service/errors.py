@@ -14,8 +14,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak.errors import EventError, WavebreakError
+from wavebreak.schema.events import Refusal
 
 MEDIA_TYPE = "application/problem+json"
+_FIX = " — fix: "
 MAX_RETRY_AFTER_S = 86_400
 """A key with next to no rate would have to wait for years."""
 
@@ -43,14 +45,56 @@ class Problem(Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     fix: Annotated[str, Meta(description="how to change the request")] | UnsetType = UNSET
+    cause: Annotated[str, Meta(description="why an event was rejected")] | UnsetType = UNSET
+    field: Annotated[str, Meta(description="the field that is wrong")] | UnsetType = UNSET
 
 
 class ApiError(WavebreakError):
-    """An error with an HTTP status; `retry_after_s` becomes a Retry-After header."""
+    """An error with an HTTP status; `retry_after_s` becomes a Retry-After header.
 
-    def __init__(self, status: int, what: str, *, fix: str = "", retry_after_s: float = 0) -> None:
+    `cause` and `field` are those of a rejected event.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        *,
+        fix: str = "",
+        retry_after_s: float = 0,
+        cause: str = "",
+        field: str = "",
+    ) -> None:
         super().__init__(what, fix=fix)
         self.status, self.retry_after_s = status, retry_after_s
+        self.cause, self.field = cause, field
+
+
+class RejectedEvent(Struct, frozen=True):
+    """A rejected event: its index in the body, the cause, the field, the reason and the fix."""
+
+    index: int
+    cause: str
+    field: str
+    reason: str
+    fix: str = ""
+
+
+def rejected_event(refusal: Refusal) -> RejectedEvent:
+    """Return a refusal as responses show it.
+
+    >>> one = rejected_event(Refusal(3, "bad_json", "", "line 3: not JSON — fix: write JSON"))
+    >>> one.index, one.reason, one.fix
+    (2, 'line 3: not JSON', 'write JSON')
+    """
+    reason, _, fix = refusal.message.partition(_FIX)
+    return RejectedEvent(refusal.line - 1, refusal.cause, refusal.field, reason, fix)
+
+
+def rejection(refusal: Refusal) -> ApiError:
+    """Return the error of a request whose event was rejected."""
+    one = rejected_event(refusal)
+    return ApiError(422, one.reason, fix=one.fix, cause=one.cause, field=one.field)
 
 
 class ErrorResponse(NamedTuple):
@@ -61,15 +105,24 @@ class ErrorResponse(NamedTuple):
     body: bytes
 
 
-def encode_problem(status: int, detail: str, fix: str = "", **members: Any) -> bytes:
+def encode_problem(
+    status: int, detail: str, fix: str = "", *, cause: str = "", field: str = "", **members: Any
+) -> bytes:
     """Encode the problem details of a status; `members` are extension members.
 
     >>> encode_problem(404, "no such path")
     b'{"type":"about:blank","title":"Not Found","status":404,"detail":"no such path"}'
     """
     title = HTTPStatus(status).phrase
-    problem = Problem(type="about:blank", title=title, status=status, detail=detail,
-                      fix=fix or UNSET)  # fmt: skip
+    problem = Problem(
+        type="about:blank",
+        title=title,
+        status=status,
+        detail=detail,
+        fix=fix or UNSET,
+        cause=cause or UNSET,
+        field=field or UNSET,
+    )
     return msgspec.json.encode(msgspec.to_builtins(problem) | members if members else problem)
 
 
@@ -91,4 +144,6 @@ def describe_error(error: WavebreakError) -> ErrorResponse:
         headers["Retry-After"] = str(math.ceil(min(retry_after_s, MAX_RETRY_AFTER_S)))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return ErrorResponse(status, headers, encode_problem(status, error.what, error.fix))
+    cause, field = getattr(error, "cause", ""), getattr(error, "field", "")
+    body = encode_problem(status, error.what, error.fix, cause=cause, field=field)
+    return ErrorResponse(status, headers, body)

@@ -126,6 +126,7 @@ class Executors:
     Attributes:
         keys: Reloads API keys and quota extensions.
         streams: Reads decisions for server-sent event streams.
+        notices: Reads decisions for what an answer says to the holder.
         deliveries: Reads due webhook deliveries, and stores the results of attempts.
         attempts: Makes webhook attempts; `webhooks` bounds how many run for one receiver.
         erasures: Erases: each erasure passes over the whole log, so what waits shares a pass.
@@ -134,6 +135,7 @@ class Executors:
     def __init__(self) -> None:
         self.keys = DaemonExecutor("keys", 1)
         self.streams = DaemonExecutor("streams", 4)
+        self.notices = DaemonExecutor("notices", 1)
         self.deliveries = DaemonExecutor("deliveries", 2)
         self.attempts = DaemonExecutor("attempts", MAX_ATTEMPTS)
         self.erasures: SharedRuns[Any, Any] = SharedRuns("erasures")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from wavebreak.service.errors import RejectedEvent, rejected_event
 from wavebreak.service.models import Idempotency
 from wavebreak.service.pending_requests import Accepted, IdempotencyConflictError, IdempotencyKey
 
@@ -17,23 +18,18 @@ _INSERT = "INSERT INTO idempotency (key, body, answer, at_ms) VALUES (%s,%s,%s,%
 _DELETE = "DELETE FROM idempotency WHERE at_ms < %s"
 
 
-class RejectedEvent(msgspec.Struct, frozen=True):
-    """An event that was rejected: its index in the body, the cause, the field, the reason."""
-
-    index: int
-    cause: str
-    field: str
-    reason: str
-
-
-class IngestResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+class IngestResponse(msgspec.Struct, frozen=True):
     """How many events are durably in the log, and which were rejected.
 
-    At most the first 100 rejected events are listed; `refused_total` (absent: 0) counts all.
+    `late` events are so far behind the log's time that they change nothing, `duplicates` have an
+    id that the log has: both as far as the engine has read the log. At most the first 100 rejected
+    events are listed; `refused_total` counts all.
     """
 
     accepted: int
-    refused: tuple[RejectedEvent, ...]
+    late: int = 0
+    duplicates: int = 0
+    refused: tuple[RejectedEvent, ...] = ()
     refused_total: int = 0
 
 
@@ -41,10 +37,12 @@ def encode_response(accepted: Accepted) -> bytes:
     """Encode the response to an ingested body as JSON."""
     if accepted.answer:
         return accepted.answer
-    rejected = tuple(
-        RejectedEvent(r.line - 1, r.cause, r.field, r.message) for r in accepted.refused
+    rejected = tuple(map(rejected_event, accepted.refused))
+    return msgspec.json.encode(
+        IngestResponse(
+            accepted.count, accepted.late, accepted.duplicates, rejected, accepted.refused_total
+        )
     )
-    return msgspec.json.encode(IngestResponse(accepted.count, rejected, accepted.refused_total))
 
 
 def find_response(key: IdempotencyKey) -> Accepted | IdempotencyConflictError | None:
@@ -57,7 +55,7 @@ def find_response(key: IdempotencyKey) -> Accepted | IdempotencyConflictError | 
             "this Idempotency-Key was used with another body", 422, fix="use a new key"
         )
     answer = bytes(row[1])
-    return Accepted(msgspec.json.decode(answer)["accepted"], answer=answer)
+    return Accepted(msgspec.json.decode(answer).get("accepted", 0), answer=answer)
 
 
 def store_responses(

@@ -5,6 +5,7 @@ The two operations are declared in `api.hot_path` for the OpenAPI document.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import nullcontext
@@ -15,13 +16,17 @@ import msgspec
 from wavebreak.errors import EventError, WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.service import cloudevents
+from wavebreak.service.app_context import AppContext
 from wavebreak.service.auth import Allowed, Authorize
+from wavebreak.service.decide import DecideResponse
+from wavebreak.service.decision_notices import SILENT, with_notice
 from wavebreak.service.errors import (
     MEDIA_TYPE,
     ApiError,
     describe_error,
     encode_problem,
     error_status,
+    rejected_event,
 )
 from wavebreak.service.idempotency import encode_response
 from wavebreak.service.pending_requests import Accepted, error_location
@@ -49,7 +54,11 @@ _FORMS = {
     b"application/vnd.apache.arrow.stream": "arrow",
 }
 _ENCODINGS = {b"": "", b"identity": "", b"gzip": "gzip", b"zstd": "zstd"}
-_MODES = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record"}
+_MODES = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record", b"mode=attempt": "attempt"}
+MAX_ASKED = 4 * MAX_LINE
+"""Bytes of the events of one question."""
+NOTICE_S = 1.0
+"""How long an answer waits for the notice to the holder."""
 _MAX_KEY_BYTES = 255
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -121,6 +130,8 @@ class IngestApp:
         """Ingest events; the response is sent when they are durable."""
         headers = dict(scope["headers"])
         caller = self._authorized(headers, "ingest")
+        if scope.get("query_string"):
+            raise ApiError(422, "unknown query parameter", fix="send none")
         if caller.key_id and (wait_s := self._budgets.wait_s(caller.key_id)):
             raise ApiError(
                 429,
@@ -132,7 +143,10 @@ class IngestApp:
         accepted = await self._accept(body, caller, _idempotency_key(headers))
         if not accepted.count and accepted.refused:
             members = msgspec.json.decode(encode_response(accepted))
-            return 422, encode_problem(422, "no event was accepted", **members)
+            first = rejected_event(accepted.refused[0])
+            return 422, encode_problem(
+                422, first.reason, first.fix, cause=first.cause, field=first.field, **members
+            )
         return 202, encode_response(accepted)
 
     async def _accept(self, body: Body, caller: Allowed, name: str) -> Accepted:
@@ -146,6 +160,7 @@ class IngestApp:
                 key=name,
                 labels="override" in caller.scopes,
                 audit=f"POST {EVENTS_PATH}",
+                arriving=True,
             )
             events = accepted.count + accepted.refused_total
             size = max(len(body.content), accepted.unpacked)
@@ -159,18 +174,25 @@ class IngestApp:
         return accepted
 
     async def _decide(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        """Decide one event: its outcome if it happened, or with `mode=record` since it did."""
+        """Decide events of one account: before they happen, or with `mode=record` since they did.
+
+        With `mode=attempt` the log takes those that are refused, as acts that did not happen.
+        """
         headers = dict(scope["headers"])
         caller = self._authorized(headers, "decide")
         mode = _MODES.get(scope["query_string"])
         if mode is None:
-            raise ApiError(400, "unknown query parameter or mode", fix="mode=ask or mode=record")
+            raise ApiError(
+                422,
+                "unknown query parameter or mode",
+                fix="send mode=ask, mode=record or mode=attempt, and nothing else",
+            )
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if media != b"application/json" or headers.get(b"content-encoding"):
             raise ApiError(
-                415, "the body must be one event in JSON", fix="send Content-Type application/json"
+                415, "the body must be events in JSON", fix="send Content-Type application/json"
             )
-        content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_LINE)
+        content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_ASKED)
         response = await self.service.decide(
             content,
             mode,
@@ -179,7 +201,20 @@ class IngestApp:
             key=_idempotency_key(headers),
             labels="override" in caller.scopes,
         )
+        context = scope.get("wavebreak.context")
+        if context is not None and response.outcome not in SILENT:
+            response = await self._with_notice(context, response)
         return 200, msgspec.json.encode(response)
+
+    async def _with_notice(self, context: AppContext, response: DecideResponse) -> DecideResponse:
+        """Add the notice to the holder, from when, and where; nothing of it delays an answer."""
+        try:
+            async with asyncio.timeout(NOTICE_S):
+                return await context.executors.notices.run(
+                    lambda: with_notice(response, context.holder_notices, context.holder_pages)
+                )
+        except TimeoutError:
+            return response
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive, sender: str) -> Body:
         """Read a request's body, within limits, with its media type and encoding."""

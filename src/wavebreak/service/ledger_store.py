@@ -53,6 +53,7 @@ from wavebreak.service.models import (
     LedgerHead,
     LedgerOpening,
     LogProof,
+    Source,
     Webhook,
 )
 
@@ -68,15 +69,17 @@ _CHECKPOINT = (
     "INSERT INTO ledger_checkpoint (minute, size, note) VALUES (%s,%s,%s) "
     "ON CONFLICT (minute) DO UPDATE SET size = excluded.size, note = excluded.note"
 )
-CHANGED_MODELS: dict[str, type[ApiKey | Webhook]] = {
+CHANGED_MODELS: dict[str, type[ApiKey | Webhook | Source]] = {
     "add_key": ApiKey,
     "rotate_key": ApiKey,
     "revoke_key": ApiKey,
     "add_webhook": Webhook,
     "rotate_webhook": Webhook,
     "remove_webhook": Webhook,
+    "declare_source": Source,
+    "remove_source": Source,
 }
-"""Changes of API keys and webhooks, which their entry in the ledger pins."""
+"""Changes of API keys, webhooks and sources, which their entry in the ledger pins."""
 _LOG = b'"kind":"log"'
 LEDGER_KEY = "ledger.pub"
 """File in the service's directory with the public key of the checkpoints."""

@@ -36,6 +36,9 @@ class LivePolicy(msgspec.Struct, frozen=True):
         earlier_models: The same of models.
         enforce: Whether outcomes are enforced since a calibration, whatever `serve` is started
             with.
+        carries: Types and fields that every declared source carries (None: no source is declared,
+            and the coverage is that which `serve` is started with).
+        challenges: Whether every declared source can ask for a challenge.
     """
 
     version: str
@@ -49,6 +52,8 @@ class LivePolicy(msgspec.Struct, frozen=True):
     earlier: tuple[str, ...] | None = None
     earlier_models: tuple[str, ...] = ()
     enforce: bool = False
+    carries: tuple[str, ...] | None = None
+    challenges: bool = True
 
 
 def policies_directory(home: Path) -> Path:

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from wavebreak.features.facts import Fanout
+from wavebreak.service.admission import Mask
 
 MIN_AHEAD_S = 60
 """What every sender's clock may be ahead of the service's, however little lateness is allowed."""
@@ -56,6 +60,62 @@ class LogClock(NamedTuple):
             f"the log's time is {ahead_s} s ahead of this machine's clock: events dated now count "
             "as late and change nothing"
         )
+
+
+def in_time(log: pa.RecordBatch) -> tuple[Mask, Mask]:
+    """Return that no event of a batch is late, and none a duplicate."""
+    none = np.zeros(log.num_rows, np.bool_)
+    return none, none
+
+
+def out_of_time(fanout: Fanout, log: pa.RecordBatch) -> tuple[Mask, Mask]:
+    """Return which events of a batch are late, and which have an id that the log has.
+
+    As far as the engine has read the log: from another thread than the engine's, which may be at
+    work. What it reads next may make more of them late, or duplicates.
+    """
+    newest = int(fanout.clock[0]["newest"])
+    late: Mask = log.column("ts").to_numpy() < newest - fanout.lateness_ms
+    return late, np.zeros(log.num_rows, np.bool_)
+
+
+class ClockSkews:
+    """How far each API key's clock is from the service's, by its newest event.
+
+    Bounded: of more keys than `MAX_KEYS`, the others count as one.
+
+    >>> skews = ClockSkews(60_000)
+    >>> skews.note("ann", 100_000, 30_000), skews.note("ann", 101_000, 31_000)
+    (True, False)
+    >>> skews.seconds, skews.faults()
+    ({'ann': 70.0}, ['the newest event of key ann is 70 s behind the service'])
+    """
+
+    MAX_KEYS = 100
+    OTHERS = "other"
+
+    def __init__(self, lateness_ms: int) -> None:
+        self.lateness_ms = lateness_ms
+        self.seconds: dict[str, float] = {}
+
+    def note(self, key: str, now_ms: int, newest_ms: int) -> bool:
+        """Note a key's newest event; return whether it is the first one in a row behind."""
+        if key not in self.seconds and len(self.seconds) >= self.MAX_KEYS:
+            key = self.OTHERS
+        was_behind = self._is_behind(self.seconds.get(key, 0.0))
+        self.seconds[key] = (now_ms - newest_ms) / 1000
+        return self._is_behind(self.seconds[key]) and not was_behind
+
+    def _is_behind(self, seconds: float) -> bool:
+        return seconds * 1000 > self.lateness_ms
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each key that is behind by more than the allowed lateness."""
+        return [
+            f"the newest event of key {key} is {seconds:.0f} s behind the service"
+            for key, seconds in sorted(self.seconds.items())
+            if self._is_behind(seconds)
+        ]
 
 
 FAULT_FIX = f"set the clock right; if it is right, stop the service and run {REPAIR}"

@@ -21,15 +21,19 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 from django.db import DatabaseError, Error, connection, transaction
+from numpy.typing import NDArray
 
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import LabelEntry
 from wavebreak.service import database, event_log, idempotency, ownership, row_macs
-from wavebreak.service.admission import LabelRecord
+from wavebreak.service.admission import LabelRecord, Mask
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
+from wavebreak.service.log_clock import in_time
 from wavebreak.service.models import AUDIT_KEY, AuditEntry
 from wavebreak.service.pending_requests import (
     Accepted,
@@ -131,6 +135,8 @@ class LogWriter:
         states: Takes each decision once it is committed.
         admit: Returns the bodies that go into the log at a position, without the events for whose
             new names there is no room.
+        out_of_time: Returns which events of a batch are late, and which have an id that the log
+            has, as far as the engine has read it.
 
     Attributes:
         failing: Why the database cannot be written, for operators; empty while it can.
@@ -152,12 +158,13 @@ class LogWriter:
         ledger_store: LedgerStore,
         states: EnforcementCache,
         admit: Callable[[list[Group], int], list[Group]] = lambda groups, _end: groups,
+        out_of_time: Callable[[pa.RecordBatch], tuple[Mask, Mask]] = in_time,
     ) -> None:
         self.end, self.applied, self.decisions = end, applied, decisions
         self.failing = ""
         self.commits = 0
         self._made_by, self._clock, self._keep_ms = made_by, clock, int(keep_s * 1000)
-        self._admit = admit
+        self._admit, self._out_of_time = admit, out_of_time
         self._on_logged, self._on_stored = on_logged, on_stored
         self._retry_after_s = retry_after_s
         self._queue: SimpleQueue[Group | DecidedBatch | threading.Event | None] = SimpleQueue()
@@ -301,7 +308,7 @@ class LogWriter:
         """Commit one transaction; raises Django's Error if it fails."""
         groups, batches = self._admit(self._next_groups(), self.end), list(self._decided)
         waiting = [w for some, _ in groups for w in some]
-        answers = [_to_accepted(read) for _, decoded in groups for read in decoded.reads]
+        answers = [answer for _, decoded in groups for answer in self._accepted(decoded)]
         rows, decisions = self._rows(groups), _decisions(batches)
         self._began_s = time.monotonic()
         try:
@@ -320,6 +327,26 @@ class LogWriter:
         self._committed(rows, batches)
         resolve_futures((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
         self._checkpoints.finish()
+
+    def _accepted(self, decoded: DecodedBatch) -> list[Accepted]:
+        """Return the result of each body, with its events that change nothing."""
+        taken = [read.taken if isinstance(read, DecodeResult) else 0 for read in decoded.reads]
+        ends = np.cumsum(taken)
+        if not ends.size or not ends[-1]:
+            return [Accepted(0)] * len(taken)
+        late, repeated = (_counts(mask, ends) for mask in self._out_of_time(decoded.log))
+        times = decoded.log.column("ts").to_numpy()
+        return [
+            accepted_of(
+                read,
+                late=late[k],
+                duplicates=repeated[k],
+                newest_ms=int(times[ends[k] - read.taken : ends[k]].max(initial=0)),
+            )
+            if isinstance(read, DecodeResult)
+            else Accepted(0)
+            for k, read in enumerate(decoded.reads)
+        ]
 
     def _rows(self, groups: list[Group]) -> list[Row]:
         rows, first = list[Row](), self.end
@@ -346,7 +373,9 @@ class LogWriter:
             self._chain,
         )
         repeats: list[tuple[IdempotencyKey, Accepted]] = [
-            (w.repeat, a) for w, a in zip(waiting, answers, strict=True) if w.repeat
+            (w.repeat, replace(a, answer=w.response))
+            for w, a in zip(waiting, answers, strict=True)
+            if w.repeat
         ]
         if repeats:
             idempotency.store_responses(cursor, repeats, now)
@@ -475,5 +504,10 @@ def _audit_labels(one: PendingRequest, labels: Sequence[LabelRecord], now_ms: in
     )
 
 
-def _to_accepted(read: Any) -> Accepted:
-    return accepted_of(read) if isinstance(read, DecodeResult) else Accepted(0)
+def _counts(mask: Mask, ends: NDArray[np.int64]) -> list[int]:
+    """Return how many are set up to each end, from the end before it."""
+    if not mask.any():
+        return [0] * len(ends)
+    totals = np.concatenate(([0], np.cumsum(mask)))[np.concatenate(([0], ends))]
+    counts: list[int] = np.diff(totals).tolist()
+    return counts

@@ -40,7 +40,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 _CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _NO_STORE = (b"cache-control", b"no-store")
-_METHODS = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS"})
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
 
 
 @cache
@@ -113,6 +113,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         scope["wavebreak.context"] = self._context
+        await self._context.load_unknown(_authorization(scope))
         route, began = route_of(scope["path"]), self._clock()
 
         async def send_counted(message: Scope) -> None:
@@ -187,6 +188,10 @@ class RequestMiddleware:
     def _counters(self, route: str, method: str, status: int) -> tuple[Any, Any]:
         metrics = self._metrics
         return metrics.requests.labels(route, method, str(status)), metrics.seconds.labels(route)
+
+
+def _authorization(scope: Scope) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == b"authorization"), None)
 
 
 def _with_headers(headers: list[Any]) -> list[Any]:

@@ -18,6 +18,10 @@ ID_LENGTH = 255
 """Characters of an id that the platform has given: at most 255 bytes."""
 
 
+DECISIONS, STATES = "decisions", "states"
+"""What a webhook may receive of each decision."""
+
+
 class NumberedQuerySet(models.QuerySet):
     """Rows that are numbered in the order in which they were written."""
 
@@ -70,7 +74,8 @@ class AuthenticatedModel(models.Model):
 class ApiKey(AuthenticatedModel):
     """An API key, stored as a hash. `ends_ms` is when it expires (null: never).
 
-    `owner` is the prefix of the first key of which it is a successor (empty: of none).
+    `owner` is the prefix of the first key of which it is a successor (empty: of none), `source` the
+    name of the source that it belongs to (empty: to none).
     """
 
     AUTHENTICATED = (
@@ -86,9 +91,32 @@ class ApiKey(AuthenticatedModel):
     created_ms = models.BigIntegerField()
     ends_ms = models.BigIntegerField(null=True)
     owner = models.CharField(max_length=8, default="")
+    source = models.CharField(max_length=64, default="")
 
     class Meta:
         db_table = "api_key"
+
+    def authenticated_values(self) -> list[Any]:
+        """Return what the MAC is over: also the source, where the key belongs to one."""
+        return super().authenticated_values() + [self.source] * bool(self.source)
+
+
+class Source(AuthenticatedModel):
+    """What feeds the service: the types and fields that it carries, and what its platform can do.
+
+    `carries` and `can` are names, separated by blanks (see `sources`).
+    """
+
+    AUTHENTICATED = ("name", "carries", "can", "created_ms", "changed_ms")
+
+    name = models.CharField(max_length=64, primary_key=True)
+    carries = models.TextField()
+    can = models.CharField(max_length=64)
+    created_ms = models.BigIntegerField()
+    changed_ms = models.BigIntegerField()
+
+    class Meta:
+        db_table = "source"
 
 
 class AuditEntry(AuthenticatedModel):
@@ -129,6 +157,8 @@ class Webhook(AuthenticatedModel):
     also signs until `former_ends_ms`. Generations from `own_key_from` on are derived from the key
     of webhooks, earlier ones (0: all) from the pseudonymization key, as they were before 0.3.
 
+    `kinds` says what it receives of each: the decision, and the enforcement state that it left.
+
     `failing_since_ms` is the first failure since the last success (0: none). Nothing is sent to a
     webhook while `disabled_ms` is not 0. The MAC is not over what deliveries change: these two and
     `cursor`.
@@ -146,11 +176,16 @@ class Webhook(AuthenticatedModel):
     generation = models.IntegerField(default=1)
     former_ends_ms = models.BigIntegerField(default=0)
     own_key_from = models.IntegerField(default=0)
+    kinds = models.CharField(max_length=32, default=DECISIONS)
     failing_since_ms = models.BigIntegerField(default=0)
     disabled_ms = models.BigIntegerField(default=0)
 
     class Meta:
         db_table = "hook"
+
+    def authenticated_values(self) -> list[Any]:
+        """Return what the MAC is over: also the kinds, where they are not those of before."""
+        return super().authenticated_values() + [self.kinds] * (self.kinds != DECISIONS)
 
 
 class PlatformMessage(models.Model):
@@ -169,13 +204,14 @@ class PlatformMessage(models.Model):
 
 
 class Delivery(models.Model):
-    """A decision (`number`) or another message that is due for a webhook.
+    """A decision (`number`), its enforcement state, or another message that is due for a webhook.
 
     It is removed when delivered, and kept when dead-lettered.
     """
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, db_column="hook_id")
     number = models.BigIntegerField(null=True)
+    state = models.BooleanField(default=False)
     message = models.ForeignKey(
         PlatformMessage, on_delete=models.CASCADE, null=True, related_name="deliveries"
     )
@@ -188,7 +224,7 @@ class Delivery(models.Model):
     class Meta:
         db_table = "letter"
         constraints = (
-            models.UniqueConstraint(fields=["webhook", "number"], name="letter_once"),
+            models.UniqueConstraint(fields=["webhook", "number", "state"], name="letter_once"),
             models.UniqueConstraint(fields=["webhook", "message"], name="letter_message_once"),
         )
         indexes = (models.Index(fields=["dead_lettered", "next_ms"], name="letter_due"),)

@@ -335,7 +335,8 @@ def _refusing(read: DecodeResult, causes: Any) -> DecodeResult:
     refused = list(read.refused)
     for k in at.tolist():
         line, cause = int(lines[k]), NO_MEMORY if causes[k] == 1 else TOO_MANY_NAMES
-        message = f"line {line}: {_REASONS[cause]}: {_FIXES[cause]}"
+        where = f"{read.unit} {line}: " if read.unit else ""
+        message = f"{where}{_REASONS[cause]} — fix: {_FIXES[cause]}"
         refused.append(Refusal(line, cause, "account", message))
     refused.sort(key=lambda refusal: refusal.line)
     return replace(read, taken=read.taken - at.size, refused=tuple(refused))

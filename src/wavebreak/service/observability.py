@@ -104,16 +104,23 @@ class Metrics:
         # Directory of the model that scores, if it has a baseline.
         self.model: Path | None = None
 
-    def watch(self, gauges: Callable[[], Gauges], causes: Callable[[], Mapping[str, int]]) -> None:
-        """Read `gauges`, and rejected events by cause, at each scrape."""
-        self.registry.register(_ScrapeCollector(lambda: _families(gauges(), causes())))
+    def watch(
+        self,
+        gauges: Callable[[], Gauges],
+        causes: Callable[[], Mapping[str, int]],
+        skews: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """Read `gauges`, rejected events by cause, and clock skews by key, at each scrape."""
+        self.registry.register(_ScrapeCollector(lambda: _families(gauges(), causes(), skews())))
 
     def text(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
-def _families(gauges: Gauges, causes: Mapping[str, int]) -> Iterator[Metric]:
+def _families(
+    gauges: Gauges, causes: Mapping[str, int], skews: Mapping[str, float]
+) -> Iterator[Metric]:
     for name, (help_text, value) in gauges.items():
         kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
         yield kind(f"wavebreak_{name.removesuffix('_total')}", help_text, value=value)
@@ -123,6 +130,14 @@ def _families(gauges: Gauges, causes: Mapping[str, int]) -> Iterator[Metric]:
     for cause, count in causes.items():
         rejected.add_metric([cause], count)
     yield rejected
+    behind = GaugeMetricFamily(
+        "wavebreak_clock_skew_seconds",
+        "Seconds between the service's clock and the newest event of a key's last body.",
+        labels=["key"],
+    )
+    for key, seconds in skews.items():
+        behind.add_metric([key], seconds)
+    yield behind
 
 
 def service_gauges(service: Service) -> Gauges:
@@ -166,6 +181,10 @@ def service_gauges(service: Service) -> Gauges:
         "state_ceiling_bytes": (
             "Bytes that the state of accounts may have.",
             service.state_size()[1],
+        ),
+        "rules_off": (
+            "Rules that cannot hold on what the sources are declared to carry.",
+            len(service.rules_off()),
         ),
         "busy_total": ("Requests refused because of backpressure.", service.counts["busy"]),
     }

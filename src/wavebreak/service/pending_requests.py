@@ -40,7 +40,9 @@ class Accepted:
     """The durable result of a body: `count` events accepted, and the events rejected.
 
     `unlisted` counts those beyond the listed ones, by cause; `unpacked` is the size of the
-    decompressed body. `answer` is the stored response to a repeated request, else empty.
+    decompressed body. `answer` is the stored response to a repeated request, else empty. `late` and
+    `duplicates` are accepted events that change nothing, `newest_ms` is the latest date of the
+    accepted ones (0: none is known).
     """
 
     count: int
@@ -48,6 +50,9 @@ class Accepted:
     answer: bytes = b""
     unlisted: tuple[tuple[str, int], ...] = ()
     unpacked: int = 0
+    late: int = 0
+    duplicates: int = 0
+    newest_ms: int = 0
 
     @property
     def refused_total(self) -> int:
@@ -55,9 +60,19 @@ class Accepted:
         return len(self.refused) + sum(count for _, count in self.unlisted)
 
 
-def accepted_of(read: DecodeResult) -> Accepted:
+def accepted_of(
+    read: DecodeResult, *, late: int = 0, duplicates: int = 0, newest_ms: int = 0
+) -> Accepted:
     """Return the durable result of a decoded body."""
-    return Accepted(read.taken, read.refused, unlisted=read.unlisted, unpacked=read.unpacked)
+    return Accepted(
+        read.taken,
+        read.refused,
+        unlisted=read.unlisted,
+        unpacked=read.unpacked,
+        late=late,
+        duplicates=duplicates,
+        newest_ms=newest_ms,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,8 @@ class PendingRequest:
 
     `ask` is asked of the engine once it has taken the events; its result resolves the future.
     Senders take turns. Labels are sealed with `sender` as their author; `audit` is the reason of
-    their audit entry (empty: the sender writes its own).
+    their audit entry (empty: the sender writes its own). `response` is stored under the
+    Idempotency-Key (empty: the usual one).
     """
 
     body: Body
@@ -91,6 +107,7 @@ class PendingRequest:
     ask: Callable[[Any], Any] | None = None
     sender: str = ""
     audit: str = ""
+    response: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

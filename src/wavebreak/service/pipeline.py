@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from wavebreak.engine import Engine
@@ -17,6 +18,7 @@ from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import EngineThread
 from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.log_clock import out_of_time
 from wavebreak.service.log_writer import LogWriter
 from wavebreak.service.models import AppliedPosition
 from wavebreak.service.new_names import NewNames
@@ -158,6 +160,7 @@ def recover_stages(
         ledger_store=ledger_store,
         states=states,
         admit=new_names.admit,
+        out_of_time=partial(out_of_time, engine.fanout),
     )
 
     # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.

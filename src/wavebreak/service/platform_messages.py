@@ -68,13 +68,14 @@ def one_time_code(key: bytes, message: str) -> str:
     return str(int.from_bytes(digest[:8]) % 10**CODE_DIGITS).zfill(CODE_DIGITS)
 
 
-def message_body(message: PlatformMessage, key: bytes) -> bytes:
-    """Return the body of a message: its type, time and data, with the code where it has one."""
+def message_body(message: PlatformMessage, key: bytes, webhook: str) -> bytes:
+    """Return the body of a message for a webhook: type, time and data, with any code of it."""
     data = msgspec.json.decode(bytes(message.data))
     if message.type == "appeal.code":
         data["code"] = one_time_code(key, message.id)
     at = datetime.fromtimestamp(message.created_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return msgspec.json.encode({"type": message.type, "timestamp": f"{at[:-6]}Z", "data": data})
+    head = {"type": message.type, "timestamp": f"{at[:-6]}Z", "webhook": webhook}
+    return msgspec.json.encode(head | {"data": data})
 
 
 def remove_delivered(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Switch of a running service to another policy, model or mode, without losing an event.
+"""Switch of a running service to another policy, model, mode or coverage, without losing an event.
 
 1. The rules are compiled and the model is loaded, while the service goes on.
 2. The service refuses new requests (503 with Retry-After; `decide` answers by its fallback), and
@@ -19,11 +19,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from msgspec import UNSET, UnsetType
+
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.policy_change import carried_state, model_version
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
+from wavebreak.schema.coverage import save
 from wavebreak.service.decide import DecideResponder
 from wavebreak.service.live_policy import (
     LivePolicy,
@@ -38,23 +41,28 @@ from wavebreak.service.pipeline import Pipeline
 from wavebreak.service.recovery import snapshot_path
 from wavebreak.service.row_macs import bound_key
 from wavebreak.service.service import Replacement, Service
+from wavebreak.service.sources import Coverage
 
 WHY = "the policy or the model is being switched"
+PROFILE = "sources.profile.json"
+"""File in the service's directory: the profile of the declared sources, for replays."""
 
 
 @dataclass(frozen=True)
 class Deciding:
-    """What decides: versions by their directories' names, and the mode.
+    """What decides: versions by their directories' names, the mode, and the coverage.
 
     Attributes:
         policy: The version in `HOME/policies`; "": the policy that `serve` was started with.
         model: The model in `HOME/models`; "": the model that `serve` was started with.
         enforce: Whether outcomes are enforced.
+        coverage: What the declared sources carry and can (None: none is declared).
     """
 
     policy: str = ""
     model: str = ""
     enforce: bool = False
+    coverage: Coverage | None = None
 
 
 @dataclass
@@ -64,7 +72,8 @@ class PolicySwitch:
     Attributes:
         home: The service's directory.
         base: The directory of the policy that `serve` was started with (None: the shipped one).
-        engine: Returns an engine of a policy and a model, without state, in a mode.
+        engine: Returns an engine of a policy and a model, without state, in a mode; with a profile
+            where sources are declared.
         responder: Returns what answers `decide` under a policy of a directory.
         switched: Called with the directories of the policy and the model once they decide.
         replay_options: Options of `wavebreak rules replay` that repeat how the service decides,
@@ -77,7 +86,7 @@ class PolicySwitch:
 
     home: Path
     base: Path | None
-    engine: Callable[[Policy, model.Model | None, bool], Engine]
+    engine: Callable[..., Engine]
     responder: Callable[[Policy, Path | None], DecideResponder]
     switched: Callable[[Path | None, str | None], None] = lambda _policy, _model: None
     replay_options: tuple[str, ...] = ()
@@ -95,12 +104,22 @@ class PolicySwitch:
 
     def options(self) -> tuple[str, ...]:
         """Return the options of a replay that repeat how the service decides now."""
-        used = self.model_directory(self.deciding.model)
+        used, coverage = self.model_directory(self.deciding.model), self.deciding.coverage
         return (
-            *self.replay_options,
+            *(self.replay_options if coverage is None else self._with_profile(coverage)),
             *(("--model", used) if used else ()),
             "--enforce" if self.deciding.enforce else "--shadow",
         )
+
+    def _with_profile(self, coverage: Coverage) -> list[str]:
+        """Return the options of a replay with the profile that the sources have declared."""
+        path = self.home / PROFILE
+        save(coverage.profile(), path)
+        options = list(self.replay_options)
+        if "--profile" in options:
+            at = options.index("--profile")
+            del options[at : at + 2]
+        return [*options, "--profile", str(path)]
 
     async def __call__(
         self,
@@ -109,6 +128,7 @@ class PolicySwitch:
         *,
         model: str | None = None,
         enforce: bool | None = None,
+        coverage: Coverage | UnsetType | None = UNSET,
         back: bool = False,
     ) -> float:
         """Let another policy, model or mode decide; return how long requests were refused (s).
@@ -118,6 +138,8 @@ class PolicySwitch:
             policy: The version that decides from now on (None: as now).
             model: The model's directory in `HOME/models` (None: as now).
             enforce: The mode (None: as now).
+            coverage: What the declared sources carry and can (None: no source is declared; UNSET:
+                as now).
             back: Whether this is a rollback: what decides now is not noted as an earlier version.
 
         Raises:
@@ -132,6 +154,7 @@ class PolicySwitch:
             now.policy if policy is None else policy,
             now.model if model is None else model,
             now.enforce if enforce is None else enforce,
+            now.coverage if coverage is UNSET else coverage,
         )
         return await service.replace_engine(lambda: self._prepared(service, wanted, back), WHY)
 
@@ -141,7 +164,11 @@ class PolicySwitch:
         policy, loaded = load_policy(directory), model.load_selected(model_path)
         responder = self.responder(policy, directory)
         make = partial(self.engine, policy, loaded, wanted.enforce)
+        coverage = wanted.coverage
+        if coverage is not None:
+            make = partial(make, profile=coverage.profile())
         fresh = make()
+        responder.challenges = fresh.challenges
         digest = files_digest(directory) if directory and wanted.policy else ""
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
@@ -160,6 +187,8 @@ class PolicySwitch:
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
                 wanted.model, model_version(fresh), *earlier,
                 enforce=wanted.enforce and not self.base_enforce,
+                carries=coverage.carries if coverage else None,
+                challenges=coverage.challenges if coverage else True,
             )  # fmt: skip
             set_live_policy(self.home, live)
 

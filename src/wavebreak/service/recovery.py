@@ -76,7 +76,8 @@ def engine_versions(engine: Engine, lateness_s: int) -> str:
 
 
 def _stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
-    options = json.dumps([sorted(engine.covered), enforce, lateness_s])
+    parts = [sorted(engine.covered), enforce, lateness_s]
+    options = json.dumps(parts if engine.challenges else [*parts, "no challenges"])
     return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"
 
 

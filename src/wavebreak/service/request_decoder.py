@@ -6,6 +6,7 @@ If one of them is doubtful, each is decoded by itself: a broken body affects onl
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,12 @@ from wavebreak.io.field_limits import refusal
 from wavebreak.io.jsonl import decode_lines, decode_scanned
 from wavebreak.io.line_splitter import LineBlock, split_bodies
 from wavebreak.io.readers import ArrayItems, is_log
-from wavebreak.io.validation import ValidatedBatch, validate_columns, validate_plain_batches
+from wavebreak.io.validation import (
+    ValidatedBatch,
+    merge_batches,
+    validate_columns,
+    validate_plain_batches,
+)
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents
@@ -70,7 +76,8 @@ class DecodeResult:
     """The result of one body: events accepted, and those rejected (`line` counts from 1).
 
     The first refusals are listed, the others counted in `unlisted`, by cause. `labels` are the
-    accepted events that label an account; `unpacked` is the size of the decompressed body.
+    accepted events that label an account; `unpacked` is the size of the decompressed body. `unit`
+    is what the positions of events count: line, item or row (empty: there is one event).
     """
 
     taken: int
@@ -78,6 +85,7 @@ class DecodeResult:
     labels: tuple[LabelRecord, ...] = ()
     unlisted: tuple[tuple[str, int], ...] = ()
     unpacked: int = field(default=0, compare=False)
+    unit: str = field(default="line", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class RequestDecoder:
     def __init__(self, pseudonymizer: Pseudonymizer, limits: Limits) -> None:
         self.pseudonymizer, self.limits = pseudonymizer, limits
         self._admissions: list[Admission] = []
+        self._units: list[str] = []
 
     def decode(
         self, bodies: Sequence[Body], *, narrow: bool = False, small: bool = False
@@ -175,7 +184,7 @@ class RequestDecoder:
                 return Postponed(large=True), 0, 0
             batches = _read_arrow(content, self.limits.events)
             return batches, max(size.unpacked, len(content)), size.rows
-        lines = _as_lines(content, body.form)
+        lines = _as_lines(content, body.form, body.admission.arrival_ms)
         many = _about(lines)
         if small and many > SMALL_EVENTS:
             return Postponed(large=True), len(content), 0
@@ -186,6 +195,7 @@ class RequestDecoder:
         reads: list[BodyResult] = [
             one if isinstance(one, EventError | Postponed) else DecodeResult(0) for one in unpacked
         ]
+        self._units = [one.unit if isinstance(one, _TextBody) else "row" for one in unpacked]
         texts = {
             at: one for at, one in enumerate(unpacked) if isinstance(one, _TextBody) and one.lines
         }
@@ -212,7 +222,8 @@ class RequestDecoder:
             and scanned[1] == sum(counts)
             and not (arrays and _may_be_cut_wrongly(scanned[0]))
         ):
-            yield self._shared(scanned[0], list(texts), counts, reads)
+            taken = self._dated(scanned[0], piece, list(texts), counts)
+            yield self._shared(taken, list(texts), counts, reads)
             return
         for at, text in texts.items():
             if text.array and not _is_json(text.array):
@@ -222,8 +233,36 @@ class RequestDecoder:
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
             elif lines:
-                taken, read = decode_lines(LineBlock.of(lines))
+                block = LineBlock.of(lines)
+                taken, read = decode_lines(block)
+                taken = self._dated(taken, block, [at], [len(block.ends)])
                 yield self._shared(taken, [at], [read], reads)
+
+    def _dated(
+        self, taken: ValidatedBatch, block: LineBlock, ats: list[int], counts: list[int]
+    ) -> ValidatedBatch:
+        """Decode the lines again that lack only a time, with that of their body's arrival."""
+        lines = [one.line for one in taken.refused if _lacks_time(one)]
+        if not lines:
+            return taken
+        bodies = np.searchsorted(np.cumsum(counts)[:-1], lines).tolist()
+        arrivals = [self._admissions[ats[k]].arrival_ms for k in bodies]
+        dated = {
+            line: _with_times(_line_of(block, line - block.first), arrival)
+            for line, arrival in zip(lines, arrivals, strict=True)
+            if arrival
+        }
+        if not dated:
+            return taken
+        again, _ = decode_lines(LineBlock.of(b"".join(dated.values())))
+        numbers = np.array(list(dated), np.int64)
+        others = ValidatedBatch(
+            again.wire,
+            numbers[again.lines - 1],
+            [_moved(one, int(numbers[one.line - 1])) for one in again.refused],
+        )
+        refused = [one for one in taken.refused if one.line not in dated]
+        return merge_batches([taken._replace(refused=refused), others])
 
     def _tables(
         self, tables: dict[int, list[pa.RecordBatch]], reads: list[BodyResult]
@@ -272,9 +311,14 @@ class RequestDecoder:
         for k, at in enumerate(ats):
             own = of_body.get(k, [])
             unlisted = Counter(one.cause for one in own[most:])
-            listed = tuple(_renumbered(one, int(ends[k]) - counts[k]) for one in own[:most])
+            before, unit = int(ends[k]) - counts[k], self._units[at]
+            listed = tuple(_renumbered(one, before, unit) for one in own[:most])
             reads[at] = DecodeResult(
-                counts[k] - len(own), listed, tuple(labels.get(k, ())), tuple(unlisted.items())
+                counts[k] - len(own),
+                listed,
+                tuple(labels.get(k, ())),
+                tuple(unlisted.items()),
+                unit=unit,
             )
         return _Part(ats, log)
 
@@ -306,11 +350,47 @@ def _may_be_cut_wrongly(taken: ValidatedBatch) -> bool:
     return any(one.cause == "bad_json" for one in taken.refused)
 
 
-def _renumbered(one: Refusal, by: int) -> Refusal:
-    """Return a refusal with its line counted from the start of its body."""
+def _renumbered(one: Refusal, by: int, unit: str) -> Refusal:
+    """Return a refusal with its position counted from the start of its body."""
     line = one.line - by
-    message = one.message.replace(f"line {one.line}:", f"line {line}:", 1)
+    where = f"{unit} {line}: " if unit else ""
+    message = one.message.replace(f"line {one.line}: ", where, 1)
     return Refusal(line, one.cause, one.field, message)
+
+
+def _moved(one: Refusal, line: int) -> Refusal:
+    """Return a refusal of another line."""
+    message = one.message.replace(f"line {one.line}: ", f"line {line}: ", 1)
+    return Refusal(line, one.cause, one.field, message)
+
+
+def _lacks_time(one: Refusal) -> bool:
+    return one.cause == "missing_field" and one.field == "ts"
+
+
+def _line_of(block: LineBlock, row: int) -> bytes:
+    """Return a line of a block, with its newline."""
+    begin = int(block.ends[row - 1]) + 1 if row else 0
+    return bytes(block.text[begin : int(block.ends[row]) + 1])
+
+
+_OPENS = re.compile(rb"^([ \t\r]*)\{", re.MULTILINE)
+_TIME = b'"ts"'
+
+
+def _with_times(lines: bytes, arrival_ms: int) -> bytes:
+    r"""Return lines of one event each with a time; no line has one.
+
+    >>> _with_times(b'{"account":"a"}\n {}\n', 7)
+    b'{"ts":7,"account":"a"}\n {"ts":7}\n'
+    """
+    head = b'{"ts":%d,' % arrival_ms
+    return _OPENS.sub(rb"\1" + head, lines).replace(head + b"}", head[:-1] + b"}")
+
+
+def date_event(content: bytes, arrival_ms: int) -> bytes:
+    """Return an event in JSON with a time, that of its arrival where it has none."""
+    return content if _TIME in content else _with_times(content, arrival_ms)
 
 
 def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -361,6 +441,7 @@ class _TextBody:
     lines: bytes
     array: bytes = b""
     whole: bool = False
+    unit: str = "line"
 
     def exact(self) -> bytes:
         """Return the lines, an array split into its items by parsing strings and brackets."""
@@ -400,22 +481,34 @@ def _about(text: _TextBody) -> int:
     return max(objects, text.array.count(b",") if sparse else 0)
 
 
-def _as_lines(content: bytes, form: str) -> _TextBody:
-    """Convert a text body to one event per line."""
-    content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
+def _as_lines(content: bytes, form: str, arrival_ms: int = 0) -> _TextBody:
+    """Convert a text body to one event per line, with the time of arrival where none has one."""
+    content, array, unit = content.removeprefix(b"\xef\xbb\xbf"), b"", "line"
     if form.startswith("cloudevents"):
-        content = cloudevents.structured_to_lines(content, batch=form.endswith("batch"))
+        batch = form.endswith("batch")
+        content, unit = cloudevents.structured_to_lines(content, batch=batch), "item" * batch
     elif form == "json":
-        content = content.strip(_BLANK)
+        content, unit = content.strip(_BLANK), ""
         if content.startswith(b"["):
-            array = content
+            array, unit = content, "item"
         if content.startswith(b"[{") and content.endswith(b"}]") and b"\n" not in content:
-            return _TextBody(content, array, whole=True)
+            if arrival_ms and _TIME not in content:
+                return _TextBody(_with_times_in_array(content, arrival_ms), array, True, unit)
+            return _TextBody(content, array, whole=True, unit=unit)
         content = content.replace(b"\n", b" ")
         if array.endswith(b"]"):
             content = content[1:-1].strip(_BLANK).replace(b"},{", b"}\n{")
             content = content.replace(b"}, {", b"}\n{")
-    return _TextBody(_with_final_newline(content), array)
+    if arrival_ms and _TIME not in content:
+        content = _with_times(content, arrival_ms)
+    return _TextBody(_with_final_newline(content), array, unit=unit)
+
+
+def _with_times_in_array(content: bytes, arrival_ms: int) -> bytes:
+    """Return an array of events with times; where a text looks like two events, `exact` counts."""
+    head = b'{"ts":%d,' % arrival_ms
+    content = b"[" + head + content[2:].replace(b"},{", b"}," + head)
+    return content.replace(b"}, {", b"}, " + head).replace(head + b"}", head[:-1] + b"}")
 
 
 def _too_many(at_most: int) -> TooLargeError:

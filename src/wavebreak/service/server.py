@@ -119,7 +119,7 @@ def serve(
         log_config=None,
         log_level="warning",
         server_header=False,
-        date_header=False,
+        date_header=True,
         proxy_headers=False,
         timeout_keep_alive=limits.keep_alive_s,
         timeout_graceful_shutdown=5,

@@ -33,9 +33,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+import structlog
 from django.db import Error, connection
 
 from wavebreak.engine import Engine
@@ -44,20 +45,28 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Event
 from wavebreak.service import database, ownership
 from wavebreak.service.admission import LABEL, Admission, event_fault
+from wavebreak.service.attempts import (
+    AnsweredAttempts,
+    attempt_key,
+    attempted,
+    attempted_lines,
+)
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
     DecideResponder,
     DecideResponse,
+    ParsedEvents,
     enforcement_state,
-    parse_event,
+    parse_events,
     pseudonymize_event,
+    strictest,
 )
 from wavebreak.service.decoder_pool import DecoderProcess
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import ENGINE_BUSY, EngineQuery
 from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import LedgerStore, count_differing_decisions
-from wavebreak.service.log_clock import LogClock, allowed_ahead_ms
+from wavebreak.service.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak.service.log_writer import LogWriter
 from wavebreak.service.new_names import NoRoomError
 from wavebreak.service.pending_requests import (
@@ -71,9 +80,19 @@ from wavebreak.service.pipeline import Pipeline, start_pipeline
 from wavebreak.service.request_decoder import Body
 from wavebreak.service.settings import Settings
 
+logger = structlog.stdlib.get_logger("wavebreak.service")
+
+DECIDE = "POST /v1/decide"
 Background = Callable[["Service"], Awaitable[None]]
-Switch = Callable[..., Awaitable[float]]
-"""Lets another policy, model or mode decide: see `policy_switch.PolicySwitch`."""
+
+
+class Switch(Protocol):
+    """Lets another policy, model, mode or coverage decide: see `policy_switch.PolicySwitch`."""
+
+    deciding: Any
+
+    def __call__(self, service: Service, *options: Any, **named: Any) -> Awaitable[float]:
+        """Switch; return how long requests were refused (s)."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +152,8 @@ class Service:
         switch: Switches to another policy, model or mode (None: only a new start does).
         states: The enforcement states that are known while the engine does not answer.
         ahead_ms: How far events may be dated ahead of the clock.
+        skews: How far the clocks of senders are from the service's.
+        lacking: What the log lacks that rules read, where nobody has declared what it carries.
         counts: Bodies, events, rejections by cause, and refused requests.
         started: Set once events are accepted.
         differ: Earlier decisions that the current versions would not reproduce.
@@ -164,8 +185,12 @@ class Service:
         self.started = asyncio.Event()
         self._make_engine, self._lateness_s = make_engine, lateness_s
         self.ahead_ms = allowed_ahead_ms(lateness_s)
+        self.skews = ClockSkews(lateness_s * 1000)
+        self.lacking = ""
         self._background, self._progress, self._recovered = background, progress, recovered
         self._backpressure = Backpressure(settings.limits)
+        keep_ms = int(settings.limits.idempotency_s * 1000)
+        self._answered = AnsweredAttempts(lambda: self.clock(), keep_ms)
         self._pipeline: Pipeline | None = None
         self._stopped, self._switching = False, ""
         self._lifecycle = asyncio.Lock()
@@ -356,6 +381,11 @@ class Service:
             detail=detail,
         )
 
+    def rules_off(self) -> tuple[str, ...]:
+        """Return the rules that cannot hold on what the stream is declared to carry."""
+        pipeline = self._pipeline
+        return pipeline.engine_thread.engine.program.not_covered if pipeline is not None else ()
+
     def log_clock(self) -> LogClock:
         """Return the log's time, and how many of its events were out of time."""
         pipeline = self._pipeline
@@ -426,6 +456,9 @@ class Service:
         labels: bool = False,
         audit: str = "",
         identifiers: bool = False,
+        arriving: bool = False,
+        repeat: IdempotencyKey | None = None,
+        response: bytes = b"",
     ) -> Any:
         """Add a body's events to the log; returns when they are durable.
 
@@ -438,6 +471,9 @@ class Service:
             labels: Whether the events may label accounts; labels are sealed in the ledger.
             audit: The reason of the labels' audit entry (empty: the caller writes one).
             identifiers: Whether ids may look like personal data, whatever the settings say.
+            arriving: Whether events without a time are taken at the service's clock.
+            repeat: What makes the request idempotent in place of an Idempotency-Key.
+            response: What is stored under it (empty: the usual response).
 
         Returns:
             `Accepted`, or the result of `ask`.
@@ -450,25 +486,38 @@ class Service:
         """
         size = len(body.content)
         self.check_capacity(size, sender)
-        idempotency_key = IdempotencyKey.of(owner or sender, key, body) if key else None
-        admission = self._admission(labels=labels, identifiers=identifiers)
+        idempotency_key = IdempotencyKey.of(owner or sender, key, body) if key else repeat
+        admission = self._admission(labels=labels, identifiers=identifiers, arriving=arriving)
         admitted = replace(body, admission=admission)
         with self._backpressure.hold(size, idempotency_key, sender):
             try:
-                result = await self._log(admitted, idempotency_key, ask, sender, audit)
+                result = await self._log(admitted, idempotency_key, ask, sender, audit, response)
             except NoRoomError as error:
                 self.counts[f"refused.{error.cause}"] += error.events
                 raise
         if isinstance(result, Accepted):
             self._count(result)
+            if arriving and sender and result.newest_ms:
+                self._note_skew(sender, result.newest_ms)
         return result
 
-    def _admission(self, *, labels: bool, identifiers: bool = False) -> Admission:
+    def _note_skew(self, sender: str, newest_ms: int) -> None:
+        """Note how far a sender's clock is behind, and report it once if that makes events late."""
+        if self.skews.note(sender, self.clock(), newest_ms):
+            logger.warning(
+                "a key's newest event is further behind than lateness allows", key=sender
+            )
+
+    def _admission(
+        self, *, labels: bool, identifiers: bool = False, arriving: bool = False
+    ) -> Admission:
         """Return what a sender may send now."""
+        now_ms = self.clock()
         return Admission(
             labels,
-            self.clock() + self.ahead_ms + 1,
+            now_ms + self.ahead_ms + 1,
             identifiers or self.settings.allow_identifiers,
+            now_ms if arriving else 0,
         )
 
     async def _log(
@@ -478,11 +527,13 @@ class Service:
         ask: Callable[[Engine], Any] | None,
         sender: str,
         audit: str,
+        response: bytes,
     ) -> Any:
         """Send a body through the pipeline and wait for its result."""
         assert self._pipeline is not None  # noqa: S101 - check_capacity has seen it
         loop = asyncio.get_running_loop()
-        request = PendingRequest(body, loop.create_future(), loop, key, ask, sender, audit)
+        future = loop.create_future()
+        request = PendingRequest(body, future, loop, key, ask, sender, audit, response)
         self._pipeline.decoder_pool.put(request)
         return await request.future
 
@@ -523,64 +574,131 @@ class Service:
         key: str = "",
         labels: bool = False,
     ) -> DecideResponse:
-        """Decide one event in JSON: by a dry run (`ask`), or by adding it to the log (`record`).
+        """Decide events of one account in JSON, by a dry run.
+
+        In mode `record` the events are added to the log; in mode `attempt` those that are refused,
+        as acts that did not happen. An attempt is answered once: the same ids get the same answer.
 
         If the engine does not answer in time, the outcome that is known to be in force holds, and
         for everybody else the policy's `on_failure`; an event to record is still added to the log,
-        once for each Idempotency-Key.
+        once for each Idempotency-Key, and an attempt is not.
 
         Args:
-            content: The event.
-            mode: `ask` or `record`.
+            content: The event, or an array of events.
+            mode: `ask`, `record` or `attempt`.
             sender: Who sends it.
             owner: To whom the Idempotency-Key belongs (default: the sender).
             key: The Idempotency-Key (empty: none).
             labels: Whether an event to record may label its account.
 
         Raises:
-            EventError: The event is invalid.
-            ApiError: The event is a label, and the sender may not label accounts (403); or it is
-                dated ahead of the clock, or an id looks like personal data (422).
+            ApiError: An event is invalid, is dated ahead of the clock, has an id that looks like
+                personal data, or is an attempt without an id (422); or it is a label, and the
+                sender may not label accounts (403).
             BusyError: The event is to be recorded and cannot be held now, no outcome is known yet,
                 or another server has taken over the log.
         """
         self._check_owned()
-        event = parse_event(content)
-        admission = self._admission(labels=labels or mode != "record")
-        if fault := event_fault(event, admission):
-            self.counts[f"refused.{fault.cause}"] += 1
-            status = 403 if fault is LABEL else 422
-            raise ApiError(status, f"field `{fault.field}`: {fault.what}", fix=fault.fix)
-        log, account = pseudonymize_event(event, self.pseudonymizer), event.account
+        admission = self._admission(labels=labels or mode == "ask", arriving=True)
+        asked = parse_events(content, admission.arrival_ms)
+        self._check_admission(asked, admission)
         self.counts["decide"] += 1
-        try:
-            async with asyncio.timeout(self.settings.limits.answer_s):
-                response: DecideResponse = await self.ask(
-                    lambda engine: self.responder.respond(engine, event, log, mode), brief=True
-                )
-                await self.wait_until_sealed(account)
-        except (BusyError, TimeoutError):
-            response = self._last_known(event)
+        if mode == "attempt":
+            return await self._attempt(asked, sender=sender, owner=owner or sender, labels=labels)
+        response = strictest(await self._dry_run(asked.events, mode), array=asked.array)
         if mode != "record":
             return response
-        body = Body(content, "json")
+        account = response.account
         state = await self.accept(
-            body,
+            Body(content, "json"),
             sender=sender,
             owner=owner,
             key=key,
             ask=lambda engine: enforcement_state(engine, account),
             labels=labels,
-            audit="POST /v1/decide",
+            audit=DECIDE,
+            arriving=True,
         )
         if isinstance(state, Accepted) or response.mode == "on_failure":
             return response
+        if not await self._is_sealed(account):
+            return strictest(list(map(self._last_known, asked.events)), array=asked.array)
+        return msgspec.structs.replace(response, outcome=state[0], until=state[1])
+
+    def _check_admission(self, asked: ParsedEvents, admission: Admission) -> None:
+        """Raise ApiError (403 or 422) for an event that may not enter the log."""
+        for n, event in enumerate(asked.events, 1):
+            if fault := event_fault(event, admission):
+                self.counts[f"refused.{fault.cause}"] += 1
+                where = f"item {n}: " if asked.array else ""
+                raise ApiError(
+                    403 if fault is LABEL else 422,
+                    f"{where}field `{fault.field}`: {fault.what}",
+                    fix=fault.fix,
+                    cause=fault.cause,
+                    field=fault.field,
+                )
+
+    async def _dry_run(self, events: Sequence[Event], mode: str) -> list[DecideResponse]:
+        """Respond to events of one account by dry runs, or by its last known outcome."""
+        logs = [pseudonymize_event(event, self.pseudonymizer) for event in events]
+        try:
+            async with asyncio.timeout(self.settings.limits.answer_s):
+                responses: list[DecideResponse] = await self.ask(
+                    lambda engine: self.responder.respond_to_all(engine, events, logs, mode),
+                    brief=True,
+                )
+                await self.wait_until_sealed(events[0].account)
+        except (BusyError, TimeoutError):
+            return list(map(self._last_known, events))
+        return responses
+
+    async def _attempt(
+        self, asked: ParsedEvents, *, sender: str, owner: str, labels: bool
+    ) -> DecideResponse:
+        """Decide events that have not happened; the log takes those that are refused."""
+        key = attempt_key(owner, asked.events)
+        if answered := self._answered.allowed(key):
+            return msgspec.json.decode(answered, type=DecideResponse)
+        events = list(map(attempted, asked.events))
+        responses = await self._dry_run(events, "attempt")
+        response = strictest(responses, array=asked.array)
+        if response.mode == "on_failure":
+            return response
+        if answered := await self._answered.refused(key):
+            return msgspec.json.decode(answered, type=DecideResponse)
+        refused = [e for e, one in zip(events, responses, strict=True) if not one.allowed]
+        answer = msgspec.json.encode(response)
+        if not refused:
+            self._answered.remember(key, answer)
+            return response
+        account = response.account
+        state = await self.accept(
+            Body(attempted_lines(refused), "lines"),
+            sender=sender,
+            repeat=key,
+            ask=lambda engine: enforcement_state(engine, account),
+            labels=labels,
+            audit=DECIDE,
+            response=answer,
+        )
+        if isinstance(state, Accepted):
+            # Answered meanwhile, or none of it could enter the log.
+            return (
+                msgspec.json.decode(state.answer, type=DecideResponse) if state.answer else response
+            )
+        if not await self._is_sealed(account):
+            return strictest(list(map(self._last_known, events)), array=asked.array)
+        return response
+
+    async def _is_sealed(self, account: str) -> bool:
+        """Whether the newest decision on an account is sealed in time."""
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
                 await self.wait_until_sealed(account)
         except TimeoutError:
-            return self._last_known(event)
-        return msgspec.structs.replace(response, outcome=state[0], until=state[1])
+            return False
+        return True
 
     def _last_known(self, event: Event) -> DecideResponse:
         """Respond without the engine, by the last known outcome of the account."""

@@ -1,9 +1,10 @@
 """Webhook dispatcher: decisions delivered at least once, signed, with exponential backoff.
 
-`enqueue_deliveries` inserts a delivery for each webhook and decision, in the transaction that moves
-the webhook's cursor. The delivery is deleted when the receiver returns 2xx and dead-lettered when
-its attempts are used up. The message id is derived from the decision's, so that receivers can
-ignore duplicates.
+`enqueue_deliveries` inserts a delivery for each webhook and decision that it receives, or for the
+enforcement state that the decision left, in the transaction that moves the webhook's cursor. Who
+received a restriction receives its lift. The delivery is deleted when the receiver returns 2xx and
+dead-lettered when its attempts are used up. The message id is derived from the decision's, so that
+receivers can ignore duplicates.
 
 Signatures follow the Standard Webhooks convention (HMAC-SHA-256). Secrets are not stored: each is
 derived from the key of webhooks, the webhook's id and a generation number, so that a copy of the
@@ -25,7 +26,7 @@ import hashlib
 import hmac
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -43,9 +44,10 @@ from wavebreak.service.app_context import AppContext, closing_connection, write_
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.holder_notices import Notice
 from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.models import Decision, Delivery, Webhook
+from wavebreak.service.models import STATES, Decision, Delivery, Webhook
 from wavebreak.service.platform_messages import message_body, remove_delivered
 from wavebreak.service.service import Service
+from wavebreak.service.states import State, state_of
 from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 
 logger = structlog.stdlib.get_logger("wavebreak.webhooks")
@@ -189,19 +191,43 @@ def enqueue_deliveries(now_ms: int) -> int:
     with transaction.atomic():
         for webhook in authentic(Webhook.objects.filter(disabled_ms=0).select_for_update()):
             newer = Decision.objects.after(webhook.cursor).values_list("number", "outcome")
-            numbers = list(newer[:BATCH_SIZE])
-            if not numbers:
+            rows = list(newer[:BATCH_SIZE])
+            if not rows:
                 continue
-            minimum = OUTCOMES.index(webhook.min_outcome)
+            kinds = webhook.kinds.split()
             deliveries = [
-                Delivery(webhook=webhook, number=number, next_ms=now_ms)
-                for number, outcome in numbers
-                if OUTCOMES.index(outcome) >= minimum
+                Delivery(webhook=webhook, number=number, next_ms=now_ms, state=kind == STATES)
+                for number in _numbers_of(webhook, rows)
+                for kind in kinds
             ]
             Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
-            Webhook.objects.filter(id=webhook.id).update(cursor=numbers[-1][0])
-            read += len(numbers)
+            Webhook.objects.filter(id=webhook.id).update(cursor=rows[-1][0])
+            read += len(rows)
     return read
+
+
+def _numbers_of(webhook: Webhook, rows: Sequence[tuple[int, str]]) -> list[int]:
+    """Return which decisions a webhook receives: those from its outcome on, and lifts.
+
+    A lift is a milder decision on an account whose decision before was one that it received.
+    """
+    minimum = OUTCOMES.index(webhook.min_outcome)
+    milder = [number for number, outcome in rows if OUTCOMES.index(outcome) < minimum]
+    lifts = set(_lifts(milder, OUTCOMES[minimum:]))
+    return [n for n, outcome in rows if OUTCOMES.index(outcome) >= minimum or n in lifts]
+
+
+def _lifts(numbers: Sequence[int], received: Sequence[str]) -> list[int]:
+    """Return which decisions follow one of the outcomes on the same account."""
+    if not numbers:
+        return []
+    earlier = Decision.objects.filter(
+        account=models.OuterRef("account"), number__lt=models.OuterRef("number")
+    ).order_by("-number")
+    followed = Decision.objects.filter(number__in=numbers).annotate(
+        former=models.Subquery(earlier.values("outcome")[:1])
+    )
+    return list(followed.filter(former__in=received).values_list("number", flat=True))
 
 
 def bring_forward(now_ms: int, retry_policy: RetryPolicy) -> int:
@@ -219,19 +245,34 @@ def bring_forward(now_ms: int, retry_policy: RetryPolicy) -> int:
     return waiting.update(next_ms=now_ms) if waiting.exists() else 0
 
 
-def webhook_body(number: int, ts: int, decision: bytes, notice: Notice | None = None) -> bytes:
-    """Return a message's body: its type, time, the decision as it is stored, and its notice.
+def webhook_body(
+    number: int, ts: int, decision: bytes, webhook: str, notice: Notice | None = None
+) -> bytes:
+    """Return a message's body: type, time, webhook, the decision as it is stored, and its notice.
 
     The notice is where the holder reads the statement of reasons, and from when.
 
-    >>> webhook_body(7, 0, b"{}")
-    b'{"type":"decision.made","timestamp":"1970-01-01T00:00:00.000Z","number":7,"data":{}}'
+    >>> webhook_body(7, 0, b"{}", "w1")[:72]
+    b'{"type":"decision.made","timestamp":"1970-01-01T00:00:00.000Z","webhook"'
     """
+    head = f'{{"type":"decision.made","timestamp":"{_instant(ts)}","webhook":"{webhook}",'
+    whole = f'{head}"number":{number},"data":'.encode() + decision
+    return whole + (b"}" if notice is None else b',"notice":' + msgspec.json.encode(notice) + b"}")
+
+
+def state_body(ts: int, state: State, webhook: str) -> bytes:
+    """Return the body of a message about an enforcement state that has changed.
+
+    >>> state_body(0, State("ann", "allow", number=7), "w1")[-66:]
+    b'"outcome":"allow","until_ms":null,"notify_at_ms":null,"number":7}}'
+    """
+    message = {"type": "state.changed", "timestamp": _instant(ts), "webhook": webhook}
+    return msgspec.json.encode(message | {"data": state})
+
+
+def _instant(ts: int) -> str:
     at = datetime.fromtimestamp(ts / 1000, UTC).isoformat(timespec="milliseconds")
-    head = f'{{"type":"decision.made","timestamp":"{at[:-6]}Z","number":{number},"data":'
-    if notice is None:
-        return head.encode() + decision + b"}"
-    return head.encode() + decision + b',"notice":' + msgspec.json.encode(notice) + b"}"
+    return f"{at[:-6]}Z"
 
 
 class _Places:
@@ -274,7 +315,7 @@ def load_due_deliveries(
         webhook = delivery.webhook
         if not webhook.is_authentic:
             continue
-        content = _content(delivery, context.webhook_key, context.notice_of)
+        content = _content(delivery, context)
         if content is None or not places.take(webhook):
             continue
         generations = [webhook.generation]
@@ -316,15 +357,28 @@ def _due(now_ms: int, excluded: set[int], places: _Places) -> Iterator[Delivery]
             return
 
 
-def _content(
-    delivery: Delivery, key: bytes, notice_of: Callable[[bytes], Notice | None]
-) -> tuple[str, bytes] | None:
+def message_id(decision: str, *, state: bool) -> str:
+    """Return the id of the message about a decision, or about the state that it left.
+
+    >>> message_id("1f", state=False), message_id("1f", state=True)
+    ('dec_1f', 'sta_1f')
+    """
+    return f"{'sta' if state else 'dec'}_{decision}"
+
+
+def _content(delivery: Delivery, context: AppContext) -> tuple[str, bytes] | None:
     """Return the id and the body of a delivery's message; the same at each attempt."""
+    webhook = str(delivery.webhook_id)
     if delivery.message is not None:
-        return delivery.message.id, message_body(delivery.message, key)
+        body = message_body(delivery.message, context.webhook_key, webhook)
+        return delivery.message.id, body
     for row in authentic(Decision.objects.filter(number=delivery.number)):
-        body = bytes(row.body)
-        return f"dec_{row.id}", webhook_body(delivery.number, row.ts, body, notice_of(body))
+        name = message_id(row.id, state=delivery.state)
+        if delivery.state:
+            state = state_of(row, context.holder_notices.feedback)
+            return name, state_body(row.ts, state, webhook)
+        made = bytes(row.body)
+        return name, webhook_body(row.number, row.ts, made, webhook, context.notice_of(made))
     return None
 
 

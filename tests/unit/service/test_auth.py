@@ -119,3 +119,13 @@ def test_key_is_permitted_while_it_lasts_and_has_the_scope() -> None:
     asked = ((lasting, "read"), (lasting, "admin"), (ended, "read"))
     assert [held.permits(key.prefix, scope) for key, scope in asked] == [True, False, False]
     assert not held.permits("unknown", "read")
+
+
+def test_header_of_an_unloaded_key_is_recognized() -> None:
+    made = auth.generate_key(lambda n: bytes(n))
+    held = ring(entry(made))
+    other = auth.generate_key(lambda n: bytes([7]) * n)
+    assert held.lacks(bearer(other.text))
+    assert not held.lacks(bearer(made.text))
+    for header in (None, b"", b"Bearer junk", b"Bearer wb_0707_x", bearer(other.text) + b"0"):
+        assert not held.lacks(header)

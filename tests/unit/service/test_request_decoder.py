@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
+from wavebreak.service.admission import Admission
 from wavebreak.service.request_decoder import (
     Body,
     DecodedBatch,
@@ -42,6 +45,11 @@ def events(many: int, start: int = 0) -> list[dict[str, Any]]:
         }
         for i in range(start, start + many)
     ]
+
+
+def found(read: Any) -> tuple[int, list[tuple[int, str, str]]]:
+    """What was read of a body, without what its positions are called."""
+    return read.taken, [(one.line, one.cause, one.field) for one in read.refused]
 
 
 def decode(*bodies: Body, limits: Limits | None = None) -> DecodedBatch:
@@ -79,7 +87,7 @@ def as_cloudevents(rows: list[dict[str, Any]], source: str = "/test") -> Body:
     return Body(json.dumps(made).encode(), "cloudevents-batch")
 
 
-FORMS = {
+FORMS: dict[str, Callable[[list[dict[str, Any]]], Body]] = {
     "json": as_json,
     "json, compact": lambda rows: as_json(rows, separators=(",", ":")),
     "json, indented": lambda rows: as_json(rows, indent=2),
@@ -117,7 +125,7 @@ def test_rejected_event_has_its_index_in_its_body() -> None:
     assert second.taken == 3
     (refusal,) = second.refused
     assert (refusal.line, refusal.cause, refusal.field) == (4, "content", "text")
-    assert refusal.message.startswith("line 4:")
+    assert refusal.message.startswith("item 4:")
     assert "hello" not in refusal.message
     assert decoded.log.num_rows == 10
 
@@ -150,7 +158,7 @@ def test_strings_do_not_change_item_boundaries(names: list[str]) -> None:
     ]
     ours = decode(as_json(rows, ensure_ascii=False, separators=(",", ":")))
     lines = decode(Body("\n".join(json.dumps(r) for r in rows).encode(), "lines"))
-    assert ours.reads == lines.reads
+    assert [found(one) for one in ours.reads] == [found(one) for one in lines.reads]
     assert ours.log.equals(lines.log)
 
 
@@ -348,3 +356,73 @@ def test_bodies_of_mixed_forms_keep_their_order() -> None:
     assert [(r.taken, r.refused[0].line) for r in decoded.reads if isinstance(r, DecodeResult)] == [
         (3, 4)
     ] * 7
+
+
+ARRIVAL = Admission(arrival_ms=NOON)
+DATED_FORMS: dict[str, Callable[[list[dict[str, Any]]], Body]] = {
+    "array": as_json,
+    "spaced array": lambda rows: as_json(rows, indent=1),
+    "compact array": lambda rows: as_json(rows, separators=(",", ":")),
+    "lines": as_lines,
+    "cloudevents": as_cloudevents,
+}
+
+
+def dated(body: Body) -> Body:
+    return replace(body, admission=ARRIVAL)
+
+
+def without_time(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "ts"}
+
+
+@pytest.mark.parametrize("form", DATED_FORMS)
+@pytest.mark.parametrize("every", [1, 3])
+def test_event_without_a_time_gets_that_of_its_arrival(form: str, every: int) -> None:
+    rows = [without_time(row) if k % every == 0 else row for k, row in enumerate(events(300))]
+    decoded = decode(dated(DATED_FORMS[form](rows)))
+    assert decoded.reads == (DecodeResult(300),)
+    expected = [NOON if k % every == 0 else NOON + k for k in range(300)]
+    assert decoded.log.column("ts").to_pylist() == expected
+    assert decoded.log.column("id").to_pylist() == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize("form", DATED_FORMS)
+def test_event_without_a_time_needs_one_in_a_file(form: str) -> None:
+    (read,) = decode(DATED_FORMS[form]([without_time(row) for row in events(3)])).reads
+    assert isinstance(read, DecodeResult)
+    assert [(one.cause, one.field) for one in read.refused] == [("missing_field", "ts")] * 3
+
+
+def test_faults_of_events_without_a_time_keep_their_position() -> None:
+    rows = events(6)
+    rows[2] = without_time(rows[2]) | {"size": -1}
+    rows[3] = without_time(rows[3])
+    rows[4] = {}
+    decoded = decode(dated(as_lines(rows)), dated(as_json(rows)))
+    for read, unit in zip(decoded.reads, ("line", "item"), strict=True):
+        assert isinstance(read, DecodeResult)
+        assert read.taken == 4
+        assert [one.field for one in read.refused] == ["size", "type"]
+        assert read.refused[0].message.startswith(f"{unit} 3: field `size`: out of range")
+    assert decoded.log.column("ts").to_pylist()[2] == NOON
+
+
+def test_text_that_looks_like_two_events_gets_no_time() -> None:
+    rows = [{"type": "message.sent", "account": 'a"},{"b', "peer": "p"}] * 2
+    decoded = decode(dated(as_json(rows, separators=(",", ":"))))
+    assert decoded.reads == (DecodeResult(2),)
+    assert decoded.log.column("account").to_pylist() == ['a"},{"b'] * 2
+    assert decoded.log.column("ts").to_pylist() == [NOON] * 2
+
+
+def test_id_of_an_event_without_one_depends_on_its_arrival() -> None:
+    row = without_time(events(1)[0])
+    del row["id"]
+    ids = {
+        decode(replace(as_lines([row]), admission=Admission(arrival_ms=at)))
+        .log.column("id")[0]
+        .as_py()
+        for at in (NOON, NOON, NOON + 1)
+    }
+    assert len(ids) == 2

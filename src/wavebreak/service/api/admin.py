@@ -17,8 +17,16 @@ from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQue
 from wavebreak.service.app_context import AppContext, run_query, run_write, write_audit_entry
 from wavebreak.service.auth import SCOPES
 from wavebreak.service.errors import ApiError
-from wavebreak.service.models import ApiKey, AuditEntry, Decision, Delivery, Webhook
-from wavebreak.service.webhooks import check_url, secret_of
+from wavebreak.service.models import (
+    DECISIONS,
+    STATES,
+    ApiKey,
+    AuditEntry,
+    Decision,
+    Delivery,
+    Webhook,
+)
+from wavebreak.service.webhooks import check_url, message_id, secret_of
 
 router = Router(auth=ApiKeyAuth("admin"), exclude_unset=True)
 
@@ -32,6 +40,7 @@ def _webhook_response(webhook: Webhook, context: AppContext | None = None) -> sc
         "id": webhook.id,
         "url": webhook.url,
         "min_outcome": webhook.min_outcome,
+        "kinds": webhook.kinds.split(),
         "created_ms": webhook.created_ms,
         "cursor": webhook.cursor,
         "pending": deliveries.filter(dead_lettered=False).count(),
@@ -63,7 +72,8 @@ async def webhooks(request: HttpRequest) -> schemas.Webhooks:
 @router.post(
     "/v1/webhooks",
     response={201: schemas.Webhook},
-    summary="Create a webhook: decisions are sent to its URL, signed. The secret is shown once.",
+    summary="Create a webhook: decisions, or enforcement states, are sent to its URL, signed. The "
+    "secret is shown once.",
     openapi_extra=problems(409),
 )
 async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.Webhook:
@@ -79,6 +89,7 @@ async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.
             id=f"hook_{secrets.token_hex(8)}",
             url=new.url,
             min_outcome=new.min_outcome,
+            kinds=" ".join(kind for kind in (DECISIONS, STATES) if kind in new.kinds),
             created_ms=context.now_ms,
             cursor=newest or 0,
             own_key_from=1,
@@ -189,7 +200,7 @@ async def dead_letters(
         return [
             schemas.DeadLetter(
                 number=one.number,
-                message=one.message_id or f"dec_{ids[one.number]}",
+                message=one.message_id or message_id(ids[one.number], state=one.state),
                 attempts=one.attempts,
                 last_status=one.last_status,
                 last_error=one.last_error,
@@ -231,6 +242,8 @@ def key_response(key: ApiKey, text: str = "") -> schemas.Key:
     """Return a key without its secret, or with its `text` when it is created."""
     scopes = key.scopes.split()
     fields: dict[str, Any] = {"text": text} if text else {}
+    if key.source:
+        fields["source"] = key.source
     return schemas.Key(
         prefix=key.prefix,
         name=key.name,
@@ -270,6 +283,7 @@ async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
             new.reason,
             rate=new.rate,
             burst=new.burst,
+            source=new.source or "",
         )
     )
     await context.app.refresh()

@@ -33,7 +33,8 @@ async def take_events(request: HttpRequest) -> Any:
 @router.post(
     DECIDE_PATH,
     auth=ApiKeyAuth("decide"),
-    summary="Decide one event before it happens (`mode=ask`) or as it happens (`mode=record`).",
+    summary="Decide up to 50 events of one account before they happen (`mode=ask`, or "
+    "`mode=attempt`, which records what is refused) or as they happen (`mode=record`).",
     openapi_extra=hot_path_operation("decide"),
 )
 async def decide(request: HttpRequest) -> Any:

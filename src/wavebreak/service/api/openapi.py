@@ -19,7 +19,7 @@ from wavebreak.reports.tables import Table
 from wavebreak.schema.events import AnyEvent
 from wavebreak.service.api.requests import ApiKeyAuth
 from wavebreak.service.api.schemas import STRUCT_KEY
-from wavebreak.service.decide import DecideResponse, Quota
+from wavebreak.service.decide import MAX_EVENTS, DecideResponse, Quota
 from wavebreak.service.errors import DESCRIPTIONS, MEDIA_TYPE, Problem
 from wavebreak.service.idempotency import IngestResponse
 from wavebreak.service.states import States, StatesPage
@@ -91,15 +91,19 @@ def hot_path_operation(name: str) -> dict[str, Any]:
             "schema": {"type": "string", "maxLength": 255},
         }
     ]
+    body: dict[str, Any]
     if name == "decide":
-        body = {JSON: {"schema": event}}
+        several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
+        body = {JSON: {"schema": {"oneOf": [event, several]}}}
         success = {200: {"content": {JSON: {"schema": {STRUCT_KEY: "DecideResponse"}}}}}
         mode = {
             "name": "mode",
             "in": "query",
             "required": False,
-            "description": "ask: decide without recording; record: add the event to the log",
-            "schema": {"enum": ["ask", "record"], "default": "ask"},
+            "description": "ask: decide without recording; record: add the events to the log; "
+            "attempt: the log takes those that are refused, as acts that did not happen, and the "
+            "same ids get the same answer for a day",
+            "schema": {"enum": ["ask", "record", "attempt"], "default": "ask"},
         }
         parameters.insert(0, mode)
     else:

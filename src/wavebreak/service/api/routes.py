@@ -32,6 +32,7 @@ from wavebreak.service.api import (
     decisions,
     hot_path,
     operators,
+    sources,
     states,
     system,
 )
@@ -85,7 +86,7 @@ api = Api(
 )
 for _router in (
     hot_path.router, accounts.router, decisions.router, states.router, appeals.router,
-    operators.router, admin.router, system.router,
+    operators.router, sources.router, admin.router, system.router,
 ):  # fmt: skip
     api.add_router("", _router)
 

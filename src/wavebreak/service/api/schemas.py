@@ -18,6 +18,7 @@ from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import Label, outcome_alternatives
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
+from wavebreak.service.sources import ABILITIES, SELF, Ability
 from wavebreak.service.states import MAX_ACCOUNTS, MAX_PAGE, States, StatesPage
 
 STRUCT_KEY = "x-msgspec-struct"
@@ -313,14 +314,22 @@ class ConsistencyProof(ResponseModel):
     checkpoint: str
 
 
+WebhookKind = Literal["decisions", "states"]
+
+
 class NewWebhook(RequestModel):
-    """A webhook to create: its URL, and the least severe outcome that it receives."""
+    """A webhook to create: its URL, and the least severe outcome that it receives.
+
+    What lifts such an outcome is received too. `kinds`: the decisions, the enforcement states that
+    they leave, or both.
+    """
 
     url: Annotated[
         str, Field(min_length=10, max_length=2000, pattern=r"^https?://[^\s\x00-\x1f]+$")
     ]
     reason: Reason
     min_outcome: Literal["challenge", "limit", "restrict", "suspend", "ban"] = "challenge"
+    kinds: Annotated[list[WebhookKind], Field(min_length=1, max_length=2)] = ["decisions"]
 
 
 class Webhook(ResponseModel):
@@ -333,6 +342,7 @@ class Webhook(ResponseModel):
     id: str
     url: str
     min_outcome: str
+    kinds: list[WebhookKind]
     created_ms: int
     cursor: int
     pending: int
@@ -388,14 +398,88 @@ class ReplayResult(ResponseModel):
     cursor: int
 
 
+SourceName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="the source's name: lower-case letters, digits, dots, hyphens",
+    ),
+]
+
+
+def _not_self(name: str) -> str:
+    """Refuse the name by which a key names its own source."""
+    if name == SELF:
+        raise PydanticCustomError("name", "self names the source of a key: give another name")
+    return name
+
+
+class Declaration(RequestModel):
+    """What a source carries (types and fields of events), and what its platform can do."""
+
+    carries: Annotated[list[str], Field(min_length=1, max_length=1000)]
+    can: Annotated[list[Ability], Field(max_length=len(ABILITIES))] = []
+    reason: Reason = "declared by the source"
+
+
+class NewSource(Declaration):
+    """A source to declare."""
+
+    name: Annotated[SourceName, AfterValidator(_not_self)]
+
+
+class Source(ResponseModel):
+    """A source as it was declared last."""
+
+    name: str
+    carries: list[str]
+    can: list[Ability]
+    created_ms: int
+    changed_ms: int
+
+
+class Sources(ResponseModel):
+    """All sources, by name."""
+
+    sources: list[Source]
+
+
+class Application(ResponseModel):
+    """How the declared sources take effect.
+
+    `applied`: `unchanged` where their coverage decides already; `live` where it does from now on,
+    after `waited_s` in which events waited; `pending` where it will once the service can be
+    switched, at the latest after its next start. `carries` is what every source carries, and
+    `rules_off` are the rules that lack what they read. Without `challenges` a limit is decided
+    where a rule asks for a challenge.
+    """
+
+    applied: Literal["unchanged", "live", "pending"]
+    carries: list[str]
+    challenges: bool
+    rules_off: list[str]
+    waited_s: float
+
+
+class DeclaredSource(ResponseModel):
+    """A source, and how its declaration takes effect."""
+
+    source: Source
+    coverage: Application
+
+
 class NewKey(RequestModel):
-    """An API key to create: its scopes, requests per second and burst."""
+    """An API key to create: its scopes, requests per second, burst, and the source it belongs to.
+
+    A key of a source may declare it (`PUT /v1/sources/self`), also before it is there.
+    """
 
     name: KeyName
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=5)]
     reason: Reason
     rate: Annotated[float, Field(ge=0.01, le=1_000_000)] = 1000.0
     burst: Annotated[float, Field(ge=1, le=1_000_000)] = 2000.0
+    source: Annotated[SourceName, AfterValidator(_not_self)] | None = None
 
 
 class Key(ResponseModel):
@@ -408,6 +492,7 @@ class Key(ResponseModel):
     burst: float
     created_ms: int
     ends_ms: int | None
+    source: str | None = None
     text: str | None = None
 
 

@@ -47,12 +47,17 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     """Return `ready`, or 503 with the reason; with a key that reads, in detail."""
     context = RequestContext.of(request)
     progress = context.service.progress()
+    header = request.headers.get("Authorization")
+    verdict = header and context.app.key_ring.authorize(header.encode(), "read")
+    reads = isinstance(verdict, Allowed)
     if not progress.ready:
-        header = request.headers.get("Authorization")
-        reads = header and context.app.key_ring.authorize(header.encode(), "read")
-        detailed = isinstance(reads, Allowed) and progress.detail not in ("", progress.why)
+        detailed = reads and progress.detail not in ("", progress.why)
         why = f"{progress.why}: {progress.detail}" if detailed else progress.why
         raise ApiError(503, f"not ready: {why}", fix="try again later", retry_after_s=1)
     if fault := context.service.clock_fault():
         raise ApiError(503, f"not ready: {fault}", fix=FAULT_FIX, retry_after_s=1)
-    return HttpResponse("ready\n", content_type="text/plain")
+    lines = ["ready"]
+    if reads:
+        lines += context.service.skews.faults()
+        lines += [context.service.lacking] * bool(context.service.lacking)
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")

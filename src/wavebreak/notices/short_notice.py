@@ -1,0 +1,58 @@
+"""Short notices: what is refused for now, until when, and how to object, in a few sentences.
+
+A platform shows one where an act is refused. It names neither a rule nor a threshold; the statement
+of reasons says the rest.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.notices.languages import LANGUAGES, Language, get_language
+from wavebreak.notices.statement import challenge_text, outcome_title
+from wavebreak.schema.events import Challenge
+
+_CHALLENGE = OUTCOMES.index("challenge")
+
+
+def short_notice(
+    outcome: str, until_ms: int | None, language: Language, challenge: Challenge | None = None
+) -> str:
+    """Return a short notice of an outcome; empty where nothing is refused.
+
+    Args:
+        outcome: The outcome in force.
+        until_ms: Its end (None: none).
+        language: The language.
+        challenge: The kind of challenge that ends it, or raises what it leaves.
+
+    >>> short_notice("ban", None, get_language("en"))
+    'Your account is banned. If you think that this is a mistake, appeal.'
+    """
+    if OUTCOMES.index(outcome) < _CHALLENGE:
+        return ""
+    _ = language.gettext
+    said = [f"{_(outcome_title(outcome, has_end=until_ms is not None))}."]
+    if challenge is not None:
+        said.append(_(challenge_text(challenge)))
+    if until_ms is not None:
+        instant = language.format_instant(until_ms)
+        said.append(_("If you do nothing, it ends by itself on {instant}.", instant=instant))
+    said.append(_("If you think that this is a mistake, appeal."))
+    return " ".join(said)
+
+
+@lru_cache(maxsize=1_000)
+def short_notices(
+    outcome: str, until_ms: int | None, challenge: Challenge | None = None
+) -> dict[str, str]:
+    """Return the short notice of an outcome by language, in every shipped language.
+
+    >>> sorted(short_notices("restrict", 1_772_373_730_000))
+    ['en', 'he']
+    """
+    found = {
+        code: short_notice(outcome, until_ms, get_language(code), challenge) for code in LANGUAGES
+    }
+    return {code: text for code, text in found.items() if text}

@@ -1,0 +1,252 @@
+"""Sources: what each carries and can is what the service decides by, without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from support import service_harness
+from support.service_harness import DATABASES, SECRET, Running
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import CHALLENGE
+from wavebreak.model import Model
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy
+from wavebreak.schema.coverage import Profile
+from wavebreak.service import database_audit, decide
+from wavebreak.service.api_keys import create_key
+from wavebreak.service.live_policy import live_policy
+from wavebreak.service.models import ApiKey, Source
+from wavebreak.service.policy_switch import PolicySwitch
+from wavebreak.service.sources import Coverage, SourceUpkeep, declared_coverage
+
+BECAUSE = "because a test asks for it"
+SENDS = ["message.sent", "message.sent.size", "message.sent.in_contacts", "account.registered"]
+MATRIX = {"name": "matrix", "carries": SENDS, "can": ["refuse", "lift"]}
+XMPP = {
+    "name": "xmpp",
+    "carries": [*SENDS, "typing.started"],
+    "can": ["refuse", "challenge", "lift"],
+}
+Live = Callable[[Callable[[Running], Awaitable[None]]], None]
+
+
+def switch_of(home: Path) -> PolicySwitch:
+    def engine(
+        policy: Policy, loaded: Model | None, enforce: bool, profile: Profile | None = None
+    ) -> Engine:
+        return Engine(policy, profile, accounts=1024, model=loaded, enforce=enforce)
+
+    def responder(policy: Policy, directory: Path | None) -> decide.DecideResponder:
+        terms = decide.load_decide_policy(directory)
+        return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
+
+    return PolicySwitch(home, None, engine, responder, base_model="none")
+
+
+@asynccontextmanager
+async def running(home: Path, **options: Any) -> AsyncIterator[Running]:
+    async with service_harness.running(home, **options) as made:
+        made.service.switch = switch_of(home)
+        yield made
+
+
+@pytest.fixture(params=DATABASES)
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
+    """Runs a coroutine against a service of its own, which can be switched."""
+
+    def run(test: Callable[[Running], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            async with running(tmp_path) as made:
+                await test(made)
+
+        asyncio.run(whole())
+
+    with service_harness.migrated(request.param, tmp_path):
+        yield run
+
+
+async def declare(made: Running, source: dict[str, Any]) -> Any:
+    answer = await made.ask("POST", "/v1/sources", json=source)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def covered(made: Running) -> frozenset[str]:
+    names: frozenset[str] = await made.service.ask(lambda engine: engine.covered)
+    return names
+
+
+def own_key(source: str, *scopes: str) -> str:
+    """Create a key that belongs to a source."""
+    try:
+        _, text = create_key("adapter", scopes, 0, "test", BECAUSE, source=source, rate=1e6)
+        return text
+    finally:
+        connection.close()
+
+
+def test_coverage_is_what_every_source_carries(live: Live) -> None:
+    async def test(made: Running) -> None:
+        everything = await covered(made)
+        assert len(everything) > 20
+        first = await declare(made, XMPP)
+        assert first["coverage"]["applied"] == "live"
+        assert "typing.started" in first["coverage"]["carries"]
+        assert first["coverage"]["challenges"] is True
+        with_typing = await covered(made)
+        assert with_typing < everything
+        second = await declare(made, MATRIX)
+        assert second["coverage"]["carries"] == sorted(SENDS)
+        assert second["coverage"]["challenges"] is False
+        assert second["coverage"]["rules_off"]
+        assert await covered(made) < with_typing
+        again = await declare(made, MATRIX)
+        assert again["coverage"]["applied"] == "unchanged"
+        listed = (await made.ask("GET", "/v1/sources")).json()["sources"]
+        assert [one["name"] for one in listed] == ["matrix", "xmpp"]
+        for name, left in (("matrix", with_typing), ("xmpp", everything)):
+            answer = await made.ask("DELETE", f"/v1/sources/{name}?reason={BECAUSE}")
+            assert answer.status_code == 200
+            assert await covered(made) == left
+        audit = (await made.ask("GET", "/v1/audit")).json()["entries"]
+        acts = [(one["action"], one["object"]) for one in audit if "source" in one["action"]]
+        assert acts == [
+            ("declare_source", "xmpp"),
+            ("declare_source", "matrix"),
+            ("remove_source", "matrix"),
+            ("remove_source", "xmpp"),
+        ]
+
+    live(test)
+
+
+def test_limit_is_decided_where_no_challenge_can_be_asked(live: Live) -> None:
+    async def test(made: Running) -> None:
+        def challenging(engine: Engine) -> bool:
+            return any(
+                int(rule[0]) == CHALLENGE for rule in engine.core.policy.policy[24:].reshape(-1, 5)
+            )
+
+        assert await made.service.ask(challenging)
+        body = {"verdict": "undetermined", "outcome": "challenge", "reason": BECAUSE}
+        answer = await made.ask("POST", "/v1/accounts/ann/override", json=body)
+        assert answer.status_code == 200
+        await declare(made, MATRIX)
+        assert not await made.service.ask(challenging)
+        event = {"type": "message.sent", "account": "ann", "peer": "p"}
+        # A challenge from before cannot be passed any more.
+        told = (await made.ask("POST", "/v1/decide", json=event)).json()
+        assert (told["outcome"], told["allowed"], told["challenge"]) == ("limit", False, None)
+        answer = await made.ask("POST", "/v1/accounts/bob/override", json=body)
+        assert answer.status_code == 422
+        assert "cannot ask" in answer.json()["detail"]
+
+    live(test)
+
+
+def test_adapter_declares_its_own_source(live: Live) -> None:
+    async def test(made: Running) -> None:
+        key = await asyncio.to_thread(own_key, "matrix", "ingest", "decide")
+        body = {"carries": SENDS, "can": ["refuse"]}
+        answer = await made.ask("PUT", "/v1/sources/self", key, json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["source"]["name"] == "matrix"
+        assert answer.json()["source"]["can"] == ["refuse"]
+        of_no_source = await made.ask("PUT", "/v1/sources/self", made.keys["decide"], json=body)
+        assert of_no_source.status_code == 409
+        assert "--source" in of_no_source.json()["fix"]
+        reader = await asyncio.to_thread(own_key, "matrix", "read")
+        assert (await made.ask("PUT", "/v1/sources/self", reader, json=body)).status_code == 403
+        assert (await made.ask("GET", "/v1/sources", key)).status_code == 403
+
+    live(test)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"carries": []}, "carries"),
+        ({"carries": ["message.sent", "room.invited"]}, "carries: item 2 is no event type"),
+        ({"carries": ["message.sent.body"]}, "carries: item 1 is no event type"),
+        ({"can": ["ban"]}, "can"),
+        ({"name": "self"}, "name"),
+        ({"name": "A b"}, "name"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_invalid_declaration_is_refused(live: Live, change: dict[str, Any], said: str) -> None:
+    async def test(made: Running) -> None:
+        answer = await made.ask("POST", "/v1/sources", json=MATRIX | change)
+        assert answer.status_code == 422
+        problem = answer.json()
+        assert said in problem["detail"] or "extra" in problem["detail"].lower()
+        assert problem["fix"]
+        assert await asyncio.to_thread(Source.objects.count) == 0
+
+    live(test)
+
+
+def test_declared_coverage_holds_after_a_restart(live: Live, tmp_path: Path) -> None:
+    names: list[frozenset[str]] = []
+
+    async def first(made: Running) -> None:
+        await made.send(service_harness.abuser())
+        await declare(made, MATRIX)
+        names.append(await covered(made))
+
+    live(first)
+    stored = live_policy(tmp_path)
+    assert stored is not None
+    assert stored.carries == tuple(sorted(SENDS))
+    assert not stored.challenges
+    assert declared_coverage() == Coverage(stored.carries, stored.challenges)
+    assert len(names) == 1
+
+
+def test_upkeep_applies_what_a_command_declared(live: Live) -> None:
+    async def test(made: Running) -> None:
+        switch = made.service.switch
+        made.service.switch = None
+        assert (await declare(made, MATRIX))["coverage"]["applied"] == "pending"
+        made.service.switch = switch
+        upkeep = asyncio.ensure_future(SourceUpkeep()(made.service))
+        try:
+            async with asyncio.timeout(60):
+                while switch.deciding.coverage is None:
+                    await asyncio.sleep(0.05)
+        finally:
+            upkeep.cancel()
+        assert switch.deciding.coverage.carries == tuple(sorted(SENDS))
+
+    live(test)
+
+
+def test_sources_are_sealed_and_a_change_is_found(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await declare(made, MATRIX)
+        await asyncio.to_thread(made.service.ledger_store.seal_pending)
+
+        def audit() -> list[str]:
+            try:
+                return [found.name for found in database_audit.DatabaseAudit().run().findings]
+            finally:
+                connection.close()
+
+        assert "row_changed" not in await asyncio.to_thread(audit)
+        await asyncio.to_thread(lambda: Source.objects.update(can="refuse challenge"))
+        assert "row_changed" in await asyncio.to_thread(audit)
+
+    live(test)
+
+
+def test_key_without_a_source_is_still_authentic(live: Live) -> None:
+    plain, other = ApiKey(prefix="00000000"), ApiKey(prefix="00000000", source="matrix")
+    assert len(plain.AUTHENTICATED) == len(plain.authenticated_values())
+    assert other.authenticated_values()[-1] == "matrix"
