@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -298,7 +298,9 @@ test("the spool survives a kill, and has one owner", async () => {
     console.log("ready");
     setInterval(() => {}, 1000);
   `;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", program]);
+  const file = join(folder, "child.mjs");
+  writeFileSync(file, program);
+  const child = spawn(process.execPath, [...(globalThis.Deno ? ["run", "-A"] : []), file]);
   await once(child.stdout, "data");
   assert.throws(() => fileSpool(path), SpoolError);
   child.kill("SIGKILL");
