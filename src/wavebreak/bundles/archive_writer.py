@@ -39,6 +39,7 @@ from wavebreak.bundles.archive_reader import (
     VERIFIER,
 )
 from wavebreak.bundles.bag_tags import tag_files
+from wavebreak.bundles.exhibit_redaction import shown_case
 from wavebreak.bundles.payload_seal import seal_payload
 from wavebreak.bundles.report_settings import FILE as SETTINGS
 from wavebreak.bundles.report_settings import ReportSettings, encode_settings, load_settings
@@ -49,6 +50,7 @@ from wavebreak.bundles.workspace import (
     CaseWorkspace,
     check_exhibit_files,
     encode_case,
+    load_case,
 )
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import proof_bundle, verifier
@@ -110,7 +112,8 @@ def write_bundle(
 
 
 def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSettings) -> None:
-    (data / CASE).write_bytes(encode_case(workspace.written))
+    (data / CASE).write_bytes(encode_case(shown_case(workspace.written)))
+    case = load_case(data / CASE)[1]
     for name in (EXHIBITS, GROUNDS):
         if (workspace.path / name).exists():
             shutil.copytree(workspace.path / name, data / name)
@@ -124,7 +127,7 @@ def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSetting
     words = _README.format(case=workspace.case.id, version=__version__)
     (data / README).write_text(words, encoding="utf-8")
     (data / SETTINGS).write_bytes(encode_settings(settings))
-    (data / REPORT).write_bytes(report.render_report(data, workspace.case, settings))
+    (data / REPORT).write_bytes(report.render_report(data, case, settings))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
     seal_payload(workspace, data)
     (data / LEDGER).mkdir()

@@ -53,6 +53,8 @@ def list_facts(directory: Path, case: Case, text: ReportText) -> list[Fact]:
     for reversal in case.reversals.values():
         what = text("fact_reversed", account=reversal.account, basis=reversal.basis)
         facts.append(_fact(text, reversal.at, what, text("source_case")))
+    for account, (at, _) in case.erasures.items():
+        facts.append(_fact(text, at, text("fact_erased", account=account), text("source_case")))
     return sorted(facts, key=lambda fact: fact.at)
 
 

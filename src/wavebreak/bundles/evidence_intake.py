@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from wavebreak import claims
 from wavebreak.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.report_text import ReportText
@@ -111,7 +112,9 @@ def add_claim_exhibit(
     with _new_exhibit_directory(workspace) as (name, place):
         shutil.copytree(source, place)
         what = f"copied into case {workspace.case.id} as exhibit {name}"
-        exhibits.append_custody(place, actor, format_instant(workspace.clock()), what)
+        now = format_instant(workspace.clock())
+        exhibits.append_custody(place, actor, now, what)
+        claims.recognize_exhibit(place, actor, now)
         return _record_exhibit(
             workspace,
             place,
@@ -141,6 +144,7 @@ def add_file_exhibit(
         exhibits.add_file(
             source.read_bytes(), place, actor, format_instant(now), source=title or source.name
         )
+        claims.recognize_exhibit(place, actor, format_instant(now))
         kind = kind or "document"
         return _record_exhibit(workspace, place, name, kind, title or source.name, now, actor, role)
 
@@ -211,6 +215,7 @@ def _record_exhibit(
             "captured": captured,
             "path": place.relative_to(workspace.path).as_posix(),
             "sha256": hash_files(place),
+            "nonce": workspace.salts(32).hex(),
         }
         | verdicts,
         Exhibit,
@@ -294,7 +299,8 @@ def run_accounts(workspace: CaseWorkspace, exhibit: Exhibit) -> tuple[str, ...] 
 
 def conduct_dates(workspace: CaseWorkspace, exhibit: Exhibit) -> ConductDates:
     """When the conduct was that an exhibit shows by itself; unknown where it says nothing."""
-    return exhibit_dates(workspace.path / exhibit.path, exhibit.kind)
+    original = workspace.case.originals.get(exhibit.id, exhibit)
+    return exhibit_dates(workspace.path / original.path, exhibit.kind)
 
 
 def _record_reversals(

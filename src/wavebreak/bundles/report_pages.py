@@ -10,11 +10,13 @@ from wavebreak.bundles.chronology import is_page
 from wavebreak.bundles.evidence_dates import read_exhibit
 from wavebreak.bundles.report_blocks import Block, figure, heading, note, section, table, text
 from wavebreak.bundles.report_sections import ReportSource
+from wavebreak.bundles.report_text import ReportText
 from wavebreak.cases.case import Exhibit
 from wavebreak.cases.date_ranges import parse_instant
 from wavebreak.cases.reasons import person
 from wavebreak.claims.exhibits import Published
-from wavebreak.claims.reader import CitedSentence
+from wavebreak.claims.ocr import read_recognized
+from wavebreak.claims.reader import NO_TEXT, PICTURE, SCAN, CitedSentence
 from wavebreak.errors import ClaimError
 
 MAX_ITEMS = 12
@@ -65,8 +67,13 @@ def _page(
     at = words.instant(parse_instant(about.captured_at))
     origin = about.source or exhibit.title
     yield text(words(key, source=origin, at=at, by=person(about.actor.who)))
+    if exhibit.id in source.case.redactions:
+        yield note(words("page_redacted", step=source.case.redactions[exhibit.id][0]))
+    if recognized := read_recognized(place):
+        named = {"engine": recognized.engine, "languages": ", ".join(recognized.languages)}
+        yield note(words("page_recognized", **named))
     if reading is None:
-        yield note(words("unread", why=_why_unread(place)))
+        yield note(words("unread", why=_why_unread(place, words)))
     else:
         yield from _reading(source, reading, about.published, person(about.actor.who))
     for label in claims.read_labels(place):
@@ -82,11 +89,12 @@ def _page(
         yield figure(name, caption, caption, "picture")
 
 
-def _why_unread(place: Path) -> str:
+def _why_unread(place: Path, words: ReportText) -> str:
     try:
         claims.exhibit_documents(place)
     except ClaimError as error:
-        return error.what
+        codes = {PICTURE: "picture", SCAN: "scan", NO_TEXT: "no_text"}
+        return words.of("unread_because", codes[error.what]) if error.what in codes else error.what
     return ""
 
 

@@ -28,7 +28,7 @@ from wavebreak.bundles.report_blocks import (
 )
 from wavebreak.bundles.report_settings import ReportSettings
 from wavebreak.bundles.report_text import ReportText
-from wavebreak.cases.case import Case, PreparedDetermination
+from wavebreak.cases.case import AccountErased, Case, Exhibit, PreparedDetermination
 from wavebreak.cases.date_ranges import parse_instant
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Evidence, Party
@@ -147,8 +147,24 @@ def parties(source: ReportSource) -> Block:
                 [0, 1.3, 1.3, 0],
                 none=words("no_links"),
             ),
+            *_erasures(source),
         ],
     )
+
+
+def _erasures(source: ReportSource) -> Iterator[Block]:
+    """What opens entries on an account was erased: when, by whom, why, and what remains."""
+    words = source.words
+    lines = []
+    for step in source.case.steps:
+        if isinstance(step.did, AccountErased):
+            found = msgspec.structs.asdict(step.did.erasure)
+            found |= {name: len(found[name]) for name in ("exhibits", "evidence")}
+            at, why = words.instant(step.at), words.isolated(step.why)
+            lines.append(words("erased_line", at=at, by=person(step.by), why=why, **found))
+    if lines:
+        yield heading(words("erased_title"))
+        yield bullets(lines)
 
 
 def _names(source: ReportSource, party: Party) -> str:
@@ -373,7 +389,7 @@ def exhibits(source: ReportSource) -> Block:
     rows = [
         (
             entry.exhibit.id,
-            words.of("kinds", entry.exhibit.kind),
+            "\n".join(_kind_lines(source, entry.exhibit)),
             "\n".join(dict.fromkeys(filter(None, (entry.exhibit.title, entry.source)))),
             words.instant(entry.exhibit.captured),
             entry.numbers,
@@ -386,6 +402,7 @@ def exhibits(source: ReportSource) -> Block:
         words("exhibits"),
         [
             table(head, rows, [0, 0.8, 1.6, 0, 0, 0], none=words("no_exhibits")),
+            *_redactions(source),
             heading(words("files")),
             table(
                 [words("control_numbers"), words("exhibit"), words("file"), "SHA-256"],
@@ -398,6 +415,34 @@ def exhibits(source: ReportSource) -> Block:
             _custody(source),
         ],
     )
+
+
+def _kind_lines(source: ReportSource, exhibit: Exhibit) -> Iterator[str]:
+    yield source.words.of("kinds", exhibit.kind)
+    if exhibit.id in source.case.redactions:
+        yield source.words("redacted")
+
+
+def _redactions(source: ReportSource) -> Iterator[Block]:
+    """Which exhibits are redacted copies: by whom, when, why, and what was removed."""
+    words, rows = source.words, []
+    for name, (number, done) in source.case.redactions.items():
+        step = source.case.steps[number - 1]
+        removed = [f"{words.of('removed', what)}: {count}" for what, count in done.words.items()]
+        if done.regions:
+            pages = ", ".join(str(n) for n in sorted({region.page for region in done.regions}))
+            removed.append(words("removed_regions", count=len(done.regions), pages=pages))
+        if done.left_out:
+            removed.append(words("not_copied", files=", ".join(done.left_out)))
+        by = f"{person(step.by)}\n{words.instant(step.at)}"
+        rows.append((name, words("step", step=number), by, step.why, "\n".join(removed)))
+    if rows:
+        head = [
+            words(key) for key in ("exhibit", "no", "by", "purpose_of_redaction", "removed_head")
+        ]
+        yield heading(words("redactions"))
+        yield note(words("redactions_note"))
+        yield table(head, rows, [0, 0, 1, 1.2, 1.4])
 
 
 def _custody(source: ReportSource) -> Block:

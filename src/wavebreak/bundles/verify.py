@@ -32,6 +32,7 @@ from wavebreak.bundles.archive_reader import (
     unpack,
 )
 from wavebreak.bundles.bag_tags import check_tag_files
+from wavebreak.bundles.exhibit_redaction import describe_removed, restated_steps
 from wavebreak.bundles.payload_seal import check_seal
 from wavebreak.bundles.report_settings import FILE as SETTINGS
 from wavebreak.bundles.report_settings import ReportSettings
@@ -57,6 +58,7 @@ from wavebreak.cases.workflow import apply_step
 from wavebreak.claims import exhibits as accepting
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.config import load_limits
+from wavebreak.claims.redaction import Region, check_copy
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger import verifier
@@ -188,16 +190,41 @@ def check_steps(data: Path, written: CaseFile) -> str:
     if len(own) != len(written.steps):
         what = f"{len(own)} steps are sealed, the case has {len(written.steps)}"
         raise bundle_error("steps_count", what)
+    restated = restated_steps(written)
     for body, step in zip(own, written.steps, strict=True):
-        if body.get("sha256") != salted_digest(written.salt, step):
+        sealed_digest = restated.get(step.n, body.get("sha256"))
+        if sealed_digest != salted_digest(written.salt, step):
             raise bundle_error("steps_edited", f"step {step.n} is not as it was sealed")
+    if restated:
+        return f"{len(own):,} steps, {len(restated)} of them as a sealed redaction shows them"
     return f"{len(own):,} steps as they were sealed"
+
+
+def check_redactions(data: Path, case: Case) -> str:
+    """Each redacted copy holds what its step says and nothing beside; originals are not here."""
+    found = []
+    for name, (number, redaction) in case.redactions.items():
+        if wrong := check_copy(
+            data / redaction.path,
+            redaction.words,
+            [Region(r.page, r.box) for r in redaction.regions],
+        ):
+            raise bundle_error("redaction", f"{name}: {wrong[0]}")
+        step = case.steps[number - 1]
+        found.append(
+            f"{name} is a redacted copy, made by {step.by} ({step.why}): "
+            f"{describe_removed(redaction)}; the copy holds no more than step {number} says"
+        )
+    raise NotChecked(
+        f"{'; '.join(found)}. Not checked: the originals, whose digests are sealed and not shown; "
+        "whoever is given an original can check it"
+    )
 
 
 def check_exhibits(data: Path, case: Case) -> str:
     """Every exhibit's files are as they were taken in, and nothing else lies beside them."""
     for exhibit in case.exhibits.values():
-        if not re.fullmatch(rf"{EXHIBITS}/E\d+", exhibit.path):
+        if not re.fullmatch(rf"{EXHIBITS}/E\d+(R\d+)?", exhibit.path):
             raise bundle_error("exhibit_path", f"{exhibit.id} lies elsewhere")
         if wrong := check_exhibit_files(data, exhibit):
             raise bundle_error("exhibit_files", wrong[0])
@@ -443,6 +470,8 @@ def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
         "report": partial(check_report_pages, data, case),
         "verifier": partial(check_verifier, data),
     }
+    if case.redactions:
+        checks["redaction"] = partial(check_redactions, data, case)
     return findings + [_run_check(what, check) for what, check in checks.items()]
 
 

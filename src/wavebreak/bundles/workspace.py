@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from wavebreak.cases.case import (
+    AccountErased,
     AccountLinked,
     Action,
     Case,
@@ -55,6 +56,7 @@ from wavebreak.ledger.entries import (
     Body,
     CustodyEntry,
     DeterminationEntry,
+    ErasureEntry,
     LinkEntry,
     NoticeEntry,
     StepEntry,
@@ -92,6 +94,8 @@ def _action_entries(case: Case, step: Step, salt: str) -> Iterator[EntryDraft]:
             act = "taken into the case"
             seal = salted_digest(salt, e)
             yield "custody", CustodyEntry(e.id, act, seal, step.why, step.role, "none"), by
+        case AccountErased(erasure=e):
+            yield "erasure", ErasureEntry(e.openings, 0), by | {"reason": step.why or None}
         case NoticeSent(notice=n):
             yield _notice_entry(case, n.id, "sent", salted_digest(salt, n), by)
         case NoticeDelivered(delivery=d):

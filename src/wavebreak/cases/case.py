@@ -22,20 +22,19 @@ from wavebreak.cases.parties import (
     Evidence,
     Link,
     Long,
+    Names,
     Party,
     Relation,
     Strength,
     Text,
 )
 from wavebreak.cases.reasons import Context
+from wavebreak.cases.redactions import Count, FileName, Redaction, Sha256
 from wavebreak.cases.signatures import CaseSigner, KeySignature
 
 State = Literal[
     "opened", "investigating", "noticed", "determined", "referred", "closed", "reopened"
 ]
-FileName = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.{0,2}(/|$))[ -~]{1,300}$")]
-"""A file's path within an exhibit: plain, and never out of it."""
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class ExhibitReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +51,8 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `sha256` is by file name within the exhibit; `captured` is when it was taken (ms). `review` is
     the last one by a person before it was taken in, `reading` the verdict of the automatic reading.
+    `nonce` are random bytes, so that no sealed digest of this can be guessed at once the exhibit is
+    redacted. A redacted exhibit has the files of its copy.
     """
 
     id: Text
@@ -59,11 +60,12 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "claim", "test_purchase", "partner_notice", "platform_run", "delivery", "reply", "document"
     ]
     title: Text
-    path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}$")]
+    path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}(R[0-9]{1,3})?$")]
     sha256: dict[FileName, Sha256]
     captured: int
     review: ExhibitReview | UnsetType = UNSET
     reading: Literal["claim", "unsure", "benign"] | UnsetType = UNSET
+    nonce: Sha256 | UnsetType = UNSET
 
     @property
     def rejected(self) -> ExhibitReview | None:
@@ -82,6 +84,31 @@ class Reversal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: Text
     at: int
     basis: Text
+
+
+class Erasure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the case held on an account, by its pseudonym, when its openings were erased.
+
+    Attributes:
+        account: The pseudonym.
+        openings: Sealed entries of the case that can no longer be opened.
+        elsewhere: Sealed entries of the run's own ledger that can no longer be opened.
+        links: Links of the account to parties.
+        exhibits: Exhibits that hold events of it, which stay under the pseudonym.
+        events: How many events those are.
+        evidence: Evidence of its conduct.
+        proofs: Sealed decisions about it in exhibits.
+
+    """
+
+    account: Text
+    openings: Count
+    elsewhere: Count
+    links: Count
+    exhibits: Names
+    events: Count
+    evidence: Names
+    proofs: Count
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +167,12 @@ class ExhibitAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="exhibi
     exhibit: Exhibit
 
 
+class ExhibitRedacted(_Action, frozen=True, forbid_unknown_fields=True, tag="redacted"):
+    """A redacted copy takes the place of an exhibit."""
+
+    redaction: Redaction
+
+
 class EvidenceAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="found"):
     """Evidence was drawn from an exhibit; nobody has confirmed it yet."""
 
@@ -163,6 +196,12 @@ class ActionReversed(_Action, frozen=True, forbid_unknown_fields=True, tag="reve
     """The platform's action against an account was reversed."""
 
     reversal: Reversal
+
+
+class AccountErased(_Action, frozen=True, forbid_unknown_fields=True, tag="erased"):
+    """What the ledger keeps to open entries on an account was erased."""
+
+    erasure: Erasure
 
 
 class NoticeSent(_Action, frozen=True, forbid_unknown_fields=True, tag="sent"):
@@ -240,10 +279,12 @@ Action = (
     | PartiesUnmerged
     | AccountLinked
     | ExhibitAdded
+    | ExhibitRedacted
     | EvidenceAdded
     | EvidenceReviewed
     | EvidenceCorrected
     | ActionReversed
+    | AccountErased
     | NoticeSent
     | NoticeDelivered
     | ServiceFailed
@@ -306,10 +347,16 @@ class Case:
     relations: tuple[Relation, ...] = ()
     links: tuple[Link, ...] = ()
     exhibits: dict[str, Exhibit] = field(default_factory=dict)
+    originals: dict[str, Exhibit] = field(default_factory=dict)
+    """Of each redacted exhibit, the original."""
+    redactions: dict[str, tuple[int, Redaction]] = field(default_factory=dict)
+    """Of each redacted exhibit, the newest redaction with the number of its step."""
     evidence: dict[str, Evidence] = field(default_factory=dict)
     reviews: dict[str, str] = field(default_factory=dict)
     """By evidence, the reason of who reviewed it last."""
     reversals: dict[str, Reversal] = field(default_factory=dict)
+    erasures: dict[str, tuple[int, Erasure]] = field(default_factory=dict)
+    """By account, when its openings were erased last (ms), and what was found then."""
     notices: dict[str, Notice] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
     attempts: tuple[ServiceAttempt, ...] = ()
@@ -359,7 +406,7 @@ def evidence_for_party(case: Case, party: str, method: int = METHOD) -> tuple[Ev
     """
     root = case.root(party)
     bearing = [
-        _with_facts(case, e) if method > 1 else e
+        _with_facts(case, e, method) if method > 1 else e
         for e in case.evidence.values()
         if case.root(e.party) == root
     ]
@@ -387,7 +434,7 @@ _INVERSE = {
 def _of_related(case: Case, e: Evidence, relation: Relation, root: str, method: int) -> Evidence:
     """Evidence of a related party, as it bears on the party `root`."""
     item = msgspec.structs.replace(
-        _with_facts(case, e) if method > 1 else e,
+        _with_facts(case, e, method) if method > 1 else e,
         id=f"{e.id}/{relation.exhibit}",
         party=root,
         basis=Basis.SUCCESSION if relation.kind == "successor" else Basis.AFFILIATION,
@@ -406,7 +453,7 @@ def _of_related(case: Case, e: Evidence, relation: Relation, root: str, method: 
     return msgspec.structs.replace(item, facts=facts)
 
 
-def _with_facts(case: Case, e: Evidence) -> Evidence:
+def _with_facts(case: Case, e: Evidence, method: int) -> Evidence:
     """An item with what else the case holds on it."""
     exhibit = case.exhibits[e.exhibit]
     rejected = exhibit.rejected
@@ -414,6 +461,8 @@ def _with_facts(case: Case, e: Evidence) -> Evidence:
         accounts = {k.account for k in case.links if case.root(k.party) == case.root(e.party)}
     else:
         accounts = set(e.accounts)
+    # Determinations by the rules of version 2 did not know of erasures.
+    erased = tuple(name for name in case.erasures if name in accounts) if method > 2 else ()
     facts = CaseFacts(
         rejected_by=rejected.by if rejected else "",
         rejected_why=rejected.why if rejected else "",
@@ -422,6 +471,7 @@ def _with_facts(case: Case, e: Evidence) -> Evidence:
         reversed_accounts=tuple(name for name in case.reversals if name in accounts)
         if e.kind == "on_platform"
         else (),
+        erased_accounts=erased if erased and e.kind == "on_platform" else UNSET,
     )
     return e if facts == CaseFacts() else msgspec.structs.replace(e, facts=facts)
 

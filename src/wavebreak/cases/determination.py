@@ -37,7 +37,7 @@ from wavebreak.cases.notices import DAY_MS, Language
 from wavebreak.cases.parties import Evidence
 from wavebreak.cases.reasons import LANGUAGES, Context, Writer, unique
 
-METHOD = 2
+METHOD = 3
 """Version of the rules and of their words. Determinations by another are not made again."""
 ADVICE = (
     "This is advice drawn from rules and dates. It is no legal opinion and decides nothing: "

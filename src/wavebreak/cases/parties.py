@@ -123,6 +123,7 @@ class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reviewed_why: The reason of who reviewed the item itself.
         reading: The verdict of the automatic reading of its exhibit ("": not read).
         reversed_accounts: Accounts of the item whose action an appeal reversed.
+        erased_accounts: Accounts of the item whose openings were erased.
         conduct_of: The related party whose conduct it is ("": the party's own).
         relation: What that party is: `successor`, `affiliate` and so on.
         relation_exhibit: The exhibit that shows the relation.
@@ -139,6 +140,7 @@ class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relation: str = ""
     relation_exhibit: str = ""
     relation_strength: str = ""
+    erased_accounts: tuple[str, ...] | UnsetType = UNSET
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

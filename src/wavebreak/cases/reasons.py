@@ -174,6 +174,9 @@ class Writer:
         parts.append(review)
         if facts.reading == "benign" and item.confirmed == "yes":
             parts.append("benign")
+        if not isinstance(facts.erased_accounts, UnsetType):
+            parts.append("erased")
+            values["accounts"] = ", ".join(facts.erased_accounts)
         if facts.conduct_of:
             values |= self._relation(item)
         return " ".join(self.fill(self.wording.item[part], values) for part in parts)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from wavebreak.cases.case import (
+    AccountErased,
     AccountLinked,
     Action,
     ActionReversed,
@@ -26,6 +27,7 @@ from wavebreak.cases.case import (
     EvidenceCorrected,
     EvidenceReviewed,
     ExhibitAdded,
+    ExhibitRedacted,
     NoticeDelivered,
     NoticeSent,
     PartiesMerged,
@@ -46,6 +48,7 @@ from wavebreak.cases.case import (
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.determination import METHOD, Determination, evidence_digest
 from wavebreak.cases.parties import Evidence, Party
+from wavebreak.cases.redactions import Redaction
 from wavebreak.cases.signatures import KeySignature, check_signature, read_signer_key
 from wavebreak.errors import CaseError
 
@@ -70,6 +73,7 @@ def validate_step(case: Case, step: Step) -> None:
             fix="give a case that is open, or a new directory to open one",
         )
     taken_in = StateChanged | ExhibitAdded | EvidenceAdded | ActionReversed
+    taken_in |= AccountErased | ExhibitRedacted
     if case.state == "closed" and not isinstance(did, taken_in):
         raise CaseError(
             f"case {case.id} is closed", fix="reopen it: `wavebreak case advance CASE reopened`"
@@ -108,12 +112,27 @@ def _validate_references(case: Case, step: Step) -> None:
             _require_known("exhibit", case.exhibits, tie.exhibit)
         case ExhibitAdded(exhibit=e):
             _require_new("exhibit", case.exhibits, e.id)
+        case ExhibitRedacted(redaction=r):
+            _validate_redaction(case, r, step.why)
         case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected():
             _validate_evidence(case, step, did)
         case NoticeSent() | NoticeDelivered() | ServiceFailed() | ReplyReceived():
             _validate_correspondence(case, did)
         case _:
             _validate_work(case, did)
+
+
+def _validate_redaction(case: Case, redaction: Redaction, why: str) -> None:
+    _require_known("exhibit", case.exhibits, redaction.exhibit)
+    if case.exhibits[redaction.exhibit].kind == "platform_run":
+        raise CaseError(
+            f"{redaction.exhibit} is a run: it holds pseudonyms, and is decided again as a whole",
+            fix="erase what opens entries on an account: `wavebreak case erase CASE ACCOUNT`",
+        )
+    if not redaction.path.startswith(f"exhibits/{redaction.exhibit}R"):
+        raise CaseError("the redacted copy is of another exhibit", fix="redact it again")
+    if not why.strip():
+        raise CaseError("why it is redacted is not stated", fix="give the reason: --why")
 
 
 def _validate_parties(
@@ -428,6 +447,25 @@ def _apply_action(case: Case, step: Step, did: Action) -> Case:
     match did:
         case CaseOpened():
             return replace(case, title=did.title, about=did.about, state="opened")
+        case PartyNamed() | PartiesRelated() | PartiesMerged() | PartiesUnmerged():
+            return _apply_parties(case, did)
+        case AccountLinked():
+            return replace(case, links=(*case.links, did.link))
+        case ExhibitAdded():
+            return replace(case, exhibits=case.exhibits | {did.exhibit.id: did.exhibit})
+        case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected() | ActionReversed():
+            return _apply_evidence(case, step, did)
+        case AccountErased() | ExhibitRedacted():
+            return _apply_privacy(case, step, did)
+        case StateChanged():
+            return replace(case, state=did.to)
+    return _apply_correspondence(case, step, did)
+
+
+def _apply_parties(
+    case: Case, did: PartyNamed | PartiesRelated | PartiesMerged | PartiesUnmerged
+) -> Case:
+    match did:
         case PartyNamed():
             return replace(case, parties=case.parties | {did.party.id: did.party})
         case PartiesRelated():
@@ -436,15 +474,6 @@ def _apply_action(case: Case, step: Step, did: Action) -> Case:
             return _merge_parties(case, did)
         case PartiesUnmerged():
             return _unmerge_parties(case, did)
-        case AccountLinked():
-            return replace(case, links=(*case.links, did.link))
-        case ExhibitAdded():
-            return replace(case, exhibits=case.exhibits | {did.exhibit.id: did.exhibit})
-        case EvidenceAdded() | EvidenceReviewed() | EvidenceCorrected() | ActionReversed():
-            return _apply_evidence(case, step, did)
-        case StateChanged():
-            return replace(case, state=did.to)
-    return _apply_correspondence(case, step, did)
 
 
 def _apply_evidence(
@@ -469,6 +498,21 @@ def _apply_evidence(
         case ActionReversed():
             reversals = case.reversals | {did.reversal.account: did.reversal}
             return replace(case, reversals=reversals)
+
+
+def _apply_privacy(case: Case, step: Step, did: AccountErased | ExhibitRedacted) -> Case:
+    if isinstance(did, AccountErased):
+        erased = did.erasure
+        return replace(case, erasures=case.erasures | {erased.account: (step.at, erased)})
+    redaction = did.redaction
+    before = case.exhibits[redaction.exhibit]
+    copy = msgspec.structs.replace(before, path=redaction.path, sha256=redaction.sha256)
+    return replace(
+        case,
+        exhibits=case.exhibits | {before.id: copy},
+        originals={before.id: before} | case.originals,
+        redactions=case.redactions | {before.id: (step.n, redaction)},
+    )
 
 
 def _apply_correspondence(case: Case, step: Step, did: Action) -> Case:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         load_exhibit,
         read_custody,
     )
+    from wavebreak.claims.ocr import describe_recognition, recognize_exhibit
     from wavebreak.claims.reader import (
         Reading,
         exhibit_documents,
@@ -49,6 +50,7 @@ else:
         "count_results evaluate_pages sum_field_counts",
         "exhibits": "Actor CustodyRecord Exhibit ExhibitFile Published add_file "
         "append_custody capture_page check_exhibit load_exhibit read_custody",
+        "ocr": "describe_recognition recognize_exhibit",
         "reader": "Reading exhibit_documents highest_scoring parse_file read",
         "review": "Label add_label describe_reading read_labels render_html",
         "screenshot": "find_browser",
@@ -76,6 +78,7 @@ __all__ = [
     "count_by",
     "count_results",
     "describe_reading",
+    "describe_recognition",
     "evaluate_pages",
     "exhibit_documents",
     "find_browser",
@@ -85,6 +88,7 @@ __all__ = [
     "read",
     "read_custody",
     "read_labels",
+    "recognize_exhibit",
     "render_html",
     "sum_field_counts",
 ]

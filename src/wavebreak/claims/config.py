@@ -54,6 +54,21 @@ class ReadingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     meant_of_one: int
 
 
+class OcrLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the recognition of text in pictures: pages, and of each page seconds, memory, output.
+
+    `side` is the longer side in pixels to which a page is reduced; `languages` are Tesseract's
+    names, of which those are used that are installed.
+    """
+
+    pages: int
+    seconds: int
+    memory_kb: int
+    output: int
+    side: int
+    languages: tuple[str, ...]
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of them."""
 
@@ -61,6 +76,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     render: RenderLimits
     upload: UploadLimits
     reading: ReadingLimits
+    ocr: OcrLimits
 
 
 @cache

@@ -64,7 +64,7 @@ class ExhibitFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of an exhibit: path inside the directory, SHA-256 (hex), bytes, media type, role.
 
     Roles: `warc`, `screenshot`, `rendered` (the page as the browser left it), `original` (an
-    upload as it came).
+    upload as it came), `text` (the words of a redacted copy).
     """
 
     path: str
@@ -147,9 +147,14 @@ def write_file(directory: Path, name: str, content: bytes, media: str, role: str
 
 def write_exhibit(directory: Path, exhibit: Exhibit, what: str, changes: str) -> None:
     """Write exhibit.json and the first line of custody."""
+    write_manifest(directory, exhibit)
+    append_custody(directory, exhibit.actor, exhibit.captured_at, what, changes)
+
+
+def write_manifest(directory: Path, exhibit: Exhibit) -> None:
+    """Write exhibit.json."""
     body = msgspec.to_builtins(exhibit) | {"id": exhibit.id}
     write_file(directory, EXHIBIT, msgspec.json.encode(body, order="sorted") + b"\n", "", "")
-    append_custody(directory, exhibit.actor, exhibit.captured_at, what, changes)
 
 
 def load_exhibit(directory: Path) -> Exhibit:

@@ -7,14 +7,16 @@ page states itself, with its basis. Contacts are those of a business, published 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import dateparser
 import msgspec
 from bs4 import BeautifulSoup, Tag
 from bs4.element import CData, NavigableString
+from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from wavebreak.claims.config import load_limits
@@ -51,7 +53,8 @@ class Document:
     """A page as text, one block a line.
 
     `dates` are what the markup says (name, value), `names` the site's or organisation's, `links`
-    the targets of links.
+    the targets of links. `unread` are pages without text, `recognized` says that text was
+    recognised in a picture.
     """
 
     text: str
@@ -60,6 +63,8 @@ class Document:
     dates: list[tuple[str, str]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    unread: tuple[int, ...] = ()
+    recognized: bool = False
 
 
 def parse_html(html: bytes | str) -> Document:
@@ -92,18 +97,35 @@ def parse_html(html: bytes | str) -> Document:
     return document
 
 
-def parse_pdf(raw: bytes) -> Document:
-    """Read a PDF's text; a page that cannot be read is left out. Raises ClaimError as `opened`."""
-    reader = open_pdf(raw)
-    pages, metadata = [], reader.metadata
+def page_texts(reader: PdfReader) -> list[str]:
+    """Return the text of each page of a PDF; "" of one that cannot be read."""
+    pages = []
     for page in reader.pages:
         try:
             pages.append(page.extract_text())
         except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
-            continue
+            pages.append("")
+    return pages
+
+
+def parse_pdf(raw: bytes, recognized: Mapping[int, str] | None = None) -> Document:
+    """Read a PDF's text; a page without text is named as not read. Raises ClaimError as `opened`.
+
+    Args:
+        raw: The PDF.
+        recognized: By page, the text that was recognised of pages without their own.
+
+    """
+    reader = open_pdf(raw)
+    pages, metadata = page_texts(reader), reader.metadata
+    unread = [n for n, text in enumerate(pages, 1) if not text.strip()]
+    for n, text in (recognized or {}).items():
+        pages[n - 1] = text
     joined = _HYPHENATED.sub("", "\n".join(pages))
     text = "\n".join(_lines(joined))[: load_limits().reading.characters]
     document = Document(text, (metadata.title or "")[:300] if metadata else "")
+    document.unread = tuple(n for n in unread if not (recognized or {}).get(n, "").strip())
+    document.recognized = bool(recognized)
     if metadata and metadata.creation_date_raw:
         document.dates.append(("pdf creation", metadata.creation_date_raw[:64]))
     return document
@@ -284,6 +306,20 @@ def find_contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, 
         "direct": direct,
     }
     return {name: tuple(dict.fromkeys(v))[:_MAX_CONTACTS] for name, v in contacts.items() if v}
+
+
+def find_personal_data(text: str) -> Iterator[tuple[Literal["mail", "phone"], int, int]]:
+    """Find mails and phone numbers of a text where they are, in its order.
+
+    >>> [found[0] for found in find_personal_data("dana@shop.example, 03-555-0100, 2024-01-02")]
+    ['mail', 'phone']
+    """
+    found: list[tuple[int, int, Literal["mail", "phone"]]] = [
+        (*m.span(), "mail") for m in _MAIL.finditer(text)
+    ]
+    found += [(*m.span(), "phone") for m in _PHONE.finditer(text) if _phone(m[0])]
+    for start, end, what in sorted(found):
+        yield what, start, end
 
 
 def _phone(raw: str) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak.claims import exhibits, quantities
+from wavebreak.claims import exhibits, ocr, quantities
 from wavebreak.claims.classifier import (
     Classification,
     Reason,
@@ -30,6 +30,9 @@ from wavebreak.claims.page_text import (
 )
 from wavebreak.errors import ClaimError
 
+PICTURE = "a picture whose text was not recognised"
+SCAN = "a PDF without text, a scan, which was not recognised"
+NO_TEXT = "a picture in which no text was recognised"
 _MAX_ITEMS = 100
 _MIN_BRAND = 3
 """Letters beyond which a part of a domain can name a firm."""
@@ -106,8 +109,14 @@ def read(document: Document, at: str) -> Reading:
     judged = classify(document.text, folded, bool(reached))
     script = unread_script(document.text, _UNREAD_SHARE)
     unread = [Reason(f"language not read ({script}): for a person", 1.0, 0.0)] if script else []
+    if document.unread:
+        pages = ", ".join(map(str, document.unread[:20]))
+        unread.append(Reason(f"pages without text, not read: {pages}: for a person", 1.0, 0.0))
+    if document.recognized:
+        unread.append(Reason("text recognised in a picture, which errs: for a person", 1.0, 0.0))
+    partly = bool(document.unread) or document.recognized
     return Reading(
-        _verdict(judged, unread=bool(script)),
+        _verdict(judged, unread=bool(script), partly=partly),
         round(judged.score, 4),
         (*unread, *judged.reasons),
         {name: round(v, 3) for name, v in judged.named.items()},
@@ -123,28 +132,45 @@ def read(document: Document, at: str) -> Reading:
     )
 
 
-def _verdict(judged: Classification, *, unread: bool) -> Literal["claim", "unsure", "benign"]:
-    """Triage by the score; what names an offer, or is not read, is for a person at least."""
+def _verdict(
+    judged: Classification, *, unread: bool, partly: bool
+) -> Literal["claim", "unsure", "benign"]:
+    """Triage by the score; what names an offer, or is not read whole, is for a person at least."""
     by = load_settings().verdict
     if unread:
         return "unsure"
     if judged.score >= (by.claim if judged.named else by.unnamed):
         return "claim"
-    return "unsure" if judged.score >= by.unsure or judged.named else "benign"
+    return "unsure" if judged.score >= by.unsure or judged.named or partly else "benign"
 
 
 def exhibit_documents(directory: Path) -> list[Document]:
     """Give what can be read of an exhibit: the page as it was drawn, else as it was sent.
 
-    An image has no text here; raises ClaimError for it.
+    Of an image and a scanned PDF it is what was recognised when they were taken in; raises
+    ClaimError where nothing was.
     """
     exhibit = load_exhibit(directory)
+    if words := exhibit.file("text"):
+        return [parse_text((directory / words.path).read_text("utf-8"))]
     if drawn := exhibit.file("rendered"):
         return [parse_html((directory / drawn.path).read_bytes())]
     kept = exhibit.file("original") or exhibit.file("warc")
     if kept is None:
         raise ClaimError(f"{directory} holds nothing to read")
-    return parse_file((directory / kept.path).read_bytes(), exhibit)
+    raw = (directory / kept.path).read_bytes()
+    recognized = ocr.read_recognized(directory)
+    if recognized is None or kept.role == "warc":
+        return parse_file(raw, exhibit)
+    pages = {page.page: page.text for page in recognized.pages}
+    if kept.media == "application/pdf":
+        document = parse_pdf(raw, pages)
+    else:
+        document = parse_text("\n".join(pages.values()))
+        document.recognized = True
+    if not document.text.strip():
+        raise ClaimError(NO_TEXT, fix="look at it, then confirm or reject")
+    return [document]
 
 
 def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
@@ -157,11 +183,14 @@ def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     if sort.form == "html":
         return [parse_html(raw)]
     if sort.form == "pdf":
-        return [parse_pdf(raw)]
+        document = parse_pdf(raw)
+        if not document.text.strip():
+            raise ClaimError(SCAN, fix="look at it, then confirm or reject")
+        return [document]
     if sort.form == "text":
         return [parse_text(raw.decode("utf-8-sig"))]
     if sort.form == "image":
-        raise ClaimError("an image is kept and not read", fix="look at it, then confirm or reject")
+        raise ClaimError(PICTURE, fix="look at it, then confirm or reject")
     main = exhibit.details.get("led_to", "") if exhibit else ""
     documents = []
     for page in exhibits.archive_pages(raw, sort, bounds):

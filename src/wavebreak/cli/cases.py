@@ -15,8 +15,9 @@ import typer
 from msgspec import UNSET
 from rich.table import Table
 
+from wavebreak import claims
 from wavebreak.cases.parties import Basis, Relation, Strength, load_name_weights, propose_merges
-from wavebreak.cli import case_draft
+from wavebreak.cli import case_draft, case_privacy
 from wavebreak.cli.app import app, cases
 from wavebreak.cli.case_options import (
     Authority,
@@ -78,7 +79,7 @@ else:
     checkpoints = LazyModule("wavebreak.ledger.checkpoints")
     secret_key = LazyModule("wavebreak.privacy.secret_key")
 
-__all__ = ["case_draft"]
+__all__ = ["case_draft", "case_privacy"]
 
 Exhibited = Annotated[str, typer.Option("--exhibit", help="The exhibit that shows it: E1.")]
 At = Annotated[str, typer.Option(help="When: 2026-03-02T09:00:00Z (default: now).")]
@@ -296,6 +297,9 @@ def exhibit(
             what = kind.value if kind else "document"
             evidence_intake.add_file_exhibit(at, source, actor, role, title=title, kind=what)
         _print_step(at.case)
+        taken = list(at.case.exhibits.values())[-1]
+        if said := claims.describe_recognition(at.path / taken.path):
+            out.print(f"  {said}", markup=False)
 
 
 @cases.command(

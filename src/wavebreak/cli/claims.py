@@ -102,7 +102,10 @@ def add(
         published=published,
         details=_details(detail or []),
     )
+    said = claims.recognize_exhibit(out_path, _actor(by, purpose, authority), _now())
     _print_exhibit(exhibit, out_path)
+    if said:
+        out.print(f"  {said}", markup=False)
 
 
 @claim.command("read", epilog="Example: `wavebreak claim read ex-1 --html ex-1-read.html`")

@@ -406,5 +406,10 @@ def erase(place: Place, account: Account) -> None:
     if (place / database.FILE).exists():
         fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
         raise UsageError("this is a service's ledger", fix=fix)
+    if (place.parent / "case.json").exists():
+        raise UsageError(
+            "this is the ledger of a case",
+            fix=f"`wavebreak case erase {place.parent} {account} --why … --by NAME`",
+        )
     count = _openings(place).erase("account", account)
     out.print(f"{count:,} entries can no longer be opened; the ledger is unchanged")

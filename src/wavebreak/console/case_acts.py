@@ -19,7 +19,7 @@ from typing import Any
 from django.db import transaction
 from msgspec import UNSET
 
-from wavebreak.bundles import case_steps, evidence_intake, evidence_items
+from wavebreak.bundles import account_erasure, case_steps, evidence_intake, evidence_items
 from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, Failure, draft_case
 from wavebreak.bundles.workspace import CASE, CaseWorkspace
 from wavebreak.cases.case import (
@@ -247,6 +247,16 @@ def _link(workspace: CaseWorkspace, act: Act) -> Action:
     return case_steps.account_linked(workspace.case, act.store.secret, *tie)
 
 
+def _erase_account(workspace: CaseWorkspace, act: Act) -> None:
+    done = account_erasure.erase_account(
+        workspace, act.store.secret, act.values["account"], **act.signed
+    )
+    if not done.recorded:
+        raise ApiError(
+            422, "no sealed entry on the account can be opened any more", fix="nothing is left"
+        )
+
+
 def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
     with tempfile.TemporaryDirectory(prefix="wavebreak-exhibit-") as place:
@@ -373,6 +383,7 @@ ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
     "merge_parties": _take(lambda _w, act: PartiesMerged(act.values["keep"], act.values["drop"])),
     "unmerge_parties": _take(lambda _w, act: PartiesUnmerged(act.values["party"])),
     "link_account": _take(_link),
+    "erase_account": _erase_account,
     "add_exhibit": _add_exhibit,
     "add_evidence": _add_evidence,
     "correct_evidence": _correct_evidence,

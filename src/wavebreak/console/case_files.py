@@ -277,7 +277,7 @@ def account_names(store: CaseStore, loaded: LoadedCase) -> dict[str, str]:
     known = _names.get(loaded.path)
     if known and known[1] == len(case.links) and time.monotonic() - known[0] < NAMES_S:
         return known[2]
-    wanted = {link.account for link in case.links}
+    wanted = {link.account for link in case.links} - case.erasures.keys()
     names: dict[str, str] = {}
     if wanted:
         rename = make_renamer(case_key(store.secret, case.id))

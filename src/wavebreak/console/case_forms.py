@@ -300,6 +300,21 @@ FORMS: Mapping[str, Form] = {
             ordered=False,
         ),
         Form(
+            "erase_account",
+            "Erase what opens entries on an account",
+            "Erase",
+            "parties",
+            (
+                Field(
+                    "account",
+                    "Account",
+                    hint="As the console names it, or its pseudonym in this case.",
+                ),
+            ),
+            about="Sealed entries on it can then not be opened. Steps and exhibits remain, under "
+            "the pseudonym. Say which request this answers.",
+        ),
+        Form(
             "add_exhibit",
             "Add an exhibit",
             "Take it in",

@@ -1,0 +1,169 @@
+"""Redaction of an exhibit in a case: the copy, its step, and the steps that then show no digests.
+
+See `wavebreak.cases.redactions` for what is shown, and `wavebreak.claims.redaction` for the copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import UNSET
+
+from wavebreak.bundles.workspace import CaseWorkspace, hash_files, salted_digest
+from wavebreak.cases.case import Case, CaseFile, ExhibitAdded, ExhibitRedacted, Step
+from wavebreak.cases.date_ranges import format_instant
+from wavebreak.cases.redactions import Redaction, RemovedRegion
+from wavebreak.errors import CaseError
+from wavebreak.lazily import LazyModule
+
+if TYPE_CHECKING:
+    from wavebreak.claims import redaction
+    from wavebreak.claims.exhibits import Actor
+    from wavebreak.claims.redaction import Marks, Suggestion
+else:  # pictures and PDFs: most steps need neither
+    redaction = LazyModule("wavebreak.claims.redaction")
+
+
+def suggest_marks(
+    workspace: CaseWorkspace, exhibit: str, names: Sequence[str] = ()
+) -> list[Suggestion]:
+    """Return what may be personal data in the text of an exhibit."""
+    original = _original_path(workspace.case, exhibit)
+    return redaction.suggest(redaction.exhibit_text(workspace.path / original), names)
+
+
+def redact_exhibit(
+    workspace: CaseWorkspace, exhibit: str, marks: Marks, actor: Actor, role: str
+) -> Redaction:
+    """Put a redacted copy of an exhibit in its place; the original remains in the case's directory.
+
+    Args:
+        workspace: The case.
+        exhibit: The exhibit. One that is redacted already is redacted anew, from the original.
+        marks: What a person marked.
+        actor: Who redacts, and why.
+        role: In which role.
+
+    Returns:
+        What the step says of it.
+
+    Raises:
+        CaseError: The exhibit is a run, nothing is marked, or no reason is given.
+        ClaimError: A mark is nowhere in it, or a picture was not looked at.
+
+    """
+    case = workspace.case
+    original = _original_path(case, exhibit)
+    if not marks.texts and not marks.regions:
+        raise CaseError(
+            "nothing is marked",
+            fix="give --phones, --mails, --name, --text or --region; without any, and without "
+            "--by, the command shows suggestions",
+        )
+    if not actor.why.strip() or actor.why == "not stated":
+        raise CaseError("why it is redacted is not stated", fix="give the reason: --why")
+    number = 1 + sum(_redacts(step, exhibit) for step in case.steps)
+    place = workspace.path / f"exhibits/{exhibit}R{number}"
+    if place.exists():  # what a crash left behind
+        shutil.rmtree(place)
+    try:
+        now = format_instant(max(workspace.clock(), case.steps[-1].at))
+        made = redaction.redact_exhibit(workspace.path / original, place, marks, actor, now)
+        done = Redaction(
+            exhibit,
+            place.relative_to(workspace.path).as_posix(),
+            hash_files(place),
+            made.counts,
+            tuple(RemovedRegion(region.page, region.box) for region in made.regions),
+            made.left_out,
+            {
+                str(step.n): salted_digest(workspace.written.salt, shown_step(step))
+                for step in case.steps
+                if _takes_in(step, exhibit) or _redacts(step, exhibit)
+            },
+            workspace.salts(32).hex(),
+        )
+        workspace.take(ExhibitRedacted(done), by=actor.who, role=role, why=actor.why)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return done
+
+
+def _original_path(case: Case, name: str) -> str:
+    exhibit = case.originals.get(name) or case.exhibits.get(name)
+    if exhibit is None:
+        raise CaseError(f"there is no exhibit {name[:40]}", fix="see `wavebreak case show`")
+    if exhibit.kind == "platform_run":
+        raise CaseError(
+            f"{name} is a run: it holds pseudonyms, and is decided again as a whole",
+            fix="erase what opens entries on an account: `wavebreak case erase CASE ACCOUNT`",
+        )
+    return exhibit.path
+
+
+def _takes_in(step: Step, exhibit: str) -> bool:
+    return isinstance(step.did, ExhibitAdded) and step.did.exhibit.id == exhibit
+
+
+def _redacts(step: Step, exhibit: str) -> bool:
+    return isinstance(step.did, ExhibitRedacted) and step.did.redaction.exhibit == exhibit
+
+
+def shown_step(step: Step) -> Step:
+    """Return a step on an exhibit without the digests of its files, and without its nonce."""
+    replace = msgspec.structs.replace
+    match step.did:
+        case ExhibitAdded(exhibit=exhibit):
+            return replace(step, did=ExhibitAdded(replace(exhibit, sha256={}, nonce=UNSET)))
+        case ExhibitRedacted(redaction=done):
+            return replace(step, did=ExhibitRedacted(replace(done, sha256={}, nonce=UNSET)))
+    return step
+
+
+def restated_steps(written: CaseFile) -> dict[int, str]:
+    """Return, by number, the digest of each step that the newest redactions show otherwise."""
+    newest: dict[str, Redaction] = {}
+    for step in written.steps:
+        if isinstance(step.did, ExhibitRedacted):
+            newest[step.did.redaction.exhibit] = step.did.redaction
+    return {int(n): digest for done in newest.values() for n, digest in done.restated.items()}
+
+
+def shown_case(written: CaseFile) -> CaseFile:
+    """Return a case's file as a bundle shows it: without the digests of redacted originals."""
+    restated = restated_steps(written)
+    steps = tuple(shown_step(step) if step.n in restated else step for step in written.steps)
+    return msgspec.structs.replace(written, steps=steps)
+
+
+def steps_that_name(written: CaseFile, marks: Marks) -> list[int]:
+    """Return the numbers of steps whose own words still name what was marked."""
+    patterns = [redaction.mark_pattern(mark) for mark in marks.texts]
+    found = []
+    for step in shown_case(written).steps:
+        said = msgspec.json.encode(step).decode()
+        if any(pattern.search(said) for pattern in patterns):
+            found.append(step.n)
+    return found
+
+
+def is_guessable(case: Case, exhibit: str) -> bool:
+    """Whether an exhibit was taken in without a nonce, by an earlier version."""
+    return case.originals.get(exhibit, case.exhibits[exhibit]).nonce is UNSET
+
+
+def describe_removed(done: Redaction) -> str:
+    """Return what was removed, in a few words.
+
+    >>> describe_removed(Redaction("E1", "exhibits/E1R1", {}, {"phone": 2}, (), (), {}))
+    'removed: phone 2'
+    """
+    parts = [f"{what} {count}" for what, count in sorted(done.words.items())]
+    if done.regions:
+        parts.append(f"regions {len(done.regions)}")
+    left = f"; not copied: {', '.join(done.left_out)}" if done.left_out else ""
+    return f"removed: {', '.join(parts) or 'nothing'}{left}"

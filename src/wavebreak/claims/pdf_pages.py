@@ -1,0 +1,89 @@
+"""Pages of a PDF as pictures, each with its characters and where they are, by PDFium."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+from PIL import Image
+
+from wavebreak.errors import ClaimError
+
+DPI = 150
+MAX_SIDE = 6_000
+"""Pixels of a page's longer side; a larger page is drawn coarser."""
+_MAX_CHARACTERS = 200_000
+_Share = tuple[float, float, float, float]
+
+
+class RenderedPage(NamedTuple):
+    """A page: its picture, its size in points, its characters, and the box of each (or none)."""
+
+    picture: Image.Image
+    size: tuple[float, float]
+    text: str
+    character_boxes: tuple[_Share | None, ...]
+
+    def boxes(self, start: int, end: int) -> list[_Share]:
+        """Return where characters are, as shares of the page: left, top, right, bottom."""
+        return [box for box in self.character_boxes[start:end] if box is not None]
+
+
+def render_pages(raw: bytes, most: int) -> Iterator[RenderedPage]:
+    """Draw each page of a PDF; raises ClaimError where it is damaged or has more than `most`."""
+    try:
+        document = pypdfium2.PdfDocument(raw)
+    except pypdfium2.PdfiumError:
+        raise ClaimError("the PDF is damaged, or locked", fix="give a sound one") from None
+    try:
+        if len(document) > most:
+            raise ClaimError(f"the PDF has more than {most:,} pages", fix="split it")
+        if document.get_formtype():
+            document.init_forms()
+        for number in range(len(document)):
+            yield _render(document[number])
+    except pypdfium2.PdfiumError:
+        raise ClaimError("a page of the PDF is damaged", fix="give a sound one") from None
+    finally:
+        document.close()
+
+
+def _render(page: pypdfium2.PdfPage) -> RenderedPage:
+    wide, high = page.get_size()
+    scale = min(DPI / 72, MAX_SIDE / max(wide, high))
+    bitmap = page.render(scale=scale)
+    picture = bitmap.to_pil().convert("RGB")
+    bitmap.close()
+    textpage = page.get_textpage()
+    count = min(textpage.count_chars(), _MAX_CHARACTERS)
+    letters, boxes = [], []
+    for index in range(count):
+        code = pdfium.FPDFText_GetUnicode(textpage, index)
+        letters.append(chr(code) if 0 < code < 0xD800 or 0xDFFF < code < 0x110000 else "\ufffd")
+        boxes.append(_box(page, textpage, index, picture.size))
+    textpage.close()
+    page.close()
+    return RenderedPage(picture, (wide, high), "".join(letters), tuple(boxes))
+
+
+def _box(
+    page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, index: int, size: tuple[int, int]
+) -> _Share | None:
+    """The box of a character on the drawn page; none for one without a shape."""
+    ends = textpage.get_charbox(index, loose=True)
+    if ends[0] == ends[2] or ends[1] == ends[3]:
+        return None
+    corners = [_device(page, x, y, size) for x in (ends[0], ends[2]) for y in (ends[1], ends[3])]
+    across, down = [x for x, _ in corners], [y for _, y in corners]
+    wide, high = size
+    return min(across) / wide, min(down) / high, max(across) / wide, max(down) / high
+
+
+def _device(page: pypdfium2.PdfPage, x: float, y: float, size: tuple[int, int]) -> tuple[int, int]:
+    """A point of the page in pixels of its picture, whatever the page's rotation."""
+    across, down = ctypes.c_int(), ctypes.c_int()
+    pdfium.FPDF_PageToDevice(page, 0, 0, *size, 0, x, y, across, down)
+    return across.value, down.value

@@ -1,0 +1,176 @@
+"""Commands `case erase` and `case redact`: personal data in a case."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from wavebreak.cli.app import cases
+from wavebreak.cli.case_options import Authority, By, Many, Place, Role, SealKey, open_case_at
+from wavebreak.cli.console import out
+from wavebreak.cli.options import Key
+from wavebreak.errors import UsageError
+from wavebreak.reports.tables import Table, print_table
+
+if TYPE_CHECKING:
+    from wavebreak.claims.redaction import Marks, Region, Suggestion
+
+
+@cases.command(
+    epilog="Examples: `wavebreak case erase cases/C-7 +972501234567 --why 'request of 3 May' --by "
+    "Noa`; `wavebreak case erase cases/C-7 a-27317357c7601754229b25ba --why 'request 12' --by Noa`"
+)
+def erase(
+    place: Place,
+    account: Annotated[
+        str, typer.Argument(help="The account: its id as in the events, or its pseudonym.")
+    ],
+    by: By,
+    why: Annotated[str, typer.Option(help="Why: the request that it answers.")],
+    ledger: Annotated[
+        Path | None, typer.Option(help="Erase in this ledger of a run too; needs the own id.")
+    ] = None,
+    key: Key = None,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
+    """Erase what opens the sealed entries on an account; say what was found and what remains.
+
+    Steps and exhibits are evidence under the pseudonym, and remain. The step that records the
+    erasure is named by later determinations and by the report.
+    """
+    from wavebreak.bundles import account_erasure
+    from wavebreak.privacy.secret_key import load_key
+
+    with open_case_at(place, seal_key) as at:
+        done = account_erasure.erase_account(
+            at, load_key(key), account, by=by, role=role, why=why, ledger=ledger
+        )
+        case = at.case
+    grid = Grid.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in account_erasure.describe_erasure(done.found):
+        grid.add_row(f"  {name}", value)
+    out.print("found", style="bold")
+    out.print(grid)
+    if not done.recorded:
+        out.print("nothing was erased: no sealed entry on the account can be opened any more")
+        return
+    numbers = ", ".join(map(str, done.entries)) or "none"
+    out.print(f"can no longer be opened: entries {numbers} of the case's ledger")
+    if ledger:
+        out.print(f"and {done.found.elsewhere:,} entries of {ledger}", markup=False)
+    out.print("remains, under the pseudonym: the steps of the case, and the events in its exhibits")
+    last = case.steps[-1]
+    out.print(f"{case.id}, step {last.n}: openings erased; determine and pack again", markup=False)
+
+
+@cases.command(
+    epilog="Examples: `wavebreak case redact cases/C-7 E3 --name 'Dana Levi'` suggests; `wavebreak "
+    "case redact cases/C-7 E3 --phones --mails --name 'Dana Levi' --region 2:100,200,400,260 --why "
+    "'a customer, no party' --by Noa` redacts"
+)
+def redact(
+    place: Place,
+    exhibit: Annotated[str, typer.Argument(help="The exhibit: E3.")],
+    by: By = "",
+    why: Annotated[str, typer.Option(help="Why it is redacted.")] = "",
+    phones: Annotated[
+        bool, typer.Option("--phones", help="Remove every phone number suggested.")
+    ] = False,
+    mails: Annotated[bool, typer.Option("--mails", help="Remove every mail suggested.")] = False,
+    name: Annotated[Many, typer.Option(help="Remove this name; again for more.")] = None,
+    text: Annotated[Many, typer.Option(help="Remove these words; again for more.")] = None,
+    region: Annotated[
+        Many,
+        typer.Option(
+            help="Remove a region: PAGE:LEFT,TOP,RIGHT,BOTTOM in thousandths of the page."
+        ),
+    ] = None,
+    keep: Annotated[Many, typer.Option(help="Do not remove this suggestion.")] = None,
+    pictures_seen: Annotated[
+        bool,
+        typer.Option(
+            "--pictures-seen",
+            help="A person looked: pictures, and pages without text, show nothing more to remove.",
+        ),
+    ] = False,
+    authority: Authority = "not stated",
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
+    """Suggest personal data in an exhibit; or put a redacted copy of it in its place.
+
+    The copy is made anew: of a page its words, of a picture its pixels, of a PDF a picture of each
+    page. Report and bundle hold the copy; the original remains in the case's directory, and its
+    digest stays sealed. Words are removed wherever they are, as whole words in any case.
+    """
+    from wavebreak.bundles import exhibit_redaction
+    from wavebreak.claims.exhibits import Actor
+
+    with open_case_at(place, seal_key) as at:
+        suggested = exhibit_redaction.suggest_marks(at, exhibit, name or ())
+        marks = _marks(suggested, phones, mails, name, text, region, keep, pictures_seen)
+        if not by:
+            if why:
+                raise UsageError("who redacts is not stated", fix="give --by NAME")
+            _print_suggestions(suggested)
+            return
+        actor = Actor(by, socket.gethostname(), why or "not stated", authority)
+        done = exhibit_redaction.redact_exhibit(at, exhibit, marks, actor, role)
+        step, guessable = at.case.steps[-1].n, exhibit_redaction.is_guessable(at.case, exhibit)
+        case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.written, marks)
+    said = exhibit_redaction.describe_removed(done)
+    out.print(f"{case_id}, step {step}: {exhibit} redacted, {said}", markup=False)
+    out.print(f"  {place / done.path}", markup=False)
+    if naming:
+        numbers = ", ".join(map(str, naming))
+        out.print(f"  steps are not redacted: {numbers} name it (titles, reasons, bases of dates)")
+    if guessable:
+        out.print(
+            "  an earlier version took the original in: whoever has the bundle can test guesses at "
+            "a short text against its sealed digest; take it in again as another exhibit"
+        )
+
+
+def _marks(
+    suggested: list[Suggestion],
+    phones: bool,
+    mails: bool,
+    names: Many,
+    texts: Many,
+    regions: Many,
+    keep: Many,
+    pictures_seen: bool,
+) -> Marks:
+    from wavebreak.claims.redaction import Marks, TextMark
+
+    wanted = {"phone": phones, "mail": mails}
+    marks = [
+        TextMark(each.what, each.text)
+        for each in suggested
+        if wanted.get(each.what) and each.text not in (keep or ())
+    ]
+    marks += [TextMark("name", each) for each in names or ()]
+    marks += [TextMark("text", each) for each in texts or ()]
+    return Marks(tuple(marks), tuple(map(_region, regions or ())), pictures_seen)
+
+
+def _region(said: str) -> Region:
+    from wavebreak.claims.redaction import read_region
+
+    return read_region(said)
+
+
+def _print_suggestions(suggested: list[Suggestion]) -> None:
+    rows = [(each.what, each.text, str(each.times)) for each in suggested]
+    if rows:
+        print_table(Table("may be personal data", ("what", "words", "times"), rows), out)
+    else:
+        out.print("nothing was found in its text; a picture is not searched")
+    out.print("nothing was redacted: mark what a person decides, and give --by and --why")
