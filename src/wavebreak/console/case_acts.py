@@ -248,8 +248,9 @@ def _link(workspace: CaseWorkspace, act: Act) -> Action:
 
 
 def _erase_account(workspace: CaseWorkspace, act: Act) -> None:
+    said: dict[str, Any] = {**act.signed}
     done = account_erasure.erase_account(
-        workspace, act.store.secret, act.values["account"], **act.signed
+        workspace, act.store.secret, act.values["account"], **said
     )
     if not done.recorded:
         raise ApiError(
