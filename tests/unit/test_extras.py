@@ -23,7 +23,7 @@ DISTRIBUTIONS = {
     "allauth": "django-allauth", "argon2": "argon2-cffi", "django_htmx": "django-htmx",
     "bs4": "beautifulsoup4", "docx": "python-docx", "nats": "nats-py", "sklearn": "scikit-learn",
     "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
-    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry.sdk": "opentelemetry-sdk", "PIL": "pillow",
 }  # fmt: skip
 BLOCKED = """
 import sys

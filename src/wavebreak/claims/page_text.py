@@ -308,10 +308,10 @@ def find_contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, 
     return {name: tuple(dict.fromkeys(v))[:_MAX_CONTACTS] for name, v in contacts.items() if v}
 
 
-def find_personal_data(text: str) -> Iterator[tuple[Literal["mail", "phone"], int, int]]:
+def find_contact_details(text: str) -> Iterator[tuple[Literal["mail", "phone"], int, int]]:
     """Find mails and phone numbers of a text where they are, in its order.
 
-    >>> [found[0] for found in find_personal_data("dana@shop.example, 03-555-0100, 2024-01-02")]
+    >>> [found[0] for found in find_contact_details("dana@shop.example, 03-555-0100, 2024-01-02")]
     ['mail', 'phone']
     """
     found: list[tuple[int, int, Literal["mail", "phone"]]] = [

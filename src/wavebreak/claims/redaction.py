@@ -44,7 +44,7 @@ from wavebreak.claims.exhibits import (
     write_file,
     write_manifest,
 )
-from wavebreak.claims.page_text import find_personal_data
+from wavebreak.claims.page_text import find_contact_details
 from wavebreak.claims.pictures import open_picture
 from wavebreak.claims.reader import exhibit_documents
 from wavebreak.claims.review import LABELS, read_labels
@@ -159,7 +159,7 @@ def suggest(text: str, names: Iterable[str] = ()) -> list[Suggestion]:
     Suggestion(what='mail', text='dana@shop.example', times=1)
     """
     found: dict[tuple[What, str], int] = {}
-    for what, start, end in find_personal_data(text):
+    for what, start, end in find_contact_details(text):
         key: tuple[What, str] = (what, text[start:end])
         found[key] = found.get(key, 0) + 1
     for name in names:
