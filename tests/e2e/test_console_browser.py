@@ -592,7 +592,7 @@ _OFF = "signing up, mail and other providers are off: it only says so or leads e
 NOT_LOOKED_AT: dict[str, str] = {
     "live": _PART, "timeline": _PART, "shared": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
-    "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART,
+    "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "case_document": _PART,
     "policy_card": _OWN_STYLE, "policy_calibration_report": _OWN_STYLE, "report_file": _OWN_STYLE,
     "mfa_authenticate": _FACTOR, "mfa_reauthenticate": _FACTOR, "mfa_deactivate_totp": _FACTOR,
     "mfa_view_recovery_codes": _FACTOR, "mfa_generate_recovery_codes": _FACTOR,

@@ -36,6 +36,9 @@ class Deadline(NamedTuple):
     what: str
 
 
+EXPORTS = ("exhibits.csv", "exhibits.docx", "chronology.csv", "chronology.docx", "deadlines.ics")
+
+
 def export_case(directory: Path, case: Case, out: Path, language: Language) -> list[Path]:
     """Write a case's exhibit list, chronology and deadlines into a directory.
 
@@ -49,8 +52,23 @@ def export_case(directory: Path, case: Case, out: Path, language: Language) -> l
         The files.
 
     """
-    words = ReportText(language)
+    files = export_files(directory, case, language)
     out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (out / name).write_bytes(content)
+    return [out / name for name in files]
+
+
+def export_files(directory: Path, case: Case, language: Language) -> dict[str, bytes]:
+    """Return a case's exhibit list, chronology and deadlines as files by name: `EXPORTS`.
+
+    Args:
+        directory: The case's directory.
+        case: The case.
+        language: Their language.
+
+    """
+    words = ReportText(language)
     facts = list_facts(directory, case, words)
     tables: dict[str, tuple[list[str], list[list[str]]]] = {
         "exhibits": (
@@ -63,7 +81,7 @@ def export_case(directory: Path, case: Case, out: Path, language: Language) -> l
             [[format_instant(f.at), f.when, f.what, f.source] for f in facts],
         ),
     }  # fmt: skip
-    written = []
+    written = dict[str, bytes]()
     for name, (head, rows) in tables.items():
         title = words("header", case=case.id, title=case.title)
         document = WordDocument(language, title, case.steps[-1].at)
@@ -71,15 +89,10 @@ def export_case(directory: Path, case: Case, out: Path, language: Language) -> l
         document.paragraph(title)
         document.paragraph(words("times"))
         document.table(head, rows)
-        for path, content in (
-            (out / f"{name}.csv", encode_csv([head, *rows])),
-            (out / f"{name}.docx", document.encode()),
-        ):
-            path.write_bytes(content)
-            written.append(path)
-    deadlines = out / "deadlines.ics"
-    deadlines.write_bytes(encode_deadlines(case, list_deadlines(case, words)))
-    return [*written, deadlines]
+        written[f"{name}.csv"] = encode_csv([head, *rows])
+        written[f"{name}.docx"] = document.encode()
+    written["deadlines.ics"] = encode_deadlines(case, list_deadlines(case, words))
+    return written
 
 
 def encode_csv(rows: Iterable[Sequence[str]]) -> bytes:

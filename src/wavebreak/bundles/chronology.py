@@ -90,7 +90,7 @@ def _published(public: Published, exhibit: Exhibit, text: ReportText) -> Iterato
     if known:
         days = dict.fromkeys(text.day(at) for at in ends)
         what = text("fact_published", title=exhibit.title)
-        source = f"{exhibit.id}, {public.basis}" if public.basis else exhibit.id
+        source = f"{exhibit.id}, {text.basis(public.basis)}" if public.basis else exhibit.id
         yield Fact(known[0], " – ".join(days), what, source)
 
 

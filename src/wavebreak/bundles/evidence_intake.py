@@ -21,6 +21,7 @@ from wavebreak import claims
 from wavebreak.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.report_text import ReportText
+from wavebreak.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
 from wavebreak.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak.cases.business_days import business_deadline, load_calendar
 from wavebreak.cases.case import (
@@ -63,7 +64,7 @@ from wavebreak.lazily import LazyModule
 
 if TYPE_CHECKING:
     from wavebreak.bundles import exhibit_list, reproduction, reversals
-    from wavebreak.bundles.reproduction import RerunManifest, RunInputs
+    from wavebreak.bundles.reproduction import RunInputs
     from wavebreak.claims import exhibits
     from wavebreak.claims.exhibits import Actor
 else:  # the engine and the readers of pages: most steps need neither
@@ -293,8 +294,7 @@ def run_accounts(workspace: CaseWorkspace, exhibit: Exhibit) -> tuple[str, ...] 
     """Return the accounts of a run's exhibit, by pseudonym; nothing for another exhibit."""
     if exhibit.kind != "platform_run":
         return UNSET
-    raw = (workspace.path / exhibit.path / reproduction.ABOUT).read_bytes()
-    return msgspec.json.decode(raw, type=reproduction.RerunManifest).accounts
+    return read_manifest(workspace.path / exhibit.path).accounts
 
 
 def conduct_dates(workspace: CaseWorkspace, exhibit: Exhibit) -> ConductDates:
@@ -489,20 +489,12 @@ def enforcement_states(workspace: CaseWorkspace, party: str) -> tuple[Enforcemen
     last: dict[str, Decision] = {}
     for exhibit in workspace.case.exhibits.values():
         if exhibit.kind == "platform_run":
-            for decision in _run_decisions(workspace.path / exhibit.path):
+            for decision in run_decisions(workspace.path / exhibit.path):
                 if decision.account in own:
                     last[decision.account] = decision
     return tuple(
         EnforcementState(name, decision.outcome, decision.until) for name, decision in last.items()
     )
-
-
-def _run_decisions(place: Path) -> Iterator[Decision]:
-    raw = (place / reproduction.ABOUT).read_bytes()
-    about = msgspec.json.decode(raw, type=reproduction.RerunManifest)
-    with (place / reproduction.DECISIONS).open("rb") as lines:
-        for _, line in zip(range(about.as_run), lines, strict=False):
-            yield msgspec.json.decode(line, type=Decision)
 
 
 def prepare_determination(

@@ -29,6 +29,22 @@ def write_letter(case: Case, draft: Notice, operator: Operator, out: Path) -> li
         The files: N1.pdf, N1.docx, N1.json.
 
     """
+    files = letter_files(case, draft, operator)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (out / name).write_bytes(content)
+    return [out / name for name in files]
+
+
+def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, bytes]:
+    """Return a draft as a letter, PDF and DOCX, and as the draft itself (JSON), by name.
+
+    Args:
+        case: The case.
+        draft: The notice.
+        operator: The letterhead.
+
+    """
     words = ReportText(draft.language)
     named = {"case": case.id, "notice": draft.id}
     letterhead = [operator.name, *operator.address, operator.registration, operator.contact]
@@ -51,12 +67,8 @@ def write_letter(case: Case, draft: Notice, operator: Operator, out: Path) -> li
         document.paragraph(paragraph)
     document.paragraph("_" * 32)
     document.paragraph(str(about["signature"]))
-    files = {
+    return {
         f"{draft.id}.pdf": typeset(TEMPLATE, about, {}, draft.sent),
         f"{draft.id}.docx": document.encode(),
         f"{draft.id}.json": msgspec.json.format(msgspec.json.encode(draft), indent=1) + b"\n",
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (out / name).write_bytes(content)
-    return [out / name for name in files]

@@ -165,6 +165,7 @@ def _published(source: ReportSource, public: Published | None) -> list[str]:
         for at in (public.earliest, public.latest)
     ]
     if ends[0] == ends[1]:
-        return [f"{ends[0]} ({public.basis})" if public.basis else ends[0]]
+        return [f"{ends[0]} ({words.basis(public.basis)})" if public.basis else ends[0]]
     first, last = ends
-    return [words("published_range", first=first, last=last, basis=public.basis or "—")]
+    basis = words.basis(public.basis) if public.basis else "—"
+    return [words("published_range", first=first, last=last, basis=basis)]

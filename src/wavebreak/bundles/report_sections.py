@@ -54,11 +54,23 @@ class ReportSource:
 
 
 def preparer(source: ReportSource) -> str:
-    """Return who prepared the report: as given, else who opened the case."""
-    if source.settings.prepared_by:
-        return source.settings.prepared_by
-    first = source.case.steps[0]
-    return source.words("prepared_role", name=person(first.by), role=source.role(first.role))
+    """Return who prepared the report, and how that person was authenticated.
+
+    It is the person given with the settings, else who opened the case.
+    """
+    words, name, how = source.words, source.settings.prepared_by, source.settings.authenticated
+    if not name:
+        first = source.case.steps[0]
+        name = words("prepared_role", name=person(first.by), role=source.role(first.role))
+        how = "console" if first.by.startswith("user:") else ""
+    if not how:
+        return words("prepared_typed", name=words.isolated(name))
+    if how == "console":
+        return words(
+            "prepared_authenticated", name=words.isolated(name), how=words("signed_console")
+        )
+    key = words("signed_key", key=how)
+    return words("prepared_authenticated", name=words.isolated(name), how=key)
 
 
 def summary(source: ReportSource, findings: Iterable[str]) -> Block:

@@ -57,6 +57,8 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         language: The language of report and forms.
         operator: Who publishes it.
         prepared_by: Who prepared it ("": who opened the case).
+        authenticated: How that person was authenticated: signed in to the console, by a key that
+            the case names (its fingerprint), or "": the name was typed.
         issued: The date of issue, 2026-03-02 ("": that of the case's last step).
         forms: The certificate forms in that language.
 
@@ -65,6 +67,7 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: Language = "en"
     operator: Operator = Operator()
     prepared_by: Line = ""
+    authenticated: Line = ""
     issued: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
     forms: tuple[CertificateForm, ...] = ()
 
@@ -83,6 +86,7 @@ def load_settings(
     *,
     policy: Path | None = None,
     prepared_by: str = "",
+    authenticated: str = "",
     issued: str = "",
 ) -> ReportSettings:
     """Return the settings of a report in a language, with operator and forms of a policy.
@@ -91,6 +95,7 @@ def load_settings(
         language: The report's language.
         policy: A local policy.
         prepared_by: Who prepared it.
+        authenticated: How that person was authenticated: "console", a key's fingerprint, or "".
         issued: The date of issue, 2026-03-02.
 
     Raises:
@@ -107,7 +112,7 @@ def load_settings(
             f"{path.name} has no form in {language}",
             fix=f'add a [[form]] with language = "{language}"',
         )
-    made = ReportSettings(language, load_operator(policy), prepared_by, issued, own)
+    made = ReportSettings(language, load_operator(policy), prepared_by, authenticated, issued, own)
     try:
         return msgspec.convert(msgspec.to_builtins(made), ReportSettings)
     except msgspec.ValidationError as error:

@@ -82,6 +82,14 @@ class ReportText:
         except CaseError:
             return self._writer.wording.words.get(value, value)
 
+    def basis(self, basis: str) -> str:
+        """Return what a date rests on; what a person wrote stays as it is.
+
+        >>> ReportText("he").basis("the page itself"), ReportText("he").basis("the invoice")
+        ('העמוד עצמו', 'the invoice')
+        """
+        return self._writer.basis(basis)
+
     def codes(self, table: str) -> list[str]:
         """Return the codes that a table has words for, in their order."""
         return list(self._words[table])

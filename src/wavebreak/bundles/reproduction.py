@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -33,6 +33,7 @@ from msgspec import Meta
 from wavebreak import __version__, model, rules
 from wavebreak.bundles.archive_reader import bundle_error
 from wavebreak.bundles.pseudonyms import Renamer, rename_decision, rename_log
+from wavebreak.bundles.rerun_manifest import ABOUT, DECISIONS, MAX_EVENTS, RerunManifest
 from wavebreak.engine import Engine
 from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision
@@ -126,37 +127,11 @@ def _open_fields(decision: Decision) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if k not in _LATER or v not in ("", None)}
 
 
-MAX_EVENTS = 2_000_000
-"""Events that an exhibit holds at most."""
 STEP = 1_000
-LOG_FILE, DECISIONS, ABOUT, VALUES = "log.arrow", "decisions.jsonl", "rerun.json", "features.json"
+LOG_FILE, VALUES = "log.arrow", "features.json"
 PROFILE, POLICY, MODEL = "profile.json", "policy", "model"
 REFUSED = "refused.json"
 """The accounts' own events that enforcement refused, by id."""
-
-
-class RerunManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is run again: accounts relied on and sealed ids by pseudonym, counts, versions.
-
-    `relied` are the ids of the decisions about those accounts; `as_run` how many decisions, from
-    the first, are those of the original run. Without `whole` only the accounts' own events are
-    here: their conduct can be counted again, decisions cannot be made again.
-    """
-
-    version: Literal[1]
-    accounts: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1_000)]
-    relied: tuple[str, ...]
-    events: Annotated[int, Meta(ge=1, le=MAX_EVENTS)]
-    decisions: Annotated[int, Meta(ge=0, le=MAX_EVENTS)]
-    as_run: int
-    enforce: bool
-    lateness_s: Annotated[int, Meta(ge=0, le=86_400)]
-    policy_name: Annotated[str, Meta(pattern=r"^\w[\w.]{0,99}$")]
-    policy: str
-    model: str | None
-    features: str
-    wavebreak: str
-    whole: bool = True
 
 
 class RunInputs(msgspec.Struct, frozen=True):

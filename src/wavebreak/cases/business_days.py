@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import CaseError
+from wavebreak.lazily import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+else:  # only a notice counts days
+    np = LazyModule("numpy")
 
 
 class BusinessCalendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from rapidfuzz import fuzz
 
 from wavebreak import config
 from wavebreak.cases.date_ranges import DateRange
 from wavebreak.errors import CaseError
+from wavebreak.lazily import LazyModule
+
+if TYPE_CHECKING:
+    from rapidfuzz import fuzz
+else:  # only proposals of merges compare names
+    fuzz = LazyModule("rapidfuzz.fuzz")
 
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
 Long = Annotated[str, Meta(max_length=4_000)]

@@ -47,8 +47,6 @@ def follow_up_actions(case: Case, evidence: Evidence) -> tuple[tuple[Action, str
             why = f"{where} after notice {notice.id} of {format_instant(notice.sent)}"
             reopens = sure and "reopened" in TRANSITIONS[case.state]
             task = TaskAdded(Task(case.fresh("T"), f"Continuation: {why}"))
-            if not sure and case.state == "closed":
-                return ()
             return ((StateChanged("reopened"), why),) * reopens + ((task, why),)
         if after is Ternary.UNKNOWN and case.state != "closed":
             why = f"{where} that may lie after notice {notice.id}: find out its date"

@@ -44,6 +44,7 @@ class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     item: dict[str, str]
     fails: dict[str, str]
     needs: dict[str, str]
+    bases: dict[str, str] = {}
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -116,8 +117,13 @@ class Writer:
         phrase = phrases["day" if first == last else how]
         said = self.fill(phrase, {"first": first or "", "last": last or ""})
         template = getattr(self.wording, f"source_{source.kind}")
-        rests = self.fill(template, {"by": person(source.by), "basis": source.basis})
+        values = {"by": person(source.by), "basis": self.basis(source.basis)}
+        rests = self.fill(template, values)
         return f"{said} ({rests})"
+
+    def basis(self, basis: str) -> str:
+        """Return what a date rests on in the language, where it is one of the program's own."""
+        return self.wording.bases.get(basis, basis)
 
     def condition(self, condition: Condition, item: Evidence, *, fails: bool) -> str:
         """Put a condition that is not met into words: why it fails, or what would be needed."""

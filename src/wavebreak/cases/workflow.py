@@ -73,7 +73,7 @@ def validate_step(case: Case, step: Step) -> None:
             fix="give a case that is open, or a new directory to open one",
         )
     taken_in = StateChanged | ExhibitAdded | EvidenceAdded | ActionReversed
-    taken_in |= AccountErased | ExhibitRedacted
+    taken_in |= AccountErased | ExhibitRedacted | PartiesRelated | TaskAdded | TaskFinished
     if case.state == "closed" and not isinstance(did, taken_in):
         raise CaseError(
             f"case {case.id} is closed", fix="reopen it: `wavebreak case advance CASE reopened`"

@@ -94,7 +94,10 @@ def describe_reading(reading: Reading) -> list[tuple[str, str]]:
         ("title", reading.title),
         ("language", reading.language),
         ("offers", ", ".join(f"{n} {v:.2f}" for n, v in reading.offers.items())),
-        ("capacity", "; ".join(map(_capacity, reading.capacities))),
+        (
+            "capacity",
+            "; ".join([*map(_capacity, reading.capacities), *map(_unlimited, reading.unlimited)]),
+        ),
         ("prices", "; ".join(map(_price, reading.prices))),
         ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in reading.contacts.items())),
         ("channels", ", ".join(reading.channels)),
@@ -137,6 +140,15 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
 def _capacity(capacity: ClaimedCapacity) -> str:
     period = f" a {capacity.period}" if capacity.period else ""
     return f"{capacity.count:,} {capacity.what}{period} (“{capacity.text}”)"
+
+
+def _unlimited(words: str) -> str:
+    """A capacity without a number, with its words.
+
+    >>> _unlimited("unlimited sends")
+    'unlimited (“unlimited sends”)'
+    """
+    return f"unlimited (“{words}”)"
 
 
 def _price(asked: ClaimedPrice) -> str:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         report_settings,
         workspace,
     )
-    from wavebreak.bundles.report_settings import Operator
+    from wavebreak.bundles.report_settings import Operator, ReportSettings
     from wavebreak.cases import case as case_file
     from wavebreak.cases import date_ranges, notices, signatures
     from wavebreak.cases.case import Action, Case
@@ -756,27 +756,90 @@ def export(
         out.print(str(path), markup=False)
 
 
+PreparedBy = Annotated[
+    str, typer.Option(help="Who prepared the report: a typed name, and marked as such.")
+]
+PreparerKey = Annotated[
+    Path | None,
+    typer.Option("--signing-key", help="Who prepared it, by a key that the case names instead."),
+]
+Issued = Annotated[str, typer.Option(help="Its date of issue: 2026-03-02.")]
+SettingsFile = Annotated[Path | None, typer.Option("--settings", hidden=True)]
+
+
+def _settings(
+    case: Case,
+    language: Tongue,
+    policy: Path | None,
+    prepared_by: str,
+    signing_key: Path | None,
+    issued: str,
+    settings: Path | None,
+) -> ReportSettings:
+    """What a report says beside its case; the console gives it as a file."""
+    if settings is not None:
+        return msgspec.json.decode(settings.read_bytes(), type=report_settings.ReportSettings)
+    authenticated = ""
+    if signing_key is not None:
+        holder = checkpoints.load_signer(signing_key)
+        known = case.signers.get(checkpoints.encode_verifier_key(holder.key))
+        if known is None or prepared_by not in ("", known.name):
+            raise UsageError(
+                f"the case names nobody with the key {signing_key}"
+                if known is None
+                else f"the key is of {known.name}",
+                fix="name the person (`wavebreak case signer`), or give --prepared-by alone",
+            )
+        prepared_by, authenticated = known.name, checkpoints.fingerprint(holder.key)
+    return report_settings.load_settings(
+        language.value,  # type: ignore[arg-type]
+        policy=policy,
+        prepared_by=prepared_by,
+        authenticated=authenticated,
+        issued=issued,
+    )
+
+
+@cases.command(epilog="Example: `wavebreak case report cases/C-7 -o report.pdf --language he`")
+def report(
+    place: Place,
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="The PDF file to write.")],
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    prepared_by: PreparedBy = "",
+    signing_key: PreparerKey = None,
+    issued: Issued = "",
+    policy: PolicyDir = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Typeset the report alone, as a bundle has it, to be read; a bundle can be verified too."""
+    from wavebreak.bundles.exhibit_redaction import shown_case
+    from wavebreak.bundles.report import render_report
+    from wavebreak.cases.workflow import replay
+
+    written, case = workspace.load_case(place / workspace.CASE)
+    said = _settings(case, language, policy, prepared_by, signing_key, issued, settings)
+    out_path.write_bytes(render_report(place, replay(shown_case(written)), said))
+    out.print(str(out_path), markup=False)
+
+
 @app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
     language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = Tongue.en,
-    prepared_by: Annotated[str, typer.Option(help="Who prepared the report.")] = "",
-    issued: Annotated[str, typer.Option(help="Its date of issue: 2026-03-02.")] = "",
+    prepared_by: PreparedBy = "",
+    signing_key: PreparerKey = None,
+    issued: Issued = "",
     policy: PolicyDir = None,
+    settings: SettingsFile = None,
     seal_key: Annotated[Path | None, typer.Option(help="Key file that sealed the case.")] = None,
 ) -> None:
     """Pack a case into one file that another party can verify without trusting us."""
     from wavebreak.bundles.archive_writer import write_bundle
 
-    settings = report_settings.load_settings(
-        language.value,  # type: ignore[arg-type]
-        policy=policy,
-        prepared_by=prepared_by,
-        issued=issued,
-    )
     with _at(place, seal_key) as at:
-        counts = write_bundle(at, out_path, settings)
+        said = _settings(at.case, language, policy, prepared_by, signing_key, issued, settings)
+        counts = write_bundle(at, out_path, said)
     signer = checkpoints.load_or_create_signer(seal_key)
     out.print(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "

@@ -124,8 +124,6 @@ def read_claims(
         return
     out.print(f"[bold]{reading.verdict}[/], {reading.score:.2f} (triage: a person decides)")
     facts = [(name, Text(value)) for name, value in claims.describe_reading(reading) if value]
-    if reading.unlimited:
-        facts.append(("unlimited", Text("; ".join(f"“{text}”" for text in reading.unlimited))))
     _print_grid("", facts)
     sentences = [
         (", ".join(r.offers) or "by wording", Text(f"“{r.text}”", style="reverse"))

@@ -249,9 +249,7 @@ def _link(workspace: CaseWorkspace, act: Act) -> Action:
 
 def _erase_account(workspace: CaseWorkspace, act: Act) -> None:
     said: dict[str, Any] = {**act.signed}
-    done = account_erasure.erase_account(
-        workspace, act.store.secret, act.values["account"], **said
-    )
+    done = account_erasure.erase_account(workspace, act.store.secret, act.values["account"], **said)
     if not done.recorded:
         raise ApiError(
             422, "no sealed entry on the account can be opened any more", fix="nothing is left"

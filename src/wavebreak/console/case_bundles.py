@@ -21,8 +21,11 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
+from wavebreak.bundles.report_settings import FILE as SETTINGS
+from wavebreak.bundles.report_settings import ReportSettings, encode_settings, load_settings
 from wavebreak.bundles.verify import Finding, exit_code
 from wavebreak.bundles.workspace import EXHIBITS
+from wavebreak.cases.notices import Language
 from wavebreak.console import case_files
 from wavebreak.console.case_acts import Act
 from wavebreak.console.case_store import CaseStore
@@ -103,8 +106,18 @@ def newest_job(store: CaseStore, case_id: str) -> BundleJob | None:
     return job
 
 
-def start(case_id: str, act: Act) -> threading.Thread:
-    """Begin to build a case's bundle; return the thread that does it.
+def report_settings(act: Act, language: Language) -> ReportSettings:
+    """Return what a report says beside its case: who is signed in prepared it."""
+    return load_settings(
+        language,
+        policy=act.store.policy,
+        prepared_by=act.user.shown_name,
+        authenticated="console",
+    )
+
+
+def start(case_id: str, act: Act, language: Language = "en") -> threading.Thread:
+    """Begin to build a case's bundle in a language; return the thread that does it.
 
     Raises ApiError (409) where it is being built, or somebody else writes to the case.
     """
@@ -119,6 +132,8 @@ def start(case_id: str, act: Act) -> threading.Thread:
             with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
                 _copy_case(workspace.path, copy / case_id)
                 steps = len(workspace.case.steps)
+            settings = encode_settings(report_settings(act, language))
+            (copy / SETTINGS).write_bytes(settings)
             with transaction.atomic():
                 write_audit_entry(act.clock(), act.user.actor, "build_bundle", case_id, act.reason)
         except BaseException:
@@ -159,13 +174,14 @@ def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
     place, out = bundle_directory(store, case_id), bundle_file(store, case_id)
     try:
         fresh = place / f".{case_id}.new.zip"
-        _run(store, ["bundle", str(copy / case_id), "-o", str(fresh)], (0,))
+        said = ["--settings", str(copy / SETTINGS)]
+        _run(store, ["bundle", str(copy / case_id), "-o", str(fresh), *said], (0,))
         size = fresh.stat().st_size
         fresh.replace(out)
         job = msgspec.structs.replace(job, state="verifying", size=size)
         _write(place, job)
-        said = _run(store, ["verify", str(out), "--key", verifier_key(store), "--json"], (0, 1, 3))
-        findings = tuple(Finding(**each) for each in json.loads(said))
+        found = _run(store, ["verify", str(out), "--key", verifier_key(store), "--json"], (0, 1, 3))
+        findings = tuple(Finding(**each) for each in json.loads(found))
         _write(place, msgspec.structs.replace(job, state="ready", findings=findings))
     except Exception as error:
         what = str(error)[:500] or type(error).__name__
@@ -173,6 +189,21 @@ def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
     finally:
         shutil.rmtree(copy, ignore_errors=True)
         _running.discard(place)
+
+
+def typeset_report(loaded: case_files.LoadedCase, act: Act, language: Language) -> bytes:
+    """Return the report of a case as PDF, typeset by the command in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="wavebreak-report-") as place:
+        settings, out = Path(place) / SETTINGS, Path(place) / "report.pdf"
+        settings.write_bytes(encode_settings(report_settings(act, language)))
+        asked = ["case", "report", str(loaded.path), "-o", str(out), "--settings", str(settings)]
+        try:
+            _run(act.store, asked, (0,))
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            raise ApiError(
+                422, f"the report could not be typeset: {str(error)[:300]}", fix="check the case"
+            ) from None
+        return out.read_bytes()
 
 
 def _run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> str:

@@ -720,6 +720,16 @@ class ShownNotice(NamedTuple):
     overdue: bool
 
     @property
+    def pdf(self) -> str:
+        """The name of the letter as PDF."""
+        return f"{self.notice.id}.pdf"
+
+    @property
+    def docx(self) -> str:
+        """The name of the letter as DOCX."""
+        return f"{self.notice.id}.docx"
+
+    @property
     def direction(self) -> str:
         """The direction in which the notice is read."""
         return "rtl" if self.notice.language == "he" else "ltr"

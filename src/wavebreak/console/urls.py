@@ -85,6 +85,7 @@ CONSOLE: list[Any] = [
     path("cases/<str:case_id>/bundle/build", cases.build_bundle, name="case_bundle_build"),
     path("cases/<str:case_id>/bundle/status", cases.bundle_status, name="case_bundle_status"),
     path("cases/<str:case_id>/bundle/file", cases.download_bundle, name="case_bundle_download"),
+    path("cases/<str:case_id>/documents/<str:name>", cases.document, name="case_document"),
     path("cases/<str:case_id>/exhibits/<str:exhibit_id>", cases.exhibit, name="legal_exhibit"),
     path(
         "cases/<str:case_id>/exhibits/<str:exhibit_id>/reading",

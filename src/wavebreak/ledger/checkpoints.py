@@ -14,24 +14,22 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509 import Certificate, load_pem_x509_certificates
-from rfc3161_client import (
-    HashAlgorithm,
-    PKIStatus,
-    TimestampRequestBuilder,
-    TimeStampResponse,
-    VerificationError,
-    VerifierBuilder,
-    decode_timestamp_response,
-)
 
 from wavebreak.errors import EvidenceError, FileError
+from wavebreak.lazily import LazyModule
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
 from wavebreak.privacy.secret_key import read_secret_file
+
+if TYPE_CHECKING:
+    import rfc3161_client as rfc3161
+    from cryptography import x509
+else:  # certificates of time stamps: most commands meet none
+    rfc3161 = LazyModule("rfc3161_client")
+    x509 = LazyModule("cryptography.x509")
 
 PRIVATE = "PRIVATE+KEY"
 
@@ -206,22 +204,22 @@ MAX_RESPONSE = 1 << 16
 SHA256_OID = "2.16.840.1.101.3.4.2.1"
 
 
-def load_certificates(pem: bytes) -> list[Certificate]:
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
     """Read the certificates of authorities that are trusted; raises EvidenceError."""
     try:
-        return load_pem_x509_certificates(pem)
+        return x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise ledger_error(
             "stamp_roots", "the file has no certificates in PEM", "give the authority's PEM file"
         ) from None
 
 
-def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[Certificate]) -> bytes:
+def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[x509.Certificate]) -> bytes:
     """Request a time stamp of a checkpoint; return the checked response. Raises EvidenceError."""
     request = (
-        TimestampRequestBuilder()
+        rfc3161.TimestampRequestBuilder()
         .data(note)
-        .hash_algorithm(HashAlgorithm.SHA256)
+        .hash_algorithm(rfc3161.HashAlgorithm.SHA256)
         .nonce(nonce=True)
         .cert_request(cert_request=True)
         .build()
@@ -232,7 +230,7 @@ def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[Certificat
 
 
 def check_time_stamp(
-    note: bytes, response: bytes, roots: Sequence[Certificate], *, nonce: int | None = None
+    note: bytes, response: bytes, roots: Sequence[x509.Certificate], *, nonce: int | None = None
 ) -> datetime:
     """Check an authority's response for a checkpoint; return the time of the stamp (UTC).
 
@@ -240,7 +238,7 @@ def check_time_stamp(
     or `stamp_untrusted` for a signature or certificate that does not lead to `roots`.
     """
     read = _decode_response(response)
-    if PKIStatus(read.status) != PKIStatus.GRANTED:
+    if rfc3161.PKIStatus(read.status) != rfc3161.PKIStatus.GRANTED:
         raise _stamp_error("refused", "the authority did not grant it")
     imprint = read.tst_info.message_imprint
     digest = (imprint.hash_algorithm.dotted_string, imprint.message)
@@ -248,22 +246,22 @@ def check_time_stamp(
         raise _stamp_error("other_digest", "the time stamp is of other bytes")
     if nonce is not None and read.tst_info.nonce != nonce:
         raise _stamp_error("nonce", "the response is for another request")
-    builder = VerifierBuilder()
+    builder = rfc3161.VerifierBuilder()
     for root in roots:
         builder = builder.add_root_certificate(root)
     try:
         builder.build().verify(read, digest[1])
-    except (VerificationError, ValueError):
+    except (rfc3161.VerificationError, ValueError):
         raise _stamp_error(
             "untrusted", "it is not signed by an authority that is trusted"
         ) from None
     return read.tst_info.gen_time.astimezone(UTC)
 
 
-def _decode_response(response: bytes) -> TimeStampResponse:
+def _decode_response(response: bytes) -> rfc3161.TimeStampResponse:
     if len(response) <= MAX_RESPONSE:
         try:
-            read = decode_timestamp_response(response)
+            read = rfc3161.decode_timestamp_response(response)
             if read.as_bytes() == response:
                 return read
         except ValueError:

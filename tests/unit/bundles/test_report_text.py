@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import product
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -11,13 +12,14 @@ import msgspec
 import pytest
 
 from wavebreak import config
+from wavebreak.bundles import evidence_dates
 from wavebreak.bundles.report_settings import encode_settings, load_settings
 from wavebreak.bundles.report_text import ReportText
 from wavebreak.cases.counterfactuals import list_changes
 from wavebreak.cases.date_ranges import DateRange
 from wavebreak.cases.eligibility import load_grounds
-from wavebreak.cases.parties import Basis, CaseFacts, Evidence, Strength
-from wavebreak.cases.reasons import LANGUAGES
+from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
+from wavebreak.cases.reasons import LANGUAGES, Context, Writer, load_wording
 from wavebreak.errors import UsageError
 from wavebreak.explain.collect import KINDS
 from wavebreak.schema.events import OUTCOMES
@@ -87,3 +89,25 @@ def test_settings_refuse_a_date_that_is_none() -> None:
 
 def test_settings_encode_equally() -> None:
     assert encode_settings(load_settings("he")) == encode_settings(load_settings("he"))
+
+
+def test_bases_of_dates_of_the_program_are_in_hebrew() -> None:
+    """Every basis that the program itself gives a date has Hebrew words."""
+    words = load_wording("he").bases
+    root = Path(evidence_dates.__file__).parents[1]
+    sources = [
+        (root / name).read_text("utf-8")
+        for name in ("bundles/evidence_dates.py", "claims/page_text.py", "claims/exhibits.py",
+                     "cli/claims.py", "bundles/evidence_intake.py")
+    ]  # fmt: skip
+    assert [basis for basis in words if not any(f'"{basis}"' in text for text in sources)] == []
+    given = [
+        match
+        for text in sources
+        for match in re.findall(r'(?:DateSource|Published)\([^()]*?"([^"{}]+)"\)', text)
+    ]
+    assert [basis for basis in given if basis not in words] == []
+    source = DateSource("exhibit", "the page", "dates in the page's markup")
+    writer = Writer("he", Context(), "P1")
+    said = writer.dates(writer.wording.until, DateRange(0, 0, "1970"), source)
+    assert re.search("[a-z]{3}", said) is None

@@ -363,6 +363,21 @@ def test_evidence_of_other_party_does_not_reopen_closed_case() -> None:
     assert follow_up_actions(opened(), late.evidence) == ()
 
 
+def test_weak_relation_found_after_closing_adds_a_task() -> None:
+    late = found("V2", "P2", began=parse_date("2027", "UTC"), lasted=parse_date("2027", "UTC"))
+    for strength, kinds in (("weak", ["tasked"]), ("strong", ["advanced", "tasked"])):
+        case = do(noticed(), named("P2", "Other"), StateChanged("closed"))
+        case = do(case, late, at=NOW + 90 * DAY)
+        relation = Relation("P1", "P2", "affiliate", Strength(strength), "E1")
+        case = do(case, PartiesRelated(relation))
+        follows = follow_up_actions(case, late.evidence)
+        assert [type(did).__struct_config__.tag for did, _ in follows] == kinds, strength
+        for did, why in follows:
+            case = do(case, did, by="watch", role="watch", why=why)
+        assert case.state == ("closed" if strength == "weak" else "reopened")
+        assert len(case.open_tasks()) == 1
+
+
 def test_overdue_items_are_listed() -> None:
     case = do(noticed(), TaskAdded(Task("T1", "call the registrar", NOW)))
     assert overdue_items(case, NOW) == ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from asgiref.sync import sync_to_async
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 
@@ -37,10 +38,18 @@ from wavebreak.service.errors import ApiError
 
 if TYPE_CHECKING:
     from wavebreak.cases.case import Case
-    from wavebreak.console import case_acts, case_bundles, case_exhibits, case_files, case_forms
+    from wavebreak.console import (
+        case_acts,
+        case_bundles,
+        case_documents,
+        case_exhibits,
+        case_files,
+        case_forms,
+    )
 else:
     case_acts = Lazy("wavebreak.console.case_acts")
     case_bundles = Lazy("wavebreak.console.case_bundles")
+    case_documents = Lazy("wavebreak.console.case_documents")
     case_exhibits = Lazy("wavebreak.console.case_exhibits")
     case_files = Lazy("wavebreak.console.case_files")
     case_forms = Lazy("wavebreak.console.case_forms")
@@ -53,6 +62,15 @@ TABS = {
     "determination": "Determination",
     "bundle": "Bundle",
 }
+LANGUAGES = (("en", "English"), ("he", "עברית"))
+DOCUMENTS = (
+    ("report.pdf", "Report"),
+    ("exhibits.csv", "Exhibits, CSV"),
+    ("exhibits.docx", "Exhibits, DOCX"),
+    ("chronology.csv", "Chronology, CSV"),
+    ("chronology.docx", "Chronology, DOCX"),
+    ("deadlines.ics", "Deadlines"),
+)
 CHUNK = 1 << 18
 
 
@@ -262,7 +280,11 @@ def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
         values = case_forms.read(form, loaded.case, posted, request.FILES)
         seen = number_of(posted.get("seen"), 0, 20_000, -1) if form.ordered else None
         if form.previewed and posted.get("confirmed") != "yes":
-            letter = case_acts.draft(case_id, _act(request, values, seen, reason="preview"))
+            preview = _act(request, values, seen, reason="preview")
+            letter = case_acts.draft(case_id, preview)
+            if ending := posted.get("download", ""):
+                made = case_documents.draft_letter(loaded, preview, letter, ending)
+                return _download(request, case_id, made)
             return _show_form(request, form, loaded.case, posted, case_id, letter=letter)
         before = len(loaded.case.steps)
         after = case_acts.perform(name, case_id, _act(request, values, seen))
@@ -371,6 +393,8 @@ def _bundle(case_id: str) -> dict[str, Any]:
     return {
         "job": case_bundles.newest_job(store, case_id),
         "key": case_bundles.verifier_key(store),
+        "languages": LANGUAGES,
+        "documents": DOCUMENTS,
     }
 
 
@@ -393,7 +417,8 @@ def bundle_status(request: HttpRequest, case_id: str) -> HttpResponse:
 def build_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
     """Begin to build the bundle of a case, and to verify it."""
     case_files.load(case_store.current(), case_id)
-    case_bundles.start(case_id, _act(request, {}, None))
+    language = _language(request.POST.get("language", "en"))
+    case_bundles.start(case_id, _act(request, {}, None), language)
     return redirect("legal_case_tab", case_id, "bundle")
 
 
@@ -412,6 +437,37 @@ def download_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
     response = StreamingHttpResponse(_chunks(path), content_type="application/zip")
     response["Content-Length"] = str(path.stat().st_size)
     response["Content-Disposition"] = f'attachment; filename="{case_id}.zip"'
+    return response
+
+
+@case_page("work_on_cases")
+def document(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
+    """Return a document of a case in a language; the download is in the audit log."""
+    loaded = case_files.load(case_store.current(), case_id)
+    language = _language(request.GET.get("language", "en"))
+    made = case_documents.make_document(
+        loaded, _act(request, {}, None, reason="download"), name, language
+    )
+    return _download(request, case_id, made)
+
+
+def _language(asked: str) -> Any:
+    if asked not in ("en", "he"):
+        raise ApiError(422, "there is no report in that language", fix="choose en or he")
+    return asked
+
+
+def _download(request: HttpRequest, case_id: str, made: Any) -> HttpResponse:
+    """Return a file that no browser opens as a page, once its download is in the audit log."""
+    console = console_of(request)
+    with transaction.atomic():
+        write_audit_entry(
+            console.now_ms, console.user.actor, "download_document", case_id, made.name
+        )
+    response = HttpResponse(made.content, content_type=made.media)
+    response["Content-Disposition"] = f'attachment; filename="{made.name}"'
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 
