@@ -375,7 +375,8 @@ class _Drafting:
 
     def _find(self, matches: Callable[[claims.Exhibit], bool]) -> Exhibit | None:
         """Return the case's exhibit of a captured or added page that matches."""
-        for exhibit in self.workspace.case.exhibits.values():
+        case = self.workspace.case
+        for exhibit in (case.exhibits | case.originals).values():
             place = self.workspace.path / exhibit.path
             if (place / EXHIBIT).exists() and matches(claims.load_exhibit(place)):
                 return exhibit

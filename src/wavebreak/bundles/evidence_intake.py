@@ -136,8 +136,12 @@ def add_file_exhibit(
     *,
     title: str = "",
     kind: str = "",
+    pictures_only: bool = False,
 ) -> Exhibit:
-    """Take in a file as it is: a proof of delivery, an answer, a document."""
+    """Take in a file as it is: a proof of delivery, an answer, a document.
+
+    With `pictures_only` the text of a scanned PDF is not recognised, that of a picture is.
+    """
     if not source.is_file() or source.stat().st_size > MAX_FILE:
         raise CaseError(f"{source} is no file of at most {MAX_FILE:,} bytes", fix="give a file")
     now = workspace.clock()
@@ -145,7 +149,7 @@ def add_file_exhibit(
         exhibits.add_file(
             source.read_bytes(), place, actor, format_instant(now), source=title or source.name
         )
-        claims.recognize_exhibit(place, actor, format_instant(now))
+        claims.recognize_exhibit(place, actor, format_instant(now), pictures_only=pictures_only)
         kind = kind or "document"
         return _record_exhibit(workspace, place, name, kind, title or source.name, now, actor, role)
 

@@ -35,6 +35,38 @@ def suggest_marks(
     return redaction.suggest(redaction.exhibit_text(workspace.path / original), names)
 
 
+def make_marks(
+    suggested: Sequence[Suggestion],
+    *,
+    kinds: Sequence[str] = (),
+    names: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    regions: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    pictures_seen: bool = False,
+) -> Marks:
+    """Return what a person marked.
+
+    Args:
+        suggested: What was suggested.
+        kinds: Kinds of which every suggestion is marked: phone, mail.
+        names: Names to remove.
+        texts: Other words to remove.
+        regions: Regions, as PAGE:LEFT,TOP,RIGHT,BOTTOM in thousandths.
+        keep: Suggestions that are not marked.
+        pictures_seen: Whether a person looked at what cannot be searched.
+
+    """
+    marks = [
+        redaction.TextMark(each.what, each.text)
+        for each in suggested
+        if each.what in kinds and each.text not in keep
+    ]
+    marks += [redaction.TextMark("name", name) for name in names]
+    marks += [redaction.TextMark("text", text) for text in texts]
+    return redaction.Marks(tuple(marks), tuple(map(redaction.read_region, regions)), pictures_seen)
+
+
 def redact_exhibit(
     workspace: CaseWorkspace, exhibit: str, marks: Marks, actor: Actor, role: str
 ) -> Redaction:

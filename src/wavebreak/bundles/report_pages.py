@@ -63,7 +63,8 @@ def _page(
     source: ReportSource, exhibit: Exhibit, place: Path, reading: claims.Reading | None
 ) -> Iterator[Block]:
     words, about = source.words, claims.load_exhibit(place)
-    key = "page_source" if about.kind == "capture" else "page_added"
+    added = "page_added_redacted" if exhibit.id in source.case.redactions else "page_added"
+    key = "page_source" if about.kind == "capture" else added
     at = words.instant(parse_instant(about.captured_at))
     origin = about.source or exhibit.title
     yield text(words(key, source=origin, at=at, by=person(about.actor.who)))

@@ -33,7 +33,10 @@ from msgspec import Meta
 from wavebreak import __version__, model, rules
 from wavebreak.bundles.archive_reader import bundle_error
 from wavebreak.bundles.pseudonyms import Renamer, rename_decision, rename_log
-from wavebreak.bundles.rerun_manifest import ABOUT, DECISIONS, MAX_EVENTS, RerunManifest
+from wavebreak.bundles.rerun_manifest import ABOUT as ABOUT
+from wavebreak.bundles.rerun_manifest import DECISIONS as DECISIONS
+from wavebreak.bundles.rerun_manifest import MAX_EVENTS
+from wavebreak.bundles.rerun_manifest import RerunManifest as RerunManifest
 from wavebreak.engine import Engine
 from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision

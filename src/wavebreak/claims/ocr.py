@@ -132,13 +132,16 @@ def read_recognized(directory: Path) -> RecognizedText | None:
         raise ClaimError(f"{path} is malformed", fix="take the exhibit in again") from None
 
 
-def recognize_exhibit(directory: Path, actor: Actor, at: str) -> str:
+def recognize_exhibit(
+    directory: Path, actor: Actor, at: str, *, pictures_only: bool = False
+) -> str:
     """Recognise the pages of an exhibit that have no text of their own, and store their words.
 
     Args:
         directory: The exhibit.
         actor: Who takes it in.
         at: When (RFC 3339).
+        pictures_only: Leave PDFs out, which are drawn in this process and page by page.
 
     Returns:
         What was done or why it was not, for a person; "" where there is nothing to recognise.
@@ -146,13 +149,13 @@ def recognize_exhibit(directory: Path, actor: Actor, at: str) -> str:
     """
     if (directory / RECOGNIZED).exists() or not (pages := needed_pages(directory)):
         return describe_recognition(directory)
+    kept = load_exhibit(directory).file("original")
     limits = load_limits().ocr
     engine = find_tesseract(limits)
+    if kept is None or (pictures_only and not kept.media.startswith("image/")):
+        return describe_recognition(directory)
     if engine is None or not engine.languages or len(pages) > limits.pages:
         return describe_recognition(directory)
-    kept = load_exhibit(directory).file("original")
-    if kept is None:  # pragma: no cover
-        return ""
     raw = (directory / kept.path).read_bytes()
     try:
         found = tuple(

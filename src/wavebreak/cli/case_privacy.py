@@ -17,7 +17,7 @@ from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
 
 if TYPE_CHECKING:
-    from wavebreak.claims.redaction import Marks, Region, Suggestion
+    from wavebreak.claims.redaction import Suggestion
 
 
 @cases.command(
@@ -115,7 +115,15 @@ def redact(
 
     with open_case_at(place, seal_key) as at:
         suggested = exhibit_redaction.suggest_marks(at, exhibit, name or ())
-        marks = _marks(suggested, phones, mails, name, text, region, keep, pictures_seen)
+        marks = exhibit_redaction.make_marks(
+            suggested,
+            kinds=[kind for kind, wanted in (("phone", phones), ("mail", mails)) if wanted],
+            names=name or (),
+            texts=text or (),
+            regions=region or (),
+            keep=keep or (),
+            pictures_seen=pictures_seen,
+        )
         if not by:
             if why:
                 raise UsageError("who redacts is not stated", fix="give --by NAME")
@@ -136,35 +144,6 @@ def redact(
             "  an earlier version took the original in: whoever has the bundle can test guesses at "
             "a short text against its sealed digest; take it in again as another exhibit"
         )
-
-
-def _marks(
-    suggested: list[Suggestion],
-    phones: bool,
-    mails: bool,
-    names: Many,
-    texts: Many,
-    regions: Many,
-    keep: Many,
-    pictures_seen: bool,
-) -> Marks:
-    from wavebreak.claims.redaction import Marks, TextMark
-
-    wanted = {"phone": phones, "mail": mails}
-    marks = [
-        TextMark(each.what, each.text)
-        for each in suggested
-        if wanted.get(each.what) and each.text not in (keep or ())
-    ]
-    marks += [TextMark("name", each) for each in names or ()]
-    marks += [TextMark("text", each) for each in texts or ()]
-    return Marks(tuple(marks), tuple(map(_region, regions or ())), pictures_seen)
-
-
-def _region(said: str) -> Region:
-    from wavebreak.claims.redaction import read_region
-
-    return read_region(said)
 
 
 def _print_suggestions(suggested: list[Suggestion]) -> None:

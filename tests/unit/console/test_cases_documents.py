@@ -6,7 +6,6 @@ import io
 import zipfile
 
 import pypdf
-import pytest
 
 from support.console_harness import RunningConsole
 from support.legal_cases import PAGE, act, case_visits, queried, served_case, text_of
@@ -65,15 +64,13 @@ async def test_report_names_who_is_signed_in(console: RunningConsole) -> None:
     assert "name as typed" not in words
 
 
-@pytest.mark.parametrize("role", ["lead", "auditor", "analyst"])
-def test_only_counsel_downloads_documents(role: str) -> None:
-    @case_visits
-    async def visit(console: RunningConsole) -> None:
+@case_visits
+async def test_only_counsel_downloads_documents(console: RunningConsole) -> None:
+    for role in ("lead", "auditor", "analyst"):
         visitor = await console.person(role)
-        assert (await visitor.get(f"{DOCUMENTS}/exhibits.csv")).status_code in (403, 404)
-        assert await audited() == []
-
-    visit()
+        answer = await visitor.get(f"{DOCUMENTS}/exhibits.csv")
+        assert answer.status_code in (403, 404), role
+    assert await audited() == []
 
 
 @case_visits
@@ -103,3 +100,24 @@ async def test_draft_of_a_letter_downloads_before_it_is_recorded(console: Runnin
     assert len(served_case(console).steps) == before
     assert (await act(counsel, "send_notice", **fields, download="exe")).status_code == 422
     assert text_of(shown.text)
+
+
+@case_visits
+async def test_exhibit_is_redacted_and_account_erased_by_forms(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    fields = {"exhibit": "E1", "phones": "no", "mails": "no", "regions": "", "texts": "messages"}
+    done = await act(counsel, "redact_exhibit", **fields, names="", seen_pictures="no")
+    assert done.status_code == 302, text_of(done.text)
+    assert served_case(console).exhibits["E1"].path == "exhibits/E1R1"
+    assert "A redacted copy." in (await counsel.get(f"{PAGE}/exhibits/E1")).text
+    nothing = await act(
+        counsel, "redact_exhibit", **{**fields, "texts": ""}, names="", seen_pictures="no"
+    )
+    assert "Nothing is marked" in nothing.text
+    hidden = served_case(console).links[0].account
+    erased = await act(counsel, "erase_account", account=hidden)
+    assert erased.status_code == 302, text_of(erased.text)
+    assert list(served_case(console).erasures) == [hidden]
+    assert "openings erased" in (await counsel.get(f"{PAGE}/parties")).text
+    again = await act(counsel, "erase_account", account=hidden)
+    assert "can be opened any more" in again.text
