@@ -19,6 +19,26 @@ STRANGERS = [f"stranger{n}" for n in range(40)]
 HONEST = [f"honest{n}" for n in range(8)]
 MUC = "http://jabber.org/protocol/muc"
 GAP_S = 0.35
+REPORTERS = ("stranger1", "stranger3", "stranger5", "stranger6")
+
+RULE = """
+[[rule]]
+id = "two_strangers_complain"
+abuse = "feedback"
+about = "Two strangers blocked or reported it: a server that wants it silent at once."
+source = "A rule of this test's own: the shipped policy slows here, and restricts after a day."
+stage = "feedback"
+on = ["reported_by", "blocked_by"]
+when = ["stranger_complaints >= 2", "complaint_evidence >= 3", "channel < 2"]
+basis = "evidence"
+outcome = "restrict"
+for = "24h"
+false_actions = "Whoever two strangers dislike."
+review_by = "2027-05-31"
+mode = "enforce"
+fires_on = [{ stranger_complaints = 2, complaint_evidence = 40, channel = 0 }]
+stays_quiet_on = [{ stranger_complaints = 1, complaint_evidence = 40, channel = 0 }]
+"""
 
 
 async def _known(server: Any, name: str) -> Account:
@@ -56,22 +76,34 @@ async def _room_refused(sender: Account, room: str) -> bool:
     return False
 
 
-async def _after(server: Any, spammer: Account, friend: Account) -> None:
-    """What holds of a restricted account: no new chat, no room; the existing chat goes on."""
+async def _reports(victim: Account, sender: str) -> None:
+    """Wait for a message, and report and block who sent it."""
+    await victim.expect(lambda: victim.got, 60)
+    await victim.iq(
+        f"<block xmlns='urn:xmpp:blocking'><item jid='{sender}'><report "
+        "xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/></item></block>"
+    )
+
+
+async def _after(spammer: Account, friend: Account, *, rooms: bool) -> None:
+    """What holds of an account that is slowed: no new chat; the existing chat goes on."""
     assert not await _greets(spammer, f"later@{HOST}")
     assert spammer.refusals()[-1][:2] == ("wait", "policy-violation")
-    assert await _room_refused(spammer, f"room{len(spammer.errors)}")
+    if rooms:
+        assert await _room_refused(spammer, f"room{len(spammer.errors)}")
     got = len(friend.got)
     spammer.say(friend.boundjid.bare, "still here?")
     await friend.expect(lambda: len(friend.got) > got)
 
 
-async def _spam(server: Any, service: Wavebreak) -> int:
+async def _spam(server: Any, service: Wavebreak, *, rooms: bool) -> int:
     """Play the spammer among honest people; return how many strangers it reached."""
     people = [await _known(server, name) for name in HONEST]
     friend = await _known(server, "friend")
     spammer = await Account(f"spammer@{HOST}", server.port).online()
     await _chats(friend, spammer, 4)
+    victims = [await _known(server, name) for name in REPORTERS]
+    complaints = [asyncio.create_task(_reports(one, f"spammer@{HOST}")) for one in victims]
     talk = [
         asyncio.create_task(_chats(people[n], people[n + 1], 12)) for n in range(0, len(people), 2)
     ]
@@ -81,11 +113,15 @@ async def _spam(server: Any, service: Wavebreak) -> int:
         await asyncio.sleep(GAP_S)
     await asyncio.sleep(1)
     reached = len(STRANGERS) - (len(spammer.errors) - before)
+    state = service.outcome(f"spammer@{HOST}")
+    print(f"reached {reached} of {len(STRANGERS)}, then {state}; {server.status()}")
     for one in talk:
         await one
+    for one in complaints:
+        one.cancel()
     assert [person.errors for person in people] == [[]] * len(people)
-    await _after(server, spammer, friend)
-    for one in (*people, friend, spammer):
+    await _after(spammer, friend, rooms=rooms)
+    for one in (*people, *victims, friend, spammer):
         await one.offline()
     return reached
 
@@ -97,25 +133,32 @@ class ServiceCases:
         """Run a server for as long as the block lasts."""
         raise NotImplementedError
 
-    def test_spammer_is_stopped_and_honest_people_are_not(self, tmp_path: Path) -> None:
-        with wavebreak(tmp_path / "wavebreak") as service:
-            more: dict[str, Any] = {"key": service.key}
-            with self.serve(tmp_path, service.url, **more) as server:
+    def test_spammer_who_is_reported_reaches_at_most_ten(self, tmp_path: Path) -> None:
+        with (
+            wavebreak(tmp_path / "wavebreak") as service,
+            self.serve(tmp_path, service.url, key=service.key) as server,
+        ):
+            server.add_users([*STRANGERS, *HONEST, "friend", "later"])
+            assert asyncio.run(_spam(server, service, rooms=False)) <= 10
+            for name in HONEST:
+                assert service.outcome(f"{name}@{HOST}") in ("allow", "observe")
+
+    def test_restriction_outlives_restarts_and_a_lift_passes(self, tmp_path: Path) -> None:
+        (tmp_path / "policy" / "rules").mkdir(parents=True)
+        (tmp_path / "policy" / "rules" / "own.toml").write_text(RULE)
+        with wavebreak(tmp_path / "wavebreak", "--policy", str(tmp_path / "policy")) as service:
+            with self.serve(tmp_path, service.url, key=service.key) as server:
                 server.add_users([*STRANGERS, *HONEST, "friend", "later"])
-                reached = asyncio.run(_spam(server, service))
-                print(f"reached {reached} of {len(STRANGERS)}; {server.status()}")
-                assert reached <= 10
-                for name in HONEST:
-                    assert service.outcome(f"{name}@{HOST}") in ("allow", "observe")
+                assert asyncio.run(_spam(server, service, rooms=True)) <= 10
             service.stop()
             service.start()
             # Both are new; the spammer is still known, and an analyst's word lifts it.
-            with self.serve(tmp_path, service.url, **more) as server:
+            with self.serve(tmp_path, service.url, key=service.key) as server:
                 asyncio.run(self._again_and_lift(server, service))
 
     async def _again_and_lift(self, server: Any, service: Wavebreak) -> None:
         friend, spammer = await _known(server, "friend"), await _known(server, "spammer")
-        await _after(server, spammer, friend)
+        await _after(spammer, friend, rooms=True)
         service.lift(f"spammer@{HOST}")
         await asyncio.sleep(2)
         assert await _greets(spammer, f"later@{HOST}")
