@@ -23,13 +23,13 @@ REPORTERS = ("stranger1", "stranger3", "stranger5", "stranger6")
 
 RULE = """
 [[rule]]
-id = "two_strangers_complain"
+id = "strangers_complain"
 abuse = "feedback"
 about = "Two strangers blocked or reported it: a server that wants it silent at once."
-source = "A rule of this test's own: the shipped policy slows here, and restricts after a day."
+source = "A rule of this test's own: in place of the shipped one of that name, which slows."
 stage = "feedback"
 on = ["reported_by", "blocked_by"]
-when = ["stranger_complaints >= 2", "complaint_evidence >= 3", "channel < 2"]
+when = ["stranger_complaints >= 2", "complaint_evidence >= 20", "channel < 2"]
 basis = "evidence"
 outcome = "restrict"
 for = "24h"
