@@ -46,7 +46,9 @@ def _run(command: list[str], **more: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
     if done.returncode:
         tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise SetupError(f"{' '.join(command[:3])} failed: {' / '.join(tail)}")
+        raise SetupError(
+            f"{' '.join(command[:3])} failed: {' / '.join(tail)}; is the list of packages old?"
+        )
     return str(done.stdout)
 
 
@@ -57,19 +59,10 @@ def install(packages: tuple[str, ...]) -> None:
     _run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=quiet)
 
 
-def _dependencies(packages: tuple[str, ...]) -> list[str]:
+def _missing(packages: tuple[str, ...]) -> list[str]:
     """Return the packages and what they depend on, less what the machine has."""
-    listed = _run(
-        ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts",
-         "--no-breaks", "--no-replaces", "--no-enhances", *packages]
-    )  # fmt: skip
-    names = set(re.findall(r"^([a-z0-9][a-z0-9+.-]+)$", listed, re.MULTILINE)) | set(packages)
-    present = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"],
-        capture_output=True, text=True, check=False,
-    ).stdout  # fmt: skip
-    installed = set(re.findall(r"^(\S+) installed$", present, re.MULTILINE))
-    return sorted(names - installed)
+    planned = _run(["apt-get", "install", "--simulate", "--no-install-recommends", *packages])
+    return re.findall(r"^Inst (\S+) ", planned, re.MULTILINE)
 
 
 def unpack(packages: tuple[str, ...]) -> None:
@@ -79,13 +72,7 @@ def unpack(packages: tuple[str, ...]) -> None:
     archives = CACHE / "archives"
     archives.mkdir(parents=True, exist_ok=True)
     ROOT.mkdir(parents=True, exist_ok=True)
-    for name in _dependencies(packages):
-        # One that is only a virtual name, or of another architecture, has nothing to download.
-        done = subprocess.run(
-            ["apt-get", "download", name], cwd=archives, capture_output=True, check=False
-        )
-        if done.returncode and name in packages:
-            raise SetupError(f"{name} cannot be downloaded; run `apt-get update` as root first")
+    _run(["apt-get", "download", *_missing(packages)], cwd=archives)
     for archive in sorted(archives.glob("*.deb")):
         _run(["dpkg", "-x", str(archive), str(ROOT)])
 

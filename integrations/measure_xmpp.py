@@ -1,0 +1,109 @@
+"""Measure what the modules add to a message, beside a server without a module in the same run.
+
+    PYTHONPATH=src:. .venv/bin/python -m integrations.measure_xmpp [prosody] [ejabberd]
+
+Arms of one server send in turn, a message each: no module, told only (`ask` never), cached (a known
+chat of a calm account), asked (`ask` always). Each message is timed from sender to recipient; the
+module's own times of its hooks follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import re
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from integrations.harness.ejabberd import ejabberd
+from integrations.harness.prosody import HOST, prosody
+from integrations.harness.wavebreak import wavebreak
+from integrations.harness.xmpp import Account
+
+MESSAGES, WARM_UP, GAP_S = 300, 20, 0.05
+ARMS = {"none": None, "told": "never", "cached": "new_chats", "asked": "always"}
+
+
+async def _pair(server: Any) -> tuple[Account, Account]:
+    server.add_users(["ann", "ben"])
+    one = await Account(f"ann@{HOST}", server.port, register=False).online()
+    return one, await Account(f"ben@{HOST}", server.port, register=False).online()
+
+
+async def _drive(servers: dict[str, Any]) -> dict[str, list[float]]:
+    pairs = {arm: await _pair(server) for arm, server in servers.items()}
+    times: dict[str, list[float]] = {arm: [] for arm in servers}
+    for number in range(MESSAGES + WARM_UP):
+        for arm, (one, other) in pairs.items():
+            # Each answers the other, as people do: nobody is limited.
+            sender, recipient = (one, other) if number % 2 else (other, one)
+            arrived = asyncio.get_event_loop().create_future()
+            recipient.add_event_handler(
+                "message",
+                lambda _m, done=arrived: done.done() or done.set_result(None),
+                disposable=True,
+            )
+            began = time.perf_counter()
+            sender.say(recipient.boundjid.bare, "x" * (20 + number % 90))
+            await asyncio.wait_for(arrived, 20)
+            if number >= WARM_UP:
+                times[arm].append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(GAP_S / len(servers))
+    for pair in pairs.values():
+        for account in pair:
+            await account.offline()
+    return times
+
+
+def _line(values: list[float]) -> str:
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return (
+        f"p50 {statistics.median(ordered):6.2f}  quartiles {ordered[quarter]:.2f} to "
+        f"{ordered[-quarter]:.2f}  p99 {ordered[int(0.99 * len(ordered))]:6.2f}"
+    )
+
+
+def measure(name: str) -> None:
+    """Measure one server, and print what was found."""
+    serve = {"prosody": prosody, "ejabberd": ejabberd}[name]
+    quoted = '"{}"'.format if name == "prosody" else str
+    with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
+        service = stack.enter_context(wavebreak(Path(home) / "wavebreak"))
+        servers = {}
+        for arm, ask in ARMS.items():
+            more = {"ask": quoted(ask)} if ask else {}
+            servers[arm] = stack.enter_context(
+                serve(Path(home) / arm, service.url, key=service.key, module=bool(ask), more=more)
+            )
+        times = asyncio.run(_drive(servers))
+        print(f"{name}: {MESSAGES} messages an arm, in turn; ms from sender to recipient")
+        for arm, values in times.items():
+            added = statistics.median(values) - statistics.median(times["none"])
+            print(f"  {arm:7} {_line(values)}  p50 over none {added:+.2f}")
+        for arm, server in servers.items():
+            for found in re.findall(r"Time, .*", server.status() if ARMS[arm] else ""):
+                print(f"  {arm:7} in the hook: {found}")
+
+
+def main() -> None:
+    """Print the machine, then each server's times."""
+    warnings.simplefilter("ignore")
+    load = os.getloadavg()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {load[0]:.1f}, "
+        f"Python {platform.python_version()}"
+    )
+    for name in sys.argv[1:] or ["prosody", "ejabberd"]:
+        measure(name)
+
+
+if __name__ == "__main__":
+    main()
