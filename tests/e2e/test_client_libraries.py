@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from wavebreak_client import Client, WebhookError, verify_webhook
-from wavebreak_client.events import AccountRegistered, MessageSent
+from wavebreak_client.events import AccountRegistered, ContactRequested, MessageSent
 
 from support.service_process import Server, serving
 from support.webhook_receiver import Receiver, listening
@@ -24,6 +25,10 @@ def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("what was waited for did not happen")
+
+
+def is_applied(server: Server, events: int) -> bool:
+    return server.rows("SELECT position FROM log_applied") == [(events,)]
 
 
 @pytest.fixture(scope="module")
@@ -56,20 +61,33 @@ def test_thousand_events_are_in_the_log_once(server: Server, client: Client) -> 
     assert client.flush(60)
     counts = client.health().counts
     assert (counts["accepted"], counts["refused"], counts["late"]) == (1000, 0, 0)
-    wait_until(lambda: server.rows("SELECT position FROM log_applied") >= [(1000,)])
+    wait_until(partial(is_applied, server, 1000))
+
+
+def test_attempt_that_is_allowed_is_logged_later(server: Server, client: Client) -> None:
+    wait_until(lambda: client.health().states_fresh)
+    before = server.rows("SELECT position FROM log_applied")[0][0]
+    verdict = client.attempt(MessageSent(account="a1", peer="new", size=90))
+    assert (verdict.answered, verdict.allowed, verdict.mode) == (True, True, "attempt")
+    assert client.tell(*verdict.events)
+    assert client.flush(60)
+    wait_until(partial(is_applied, server, before + 1))
+    assert client.health().counts["accepted"] == 1
+
+
+def test_attempts_of_one_account_are_answered_together(client: Client) -> None:
+    requests = [ContactRequested(account="a2", peer=f"p{n}", via="username") for n in range(5)]
+    verdict = client.attempt(requests)
+    assert verdict.answered
+    assert verdict.account == "a2"
+    assert len(verdict.events) == 5
 
 
 def test_question_in_shadow_is_answered(server: Server) -> None:
     url = f"http://127.0.0.1:{server.port}"
-    now_ms = time.time_ns() // 1_000_000
     with Client(url, server.first_key(), mode="shadow", timeout_s=10) as shadow:
-        verdict = shadow.attempt(MessageSent(account="a1", peer="new", size=90, ts=now_ms))
-        assert verdict.answered
-        assert verdict.allowed
-        assert verdict.mode == "ask"
-        assert shadow.tell(*verdict.events)
-        assert shadow.flush(60)
-        assert shadow.health().counts["accepted"] == 1
+        verdict = shadow.attempt(MessageSent(account="a1", peer="newer", size=90))
+        assert (verdict.answered, verdict.allowed, verdict.mode) == (True, True, "ask")
 
 
 def test_state_follows_an_override_and_its_lift(server: Server, client: Client) -> None:
@@ -81,6 +99,10 @@ def test_state_follows_an_override_and_its_lift(server: Server, client: Client) 
     wait_until(lambda: client.state("watched").outcome == "suspend")
     assert client.needs_asking("watched", opens_chat=False)
     assert client.fetch_states(["watched", "nobody"])[0].outcome == "suspend"
+    verdict = client.attempt(MessageSent(account="watched", peer="a1"))
+    assert (verdict.answered, verdict.allowed, verdict.outcome) == (True, False, "suspend")
+    assert verdict.notice is not None
+    assert set(verdict.notice) >= {"en", "he"}
     override(server, "watched", verdict="benign")
     wait_until(lambda: client.state("watched").outcome == "allow")
     assert client.fetch_states(["nobody", "watched"])[1].outcome == "allow"
@@ -99,6 +121,10 @@ def test_webhook_of_the_service_is_verified(server: Server, client: Client) -> N
         headers, content = receiver.requests[0]
         message = verify_webhook(made.json()["secret"], headers, content)
         assert message["data"]["account"] == "reported"
+        override(server, "reported", verdict="benign")
+        wait_until(lambda: len(receiver.requests) > 1)
+        lift = verify_webhook(made.json()["secret"], *receiver.requests[1])
+        assert (lift["data"]["account"], lift["data"]["outcome"]) == ("reported", "allow")
         with pytest.raises(WebhookError, match="seen before"):
             verify_webhook(made.json()["secret"], headers, content)
         with pytest.raises(WebhookError, match="no signature fits"):
