@@ -92,8 +92,8 @@ def redact_exhibit(
     if not marks.texts and not marks.regions:
         raise CaseError(
             "nothing is marked",
-            fix="give --phones, --mails, --name, --text or --region; without any, and without "
-            "--by, the command shows suggestions",
+            fix="give --phones, --mails, --name, --text or --region; without --why the command "
+            "shows suggestions",
         )
     if not actor.why.strip() or actor.why == "not stated":
         raise CaseError("why it is redacted is not stated", fix="give the reason: --why")

@@ -104,7 +104,7 @@ def redact(
     role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:
-    """Suggest personal data in an exhibit; or put a redacted copy of it in its place.
+    """Suggest personal data in an exhibit; or, with a reason, put a redacted copy in its place.
 
     The copy is made anew: of a page its words, of a picture its pixels, of a PDF a picture of each
     page. Report and bundle hold the copy; the original remains in the case's directory, and its
@@ -124,12 +124,12 @@ def redact(
             keep=keep or (),
             pictures_seen=pictures_seen,
         )
-        if not by:
-            if why:
-                raise UsageError("who redacts is not stated", fix="give --by NAME")
+        if not why:
             _print_suggestions(suggested)
             return
-        actor = Actor(by, socket.gethostname(), why or "not stated", authority)
+        if not by:
+            raise UsageError("who redacts is not stated", fix="give --by NAME")
+        actor = Actor(by, socket.gethostname(), why, authority)
         done = exhibit_redaction.redact_exhibit(at, exhibit, marks, actor, role)
         step, guessable = at.case.steps[-1].n, exhibit_redaction.is_guessable(at.case, exhibit)
         case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.written, marks)
