@@ -90,6 +90,7 @@ class Ejabberd:
     port: int = field(default_factory=free_port)
     s2s_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
+    raw: str = ""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -130,6 +131,7 @@ api_permissions:
   "tests": {{who: {{access: {{allow: {{acl: loopback}}}}}}, what: "*"}}
 shaper_rules: {{}}
 registration_timeout: infinity
+{self.raw}
 modules:
   mod_admin_extra: {{}}
   mod_blocking: {{}}

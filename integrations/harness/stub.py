@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ class Stub:
     HTTP status that every request gets instead; `delay_s` holds each answer back.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.events: list[dict[str, Any]] = []
         self.asked: list[tuple[str, list[dict[str, Any]]]] = []
         self.attempted: list[dict[str, Any]] = []
@@ -46,6 +47,11 @@ class Stub:
         self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"stub": self}))
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.url = f"https://127.0.0.1:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
@@ -202,9 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def stubbed(port: int = 0) -> Iterator[Stub]:
+def stubbed(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
     """Run a stub for as long as the block lasts."""
-    stub = Stub(port)
+    stub = Stub(port, tls)
     try:
         yield stub
     finally:

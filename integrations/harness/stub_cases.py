@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ import pytest
 from . import hooks
 from .prosody import HOST, ROOMS, free_port
 from .stub import Stub, stubbed
+from .tls import certificate
 from .xmpp import Account, RefusedError
 
 
@@ -50,6 +52,11 @@ class StubCases:
     """The cases; a server's tests subclass it."""
 
     registration_open: dict[str, str]
+
+    def trusting(self, authority: Path) -> str:
+        """Return the configuration that trusts an authority."""
+        raise NotImplementedError
+
     bot_exempt: dict[str, str]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
@@ -72,6 +79,22 @@ class StubCases:
                 "account.registered", "account.registered", "account.registered", "message.sent",
                 "message.sent", "contact.requested", "group.created", "group.member_added",
             ]  # fmt: skip
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_certificate_of_wavebreak_is_verified(self, tmp_path: Path, known: bool) -> None:
+        authority, context = certificate(tmp_path)
+        trusted = self.trusting(authority) if known else ""
+        with (
+            stubbed(tls=context) as stub,
+            self.serve(tmp_path, stub.url, raw=trusted, more=self.registration_open) as server,
+        ):
+            assert asyncio.run(_chat(server, 2)) == (2, 0)
+            if known:
+                stub.wait(lambda: len(_sent(stub)) == 2)
+            else:
+                time.sleep(1)
+                assert stub.raw == []
+                assert "0 sent" in server.status()
 
     def test_source_is_declared_at_start(self, tmp_path: Path) -> None:
         with stubbed() as stub, self.serve(tmp_path, stub.url):

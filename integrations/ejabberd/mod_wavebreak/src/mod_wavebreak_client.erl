@@ -221,7 +221,8 @@ say(Subject, Level, Format, Arguments) ->
 %% Requests
 
 tls("https" ++ _) ->
-    [{ssl, [{verify, verify_peer}, {depth, 10}, {cacerts, public_key:cacerts_get()},
+    %% ejabberd's own option names the CAs: the system's, where nobody changed it.
+    [{ssl, [{verify, verify_peer}, {depth, 10}, {cacertfile, binary_to_list(ejabberd_option:ca_file())},
             {customize_hostname_check, [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}]}];
 tls(_) -> [].
 

@@ -23,3 +23,6 @@ class TestEjabberd(StubCases):
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         return ejabberd(home, url, **more)
+
+    def trusting(self, authority: Path) -> str:
+        return f'ca_file: "{authority}"'

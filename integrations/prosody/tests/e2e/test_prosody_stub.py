@@ -22,3 +22,6 @@ class TestProsody(StubCases):
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         return prosody(home, url, **more)
+
+    def trusting(self, authority: Path) -> str:
+        return f'client_https_ssl = {{ cafile = "{authority}" }}'
