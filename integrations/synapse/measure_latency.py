@@ -86,7 +86,11 @@ class Arm:
         for path in sorted({path for path, _ in gained}):
             whole = gained[path, "+Inf"]
             if whole:
-                edges = [(edge, count / whole) for (p, edge), count in gained.items() if p == path]
+                edges = [
+                    (edge, count / whole)
+                    for (other, edge), count in gained.items()
+                    if other == path and edge != "+Inf"
+                ]
                 below = " ".join(f"{float(e) * 1000:g}ms:{s:.1%}" for e, s in edges if s > 0)
                 shown.append(f"{path} (n={whole:.0f}) {below}")
         return "; ".join(shown) or "-"

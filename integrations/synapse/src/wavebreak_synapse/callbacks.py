@@ -119,10 +119,10 @@ class Callbacks:
 
     async def check_event_for_spam(self, event: Any) -> Any:
         """Return whether a message may be sent, or taken from another server."""
-        if not self._settings.enforces:
-            return self._answers.not_spam
         started = time.perf_counter()
-        path, answer = await self._check_message(event)
+        path, answer = "shadow", self._answers.not_spam
+        if self._settings.enforces:
+            path, answer = await self._check_message(event)
         self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
         return answer
 

@@ -25,8 +25,8 @@ class Metrics:
         lag: How old the newest event was when it was delivered, in seconds.
         delivered: Events that were delivered.
         suspended: Accounts that this module suspended.
-        seconds: How long the module held a message up, by how it was answered: from memory, as
-            exempt, or asked.
+        seconds: How long the module held a message up, by how it was answered: in shadow, from
+            memory, as exempt, or asked.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:

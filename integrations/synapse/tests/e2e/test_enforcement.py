@@ -1,0 +1,102 @@
+"""A spammer on a real Synapse with a real Wavebreak, and what becomes of everybody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from synapse_support.spam_story import SpamStory, protected
+
+MOST_REACHED = 10
+GAP_S = 0.35
+LIFT_S = 2.0
+
+
+def refused(answer: object) -> bool:
+    members = getattr(answer, "json", lambda: {})()
+    return members.get("errcode") == "M_FORBIDDEN"
+
+
+def assert_spammer_is_held(story: SpamStory) -> None:
+    """Refuse what is new, and let the chat with the friend go on."""
+    spammer, spare = story.spammer, story.spare
+    assert refused(spammer.create(spare[-1].id))
+    assert refused(spammer.create(spare[-2].id, spare[-3].id, name="offers"))
+    room = story.friends_room
+    assert [spammer.send(room, f"hello {n}").status_code for n in range(10)] == [200] * 10
+
+
+def assert_others_go_on(story: SpamStory, new_chats_from: int) -> None:
+    for number, (one, other, room) in enumerate(story.chats):
+        assert one.send(room, "as ever").status_code == 200
+        assert other.send(room, "as ever, thanks").status_code == 200
+        if number >= new_chats_from:
+            assert one.create(story.spare[number].id, is_direct=True).status_code == 200
+
+
+def test_spammer_reaches_few_and_is_held_over_restarts(tmp_path: Path) -> None:
+    with protected(tmp_path, notices={"objection": "Write to abuse@hs.test."}) as story:
+        story.settle()
+        outcomes = story.spam(GAP_S, "canarySpamText")
+        assert sum(each.invited for each in outcomes) <= MOST_REACHED
+        assert sum(each.written for each in outcomes) <= MOST_REACHED
+        assert_spammer_is_held(story)
+        assert_others_go_on(story, 0)
+
+        story.server.stop()
+        story.service.stop()
+        story.service.start()
+        story.server.start()
+        assert_spammer_is_held(story)
+        assert_others_go_on(story, len(story.chats))
+
+        story.override(story.spammer.id, verdict="benign", by="appeal")
+        end = time.monotonic() + LIFT_S
+        while time.monotonic() < end and refused(story.spammer.create(story.spare[-1].id)):
+            time.sleep(0.1)
+        assert story.spammer.create(story.spare[-2].id).status_code == 200
+
+        story.service.stop()
+        written = [p for p in story.service.home.rglob("*") if p.is_file()]
+        assert len(written) > 3
+        assert [p.name for p in written if b"canarySpamText" in p.read_bytes()] == []
+
+
+def test_ban_is_enforced_and_lifted_within_two_seconds(tmp_path: Path) -> None:
+    with protected(tmp_path) as story:
+        story.settle(friends=1)
+        one, other, room = story.chats[0]
+        story.override(one.id, verdict="abusive")
+        time.sleep(LIFT_S)
+        assert one.send(room, "hi").json()["errcode"] in {
+            "M_USER_SUSPENDED", "ORG_MATRIX_EXPIRED_ACCOUNT",
+        }  # fmt: skip
+        assert other.send(room, "hi").status_code == 200
+        story.override(one.id, verdict="benign", by="appeal")
+        time.sleep(LIFT_S)
+        assert one.send(room, "hi").status_code == 200
+
+
+def test_hung_and_stopped_service_loses_nothing(tmp_path: Path) -> None:
+    with protected(tmp_path, timeout_ms=250) as story:
+        story.settle(friends=1)
+        one, other, room = story.chats[0]
+        time.sleep(2)
+        before = story.positions()
+        os.kill(story.service.pid, signal.SIGSTOP)
+        try:
+            sends = [one.send(room, f"while it hangs {n}").status_code for n in range(20)]
+            new = one.create(story.spare[0].id, is_direct=True).status_code
+            closed = story.server.register("late").status_code
+        finally:
+            os.kill(story.service.pid, signal.SIGCONT)
+        assert (sends, new, closed) == ([200] * 20, 200, 429)
+        story.service.settled(before + 21, 60)
+
+        story.service.stop()
+        sends = [other.send(room, f"while it is away {n}").status_code for n in range(20)]
+        assert sends == [200] * 20
+        story.service.start()
+        story.service.settled(before + 41, 60)
