@@ -7,6 +7,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from wavebreak.console.permissions import ROLE_NAMES, may
+from wavebreak.service.models import ID_LENGTH
 
 USERNAME = RegexValidator(r"^[a-z][a-z0-9._-]{1,23}$", "2 to 24 of a-z, 0-9, dot, dash")
 
@@ -82,7 +83,7 @@ class ReviewCase(models.Model):
 
     OPEN, CLOSED = "open", "closed"
 
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     decision = models.BigIntegerField()
     outcome = models.CharField(max_length=16)
     rule = models.CharField(max_length=64, default="")
@@ -191,7 +192,7 @@ class Batch(models.Model):
 class PersonAct(models.Model):
     """What a person did to an account, with the state before it, so that it can be undone."""
 
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     at_ms = models.BigIntegerField()
     verdict = models.CharField(max_length=16)
@@ -215,7 +216,7 @@ class NoticeState(models.Model):
     """A statement of reasons as it was first shown to the holder, in one language (JSON)."""
 
     decision = models.CharField(max_length=32)
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     language = models.CharField(max_length=8)
     shown_ms = models.BigIntegerField()
     statement = models.BinaryField()
@@ -244,7 +245,7 @@ class Appeal(models.Model):
     decision = models.CharField(max_length=32)
     number = models.BigIntegerField()
     position = models.BigIntegerField(null=True)
-    account = models.CharField(max_length=128)
+    account = models.CharField(max_length=ID_LENGTH)
     outcome = models.CharField(max_length=16)
     basis = models.CharField(max_length=16, default="")
     rule = models.CharField(max_length=64, default="")

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import migrations, models
 
+from wavebreak.service.migration_operations import WidenField
+
 _COLUMNS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("auditentry", "object", {}),
     ("quotaextension", "account", {}),
@@ -14,17 +16,6 @@ _COLUMNS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("decision", "account", {}),
     ("enforcementstate", "account", {"primary_key": True, "serialize": False}),
 )
-
-
-class WidenField(migrations.AlterField):
-    """Widens a text column; SQLite bounds none, and would copy the whole table."""
-
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
-        """Widen the column, unless the database is SQLite."""
-        if schema_editor.connection.vendor != "sqlite":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 
 class Migration(migrations.Migration):
