@@ -163,6 +163,7 @@ GAUGES = (
     "state_ceiling_bytes",
     "events_total",
     "bodies_total",
+    "rules_off",
     "busy_total",
     "earlier_decisions_differ",
     "log_time_seconds",
