@@ -109,7 +109,7 @@ def test_known_outcome_holds_while_the_log_is_replayed(home: Path) -> None:
             # What the outcome does not refuse passes: a friend, a group of a restricted account.
             assert (await decide(made, message("restricted", in_contacts=True)))["allowed"]
             assert not (await decide(made, message("ann", in_contacts=True)))["allowed"]
-            assert (await decide(made, {**message("ann"), "type": "message.read"}))["status"] == 400
+            assert (await decide(made, {**message("ann"), "type": "message.read"}))["status"] == 422
             answer = await decide(made, message("ann"), "record")
             assert answer["status"] == 503
             told = (await made.ask("GET", "/v1/accounts/ann")).json()
