@@ -13,9 +13,10 @@ import pypdf
 import pytest
 from typer.testing import CliRunner
 
-from support.case_workflow import PARTY, Bench
+from support.case_workflow import KEY, PARTY, Bench
 from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.archive_writer import write_bundle
+from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, draft_case
 from wavebreak.bundles.exhibit_redaction import (
     is_guessable,
     redact_exhibit,
@@ -170,3 +171,16 @@ def test_redact_command_suggests_and_then_redacts(bench: Bench, tmp_path: Path) 
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
     assert "C-7, step 5: E1 redacted, removed: name 1, phone 1" in words
+
+
+def test_drafting_again_knows_a_redacted_exhibit(bench: Bench) -> None:
+    def never(*_given: object) -> None:
+        raise AssertionError("nothing is captured, and no run is read")
+
+    means = DraftMeans(bench.actor, "investigator", KEY, never, never)  # type: ignore[arg-type]
+    draft = CaseDraft(party=PARTY.name, file=(str(bench.root / "chat.txt"),))
+    with bench.desk() as at:
+        redact_exhibit(at, "E1", MARKS, NOA, "investigator")
+        draft_case(at, draft, means)
+        assert list(at.case.exhibits) == ["E1", "E2"]
+        assert at.case.exhibits["E1"].path == "exhibits/E1R1"
