@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wavebreak_client.server_clock import ServerClock
 from wavebreak_client.sse import EventStreamReader
 from wavebreak_client.states import OUTCOMES, StateCache
 
@@ -141,3 +142,11 @@ def test_stream_line_without_end_is_refused() -> None:
     reader = EventStreamReader()
     with pytest.raises(ValueError, match="too long"):
         list(reader.feed(b"data: " + b"x" * (2 << 20)))
+
+
+def test_end_is_read_by_the_services_time_beyond_noise() -> None:
+    clock = ServerClock()
+    clock.observe("Thu, 01 Jan 1970 00:01:00 GMT", sent_ms=61_500, received_ms=61_510)
+    assert clock.server_ms(70_000) == 70_000
+    clock.observe("Thu, 01 Jan 1970 00:01:00 GMT", sent_ms=70_000, received_ms=70_010)
+    assert clock.server_ms(70_000) == 60_494

@@ -4,6 +4,8 @@ export const USED_MS = 5_000;
 export const REPORTED_MS = 30_000;
 
 const KEPT = 8;
+/** A Date may be a second old where a server makes it once a second: less is no difference. */
+const NOISE_MS = 2_000;
 
 /**
  * Estimates the offset of the service's clock from the Date of its answers: positive where it is
@@ -41,6 +43,6 @@ export class ServerClock {
 
   /** Returns what time it is for the service. */
   serverMs(nowMs: number): number {
-    return nowMs + this.offsetMs;
+    return Math.abs(this.offsetMs) > NOISE_MS ? nowMs + this.offsetMs : nowMs;
   }
 }

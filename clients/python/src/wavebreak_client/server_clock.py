@@ -12,6 +12,10 @@ REPORTED_MS = 30_000
 """Beyond this the health says so."""
 
 
+_NOISE_MS = 2_000
+"""A Date may be a second old where a server makes it once a second: less is no difference."""
+
+
 class _Sample(NamedTuple):
     low: int
     high: int
@@ -58,4 +62,5 @@ class ServerClock:
 
     def server_ms(self, now_ms: int) -> int:
         """Return what time it is for the service."""
-        return now_ms + self.offset_ms
+        offset = self.offset_ms
+        return now_ms + offset if abs(offset) > _NOISE_MS else now_ms
