@@ -70,12 +70,17 @@ class Oracle:
 
     def _append(self, row: dict[str, Any], date: int) -> None:
         sides = ((row["account"], row.get("peer")), (row.get("peer"), row["account"]))
-        for kind, (account, peer) in zip(self._kinds[row["type"]], sides, strict=True):
-            if kind != NO_FACT and account is not None:
+        attempt = bool(row.get("attempted"))
+        for side, (kind, (account, peer)) in enumerate(
+            zip(self._kinds[row["type"]], sides, strict=True)
+        ):
+            if kind != NO_FACT and account is not None and not (attempt and side == 1):
                 name = KINDS[kind]
+                if attempt and name in ("challenge_passed", "labelled"):
+                    continue
                 if name == "sent" and "group" in row:
                     name = "sent_group"
-                self.facts[account].append(Fact(name, date, self.epoch, peer, row))
+                self.facts[account].append(Fact(name, date, self.epoch, peer, row, side == 0))
 
     @property
     def shared(self) -> Shared:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from oracle.account_history import LARGE, NAN, SMALL, AccountHistory, Fact, share
+from oracle.account_history import LARGE, NAN, PROOF, SMALL, AccountHistory, Fact, share
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.message_features import Formula
@@ -106,7 +106,7 @@ def _recipients_on_device(s: AccountHistory) -> float:
             moved, count = max(moved or 0, fact.now), 0
         elif fact.kind == "sent":
             # The pair keeps its last send by 5,760 s, and forgets it with the rest.
-            before = last.get(fact.peer, 0) if known & {"wrote"} else 0
+            before = last.get(fact.peer, 0) if known & {"addressed"} else 0
             count = min(count + (moved is not None and before < moved // 5760), SMALL)
             last[fact.peer] = max(before, fact.now // 5760)
     return NAN if moved is None else count
@@ -140,6 +140,16 @@ def _answered(entity: str) -> Formula:
 
 def _where_it_stands(entity: str, formula: Formula) -> Formula:
     return lambda s: formula(s) if entity in s.places[-1] else NAN
+
+
+def _requests_refused(s: AccountHistory) -> float:
+    refused = (fact for fact, known in s.met if fact.kind == "declined_by"
+               and "started" in known and "replied" not in known)  # fmt: skip
+    return s.count(refused, "7d", SMALL)
+
+
+def _origin_answered(s: AccountHistory) -> float:
+    return _answered("origin")(s) if "origin" in s.places[-1] else NAN
 
 
 _CLUSTERS: dict[str, Formula] = {
@@ -206,8 +216,7 @@ def _undeliverable(s: AccountHistory) -> int:
 
 
 def _complaints(s: AccountHistory, kind: str, *, unproven: bool = False) -> float:
-    proof = {"wrote", "added"}
-    facts = [f for _, f, known in s.complaints(kind) if not (unproven and known & proof)]
+    facts = [f for _, f, known in s.complaints(kind) if not (unproven and known & PROOF)]
     return s.count(facts, "7d", SMALL)
 
 
@@ -222,7 +231,7 @@ def _weight(s: AccountHistory, kind: str) -> float:
     for i, fact, known in s.complaints(kind):
         who = fact.peer or ""
         weight = s.shared.credibility(who, fact.epoch)
-        if not known & {"wrote", "added"}:
+        if not known & PROOF:
             crowd = kind == "blocked_by" or _crowd(s.until(i)) > UNPROVEN_COUNTED
             weight = 0 if crowd else weight // 64
         else:
@@ -262,6 +271,10 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "block_bad": _bad("block"),
     "device_bad": _bad("device"),
     "client_bad": _bad("client"),
+    "origin_bad": _bad("origin"),
+    "origin_arrivals": _arrivals("origin"),
+    "origin_answered": _origin_answered,
+    "requests_refused_7d": _requests_refused,
     "network_arrivals": _arrivals("network"),
     "block_arrivals": _arrivals("block"),
     "device_arrivals": _arrivals("device"),

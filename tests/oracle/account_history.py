@@ -19,22 +19,27 @@ NAN = float("nan")
 YOUNG_S = 604_800
 TYPING_MS = 600_000
 ENTITIES = ("network", "block", "device", "client")
+"""What surrounds an account by its registration and sessions; beside them its origin."""
+COMES_IN = ("received", "requested_by", "accepted_by")
+"""What another does by which a chat is answered; all but an acceptance may open one."""
 
 Marks = frozenset[str]
 
 _LEAVES: dict[str, str] = {
-    "sent": "wrote", "received": "replied", "added_as_contact": "contact",
+    "sent": "wrote", "received": "replied", "requested_by": "replied",
+    "accepted_by": "replied", "added_as_contact": "contact",
     "member_added": "added", "reported_by": "reported", "reported": "accused",
     "blocked_by": "blocked",
 }  # fmt: skip
 _TAKES = {"removed_as_contact": "contact"}
+_TOUCHES = {*_LEAVES, *_TAKES, "requested"}
 _IN_GROUPS = ("group_created", "group_joined", "added_to_group", "member_added", "sent_group")
 
 
 class Fact(NamedTuple):
     """What happened to one account: `peer` is the other account, `fields` the event's fields.
 
-    `ts` in milliseconds; `epoch` is the one that was open in the log.
+    `ts` in milliseconds; `epoch` is the one that was open in the log; `own`: the account acted.
     """
 
     kind: str
@@ -42,6 +47,7 @@ class Fact(NamedTuple):
     epoch: int
     peer: str | None
     fields: Mapping[str, Any]
+    own: bool = True
 
     @property
     def now(self) -> int:
@@ -160,7 +166,9 @@ class AccountHistory:
     def met(self) -> list[tuple[Fact, Marks]]:
         """Each fact with what was known of its peer before it.
 
-        Marks: wrote (to the peer), replied (the peer wrote), contact, added, reported, blocked.
+        Marks: wrote (to the peer), addressed (wrote, or attempted to), started (first to write,
+        attempt or ask), replied (the peer wrote, asked or accepted), contact, added, reported,
+        blocked.
         They are forgotten when no message, tie, add, report or block touched them for long.
         """
         marks: dict[str | None, set[str]] = {}
@@ -168,25 +176,31 @@ class AccountHistory:
         found = []
         for fact in self.facts:
             bucket = fact.now // BUCKET_S["7d"]
-            touches = fact.kind in _LEAVES or fact.kind in _TAKES
-            if touches and bucket - touched.get(fact.peer, bucket) > FORGET_BUCKETS:
+            touches = fact.kind in _TOUCHES
+            expired = bucket - touched.get(fact.peer, bucket) > FORGET_BUCKETS
+            if touches and expired:
                 marks[fact.peer] = set()
             held = marks.setdefault(fact.peer, set())
-            found.append((fact, frozenset(held)))
+            none = fact.kind == "declined_by" and expired
+            found.append((fact, frozenset() if none else frozenset(held)))
             if touches:
                 touched[fact.peer] = max(bucket, touched.get(fact.peer, bucket))
-            if fact.kind in _LEAVES:
+            if fact.kind in ("sent", "requested") and not held & {"wrote", "replied"}:
+                held.add("started")
+            if fact.kind == "sent":
+                held.add("addressed")
+            if fact.kind in _LEAVES and not (fact.kind == "sent" and is_attempt(fact)):
                 held.add(_LEAVES[fact.kind])
             held.discard("blocked" if fact.kind == "unblocked_by" else _TAKES.get(fact.kind, ""))
         return found
 
     @cached_property
     def first_contacts(self) -> list[tuple[Fact, Marks]]:
-        """Sends that opened a chat."""
+        """Sends and requests for contact that opened a chat."""
         return [
             (fact, known)
             for fact, known in self.met
-            if fact.kind == "sent" and not known & {"wrote", "replied"}
+            if fact.kind in ("sent", "requested") and not known & OPEN
         ]
 
     def first_sends(self) -> list[Fact]:
@@ -199,8 +213,10 @@ class AccountHistory:
         opened: set[str | None] = set()
         found = []
         for fact, marks in self.met:
-            if fact.kind in ("sent", "received") and not marks & {"wrote", "replied"}:
-                (opened.add if fact.kind == "sent" else opened.discard)(fact.peer)
+            if fact.kind in ("sent", "requested") and not marks & OPEN:
+                opened.add(fact.peer)
+            elif fact.kind in ("received", "requested_by") and not marks & OPEN:
+                opened.discard(fact.peer)
             elif fact.kind == "reported" and ("replied" not in marks or fact.peer in opened):
                 found.append(fact)
         return found
@@ -227,11 +243,11 @@ class AccountHistory:
 
     @cached_property
     def inbound(self) -> list[Fact]:
-        """Messages received that opened a chat."""
+        """Messages and requests received that opened a chat."""
         return [
             fact
             for fact, known in self.met
-            if fact.kind == "received" and not known & {"wrote", "replied"}
+            if fact.kind in ("received", "requested_by") and not known & OPEN
         ]
 
     def mutual(self) -> list[Fact]:
@@ -239,26 +255,22 @@ class AccountHistory:
         return [
             fact
             for fact, known in self.met
-            if (fact.kind == "sent" and "replied" in known and "wrote" not in known)
-            or (fact.kind == "received" and "wrote" in known and "replied" not in known)
+            if (fact.kind == "sent" and known & OPEN == {"replied"} and not is_attempt(fact))
+            or is_answer(fact, known)
         ]
 
     def replies(self) -> list[Fact]:
-        """Return the messages received that were the first answer to a chat of one's own."""
-        return [
-            fact
-            for fact, known in self.met
-            if fact.kind == "received" and "wrote" in known and "replied" not in known
-        ]
+        """Return what came in that was the first answer to a chat of one's own."""
+        return [fact for fact, known in self.met if is_answer(fact, known)]
 
     def answered(self) -> list[Fact]:
         """Return the first contacts that were answered."""
         opened: dict[str | None, Fact] = {}
         found = []
         for fact, known in self.met:
-            if fact.kind == "sent" and not known & {"wrote", "replied"}:
+            if fact.kind in ("sent", "requested") and not known & OPEN:
                 opened[fact.peer] = fact
-            elif fact.kind == "received" and "wrote" in known and "replied" not in known:
+            elif is_answer(fact, known):
                 found.append(opened[fact.peer])
         return found
 
@@ -315,12 +327,14 @@ class AccountHistory:
                 moves += [(fact, e) for e in ("network", "device") if at.get(e, "") and e in given
                           and at[e] != given[e]]  # fmt: skip
                 at = at | given
+            if fact.own and "origin" in fact.fields:
+                at = at | {"origin": fact.fields["origin"]}
             places.append(dict(at))
         return places, moves
 
     @property
     def places(self) -> list[dict[str, str]]:
-        """After each fact, the account's network, number block, device and client."""
+        """After each fact, the account's network, number block, device, client and origin."""
         return self._walk[0]
 
     def moves(self, entity: str) -> list[Fact]:
@@ -338,7 +352,7 @@ class AccountHistory:
 
     def reporters_before(self) -> list[list[str]]:
         """Return for each event the last four reporters with proof whose reports are open."""
-        proven = {i for i, _, known in self.complaints("reported_by") if known & {"wrote", "added"}}
+        proven = {i for i, _, known in self.complaints("reported_by") if known & PROOF}
         before: list[list[str]] = []
         waiting: list[str] = []
         abusive = False
@@ -350,6 +364,23 @@ class AccountHistory:
                 abusive = fact.fields["label"] == 0
                 waiting = waiting if fact.fields["label"] == UNDETERMINED else []
         return before
+
+
+OPEN = frozenset({"wrote", "started", "replied"})
+"""Marks of a peer with whom a chat was opened."""
+PROOF = frozenset({"wrote", "started", "added"})
+"""Marks of a peer who has something to complain of."""
+
+
+def is_attempt(fact: Fact) -> bool:
+    """Whether the platform refused the act before it happened."""
+    return bool(fact.fields.get("attempted"))
+
+
+def is_answer(fact: Fact, known: Marks) -> bool:
+    """Whether it is the first that comes in from a peer with whom the account opened a chat."""
+    opened = bool(known & {"wrote", "started"})
+    return fact.kind in COMES_IN and opened and "replied" not in known
 
 
 def is_media(fact: Fact) -> bool:

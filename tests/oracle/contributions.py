@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oracle.account_history import YOUNG_S, AccountHistory, is_cold
+from oracle.account_history import COMES_IN, PROOF, YOUNG_S, AccountHistory, is_cold
 from oracle.evidence import Evidence
 from oracle.shared_state import Contribution
 from wavebreak.schema.events import UNDETERMINED
@@ -24,6 +24,7 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_births(account, story),
             *_arrivals(story),
             *_clusters(account, story),
+            *_origin(story),
             *_places(account, story),
             *_established(story),
             *_feedback(story),
@@ -47,15 +48,30 @@ def _births(account: str, story: AccountHistory) -> Iterator[Contribution]:
 def _arrivals(story: AccountHistory) -> Iterator[Contribution]:
     for i, fact in enumerate(story.facts):
         if fact.kind == "registered":
-            yield from _everywhere(story, i, "arrivals", 1)
+            yield from (g for g in _everywhere(story, i, "arrivals", 1) if g.key[0] != "origin")
     for entity in ("network", "device"):
         for fact in story.moves(entity):
             yield Contribution(fact.epoch, "arrivals", (entity, fact.fields[entity]), 1)
 
 
+def _origin(story: AccountHistory) -> Iterator[Contribution]:
+    """Contributions of an account, whatever its age, to the server that it is on."""
+    first, replies = set(map(id, story.first_sends())), set(map(id, story.replies()))
+    before: str | None = None
+    for place, fact in zip(story.places, story.facts, strict=True):
+        name = place.get("origin")
+        if name is not None:
+            chosen = (("arrivals", name != before), ("opened", id(fact) in first),
+                      ("answered", id(fact) in replies))  # fmt: skip
+            for table, is_one in chosen:
+                if is_one:
+                    yield Contribution(fact.epoch, table, ("origin", name), 1)
+        before = name
+
+
 def _around(story: AccountHistory, number: int, table: str) -> Iterator[Contribution]:
     for gift in _everywhere(story, number, table, 1):
-        if gift.key[0] != "client":
+        if gift.key[0] not in ("client", "origin"):
             yield gift
 
 
@@ -102,7 +118,7 @@ def _established(story: AccountHistory) -> Iterator[Contribution]:
         clock = max(clock, fact.now)
         count += id(fact) in mutual
         aged = clock - story.facts[0].now >= ESTABLISHED_S
-        if fact.kind == "received" and aged and count >= ESTABLISHED_CONTACTS:
+        if fact.kind in COMES_IN and aged and count >= ESTABLISHED_CONTACTS:
             yield from _everywhere(story, i, "good", 1)
             return
 
@@ -158,7 +174,7 @@ def _unproven_and_confirmed_reports(story: AccountHistory) -> Iterator[Contribut
     for i, fact, known in story.complaints("reported_by"):
         past = story.until(i)
         labels = past.of("labelled")
-        if not known & {"wrote", "added"}:
+        if not known & PROOF:
             if past.count(past.group_sends, "1d") == 0:
                 yield Contribution(fact.epoch, "doubted", fact.peer or "", 1)
         elif labels and labels[-1].fields["label"] == 0:

@@ -8,7 +8,17 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from oracle.account_history import BUCKET_S, SMALL, YOUNG_S, AccountHistory, Fact, is_cold
+from oracle.account_history import (
+    BUCKET_S,
+    COMES_IN,
+    OPEN,
+    SMALL,
+    YOUNG_S,
+    AccountHistory,
+    Fact,
+    is_answer,
+    is_cold,
+)
 from wavebreak.features.layout import FORGET_BUCKETS
 from wavebreak.features.sequential_tests import pack_terms
 
@@ -111,9 +121,9 @@ class Evidence:
                 self._step(fact, known, peer, marks)
 
     def _step(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
-        if fact.kind == "sent":
+        if fact.kind in ("sent", "requested"):
             self._sent(fact, known, peer, marks)
-        elif fact.kind == "received" and "wrote" in known and "replied" not in known:
+        elif is_answer(fact, known):
             self._answer(peer, marks)
         elif fact.kind == "member_added":
             self._added(fact, known, peer, marks)
@@ -129,8 +139,8 @@ class Evidence:
     def _fresh_marks(self, fact: Fact, peer: str) -> set[str]:
         """Marks of a peer, forgotten like those of `AccountHistory.met`."""
         touches = fact.kind in (
-            "sent", "received", "added_as_contact", "removed_as_contact", "member_added",
-            "reported_by", "reported", "blocked_by",
+            "sent", "requested", *COMES_IN, "added_as_contact", "removed_as_contact",
+            "member_added", "reported_by", "reported", "blocked_by",
         )  # fmt: skip
         bucket = fact.now // BUCKET_S["7d"]
         if touches:
@@ -148,7 +158,7 @@ class Evidence:
         return born is not None and fact.now - born <= YOUNG_S
 
     def _sent(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
-        if known & {"wrote", "replied"}:
+        if known & OPEN:
             return
         bucket, clock = fact.now // BUCKET_S["1d"], self.clock // BUCKET_S["1d"]
         marks.add("started")
@@ -179,7 +189,8 @@ class Evidence:
             self._open[peer].answered = clock
 
     def _added(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
-        if known & {"wrote", "replied", "contact", "added"} or self._newcomer(peer, fact):
+        strange = not known & {"wrote", "replied", "contact", "added"}
+        if not strange or "started" in known or self._newcomer(peer, fact):
             return
         self._restart()
         self.adds += 1

@@ -123,10 +123,16 @@ def _growth_7d(s: AccountHistory) -> float:
     return (sum(buckets[8:]) + 1) / (sum(buckets[:8]) + 1)
 
 
+def new_chats(s: AccountHistory) -> set[int]:
+    """Return the identities of the facts that opened a chat, either way."""
+    return {*map(id, s.first_sends()), *map(id, s.inbound)}
+
+
 def _young_peer_share_32(s: AccountHistory) -> float:
     young = []
-    for fact, known in s.met:
-        if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
+    chats = new_chats(s)
+    for fact, _ in s.met:
+        if id(fact) in chats:
             born = s.shared.born(fact.peer or "", fact.epoch)
             young.append(born is not None and fact.now - born <= YOUNG_S)
     return last_share(young)
@@ -134,8 +140,9 @@ def _young_peer_share_32(s: AccountHistory) -> float:
 
 def _kin_share_32(s: AccountHistory) -> float:
     kin = []
-    for i, (fact, known) in enumerate(s.met):
-        if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
+    chats = new_chats(s)
+    for i, (fact, _) in enumerate(s.met):
+        if id(fact) in chats:
             peer, here = fact.peer or "", s.places[i]
             born = s.shared.born(peer, fact.epoch)
             near = any(

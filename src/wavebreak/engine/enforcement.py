@@ -19,6 +19,9 @@ SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
 GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = (
     KINDS.index(kind) for kind in ("group_created", "member_added", "received", "added_to_group")
 )
+REQUESTED, REQUESTED_BY, ACCEPTED, ACCEPTED_BY = (
+    KINDS.index(kind) for kind in ("requested", "requested_by", "accepted", "accepted_by")
+)
 
 
 def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota: int) -> int:
@@ -30,7 +33,8 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     Receiving, reading, leaving, blocking and reporting are never refused, nor is writing to who has
     the account in contacts.
 
-    Ban and suspension refuse every event of the account. A restriction refuses new chats, groups,
+    A request for contact is a new chat. Its acceptance answers one: only ban and suspension refuse
+    it. They refuse every event of the account. A restriction refuses new chats, groups,
     member adds and companions only; a challenge the same until it is passed, and where a takeover
     is suspected (`quota` HELD) every send. A limit refuses new chats and adds of strangers above
     the quota.
@@ -42,16 +46,16 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     """
     if outcome <= OBSERVE:
         return 0
-    reaches = kind in (SENT, RECEIVED)
+    reaches = kind in (SENT, RECEIVED, REQUESTED, REQUESTED_BY)
     grows = kind in (GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP)
     if outcome in (SUSPEND, BAN):
-        acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP)
+        acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP, ACCEPTED, ACCEPTED_BY)
         return 1 if reaches or grows or acts else 0
-    if outcome == CHALLENGE and quota == HELD and kind in (SENT, SENT_GROUP):
+    if outcome == CHALLENGE and quota == HELD and kind in (SENT, SENT_GROUP, REQUESTED):
         return 1
     if outcome in (CHALLENGE, RESTRICT):
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
-    slowed = outcome == LIMIT and kind in (SENT, MEMBER_ADDED) and opens == 1
+    slowed = outcome == LIMIT and kind in (SENT, REQUESTED, MEMBER_ADDED) and opens == 1
     return 1 if slowed and taken >= quota else 0
 
 

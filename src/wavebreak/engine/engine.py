@@ -141,6 +141,18 @@ class Engine:
 
         `log` is a row of LOG_SCHEMA, or of its columns that are not null.
         """
+        return self.trials(log)[0]
+
+    def trials(self, log: pa.RecordBatch) -> list[DryRunResult]:
+        """Return the results that events of one account would have, in order; see `dry_run`.
+
+        Each is judged as if those before it had been sent, those that are refused as attempts: so
+        many invitations at once take the places that a limit leaves, and the rest is refused.
+
+        Raises:
+            UsageError: More than `dry_run.MOST_EVENTS` events, or of more than one account.
+
+        """
         return dry_run(self.core, self.fanout, log)
 
     def points(self) -> Any:

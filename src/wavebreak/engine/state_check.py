@@ -107,7 +107,7 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
 
 
 def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
-    for field in ("network", "block", "device", "client"):
+    for field in ("network", "block", "device", "client", "origin"):
         _check_below(rows[field], entities + 1, f"{field} of a row")
     _check_below(rows["targets"], accounts + 1, "a target of a row")
     _check_below(rows["rare"], rares + 1, "the rare row of a row")

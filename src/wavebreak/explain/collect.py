@@ -42,7 +42,7 @@ KINDS = (
     "registered",
     "challenges",
 )
-_FIELDS = ("id", "ts", "type", "account", "peer", "group", "count")
+_FIELDS = ("id", "ts", "type", "account", "peer", "group", "count", "attempted")
 _KIND_OF_TYPE = {
     "contact.looked_up": "lookups",
     "group.created": "groups_created",
@@ -63,10 +63,11 @@ _KEY = b"explain" * 4
 class Timeline:
     """Times (milliseconds, UTC, ascending) of every kind of act in `KINDS`, from the log.
 
-    A first contact is a message to an account with which no message was exchanged before; a
-    stranger send goes to an account that has not written to this one; a reply is the first message
-    from an account that this one contacted first. Each event id counts once, in log order, whether
-    or not the platform would have refused it. `looked_up` counts numbers looked up.
+    A first contact is a message, or a request for contact, to an account with which nothing was
+    exchanged before; a stranger send goes to an account that has not written to this one; a reply
+    is the first answer from an account that this one contacted first. Each event id counts once, in
+    log order, whether or not the platform would have refused it. `looked_up` counts numbers looked
+    up.
     """
 
     times: dict[str, Times]
@@ -122,7 +123,7 @@ def timeline_of_events(events: Iterable[dict[str, Any]], account: str) -> Timeli
         seen.add(event["id"])
         if event["account"] == account:
             builder.add_own(event)
-        else:
+        elif not event.get("attempted"):
             builder.add_other(event)
     return builder.timeline()
 
@@ -144,6 +145,10 @@ class _TimelineBuilder:
             if other in self._contacted and other not in self._senders:
                 self._times["replies"].append(ts)
             self._senders.add(other)
+        elif kind in ("contact.requested", "contact.accepted"):
+            if other in self._contacted and other not in self._senders:
+                self._times["replies"].append(ts)
+            self._senders.add(other)
         elif kind in _COMPLAINTS:
             self._times[_COMPLAINTS[kind]].append(ts)
 
@@ -152,6 +157,10 @@ class _TimelineBuilder:
         kind, ts = TYPES[event["type"]], event["ts"]
         if kind == "message.sent":
             self._add_send(ts, event["peer"])
+        elif kind == "contact.requested":
+            if event["peer"] not in self._senders | self._contacted:
+                self._times["first_contacts"].append(ts)
+            self._contacted.add(event["peer"])
         elif kind in _KIND_OF_TYPE:
             self._times[_KIND_OF_TYPE[kind]].append(ts)
             self._looked_up += (event["count"] or 1) if kind == "contact.looked_up" else 0

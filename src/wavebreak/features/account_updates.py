@@ -51,6 +51,7 @@ from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.message_updates import (
     advance_windows,
     is_expired,
+    pair_flags,
     restart_due,
     touch_pair,
 )
@@ -65,6 +66,7 @@ from wavebreak.features.sequential_tests import (
 from wavebreak.features.shared_state import (
     UNPROVEN_COUNTED,
     contribute_to_entities,
+    contribute_to_origin,
     contribute_to_places,
     is_newcomer,
     publish_places,
@@ -91,6 +93,7 @@ _count_report_weight = count_event("report_weight")
 _count_unproven_report = count_event("unproven_report")
 _count_block = count_event("block")
 _count_block_weight = count_event("block_weight")
+_count_request_refused = count_event("request_refused")
 
 
 @compiled()
@@ -137,6 +140,22 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     row.client = ev.client if ev.client > 0 else row.client
     contribute_to_entities(w, row, ARRIVALS, 1)
     contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
+
+
+@compiled()
+def note_origin(w: Any, row: Any, ev: Any) -> None:
+    """Note the remote server that the account acts from."""
+    row.origin = ev.origin
+    row.flags = np.int64(row.flags) | PLACED
+    contribute(w, ARRIVALS, np.int64(ev.origin) - 1, 1)
+
+
+@compiled()
+def count_refused_request(sh: Any, row: Any, local: int, peer: int, now: int) -> None:
+    """Count a request for contact that the other refused; an answer to no request is none."""
+    flags = pair_flags(sh, local, peer, now)
+    if (flags & (STARTED | REPLIED)) == STARTED:
+        _count_request_refused(rare_row(sh, row), now, 1)
 
 
 @compiled()
@@ -222,8 +241,9 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
         _count_stranger_added(r, now, 1)
         record_approach(w, row, ev.peer, True)
-        full = row.trials == 65535 or r.add_trials == 65535
-        if not full and not is_newcomer(people_of(w)[ev.peer], now):
+        # One that was asked for contact is a trial already, or was none.
+        none = row.trials == 65535 or r.add_trials == 65535 or (flags & STARTED) != 0
+        if not none and not is_newcomer(people_of(w)[ev.peer], now):
             advance_windows(row)
             restart_due(w, sh, row)
             r.add_trials += 1
@@ -293,7 +313,7 @@ def update_complaint(
         return
     people = people_of(w)
     by = people[reporter]
-    proven = (flags & (WROTE | ADDED)) != 0
+    proven = (flags & (WROTE | STARTED | ADDED)) != 0
     crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
     kin = registered_near(by.born, r.reporters, people)
     amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
@@ -323,10 +343,11 @@ def blame_entities(w: Any, row: Any, r: Any, account: int) -> None:
         return
     contribute(w, FOUND, account, 1)
     row.flags = np.int64(row.flags) | BLAMED
-    r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3] = (
-        row.network, row.block, row.device, row.client,
+    r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3], r.blamed[4] = (
+        row.network, row.block, row.device, row.client, row.origin,
     )  # fmt: skip
     contribute_to_entities(w, row, BAD, 1)
+    contribute_to_origin(w, row, BAD, 1)
     for j in range(4):
         if row.targets[j] > 0:
             contribute(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
@@ -390,7 +411,7 @@ def settle_reporters(w: Any, r: Any, table: int) -> None:
 def withdraw_blame(w: Any, row: Any, r: Any) -> None:
     """Restore the reputation of the entities that `blame_entities` lowered."""
     if row.flags & BLAMED:
-        for j in range(4):
+        for j in range(5):
             if r.blamed[j] > 0:
                 contribute(w, BAD, np.int64(r.blamed[j]) - 1, -1)
         row.flags = np.int64(row.flags) & ~BLAMED

@@ -1,7 +1,7 @@
-"""Dry run of one event: processed on the real state, which is then restored.
+"""Dry run of events: processed on the real state, which is then restored.
 
-The actor's account event goes through the kernel as it would from the log. What it changes (the
-actor's row and rare row, one pair, the worker's buffers) is then restored. No name gets a slot.
+The actor's account events go through the kernel as they would from the log. What they change (the
+actor's row and rare row, a pair each, the worker's buffers) is then restored. No name gets a slot.
 What others read of the actor, and what an epoch's close counts, is not part of a dry run.
 """
 
@@ -11,18 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import string_at
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.errors import UsageError
 from wavebreak.features import kernel
-from wavebreak.features.facts import NO_FACT, Fanout, decode_events, locate_columns
+from wavebreak.features.facts import AROUND, NO_FACT, Fanout, decode_events, locate_columns
 from wavebreak.features.interner import Interner, NameSpans
-from wavebreak.features.layout import NONE, ON_DOUBT, SHARD_BITS, SHARDS
-from wavebreak.features.pair_table import FULL, find
+from wavebreak.features.layout import ATTEMPTED, NONE, ON_DOUBT, SHARD_BITS, SHARDS
+from wavebreak.features.pair_table import find, grow_table
 from wavebreak.features.shards import ShardedKernel
 
+MOST_EVENTS: Final = 50
+"""Events of one dry run."""
 _COUNTED = ("hits_n", "points_n", "deltas_n", "touched_n")
 
 
@@ -64,121 +67,170 @@ class _TemporarySlots:
         return NONE if size < 0 else self._new.setdefault(string_at(at, size), following)
 
 
-def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunResult:
-    """Process one event (a row of LOG_SCHEMA or some of its columns) without changing state.
+def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[DryRunResult]:
+    """Process events of one account (rows of LOG_SCHEMA or some of its columns), changing no state.
 
-    Not to be called while the kernel processes a segment. Shared state is read as of the last
-    closed epoch, though the event might open a new one.
+    Each is judged as if those before it had been sent: one that is refused as an attempt, the
+    others as having happened. Not to be called while the kernel processes a segment. Shared state
+    is read as of the last closed epoch, though an event might open a new one.
+
+    Raises:
+        UsageError: More than MOST_EVENTS events, or of more than one account.
+
     """
-    at = fanout.dated(int(log.column("ts")[0].as_py()))
-    late = np.array([max(at, 0)])
-    event = decode_events(
+    times = fanout.dates_of(log.column("ts").to_numpy())
+    events = decode_events(
         locate_columns(log),
-        late,
-        np.zeros(1, np.uint8),
+        np.maximum(times, 0),
+        np.zeros(times.size, np.uint8),
         _TemporarySlots(fanout.accounts),
         _TemporarySlots(fanout.entities),
     )
-    slot = int(event["account"][0])
-    # Room for two new accounts and four new entities; none of it is kept.
-    core.fit(max(core.accounts, len(fanout.accounts)) + 2, len(fanout.entities) + 4)
-    if at < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
-        row = core.row_of(slot)
-        return DryRunResult(
-            int(row["enforcement"]), int(row["until"]), False, core.no_hits(), at < 0,
-            int(row["quota"]), bool(row["flags"] & ON_DOUBT),
-        )  # fmt: skip
-    with _restoring(core, event) as saved:
-        hits = _advance(core, event)
-        after, on_doubt = saved.enforcement(), saved.on_doubt()
-        refused = saved.refused()
-    if after[::2] != saved.before[::2] and not refused:
-        # Would the outcome that the event leads to have refused it?
-        with _restoring(core, event) as saved:
-            saved.set_enforcement(*after)
-            _advance(core, event)
-            refused = saved.refused()
-    return DryRunResult(after[0], after[1], refused, hits, quota=after[2], on_doubt=on_doubt)
+    if events.size > MOST_EVENTS or len(set(events["account"].tolist())) > 1:
+        fix = "ask for each account, and for so many at a time"
+        raise UsageError(f"a dry run is of one account and {MOST_EVENTS} events at most", fix=fix)
+    # Room for new accounts and new entities; none of it is kept.
+    more = 1 + events.size
+    core.fit(
+        max(core.accounts, len(fanout.accounts)) + more,
+        len(fanout.entities) + len(AROUND) * events.size,
+    )
+    results = []
+    with _Sandbox(core, events) as sandbox:
+        for number in range(events.size):
+            event = events[number : number + 1]
+            if times[number] < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
+                results.append(sandbox.unchanged(late=bool(times[number] < 0)))
+            else:
+                results.append(sandbox.judge(event, last=number + 1 == events.size))
+    return results
 
 
-def _advance(core: ShardedKernel, event: Any) -> Any:
-    """Process the actor's account event; return the hits."""
-    s = int(event["account"][0]) % SHARDS
-    offsets = np.zeros(SHARDS + 1, np.int64)
-    offsets[s + 1 :] = 1
-    worker = core.workers[0]
-    w = worker.begin()
-    kept = int(w["hits_n"])
-    turns, taken, codes = np.array([s]), np.zeros(1, np.int64), np.zeros(1, np.uint32)
-    while not kernel.process_segment(
-        core.shards, w, turns, taken, event, 0, core.kinds, codes, offsets
-    ):  # fmt: skip
-        core.grow(int(w["at_shard"]), worker)
-    return worker.hits[kept : w["hits_n"]].copy()
+class _Sandbox:
+    """The state of one account, in which events are judged in turn; restored at the end."""
 
-
-class _SavedState:
-    """Records that the actor's account event may change, with a copy of their contents."""
-
-    def __init__(self, core: ShardedKernel, event: Any) -> None:
-        slot, peer = int(event["account"][0]), int(event["peer"][0])
+    def __init__(self, core: ShardedKernel, events: Any) -> None:
+        slot = int(events["account"][0]) if events.size else 0
         self.core, self.s, self.local = core, slot % SHARDS, slot >> SHARD_BITS
-        if core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 2):
+        if core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 3):
             core.point_at(self.s)
         self.shard = core.shards[self.s : self.s + 1]
-        self.was = self.shard.copy()
         self.row = core.rows[self.s].records[self.local : self.local + 1]
-        self.rare_at = int(self.row["rare"][0] or self.was["rare_n"][0] + 1) - 1
-        self.pair_at, kept = -1, [self.row, self._rare()]
-        if peer != NONE:
-            pairs = core.pairs[self.s]
-            at = int(find(pairs, pairs.size, core.salts, self.local, peer))
-            self.pair_at = at if at >= 0 else -1 - at
-            kept.append(pairs[self.pair_at : self.pair_at + 1])
-        # There is room for one more entry even in a table due to grow: a dry run grows none.
-        full = self.was["pair_n"][0] + 1 >= self.was["pair_capacity"][0] * FULL
-        self.shard["pair_n"] -= int(full)
-        self.worker = {name: int(core.workers[0].record[name]) for name in _COUNTED}
-        # As bytes, so that a record's padding is copied too.
-        self.kept = [(records, records.tobytes()) for records in kept]
-        self.before, self.refusals = self.enforcement(), int(self._rare()["refused"][0])
+        self.rare_at = int(self.row["rare"][0] or self.shard["rare_n"][0] + 1) - 1
+        self.rare = core.rares[self.s].records[self.rare_at : self.rare_at + 1]
+        self.pairs = core.pairs[self.s]
+        self.was = self.shard.copy()
+        self._make_room(int(np.count_nonzero(events["peer"] != NONE)))
+        self._undo = [_Copy([self.row, self.rare], self.shard)]
 
-    def _rare(self) -> Any:
-        return self.core.rares[self.s].records[self.rare_at : self.rare_at + 1]
+    def __enter__(self) -> _Sandbox:
+        return self
 
-    def enforcement(self) -> tuple[int, int, int]:
+    def __exit__(self, *_: object) -> None:
+        while self._undo:
+            self._undo.pop().restore()
+        self.shard[:] = self.was
+
+    def _make_room(self, entries: int) -> None:
+        """Make the table take so many entries more without growing: a dry run grows no state."""
+        if self.was["pair_n"][0] + entries + 2 > self.pairs.size:
+            # Only a table of few hundred entries can be that full.
+            wanted, held = self.pairs.size + 2 * entries + 2, 0
+            while self.pairs.size < wanted:
+                self.pairs, held = grow_table(self.pairs, self.core.salts, self.core.epoch * 60)
+            self.shard["pairs"] = self.pairs.ctypes.data
+            self.shard["pair_capacity"], self.shard["pair_n"] = self.pairs.size, held
+        self.shard["pair_n"] -= entries + 1
+
+    def unchanged(self, *, late: bool) -> DryRunResult:
+        """Return the result of an event that changes nothing."""
+        return self._result(refused=False, hits=self.core.no_hits(), late=late)
+
+    def judge(self, event: Any, *, last: bool) -> DryRunResult:
+        """Process an event; it stays processed for those after it, unless it is the last."""
+        before, kept = self._enforcement(), event.copy()
+        with self._trying(event) as tried:
+            hits = self._advance(event)
+            result = self._result(refused=tried.refused(), hits=hits)
+        refused, after = result.refused, (result.outcome, result.until, result.quota)
+        if after[::2] != before[::2] and not refused:
+            # Would the outcome that the event leads to have refused it?
+            with self._trying(event) as tried:
+                self.row["enforcement"], self.row["until"], self.row["quota"] = after
+                self._advance(event)
+                refused = tried.refused()
+        if not last:
+            self._undo.append(self._copy(event))
+            event["flags"] |= ATTEMPTED if refused else 0
+            self._advance(event)
+            event[:] = kept
+        return DryRunResult(*after[:2], refused, hits, quota=result.quota, on_doubt=result.on_doubt)
+
+    def _result(self, *, refused: bool, hits: Any, late: bool = False) -> DryRunResult:
+        outcome, until, quota = self._enforcement()
+        doubt = bool(self.row["flags"][0] & ON_DOUBT)
+        return DryRunResult(outcome, until, refused, hits, late, quota, doubt)
+
+    def _enforcement(self) -> tuple[int, int, int]:
         """Return the actor's outcome in force, its end, and what a limit leaves."""
         row = self.row[0]
         return int(row["enforcement"]), int(row["until"]), int(row["quota"])
 
-    def set_enforcement(self, outcome: int, until: int, quota: int) -> None:
-        """Put the actor under another outcome."""
-        self.row["enforcement"], self.row["until"], self.row["quota"] = outcome, until, quota
+    def _copy(self, event: Any) -> _Copy:
+        """Copy what an event may change."""
+        records, peer = [self.row, self.rare], int(event["peer"][0])
+        if peer != NONE:
+            at = int(find(self.pairs, self.pairs.size, self.core.salts, self.local, peer))
+            at = at if at >= 0 else -1 - at
+            records.append(self.pairs[at : at + 1])
+        return _Copy(records, self.shard)
 
-    def on_doubt(self) -> bool:
-        """Whether the limit in force rests on doubt."""
-        return bool(self.row["flags"][0] & ON_DOUBT)
+    @contextmanager
+    def _trying(self, event: Any) -> Iterator[_Copy]:
+        """Restore in the end what an event changes, and the event."""
+        kept, copy = event.copy(), self._copy(event)
+        try:
+            yield copy
+        finally:
+            copy.restore()
+            event[:] = kept
+
+    def _advance(self, event: Any) -> Any:
+        """Process the actor's account event; return the hits, which the worker does not keep."""
+        core, worker = self.core, self.core.workers[0]
+        offsets = np.zeros(SHARDS + 1, np.int64)
+        offsets[self.s + 1 :] = 1
+        worker.make_room(1)
+        w = worker.begin()
+        counts = {name: int(w[name]) for name in _COUNTED}
+        turns, taken, codes = np.array([self.s]), np.zeros(1, np.int64), np.zeros(1, np.uint32)
+        while not kernel.process_segment(
+            core.shards, w, turns, taken, event, 0, core.kinds, codes, offsets
+        ):  # fmt: skip
+            # Of the worker alone: in the shard there is room.
+            worker.grow()
+        hits = worker.hits[counts["hits_n"] : w["hits_n"]].copy()
+        for name, count in counts.items():
+            worker.record[name] = count
+        return hits
+
+
+class _Copy:
+    """Copy of the records that an event may change: the actor's row, its rare row, and a pair."""
+
+    def __init__(self, records: list[Any], shard: Any) -> None:
+        # As bytes, so that a record's padding is copied too.
+        self._kept = [(record, record.tobytes()) for record in records]
+        self._shard, self._numbers = shard, shard.copy()
+        self._rare = records[1]
+        self._refusals = int(self._rare["refused"][0])
 
     def refused(self) -> bool:
-        """Whether the event was counted as refused."""
-        return int(self._rare()["refused"][0]) > self.refusals
+        """Whether an event was counted as refused since."""
+        return int(self._rare["refused"][0]) > self._refusals
 
-    def undo(self) -> None:
+    def restore(self) -> None:
         """Restore everything."""
-        core = self.core
-        for records, content in self.kept:
-            records.view(np.uint8)[:] = np.frombuffer(content, np.uint8)
-        self.shard["rare_n"], self.shard["pair_n"] = self.was["rare_n"], self.was["pair_n"]
-        for name, count in self.worker.items():
-            core.workers[0].record[name] = count
-
-
-@contextmanager
-def _restoring(core: ShardedKernel, event: Any) -> Iterator[_SavedState]:
-    kept = event.copy()
-    saved = _SavedState(core, event)
-    try:
-        yield saved
-    finally:
-        saved.undo()
-        event[:] = kept
+        for record, content in self._kept:
+            record.view(np.uint8)[:] = np.frombuffer(content, np.uint8)
+        self._shard[:] = self._numbers

@@ -19,7 +19,7 @@ from wavebreak.features.shared_state import is_young, was_young
 def _reputation_moved(w: Any, row: Any, closed: int) -> bool:
     """Whether the reputation of one of the account's entities changed in the closed epoch."""
     entities = entities_of(w)
-    for entity in (row.network, row.block, row.device, row.client):
+    for entity in (row.network, row.block, row.device, row.client, row.origin):
         if entity > 0 and entities[np.int64(entity) - 1].epoch == closed:
             return True
     return False

@@ -16,6 +16,7 @@ _TRIAL = (
     "registered within a week (as of the last epoch)"
 )
 _TIES = ("message.sent",)
+_ORIGIN = ("message.sent.origin|contact.requested.origin",)
 _OPERATOR = "that seem to be of the same operator (`linking`)"
 
 EVIDENCE_FEATURES: tuple[F | W, ...] = (
@@ -66,4 +67,20 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
     F("operator_complaint_evidence", "times", "operators", "14d",
       "The same of the complaint test.", (*_TIES, "user.reported|user.blocked"),
       "a tie that is none", "operators whom nobody reports"),
+    W(F("requests_refused_7d", "requests", "reports", "7d",
+        "Refusals, in the window, of the account's requests for contact. In the tests above they "
+        "are strangers who do not answer, no complaints.", ("contact.refused",),
+        "people with a name that others do not know", "requests that nobody answers"),
+      "request_refused", bucket_max=255),
+    F("origin_bad", "share", "reputation", "half-life 30 d",
+      "As network_bad, of the remote server that the account is on.", _ORIGIN,
+      "people on a large open server", "a server of one's own"),
+    F("origin_arrivals", "accounts", "reputation", "half-life 1 d",
+      "Accounts of the same remote server seen for the first time, as of the last epoch, decayed.",
+      _ORIGIN, "a server that has just begun to federate", "a server of one's own"),
+    F("origin_answered", "share", "reputation", "half-life 7 d",
+      "Of all first contacts that accounts of the same remote server made, whatever their age, the "
+      "share answered, drawn to a half by a prior of four, at most 1: (answered + 2) / (opened + "
+      "4), as of the last epoch.", _ORIGIN, "people on a large open server",
+      "rings that answer"),
 )  # fmt: skip

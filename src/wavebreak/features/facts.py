@@ -35,6 +35,7 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
 from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import (
+    ATTEMPTED,
     ATTEST_KNOWN,
     ATTEST_TRUE,
     BROADCAST,
@@ -55,19 +56,20 @@ _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset"
 """A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
 its offset in rows."""
 _READ = (
-    "id", "account", "peer", "network", "block", "device", "client", "type", "size", "count",
-    "hits", "attempts", "media", "verification", "channel", "label", "in_contacts", "broadcast",
-    "linked", "attested", "group", "template", "number_country", "network_country", "outcome",
-    "hold_s",
+    "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
+    "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
+    "broadcast", "linked", "attested", "group", "template", "number_country", "network_country",
+    "outcome", "hold_s", "attempted",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
-_AROUND = ("network", "block", "device", "client")
+AROUND = ("network", "block", "device", "client", "origin")
+"""Columns with what surrounds an account: entities, each with a reputation."""
 (
-    _ID, _ACCOUNT, _, _NETWORK, _, _, _CLIENT, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
+    _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _TEMPLATE,
-    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED,
 ) = range(len(_READ))  # fmt: skip
-_PREFIXES = np.frombuffer(b"nbdc", np.uint8)
+_PREFIXES = np.frombuffer(b"nbdco", np.uint8)
 _PLATFORM = CHANNELS.index("business_platform")
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
 
@@ -83,7 +85,7 @@ class SlotAssigner(Protocol):
 class Columns(NamedTuple):
     """Addresses of a batch's columns: `at` (dtype _COLUMN, in the order of `_READ`).
 
-    Valid as long as `kept` lives. `placed`: some network, block, device or client is given.
+    Valid as long as `kept` lives. `placed`: some column of AROUND is given.
     """
 
     at: Any
@@ -96,7 +98,7 @@ class Columns(NamedTuple):
 def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
     """Locate the columns of `_READ`: column k is the batch's `where[k]`-th (-1: absent).
 
-    Returns whether some network, block, device or client is given.
+    Returns whether some column of AROUND is given.
     """
     held, placed = children(struct_members(batch)), False
     for k in range(columns.size):
@@ -109,7 +111,7 @@ def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
         found.valid = buffers[0] if column[NULLS] != 0 else 0
         found.values, found.offset = buffers[1], column[OFFSET]
         found.text = buffers[2] if texts[k] else 0
-        placed |= _NETWORK <= k <= _CLIENT
+        placed |= _NETWORK <= k <= _ORIGIN
     return placed
 
 
@@ -194,6 +196,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         flags |= _flag(columns[_LINKED], i, 0, LINKED)
         flags |= _flag(columns[_ATTESTED], i, ATTEST_KNOWN, ATTEST_TRUE)
         flags |= TO_GROUP if _is_given(columns[_GROUP], i) else 0
+        flags |= _flag(columns[_ATTEMPTED], i, 0, ATTEMPTED)
         ev.flags = flags | _country_mismatch(columns[_NUMBERS], columns[_NETWORKS], i)
 
 
@@ -248,16 +251,16 @@ def decode_events(
     slots = accounts.slots_of(column_names(columns, _ACCOUNT, 2))
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     if columns.placed:
-        around = columns.at[_NETWORK : _CLIENT + 1]
-        named = column_names(columns, _NETWORK, len(_AROUND))
-        shaped = columns.rows, len(_AROUND)
+        around = columns.at[_NETWORK : _ORIGIN + 1]
+        named = column_names(columns, _NETWORK, len(AROUND))
+        shaped = columns.rows, len(AROUND)
         data = _prefix_names(
             around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped)
         )
         # Plus one: the slot of a null, the highest of all, wraps around to 0.
         slots = entities.slots_of(named._replace(kept=data)) + np.uint32(1)
-        for k, name in enumerate(_AROUND):
-            events[name] = slots[k :: len(_AROUND)]
+        for k, name in enumerate(AROUND):
+            events[name] = slots[k :: len(AROUND)]
     return events
 
 
@@ -298,9 +301,9 @@ _ROLES: dict[str, tuple[str, str]] = {
     "challenge.failed": ("challenge_failed", ""),
     "account.deleted": ("deleted", ""),
     "label.assigned": ("labelled", ""),
-    "contact.requested": ("", ""),
-    "contact.accepted": ("", ""),
-    "contact.refused": ("", ""),
+    "contact.requested": ("requested", "requested_by"),
+    "contact.accepted": ("accepted", "accepted_by"),
+    "contact.refused": ("", "declined_by"),
 }
 """For each event type the kinds of the actor's and the counterpart's account event ("": none)."""
 
@@ -391,7 +394,10 @@ def _assign_epochs(
 
 @compiled()
 def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
-    """Group account events by shard, in log order within each (a counting sort)."""
+    """Group account events by shard, in log order within each (a counting sort).
+
+    What was refused before it happened reached nobody: it has no account event of the counterpart.
+    """
     fill = np.zeros(SHARDS + 1, np.int64)
     for step in range(2):
         for i in range(events.size):
@@ -403,7 +409,8 @@ def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
                 if step == 1:
                     codes[fill[s]] = 2 * i
                 fill[s] += 1
-            if kinds[ev.type, 1] != NO_FACT and ev.peer != NONE:
+            reaches = ev.peer != NONE and not ev.flags & ATTEMPTED
+            if kinds[ev.type, 1] != NO_FACT and reaches:
                 s = int64(ev.peer) & (SHARDS - 1)
                 if step == 1:
                     codes[fill[s]] = 2 * i + 1
@@ -473,10 +480,14 @@ class Fanout:
 
     def dated(self, ts: int) -> int:
         """Return the time (ms) at which an event would be taken now; -1: late."""
-        clock, times, drop = self.clock.copy(), np.array([ts]), np.zeros(1, np.uint8)
-        new = np.zeros(1, np.bool_)
-        _assign_epochs(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64), 0, 1)
-        return -1 if drop[0] else int(times[0])
+        return int(self.dates_of(np.array([ts]))[0])
+
+    def dates_of(self, ts: Any) -> Any:
+        """Return the times (ms) at which events would be taken now, in order; -1: late."""
+        clock, times, n = self.clock.copy(), np.array(ts, np.int64), len(ts)
+        new, drop, epochs = np.zeros(n, np.bool_), np.zeros(n, np.uint8), np.zeros(n, np.int64)
+        _assign_epochs(clock, times, new, self.lateness_ms, drop, epochs, 0, n)
+        return np.where(drop > 0, -1, times)
 
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays."""

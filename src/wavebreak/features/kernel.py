@@ -16,6 +16,8 @@ from wavebreak.features.account_updates import (
     apply_label,
     count_failure,
     count_leaving,
+    count_refused_request,
+    note_origin,
     rare_row,
     set_contact_tie,
     update_complaint,
@@ -26,11 +28,13 @@ from wavebreak.features.account_updates import (
     update_session,
 )
 from wavebreak.features.fact_kinds import (
+    ACCEPTED_BY,
     ADDED_AS_CONTACT,
     ADDED_TO_GROUP,
     BLOCKED_BY,
     CHALLENGE_FAILED,
     CHALLENGE_PASSED,
+    DECLINED_BY,
     DELETE,
     DELIVERED,
     EPOCH,
@@ -48,6 +52,8 @@ from wavebreak.features.fact_kinds import (
     REMOVED_AS_CONTACT,
     REPORTED,
     REPORTED_BY,
+    REQUESTED,
+    REQUESTED_BY,
     SENT,
     SENT_GROUP,
     SESSION,
@@ -57,6 +63,7 @@ from wavebreak.features.fact_kinds import (
 )
 from wavebreak.features.layout import (
     ADDED,
+    ATTEMPTED,
     BARRED,
     BLOCKED,
     BY_PERSON,
@@ -84,6 +91,7 @@ from wavebreak.features.layout import (
     SCORED_AT,
     SHARD_BITS,
     STAGES,
+    STRANGER,
     TAKEN,
     TO_GROUP,
     UNTIL,
@@ -108,12 +116,14 @@ from wavebreak.features.message_updates import (
     advance_windows,
     credit_entities,
     pair_flags,
+    pair_value,
     update_channel,
     update_received,
+    update_requested,
     update_send_statistics,
     update_sent,
 )
-from wavebreak.features.pair_table import FULL, find, flags_of, salts_of, with_flags
+from wavebreak.features.pair_table import FULL, find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.scoring_points import (
     is_scoring_point,
     last_margin,
@@ -139,16 +149,21 @@ _count_undeliverable = count_event("undeliverable")
 @compiled()
 def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor refuses this event; counted when it does."""
-    opens = np.int64(0)
-    if kind == SENT:
-        flags = pair_flags(sh, local, ev.peer, now)
+    opens, own = np.int64(0), np.int64(0)
+    if kind in (SENT, REQUESTED):
+        value = pair_value(sh, local, ev.peer, now)
+        flags = flags_of(value)
         friend = (flags & CONTACT) != 0 or (ev.flags & IN_CONTACTS) != 0
         opens = np.int64((flags & (WROTE | REPLIED)) == 0 and not friend)
+        # A stranger who was asked or attempted before keeps the place that it has.
+        newest = np.int64(row.clock) // 5760
+        held = (flags & STRANGER) != 0 and int64(first_bucket(value)) > newest - 16
+        own = np.int64(opens == 1 and held)
     elif kind == MEMBER_ADDED:
         flags = pair_flags(sh, local, ev.peer, now)
         opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
     advance_windows(row)
-    taken = ring_total(row.unanswered_strangers_1d)
+    taken = max(ring_total(row.unanswered_strangers_1d) - own, 0)
     if kind == MEMBER_ADDED and row.rare > 0:
         taken += ring_total(rare_row(sh, row).strangers_1d)
     answer = call_int64(
@@ -177,10 +192,16 @@ def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) ->
 
 
 @compiled()
-def _apply_send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred: bool) -> None:
-    update_channel(row, ev)
-    opens, stranger = update_sent(w, sh, row, ev, local, now)
-    if stranger:
+def _apply_contact(
+    w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
+) -> None:  # fmt: skip
+    """Apply a one-to-one send, or a request for contact."""
+    if kind == SENT:
+        update_channel(row, ev)
+        opens, stranger = update_sent(w, sh, row, ev, local, now)
+    else:
+        opens, stranger = update_requested(w, sh, row, ev, local, now)
+    if stranger and (ev.flags & ATTEMPTED) == 0:
         if row.worst < RESTRICT:
             row.to_strangers = min(np.int64(row.to_strangers) + 1, 65535)
         if not barred:
@@ -247,6 +268,8 @@ def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) ->
         set_contact_tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
     elif kind == UNBLOCKED_BY:
         _apply_unblock(sh, local, ev.account)
+    elif kind == DECLINED_BY:
+        count_refused_request(sh, row, local, ev.account, now)
     elif kind == ADDED_TO_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
     elif kind == DELETE:
@@ -258,10 +281,10 @@ def apply_event(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> bool:
     """Update an account's state. True when the event ends or sets enforcement on the account."""
-    if kind == SENT:
-        _apply_send(w, sh, row, ev, local, now, barred)
-    elif kind == RECEIVED:
-        if update_received(w, sh, row, ev, local, now):
+    if kind in (SENT, REQUESTED):
+        _apply_contact(w, sh, row, ev, kind, local, now, barred)
+    elif kind in (RECEIVED, REQUESTED_BY, ACCEPTED_BY):
+        if update_received(w, sh, row, ev, kind, local, now):
             credit_entities(w, row)
     elif kind == LABELLED:
         return apply_label(w, row, rare_row(sh, row), ev)
@@ -309,7 +332,7 @@ RAISE = 8
 each further one adds half of that, at least two."""
 DELTAS_A_FACT = 40
 """Most contributions of one account event (label 4 + 4 + 5, decision three more, registration 12,
-first contact 8)."""
+first contact 10)."""
 NO_CHANGE = 255
 N_OUTCOMES, REVIEW = len(OUTCOMES), STAGES.index("review")
 LAST_SECOND = 0xFFFFFFFF
@@ -608,22 +631,35 @@ def _mark_touched(w: Any, row: Any, account: int, position: int, role: int, kind
         w.touched_n += 1
 
 
+@compiled(inline="always")
+def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
+    """Whether nothing happened to the account: who acts was kept from it, or from the attempt.
+
+    An attempt is an act of the account's own, but for what speaks for it: a challenge passed.
+    """
+    if kind in (CHALLENGE_PASSED, LABELLED):
+        return bool((ev.flags & ATTEMPTED) != 0)
+    reaching = kind in (RECEIVED, ADDED_TO_GROUP, REQUESTED_BY, ACCEPTED_BY)
+    return bool(w.enforce and reaching and is_undelivered(w, sh, ev, kind, local, now))
+
+
 @compiled()
 def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
     account = np.int64(ev.account) if role == 0 else np.int64(ev.peer)
     local = account >> SHARD_BITS
     now = ev.ts // 1000
-    reaching = kind in (RECEIVED, ADDED_TO_GROUP)
-    if w.enforce and reaching and is_undelivered(w, sh, ev, kind, local, now):
+    if _has_not_happened(w, sh, ev, kind, local, now):
         return
     row = rows_of(sh)[local]
     advance_clock(row, now)
     expire_enforcement(w, sh, row)
+    if role == 0 and ev.origin > 0 and ev.origin != row.origin:
+        note_origin(w, row, ev)
     _mark_touched(w, row, account, position, role, kind)
     barred = False
     if role == 0 and row.enforcement >= CHALLENGE:
         barred = is_refused(w, sh, row, ev, kind, local, now)
-        if barred and w.enforce:
+        if barred and (w.enforce or (ev.flags & ATTEMPTED) != 0):
             ev.drop = BARRED
             if (w.wake >> REFUSED) & 1:
                 evaluate_account(w, sh, row, position, ev.ts, account, role, REFUSED, False)

@@ -75,10 +75,10 @@ ROW = _layout(
     ("targeted_bits", "u4"), ("approached", "u1"), ("unfounded", "u1"), ("sends", "u4"),
     ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"),
     ("targets", ("u4", (4,))), ("to_strangers", "u2"), ("unwanted", "u2"),
-    # Registration, and current network, number block, device and client.
+    # Registration, and current network, number block, device, client and origin.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
-    ("device_changed", "u4"), ("linked", "u4"), ("score", "i4"), ("registration_score", "i2"),
-    ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
+    ("origin", "u4"), ("device_changed", "u4"), ("linked", "u4"), ("score", "i4"),
+    ("registration_score", "i2"), ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
     ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
     # Hours of the day; windowed counters (replies by the bucket of the first contact).
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
@@ -107,7 +107,7 @@ RARE = _layout(
             "block_weight_7d"),
     ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
-    ("blamed", ("u4", (4,))),
+    ("blamed", ("u4", (5,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
     ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
     ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
@@ -121,7 +121,8 @@ ATTESTED_KNOWN, ATTESTED, COUNTRY_KNOWN, COUNTRY_MISMATCH = 1, 2, 4, 8
 DELETED, CREDITED, BLAMED, LABEL_ABUSIVE, LABEL_BENIGN = 16, 32, 64, 128, 256
 REGISTERED_HERE = 512
 PLACED = 1 << 13
-"""It registered or connected in this log, so that it may have a network, block or device."""
+"""It registered or connected in this log, or is on a remote server, so that it may have a network,
+block, device or origin."""
 GROUPED = 1 << 14
 """It has been in a group, by its own account events."""
 ON_DOUBT = 1 << 15
@@ -146,7 +147,9 @@ bucket of the first send and of the last (5,760 s; 19 bits each, up to 2065), of
 (40,320 s)."""
 STARTED, REPLIED, WROTE, CONTACT, REPORTED, BLOCKED, ADDED = 1, 2, 4, 8, 16, 32, 64
 STRANGER, TRIAL = 128, 256
-"""The first contact took a place of the allowance; and is a trial of the sequential tests."""
+"""The first contact took a place of the allowance; and is a trial of the sequential tests. STARTED
+without WROTE: the account has asked for contact, or attempted to write, and no message reached the
+peer."""
 
 SHARD = np.dtype(
     [("rows", "i8"), ("row_capacity", "i8"), ("rares", "i8"), ("rare_capacity", "i8"),
@@ -170,8 +173,8 @@ ENTITY = np.dtype(
     [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
      ("opened", "i8"), ("answered", "i8"), ("epoch", "i4"), ("stirred", "i4")]
 )  # fmt: skip
-"""A network, number block, device or client: decayed weights in 1/65,536, the first three as of
-`epoch`, activity of young accounts there as of `stirred`."""
+"""A network, number block, device, client or origin: decayed weights in 1/65,536, the first three
+as of `epoch`, activity of young accounts there (of an origin: all) as of `stirred`."""
 
 NEWCOMERS = np.dtype([("slots", "u4", (8,))])
 """The eight newest accounts registered on an entity (slots plus one, in no order): when one of them
@@ -179,9 +182,10 @@ is restricted, the others are re-evaluated."""
 
 EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
-     ("device", "u4"), ("client", "u4"), ("size", "u4"), ("count", "u4"), ("hits", "u4"),
-     ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"), ("verification", "u1"),
-     ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"), ("spare", "u1")],
+     ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("size", "u4"), ("count", "u4"),
+     ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"),
+     ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
+     ("spare", "u1", (5,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
@@ -190,6 +194,8 @@ BARRED = 3
 """EVENT.drop of an act that its own enforcement refused; 1: a repeated event, 2: a late one."""
 CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
 ATTEST_KNOWN, ATTEST_TRUE, TO_GROUP, MISMATCH_KNOWN, MISMATCH = 16, 32, 64, 128, 256
+ATTEMPTED = 512
+"""The platform refused the act before it happened."""
 UNKNOWN = 255
 """Code of an enumeration that was not given."""
 

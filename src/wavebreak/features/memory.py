@@ -240,6 +240,6 @@ def prefetch_touched(shards: Any, w: Any) -> None:
     prefetch(address + _SURROUNDINGS)
     account = np.int64(touched[w.at_fact + PREFETCH_DISTANCE])
     row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
-    for entity in (row.network, row.block, row.device, row.client):
+    for entity in (row.network, row.block, row.device, row.client, row.origin):
         if entity > 0:
             prefetch(w.entities + (np.int64(entity) - 1) * ENTITY_BYTES)

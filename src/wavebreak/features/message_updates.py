@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.fact_kinds import ACCEPTED_BY, RECEIVED
 from wavebreak.features.layout import (
     ANSWERED,
+    ATTEMPTED,
     BROADCAST,
     COLD,
     CONTACT,
@@ -41,6 +43,7 @@ from wavebreak.features.pair_table import (
 from wavebreak.features.sequential_tests import mature, restart_tests, terms_of
 from wavebreak.features.shared_state import (
     contribute_to_entities,
+    contribute_to_origin,
     contribute_to_places,
     is_newcomer,
     is_young,
@@ -115,13 +118,19 @@ def is_expired(value: Any, now: int) -> bool:
 
 
 @compiled()
-def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
-    """Return the flags of a pair without touching it; 0 when unknown or expired."""
+def pair_value(sh: Any, owner: int, peer: int, now: int) -> Any:
+    """Return a pair's entry without touching it; 0 when unknown or expired."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, salts_of(sh), owner, peer)
     if at < 0 or is_expired(pairs[at].value, now):
-        return 0
-    return flags_of(pairs[at].value)
+        return np.uint64(0)
+    return pairs[at].value
+
+
+@compiled()
+def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
+    """Return the flags of a pair without touching it; 0 when unknown or expired."""
+    return flags_of(pair_value(sh, owner, peer, now))
 
 
 @compiled()
@@ -251,7 +260,7 @@ def _update_peers_1d(row: Any, value: Any, flags: int, now: int) -> int:
     bucket = now // 5760
     clock = np.int64(row.clock) // 5760
     last = last_bucket(value)
-    if flags & WROTE:
+    if flags & WROTE or last > 0:
         if bucket <= last:
             return last
         if last > clock - 16 and row.peers_1d[last & 15] > 0:
@@ -278,6 +287,7 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
         contribute(w, TRIED, int64(ev.account), int64(ev.peer))
+    contribute_to_origin(w, row, OPENED, 1)
     if is_young(row):
         contribute_to_places(w, row, OPENED, 1)
         if stranger:
@@ -346,12 +356,15 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
     """Update the sender with a one-to-one send; return (opens a chat, recipient is a stranger).
 
     A stranger never wrote to the account, has no address-book tie and does not have it in contacts.
+    A send that was refused before it happened leaves no chat: the next one opens it, to the same
+    stranger.
     """
+    reached = (ev.flags & ATTEMPTED) == 0
     pairs = pairs_of(sh)
     at = touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
-    opens = (flags & (WROTE | REPLIED)) == 0
+    opens = (flags & (WROTE | REPLIED | STARTED)) == 0
     first = first_bucket(value)
     if update_send_statistics(row, ev, now):
         row.one_way_run = min(np.int64(row.one_way_run) + 1, 65535)
@@ -366,31 +379,61 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
     if opens:
         flags = _update_first_contact(w, sh, row, ev, flags, now) | STARTED
         first = now // 5760
-    elif (flags & (WROTE | REPLIED)) == REPLIED:
+    elif (flags & (WROTE | REPLIED | STARTED)) == REPLIED and reached:
         row.mutual += 1
-    pairs[at].value = pack(flags | WROTE, first, last, touch_bucket(value))
+    if reached:
+        flags |= WROTE
+    pairs[at].value = pack(flags, first, last, touch_bucket(value))
     return opens, (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
 
 
 @compiled()
-def update_received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
-    """Update the recipient with a message; nothing here counts against the recipient.
+def update_requested(
+    w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
+) -> tuple[bool, bool]:  # fmt: skip
+    """Update an account that asks another for contact; returns what `update_sent` does.
 
-    Returns True when the account becomes established by it, and its entities are to be credited.
+    It opens a chat as a first message does, and is no send.
+    """
+    pairs = pairs_of(sh)
+    at = touch_pair(sh, local, ev.peer, now)
+    value = pairs[at].value
+    flags = flags_of(value)
+    opens = (flags & (WROTE | REPLIED | STARTED)) == 0
+    stranger = (flags & (REPLIED | CONTACT)) == 0
+    if opens:
+        advance_windows(row)
+        flags = _update_first_contact(w, sh, row, ev, flags, now) | STARTED
+        pairs[at].value = pack(flags, now // 5760, last_bucket(value), touch_bucket(value))
+    return opens, stranger
+
+
+@compiled()
+def update_received(
+    w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int
+) -> bool:  # fmt: skip
+    """Update an account with a message, a request for contact or the acceptance of its own.
+
+    Nothing here counts against who receives. A request opens a chat, or answers one, as a message
+    does; an acceptance answers one. Returns True when the account becomes established by it, and
+    its entities are to be credited.
     """
     pairs = pairs_of(sh)
     at = touch_pair(sh, local, ev.account, now)
     value = pairs[at].value
     flags = flags_of(value)
-    row.received += 1
-    row.one_way_run = 0
-    if (flags & (WROTE | REPLIED)) == 0:
-        row.inbound += 1
-        record_new_chat(w, row, ev.account, now)
-    elif (flags & (WROTE | REPLIED)) == WROTE:
+    if kind == RECEIVED:
+        row.received += 1
+        row.one_way_run = 0
+    if (flags & (WROTE | REPLIED | STARTED)) == 0:
+        if kind != ACCEPTED_BY:
+            row.inbound += 1
+            record_new_chat(w, row, ev.account, now)
+    elif (flags & REPLIED) == 0:
         row.mutual += 1
         if flags & STARTED:
             advance_windows(row)
+            contribute_to_origin(w, row, ANSWERED, 1)
             if is_young(row):
                 contribute_to_places(w, row, ANSWERED, 1)
             # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
@@ -409,3 +452,4 @@ def credit_entities(w: Any, row: Any) -> None:
     """Raise the reputation of the entities of an account that became established."""
     row.flags = np.int64(row.flags) | CREDITED
     contribute_to_entities(w, row, GOOD, 1)
+    contribute_to_origin(w, row, GOOD, 1)

@@ -18,6 +18,7 @@ from wavebreak.features.fact_kinds import (
     MEMBER_ADDED,
     REGISTERED,
     REPORTED_BY,
+    REQUESTED,
     SENT,
     SENT_GROUP,
     SESSION,
@@ -83,11 +84,13 @@ def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int)
     is_now = progress(row, role, kind)
     if kind == SESSION:
         return bool(is_now != was or (ev.flags & LINKED) != 0)
-    if kind in (SENT, SENT_GROUP):
+    if kind in (SENT, SENT_GROUP, REQUESTED):
         if (is_now >> 32) != (was >> 32):
             opened = ring_total(row.first_1d)
             if is_step(opened) and (opened >= FIRST_OPENED or is_young(row)):
                 return True
+        if kind == REQUESTED:
+            return False
         return is_now != was and row.sends >= FIRST_SENDS and is_step(int64(row.sends))
     if kind == MEMBER_ADDED:
         return is_step(ring_total(rares_of(sh)[int64(row.rare) - 1].added_1d))

@@ -105,10 +105,17 @@ def contribute_to_places(w: Any, row: Any, table: int, amount: int) -> None:
 
 @compiled()
 def contribute_to_entities(w: Any, row: Any, table: int, amount: int) -> None:
-    """Contribute to each of the account's entities."""
+    """Contribute to the account's network, block, device and client."""
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0:
             contribute(w, table, np.int64(entity) - 1, amount)
+
+
+@compiled(inline="always")
+def contribute_to_origin(w: Any, row: Any, table: int, amount: int) -> None:
+    """Contribute to the remote server that the account is on, if it is on one."""
+    if row.origin > 0:
+        contribute(w, table, np.int64(row.origin) - 1, amount)
 
 
 @compiled()

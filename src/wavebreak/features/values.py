@@ -144,21 +144,30 @@ def _arrivals(entities: Any, entity: int, epoch: int) -> float:
 
 
 @compiled()
-def _cluster_values(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
-    """Activity of young accounts on an entity: registrations, cold contacts, share answered."""
-    for j in range(3):
-        out[at + j] = NAN if entity == 0 else 0.0
+def _answered_share(entities: Any, entity: int, epoch: int) -> float:
+    """Share of the first contacts made on an entity that were answered, drawn to a half."""
     if entity == 0:
-        return
+        return NAN
     opened, answered = 0.0, 0.0
     if entity <= entities.size:
         e = entities[entity - 1]
         age = epoch - e.stirred
-        out[at] = decay(e.joined, age, WEEK_HALF_LIFE) / ONE
-        out[at + 1] = decay(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
         opened = decay(e.opened, age, WEEK_HALF_LIFE) / ONE
         answered = decay(e.answered, age, WEEK_HALF_LIFE) / ONE
-    out[at + 2] = min((answered + PRIOR_ANSWERED) / (opened + PRIOR_OPENED), 1.0)
+    return min((answered + PRIOR_ANSWERED) / (opened + PRIOR_OPENED), 1.0)
+
+
+@compiled()
+def _cluster_values(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
+    """Activity of young accounts on an entity: registrations, cold contacts, share answered."""
+    for j in range(2):
+        out[at + j] = NAN if entity == 0 else 0.0
+    if 0 < entity <= entities.size:
+        e = entities[entity - 1]
+        age = epoch - e.stirred
+        out[at] = decay(e.joined, age, WEEK_HALF_LIFE) / ONE
+        out[at + 1] = decay(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
+    out[at + 2] = _answered_share(entities, entity, epoch)
 
 
 @compiled()
@@ -172,17 +181,19 @@ def _all_cluster_values(entities: Any, row: Any, epoch: int, out: Any) -> None:
 def _reputation_values(w: Any, sh: Any, row: Any, out: Any) -> None:
     """Reputation of the account's entities: what others did there, the account itself left out."""
     entities, epoch = entities_of(w), w.epoch
-    own = (0, 0, 0, 0)
+    own = (0, 0, 0, 0, 0)
     if row.flags & BLAMED and row.rare > 0:
         blamed = rares_of(sh)[np.int64(row.rare) - 1].blamed
         own = (
             int64(blamed[0] == row.network), int64(blamed[1] == row.block),
             int64(blamed[2] == row.device), int64(blamed[3] == row.client),
+            int64(blamed[4] == row.origin),
         )  # fmt: skip
     out[At.network_bad] = _reputation(entities, row.network, epoch, own[0])
     out[At.block_bad] = _reputation(entities, row.block, epoch, own[1])
     out[At.device_bad] = _reputation(entities, row.device, epoch, own[2])
     out[At.client_bad] = _reputation(entities, row.client, epoch, own[3])
+    out[At.origin_bad] = _reputation(entities, row.origin, epoch, own[4])
 
 
 @compiled()
@@ -199,7 +210,9 @@ def _account_values(w: Any, row: Any, out: Any) -> None:
     out[At.network_arrivals] = _arrivals(entities, row.network, epoch)
     out[At.block_arrivals] = _arrivals(entities, row.block, epoch)
     out[At.device_arrivals] = _arrivals(entities, row.device, epoch)
+    out[At.origin_arrivals] = _arrivals(entities, row.origin, epoch)
     _all_cluster_values(entities, row, epoch, out)
+    out[At.origin_answered] = _answered_share(entities, row.origin, epoch)
     out[At.device_age_s] = row_values.device_age_s(row)
     out[At.linked_age_s] = row_values.linked_age_s(row)
     out[At.first_contacts_on_device] = row_values.first_contacts_on_device(row)

@@ -23,6 +23,8 @@ SELDOM: dict[str, str] = {
     "session.started.linked": "marks a companion device; other sessions leave it out",
     "group.left.peer": "names who had added the one who leaves; most join and leave by themselves",
     "message.sent.broadcast": "marks a message to a list; other messages leave it out",
+    "message.sent.origin": "marks an account on a remote server; local ones leave it out",
+    "contact.requested.origin": "marks an account on a remote server; local ones leave it out",
 }
 """Optional fields that are rare by nature, and why: their absence means "no", not "unknown", so a
 share says nothing of whether the stream carries them. Fields that every event of their type could

@@ -25,7 +25,7 @@ import pyarrow as pa
 from wavebreak.engine import Engine
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import ACCOUNT_BYTES, ENTITY_BYTES, EVENT_BYTES, state_bytes
-from wavebreak.features.facts import EPOCH_MS, Segment, decode_events, locate_columns
+from wavebreak.features.facts import AROUND, EPOCH_MS, Segment, decode_events, locate_columns
 from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.schema.events import Refusal
 from wavebreak.service import event_log
@@ -158,7 +158,7 @@ class NewNames:
         # Slots are numbered in order of appearance: a new name raises the highest one.
         named = (
             (0, np.stack([events["account"], events["peer"]], axis=1), 0xFFFFFFFF),
-            (1, np.stack([events[n] for n in ("network", "block", "device", "client")], axis=1), 0),
+            (1, np.stack([events[n] for n in AROUND], axis=1), 0),
         )
         for which, slots, none in named:
             slots = np.where(slots == none, -1, slots.astype(np.int64))

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +14,10 @@ from support.fake_model import Synthetic
 from support.parity_streams import STEP, Row, Steps, log, rows, some_steps
 from wavebreak import rules
 from wavebreak.engine import Engine
+from wavebreak.errors import UsageError
 from wavebreak.features.facts import EPOCH_MS, NO_FACT
 from wavebreak.features.layout import OUTCOMES, SHARD_BITS, SHARDS
-from wavebreak.schema.events import TYPES
+from wavebreak.schema.events import TYPES, UNDETERMINED
 
 POLICY = rules.load_policy()
 MODEL = Synthetic({"challenge": -190_000, "limit": -150_000, "restrict": -90_000, "ban": 0})
@@ -128,3 +130,93 @@ def test_dry_run_of_unknown_account_is_answered() -> None:
     assert not told.refused
     assert len(of.fanout.accounts) == 0
     assert of.core.accounts == 0
+
+
+INVITES = TYPES.index("contact.requested")
+LIMIT_OF_THREE = {"label": UNDETERMINED, "source": 0, "outcome": OUTCOMES.index("limit")}
+
+
+def limited_to(quota: int) -> Engine:
+    """An engine in which a person has limited `s` to so many new chats a day."""
+    of = engine()
+    for worker in of.core.workers:
+        worker.record["new_chats_1d"] = quota
+    joined, *_ = strangers(0)
+    label = {"id": "l", "ts": joined["ts"] + 1, "type": TYPES.index("label.assigned")}
+    of.take(log([joined, label | {"account": "s"} | LIMIT_OF_THREE]))
+    return of
+
+
+def invitations(many: int, kind: int = INVITES) -> list[Row]:
+    start = strangers(0)[0]["ts"] + 1_000
+    return [
+        {"id": f"i{n}", "ts": start + 10 * n, "type": kind, "account": "s", "peer": f"p{n}"}
+        for n in range(many)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["contact.requested", "message.sent"])
+def test_trials_of_40_invitations_pass_three_under_a_limit(kind: str) -> None:
+    of = limited_to(3)
+    before = state(of)
+    told = of.trials(log(invitations(40, TYPES.index(kind))))
+    assert [each.refused for each in told] == [False] * 3 + [True] * 37
+    assert {OUTCOMES[each.outcome] for each in told} == {"limit"}
+    assert same(before, state(of)) == []
+    assert len(of.fanout.accounts) == 1
+
+
+def as_answered(of: Engine, batch: list[Row]) -> list[tuple[int, int, bool]]:
+    """What the kernel does with events one after the other, each refused one as an attempt."""
+    found = []
+    for row in batch:
+        told = of.trial(log([row]))
+        of.take(log([row | {"attempted": True} if told.refused else row]))
+        assert standing(of, row["account"]) == (told.outcome, told.until) or told.late
+        found.append((told.outcome, told.until, told.refused))
+    return found
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**16), st.integers(1, 50), st.booleans())
+def test_trials_leave_state_unchanged_and_equal_the_kernel(
+    seed: int, many: int, enforce: bool
+) -> None:
+    rng = random.Random(seed)
+    past = [row | {"account": rng.choice("ab")} for row in rows(some_steps(rng, 30))]
+    of = engine(enforce=enforce, model=MODEL)
+    of.take(log(past))
+    at = int(of.fanout.clock[0]["newest"])
+    left = EPOCH_MS - at % EPOCH_MS - 1
+    kinds = [TYPES.index(kind) for kind in ("contact.requested", "message.sent", "group.created")]
+    batch = [
+        {"id": f"n{n}", "ts": at + min(n * 7, left), "type": rng.choice(kinds), "account": "a",
+         "peer": rng.choice([f"x{n}", f"x{n // 2}", "b", "c"]), "size": 100}
+        for n in range(many)
+    ]  # fmt: skip
+    batch = [
+        row if row["type"] != kinds[2] else row | {"peer": None, "group": "g"} for row in batch
+    ]
+    before = state(of)
+    told = [(each.outcome, each.until, each.refused) for each in of.trials(log(batch))]
+    assert same(before, state(of)) == []
+    if enforce:
+        assert as_answered(of, batch) == told
+
+
+def test_trials_of_two_accounts_or_51_events_are_an_error() -> None:
+    of = engine()
+    some = invitations(51)
+    for batch in (some, [some[0], some[1] | {"account": "t"}]):
+        with pytest.raises(UsageError, match="50 events at most"):
+            of.trials(log(batch))
+
+
+def test_second_try_of_a_refused_first_contact_is_refused() -> None:
+    """An attempt leaves no chat: the same message two seconds later opens it again."""
+    of = limited_to(0)
+    first = strangers(1)[1]
+    assert of.trial(log([first])).refused
+    of.take(log([first | {"attempted": True}]))
+    again = first | {"id": "again", "ts": first["ts"] + 2_000}
+    assert of.trial(log([again])).refused

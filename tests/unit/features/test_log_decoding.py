@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.features import layout
-from wavebreak.features.facts import decode_events, locate_columns
+from wavebreak.features.facts import AROUND, decode_events, locate_columns
 from wavebreak.features.interner import Interner
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
 
@@ -54,6 +54,7 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
     flags = flag("in_contacts", layout.CONTACT_KNOWN, layout.IN_CONTACTS)
     flags |= flag("broadcast", 0, layout.BROADCAST) | flag("linked", 0, layout.LINKED)
     flags |= flag("attested", layout.ATTEST_KNOWN, layout.ATTEST_TRUE)
+    flags |= flag("attempted", 0, layout.ATTEMPTED)
     flags |= layout.TO_GROUP if row.get("group") is not None else 0
     number, network = row.get("number_country"), row.get("network_country")
     if number is not None and network is not None:
@@ -87,7 +88,7 @@ def test_decoded_events_equal_plain_python(log: pa.RecordBatch) -> None:
         assert (event["peer"] == layout.NONE) == (peer is None)
         if peer is not None:
             assert accounts.texts([event["peer"]]).to_pylist() == [peer]
-        for name in ("network", "block", "device", "client"):
+        for name in AROUND:
             value, slot = row.get(name), int(event[name])
             told = entities.texts([slot - 1]).to_pylist()[0] if slot else None
             assert told == (None if value is None else f"{name[0]}:{value}")

@@ -1,0 +1,71 @@
+"""Honest accounts are met with nothing at registration, whatever the registration carries."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+
+from support.honest_accounts import (
+    HONEST,
+    Fields,
+    as_log,
+    honest_rows,
+    spam_rows,
+    subsets,
+    with_fields,
+)
+from wavebreak import model, rules
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.schema import coverage
+
+POLICY = rules.load_policy()
+FELT = ("challenge", "limit", "restrict", "suspend", "ban")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> model.Model:
+    return model.load(model.SHIPPED)
+
+
+def decide(log: pa.RecordBatch, trees: model.Model | None, *, enforce: bool) -> list[Decision]:
+    """Decide on a log as `wavebreak run` does, with the coverage that the log has."""
+    profile = coverage.measure([log])
+    engine = Engine(POLICY, profile, enforce=enforce, accounts=8_192, model=trees)
+    return engine.take(log) + engine.finish()
+
+
+def felt_by_honest(made: list[Decision]) -> set[str]:
+    return {d.account for d in made if d.account[0] == "h" and d.outcome in FELT}
+
+
+@pytest.mark.parametrize("verification", sorted({verification for _, verification in subsets()}))
+def test_no_fields_of_registrations_limit_honest_accounts(
+    shipped: model.Model, verification: str
+) -> None:
+    log = as_log(honest_rows())
+    met: dict[Fields, int] = {}
+    tried = [fields for fields, kind in subsets() if kind == verification]
+    for fields in tried:
+        made = decide(with_fields(log, fields, verification), shipped, enforce=False)
+        met |= {fields: len(felt_by_honest(made))} if felt_by_honest(made) else {}
+    assert len(tried) == 64
+    assert log.column("type").to_pylist().count(0) == HONEST
+    assert met == {}
+
+
+@pytest.mark.parametrize("gap", [350, 5_000, 40_000])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_invitations_to_40_strangers_are_limited_within_ten(
+    shipped: model.Model, gap: int, seed: int
+) -> None:
+    log = as_log(honest_rows(seed) + spam_rows(seed, gap, request=True, message=True))
+    log = with_fields(log, ("ip", "client"), "none given")
+    made = decide(log, shipped, enforce=True)
+    first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
+    peers = dict(zip(log.column("id").to_pylist(), log.column("peer").to_pylist(), strict=True))
+    assert int(peers[first.trigger].removeprefix("victim")) < 10
+    assert felt_by_honest(made) == set()
+    assert Counter(d.account for d in made)["spammer"] >= 1

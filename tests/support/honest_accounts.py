@@ -1,0 +1,127 @@
+"""Three hundred honest accounts in a week of a platform without numbers, and one that spams.
+
+Everybody writes to people who answer, or whom it knows; what its registration carries is chosen.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import chain, combinations, product
+from typing import Any
+
+import pyarrow as pa
+
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
+from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
+
+EDGE = Pseudonymizer(b"a key for tests only")
+START = 1_772_323_200_000  # 1 March 2026, 00:00 UTC
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+HONEST = 300
+ANSWERING = 12
+"""Strangers and contacts that each writes to."""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "ip": ("address", "network", "asn", "network_country"),
+    "device": ("device",),
+    "client": ("client",),
+    "attested": ("attested",),
+    "attempts": ("attempts",),
+    "phone": ("number", "block", "number_country"),
+}
+"""Optional fields of a registration, with the columns of the log that hold them."""
+VERIFICATIONS: dict[str, tuple[str | None, ...]] = {
+    "none given": (None,), "sms": ("sms",), "email": ("email",), "none": ("none",),
+    "mixed": ("email", "email", "email", "email", "none"),
+}  # fmt: skip
+"""What the registrations of a stream say of verification, in turn."""
+
+Row = dict[str, Any]
+Fields = tuple[str, ...]
+
+
+def subsets() -> list[tuple[Fields, str]]:
+    """Return every subset of the optional fields, with each kind of verification."""
+    names = list(COLUMNS)
+    some = chain.from_iterable(combinations(names, size) for size in range(len(names) + 1))
+    return list(product(some, VERIFICATIONS))
+
+
+def honest_rows(seed: int = 1) -> list[Row]:
+    """Registrations with every field but verification, and chats that are answered or known."""
+    rng, rows = random.Random(seed), list[Row]()
+    for number in range(HONEST):
+        who, born = f"h{number:03d}", START + rng.randrange(7 * DAY - 12 * HOUR)
+        rows.append({
+            "type": "account.registered", "ts": born, "account": who,
+            "ip": f"10.{number % 60}.{number % 7}.{rng.randrange(1, 250)}", "device": f"d{number}",
+            "client": f"app/{number % 3}", "attested": number % 10 > 0,
+            "attempts": 1 + (number % 9 == 0), "phone": f"+1212555{1000 + number}",
+        })  # fmt: skip
+        for chat in range(ANSWERING):
+            rows += _chat(rng, who, born + rng.randrange(MINUTE, 12 * HOUR), chat)
+    return rows
+
+
+def _chat(rng: random.Random, who: str, at: int, number: int) -> list[Row]:
+    """A first message and what follows: from one it knows, or a stranger who answers."""
+    known = number % 3 > 0
+    peer = f"h{rng.randrange(HONEST):03d}" if known else f"s{rng.randrange(100_000)}"
+    opens = {
+        "type": "message.sent",
+        "ts": at,
+        "account": who,
+        "peer": peer,
+        "size": rng.randrange(60, 2_000),
+        "in_contacts": known,
+    }
+    later = at + rng.randrange(10 * SECOND, HOUR)
+    answer = opens | {"ts": later, "account": peer, "peer": who, "in_contacts": True}
+    return [opens, answer] if peer != who else []
+
+
+def spam_rows(seed: int, gap: int, *, request: bool, message: bool) -> list[Row]:
+    """One who registers on the sixth day and approaches 40 strangers, `gap` ms apart."""
+    rng = random.Random(1_000 + seed)
+    at = START + 5 * DAY + rng.randrange(DAY)
+    rows: list[Row] = [{"type": "account.registered", "ts": at, "account": "spammer",
+                        "ip": "10.99.0.7", "client": "app/1"}]  # fmt: skip
+    for number in range(40):
+        begin, peer = at + MINUTE + number * gap, f"victim{number}"
+        if request:
+            rows.append({"type": "contact.requested", "ts": begin, "account": "spammer",
+                         "peer": peer, "via": "invite"})  # fmt: skip
+        if message:
+            rows.append({"type": "message.sent", "ts": begin + 50, "account": "spammer",
+                         "peer": peer, "size": 300})  # fmt: skip
+    return rows
+
+
+def as_log(rows: list[Row]) -> pa.RecordBatch:
+    """Return events as a batch of the log, in order of time."""
+    rows = sorted(rows, key=lambda row: row["ts"])
+    rows = [{"id": f"e{number}"} | row for number, row in enumerate(rows)]
+    columns = {f.name: pa.array([row.get(f.name) for row in rows], f.type) for f in WIRE_SCHEMA}
+    return with_all_columns(EDGE.apply(pa.RecordBatch.from_pydict(columns, schema=WIRE_SCHEMA)))
+
+
+def with_fields(log: pa.RecordBatch, fields: Fields, verification: str) -> pa.RecordBatch:
+    """Return the log with some optional fields of its registrations, and others left out."""
+    lacking = {column for name in COLUMNS if name not in fields for column in COLUMNS[name]}
+    words = VERIFICATIONS[verification]
+    registered = [kind == 0 for kind in log.column("type").to_pylist()]
+    codes: list[int | None] = []
+    for number, is_one in enumerate(registered):
+        word = words[number % len(words)]
+        codes.append(_CODES[word] if is_one and word is not None else None)
+    columns = []
+    for field, column in zip(LOG_SCHEMA, log.columns, strict=True):
+        if field.name in lacking:
+            column = pa.nulls(log.num_rows, field.type)
+        elif field.name == "verification":
+            column = pa.array(codes, field.type)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
+
+
+_CODES = {"sms": 0, "email": 3, "none": 4}
