@@ -16,9 +16,11 @@ from support.honest_accounts import (
     subsets,
     with_fields,
 )
-from wavebreak import model, rules
+from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
+from wavebreak.model import Model, load
+from wavebreak.model.storage import SHIPPED
 from wavebreak.schema import coverage
 
 POLICY = rules.load_policy()
@@ -26,11 +28,11 @@ FELT = ("challenge", "limit", "restrict", "suspend", "ban")
 
 
 @pytest.fixture(scope="module")
-def shipped() -> model.Model:
-    return model.load(model.SHIPPED)
+def shipped() -> Model:
+    return load(SHIPPED)
 
 
-def decide(log: pa.RecordBatch, trees: model.Model | None, *, enforce: bool) -> list[Decision]:
+def decide(log: pa.RecordBatch, trees: Model | None, *, enforce: bool) -> list[Decision]:
     """Decide on a log as `wavebreak run` does, with the coverage that the log has."""
     profile = coverage.measure([log])
     engine = Engine(POLICY, profile, enforce=enforce, accounts=8_192, model=trees)
@@ -43,7 +45,7 @@ def felt_by_honest(made: list[Decision]) -> set[str]:
 
 @pytest.mark.parametrize("verification", sorted({verification for _, verification in subsets()}))
 def test_no_fields_of_registrations_limit_honest_accounts(
-    shipped: model.Model, verification: str
+    shipped: Model, verification: str
 ) -> None:
     log = as_log(honest_rows())
     met: dict[Fields, int] = {}
@@ -59,7 +61,7 @@ def test_no_fields_of_registrations_limit_honest_accounts(
 @pytest.mark.parametrize("gap", [350, 5_000, 40_000])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_invitations_to_40_strangers_are_limited_within_ten(
-    shipped: model.Model, gap: int, seed: int
+    shipped: Model, gap: int, seed: int
 ) -> None:
     log = as_log(honest_rows(seed) + spam_rows(seed, gap, request=True, message=True))
     log = with_fields(log, ("ip", "client"), "none given")

@@ -215,7 +215,7 @@ class AccountHistory:
         for fact, marks in self.met:
             if fact.kind in ("sent", "requested") and not marks & OPEN:
                 opened.add(fact.peer)
-            elif fact.kind in ("received", "requested_by") and not marks & OPEN:
+            elif fact.kind in COMES_IN and not marks & OPEN:
                 opened.discard(fact.peer)
             elif fact.kind == "reported" and ("replied" not in marks or fact.peer in opened):
                 found.append(fact)

@@ -74,7 +74,8 @@ OFTEN = (
     ("message.sent",) * 30 + ("session.started",) * 4 + ("account.registered",) * 3
     + ("user.reported",) * 4 + ("label.assigned",) * 3 + ("typing.started",)
     + ("contact.looked_up",) * 2 + ("user.blocked",) * 2 + ("group.member_added",) * 3
-    + ("group.left",) * 2 + ("contact.requested",) * 6 + ("contact.accepted",) * 3
+    + ("group.left",) * 2 + ("contact.requested",) * 5 + ("contact.accepted",) * 2
+    + ("group.joined",)
 )  # fmt: skip
 KINDS_OF_STEP = (OFTEN + TYPES * 2)[:100]
 
@@ -157,11 +158,9 @@ def _burst(step: Step) -> Iterator[Row]:
     kind = KINDS_OF_STEP[step.kind]
     spread, lead = pick.of(False, True), pick.of(None, None, 300, 4_013, 660_000)
     many = BURSTS[step.burst] if kind in OFTEN or BURSTS[step.burst] < 100 else 2
-    about = {"attempted": pick.of(*[None] * 6, False, True), "origin": pick.of(None, None, "o1")}
-    fields = (
-        _fields(kind, pick) | about | {"type": TYPES.index(kind), "account": ACCOUNTS[step.who]}
-    )
+    fields = _fields(kind, pick) | {"type": TYPES.index(kind), "account": ACCOUNTS[step.who]}
     counterpart = _counterpart(kind, pick)
+    fields |= {"attempted": pick.of(*[None] * 6, False, True), "origin": pick.of(None, None, "o1")}
     for n in range(many):
         row = fields | {"after": SPACINGS[step.spacing] if n else 0}
         if counterpart == "group":

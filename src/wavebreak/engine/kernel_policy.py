@@ -182,10 +182,18 @@ def _score_settings(
         thresholds=margins,
         holds={OUTCOMES.index(o): duration_seconds(hold) for o, hold in holds.items()},
         decides=score.mode == "enforce",
-        silent=min(OUTCOMES.index(o) for o in (score.silent, model.silent or "limit")),
+        silent=min(
+            OUTCOMES.index(o) for o in (_most_of_silent(score, covered), model.silent or "limit")
+        ),
         new_chats_1d=score.new_chats_1d,
         few_chats_1d=score.few_chats_1d,
     )
+
+
+def _most_of_silent(score: Score, covered: frozenset[str]) -> str:
+    """Return the most severe outcome that a score may ask for of who has started no chat."""
+    known = score.silent_carries is UNSET or score.silent_carries in covered
+    return score.silent if known else "observe"
 
 
 def most_of_score(score: Score, covered: frozenset[str]) -> int:

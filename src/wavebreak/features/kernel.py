@@ -163,7 +163,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
         flags = pair_flags(sh, local, ev.peer, now)
         opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
     advance_windows(row)
-    taken = max(ring_total(row.unanswered_strangers_1d) - own, 0)
+    taken: Any = max(ring_total(row.unanswered_strangers_1d) - own, 0)
     if kind == MEMBER_ADDED and row.rare > 0:
         taken += ring_total(rare_row(sh, row).strangers_1d)
     answer = call_int64(

@@ -24,8 +24,9 @@ _VOLUME = tuple(
 
 _FIRST = tuple(
     W(F(f"first_contacts_{w}", "accounts", "first contacts", w,
-      "Accounts written to in the window with whom no message was exchanged before, either way; "
-      "what was known of an account is forgotten after 180 days (386 buckets of the 7-day window) "
+      "Accounts written to, or asked for contact, in the window with whom no message or request "
+      "was exchanged before, either way; what was known of an account is forgotten after 180 days "
+      "(386 buckets of the 7-day window) "
       "without a message, address-book tie, add, report or block between the two.",
       _SENT, _NEW, _STAGED), "first_contact", f"first_{w}", 255 if w == "1h" else 65_535)
     for w in ("1h", "1d", "7d")
@@ -63,7 +64,8 @@ MESSAGE_FEATURES: tuple[F | W, ...] = (
       "Messages sent one-to-one since a message last came in from anyone (at most 65,535).",
       _SENT, "couriers", "one confederate who answers"),
     F("mutual_contacts", "accounts", "reciprocity", "all",
-      "Accounts with whom messages went both ways, counted once until forgotten.", _SENT,
+      "Accounts with whom messages went both ways, or a request for contact was accepted, counted "
+      "once until forgotten.", _SENT,
       "none: it speaks for the account", "rings"),
     F("inbound_chats", "accounts", "reciprocity", "all", "Chats that the peer started.", _SENT,
       "none: receiving never counts against the receiver", "rings"),

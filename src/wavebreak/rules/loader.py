@@ -212,10 +212,13 @@ def _rename_standing(path: Path, content: dict[str, Any]) -> None:
 
 def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
     """Raise `PolicyError` where the tables [score] or [feedback] are inconsistent."""
-    for within in score.most:
-        if within.carries not in catalog.INDEX:
+    carried = [("most", within.carries) for within in score.most]
+    if score.silent_carries is not UNSET:
+        carried.append(("silent_carries", score.silent_carries))
+    for name, feature in carried:
+        if feature not in catalog.INDEX:
             raise PolicyError(
-                f"{where}, score, most: there is no feature `{within.carries}`",
+                f"{where}, score, {name}: there is no feature `{feature}`",
                 fix="see `wavebreak features list`",
             )
     slowing = {"challenge", "limit"}

@@ -191,6 +191,8 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         most: The first entry whose feature the stream carries limits the outcome.
         without: The limit where no entry of `most` applies.
         silent: The limit for an account that has started no chat.
+        silent_carries: A feature without which a score requests no more than observe of such an
+            account: what is known of a registration without numbers is too little. Empty: none.
         spares: Channels on which a score requests nothing.
         thresholds: In place of the model's thresholds, a platform's own. Without them nothing is
             encoded, so that a policy has the version that it had before there were any.
@@ -204,6 +206,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     most: tuple[Within, ...] = ()
     without: Outcome = "limit"
     silent: Outcome = "limit"
+    silent_carries: str | UnsetType = UNSET
     spares: tuple[Channel, ...] = ()
     thresholds: ScoreThresholds | UnsetType = UNSET
 
