@@ -177,7 +177,8 @@ def _burst(step: Step) -> Iterator[Row]:
 def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
     """A young crowd on few networks, blocks and devices that writes to few people, for days.
 
-    In the end a few who have met nobody report two of these people.
+    In the end a few who have met nobody report two of these people, and a few strangers refuse what
+    some of the crowd request.
     """
     found: list[Row] = []
     now = START
@@ -202,6 +203,11 @@ def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
         found.append(
             {"ts": now, "account": who, "type": TYPES.index("user.reported"), "peer": whom}
         )
+    for n in range(4):
+        now += MINUTE
+        ask, no = TYPES.index("contact.requested"), TYPES.index("contact.refused")
+        found.append({"ts": now, "account": f"y{n}", "type": ask, "peer": f"s{n}"})
+        found.append({"ts": now + SECOND, "account": f"s{n}", "type": no, "peer": f"y{n}"})
     return [{"id": f"c{i}"} | row for i, row in enumerate(found)]
 
 
