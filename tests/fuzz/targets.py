@@ -296,7 +296,7 @@ def _run_identifiers(data: bytes) -> bool:
     """Pseudonymize an event whose phone, address and device are anything."""
     parts = [part.decode("utf-8", "replace") for part in (data.split(b"\0") + [b""] * 3)[:3]]
     fields = dict(zip(("phone", "ip", "device"), parts, strict=True))
-    event = decide.parse_event(msgspec.json.encode(abuser(0)[0] | fields))
+    (event,), _ = decide.parse_events(msgspec.json.encode(abuser(0)[0] | fields), 0)
     (row,) = decide.pseudonymize_event(event, _decoder().pseudonymizer).to_pylist()
     held = [value for value in row.values() if isinstance(value, str)]
     raw = [part for part in parts if len(part) > 6 and part in held]

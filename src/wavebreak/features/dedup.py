@@ -82,6 +82,21 @@ def _repeated(
 
 
 @compiled()
+def _known(
+    tables: Any, sizes: Any, older: Any, older_sizes: Any, names: Any, lengths: Any, out: Any,
+    key: Any,
+) -> None:  # fmt: skip
+    """Mark ids that either generation has; none is remembered."""
+    for i in range(out.size):
+        low, high = hash_bytes_128(names[i], max(lengths[i], 0), key[0], key[1])
+        low |= np.uint64(1)
+        s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
+        table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
+        old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
+        out[i] = _contains(table, low, high) or (older_sizes[s] > 1 and _contains(old, low, high))
+
+
+@compiled()
 def _rehash(old: Any, new: Any) -> None:
     for i in range(old.size):
         if old[i].low != np.uint64(0):
@@ -186,6 +201,25 @@ class DuplicateFilter:
                 ids.sizes, out, begin, self._key, self._counts,
             )
         )  # fmt: skip
+
+    def known(self, ids: NameSpans) -> Any:
+        """Return which of the ids occurred before (bool); none of them is remembered.
+
+        >>> from wavebreak.features.interner import name_spans
+        >>> import pyarrow as pa
+        >>> seen, out = DuplicateFilter(), np.zeros(1, np.bool_)
+        >>> seen.grow(now_ms=0)
+        >>> seen.note(name_spans(pa.array(["a"])), out, 0)
+        1
+        >>> seen.known(name_spans(pa.array(["b", "a"]))).tolist()
+        [False, True]
+        """
+        out = np.zeros(len(ids.sizes), np.bool_)
+        _known(
+            self._at[0], self._sizes[0], self._at[1], self._sizes[1], ids.at, ids.sizes, out,
+            self._key,
+        )  # fmt: skip
+        return out
 
     def nbytes(self) -> int:
         """Return the bytes of both generations."""

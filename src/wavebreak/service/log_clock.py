@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features.facts import Fanout
+from wavebreak.features.interner import name_spans
 from wavebreak.service.admission import Mask
 
 MIN_AHEAD_S = 60
@@ -71,12 +72,18 @@ def in_time(log: pa.RecordBatch) -> tuple[Mask, Mask]:
 def out_of_time(fanout: Fanout, log: pa.RecordBatch) -> tuple[Mask, Mask]:
     """Return which events of a batch are late, and which have an id that the log has.
 
-    As far as the engine has read the log: from another thread than the engine's, which may be at
-    work. What it reads next may make more of them late, or duplicates.
+    As far as the engine has read the log: what it reads next may make more of them late, or
+    duplicates. The engine must not be at work.
     """
+    repeated: Mask = fanout.seen.known(name_spans(log.column("id")))
+    return late_events(fanout, log), repeated
+
+
+def late_events(fanout: Fanout, log: pa.RecordBatch) -> Mask:
+    """Return which events of a batch are late for an engine; it may be at work."""
     newest = int(fanout.clock[0]["newest"])
     late: Mask = log.column("ts").to_numpy() < newest - fanout.lateness_ms
-    return late, np.zeros(log.num_rows, np.bool_)
+    return late
 
 
 class ClockSkews:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.service import database
+from wavebreak.service.admission import Mask
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak.service.enforcement_cache import EnforcementCache
-from wavebreak.service.engine_thread import EngineThread
+from wavebreak.service.engine_thread import ENGINE_BUSY, EngineThread
 from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.log_clock import out_of_time
+from wavebreak.service.log_clock import in_time, late_events, out_of_time
 from wavebreak.service.log_writer import LogWriter
 from wavebreak.service.models import AppliedPosition
 from wavebreak.service.new_names import NewNames
@@ -160,7 +162,7 @@ def recover_stages(
         ledger_store=ledger_store,
         states=states,
         admit=new_names.admit,
-        out_of_time=partial(out_of_time, engine.fanout),
+        out_of_time=lambda log: _out_of_time(engine_thread, log),
     )
 
     # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.
@@ -186,6 +188,18 @@ def recover_stages(
     for decided in unstored:
         log_writer.put_decided(decided)
     return Stages(log_writer, engine_thread, snapshots, new_names)
+
+
+def _out_of_time(engine_thread: EngineThread, log: pa.RecordBatch) -> tuple[Mask, Mask]:
+    """Return which events are late, and which are duplicates where the engine is idle.
+
+    A writer that waited for a busy engine would hold up every sender.
+    """
+    found = engine_thread.try_ask_now(lambda engine: out_of_time(engine.fanout, log))
+    if found is ENGINE_BUSY:
+        return late_events(engine_thread.engine.fanout, log), in_time(log)[1]
+    known: tuple[Mask, Mask] = found
+    return known
 
 
 def start_pipeline(
