@@ -49,7 +49,7 @@ from wavebreak.rules.model import Duration, Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
 from wavebreak.service.enforcement_cache import ALLOWED, KnownState
 from wavebreak.service.errors import ApiError, rejection
-from wavebreak.service.request_decoder import date_event
+from wavebreak.service.request_decoder import concat_batches, date_event
 
 BUCKET_S = 5_760
 CYCLE_S = BUCKETS * BUCKET_S
@@ -308,16 +308,30 @@ class DecideResponder:
     def respond_to_all(
         self, engine: Engine, events: Sequence[Event], logs: Sequence[pa.RecordBatch], mode: str
     ) -> list[DecideResponse]:
-        """Respond to each event by a dry run, each by itself."""
+        """Respond to each event by one dry run, as if those before it had been sent."""
+        tried = engine.trials(concat_batches(logs))
         return [
-            self.respond(engine, event, log, mode) for event, log in zip(events, logs, strict=True)
+            self._respond(engine, events[k], logs[k], mode, one, before=k)
+            for k, one in enumerate(tried)
         ]
 
     def respond(
         self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str
     ) -> DecideResponse:
         """Respond by a dry run of the event; `log` is its pseudonymized batch."""
-        tried = engine.trial(log)
+        return self.respond_to_all(engine, [event], [log], mode)[0]
+
+    def _respond(
+        self,
+        engine: Engine,
+        event: Event,
+        log: pa.RecordBatch,
+        mode: str,
+        tried: DryRunResult,
+        *,
+        before: int,
+    ) -> DecideResponse:
+        """Respond by the result of an event's dry run; so many events are asked about before it."""
         fired, lead = 0, NO_RULE
         for hit in tried.hits:
             fired |= int(hit["hits"])
@@ -325,7 +339,7 @@ class DecideResponder:
         program = engine.program
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
-        refused = _refused(event, tried) and not self._fits_quota(engine, log, tried)
+        refused = _refused(event, tried) and not self._fits_quota(engine, log, tried, before)
         raises = refused and tried.outcome == _LIMIT and tried.on_doubt
         challenged = tried.outcome == _CHALLENGE or raises
         action = program.actions[lead] if known else "challenge"
@@ -346,10 +360,13 @@ class DecideResponder:
         """Return an outcome; a limit where a challenge from earlier cannot be asked any more."""
         return OUTCOMES[_LIMIT if outcome == _CHALLENGE and not self.challenges else outcome]
 
-    def _fits_quota(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
+    def _fits_quota(
+        self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
+    ) -> bool:
         """Whether a chat that a limit refuses fits the quota with its extension.
 
-        If the kernel enforces, its decision holds: it knows of no extension.
+        Each event before it may have taken a place. If the kernel enforces, its decision holds: it
+        knows of no extension.
         """
         if tried.outcome != _LIMIT or engine.enforce:
             return False
@@ -357,7 +374,7 @@ class DecideResponder:
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
         chats = count_chats(engine.core, slot, now_s)
         extension = self._extension(log.column("account")[0].as_py(), now_s * 1000)
-        return chats.opened - chats.answered < tried.quota + extension
+        return chats.opened - chats.answered + before < tried.quota + extension
 
     def _wait(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
         """Return the milliseconds until another try may succeed; None if waiting never helps.
