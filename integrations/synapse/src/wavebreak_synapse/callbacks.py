@@ -6,6 +6,7 @@ an enforcement; all else is answered from memory. In shadow mode nothing is aske
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -396,6 +397,26 @@ class Callbacks:
         text = f"{address.get('medium')}\n{str(address.get('address')).strip().lower()}"
         digest = hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
         return f"address:{digest}"
+
+
+def guarded(function: Callable[..., Awaitable[Any]], default: Any) -> Callable[..., Awaitable[Any]]:
+    """Return a callback that lets an act pass where it fails itself.
+
+    Args:
+        function: The callback.
+        default: Its answer where it raises; a failure of the module must stop nobody.
+    """
+
+    @functools.wraps(function)
+    async def run(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await function(*arguments, **named)
+        except Exception as error:
+            # Its text might quote an account.
+            log.error("%s failed: %s", function.__name__, type(error).__name__)
+            return default
+
+    return run
 
 
 def _new_id() -> str:

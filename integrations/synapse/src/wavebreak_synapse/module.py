@@ -14,7 +14,7 @@ from twisted.python.threadpool import ThreadPool
 from wavebreak_client import Client
 
 from wavebreak_synapse import health
-from wavebreak_synapse.callbacks import Answers, Callbacks, Host
+from wavebreak_synapse.callbacks import Answers, Callbacks, Host, guarded
 from wavebreak_synapse.config import SettingError, Settings, parse_settings
 from wavebreak_synapse.enforcement import Actions, Enforcement
 from wavebreak_synapse.feed import Bounds, Feed
@@ -93,23 +93,30 @@ class Module:
         self._callbacks = Callbacks(settings, self._host, self._service, answers, self._metrics)
         calls = self._callbacks
         api.register_spam_checker_callbacks(
-            check_event_for_spam=calls.check_event_for_spam,
-            should_drop_federated_event=calls.should_drop_federated_event,
-            user_may_create_room=calls.user_may_create_room,
-            user_may_invite=calls.user_may_invite,
-            user_may_send_3pid_invite=calls.user_may_send_3pid_invite,
-            federated_user_may_invite=calls.federated_user_may_invite,
-            check_registration_for_spam=calls.check_registration_for_spam,
-            check_login_for_spam=calls.check_login_for_spam,
-            check_username_for_spam=calls.check_username_for_spam,
+            check_event_for_spam=guarded(calls.check_event_for_spam, NOT_SPAM),
+            should_drop_federated_event=guarded(calls.should_drop_federated_event, False),
+            user_may_create_room=guarded(calls.user_may_create_room, NOT_SPAM),
+            user_may_invite=guarded(calls.user_may_invite, NOT_SPAM),
+            user_may_send_3pid_invite=guarded(calls.user_may_send_3pid_invite, NOT_SPAM),
+            federated_user_may_invite=guarded(calls.federated_user_may_invite, NOT_SPAM),
+            check_registration_for_spam=guarded(
+                calls.check_registration_for_spam, RegistrationBehaviour.ALLOW
+            ),
+            check_login_for_spam=guarded(calls.check_login_for_spam, NOT_SPAM),
+            check_username_for_spam=guarded(calls.check_username_for_spam, False),
         )
         api.register_account_validity_callbacks(
-            is_user_expired=calls.is_user_expired, on_user_registration=calls.on_user_registration
+            is_user_expired=guarded(calls.is_user_expired, None),
+            on_user_registration=guarded(calls.on_user_registration, None),
         )
         api.register_third_party_rules_callbacks(
-            on_user_deactivation_status_changed=calls.on_user_deactivation_status_changed
+            on_user_deactivation_status_changed=guarded(
+                calls.on_user_deactivation_status_changed, None
+            )
         )
-        api.register_account_data_callbacks(on_account_data_updated=calls.on_account_data_updated)
+        api.register_account_data_callbacks(
+            on_account_data_updated=guarded(calls.on_account_data_updated, None)
+        )
         api.register_web_resource(health.PATH, HealthResource(api, self._service, settings))
 
     def _start(self) -> None:
@@ -175,7 +182,7 @@ class Module:
         return notify
 
 
-class HealthResource(DirectServeJsonResource):
+class HealthResource(DirectServeJsonResource):  # type: ignore[misc]
     """Answers whether the module does its work; an administrator's token shows how."""
 
     def __init__(self, api: ModuleApi, service: Service, settings: Settings) -> None:

@@ -81,11 +81,14 @@ def hash_key(txn: Transaction) -> bytes:
 
 
 def put_event(txn: Transaction, event: Event, *, ready: bool = True) -> None:
-    """Keep an event until it is delivered; one that is not ready waits for `release_event`."""
+    """Keep an event until it is delivered; one that is not ready waits for `release_event`.
+
+    One that is ready already stays as it is.
+    """
     txn.execute(
         "INSERT INTO wavebreak_outbox (id, ts, ready, body) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET ts = excluded.ts, ready = excluded.ready,"
-        " body = excluded.body",
+        " body = excluded.body WHERE wavebreak_outbox.ready = 0",
         (event["id"], event["ts"], int(ready), json.dumps(event, separators=(",", ":"))),
     )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from wavebreak_client import EventError, State
 
 from synapse_support.fakes import FakeEvent, Setting, done
+from wavebreak_synapse.callbacks import guarded
 
 ANN, BOB, CAT, REMOTE = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test", "@rem:other.test"
 ROOM = "!r:hs.test"
@@ -304,3 +306,25 @@ def test_deactivation_reports_a_deleted_account() -> None:
     done(setting.calls.on_user_deactivation_status_changed(ANN, True, False))
     done(setting.calls.on_user_deactivation_status_changed(BOB, False, True))
     assert [event["account"] for event in setting.database.outbox()] == [ANN]
+
+
+def test_failing_callback_lets_the_act_pass_and_names_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setting = direct()
+    setting.database.connection.close()
+    create = guarded(setting.calls.user_may_create_room, "NOT_SPAM")
+    assert done(create(ANN, {"invite": [BOB, CAT]})) == "NOT_SPAM"
+    assert [record.getMessage() for record in caplog.records] == [
+        "user_may_create_room failed: ProgrammingError"
+    ]
+    assert list(inspect.signature(create).parameters) == ["user_id", "room_config"]
+
+
+def test_second_try_for_a_name_keeps_what_is_ready() -> None:
+    setting = Setting()
+    check = setting.calls.check_registration_for_spam
+    done(check(None, "ann", [("", "192.0.2.1")]))
+    done(setting.calls.on_user_registration(ANN))
+    done(check(None, "ann", [("", "192.0.2.2")]))
+    assert [event["ip"] for event in setting.database.outbox()] == ["192.0.2.1"]
