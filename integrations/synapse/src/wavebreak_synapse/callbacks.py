@@ -43,6 +43,9 @@ CHAT_S = 3600.0
 MOST_EVENTS = 50
 """Events of one act, at most."""
 SILENCED = frozenset({"suspend", "ban"})
+ENFORCED = frozenset({"limit", "restrict", "suspend", "ban"})
+OPENING = frozenset({"contact.requested", "group.created", "group.member_added"})
+RETRY_MS = 2_000
 NO_NEW_CHATS = frozenset({"restrict", "suspend", "ban"})
 
 
@@ -347,9 +350,22 @@ class Callbacks:
             self._metrics.saved.inc()
             return None
         verdict = await self._ask(events)
-        if verdict.allowed:
+        if not verdict.allowed:
+            return Refusal(verdict.outcome, self._shown(verdict))
+        unanswered = getattr(verdict, "mode", "") == "on_failure"
+        return self._held(account) if unanswered and events[0]["type"] in OPENING else None
+
+    def _held(self, account: str) -> Refusal | None:
+        """Refuse what opens a chat to who is known to be under an enforcement.
+
+        Else a service that is slow for a moment would open the door to exactly these accounts.
+        """
+        state = self._service.client.state(opaque_id(account))
+        if state.outcome not in ENFORCED:
             return None
-        return Refusal(verdict.outcome, self._shown(verdict))
+        due = state.notify_at_ms is None or state.notify_at_ms <= self._host.now_ms()
+        shown = {"org.wavebreak.outcome": state.outcome, "org.wavebreak.retry_after_ms": RETRY_MS}
+        return Refusal(state.outcome, shown if due else {})
 
     async def _ask(self, events: Sequence[Event]) -> Any:
         self._metrics.asked.inc()

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from wavebreak_client import EventError, State
+from wavebreak_client import EventError, State, Verdict
 
 from synapse_support.fakes import FakeEvent, Setting, done
 from wavebreak_synapse.callbacks import guarded
@@ -328,3 +328,18 @@ def test_second_try_for_a_name_keeps_what_is_ready() -> None:
     done(setting.calls.on_user_registration(ANN))
     done(check(None, "ann", [("", "192.0.2.2")]))
     assert [event["ip"] for event in setting.database.outbox()] == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize("outcome", ["allow", "observe", "limit", "restrict"])
+def test_unanswered_invitation_is_refused_by_a_known_state(outcome: str) -> None:
+    setting = direct()
+    setting.client.known[ANN] = State(ANN, outcome, number=1)
+    failed = Verdict(ANN, "allow", True, mode="on_failure")
+    setting.client.attempt = lambda event: failed  # type: ignore[method-assign]
+    passes = outcome in ("allow", "observe")
+    for work in (
+        setting.calls.user_may_create_room(ANN, {"invite": [CAT]}),
+        setting.calls.user_may_invite(ANN, "@new:hs.test", ROOM),
+    ):
+        assert (done(work) == "NOT_SPAM") == passes
+    assert sent(setting) == "NOT_SPAM"
