@@ -368,8 +368,8 @@ FORMS: Mapping[str, Form] = {
                 ),
             ),
             about="Report and bundle then hold a copy made anew without it. The original remains "
-            "in the case's directory, and its digest stays sealed. A PDF is redacted by the command "
-            "“case redact”.",
+            "in the case's directory, and its digest stays sealed. A PDF is redacted by the "
+            "command “case redact”.",
         ),
         Form(
             "add_evidence",
