@@ -234,6 +234,14 @@ function cases.clock_is_corrected_by_the_service()
 	assert(world.logged[1]:match("^error This machine's clock"));
 end
 
+function cases.event_is_encoded_as_json()
+	local event = { id = 'a"b\\c\n', account = "ü@example.org", size = 12, in_contacts = false, ts = 1795845867000 };
+	local text = library.encode_event(event);
+	assert(text:sub(-1) == "\n" and not text:sub(1, -2):find("\n", 1, true));
+	local decoded = json.decode(text);
+	for name, value in pairs(event) do assert(decoded[name] == value, name); end
+end
+
 local failed, count = 0, 0;
 for name, case in pairs(cases) do
 	count = count + 1;
