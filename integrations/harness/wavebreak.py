@@ -63,7 +63,7 @@ class Wavebreak:
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 env=os.environ | {"WAVEBREAK_KEY": secret.read_text()},
             )  # fmt: skip
-        end = time.monotonic() + 240
+        end = time.monotonic() + 540
         while not self._ready():
             assert self._process.poll() is None, self.output.read_text()[-2000:]
             assert time.monotonic() < end, self.output.read_text()[-2000:]
