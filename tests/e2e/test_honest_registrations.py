@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pyarrow as pa
 import pytest
 
@@ -39,8 +37,9 @@ def decide(log: pa.RecordBatch, trees: Model | None, *, enforce: bool) -> list[D
     return engine.take(log) + engine.finish()
 
 
-def felt_by_honest(made: list[Decision]) -> set[str]:
-    return {d.account for d in made if d.account[0] == "h" and d.outcome in FELT}
+def felt_by_honest(made: list[Decision], stage: str = "") -> set[str]:
+    of_stage = (d for d in made if d.stage == (stage or d.stage))
+    return {d.account for d in of_stage if d.account[0] == "h" and d.outcome in FELT}
 
 
 @pytest.mark.parametrize("verification", sorted({verification for _, verification in subsets()}))
@@ -52,8 +51,9 @@ def test_no_fields_of_registrations_limit_honest_accounts(
     tried = [fields for fields, kind in subsets() if kind == verification]
     for fields in tried:
         made = decide(with_fields(log, fields, verification), shipped, enforce=False)
-        met |= {fields: len(felt_by_honest(made))} if felt_by_honest(made) else {}
-    assert len(tried) == 64
+        felt = felt_by_honest(made, "registration")
+        met |= {fields: len(felt)} if felt else {}
+    assert len(tried) == 4
     assert log.column("type").to_pylist().count(0) == HONEST
     assert met == {}
 
@@ -65,9 +65,10 @@ def test_invitations_to_40_strangers_are_limited_within_ten(
 ) -> None:
     log = as_log(honest_rows(seed) + spam_rows(seed, gap, request=True, message=True))
     log = with_fields(log, ("ip", "client"), "none given")
-    made = decide(log, shipped, enforce=True)
-    first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
     peers = dict(zip(log.column("id").to_pylist(), log.column("peer").to_pylist(), strict=True))
-    assert int(peers[first.trigger].removeprefix("victim")) < 10
-    assert felt_by_honest(made) == set()
-    assert Counter(d.account for d in made)["spammer"] >= 1
+    # The rules limit nobody; the model's doubt, one in a hundred newcomers at most.
+    for trees, most in ((None, 0), (shipped, HONEST // 100)):
+        made = decide(log, trees, enforce=True)
+        first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
+        assert int(peers[first.trigger].removeprefix("victim")) < 10
+        assert len(felt_by_honest(made)) <= most

@@ -6,7 +6,7 @@ Everybody writes to people who answer, or whom it knows; what its registration c
 from __future__ import annotations
 
 import random
-from itertools import chain, combinations, product
+from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -41,10 +41,8 @@ Fields = tuple[str, ...]
 
 
 def subsets() -> list[tuple[Fields, str]]:
-    """Return every subset of the optional fields, with each kind of verification."""
-    names = list(COLUMNS)
-    some = chain.from_iterable(combinations(names, size) for size in range(len(names) + 1))
-    return list(product(some, VERIFICATIONS))
+    """Return some subsets of the optional fields, with each kind of verification."""
+    return list(product([(), ("ip",), ("ip", "client"), tuple(COLUMNS)], VERIFICATIONS))
 
 
 def honest_rows(seed: int = 1) -> list[Row]:
@@ -64,9 +62,9 @@ def honest_rows(seed: int = 1) -> list[Row]:
 
 
 def _chat(rng: random.Random, who: str, at: int, number: int) -> list[Row]:
-    """A first message and what follows: from one it knows, or a stranger who answers."""
+    """A first message and its answer: to one it knows from before, or to a stranger."""
     known = number % 3 > 0
-    peer = f"h{rng.randrange(HONEST):03d}" if known else f"s{rng.randrange(100_000)}"
+    peer = f"k{rng.randrange(400)}" if known else f"s{rng.randrange(100_000)}"
     opens = {
         "type": "message.sent",
         "ts": at,
@@ -77,7 +75,7 @@ def _chat(rng: random.Random, who: str, at: int, number: int) -> list[Row]:
     }
     later = at + rng.randrange(10 * SECOND, HOUR)
     answer = opens | {"ts": later, "account": peer, "peer": who, "in_contacts": True}
-    return [opens, answer] if peer != who else []
+    return [opens, answer]
 
 
 def spam_rows(seed: int, gap: int, *, request: bool, message: bool) -> list[Row]:
