@@ -118,7 +118,7 @@ def _deciding(of: Engine, rounds: int) -> list[Figure]:
     spent: dict[str, list[float]] = {"read": [], "over the edge": [], "tried": []}
     for content in load.questions(4 * rounds, ACCOUNTS):
         began = time.perf_counter()
-        event = decide.parse_event(content)
+        event = decide.parse_events(content, arrival_ms=0).events[0]
         read = time.perf_counter()
         log = decide.pseudonymize_event(event, edge)
         over = time.perf_counter()

@@ -213,6 +213,7 @@ def test_declared_coverage_holds_after_a_restart(live: Live, tmp_path: Path) -> 
 def test_upkeep_applies_what_a_command_declared(live: Live) -> None:
     async def test(made: Running) -> None:
         switch = made.service.switch
+        assert switch is not None
         made.service.switch = None
         assert (await declare(made, MATRIX))["coverage"]["applied"] == "pending"
         made.service.switch = switch

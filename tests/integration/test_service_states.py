@@ -238,7 +238,7 @@ def test_stream_of_states_continues_from_a_number(live: Live) -> None:
 def test_states_are_read_while_the_engine_is_stopped(live: Live) -> None:
     async def test(made: Running) -> None:
         await override(made, "ann", verdict="undetermined", outcome="ban")
-        made.service._pipeline.engine_thread.broken = "an error of a test"
+        service_harness.stop_answering(made)
         assert (await get(made, "/v1/states"))["states"][0]["outcome"] == "ban"
         assert (await get(made, "/v1/accounts/nobody"))["outcome"] == "allow"
 

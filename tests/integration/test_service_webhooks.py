@@ -100,7 +100,7 @@ def test_lifts_reach_the_webhook_that_had_the_restriction(bound: Path) -> None:
                     made, heard.url, min_outcome="ban", kinds=["decisions", "states"]
                 )
                 assert (hook["kinds"], both["kinds"]) == (["states"], ["decisions", "states"])
-                ways = [
+                ways: list[dict[str, Any]] = [
                     {"verdict": "benign", "by": "appeal"},
                     {"verdict": "undetermined", "outcome": "allow"},
                     {"verdict": "undetermined", "outcome": "limit", "hold_s": 3600},

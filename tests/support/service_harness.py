@@ -33,6 +33,7 @@ from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import AuditEntry, Decision
 from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
+from wavebreak.service.pending_requests import BusyError
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Limits, Settings
 
@@ -163,6 +164,15 @@ class Running:
         async with asyncio.timeout(timeout_s):
             while (now := self.service.progress()).applied < now.logged or not now.ready:
                 await asyncio.sleep(0.01)
+
+
+def stop_answering(made: Running) -> None:
+    """Let the engine of a running service answer nothing, as if it had stopped."""
+
+    async def busy(*_arguments: Any, **_options: Any) -> Any:
+        raise BusyError("the engine has stopped", retry_after_s=1)
+
+    made.service.ask = busy  # type: ignore[method-assign]
 
 
 @asynccontextmanager
