@@ -20,9 +20,14 @@ from wavebreak import cli
 from wavebreak.cli.app import COMMANDS, RENAMED_COMMANDS, RENAMED_OPTIONS, app, summary
 
 PACKAGE = Path(wavebreak.__file__).parent
-NOT_COMMANDS = {"app", "case_draft", "case_options", "console", "options"}
+NOT_COMMANDS = {"app", "case_draft", "case_options", "case_privacy", "console", "options"}
 ELSEWHERE: dict[tuple[str, ...], str] = {
-    ("case", name): "case_draft" for name in ("draft", "list", "parties")
+    ("case", name): module
+    for module, names in (
+        ("case_draft", ("draft", "list", "parties")),
+        ("case_privacy", ("erase", "redact")),
+    )
+    for name in names
 }
 """Commands of a group that its module imports from another."""
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")

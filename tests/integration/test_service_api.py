@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,13 @@ from django.db import connection
 
 from support import service_harness
 from support.operator_events import TEAM, team_events
-from support.service_harness import DATABASES, Running, abuser
+from support.service_harness import Live, Running, abuser
 from wavebreak.features.layout import ON_DOUBT
 from wavebreak.service.api_keys import create_key
 
 BECAUSE = "because a test asks for it"
 NEW_CHATS = 10
 """What the limit of a test leaves in a day."""
-Live = Callable[[Callable[[Running], Awaitable[None]]], None]
-
-
-@pytest.fixture(params=DATABASES)
-def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
-    """Runs a coroutine against a service of its own."""
-
-    def run(test: Callable[[Running], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with service_harness.running(tmp_path) as made:
-                await test(made)
-
-        asyncio.run(whole())
-
-    with service_harness.migrated(request.param, tmp_path):
-        yield run
 
 
 def test_account_shows_restriction_and_decisions(live: Live) -> None:

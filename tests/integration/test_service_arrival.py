@@ -4,32 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from support import service_harness
-from support.service_harness import DATABASES, Running, now_ms
+from support.service_harness import Live, Running, now_ms
 from wavebreak.service.log_clock import ClockSkews
-
-Live = Callable[[Callable[[Running], Awaitable[None]]], None]
-
-
-@pytest.fixture(params=DATABASES)
-def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
-    """Runs a coroutine against a service of its own."""
-
-    def run(test: Callable[[Running], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with service_harness.running(tmp_path) as made:
-                await test(made)
-
-        asyncio.run(whole())
-
-    with service_harness.migrated(request.param, tmp_path):
-        yield run
 
 
 def sent(number: int, **more: Any) -> dict[str, Any]:

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support import service_harness
-from support.service_harness import DATABASES, Running
+from support.service_harness import Live, Running
 from wavebreak.service.models import Idempotency
 
 BECAUSE = "because a test asks for it"
-Live = Callable[..., None]
-
-
-@pytest.fixture(params=DATABASES)
-def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
-    """Runs coroutines against a service of their own, each after a start."""
-
-    def run(*tests: Callable[[Running], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            for test in tests:
-                async with service_harness.running(tmp_path) as made:
-                    await test(made)
-
-        asyncio.run(whole())
-
-    with service_harness.migrated(request.param, tmp_path):
-        yield run
 
 
 def sent(number: int, account: str = "ann", **more: Any) -> dict[str, Any]:

@@ -5,36 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from support import service_harness
-from support.service_harness import DATABASES, Running, abuser
+from support.service_harness import Live, Running, abuser
 from wavebreak.service.models import Decision, EnforcementState
 
 BECAUSE = "because a test asks for it"
 START = 1_767_222_000_000
-Live = Callable[[Callable[[Running], Awaitable[None]]], None]
-
-
-@pytest.fixture(params=DATABASES)
-def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
-    """Runs a coroutine against a service of its own."""
-
-    def run(test: Callable[[Running], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with service_harness.running(tmp_path) as made:
-                await test(made)
-
-        asyncio.run(whole())
-
-    with service_harness.migrated(request.param, tmp_path):
-        yield run
 
 
 async def get(made: Running, path: str) -> Any:

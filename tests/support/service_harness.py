@@ -166,6 +166,10 @@ class Running:
                 await asyncio.sleep(0.01)
 
 
+Live = Callable[..., None]
+"""Runs coroutines that take a running service: see the fixture `live` of the integration tests."""
+
+
 def stop_answering(made: Running) -> None:
     """Let the engine of a running service answer nothing, as if it had stopped."""
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table as Grid
 
 from wavebreak.cli.app import cases
 from wavebreak.cli.case_options import Authority, By, Many, Place, Role, SealKey, open_case_at
-from wavebreak.cli.console import out
-from wavebreak.cli.options import Key
+from wavebreak.cli.console import out, print_json
+from wavebreak.cli.options import Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
 
@@ -51,13 +50,11 @@ def erase(
             at, load_key(key), account, by=by, role=role, why=why, ledger=ledger
         )
         case = at.case
-    grid = Grid.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in account_erasure.describe_erasure(done.found):
-        grid.add_row(f"  {name}", value)
+    said = account_erasure.describe_erasure(done.found)
+    widest = max(len(name) for name, _ in said)
     out.print("found", style="bold")
-    out.print(grid)
+    for name, value in said:
+        out.print(f"  {name:<{widest}}  {value}", markup=False)
     if not done.recorded:
         out.print("nothing was erased: no sealed entry on the account can be opened any more")
         return
@@ -103,6 +100,8 @@ def redact(
     authority: Authority = "not stated",
     role: Role = "investigator",
     seal_key: SealKey = None,
+    as_json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Suggest personal data in an exhibit; or, with a reason, put a redacted copy in its place.
 
@@ -125,7 +124,10 @@ def redact(
             pictures_seen=pictures_seen,
         )
         if not why:
-            _print_suggestions(suggested)
+            if as_json:
+                print_json([each._asdict() for each in suggested])
+            else:
+                _print_suggestions(suggested)
             return
         if not by:
             raise UsageError("who redacts is not stated", fix="give --by NAME")

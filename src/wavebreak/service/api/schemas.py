@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from wavebreak.engine.decision import Decision
 from wavebreak.linking import Operator
 from wavebreak.rules.model import Outcome
+from wavebreak.schema.coverage import known_names
 from wavebreak.schema.events import Label, outcome_alternatives
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
@@ -414,10 +415,14 @@ def _not_self(name: str) -> str:
     return name
 
 
+CarriedName = Annotated[str, Field(json_schema_extra={"enum": sorted(known_names())})]
+"""A type ("message.sent") or field ("message.sent.size") of events."""
+
+
 class Declaration(RequestModel):
     """What a source carries (types and fields of events), and what its platform can do."""
 
-    carries: Annotated[list[str], Field(min_length=1, max_length=1000)]
+    carries: Annotated[list[CarriedName], Field(min_length=1, max_length=1000)]
     can: Annotated[list[Ability], Field(max_length=len(ABILITIES))] = []
     reason: Reason = "declared by the source"
 
