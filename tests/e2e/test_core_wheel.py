@@ -84,8 +84,8 @@ def test_core_in_an_empty_environment_runs_the_demo(installed: Path) -> None:
     ("command", "extra"),
     [
         ("red-team -o x", "train"), ("claim capture http://x -o x", "claims"),
-        ("case list", "cases"), ("bundle C-1 -o x", "cases"), ("serve x --nats nats://x", "nats"),
-        ("serve x --redis redis://x", "redis"),
+        ("case export C-1 -o x", "cases"), ("bundle C-1 -o x", "cases"),
+        ("serve x --nats nats://x", "nats"), ("serve x --redis redis://x", "redis"),
         ("backup x -o y --database postgresql://h/d", "postgres"),
     ],
 )  # fmt: skip

@@ -21,8 +21,8 @@ def _program(policy: int, covered: frozenset[str]) -> Any:
 
 
 @cache
-def _kernel_policy(policy: int, covered: frozenset[str]) -> Any:
-    return build_kernel_policy(_program(policy, covered), None, covered)
+def _kernel_policy(policy: int, covered: frozenset[str], challenges: bool) -> Any:
+    return build_kernel_policy(_program(policy, covered), None, covered, challenges=challenges)
 
 
 def make_engine(policy: Policy, *, accounts: int = 256) -> Engine:
@@ -37,7 +37,7 @@ def make_engine(policy: Policy, *, accounts: int = 256) -> Engine:
         patch.object(
             engine_module,
             "build_kernel_policy",
-            lambda _, __, covered: _kernel_policy(number, covered),
+            lambda _, __, covered, challenges: _kernel_policy(number, covered, challenges),
         ),
     ):
         return Engine(policy, accounts=accounts)

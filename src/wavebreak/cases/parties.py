@@ -17,12 +17,12 @@ from msgspec import UNSET, Meta, UnsetType
 from wavebreak import config
 from wavebreak.cases.date_ranges import DateRange
 from wavebreak.errors import CaseError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import Optional
 
 if TYPE_CHECKING:
     from rapidfuzz import fuzz
 else:  # only proposals of merges compare names
-    fuzz = LazyModule("rapidfuzz.fuzz")
+    fuzz = Optional("rapidfuzz.fuzz")
 
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
 Long = Annotated[str, Meta(max_length=4_000)]

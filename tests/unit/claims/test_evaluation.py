@@ -22,7 +22,7 @@ def test_evaluation_counts_unreadable_pages_as_not_flagged(tmp_path: Path) -> No
     assert [page.flagged for page in results] == [True, False, False, False, False]
     errors = [page.error for page in results]
     assert errors[:2] == ["", ""]
-    assert "not read" in errors[2]
+    assert "not recognised" in errors[2]
     assert errors[3:] == ["there is no such file", "the path leads outside the folder"]
     assert claims.count_results(results) == claims.Counts(5, 3, 1, 1, 1, 0)
     assert claims.count_by(results, lambda page: page.family)["y"].recall is None
