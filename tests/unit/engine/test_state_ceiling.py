@@ -53,6 +53,6 @@ def test_engine_beyond_its_ceiling_is_an_error_with_a_fix() -> None:
     assert held > before
     check_size(engine, StateCeiling(held))
     check_size(engine, None)
-    with pytest.raises(StateSizeError, match="state of 38 accounts") as caught:
+    with pytest.raises(StateSizeError, match="state of 42 accounts") as caught:
         check_size(engine, StateCeiling(held // 2))
     assert "--max-memory" in caught.value.fix

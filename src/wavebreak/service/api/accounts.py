@@ -189,6 +189,9 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
     try:
         async with asyncio.timeout(ENGINE_S):
             known = await actions.sealed_state_if_known(context, account)
+            if known is None:
+                # Nothing may be said of a phone number, not even that it is not known.
+                await actions.check_ids(context, [account])
         state = known or actions.AccountState(0, None, context.now_ms, None)
     except (BusyError, TimeoutError):
         state, last_known = _last_known(context, account), True
