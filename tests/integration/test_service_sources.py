@@ -21,6 +21,7 @@ from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak.service import database_audit, decide
 from wavebreak.service.api_keys import create_key
+from wavebreak.service.app_context import closing_connection
 from wavebreak.service.live_policy import live_policy
 from wavebreak.service.models import ApiKey, Source
 from wavebreak.service.policy_switch import PolicySwitch
@@ -188,7 +189,7 @@ def test_invalid_declaration_is_refused(live: Live, change: dict[str, Any], said
         problem = answer.json()
         assert said in problem["detail"] or "extra" in problem["detail"].lower()
         assert problem["fix"]
-        assert await asyncio.to_thread(Source.objects.count) == 0
+        assert await asyncio.to_thread(closing_connection(Source.objects.count)) == 0
 
     live(test)
 
@@ -232,7 +233,7 @@ def test_upkeep_applies_what_a_command_declared(live: Live) -> None:
 def test_sources_are_sealed_and_a_change_is_found(live: Live) -> None:
     async def test(made: Running) -> None:
         await declare(made, MATRIX)
-        await asyncio.to_thread(made.service.ledger_store.seal_pending)
+        await asyncio.to_thread(closing_connection(made.service.ledger_store.seal_pending))
 
         def audit() -> list[str]:
             try:
@@ -241,7 +242,8 @@ def test_sources_are_sealed_and_a_change_is_found(live: Live) -> None:
                 connection.close()
 
         assert "row_changed" not in await asyncio.to_thread(audit)
-        await asyncio.to_thread(lambda: Source.objects.update(can="refuse challenge"))
+        change = closing_connection(lambda: Source.objects.update(can="refuse challenge"))
+        await asyncio.to_thread(change)
         assert "row_changed" in await asyncio.to_thread(audit)
 
     live(test)

@@ -157,7 +157,7 @@ async def label(request: HttpRequest, change: schemas.Labels) -> schemas.Labeled
     response=schemas.Account,
     summary="An account's enforcement state: outcome, quota, restrictions and their ends, "
     "decisions. An account that the log does not have is allowed.",
-    openapi_extra=problems(503),
+    openapi_extra=problems(404, 503),
 )
 async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
     """Return an account's enforcement state and its newest decisions."""
@@ -183,6 +183,17 @@ for _act in ("override", "extension", "personal"):
     _read_also(_act)
 
 
+async def _check_is_an_id(context: RequestContext, account: str) -> None:
+    """Raise ApiError (404) where an unknown account's id looks like a phone number or an address.
+
+    The answer would repeat it.
+    """
+    try:
+        await actions.check_ids(context, [account])
+    except ApiError as error:
+        raise ApiError(404, error.what, fix=error.fix) from None
+
+
 async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
     context = RequestContext.of(request)
     last_known = False
@@ -190,8 +201,7 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
         async with asyncio.timeout(ENGINE_S):
             known = await actions.sealed_state_if_known(context, account)
             if known is None:
-                # Nothing may be said of a phone number, not even that it is not known.
-                await actions.check_ids(context, [account])
+                await _check_is_an_id(context, account)
         state = known or actions.AccountState(0, None, context.now_ms, None)
     except (BusyError, TimeoutError):
         state, last_known = _last_known(context, account), True
