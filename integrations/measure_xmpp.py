@@ -1,6 +1,6 @@
 """Measure what the modules add to a message, beside a server without a module in the same run.
 
-    PYTHONPATH=src:. .venv/bin/python -m integrations.measure_xmpp [prosody] [ejabberd]
+    PYTHONPATH=src:tests:. .venv/bin/python -m integrations.measure_xmpp [prosody] [ejabberd]
 
 Arms of one server send in turn, a message each: no module, told only (`ask` never), cached (a known
 chat of a calm account), asked (`ask` always). Each message is timed from sender to recipient; the

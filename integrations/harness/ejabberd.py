@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from integrations import setup
+from support.external_servers import answers, free_port
 
-from .prosody import HOST, TREE, free_port, listens
+from .prosody import HOST, TREE
 
 SOURCE = TREE / "ejabberd" / "mod_wavebreak" / "src"
 
@@ -170,7 +171,7 @@ modules:
                 env=environment() | own,
             )  # fmt: skip
         end = time.monotonic() + 60
-        while not (listens(self.port) and listens(self.api_port)):
+        while not (answers(self.port) and answers(self.api_port)):
             assert self._process.poll() is None, self.log()[-3000:]
             assert time.monotonic() < end, self.log()[-3000:]
             time.sleep(0.1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,24 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from integrations import setup
+from support.external_servers import answers, free_port
 
 TREE = Path(__file__).resolve().parents[1]
 HOST = "example.org"
 ROOMS = f"rooms.{HOST}"
-
-
-def free_port() -> int:
-    """Return a port nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    """Return whether somebody listens on a port of this machine."""
-    with socket.socket() as asked:
-        asked.settimeout(0.2)
-        return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -151,7 +137,7 @@ Component "{self.rooms}" "muc"
                 cwd=self.home, env=os.environ | environment(self.root),
             )  # fmt: skip
         end = time.monotonic() + 30
-        while not (listens(self.port) and (self.home / "admin.sock").exists()):
+        while not (answers(self.port) and (self.home / "admin.sock").exists()):
             assert self._process.poll() is None, (
                 self.home / "prosody.err"
             ).read_text() + self.log()

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 import pytest
 
+from support.external_servers import free_port
+
 from . import hooks
-from .prosody import HOST, ROOMS, free_port
+from .prosody import HOST, ROOMS
 from .stub import Stub, stubbed
 from .tls import certificate
 from .xmpp import Account, RefusedError

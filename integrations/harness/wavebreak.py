@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .prosody import free_port
+from support.external_servers import free_port
 
 OPTIONS = ("--enforce", "--allow-identifiers", "--new-names-per-hour", "1000000")
 

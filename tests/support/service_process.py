@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 import psycopg
 
+from support.external_servers import free_port
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.checkpoints import encode_signer
 
@@ -29,12 +29,6 @@ KEY = "00112233445566778899aabbccddeeff" * 2
 SIGNER = new_signer("example.org/served", secret=bytes(range(32)))
 LEDGER_KEY = encode_signer(SIGNER)
 JSON = {"content-type": "application/json"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass(frozen=True)

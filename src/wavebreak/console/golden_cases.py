@@ -16,6 +16,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.console.config import Queue
 from wavebreak.console.models import Review, ReviewCase, User
+from wavebreak.console.review_queue import open_blind_copy
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.service.errors import ApiError
 
@@ -106,14 +107,9 @@ def offer(user: User, now_ms: int) -> ReviewCase | None:
     )
     if chosen is None:
         return None
-    copy: ReviewCase = ReviewCase.objects.create(
-        account=chosen.account, decision=chosen.decision, outcome=chosen.outcome, rule=chosen.rule,
-        basis=chosen.basis, score=chosen.score, opened_ms=now_ms, changed_ms=now_ms,
-        harm=chosen.harm, uncertainty=chosen.uncertainty, priority=chosen.priority,
-        why=chosen.why, blind=True, golden=chosen.golden, golden_reason=chosen.golden_reason,
-        copy_of=chosen,
-    )  # fmt: skip
-    return copy
+    return open_blind_copy(
+        chosen, now_ms, golden=chosen.golden, golden_reason=chosen.golden_reason, copy_of=chosen
+    )
 
 
 class Answers(NamedTuple):

@@ -172,12 +172,20 @@ def close(
     case.save()
     if case.blind or not sampled(case.id, settings.blind_share):
         return None
-    second: ReviewCase = ReviewCase.objects.create(
+    return open_blind_copy(case, now_ms)
+
+
+def open_blind_copy(case: ReviewCase, now_ms: int, **more: Any) -> ReviewCase:
+    """Open a case anew, in the open transaction, for somebody who does not see the first verdict.
+
+    `more` are further fields of the new case.
+    """
+    copy: ReviewCase = ReviewCase.objects.create(
         account=case.account, decision=case.decision, outcome=case.outcome, rule=case.rule,
         basis=case.basis, score=case.score, opened_ms=now_ms, changed_ms=now_ms, harm=case.harm,
-        uncertainty=case.uncertainty, priority=case.priority, why=case.why, blind=True,
+        uncertainty=case.uncertainty, priority=case.priority, why=case.why, blind=True, **more,
     )  # fmt: skip
-    return second
+    return copy
 
 
 def sampled(case_id: int, share: float) -> bool:

@@ -44,19 +44,19 @@ def attempt_key(owner: str, events: Sequence[Event]) -> IdempotencyKey:
     return IdempotencyKey(hashlib.sha256(named).digest(), _NO_BODY)
 
 
-def attempted_lines(events: Sequence[Event]) -> bytes:
-    """Return events as the log takes them: acts that were refused before they happened."""
-    return b"".join(map(_attempted_line, events))
-
-
-def _attempted_line(event: Event) -> bytes:
-    fields = msgspec.to_builtins(attempted(event))
-    return msgspec.json.encode({n: v for n, v in fields.items() if v is not None}) + b"\n"
-
-
 def attempted(event: Event) -> Event:
     """Return an event as an act that was refused before it happened."""
     return msgspec.structs.replace(event, attempted=True)
+
+
+def encode_lines(events: Sequence[Event]) -> bytes:
+    """Return events as JSON Lines, without what they do not say."""
+    return b"".join(map(_encode_line, events))
+
+
+def _encode_line(event: Event) -> bytes:
+    fields = msgspec.to_builtins(event)
+    return msgspec.json.encode({n: v for n, v in fields.items() if v is not None}) + b"\n"
 
 
 class AnsweredAttempts:

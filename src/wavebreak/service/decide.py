@@ -261,8 +261,13 @@ def _parse_event(content: bytes, arrival_ms: int, where: str) -> Event:
         event = decode_event(date_event(content, arrival_ms))
     if isinstance(event, Event):
         return event
-    message = where + event.message.removeprefix("line 1: ")
-    raise rejection(Refusal(1, event.cause, event.field, message))
+    raise _rejection(event, where)
+
+
+def _rejection(refusal: Refusal, where: str = "") -> ApiError:
+    """Return the error of a question: its only event, or the one at `where`, was refused."""
+    message = where + refusal.message.removeprefix("line 1: ")
+    return rejection(msgspec.structs.replace(refusal, line=1, message=message))
 
 
 def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordBatch:
@@ -273,9 +278,7 @@ def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordB
     named = event if event.id else msgspec.structs.replace(event, id="asked")
     log, refused = pseudonymizer.split(wire_batch_of_one(named), narrow=True)
     if refused:
-        first = refused[0]
-        message = first.message.removeprefix("line 1: ")
-        raise rejection(Refusal(1, first.cause, first.field, message))
+        raise _rejection(refused[0])
     return log
 
 
@@ -341,9 +344,8 @@ class DecideResponder:
         until = tried.until * 1000 or None
         refused = _refused(event, tried) and not self._fits_quota(engine, log, tried, before)
         raises = refused and tried.outcome == _LIMIT and tried.on_doubt
-        challenged = tried.outcome == _CHALLENGE or raises
+        challenged = self.challenges and (tried.outcome == _CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
-        challenged = challenged and self.challenges
         return DecideResponse(
             event.account,
             self._shown(tried.outcome),

@@ -49,7 +49,7 @@ from wavebreak.service.attempts import (
     AnsweredAttempts,
     attempt_key,
     attempted,
-    attempted_lines,
+    encode_lines,
 )
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
@@ -674,7 +674,7 @@ class Service:
             return response
         account = response.account
         state = await self.accept(
-            Body(attempted_lines(refused), "lines"),
+            Body(encode_lines(refused), "lines"),
             sender=sender,
             repeat=key,
             ask=lambda engine: enforcement_state(engine, account),

@@ -78,19 +78,35 @@ def measure_begin(span_ms: int = MEASURED_MS) -> Profile | None:
 
 
 def _begin(span_ms: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
-    """Yield the events of a span from the first event on, and whether the log goes on beyond it."""
+    """Yield the events of a span from the first event on, and whether the log goes on beyond it.
+
+    A log that is too short yet is asked about again and again: of it, two rows are read.
+    """
     end_ms, events = -1, 0
-    for segment in event_log.read_log(0):
+    for segment in event_log.read_log(0, rows=1):
         if segment.events is None or not segment.events.num_rows:
             continue
         times = segment.events.column("ts")
         if end_ms < 0:
             end_ms = times[0].as_py() + span_ms
+            if not _reaches(end_ms, segment.first):
+                return
         events += segment.events.num_rows
         beyond = pc.max(times).as_py() >= end_ms or events >= MAX_EVENTS
         yield segment.events.filter(pc.less(times, end_ms)), beyond
         if beyond:
             return
+
+
+def _reaches(end_ms: int, first: int) -> bool:
+    """Whether the newest row has an event of a time or later, or the log from `first` is large."""
+    end = event_log.log_end()
+    if end - first >= MAX_EVENTS:
+        return True
+    newest = next(event_log.read_log(end - 1), None)
+    if newest is None or newest.events is None:
+        return False
+    return bool(pc.max(newest.events.column("ts")).as_py() >= end_ms)
 
 
 class CoverageReport:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.external_servers import free_port
 
-from synapse_support.homeserver import Account, free_port, running
+from synapse_support.homeserver import Account, running
 from synapse_support.stub_service import StubService
 
 STATES_S = 2.0

@@ -9,7 +9,6 @@ import itertools
 import os
 import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,19 +32,13 @@ ROOT = PACKAGE.parents[1]
 CLIENT = ROOT / "clients" / "python" / "src"
 sys.path.insert(0, str(PACKAGE))
 from install_synapse import PYTHON, is_installed  # noqa: E402
+from support.external_servers import free_port  # noqa: E402
 
 SHARED_SECRET = "registration-secret-of-the-tests"
 RATES = (
     "rc_message", "rc_registration", "rc_joins_per_room", "rc_room_creation", "rc_reports",
 )  # fmt: skip
 _transactions = itertools.count(1)
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def write_certificate(home: Path) -> tuple[Path, Path]:
