@@ -415,14 +415,15 @@ def _not_self(name: str) -> str:
     return name
 
 
-CarriedName = Annotated[str, Field(json_schema_extra={"enum": sorted(known_names())})]
+_CARRIED = sorted(known_names())
+CarriedName = Annotated[str, Field(json_schema_extra={"enum": _CARRIED})]
 """A type ("message.sent") or field ("message.sent.size") of events."""
 
 
 class Declaration(RequestModel):
     """What a source carries (types and fields of events), and what its platform can do."""
 
-    carries: Annotated[list[CarriedName], Field(min_length=1, max_length=1000)]
+    carries: Annotated[list[CarriedName], Field(min_length=1, max_length=len(_CARRIED))]
     can: Annotated[list[Ability], Field(max_length=len(ABILITIES))] = []
     reason: Reason = "declared by the source"
 
