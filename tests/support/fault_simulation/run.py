@@ -386,10 +386,15 @@ class Run:
         require(labels == self.labels, f"{labels} of {self.labels} labels are sealed")
 
     def _check_heard(self) -> None:
-        """The webhook has each decision that it asks for, at least once."""
-        least = OUTCOMES.index("limit")
-        rows = self.machine.tables("SELECT id, outcome FROM decision")
-        wanted = {f"dec_{one}" for one, outcome in rows if OUTCOMES.index(outcome) >= least}
+        """The webhook has each decision that it asks for, and each lift of one, at least once."""
+        wanted, heard = set(), set()
+        for one, account, outcome in self.machine.tables(
+            "SELECT id, account, outcome FROM decision ORDER BY number"
+        ):
+            asked_for = OUTCOMES.index(outcome) >= OUTCOMES.index("limit")
+            if asked_for or account in heard:
+                wanted.add(f"dec_{one}")
+            (heard.add if asked_for else heard.discard)(account)
         require(set(self.machine.received) == wanted, "the webhook was not sent all decisions")
         require(not self.machine.tables("SELECT id FROM letter"), f"{WEBHOOK} has letters left")
 
