@@ -387,7 +387,8 @@ class Run:
 
     def _check_heard(self) -> None:
         """The webhook has each decision that it asks for, and each lift of one, at least once."""
-        wanted, heard = set(), set()
+        wanted: set[str] = set()
+        heard: set[str] = set()
         for one, account, outcome in self.machine.tables(
             "SELECT id, account, outcome FROM decision ORDER BY number"
         ):
