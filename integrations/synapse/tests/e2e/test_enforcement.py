@@ -80,7 +80,7 @@ def test_ban_is_enforced_and_lifted_within_two_seconds(tmp_path: Path) -> None:
 
 
 def test_hung_and_stopped_service_loses_nothing(tmp_path: Path) -> None:
-    with protected(tmp_path, timeout_ms=250) as story:
+    with protected(tmp_path, timeout_ms=1000) as story:
         story.settle(friends=1)
         one, other, room = story.chats[0]
         time.sleep(2)

@@ -149,7 +149,7 @@ def normalized(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_each_act_gives_the_listed_events_once(tmp_path: Path, stub: StubService) -> None:
     golden = [json.loads(line) for line in GOLDEN.read_text("utf-8").splitlines()]
-    module = {"url": stub.url, "key": "wb_1", "mode": "enforce"}
+    module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}
     with running(tmp_path / "hs", module) as server:
         story = Story(server)
         story.run()
@@ -172,7 +172,7 @@ def test_each_act_gives_the_listed_events_once(tmp_path: Path, stub: StubService
 def test_health_is_served_and_figures_need_an_administrator(
     tmp_path: Path, stub: StubService
 ) -> None:
-    module = {"url": stub.url, "key": "wb_1", "mode": "enforce"}
+    module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}
     with running(tmp_path / "hs", module) as server:
         ann, root = server.account("ann"), server.admin()
         path = "/_synapse/client/wavebreak/health"

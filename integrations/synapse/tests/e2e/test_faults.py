@@ -25,7 +25,9 @@ def stub() -> Iterator[StubService]:
 
 @pytest.fixture
 def server(tmp_path: Path, stub: StubService) -> Iterator[Homeserver]:
-    with running(tmp_path / "hs", {"url": stub.url, "key": "wb_1", "mode": "enforce"}) as made:
+    with running(
+        tmp_path / "hs", {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}
+    ) as made:
         yield made
 
 

@@ -40,7 +40,7 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     stub = StubService()
-    module = {"url": stub.url, "key": "wb_1", "mode": "enforce"}
+    module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}
     ports = free_port(), free_port()
     names = [{"name": f"localhost:{port}", "tls_port": port} for port in ports]
     with (
