@@ -139,23 +139,52 @@ class Callbacks:
             return "memory", self._refused("message", "ban") if silenced else not_spam
         if not is_message(event.type, event.content, event.get("state_key")):
             return "memory", not_spam
+        pdu = Pdu(event.event_id, event.type, sender, room_id, 0, event.content)
+        path, refusal = await self._judge_message(pdu)
+        return path, not_spam if refusal is None else self._forbid("message", refusal)
+
+    async def _judge_message(self, pdu: Pdu) -> tuple[str, Refusal | None]:
+        """Return how a message was answered, and why it is refused."""
+        sender, room_id = pdu.sender, pdu.room_id
         room = self._chats.get((sender, room_id))
         if room is not None and not self._must_ask(sender, opens_chat=False):
             self._metrics.saved.inc()
-            return "memory", not_spam
+            return "memory", None
         if await self._is_exempt(sender):
-            return "exempt", not_spam
+            return "exempt", None
         opens_chat = room is None
         if room is None:
             room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
-        pdu = Pdu(event.event_id, event.type, sender, room_id, 0, event.content)
         asked = message_event(pdu, room, self._host.server_name)
         if asked is not None:
             refusal = await self._judge(sender, [asked], opens_chat)
             if refusal is not None:
-                return "asked", self._forbid("message", refusal)
+                return "asked", refusal
         self._chats.put((sender, room_id), room)
-        return "asked", not_spam
+        return "asked", None
+
+    async def refusal_by_policy(self, pdu: Pdu) -> Refusal | None:
+        """Return why this server, as the policy server of a room, refuses an event; None: it signs.
+
+        Accounts of this server were judged when they sent it. Who is suspended or banned can still
+        leave.
+
+        Args:
+            pdu: The event of a room whose policy server this is; its signature is verified.
+        """
+        if not self._settings.enforces or self._host.is_mine(pdu.sender):
+            return None
+        leaves = pdu.type == "m.room.member" and pdu.content.get("membership") == "leave"
+        if leaves and pdu.state_key == pdu.sender:
+            return None
+        refusal = None
+        if self._is_silenced(pdu.sender):
+            refusal = Refusal(self._outcome(pdu.sender), {})
+        elif self._settings.remote and is_message(pdu.type, pdu.content, pdu.state_key):
+            _, refusal = await self._judge_message(pdu)
+        if refusal is not None:
+            self._metrics.refused.labels("policy", refusal.outcome).inc()
+        return refusal
 
     async def should_drop_federated_event(self, event: Any) -> bool:
         """Return whether an event of another server is dropped before it is stored."""

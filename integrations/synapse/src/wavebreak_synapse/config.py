@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 LANGUAGES = ("en", "he")
 OUTCOMES = ("limit", "restrict", "suspend", "ban", "lifted")
+_POLICY_KEY = re.compile(r"ed25519 policy_server [A-Za-z0-9+/]{43}")
 
 
 class SettingError(Exception):
@@ -67,6 +69,17 @@ class Notices:
 
 
 @dataclass(frozen=True)
+class PolicyServer:
+    """Makes the homeserver the policy server of rooms (MSC4284); off without a key.
+
+    Attributes:
+        key: What `wavebreak-synapse policy-key` wrote: one signing key in Synapse's own format.
+    """
+
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings. Each attribute is a key under `config:` of the module.
 
@@ -89,6 +102,7 @@ class Settings:
         history_days: How many days of the past are reported at the first start.
         notices: What account holders are sent.
         language: The language of notices where the holder's is unknown.
+        policy_server: Whether this homeserver can be the policy server of rooms.
     """
 
     url: str
@@ -109,6 +123,7 @@ class Settings:
     history_days: int = 30
     notices: Notices = Notices()
     language: str = "en"
+    policy_server: PolicyServer = PolicyServer()
 
     @property
     def enforces(self) -> bool:
@@ -201,20 +216,36 @@ def _key(given: Mapping[str, Any]) -> str:
     if "key" in given:
         key = _text("key", given["key"]).strip()
     else:
-        path = Path(_text("key_file", given["key_file"]))
-        try:
-            mode = path.stat().st_mode
-            key = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no text"
-            raise _fail(
-                "key_file", f"cannot be read ({reason})", "let Synapse's user read it"
-            ) from error
-        if os.name == "posix" and mode & (stat.S_IRWXO | stat.S_IWGRP):
-            raise _fail("key_file", "others may read or change it", "chmod 600 it")
+        key = _secret_of("key_file", given["key_file"])
     if not key or any(sign.isspace() for sign in key):
         raise _fail("key_file", "holds no API key", "write the key of `wavebreak key create` to it")
     return key
+
+
+def _secret_of(name: str, value: Any) -> str:
+    """Return the content of a file that only its owner may read."""
+    path = Path(_text(name, value))
+    try:
+        mode = path.stat().st_mode
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise _fail(name, f"cannot be read ({reason})", "let Synapse's user read it") from error
+    if os.name == "posix" and mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise _fail(name, "others may read or change it", "chmod 600 it")
+    return secret
+
+
+def _policy_server(name: str, value: Any) -> PolicyServer:
+    given = _mapping(name, value)
+    _known(name, given, ["key_file"])
+    if "key_file" not in given:
+        raise _fail(f"{name}.key_file", "is missing", "make one: wavebreak-synapse policy-key FILE")
+    key = _secret_of(f"{name}.key_file", given["key_file"])
+    if not _POLICY_KEY.fullmatch(key):
+        fix = "make one: wavebreak-synapse policy-key FILE"
+        raise _fail(f"{name}.key_file", "holds no policy server's key", fix)
+    return PolicyServer(key)
 
 
 def _exempt(name: str, value: Any) -> Exempt:
@@ -286,4 +317,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "history_days": _whole(0, 366),
     "notices": _notices,
     "language": _language,
+    "policy_server": _policy_server,
 }

@@ -19,6 +19,7 @@ from wavebreak_synapse.config import SettingError, Settings, parse_settings
 from wavebreak_synapse.enforcement import Actions, Enforcement
 from wavebreak_synapse.feed import Bounds, Feed
 from wavebreak_synapse.metrics import Metrics
+from wavebreak_synapse.policy_server import SIGN_PATH, sign_resource
 from wavebreak_synapse.reporter import Reporter
 from wavebreak_synapse.service import Service
 
@@ -118,6 +119,9 @@ class Module:
             on_account_data_updated=guarded(calls.on_account_data_updated, None)
         )
         api.register_web_resource(health.PATH, HealthResource(api, self._service, settings))
+        if settings.policy_server.key:
+            made = sign_resource(self._hs, settings.policy_server.key, self._host, calls)
+            api.register_web_resource(SIGN_PATH, made)
 
     def _start(self) -> None:
         self._pool.start()

@@ -172,6 +172,22 @@ def read_room(txn: Transaction, room_id: str) -> Room:
     )
 
 
+def read_policy(txn: Transaction, room_id: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the version of a room that this server is in, and its `m.room.policy`."""
+    txn.execute(
+        "SELECT r.room_version, j.json FROM rooms AS r"
+        " JOIN current_state_events AS c ON c.room_id = r.room_id"
+        " AND c.type = 'm.room.policy' AND c.state_key = ''"
+        " JOIN event_json AS j ON j.event_id = c.event_id WHERE r.room_id = ?",
+        (room_id,),
+    )
+    row = txn.fetchone()
+    if row is None:
+        return None
+    content = json.loads(row[1]).get("content")
+    return str(row[0]), content if isinstance(content, dict) else {}
+
+
 def read_membership(txn: Transaction, room_id: str, account: str, before: int) -> Membership | None:
     """Return an account's last membership in a room before a stream position."""
     txn.execute(

@@ -29,8 +29,9 @@ CREATE TABLE events (stream_ordering INTEGER PRIMARY KEY, event_id TEXT UNIQUE, 
 CREATE TABLE event_json (event_id TEXT UNIQUE, internal_metadata TEXT, json TEXT);
 CREATE TABLE room_memberships (event_id TEXT UNIQUE, user_id TEXT, sender TEXT, room_id TEXT,
   membership TEXT, event_stream_ordering BIGINT);
-CREATE TABLE current_state_events (room_id TEXT, type TEXT, state_key TEXT, membership TEXT);
-CREATE TABLE rooms (room_id TEXT PRIMARY KEY, is_public BOOL, creator TEXT);
+CREATE TABLE current_state_events (room_id TEXT, type TEXT, state_key TEXT, membership TEXT,
+  event_id TEXT);
+CREATE TABLE rooms (room_id TEXT PRIMARY KEY, is_public BOOL, creator TEXT, room_version TEXT);
 CREATE TABLE room_stats_current (room_id TEXT PRIMARY KEY, joined_members INT, invited_members INT);
 CREATE TABLE partial_state_rooms (room_id TEXT PRIMARY KEY);
 CREATE TABLE receipts_linearized (stream_id BIGINT, room_id TEXT, receipt_type TEXT, user_id TEXT,

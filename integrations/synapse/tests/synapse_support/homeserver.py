@@ -312,6 +312,10 @@ class Account:
         name = f"{next(_transactions)}.{secrets.token_hex(4)}"
         return self.call("PUT", f"/rooms/{quote(room)}/send/{kind}/{name}", content)
 
+    def state(self, room: str, kind: str, content: Any, key: str = "") -> httpx.Response:
+        """Set a room's state."""
+        return self.call("PUT", f"/rooms/{quote(room)}/state/{kind}/{quote(key)}", content)
+
     def login(self, **more: Any) -> httpx.Response:
         """Log in once more, from another device."""
         body = {
@@ -324,6 +328,19 @@ class Account:
         return httpx.post(
             f"{self.server.url}/_matrix/client/v3/login", json=body, headers=headers, timeout=60
         )
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `wavebreak-synapse` as an administrator does, with Synapse's own Python."""
+    paths = os.pathsep.join([str(PACKAGE / "src"), str(CLIENT)])
+    return subprocess.run(
+        [str(PYTHON), "-m", "wavebreak_synapse.commands", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
 
 
 @contextmanager

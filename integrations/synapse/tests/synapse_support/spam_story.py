@@ -96,12 +96,14 @@ class SpamStory:
 
 
 @contextmanager
-def protected(home: Path, *options: str, **module: Any) -> Iterator[SpamStory]:
-    """A Wavebreak that enforces, and a Synapse with the module."""
+def protected(
+    home: Path, *options: str, extra: dict[str, Any] | None = None, **module: Any
+) -> Iterator[SpamStory]:
+    """A Wavebreak that enforces, and a Synapse with the module and `extra` settings."""
     (home / "wavebreak").mkdir(parents=True)
     service = Server(home / "wavebreak", ("--enforce", *options), keyed=True)
     with service.started():
         settings = {"url": f"http://127.0.0.1:{service.port}", "key": service.first_key()}
         settings |= {"mode": "enforce", "timeout_ms": 2000} | module
-        with running(home / "synapse", settings) as server:
+        with running(home / "synapse", settings, extra=extra or {}) as server:
             yield SpamStory(service, server)

@@ -23,6 +23,7 @@ class StubService:
         sources: The declarations.
         decide: Returns the members of an answer that differ from `allow`.
         status: Answered to everything, where set.
+        delay_s: How long it waits before it answers anything.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class StubService:
         self.sources: list[dict[str, Any]] = []
         self.decide: Callable[[Events], dict[str, Any]] = lambda events: {}
         self.status: int | None = None
+        self.delay_s = 0.0
         self.states: dict[str, dict[str, Any]] = {}
         self._number = 0
         self._changed = threading.Condition()
@@ -92,6 +94,7 @@ class StubService:
         head = f"{request.command} {request.path}\n{request.headers}".encode()
         with self._lock:
             self.wire.append(head + body)
+        time.sleep(self.delay_s)
         path = request.path.partition("?")[0]
         if self.status is not None:
             self._send(request, self.status, {"title": "no", "status": self.status})

@@ -88,3 +88,26 @@ def test_wrong_setting_is_named_with_its_fix(change: dict[str, Any], message: st
 def test_configuration_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(SettingError, match=r"^config: is no mapping"):
         parse_settings(None)
+
+
+def test_policy_server_needs_a_key_that_only_its_owner_reads(tmp_path: Path) -> None:
+    assert parse_settings(GOOD).policy_server.key == ""
+    path = tmp_path / "policy.key"
+    given = GOOD | {"policy_server": {"key_file": str(path)}}
+    cases = [
+        (None, 0o600, "cannot be read"),
+        ("ed25519 a_Ab1 " + "A" * 43, 0o600, "holds no policy server's key"),
+        ("ed25519 policy_server " + "A" * 43, 0o644, "others may read"),
+    ]
+    for text, mode, problem in cases:
+        if text is not None:
+            path.write_text(text)
+            path.chmod(mode)
+        with pytest.raises(SettingError, match=rf"policy_server\.key_file: {problem}.*Fix: "):
+            parse_settings(given)
+    with pytest.raises(SettingError, match=r"policy_server\.key_file: is missing"):
+        parse_settings(GOOD | {"policy_server": {}})
+    path.chmod(0o600)
+    settings = parse_settings(given)
+    assert settings.policy_server.key.startswith("ed25519 policy_server")
+    assert "AAAA" not in repr(settings)
