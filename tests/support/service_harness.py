@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +47,16 @@ SIGNER = new_signer("example.org/service", secret=SECRET)
 
 
 @contextmanager
-def fresh(kind: str) -> Iterator[str]:
-    """A fresh database of a kind, by its URL (SQLite has none); it goes afterwards."""
+def fresh(kind: str, template: str = "") -> Iterator[str]:
+    """A fresh database of a kind, by its URL (SQLite has none); it goes afterwards.
+
+    On PostgreSQL it may be a copy of another.
+    """
     if kind == "sqlite":
         yield ""
         return
     name = f"wavebreak_{secrets.token_hex(6)}"
-    administer(f'CREATE DATABASE "{name}"')
+    administer(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
     try:
         yield f"{postgresql().url}/{name}"
     finally:
@@ -58,16 +65,36 @@ def fresh(kind: str) -> Iterator[str]:
 
 @contextmanager
 def migrated(kind: str, home: Path) -> Iterator[None]:
-    """Bind a fresh database of a kind, with its tables; a database of its own goes afterwards."""
+    """Bind a fresh database of a kind, with its tables; a database of its own goes afterwards.
+
+    It is a copy of one that this process has migrated: fifty migrations take a second each time.
+    """
     row_macs.bind(SECRET)
-    with fresh(kind) as url:
+    template = _template(kind)
+    with fresh(kind, template) as url:
+        if not url and not (home / database.FILE).exists():
+            home.mkdir(parents=True, exist_ok=True)
+            shutil.copy(template, home / database.FILE)
         database.connect(url, home)
-        database.migrate()
         try:
             yield
         finally:
             connection.close()
             database.connect("", home)
+
+
+@cache
+def _template(kind: str) -> str:
+    """Migrate a database of a kind that others are copies of; return its file or its name."""
+    home = Path(tempfile.mkdtemp(prefix="wavebreak-migrated-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    name = "" if kind == "sqlite" else f"wavebreak_migrated_{secrets.token_hex(6)}"
+    if name:
+        administer(f'CREATE DATABASE "{name}"')
+    database.connect(f"{postgresql().url}/{name}" if name else "", home)
+    database.migrate()
+    connection.close()
+    return name or str(home / database.FILE)
 
 
 def administer(statement: str) -> None:

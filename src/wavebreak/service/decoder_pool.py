@@ -10,18 +10,19 @@ for small ones, and a body that takes too long is rejected.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from socket import socketpair
+from multiprocessing.process import BaseProcess
 
 from django.db import Error, connection
 
@@ -52,6 +53,8 @@ from wavebreak.service.settings import Limits
 
 _CRASHED = EventError("the body cannot be decoded", fix="encode the body again")
 _LATE = EventError("the body takes too long to decode", fix="split the batch, or encode it again")
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["__main__", "wavebreak.service.decoder_preload"])
 START_S = 120.0
 """How long a process may take to start: it imports, and loads or compiles its functions. The time
 that a body may take counts from then on."""
@@ -60,44 +63,47 @@ that a body may take counts from then on."""
 class DecoderProcess:
     """A process that decodes and pseudonymizes bodies, and encodes them for the log.
 
-    For one thread. A body that crashes the process twice is rejected; the others are decoded.
+    For one thread. A body that crashes the process twice is rejected; the others are decoded. It
+    starts with its first body, at once: the fork server, which starts here, has loaded everything.
     """
 
     def __init__(self, pseudonymizer: Pseudonymizer, limits: Limits) -> None:
         self._pseudonymizer, self._limits, self._late = pseudonymizer, limits, False
-        self._spawn()
+        self._running: _Running | None = None
+        forkserver.ensure_running()
 
-    def _spawn(self) -> None:
-        here, there = socketpair()
-        with there:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module, by number
-                [sys.executable, "-m", __name__, str(there.fileno())],
-                pass_fds=[there.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        self._pipe, self._started = Connection(here.detach()), False
-        self._pipe.send((self._pseudonymizer, self._limits))
+    def _start(self) -> _Running:
+        if self._running is None:
+            pipe, there = _FORKS.Pipe()
+            process = _FORKS.Process(target=_run, args=(there,), daemon=True)
+            with there:
+                process.start()
+            self._running = _Running(process, pipe)
+            pipe.send((self._pseudonymizer, self._limits))
+        return self._running
 
-    def _wait_until_started(self) -> None:
-        """Raise BusyError where neither this process nor a second one starts."""
-        if self._started:
-            return
+    def _started(self) -> Connection:
+        """Return the pipe; raises BusyError where neither this process nor a second one starts."""
         for _ in range(2):
             with suppress(EOFError, OSError):
-                self._started = self._pipe.poll(START_S) and self._pipe.recv()
-            if self._started:
-                return
-            self._process.kill()
-            self.close()
-            self._spawn()
+                running = self._start()
+                if running.ready or (running.pipe.poll(START_S) and running.pipe.recv()):
+                    running.ready = True
+                    return running.pipe
+            self._kill()
         raise BusyError("a decoder process does not start", retry_after_s=START_S)
+
+    def _kill(self) -> None:
+        if self._running is not None:
+            self._running.process.kill()
+        self.close()
 
     def close(self) -> None:
         """Stop the process."""
-        self._pipe.close()
-        self._process.wait()
+        if self._running is not None:
+            self._running.pipe.close()
+            self._running.process.join()
+            self._running = None
 
     def decode(self, bodies: Sequence[Body], *, small: bool = False) -> DecodedBatch:
         """Decode bodies together; raises ServiceError if decoding fails through a bug.
@@ -118,22 +124,30 @@ class DecoderProcess:
         return _LATE if self._late else _CRASHED
 
     def _read(self, bodies: Sequence[Body], *, small: bool = False) -> DecodedBatch | None:
-        """Return what the process decoded; None if it crashed or was late, and was restarted."""
+        """Return what the process decoded; None if it crashed or was late, and was stopped."""
         try:
-            self._wait_until_started()
-            self._pipe.send((bodies, small))
-            self._late = not self._pipe.poll(self._limits.decode_s)
-            if self._late:
-                self._process.kill()
-            decoded = self._pipe.recv()
+            pipe = self._started()
+            pipe.send((bodies, small))
+            self._late = not pipe.poll(self._limits.decode_s)
+            decoded = None if self._late else pipe.recv()
         except (EOFError, OSError):
-            self.close()
-            self._spawn()
+            decoded = None
+        if decoded is None:
+            self._kill()
             return None
         if isinstance(decoded, ServiceError):
             raise decoded
         stream, blob, reads = decoded
         return DecodedBatch(event_log.decode_stream(stream), reads, blob)
+
+
+@dataclass
+class _Running:
+    """A process, and the pipe to it; `ready`: it has said that it reads."""
+
+    process: BaseProcess
+    pipe: Connection
+    ready: bool = False
 
 
 def _rejected(cause: EventError) -> DecodedBatch:
@@ -162,11 +176,13 @@ def _limit_memory(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
 
 
-def main() -> None:
-    """Decode what arrives through the pipe with the descriptor in argv, until it closes."""
+def _run(pipe: Connection) -> None:
+    """Decode what arrives through the pipe until it closes."""
     for ends in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ends, signal.SIG_IGN)
-    pipe = Connection(int(sys.argv[1]))
+    silence = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(silence, standard)
     with suppress(EOFError, OSError):
         pseudonymizer, limits = pipe.recv()
         _limit_memory(limits.reader)
@@ -177,9 +193,6 @@ def main() -> None:
             bodies, small = pipe.recv()
             pipe.send(decode_and_pack(decoder, bodies, small=small))
 
-
-if __name__ == "__main__":
-    main()
 
 PACE_S = 0.003
 """Minimum time between two decodings: bodies that arrive meanwhile are decoded together, at a
