@@ -275,7 +275,7 @@ class Callbacks:
         account = f"@{username}:{self._host.server_name}"
         event = registration_event(account, self._host.now_ms(), self._host.server_name)
         event |= _connection(list(request_info)[-1])
-        await self._host.run_db("wavebreak_put_event", _put_pending, event)
+        await self._keep(_put_pending, event)
         if not self._settings.enforces or self._settings.ask == "never":
             return self._answers.allow_registration
         asked = {name: value for name, value in event.items() if name != "ts"}
@@ -290,7 +290,7 @@ class Callbacks:
         """Report an account that was made."""
         if not await self._is_exempt(user_id):
             event = registration_event(user_id, self._host.now_ms(), self._host.server_name)
-            await self._host.run_db("wavebreak_release_event", tables.release_event, event)
+            await self._keep(tables.release_event, event)
 
     async def check_login_for_spam(
         self,
@@ -313,7 +313,7 @@ class Callbacks:
             refusal = await self._judge(user_id, [asked], opens_chat=True)
             if refusal is not None:
                 return self._forbid("login", refusal)
-        await self._host.run_db("wavebreak_put_event", tables.put_event, event)
+        await self._keep(tables.put_event, event)
         return self._answers.not_spam
 
     async def is_user_expired(self, user_id: str) -> bool | None:
@@ -329,7 +329,7 @@ class Callbacks:
         if deactivated and not await self._is_exempt(user_id):
             event = {"id": _new_id(), "ts": self._host.now_ms(), "type": "account.deleted"}
             event |= acting(user_id, self._host.server_name)
-            await self._host.run_db("wavebreak_put_event", tables.put_event, event)
+            await self._keep(tables.put_event, event)
 
     # What is only reported.
 
@@ -340,7 +340,7 @@ class Callbacks:
             if not await self._is_exempt(requester_id):
                 event = {"id": _new_id(), "ts": self._host.now_ms(), "type": "contact.looked_up"}
                 event |= acting(requester_id, self._host.server_name) | {"count": 1}
-                await self._host.run_db("wavebreak_put_event", tables.put_event, event)
+                await self._keep(tables.put_event, event)
         return False
 
     async def on_account_data_updated(
@@ -431,6 +431,15 @@ class Callbacks:
             exempt = is_exempt(self._settings, account, columns, self._host.notices_account)
             self._exempt.put(account, exempt)
         return exempt
+
+    async def _keep(self, put: Callable[[tables.Transaction, Event], None], event: Event) -> None:
+        """Put an event into the outbox; where that fails, the act is judged all the same."""
+        try:
+            await self._host.run_db("wavebreak_put_event", put, event)
+        except Exception as error:
+            # Its text might quote an account.
+            self._metrics.unkept.inc()
+            log.error("an event of type %s is lost: %s", event["type"], type(error).__name__)
 
     def _invitation(self, id: str, inviter: str, invitee: str, room: Room) -> Event:
         return invitation_event(id, None, inviter, invitee, room, self._host.server_name)

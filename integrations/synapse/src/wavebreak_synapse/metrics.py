@@ -24,6 +24,7 @@ class Metrics:
         held: Events that were read from the tables and are not delivered yet.
         lag: How old the newest event was when it was delivered, in seconds.
         delivered: Events that were delivered.
+        unkept: Events that could not be written to the outbox, and are lost.
         suspended: Accounts that this module suspended.
         seconds: How long the module held a message up, by how it was answered: in shadow, from
             memory, as exempt, or asked.
@@ -41,6 +42,9 @@ class Metrics:
         self.held = Gauge("wavebreak_held", "Events not delivered yet", registry=registry)
         self.lag = Gauge("wavebreak_lag_seconds", "Age of the newest event", registry=registry)
         self.delivered = Counter("wavebreak_delivered", "Events delivered", registry=registry)
+        self.unkept = Counter(
+            "wavebreak_unkept", "Events lost for want of space in the outbox", registry=registry
+        )
         self.suspended = Gauge(
             "wavebreak_suspended", "Accounts suspended by the module", registry=registry
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
 
-from synapse_support.spam_story import SpamStory, protected
+import pytest
+
+from synapse_support.spam_story import STRANGERS, SpamStory, protected
 
 MOST_REACHED = 10
 GAP_S = 0.35
 LIFT_S = 2.0
+HEALTH_S = 10.0
 
 
 def refused(answer: object) -> bool:
@@ -100,3 +104,51 @@ def test_hung_and_stopped_service_loses_nothing(tmp_path: Path) -> None:
         assert sends == [200] * 20
         story.service.start()
         story.service.settled(before + 41, 60)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("gap_s", [5.0, 40.0])
+def test_patient_spammer_reaches_few(tmp_path: Path, gap_s: float) -> None:
+    with protected(tmp_path) as story:
+        story.settle()
+        outcomes = story.spam(gap_s, until_refused=True)
+        reached = sum(each.invited for each in outcomes)
+        assert not outcomes[-1].invited, f"{reached} of {STRANGERS} reached, none refused"
+        assert reached <= MOST_REACHED
+        assert_others_go_on(story, 0)
+
+
+@pytest.mark.parametrize("skew_s", [-120, 120])
+def test_wrong_clock_is_reported_and_changes_no_decision(tmp_path: Path, skew_s: int) -> None:
+    with protected(tmp_path, skew_s=skew_s) as story:
+        root = story.server.admin()
+        end = time.monotonic() + HEALTH_S
+        problems: list[str] = []
+        while not problems and time.monotonic() < end:
+            time.sleep(0.2)
+            problems = root.http.get("/_synapse/client/wavebreak/health").json()["problems"]
+        assert any("clock is 1" in each and "fix: synchronise it" in each for each in problems)
+        story.settle()
+        outcomes = story.spam(GAP_S, until_refused=True)
+        assert not outcomes[-1].invited
+        assert sum(each.invited for each in outcomes) <= MOST_REACHED
+        assert_others_go_on(story, 0)
+
+
+def test_full_disk_of_the_service_loses_nothing(tmp_path: Path) -> None:
+    with protected(tmp_path) as story:
+        story.settle(friends=1)
+        one, _, room = story.chats[0]
+        time.sleep(2)
+        before = story.positions()
+        none, whole = (4096, resource.RLIM_INFINITY), (resource.RLIM_INFINITY,) * 2
+        resource.prlimit(story.service.pid, resource.RLIMIT_FSIZE, none)
+        try:
+            sends = [one.send(room, f"on a full disk {n}").status_code for n in range(20)]
+            new = one.create(story.spare[0].id, is_direct=True).status_code
+            time.sleep(2)
+            assert story.positions() == before
+        finally:
+            resource.prlimit(story.service.pid, resource.RLIMIT_FSIZE, whole)
+        assert (sends, new) == ([200] * 20, 200)
+        story.service.settled(before + 21, 60)

@@ -12,6 +12,9 @@ import pytest
 from synapse_support.homeserver import Account, Homeserver, running
 from synapse_support.stub_service import StubService
 
+SLOW_S = 2.0
+BREAK_S = 2.0
+"""So long nothing is asked after three acts without an answer."""
 STATES_S = 2.0
 """Within so long a change of state must take effect."""
 
@@ -74,6 +77,48 @@ def test_failing_service_lets_messages_pass_and_closes_registration(
     stub.wait(lambda found: ids <= set(sent_ids(found)), 60)
     time.sleep(1)
     assert len(sent_ids(stub)) == len(set(sent_ids(stub))) == 21
+
+
+def test_slow_service_loses_nothing_and_is_rarely_waited_for(
+    tmp_path: Path, stub: StubService
+) -> None:
+    module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 250}
+    module |= {"on_failure": {"registration": "open"}, "ask": "always"}
+    with running(tmp_path / "hs", module) as server:
+        ann, _, room = chat(server)
+        dan = server.account("dan")
+        stub.wait(lambda found: len(found.events) >= 3)
+        unanswered = server.figure("wavebreak_client_no_answer_total")
+        stub.delay_s = SLOW_S
+        started = time.monotonic()
+        answers = [ann.send(room, f"message {number}") for number in range(60)]
+        answers.append(ann.create(dan.id, is_direct=True))
+        assert [answer.status_code for answer in answers] == [200] * 61
+        seconds = time.monotonic() - started
+        waited_for = server.figure("wavebreak_client_no_answer_total") - unanswered
+        assert 1 <= waited_for <= 3 * (seconds / BREAK_S + 1)
+        stub.delay_s = 0
+        ids = {answer.json()["event_id"] for answer in answers[:60]}
+        stub.wait(lambda found: ids <= set(sent_ids(found)), 60)
+        time.sleep(1)
+        assert len(sent_ids(stub)) == len(set(sent_ids(stub))) == 61
+
+
+def test_full_outbox_stops_nobody(server: Homeserver, stub: StubService) -> None:
+    ann, bob, room = chat(server)
+    stub.wait(lambda found: len(sent_ids(found)) == 1)
+    server.write(
+        "CREATE TRIGGER full BEFORE INSERT ON wavebreak_outbox"
+        " BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+    )
+    assert bob.login().status_code == 200
+    assert server.register("cat").status_code == 200
+    assert ann.send(room, "hi").status_code == 200
+    stub.wait(lambda found: len(sent_ids(found)) == 2)
+    assert server.figure("wavebreak_unkept_total") >= 2
+    server.write("DROP TRIGGER full")
+    assert bob.login().status_code == 200
+    stub.wait(lambda found: any(event["type"] == "session.started" for event in found.events))
 
 
 def test_events_survive_a_killed_homeserver_while_the_service_is_away(

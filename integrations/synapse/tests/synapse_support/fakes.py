@@ -115,6 +115,7 @@ class FakeClient:
     fresh: bool = True
     open: bool = True
     delivers: bool = True
+    clock_offset_ms: int = 0
 
     def attempt(self, event: Any) -> Verdict:
         """Refuse what a test refuses."""
@@ -156,7 +157,7 @@ class FakeClient:
         """Return what is looked at of it."""
         return SimpleNamespace(ok=True, problems=(), states_fresh=self.fresh, counts={},
                                states=0, queued=0, breaker="closed", unauthorized=False,
-                               clock_offset_ms=0)  # fmt: skip
+                               clock_offset_ms=self.clock_offset_ms)  # fmt: skip
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """End."""
@@ -174,7 +175,8 @@ class Setting:
         self.now = 1_000_000
         self.users: dict[str, Any] = {}
         self.service = Service(self.settings, lambda: self.client)
-        self.metrics = Metrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
         self.host = Host(
             server_name="hs.test",
             now_ms=lambda: self.now,

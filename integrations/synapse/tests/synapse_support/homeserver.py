@@ -233,6 +233,17 @@ class Homeserver:
         with closing(sqlite3.connect(path, uri=True, timeout=30)) as found:
             return found.execute(query).fetchall()
 
+    def write(self, statement: str) -> None:
+        """Change its database from outside."""
+        with closing(sqlite3.connect(self.home / "homeserver.db", timeout=30)) as found, found:
+            found.execute(statement)
+
+    def figure(self, name: str) -> float:
+        """Return one of its metrics."""
+        text = httpx.get(f"{self.url}/_synapse/metrics", timeout=60).text
+        (line,) = [each for each in text.splitlines() if each.startswith(f"{name} ")]
+        return float(line.split()[1])
+
     def admin(self, name: str = "root") -> Account:
         """Register an administrator by the shared secret."""
         client = httpx.Client(base_url=self.url, timeout=60)

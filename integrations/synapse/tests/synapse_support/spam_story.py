@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,7 +68,9 @@ class SpamStory:
         address = ".".join(map(str, parts))
         return self.server.account(name, address=address, agent=self._random.choice(AGENTS))
 
-    def spam(self, gap_s: float, text: str = "Buy cheap coins now") -> list[Reached]:
+    def spam(
+        self, gap_s: float, text: str = "Buy cheap coins now", *, until_refused: bool = False
+    ) -> list[Reached]:
         """Have the spammer invite each stranger, and write to each, with a gap between."""
         found = []
         for stranger in self.strangers:
@@ -79,6 +82,8 @@ class SpamStory:
                 answer = self.spammer.send(answer.json()["room_id"], text)
                 written = answer.status_code == 200
             found.append(Reached(invited, written, answer.json()))
+            if until_refused and not invited:
+                break
             time.sleep(max(0.0, gap_s - (time.monotonic() - started)))
         return found
 
@@ -90,6 +95,14 @@ class SpamStory:
         answer = self.service.post(body, path, authorization=key)
         assert answer.status == 200, answer.body
 
+    def outcomes(self, accounts: list[str]) -> dict[str, int]:
+        """Return how many of up to 1,000 accounts have each outcome."""
+        key = f"Bearer {self.service.first_key()}"
+        body = json.dumps({"accounts": accounts}).encode()
+        answer = self.service.post(body, "/v1/states/query", authorization=key)
+        assert answer.status == 200, answer.body
+        return dict(Counter(state["outcome"] for state in answer.json()["states"]))
+
     def positions(self) -> int:
         """Return how many events the service's log has."""
         return int(self.service.rows("SELECT position FROM log_applied")[0][0])
@@ -97,11 +110,18 @@ class SpamStory:
 
 @contextmanager
 def protected(
-    home: Path, *options: str, extra: dict[str, Any] | None = None, **module: Any
+    home: Path,
+    *options: str,
+    extra: dict[str, Any] | None = None,
+    skew_s: int = 0,
+    **module: Any,
 ) -> Iterator[SpamStory]:
-    """A Wavebreak that enforces, and a Synapse with the module and `extra` settings."""
+    """A Wavebreak that enforces, and a Synapse with the module and `extra` settings.
+
+    The service's clock is `skew_s` ahead of the homeserver's.
+    """
     (home / "wavebreak").mkdir(parents=True)
-    service = Server(home / "wavebreak", ("--enforce", *options), keyed=True)
+    service = Server(home / "wavebreak", ("--enforce", *options), keyed=True, skew_s=skew_s)
     with service.started():
         settings = {"url": f"http://127.0.0.1:{service.port}", "key": service.first_key()}
         settings |= {"mode": "enforce", "timeout_ms": 2000} | module

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from wavebreak_client import EventError, State, Verdict
 
 from synapse_support.fakes import FakeEvent, Setting, done
@@ -343,3 +344,14 @@ def test_unanswered_invitation_is_refused_by_a_known_state(outcome: str) -> None
     ):
         assert (done(work) == "NOT_SPAM") == passes
     assert sent(setting) == "NOT_SPAM"
+
+
+def test_full_outbox_stops_nobody_and_excuses_nobody() -> None:
+    setting = direct()
+    setting.database.connection.execute("DROP TABLE wavebreak_outbox")
+    login = done(setting.calls.check_login_for_spam(ANN, None, None, [("", "192.0.2.1")]))
+    assert login == "NOT_SPAM"
+    setting.client.refusals["@new:hs.test"] = {"outcome": "limit"}
+    asked = setting.calls.check_registration_for_spam(None, "new", [("", "192.0.2.1")])
+    assert done(asked) == "DENY"
+    assert "wavebreak_unkept_total 2.0" in generate_latest(setting.registry).decode()

@@ -52,6 +52,14 @@ def test_event_outside_the_schema_is_counted_and_the_rest_goes() -> None:
     assert service.undeliverable == 1
 
 
+@pytest.mark.parametrize(("offset", "ts"), [(4_000, 1), (120_000, 120_001), (-120_000, -119_999)])
+def test_clock_that_is_wrong_gives_way_to_the_service_s(offset: int, ts: int) -> None:
+    service, client = connected()
+    client.clock_offset_ms = offset
+    service.deliver([EVENT], 1.0)
+    assert client.told == [EVENT | {"ts": ts}]
+
+
 def test_closed_client_takes_nothing() -> None:
     service, client = connected()
     client.open = False
