@@ -1,6 +1,6 @@
 """Carries enforcement states into the homeserver: suspensions, their undoing, notices.
 
-Runs on the worker that runs background tasks. An account is suspended, never deactivated and never
+Runs in the main process. An account is suspended, never deactivated and never
 shadow-banned; a lift undoes it at once. A suspension that an administrator set is left alone.
 """
 

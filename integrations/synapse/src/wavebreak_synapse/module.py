@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from twisted.python.threadpool import ThreadPool
 from wavebreak_client import Client
 
-from wavebreak_synapse import health
+from wavebreak_synapse import health, tables
 from wavebreak_synapse.callbacks import Answers, Callbacks, Host, guarded
 from wavebreak_synapse.config import SettingError, Settings, parse_settings
 from wavebreak_synapse.enforcement import Actions, Enforcement
@@ -127,8 +127,24 @@ class Module:
         self._pool.start()
         api = self._api
         api.delayed_background_call(0, self._declare, desc="wavebreak_declare")
-        if not api.should_run_background_tasks():
-            return
+        api.delayed_background_call(0, self._create_tables, desc="wavebreak_tables")
+        if api.should_run_background_tasks():
+            self._report()
+        # Only the main process can send server notices.
+        if api.worker_app is None and self._settings.enforces:
+            actions = Actions(self._store.set_user_suspended_status, self._notify())
+            self._enforcement = Enforcement(
+                self._settings, self._host, self._service, actions, self._metrics
+            )
+            api.looping_background_call(
+                self._enforcement.run,
+                ENFORCE_EVERY_MS,
+                desc="wavebreak_enforce",
+                run_on_all_instances=True,
+            )
+
+    def _report(self) -> None:
+        api = self._api
         feed = Feed(self._settings, api.server_name, notices_account=self._host.notices_account)
         self._reporter = Reporter(
             feed,
@@ -140,19 +156,19 @@ class Module:
             run_in_thread=self._run_in_thread,
         )
         api.looping_background_call(self._reporter.run, REPORT_EVERY_MS, desc="wavebreak_report")
-        if self._settings.enforces:
-            actions = Actions(self._store.set_user_suspended_status, self._notify())
-            self._enforcement = Enforcement(
-                self._settings, self._host, self._service, actions, self._metrics
-            )
-            api.looping_background_call(
-                self._enforcement.run, ENFORCE_EVERY_MS, desc="wavebreak_enforce"
-            )
 
     def _stop(self) -> None:
         if self._pool.started:
             self._pool.stop()  # Waits for what is under way, which needs the client.
         self._service.close()
+
+    async def _create_tables(self) -> None:
+        # Each worker: a callback may want them before the one that runs background tasks starts.
+        try:
+            await self._api.run_db_interaction("wavebreak_tables", tables.create_tables)
+        except Exception as error:
+            # Another worker was faster; what is really wrong stops the reporter, and is logged.
+            log.info("the tables were not made here: %s", type(error).__name__)
 
     async def _declare(self) -> None:
         if not await self._run_in_thread(self._service.declare):

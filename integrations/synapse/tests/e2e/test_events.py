@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from synapse_support.homeserver import Account, Homeserver, running
+from synapse_support.homeserver import Account, Homeserver, new_database, running
 from synapse_support.stub_service import StubService
 
 GOLDEN = Path(__file__).parent / "golden_events.jsonl"
@@ -141,16 +141,21 @@ def normalized(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             return value
         made_up = re.match(r"[!$]|(\w+):[0-9a-f]{32}", value)
         if made_up is None:
-            return value
+            # Rows are numbered from 1 or from 2, as the database has it.
+            return re.sub(r"^(receipts:hs\.test|\w+_reports):\d+", r"\1:N", value)
         return names.setdefault(value, f"{made_up[1] or made_up[0]}{len(names) + 1}")
 
     return [{key: name(each) for key, each in event.items() if key != "ts"} for event in events]
 
 
-def test_each_act_gives_the_listed_events_once(tmp_path: Path, stub: StubService) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_each_act_gives_the_listed_events_once(
+    tmp_path: Path, stub: StubService, database: str
+) -> None:
     golden = [json.loads(line) for line in GOLDEN.read_text("utf-8").splitlines()]
     module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}
-    with running(tmp_path / "hs", module) as server:
+    url = new_database() if database == "postgresql" else ""
+    with running(tmp_path / "hs", module, postgres=url) as server:
         story = Story(server)
         story.run()
         stub.wait(lambda found: len(found.events) >= len(golden))

@@ -18,9 +18,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
+import psycopg
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -32,7 +33,7 @@ ROOT = PACKAGE.parents[1]
 CLIENT = ROOT / "clients" / "python" / "src"
 sys.path.insert(0, str(PACKAGE))
 from install_synapse import PYTHON, is_installed  # noqa: E402
-from support.external_servers import free_port  # noqa: E402
+from support.external_servers import free_port, postgresql  # noqa: E402
 
 SHARED_SECRET = "registration-secret-of-the-tests"
 RATES = (
@@ -69,7 +70,10 @@ def write_certificate(home: Path) -> tuple[Path, Path]:
 
 @dataclass
 class Homeserver:
-    """A Synapse over SQLite in `home`; `module` is the configuration of the module, if any."""
+    """A Synapse in `home`; `module` is the configuration of the module, if any.
+
+    Its database is SQLite, or the PostgreSQL database at the URL `postgres`.
+    """
 
     home: Path
     module: dict[str, Any] | None
@@ -78,6 +82,7 @@ class Homeserver:
     extra: dict[str, Any] = field(default_factory=dict)
     tls_port: int = 0
     """Where other servers reach it, if they do; its name must end in it."""
+    postgres: str = ""
     accounts: list[Account] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -116,10 +121,7 @@ class Homeserver:
                     "resources": [{"names": ["client", "federation", "metrics"]}],
                 }
             ],
-            "database": {
-                "name": "sqlite3",
-                "args": {"database": str(self.home / "homeserver.db")},
-            },
+            "database": self._database(),
             "log_config": str(self.home / "log.yaml"),
             "media_store_path": str(self.home / "media"),
             "registration_shared_secret": SHARED_SECRET,
@@ -148,6 +150,14 @@ class Homeserver:
             entry = {"module": "wavebreak_synapse.Module", "config": self.module}
             configuration["modules"] = [entry]
         return configuration
+
+    def _database(self) -> dict[str, Any]:
+        if not self.postgres:
+            return {"name": "sqlite3", "args": {"database": str(self.home / "homeserver.db")}}
+        url = urlsplit(self.postgres)
+        args = {"user": url.username, "host": url.hostname, "port": url.port}
+        args |= {"dbname": url.path.strip("/"), "cp_min": 1, "cp_max": 4}
+        return {"name": "psycopg2", "args": args}
 
     def _federate(self, configuration: dict[str, Any]) -> None:
         certificate, key = write_certificate(self.home)
@@ -194,20 +204,25 @@ class Homeserver:
         command = [str(PYTHON), "-m", "synapse.app.homeserver", "-c", str(path)]
         if not (self.home / "signing.key").exists():
             subprocess.run([*command, "--generate-keys"], check=True, capture_output=True)
+        self._process = self._launch(command, self.url)
+        return self
+
+    def _launch(self, command: list[str], url: str) -> subprocess.Popen[bytes]:
+        """Start a process of it, and wait until it answers at a URL."""
         paths = os.pathsep.join([str(PACKAGE / "src"), str(CLIENT)])
-        out = (self.home / "homeserver.out").open("ab")
-        with out:
-            self._process = subprocess.Popen(
+        with (self.home / "homeserver.out").open("ab") as out:
+            process = subprocess.Popen(
                 command, stdout=out, stderr=out, env=os.environ | {"PYTHONPATH": paths}
             )
-        end = time.monotonic() + 90
+        end = time.monotonic() + 180
         while time.monotonic() < end:
-            assert self._process.poll() is None, self.said()
+            assert process.poll() is None, self.said()
             try:
-                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
-                    return self
+                if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                    return process
             except httpx.HTTPError:
                 time.sleep(0.1)
+        process.kill()
         raise AssertionError(f"the homeserver does not answer: {self.said()}")
 
     def said(self) -> str:
@@ -229,6 +244,9 @@ class Homeserver:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask its database."""
+        if self.postgres:
+            with psycopg.connect(self.postgres) as asked:
+                return asked.execute(query.encode()).fetchall()
         path = f"file:{self.home / 'homeserver.db'}?mode=ro"
         with closing(sqlite3.connect(path, uri=True, timeout=30)) as found:
             return found.execute(query).fetchall()
@@ -281,10 +299,12 @@ class Account:
     server: Homeserver
     id: str
     token: str
+    url: str = ""
+    """Where its requests go, if not to the main process."""
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(
-            base_url=self.server.url,
+            base_url=self.url or self.server.url,
             timeout=90,
             headers={"Authorization": f"Bearer {self.token}", "X-Forwarded-For": "192.0.2.8"},
         )
@@ -336,9 +356,17 @@ class Account:
             **more,
         }
         headers = {"User-Agent": "Fluffy/2.0", "X-Forwarded-For": "192.0.2.9"}
-        return httpx.post(
-            f"{self.server.url}/_matrix/client/v3/login", json=body, headers=headers, timeout=60
-        )
+        url = f"{self.url or self.server.url}/_matrix/client/v3/login"
+        return httpx.post(url, json=body, headers=headers, timeout=60)
+
+
+def new_database() -> str:
+    """Make an empty database on this process's PostgreSQL; returns its URL."""
+    server = postgresql()
+    name = f"synapse_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{server.url}/postgres", autocommit=True) as made:
+        made.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 LOCALE "C"'.encode())
+    return f"{server.url}/{name}"
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
