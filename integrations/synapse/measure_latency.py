@@ -1,6 +1,9 @@
 """Measure what the module costs a message: sends to several real Synapses, in turns.
 
     PYTHONPATH=src:tests python integrations/synapse/measure_latency.py [--sends 500] [--runs 3]
+        [--members 400] [--arms none,shadow,known]
+
+With `--members`, messages go into a group of so many accounts, else into a direct chat.
 
 Arms: `none` (no module), `shadow` (reports only), `known` (enforces; the chat is known) and `asked`
 (asks about each message). Each run is a round of the arms in turns; the spread is that of the runs.
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import platform
 import re
 import statistics
@@ -18,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,7 @@ ARMS: dict[str, dict[str, Any] | None] = {
     "known": {"mode": "enforce"},
     "asked": {"mode": "enforce", "ask": "always"},
 }
+THREADS = 6
 BUCKET = re.compile(r'wavebreak_message_seconds_bucket{le="([^"]+)",path="(\w+)"} ([\d.e+]+)')
 
 
@@ -52,18 +58,32 @@ def machine() -> str:
 
 
 class Arm:
-    """A homeserver with two accounts that have a chat."""
+    """A homeserver with accounts that have a chat: two, or a group of `members`."""
 
-    def __init__(self, server: Homeserver, name: str) -> None:
+    def __init__(self, server: Homeserver, name: str, members: int = 2) -> None:
         self.server = server
         self.name = name
         ann, bob = (server.account(f"{name}-{each}") for each in ("ann", "bob"))
-        self.room = ann.direct(bob.id)
+        if members > 2:
+            self.room = ann.create(preset="public_chat").json()["room_id"]
+            self._fill(members - 2)
+        else:
+            self.room = ann.direct(bob.id)
         bob.join(self.room)
         self.ann: Account = ann
         for number in range(20):
             self.ann.send(self.room, f"warm-up {number}")
         self.before = self.buckets()
+
+    def _fill(self, members: int) -> None:
+        def join(number: int) -> int:
+            account = self.server.account(f"{self.name}-m{number}")
+            status = account.join(self.room).status_code
+            account.http.close()
+            return status
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            assert set(threads.map(join, range(members))) == {200}
 
     def send(self, number: int) -> float:
         """Send one message; returns its milliseconds."""
@@ -97,14 +117,15 @@ class Arm:
 
 
 @contextlib.contextmanager
-def arms(home: Path, key: str, url: str) -> Iterator[list[Arm]]:
+def arms(home: Path, key: str, url: str, names: list[str], members: int) -> Iterator[list[Arm]]:
     """Start all homeservers."""
     with contextlib.ExitStack() as stack:
         made = []
-        for name, module in ARMS.items():
+        for name in names:
+            module = ARMS[name]
             settings = None if module is None else {"url": url, "key": key, **module}
             server = stack.enter_context(running(home / name, settings))
-            made.append(Arm(server, name))
+            made.append(Arm(server, name, members))
         yield made
 
 
@@ -113,6 +134,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sends", type=int, default=500)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--members", type=int, default=2)
+    parser.add_argument("--arms", default=",".join(ARMS), type=lambda text: text.split(","))
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
@@ -120,7 +143,7 @@ def main() -> None:
         service = Server(home / "wavebreak", keyed=True)
         with service.started():
             url = f"http://127.0.0.1:{service.port}"
-            with arms(home, service.first_key(), url) as made:
+            with arms(home, service.first_key(), url, chosen.arms, chosen.members) as made:
                 measure(made, chosen.sends, chosen.runs)
 
 
@@ -140,6 +163,7 @@ def measure(made: list[Arm], sends: int, runs: int) -> None:
     version = made[0].ann.http.get("/_matrix/federation/v1/version").json()["server"]
     print(f"Synapse {version['version']}, Python {platform.python_version()}, SQLite; ", end="")
     print(f"{runs} runs of {sends} sends of each arm, in turns; PUT /send as the client sees it")
+    print(f"{len(made[0].server.accounts)} accounts on each; load {os.getloadavg()[0]:.0f}")
     print("arm      p50 ms (lowest-highest run)   p99 ms (lowest-highest run)   within the module")
     for arm in made:
         cells = []

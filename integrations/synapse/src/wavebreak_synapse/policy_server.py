@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from signedjson.key import get_verify_key, read_signing_keys
 from synapse.api.errors import Codes, SynapseError
 from synapse.api.room_versions import KNOWN_ROOM_VERSIONS
+from synapse.config.ratelimiting import FederationRatelimitSettings
 from synapse.crypto.event_signing import check_event_content_hash, compute_event_signature
 from synapse.events import EventBase
 from synapse.federation.federation_base import event_from_pdu_json
@@ -37,6 +38,11 @@ log = logging.getLogger("wavebreak_synapse")
 SIGN_PATH = "/_matrix/policy/v1/sign"
 ANSWER_S = 1.0
 """After so long an event is signed, whatever keeps the answer."""
+# Of one server. Above that of Synapse's other requests: a busy room asks about each event, and a
+# refusal stops it.
+RATE = FederationRatelimitSettings(
+    window_size=1000, sleep_limit=200, sleep_delay=100, reject_limit=1000, concurrent=50
+)
 REMEMBERED = 20_000
 REMEMBERED_S = 3600.0
 _TEXTS = ("type", "sender", "room_id")
@@ -57,7 +63,7 @@ def sign_resource(hs: Any, key: str, host: Host, callbacks: Callbacks) -> JsonRe
     limiter = FederationRateLimiter(
         our_server_name=hs.hostname,
         clock=hs.get_clock(),
-        config=hs.config.ratelimiting.rc_federation,
+        config=RATE,
         metrics_name="wavebreak_policy",
     )
     servlet = SignServlet(hs, Authenticator(hs), limiter, hs.hostname)

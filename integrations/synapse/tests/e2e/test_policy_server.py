@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,17 @@ def test_messages_pass_while_wavebreak_hangs(community: Community) -> None:
     finally:
         community.stub.delay_s = 0
     assert max(times) < MOST_S
+
+
+def test_busy_room_is_not_held_up(community: Community) -> None:
+    room = community.room()
+    pdu = community.pdu(community.owner.send(room, "hello").json()["event_id"])
+
+    def ask(_: int) -> int:
+        return federate(community.theirs, community.ours, SIGN, pdu).status_code
+
+    with ThreadPoolExecutor(80) as threads:
+        assert set(threads.map(ask, range(160))) == {200}
 
 
 def test_request_that_no_server_signed_is_refused(community: Community) -> None:
