@@ -123,7 +123,11 @@ def arms(home: Path, key: str, url: str, names: list[str], members: int) -> Iter
         made = []
         for name in names:
             module = ARMS[name]
-            settings = None if module is None else {"url": url, "key": key, **module}
+            settings = None
+            if module is not None:
+                # On a busy machine, accounts must be made all the same.
+                settings = {"url": url, "key": key, "on_failure": {"registration": "open"}}
+                settings |= module
             server = stack.enter_context(running(home / name, settings))
             made.append(Arm(server, name, members))
         yield made

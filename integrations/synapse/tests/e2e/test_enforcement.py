@@ -113,6 +113,7 @@ def test_patient_spammer_reaches_few(tmp_path: Path, gap_s: float) -> None:
         story.settle()
         outcomes = story.spam(gap_s, until_refused=True)
         reached = sum(each.invited for each in outcomes)
+        print(f"gap of {gap_s} s: {reached} of {STRANGERS} reached")
         assert not outcomes[-1].invited, f"{reached} of {STRANGERS} reached, none refused"
         assert reached <= MOST_REACHED
         assert_others_go_on(story, 0)
@@ -130,8 +131,10 @@ def test_wrong_clock_is_reported_and_changes_no_decision(tmp_path: Path, skew_s:
         assert any("clock is 1" in each and "fix: synchronise it" in each for each in problems)
         story.settle()
         outcomes = story.spam(GAP_S, until_refused=True)
+        reached = sum(each.invited for each in outcomes)
+        print(f"clock {skew_s} s apart: {reached} of {STRANGERS} reached")
         assert not outcomes[-1].invited
-        assert sum(each.invited for each in outcomes) <= MOST_REACHED
+        assert reached <= MOST_REACHED
         assert_others_go_on(story, 0)
 
 
