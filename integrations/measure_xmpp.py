@@ -81,7 +81,13 @@ def measure(name: str) -> None:
         for arm, ask in ARMS.items():
             more = {"ask": quoted(ask)} if ask else {}
             servers[arm] = stack.enter_context(
-                serve(Path(home) / arm, service.url, key=service.key, module=bool(ask), more=more)
+                serve(
+                    Path(home) / arm,
+                    service.url,
+                    key=service.adapter_key("xmpp"),
+                    module=bool(ask),
+                    more=more,
+                )
             )
         times = asyncio.run(_drive(servers))
         print(f"{name}: {MESSAGES} messages an arm, in turn; ms from sender to recipient")

@@ -36,7 +36,11 @@ def environment(root: Path) -> dict[str, str]:
 
 @dataclass
 class Prosody:
-    """One server in `home` that asks Wavebreak at `url`; without `module`, a plain one."""
+    """One server in `home` that asks Wavebreak at `url`; without `module`, a plain one.
+
+    With an `authority` it speaks to `others` (domains and their ports) over TLS alone, and believes
+    a certificate of that authority; its own is in `certs`.
+    """
 
     home: Path
     url: str
@@ -49,6 +53,8 @@ class Prosody:
     s2s_port: int = field(default_factory=free_port)
     modules: tuple[str, ...] = ()
     raw: str = ""
+    authority: Path | None = None
+    others: dict[str, int] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -85,7 +91,8 @@ class Prosody:
         modules = [
             "roster", "saslauth", "disco", "presence", "message", "iq", "register_ibr", "blocklist",
             "spam_reporting", "carbons", "mam", "admin_shell", "s2s", "dialback", "c2s",
-            *self.modules,
+            "s2s_to",
+            *(["tls"] if self.authority else []), *self.modules,
         ]  # fmt: skip
         if self.module:
             modules.append("wavebreak")
@@ -96,6 +103,8 @@ class Prosody:
             "mode": f'"{self.mode}"',
         } | self.more
         settings = "\n".join(f"wavebreak_{name} = {value}" for name, value in options.items())
+        secured = "false" if self.authority is None else "true"
+        ports = ", ".join(f'["{name}"] = {port}' for name, port in self.others.items())
         rooms = 'modules_enabled = { "wavebreak" }' if self.module else ""
         self.config.write_text(
             f"""
@@ -104,12 +113,15 @@ daemonize = false
 pidfile = "{self.home}/prosody.pid"
 data_path = "{self.home}/data"
 certificates = "{self.home}/certs"
-plugin_paths = {{ "{TREE}/prosody" }}
+plugin_paths = {{ "{TREE}/prosody", "{TREE}/harness/plugins" }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{ {self.s2s_port} }}
 c2s_require_encryption = false
-s2s_require_encryption = false
+s2s_require_encryption = {secured}
+s2s_secure_auth = {secured}
+s2s_ssl = {{ cafile = {f'"{self.authority}"' if self.authority else "nil"} }}
+s2s_to = {{ {ports} }}
 allow_unencrypted_plain_auth = true
 allow_registration = true
 authentication = "internal_hashed"
@@ -117,7 +129,7 @@ default_iteration_count = 10
 admin_socket = "{self.home}/admin.sock"
 log = {{ info = "{self.home}/prosody.log" }}
 modules_enabled = {{ {named} }}
-modules_disabled = {{ "tls", "http", "limits" }}
+modules_disabled = {{ "http", "limits" }}
 {settings}
 {self.raw}
 VirtualHost "{self.host}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +20,8 @@ from .stub import Stub, stubbed
 from .tls import certificate
 from .xmpp import Account, RefusedError
 
+STRANGERS = [f"stranger{n}" for n in range(20)]
+
 
 class Server(Protocol):
     """A server, as the cases use it."""
@@ -29,6 +32,7 @@ class Server(Protocol):
     def spool(self) -> Path: ...
     def start(self) -> Any: ...
     def kill(self) -> None: ...
+    def add_users(self, names: list[str]) -> None: ...
     def log(self) -> str: ...
     def status(self) -> str: ...
     def state(self, jid: str) -> str: ...
@@ -271,6 +275,84 @@ class StubCases:
                 assert len({event["id"] for event in stub.events}) == len(stub.events)
         finally:
             stub.stop()
+
+    def test_slow_answers_hold_each_sender_for_a_moment(self, tmp_path: Path) -> None:
+        async def drive(server: Any) -> tuple[float, int]:
+            ann = await Account(f"ann@{HOST}", server.port, register=False).online()
+            began = time.monotonic()
+            for name in STRANGERS:
+                ann.say(f"{name}@{HOST}")
+            await ann.settled()
+            took_s = time.monotonic() - began
+            await ann.offline()
+            return took_s, len(ann.errors)
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            server.add_users(["ann", *STRANGERS])
+            stub.wait(lambda: stub.streams)
+            stub.delay_s = 2
+            took_s, errors = asyncio.run(drive(server))
+            # Three wait for 250 ms; then nobody is asked for two seconds, and one is again.
+            assert errors == 0
+            assert took_s < 0.25 * len(STRANGERS)
+            assert int(re.findall(r"(\d+) asked", server.status())[0]) < len(STRANGERS) // 2
+            stub.delay_s = 0
+            assert len(stub.wait(lambda: _sent(stub)[len(STRANGERS) - 1 :], 60)) == 1
+
+    def test_full_disk_loses_nothing(self, tmp_path: Path) -> None:
+        port = free_port()
+        stub = Stub(port)
+        try:
+            with self.serve(tmp_path, stub.url, more=self.registration_open) as server:
+                stub.wait(lambda: stub.streams)
+                [first] = [path.name for path in server.spool.glob("*.jsonl")]
+                prefix, number = first.removesuffix(".jsonl").rsplit("-", 1)
+                full = [
+                    server.spool / f"{prefix}-{int(number) + n:08d}.jsonl" for n in range(1, 200)
+                ]
+                for path in full:
+                    path.symlink_to("/dev/full")
+                assert asyncio.run(_chat(server, 10)) == (10, 0)
+                stub.wait(lambda: len(_sent(stub)) == 10)
+                # Nor while Wavebreak is away as well.
+                stub.stop()
+                assert asyncio.run(_chat(server, 10, during=True)) == (10, 0)
+                assert "No space left" in server.log() or "enospc" in server.log()
+                for path in full:
+                    path.unlink(missing_ok=True)
+                stub = Stub(port)
+                stub.wait(lambda: len(_sent(stub)) == 10, 60)
+                assert " 0 held" in server.status()
+                assert " 0 dropped" in server.status()
+        finally:
+            stub.stop()
+
+    @pytest.mark.parametrize("silent", [True, False])
+    def test_silence_drops_until_the_sender_may_know(self, tmp_path: Path, silent: bool) -> None:
+        later = int(time.time() * 1000) + 3_600_000
+
+        async def drive(server: Any, stub: Stub) -> list[int]:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            counts = []
+            for at in (later, None, 0):
+                refused = {"allowed": False, "outcome": "restrict", "notify_at_ms": at}
+                stub.decide = lambda events, refused=refused: refused
+                ann.say(ben.boundjid.bare)
+                ann.send_xml(f"<presence to='{ben.boundjid.bare}' type='subscribe'/>")
+                await ann.settled()
+                counts.append(len(ann.errors))
+            await ben.settled()
+            assert (ben.got, ben.presences) == ([], [])
+            await ann.offline()
+            await ben.offline()
+            return counts
+
+        more = {"silence": "true"} if silent else {}
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
+            counts = asyncio.run(drive(server, stub))
+            assert counts == ([0, 2, 4] if silent else [2, 4, 6])
+            assert len(stub.attempted) == 6
 
     def test_wrong_key_does_not_close_registration(self, tmp_path: Path) -> None:
         with stubbed() as stub:

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from support.external_servers import free_port
 
-OPTIONS = ("--enforce", "--allow-identifiers", "--new-names-per-hour", "1000000")
+OPTIONS = ("--enforce", "--new-names-per-hour", "1000000")
 
 
 @dataclass
@@ -93,18 +94,33 @@ class Wavebreak:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
+    def adapter_key(self, source: str, *, identifiers: bool = True) -> str:
+        """Make a module's key, as an operator does: of a source, for JIDs unless told not."""
+        wanted = {"name": source, "source": source, "scopes": ["ingest", "decide", "read"]}
+        more = {"identifiers": identifiers, "reason": "a test asks for it"}
+        status, answer = self.request("POST", "/v1/keys", wanted | more)
+        assert status == 201, answer
+        return str(answer["text"])
+
     def lift(self, account: str) -> None:
         """Have an analyst find an account benign."""
-        label = {"type": "label.assigned", "account": account, "label": "benign"}
-        stamped = label | {"source": "appeal", "ts": time.time_ns() // 1_000_000}
-        status, answer = self.request("POST", "/v1/events", [stamped])
-        assert (status, answer.get("refused")) == (202, []), answer
+        verdict = {"verdict": "benign", "by": "appeal", "reason": "a test asks for it"}
+        path = f"/v1/accounts/{quote(account)}/override"
+        status, answer = self.request("POST", path, verdict)
+        assert status == 200, answer
 
     def outcome(self, account: str) -> str:
         """Return what applies to an account."""
         status, answer = self.request("POST", "/v1/states/query", {"accounts": [account]})
         assert status == 200, answer
         return str(answer["states"][0]["outcome"])
+
+    def above_observe(self, accounts: list[str]) -> list[str]:
+        """Return the accounts among some for which more than observation applies."""
+        status, answer = self.request("POST", "/v1/states/query", {"accounts": accounts})
+        assert status == 200, answer
+        states = answer["states"]
+        return [s["account"] for s in states if s["outcome"] not in ("allow", "observe")]
 
     def logged(self) -> int:
         """Return how many events of the log have been decided on."""

@@ -119,9 +119,17 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         if to:
             stanza["to"] = to
         stanza.xml.append(ET.fromstring(text))
-        return await stanza.send(timeout=10)
+        return await stanza.send(timeout=60)
 
-    async def expect(self, condition: Any, seconds: float = 10) -> Any:
+    async def settled(self) -> None:
+        """Return once the server has handled what was sent, and its errors have come.
+
+        It handles the stanzas of a session in their order, and answers this query last.
+        """
+        query = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+        await self.iq(query, "get", self.boundjid.domain)
+
+    async def expect(self, condition: Any, seconds: float = 30) -> Any:
         """Wait until a condition holds."""
         end = asyncio.get_event_loop().time() + seconds
         while not (result := condition()):

@@ -14,13 +14,15 @@ from support.events import Item, edge
 from support.service_harness import abuser, migrated
 from wavebreak import rules
 from wavebreak.engine import Engine
+from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.service import event_log
+from wavebreak.service import event_log, state_changes
 from wavebreak.service.enforcement_cache import EnforcementCache
-from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
+from wavebreak.service.models import AppliedPosition, Decision, EnforcementState, StateChange
 from wavebreak.service.pending_requests import DecidedBatch
 from wavebreak.service.recovery import engine_versions, list_snapshots, recover
+from wavebreak.service.states import State, StateTerms, StreamPosition, states_after
 
 TS = 1_767_222_000_000
 HOUR = 3_600_000
@@ -102,6 +104,50 @@ def test_outcome_found_in_shadow_is_not_enforced(home: Path) -> None:
     assert EnforcementState.objects.count() == 0
     assert Decision.objects.count() > 0, "decisions remain as they were made"
     assert any("enforcement begins at position" in message for message in report.messages)
+
+
+def test_cleared_outcome_is_streamed_as_a_lift(home: Path) -> None:
+    terms = StateTerms(rules.load_policy().feedback)
+    begin = StreamPosition.begin(0)
+    found = [state for _, state in states_after(begin, 500, terms)]
+    last, number = found[-1], Decision.objects.count()
+    assert last.outcome not in ("allow", "observe")
+    started(home, enforce=True)
+    passed = states_after(begin, 500, terms)
+    assert [state for _, state in passed][: len(found)] == found
+    [(at, lift)] = passed[len(found) :]
+    assert lift == State("ann", "allow", number=number)
+    assert at == StreamPosition(number, 1, 0)
+    assert states_after(at, 500, terms) == []
+    # Who had every decision hears of it too, also one by one, and again after it has.
+    for since in (number, number - 1):
+        at, heard = StreamPosition.begin(since), list[State]()
+        while step := states_after(at, 1, terms):
+            at = step[0][0]
+            heard.append(step[0][1])
+        assert heard == [state for state in (*found, lift) if state.number > since or state == lift]
+    # What is decided later comes after it.
+    store_events(AGAIN, len(FIRST))
+    started(home, enforce=True)
+    later = [state.number for _, state in states_after(StreamPosition.begin(number), 500, terms)]
+    assert later == list(range(number, Decision.objects.count() + 1))
+    assert len(later) > 1
+
+
+def test_forged_lift_is_no_state(home: Path) -> None:
+    terms = StateTerms(rules.load_policy().feedback)
+    StateChange.objects.create(number=1, account="ann", after=0, decision=1, lifted=True)
+    StateChange.objects.update(after=1)
+    with pytest.raises(ServiceError, match="was changed in the database"):
+        states_after(StreamPosition.begin(0), 500, terms)
+
+
+def test_undone_switch_takes_its_lifts_back(home: Path) -> None:
+    [before] = EnforcementState.objects.values()
+    started(home, enforce=True)
+    state_changes.undo(0)
+    assert list(EnforcementState.objects.values()) == [before]
+    assert state_changes.newest() == 0
 
 
 def test_outcome_found_in_shadow_is_not_known_when_enforcing(home: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,19 +16,21 @@ from django.db import connection
 
 from support import service_harness
 from support.service_harness import DATABASES, SECRET, Running
+from support.state_stream import following, next_state
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import CHALLENGE
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
-from wavebreak.service import database_audit, decide
+from wavebreak.service import database_audit, decide, webhooks
 from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import closing_connection
 from wavebreak.service.live_policy import live_policy
-from wavebreak.service.models import ApiKey, Source
+from wavebreak.service.models import ApiKey, Delivery, Source
 from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.sources import Coverage, SourceUpkeep, declared_coverage
+from wavebreak.service.states import StateTerms
 
 BECAUSE = "because a test asks for it"
 SENDS = ["message.sent", "message.sent.size", "message.sent.in_contacts", "account.registered"]
@@ -148,6 +153,108 @@ def test_limit_is_decided_where_no_challenge_can_be_asked(live: Live) -> None:
         answer = await made.ask("POST", "/v1/accounts/bob/override", json=body)
         assert answer.status_code == 422
         assert "cannot ask" in answer.json()["detail"]
+
+    live(test)
+
+
+def test_every_answer_shows_a_challenge_nobody_asks_as_limit(live: Live) -> None:
+    async def test(made: Running) -> None:
+        chosen = {"verdict": "undetermined", "outcome": "challenge", "hold_s": 3600}
+        body = chosen | {"reason": BECAUSE}
+        assert (await made.ask("POST", "/v1/accounts/ann/override", json=body)).status_code == 200
+        event = {"type": "message.sent", "account": "ann", "peer": "p"}
+
+        async def shown(when: str) -> set[str]:
+            account = (await made.ask("GET", "/v1/accounts/ann")).json()
+            [restriction] = account["restrictions"]
+            assert restriction["since_ms"]
+            page = (await made.ask("GET", "/v1/states")).json()["states"]
+            named = {"accounts": ["ann"]}
+            found = (await made.ask("POST", "/v1/states/query", json=named)).json()["states"]
+            answers = []
+            for mode in ("ask", "record", "attempt"):
+                asked = event | {"id": f"{when}-{mode}"}
+                answer = await made.ask("POST", f"/v1/decide?mode={mode}", json=asked)
+                answers.append(answer.json())
+            return {one["outcome"] for one in (account, restriction, *page, *found, *answers)}
+
+        assert await shown("before") == {"challenge"}
+        await declare(made, MATRIX)
+        assert await shown("after") == {"limit"}
+        account = (await made.ask("GET", "/v1/accounts/ann")).json()
+        assert (account["quota"]["limit"], account["quota"]["left"]) == (0, 0)
+        service_harness.stop_answering(made)
+        assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "limit"
+
+    live(test)
+
+
+@pytest.mark.parametrize(("challenges", "outcome"), [(True, "challenge"), (False, "limit")])
+def test_webhook_says_limit_where_nobody_asks(live: Live, challenges: bool, outcome: str) -> None:
+    async def test(made: Running) -> None:
+        hook = {"url": "https://receiver.example/", "reason": BECAUSE, "kinds": ["states"]}
+        answer = await made.ask("POST", "/v1/webhooks", json=hook)
+        assert answer.status_code == 201, answer.text
+        body = {"verdict": "undetermined", "outcome": "challenge", "reason": BECAUSE}
+        assert (await made.ask("POST", "/v1/accounts/ann/override", json=body)).status_code == 200
+
+        def due() -> list[Any]:
+            webhooks.enqueue_deliveries(service_harness.now_ms())
+            now_ms = service_harness.now_ms()
+            return webhooks.load_due_deliveries(
+                now_ms, made.context, Counter(), set(), challenges=challenges
+            )
+
+        [delivery] = await asyncio.to_thread(closing_connection(due))
+        assert json.loads(delivery.body)["data"]["outcome"] == outcome
+
+    live(test)
+
+
+def test_switches_are_streamed_and_sent_to_webhooks(live: Live) -> None:
+    async def test(made: Running) -> None:
+        hook = {"url": "https://receiver.example/", "reason": BECAUSE, "kinds": ["states"]}
+        answer = await made.ask("POST", "/v1/webhooks", json=hook | {"min_outcome": "limit"})
+        assert answer.status_code == 201, answer.text
+        async with following(made) as heard:
+            for account, outcome in (("ann", "challenge"), ("ben", "ban")):
+                body = {"verdict": "undetermined", "outcome": outcome, "reason": BECAUSE}
+                await made.ask("POST", f"/v1/accounts/{account}/override", json=body)
+                assert (await next_state(heard))["outcome"] == outcome
+            await declare(made, MATRIX)
+            began = time.monotonic()
+            state = await next_state(heard)
+            assert time.monotonic() - began < 2
+            assert (state["account"], state["outcome"], state["number"]) == ("ann", "limit", 2)
+            switch = made.service.switch
+            assert switch is not None
+            await switch(made.service, enforce=True)
+            lifts = [await next_state(heard), await next_state(heard)]
+            assert [(s["account"], s["outcome"], s["number"]) for s in lifts] == [
+                ("ann", "allow", 2),
+                ("ben", "allow", 2),
+            ]
+            # Back in shadow what is in force stays so.
+            await switch(made.service, enforce=False)
+            body = {"verdict": "undetermined", "outcome": "limit", "reason": BECAUSE}
+            await made.ask("POST", "/v1/accounts/eve/override", json=body)
+            assert (await next_state(heard))["account"] == "eve"
+        assert (await made.ask("GET", "/v1/states")).json()["states"][0]["account"] == "eve"
+
+        def due() -> list[Any]:
+            terms = StateTerms(made.context.holder_notices.feedback, challenges=False)
+            while webhooks.enqueue_deliveries(service_harness.now_ms(), terms):
+                pass
+            now_ms = service_harness.now_ms()
+            return webhooks.load_due_deliveries(
+                now_ms, made.context, Counter(), set(), challenges=False
+            )
+
+        # One webhook may have four attempts at once: all that is due is read by and by.
+        bodies = [json.loads(one.body) for one in await asyncio.to_thread(closing_connection(due))]
+        assert {body["type"] for body in bodies} == {"state.changed"}
+        wanted = await asyncio.to_thread(closing_connection(Delivery.objects.count))
+        assert wanted == 5
 
     live(test)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from django.db import connection
 
 from support import service_harness
 from support.service_harness import Live, Running, abuser
+from support.state_stream import following, next_state
 from wavebreak.service.models import Decision, EnforcementState
 
 BECAUSE = "because a test asks for it"
@@ -31,50 +30,6 @@ async def override(made: Running, account: str, **fields: Any) -> Any:
     answer = await made.ask("POST", f"/v1/accounts/{account}/override", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-@asynccontextmanager
-async def following(made: Running, query: str = "") -> AsyncIterator[asyncio.Queue[Any]]:
-    """Follow the stream of states; gives a queue of (time, id, state)."""
-    heard: asyncio.Queue[Any] = asyncio.Queue()
-    gone = asyncio.Event()
-    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> dict[str, Any]:
-        if message := next(messages, None):
-            return message
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: dict[str, Any]) -> None:
-        for event in message.get("body", b"").decode().split("\n\n"):
-            lines = dict(line.split(": ", 1) for line in event.splitlines() if ": " in line)
-            if "data" in lines:
-                assert lines["event"] == "state"
-                heard.put_nowait((time.monotonic(), int(lines["id"]), json.loads(lines["data"])))
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/v1/states/stream",
-        "headers": [(b"authorization", f"Bearer {made.keys['decide']}".encode())],
-        "query_string": query.encode(),
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "scheme": "http",
-        "server": ("service", 80),
-        "client": ("127.0.0.1", 1),
-    }
-    stream = asyncio.ensure_future(made.app(scope, receive, send))
-    try:
-        yield heard
-    finally:
-        gone.set()
-        await asyncio.wait_for(stream, 20)
-
-
-async def next_state(heard: asyncio.Queue[Any]) -> Any:
-    return (await asyncio.wait_for(heard.get(), 20))[2]
 
 
 def test_states_in_force_are_paged_by_number(live: Live) -> None:

@@ -172,8 +172,8 @@ def forged_key(held: sqlite3.Connection) -> None:
     digest = hashlib.sha256(FORGED.encode()).digest()
     held.execute(
         "INSERT INTO api_key "
-        "(prefix, digest, name, scopes, rate, burst, created_ms, owner, source) VALUES "
-        "('0badc0de', ?, 'mine', 'ingest decide read override admin', 1, 1, 1, '', '')",
+        "(prefix, digest, name, scopes, rate, burst, created_ms, owner, source, identifiers) "
+        "VALUES ('0badc0de', ?, 'mine', 'ingest decide read override admin', 1, 1, 1, '', '', 0)",
         (digest,),
     )
 

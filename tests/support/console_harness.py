@@ -27,6 +27,7 @@ from wavebreak.engine import Engine
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
+from wavebreak.schema.coverage import Profile
 from wavebreak.service.decide import DecideResponder, load_decide_policy
 from wavebreak.service.policy_switch import PolicySwitch
 
@@ -144,8 +145,10 @@ async def running_console(
 def switch_of(console: RunningConsole) -> PolicySwitch:
     """Return what switches a running console's service, in shadow and without a model at first."""
 
-    def engine(policy: Policy, loaded: Model | None, enforce: bool) -> Engine:
-        return Engine(policy, accounts=1024, model=loaded, enforce=enforce)
+    def engine(
+        policy: Policy, loaded: Model | None, enforce: bool, profile: Profile | None = None
+    ) -> Engine:
+        return Engine(policy, profile, accounts=1024, model=loaded, enforce=enforce)
 
     def responder(policy: Policy, directory: Path | None) -> DecideResponder:
         terms = load_decide_policy(directory)

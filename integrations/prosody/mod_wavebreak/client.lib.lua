@@ -11,6 +11,7 @@ local random = require "util.random";
 local hex = require "util.hex";
 
 local BATCH_S, BATCH_EVENTS = 0.2, 1000;
+local MAX_IN_MEMORY = 10000;
 local SEND_TIMEOUT_S = 20;
 local BACKOFF_MIN_S, BACKOFF_MAX_S = 0.2, 30;
 local BREAKER_FAILURES, BREAKER_S = 3, 2;
@@ -31,7 +32,7 @@ local function new(options)
 	local self = setmetatable({
 		options = options, log = options.log;
 		states = {}, states_number = 0, states_loaded = false, heard_at = 0;
-		pending = {}, in_flight = false, failures = 0;
+		pending = {}, in_flight = false, failures = 0, in_memory = 0;
 		breaker = { failures = 0, open_until = 0, probing = false };
 		skew_s = 0;
 		counters = { told = 0, sent = 0, asked = 0, refused = 0, no_answer = 0, dropped = 0, rejected = 0, late = 0 };
@@ -67,7 +68,7 @@ function client:recover()
 		if name:match("^%x+%-%x+%-%d+%.jsonl$") then
 			local path = directory .. "/" .. name;
 			local size = lfs.attributes(path, "size") or 0;
-			if size == 0 then os.remove(path); else self.pending[#self.pending + 1] = { path = path, key = name:sub(1, -7), held = 0 }; end
+			if size == 0 then os.remove(path); else self.pending[#self.pending + 1] = { path = path, key = name:sub(1, -7), held = 0, on_disk = true }; end
 		end
 	end
 	table.sort(self.pending, function (a, b) return a.path < b.path; end);
@@ -83,8 +84,8 @@ function client:open_batch()
 	local key = ("%s-%08d"):format(self.prefix, self.sequence);
 	local path = self.options.directory .. "/" .. key .. ".jsonl";
 	local file, err = io.open(path, "a");
-	if not file then self:say("error", "spool", "The spool cannot be written, events are lost: %s. Free the disk, or give Prosody's user the directory", err); end
 	self.current = { path = path, key = key, held = 0, file = file };
+	if not file then self:spool_failed(self.current, err); end
 end
 
 function client:close_batch()
@@ -98,6 +99,13 @@ function client:held()
 	local count = self.current and self.current.held or 0;
 	for _, batch in ipairs(self.pending) do count = count + batch.held; end
 	return count;
+end
+
+-- A full disk: the batch goes on in memory. Its file takes nothing more, so that no line of it is half.
+function client:spool_failed(batch, err)
+	if batch.file then batch.file:close(); batch.file = nil; end
+	batch.memory = batch.memory or {};
+	self:say("error", "spool", "The spool cannot be written: %s. Events are held in memory, %d at most, and a crash would lose them. Free the disk, or give Prosody's user the directory", err, MAX_IN_MEMORY);
 end
 
 -- An event is flat: this takes a tenth of the general encoder's time, for every message.
@@ -122,17 +130,21 @@ function client:tell(event)
 		self:say("error", "full", "The spool holds %d events, new ones are dropped. Is Wavebreak running?", self.options.max_spooled);
 		return;
 	end
-	if not batch.file then batch.file = io.open(batch.path, "a"); end
-	local ok, err = nil, "it cannot be opened";
+	local line = encode_event(event);
 	if batch.file then
-		ok, err = batch.file:write(encode_event(event));
+		local ok, err = batch.file:write(line);
 		-- A process that is killed loses nothing that it has flushed.
 		if ok then ok, err = batch.file:flush(); end
+		if ok then batch.on_disk = true; else self:spool_failed(batch, err); end
 	end
-	if not ok then
-		counters.dropped = counters.dropped + 1;
-		self:say("error", "spool", "The spool cannot be written, events are lost: %s", err);
-		return;
+	if batch.memory then
+		if self.in_memory >= MAX_IN_MEMORY then
+			counters.dropped = counters.dropped + 1;
+			self:say("error", "memory", "The spool cannot be written, and memory holds %d events: new ones are dropped. Free the disk", MAX_IN_MEMORY);
+			return;
+		end
+		table.insert(batch.memory, line);
+		self.in_memory = self.in_memory + 1;
 	end
 	batch.held = batch.held + 1;
 	if batch.held >= BATCH_EVENTS then
@@ -167,7 +179,7 @@ function client:send()
 	end
 	local batch = self.pending[1];
 	if not batch then return; end
-	local body = whole_lines(batch.path);
+	local body = (batch.on_disk and whole_lines(batch.path) or "") .. table.concat(batch.memory or {});
 	if body == "" then return self:taken(batch); end
 	self.in_flight = true;
 	self:request("POST", "/v1/events", {
@@ -197,6 +209,7 @@ end
 function client:taken(batch)
 	os.remove(batch.path);
 	table.remove(self.pending, 1);
+	self.in_memory = self.in_memory - #(batch.memory or {});
 	self.counters.sent = self.counters.sent + batch.held;
 	self.failures = 0;
 	if #self.pending > 0 then return self:send(); end
@@ -531,6 +544,11 @@ end
 function client:stop()
 	self.stopped = true;
 	if self.current and self.current.file then self.current.file:close(); self.current.file = nil; end
+	-- The disk may have room again.
+	for _, batch in ipairs(self.current and { self.current, table.unpack(self.pending) } or self.pending) do
+		local file = batch.memory and #batch.memory > 0 and io.open(batch.path, "a");
+		if file then file:write(table.concat(batch.memory)); file:close(); end
+	end
 	if self.current and self.current.held == 0 then os.remove(self.current.path); end
 	if self.stream_request then self.options.http.destroy_request(self.stream_request, true); end
 end

@@ -30,6 +30,7 @@ local ask = module:get_option_string("wavebreak_ask", "new_chats");
 local contacts = module:get_option_boolean("wavebreak_contacts", true);
 local receipts = module:get_option_boolean("wavebreak_receipts", true);
 local remote = module:get_option_boolean("wavebreak_remote", true);
+local silence = module:get_option_boolean("wavebreak_silence", false);
 local on_failure = module:get_option("wavebreak_on_failure", {});
 local notice = module:get_option("wavebreak_notice", {});
 local exempt = module:get_option_set("wavebreak_exempt", {});
@@ -237,6 +238,11 @@ local function refusal_text(answer, lang)
 	return text;
 end
 
+-- Whether a refusal is kept from its sender: until the time at which Wavebreak lets it be known.
+local function is_silent(answer)
+	return silence and type(answer.notify_at_ms) == "number" and answer.notify_at_ms > client:now_ms();
+end
+
 -- Nothing waits in shadow: the answer is only counted.
 local function ask_in_shadow(events)
 	client:decide(events, "ask", function (answer)
@@ -296,7 +302,7 @@ local function judge(acts, session, stanza)
 	if why == "unavailable" then
 		return { text = TEXTS[lang].unavailable, lang = lang, condition = "resource-constraint" }, asked;
 	end
-	return { text = refusal_text(refusal, lang), lang = lang, condition = "policy-violation" }, asked;
+	return { text = refusal_text(refusal, lang), lang = lang, condition = "policy-violation", silent = is_silent(refusal) }, asked;
 end
 
 -- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took.
@@ -322,6 +328,8 @@ local function timed(handler)
 end
 
 local function refuse(refusal, origin, stanza, from)
+	-- Only what gets no answer where it is delivered: a client would wait for that to a room.
+	if refusal.silent and (stanza.name == "message" or stanza.attr.type == "subscribe") then return true; end
 	local reply = st.error_reply(stanza, "wait", refusal.condition, refusal.text, from);
 	local error_tag = reply:get_child("error");
 	local text_tag = error_tag and error_tag:get_child("text", "urn:ietf:params:xml:ns:xmpp-stanzas");

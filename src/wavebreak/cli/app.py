@@ -29,7 +29,7 @@ COMMANDS = {
     "calibrate": "calibration", "approve": "calibration",
     "red-team": "red_team",
     "claim": "claims",
-    "serve": "serve", "key": "serve", "user": "users",
+    "serve": "serve", "key": "serve", "sources": "sources", "user": "users",
     "ledger": "ledger",
     "transparency": "transparency",
     "case": "cases", "bundle": "cases", "verify": "cases",

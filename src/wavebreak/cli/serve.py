@@ -860,6 +860,13 @@ KeySource = Annotated[
         help="The source that the key belongs to; with it an adapter declares what it carries.",
     ),
 ]
+KeyIdentifiers = Annotated[
+    bool,
+    typer.Option(
+        "--allow-identifiers",
+        help="Ids that this key sends may look like personal data, such as JIDs (ann@example.org).",
+    ),
+]
 DeploymentKey = Annotated[
     Path | None,
     typer.Option("--key", help="The deployment's key file, which `serve` has, for the rows' MACs."),
@@ -925,6 +932,7 @@ def create(
     rate: Annotated[float, typer.Option(min=0.01, help="Requests per second.")] = 1000.0,
     burst: Annotated[float, typer.Option(min=1, help="Requests in one burst.")] = 2000.0,
     source: KeySource = "",
+    identifiers: KeyIdentifiers = False,
     reason: Reason = "created by command",
     deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",
@@ -944,7 +952,15 @@ def create(
             database_url,
             home,
             lambda now: api_keys.create_key(
-                name, scope, now, BY, reason, rate=rate, burst=burst, source=source
+                name,
+                scope,
+                now,
+                BY,
+                reason,
+                rate=rate,
+                burst=burst,
+                source=source,
+                identifiers=identifiers,
             ),
             key=deployment_key,
         )
@@ -958,7 +974,17 @@ def list_(
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
     listed = in_database(database_url, home, lambda _: api_keys.list_keys(), authenticated=False)
     if as_json:
-        names = ("prefix", "name", "scopes", "rate", "burst", "created_ms", "ends_ms", "source")
+        names = (
+            "prefix",
+            "name",
+            "scopes",
+            "rate",
+            "burst",
+            "created_ms",
+            "ends_ms",
+            "source",
+            "identifiers",
+        )
         rows_by_name = [{name: getattr(key, name) for name in names} for key in listed]
         print_json([row | {"scopes": row["scopes"].split()} for row in rows_by_name])
         return

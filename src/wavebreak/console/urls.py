@@ -111,6 +111,7 @@ CONSOLE: list[Any] = [
     path("settings/users/<int:user_id>/reset", settings.reset_user, name="reset_user"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
+    path("settings/sources", settings.sources, name="sources"),
     path("settings/audit", settings.audit, name="audit"),
     path("profile", settings.profile, name="profile"),
 ]

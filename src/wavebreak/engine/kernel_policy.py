@@ -234,10 +234,24 @@ def _rule(program: Program, k: int) -> decision.Terms:
     return decision.Terms(outcome, hold_s, left, recovers, rule.basis == "doubt")
 
 
+def effective_outcome(outcome: int, *, challenges: bool) -> int:
+    """Return an outcome as it is in force: a challenge that nobody can ask for is a limit.
+
+    Where `challenges` is False rules decide none. One from before goes on: it refuses what it
+    refused, and cannot be passed.
+
+    >>> effective_outcome(decision.CHALLENGE, challenges=False) == decision.LIMIT
+    True
+    >>> effective_outcome(decision.BAN, challenges=False) == decision.BAN
+    True
+    """
+    return decision.LIMIT if outcome == decision.CHALLENGE and not challenges else outcome
+
+
 def _without_challenge(rule: decision.Terms, program: Program) -> decision.Terms:
     """Return what a rule decides where nobody can be asked to pass a challenge."""
     rule = rule._replace(recovers=False, doubts=False)
-    if rule.outcome != decision.CHALLENGE:
+    outcome = effective_outcome(rule.outcome, challenges=False)
+    if outcome == rule.outcome:
         return rule
-    left = program.policy.enforcement.new_chats_1d
-    return rule._replace(outcome=decision.LIMIT, new_chats_1d=left)
+    return rule._replace(outcome=outcome, new_chats_1d=program.policy.enforcement.new_chats_1d)

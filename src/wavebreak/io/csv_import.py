@@ -29,7 +29,7 @@ from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 ROWS = 50_000
 """Events per batch."""
 
-COLUMNS = ("ts", "type", "account", "peer", "group", "size")
+COLUMNS = ("ts", "type", "account", "peer", "group", "size", "via", "origin", "attempted")
 """Event fields that a CSV column may provide."""
 
 PUBLIC = "public"
@@ -42,6 +42,7 @@ _ANY = "latin-1"
 
 _SENT = "message.sent"
 _POST = "post"
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _NUMBER = r"^\s*-?[0-9]{1,15}(\.[0-9]{1,9})?\s*$"
 
 
@@ -252,24 +253,28 @@ def _events(
     ours = pa.array(list(types.values()), pa.string()).take(
         pc.index_in(foreign, value_set=pa.array(list(types), pa.string()))
     )
-    columns = {n: texts.get(n, none) for n in ("account", "peer", "group")}
+    columns = {n: texts.get(n, none) for n in ("account", "peer", "group", "via")}
+    # Names of domains are alike in upper and lower case; the contract has the latter.
+    columns["origin"] = pc.utf8_lower(texts.get("origin", none))
     columns["type"] = ours
     # Numbered with leading zeros: ids sort as the rows do.
     stem = path.name.partition(".")[0]
     columns["id"] = pa.array([f"{stem}-{row:09d}" for row in range(1, rows + 1)], pa.string())
     columns["ts"], bad_ts = _numbers(texts.get("ts", none), scale)
     columns["size"], bad_size = _numbers(texts.get("size", none), 1)
+    columns["attempted"], bad_flag = _flags(texts.get("attempted", none))
+    wrong = bad_ts | bad_size | bad_flag
     _address(columns, foreign)
     unmapped = ours.is_null().to_numpy(zero_copy_only=False)
     counts.drop("type_not_taken", int(np.count_nonzero(unmapped)))
-    counts.drop("wrong_type", int(np.count_nonzero(~unmapped & (bad_ts | bad_size))))
-    keep = pa.array(~unmapped & ~bad_ts & ~bad_size)
+    counts.drop("wrong_type", int(np.count_nonzero(~unmapped & wrong)))
+    keep = pa.array(~unmapped & ~wrong)
     names = [name for name in WIRE_SCHEMA.names if name in columns]
     return pa.table({name: columns[name] for name in names}).filter(keep)
 
 
 def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
-    """Remove peer, group and size where the event type has no such field."""
+    """Remove peer, group, size and via where the event type has no such field."""
     either = pc.is_in(columns["type"], value_set=pa.array(sorted(EITHER)))
     public = pc.and_(
         pc.fill_null(pc.equal(foreign, _POST), False),
@@ -278,7 +283,7 @@ def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
     columns["group"] = pc.if_else(pc.and_(public, either), PUBLIC, columns["group"])
     to_group = pc.and_(either, columns["group"].is_valid())
     columns["peer"] = pc.if_else(to_group, None, columns["peer"])
-    for name in ("peer", "group", "size"):
+    for name in ("peer", "group", "size", "via"):
         have = pa.array([t for t in TYPES if name in LIMITS[t]])
         column = columns[name]
         columns[name] = pc.if_else(
@@ -293,6 +298,15 @@ def _numbers(texts: pa.Array, scale: int) -> tuple[pa.Array, NDArray[np.bool_]]:
     trimmed = pc.utf8_trim_whitespace(pc.if_else(numeric, texts, None))
     values = pc.round(pc.multiply(trimmed.cast(pa.float64()), float(scale)))
     return values.cast(pa.int64()), bad
+
+
+def _flags(texts: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Parse true and false (also yes and no, 1 and 0); also returns which are neither."""
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    yes, no = (pc.is_in(words, value_set=pa.array(known)) for known in (_YES, _NO))
+    bad = pc.and_(texts.is_valid(), pc.invert(pc.or_(yes, no)))
+    # What did not say so was not refused before it happened: the contract leaves it out.
+    return pc.if_else(yes, True, pa.scalar(None, pa.bool_())), bad.to_numpy(zero_copy_only=False)
 
 
 def _sent_to_several(table: pa.Table, counts: Counts) -> pa.Table:

@@ -45,7 +45,10 @@ class Kind(NamedTuple):
     allowable: bool = True
 
 
-_HASH = "send a keyed hash of it, or start with --allow-identifiers if ids may look like this"
+_HASH = (
+    "send a keyed hash of it; if ids may look like this, make the key, or start the service, with "
+    "--allow-identifiers"
+)
 CONTROLS = Kind("holds control characters", f"[{CONTROL}]", "send it without them", False)
 DOTS = Kind("has a part `.` or `..`", _DOTS, "send another id, such as its hash", False)
 BLANKS = Kind("holds blanks", _BLANK, _HASH)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
+from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
 from wavebreak.rules.model import Outcome
@@ -68,12 +69,15 @@ def read_account_state(engine: Engine, account: str) -> AccountState | None:
         return None
     row = engine.core.row_of(slot)
     now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
-    outcome, until = int(row["enforcement"]), int(row["until"])
-    if outcome == 0 or 0 < until <= now_s:
+    decided, until = int(row["enforcement"]), int(row["until"])
+    if decided == 0 or 0 < until <= now_s:
         return AccountState(0, None, now_s * 1000, None)
+    outcome = effective_outcome(decided, challenges=engine.challenges)
     chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
     end_ms = until * 1000 if until else None
-    return AccountState(outcome, end_ms, now_s * 1000, chats, int(row["quota"]))
+    # A challenge that nobody can ask for refuses every new chat.
+    left = int(row["quota"]) if outcome == decided else 0
+    return AccountState(outcome, end_ms, now_s * 1000, chats, left)
 
 
 async def sealed_state(context: RequestContext, account: str) -> AccountState:

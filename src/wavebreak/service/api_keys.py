@@ -21,11 +21,12 @@ def create_key(
     burst: float = 2000.0,
     owner: str = "",
     source: str = "",
+    identifiers: bool = False,
 ) -> tuple[ApiKey, str]:
     """Create a key; return its record and its text, which is stored nowhere.
 
     `owner` is the prefix of the first key of which it is a successor, `source` that which it
-    belongs to.
+    belongs to. With `identifiers` ids that it sends may look like personal data.
     """
     generated = auth.generate_key()
     wanted = set(scopes)
@@ -39,6 +40,7 @@ def create_key(
         created_ms=now_ms,
         owner=owner,
         source=source,
+        identifiers=identifiers,
     )
     write_audit_entry(now_ms, by, "add_key", generated.prefix, reason)
     return key, generated.text
@@ -69,6 +71,7 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
         burst=former.burst,
         owner=former.owner or former.prefix,
         source=former.source,
+        identifiers=former.identifiers,
     )
 
 

@@ -152,6 +152,7 @@ def load_key_entries() -> list[KeyEntry]:
             None if key.ends_ms is None else key.ends_ms / 1000,
             key.owner or key.prefix,
             key.source,
+            key.identifiers,
         )
         for key in authentic(ApiKey.objects.all())
     ]

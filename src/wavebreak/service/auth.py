@@ -28,11 +28,13 @@ class Allowed:
     """An authorized caller: the prefix of its key (empty: none is required), and its scopes.
 
     `owner` is the same for a key and its successors: an Idempotency-Key belongs to it.
+    `identifiers`: ids that it sends may look like personal data.
     """
 
     key_id: str = ""
     scopes: frozenset[str] = frozenset()
     owner: str = ""
+    identifiers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class KeyEntry(NamedTuple):
     """A stored key. `ends_s` is when it expires (Unix seconds; None: never).
 
     `owner` is the prefix of the first key of which it is a successor, or its own; `source` is that
-    which it belongs to (empty: to none).
+    which it belongs to (empty: to none). `identifiers`: ids that it sends may look like personal
+    data.
     """
 
     prefix: str
@@ -78,6 +81,7 @@ class KeyEntry(NamedTuple):
     ends_s: float | None = None
     owner: str = ""
     source: str = ""
+    identifiers: bool = False
 
 
 def generate_key(random: Callable[[int], bytes] = secrets.token_bytes) -> GeneratedKey:
@@ -138,7 +142,7 @@ class KeyRing:
         if entry.scopes.isdisjoint(scopes):
             lacking = " or ".join(scopes)
             return Denied(403, f"this key lacks the scope {lacking}", "use a key with this scope")
-        return Allowed(entry.prefix, entry.scopes, entry.owner)
+        return Allowed(entry.prefix, entry.scopes, entry.owner, entry.identifiers)
 
     def permits(self, key_id: str, scope: str) -> bool:
         """Whether a key that was authorized before still is, for a scope; takes no tokens."""

@@ -15,6 +15,7 @@ from wavebreak.service.models import (
     AuthenticatedModel,
     Decision,
     Source,
+    StateChange,
     Webhook,
 )
 
@@ -28,6 +29,7 @@ NAMES: dict[type[AuthenticatedModel], str] = {
     Source: "source",
     AuditEntry: "audit entry",
     Decision: "decision",
+    StateChange: "change of an enforcement state",
 }
 """What the rows of a table are called, in messages."""
 
@@ -51,12 +53,17 @@ def _report(name: str) -> None:
     logger.error("a row was changed or added in the database; it is not used", row=name, fix=FIX)
 
 
-def checked_decisions(rows: Iterable[Decision]) -> list[Decision]:
-    """Return decisions as they were stored; raises ServiceError for one that was changed."""
+def checked(rows: Iterable[Row]) -> list[Row]:
+    """Return rows as they were stored; raises ServiceError for one that was changed."""
     found = list(rows)
     for row in found:
         if not row.is_authentic:
             raise ServiceError(
-                f"decision {row.number} was changed in the database since it was stored", fix=FIX
+                f"{row_name(row)} was changed in the database since it was stored", fix=FIX
             )
     return found
+
+
+def checked_decisions(rows: Iterable[Decision]) -> list[Decision]:
+    """Return decisions as they were stored; raises ServiceError for one that was changed."""
+    return checked(rows)

@@ -25,6 +25,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wavebreak import config
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
+from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
@@ -359,8 +360,7 @@ class DecideResponder:
         )
 
     def _shown(self, outcome: int) -> str:
-        """Return an outcome; a limit where a challenge from earlier cannot be asked any more."""
-        return OUTCOMES[_LIMIT if outcome == _CHALLENGE and not self.challenges else outcome]
+        return outcome_in_force(OUTCOMES[outcome], challenges=self.challenges)
 
     def _fits_quota(
         self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
@@ -468,7 +468,17 @@ def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
     row = engine.core.row_of(slot)
-    return OUTCOMES[int(row["enforcement"])], int(row["until"]) * 1000 or None
+    outcome = outcome_in_force(OUTCOMES[int(row["enforcement"])], challenges=engine.challenges)
+    return outcome, int(row["until"]) * 1000 or None
+
+
+def outcome_in_force(outcome: str, *, challenges: bool) -> str:
+    """Return an outcome by name as it is in force; see `kernel_policy.effective_outcome`.
+
+    >>> outcome_in_force("challenge", challenges=False), outcome_in_force("ban", challenges=False)
+    ('limit', 'ban')
+    """
+    return OUTCOMES[effective_outcome(OUTCOMES.index(outcome), challenges=challenges)]
 
 
 def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:

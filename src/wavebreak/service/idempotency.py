@@ -22,8 +22,8 @@ class IngestResponse(msgspec.Struct, frozen=True):
     """How many events are durably in the log, and which were rejected.
 
     `late` events are so far behind the log's time that they change nothing, `duplicates` have an
-    id that the log has: both as far as the engine has read the log. At most the first 100 rejected
-    events are listed; `refused_total` counts all.
+    id that the log has: both as far as the engine has read the log, duplicates only while it is
+    idle. At most the first 100 rejected events are listed; `refused_total` counts all.
     """
 
     accepted: int

@@ -159,6 +159,7 @@ class IngestApp:
                 owner=caller.owner,
                 key=name,
                 labels="override" in caller.scopes,
+                identifiers=caller.identifiers,
                 audit=f"POST {EVENTS_PATH}",
                 arriving=True,
             )
@@ -200,6 +201,7 @@ class IngestApp:
             owner=caller.owner,
             key=_idempotency_key(headers),
             labels="override" in caller.scopes,
+            identifiers=caller.identifiers,
         )
         context = scope.get("wavebreak.context")
         if context is not None and response.outcome not in SILENT:

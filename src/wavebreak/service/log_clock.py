@@ -33,18 +33,21 @@ def allowed_ahead_ms(lateness_s: int) -> int:
 class LogClock(NamedTuple):
     """The log's time (ms; None: no event yet), and how many of its events were out of time.
 
-    `late` events changed nothing; `ahead` ones were taken at the log's time instead of their own.
+    `late` events changed nothing; `ahead` ones were taken at the log's time instead of their own;
+    `duplicates` had an id that the log had, and changed nothing. Of all that was read, exactly.
     """
 
     time_ms: int | None
     late: int
     ahead: int
+    duplicates: int = 0
 
     @classmethod
     def of(cls, fanout: Fanout) -> LogClock:
         """Return the clock of an engine's reader; from any thread, since it reads three numbers."""
         newest = int(fanout.clock[0]["newest"])
-        return cls(newest if newest >= 0 else None, fanout.late, fanout.ahead)
+        time_ms = newest if newest >= 0 else None
+        return cls(time_ms, fanout.late, fanout.ahead, fanout.duplicates)
 
     def fault(self, now_ms: int, allowed_ms: int) -> str:
         """Return what is wrong where the log's time is too far ahead; empty where it is not.
@@ -104,11 +107,13 @@ class ClockSkews:
     def __init__(self, lateness_ms: int) -> None:
         self.lateness_ms = lateness_ms
         self.seconds: dict[str, float] = {}
+        self.seen_ms: dict[str, int] = {}
 
     def note(self, key: str, now_ms: int, newest_ms: int) -> bool:
         """Note a key's newest event; return whether it is the first one in a row behind."""
         if key not in self.seconds and len(self.seconds) >= self.MAX_KEYS:
             key = self.OTHERS
+        self.seen_ms[key] = now_ms
         was_behind = self._is_behind(self.seconds.get(key, 0.0))
         self.seconds[key] = (now_ms - newest_ms) / 1000
         return self._is_behind(self.seconds[key]) and not was_behind

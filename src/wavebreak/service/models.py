@@ -75,7 +75,8 @@ class ApiKey(AuthenticatedModel):
     """An API key, stored as a hash. `ends_ms` is when it expires (null: never).
 
     `owner` is the prefix of the first key of which it is a successor (empty: of none), `source` the
-    name of the source that it belongs to (empty: to none).
+    name of the source that it belongs to (empty: to none). `identifiers`: ids that it sends may
+    look like personal data.
     """
 
     AUTHENTICATED = (
@@ -92,13 +93,29 @@ class ApiKey(AuthenticatedModel):
     ends_ms = models.BigIntegerField(null=True)
     owner = models.CharField(max_length=8, default="")
     source = models.CharField(max_length=64, default="")
+    identifiers = models.BooleanField(default=False)
 
     class Meta:
         db_table = "api_key"
 
     def authenticated_values(self) -> list[Any]:
-        """Return what the MAC is over: also the source, where the key belongs to one."""
-        return super().authenticated_values() + [self.source] * bool(self.source)
+        """Return what the MAC is over: also the source and its ids, where the key has either."""
+        more = [self.source] * bool(self.source or self.identifiers)
+        return super().authenticated_values() + more + [True] * self.identifiers
+
+
+class KeyActivity(models.Model):
+    """When a key last sent events, and how far their newest was behind the service's clock (ms).
+
+    For operators to look at: nothing depends on it, so that it has no MAC.
+    """
+
+    prefix = models.CharField(max_length=8, primary_key=True)
+    seen_ms = models.BigIntegerField()
+    behind_ms = models.BigIntegerField()
+
+    class Meta:
+        db_table = "key_activity"
 
 
 class Source(AuthenticatedModel):
@@ -463,6 +480,34 @@ class EnforcementState(models.Model):
         indexes = (
             models.Index(fields=["outcome"], name="standing_outcome"),
             models.Index(fields=["decision"], name="standing_decision"),
+        )
+
+
+class StateChange(AuthenticatedModel):
+    """An enforcement state that changed without a decision; see `state_changes`.
+
+    It changed when decision `after` was the newest. `decision` is the account's newest then:
+    `lifted`, or in force otherwise than before. `sent`: webhooks have their deliveries.
+    """
+
+    AUTHENTICATED = ("number", "account", "after", "decision", "lifted")
+
+    number = models.BigIntegerField(primary_key=True)
+    account = models.CharField(max_length=ID_LENGTH)
+    after = models.BigIntegerField()
+    decision = models.BigIntegerField()
+    lifted = models.BooleanField()
+    sent = models.BooleanField(default=False)
+
+    objects = NumberedQuerySet.as_manager()
+
+    class Meta:
+        db_table = "state_change"
+        indexes = (
+            models.Index(fields=["after"], name="state_change_after"),
+            models.Index(
+                fields=["number"], name="state_change_unsent", condition=models.Q(sent=False)
+            ),
         )
 
 

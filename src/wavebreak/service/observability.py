@@ -160,6 +160,10 @@ def service_gauges(service: Service) -> Gauges:
             "Events of the log that were dated too far behind it, and changed nothing.",
             clock.late,
         ),
+        "duplicate_events_total": (
+            "Events of the log with an id that it had, which changed nothing.",
+            clock.duplicates,
+        ),
         "ahead_events_total": (
             "Events of the log that were dated too far ahead of it, and taken at its time.",
             clock.ahead,

@@ -2,7 +2,8 @@
 
 A message is stored with a delivery for each webhook, in the transaction of what it reports, and
 sent by the webhook dispatcher as decisions are: signed, at least once, with retries and dead
-letters. Every webhook gets every type of message. A one-time code is not stored: it is derived
+letters. Every webhook gets every type of message, but a state that changed without a decision,
+which those get that receive states (see `webhooks`). A one-time code is not stored: it is derived
 from the deployment's key and the message's id when the message is sent, so that a copy of the
 database holds no code.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,26 +22,32 @@ import msgspec
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.models import Delivery, PlatformMessage, Webhook
 
-MessageType = Literal["appeal.code", "appeal.decided", "contact.warning"]
+MessageType = Literal["appeal.code", "appeal.decided", "contact.warning", "state.changed"]
 CODE_DIGITS = 6
 
 
 def enqueue_message(
-    kind: MessageType, data: Mapping[str, Any], now_ms: int, *, due_ms: int | None = None
+    kind: MessageType,
+    data: Any,
+    now_ms: int,
+    *,
+    due_ms: int | None = None,
+    to: Sequence[Webhook] | None = None,
 ) -> str:
-    """Store a message for every webhook, in the open transaction.
+    """Store a message for webhooks, in the open transaction.
 
     Args:
         kind: The type of the message.
         data: What it says, as JSON values.
         now_ms: The service's clock.
         due_ms: When to send it first (None: now).
+        to: Who receives it (None: every webhook).
 
     Returns:
         The message's id; empty where there is no webhook, so that nobody would receive it.
 
     """
-    webhooks = list(authentic(Webhook.objects.all()))
+    webhooks = list(authentic(Webhook.objects.all())) if to is None else to
     if not webhooks:
         return ""
     message = PlatformMessage.objects.create(

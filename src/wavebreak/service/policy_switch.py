@@ -27,6 +27,7 @@ from wavebreak.engine.policy_change import carried_state, model_version
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy, load_policy
 from wavebreak.schema.coverage import save
+from wavebreak.service import state_changes
 from wavebreak.service.decide import DecideResponder
 from wavebreak.service.live_policy import (
     LivePolicy,
@@ -38,7 +39,7 @@ from wavebreak.service.live_policy import (
 )
 from wavebreak.service.models import AppliedPosition
 from wavebreak.service.pipeline import Pipeline
-from wavebreak.service.recovery import snapshot_path
+from wavebreak.service.recovery import engine_versions, snapshot_path
 from wavebreak.service.row_macs import bound_key
 from wavebreak.service.service import Replacement, Service
 from wavebreak.service.sources import Coverage
@@ -180,6 +181,7 @@ class PolicySwitch:
                     "the log is not decided to its end", fix="try again when the service is ready"
                 )
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
+            changes = state_changes.newest()
             path = snapshot_path(self.home, position, decisions)
             snapshot.write(carried_state(thread.engine, fresh), path, bound_key("snapshot"))
             earlier = self._earlier(wanted, before, back)
@@ -191,6 +193,11 @@ class PolicySwitch:
                 challenges=coverage.challenges if coverage else True,
             )  # fmt: skip
             set_live_policy(self.home, live)
+            # What goes on from the snapshot is of these versions, and of the mode up to now.
+            versions = engine_versions(fresh, service.lateness_s, enforce=thread.engine.enforce)
+            AppliedPosition.objects.filter(id=1).update(made_by=versions)
+            if thread.engine.challenges != fresh.challenges:
+                state_changes.show_challenges_anew()
 
             def undo() -> None:
                 former = thread.engine.policy.version
@@ -199,6 +206,7 @@ class PolicySwitch:
                 )
                 # The mode may have been switched already.
                 AppliedPosition.objects.filter(id=1).update(made_by=made_by)
+                state_changes.undo(changes)
                 snapshot.save(thread.engine, path, bound_key("snapshot"))
 
             return undo

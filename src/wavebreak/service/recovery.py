@@ -40,11 +40,11 @@ from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import ServiceError, SnapshotError
-from wavebreak.service import event_log
+from wavebreak.service import event_log, state_changes
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import decision_row
 from wavebreak.service.live_policy import live_policy
-from wavebreak.service.models import AppliedPosition, Decision, EnforcementState, LogRepair
+from wavebreak.service.models import AppliedPosition, Decision, LogRepair
 from wavebreak.service.pending_requests import DecidedBatch
 from wavebreak.service.row_macs import bound_key
 
@@ -68,10 +68,14 @@ class RecoveryReport:
     messages: list[str] = field(default_factory=list)
 
 
-def engine_versions(engine: Engine, lateness_s: int) -> str:
-    """Return the versions of policy, model and features; a change replays the whole log."""
+def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = None) -> str:
+    """Return the versions of policy, model and features; a change replays the whole log.
+
+    `enforce` names another mode than the engine's.
+    """
     model = engine.model.version if engine.model else "none"
-    stream = _stream_version(engine, lateness_s, enforce=engine.enforce)
+    mode = engine.enforce if enforce is None else enforce
+    stream = _stream_version(engine, lateness_s, enforce=mode)
     return f"{engine.policy.version} {model} {engine.version} {stream}"
 
 
@@ -270,7 +274,7 @@ def _store_switch(engine: Engine, home: Path, decisions: int, made_by: str) -> N
     with transaction.atomic():
         AppliedPosition.objects.filter(id=1).update(made_by=made_by)
         if engine.enforce:
-            EnforcementState.objects.all().delete()
+            state_changes.lift_all()
 
 
 def _restored(

@@ -42,6 +42,7 @@ from django.db import Error, connection
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak.service import database, ownership
 from wavebreak.service.admission import LABEL, Admission, event_fault
@@ -151,9 +152,13 @@ class Service:
     Attributes:
         switch: Switches to another policy, model or mode (None: only a new start does).
         states: The enforcement states that are known while the engine does not answer.
+        lateness_s: Allowed lateness of events.
         ahead_ms: How far events may be dated ahead of the clock.
         skews: How far the clocks of senders are from the service's.
         lacking: What the log lacks that rules read, where nobody has declared what it carries.
+        switches: How often the engine was replaced since the start.
+        measured: The profile of the begin of the log, once it is long enough and nobody else has
+            said what the stream carries.
         counts: Bodies, events, rejections by cause, and refused requests.
         started: Set once events are accepted.
         differ: Earlier decisions that the current versions would not reproduce.
@@ -179,14 +184,16 @@ class Service:
         self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
         self.report = report
         self.switch: Switch | None = None
+        self.switches = 0
         self.states = EnforcementCache(clock)
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
         self.started = asyncio.Event()
-        self._make_engine, self._lateness_s = make_engine, lateness_s
+        self._make_engine, self.lateness_s = make_engine, lateness_s
         self.ahead_ms = allowed_ahead_ms(lateness_s)
         self.skews = ClockSkews(lateness_s * 1000)
         self.lacking = ""
+        self.measured: Profile | None = None
         self._background, self._progress, self._recovered = background, progress, recovered
         self._backpressure = Backpressure(settings.limits)
         keep_ms = int(settings.limits.idempotency_s * 1000)
@@ -241,7 +248,7 @@ class Service:
                 make_engine,
                 decoders,
                 self.ledger_store,
-                lateness_s=self._lateness_s,
+                lateness_s=self.lateness_s,
                 clock=self.clock,
                 on_stored=self._on_stored,
                 pause_decoding=self._should_pause_decoding,
@@ -319,6 +326,7 @@ class Service:
                 await asyncio.to_thread(self._replace, wanted, decoders)
             finally:
                 self._switching = ""
+                self.switches += 1
                 gc.unfreeze()
                 _freeze()
                 self._wake()
@@ -573,6 +581,7 @@ class Service:
         owner: str = "",
         key: str = "",
         labels: bool = False,
+        identifiers: bool = False,
     ) -> DecideResponse:
         """Decide events of one account in JSON, by a dry run.
 
@@ -590,6 +599,7 @@ class Service:
             owner: To whom the Idempotency-Key belongs (default: the sender).
             key: The Idempotency-Key (empty: none).
             labels: Whether an event to record may label its account.
+            identifiers: Whether ids may look like personal data, whatever the settings say.
 
         Raises:
             ApiError: An event is invalid, is dated ahead of the clock, has an id that looks like
@@ -599,12 +609,20 @@ class Service:
                 or another server has taken over the log.
         """
         self._check_owned()
-        admission = self._admission(labels=labels or mode == "ask", arriving=True)
+        admission = self._admission(
+            labels=labels or mode == "ask", identifiers=identifiers, arriving=True
+        )
         asked = parse_events(content, admission.arrival_ms)
         self._check_admission(asked, admission)
         self.counts["decide"] += 1
         if mode == "attempt":
-            return await self._attempt(asked, sender=sender, owner=owner or sender, labels=labels)
+            return await self._attempt(
+                asked,
+                sender=sender,
+                owner=owner or sender,
+                labels=labels,
+                identifiers=identifiers,
+            )
         response = strictest(await self._dry_run(asked.events, mode), array=asked.array)
         if mode != "record":
             return response
@@ -617,6 +635,7 @@ class Service:
             ask=lambda engine: enforcement_state(engine, account),
             labels=labels,
             audit=DECIDE,
+            identifiers=identifiers,
             arriving=True,
         )
         if isinstance(state, Accepted) or response.mode == "on_failure":
@@ -654,7 +673,7 @@ class Service:
         return responses
 
     async def _attempt(
-        self, asked: ParsedEvents, *, sender: str, owner: str, labels: bool
+        self, asked: ParsedEvents, *, sender: str, owner: str, labels: bool, identifiers: bool
     ) -> DecideResponse:
         """Decide events that have not happened; the log takes those that are refused."""
         key = attempt_key(owner, asked.events)
@@ -680,6 +699,7 @@ class Service:
             ask=lambda engine: enforcement_state(engine, account),
             labels=labels,
             audit=DECIDE,
+            identifiers=identifiers,
             response=answer,
         )
         if isinstance(state, Accepted):

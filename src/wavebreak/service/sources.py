@@ -9,11 +9,14 @@ the service runs (`policy_switch`), or once it is ready.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
+from django.db import Error, transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak.schema.coverage import Profile, declared, known_names
@@ -21,7 +24,8 @@ from wavebreak.schema.events import TYPES
 from wavebreak.service.app_context import closing_connection, write_audit_entry
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
-from wavebreak.service.models import Source
+from wavebreak.service.log_clock import ClockSkews
+from wavebreak.service.models import KeyActivity, Source
 
 if TYPE_CHECKING:
     from wavebreak.service.service import Service
@@ -31,7 +35,8 @@ ABILITIES: tuple[Ability, ...] = get_args(Ability)
 SELF = "self"
 MAX_SOURCES = 100
 CHECK_S = 5.0
-"""Seconds between two looks at whether the declared coverage is that which decides."""
+"""Seconds between two looks at whether the declared coverage is that which decides, and at which
+keys have sent events."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,11 @@ def list_sources() -> list[Source]:
 
 def declared_coverage() -> Coverage | None:
     """Return what every declared source carries and can; None where none is declared."""
-    sources = list_sources()
+    return covered_by(list_sources())
+
+
+def covered_by(sources: Sequence[Source]) -> Coverage | None:
+    """Return what each of some sources carries and can; None where there is none."""
     if not sources:
         return None
     carried = set.intersection(*(set(source.carries.split()) for source in sources))
@@ -159,12 +168,37 @@ async def apply(service: Service) -> Application:
     )
 
 
+def store_activity(skews: ClockSkews, since_ms: int) -> int:
+    """Store what keys have sent since a time; return the time of the newest of it (ms)."""
+    rows = [
+        KeyActivity(prefix=key, seen_ms=seen_ms, behind_ms=round(skews.seconds[key] * 1000))
+        for key, seen_ms in list(skews.seen_ms.items())
+        if seen_ms > since_ms and key != skews.OTHERS
+    ]
+    if rows:
+        with transaction.atomic():
+            KeyActivity.objects.bulk_create(
+                rows,
+                update_conflicts=True,
+                unique_fields=["prefix"],
+                update_fields=["seen_ms", "behind_ms"],
+            )
+    return max((row.seen_ms for row in rows), default=since_ms)
+
+
 class SourceUpkeep:
-    """A background task: lets the declared coverage decide where it does not yet."""
+    """A background task: lets the declared coverage decide where it does not yet.
+
+    It stores when keys have sent events, too.
+    """
 
     async def __call__(self, service: Service) -> None:
         """Compare until cancelled."""
+        stored_ms = 0
         while True:
+            with suppress(Error):
+                store = closing_connection(partial(store_activity, service.skews, stored_ms))
+                stored_ms = await asyncio.to_thread(store)
             if service.progress().ready and service.switch is not None:
                 done = await apply(service)
                 if done.applied == "live":

@@ -127,7 +127,7 @@ class CoverageReport:
             declared = service.switch is not None and service.switch.deciding.coverage is not None
             if profile is None and service.progress().ready:
                 begin = closing_connection(lambda: measure_begin(self.span_ms))
-                profile = await asyncio.to_thread(begin)
+                profile = service.measured = await asyncio.to_thread(begin)
             found = unseen(profile, service.responder.policy) if profile and not declared else None
             service.lacking = found.sentence() if found else ""
             if service.lacking and service.lacking != reported:

@@ -41,13 +41,14 @@ from django.db import models, transaction
 from wavebreak.errors import WavebreakError
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.service.app_context import AppContext, closing_connection, write_audit_entry
-from wavebreak.service.authentic_rows import authentic
+from wavebreak.service.authentic_rows import authentic, checked
+from wavebreak.service.decide import outcome_in_force
 from wavebreak.service.holder_notices import Notice
 from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.models import STATES, Decision, Delivery, Webhook
-from wavebreak.service.platform_messages import message_body, remove_delivered
+from wavebreak.service.models import STATES, Decision, Delivery, StateChange, Webhook
+from wavebreak.service.platform_messages import enqueue_message, message_body, remove_delivered
 from wavebreak.service.service import Service
-from wavebreak.service.states import State, state_of
+from wavebreak.service.states import State, StateTerms, changed_states, state_of
 from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 
 logger = structlog.stdlib.get_logger("wavebreak.webhooks")
@@ -182,11 +183,48 @@ class AttemptResult(NamedTuple):
         return self.status is not None and 200 <= self.status < 300
 
 
-def enqueue_deliveries(now_ms: int) -> int:
+def enqueue_deliveries(now_ms: int, terms: StateTerms | None = None) -> int:
     """Insert deliveries of decisions behind each webhook's cursor; return how many were read.
 
-    The cursor moves in the same transaction.
+    The cursor moves in the same transaction. With `terms`, states that changed without a decision
+    are then sent to who receives states.
     """
+    read = _enqueue_decisions(now_ms)
+    return read + (_enqueue_changes(now_ms, terms) if terms and read < BATCH_SIZE else 0)
+
+
+def _enqueue_changes(now_ms: int, terms: StateTerms) -> int:
+    """Enqueue states that changed without a decision; return how many were read.
+
+    A webhook receives those of accounts whose decision, or whose state now, is one that it asks
+    for.
+    """
+    if not StateChange.objects.filter(sent=False).exists():
+        return 0
+    with transaction.atomic():
+        webhooks = [
+            webhook
+            for webhook in authentic(Webhook.objects.filter(disabled_ms=0))
+            if STATES in webhook.kinds.split()
+        ]
+        changes = checked(StateChange.objects.filter(sent=False).order_by("number")[:BATCH_SIZE])
+        numbers = [change.decision for change in changes]
+        made = Decision.objects.filter(number__in=numbers).values_list("number", "outcome")
+        before = dict(made)
+        for change, state in zip(changes, changed_states(changes, terms), strict=True):
+            former = outcome_in_force(
+                before.get(change.decision, "allow"), challenges=terms.challenges
+            )
+            worst = max(map(OUTCOMES.index, (former, state.outcome)))
+            to = [each for each in webhooks if OUTCOMES.index(each.min_outcome) <= worst]
+            enqueue_message("state.changed", state, now_ms, to=to)
+        StateChange.objects.filter(number__in=[change.number for change in changes]).update(
+            sent=True
+        )
+    return len(changes)
+
+
+def _enqueue_decisions(now_ms: int) -> int:
     read = 0
     with transaction.atomic():
         for webhook in authentic(Webhook.objects.filter(disabled_ms=0).select_for_update()):
@@ -299,7 +337,12 @@ class _Places:
 
 
 def load_due_deliveries(
-    now_ms: int, context: AppContext, in_flight: Counter[str], excluded: set[int]
+    now_ms: int,
+    context: AppContext,
+    in_flight: Counter[str],
+    excluded: set[int],
+    *,
+    challenges: bool = True,
 ) -> list[DueDelivery]:
     """Return deliveries to attempt now, in the places that the running ones leave.
 
@@ -308,14 +351,16 @@ def load_due_deliveries(
         context: Has the keys of secrets, and says where holders read their statements.
         in_flight: How many attempts run, by webhook.
         excluded: Deliveries whose attempts run.
+        challenges: Whether a challenge can be asked.
     """
+    terms = StateTerms(context.holder_notices.feedback, challenges)
     loaded: list[DueDelivery] = []
     places = _Places(in_flight)
     for delivery in _due(now_ms, excluded, places):
         webhook = delivery.webhook
         if not webhook.is_authentic:
             continue
-        content = _content(delivery, context)
+        content = _content(delivery, context, terms)
         if content is None or not places.take(webhook):
             continue
         generations = [webhook.generation]
@@ -366,7 +411,9 @@ def message_id(decision: str, *, state: bool) -> str:
     return f"{'sta' if state else 'dec'}_{decision}"
 
 
-def _content(delivery: Delivery, context: AppContext) -> tuple[str, bytes] | None:
+def _content(
+    delivery: Delivery, context: AppContext, terms: StateTerms
+) -> tuple[str, bytes] | None:
     """Return the id and the body of a delivery's message; the same at each attempt."""
     webhook = str(delivery.webhook_id)
     if delivery.message is not None:
@@ -375,8 +422,7 @@ def _content(delivery: Delivery, context: AppContext) -> tuple[str, bytes] | Non
     for row in authentic(Decision.objects.filter(number=delivery.number)):
         name = message_id(row.id, state=delivery.state)
         if delivery.state:
-            state = state_of(row, context.holder_notices.feedback)
-            return name, state_body(row.ts, state, webhook)
+            return name, state_body(row.ts, state_of(row, terms), webhook)
         made = bytes(row.body)
         return name, webhook_body(row.number, row.ts, made, webhook, context.notice_of(made))
     return None
@@ -494,7 +540,7 @@ class WebhookDispatcher:
     async def _dispatch(self, service: Service) -> None:
         while True:
             began, running = asyncio.get_running_loop().time(), tuple(self._in_flight.values())
-            poll = closing_connection(partial(self._poll, service.clock(), running))
+            poll = closing_connection(partial(self._poll, service, running))
             try:
                 for delivery in await self.context.executors.deliveries.run(poll):
                     self._start(service, delivery)
@@ -514,10 +560,12 @@ class WebhookDispatcher:
         if not task.cancelled() and task.exception() is not None:
             logger.warning("a delivery attempt was not recorded")
 
-    def _poll(self, now_ms: int, running: Sequence[DueDelivery]) -> list[DueDelivery]:
+    def _poll(self, service: Service, running: Sequence[DueDelivery]) -> list[DueDelivery]:
         """Count new decisions, enqueue their deliveries, and return those that are due."""
+        now_ms = service.clock()
         self._count_decisions()
-        while enqueue_deliveries(now_ms) >= BATCH_SIZE:
+        terms = StateTerms(self.context.holder_notices.feedback, service.responder.challenges)
+        while enqueue_deliveries(now_ms, terms) >= BATCH_SIZE:
             pass
         bring_forward(now_ms, self.retry_policy)
         metrics = self.context.metrics
@@ -525,7 +573,13 @@ class WebhookDispatcher:
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
         per_webhook = Counter(due.webhook for due in running)
         excluded = {due.delivery for due in running}
-        return load_due_deliveries(now_ms, self.context, per_webhook, excluded)
+        return load_due_deliveries(
+            now_ms,
+            self.context,
+            per_webhook,
+            excluded,
+            challenges=service.responder.challenges,
+        )
 
     def _count_decisions(self) -> None:
         newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")

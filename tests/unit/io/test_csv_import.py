@@ -80,6 +80,28 @@ def test_what_a_type_has_no_field_for_is_left_out(tmp_path: Path) -> None:
     assert left["peer"] == "b"
 
 
+def test_how_from_where_and_refused_acts_are_taken(tmp_path: Path) -> None:
+    text = (
+        "ts,type,account,peer,via,origin,attempted\n"
+        "1,message.sent,ann,ben,invite,Example.ORG,\n"
+        "2,message.sent,ann,cid,,,True\n"
+        "3,session.started,ann,,invite,,0\n"
+        "4,message.sent,ann,dan,pigeon,,\n"
+        "5,message.sent,ann,dan,,,perhaps\n"
+        "6,message.sent,ann,dan,,no domain,\n"
+    )
+    counts = Counts()
+    types = {name: name for name in ("message.sent", "session.started")}
+    found = rows(csv(tmp_path, text), counts, types=types)
+    names = ("peer", "via", "origin", "attempted")
+    assert [[row.get(name) for name in names] for row in found] == [
+        ["ben", "invite", "example.org", None],
+        ["cid", None, None, True],
+        [None, None, None, None],
+    ]
+    assert counts.dropped == {"bad_value: via": 1, "wrong_type": 1, "bad_value: origin": 1}
+
+
 def test_bad_rows_are_counted_by_cause_and_the_others_taken(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     bad = [

@@ -170,6 +170,7 @@ GAUGES = (
     "log_time_ahead_seconds",
     "late_events_total",
     "ahead_events_total",
+    "duplicate_events_total",
 )
 
 

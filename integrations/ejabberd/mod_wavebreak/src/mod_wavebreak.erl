@@ -96,11 +96,11 @@ mod_opt_type(on_failure) -> econf:options(#{registration => econf:enum([open, cl
 mod_opt_type(exempt) -> econf:list(econf:binary());
 mod_opt_type(notice) -> econf:options(#{en => econf:binary(), he => econf:binary()});
 mod_opt_type(max_spooled) -> econf:pos_int();
-mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote -> econf:bool().
+mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence -> econf:bool().
 
 mod_options(_Host) ->
     [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {timeout, 250}, {on_failure, []},
-     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {max_spooled, 1000000}].
+     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {max_spooled, 1000000}].
 
 mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
 
@@ -292,12 +292,20 @@ judge(Host, Acts, Lang) ->
     Result = case Verdict of
                  allow -> allow;
                  unavailable -> {refuse, unavailable, maps:get(unavailable, texts(Language)), Language};
-                 {refused, Answer} -> {refuse, refused, refusal_text(Host, Answer, Language), Language};
-                 {state, _} ->
+                 {refused, Answer} ->
+                     {refuse, refused_how(Host, maps:get(<<"notify_at_ms">>, Answer, null)), refusal_text(Host, Answer, Language), Language};
+                 {state, State} ->
                      [?CLIENT:tell(Host, Event#{attempted => true}) || #{event := #{type := Type} = Event} <- Acts, lists:member(Type, ?ASKED)],
-                     {refuse, refused, refusal_text(Host, #{}, Language), Language}
+                     {refuse, refused_how(Host, maps:get(notify_at_ms, State, null)), refusal_text(Host, #{}, Language), Language}
              end,
     {Result, Kind}.
+
+%% A refusal may be kept from its sender until the time at which Wavebreak lets it be known.
+refused_how(Host, At) ->
+    case opt(Host, silence) andalso is_integer(At) andalso At > ?CLIENT:now_ms(Host) of
+        true -> silent;
+        false -> refused
+    end.
 
 %% The text for the holder, once it may be given.
 refusal_text(Host, Answer, Language) ->
@@ -331,9 +339,14 @@ perform(Host, Ctx, [#{event := #{account := Account}} | _] = Acts, Lang) ->
             Result
     end.
 
+%% Only what gets no answer where it is delivered is dropped silently: a client would wait for a room's.
+refuse(#message{}, {refuse, silent, _, _}) -> ok;
+refuse(#presence{type = subscribe}, {refuse, silent, _, _}) -> ok;
+refuse(Pkt, Refusal) -> ejabberd_router:route_error(Pkt, error_of(Refusal)).
+
 error_of({refuse, Why, Text, Language}) ->
     Lang = atom_to_binary(Language),
-    #stanza_error{type = wait, reason = case Why of unavailable -> 'resource-constraint'; refused -> 'policy-violation' end,
+    #stanza_error{type = wait, reason = case Why of unavailable -> 'resource-constraint'; _ -> 'policy-violation' end,
                   text = [#text{lang = Lang, data = Text}]}.
 
 timed(Host, Work) ->
@@ -352,7 +365,7 @@ user_send_packet({Pkt, #{lserver := Host, jid := JID} = State} = Acc) ->
         allow -> Acc;
         {allow, Marked} -> {Marked, State};
         Refusal ->
-            ejabberd_router:route_error(Pkt, error_of(Refusal)),
+            refuse(Pkt, Refusal),
             {stop, {drop, State}}
     end;
 user_send_packet(Acc) -> Acc.
@@ -366,7 +379,7 @@ s2s_receive_packet({Pkt, State} = Acc) ->
         allow -> Acc;
         {allow, Marked} -> {Marked, State};
         Refusal ->
-            ejabberd_router:route_error(Pkt, error_of(Refusal)),
+            refuse(Pkt, Refusal),
             {stop, {drop, State}}
     end.
 

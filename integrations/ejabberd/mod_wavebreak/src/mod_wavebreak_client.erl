@@ -22,6 +22,7 @@
 
 -define(BATCH_MS, 200).
 -define(BATCH_EVENTS, 1000).
+-define(MAX_IN_MEMORY, 10000).
 -define(SEND_TIMEOUT_MS, 20000).
 -define(BACKOFF_MIN_MS, 200).
 -define(BACKOFF_MAX_MS, 30000).
@@ -291,7 +292,7 @@ recover(Directory) ->
                             Path = filename:join(Directory, Name),
                             case file:read_file(Path) of
                                 {ok, Text} when Text =/= <<>> ->
-                                    {true, #{path => Path, key => filename:basename(Name, ".jsonl"),
+                                    {true, #{path => Path, key => filename:basename(Name, ".jsonl"), on_disk => true,
                                              held => length(binary:matches(Text, <<"\n">>))}};
                                 _ ->
                                     _ = file:delete(Path),
@@ -304,11 +305,19 @@ open_batch(#{directory := Directory, prefix := Prefix, sequence := Sequence} = S
     Path = filename:join(Directory, Key ++ ".jsonl"),
     File = case file:open(Path, [append, raw, binary]) of
                {ok, Opened} -> Opened;
-               {error, Reason} ->
-                   say(spool, error, "The spool ~ts cannot be written, events are lost: ~p", [Path, Reason]),
-                   none
+               {error, Reason} -> spool_failed(none, Reason)
            end,
-    State#{sequence := Sequence + 1, current := #{path => Path, key => Key, held => 0, file => File}}.
+    State#{sequence := Sequence + 1, current := #{path => Path, key => Key, held => 0, file => File, on_disk => false, memory => []}}.
+
+%% A full disk: the batch goes on in memory. Its file takes nothing more, so that no line of it is half.
+spool_failed(File, Reason) ->
+    [file:close(File) || File =/= none],
+    say(spool, error, "The spool cannot be written: ~p. Events are held in memory, ~b at most, and a crash would lose them. Free the disk",
+        [Reason, ?MAX_IN_MEMORY]),
+    none.
+
+in_memory(#{pending := Pending, current := Current}) ->
+    lists:sum([length(maps:get(memory, Batch, [])) || Batch <- [Current | Pending]]).
 
 close_batch(#{current := #{file := File, held := Held, path := Path} = Batch, pending := Pending} = State) ->
     [file:close(File) || File =/= none],
@@ -326,18 +335,25 @@ keep(Line, #{current := #{file := File, held := Held} = Batch, shared := #{optio
     count(Host, told),
     #{shared := #{numbers := Numbers}} = State,
     Number = fun(Name) -> atomics:get(Numbers, maps:get(Name, ?COUNTERS)) end,
-    Written = case Number(told) - Number(sent) - Number(dropped) > Most of
-                  true -> {error, full};
-                  false when File =:= none -> {error, closed};
-                  false -> file:write(File, Line)
-              end,
-    case Written of
-        ok when Held + 1 >= ?BATCH_EVENTS -> open_batch(close_batch(State#{current := Batch#{held := Held + 1}}));
-        ok -> State#{current := Batch#{held := Held + 1}};
-        {error, Reason} ->
+    Full = Number(told) - Number(sent) - Number(dropped) > Most orelse File =:= none andalso in_memory(State) >= ?MAX_IN_MEMORY,
+    case Full of
+        true ->
             count(Host, dropped),
-            say(spool, error, "The spool of ~ts does not take events, they are lost: ~p", [Host, Reason]),
-            State
+            say(full, error, "The spool of ~ts is full, new events are dropped. Is Wavebreak running, and is there room on the disk?", [Host]),
+            State;
+        false ->
+            Kept = written(Line, Batch#{held := Held + 1}),
+            case Held + 1 >= ?BATCH_EVENTS of
+                true -> open_batch(close_batch(State#{current := Kept}));
+                false -> State#{current := Kept}
+            end
+    end.
+
+written(Line, #{file := none, memory := Memory} = Batch) -> Batch#{memory := [Line | Memory]};
+written(Line, #{file := File} = Batch) ->
+    case file:write(File, Line) of
+        ok -> Batch#{on_disk := true};
+        {error, Reason} -> written(Line, Batch#{file := spool_failed(File, Reason)})
     end.
 
 schedule(Ms, #{timer := none, in_flight := none} = State) -> State#{timer := erlang:send_after(round(Ms), self(), send)};
@@ -345,8 +361,9 @@ schedule(_, State) -> State.
 
 send(#{in_flight := none, pending := [], current := #{held := Held}} = State) when Held > 0 ->
     send(open_batch(close_batch(State)));
-send(#{in_flight := none, pending := [#{path := Path, key := Key} = Batch | _], shared := Shared} = State) ->
-    case whole_lines(Path) of
+send(#{in_flight := none, pending := [#{path := Path, key := Key, on_disk := OnDisk} = Batch | _], shared := Shared} = State) ->
+    Lines = case OnDisk of true -> whole_lines(Path); false -> <<>> end,
+    case iolist_to_binary([Lines | lists:reverse(maps:get(memory, Batch, []))]) of
         <<>> -> taken(Batch, State);
         Body ->
             Self = self(),
@@ -565,7 +582,9 @@ handle_info(_, State) -> {noreply, State}.
 
 terminate(_Reason, #{stream := Ref} = State) ->
     [httpc:cancel_request(Ref, mod_wavebreak_stream) || Ref =/= none],
-    _ = close_batch(State),
+    #{pending := Batches} = close_batch(State),
+    %% The disk may have room again.
+    [file:write_file(Path, lists:reverse(Memory), [append]) || #{path := Path, memory := [_ | _] = Memory} <- Batches],
     ok.
 
 code_change(_, State, _) -> {ok, State}.

@@ -27,11 +27,13 @@ from wavebreak.console.pages import (
 )
 from wavebreak.console.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 from wavebreak.console.users import create_user, end_sessions
+from wavebreak.schema.events import TYPES
 from wavebreak.service import api_keys
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.auth import SCOPES
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import AuditEntry, Webhook
+from wavebreak.service.source_overview import sources_overview
 
 MAX_KEY_MAP = 60
 
@@ -56,6 +58,21 @@ def settings(request: HttpRequest) -> HttpResponse:
         now=console_of(request).now_ms,
         platform=console_of(request).context.app.holder_notices.platform,
         appeals=load_config().appeals,
+    )
+
+
+@page("view_settings")
+def sources(request: HttpRequest) -> HttpResponse:
+    """Show what feeds the service, and which rules lack what they read."""
+    service = console_of(request).service
+    found = sources_overview(service.responder.policy, service.measured)
+    return show(
+        request,
+        "console/sources.html",
+        found=found,
+        types=[name for name in found.lacks if name in TYPES],
+        fields=[name for name in found.lacks if name not in TYPES],
+        late_ms=service.skews.lateness_ms,
     )
 
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from ninja import Path, Router
 
 from wavebreak.engine.enforcement import MEANING
+from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.service import actions, erasure
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
@@ -24,7 +25,7 @@ from wavebreak.service.app_context import (
     write_audit_entry,
 )
 from wavebreak.service.authentic_rows import checked_decisions
-from wavebreak.service.decide import Quota, quota_status
+from wavebreak.service.decide import Quota, outcome_in_force, quota_status
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Decision, QuotaExtension
 from wavebreak.service.pending_requests import BusyError
@@ -213,7 +214,11 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
 
     rows, extended = await run_query(load)
     outcome = actions.OUTCOMES[state.outcome]
-    since = next((ts for _, decided, ts, _ in rows if decided == outcome), None)
+    challenges = context.service.responder.challenges
+    since = next(
+        (ts for _, made, ts, _ in rows if outcome_in_force(made, challenges=challenges) == outcome),
+        None,
+    )
     restriction = schemas.Restriction(
         outcome=outcome,
         since_ms=since,
@@ -240,4 +245,5 @@ def _last_known(context: RequestContext, account: str) -> actions.AccountState:
             503, "the enforcement states are being loaded", fix="try again later", retry_after_s=1
         )
     known = states.state(account)
-    return actions.AccountState(known.outcome, known.until_ms, context.now_ms, None, known.quota)
+    outcome = effective_outcome(known.outcome, challenges=context.service.responder.challenges)
+    return actions.AccountState(outcome, known.until_ms, context.now_ms, None, known.quota)

@@ -244,6 +244,8 @@ def key_response(key: ApiKey, text: str = "") -> schemas.Key:
     fields: dict[str, Any] = {"text": text} if text else {}
     if key.source:
         fields["source"] = key.source
+    if key.identifiers:
+        fields["identifiers"] = True
     return schemas.Key(
         prefix=key.prefix,
         name=key.name,
@@ -284,6 +286,7 @@ async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
             rate=new.rate,
             burst=new.burst,
             source=new.source or "",
+            identifiers=new.identifiers,
         )
     )
     await context.app.refresh()

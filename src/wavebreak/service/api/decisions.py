@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Path, Router
@@ -49,6 +49,12 @@ async def decisions(
     )
 
 
+class _Position(NamedTuple):
+    """How far a reader is: the last decision's number."""
+
+    number: int
+
+
 @router.get(
     "/v1/decisions/stream",
     auth=ApiKeyAuth("read"),
@@ -60,10 +66,13 @@ async def follow_decisions(
 ) -> StreamingHttpResponse:
     """Stream decisions from a number on."""
 
-    def load(after: int, limit: int) -> list[tuple[int, bytes]]:
-        return [(number, bytes(body)) for number, body in load_decisions(after, limit)]
+    def load(at: _Position, limit: int) -> list[tuple[_Position, bytes]]:
+        found = load_decisions(at.number, limit)
+        return [(_Position(number), bytes(body)) for number, body in found]
 
-    return stream_response(request, StreamSource("decision", load, ("read",)), query.since)
+    return stream_response(
+        request, StreamSource("decision", _Position, load, ("read",)), query.since
+    )
 
 
 @router.get(

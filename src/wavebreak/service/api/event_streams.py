@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, StreamingHttpResponse
 
@@ -24,13 +24,16 @@ MAX_STREAMS, MAX_STREAMS_PER_KEY = 200, 20
 
 
 class StreamSource(NamedTuple):
-    """What a stream sends: the name of its events, and their data after a number.
+    """What a stream sends: the name of its events, and their data after a position.
 
-    `load` returns at most so many (number, JSON) after a number; any of `scopes` may read them.
+    `begin` returns the position of who has every decision up to a number. `load` returns at most so
+    many (position, JSON) after a position; any of `scopes` may read them. The `number` of a
+    position is its decision's.
     """
 
     event: str
-    load: Callable[[int, int], list[tuple[int, bytes]]]
+    begin: Callable[[int], Any]
+    load: Callable[[Any, int], list[tuple[Any, bytes]]]
     scopes: tuple[Scope, ...]
 
 
@@ -70,23 +73,27 @@ async def _stream(
     if not _may_open(context):
         return
     streams[key] += 1
-    name = source.event.encode()
+    name, at, switches = source.event.encode(), source.begin(since), -1
     try:
         yield b"retry: 2000\n\n"
-        quiet_at, newest = time.monotonic() + KEEP_ALIVE_S, since + 1
+        quiet_at, more = time.monotonic() + KEEP_ALIVE_S, True
         while any(ring.permits(key, scope) for scope in source.scopes):
-            if newest > since:
+            while more:
+                switches = context.service.switches
                 # A waiting stream holds no database connection.
-                load = closing_connection(partial(source.load, since, STREAM_BATCH))
-                for number, body in await context.app.executors.streams.run(load):
-                    yield b"id: %d\nevent: %b\ndata: %b\n\n" % (number, name, body)
-                    since = number
+                load = closing_connection(partial(source.load, at, STREAM_BATCH))
+                loaded = await context.app.executors.streams.run(load)
+                for at, body in loaded:
+                    yield b"id: %d\nevent: %b\ndata: %b\n\n" % (at.number, name, body)
+                more = len(loaded) == STREAM_BATCH
             try:
                 async with asyncio.timeout(KEY_CHECK_S):
-                    newest = await context.service.wait_for_decision(since)
+                    newest = await context.service.wait_for_decision(at.number)
             except TimeoutError:
-                newest = since
-            if newest > since:
+                newest = at.number
+            # A switch of the service may have changed states without a decision.
+            more = newest > at.number or context.service.switches != switches
+            if more:
                 quiet_at = time.monotonic() + KEEP_ALIVE_S
             elif time.monotonic() >= quiet_at:
                 quiet_at += KEEP_ALIVE_S

@@ -19,6 +19,7 @@ from wavebreak.schema.coverage import known_names
 from wavebreak.schema.events import Label, outcome_alternatives
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
+from wavebreak.service.source_overview import SourcesOverview
 from wavebreak.service.sources import ABILITIES, SELF, Ability
 from wavebreak.service.states import MAX_ACCOUNTS, MAX_PAGE, States, StatesPage
 
@@ -84,6 +85,7 @@ OperatorJson = Annotated[Any, struct_schema(Operator)]
 QuotaJson = Annotated[Any, struct_schema(Quota)]
 StatesPageJson = Annotated[Any, struct_schema(StatesPage)]
 StatesJson = Annotated[Any, struct_schema(States)]
+SourcesJson = Annotated[Any, struct_schema(SourcesOverview)]
 
 
 class RequestModel(BaseModel):
@@ -444,12 +446,6 @@ class Source(ResponseModel):
     changed_ms: int
 
 
-class Sources(ResponseModel):
-    """All sources, by name."""
-
-    sources: list[Source]
-
-
 class Application(ResponseModel):
     """How the declared sources take effect.
 
@@ -477,7 +473,8 @@ class DeclaredSource(ResponseModel):
 class NewKey(RequestModel):
     """An API key to create: its scopes, requests per second, burst, and the source it belongs to.
 
-    A key of a source may declare it (`PUT /v1/sources/self`), also before it is there.
+    A key of a source may declare it (`PUT /v1/sources/self`), also before it is there. With
+    `identifiers` ids that it sends may look like e-mail addresses, phone numbers or texts: JIDs do.
     """
 
     name: KeyName
@@ -486,6 +483,7 @@ class NewKey(RequestModel):
     rate: Annotated[float, Field(ge=0.01, le=1_000_000)] = 1000.0
     burst: Annotated[float, Field(ge=1, le=1_000_000)] = 2000.0
     source: Annotated[SourceName, AfterValidator(_not_self)] | None = None
+    identifiers: bool = False
 
 
 class Key(ResponseModel):
@@ -499,6 +497,7 @@ class Key(ResponseModel):
     created_ms: int
     ends_ms: int | None
     source: str | None = None
+    identifiers: bool = False
     text: str | None = None
 
 

@@ -14,6 +14,7 @@ from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQue
 from wavebreak.service.app_context import run_query, run_write
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Source
+from wavebreak.service.source_overview import SourcesOverview, sources_overview
 
 router = Router()
 
@@ -59,14 +60,15 @@ async def _declare(
 @router.get(
     "/v1/sources",
     auth=ApiKeyAuth("admin"),
-    response=schemas.Sources,
+    response=schemas.SourcesJson,
     operation_id="sources",
-    summary="What feeds the service: sources, what each carries, and what its platform can do.",
+    summary="What feeds the service: what each source carries and its platform can do, when it was "
+    "seen, and which rules lack what they read.",
 )
-async def listed(request: HttpRequest) -> schemas.Sources:
+async def listed(request: HttpRequest) -> SourcesOverview:
     """Return every source."""
-    found = await run_query(sources.list_sources)
-    return schemas.Sources(sources=[_shown(source) for source in found])
+    service = RequestContext.of(request).service
+    return await run_query(lambda: sources_overview(service.responder.policy, service.measured))
 
 
 @router.post(

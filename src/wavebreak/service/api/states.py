@@ -21,6 +21,11 @@ SCOPES: tuple[Scope, ...] = ("read", "decide")
 router = Router(auth=ApiKeyAuth(*SCOPES))
 
 
+def _terms(context: RequestContext) -> enforcement_states.StateTerms:
+    feedback, responder = context.app.holder_notices.feedback, context.service.responder
+    return enforcement_states.StateTerms(feedback, responder.challenges)
+
+
 @router.get(
     "/v1/states",
     response=schemas.StatesPageJson,
@@ -31,9 +36,9 @@ async def states(
 ) -> enforcement_states.StatesPage:
     """Return a page of the states that are not `allow`."""
     context = RequestContext.of(request)
-    feedback = context.app.holder_notices.feedback
+    terms = _terms(context)
     return await run_query(
-        lambda: enforcement_states.states_page(query.since, query.limit, context.now_ms, feedback)
+        lambda: enforcement_states.states_page(query.since, query.limit, context.now_ms, terms)
     )
 
 
@@ -47,13 +52,16 @@ async def follow_states(
     request: HttpRequest, query: Annotated[schemas.StreamQuery, StrictQuery(...)]
 ) -> StreamingHttpResponse:
     """Stream enforcement states from a number on."""
-    app = RequestContext.of(request).app
+    context = RequestContext.of(request)
 
-    def load(after: int, limit: int) -> list[tuple[int, bytes]]:
-        changed = enforcement_states.states_after(after, limit, app.holder_notices.feedback)
-        return [(state.number, msgspec.json.encode(state)) for state in changed]
+    def load(
+        at: enforcement_states.StreamPosition, limit: int
+    ) -> list[tuple[enforcement_states.StreamPosition, bytes]]:
+        changed = enforcement_states.states_after(at, limit, _terms(context))
+        return [(position, msgspec.json.encode(state)) for position, state in changed]
 
-    return stream_response(request, StreamSource("state", load, SCOPES), query.since)
+    begin = enforcement_states.StreamPosition.begin
+    return stream_response(request, StreamSource("state", begin, load, SCOPES), query.since)
 
 
 @router.post(
@@ -69,6 +77,6 @@ async def query_states(request: HttpRequest, asked: schemas.Accounts) -> enforce
         enforcement_states.states_of,
         asked.accounts,
         context.now_ms,
-        context.app.holder_notices.feedback,
+        _terms(context),
     )
     return enforcement_states.States(await run_query(find))

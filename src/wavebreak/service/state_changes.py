@@ -1,0 +1,72 @@
+"""Changes of enforcement states that no decision is made for, as platforms are told of them.
+
+Where the service begins to enforce, what was found in shadow is lifted; where a source comes that
+cannot ask for a challenge, a challenge becomes a limit. Nothing in the log says so, and a replay
+makes no decision of it. The stream of states and webhooks send each such change after the newest
+decision of its time, under that decision's number: of two states of an account with one number the
+later one holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from wavebreak.service.models import AppliedPosition, Decision, EnforcementState, StateChange
+
+_CHUNK = 2_000
+ALLOW, CHALLENGE = "allow", "challenge"
+
+
+def lift_all() -> None:
+    """Lift every state, in the open transaction: the engine has cleared its outcomes."""
+    _note(EnforcementState.objects.exclude(outcome=ALLOW), lifted=True)
+    EnforcementState.objects.all().delete()
+
+
+def show_challenges_anew() -> None:
+    """Note that each challenge in force is a limit from now on, or a challenge again."""
+    with transaction.atomic():
+        _note(EnforcementState.objects.filter(outcome=CHALLENGE), lifted=False)
+
+
+def newest() -> int:
+    """Return the number of the newest change (0: none)."""
+    return int(StateChange.objects.aggregate(newest=Max("number"))["newest"] or 0)
+
+
+def undo(since: int) -> None:
+    """Take back the changes after a number, with the states that were lifted."""
+    with transaction.atomic():
+        undone = StateChange.objects.after(since)
+        numbers = undone.filter(lifted=True).values_list("decision", flat=True)
+        EnforcementState.objects.bulk_create(
+            [
+                EnforcementState(
+                    account=row.account,
+                    outcome=row.outcome,
+                    until=row.until,
+                    ts=row.ts,
+                    decision=row.number,
+                )
+                for row in Decision.objects.filter(number__in=numbers).iterator(_CHUNK)
+            ],
+            ignore_conflicts=True,
+        )
+        undone.delete()
+
+
+def _note(states: Any, *, lifted: bool) -> None:
+    """Note a change of each state, after the newest decision."""
+    after = int(AppliedPosition.objects.values_list("decisions", flat=True).get(id=1))
+    number, changes = newest(), list[StateChange]()
+    for account, decision in states.order_by("account").values_list("account", "decision"):
+        number += 1
+        change = StateChange(
+            number=number, account=account, after=after, decision=decision, lifted=lifted
+        )
+        change.authenticate()
+        changes.append(change)
+    StateChange.objects.bulk_create(changes, batch_size=_CHUNK)

@@ -1,0 +1,130 @@
+"""Sources as operators see them: the API, the console and the command say the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from typer.testing import CliRunner
+
+from support import service_harness
+from support.console_harness import RunningConsole, console_test, switch_of
+from support.service_harness import SECRET
+from wavebreak.cli.app import app
+from wavebreak.rules import load_policy
+from wavebreak.service.api_keys import create_key
+from wavebreak.service.app_context import closing_connection
+from wavebreak.service.log_clock import ClockSkews
+from wavebreak.service.models import KeyActivity
+from wavebreak.service.source_overview import sources_overview
+from wavebreak.service.sources import store_activity
+
+BECAUSE = "because a test asks for it"
+XMPP = {
+    "name": "xmpp",
+    "carries": ["message.sent", "message.sent.size", "account.registered"],
+    "can": ["refuse", "lift"],
+    "reason": BECAUSE,
+}
+
+
+async def _prepared(console: RunningConsole) -> None:
+    console.service.switch = switch_of(console)
+
+
+visits = console_test(_prepared)
+
+
+def _own_key() -> str:
+    try:
+        made = create_key("prosody", ["ingest"], 0, "test", BECAUSE, rate=1e6, source="xmpp")
+        return made[1]
+    finally:
+        connection.close()
+
+
+async def _listed(console: RunningConsole) -> Any:
+    answer = await console.running.ask("GET", "/v1/sources")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@visits
+async def test_api_and_console_show_the_same_of_sources(console: RunningConsole) -> None:
+    running, admin = console.running, await console.person("admin")
+    nothing = await _listed(console)
+    assert (nothing["sources"], nothing["basis"], nothing["rules_off"]) == ([], "unknown", [])
+    assert "No source is declared" in (await admin.get("/console/settings/sources")).text
+    assert (await running.ask("POST", "/v1/sources", json=XMPP)).status_code == 200
+    key = await asyncio.to_thread(_own_key)
+    late = service_harness.now_ms() - 90_000
+    event = {"type": "message.sent", "account": "ann", "peer": "ben", "id": "e1", "ts": late}
+    assert (await running.ask("POST", "/v1/events", key, json=[event])).status_code == 202
+    store = closing_connection(lambda: store_activity(console.service.skews, 0))
+    newest = await asyncio.to_thread(store)
+    shown = await _listed(console)
+    [source] = shown["sources"]
+    assert (source["name"], source["can"], source["keys"]) == (
+        "xmpp",
+        ["refuse", "lift"],
+        ["prosody"],
+    )
+    assert (source["seen_ms"], 89_000 < source["behind_ms"] < 150_000) == (newest, True)
+    assert shown["basis"] == "declared"
+    assert not shown["challenges"]
+    assert "typing.started" in shown["lacks"]
+    assert set(shown["rules_off"]) == set(console.service.rules_off())
+    page = (await admin.get("/console/settings/sources")).text
+    for said in ("xmpp", "prosody", "refuse, lift", "1 min 30 s", *shown["rules_off"]):
+        assert said in page, said
+    assert "cannot ask for a challenge" in page
+    assert "/console/settings/sources" in (await admin.get("/console/settings")).text
+    reviewer = await console.person("analyst")
+    assert (await reviewer.get("/console/settings/sources")).status_code == 403
+
+
+def test_command_prints_sources_and_what_is_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVEBREAK_KEY", SECRET.hex())
+
+    def said(*more: str) -> str:
+        done = CliRunner().invoke(app, ["sources", str(tmp_path), *more], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return " ".join(done.stdout.split())
+
+    async def declare() -> Any:
+        async with service_harness.running(tmp_path) as made:
+            assert (await made.ask("POST", "/v1/sources", json=XMPP)).status_code == 200
+            return (await made.ask("GET", "/v1/sources")).json()
+
+    with service_harness.migrated("sqlite", tmp_path):
+        assert "no source is declared" in said()
+        listed = asyncio.run(declare())
+        assert json.loads(said("--json")) == listed
+        text = said("--wide")
+        for word in ("xmpp", "refuse, lift", "typing.started", *listed["rules_off"]):
+            assert word in text, word
+        assert "a limit is decided" in text
+
+
+def test_activity_is_stored_where_it_is_newer(tmp_path: Path) -> None:
+    skews = ClockSkews(60_000)
+    with service_harness.migrated("sqlite", tmp_path):
+        assert store_activity(skews, 0) == 0
+        skews.note("ann", 5_000, 2_000)
+        skews.note("ben", 6_000, 7_000)
+        assert store_activity(skews, 0) == 6_000
+        skews.note("ann", 9_000, 9_000)
+        assert store_activity(skews, 6_000) == 9_000
+        rows = KeyActivity.objects.order_by("prefix")
+        assert list(rows.values_list("prefix", "seen_ms", "behind_ms")) == [
+            ("ann", 9_000, 0),
+            ("ben", 6_000, -1_000),
+        ]
+        found = sources_overview(load_policy(), None)
+        assert (found.sources, found.basis, found.others_seen_ms) == ((), "unknown", None)
