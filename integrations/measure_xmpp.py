@@ -1,6 +1,10 @@
 """Measure what the modules add to a message, beside a server without a module in the same run.
 
     PYTHONPATH=src:tests:. .venv/bin/python -m integrations.measure_xmpp [prosody] [ejabberd]
+    PYTHONPATH=src:tests:. .venv/bin/python -m integrations.measure_xmpp --spammer-gap 40 prosody
+
+With `--spammer-gap` a spammer writes to a stranger every so many seconds, every second one of whom
+reports it; how many it reaches is counted.
 
 Arms of one server send in turn, a message each: no module, told only (`ask` never), cached (a known
 chat of a calm account), asked (`ask` always). Each message is timed from sender to recipient; the
@@ -9,13 +13,13 @@ module's own times of its hooks follow.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
 import platform
 import re
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -24,6 +28,7 @@ from typing import Any
 
 from integrations.harness.ejabberd import ejabberd
 from integrations.harness.prosody import HOST, prosody
+from integrations.harness.service_cases import STRANGERS, patient_spam
 from integrations.harness.wavebreak import wavebreak
 from integrations.harness.xmpp import Account
 
@@ -99,16 +104,35 @@ def measure(name: str) -> None:
                 print(f"  {arm:7} in the hook: {found}")
 
 
+def measure_spammer(name: str, gap_s: float) -> None:
+    """Count how many strangers a patient spammer reaches on one server, and print it."""
+    serve = {"prosody": prosody, "ejabberd": ejabberd}[name]
+    with tempfile.TemporaryDirectory() as home, wavebreak(Path(home) / "wavebreak") as service:
+        key = service.adapter_key("xmpp")
+        with serve(Path(home) / name, service.url, key=key) as server:
+            server.add_users(STRANGERS)
+            reached, tried = asyncio.run(patient_spam(server, gap_s, len(STRANGERS)))
+            outcome = service.outcome(f"spammer@{HOST}")
+            print(f"{name}: gap {gap_s:g} s, reached {reached} of {tried} tried, then {outcome}")
+
+
 def main() -> None:
-    """Print the machine, then each server's times."""
+    """Print the machine, then what is asked for of each server."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("servers", nargs="*", default=["prosody", "ejabberd"])
+    parser.add_argument("--spammer-gap", type=float, metavar="SECONDS")
+    asked = parser.parse_args()
     warnings.simplefilter("ignore")
     load = os.getloadavg()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {load[0]:.1f}, "
         f"Python {platform.python_version()}"
     )
-    for name in sys.argv[1:] or ["prosody", "ejabberd"]:
-        measure(name)
+    for name in asked.servers:
+        if asked.spammer_gap is None:
+            measure(name)
+        else:
+            measure_spammer(name, asked.spammer_gap)
 
 
 if __name__ == "__main__":

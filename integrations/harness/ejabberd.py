@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -53,9 +56,10 @@ def environment() -> dict[str, str]:
 
 
 @cache
-def compiled(directory: Path) -> Path:
-    """Compile the module into a directory, warnings as errors."""
-    directory.mkdir(parents=True, exist_ok=True)
+def compiled() -> Path:
+    """Compile the module once, warnings as errors; return the directory, which goes at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="wavebreak-beams-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     lib = installed() / "usr/lib/erlang/lib"
     includes = [
         libraries() / "include",
@@ -71,7 +75,7 @@ def compiled(directory: Path) -> Path:
     )
     done = subprocess.run(
         erlang("-noinput", "-pa", str(libraries() / "ebin"), "-eval", program),
-        capture_output=True, text=True, check=False, env=environment(), timeout=120,
+        capture_output=True, text=True, check=False, env=environment(), timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return directory
@@ -154,7 +158,7 @@ modules:
     def start(self) -> Ejabberd:
         """Start it, and wait until it listens."""
         self.write_config()
-        beams = compiled(self.home.parent / "beams") if self.module else self.home
+        beams = compiled() if self.module else self.home
         command = erlang(
             "-noinput", "+K", "true", "-pa", str(libraries() / "ebin"), str(beams),
             "-mnesia", "dir", f'"{self.home}/data"', "-s", "ejabberd",
@@ -170,7 +174,7 @@ modules:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.home,
                 env=environment() | own,
             )  # fmt: skip
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not (answers(self.port) and answers(self.api_port)):
             assert self._process.poll() is None, self.log()[-3000:]
             assert time.monotonic() < end, self.log()[-3000:]

@@ -15,7 +15,7 @@ if str(setup.PYTHON) not in sys.path:
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import slixmpp
-    from slixmpp.exceptions import IqError
+    from slixmpp.exceptions import IqError, IqTimeout
 
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
@@ -74,6 +74,9 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
                 child.tag.split("}")[1] for child in tag if child.tag != f"{{{STANZAS}}}text"
             )
             self._fail(RefusedError(name, text))
+        except IqTimeout:
+            # An error of a condition that slixmpp does not know, `policy-violation`, is lost.
+            self._fail(RefusedError("", "no answer that slixmpp reads"))
 
     async def _started(self, _event: Any) -> None:
         self.send_presence()

@@ -577,7 +577,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/cases/{case}/notices", "/console/cases/{case}/bundle",
         "/console/cases/{case}/act/add_task", "/console/cases/{case}/exhibits/E1",
     ),
-    "admin": ("/console/settings", "/console/settings/audit"),
+    "admin": ("/console/settings", "/console/settings/sources", "/console/settings/audit"),
     "analyst": (
         "/console/user/reauthenticate/", "/console/user/password/change/", "/console/user/2fa/",
         "/console/user/2fa/totp/activate/", "/console/user/2fa/webauthn/",

@@ -11,8 +11,8 @@ HERE = Path(__file__).resolve().parent
 GOLDEN = HERE.parents[1] / "xmpp" / "golden.jsonl"
 
 
-def test_mapping_of_golden_stanzas_gives_their_events(tmp_path: Path) -> None:
-    beams = compiled(tmp_path / "beams")
+def test_mapping_of_golden_stanzas_gives_their_events() -> None:
+    beams = compiled()
     script = HERE / "mapping.escript"
     done = subprocess.run(
         erlang("-noinput", "-boot", "start_clean", "-run", "escript", "start", "-extra",

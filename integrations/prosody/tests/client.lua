@@ -151,6 +151,40 @@ function cases.full_spool_drops_and_says_so()
 	assert(world.logged[1]:match("^error The spool holds"));
 end
 
+function cases.full_disk_holds_events_in_memory()
+	local world = new_world();
+	local client = world.client;
+	client:tell { id = "e1" };
+	client:spool_failed(client.current, "No space left on device");
+	client:tell { id = "e2" };
+	client:tell { id = "e3" };
+	assert(client:held() == 3 and client.in_memory == 2);
+	assert(world.logged[1]:match("^error .*cannot be written: No space left"));
+	world.answer = function () return 202, "{}"; end;
+	world.pass(1);
+	assert(world.requests[1].options.body == '{"id":"e1"}\n{"id":"e2"}\n{"id":"e3"}\n');
+	assert(client:held() == 0 and client.in_memory == 0 and client.counters.dropped == 0);
+	-- The next batch is on disk again.
+	client:tell { id = "e4" };
+	assert(client.in_memory == 0 and client:held() == 1);
+end
+
+function cases.memory_is_bounded_and_goes_to_disk_at_the_end()
+	local world = new_world();
+	local client = world.client;
+	client.options.max_spooled = 100000;
+	for i = 1, 10050 do
+		client:tell { id = "e" .. i };
+		if not client.current.memory then client:spool_failed(client.current, "full"); end
+	end
+	assert(client.in_memory == 10000 and client.counters.dropped > 0);
+	assert(client:held() + client.counters.dropped == 10050);
+	local held = client:held();
+	client:stop();
+	local again = new_world(world.spool);
+	assert(again.client:held() == held);
+end
+
 function cases.breaker_opens_after_three_failures_for_two_seconds()
 	local world = new_world();
 	local reasons = {};

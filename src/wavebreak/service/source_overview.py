@@ -10,11 +10,15 @@ from typing import Literal
 
 import msgspec
 
+from wavebreak.features.catalog import FEATURES
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak.service.models import ApiKey, KeyActivity
 from wavebreak.service.sources import ABILITIES, Ability, covered_by, list_sources
 from wavebreak.service.stream_coverage import unseen
+
+_READ = frozenset(name for one in FEATURES for source in one.sources for name in source.split("|"))
+"""Types and fields that features read: what else a stream may carry, nobody misses."""
 
 
 class SourceView(msgspec.Struct, frozen=True):
@@ -87,7 +91,7 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
         tuple(views),
         "declared" if coverage else "measured" if measured else "unknown",
         coverage.challenges if coverage else True,
-        found.names if found else (),
+        tuple(name for name in found.names if name in _READ) if found else (),
         found.rules if found else (),
         others.seen_ms if others else None,
     )
