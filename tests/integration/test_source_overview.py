@@ -87,6 +87,31 @@ async def test_api_and_console_show_the_same_of_sources(console: RunningConsole)
     assert (await reviewer.get("/console/settings/sources")).status_code == 403
 
 
+@visits
+async def test_one_key_may_send_ids_like_addresses(console: RunningConsole) -> None:
+    running = console.running
+    jid = {"type": "message.sent", "account": "ann@example.org", "peer": "ben@example.org"}
+    new = {"name": "prosody", "scopes": ["ingest", "decide"], "reason": BECAUSE}
+    for allowed, taken, decided in ((True, 202, 200), (False, 422, 422)):
+        made = await running.ask("POST", "/v1/keys", json=new | {"identifiers": allowed})
+        assert made.status_code == 201, made.text
+        assert made.json()["identifiers"] is allowed
+        key = made.json()["text"]
+        sent = await running.ask("POST", "/v1/events", key, json=[jid | {"id": f"e{allowed}"}])
+        assert sent.status_code == taken, sent.text
+        for mode in ("ask", "record", "attempt"):
+            event = jid | {"id": f"{mode}{allowed}"}
+            answer = await running.ask("POST", f"/v1/decide?mode={mode}", key, json=event)
+            assert answer.status_code == decided, answer.text
+    assert "--allow-identifiers" in answer.json()["fix"]
+    # Its successor may too.
+    [first] = [one for one in (await running.ask("GET", "/v1/keys")).json()["keys"]
+               if one["identifiers"]]  # fmt: skip
+    path, grace = f"/v1/keys/{first['prefix']}/rotate", {"grace_s": 0, "reason": BECAUSE}
+    rotated = await running.ask("POST", path, json=grace)
+    assert rotated.json()["identifiers"] is True, rotated.text
+
+
 def test_command_prints_sources_and_what_is_lacking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
