@@ -1,4 +1,4 @@
-"""Changes of enforcement states that no decision is made for, as platforms are told of them.
+"""Changes of enforcement states that no decision is made for, as platforms learn of them.
 
 Where the service begins to enforce, what was found in shadow is lifted; where a source comes that
 cannot ask for a challenge, a challenge becomes a limit. Nothing in the log says so, and a replay
