@@ -112,6 +112,8 @@ def test_coverage_is_what_every_source_carries(live: Live) -> None:
         assert second["coverage"]["carries"] == sorted(SENDS)
         assert second["coverage"]["challenges"] is False
         assert second["coverage"]["rules_off"]
+        # Labels are the service's own: what people have confirmed holds whatever a source carries.
+        assert "confirmed_abusive" not in second["coverage"]["rules_off"]
         assert await covered(made) < with_typing
         again = await declare(made, MATRIX)
         assert again["coverage"]["applied"] == "unchanged"

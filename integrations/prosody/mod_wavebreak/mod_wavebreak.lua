@@ -71,6 +71,11 @@ local CARRIES = {
 	"user.reported", "user.reported.reason", "user.reported.message", "user.blocked", "user.unblocked";
 };
 
+-- Accounts of other servers are told apart by their domain.
+if remote then
+	for _, name in ipairs { "message.sent.origin", "contact.requested.origin" } do CARRIES[#CARRIES + 1] = name; end
+end
+
 local TEXTS = {
 	en = {
 		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";

@@ -42,6 +42,9 @@
          <<"group.created">>, <<"group.member_added">>, <<"group.joined">>, <<"group.left">>,
          <<"user.reported">>, <<"user.reported.reason">>, <<"user.reported.message">>, <<"user.blocked">>, <<"user.unblocked">>]).
 
+%% Accounts of other servers are told apart by their domain.
+-define(CARRIES_REMOTE, [<<"message.sent.origin">>, <<"contact.requested.origin">>]).
+
 -define(CACHES, [{receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {creating, 5000}]).
 
 start(Host, _Opts) ->
@@ -81,7 +84,7 @@ options(Host) ->
     [?ERROR_MSG("mod_wavebreak of ~ts has no `key`: make one with `wavebreak key create`, with the scopes ingest, decide and read", [Host]) || Key =:= <<>>],
     #{url => string:trim(opt(Host, url), trailing, "/"), key => Key, timeout => opt(Host, timeout), max_spooled => opt(Host, max_spooled),
       directory => filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]),
-      source => #{carries => ?CARRIES, can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
+      source => #{carries => ?CARRIES ++ [Name || opt(Host, remote), Name <- ?CARRIES_REMOTE], can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
       on_state => fun(State) -> on_state(Host, State) end,
       on_states_loaded => fun() -> on_states_loaded(Host) end}.
 

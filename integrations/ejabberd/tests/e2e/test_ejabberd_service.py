@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +16,8 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 class TestServiceEjabberd(ServiceCases):
     """The shared cases, on ejabberd."""
+
+    patient: ClassVar = {"timeout": "10000"}
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         return ejabberd(home, url, **more)
