@@ -267,7 +267,8 @@ function client:request(method, path, more, answered)
 		if done then return; end
 		done = true;
 		if task then options.stop_task(task); end
-		self:check_clock(response);
+		-- The date of a stream is that of its beginning, long ago when it ends.
+		if not more.streaming_handler then self:check_clock(response); end
 		if code == 401 or code == 403 then
 			self:say("error", "key", "Wavebreak refuses the key (%d): set wavebreak_key to one with the scopes ingest, decide and read, then reload the configuration. Nothing is closed meanwhile", code);
 		end
@@ -490,6 +491,7 @@ function client:stream_states()
 		accept = "text/event-stream";
 		streaming_handler = function (response)
 			if response.code ~= 200 then return nil; end
+			self:check_clock(response);
 			streaming, self.streaming, self.heard_at = true, true, self.options.now();
 			return sink, function () end;
 		end;

@@ -268,6 +268,23 @@ function cases.clock_is_corrected_by_the_service()
 	assert(world.logged[1]:match("^error This machine's clock"));
 end
 
+function cases.end_of_a_stream_says_nothing_of_the_clock()
+	local world = new_world();
+	world.now = 1795845867;
+	world.client:stream_states();
+	local begin = { code = 200, headers = { date = "Sat, 28 Nov 2026 06:04:27 GMT" } };
+	local stream = world.requests[1];
+	stream.options.streaming_handler(begin);
+	world.now = world.now + 600;
+	stream.callback("", 200, begin);
+	assert(world.client.skew_s == 0 and #world.logged == 0);
+	-- Where it begins it does.
+	world.now = 1795845867 - 120;
+	world.client:stream_states();
+	world.requests[#world.requests].options.streaming_handler(begin);
+	assert(world.client.skew_s == 120);
+end
+
 function cases.event_is_encoded_as_json()
 	local event = { id = 'a"b\\c\n', account = "ü@example.org", size = 12, in_contacts = false, ts = 1795845867000 };
 	local text = library.encode_event(event);
