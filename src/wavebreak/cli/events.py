@@ -194,6 +194,14 @@ def simulate(
             "field coverage from wide priors.",
         ),
     ] = False,
+    requests: Annotated[
+        bool,
+        typer.Option(
+            "--requests",
+            help="Chats open by a request for contact that people accept, refuse or ignore; with "
+            "--random, mostly without phone numbers.",
+        ),
+    ] = False,
     seed: Seed = 0,
     form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
 ) -> None:
@@ -205,7 +213,9 @@ def simulate(
         )
     with progress_bar("simulate") as show:
         if random:
-            world = simulation.random_platform(seed, progress=lambda share: show(share, ""))
+            world = simulation.random_platform(
+                seed, requests=requests, progress=lambda share: show(share, "")
+            )
         else:
             world = simulation.simulate(
                 people=people,
@@ -214,6 +224,7 @@ def simulate(
                 personas=personas or [],
                 background=background,
                 seed=seed,
+                requests=requests,
                 progress=lambda share: show(share, ""),
             )
         events = simulation.write(world, out_path, form=form)

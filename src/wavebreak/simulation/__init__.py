@@ -10,6 +10,7 @@ from typing import Any
 from wavebreak.errors import UsageError
 from wavebreak.simulation.attackers import CAMPAIGNS, EVERY_CAMPAIGN, Campaign
 from wavebreak.simulation.background_trace import load_trace
+from wavebreak.simulation.contact_requests import RequestHabits
 from wavebreak.simulation.personas import EVERY_PERSONA, PERSONAS
 from wavebreak.simulation.random_platforms import random_platform, random_platform_on_trace
 from wavebreak.simulation.world import (
@@ -49,6 +50,7 @@ def simulate(
     background: Path | None = None,
     seed: int = 0,
     start_ms: int = START_MS,
+    requests: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> World:
     """Simulate a platform; its events are generated while its batches are read.
@@ -64,6 +66,7 @@ def simulate(
             its time span on, and no people are simulated.
         seed: Seed of every random draw.
         start_ms: Start of the simulation, milliseconds since 1970.
+        requests: Chats open by a request for contact, as on platforms without phone numbers.
         progress: Called with the share of the events that is done.
 
     Returns:
@@ -77,7 +80,7 @@ def simulate(
     ['abusive', 'benign']
 
     """
-    _check_arguments(people, days, personas, background)
+    _check_arguments(people, days, personas, background, requests=requests)
     chosen = [_resolve_campaign(name, accounts) for name, accounts in campaigns]
     about: dict[str, Any] = {
         "people": people,
@@ -95,13 +98,29 @@ def simulate(
     each = tuple(
         (p, max(MIN_PERSONA_ACCOUNTS, int(people * p.per_person))) for p in chosen_personas
     )
-    plan = Plan(people, days, start_ms, each, tuple(map(Operation, chosen)))
+    plan = Plan(
+        people,
+        days,
+        start_ms,
+        each,
+        tuple(map(Operation, chosen)),
+        requests=RequestHabits() if requests else None,
+    )
+    if requests:
+        about["requests"] = asdict(RequestHabits())
     return simulate_plan(plan, seed, about, progress)
 
 
 def _check_arguments(
-    people: int, days: float, personas: Sequence[str], background: Path | None
+    people: int,
+    days: float,
+    personas: Sequence[str],
+    background: Path | None,
+    *,
+    requests: bool,
 ) -> None:
+    if background is not None and requests:
+        raise UsageError("requests need simulated people, not a background", fix="omit --requests")
     if background is not None and personas:
         raise UsageError("personas need simulated people, not a background", fix="omit --personas")
     if people < 1 or not days > 0:

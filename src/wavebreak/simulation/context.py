@@ -17,7 +17,7 @@ from wavebreak.simulation.behaviour import (
     MessageContent,
     RecipientBehaviour,
 )
-from wavebreak.simulation.log import ABSENT, EventLog, Floats, Ints, StringPool, hexadecimal
+from wavebreak.simulation.log import ABSENT, Bools, EventLog, Floats, Ints, StringPool, hexadecimal
 from wavebreak.simulation.population import People
 
 DEFAULT_TYPING_SHARE = 0.65
@@ -79,6 +79,10 @@ class AccountRegistry:
     def of(self, family: str) -> Ints:
         """Return the accounts of one family or persona."""
         return np.array([i for i, f in enumerate(self._family) if f == family], np.int64)
+
+    def are_abusive(self) -> Bools:
+        """Return whether each account is labelled abusive, by number."""
+        return np.array([label == "abusive" for label in self._label], bool)
 
     def names(self) -> pa.StringArray:
         """Return every account's name, by number."""

@@ -127,6 +127,13 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Tolerated.reply", "log", 0.02, 0.35, "customers"),
     Prior("Tolerated.block", "log", 0.001, 0.02, "the same"),
     Prior("Tolerated.report", "log", 0.0002, 0.004, "the same"),
+    # Platforms where chats open by a request.
+    Prior("RequestHabits.lead", "log", 0.2 * SECOND, 5 * MINUTE, "an invitation before the words"),
+    Prior("RequestHabits.delay", "log", 1 * MINUTE, 12 * HOUR, "a notification, or a folder"),
+    Prior("HonestRequest.accept", "even", 0.3, 0.9, "who accepts and stays silent"),
+    Prior("HonestRequest.refuse", "log", 0.01, 0.1, "most ignore what they do not want"),
+    Prior("UnwantedRequest.accept", "log", 0.03, 0.3, "curious or careful people"),
+    Prior("UnwantedRequest.refuse", "even", 0.05, 0.6, "a button, or three menus away"),
     # What operators write, and have.
     Prior("MessageContent.characters", "log", 20, 400, "a link, or an essay"),
     Prior("MessageContent.variation", "log", 1, 60, "templates to rewritten texts"),

@@ -18,6 +18,7 @@ from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.attackers.presets import TOOLS, TRAITS
 from wavebreak.simulation.background_trace import load_trace
 from wavebreak.simulation.behaviour import DEFAULT_CONTENT, TOLERATED, UNWANTED, ConversationStyle
+from wavebreak.simulation.contact_requests import VIAS, RequestHabits
 from wavebreak.simulation.daily_life import Habits
 from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL
 from wavebreak.simulation.groups import GroupHabits
@@ -208,18 +209,22 @@ def random_platform(
     *,
     families: Sequence[str] = (),
     coverage: Coverage | None = None,
+    requests: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> World:
     """Draw a world: people, habits, personas, operators and coverage. The seed decides all.
 
     `families`: campaigns to choose operators from (EVERY_CAMPAIGN unless given); `coverage`:
-    instead of a drawn one.
+    instead of a drawn one; `requests`: chats open by a request, and most such platforms know no
+    phone numbers. All else is as without.
 
     >>> world = random_platform(1_000)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
     """
     plan = draw_plan(seed, families or tuple(EVERY_CAMPAIGN))
+    if requests:
+        plan = with_requests(plan, seed)
     if coverage is not None:
         plan = replace(plan, coverage=coverage)
     return simulate_plan(plan, seed, {"seed": seed} | plan_summary(plan), progress)
@@ -271,6 +276,24 @@ def draw_plan(seed: int, families: Sequence[str]) -> Plan:
         draw_recipe(rng, TOLERATED, "Tolerated"),
         _draw_coverage(rng),
     )
+
+
+def with_requests(plan: Plan, seed: int) -> Plan:
+    """Draw how chats open by a request on a platform, which mostly knows no phone numbers."""
+    rng = np.random.default_rng([seed, len("requests")])
+    habits = draw_recipe(rng, RequestHabits())
+    habits = replace(
+        habits,
+        via=str(rng.choice(VIAS)),
+        held=bool(rng.random() < _HELD),
+        honest=draw_recipe(rng, habits.honest, "HonestRequest"),
+        unwanted=draw_recipe(rng, habits.unwanted, "UnwantedRequest"),
+    )
+    lacks = plan.coverage
+    if rng.random() < _NUMBERLESS:
+        way = lacks.verification if lacks.verification in ("email", "none") else "email"
+        lacks = replace(lacks, without_fields=lacks.without_fields | {"phone"}, verification=way)
+    return replace(plan, requests=habits, coverage=lacks)
 
 
 def _local_number_ranges(society: Society) -> tuple[tuple[str, int], ...]:
@@ -363,7 +386,9 @@ def _coverage(rng: np.random.Generator, lacking: list[str], step: int, way: str)
 _TYPICAL = 0.93
 """Chance that a platform lacks what its kind lacks."""
 _NUMBERLESS = 0.8
-"""Share of platforms verified by mail, or not at all, that know no phone numbers."""
+"""Share of platforms with requests, or not verified by telephone, that know no phone numbers."""
+_HELD = 0.4
+"""Share of platforms with requests where nobody can write before the request is accepted."""
 _SOMETIMES_CARRIED: tuple[tuple[str, ...], ...] = (
     MISSING_FIELDS["groups"][0],
     ("message.sent.size", "message.sent.media"),

@@ -38,6 +38,7 @@ from wavebreak.simulation.behaviour import (
     MessageContent,
     RecipientBehaviour,
 )
+from wavebreak.simulation.contact_requests import ContactRequests, RequestHabits
 from wavebreak.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak.simulation.daily_life import DailyLife, Habits
 from wavebreak.simulation.geography import DAY, MINUTE
@@ -99,7 +100,8 @@ class World:
 class Timeline:
     """Everyday activity and planned events, generated window by window: memory stays flat.
 
-    `groups`: how many groups were planned, so that names go on from there each time.
+    `groups`: how many groups were planned, so that names go on from there each time; `requests`:
+    how chats open, where that takes a request.
     """
 
     sim: SimulationContext
@@ -108,15 +110,21 @@ class Timeline:
     seed: int
     groups: int
     progress: Callable[[float], None] | None = None
+    requests: RequestHabits | None = None
 
     def events(self, size: int) -> Iterator[pa.RecordBatch]:
         """Yield all events in order."""
-        names = self.sim.registry.names()
-        for block in self.blocks():
+        names, blocks = self.sim.registry.names(), self.blocks()
+        if self.requests is not None:
+            blocks = ContactRequests(self.sim, self.requests, self.seed).apply(self.blocks)
+        for block in blocks:
             yield from to_batches(block, names, self.sim.pool.arrow(), size)
 
     def blocks(self) -> Iterator[EventBlock]:
-        """Yield all events in order, as columns of numbers: a block a window of time."""
+        """Yield the events in order, as columns of numbers: a block a window of time.
+
+        Requests for contact are not among them yet.
+        """
         sim = self.sim
         sim.log = EventLog(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
         sim.groups = self.groups
@@ -271,7 +279,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a world: time span, people, personas, operators, coverage of the log."""
+    """The plan of a world: time span, people, personas, operators, coverage of the log.
+
+    `requests`: how chats open on a platform where that takes a request (None: by a message).
+    """
 
     people: int
     days: float
@@ -285,6 +296,7 @@ class Plan:
     arrival: NewcomerBehaviour = field(default_factory=NewcomerBehaviour)
     tolerated: RecipientBehaviour = TOLERATED
     coverage: Coverage = FULL_COVERAGE
+    requests: RequestHabits | None = None
 
 
 def simulate_plan(
@@ -313,7 +325,7 @@ def simulate_plan(
         "society": asdict(plan.society),
         "accounts": count_families(labels),
     }
-    timeline = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress)
+    timeline = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress, plan.requests)
     lacks, compromised_at = plan.coverage, sim.registry.compromised_at()
     if lacks == FULL_COVERAGE:
         return World(labels, about, timeline.events, timeline, compromised_at)
@@ -394,7 +406,7 @@ def recipe_parameters(recipe: Persona) -> dict[str, Any]:
 def plan_summary(plan: Plan) -> dict[str, Any]:
     """Return the decisions of a plan as plain JSON values."""
     lacks = plan.coverage
-    return {
+    summary = {
         "people": plan.people,
         "days": plan.days,
         "start_ms": plan.start_ms,
@@ -413,7 +425,12 @@ def plan_summary(plan: Plan) -> dict[str, Any]:
         "arrival": asdict(plan.arrival),
         "without": sorted(lacks.without_types | lacks.without_fields),
         "step_ms": lacks.step_ms,
-    } | ({"verification": lacks.verification} if lacks.verification else {})
+    }
+    if lacks.verification:
+        summary["verification"] = lacks.verification
+    if plan.requests is not None:
+        summary["requests"] = asdict(plan.requests)
+    return summary
 
 
 def count_families(labels: list[Label]) -> dict[str, int]:

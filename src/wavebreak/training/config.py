@@ -156,7 +156,10 @@ class Baseline(_Table, frozen=True):
 
 
 class Default(_Table, frozen=True):
-    """How the default model is made; see `default_model`. It does not read the inputs `without`."""
+    """How the default model is made; see `default_model`. It does not read the inputs `without`.
+
+    `requests`: the share of random platforms where chats open by a request for contact.
+    """
 
     held_from: Annotated[int, Meta(ge=1)]
     persons: Share
@@ -164,6 +167,7 @@ class Default(_Table, frozen=True):
     rounds: Number
     leaves: Annotated[int, Meta(ge=2, le=255)]
     without: tuple[str, ...]
+    requests: Share
     split: Split
     tolerance: dict[str, Part]
 

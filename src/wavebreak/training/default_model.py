@@ -52,11 +52,15 @@ _REGISTERED = KINDS.index("registered")
 
 @dataclass(frozen=True)
 class PlatformSource:
-    """One world to learn from: drawn, or with operators drawn into a trace; `held` from the fit."""
+    """One world to learn from: drawn, or with operators drawn into a trace; `held` from the fit.
+
+    `requests`: chats of a drawn world open by a request for contact.
+    """
 
     seed: int
     held: bool
     trace: Path | None = None
+    requests: bool = False
 
     @property
     def world(self) -> str:
@@ -68,9 +72,17 @@ def platform_sources(
     worlds: int, held: int, seed: int, traces: Sequence[Path], numbers: Default
 ) -> list[PlatformSource]:
     """Name the worlds of a model: drawn ones from `seed` on, held ones, traces."""
-    drawn = [PlatformSource(seed + k, held=False) for k in range(worlds)]
+
+    def drawn(first: int, count: int, *, held: bool) -> list[PlatformSource]:
+        seeds = range(first, first + count)
+        return [PlatformSource(s, held, requests=_has_requests(s, numbers)) for s in seeds]
+
     planted = [PlatformSource(seed + k, False, t) for t in traces for k in range(numbers.times)]
-    return drawn + planted + [PlatformSource(numbers.held_from + k, held=True) for k in range(held)]
+    return drawn(seed, worlds, held=False) + planted + drawn(numbers.held_from, held, held=True)
+
+
+def _has_requests(seed: int, numbers: Default) -> bool:
+    return bool(np.random.default_rng([seed, len("has requests")]).random() < numbers.requests)
 
 
 def import_traces(background: Path, into: Path) -> list[Path]:
@@ -98,7 +110,7 @@ def replay_platform(
 ) -> ReplayResult:
     """Draw a world, replay it in memory, and return its points and votes."""
     if source.trace is None:
-        world = simulation.random_platform(source.seed)
+        world = simulation.random_platform(source.seed, requests=source.requests)
     else:
         world = simulation.random_platform_on_trace(source.trace, source.seed)
     edge = Pseudonymizer(KEY)

@@ -72,7 +72,7 @@ def platforms_key(named: Sequence[PlatformSource], policy: Path | None, settings
         __version__,
         features_version(),
         rules.load_policy(policy).version,
-        [(s.seed, s.held, file_digest(s.trace) if s.trace else "") for s in named],
+        [(s.seed, s.held, file_digest(s.trace) if s.trace else "", s.requests) for s in named],
         settings.weights,
         settings.default.persons,
         settings.sources,

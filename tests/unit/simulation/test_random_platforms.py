@@ -13,6 +13,7 @@ from support.message_envelope import envelope
 from wavebreak.simulation import EVERY_CAMPAIGN, EVERY_PERSONA, PERSONAS, random_platform
 from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
+from wavebreak.simulation.contact_requests import RequestHabits, RequestReception
 from wavebreak.simulation.daily_life import Habits
 from wavebreak.simulation.groups import GroupHabits
 from wavebreak.simulation.newcomers import NewcomerBehaviour
@@ -26,6 +27,8 @@ OWNERS = {
     "World": {"people", "days", "start", "operators", "persona", "cohort"},
     "Operation": {"accounts", "list_share", "total"},
     "Tolerated": {f.name for f in fields(RecipientBehaviour)},
+    "HonestRequest": {f.name for f in fields(RequestReception)},
+    "UnwantedRequest": {f.name for f in fields(RequestReception)},
 } | {
     kind.__name__: {f.name for f in fields(kind)}
     for kind in (
@@ -37,6 +40,7 @@ OWNERS = {
         RecipientBehaviour,
         MessageContent,
         Enrolment,
+        RequestHabits,
         *PERSONAS.values(),
         Cohort,
     )

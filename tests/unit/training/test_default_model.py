@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -27,6 +28,18 @@ def test_platform_sources_keep_held_out_seeds_apart() -> None:
     assert [source.seed for source in named if source.held] == [HELD, HELD + 1]
     assert max(fit) < HELD
     assert {source.world for source in named if source.trace} == {"collegemsg"}
+
+
+def test_platform_sources_take_the_share_of_worlds_with_requests() -> None:
+    def asking(share: float) -> list[bool]:
+        numbers = msgspec.structs.replace(SETTINGS.default, requests=share)
+        return [source.requests for source in platform_sources(60, 40, 1000, [], numbers)]
+
+    assert not any(asking(0.0))
+    assert all(asking(1.0))
+    some = asking(0.3)
+    assert 15 < sum(some) < 45
+    assert some == asking(0.3)
 
 
 def test_import_traces_empty_directory_raises_with_fix(tmp_path: Path) -> None:
