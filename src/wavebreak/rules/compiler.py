@@ -100,7 +100,8 @@ class Program:
     `1 << kind`, the result has bit k set where rule k matched. Arrays have shape `(64,)`: `outcome`
     and `stage` codes, `hold_s` in seconds (0: it does not end), `shadow` 0 or 1. A rule with a
     label has outcome 0. Ignore bits outside `enabled`: the rules `not_covered`, which cannot match
-    without a feature that the stream does not carry.
+    without a feature that the stream does not carry, and those `not_needed`, which are for streams
+    that lack a feature which this one carries.
     """
 
     policy: Policy
@@ -113,6 +114,7 @@ class Program:
     ids: tuple[str, ...]
     actions: tuple[str, ...]
     not_covered: tuple[str, ...]
+    not_needed: tuple[str, ...]
     keepalive: Callback = field(repr=False)
 
     @property
@@ -135,7 +137,12 @@ class Program:
         return self._mask(lambda rule: rule.basis == basis)
 
     def _enabled_rules(self) -> list[Rule]:
-        return [rule for rule in self.policy.rules if rule.id not in self.not_covered]
+        return [rule for rule in self.policy.rules if rule.id not in self.off]
+
+    @property
+    def off(self) -> frozenset[str]:
+        """Ids of the rules that are not evaluated on this stream."""
+        return frozenset((*self.not_covered, *self.not_needed))
 
     def _mask(self, among: Callable[[Rule], bool]) -> int:
         chosen = {rule.id for rule in self._enabled_rules() if among(rule)}
@@ -171,13 +178,21 @@ def program_source(policy: Policy) -> str:
     return PREAMBLE + "\n".join([*lines, "    return hits", ""])
 
 
-def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Program:
-    """Compile a policy for a stream that covers the features `covered` (None: all)."""
+def compile_rules(
+    policy: Policy, covered: frozenset[str] | None = None, *, declared: bool = True
+) -> Program:
+    """Compile a policy for a stream that covers the features `covered` (None: all).
+
+    Unless `declared`, the coverage is only assumed: rules for streams that lack a feature are on.
+    """
     rules = policy.rules
     silent = frozenset(
         rule.id for rule in rules if covered is not None and not can_hold(rule.expression, covered)
     )
-    enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
+    spare = frozenset(
+        rule.id for rule in rules if declared and covered is not None and rule.lacks in covered
+    )
+    enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent | spare)
     made = compile_source(program_source(policy), "rules", 2, policy.features)
     holds = [duration_seconds(rule.hold) if rule.hold else 0 for rule in rules]
     return Program(
@@ -191,6 +206,7 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
         ids=tuple(rule.id for rule in rules),
         actions=tuple(rule.action or rule.outcome or "allow" for rule in rules),
         not_covered=tuple(rule.id for rule in rules if rule.id in silent),
+        not_needed=tuple(rule.id for rule in rules if rule.id in spare),
         keepalive=made,
     )
 

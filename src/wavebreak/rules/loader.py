@@ -349,6 +349,13 @@ def _checked(
         read = features_read(rule, features)
     except PolicyError as error:
         raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
+    if rule.lacks is not None and rule.lacks not in features:
+        near = ", ".join(difflib.get_close_matches(rule.lacks, features, 3))
+        what = f"{where}, lacks: there is no feature `{rule.lacks}`"
+        raise PolicyError(what, fix=f"did you mean {near}?" if near else "name a feature")
+    if rule.lacks in read:
+        what = f"{where}, lacks: the rule reads `{rule.lacks}`, without which it cannot hold"
+        raise PolicyError(what, fix="remove `lacks`, or the condition")
     for field in ("fires_on", "stays_quiet_on"):
         for n, example in enumerate(getattr(rule, field), 1):
             for name in set(example) - set(read):

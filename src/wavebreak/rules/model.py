@@ -65,7 +65,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     engine does not answer; without it service.toml decides by stage.
     `needs_split` marks a rule with more conditions than a reader can follow. `aliases` are ids that
     the rule had in earlier versions: it is found by them too. `basis` says what it rests on (see
-    `BASES`), `new_chats_1d` what its limit leaves, `false_actions` whom it will wrongly meet and
+    `BASES`), `new_chats_1d` what its limit leaves, `lacks` a feature: the rule is off on
+    streams that carry it; `false_actions` whom it will wrongly meet and
     how often, `review_by` when somebody looks at it again.
     """
 
@@ -82,6 +83,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     label: Word | None = None
     basis: Basis = "doubt"
     new_chats_1d: Annotated[int, Meta(ge=0, le=254)] | None = None
+    lacks: Word | None = None
     false_actions: Sentence | None = None
     review_by: Day | None = None
     hold: Duration | None = msgspec.field(name="for", default=None)

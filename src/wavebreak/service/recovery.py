@@ -80,7 +80,7 @@ def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = N
 
 
 def _stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
-    parts = [sorted(engine.covered), enforce, lateness_s]
+    parts = [sorted(engine.covered), enforce, lateness_s, *engine.program.not_needed]
     options = json.dumps(parts if engine.challenges else [*parts, "no challenges"])
     return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"
 

@@ -167,6 +167,16 @@ WRONG = {
         "new_chats_1d: only a limit leaves some",
         "remove it",
     ),
+    "lacks no feature": (
+        RULE + 'lacks = "block_arrival"',
+        "lacks: there is no feature `block_arrival`",
+        "block_arrivals",
+    ),
+    "lacks what it reads": (
+        RULE + 'lacks = "sends_1h"',
+        "lacks: the rule reads `sends_1h`",
+        "remove `lacks`",
+    ),
     "same id": (RULE + RULE, "bulk.toml also has a rule of that id", "its own id"),
     "too many": (
         "".join(RULE.replace("a_rule", f"rule_{n}") for n in range(65)),
