@@ -1,4 +1,4 @@
-"""Honest accounts are met with nothing at registration, whatever the registration carries."""
+"""Honest accounts without numbers are left alone, and whoever writes to strangers is slowed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from support.honest_accounts import (
     spam_rows,
     subsets,
     with_fields,
+    with_requests,
+    without_contacts,
 )
 from wavebreak import rules
 from wavebreak.engine import Engine
@@ -20,6 +22,7 @@ from wavebreak.engine.decision import Decision
 from wavebreak.model import Model, load
 from wavebreak.model.storage import SHIPPED
 from wavebreak.schema import coverage
+from wavebreak.schema.events import TYPES
 
 POLICY = rules.load_policy()
 FELT = ("challenge", "limit", "restrict", "suspend", "ban")
@@ -72,3 +75,39 @@ def test_invitations_to_40_strangers_are_limited_within_ten(
         first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
         assert int(peers[first.trigger].removeprefix("victim")) < 10
         assert len(felt_by_honest(made)) <= most
+
+
+@pytest.mark.parametrize("gap", [350, 5_000, 40_000])
+@pytest.mark.parametrize("contacts", [True, False], ids=["contacts", "no-contacts"])
+def test_plain_messages_of_a_new_account_reach_ten_strangers(
+    shipped: Model, gap: int, *, contacts: bool
+) -> None:
+    rows = honest_rows(4) + spam_rows(4, gap, request=False, message=True)
+    log = as_log(rows if contacts else without_contacts(rows))
+    log = with_fields(log, ("ip", "client"), "none given")
+    peers = dict(zip(log.column("id").to_pylist(), log.column("peer").to_pylist(), strict=True))
+    for trees in (None, shipped):
+        made = decide(log, trees, enforce=True)
+        first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
+        assert int(peers[first.trigger].removeprefix("victim")) < 10
+        assert (first.outcome, first.new_chats_1d) <= ("limit", 10)
+        assert felt_by_honest(made) == set()
+
+
+def test_a_platform_with_numbers_allows_twenty_messages_to_strangers() -> None:
+    log = as_log(honest_rows(4) + spam_rows(4, 5_000, request=False, message=True))
+    made = decide(with_fields(log, ("ip", "client", "phone"), "sms"), None, enforce=True)
+    first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
+    assert first.rules == ("allowance_of_a_new_account",)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+@pytest.mark.parametrize("contacts", [True, False], ids=["contacts", "no-contacts"])
+def test_invitations_of_honest_accounts_are_left_alone(
+    shipped: Model, seed: int, *, contacts: bool
+) -> None:
+    rows = with_requests(honest_rows(seed), seed)
+    log = as_log(rows if contacts else without_contacts(rows))
+    made = decide(with_fields(log, ("ip", "client"), "none given"), shipped, enforce=True)
+    assert log.column("type").to_pylist().count(TYPES.index("contact.requested")) > 10 * HONEST
+    assert felt_by_honest(made) == set()

@@ -78,6 +78,27 @@ def _chat(rng: random.Random, who: str, at: int, number: int) -> list[Row]:
     return [opens, answer]
 
 
+def with_requests(rows: list[Row], seed: int) -> list[Row]:
+    """Return the events with an invitation before each chat, accepted before it is answered."""
+    rng, found, open_chats = random.Random(seed), list[Row](), set[tuple[str, str]]()
+    for row in sorted(rows, key=lambda row: row["ts"]):
+        pair = (row["account"], row.get("peer", ""))
+        if row["type"] == "message.sent" and pair not in open_chats:
+            asked, back = pair[::-1] not in open_chats, rng.randrange(500, 9 * SECOND)
+            found.append({
+                "type": "contact.requested" if asked else "contact.accepted",
+                "ts": row["ts"] - (50 if asked else back), "account": pair[0], "peer": pair[1],
+            } | ({"via": "invite"} if asked else {}))  # fmt: skip
+            open_chats.add(pair)
+        found.append(row)
+    return found
+
+
+def without_contacts(rows: list[Row]) -> list[Row]:
+    """Return the events as of a platform that does not tell who is in whose contacts."""
+    return [{name: value for name, value in row.items() if name != "in_contacts"} for row in rows]
+
+
 def spam_rows(seed: int, gap: int, *, request: bool, message: bool) -> list[Row]:
     """One who registers on the sixth day and approaches 40 strangers, `gap` ms apart."""
     rng = random.Random(1_000 + seed)

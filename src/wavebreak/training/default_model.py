@@ -54,7 +54,7 @@ _REGISTERED = KINDS.index("registered")
 class PlatformSource:
     """One world to learn from: drawn, or with operators drawn into a trace; `held` from the fit.
 
-    `requests`: chats of a drawn world open by a request for contact.
+    `requests`: chats of a random platform open by a request for contact.
     """
 
     seed: int
