@@ -226,7 +226,7 @@ def test_switches_are_streamed_and_sent_to_webhooks(live: Live) -> None:
             await declare(made, MATRIX)
             began = time.monotonic()
             state = await next_state(heard)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
             assert (state["account"], state["outcome"], state["number"]) == ("ann", "limit", 2)
             switch = made.service.switch
             assert switch is not None
