@@ -284,7 +284,9 @@ class ServiceCases:
 
     def test_canaries_are_nowhere_in_the_services_files(self, tmp_path: Path) -> None:
         with wavebreak(tmp_path / "wavebreak") as service:
-            with self.serve(tmp_path, service.url, key=service.adapter_key("xmpp")) as server:
+            with self.serve(
+                tmp_path, service.url, key=service.adapter_key("xmpp"), more=self.patient
+            ) as server:
                 asyncio.run(hooks.converse(server.port, HOST, ROOMS))
                 expected = len(hooks.expected(HOST, ROOMS))
                 service.wait(lambda: service.logged() >= expected)
