@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .xmpp import Account
+from .xmpp import Account, registered
 
 CANARIES = (
     "CANARYbody", "CANARYsubject", "CANARYnick", "CANARYname", "CANARYgroup", "CANARYreason",
@@ -25,9 +25,9 @@ async def quiet() -> None:
 
 async def converse(port: int, host: str, rooms: str) -> None:
     """Play the conversation of two accounts and a third."""
-    ann = await Account(f"ann@{host}", port, resource="CANARYres").online()
-    ben = await Account(f"ben@{host}", port, resource="CANARYres").online()
-    cid = await Account(f"cid@{host}", port, resource="CANARYres").online()
+    ann = await registered(f"ann@{host}", port, resource="CANARYres")
+    ben = await registered(f"ben@{host}", port, resource="CANARYres")
+    cid = await registered(f"cid@{host}", port, resource="CANARYres")
     await _messages(ann, ben, host)
     await _contacts(ann, ben, cid)
     await _room(ann, ben, f"r@{rooms}")

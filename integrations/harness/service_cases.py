@@ -15,7 +15,7 @@ import pytest
 from . import hooks
 from .prosody import HOST, ROOMS
 from .wavebreak import Wavebreak, wavebreak
-from .xmpp import Account, RefusedError
+from .xmpp import Account, registered
 
 STRANGERS = [f"stranger{n}" for n in range(40)]
 HONEST = [f"honest{n}" for n in range(8)]
@@ -47,16 +47,6 @@ stays_quiet_on = [{ stranger_complaints = 1, complaint_evidence = 40, channel = 
 
 async def _known(server: Any, name: str) -> Account:
     return await Account(f"{name}@{HOST}", server.port, register=False).online()
-
-
-async def _registered(server: Any, name: str) -> Account:
-    """Register an account; again where Wavebreak was too slow, since registrations fail closed."""
-    for _ in range(10):
-        try:
-            return await Account(f"{name}@{HOST}", server.port).online(40)
-        except (RefusedError, TimeoutError):
-            await asyncio.sleep(2)
-    raise AssertionError("a registration is refused again and again")
 
 
 async def _greets(sender: Account, to: str) -> bool:
@@ -153,7 +143,7 @@ async def patient_spam(server: Any, gap_s: float, most: int) -> tuple[int, int]:
     Returns:
         How many strangers it reached, and how many it wrote to.
     """
-    spammer = await _registered(server, "spammer")
+    spammer = await registered(f"spammer@{HOST}", server.port)
     reached, number, in_a_row = 0, 0, 0
     while number < most and in_a_row < 3:
         victim = await _known(server, STRANGERS[number])
@@ -172,7 +162,7 @@ async def _spam(server: Any, service: Wavebreak, *, rooms: bool) -> int:
     """Play the spammer among honest people; return how many strangers it reached."""
     people = [await _known(server, name) for name in HONEST]
     friend = await _known(server, "friend")
-    spammer = await _registered(server, "spammer")
+    spammer = await registered(f"spammer@{HOST}", server.port)
     await _chats(friend, spammer, 4)
     victims = [await _known(server, name) for name in REPORTERS]
     complaints = [asyncio.create_task(_reports(one, f"spammer@{HOST}")) for one in victims]

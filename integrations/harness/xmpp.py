@@ -156,3 +156,13 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
             )
             found.append((tag.get("type"), name, "" if text is None else text.text, lang))
         return found
+
+
+async def registered(jid: str, port: int, **more: str) -> Account:
+    """Register an account; again where Wavebreak was too slow, since registrations fail closed."""
+    for _ in range(10):
+        try:
+            return await Account(jid, port, **more).online(40)
+        except (RefusedError, TimeoutError):
+            await asyncio.sleep(2)
+    raise AssertionError("a registration is refused again and again")
