@@ -37,6 +37,7 @@ from wavebreak.red_team.round import (
 )
 from wavebreak.red_team.search_space import decode, describe_changes, encode, search_parameters
 from wavebreak.rules import Policy
+from wavebreak.schema import coverage
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender
 from wavebreak.simulation.log import Floats
@@ -220,7 +221,8 @@ class _TournamentRun:
     ) -> tuple[RoundResult, Evaluation]:
         """Play one round, write its accounts and labels, and count it by family."""
         number = len(self.rounds)
-        engine = Engine(self.policy, enforce=True, accounts=1 << 15, model=self.model)
+        carried = coverage.declared(coverage.known_names())  # as a replay of its log measures
+        engine = Engine(self.policy, carried, enforce=True, accounts=1 << 15, model=self.model)
         result = play_round(
             self.environment,
             self.entries(senders),
