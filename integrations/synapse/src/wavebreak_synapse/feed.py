@@ -215,6 +215,8 @@ class Feed:
         room = rooms.get(room_id)
         if room is None:
             room = rooms[room_id] = self._room(txn, room_id)
+        if self._notices_account in room.people and not room.is_group:
+            return None  # Notices are the server's; to read or answer one is no conversation.
         if kind != "m.room.member":
             known = self._knows(txn, room, sender)
             return message_event(pdu, room, self._server_name, known)

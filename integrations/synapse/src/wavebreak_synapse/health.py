@@ -8,6 +8,11 @@ from wavebreak_synapse.config import Settings
 from wavebreak_synapse.service import Service
 
 PATH = "/_synapse/client/wavebreak/health"
+# Typing that is never sent would make everybody one who never types.
+UNDECLARED = (
+    "the service does not know what a Synapse carries; fix: a key of a source,"
+    " wavebreak key create HOME synapse --source synapse"
+)
 
 
 def report(service: Service, settings: Settings, *, full: bool) -> tuple[int, dict[str, Any]]:
@@ -21,11 +26,15 @@ def report(service: Service, settings: Settings, *, full: bool) -> tuple[int, di
     if not service.started:
         return 503, {"status": "starting"}
     health: Any = service.client.health()
-    body: dict[str, Any] = {"status": "ok" if health.ok else "degraded"}
+    problems = list(health.problems)
+    if service.declared is False:
+        problems.append(UNDECLARED)
+    ok = health.ok and not problems
+    body: dict[str, Any] = {"status": "ok" if ok else "degraded"}
     if full:
         body |= {
             "mode": settings.mode,
-            "problems": list(health.problems),
+            "problems": problems,
             "states_fresh": health.states_fresh,
             "states": health.states,
             "queued": health.queued,
@@ -35,4 +44,4 @@ def report(service: Service, settings: Settings, *, full: bool) -> tuple[int, di
             "undeliverable": service.undeliverable,
             "counts": dict(health.counts),
         }
-    return (200 if health.ok else 503), body
+    return (200 if ok else 503), body

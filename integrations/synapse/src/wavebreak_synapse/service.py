@@ -105,6 +105,8 @@ class Service:
         self._lock = threading.Lock()
         self.undeliverable = 0
         """Events that do not fit the schema."""
+        self.declared: bool | None = None
+        """Whether the service knows what this source carries; None: not asked yet."""
 
     @property
     def client(self) -> WavebreakClient:
@@ -133,7 +135,8 @@ class Service:
         can = ["refuse", "suspend", "lift"] if settings.enforces else []
         if settings.enforces and settings.notices.enabled:
             can.append("notify")
-        return self.client.declare(carries, can)
+        self.declared = self.client.declare(carries, can)
+        return self.declared
 
     def attempt(self, events: Sequence[Event]) -> Any:
         """Ask about an act of one or several events; waits at most as long as the settings say.

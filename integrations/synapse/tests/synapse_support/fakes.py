@@ -116,6 +116,7 @@ class FakeClient:
     open: bool = True
     delivers: bool = True
     clock_offset_ms: int = 0
+    takes_declarations: bool = True
 
     def attempt(self, event: Any) -> Verdict:
         """Refuse what a test refuses."""
@@ -141,7 +142,7 @@ class FakeClient:
     def declare(self, carries: Sequence[str], can: Sequence[str]) -> bool:
         """Keep the declaration."""
         self.declared.append((list(carries), list(can)))
-        return True
+        return self.takes_declarations
 
     def tell(self, *events: Any) -> bool:
         """Keep events."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.service_process import Server
+from support.service_process import KEY, Server
 
 from synapse_support.homeserver import Account, Homeserver, running
 
@@ -108,6 +112,19 @@ class SpamStory:
         return int(self.service.rows("SELECT position FROM log_applied")[0][0])
 
 
+def source_key(service: Server) -> str:
+    """Make the API key that the guide says to make; returns it."""
+    scopes = ("--scope", "ingest", "--scope", "decide", "--scope", "read")
+    made = subprocess.run(
+        [sys.executable, "-c", "from wavebreak.cli import main; main()", "key", "create",
+         str(service.home), "synapse", "--source", "synapse", *scopes],
+        capture_output=True, text=True, check=True, env=os.environ | {"WAVEBREAK_KEY": KEY},
+    )  # fmt: skip
+    found = re.search(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", made.stdout.replace("\n", ""))
+    assert found is not None, made.stderr
+    return found[0]
+
+
 @contextmanager
 def protected(
     home: Path,
@@ -123,7 +140,7 @@ def protected(
     (home / "wavebreak").mkdir(parents=True)
     service = Server(home / "wavebreak", ("--enforce", *options), keyed=True, skew_s=skew_s)
     with service.started():
-        settings = {"url": f"http://127.0.0.1:{service.port}", "key": service.first_key()}
+        settings = {"url": f"http://127.0.0.1:{service.port}", "key": source_key(service)}
         settings |= {"mode": "enforce", "timeout_ms": 2000} | module
         with running(home / "synapse", settings, extra=extra or {}) as server:
             yield SpamStory(service, server)

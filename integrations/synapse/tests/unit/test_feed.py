@@ -80,6 +80,18 @@ def test_message_is_read_once_and_not_after_a_restart() -> None:
     assert reading.read() == []
 
 
+def test_notices_and_answers_to_them_are_not_reported() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, "@n:hs.test")
+    reading.start()
+    joined = {"membership": "join"}
+    reading.event("m.room.member", "@n:hs.test", {"membership": "invite"}, state_key=ANN)
+    reading.event("m.room.member", ANN, joined, state_key=ANN)
+    reading.text("@n:hs.test")
+    reading.text(ANN)
+    assert reading.read() == []
+
+
 def test_batch_that_was_not_delivered_is_read_again() -> None:
     reading = Reading()
     reading.database.room(ROOM, ANN, BOB)

@@ -75,6 +75,18 @@ def test_health_shows_figures_to_administrators_alone() -> None:
     assert "counts" in health.report(service, settings_of(), full=True)[1]
 
 
+def test_health_is_degraded_where_the_declaration_was_not_taken() -> None:
+    service, client = connected()
+    client.takes_declarations = False
+    assert not service.declare()
+    status, shown = health.report(service, settings_of(), full=True)
+    assert (status, shown["status"]) == (503, "degraded")
+    assert shown["problems"] == [health.UNDECLARED]
+    client.takes_declarations = True
+    assert service.declare()
+    assert health.report(service, settings_of(), full=False) == (200, {"status": "ok"})
+
+
 def test_metrics_show_the_counts_of_the_client() -> None:
     service, client = connected()
     registry = CollectorRegistry()
