@@ -35,6 +35,7 @@ sys.path.insert(0, str(PACKAGE))
 from install_synapse import PYTHON, is_installed  # noqa: E402
 from support.external_servers import free_port, postgresql  # noqa: E402
 
+PATIENCE_S = 30.0
 SHARED_SECRET = "registration-secret-of-the-tests"
 RATES = (
     "rc_message", "rc_registration", "rc_joins_per_room", "rc_room_creation", "rc_reports",
@@ -286,8 +287,14 @@ class Homeserver:
             return client.post(path, json=body | {"auth": auth})
 
     def account(self, name: str, **more: str) -> Account:
-        """Register an account."""
-        answer = self.register(name, **more)
+        """Register an account.
+
+        429 says to come again: a service that is busy closes registrations for a moment.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while (answer := self.register(name, **more)).status_code == 429:
+            assert time.monotonic() < end, answer.text
+            time.sleep(0.2)
         assert answer.status_code == 200, answer.text
         return Account(self, answer.json()["user_id"], answer.json()["access_token"])
 

@@ -125,6 +125,23 @@ def source_key(service: Server) -> str:
     return found[0]
 
 
+def wait_for_declaration(service: Server, seconds: float = 120) -> None:
+    """Wait until the service has taken over what the module declares, and answers again.
+
+    Meanwhile it closes registrations, as it does whenever its engine does not answer.
+    """
+    key = f"Bearer {service.first_key()}"
+    asked = json.dumps({"type": "account.registered", "account": "@probe:hs.test"}).encode()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sources = service.post(b"", "/v1/sources", method="GET", authorization=key).json()
+        answer = service.post(asked, "/v1/decide?mode=ask", authorization=key).json()
+        if sources["sources"] and answer.get("allowed"):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"the declaration is not in force: {service.said()}")
+
+
 @contextmanager
 def protected(
     home: Path,
@@ -143,4 +160,5 @@ def protected(
         settings = {"url": f"http://127.0.0.1:{service.port}", "key": source_key(service)}
         settings |= {"mode": "enforce", "timeout_ms": 2000} | module
         with running(home / "synapse", settings, extra=extra or {}) as server:
+            wait_for_declaration(service)
             yield SpamStory(service, server)
