@@ -205,6 +205,21 @@ EVIDENCE_COUNTS: Final = ("stranger_contacts", "stranger_answers", "stranger_com
 _TESTS = frozenset({"unanswered_evidence", "complaint_evidence"})
 
 
+MOST_STATED: Final = float(2**53 - 1)
+"""Largest number of a reason: above it JSON has no one form, and the ledger takes none."""
+
+
+def stated_value(value: float) -> float | None:
+    """Return a feature's value as a decision states it; None where it is missing.
+
+    Evidence grows up to 2^60; what is beyond all thresholds is stated as `MOST_STATED`.
+
+    >>> stated_value(2.0**60), stated_value(0.5)
+    (9007199254740991.0, 0.5)
+    """
+    return None if math.isnan(value) else min(value, MOST_STATED)
+
+
 def _basis(program: Program, lead: int, kind: int) -> str:
     """What a decision rests on: its rule's basis, doubt for a score, else who ended or set one."""
     if lead == BY_SCORE:
@@ -250,7 +265,7 @@ def build_decision(
         until=until if until and outcome != "allow" else None,
         score=None if math.isnan(score) else score,
         rules=tuple(program.ids[k] for k in ids),
-        reasons=tuple(Reason(n, None if math.isnan(v) else v) for n, v in values.items()),
+        reasons=tuple(Reason(name, stated_value(value)) for name, value in values.items()),
         trigger=trigger,
         policy=program.policy.version,
         model=model,
