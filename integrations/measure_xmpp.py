@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from integrations.harness.wavebreak import wavebreak
 from integrations.harness.xmpp import Account
 
 MESSAGES, WARM_UP, GAP_S = 300, 20, 0.05
+SERVERS: dict[str, Callable[..., Any]] = {"prosody": prosody, "ejabberd": ejabberd}
 ARMS = {"none": None, "told": "never", "cached": "new_chats", "asked": "always"}
 
 
@@ -78,7 +80,7 @@ def _line(values: list[float]) -> str:
 
 def measure(name: str) -> None:
     """Measure one server, and print what was found."""
-    serve = {"prosody": prosody, "ejabberd": ejabberd}[name]
+    serve = SERVERS[name]
     quoted = '"{}"'.format if name == "prosody" else str
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
         service = stack.enter_context(wavebreak(Path(home) / "wavebreak"))
@@ -106,7 +108,7 @@ def measure(name: str) -> None:
 
 def measure_spammer(name: str, gap_s: float) -> None:
     """Count how many strangers a patient spammer reaches on one server, and print it."""
-    serve = {"prosody": prosody, "ejabberd": ejabberd}[name]
+    serve = SERVERS[name]
     with tempfile.TemporaryDirectory() as home, wavebreak(Path(home) / "wavebreak") as service:
         key = service.adapter_key("xmpp")
         # So long a wait that this machine's speed decides nothing.

@@ -117,7 +117,7 @@ def expected(host: str, rooms: str) -> list[dict[str, Any]]:
     """Return the events of the conversation, without ids and times."""
     a, b, c, room = f"ann@{host}", f"ben@{host}", f"cid@{host}", f"r@{rooms}"
     here = {"ip": "127.0.0.1"}
-    told = [
+    told: list[dict[str, Any]] = [
         *({"type": kind, "account": one} | here for one in (a, b, c)
           for kind in ("account.registered", "session.started")),
         {"type": "typing.started", "account": a, "peer": b},

@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -195,7 +195,7 @@ class ServiceCases:
     one, messages pass.
     """
 
-    patient: dict[str, str]
+    patient: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""

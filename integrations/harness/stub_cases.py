@@ -7,8 +7,9 @@ import json
 import re
 import time
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pytest
 
@@ -54,16 +55,20 @@ async def _chat(server: Server, count: int, during: Any = None) -> tuple[int, in
     return len(ben.got), len(ann.errors)
 
 
+def _always(answer: dict[str, Any], _events: Any) -> dict[str, Any]:
+    return answer
+
+
 class StubCases:
     """The cases; a server's tests subclass it."""
 
-    registration_open: dict[str, str]
+    registration_open: ClassVar[dict[str, str]]
 
     def trusting(self, authority: Path) -> str:
         """Return the configuration that trusts an authority."""
         raise NotImplementedError
 
-    bot_exempt: dict[str, str]
+    bot_exempt: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""
@@ -337,7 +342,7 @@ class StubCases:
             counts = []
             for at in (later, None, 0):
                 refused = {"allowed": False, "outcome": "restrict", "notify_at_ms": at}
-                stub.decide = lambda events, refused=refused: refused
+                stub.decide = partial(_always, refused)
                 ann.say(ben.boundjid.bare)
                 ann.send_xml(f"<presence to='{ben.boundjid.bare}' type='subscribe'/>")
                 await ann.settled()

@@ -158,7 +158,7 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         return found
 
 
-async def registered(jid: str, port: int, **more: str) -> Account:
+async def registered(jid: str, port: int, **more: Any) -> Account:
     """Register an account; again where Wavebreak was too slow, since registrations fail closed."""
     for _ in range(10):
         try:

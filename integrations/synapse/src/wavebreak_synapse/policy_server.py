@@ -196,7 +196,8 @@ async def _within(
     timer = reactor.callLater(seconds, functools.partial(end, None))
     run_in_background(run)
     try:
-        return await make_deferred_yieldable(answer)
+        result: T | None = await make_deferred_yieldable(answer)
+        return result
     finally:
         if timer.active():
             timer.cancel()

@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ HEALTH_S = 10.0
 
 
 def refused(answer: object) -> bool:
-    members = getattr(answer, "json", lambda: {})()
+    members: dict[str, Any] = getattr(answer, "json", lambda: {})()
     return members.get("errcode") == "M_FORBIDDEN"
 
 

@@ -78,7 +78,9 @@ def community(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Community]:
     home: Path = tmp_path_factory.mktemp("policy")
     stub = StubService()
     ports = free_port(), free_port()
-    names = [{"name": f"localhost:{port}", "tls_port": port} for port in ports]
+    names: list[dict[str, Any]] = [
+        {"name": f"localhost:{port}", "tls_port": port} for port in ports
+    ]
     made = run_command("policy-key", str(home / "key"), "--server-name", names[0]["name"])
     assert made.returncode == 0, made.stderr
     module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}

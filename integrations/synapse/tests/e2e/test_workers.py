@@ -48,8 +48,9 @@ def of(stub: StubService, *names: Any) -> Counter[str]:
     return Counter(event["type"] for event in stub.events if event["account"] in known)
 
 
-def talk(ann: Account, bob: Account, cat: Account, messages: int) -> list[str]:
+def talk(people: list[Account], messages: int) -> list[str]:
     """Let three accounts on three workers write; returns the ids of what they wrote."""
+    ann, bob, cat = people
     direct = until_ok(lambda: ann.create(bob.id, is_direct=True)).json()["room_id"]
     until_ok(lambda: bob.join(direct))
     group = until_ok(lambda: cat.create(ann.id, bob.id)).json()["room_id"]
@@ -67,7 +68,7 @@ def talk(ann: Account, bob: Account, cat: Account, messages: int) -> list[str]:
 
 def test_events_of_three_workers_are_reported_once(server: WorkerSet, stub: StubService) -> None:
     ann, bob, cat = people = accounts(server, "ann", "bob", "cat")
-    written = talk(*people, messages=4)
+    written = talk(people, messages=4)
     assert [each.login().status_code for each in people] == [200] * 3
     for each, term in zip(people, ("bob", "ann", "ann"), strict=True):
         found = each.call("POST", "/user_directory/search", {"search_term": term})
@@ -111,7 +112,7 @@ def test_killed_background_worker_loses_and_doubles_nothing(
     people[2] = Account(server, people[2].id, people[2].token)  # Its worker will be gone.
     stub.wait(lambda found: of(found, *people)["account.registered"] == 3, 60)
     server.kill_worker(BACKGROUND)
-    written = talk(*people, messages=2)
+    written = talk(people, messages=2)
     server.start_worker(BACKGROUND)
     stub.wait(lambda found: set(written) <= {event["id"] for event in found.events}, 60)
     time.sleep(2)

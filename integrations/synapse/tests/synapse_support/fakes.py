@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -50,9 +50,13 @@ CREATE TABLE pushers (user_name TEXT, ts BIGINT, lang TEXT);
 """
 
 
-def done(work: Coroutine[Any, Any, T]) -> T:
+def done(work: Awaitable[T]) -> T:
     """Run a callback to its end."""
-    return asyncio.run(work)
+
+    async def run() -> T:
+        return await work
+
+    return asyncio.run(run())
 
 
 def settings_of(**more: Any) -> Settings:

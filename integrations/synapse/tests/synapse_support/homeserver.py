@@ -32,7 +32,8 @@ PACKAGE = Path(__file__).resolve().parents[2]
 ROOT = PACKAGE.parents[1]
 CLIENT = ROOT / "clients" / "python" / "src"
 sys.path.insert(0, str(PACKAGE))
-from install_synapse import PYTHON, is_installed  # noqa: E402
+from install_synapse import PYTHON as PYTHON  # noqa: E402
+from install_synapse import is_installed  # noqa: E402
 from support.external_servers import free_port, postgresql  # noqa: E402
 
 PATIENCE_S = 30.0

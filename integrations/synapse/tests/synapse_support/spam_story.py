@@ -157,7 +157,10 @@ def protected(
     (home / "wavebreak").mkdir(parents=True)
     service = Server(home / "wavebreak", ("--enforce", *options), keyed=True, skew_s=skew_s)
     with service.started():
-        settings = {"url": f"http://127.0.0.1:{service.port}", "key": source_key(service)}
+        settings: dict[str, Any] = {
+            "url": f"http://127.0.0.1:{service.port}",
+            "key": source_key(service),
+        }
         settings |= {"mode": "enforce", "timeout_ms": 2000} | module
         with running(home / "synapse", settings, extra=extra or {}) as server:
             wait_for_declaration(service)

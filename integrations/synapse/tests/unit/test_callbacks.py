@@ -115,7 +115,8 @@ def test_listed_account_is_exempt_by_its_id() -> None:
 
 def test_edits_reactions_and_states_are_not_asked_about() -> None:
     setting = restricted()
-    assert sent(setting, **{"m.relates_to": {"rel_type": "m.replace"}}) == "NOT_SPAM"
+    replaced: dict[str, Any] = {"m.relates_to": {"rel_type": "m.replace"}}
+    assert sent(setting, **replaced) == "NOT_SPAM"
     reaction = FakeEvent(ANN, ROOM, {}, "m.reaction")
     assert done(setting.calls.check_event_for_spam(reaction)) == "NOT_SPAM"
     assert setting.client.attempts == []

@@ -84,7 +84,7 @@ def test_only_bans_count() -> None:
 def test_invalid_bounds_name_the_fix() -> None:
     for wrong in ({"accounts": 0}, {"share": 0.4}, {"share": 1.1}, {"days": 0}):
         with pytest.raises(ExportError, match="Fix: "):
-            Bounds(**wrong)  # type: ignore[arg-type]
+            Bounds(**wrong)
 
 
 def configuration(home: Path) -> dict[str, Any]:
