@@ -17,7 +17,7 @@ _policies: dict[int, Policy] = {}
 
 @cache
 def _program(policy: int, covered: frozenset[str]) -> Any:
-    return compile_rules(_policies[policy], covered)
+    return compile_rules(_policies[policy], covered, declared=False)
 
 
 @cache
@@ -33,7 +33,9 @@ def make_engine(policy: Policy, *, accounts: int = 256) -> Engine:
     number = id(policy)
     _policies[number] = policy
     with (
-        patch.object(engine_module, "compile_rules", lambda _, covered: _program(number, covered)),
+        patch.object(
+            engine_module, "compile_rules", lambda _, covered, declared: _program(number, covered)
+        ),
         patch.object(
             engine_module,
             "build_kernel_policy",
