@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import random
 import re
 import statistics
 import tempfile
@@ -33,7 +34,10 @@ from integrations.harness.service_cases import STRANGERS, patient_spam
 from integrations.harness.wavebreak import wavebreak
 from integrations.harness.xmpp import Account
 
-MESSAGES, WARM_UP, GAP_S = 300, 20, 0.05
+MESSAGES, WARM_UP = 300, 20
+PACE_S = (0.3, 0.9)
+"""Seconds from round to round, at least and at most. The arms share two accounts, and a hundred
+messages of one within 15 s are a ban."""
 SERVERS: dict[str, Callable[..., Any]] = {"prosody": prosody, "ejabberd": ejabberd}
 ARMS = {"none": None, "told": "never", "cached": "new_chats", "asked": "always"}
 
@@ -47,6 +51,7 @@ async def _pair(server: Any) -> tuple[Account, Account]:
 async def _drive(servers: dict[str, Any]) -> dict[str, list[float]]:
     pairs = {arm: await _pair(server) for arm, server in servers.items()}
     times: dict[str, list[float]] = {arm: [] for arm in servers}
+    pace = random.Random(1)
     for number in range(MESSAGES + WARM_UP):
         for arm, (one, other) in pairs.items():
             # Each answers the other, as people do: nobody is limited.
@@ -62,7 +67,7 @@ async def _drive(servers: dict[str, Any]) -> dict[str, list[float]]:
             await asyncio.wait_for(arrived, 20)
             if number >= WARM_UP:
                 times[arm].append((time.perf_counter() - began) * 1000)
-            await asyncio.sleep(GAP_S / len(servers))
+            await asyncio.sleep(pace.uniform(*PACE_S) / len(servers))
     for pair in pairs.values():
         for account in pair:
             await account.offline()

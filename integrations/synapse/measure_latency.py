@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import os
 import platform
+import random
 import re
 import statistics
 import sys
@@ -41,6 +42,11 @@ ARMS: dict[str, dict[str, Any] | None] = {
     "asked": {"mode": "enforce", "ask": "always"},
 }
 THREADS = 6
+PACE_S = (0.15, 0.6)
+"""Seconds from send to send of an account, at least and at most: who writes a hundred messages
+within 15 s, or like a metronome to somebody who never answers, is refused."""
+ANSWERED = 4
+"""After so many sends the other account writes."""
 BUCKET = re.compile(r'wavebreak_message_seconds_bucket{le="([^"]+)",path="(\w+)"} ([\d.e+]+)')
 
 
@@ -71,6 +77,7 @@ class Arm:
             self.room = ann.direct(bob.id)
         bob.join(self.room)
         self.ann: Account = ann
+        self.bob: Account = bob
         for number in range(20):
             self.ann.send(self.room, f"warm-up {number}")
         self.before = self.buckets()
@@ -88,9 +95,11 @@ class Arm:
     def send(self, number: int) -> float:
         """Send one message; returns its milliseconds."""
         started = time.perf_counter()
-        answer = self.ann.send(self.room, f"message {number}")
+        answer = self.ann.send(self.room, "message" * (1 + number % 7))
         taken = (time.perf_counter() - started) * 1000
         assert answer.status_code == 200, answer.text
+        if number % ANSWERED == 0:
+            self.bob.send(self.room, "answer")
         return taken
 
     def buckets(self) -> dict[tuple[str, str], float]:
@@ -155,11 +164,14 @@ def measure(made: list[Arm], sends: int, runs: int) -> None:
     """Send in turns, and print what it took."""
     medians: dict[str, list[float]] = {arm.name: [] for arm in made}
     tails: dict[str, list[float]] = {arm.name: [] for arm in made}
+    pace = random.Random(1)
     for _ in range(runs):
         times: dict[str, list[float]] = {arm.name: [] for arm in made}
         for number in range(sends):
+            next_s = time.monotonic() + pace.uniform(*PACE_S)
             for arm in made:
                 times[arm.name].append(arm.send(number))
+            time.sleep(max(0.0, next_s - time.monotonic()))
         for arm in made:
             medians[arm.name].append(percentile(times[arm.name], 0.5))
             tails[arm.name].append(percentile(times[arm.name], 0.99))
