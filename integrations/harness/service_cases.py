@@ -201,12 +201,14 @@ class ServiceCases:
         """Run a server for as long as the block lasts."""
         raise NotImplementedError
 
+    def patiently(self, home: Path, service: Wavebreak) -> AbstractContextManager[Any]:
+        """Run a server whose module waits for a service, for as long as the block lasts."""
+        return self.serve(home, service.url, key=service.adapter_key("xmpp"), more=self.patient)
+
     def test_spammer_who_is_reported_reaches_at_most_ten(self, tmp_path: Path) -> None:
         with (
             wavebreak(tmp_path / "wavebreak") as service,
-            self.serve(
-                tmp_path, service.url, key=service.adapter_key("xmpp"), more=self.patient
-            ) as server,
+            self.patiently(tmp_path, service) as server,
         ):
             server.add_users([*STRANGERS, *HONEST, "friend", "later"])
             assert asyncio.run(_spam(server, service, rooms=False)) <= 10
@@ -231,9 +233,7 @@ class ServiceCases:
     def test_honest_people_are_not_slowed(self, tmp_path: Path) -> None:
         with (
             wavebreak(tmp_path / "wavebreak") as service,
-            self.serve(
-                tmp_path, service.url, key=service.adapter_key("xmpp"), more=self.patient
-            ) as server,
+            self.patiently(tmp_path, service) as server,
         ):
             sent, refused = asyncio.run(honest_evening(server, PEOPLE, ROUNDS))
             accounts = [f"{name}@{HOST}" for name in PEOPLE]
@@ -246,17 +246,13 @@ class ServiceCases:
         (tmp_path / "policy" / "rules").mkdir(parents=True)
         (tmp_path / "policy" / "rules" / "own.toml").write_text(RULE)
         with wavebreak(tmp_path / "wavebreak", "--policy", str(tmp_path / "policy")) as service:
-            with self.serve(
-                tmp_path, service.url, key=service.adapter_key("xmpp"), more=self.patient
-            ) as server:
+            with self.patiently(tmp_path, service) as server:
                 server.add_users([*STRANGERS, *HONEST, "friend", "later"])
                 assert asyncio.run(_spam(server, service, rooms=True)) <= 10
             service.stop()
             service.start()
             # Both are new; the spammer is still known, and an analyst's word lifts it.
-            with self.serve(
-                tmp_path, service.url, key=service.adapter_key("xmpp"), more=self.patient
-            ) as server:
+            with self.patiently(tmp_path, service) as server:
                 asyncio.run(self._again_and_lift(server, service))
 
     async def _again_and_lift(self, server: Any, service: Wavebreak) -> None:
@@ -274,9 +270,7 @@ class ServiceCases:
 
     def test_canaries_are_nowhere_in_the_services_files(self, tmp_path: Path) -> None:
         with wavebreak(tmp_path / "wavebreak") as service:
-            with self.serve(
-                tmp_path, service.url, key=service.adapter_key("xmpp"), more=self.patient
-            ) as server:
+            with self.patiently(tmp_path, service) as server:
                 asyncio.run(hooks.converse(server.port, HOST, ROOMS))
                 expected = len(hooks.expected(HOST, ROOMS))
                 service.wait(lambda: service.logged() >= expected)

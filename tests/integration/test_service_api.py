@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from django.db import connection
 from support import service_harness
 from support.operator_events import TEAM, team_events
 from support.service_harness import Live, Running, abuser
+from support.state_stream import following
 from wavebreak.features.layout import ON_DOUBT
 from wavebreak.service.api_keys import create_key
 
@@ -174,45 +174,12 @@ def test_decisions_are_paged_and_streamed_from_a_number(live: Live) -> None:
 
 async def _streamed(made: Running, count: int, since: str) -> list[Any]:
     """The first decisions of a stream that begins after a Last-Event-ID."""
-    heard: list[Any] = []
-    app: Any = made.client._transport
-    done = asyncio.Event()
-
-    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> dict[str, Any]:
-        if message := next(messages, None):
-            return message
-        await done.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: dict[str, Any]) -> None:
-        for event in message.get("body", b"").decode().split("\n\n"):
-            lines = dict(line.split(": ", 1) for line in event.splitlines() if ": " in line)
-            if "data" in lines:
-                heard.append({"number": int(lines["id"]), "decision": json.loads(lines["data"])})
-        if len(heard) >= count:
-            done.set()
-
-    headers = [
-        (b"authorization", f"Bearer {made.key}".encode()),
-        (b"last-event-id", since.encode()),
-    ]
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/v1/decisions/stream",
-        "headers": headers,
-        "query_string": b"",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "scheme": "http",
-        "server": ("service", 80),
-        "client": ("127.0.0.1", 1),
-    }
-    async with asyncio.timeout(20):
-        await app.app(scope, receive, send)
-    return heard
+    async with following(made, event="decision", key=made.key, last=since) as heard:
+        async with asyncio.timeout(20):
+            found = [await heard.get() for _ in range(count)]
+    while not heard.empty():
+        found.append(heard.get_nowait())
+    return [{"number": number, "decision": decision} for _, number, decision in found]
 
 
 def _chats(count: int) -> list[dict[str, Any]]:

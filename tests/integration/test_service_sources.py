@@ -203,9 +203,8 @@ def test_webhook_says_limit_where_nobody_asks(live: Live, challenges: bool, outc
         def due() -> list[Any]:
             webhooks.enqueue_deliveries(service_harness.now_ms())
             now_ms = service_harness.now_ms()
-            return webhooks.load_due_deliveries(
-                now_ms, made.context, Counter(), set(), challenges=challenges
-            )
+            terms = StateTerms(made.context.holder_notices.feedback, challenges)
+            return webhooks.load_due_deliveries(now_ms, made.context, Counter(), set(), terms)
 
         [delivery] = await asyncio.to_thread(closing_connection(due))
         assert json.loads(delivery.body)["data"]["outcome"] == outcome
@@ -248,9 +247,7 @@ def test_switches_are_streamed_and_sent_to_webhooks(live: Live) -> None:
             while webhooks.enqueue_deliveries(service_harness.now_ms(), terms):
                 pass
             now_ms = service_harness.now_ms()
-            return webhooks.load_due_deliveries(
-                now_ms, made.context, Counter(), set(), challenges=False
-            )
+            return webhooks.load_due_deliveries(now_ms, made.context, Counter(), set(), terms)
 
         # One webhook may have four attempts at once: all that is due is read by and by.
         bodies = [json.loads(one.body) for one in await asyncio.to_thread(closing_connection(due))]

@@ -1,4 +1,4 @@
-"""A reader of the stream of enforcement states, without a socket."""
+"""A reader of the streams of enforcement states and of decisions, without a socket."""
 
 from __future__ import annotations
 
@@ -13,8 +13,18 @@ from support.service_harness import Running
 
 
 @asynccontextmanager
-async def following(made: Running, query: str = "") -> AsyncIterator[asyncio.Queue[Any]]:
-    """Follow the stream of states; gives a queue of (time, id, state)."""
+async def following(
+    made: Running, query: str = "", *, event: str = "state", key: str = "", last: str = ""
+) -> AsyncIterator[asyncio.Queue[Any]]:
+    """Follow a stream; gives a queue of (time, id, state or decision).
+
+    Args:
+        made: The service.
+        query: Of the address.
+        event: What is streamed: state or decision.
+        key: An API key (empty: one that may decide).
+        last: The Last-Event-ID (empty: none).
+    """
     heard: asyncio.Queue[Any] = asyncio.Queue()
     gone = asyncio.Event()
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
@@ -26,17 +36,20 @@ async def following(made: Running, query: str = "") -> AsyncIterator[asyncio.Que
         return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
-        for event in message.get("body", b"").decode().split("\n\n"):
-            lines = dict(line.split(": ", 1) for line in event.splitlines() if ": " in line)
+        for sent in message.get("body", b"").decode().split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in sent.splitlines() if ": " in line)
             if "data" in lines:
-                assert lines["event"] == "state"
+                assert lines["event"] == event
                 heard.put_nowait((time.monotonic(), int(lines["id"]), json.loads(lines["data"])))
 
+    headers = [(b"authorization", f"Bearer {key or made.keys['decide']}".encode())]
+    if last:
+        headers.append((b"last-event-id", last.encode()))
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "/v1/states/stream",
-        "headers": [(b"authorization", f"Bearer {made.keys['decide']}".encode())],
+        "path": f"/v1/{event}s/stream",
+        "headers": headers,
         "query_string": query.encode(),
         "asgi": {"version": "3.0"},
         "http_version": "1.1",

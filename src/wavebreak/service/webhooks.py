@@ -341,8 +341,7 @@ def load_due_deliveries(
     context: AppContext,
     in_flight: Counter[str],
     excluded: set[int],
-    *,
-    challenges: bool = True,
+    terms: StateTerms | None = None,
 ) -> list[DueDelivery]:
     """Return deliveries to attempt now, in the places that the running ones leave.
 
@@ -351,9 +350,9 @@ def load_due_deliveries(
         context: Has the keys of secrets, and says where holders read their statements.
         in_flight: How many attempts run, by webhook.
         excluded: Deliveries whose attempts run.
-        challenges: Whether a challenge can be asked.
+        terms: What states depend on (None: the context's feedback, and challenges can be asked).
     """
-    terms = StateTerms(context.holder_notices.feedback, challenges)
+    terms = terms or StateTerms(context.holder_notices.feedback)
     loaded: list[DueDelivery] = []
     places = _Places(in_flight)
     for delivery in _due(now_ms, excluded, places):
@@ -573,13 +572,7 @@ class WebhookDispatcher:
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
         per_webhook = Counter(due.webhook for due in running)
         excluded = {due.delivery for due in running}
-        return load_due_deliveries(
-            now_ms,
-            self.context,
-            per_webhook,
-            excluded,
-            challenges=service.responder.challenges,
-        )
+        return load_due_deliveries(now_ms, self.context, per_webhook, excluded, terms)
 
     def _count_decisions(self) -> None:
         newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")

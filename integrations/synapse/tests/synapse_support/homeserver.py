@@ -394,8 +394,16 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 def running(home: Path, module: dict[str, Any] | None, **more: Any) -> Iterator[Homeserver]:
     """A homeserver for as long as the block lasts."""
     server = Homeserver(home, module, **more)
+    with started(server):
+        yield server
+
+
+@contextmanager
+def started(server: Homeserver) -> Iterator[None]:
+    """Let a homeserver, alone or with workers, run for as long as the block lasts."""
     try:
-        yield server.start()
+        server.start()
+        yield
     finally:
         for account in server.accounts:
             account.http.close()

@@ -15,7 +15,7 @@ import httpx
 import yaml
 from support.external_servers import broker_of_entries, free_port
 
-from synapse_support.homeserver import PYTHON, Account, Homeserver, new_database
+from synapse_support.homeserver import PYTHON, Account, Homeserver, new_database, started
 
 NAMES = ("one", "two", "three")
 BACKGROUND = "three"
@@ -115,9 +115,7 @@ def worker_set(home: Path, module: dict[str, Any]) -> Iterator[WorkerSet]:
     redis.start()
     server = WorkerSet(home / "hs", module, postgres=new_database(), redis_port=redis.port)
     try:
-        yield server.start()
+        with started(server):
+            yield server
     finally:
-        for account in server.accounts:
-            account.http.close()
-        server.stop()
         redis.kill()
