@@ -378,6 +378,23 @@ class StubCases:
                 assert error.args[0] == "resource-constraint"
                 assert "later" in error.args[1]
 
+    @pytest.mark.parametrize("opened", [True, False], ids=["open", "closed"])
+    def test_registration_follows_on_failure(self, tmp_path: Path, opened: bool) -> None:
+        """Wavebreak answers, and says that its engine does not."""
+
+        async def drive(server: Server) -> str:
+            try:
+                await (await Account(f"ann@{HOST}", server.port).online()).offline()
+            except RefusedError as error:
+                return str(error.args[0])
+            return "registered"
+
+        more = self.registration_open if opened else {}
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
+            stub.decide = lambda _events: {"allowed": False, "mode": "on_failure"}
+            expected = "registered" if opened else "resource-constraint"
+            assert asyncio.run(drive(server)) == expected
+
     def test_killed_server_sends_its_spool_at_its_start(self, tmp_path: Path) -> None:
         port = free_port()
         url = f"http://127.0.0.1:{port}"

@@ -56,10 +56,27 @@ export function judge(
 ): { verdict: Verdict; answered: boolean } {
   const verdict = status === 200 ? readVerdict(body, events, shadow) : null;
   if (verdict) {
-    return { verdict, answered: true };
+    return { verdict: opened(verdict, onFailure), answered: true };
   }
   const failed = status === 200 ? 0 : status;
   return { verdict: failedVerdict(events, onFailure, failed, shadow), answered: isFault(failed) };
+}
+
+/**
+ * Allows a registration that the service refuses only because its engine does not answer. It says
+ * so itself then; an enforcement that it knows of holds.
+ */
+function opened(verdict: Verdict, onFailure: OnFailure): Verdict {
+  const wanting =
+    verdict.mode === "on_failure" && (verdict.outcome === "allow" || verdict.outcome === "observe");
+  if (!wanting || !registers(verdict.events) || onFailure.registration !== "open") {
+    return verdict;
+  }
+  return { ...verdict, allowed: true, retryAfterMs: null, refused: [] };
+}
+
+function registers(events: readonly Event[]): boolean {
+  return events.some((event) => event.type === "account.registered");
 }
 
 /** Whether a status says that the request is at fault, not the service. */
@@ -118,8 +135,7 @@ export function failedVerdict(
   status = 0,
   shadow = false,
 ): Verdict {
-  const registers = events.some((event) => event.type === "account.registered");
-  const table = onFailure[registers ? "registration" : "messaging"];
+  const table = onFailure[registers(events) ? "registration" : "messaging"];
   const closed = !shadow && !isFault(status) && table === "closed";
   return {
     account: events[0]?.account ?? "",

@@ -227,6 +227,12 @@ local function closed_on_failure(event)
 	return (on_failure[kind] or FAILURE_DEFAULT[kind]) == "closed";
 end
 
+-- Whether Wavebreak itself had no answer to a registration: its engine starts, or is replaced.
+local function registers_without_answer(answer, event)
+	return answer.mode == "on_failure" and FAILURE_KIND[event.type] == "registration"
+		and (answer.outcome == "allow" or answer.outcome == "observe");
+end
+
 local function must_ask(act)
 	if ask == "never" or not ASKED[act.event.type] then return false; end
 	return ask == "always" or client:needs_asking(act.event.account, act.opens);
@@ -268,7 +274,9 @@ local function ask_about(acts)
 	if #asked > 0 and async.ready() then
 		local answer, reason = client:attempt(asked, "attempt");
 		if answer then
-			if not answer.allowed then return answer, "refused", true; end
+			if answer.allowed then return nil, nil, true; end
+			if not registers_without_answer(answer, asked[1]) then return answer, "refused", true; end
+			if closed_on_failure(asked[1]) then return {}, "unavailable", true; end
 			return nil, nil, true;
 		end
 		for _, act in ipairs(acts) do

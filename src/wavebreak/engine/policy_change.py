@@ -25,7 +25,9 @@ _TEXTS = ("about", "source", "false_actions", "review_by", "needs_split", "alias
 """Fields of a rule that decide nothing."""
 
 
-def carried_state(old: Engine, new: Engine) -> snapshot.EngineState:
+def carried_state(
+    old: Engine, new: Engine, copied: snapshot.EngineState | None = None
+) -> snapshot.EngineState:
     """Return the state of an engine as one of another policy goes on from it.
 
     A rule that decides as before stays fired where it had fired. One that was changed may fire
@@ -37,9 +39,10 @@ def carried_state(old: Engine, new: Engine) -> snapshot.EngineState:
         old: The engine up to now, between two batches.
         new: An engine of the other policy or model, without state. Where its mode is another one,
             the state is still that of the old mode: `snapshot.restore` switches it.
+        copied: A copy of the old engine's state, where that answers queries meanwhile.
 
     """
-    arrays = dict(old.dump())
+    arrays = dict(copied.arrays if copied else old.dump())
     moves = _moves(old.policy, new.policy)
     grace = [~np.int64(engine.core.policy.registration) for engine in (old, new)]
     for s in range(SHARDS):

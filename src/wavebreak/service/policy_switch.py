@@ -1,8 +1,9 @@
 """Switch of a running service to another policy, model, mode or coverage, without losing an event.
 
 1. The rules are compiled and the model is loaded, while the service goes on.
-2. The service refuses new requests (503 with Retry-After; `decide` answers by its fallback), and
-   finishes what it has accepted: decisions are stored and sealed.
+2. The service refuses new bodies (503 with Retry-After), and finishes what it has accepted:
+   decisions are stored and sealed. What decided before answers `decide` until step 4 is done; an
+   attempt that it refuses is not recorded.
 3. The engine's state goes over to the other policy or model, as a snapshot at the log's end.
 4. `HOME/policies/live` names what decides, and the pipeline starts from that snapshot. Where the
    mode is another one too, it is switched there, as after a restart in the other mode.
@@ -29,6 +30,7 @@ from wavebreak.rules import Policy, load_policy
 from wavebreak.schema.coverage import save
 from wavebreak.service import state_changes
 from wavebreak.service.decide import DecideResponder
+from wavebreak.service.engine_thread import EngineThread
 from wavebreak.service.live_policy import (
     LivePolicy,
     files_digest,
@@ -132,7 +134,7 @@ class PolicySwitch:
         coverage: Coverage | UnsetType | None = UNSET,
         back: bool = False,
     ) -> float:
-        """Let another policy, model or mode decide; return how long requests were refused (s).
+        """Let another policy, model or mode decide; return how long bodies were refused (s).
 
         Args:
             service: The running service.
@@ -183,7 +185,7 @@ class PolicySwitch:
             made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
             changes = state_changes.newest()
             path = snapshot_path(self.home, position, decisions)
-            snapshot.write(carried_state(thread.engine, fresh), path, bound_key("snapshot"))
+            snapshot.write(_carried(thread, fresh), path, bound_key("snapshot"))
             earlier = self._earlier(wanted, before, back)
             live = LivePolicy(
                 wanted.policy, policy.version, digest, position, decisions, service.clock(),
@@ -207,7 +209,9 @@ class PolicySwitch:
                 # The mode may have been switched already.
                 AppliedPosition.objects.filter(id=1).update(made_by=made_by)
                 state_changes.undo(changes)
-                snapshot.save(thread.engine, path, bound_key("snapshot"))
+                thread.ask_between_turns(
+                    lambda old: snapshot.save(old, path, bound_key("snapshot"))
+                )
 
             return undo
 
@@ -226,6 +230,16 @@ class PolicySwitch:
             _noted(noted[0], self.deciding.policy, wanted.policy, back),
             _noted(noted[1], self.deciding.model, wanted.model, back),
         )
+
+
+def _carried(thread: EngineThread, fresh: Engine) -> snapshot.EngineState:
+    """Return the state from which another engine goes on.
+
+    The stopped engine answers `decide` meanwhile, but for the time of a copy.
+    """
+    room = snapshot.CopyBuffer(snapshot.copy_size(thread.engine))
+    copied = thread.ask_between_turns(lambda old: snapshot.copy_state(old, room))
+    return carried_state(thread.engine, fresh, copied)
 
 
 def _noted(earlier: tuple[str, ...], now: str, wanted: str, back: bool) -> tuple[str, ...]:

@@ -84,6 +84,8 @@ from wavebreak.service.settings import Settings
 logger = structlog.stdlib.get_logger("wavebreak.service")
 
 DECIDE = "POST /v1/decide"
+SWITCH_POLL_S = 0.005
+"""How often a query tries a former engine that is being copied, or that decides its last batch."""
 Background = Callable[["Service"], Awaitable[None]]
 
 
@@ -295,14 +297,15 @@ class Service:
     async def replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:
         """Stop the pipeline in order, and start it with other engines; see `policy_switch`.
 
-        Meanwhile new requests are refused, as during a start. What was accepted is finished.
+        Meanwhile new bodies are refused, as during a start. What was accepted is finished, and the
+        former engine answers `decide` until the other one does.
 
         Args:
             prepare: Returns what to go on with; called in a thread while the service goes on.
             why: The reason that refused requests are given.
 
         Returns:
-            How many seconds requests were refused.
+            How many seconds bodies were refused.
 
         Raises:
             BusyError: The service is not running, or is being switched.
@@ -341,7 +344,7 @@ class Service:
             former.stop(snapshot=False)
             try:
                 undo = wanted.carry(former)
-                self._pipeline = self._started(wanted.make_engine, decoders)
+                started = self._started(wanted.make_engine, decoders)
             except BaseException as error:
                 self.report(f"the switch failed, what decided before decides on: {error}")
                 for decoder in decoders:
@@ -349,7 +352,8 @@ class Service:
                 undo()
                 self._pipeline = self._started(self._make_engine, self._new_decoders())
                 raise
-            self._make_engine, self.responder = wanted.make_engine, wanted.responder
+            self._make_engine = wanted.make_engine
+            self._pipeline, self.responder = started, wanted.responder
             wanted.done()
         except BaseException as error:
             if self._pipeline is former:
@@ -556,10 +560,16 @@ class Service:
     async def ask(self, ask: Callable[[Engine], Any], *, brief: bool = False) -> Any:
         """Run a query on the engine between two batches of the log.
 
-        A `brief` query runs on this thread if the engine is idle. Raises BusyError if the engine
-        is not running.
+        A `brief` query runs on this thread if the engine is idle; while the engine is replaced, it
+        is the former one that answers. Raises BusyError if the engine is not running.
         """
         self._check_owned()
+        while brief and self._switching and (former := self._pipeline) is not None:
+            if former.engine_thread.broken:
+                break
+            if (answer := former.engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
+                return answer
+            await asyncio.sleep(SWITCH_POLL_S)
         pipeline = self._pipeline
         if pipeline is None or pipeline.engine_thread.broken or self._switching:
             why = self._switching or "the engine is not running"
@@ -692,16 +702,22 @@ class Service:
             self._answered.remember(key, answer)
             return response
         account = response.account
-        state = await self.accept(
-            Body(encode_lines(refused), "lines"),
-            sender=sender,
-            repeat=key,
-            ask=lambda engine: enforcement_state(engine, account),
-            labels=labels,
-            audit=DECIDE,
-            identifiers=identifiers,
-            response=answer,
-        )
+        try:
+            state = await self.accept(
+                Body(encode_lines(refused), "lines"),
+                sender=sender,
+                repeat=key,
+                ask=lambda engine: enforcement_state(engine, account),
+                labels=labels,
+                audit=DECIDE,
+                identifiers=identifiers,
+                response=answer,
+            )
+        except BusyError:
+            if not self._switching:
+                raise
+            # Nobody is refused by what would leave no trace, but by what is in force.
+            return strictest(list(map(self._last_known, events)), array=asked.array)
         if isinstance(state, Accepted):
             # Answered meanwhile, or none of it could enter the log.
             return (

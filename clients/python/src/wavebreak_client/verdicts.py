@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from wavebreak_client.errors import SettingsError
 from wavebreak_client.event_base import Event
-from wavebreak_client.states import OUTCOMES
+from wavebreak_client.states import CALM, OUTCOMES
 
 Act = Literal["registration", "messaging"]
 Failure = Literal["open", "closed"]
@@ -161,10 +161,22 @@ def judge(
     """
     if status == 200:
         try:
-            return read_verdict(body, events, shadow=shadow), True
+            return _opened(read_verdict(body, events, shadow=shadow), on_failure), True
         except ValueError:
             status = 0
     return failed_verdict(events, on_failure, status=status, shadow=shadow), is_fault(status)
+
+
+def _opened(verdict: Verdict, on_failure: Mapping[Act, Failure]) -> Verdict:
+    """Allow a registration that the service refuses only because its engine does not answer.
+
+    It says so itself then; an enforcement that it knows of holds.
+    """
+    wanting = not verdict.answered and verdict.outcome in CALM
+    registers = act_of(verdict.events) == "registration"
+    if not (wanting and registers and on_failure["registration"] == "open"):
+        return verdict
+    return replace(verdict, allowed=True, retry_after_ms=None, refused=())
 
 
 def is_fault(status: int) -> bool:

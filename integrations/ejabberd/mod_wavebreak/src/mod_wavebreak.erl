@@ -271,7 +271,12 @@ ask_about(Host, Acts) ->
         {enforce, _} ->
             case ?CLIENT:decide(Host, Asked, "attempt") of
                 {ok, #{<<"allowed">> := true}} -> {allow, asked};
-                {ok, Answer} -> {{refused, Answer}, asked};
+                {ok, Answer} ->
+                    case {registers_without_answer(Answer, Asked), closed_on_failure(Host, <<"account.registered">>)} of
+                        {false, _} -> {{refused, Answer}, asked};
+                        {true, true} -> {unavailable, asked};
+                        {true, false} -> {allow, asked}
+                    end;
                 {error, Reason} ->
                     Closed = Reason =/= key andalso lists:any(fun(#{event := #{type := Type}}) -> closed_on_failure(Host, Type) end, Acts),
                     case {by_state(Host, Acts), Closed} of
@@ -280,6 +285,11 @@ ask_about(Host, Acts) ->
                     end
             end
     end.
+
+%% Whether Wavebreak itself had no answer to a registration: its engine starts, or is replaced.
+registers_without_answer(#{<<"mode">> := <<"on_failure">>, <<"outcome">> := Outcome}, [#{type := <<"account.registered">>}]) ->
+    Outcome =:= <<"allow">> orelse Outcome =:= <<"observe">>;
+registers_without_answer(_, _) -> false.
 
 by_state(Host, Acts) ->
     case refused_by_state(Host, Acts) of
