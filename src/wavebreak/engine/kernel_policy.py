@@ -24,6 +24,7 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import KernelPolicy
+from wavebreak.features.values import ONE
 from wavebreak.model.calibration import Steps, to_fixed_point
 from wavebreak.rules import (
     EnforcementTerms,
@@ -77,7 +78,8 @@ class Model(Protocol):
 
     `address` is of `int64 score(int64 model, int64 values)`, which returns a margin (log-odds)
     in 1/65,536; `thresholds` are the margins from which an outcome follows, `silent` the most
-    for an account that has started no chat (None: as for others). `keepalive` owns the addresses.
+    for an account that has started no chat (None: as for others); `newcomers` is the share of
+    newcomers among active accounts above which the model abstains (0: none). `keepalive` owns the addresses.
     `reasons` are the largest contributions to the margin of float64[catalog].
     """
 
@@ -91,6 +93,8 @@ class Model(Protocol):
     def thresholds(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def silent(self) -> str | None: ...  # noqa: D102
+    @property
+    def newcomers(self) -> float: ...  # noqa: D102
     @property
     def version(self) -> str: ...  # noqa: D102
     @property
@@ -149,6 +153,7 @@ def _with_model(kernel: KernelPolicy, model: Model, spares: tuple[str, ...]) -> 
         weigh=_callbacks()[1].address,
         margins=np.ascontiguousarray(model.calibration.edges, np.int64),
         chances=np.ascontiguousarray(model.calibration.levels, np.float64),
+        newcomers=int(model.newcomers * ONE),
         spared=sum(1 << CHANNELS.index(channel) for channel in spares),
     )
 

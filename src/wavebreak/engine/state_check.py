@@ -36,6 +36,7 @@ from wavebreak.linking.registrations import REGISTRATION
 
 _INT64: Final = np.dtype(np.int64)
 _UINT8: Final = np.dtype(np.uint8)
+_SHARE_END: Final = (1 << 46) + 1
 _CHANNELS: Final = 64
 """A channel is a bit of a mask of 64."""
 _BLOCK_ITEMS: Final = 16
@@ -97,6 +98,9 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     if min(room, newcomers.size) < entities:
         raise ValueError("core.entities has another size")
     _check_below(newcomers["slots"], accounts + 1, "a slot of core.newcomers")
+    if "core.newcomer_share" in arrays:
+        share = _records(arrays, "core.newcomer_share", _INT64, 4)
+        _check_below(share, _SHARE_END, "core.newcomer_share")
     _check_below(_records(arrays, "core.touched", TOUCH), accounts, "a slot of core.touched")
     for s in range(SHARDS):
         rares = _records(arrays, f"core.rares{s}", RARE)

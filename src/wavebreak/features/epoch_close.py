@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.compiled.numba_runtime import compiled
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.kernel import evaluate_account, expire_enforcement, has_room
 from wavebreak.features.layout import SHARD_BITS
@@ -46,6 +46,9 @@ def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
         if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
+        if w.census > 0 and row.origin == 0:
+            w.active_n += 1
+            w.newcomers_n += int64(is_young(row))
         if _is_re_evaluated(w, row) and _reputation_moved(w, row, closed):
             at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
             position = w.first + (newest >> 1)

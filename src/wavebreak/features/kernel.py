@@ -622,10 +622,14 @@ def evaluate_account(
 
 @compiled()
 def _mark_touched(w: Any, row: Any, account: int, position: int, role: int, kind: int) -> None:
-    """Mark an account for the epoch's close, if it may have a network, block or device."""
+    """Mark an account for the epoch's close, if it may have a network, block or device.
+
+    In a census, whoever acts is marked too.
+    """
     row.newest = (position - w.first) * 2 + role
-    placed = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
-    if placed and row.touched != w.epoch + 1:
+    marked = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
+    marked |= w.census > 0 and role == 0
+    if marked and row.touched != w.epoch + 1:
         row.touched = w.epoch + 1
         touched_accounts_of(w)[w.touched_n] = account
         w.touched_n += 1

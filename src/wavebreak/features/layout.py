@@ -245,6 +245,9 @@ WORKER = np.dtype(
         # The model: addresses of its C functions, packed numbers and calibration; whether scoring
         # points are evaluated, and recorded.
         "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record", "spared",
+        # Whether who is active is counted, how many were in the open epoch and how many of these
+        # are newcomers; whether the model abstains since too many are (`newcomer_share`).
+        "census", "active_n", "newcomers_n", "abstains",
         # Increments of the sequential tests.
         "tests",
         # The open epoch; position of the pass.

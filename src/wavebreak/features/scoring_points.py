@@ -99,8 +99,10 @@ def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int)
 
 @compiled()
 def score_account(w: Any, row: Any, kind: int) -> None:
-    """Score the current feature values and store the score in the row."""
-    margin = int64(call_int64(w.score, w.model, w.values))
+    """Score the current feature values and store the score in the row; the lowest in abstention."""
+    margin = int64(-MARGIN_MAX)
+    if w.abstains == 0:
+        margin = int64(call_int64(w.score, w.model, w.values))
     row.score = bounded_margin(margin, MARGIN_MAX)
     if kind == REGISTERED:
         row.registration_score = bounded_margin(margin >> COARSE_BITS, COARSE_MAX)

@@ -35,6 +35,7 @@ from wavebreak.features.layout import (
     WORKER,
 )
 from wavebreak.features.memory import GrowableArray
+from wavebreak.features.newcomer_share import NewcomerShare
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
 from wavebreak.features.reputation import merge_contributions, newcomers_beside
 from wavebreak.features.sequential_tests import pack_terms
@@ -50,7 +51,8 @@ class KernelPolicy:
     int64 fired, int64 silent)`, which returns the outcome that a score asks for; `margins` (int64,
     rising) and `chances` (float64, one more) are the calibration. `spared` are the channels (bits)
     on which the score asks for nothing. `tests` are the increments of the sequential tests.
-    `person` and `impossible` are the rules of that basis, `new_chats_1d` what a limit that a person
+    `newcomers` is the share of newcomers among active accounts (in 1/65,536; 0: any) above which
+    the score says nothing. `person` and `impossible` are the rules of that basis, `new_chats_1d` what a limit that a person
     sets leaves.
     """
 
@@ -75,6 +77,7 @@ class KernelPolicy:
     margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
     chances: Any = field(repr=False, default_factory=lambda: np.zeros(1))
     spared: int = 0
+    newcomers: int = 0
     person: int = 0
     impossible: int = 0
     new_chats_1d: int = 0
@@ -211,6 +214,7 @@ class ShardedKernel:
         self.people, self.entities = GrowableArray(PERSON, accounts), GrowableArray(ENTITY, 1024)
         self.newcomers = GrowableArray(NEWCOMERS, 1024)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
+        self.newcomer_share = NewcomerShare()
         self.workers = [
             Worker(policy, covered, enforce=enforce, record=record) for _ in range(workers)
         ]
@@ -323,8 +327,17 @@ class ShardedKernel:
     def open(self, epoch: int) -> None:
         """Open an epoch: shared state is read as of now until it closes."""
         self.epoch = epoch
+        self.newcomer_share.open(epoch)
         for worker in self.workers:
             worker.record["epoch"] = epoch
+        self._weigh_newcomers()
+
+    def _weigh_newcomers(self) -> None:
+        """Count who is active in the open epoch or not, and let the model speak in it or not."""
+        share, most = self.newcomer_share, self.policy.newcomers
+        for worker in self.workers:
+            worker.record["census"] = int(most > 0 and share.is_counted(self.epoch))
+            worker.record["abstains"] = int(most > 0 and share.exceeds(most, self.epoch))
 
     def _begin(self, first: int) -> None:
         """Set the position of the open epoch's first event (-1: none yet)."""
@@ -361,11 +374,21 @@ class ShardedKernel:
             self._re_evaluate_newcomers(newcomers_beside(partials, self.newcomers.records), closed)
         if (self.policy.wake >> EPOCH) & 1 and linked.size:
             self._re_evaluate_linked(linked, closed)
+        active, new = (self._counted(name) for name in ("active_n", "newcomers_n"))
+        self.newcomer_share.add(closed, active, new)
+        self._weigh_newcomers()
         for worker in self.workers:
             worker.record["touched_n"] = 0
         self._begin(-1)
         self._partials = [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
+
+    def _counted(self, name: str) -> int:
+        """Return and clear a sum over the workers."""
+        total = sum(int(worker.record[name]) for worker in self.workers)
+        for worker in self.workers:
+            worker.record[name] = 0
+        return total
 
     def _re_evaluate_touched(self, worker: Worker, closed: int) -> None:
         w = worker.begin()
@@ -415,6 +438,7 @@ class ShardedKernel:
             "people": self.people.records[: self.accounts],
             "entities": self.entities.records,
             "newcomers": self.newcomers.records,
+            "newcomer_share": self.newcomer_share.numbers,
             "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
@@ -432,6 +456,7 @@ class ShardedKernel:
         self.people.hold(arrays["people"])
         self.entities.hold(arrays["entities"])
         self.newcomers.hold(arrays["newcomers"])
+        self.newcomer_share.hold(arrays.get("newcomer_share"))
         for s in range(SHARDS):
             rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
             self.rows[s].hold(rows)

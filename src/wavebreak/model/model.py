@@ -131,6 +131,11 @@ class Model:
     def _numbers(self) -> npt.NDArray[np.int64]:
         return inference.pack_model(self.forest, self.cascade, self._packed_support)
 
+    @property
+    def newcomers(self) -> float:
+        """Share of newcomers among active accounts above which the model abstains; 0: never."""
+        return self.support.newcomers if self.support else 0.0
+
     @cached_property
     def _packed_support(self) -> npt.NDArray[np.float64]:
         return self.support.packed(NAMES) if self.support else no_support(len(NAMES))

@@ -20,10 +20,14 @@ class Support:
     A row with more than `most` features outside their range (`ranges`: lowest and highest value by
     name) is far from the training data, and gets the lowest score. A missing value is outside no
     range.
+
+    `newcomers` is the largest share of newcomers among the active accounts of a platform on which
+    the model says anything (0: any). See `features.newcomer_share`.
     """
 
     ranges: Mapping[str, tuple[float, float]]
     most: int
+    newcomers: float = 0.0
 
     def packed(self, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
         """Return `most`, the lowest and the highest value of each column: float64[1 + 2 n].
@@ -38,7 +42,8 @@ class Support:
 
     def as_json(self) -> dict[str, Any]:
         """Return the support as plain JSON values."""
-        return {"most": self.most, "ranges": {n: list(r) for n, r in self.ranges.items()}}
+        written = {"most": self.most, "ranges": {n: list(r) for n, r in self.ranges.items()}}
+        return written | ({"newcomers": self.newcomers} if self.newcomers else {})
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any] | None) -> Support | None:
@@ -48,12 +53,15 @@ class Support:
             TypeError, ValueError, KeyError: It is not well formed.
 
         >>> Support.from_json({"most": 1, "ranges": {"age_s": [0.0, 9.0]}})
-        Support(ranges={'age_s': (0.0, 9.0)}, most=1)
+        Support(ranges={'age_s': (0.0, 9.0)}, most=1, newcomers=0.0)
         """
         if written is None:
             return None
         ranges = {str(n): (float(low), float(high)) for n, (low, high) in written["ranges"].items()}
-        return cls(ranges, int(written["most"]))
+        newcomers = float(written.get("newcomers", 0.0))
+        if not 0.0 <= newcomers <= 1.0:
+            raise ValueError("newcomers is no share")
+        return cls(ranges, int(written["most"]), newcomers)
 
 
 def no_support(columns: int) -> npt.NDArray[np.float64]:

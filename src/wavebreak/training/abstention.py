@@ -38,7 +38,8 @@ def fit_support(fit: Points, held: Points, settings: Abstention) -> Support:
             ranges[name] = (float(low), float(high))
     outside = count_outside(held, Support(ranges, 0))
     allowed = (k for k in range(len(ranges)) if (outside > k).mean() <= settings.share)
-    return Support(ranges, next(allowed, len(ranges)) if len(held) else 0)
+    most = next(allowed, len(ranges)) if len(held) else 0
+    return Support(ranges, most, settings.newcomers)
 
 
 def count_outside(points: Points, support: Support) -> Ints:

@@ -120,11 +120,13 @@ class Abstention(_Table, frozen=True):
     """When a score abstains; see `abstention`.
 
     `tail` is the share of training points beyond either end of a feature's range, `share` the most
-    of the points of calibration on which the score may then abstain.
+    of the points of calibration on which the score may then abstain. Above the share `newcomers` of
+    newcomers among a platform's active accounts the score always abstains (0: never).
     """
 
     tail: Share
     share: Share
+    newcomers: Share = 0.0
 
 
 class LeaveOneOut(_Table, frozen=True):
@@ -159,6 +161,7 @@ class Default(_Table, frozen=True):
     """How the default model is made; see `default_model`. It does not read the inputs `without`.
 
     `requests`: the share of random platforms where chats open by a request for contact.
+    `newcomers`: as in `Abstention`.
     """
 
     held_from: Annotated[int, Meta(ge=1)]
@@ -168,6 +171,7 @@ class Default(_Table, frozen=True):
     leaves: Annotated[int, Meta(ge=2, le=255)]
     without: tuple[str, ...]
     requests: Share
+    newcomers: Share
     split: Split
     tolerance: dict[str, Part]
 

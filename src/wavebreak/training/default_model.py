@@ -253,6 +253,9 @@ def default_settings(settings: Settings) -> Settings:
     Its thresholds stand on counts: it has people enough.
     """
     changed, own = msgspec.structs.replace, settings.default
+    abstention = settings.abstention
+    if abstention is not None:
+        abstention = changed(abstention, newcomers=own.newcomers)
     kept = {name: min(most, settings.tolerance.of(name)) for name, most in own.tolerance.items()}
     return changed(
         settings,
@@ -260,6 +263,7 @@ def default_settings(settings: Settings) -> Settings:
         fit=changed(settings.fit, rounds=own.rounds, leaves=own.leaves),
         tolerance=changed(settings.tolerance, **kept),
         few=None,
+        abstention=abstention,
     )
 
 

@@ -448,6 +448,12 @@ def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
             f"It abstains where more than {support.most} of {len(support.ranges)} features of an "
             "account's surroundings lie outside its training data."
         )
+        if support.newcomers:
+            lines.append(
+                f"In the first 30 days of a log it abstains while more than "
+                f"{percent(support.newcomers)} of active accounts registered within a week: it "
+                "was trained on settled platforms."
+            )
     return lines + small_population_notes(learned) + unmet_tolerances(learned)
 
 
