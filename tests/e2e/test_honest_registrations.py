@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -10,6 +12,7 @@ from support.honest_accounts import (
     Fields,
     as_log,
     honest_rows,
+    opening_rows,
     spam_rows,
     subsets,
     with_fields,
@@ -25,6 +28,15 @@ from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES
 
 POLICY = rules.load_policy()
+HOMESERVER = (
+    "account.registered", "account.registered.client", "account.registered.ip",
+    "contact.accepted", "contact.looked_up", "contact.refused", "contact.requested",
+    "contact.requested.via", "group.created", "group.joined", "group.left", "group.member_added",
+    "message.read", "message.read.message", "message.sent", "message.sent.in_contacts",
+    "message.sent.media", "message.sent.size", "session.started", "session.started.client",
+    "session.started.ip", "user.blocked", "user.reported",
+)  # fmt: skip
+"""What a module of a homeserver carries, whether or not it has happened yet."""
 FELT = ("challenge", "limit", "restrict", "suspend", "ban")
 
 
@@ -33,9 +45,11 @@ def shipped() -> Model:
     return load(SHIPPED)
 
 
-def decide(log: pa.RecordBatch, trees: Model | None, *, enforce: bool) -> list[Decision]:
-    """Decide on a log as `wavebreak run` does, with the coverage that the log has."""
-    profile = coverage.measure([log])
+def decide(
+    log: pa.RecordBatch, trees: Model | None, *, enforce: bool, carries: tuple[str, ...] = ()
+) -> list[Decision]:
+    """Decide on a log as `wavebreak run` does, with the coverage that it has or is said to have."""
+    profile = coverage.declared(carries, challenges=False) if carries else coverage.measure([log])
     engine = Engine(POLICY, profile, enforce=enforce, accounts=8_192, model=trees)
     return engine.take(log) + engine.finish()
 
@@ -99,6 +113,17 @@ def test_a_platform_with_numbers_allows_twenty_messages_to_strangers() -> None:
     made = decide(with_fields(log, ("ip", "client", "phone"), "sms"), None, enforce=True)
     first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
     assert first.rules == ("allowance_of_a_new_account",)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nobody_is_limited_on_a_platform_that_has_just_opened(shipped: Model, seed: int) -> None:
+    log = with_fields(as_log(opening_rows(seed)), ("ip", "client"), "none given")
+    assert felt_by_honest(decide(log, shipped, enforce=True, carries=HOMESERVER)) == set()
+    # Without the bound the model would: everybody is new, and so are all that they write to.
+    assert shipped.support is not None
+    speaking = replace(shipped, support=replace(shipped.support, newcomers=0.0))
+    made = decide(log, speaking, enforce=True, carries=HOMESERVER)
+    assert len(felt_by_honest(made)) > HONEST // 100
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4])

@@ -36,8 +36,8 @@ class Synthetic:
     numbers_address = 0
     silent = None
 
-    def __init__(self, thresholds: Mapping[str, int]) -> None:
-        self.thresholds = thresholds
+    def __init__(self, thresholds: Mapping[str, int], newcomers: float = 0.0) -> None:
+        self.thresholds, self.newcomers = thresholds, newcomers
 
     @property
     def address(self) -> int:

@@ -78,6 +78,39 @@ def _chat(rng: random.Random, who: str, at: int, number: int) -> list[Row]:
     return [opens, answer]
 
 
+def opening_rows(seed: int = 1) -> list[Row]:
+    """A platform that opens: all register within three minutes, then invite and answer each other.
+
+    As fast as a script: an invitation, a message, the acceptance and an answer within a second.
+    """
+    rng, rows = random.Random(seed), list[Row]()
+    for number in range(HONEST):
+        rows.append({
+            "type": "account.registered", "ts": START + number * 600 + rng.randrange(600),
+            "account": f"h{number:03d}", "client": f"app/{number % 5}",
+            "ip": f"{rng.randrange(1, 200)}.{rng.randrange(250)}.{rng.randrange(250)}.7",
+        })  # fmt: skip
+    at = START + HONEST * 600
+    for turn in (1, 2, 3):
+        order = rng.sample(range(HONEST), HONEST)
+        for place, one in enumerate(order):
+            at += rng.randrange(200, 400)
+            rows += _invited_chat(f"h{one:03d}", f"h{order[(place + turn) % HONEST]:03d}", at, rng)
+    return rows
+
+
+def _invited_chat(one: str, other: str, at: int, rng: random.Random) -> list[Row]:
+    """An invitation that is accepted, and three messages."""
+    sent = {"type": "message.sent", "size": rng.randrange(20, 300)}
+    return [
+        {"type": "contact.requested", "ts": at, "account": one, "peer": other, "via": "invite"},
+        sent | {"ts": at + 60, "account": one, "peer": other},
+        {"type": "contact.accepted", "ts": at + 120, "account": other, "peer": one},
+        sent | {"ts": at + 180, "account": other, "peer": one},
+        sent | {"ts": at + 240, "account": one, "peer": other},
+    ]
+
+
 def with_requests(rows: list[Row], seed: int) -> list[Row]:
     """Return the events with an invitation before each chat, accepted before it is answered."""
     rng, found, open_chats = random.Random(seed), list[Row](), set[tuple[str, str]]()

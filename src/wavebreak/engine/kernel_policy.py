@@ -79,8 +79,8 @@ class Model(Protocol):
     `address` is of `int64 score(int64 model, int64 values)`, which returns a margin (log-odds)
     in 1/65,536; `thresholds` are the margins from which an outcome follows, `silent` the most
     for an account that has started no chat (None: as for others); `newcomers` is the share of
-    newcomers among active accounts above which the model abstains (0: none). `keepalive` owns the addresses.
-    `reasons` are the largest contributions to the margin of float64[catalog].
+    newcomers among active accounts above which the model abstains (0: none). `keepalive` owns the
+    addresses. `reasons` are the largest contributions to the margin of float64[catalog].
     """
 
     @property

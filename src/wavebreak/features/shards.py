@@ -52,8 +52,8 @@ class KernelPolicy:
     rising) and `chances` (float64, one more) are the calibration. `spared` are the channels (bits)
     on which the score asks for nothing. `tests` are the increments of the sequential tests.
     `newcomers` is the share of newcomers among active accounts (in 1/65,536; 0: any) above which
-    the score says nothing. `person` and `impossible` are the rules of that basis, `new_chats_1d` what a limit that a person
-    sets leaves.
+    the score says nothing. `person` and `impossible` are the rules of that basis, `new_chats_1d`
+    what a limit that a person sets leaves.
     """
 
     guard: int
@@ -331,6 +331,11 @@ class ShardedKernel:
         for worker in self.workers:
             worker.record["epoch"] = epoch
         self._weigh_newcomers()
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the model says nothing in the open epoch, since too many are newcomers."""
+        return bool(self.workers[0].record["abstains"])
 
     def _weigh_newcomers(self) -> None:
         """Count who is active in the open epoch or not, and let the model speak in it or not."""

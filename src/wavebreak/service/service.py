@@ -398,6 +398,11 @@ class Service:
         pipeline = self._pipeline
         return pipeline.engine_thread.engine.program.not_covered if pipeline is not None else ()
 
+    def model_abstains(self) -> bool:
+        """Whether the model says nothing now, on a platform that has just opened."""
+        pipeline = self._pipeline
+        return pipeline is not None and pipeline.engine_thread.engine.core.abstains
+
     def log_clock(self) -> LogClock:
         """Return the log's time, and how many of its events were out of time."""
         pipeline = self._pipeline

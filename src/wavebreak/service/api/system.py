@@ -12,6 +12,9 @@ from wavebreak.service.errors import ApiError
 from wavebreak.service.log_clock import FAULT_FIX
 
 router = Router()
+ABSTAINS = (
+    "the model abstains: nearly all active accounts registered within a week; the rules decide"
+)
 
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -60,4 +63,5 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     if reads:
         lines += context.service.skews.faults()
         lines += [context.service.lacking] * bool(context.service.lacking)
+        lines += [ABSTAINS] * context.service.model_abstains()
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
