@@ -13,6 +13,7 @@ from django.db import connection
 from support import service_harness
 from wavebreak.rules import load_policy
 from wavebreak.schema.coverage import declared, known_names
+from wavebreak.service.observability import service_gauges
 from wavebreak.service.stream_coverage import CoverageReport, measure_begin, unseen
 
 START = 1_767_222_000_000
@@ -79,3 +80,17 @@ def test_short_log_is_not_measured(bound: Path) -> None:
 
 def test_stream_that_carries_everything_lacks_nothing() -> None:
     assert unseen(declared(known_names()), load_policy()) is None
+
+
+def test_a_model_that_abstains_is_told(bound: Path) -> None:
+    async def live() -> None:
+        async with service_harness.running(bound) as made:
+            key = made.keys["read"]
+            assert (await made.ask("GET", "/readyz", key)).text == "ready\n"
+            core = made.service._pipeline.engine_thread.engine.core
+            core.workers[0].record["abstains"] = 1
+            ready = await made.ask("GET", "/readyz", key)
+            assert "nearly all active accounts registered within a week" in ready.text
+            assert service_gauges(made.service)["model_abstains"][1] == 1.0
+
+    asyncio.run(live())
