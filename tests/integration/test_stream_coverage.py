@@ -87,7 +87,9 @@ def test_a_model_that_abstains_is_told(bound: Path) -> None:
         async with service_harness.running(bound) as made:
             key = made.keys["read"]
             assert (await made.ask("GET", "/readyz", key)).text == "ready\n"
-            core = made.service._pipeline.engine_thread.engine.core
+            pipeline = made.service._pipeline
+            assert pipeline is not None
+            core = pipeline.engine_thread.engine.core
             core.workers[0].record["abstains"] = 1
             ready = await made.ask("GET", "/readyz", key)
             assert "nearly all active accounts registered within a week" in ready.text

@@ -29,6 +29,7 @@ from wavebreak.features.layout import (
     TRIED,
     UNKNOWN,
 )
+from wavebreak.features.newcomer_share import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
 from wavebreak.linking.meetings import VISITORS
@@ -36,7 +37,6 @@ from wavebreak.linking.registrations import REGISTRATION
 
 _INT64: Final = np.dtype(np.int64)
 _UINT8: Final = np.dtype(np.uint8)
-_SHARE_END: Final = (1 << 46) + 1
 _CHANNELS: Final = 64
 """A channel is a bit of a mask of 64."""
 _BLOCK_ITEMS: Final = 16
@@ -100,7 +100,7 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     _check_below(newcomers["slots"], accounts + 1, "a slot of core.newcomers")
     if "core.newcomer_share" in arrays:
         share = _records(arrays, "core.newcomer_share", _INT64, 4)
-        _check_below(share, _SHARE_END, "core.newcomer_share")
+        _check_below(share, MOST_MINUTES + 1, "core.newcomer_share")
     _check_below(_records(arrays, "core.touched", TOUCH), accounts, "a slot of core.touched")
     for s in range(SHARDS):
         rares = _records(arrays, f"core.rares{s}", RARE)

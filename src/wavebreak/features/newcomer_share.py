@@ -18,16 +18,13 @@ from wavebreak.features.windows import decay
 
 OPENING_EPOCHS = 30 * 1_440
 """Epochs (minutes) from a log's first one in which the share counts."""
-_AT_MOST = 1 << 46
+MOST_MINUTES = 1 << 46
+"""Most minutes that are held, in 1/65,536."""
 _LONG_AGO = 1
 
 
 class NewcomerShare:
-    """Decayed account-minutes of newcomers and of everybody, as of the last closed epoch.
-
-    Attributes:
-        numbers: The log's first epoch plus one (0: none yet), the last one counted plus one,
-            minutes of everybody and of newcomers, in 1/65,536: int64[4].
+    """Decayed account-minutes of everybody and of newcomers, as of the last closed epoch.
 
     >>> share = NewcomerShare()
     >>> share.open(0)
@@ -39,32 +36,36 @@ class NewcomerShare:
     """
 
     def __init__(self) -> None:
-        self.numbers = np.zeros(4, np.int64)
+        # Epochs are plus one (0: none yet), minutes in 1/65,536.
+        self._first = self._counted = self._everybody = self._new = 0
 
     def open(self, epoch: int) -> None:
         """Take over the log's first epoch, where none is known."""
-        if self.numbers[0] == 0:
-            self.numbers[0] = epoch + 1
+        self._first = self._first or epoch + 1
 
     def is_counted(self, epoch: int) -> bool:
         """Whether the log is so young in an epoch that the share counts."""
-        return bool(epoch + 1 - int(self.numbers[0]) < OPENING_EPOCHS)
+        return epoch + 1 - self._first < OPENING_EPOCHS
 
     def add(self, epoch: int, active: int, newcomers: int) -> None:
         """Add the accounts that were active in a closed epoch, and the newcomers among them."""
         if not active:
             return
-        _, as_of, everybody, new = (int(n) for n in self.numbers)
-        age = epoch + 1 - as_of if as_of else 0
-        everybody = int(decay(everybody, age, ARRIVALS_HALF_LIFE)) + active * ONE
-        new = int(decay(new, age, ARRIVALS_HALF_LIFE)) + newcomers * ONE
-        self.numbers[1:] = epoch + 1, min(everybody, _AT_MOST), min(new, _AT_MOST)
+        age = epoch + 1 - self._counted if self._counted else 0
+        everybody = int(decay(self._everybody, age, ARRIVALS_HALF_LIFE)) + active * ONE
+        new = int(decay(self._new, age, ARRIVALS_HALF_LIFE)) + newcomers * ONE
+        self._counted = epoch + 1
+        self._everybody, self._new = min(everybody, MOST_MINUTES), min(new, MOST_MINUTES)
 
     def exceeds(self, most: int, epoch: int) -> bool:
         """Whether the share is above `most` (in 1/65,536) in an epoch of a log so young."""
-        everybody, new = int(self.numbers[2]), int(self.numbers[3])
-        return self.is_counted(epoch) and new * ONE > most * everybody
+        return self.is_counted(epoch) and self._new * ONE > most * self._everybody
 
-    def hold(self, numbers: Any | None) -> None:
-        """Restore the numbers of a dump; without any, the log counts as long begun."""
-        self.numbers[:] = (_LONG_AGO, 0, 0, 0) if numbers is None else numbers
+    def dump(self) -> Any:
+        """Return the log's first epoch, the last one counted, and minutes of both: int64[4]."""
+        return np.array([self._first, self._counted, self._everybody, self._new], np.int64)
+
+    def load(self, numbers: Any | None) -> None:
+        """Restore a dump; without any, the log counts as long begun."""
+        held = (_LONG_AGO, 0, 0, 0) if numbers is None else (int(n) for n in numbers)
+        self._first, self._counted, self._everybody, self._new = held

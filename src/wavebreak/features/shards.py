@@ -326,11 +326,14 @@ class ShardedKernel:
 
     def open(self, epoch: int) -> None:
         """Open an epoch: shared state is read as of now until it closes."""
-        self.epoch = epoch
+        self._open(epoch)
         self.newcomer_share.open(epoch)
+        self._weigh_newcomers()
+
+    def _open(self, epoch: int) -> None:
+        self.epoch = epoch
         for worker in self.workers:
             worker.record["epoch"] = epoch
-        self._weigh_newcomers()
 
     @property
     def abstains(self) -> bool:
@@ -340,9 +343,10 @@ class ShardedKernel:
     def _weigh_newcomers(self) -> None:
         """Count who is active in the open epoch or not, and let the model speak in it or not."""
         share, most = self.newcomer_share, self.policy.newcomers
+        counted = int(most > 0 and share.is_counted(self.epoch))
+        abstains = int(counted and share.exceeds(most, self.epoch))
         for worker in self.workers:
-            worker.record["census"] = int(most > 0 and share.is_counted(self.epoch))
-            worker.record["abstains"] = int(most > 0 and share.exceeds(most, self.epoch))
+            worker.record["census"], worker.record["abstains"] = counted, abstains
 
     def _begin(self, first: int) -> None:
         """Set the position of the open epoch's first event (-1: none yet)."""
@@ -373,15 +377,16 @@ class ShardedKernel:
                 self.people.records, closed,
             )  # fmt: skip
         self._partials = []
-        self.open(following)
+        self._open(following)
         if (self.policy.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._re_evaluate_touched(self.workers[number], closed))
             self._re_evaluate_newcomers(newcomers_beside(partials, self.newcomers.records), closed)
         if (self.policy.wake >> EPOCH) & 1 and linked.size:
             self._re_evaluate_linked(linked, closed)
-        active, new = (self._counted(name) for name in ("active_n", "newcomers_n"))
-        self.newcomer_share.add(closed, active, new)
-        self._weigh_newcomers()
+        if self.policy.newcomers:
+            active, new = (self._counted(name) for name in ("active_n", "newcomers_n"))
+            self.newcomer_share.add(closed, active, new)
+            self._weigh_newcomers()
         for worker in self.workers:
             worker.record["touched_n"] = 0
         self._begin(-1)
@@ -443,7 +448,7 @@ class ShardedKernel:
             "people": self.people.records[: self.accounts],
             "entities": self.entities.records,
             "newcomers": self.newcomers.records,
-            "newcomer_share": self.newcomer_share.numbers,
+            "newcomer_share": self.newcomer_share.dump(),
             "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
@@ -461,7 +466,7 @@ class ShardedKernel:
         self.people.hold(arrays["people"])
         self.entities.hold(arrays["entities"])
         self.newcomers.hold(arrays["newcomers"])
-        self.newcomer_share.hold(arrays.get("newcomer_share"))
+        self.newcomer_share.load(arrays.get("newcomer_share"))
         for s in range(SHARDS):
             rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
             self.rows[s].hold(rows)

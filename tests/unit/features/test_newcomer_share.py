@@ -63,7 +63,7 @@ def test_model_is_silent_where_most_of_the_active_are_newcomers(
     assert speaks(bounded, rows) is not abstains
     assert speaks(engine(0.0), rows)
     assert bounded.core.abstains is abstains
-    _, _, everybody, new = bounded.core.newcomer_share.numbers
+    _, _, everybody, new = bounded.core.newcomer_share.dump()
     assert new / everybody == pytest.approx(newcomers / (members + newcomers))
 
 
@@ -80,25 +80,25 @@ def test_minutes_halve_in_a_day() -> None:
     share.open(0)
     share.add(0, 8, 8)
     share.add(1_440, 4, 0)
-    assert share.numbers.tolist() == [1, 1_441, 8 * ONE, 4 * ONE]
+    assert share.dump().tolist() == [1, 1_441, 8 * ONE, 4 * ONE]
     share.add(2_000, 0, 0)
-    assert share.numbers[1] == 1_441
+    assert share.dump()[1] == 1_441
 
 
 def test_workers_and_a_restart_change_nothing(tmp_path: Path) -> None:
     rows = opening(20, 30, 3)
     whole, shared, begun = engine(0.4), engine(0.4, workers=3), engine(0.4)
-    assert whole.core.newcomer_share.numbers.tolist() == [0, 0, 0, 0]
+    assert whole.core.newcomer_share.dump().tolist() == [0, 0, 0, 0]
     made = whole.take(log(rows))
     assert shared.take(log(rows)) == made
-    assert np.array_equal(shared.core.newcomer_share.numbers, whole.core.newcomer_share.numbers)
+    assert np.array_equal(shared.core.newcomer_share.dump(), whole.core.newcomer_share.dump())
     begun.take(log(rows[:-BULK]))
     snapshot.save(begun, tmp_path / "s")
     resumed = engine(0.4)
     snapshot.restore(resumed, tmp_path / "s")
     assert made
     assert resumed.take(log(rows[-BULK:])) == made
-    assert np.array_equal(resumed.core.newcomer_share.numbers, whole.core.newcomer_share.numbers)
+    assert np.array_equal(resumed.core.newcomer_share.dump(), whole.core.newcomer_share.dump())
 
 
 def test_an_earlier_snapshot_is_of_a_platform_long_open(tmp_path: Path) -> None:
