@@ -30,6 +30,7 @@ from benchmarks import (
     service,
     service_components,
     shards,
+    webhooks,
 )
 from benchmarks.figures import Figure, keep, show
 
@@ -48,6 +49,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
         "Components of the service, each alone",
         service_components.bench,
     ),
+    "webhooks": ("Webhooks of a real server: a crowd of decisions, and single ones", webhooks.bench),
     "console": ("The console's pages, a million accounts behind them", console.bench),
     "hostile": ("Hostile lines through the reader", hostile_input_bench.bench),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -42,12 +43,24 @@ class _Server:
             found.bind(("127.0.0.1", 0))
             self.port = int(found.getsockname()[1])
         self.home = tempfile.TemporaryDirectory(prefix="wavebreak-speed-")
+        self.secret = secrets.token_hex(32)
         command = [sys.executable, "-c", _PROGRAM, "serve", self.home.name, "--port",
                    str(self.port), "--no-keys", *options]  # fmt: skip
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=os.environ | {"WAVEBREAK_KEY": secrets.token_hex(32)},
+            env=self._environment(),
         )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"WAVEBREAK_KEY": self.secret}
+
+    def create_key(self, *scopes: str) -> str:
+        """Create an API key; return its text."""
+        options = [part for scope in scopes for part in ("--scope", scope)]
+        command = [sys.executable, "-c", _PROGRAM, "key", "create", self.home.name, "bench"]
+        made = subprocess.run([*command, *options], env=self._environment(), text=True,
+                              stdout=subprocess.PIPE, check=True)  # fmt: skip
+        return re.findall(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", made.stdout.replace("\n", ""))[0]
 
     def wait(self) -> None:
         """Wait until it takes events."""
@@ -71,7 +84,8 @@ class _Server:
 
 
 @contextlib.contextmanager
-def _serving(*options: str) -> Iterator[_Server]:
+def serving(*options: str) -> Iterator[_Server]:
+    """Run a server, with these options of `wavebreak serve`."""
     server = _Server(*options)
     try:
         server.wait()
@@ -168,7 +182,7 @@ class _Size(NamedTuple):
 
 
 def _rates(size: _Size, form: str, called: str, target: float) -> list[Figure]:
-    with _serving("--model", "none") as server, _loading(
+    with serving("--model", "none") as server, _loading(
         server, *size.options, "--form", form
     ) as load:  # fmt: skip
         (first,) = load.runs(1)
@@ -194,7 +208,7 @@ def _rates(size: _Size, form: str, called: str, target: float) -> list[Figure]:
 
 
 def _model(size: _Size) -> list[Figure]:
-    with _serving() as server, _loading(server, *size.options) as load:
+    with serving() as server, _loading(server, *size.options) as load:
         load.runs(1)
         runs = load.runs(RUNS)
     what = "the same in JSON, the shipped model asked"
@@ -204,7 +218,7 @@ def _model(size: _Size) -> list[Figure]:
 def _deciding(size: _Size) -> list[Figure]:
     """Ask `decide` for a minute and more, beside a background and with nothing beside it."""
     with (
-        _serving("--model", "none") as server,
+        serving("--model", "none") as server,
         _loading(server, "--events", str(min(size.events, 1_000_000)), "--seconds",
                  str(4 * 2 * size.seconds + 3), "--pace", "50000") as background,
         _loading(server, "--form", "decide", "--connections", "8", "--seconds",
@@ -232,7 +246,7 @@ def _hour(quick: bool) -> list[Figure]:
     held: list[int] = []
     options = ("--events", "300000" if quick else "2000000", "--seconds", "600",
                "--at-most", str(each), "--pace", "10000")  # fmt: skip
-    with _serving("--model", "none") as server, _loading(server, *options) as load:
+    with serving("--model", "none") as server, _loading(server, *options) as load:
         for _ in range(parts):
             load.runs(1)
             held.append(server.resident())
@@ -259,7 +273,7 @@ def _postgresql(size: _Size) -> list[Figure]:
     what, target = "durable, JSON bodies of 500, PostgreSQL", 150_000
     with (
         _postgres() as url,
-        _serving("--model", "none", "--database", url) as server,
+        serving("--model", "none", "--database", url) as server,
         _loading(server, *size.options) as load,
     ):
         load.runs(1)

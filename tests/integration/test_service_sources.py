@@ -217,6 +217,8 @@ def test_switches_are_streamed_and_sent_to_webhooks(live: Live) -> None:
         hook = {"url": "https://receiver.example/", "reason": BECAUSE, "kinds": ["states"]}
         answer = await made.ask("POST", "/v1/webhooks", json=hook | {"min_outcome": "limit"})
         assert answer.status_code == 201, answer.text
+        others = {"url": "https://other.example/", "reason": BECAUSE, "min_outcome": "ban"}
+        decisions_only = (await made.ask("POST", "/v1/webhooks", json=others)).json()["id"]
         async with following(made) as heard:
             for account, outcome in (("ann", "challenge"), ("ben", "ban")):
                 body = {"verdict": "undetermined", "outcome": outcome, "reason": BECAUSE}
@@ -251,9 +253,16 @@ def test_switches_are_streamed_and_sent_to_webhooks(live: Live) -> None:
 
         # One webhook may have four attempts at once: all that is due is read by and by.
         bodies = [json.loads(one.body) for one in await asyncio.to_thread(closing_connection(due))]
-        assert {body["type"] for body in bodies} == {"state.changed"}
+        told = [body for body in bodies if body["webhook"] == decisions_only]
+        assert {body["type"] for body in bodies if body not in told} == {"state.changed"}
+        # Who receives decisions hears of the lift of what it was sent, and of no other change.
+        assert [(body["type"], body["data"]["account"]) for body in told] == [
+            ("decision.made", "ben"),
+            ("state.changed", "ben"),
+        ]
+        assert told[1]["data"]["outcome"] == "allow"
         wanted = await asyncio.to_thread(closing_connection(Delivery.objects.count))
-        assert wanted == 5
+        assert wanted == 5 + len(told)
 
     live(test)
 

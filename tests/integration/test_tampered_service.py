@@ -25,7 +25,8 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.errors import EvidenceError, SnapshotError
 from wavebreak.ledger.verifier import read_checkpoint
-from wavebreak.service import database, event_log, row_macs
+from wavebreak.service import database, event_log, row_macs, state_changes
+from wavebreak.service.app_context import closing_connection
 from wavebreak.service.database_audit import audit_service
 from wavebreak.service.models import AuditEntry, Decision
 
@@ -35,7 +36,7 @@ FILE, OLDER = database.FILE, "older-checkpoint"
 
 
 async def _work(made: Running, home: Path) -> None:
-    """Decisions on four accounts, a webhook, a label, an override, an erasure."""
+    """Decisions, a webhook, a label, overrides, an erasure, challenges shown otherwise."""
     hook = {"url": "http://127.0.0.1:9/hook", "reason": BECAUSE}
     assert (await made.ask("POST", "/v1/webhooks", json=hook)).status_code == 201
     for n, account in enumerate(("ann", "ben", "cem", "dan")):
@@ -49,7 +50,13 @@ async def _work(made: Running, home: Path) -> None:
     labels = [{"account": "ben", "label": "abusive", "source": "partner"}]
     sent = await made.ask("POST", "/v1/labels", json={"labels": labels, "reason": BECAUSE})
     assert sent.status_code == 202, sent.text
+    for account in ("hal", "ida", "jon"):
+        asked = {"verdict": "undetermined", "outcome": "challenge", "reason": BECAUSE}
+        answer = await made.ask("POST", f"/v1/accounts/{account}/override", json=asked)
+        assert answer.json()["outcome"] == "challenge", answer.text
     await made.wait_until_applied()
+    await asyncio.to_thread(closing_connection(state_changes.show_challenges_anew))
+    await asyncio.to_thread(closing_connection(made.service.ledger_store.seal_states))
     await asyncio.to_thread(_keep_rows, home)
     gone = await made.ask("DELETE", f"/v1/accounts/dan/personal?reason={BECAUSE}")
     assert gone.json()["openings"] > 1
@@ -307,6 +314,43 @@ TAMPERINGS: list[tuple[str, str, Change]] = [
             "DELETE FROM log_proof WHERE first = 0",
         ),
     ),
+    (
+        "a change of a state lifts",
+        "state_change_wrong",
+        sql("UPDATE state_change SET lifted = 1 WHERE number = 2"),
+    ),
+    (
+        "a change of a state names another account",
+        "state_change_wrong",
+        sql("UPDATE state_change SET account = 'ida' WHERE number = 1"),
+    ),
+    (
+        "a change of a state is gone",
+        "state_change_missing",
+        sql("DELETE FROM state_change WHERE number = 2"),
+    ),
+    (
+        "the newest change of a state is gone",
+        "state_change_missing",
+        sql("DELETE FROM state_change WHERE number = 3"),
+    ),
+    (
+        "a lift is added",
+        "state_change_added",
+        sql(
+            "INSERT INTO state_change (number, account, after, decision, lifted, sent, sealed) "
+            "VALUES (4, 'cem', 9, 9, 1, 0, 0)"
+        ),
+    ),
+    (
+        "a change of a state is there again under another number",
+        "state_change_added",
+        sql(
+            "INSERT INTO state_change (number, account, after, decision, lifted, sent, sealed, mac)"
+            " SELECT 4, account, after, decision, lifted, 0, 1, mac FROM state_change "
+            "WHERE number = 3"
+        ),
+    ),
     ("an audit entry is gone", "audit_missing", sql("DELETE FROM change WHERE number = 3")),
     ("the audit log is empty", "audit_missing", sql("DELETE FROM change")),
     (
@@ -378,7 +422,7 @@ def test_untouched_service_verifies(home: Path) -> None:
     assert tables.findings == []
     assert audit.last.size > 20
     assert tables.unchecked == []
-    assert len(tables.checked) == 5
+    assert len(tables.checked) == 6
 
 
 @pytest.mark.parametrize(

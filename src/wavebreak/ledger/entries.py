@@ -245,6 +245,17 @@ class ChangeEntry(Body, frozen=True, omit_defaults=True):
     row: str = ""
 
 
+class StatesEntry(Body, frozen=True):
+    """Enforcement states that changed without a decision: so many rows from number `first` on.
+
+    `sha256` is over the rows with their MACs, so that nobody can guess an account from it.
+    """
+
+    first: int
+    rows: int
+    sha256: str
+
+
 class KeyEntry(Body, frozen=True):
     """From here on another key signs the checkpoints: its verifier key, and why the first ended."""
 
@@ -275,6 +286,7 @@ KINDS: dict[str, type[Body]] = {
     "trim": TrimEntry,
     "pack": PackEntry,
     "key": KeyEntry,
+    "states": StatesEntry,
 }
 
 

@@ -29,13 +29,14 @@ from wavebreak.ledger.entries import (
     ErasureEntry,
     LogEntry,
     RewriteEntry,
+    StatesEntry,
     VersionEntry,
     parse_entry,
 )
 from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.recorder import decision_body
 from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment
-from wavebreak.service import row_macs
+from wavebreak.service import row_macs, state_changes
 from wavebreak.service.authentic_rows import NAMES, row_name
 from wavebreak.service.event_log import DAMAGED, LogRow, log_end, log_start, read_rows
 from wavebreak.service.ledger_store import CHANGED_MODELS, export_ledger, newest_log_entry
@@ -49,6 +50,7 @@ from wavebreak.service.models import (
     LedgerOpening,
     LogProof,
     Source,
+    StateChange,
     Webhook,
 )
 
@@ -125,6 +127,7 @@ class DatabaseAudit:
         self._log_points: dict[int, str] = {}
         self._rewritten: dict[int, str] = {}
         self._changes: dict[int, ChangeEntry] = {}
+        self._state_changes: list[StatesEntry] = []
         self._unsealed_rows: set[int] = set()
 
     def run(self) -> DatabaseAudit:
@@ -142,6 +145,7 @@ class DatabaseAudit:
             )
         self._compare_entries()
         self._compare_states()
+        self._compare_state_changes()
         self._compare_positions()
         if self._newest is not None:
             self._compare_log(self._newest)
@@ -209,6 +213,8 @@ class DatabaseAudit:
             self._rewritten[entry.body.first] = entry.body.row
         elif isinstance(entry.body, ChangeEntry):
             self._changes[entry.body.number] = entry.body
+        elif isinstance(entry.body, StatesEntry):
+            self._state_changes.append(entry.body)
 
     def _note_log(self, body: LogEntry) -> None:
         known = self._log_points.setdefault(body.position, body.chain)
@@ -317,6 +323,44 @@ class DatabaseAudit:
                     f"the enforcement state of {account!r} is {found}; decision {number} is newer",
                 )
         self._holds(before, f"{count:,} enforcement states, each of its account's newest decision")
+
+    def _compare_state_changes(self) -> None:
+        """Each change of a state without a decision is there as it was sealed, and no other."""
+        before, sealed, pending = self.count, set[int](), 0
+        for entry in self._state_changes:
+            sealed.update(range(entry.first, entry.first + entry.rows))
+            self._compare_sealed_changes(entry)
+        for row in StateChange.objects.order_by("number").iterator(chunk_size=_CHUNK):
+            if row.number in sealed:
+                continue
+            if row.is_authentic and not row.sealed:
+                pending += 1
+            else:
+                self._find("state_change_added", f"no entry of the ledger names {row_name(row)}")
+        if pending:
+            self.unchecked.append(
+                f"{pending:,} changes of enforcement states: the service seals them at its start"
+            )
+        self._holds(before, f"{len(sealed):,} changes of states without a decision, as sealed")
+
+    def _compare_sealed_changes(self, entry: StatesEntry) -> None:
+        """Compare the changes that an entry names with the table."""
+        before, end = self.count, entry.first + entry.rows
+        held = StateChange.objects.filter(number__gte=entry.first, number__lt=end)
+        rows = list(held.order_by("number"))
+        for row in rows:
+            if not row.is_authentic:
+                self._find("state_change_wrong", f"this service did not write its {row_name(row)}")
+        for number in sorted(set(range(entry.first, end)) - {row.number for row in rows}):
+            self._find(
+                "state_change_missing",
+                f"change {number} of an enforcement state is in the ledger and not in the table",
+            )
+        if self.count == before and state_changes.sealed_as(rows) != entry.sha256:
+            self._find(
+                "state_change_wrong",
+                f"changes {entry.first} to {end - 1} of enforcement states are not as sealed",
+            )
 
     def _compare_positions(self) -> None:
         """What the service goes on from is what the tables hold."""

@@ -43,7 +43,7 @@ from wavebreak.ledger.verifier import (
     read_checkpoint,
     root_hash,
 )
-from wavebreak.service import database, event_log, row_macs
+from wavebreak.service import database, event_log, row_macs, state_changes
 from wavebreak.service.models import (
     ApiKey,
     AppliedPosition,
@@ -54,6 +54,7 @@ from wavebreak.service.models import (
     LedgerOpening,
     LogProof,
     Source,
+    StateChange,
     Webhook,
 )
 
@@ -273,6 +274,22 @@ class LedgerStore:
             for start in range(0, len(rows), _CHUNK):
                 numbers = [row.number for row in rows[start : start + _CHUNK]]
                 AuditEntry.objects.filter(number__in=numbers).update(sealed=True)
+
+    def seal_states(self) -> None:
+        """Seal states that changed without a decision, once no failed switch takes them back.
+
+        Forged ones are left out.
+        """
+        with transaction.atomic():
+            locked = StateChange.objects.select_for_update().filter(sealed=False)
+            rows = [row for row in locked.order_by("number") if row.is_authentic]
+            if not rows:
+                return
+            with self.sealing() as sealing:
+                sealing.add([Draft("states", body, {}) for body in state_changes.entries_of(rows)])
+            for start in range(0, len(rows), _CHUNK):
+                numbers = [row.number for row in rows[start : start + _CHUNK]]
+                StateChange.objects.filter(number__in=numbers).update(sealed=True)
 
     def _seal_rewritten(self) -> None:
         """Seal the commitments to rows of the log that erasures rewrote."""

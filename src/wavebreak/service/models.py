@@ -487,7 +487,8 @@ class StateChange(AuthenticatedModel):
     """An enforcement state that changed without a decision; see `state_changes`.
 
     It changed when decision `after` was the newest. `decision` is the account's newest then:
-    `lifted`, or in force otherwise than before. `sent`: webhooks have their deliveries.
+    `lifted`, or in force otherwise than before. `sent`: webhooks have their deliveries. `sealed`:
+    an entry of the ledger names it (see `LedgerStore.seal_states`).
     """
 
     AUTHENTICATED = ("number", "account", "after", "decision", "lifted")
@@ -498,6 +499,7 @@ class StateChange(AuthenticatedModel):
     decision = models.BigIntegerField()
     lifted = models.BooleanField()
     sent = models.BooleanField(default=False)
+    sealed = models.BooleanField(default=False)
 
     objects = NumberedQuerySet.as_manager()
 

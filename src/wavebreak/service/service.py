@@ -219,6 +219,7 @@ class Service:
         try:
             pipeline = self._started(self._make_engine, self._new_decoders())
             self._recovered()
+            self.ledger_store.seal_states()
             self._pipeline = pipeline
             self.differ = count_differing_decisions()
             assert self._loop is not None  # noqa: S101
@@ -355,6 +356,9 @@ class Service:
             self._make_engine = wanted.make_engine
             self._pipeline, self.responder = started, wanted.responder
             wanted.done()
+            with suppress(Error):
+                # What is not sealed now is sealed at the next start.
+                self.ledger_store.seal_states()
         except BaseException as error:
             if self._pipeline is former:
                 # It has stopped, and neither it nor another one goes on.

@@ -9,14 +9,21 @@ later one holds.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 from typing import Any
 
+import msgspec
 from django.db import transaction
 from django.db.models import Max
 
+from wavebreak.ledger.entries import StatesEntry
 from wavebreak.service.models import AppliedPosition, Decision, EnforcementState, StateChange
 
 _CHUNK = 2_000
+MAX_SEALED = 10_000
+"""Changes that one entry of the ledger names."""
 ALLOW, CHALLENGE = "allow", "challenge"
 
 
@@ -56,6 +63,24 @@ def undo(since: int) -> None:
             ignore_conflicts=True,
         )
         undone.delete()
+
+
+def sealed_as(rows: Iterable[StateChange]) -> str:
+    """Return the SHA-256 by which an entry of the ledger names changes, with their MACs."""
+    digest = hashlib.sha256()
+    for row in rows:
+        mac = bytes(row.mac or b"")
+        digest.update(msgspec.msgpack.encode([*row.authenticated_values(), mac]))
+    return digest.hexdigest()
+
+
+def entries_of(rows: Iterable[StateChange]) -> Iterator[StatesEntry]:
+    """Yield what the ledger says of changes in order: an entry for those without a gap."""
+    numbered = ((row.number - place, row) for place, row in enumerate(rows))
+    for _, found in groupby(numbered, key=lambda one: one[0]):
+        run = (row for _, row in found)
+        while some := list(islice(run, MAX_SEALED)):
+            yield StatesEntry(some[0].number, len(some), sealed_as(some))
 
 
 def _note(states: Any, *, lifted: bool) -> None:

@@ -187,7 +187,7 @@ def enqueue_deliveries(now_ms: int, terms: StateTerms | None = None) -> int:
     """Insert deliveries of decisions behind each webhook's cursor; return how many were read.
 
     The cursor moves in the same transaction. With `terms`, states that changed without a decision
-    are then sent to who receives states.
+    are then sent: lifts to every webhook, the others to who receives states.
     """
     read = _enqueue_decisions(now_ms)
     return read + (_enqueue_changes(now_ms, terms) if terms and read < BATCH_SIZE else 0)
@@ -197,16 +197,12 @@ def _enqueue_changes(now_ms: int, terms: StateTerms) -> int:
     """Enqueue states that changed without a decision; return how many were read.
 
     A webhook receives those of accounts whose decision, or whose state now, is one that it asks
-    for.
+    for: every lift, and the others where it receives states.
     """
     if not StateChange.objects.filter(sent=False).exists():
         return 0
     with transaction.atomic():
-        webhooks = [
-            webhook
-            for webhook in authentic(Webhook.objects.filter(disabled_ms=0))
-            if STATES in webhook.kinds.split()
-        ]
+        webhooks = list(authentic(Webhook.objects.filter(disabled_ms=0)))
         changes = checked(StateChange.objects.filter(sent=False).order_by("number")[:BATCH_SIZE])
         numbers = [change.decision for change in changes]
         made = Decision.objects.filter(number__in=numbers).values_list("number", "outcome")
@@ -216,7 +212,12 @@ def _enqueue_changes(now_ms: int, terms: StateTerms) -> int:
                 before.get(change.decision, "allow"), challenges=terms.challenges
             )
             worst = max(map(OUTCOMES.index, (former, state.outcome)))
-            to = [each for each in webhooks if OUTCOMES.index(each.min_outcome) <= worst]
+            to = [
+                each
+                for each in webhooks
+                if OUTCOMES.index(each.min_outcome) <= worst
+                and (change.lifted or STATES in each.kinds.split())
+            ]
             enqueue_message("state.changed", state, now_ms, to=to)
         StateChange.objects.filter(number__in=[change.number for change in changes]).update(
             sent=True
