@@ -400,6 +400,8 @@ class StubCases:
         url = f"http://127.0.0.1:{port}"
         with self.serve(tmp_path, url, more=self.registration_open) as server:
             assert asyncio.run(_chat(server, 30)) == (30, 0)
+            # What was told in the last milliseconds before a crash is not written yet.
+            time.sleep(0.1)
             server.kill()
             lines = [x for f in server.spool.glob("*.jsonl") for x in f.read_text().splitlines()]
             held = [json.loads(line) for line in lines]

@@ -11,6 +11,8 @@ local random = require "util.random";
 local hex = require "util.hex";
 
 local BATCH_S, BATCH_EVENTS = 0.2, 1000;
+-- A stanza does not wait for the disk: what was told in this time is written in one go.
+local WRITE_S = 0.005;
 local MAX_IN_MEMORY = 10000;
 local SEND_TIMEOUT_S = 20;
 local BACKOFF_MIN_S, BACKOFF_MAX_S = 0.2, 30;
@@ -84,12 +86,13 @@ function client:open_batch()
 	local key = ("%s-%08d"):format(self.prefix, self.sequence);
 	local path = self.options.directory .. "/" .. key .. ".jsonl";
 	local file, err = io.open(path, "a");
-	self.current = { path = path, key = key, held = 0, file = file };
+	self.current = { path = path, key = key, held = 0, file = file, bytes = 0, lines = {} };
 	if not file then self:spool_failed(self.current, err); end
 end
 
 function client:close_batch()
 	local batch = self.current;
+	self:write_lines();
 	if batch.file then batch.file:close(); batch.file = nil; end
 	if batch.held > 0 then table.insert(self.pending, batch); else os.remove(batch.path); end
 	self.current = nil;
@@ -99,6 +102,50 @@ function client:held()
 	local count = self.current and self.current.held or 0;
 	for _, batch in ipairs(self.pending) do count = count + batch.held; end
 	return count;
+end
+
+local function whole_lines(path)
+	local file = io.open(path, "r");
+	if not file then return ""; end
+	local text = file:read("*a");
+	file:close();
+	-- A killed process, or a full disk, may have left half a line.
+	return text:match("^(.*\n)[^\n]*$") or "";
+end
+
+-- Write what was told to the current batch since the last time; what cannot be written stays in memory.
+function client:write_lines()
+	local batch = self.current;
+	if not batch or #batch.lines == 0 then return; end
+	local lines, first = batch.lines, 1;
+	batch.lines = {};
+	if batch.file then
+		local text = table.concat(lines);
+		local ok, err = batch.file:write(text);
+		-- A process that is killed loses nothing that it has flushed.
+		if ok then ok, err = batch.file:flush(); end
+		if ok then
+			batch.on_disk, batch.bytes = true, batch.bytes + #text;
+			return;
+		end
+		self:spool_failed(batch, err);
+		-- Some of the lines may have had room.
+		if (lfs.attributes(batch.path, "size") or 0) > batch.bytes then
+			local written = whole_lines(batch.path):sub(batch.bytes + 1);
+			local _, count = written:gsub("\n", "");
+			batch.on_disk, first = batch.on_disk or count > 0, first + count;
+		end
+	end
+	batch.memory = batch.memory or {};
+	for k = first, #lines do
+		if self.in_memory >= MAX_IN_MEMORY then
+			self.counters.dropped, batch.held = self.counters.dropped + 1, batch.held - 1;
+			self:say("error", "memory", "The spool cannot be written, and memory holds %d events: new ones are dropped. Free the disk", MAX_IN_MEMORY);
+		else
+			table.insert(batch.memory, lines[k]);
+			self.in_memory = self.in_memory + 1;
+		end
+	end
 end
 
 -- A full disk: the batch goes on in memory. Its file takes nothing more, so that no line of it is half.
@@ -131,22 +178,14 @@ function client:tell(event)
 		return;
 	end
 	local line = encode_event(event);
-	if batch.file then
-		local ok, err = batch.file:write(line);
-		-- A process that is killed loses nothing that it has flushed.
-		if ok then ok, err = batch.file:flush(); end
-		if ok then batch.on_disk = true; else self:spool_failed(batch, err); end
-	end
-	if batch.memory then
-		if self.in_memory >= MAX_IN_MEMORY then
-			counters.dropped = counters.dropped + 1;
-			self:say("error", "memory", "The spool cannot be written, and memory holds %d events: new ones are dropped. Free the disk", MAX_IN_MEMORY);
-			return;
-		end
-		table.insert(batch.memory, line);
-		self.in_memory = self.in_memory + 1;
-	end
 	batch.held = batch.held + 1;
+	table.insert(batch.lines, line);
+	if not self.writing then
+		self.writing = self.options.add_task(WRITE_S, function ()
+			self.writing = nil;
+			self:write_lines();
+		end);
+	end
 	if batch.held >= BATCH_EVENTS then
 		self:close_batch();
 		self:open_batch();
@@ -160,15 +199,6 @@ function client:schedule(seconds)
 		self.scheduled = nil;
 		self:send();
 	end);
-end
-
-local function whole_lines(path)
-	local file = io.open(path, "r");
-	if not file then return ""; end
-	local text = file:read("*a");
-	file:close();
-	-- A killed process may have left half a line.
-	return text:match("^(.*\n)[^\n]*$") or "";
 end
 
 function client:send()
@@ -545,6 +575,7 @@ end
 
 function client:stop()
 	self.stopped = true;
+	self:write_lines();
 	if self.current and self.current.file then self.current.file:close(); self.current.file = nil; end
 	-- The disk may have room again.
 	for _, batch in ipairs(self.current and { self.current, table.unpack(self.pending) } or self.pending) do

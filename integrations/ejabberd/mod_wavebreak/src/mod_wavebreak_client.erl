@@ -73,7 +73,8 @@ count(Host, Counter) ->
     #{numbers := Numbers} = shared(Host),
     atomics:add(Numbers, maps:get(Counter, ?COUNTERS), 1).
 
-tell(Host, Event) -> gen_server:cast(maps:get(proc, shared(Host)), {tell, iolist_to_binary([misc:json_encode(Event), $\n])}).
+%% The process encodes and writes: a stanza waits for neither.
+tell(Host, Event) -> gen_server:cast(maps:get(proc, shared(Host)), {tell, Event}).
 
 %% Questions: {ok, Answer} or {error, breaker | no_answer | key}. The caller waits.
 
@@ -532,7 +533,9 @@ stream_ended(Code, #{streaming := Streamed, stream_failures := Failures} = State
 handle_call(status, _From, #{streaming := Streaming} = State) -> {reply, {held(State), Streaming}, State};
 handle_call(_, _From, State) -> {reply, unknown, State}.
 
-handle_cast({tell, Line}, State) -> {noreply, schedule(?BATCH_MS, keep(Line, State))};
+handle_cast({tell, Event}, State) ->
+    Line = iolist_to_binary([misc:json_encode(Event), $\n]),
+    {noreply, schedule(?BATCH_MS, keep(Line, State))};
 handle_cast({options, _}, #{host := Host} = State) -> {noreply, State#{shared := shared(Host)}};
 handle_cast(_, State) -> {noreply, State}.
 

@@ -323,8 +323,8 @@ WebhookKind = Literal["decisions", "states"]
 class NewWebhook(RequestModel):
     """A webhook to create: its URL, and the least severe outcome that it receives.
 
-    What lifts such an outcome is received too. `kinds`: the decisions, the enforcement states that
-    they leave, or both.
+    What lifts such an outcome is received too, as `state.changed` where it is no decision. `kinds`:
+    the decisions, the enforcement states that they leave, or both.
     """
 
     url: Annotated[
