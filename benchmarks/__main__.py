@@ -49,7 +49,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
         "Components of the service, each alone",
         service_components.bench,
     ),
-    "webhooks": ("Webhooks of a real server: a crowd of decisions, and single ones", webhooks.bench),
+    "webhooks": ("Webhooks of a real server: many decisions, and single ones", webhooks.bench),
     "console": ("The console's pages, a million accounts behind them", console.bench),
     "hostile": ("Hostile lines through the reader", hostile_input_bench.bench),
 }

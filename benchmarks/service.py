@@ -60,7 +60,10 @@ class _Server:
         command = [sys.executable, "-c", _PROGRAM, "key", "create", self.home.name, "bench"]
         made = subprocess.run([*command, *options], env=self._environment(), text=True,
                               stdout=subprocess.PIPE, check=True)  # fmt: skip
-        return re.findall(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", made.stdout.replace("\n", ""))[0]
+        found = re.search(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", made.stdout.replace("\n", ""))
+        if found is None:
+            raise RuntimeError("no key was printed")
+        return found[0]
 
     def wait(self) -> None:
         """Wait until it takes events."""

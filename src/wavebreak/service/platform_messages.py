@@ -3,9 +3,9 @@
 A message is stored with a delivery for each webhook, in the transaction of what it reports, and
 sent by the webhook dispatcher as decisions are: signed, at least once, with retries and dead
 letters. Every webhook gets every type of message, but a state that changed without a decision and
-is no lift, which those get that receive states (see `webhooks`). A one-time code is not stored: it is derived
-from the deployment's key and the message's id when the message is sent, so that a copy of the
-database holds no code.
+is no lift, which those get that receive states (see `webhooks`). A one-time code is not stored: it
+is derived from the deployment's key and the message's id when the message is sent, so that a copy
+of the database holds no code.
 """
 
 from __future__ import annotations

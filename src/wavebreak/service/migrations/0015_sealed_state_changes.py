@@ -9,6 +9,4 @@ class Migration(migrations.Migration):
     """None of them is yet: the next start seals those that are there."""
 
     dependencies = (("service", "0014_state_changes"),)
-    operations = (
-        migrations.AddField("statechange", "sealed", models.BooleanField(default=False)),
-    )
+    operations = (migrations.AddField("statechange", "sealed", models.BooleanField(default=False)),)
