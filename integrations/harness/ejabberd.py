@@ -83,7 +83,11 @@ def compiled() -> Path:
 
 @dataclass
 class Ejabberd:
-    """One server in `home` that asks Wavebreak at `url`; without `module`, a plain one."""
+    """One server in `home` that asks Wavebreak at `url`; without `module`, a plain one.
+
+    With an `authority` it speaks to other domains, at a port of theirs, over TLS alone, and
+    believes a certificate of that authority; its own is in `certs`.
+    """
 
     home: Path
     url: str
@@ -96,6 +100,8 @@ class Ejabberd:
     s2s_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     raw: str = ""
+    authority: Path | None = None
+    other_port: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -119,13 +125,14 @@ class Ejabberd:
         options = {"url": f'"{self.url}"', "key": f'"{self.key}"', "mode": self.mode} | self.more
         settings = "\n".join(f"    {name}: {value}" for name, value in options.items())
         module = f"  mod_wavebreak:\n{settings}" if self.module else ""
+        if self.authority is None:
+            module = f"  mod_s2s_dialback: {{}}\n{module}"
         (self.home / "ejabberd.yml").write_text(
             f"""
 hosts: ["{self.host}"]
 loglevel: info
-certfiles: []
 auth_password_format: scram
-s2s_use_starttls: false
+{self._federation()}
 listen:
   - {{port: {self.port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 262144}}
   - {{port: {self.s2s_port}, ip: "127.0.0.1", module: ejabberd_s2s_in}}
@@ -150,10 +157,23 @@ modules:
   mod_private: {{}}
   mod_register: {{ip_access: all, access: all, password_strength: 0}}
   mod_roster: {{}}
-  mod_s2s_dialback: {{}}
 {module}
 """
         )
+
+    def _federation(self) -> str:
+        """Return how it speaks to other servers."""
+        if self.authority is None:
+            return "certfiles: []\ns2s_use_starttls: false"
+        # No name server is asked for the other's services.
+        (self.home / "inetrc").write_text('{lookup, [file]}.\n{resolv_conf, ""}.\n')
+        return f"""
+certfiles: ["{self.home}/certs/*.crt", "{self.home}/certs/*.key"]
+ca_file: "{self.authority}"
+s2s_use_starttls: required
+outgoing_s2s_port: {self.other_port}
+outgoing_s2s_families: [ipv4]
+"""
 
     def start(self) -> Ejabberd:
         """Start it, and wait until it listens."""
@@ -169,6 +189,8 @@ modules:
             "ERL_CRASH_DUMP": str(self.home / "erl_crash.dump"),
             "HOME": str(self.home),
         }
+        if self.authority is not None:
+            own["ERL_INETRC"] = str(self.home / "inetrc")
         with (self.home / "ejabberd.out").open("ab") as out:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.home,

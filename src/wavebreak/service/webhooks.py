@@ -54,7 +54,7 @@ from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 logger = structlog.stdlib.get_logger("wavebreak.webhooks")
 
 PREFIX = "whsec_"
-BATCH_SIZE = 500
+BATCH_SIZE, FIRST_BATCH_SIZE = 500, 16
 MAX_IN_FLIGHT_PER_WEBHOOK, MAX_FURTHER_IN_FLIGHT = 4, 16
 """Attempts at once: of one webhook, and of all webhooks together beyond the first of each."""
 MAX_RETRY_AFTER_S = 3600.0
@@ -385,21 +385,23 @@ def load_due_deliveries(
 def _due(now_ms: int, excluded: set[int], places: _Places) -> Iterator[Delivery]:
     """Yield due deliveries of webhooks that are not full.
 
-    A webhook with many of them fills a batch: the next batch has those of the others.
+    A webhook with many of them fills a batch: the next batch has those of the others. The first one
+    is small: it is read after each attempt, and has what its place needs.
     """
     due = Delivery.objects.filter(
         dead_lettered=False, next_ms__lte=now_ms, webhook__disabled_ms=0
     ).select_related("webhook", "message")
     due = due.order_by("next_ms", "number", "id")
-    seen = set(excluded)
+    seen, size = set(excluded), FIRST_BATCH_SIZE
     while True:
-        batch = list(due.exclude(id__in=seen).exclude(webhook__in=places.full)[:BATCH_SIZE])
+        batch = list(due.exclude(id__in=seen).exclude(webhook__in=places.full)[:size])
         for delivery in batch:
             if delivery.webhook_id not in places.full:
                 seen.add(delivery.id)
                 yield delivery
-        if len(batch) < BATCH_SIZE:
+        if len(batch) < size:
             return
+        size = BATCH_SIZE
 
 
 def message_id(decision: str, *, state: bool) -> str:

@@ -1,0 +1,20 @@
+"""A real ejabberd and a Prosody that speak to each other over TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from integrations.harness.ejabberd import Ejabberd
+from integrations.harness.federation_cases import HERE, FederationCases
+from integrations.harness.prosody import Prosody
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+class TestEjabberd(FederationCases):
+    """The shared cases, on ejabberd."""
+
+    def made(self, home: Path, url: str, authority: Path, there: Prosody) -> Ejabberd:
+        return Ejabberd(home, url, host=HERE, authority=authority, other_port=there.s2s_port)

@@ -1,0 +1,119 @@
+"""Cases of two servers that speak to each other over TLS, one of them beside a stub of Wavebreak.
+
+The other one is a plain Prosody, whatever server has the module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from .prosody import Prosody
+from .stub import Stub, stubbed
+from .tls import certify
+from .xmpp import Account
+
+HERE, THERE = "here.example", "localhost"
+"""The other domain is one that the system finds: ejabberd asks it."""
+
+
+async def _two(here: Any, there: Any) -> tuple[Account, Account]:
+    ann = await Account(f"ann@{HERE}", here.port).online()
+    return ann, await Account(f"stranger@{THERE}", there.port).online()
+
+
+class FederationCases(ABC):
+    """The cases; a server's tests say how it is made."""
+
+    @abstractmethod
+    def made(self, home: Path, url: str, authority: Path, there: Prosody) -> Any:
+        """Make the server with the module, of the domain `HERE`; its certificate is in `certs`."""
+
+    @contextmanager
+    def federated(self, home: Path, url: str) -> Iterator[tuple[Any, Prosody]]:
+        """Run the two: the one with the module, and a plain one, each with a certificate."""
+        homes = {HERE: home / "here", THERE: home / "there"}
+        authority = certify({host: place / "certs" for host, place in homes.items()}, home)
+        there = Prosody(homes[THERE], url, host=THERE, authority=authority, module=False)
+        here = self.made(homes[HERE], url, authority, there)
+        there.others = {HERE: here.s2s_port}
+        with ExitStack() as stack:
+            for server in (here, there):
+                server.start()
+                stack.callback(server.stop)
+            yield here, there
+
+    def test_stranger_of_another_server_has_an_origin(self, tmp_path: Path) -> None:
+        async def drive(here: Any, there: Any) -> None:
+            ann, stranger = await _two(here, there)
+            stranger.say(ann.boundjid.bare)
+            await ann.expect(lambda: ann.got)
+            stranger.send_xml(f"<presence to='{ann.boundjid.bare}' type='subscribe'/>")
+            await ann.expect(lambda: ann.presences)
+            ann.say(stranger.boundjid.bare)
+            await stranger.expect(lambda: stranger.got)
+            for one in (ann, stranger):
+                assert one.errors == []
+                await one.offline()
+
+        with stubbed() as stub, self.federated(tmp_path, stub.url) as (here, there):
+            asyncio.run(drive(here, there))
+            remote = stub.wait(
+                lambda: [e for e in stub.events if e["account"] == f"stranger@{THERE}"][1:]
+            )
+            own = [event for event in stub.events if event["account"] == f"ann@{HERE}"]
+            assert [event["type"] for event in remote] == ["contact.requested"]
+            assert {event["origin"] for event in remote} == {THERE}
+            assert all("origin" not in event for event in own)
+            assert "account.registered" in {event["type"] for event in own}
+            # The stranger's first message was asked about; of the other server nothing else is.
+            asked = [(e["type"], e.get("origin")) for _, events in stub.asked for e in events]
+            assert ("message.sent", THERE) in asked
+            assert ("account.registered", THERE) not in asked
+            assert "Certificate" not in here.log() or "invalid" not in here.log()
+
+    def test_remote_account_is_refused_and_its_lift_passes(self, tmp_path: Path) -> None:
+        jid = f"stranger@{THERE}"
+
+        async def drive(here: Any, there: Any, stub: Stub) -> None:
+            ann, stranger = await _two(here, there)
+            stub.wait(lambda: stub.streams)
+            stub.set_state(jid, "ban")
+            stub.wait(lambda: "ban" in here.state(jid))
+            stranger.say(ann.boundjid.bare)
+            await stranger.expect(lambda: stranger.errors)
+            assert stranger.refusals()[0][:2] == ("wait", "policy-violation")
+            assert ann.got == []
+            stub.set_state(jid, "allow")
+            stub.wait(lambda: "ban" not in here.state(jid))
+            stranger.say(ann.boundjid.bare)
+            await ann.expect(lambda: ann.got)
+            assert len(stranger.errors) == 1
+            for one in (ann, stranger):
+                await one.offline()
+
+        with stubbed() as stub, self.federated(tmp_path, stub.url) as (here, there):
+            asyncio.run(drive(here, there, stub))
+            refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
+            assert [(e["account"], e["origin"]) for e in refused] == [(jid, THERE)]
+
+    def test_server_without_a_known_certificate_is_not_heard(self, tmp_path: Path) -> None:
+        async def drive(here: Any, there: Any) -> None:
+            ann, stranger = await _two(here, there)
+            stranger.say(ann.boundjid.bare)
+            await stranger.expect(lambda: stranger.errors, 60)
+            assert ann.got == []
+            for one in (ann, stranger):
+                await one.offline()
+
+        with stubbed() as stub, self.federated(tmp_path, stub.url) as (here, there):
+            # Another authority's, at its next connection.
+            certify({THERE: there.home / "certs"}, tmp_path / "there")
+            there.stop()
+            there.start()
+            asyncio.run(drive(here, there))
+            assert [e for e in stub.events if e["account"] == f"stranger@{THERE}"] == []
