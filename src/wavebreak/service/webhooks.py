@@ -25,6 +25,7 @@ import base64
 import hashlib
 import hmac
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -325,16 +326,19 @@ class _Places:
         self._further = sum(count - 1 for count in self._taken.values() if count)
         self.full: set[str] = set()
 
-    def take(self, webhook: Webhook) -> bool:
-        """Take a place for a webhook; False, and the webhook is full, if it has none left."""
+    def has_one(self, webhook: Webhook) -> bool:
+        """Whether a webhook has a place left; otherwise it is full."""
         taken = self._taken[webhook.id]
         most = 1 if webhook.failing_since_ms else MAX_IN_FLIGHT_PER_WEBHOOK
         if taken and (taken >= most or self._further >= MAX_FURTHER_IN_FLIGHT):
             self.full.add(webhook.id)
             return False
-        self._taken[webhook.id] += 1
-        self._further += bool(taken)
         return True
+
+    def take(self, webhook: Webhook) -> None:
+        """Take a place that a webhook has left."""
+        self._further += bool(self._taken[webhook.id])
+        self._taken[webhook.id] += 1
 
 
 def load_due_deliveries(
@@ -358,11 +362,12 @@ def load_due_deliveries(
     places = _Places(in_flight)
     for delivery in _due(now_ms, excluded, places):
         webhook = delivery.webhook
-        if not webhook.is_authentic:
+        if not places.has_one(webhook) or not webhook.is_authentic:
             continue
         content = _content(delivery, context, terms)
-        if content is None or not places.take(webhook):
+        if content is None:
             continue
+        places.take(webhook)
         generations = [webhook.generation]
         if now_ms < webhook.former_ends_ms:
             generations.append(webhook.generation - 1)
@@ -522,7 +527,7 @@ class WebhookDispatcher:
         self.context, self.random = context, random
         self.retry_policy = retry_policy or RetryPolicy()
         self._in_flight: dict[asyncio.Task[None], DueDelivery] = {}
-        self._counted = -1
+        self._counted, self._looked_s = -1, -IDLE_S
 
     @property
     def in_flight(self) -> int:
@@ -569,13 +574,19 @@ class WebhookDispatcher:
         terms = StateTerms(self.context.holder_notices.feedback, service.responder.challenges)
         while enqueue_deliveries(now_ms, terms) >= BATCH_SIZE:
             pass
+        if time.monotonic() >= self._looked_s + IDLE_S:
+            self._look_over(now_ms)
+        per_webhook = Counter(due.webhook for due in running)
+        excluded = {due.delivery for due in running}
+        return load_due_deliveries(now_ms, self.context, per_webhook, excluded, terms)
+
+    def _look_over(self, now_ms: int) -> None:
+        """Count all deliveries, and those that wait for too long: what each attempt need not do."""
+        self._looked_s = time.monotonic()
         bring_forward(now_ms, self.retry_policy)
         metrics = self.context.metrics
         metrics.pending.set(Delivery.objects.filter(dead_lettered=False).count())
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
-        per_webhook = Counter(due.webhook for due in running)
-        excluded = {due.delivery for due in running}
-        return load_due_deliveries(now_ms, self.context, per_webhook, excluded, terms)
 
     def _count_decisions(self) -> None:
         newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")
