@@ -3,6 +3,7 @@
 import { setUpChrome } from "./lib/chrome";
 import { setUpDialogs } from "./lib/dialogs";
 import { setUpLists } from "./lib/lists";
+import { setUpRegions } from "./lib/regions";
 import { setUpRequests } from "./lib/requests";
 import { setUpScrolling } from "./lib/scrolling";
 import { setUpSelection } from "./lib/selection";
@@ -19,5 +20,6 @@ setUpLists();
 setUpScrolling();
 setUpSelection();
 setUpTimes();
+setUpRegions();
 setUpToasts();
 setUpStreams();

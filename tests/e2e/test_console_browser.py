@@ -576,6 +576,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/cases/{case}/claims", "/console/cases/{case}/determination",
         "/console/cases/{case}/notices", "/console/cases/{case}/bundle",
         "/console/cases/{case}/act/add_task", "/console/cases/{case}/exhibits/E1",
+        "/console/cases/{case}/exhibits/{scan}/redact",
     ),
     "admin": ("/console/settings", "/console/settings/sources", "/console/settings/audit"),
     "analyst": (
@@ -592,7 +593,8 @@ _OFF = "signing up, mail and other providers are off: it only says so or leads e
 NOT_LOOKED_AT: dict[str, str] = {
     "live": _PART, "timeline": _PART, "shared": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
-    "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "case_document": _PART,
+    "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
+     "case_document": _PART,
     "policy_card": _OWN_STYLE, "policy_calibration_report": _OWN_STYLE, "report_file": _OWN_STYLE,
     "mfa_authenticate": _FACTOR, "mfa_reauthenticate": _FACTOR, "mfa_deactivate_totp": _FACTOR,
     "mfa_view_recovery_codes": _FACTOR, "mfa_generate_recovery_codes": _FACTOR,

@@ -6,8 +6,10 @@ See `wavebreak.cases.redactions` for what is shown, and `wavebreak.claims.redact
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import UNSET
@@ -22,17 +24,33 @@ from wavebreak.lazily import LazyModule
 if TYPE_CHECKING:
     from wavebreak.claims import redaction
     from wavebreak.claims.exhibits import Actor
-    from wavebreak.claims.redaction import Marks, Suggestion
+    from wavebreak.claims.redaction import Marks, RedactedCopy, Suggestion
+
+    CopyMaker = Callable[[Path, Path, Marks, Actor, str], RedactedCopy]
 else:  # pictures and PDFs: most steps need neither
     redaction = LazyModule("wavebreak.claims.redaction")
 
 
-def suggest_marks(
-    workspace: CaseWorkspace, exhibit: str, names: Sequence[str] = ()
-) -> list[Suggestion]:
+class CaseFiles(Protocol):
+    """A case that is read: its directory and its state."""
+
+    @property
+    def path(self) -> Path:
+        """The case's directory."""
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+
+
+def original_directory(files: CaseFiles, exhibit: str) -> Path:
+    """Return where the original of an exhibit is; raises CaseError for a run, or where none is."""
+    return files.path / _original_path(files.case, exhibit)
+
+
+def suggest_marks(files: CaseFiles, exhibit: str, names: Sequence[str] = ()) -> list[Suggestion]:
     """Return what may be personal data in the text of an exhibit."""
-    original = _original_path(workspace.case, exhibit)
-    return redaction.suggest(redaction.exhibit_text(workspace.path / original), names)
+    return redaction.suggest(redaction.exhibit_text(original_directory(files, exhibit)), names)
 
 
 def make_marks(
@@ -67,8 +85,25 @@ def make_marks(
     return redaction.Marks(tuple(marks), tuple(map(redaction.read_region, regions)), pictures_seen)
 
 
+def require_marks(marks: Marks) -> None:
+    """Raise CaseError where nothing is marked."""
+    if not marks.texts and not marks.regions:
+        raise CaseError(
+            "nothing is marked",
+            fix="mark words or regions (--phones, --mails, --name, --text or --region; without "
+            "--why the command shows suggestions)",
+        )
+
+
 def redact_exhibit(
-    workspace: CaseWorkspace, exhibit: str, marks: Marks, actor: Actor, role: str
+    workspace: CaseWorkspace,
+    exhibit: str,
+    marks: Marks,
+    actor: Actor,
+    role: str,
+    *,
+    copy: CopyMaker | None = None,
+    recording: AbstractContextManager[object] | None = None,
 ) -> Redaction:
     """Put a redacted copy of an exhibit in its place; the original remains in the case's directory.
 
@@ -78,6 +113,8 @@ def redact_exhibit(
         marks: What a person marked.
         actor: Who redacts, and why.
         role: In which role.
+        copy: What makes the copy (None: `wavebreak.claims.redaction.redact_exhibit`, here).
+        recording: Within which the step is taken, once the copy is made.
 
     Returns:
         What the step says of it.
@@ -88,13 +125,8 @@ def redact_exhibit(
 
     """
     case = workspace.case
-    original = _original_path(case, exhibit)
-    if not marks.texts and not marks.regions:
-        raise CaseError(
-            "nothing is marked",
-            fix="give --phones, --mails, --name, --text or --region; without --why the command "
-            "shows suggestions",
-        )
+    original = original_directory(workspace, exhibit)
+    require_marks(marks)
     if not actor.why.strip() or actor.why == "not stated":
         raise CaseError("why it is redacted is not stated", fix="give the reason: --why")
     number = 1 + sum(_redacts(step, exhibit) for step in case.steps)
@@ -103,7 +135,7 @@ def redact_exhibit(
         shutil.rmtree(place)
     try:
         now = format_instant(max(workspace.clock(), case.steps[-1].at))
-        made = redaction.redact_exhibit(workspace.path / original, place, marks, actor, now)
+        made = (copy or redaction.redact_exhibit)(original, place, marks, actor, now)
         done = Redaction(
             exhibit,
             place.relative_to(workspace.path).as_posix(),
@@ -118,7 +150,8 @@ def redact_exhibit(
             },
             workspace.salts(32).hex(),
         )
-        workspace.take(ExhibitRedacted(done), by=actor.who, role=role, why=actor.why)
+        with recording or nullcontext():
+            workspace.take(ExhibitRedacted(done), by=actor.who, role=role, why=actor.why)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -172,11 +205,11 @@ def shown_case(written: CaseFile) -> CaseFile:
     return msgspec.structs.replace(written, steps=steps)
 
 
-def steps_that_name(written: CaseFile, marks: Marks) -> list[int]:
+def steps_that_name(steps: Sequence[Step], marks: Marks) -> list[int]:
     """Return the numbers of steps whose own words still name what was marked."""
     patterns = [redaction.mark_pattern(mark) for mark in marks.texts]
     found = []
-    for step in shown_case(written).steps:
+    for step in map(shown_step, steps):
         said = msgspec.json.encode(step).decode()
         if any(pattern.search(said) for pattern in patterns):
             found.append(step.n)

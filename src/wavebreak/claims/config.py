@@ -69,6 +69,14 @@ class OcrLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     languages: tuple[str, ...]
 
 
+class RedactionLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one redaction in a process of its own: seconds, memory, and how many run at once."""
+
+    seconds: int
+    memory_kb: int
+    at_once: int
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of them."""
 
@@ -77,6 +85,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upload: UploadLimits
     reading: ReadingLimits
     ocr: OcrLimits
+    redaction: RedactionLimits
 
 
 @cache

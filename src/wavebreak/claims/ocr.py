@@ -256,7 +256,7 @@ def _recognize(
 
 
 @cache
-def _network_barrier() -> tuple[str, ...]:
+def network_barrier() -> tuple[str, ...]:
     """The command that runs another one without a network; empty where the system has none."""
     path = shutil.which("unshare")
     if path is None:
@@ -278,7 +278,7 @@ def _run(command: list[str], given: bytes, limits: OcrLimits) -> bytes:
     with tempfile.TemporaryDirectory(prefix="wavebreak-ocr-") as place:
         out = Path(place) / "out"
         whole = [
-            "/bin/sh", "-c", _LIMITED, "sh", *map(str, bounds), *_network_barrier(), *command,
+            "/bin/sh", "-c", _LIMITED, "sh", *map(str, bounds), *network_barrier(), *command,
         ]  # fmt: skip
         try:
             with out.open("wb") as sink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pypdfium2
@@ -34,6 +35,21 @@ class RenderedPage(NamedTuple):
 
 def render_pages(raw: bytes, most: int) -> Iterator[RenderedPage]:
     """Draw each page of a PDF; raises ClaimError where it is damaged or has more than `most`."""
+    with _opened(raw, most) as document:
+        for number in range(len(document)):
+            yield _render(document[number])
+
+
+def draw_page(raw: bytes, number: int, most: int) -> Image.Image:
+    """Return the picture of one page of a PDF, by its number from 1; raises ClaimError."""
+    with _opened(raw, most) as document:
+        if not 1 <= number <= len(document):
+            raise ClaimError(f"the PDF has no page {number}", fix="give a page that is")
+        return _draw(document[number - 1])
+
+
+@contextmanager
+def _opened(raw: bytes, most: int) -> Iterator[pypdfium2.PdfDocument]:
     try:
         document = pypdfium2.PdfDocument(raw)
     except pypdfium2.PdfiumError:
@@ -43,20 +59,23 @@ def render_pages(raw: bytes, most: int) -> Iterator[RenderedPage]:
             raise ClaimError(f"the PDF has more than {most:,} pages", fix="split it")
         if document.get_formtype():
             document.init_forms()
-        for number in range(len(document)):
-            yield _render(document[number])
+        yield document
     except pypdfium2.PdfiumError:
         raise ClaimError("a page of the PDF is damaged", fix="give a sound one") from None
     finally:
         document.close()
 
 
+def _draw(page: pypdfium2.PdfPage) -> Image.Image:
+    bitmap = page.render(scale=min(DPI / 72, MAX_SIDE / max(page.get_size())))
+    picture: Image.Image = bitmap.to_pil().convert("RGB")
+    bitmap.close()
+    return picture
+
+
 def _render(page: pypdfium2.PdfPage) -> RenderedPage:
     wide, high = page.get_size()
-    scale = min(DPI / 72, MAX_SIDE / max(wide, high))
-    bitmap = page.render(scale=scale)
-    picture = bitmap.to_pil().convert("RGB")
-    bitmap.close()
+    picture = _draw(page)
     textpage = page.get_textpage()
     count = min(textpage.count_chars(), _MAX_CHARACTERS)
     letters, boxes = [], []

@@ -40,11 +40,12 @@ from wavebreak.claims.exhibits import (
     append_custody,
     detect_type,
     load_exhibit,
+    open_pdf,
     read_custody,
     write_file,
     write_manifest,
 )
-from wavebreak.claims.page_text import find_contact_details
+from wavebreak.claims.page_text import find_contact_details, page_texts
 from wavebreak.claims.pictures import open_picture
 from wavebreak.claims.reader import exhibit_documents
 from wavebreak.claims.review import LABELS, read_labels
@@ -116,11 +117,15 @@ class Marks(NamedTuple):
 
 
 class RedactedCopy(NamedTuple):
-    """What was removed: words by kind, regions; and the files of the original without a copy."""
+    """What was removed: words by kind, regions; and the files of the original without a copy.
+
+    `covered` are the numbers of the pages and pictures of which a part is black.
+    """
 
     counts: dict[What, int]
     regions: tuple[Region, ...]
     left_out: tuple[str, ...]
+    covered: tuple[int, ...] = ()
 
 
 def mark_pattern(mark: TextMark) -> re.Pattern[str]:
@@ -177,6 +182,64 @@ def exhibit_text(directory: Path) -> str:
         return ""
 
 
+class PagePictures(NamedTuple):
+    """The pages of an exhibit that can be drawn: how many, and which have no text to search."""
+
+    total: int
+    without_text: tuple[int, ...]
+
+
+def page_pictures(directory: Path) -> PagePictures:
+    """Return which pages of an exhibit can be drawn; of a picture or a screenshot the page 1."""
+    kept = _drawn_file(directory)
+    if kept is None:
+        return PagePictures(0, ())
+    if kept.media != "application/pdf":
+        return PagePictures(1, (1,))
+    texts = page_texts(open_pdf((directory / kept.path).read_bytes()))
+    bare = tuple(number for number, text in enumerate(texts, 1) if not text.strip())
+    return PagePictures(len(texts), bare)
+
+
+def draw_page(directory: Path, number: int) -> bytes:
+    """Return a page of an exhibit as a PNG picture, as a redacted copy draws it.
+
+    Args:
+        directory: The exhibit.
+        number: The page, from 1.
+
+    Raises:
+        ClaimError: There is no such page, or it cannot be drawn.
+
+    """
+    kept = _drawn_file(directory)
+    if kept is None or (kept.media != "application/pdf" and number != 1):
+        raise ClaimError(f"the exhibit has no page {number} with pixels", fix="give a page that is")
+    raw = (directory / kept.path).read_bytes()
+    if kept.media == "application/pdf":
+        return _encode(pdf_pages.draw_page(raw, number, MAX_PAGES), "PNG")
+    return _encode(open_picture(raw), "PNG")
+
+
+def _drawn_file(directory: Path) -> ExhibitFile | None:
+    for entry in load_exhibit(directory).files:
+        is_picture = entry.media.startswith("image/") and entry.role in ("original", "screenshot")
+        if is_picture or (entry.media == "application/pdf" and entry.role == "original"):
+            return entry
+    return None
+
+
+def copy_pictures(directory: Path, numbers: Iterable[int]) -> dict[int, tuple[bytes, str]]:
+    """Return pages of a redacted copy as it holds them: by number, a picture and its media type."""
+    if (directory / PICTURE).exists():
+        raw = (directory / PICTURE).read_bytes()
+        return {1: (raw, "image/png")} if 1 in set(numbers) else {}
+    if not (directory / PDF).exists():
+        return {}
+    pages = PdfReader(io.BytesIO((directory / PDF).read_bytes())).pages
+    return {n: (pages[n - 1].images[0].data, "image/jpeg") for n in numbers if n <= len(pages)}
+
+
 def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: str) -> RedactedCopy:
     """Make a redacted copy of an exhibit in a new directory.
 
@@ -216,7 +279,8 @@ def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: s
         raise
     kept = {entry.path for entry in original.files if entry.role in worker.copied}
     left_out = tuple(entry.path for entry in original.files if entry.path not in kept)
-    return RedactedCopy(worker.counts, marks.regions, left_out)
+    covered = tuple(sorted(worker.covered))
+    return RedactedCopy(worker.counts, marks.regions, left_out, covered)
 
 
 class _Redactor:
@@ -229,6 +293,7 @@ class _Redactor:
         self.found: set[TextMark] = set()
         self.used: set[Region] = set()
         self.copied: set[str] = set()
+        self.covered: set[int] = set()
         recognized = ocr.read_recognized(source)
         self.recognized = {page.page: page for page in recognized.pages} if recognized else {}
 
@@ -252,8 +317,8 @@ class _Redactor:
         if missing := [mark for mark in self.marks.texts if mark not in self.found]:
             raise ClaimError(
                 f"“{missing[0].text[:60]}” is nowhere in the text of the exhibit",
-                fix="correct it; where it is in a picture, mark its region: --region "
-                "1:100,200,400,260",
+                fix="correct it; where it is in a picture, mark its region (--region "
+                "1:100,200,400,260)",
             )
         if unused := [region for region in self.marks.regions if region not in self.used]:
             raise ClaimError(
@@ -291,6 +356,7 @@ class _Redactor:
                 boxes = [_share(region.box) for region in regions]
                 if entry.role == "original":
                     boxes += self._recognized_boxes(1)
+                self.covered |= {1} if boxes else set()
                 picture = _encode(_cover(open_picture(path.read_bytes()), boxes), "PNG")
                 yield PICTURE, picture, "image/png", entry.role
 
@@ -316,6 +382,7 @@ class _Redactor:
                     boxes += page.boxes(found.start(), found.end())
             if not page.text.strip() and not own and not self.marks.pictures_seen:
                 raise _not_seen(f"page {number}, which has no text that can be searched,")
+            self.covered |= {number} if boxes else set()
             pages.append((_cover(page.picture, boxes), page.size))
         return _picture_pdf(pages)
 
@@ -323,7 +390,7 @@ class _Redactor:
 def _not_seen(what: str) -> ClaimError:
     return ClaimError(
         f"{what} cannot be searched, and no region of it is marked",
-        fix="mark regions (--region 1:100,200,400,260); or say with --pictures-seen that a person "
+        fix="mark regions (--region 1:100,200,400,260); or say (--pictures-seen) that a person "
         "looked and it shows nothing more to remove",
     )
 

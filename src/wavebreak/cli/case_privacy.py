@@ -134,7 +134,7 @@ def redact(
         actor = Actor(by, socket.gethostname(), why, authority)
         done = exhibit_redaction.redact_exhibit(at, exhibit, marks, actor, role)
         step, guessable = at.case.steps[-1].n, exhibit_redaction.is_guessable(at.case, exhibit)
-        case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.written, marks)
+        case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.case.steps, marks)
     said = exhibit_redaction.describe_removed(done)
     out.print(f"{case_id}, step {step}: {exhibit} redacted, {said}", markup=False)
     out.print(f"  {place / done.path}", markup=False)

@@ -24,7 +24,6 @@ from wavebreak.bundles import (
     case_steps,
     evidence_intake,
     evidence_items,
-    exhibit_redaction,
 )
 from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, Failure, draft_case
 from wavebreak.bundles.workspace import CASE, CaseWorkspace
@@ -262,24 +261,6 @@ def _erase_account(workspace: CaseWorkspace, act: Act) -> None:
         )
 
 
-def _redact_exhibit(workspace: CaseWorkspace, act: Act) -> None:
-    v, name = act.values, act.values["exhibit"]
-    original = workspace.case.originals.get(name, workspace.case.exhibits[name])
-    if any(file.endswith(".pdf") for file in original.sha256):
-        raise ApiError(
-            422, f"{name} is a PDF, whose pages are not drawn here", fix="redact it by command"
-        )
-    marks = exhibit_redaction.make_marks(
-        exhibit_redaction.suggest_marks(workspace, name),
-        kinds=[kind for kind in ("phone", "mail") if v[f"{kind}s"] == "yes"],
-        names=v["names"],
-        texts=v["texts"],
-        regions=v["regions"],
-        pictures_seen=v["seen_pictures"] == "yes",
-    )
-    exhibit_redaction.redact_exhibit(workspace, name, marks, act.actor(), act.user.role)
-
-
 def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
     with tempfile.TemporaryDirectory(prefix="wavebreak-exhibit-") as place:
@@ -409,7 +390,6 @@ ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
     "link_account": _take(_link),
     "erase_account": _erase_account,
     "add_exhibit": _add_exhibit,
-    "redact_exhibit": _redact_exhibit,
     "add_evidence": _add_evidence,
     "correct_evidence": _correct_evidence,
     "review_evidence": _take(_review),

@@ -341,37 +341,6 @@ FORMS: Mapping[str, Form] = {
             ordered=False,
         ),
         Form(
-            "redact_exhibit",
-            "Redact an exhibit",
-            "Put the redacted copy in its place",
-            "claims",
-            (
-                Field("exhibit", "Exhibit", "choice", choices=exhibits),
-                Field("phones", "Remove phone numbers", "choice", choices=_static("no", "yes")),
-                Field("mails", "Remove e-mail addresses", "choice", choices=_static("no", "yes")),
-                Field("names", "Names to remove", "lines", needed=False, hint=_LINES),
-                Field("texts", "Other words to remove", "lines", needed=False, hint=_LINES),
-                Field(
-                    "regions",
-                    "Regions of a picture to remove",
-                    "lines",
-                    needed=False,
-                    hint="One a line, like 1:100,200,400,260: page, left, top, right, bottom in "
-                    "thousandths.",
-                ),
-                Field(
-                    "seen_pictures",
-                    "Did you look at its pictures, which show nothing more to remove?",
-                    "choice",
-                    choices=_static("no", "yes"),
-                    hint="Without it, and without a region, a picture is not copied.",
-                ),
-            ),
-            about="Report and bundle then hold a copy made anew without it. The original remains "
-            "in the case's directory, and its digest stays sealed. A PDF is redacted by the "
-            "command “case redact”.",
-        ),
-        Form(
             "add_evidence",
             "Draw evidence from an exhibit",
             "Draw the evidence",

@@ -97,6 +97,16 @@ CONSOLE: list[Any] = [
         cases.exhibit_image,
         name="legal_exhibit_image",
     ),
+    path(
+        "cases/<str:case_id>/exhibits/<str:exhibit_id>/redact",
+        cases.redact_exhibit,
+        name="legal_exhibit_redact",
+    ),
+    path(
+        "cases/<str:case_id>/exhibits/<str:exhibit_id>/pages/<int:number>",
+        cases.exhibit_page,
+        name="legal_exhibit_page",
+    ),
     path("cases/<str:case_id>/<str:tab>", cases.legal_case, name="legal_case_tab"),
     path("appeals", appeals.appeals, name="appeals"),
     path("appeals/<int:appeal_id>", appeals.appeal, name="appeal"),

@@ -151,9 +151,9 @@ def test_steps_that_name_what_was_removed_are_listed(bench: Bench) -> None:
         assert [s.text for s in suggest_marks(at, "E1", ["Dana Levi"])] == [
             "050-765-4321", "Dana Levi",
         ]  # fmt: skip
-        assert steps_that_name(at.written, MARKS) == []
+        assert steps_that_name(at.case.steps, MARKS) == []
         about = TextMark("name", "Rapid Messages Ltd")
-        assert steps_that_name(at.written, Marks((about,))) == [2]
+        assert steps_that_name(at.case.steps, Marks((about,))) == [2]
 
 
 def test_redact_command_suggests_and_then_redacts(bench: Bench, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ async def audited() -> list[tuple[str, str, str, str]]:
 def test_every_form_has_an_act() -> None:
     assert set(case_forms.FORMS) == set(case_acts.ACTS)
     # These have tests of their own, here and in test_cases_documents.py.
-    apart = {"add_exhibit", "send_notice", "erase_account", "redact_exhibit"}
+    apart = {"add_exhibit", "send_notice", "erase_account"}
     assert {name for name, _, _ in acts()} | apart == set(case_forms.FORMS)
 
 

@@ -103,17 +103,8 @@ async def test_draft_of_a_letter_downloads_before_it_is_recorded(console: Runnin
 
 
 @case_visits
-async def test_exhibit_is_redacted_and_account_erased_by_forms(console: RunningConsole) -> None:
+async def test_account_is_erased_by_its_form(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
-    fields = {"exhibit": "E1", "phones": "no", "mails": "no", "regions": "", "texts": "messages"}
-    done = await act(counsel, "redact_exhibit", **fields, names="", seen_pictures="no")
-    assert done.status_code == 302, text_of(done.text)
-    assert served_case(console).exhibits["E1"].path == "exhibits/E1R1"
-    assert "A redacted copy." in (await counsel.get(f"{PAGE}/exhibits/E1")).text
-    nothing = await act(
-        counsel, "redact_exhibit", **{**fields, "texts": ""}, names="", seen_pictures="no"
-    )
-    assert "Nothing is marked" in nothing.text
     hidden = served_case(console).links[0].account
     erased = await act(counsel, "erase_account", account=hidden)
     assert erased.status_code == 302, text_of(erased.text)

@@ -5,6 +5,7 @@ Where the extra `cases` is not installed, every page says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         case_exhibits,
         case_files,
         case_forms,
+        case_redactions,
     )
 else:
     case_acts = Lazy("wavebreak.console.case_acts")
@@ -53,6 +55,7 @@ else:
     case_exhibits = Lazy("wavebreak.console.case_exhibits")
     case_files = Lazy("wavebreak.console.case_files")
     case_forms = Lazy("wavebreak.console.case_forms")
+    case_redactions = Lazy("wavebreak.console.case_redactions")
 
 TABS = {
     "": "Overview",
@@ -96,8 +99,11 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
 
 
 def _page_fix(fix: str) -> str:
-    """Return what to do, without commands: a page has forms for them."""
-    return "" if "`wavebreak" in fix else fix
+    """Return what to do, without commands and their options: a page has forms for them."""
+    return "" if "`wavebreak" in fix else _OPTIONS.sub("", fix)
+
+
+_OPTIONS = re.compile(r" \([^()]*--[^()]*\)")
 
 
 @case_page("view_cases")
@@ -258,11 +264,95 @@ def exhibit_reading(request: HttpRequest, case_id: str, exhibit_id: str) -> Http
 def exhibit_image(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
     """Return the picture of an exhibit, which no browser takes for anything else."""
     loaded = case_files.load(case_store.current(), case_id)
-    raw, media = case_exhibits.image(loaded, _exhibit(loaded, exhibit_id))
+    return _picture(*case_exhibits.image(loaded, _exhibit(loaded, exhibit_id)))
+
+
+def _picture(raw: bytes, media: str) -> HttpResponse:
     response = HttpResponse(raw, content_type=media)
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+@case_page("work_on_cases")
+def exhibit_page(request: HttpRequest, case_id: str, exhibit_id: str, number: int) -> HttpResponse:
+    """Return a page of an exhibit's original as a picture, for who redacts it."""
+    loaded = case_files.load(case_store.current(), case_id)
+    return _picture(case_redactions.page_picture(loaded, exhibit_id, number), "image/png")
+
+
+@case_page("work_on_cases", "GET", "POST")
+def redact_exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
+    """Mark what is removed of an exhibit, show the copy, and put it in the exhibit's place."""
+    loaded = case_files.load(case_store.current(), case_id)
+    case_redactions.find_exhibit(loaded.case, exhibit_id)
+    if request.method != "POST":
+        form = case_redactions.read_form(loaded, exhibit_id)
+        return _show_redaction(request, loaded, exhibit_id, form)
+    form = case_redactions.read_form(loaded, exhibit_id, request.POST)
+    seen = number_of(request.POST.get("seen"), 0, 20_000, -1)
+    confirmed, shown = request.POST.get("confirmed") == "yes", None
+    try:
+        if request.POST.get("edit") == "yes":
+            return _show_redaction(request, loaded, exhibit_id, form)
+        marks = case_redactions.read_marks(form)
+        act = _act(request, {}, seen, reason="" if confirmed else "preview")
+        if not confirmed:
+            shown = case_redactions.preview(loaded, exhibit_id, marks, act)
+            return _show_redaction(request, loaded, exhibit_id, form, shown=shown)
+        after = case_redactions.redact(case_id, exhibit_id, marks, act)
+    except case_acts.StaleFormError as stale:
+        return _show_redaction(
+            request, loaded._replace(case=stale.case), exhibit_id, form, error=stale
+        )
+    except MissingExtraError:
+        raise
+    except WavebreakError as error:
+        return _show_redaction(request, loaded, exhibit_id, form, error=error)
+    _say_steps(request, after, 1)
+    for remark in case_redactions.remarks(after, exhibit_id, marks):
+        warn(request, remark)
+    return redirect("legal_exhibit", case_id, exhibit_id)
+
+
+def _show_redaction(
+    request: HttpRequest,
+    loaded: Any,
+    exhibit_id: str,
+    form: Any,
+    *,
+    shown: Any = None,
+    error: WavebreakError | None = None,
+) -> HttpResponse:
+    """Show the form of a redaction, with what is wrong; or the copy that it would make."""
+    case, edges = loaded.case, case_redactions.shown_edges(form)
+    people = case_files.shown_people(case)
+    late = case.steps[error.seen :] if isinstance(error, case_acts.StaleFormError) else ()
+    response = show(
+        request,
+        "console/legal_case_redact.html",
+        case_id=case.id,
+        case=case,
+        exhibit=case.exhibits[exhibit_id],
+        form=form,
+        pages=[(number, edges.get(number, ())) for number in form.numbers],
+        hidden=case_redactions.hidden_fields(form),
+        shown=shown,
+        reason=request.POST.get("reason", ""),
+        error=error,
+        fix=_page_fix(error.fix) if error else "",
+        meanwhile=[case_files.shown_step(step, people) for step in late],
+    )
+    if error is not None:
+        response.status_code = error.status if isinstance(error, ApiError) else 422
+    return response
+
+
+def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
+    """Say what the newest steps of a case are."""
+    people = case_files.shown_people(case)
+    for step in case.steps[len(case.steps) - number :]:
+        say(request, f"{case_files.shown_step(step, people).words}. Sealed as step {step.n}.")
 
 
 @case_page("work_on_cases", "GET", "POST")
@@ -294,9 +384,7 @@ def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
         raise
     except WavebreakError as error:
         return _show_form(request, form, loaded.case, posted, case_id, error=error)
-    people = case_files.shown_people(after)
-    for step in after.steps[max(before, len(after.steps) - 3) :]:
-        say(request, f"{case_files.shown_step(step, people).words}. Sealed as step {step.n}.")
+    _say_steps(request, after, min(3, len(after.steps) - before))
     return (
         redirect("legal_case_tab", case_id, form.tab)
         if form.tab
