@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.urls import URLResolver, get_resolver, resolve
+from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from support.chromium import chromium
@@ -32,7 +34,11 @@ from support.operator_events import TEAM, team_events
 from support.service_harness import abuser
 from support.service_process import KEY, SIGNER, Server
 from support.webhook_receiver import Receiver, listening
+from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.verify import exit_code, verify_bundle
+from wavebreak.bundles.workspace import open_workspace
+from wavebreak.cases.case import CaseOpened
+from wavebreak.claims.exhibits import Actor
 from wavebreak.console.case_store import CaseStore
 from wavebreak.console.demo_case import CASE_ID, build_demo_case
 from wavebreak.model import save, smallest_model
@@ -49,6 +55,7 @@ PEOPLE = {role.replace("_", "-"): role for role in ROLES} | {
     "with-totp": "auditor", "with-passkey": "counsel",
 }  # fmt: skip
 MODEL, OLDER = "autumn", "spring"
+SCANNED = "C-2026-2"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     password.write_text(PASSWORD)
     password.chmod(0o600)
     _create_people(made, password)
-    build_demo_case(CaseStore(made / "cases", SIGNER, bytes.fromhex(KEY)), "spam-0")
+    store = CaseStore(made / "cases", SIGNER, bytes.fromhex(KEY))
+    build_demo_case(store, "spam-0")
+    _open_scanned_case(store, made.parent / "scan.png")
     for name, threshold in ((MODEL, 1000), (OLDER, 2000)):
         model = dataclasses.replace(
             smallest_model(), name=name, thresholds={"challenge": threshold}
@@ -67,6 +76,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(model, models_directory(made) / name)
         (models_directory(made) / name / "card.html").write_text("<p>Its card</p>", "utf-8")
     return made
+
+
+def _open_scanned_case(store: CaseStore, scan: Path) -> None:
+    """Open a case whose only exhibit is a scanned letter."""
+    picture = Image.new("RGB", (600, 800), "white")
+    ImageDraw.Draw(picture).text((60, 60), "Ordered by Dana Levi", fill="black")
+    picture.save(scan)
+    place, actor = store.directory / SCANNED, Actor("user:noa", "here", "an answer", "order 4")
+    with open_workspace(
+        place, SIGNER, lambda: time.time_ns() // 1_000_000, secrets.token_bytes, new=SCANNED
+    ) as at:
+        at.take(CaseOpened("A scanned letter"), by=actor.who, role="counsel")
+        evidence_intake.add_file_exhibit(at, scan, actor, "counsel", title="Letter")
 
 
 def _create_people(home: Path, password: Path) -> None:
@@ -340,6 +362,43 @@ def test_bundle_is_downloaded_and_a_tampered_one_fails(person: Person, tmp_path:
     assert "bag" in [finding.what for finding in findings if finding.holds is False]
 
 
+def test_region_is_drawn_with_the_mouse_and_by_fields(person: Person) -> None:
+    page = person.sign_in("counsel").open(f"/console/cases/{SCANNED}/exhibits/E1")
+    page.get_by_role("link", name="Redact").click()
+    picture = page.get_by_alt_text("Page 1 of the original")
+    picture.scroll_into_view_if_needed()
+    picture.evaluate("image => image.decode()")
+    bounds = page.locator("svg[data-region-page='1']").bounding_box()
+    assert bounds is not None
+    x, y, wide, high = (bounds[name] for name in ("x", "y", "width", "height"))
+    page.mouse.move(x + wide * 0.05, y + high * 0.05)
+    page.mouse.down()
+    page.mouse.move(x + wide * 0.3, y + high * 0.08, steps=4)
+    page.mouse.move(x + wide * 0.5, y + high * 0.1, steps=4)
+    page.mouse.up()
+    typed = page.locator("[data-region-row]").first.locator("input")
+    drawn = [int(field.input_value()) for field in typed.all()]
+    assert drawn == pytest.approx([1, 50, 50, 500, 100], abs=3)
+    page.get_by_role("button", name="Add a region").click()
+    for value in ("1", "600", "600", "900", "900"):
+        page.keyboard.type(value)
+        page.keyboard.press("Tab")
+    assert page.locator("svg[data-region-page='1'] rect").count() == 2
+    assert page.locator("svg[data-region-page='1'] rect").last.get_attribute("width") == "300"
+    person.shoot("case-redact")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Preview the copy").click()
+    assert "Regions" in page.locator("dl.kv").inner_text()
+    copy = page.get_by_alt_text("Page 1 of the redacted copy")
+    assert copy.evaluate("image => image.naturalWidth") == 600
+    person.shoot("case-redact-preview")
+    page.fill("main [name=reason]", "a customer, no party")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Put the copy in its place").click()
+    assert "A redacted copy." in page.locator("main").inner_text()
+    assert "Sealed as step 3" in page.locator("main").inner_text()
+
+
 def replace_in_zip(source: Path, target: Path, old: bytes, new: bytes) -> None:
     """Write a copy of a zip file in which some bytes of its files are others."""
     changed = 0
@@ -576,7 +635,8 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/cases/{case}/claims", "/console/cases/{case}/determination",
         "/console/cases/{case}/notices", "/console/cases/{case}/bundle",
         "/console/cases/{case}/act/add_task", "/console/cases/{case}/exhibits/E1",
-        "/console/cases/{case}/exhibits/{scan}/redact",
+        "/console/cases/{case}/exhibits/E1/redact",
+        "/console/cases/{scanned}/exhibits/E1/redact",
     ),
     "admin": ("/console/settings", "/console/settings/sources", "/console/settings/audit"),
     "analyst": (
@@ -680,7 +740,7 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
     replay = link_to(lead, f"{policy}/versions/{version}", f"{policy}/replays/")
     comparison = link_to(lead, f"{policy}/models/{model}", f"{policy}/comparisons/")
     return {
-        "version": version, "model": model, "batch": batch, "case": CASE_ID, "replay": replay,
+        "version": version, "model": model, "batch": batch, "case": CASE_ID, "scanned": SCANNED, "replay": replay,
         "comparison": comparison, "appeal": str(appealed.json()["id"]),
         "operator": next(o["id"] for o in operators if set(o["accounts"]) == set(TEAM)),
         "notice": newest_notice(server, "spam-8").rpartition("/")[2],

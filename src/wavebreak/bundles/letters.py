@@ -53,6 +53,7 @@ def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, byt
         "letterhead": [line for line in letterhead if line],
         "date": words("letter_date", at=words.day(draft.sent)),
         "reference": words("letter_reference", **named),
+        "pages": words.pages(),
         "subject": draft.subject,
         "paragraphs": list(draft.paragraphs),
         "signature": words("letter_signature", operator=operator.name),

@@ -27,7 +27,7 @@ from wavebreak.reports import charts
 TEMPLATE = Path(__file__).with_name("report.typ")
 FORMS_TEMPLATE = Path(__file__).with_name("certificate.typ")
 MADE_WITH = ("wavebreak", "typst", "matplotlib")
-LAYOUT = "3"
+LAYOUT = "4"
 """Version of the report's layout: a report of another one is not compared."""
 
 
@@ -59,6 +59,7 @@ def render_report(directory: Path, case: Case, settings: ReportSettings | None =
         "header": words("header", case=case.id, title=words.isolated(case.title)),
         "stamp": words("step", step=len(case.steps)),
         "footer": words("footer", version=__version__),
+        "pages": words.pages(),
         "contents": words("contents"),
         "figure": words("figure"),
         "sections": _sections(source),
@@ -119,11 +120,28 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "language": settings.language,
         "case": words("header", case=case.id, title=words.isolated(case.title)),
         "footer": words("form_footer"),
+        "pages": words.pages(),
+        "schedule": _schedule(case, words),
         "kind": words("form_kind"),
         "labels": [words(f"sign_{field}") for field in ("name", "place", "date", "signature")],
         "forms": msgspec.to_builtins(settings.forms),
     }
     return typeset(FORMS_TEMPLATE, about, {}, case.steps[-1].at)
+
+
+def _schedule(case: Case, words: ReportText) -> dict[str, Any]:
+    """The exhibits that a form speaks of, as the report lists them."""
+    rows = [
+        (
+            exhibit.id,
+            words.of("kinds", exhibit.kind),
+            exhibit.title,
+            words.instant(exhibit.captured),
+        )
+        for exhibit in case.exhibits.values()
+    ]
+    head = [words(key) for key in ("exhibit", "kind_of", "title", "taken")]
+    return {"title": words("schedule"), "head": head, "rows": rows, "widths": [0, 1, 2, 0]}
 
 
 def typeset(template: Path, about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UnsetType
 
 from wavebreak.bundles import chronology, exhibit_list
-from wavebreak.bundles.case_tables import action_subject, to_words
+from wavebreak.bundles.case_tables import action_subject
 from wavebreak.bundles.report_blocks import (
     Block,
     bullets,
@@ -90,7 +90,7 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
         blocks.append(text(words("summary_parties", parties=words.joined(named))))
     for prepared in case.latest():
         value = prepared.value
-        lines = list(value.sentences(words.language)[:1]) or [to_words(value.result)]
+        lines = list(value.sentences(words.language)[:1]) or [words.tie(value.result)]
         lines.append(_signature_sentence(source, prepared))
         blocks.append(
             {"kind": "verdict", "text": words.tie(value.result).capitalize(), "lines": lines}
@@ -468,10 +468,10 @@ def _custody(source: ReportSource) -> Block:
             (
                 exhibit.id,
                 words.instant(parse_instant(t.at)),
-                t.what,
-                f"{person(t.who)}, {t.where}",
-                f"{t.why}; {t.authority}",
-                t.changes,
+                words.custody(t.what),
+                f"{person(t.who)}, {words.custody(t.where)}",
+                f"{words.custody(t.why)}; {words.custody(t.authority)}",
+                words.custody(t.changes),
             )
             for t in touches
         ]

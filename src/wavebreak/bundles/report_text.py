@@ -24,11 +24,11 @@ def _is_rtl(phrase: str) -> bool:
 
 
 @cache
-def _supposed_patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """Return what determinations say that they suppose, with its values as named groups."""
-    every = config.read_toml(config.resolve_path("cases/report.toml"))["en"]["supposed"]
+def _patterns(table: str) -> list[tuple[str, re.Pattern[str]]]:
+    """Return the sentences of a table that are kept in English, with their values as groups."""
+    every = config.read_toml(config.resolve_path("cases/report.toml"))["en"][table]
     return [
-        (code, re.compile(re.sub(r"\\\$(\w+)", r"(?P<\1>.+)", re.escape(words))))
+        (code, re.compile(re.sub(r"\\\$(\w+)", r"(?P<\1>.+)", re.escape(words)), re.DOTALL))
         for code, words in every.items()
     ]
 
@@ -69,11 +69,25 @@ class ReportText:
         """
         item, _, words = said.rpartition("): ")
         head = f"{item}): " if item else ""
-        for code, pattern in _supposed_patterns():
+        for code, pattern in _patterns("supposed"):
             if found := pattern.fullmatch(words):
                 values = {name: self._value(value) for name, value in found.groupdict().items()}
                 return head + Template(self._words["supposed"][code]).substitute(values)
         return said
+
+    def custody(self, said: str) -> str:
+        """Return what a line of custody says, which is kept in English; a person's words as is.
+
+        >>> ReportText("he").custody("of the original: taken in: upload")
+        'של המקור: נקלט: קובץ שהועלה'
+        """
+        for code, pattern in _patterns("custody_lines"):
+            if found := pattern.fullmatch(said):
+                values = found.groupdict()
+                if "line" in values:
+                    values["line"] = self.custody(values["line"])
+                return Template(self._words["custody_lines"][code]).substitute(values)
+        return self.isolated(said)
 
     def _value(self, value: str) -> str:
         """Return a strength or an instant in the language, other values as they are."""
@@ -97,6 +111,10 @@ class ReportText:
     def lines(self, key: str) -> list[str]:
         """Return a list of sentences."""
         return list(self._words[key])
+
+    def pages(self) -> str:
+        """Return the number of a page, with places that a template fills in."""
+        return self("page_number", n="{n}", pages="{pages}")
 
     def tie(self, code: str) -> str:
         """Return the words of a determination's sentences for a code: a strength, a relation."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import platform
 import re
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from string import Template
@@ -10,20 +13,30 @@ from typing import Any
 
 import msgspec
 import pytest
+from PIL import Image
 
+from support.case_workflow import PARTY, Bench, small_run
 from wavebreak import config
-from wavebreak.bundles import evidence_dates
+from wavebreak.bundles import evidence_dates, exhibit_redaction, report
 from wavebreak.bundles.report_settings import encode_settings, load_settings
 from wavebreak.bundles.report_text import ReportText
+from wavebreak.bundles.workspace import load_case
 from wavebreak.cases.counterfactuals import list_changes
 from wavebreak.cases.date_ranges import DateRange
 from wavebreak.cases.eligibility import load_grounds
 from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 from wavebreak.cases.reasons import LANGUAGES, Context, Writer, load_wording
+from wavebreak.claims import ocr
+from wavebreak.claims.exhibits import Actor, add_file, read_custody
+from wavebreak.claims.ocr import RecognizedPage, RecognizedWord, Tesseract
+from wavebreak.claims.redaction import Marks, Region, TextMark, redact_exhibit
+from wavebreak.claims.review import add_label
 from wavebreak.errors import UsageError
 from wavebreak.explain.collect import KINDS
 from wavebreak.schema.events import OUTCOMES
 
+AT = "2026-03-02T09:00:00Z"
+SAID = "We send bulk messages, 80,000 a day, from $99."
 WORDS = config.read_toml(config.resolve_path("cases/report.toml"))
 
 
@@ -40,6 +53,7 @@ def test_report_words_are_the_same_in_every_language() -> None:
     assert set(WORDS) == set(LANGUAGES)
     english, hebrew = _places(WORDS["en"]), _places(WORDS["he"])
     supposed = english.pop("supposed"), hebrew.pop("supposed")
+    assert len(english["custody_lines"]) > 15
     assert english == hebrew
     assert supposed[0].keys() == supposed[1].keys()
     assert all(set(supposed[1][code]) <= set(places) for code, places in supposed[0].items())
@@ -62,6 +76,86 @@ def test_every_supposition_of_a_determination_has_hebrew_words() -> None:
     assert len(every) > 50
     assert [words for words in every if not re.search("[א-ת]", hebrew.supposing(words))] == []
     assert "as of" in " ".join(every)
+
+
+def _custody_of(place: Path) -> list[str]:
+    return [said for line in read_custody(place) for said in (line.what, line.changes, line.where)]
+
+
+def test_every_custody_sentence_of_the_program_is_in_hebrew(tmp_path: Path) -> None:
+    """Every sentence that the program itself writes into a line of custody has Hebrew words."""
+    noa = Actor("נועה", f"console on {platform.node()}", "לקוחה", "צו 4")
+    held = io.BytesIO()
+    Image.new("RGB", (40, 20), "white").save(held, "PNG")
+    said = []
+    for kind in ("upload", "test_purchase", "partner_notice"):
+        place = tmp_path / kind
+        add_file(held.getvalue(), place, noa, AT, source="צילום", kind=kind)
+        for label in ("claim", "innocent"):
+            add_label(place, label, noa, AT, "נקרא")
+        page = RecognizedPage(1, (RecognizedWord("x", 0, 0, 0, 9, 9),))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ocr, "find_tesseract", lambda _=None: Tesseract("t", "t 5", ("heb",)))
+            patched.setattr(ocr, "_recognize", lambda *_: page.words)
+            ocr.recognize_exhibit(place, noa, AT)
+        marks = Marks((), (Region(1, (0, 0, 500, 500)),))
+        redact_exhibit(place, tmp_path / f"{kind}-copy", marks, noa, AT)
+        said += _custody_of(place) + _custody_of(tmp_path / f"{kind}-copy")
+    hebrew = ReportText("he")
+    assert len(set(said)) > 15
+    assert [each for each in said if not re.search("[א-ת]", hebrew.custody(each))] == []
+    assert ReportText("en").custody(said[0]) == said[0]
+
+
+def test_hebrew_report_has_no_english_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is Latin in it is a name, an address, a code, or the words of a person or a page."""
+    bench = Bench(tmp_path)
+    bench.whole(small_run(tmp_path / "small"))
+    with bench.desk() as at:
+        marks = Marks((TextMark("text", "3 March"),))
+        exhibit_redaction.redact_exhibit(at, "E3", marks, bench.actor, "investigator")
+    typeset: list[Any] = []
+
+    def keep(_template: Path, about: Any, *_given: object) -> bytes:
+        typeset.append(about)
+        return b""
+
+    monkeypatch.setattr(report, "typeset", keep)
+    case = load_case(bench.case / "case.json")[1]
+    report.render_report(bench.case, case, load_settings("he"))
+    report.render_certificate_forms(case, load_settings("he"))
+    words = list(_words(typeset))
+    assert len(words) > 400
+    english = [re.sub(HUMAN, "", each) for each in words]
+    assert [each for each in english if re.search(r"[A-Za-z]{2,}[ ,;:]+[A-Za-z]{2,}", each)] == []
+
+
+HUMAN = "|".join(
+    map(
+        re.escape,
+        (
+            PARTY.name, "Noa Bar", "Adv. Levi", "bulk sending", "Bulk sending by", "Price page",
+            "terms of service", "Read in full.", "Eighty thousand a day.", "courier", SAID,
+            "run of 418 events", "Wavebreak",
+        ),
+    )
+)  # fmt: skip
+"""What people and pages say in the case, and the titles that exhibits have."""
+
+
+def _words(said: Any) -> Iterator[str]:
+    """Every string that is typeset, but commands and the letter of an English notice."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, list):
+        for each in said:
+            yield from _words(each)
+    elif isinstance(said, dict) and said.get("kind") != "code" and said.get("language") != "en":
+        for name, each in said.items():
+            if name not in ("kind", "file", "label"):
+                yield from _words(each)
 
 
 def test_phrase_that_begins_in_hebrew_keeps_its_direction() -> None:
