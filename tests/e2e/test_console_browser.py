@@ -740,7 +740,8 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
     replay = link_to(lead, f"{policy}/versions/{version}", f"{policy}/replays/")
     comparison = link_to(lead, f"{policy}/models/{model}", f"{policy}/comparisons/")
     return {
-        "version": version, "model": model, "batch": batch, "case": CASE_ID, "scanned": SCANNED, "replay": replay,
+        "version": version, "model": model, "batch": batch, "case": CASE_ID,
+        "scanned": SCANNED, "replay": replay,
         "comparison": comparison, "appeal": str(appealed.json()["id"]),
         "operator": next(o["id"] for o in operators if set(o["accounts"]) == set(TEAM)),
         "notice": newest_notice(server, "spam-8").rpartition("/")[2],

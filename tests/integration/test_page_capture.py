@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.chromium import chromium
 from support.hostile_website import ACTOR, AT, DOT, PAGE, Web, outside, web
+from wavebreak.bundles.report_text import ReportText
 from wavebreak.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
 from wavebreak.claims.config import CaptureLimits, load_limits
 from wavebreak.claims.exhibits import (
@@ -239,6 +241,8 @@ def test_custody_chain_reports_any_change(site: Web, tmp_path: Path) -> None:
     made = tmp_path / "e"
     capture_page(site.url("/page"), made, ACTOR, outside())
     first = read_custody(made)[0]
+    for said in (first.what, first.changes):
+        assert re.search("[א-ת]", ReportText("he").custody(said)), said
     assert (first.who, first.where, first.why, first.authority) == (
         "Investigator A", "bench 1", "test of a capture", "mandate 12",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import platform
 import re
 from collections.abc import Iterator
@@ -26,9 +27,8 @@ from wavebreak.cases.date_ranges import DateRange
 from wavebreak.cases.eligibility import load_grounds
 from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 from wavebreak.cases.reasons import LANGUAGES, Context, Writer, load_wording
-from wavebreak.claims import ocr
 from wavebreak.claims.exhibits import Actor, add_file, read_custody
-from wavebreak.claims.ocr import RecognizedPage, RecognizedWord, Tesseract
+from wavebreak.claims.ocr import recognize_exhibit
 from wavebreak.claims.redaction import Marks, Region, TextMark, redact_exhibit
 from wavebreak.claims.review import add_label
 from wavebreak.errors import UsageError
@@ -82,8 +82,24 @@ def _custody_of(place: Path) -> list[str]:
     return [said for line in read_custody(place) for said in (line.what, line.changes, line.where)]
 
 
-def test_every_custody_sentence_of_the_program_is_in_hebrew(tmp_path: Path) -> None:
+TESSERACT = """#!/bin/sh
+case "$1" in
+  --version) echo "tesseract 5.0.fake" ;;
+  --list-langs) printf 'Languages:\\neng\\n' ;;
+  *) cat >/dev/null; echo level ;;
+esac
+"""
+
+
+def test_every_custody_sentence_of_the_program_is_in_hebrew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every sentence that the program itself writes into a line of custody has Hebrew words."""
+    program = tmp_path / "bin" / "tesseract"
+    program.parent.mkdir()
+    program.write_text(TESSERACT)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     noa = Actor("נועה", f"console on {platform.node()}", "לקוחה", "צו 4")
     held = io.BytesIO()
     Image.new("RGB", (40, 20), "white").save(held, "PNG")
@@ -93,15 +109,12 @@ def test_every_custody_sentence_of_the_program_is_in_hebrew(tmp_path: Path) -> N
         add_file(held.getvalue(), place, noa, AT, source="צילום", kind=kind)
         for label in ("claim", "innocent"):
             add_label(place, label, noa, AT, "נקרא")
-        page = RecognizedPage(1, (RecognizedWord("x", 0, 0, 0, 9, 9),))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(ocr, "find_tesseract", lambda _=None: Tesseract("t", "t 5", ("heb",)))
-            patched.setattr(ocr, "_recognize", lambda *_: page.words)
-            ocr.recognize_exhibit(place, noa, AT)
+        recognize_exhibit(place, noa, AT)
         marks = Marks((), (Region(1, (0, 0, 500, 500)),))
         redact_exhibit(place, tmp_path / f"{kind}-copy", marks, noa, AT)
         said += _custody_of(place) + _custody_of(tmp_path / f"{kind}-copy")
     hebrew = ReportText("he")
+    assert any(each.startswith("text recognised by tesseract 5.0.fake") for each in said)
     assert len(set(said)) > 15
     assert [each for each in said if not re.search("[א-ת]", hebrew.custody(each))] == []
     assert ReportText("en").custody(said[0]) == said[0]
