@@ -183,14 +183,14 @@ def preview(loaded: LoadedCase, exhibit_id: str, marks: Marks, act: Act) -> Prev
         tuple(sorted((str(what), n) for what, n in made.counts.items())),
         len(made.regions),
         made.left_out,
-        tuple((number, _data_uri(*picture)) for number, picture in pictures.items()),
+        tuple((number, _inline_picture(*picture)) for number, picture in pictures.items()),
         len(made.covered) - len(pictures),
         tuple(_parts(text[:MAX_SHOWN])),
         tuple(exhibit_redaction.steps_that_name(loaded.case.steps, marks)),
     )
 
 
-def _data_uri(raw: bytes, media: str) -> str:
+def _inline_picture(raw: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(raw).decode('ascii')}"
 
 
