@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -195,7 +196,19 @@ def test_every_page_is_printed_and_forms_are_unsigned(made: Made) -> None:
     text = " ".join(pages(made.bag / "data" / "certificate.pdf"))
     assert "902(13)" in text
     assert "902(14)" in text
-    assert text.count("_____") >= 8
+    assert text.count("Schedule: exhibits of the case") == 3
+    assert "wavebreak verify" in text
+    assert "`" not in text
+    for page in pypdfium2.PdfDocument(made.bag / "data" / "certificate.pdf"):
+        dark = np.asarray(page.render(scale=1, grayscale=True).to_pil()) < 160
+        # Lines to write on: at least two signature rows and three places in the text.
+        long = [row for row, line in enumerate(dark) if _longest(line) > 70]
+        assert sum(after - here > 4 for here, after in pairwise([*long, 10_000])) >= 5
+
+
+def _longest(line: Any) -> int:
+    """The longest stretch of dark pixels of a line."""
+    return max(map(len, "".join("x" if each else " " for each in line).split()), default=0)
 
 
 def test_hebrew_is_set_in_glyphs_right_to_left(made: Made) -> None:
