@@ -40,7 +40,7 @@ import structlog
 from django.db import Error, connection
 
 from wavebreak.engine import Engine
-from wavebreak.errors import ServiceError
+from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
@@ -355,10 +355,10 @@ class Service:
                 raise
             self._make_engine = wanted.make_engine
             self._pipeline, self.responder = started, wanted.responder
-            wanted.done()
-            with suppress(Error):
+            with suppress(Error, WavebreakError):
                 # What is not sealed now is sealed at the next start.
                 self.ledger_store.seal_states()
+            wanted.done()
         except BaseException as error:
             if self._pipeline is former:
                 # It has stopped, and neither it nor another one goes on.
