@@ -55,7 +55,7 @@ def test_main_wheel_has_no_client() -> None:
 
 
 def test_python_client_imports_only_httpx() -> None:
-    allowed = sys.stdlib_module_names | {"httpx", "wavebreak_client"}
+    allowed = sys.stdlib_module_names | {"httpx", "httpcore", "wavebreak_client"}
     imported = set()
     for path in (PYTHON / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -66,7 +66,7 @@ def test_python_client_imports_only_httpx() -> None:
     assert "httpx" in imported
     assert imported <= allowed
     project = tomllib.loads((PYTHON / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert [re.split("[<>=]", each)[0] for each in project["dependencies"]] == ["httpx"]
+    assert [re.split("[<>=]", each)[0] for each in project["dependencies"]] == ["httpx", "httpcore"]
 
 
 def test_typescript_client_depends_on_nothing() -> None:

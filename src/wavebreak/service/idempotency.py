@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from django.db import connection
 
 from wavebreak.service.errors import RejectedEvent, rejected_event
-from wavebreak.service.models import Idempotency
 from wavebreak.service.pending_requests import Accepted, IdempotencyConflictError, IdempotencyKey
 
 _INSERT = "INSERT INTO idempotency (key, body, answer, at_ms) VALUES (%s,%s,%s,%s)"
+_SELECT = "SELECT body, answer FROM idempotency WHERE key = %s"
 _DELETE = "DELETE FROM idempotency WHERE at_ms < %s"
 
 
@@ -47,7 +48,9 @@ def encode_response(accepted: Accepted) -> bytes:
 
 def find_response(key: IdempotencyKey) -> Accepted | IdempotencyConflictError | None:
     """Return the stored response to a key, an error for another body, or None for a new key."""
-    row = Idempotency.objects.filter(key=key.key).values_list("body", "answer").first()
+    with connection.cursor() as cursor:
+        cursor.execute(_SELECT, (key.key,))
+        row = cursor.fetchone()
     if row is None:
         return None
     if bytes(row[0]) != key.body:

@@ -699,11 +699,15 @@ class Service:
         if answered := self._answered.allowed(key):
             return msgspec.json.decode(answered, type=DecideResponse)
         events = list(map(attempted, asked.events))
-        responses = await self._dry_run(events, "attempt")
+        # Both wait for others: the engine, and the database. An answer that is stored in between is
+        # found where it would be stored a second time.
+        responses, answered = await asyncio.gather(
+            self._dry_run(events, "attempt"), self._answered.refused(key)
+        )
         response = strictest(responses, array=asked.array)
         if response.mode == "on_failure":
             return response
-        if answered := await self._answered.refused(key):
+        if answered:
             return msgspec.json.decode(answered, type=DecideResponse)
         refused = [e for e, one in zip(events, responses, strict=True) if not one.allowed]
         answer = msgspec.json.encode(response)

@@ -1,7 +1,8 @@
-"""A circuit breaker: after failures in a row the service is not asked for a while."""
+"""A circuit breaker for threads: after failures in a row the service is not asked for a while."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Literal
 
@@ -29,35 +30,40 @@ class Breaker:
         self._failures = 0
         self._opened_at: float | None = None
         self._probing = False
+        self._lock = threading.Lock()
 
     @property
     def state(self) -> Literal["closed", "open", "half_open"]:
         """Closed: every question is asked. Open: none. Half open: one, to see how it goes."""
-        if self._opened_at is None:
+        opened_at = self._opened_at
+        if opened_at is None:
             return "closed"
-        passed = self._monotonic_s() - self._opened_at >= self._open_s
+        passed = self._monotonic_s() - opened_at >= self._open_s
         return "half_open" if passed or self._probing else "open"
 
     def allows(self) -> bool:
         """Return whether to ask; whoever asks then calls succeeded, failed or abandoned."""
-        if self._opened_at is None:
+        with self._lock:
+            if self._opened_at is None:
+                return True
+            if self._probing or self._monotonic_s() - self._opened_at < self._open_s:
+                return False
+            self._probing = True
             return True
-        if self._probing or self._monotonic_s() - self._opened_at < self._open_s:
-            return False
-        self._probing = True
-        return True
 
     def succeeded(self) -> None:
         """The service answered."""
-        self._failures, self._opened_at, self._probing = 0, None, False
+        with self._lock:
+            self._failures, self._opened_at, self._probing = 0, None, False
 
     def failed(self) -> None:
         """The service did not answer, or could not."""
-        self._failures += 1
-        reached = self._opened_at is None and self._failures >= self._threshold
-        if self._probing or reached:
-            self._opened_at = self._monotonic_s()
-        self._probing = False
+        with self._lock:
+            self._failures += 1
+            reached = self._opened_at is None and self._failures >= self._threshold
+            if self._probing or reached:
+                self._opened_at = self._monotonic_s()
+            self._probing = False
 
     def abandoned(self) -> None:
         """Whoever asked gave up before the answer."""

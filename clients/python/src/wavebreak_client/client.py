@@ -9,10 +9,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Coroutine, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
 
-from wavebreak_client.core import AnyEvent, ClientCore, as_act
+from wavebreak_client.core import AnyEvent, ClientCore, as_act, content_of, wall_ms
+from wavebreak_client.deadline_http import ERRORS, DeadlineHttp
+from wavebreak_client.event_base import Event
 from wavebreak_client.states import State
 from wavebreak_client.verdicts import Verdict, failed_verdict
 
@@ -186,10 +189,32 @@ class Client(ClientCore):
         """Ask before an act happens; see AsyncClient.attempt."""
         events = as_act(event)
         one = events if isinstance(event, Sequence) else events[0]
-        if not self._closed:
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                return self._run(self._attempt(one), self._timeout_s + _LOOP_S)
+        if self._closed:
+            return failed_verdict(events, self._on_failure, shadow=self._shadow)
+        if self._own_transport:
+            return self._attempt_here(events, array=isinstance(event, Sequence))
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            return self._run(self._attempt(one), self._timeout_s + _LOOP_S)
         return failed_verdict(events, self._on_failure, shadow=self._shadow)
+
+    def _attempt_here(self, events: tuple[Event, ...], *, array: bool) -> Verdict:
+        """Ask in the calling thread: through the client's own loop it takes twice as long."""
+        self._begin()
+        if self._owner != os.getpid() or not self._may_ask():
+            return failed_verdict(events, self._on_failure, shadow=self._shadow)
+        sent_ms = wall_ms()
+        try:
+            answer = self._connections.post(
+                self._attempt_path, content_of(events, array=array), self._timeout_s
+            )
+        except ERRORS:
+            return self._unanswered(events)
+        self._observe(answer, sent_ms)
+        return self._judge(answer, events)
+
+    @cached_property
+    def _connections(self) -> DeadlineHttp:
+        return DeadlineHttp(self._url, self._headers, self._verify)
 
     def fetch_states(self, accounts: Sequence[str]) -> list[State]:
         """Ask the service for the states of up to 1,000 accounts; see AsyncClient."""
@@ -211,6 +236,8 @@ class Client(ClientCore):
         What is not stays in the spool, where there is one.
         """
         atexit.unregister(self.close)
+        if "_connections" in self.__dict__:
+            self._connections.close()
         if self._closed:
             return not len(self._queue)
         if self._thread is None and not len(self._queue):

@@ -109,9 +109,11 @@ class ClientCore:
         self._clock = ServerClock()
         self._breaker = Breaker(time.monotonic)
         self._states = StateCache(_monotonic_ms)
+        self._url, self._verify, self._own_transport = url.rstrip("/"), verify, transport is None
+        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": "wavebreak-client/0.1"}
         self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {key}", "User-Agent": "wavebreak-client/0.1"},
+            base_url=self._url,
+            headers=self._headers,
             timeout=BATCH_TIMEOUT_S,
             limits=httpx.Limits(max_connections=66, max_keepalive_connections=34),
             verify=verify,
@@ -155,7 +157,7 @@ class ClientCore:
         room = True
         for members in lines:
             members.setdefault("id", secrets.token_hex(16))
-            members.setdefault("ts", self._clock.event_ms(_wall_ms()))
+            members.setdefault("ts", self._clock.event_ms(wall_ms()))
             taken = not self._closed and self._queue.put(members)
             self._count("taken" if taken else "dropped_full")
             room = room and taken
@@ -164,12 +166,12 @@ class ClientCore:
     def state(self, account: str) -> State:
         """Return an account's enforcement state as the cache has it; see its `fresh`."""
         self._begin()
-        return self._states.state(account, self._clock.server_ms(_wall_ms()))
+        return self._states.state(account, self._clock.server_ms(wall_ms()))
 
     def states(self) -> list[State]:
         """Return the states that are not allow, as the cache has them; see their `fresh`."""
         self._begin()
-        return self._states.held(self._clock.server_ms(_wall_ms()))
+        return self._states.held(self._clock.server_ms(wall_ms()))
 
     def needs_asking(self, account: str, opens_chat: bool) -> bool:
         """Return whether an act has to be asked about by `attempt` before it happens.
@@ -181,7 +183,7 @@ class ClientCore:
 
         """
         self._begin()
-        server_ms = self._clock.server_ms(_wall_ms())
+        server_ms = self._clock.server_ms(wall_ms())
         return self._states.needs_asking(account, opens_chat=opens_chat, server_ms=server_ms)
 
     def health(self) -> Health:
@@ -249,26 +251,34 @@ class ClientCore:
 
     async def _attempt(self, event: AnyEvent | Sequence[AnyEvent]) -> Verdict:
         events = as_act(event)
-        if not self._breaker.allows():
-            self._count("skipped")
+        if not self._may_ask():
             return failed_verdict(events, self._on_failure, shadow=self._shadow)
-        self._count("asked")
-        mode = "ask" if self._shadow else "attempt"
-        bodies = [encode(each.to_json()) for each in events]
-        single = not isinstance(event, Sequence)
-        content = bodies[0] if single else b"[" + b",".join(bodies) + b"]"
+        content = content_of(events, array=isinstance(event, Sequence))
         try:
             answer = await asyncio.wait_for(
-                self._request("POST", f"/v1/decide?mode={mode}", content), self._timeout_s
+                self._request("POST", self._attempt_path, content), self._timeout_s
             )
         except asyncio.CancelledError:
             self._breaker.abandoned()
             raise
         except (httpx.HTTPError, asyncio.TimeoutError, OSError):
-            self._breaker.failed()
-            self._count("no_answer")
-            return failed_verdict(events, self._on_failure, shadow=self._shadow)
+            return self._unanswered(events)
         return self._judge(answer, events)
+
+    @property
+    def _attempt_path(self) -> str:
+        return f"/v1/decide?mode={'ask' if self._shadow else 'attempt'}"
+
+    def _may_ask(self) -> bool:
+        """Whether to ask; whoever asks then judges the answer, or says that there was none."""
+        allowed = self._breaker.allows()
+        self._count("asked" if allowed else "skipped")
+        return allowed
+
+    def _unanswered(self, events: tuple[Event, ...]) -> Verdict:
+        self._breaker.failed()
+        self._count("no_answer")
+        return failed_verdict(events, self._on_failure, shadow=self._shadow)
 
     def _judge(self, answer: httpx.Response, events: tuple[Event, ...]) -> Verdict:
         status = answer.status_code
@@ -305,7 +315,7 @@ class ClientCore:
             states = [read_state(each) for each in answer.json()["states"]]
         except (ValueError, KeyError, TypeError):
             raise ServiceError("the service's answer is not readable", status=200) from None
-        now = self._clock.server_ms(_wall_ms())
+        now = self._clock.server_ms(wall_ms())
         return [
             State(s.account, number=s.number) if s.until_ms is not None and s.until_ms <= now else s
             for s in states
@@ -472,7 +482,7 @@ class ClientCore:
 
     async def _read_stream(self, reader: EventStreamReader) -> None:
         number = str(self._states.number)
-        sent_ms = _wall_ms()
+        sent_ms = wall_ms()
         timeout = httpx.Timeout(BATCH_TIMEOUT_S, read=SILENCE_S)
         async with self._http.stream(
             "GET",
@@ -495,7 +505,7 @@ class ClientCore:
         now = time.monotonic()
         if now - self._pruned_at >= _PRUNE_S:
             self._pruned_at = now
-            self._states.prune(self._clock.server_ms(_wall_ms()))
+            self._states.prune(self._clock.server_ms(wall_ms()))
 
     def _check_states(self, answer: httpx.Response) -> None:
         self._watch_key("/v1/states", answer.status_code)
@@ -507,7 +517,7 @@ class ClientCore:
     async def _request(
         self, method: str, path: str, content: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        sent_ms = _wall_ms()
+        sent_ms = wall_ms()
         media = {"Content-Type": "application/json"} if content else {}
         answer = await self._http.request(
             method, path, content=content or None, headers={**media, **(headers or {})}
@@ -517,7 +527,7 @@ class ClientCore:
 
     def _observe(self, answer: httpx.Response, sent_ms: int) -> None:
         date = answer.headers.get("Date")
-        self._clock.observe(date, sent_ms=sent_ms, received_ms=_wall_ms())
+        self._clock.observe(date, sent_ms=sent_ms, received_ms=wall_ms())
 
     # Counting and logging.
 
@@ -577,6 +587,12 @@ def as_act(event: AnyEvent | Sequence[AnyEvent]) -> tuple[Event, ...]:
     return tuple(events)
 
 
+def content_of(events: tuple[Event, ...], *, array: bool) -> bytes:
+    """Return the events of an act as the body of a request."""
+    bodies = [encode(each.to_json()) for each in events]
+    return b"[" + b",".join(bodies) + b"]" if array else bodies[0]
+
+
 def _check_settings(url: str, key: str, mode: str, timeout_s: float) -> None:
     try:
         parsed = httpx.URL(url)
@@ -606,7 +622,8 @@ def _problem(answer: httpx.Response) -> str:
     return ", ".join([f"status {answer.status_code}", *shown])
 
 
-def _wall_ms() -> int:
+def wall_ms() -> int:
+    """Return this machine's time, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 

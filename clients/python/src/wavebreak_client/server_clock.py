@@ -49,10 +49,12 @@ class ServerClock:
     @property
     def offset_ms(self) -> int:
         """Milliseconds to add to this machine's time; 0 where nothing is known."""
-        if not self._samples:
+        # A copy, since other threads observe.
+        samples = tuple(self._samples)
+        if not samples:
             return 0
-        quick = [each for each in self._samples if each.high - each.low <= 2_000]
-        low, high = quick[-1] if quick else min(self._samples, key=lambda s: s.high - s.low)
+        quick = [each for each in samples if each.high - each.low <= 2_000]
+        low, high = quick[-1] if quick else min(samples, key=lambda s: s.high - s.low)
         return 0 if low <= 0 <= high else (low + high) // 2
 
     def event_ms(self, now_ms: int) -> int:
