@@ -1,5 +1,6 @@
 // Every page of the console: requests, keyboard and small behaviours.
 
+import { setUpActs } from "./lib/acts";
 import { setUpChrome } from "./lib/chrome";
 import { setUpDialogs } from "./lib/dialogs";
 import { setUpLists } from "./lib/lists";
@@ -14,6 +15,7 @@ import { setUpToasts } from "./lib/toasts";
 
 setUpRequests();
 setUpChrome();
+setUpActs();
 setUpDialogs();
 setUpShortcuts();
 setUpLists();

@@ -194,7 +194,8 @@ function draw(place: HTMLElement, data: Data): void {
       numIter: data.nodes.length > 400 ? 300 : 1000,
     },
     minZoom: 0.1,
-    maxZoom: 4,
+    // A graph of three or four accounts would else fill the frame, its labels one upon another.
+    maxZoom: data.nodes.length < 12 ? 1.5 : 4,
     pixelRatio: "auto",
   });
   const detail =

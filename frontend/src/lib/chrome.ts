@@ -46,6 +46,11 @@ export function setUpChrome(): void {
     const open = document.documentElement.dataset.sidebar === "open";
     if (closest(event, "[data-sidebar-toggle]")) setSidebar(!open);
     else if (open && !closest(event, ".sidebar")) setSidebar(false);
+    // Back in the history, where there is one: the browser then keeps what was typed.
+    if (closest(event, "[data-back]") && history.length > 1) {
+      event.preventDefault();
+      history.back();
+    }
     const button = closest(event, "[data-copy], [data-copy-from]");
     if (button) void copy(button);
   });
@@ -64,6 +69,7 @@ export function setUpChrome(): void {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || !form.matches("[data-once]")) return;
     if (form.dataset.sent) event.preventDefault();
+    else if (form.dataset.once) toast(form.dataset.once, "info");
     form.dataset.sent = "true";
   });
   window.addEventListener("pageshow", () => {

@@ -5,6 +5,8 @@ import { all, language, onContent } from "./page";
 
 const BOX = "[data-row] input[type=checkbox], input[data-select]";
 
+const MARKS = "[data-select-all], [data-selected-count], [data-needs-selection]";
+
 let last: HTMLInputElement | null = null;
 
 function scopeOf(part: Element): ParentNode {
@@ -34,6 +36,10 @@ function update(scope: ParentNode): void {
 
 /** Check all, check a range with Shift, and keep count. */
 export function setUpSelection(): void {
+  // A browser that goes back fills the boxes in after the page was counted.
+  window.addEventListener("pageshow", () => {
+    new Set<ParentNode>(all(MARKS).map(scopeOf)).forEach(update);
+  });
   document.addEventListener("change", (event) => {
     const box = event.target;
     if (!(box instanceof HTMLInputElement)) return;
@@ -60,9 +66,8 @@ export function setUpSelection(): void {
     last = box;
   });
   onContent((root) => {
-    const marks = "[data-select-all], [data-selected-count], [data-needs-selection]";
     const around = root instanceof Element ? root.closest("[data-select-scope], form") : null;
-    const scopes = new Set<ParentNode>(all(marks, root).map(scopeOf));
+    const scopes = new Set<ParentNode>(all(MARKS, root).map(scopeOf));
     if (around) scopes.add(around);
     scopes.forEach(update);
   });

@@ -334,19 +334,20 @@ def demo(
 
 
 def _serve_demo(home: Path, world_dir: Path, port: int) -> None:
-    """Serve the console on the demo's day, with a person of each role; Ctrl-C ends it."""
-    from wavebreak.cli.serve import in_database, serve
-    from wavebreak.console.startup import create_demo_people
+    """Serve the console on the demo's day, with a person of each role; Ctrl-C ends it.
 
-    names, password = in_database("", home, lambda _now_ms: create_demo_people(), create=True)
-    out.print("\n[bold]5. The console[/]")
-    if names:
-        out.print(f"Sign in as {', '.join(names)}; the password of each (shown only now):")
-        out.print(f"[bold]{password}[/]", highlight=False)
-    else:
-        out.print(f"Sign in as before (for new passwords: rm -r {home})")
+    The day is dated anew, to end within the last one; a service that is there already has it.
+    """
+    from wavebreak.cli.serve import serve
+    from wavebreak.io.readers import events_file
+    from wavebreak.service.demo_stream import write_dated
+
+    out.print("\n[bold]5. The console[/], on the same day, dated yesterday and today")
     profile = next(world_dir.glob("*.profile.json"), None)
-    serve(home, port=port, enforce=True, profile_file=profile, backfill=world_dir, console=True)
+    dated = home.parent / "dated" / "events.parquet"
+    if not (home.exists() and dated.exists()):
+        write_dated(events_file(world_dir), dated, time.time_ns() // 1_000_000)
+    serve(home, port=port, enforce=True, profile_file=profile, backfill=dated, console=True)
 
 
 def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:

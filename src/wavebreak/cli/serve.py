@@ -238,6 +238,8 @@ KeyMegabytes = Annotated[
 MEBIBYTE = 1 << 20
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
+DEMO_WORLD = "world"
+"""Directory of the demo's simulated day, beside its service."""
 
 RECOVERY_NOTE_S = 5
 """Seconds between two progress lines while the log is replayed."""
@@ -353,7 +355,7 @@ def serve(
         os.environ["WAVEBREAK_DATABASE"] = database_url
     pages = _Pages()
     if with_console:
-        shown = demo or home.name == DEMO_HOME
+        shown = demo or is_demo_home(home)
         asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
         pages = _open_console(parts, chosen, asked, secret, ledger_key)
     else:
@@ -381,7 +383,7 @@ def serve(
     serving(
         service,
         allow_all if no_keys else parts.context.key_ring.authorize,
-        ready=partial(_show_addresses, settings, pages.shown, console_url),
+        ready=partial(_show_addresses, settings, pages, console_url),
         pages=pages.wrap,
         middleware=bootstrap.request_middleware(service, parts.context, options),
     )
@@ -552,17 +554,34 @@ class _ConsoleOptions:
     demo: bool
 
 
+def is_demo_home(home: Path) -> bool:
+    """Return whether a service's directory lies beside the simulated day of `wavebreak demo`."""
+    return home.name == DEMO_HOME and (home.parent / DEMO_WORLD).is_dir()
+
+
 def _api_alone(api: App) -> App:
     return api
 
 
 @dataclass(frozen=True)
 class _Pages:
-    """The pages of a service: what wraps the API's app, background tasks, and what is printed."""
+    """The pages of a service.
+
+    Attributes:
+        wrap: Wraps the API's app.
+        tasks: Background tasks.
+        shown: "" without a console, "empty" where nobody can sign in yet, else "served".
+        demo_people: Who was created for a demonstration.
+        password: The one password of these.
+        signed_in_before: Whether the people of a demonstration were there already.
+    """
 
     wrap: Callable[[App], App] = _api_alone
     tasks: Sequence[Background] = ()
     shown: str = ""
+    demo_people: tuple[str, ...] = ()
+    password: str = ""
+    signed_in_before: bool = False
 
 
 def _open_console(
@@ -572,14 +591,15 @@ def _open_console(
     from wavebreak.console import holder_pages, startup
 
     home, port = parts.settings.home, parts.settings.port
-    shown = "served" if home.name == DEMO_HOME or startup.people() else "empty"
+    names, password = startup.create_demo_people() if asked.demo else ((), "")
+    shown = "served" if startup.people() else "empty"
     url = asked.url or f"http://localhost:{port}"
     options = startup.options(url, asked.second_factor, asked.oidc, asked.trusted_proxies)
     wrap, tasks = startup.start(options, secret, chosen.directory)
     tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
     startup.open_cases(asked.cases or home / "cases", seal_key, secret, chosen.directory)
     tasks += [startup.demo_case()] * asked.demo
-    return _Pages(wrap, tasks, shown)
+    return _Pages(wrap, tasks, shown, names, password, asked.demo and not names)
 
 
 def _backfill_of(path: Path | None) -> list[Background]:
@@ -754,22 +774,28 @@ def _console_wanted(asked: bool | None) -> bool:
     return installed if asked is None else asked
 
 
-def _show_addresses(settings: Settings, console: str, url: str, port: int) -> None:
-    """Print the service's URLs; `console` is "", "served", or "empty" where nobody can sign in."""
+def _show_addresses(settings: Settings, pages: _Pages, url: str, port: int) -> None:
+    """Print the service's URLs, and how to sign in where that is not known yet."""
     at = f"http://{settings.host}:{port}"
     out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
     steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
-    if console:
+    if pages.shown:
         from wavebreak.console.startup import use_port
 
         use_port(url, port)
         steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
-    if console == "empty":
+    if pages.shown == "empty":
         steps.insert(
             1,
             f"sign in: {command('wavebreak', 'user', 'create', settings.home, 'NAME')} --role lead",
         )
     print_next_steps(steps)
+    if pages.demo_people:
+        named = ", ".join(pages.demo_people)
+        out.print(f"Sign in as {named}; the password of each (shown only now):")
+        typer.echo(pages.password)
+    elif pages.signed_in_before:
+        out.print(f"Sign in as before (for new passwords: rm -r {settings.home})")
 
 
 @app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")

@@ -194,7 +194,7 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
         known = column[column == column]
         share = None
         if not missing and known.size:
-            share = round(100 * float(np.searchsorted(np.sort(known), value, "right")) / known.size)
+            share = _percentile(np.sort(known), value)
         strips.append(
             Strip(
                 feature.name,
@@ -207,6 +207,16 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
         )
     order = {name: k for k, name in enumerate(KEY_FEATURES)}
     return sorted(strips, key=lambda s: (order.get(s.name, len(order)), s.name))
+
+
+def _percentile(known: Any, value: float) -> int:
+    """Return the percentile of a value among sorted ones; of equal ones, the middle.
+
+    >>> _percentile(np.array([0.0] * 9 + [5.0]), 0.0), _percentile(np.array([1.0, 2.0]), 9.0)
+    (45, 100)
+    """
+    below, upto = (int(np.searchsorted(known, value, side)) for side in ("left", "right"))
+    return round(50 * (below + upto) / int(known.size))
 
 
 def _sample(engine: Engine) -> Any:

@@ -22,6 +22,8 @@ from wavebreak.service import actions
 from wavebreak.service.api import schemas
 from wavebreak.service.errors import ApiError
 
+UNDONE_NOTE = 200
+"""Characters of what is noted about an undone act."""
 HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
 """Durations that the forms offer."""
 CHOICES = {
@@ -111,11 +113,12 @@ def apply(
     return made
 
 
-def undo(console: Console, act: PersonAct, reason: str) -> str:
+def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = None) -> str:
     """Undo an act: restore the outcome before it, with its end; return a note where it cannot be.
 
     An outcome that has ended meanwhile is not restored, and an account on which something else was
-    decided since is left alone: the note says so.
+    decided since is left alone: the note says so. `noted` is what is shown beside the act instead
+    of the reason.
     """
     if act.undone_ms is not None:
         return "undone before"
@@ -131,7 +134,9 @@ def undo(console: Console, act: PersonAct, reason: str) -> str:
             if hold_s <= 0:
                 outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
         _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")
-    act.undone_ms, act.undone_by, act.undone_note = console.now_ms, console.user, note
+    act.undone_ms, act.undone_by = console.now_ms, console.user
+    noted = reason if noted is None else noted
+    act.undone_note = "; ".join(filter(None, (note, noted)))[:UNDONE_NOTE]
     act.save(update_fields=["undone_ms", "undone_by", "undone_note"])
     return note
 
@@ -174,7 +179,7 @@ def undo_batch(console: Console, batch: Batch, reason: str) -> tuple[int, int]:
     """Undo a batch, newest act first; return how many acts were undone, and how many left alone."""
     undone = left = 0
     for act in batch.acts.filter(undone_ms=None).order_by("-id"):
-        note = undo(console, act, f"undo {batch.id}: {reason}")
+        note = undo(console, act, f"undo {batch.id}: {reason}", noted="")
         undone, left = undone + (not note.startswith("left")), left + note.startswith("left")
     with transaction.atomic():
         batch.undone_ms, batch.undone_by = console.now_ms, console.user

@@ -38,9 +38,11 @@ from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
 from wavebreak.service.app_context import closing_connection, write_audit_entry
+from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.models import Webhook
 from wavebreak.service.platform_messages import enqueue_message, one_time_code
 from wavebreak.service.service import Service
 
@@ -222,6 +224,11 @@ def send_code(appeal: Appeal, now_ms: int) -> None:
     appeal.code_message, appeal.code_expires_ms = message, expires
     appeal.code_attempts, appeal.codes_sent = 0, appeal.codes_sent + 1
     appeal.save()
+
+
+def can_send_codes() -> bool:
+    """Whether a webhook would bring a code to the holder."""
+    return any(authentic(Webhook.objects.all()))
 
 
 def code_usable(appeal: Appeal, now_ms: int) -> bool:

@@ -114,6 +114,7 @@ class Field:
         needed: Whether it must be given.
         hint: What a person should know to fill it in.
         choices: What may be chosen.
+        section: The heading under which it stands ("": none).
 
     """
 
@@ -123,6 +124,7 @@ class Field:
     needed: bool = True
     hint: str = ""
     choices: Callable[[Case], Choices] | None = None
+    section: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,16 @@ class Form:
     ordered: bool = True
 
 
+_BASES: Mapping[Basis, str] = {
+    Basis.STATEMENT: "its own statement",
+    Basis.NUMBER: "a number that its page gives",
+    Basis.PAYMENT: "a payment",
+    Basis.PURCHASE: "a test purchase",
+    Basis.INFRASTRUCTURE: "servers, domains or devices that it uses",
+    Basis.ADMISSION: "an admission",
+    Basis.AFFILIATION: "a party that it belongs with",
+    Basis.SUCCESSION: "a party that it took over from",
+}
 _STRENGTH = Field(
     "strength",
     "How strongly",
@@ -159,7 +171,10 @@ _STRENGTH = Field(
     hint="A tie that nobody judged is “unknown”; it is never taken for one that is there.",
 )
 _BASIS = Field(
-    "basis", "What ties it to the party", "choice", choices=_static(*(str(b) for b in Basis))
+    "basis",
+    "What ties it to the party",
+    "choice",
+    choices=lambda _case: [(str(basis), _BASES[basis]) for basis in Basis],
 )
 _PARTY = Field("party", "Party", "choice", choices=parties)
 _EXHIBIT = Field("exhibit", "The exhibit that shows it", "choice", choices=exhibits)
@@ -203,7 +218,7 @@ _CONDUCT = (
         choices=lambda _case: [
             ("not_stated", "not stated"),
             *(
-                ("+".join(kinds), " and ".join(to_words(kind) for kind in kinds))
+                ("+".join(kinds), " and ".join(kind.replace("_", "-") for kind in kinds))
                 for n in (1, 2, 3)
                 for kinds in combinations(("bulk", "automated", "non_personal"), n)
             ),
@@ -365,7 +380,7 @@ FORMS: Mapping[str, Form] = {
         Form(
             "correct_evidence",
             "Correct evidence",
-            "State it anew",
+            "Save the evidence",
             "claims",
             (
                 Field("item", "Evidence", "choice", choices=evidence),
@@ -421,7 +436,7 @@ FORMS: Mapping[str, Form] = {
                     "choice",
                     needed=False,
                     choices=exhibits,
-                    hint="Needed to record it.",
+                    hint="Asked for again beside the letter, where you record it as sent.",
                 ),
                 Field(
                     "about", "Of a reminder: the notice", "choice", needed=False, choices=notices
@@ -545,6 +560,12 @@ FORMS: Mapping[str, Form] = {
     )
 }
 _DRAFTED = ("kind", "aliases", "domains", "numbers")
+
+
+def _section(heading: str, *fields: Field) -> tuple[Field, ...]:
+    return tuple(replace(field, section=heading) for field in fields)
+
+
 OPEN = Form(
     "open_case",
     "Open a case",
@@ -556,45 +577,57 @@ OPEN = Form(
         ),
         Field("title", "Title"),
         Field("about", "What it is about", "area", needed=False),
-        Field(
-            "party",
-            "Party",
-            needed=False,
-            hint="The name of the person or company. All below is of it, and may be left empty.",
+        *_section(
+            "The party",
+            Field(
+                "party",
+                "Party",
+                needed=False,
+                hint="The name of the person or company. All below is of it, and may be left "
+                "empty.",
+            ),
+            *(replace(field, needed=False) for field in _PARTY_FIELDS if field.name in _DRAFTED),
         ),
-        *(replace(field, needed=False) for field in _PARTY_FIELDS if field.name in _DRAFTED),
-        Field(
-            "file",
-            "Their page, or another exhibit",
-            "file",
-            needed=False,
-            hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed.",
+        *_section(
+            "What shows it",
+            Field(
+                "file",
+                "Their page, or another exhibit",
+                "file",
+                needed=False,
+                hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed. A "
+                "page that your browser shows: save it as HTML or print it to PDF.",
+            ),
+            *(replace(field, needed=False) for field in _CONDUCT),
+            replace(_BASIS, label="What ties the exhibit to the party", needed=False),
+            replace(_STRENGTH, label="How strongly the exhibit is tied to it", needed=False),
         ),
-        *(replace(field, needed=False) for field in (*_CONDUCT, *_DATES)),
-        replace(_BASIS, label="What ties the exhibit to the party", needed=False),
-        replace(_STRENGTH, label="How strongly the exhibit is tied to it", needed=False),
-        Field(
-            "account",
-            "Accounts of the party",
-            "lines",
-            needed=False,
-            hint="One a line, as the console names them. Their pseudonyms are kept.",
-        ),
-        replace(
-            _BASIS,
-            name="account_basis",
-            label="What ties the accounts to the party",
-            needed=False,
-        ),
-        replace(
-            _STRENGTH,
-            name="account_strength",
-            label="How strongly the accounts are tied to it",
-            needed=False,
+        *_section("Its dates", *_DATES),
+        *_section(
+            "Its accounts here",
+            Field(
+                "account",
+                "Accounts of the party",
+                "lines",
+                needed=False,
+                hint="One a line, as the console names them. Their pseudonyms are kept.",
+            ),
+            replace(
+                _BASIS,
+                name="account_basis",
+                label="What ties the accounts to the party",
+                needed=False,
+            ),
+            replace(
+                _STRENGTH,
+                name="account_strength",
+                label="How strongly the accounts are tied to it",
+                needed=False,
+            ),
         ),
     ),
-    about="A case begins with a title. What you know of the party can be given at once: the "
-    "exhibit is taken in, evidence is drawn from it, and what is missing is shown.",
+    about="A title and a reason are enough. What you know of the party can be given at once: the "
+    "exhibit is taken in, evidence is drawn from it, and the case then says what is missing.",
 )
 
 

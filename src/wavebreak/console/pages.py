@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib import messages
@@ -20,6 +20,8 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak.console.models import User
@@ -108,8 +110,21 @@ def error_page(request: HttpRequest, status: int, what: str, fix: str = "") -> H
     template = (
         "console/parts/alert.html" if request.headers.get("HX-Request") else "console/error.html"
     )
-    values = {"what": what[:1].upper() + what[1:], "fix": fix, "status": status, "kind": "danger"}
+    values = {
+        "what": what[:1].upper() + what[1:],
+        "fix": fix,
+        "status": status,
+        "kind": "danger",
+        "back": _page_before(request),
+    }
     return render(request, template, values, status=status)
+
+
+def _page_before(request: HttpRequest) -> str:
+    """Return the path of the console's page that the request came from; "" where it is unknown."""
+    came = urlsplit(request.headers.get("Referer", ""))
+    inside = came.netloc == request.get_host() and came.path.startswith("/console/")
+    return came._replace(scheme="", netloc="").geturl() if inside else ""
 
 
 def show(request: HttpRequest, template: str, **values: Any) -> HttpResponse:
@@ -120,6 +135,12 @@ def show(request: HttpRequest, template: str, **values: Any) -> HttpResponse:
 def say(request: HttpRequest, text: str) -> None:
     """Show a message on the next page."""
     messages.success(request, text)
+
+
+def say_of_account(request: HttpRequest, account: str, text: str) -> None:
+    """Show a message on the next page about an account, with a link to what people did to it."""
+    place = f"{reverse('account', args=[account])}#acts"
+    messages.success(request, format_html('<a href="{}">{}</a>: {}', place, account, text))
 
 
 def warn(request: HttpRequest, text: str) -> None:

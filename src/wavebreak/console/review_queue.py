@@ -70,11 +70,16 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     wrong = float(getattr(settings.harm, outcome, 0.0))
     harm = (1 - chance) * wrong + chance * reach * (1 - severity)
     uncertainty = 4 * chance * (1 - chance)
-    return Priority(harm, uncertainty, _why(outcome, chance, wrong, reached))
+    basis = str(decision.get("basis", ""))
+    if basis == "doubt" and decision.get("score") is not None:
+        basis = ""
+    return Priority(harm, uncertainty, _why(outcome, chance, wrong, reached, basis))
 
 
-def _why(outcome: str, chance: float, wrong: float, reached: float) -> list[str]:
+def _why(outcome: str, chance: float, wrong: float, reached: float, basis: str) -> list[str]:
     share = f"{100 * chance:.0f} %"
+    if basis:
+        share += f", as of every decision that rests on {basis}"
     close = 0.25 < chance < 0.75
     sentences = [
         f"The chance of abuse is put at {share}: "

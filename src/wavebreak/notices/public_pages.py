@@ -58,6 +58,10 @@ TEXTS: Mapping[str, str] = {
     "no_channel": msgid(
         "At present we cannot send a code. Your appeal was not stored; please contact us: {contact}"
     ),
+    "no_channel_yet": msgid(
+        "At present we cannot send a code, so that you cannot appeal on this page. Please contact "
+        "us: {contact}"
+    ),
     "stale": msgid("The form was out of date. Please send it again."),
     "helped": msgid("Did this answer your question?"),
     "yes": msgid("Yes"),

@@ -111,7 +111,9 @@ def closing_connection(work: Callable[[], T]) -> Callable[[], T]:
         try:
             return work()
         finally:
-            connection.close()
+            # Closing within an open transaction would roll it back, and say nothing.
+            if not connection.in_atomic_block:
+                connection.close()
 
     return wrapped
 

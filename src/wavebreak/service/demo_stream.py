@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from wavebreak.schema.events import json_rows
 from wavebreak.service.pending_requests import BusyError
@@ -14,6 +17,21 @@ from wavebreak.service.service import Service
 
 SPEED, STEP_S = 240.0, 0.5
 """A day passes in six minutes, sent twice a second."""
+DAY_MS = 86_400_000
+
+
+def write_dated(events: Path, dated: Path, now_ms: int) -> None:
+    """Write a Parquet file of events once more, moved by whole days to end within the last day.
+
+    Times of day stay. What people do in a console is dated with its clock: outcomes of a day long
+    past would have ended, and could be neither seen nor restored.
+    """
+    table = pq.read_table(events)
+    ts = table.column("ts")
+    days = (now_ms - pc.max(ts).as_py()) // DAY_MS
+    moved = pc.add(ts, pa.scalar(days * DAY_MS, ts.type))
+    dated.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.set_column(table.schema.get_field_index("ts"), "ts", moved), dated)
 
 
 async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) -> None:

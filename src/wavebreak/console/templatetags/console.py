@@ -13,6 +13,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain.narrative import format_value
 from wavebreak.reports.tables import span
 
@@ -77,8 +78,9 @@ def duration(ms: float | None) -> str:
 
 @register.filter
 def outcome(name: str) -> SafeString:
-    """Return an outcome as a pill."""
-    return format_html('<span class="pill pill-{}">{}</span>', name, name)
+    """Return an outcome as a pill, which says on hover what it does."""
+    meaning = MEANING[name][0] if name in MEANING else ""
+    return format_html('<span class="pill pill-{}" title="{}">{}</span>', name, meaning, name)
 
 
 @register.filter

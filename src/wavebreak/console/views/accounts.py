@@ -84,8 +84,9 @@ def _search_number(request: HttpRequest, text: str) -> HttpResponse:
     try:
         log = pseudonymize_event(event, console.service.pseudonymizer)
         pseudonym = log.column("number")[0].as_py()
-    except (EventError, KeyError):
-        pseudonym = None
+    except (ApiError, EventError, KeyError):
+        # Without its country code no number can be found; the page says how to write it.
+        return show(request, "console/search.html", found=[], by_number=True, unread=True)
     found = account_facts.accounts_by_number(pseudonym) if pseudonym else []
     if len(found) == 1:
         return redirect("account", found[0])

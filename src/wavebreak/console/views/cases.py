@@ -387,9 +387,15 @@ def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     _say_steps(request, after, min(3, len(after.steps) - before))
     return (
         redirect("legal_case_tab", case_id, form.tab)
-        if form.tab
+        if form.tab and not _came_from(request)
         else redirect("legal_case", case_id)
     )
+
+
+def _came_from(request: HttpRequest) -> str:
+    """Return "overview" where a form was opened from the list of what is missing, else ""."""
+    asked = (request.POST if request.method == "POST" else request.GET).get("from", "")
+    return "overview" if asked == "overview" else ""
 
 
 def _act(
@@ -459,6 +465,7 @@ def _show_form(
         if seen is not None
         else [],
         letter=letter,
+        came_from=_came_from(request),
         multipart=any(field.kind == "file" for field in form.fields),
         evidence=next((e for e in rows if e.item.id == values.get("item")), None),
         determination=next(

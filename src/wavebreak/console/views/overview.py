@@ -12,7 +12,15 @@ from django.db.models import Count, Min, Sum
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from wavebreak.console import review_queue
-from wavebreak.console.models import DailyCount, PersonAct, Review, ReviewCase
+from wavebreak.console.models import (
+    Appeal,
+    DailyCount,
+    ModelVersion,
+    PersonAct,
+    PolicyVersion,
+    Review,
+    ReviewCase,
+)
 from wavebreak.console.pages import Console, console_of, page, show
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import OUTCOMES
@@ -40,17 +48,17 @@ def overview(request: HttpRequest) -> HttpResponse:
         by_stage=_by_stage(counts),
         chart=_chart(counts, days),
         errors=false_actions(),
-        waiting=_waiting(console.now_ms),
+        waiting=_waiting(console),
         webhooks=_webhooks(),
         days=DAYS,
     )
 
 
 def _people() -> list[tuple[str, int]]:
-    """Return how many accounts have each outcome in force, most severe first."""
+    """Return how many accounts have each outcome in force that does something, worst first."""
     rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
     found = dict(rows)
-    return [(name, found[name]) for name in reversed(OUTCOMES) if found.get(name)]
+    return [(name, found[name]) for name in reversed(OUTCOMES[1:]) if found.get(name)]
 
 
 def _by_stage(counts: Any) -> list[tuple[str, dict[str, int]]]:
@@ -96,10 +104,28 @@ def false_actions() -> dict[str, Any]:
     }
 
 
-def _waiting(now_ms: int) -> dict[str, Any]:
+def _waiting(console: Console) -> dict[str, Any]:
+    """Return what waits for a person, and for this person's approval."""
     opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
-    oldest = opened.aggregate(oldest=Min("opened_ms"))["oldest"]
-    return {"cases": opened.count(), "oldest": oldest, "now": now_ms}
+    appeals = Appeal.objects.filter(state=Appeal.OPEN)
+    user = console.user
+    return {
+        "cases": opened.count(),
+        "oldest": opened.aggregate(oldest=Min("opened_ms"))["oldest"],
+        "appeals": appeals.count() if user.may("view_appeals") else None,
+        "oldest_appeal": appeals.aggregate(oldest=Min("opened_ms"))["oldest"],
+        "policies": list(
+            PolicyVersion.objects.filter(state=PolicyVersion.REPLAYED).exclude(author=user)
+        )
+        if user.may("approve_policy")
+        else [],
+        "models": list(
+            ModelVersion.objects.filter(state=ModelVersion.COMPARED).exclude(author=user)
+        )
+        if user.may("approve_models")
+        else [],
+        "now": console.now_ms,
+    }
 
 
 def _webhooks() -> list[dict[str, Any]]:

@@ -286,7 +286,7 @@ def edit(request: HttpRequest, version_id: int) -> HttpResponse:
     except versions.StaleError as error:
         return _editor(request, found, name, rule_id, text=text, stale=error)
     if problem:
-        warn(request, "Saved as a draft that does not load yet.")
+        warn(request, "Saved, but it cannot decide yet: see what to correct below.")
         return _editor(request, found, name, rule_id, problem=problem)
     say(request, f"Saved and checked: {name}.")
     return redirect("policy_version", found.id)

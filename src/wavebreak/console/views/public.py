@@ -130,6 +130,10 @@ def _problem(error: ApiError) -> HttpResponse:
     return HttpResponse(problem.body, content_type=MEDIA_TYPE, status=problem.status)
 
 
+_APPEALED = {Appeal.OPEN: "received", Appeal.DECIDED: "answered"}
+"""What the link to an appeal says once there is one, by its state."""
+
+
 @public(_refuse)
 def notice(request: HttpRequest, token: str) -> HttpResponse:
     """Show a statement of reasons."""
@@ -138,9 +142,12 @@ def notice(request: HttpRequest, token: str) -> HttpResponse:
     if decision is None:
         return page.nothing()
     statement = _shown(page, decision)
+    found = appeals.appeal_of(str(decision["id"]))
+    state = found.state if found else ""
     return page.render(
         "notice",
         statement=statement,
+        appealed=page.text(_APPEALED[state]) if state in _APPEALED else "",
         corrections=[s for s in statement.sections if s.id.startswith("correction")],
         sections=[s for s in statement.sections if not s.id.startswith("correction")],
         json_url=f"{reverse('notice_json', args=[token])}?lang={page.language.code}",
@@ -182,7 +189,11 @@ def appeal(request: HttpRequest, token: str) -> HttpResponse:
         return _take(page, token, decision, found)
     if found is not None and found.code_message and not request.GET.get("edit"):
         return _code_page(page, token, found)
-    return _form_page(page, token, decision)
+    error = ""
+    if not appeals.can_send_codes():
+        # Said before somebody writes a text that could not be sent.
+        error = page.text("no_channel_yet", contact=page.contact())
+    return _form_page(page, token, decision, error)
 
 
 def _take(
@@ -319,7 +330,12 @@ def _status(page: Public, token: str, decision: Mapping[str, Any], found: Appeal
         received=page.text("received_on", instant=page.instant(found.opened_ms or 0)),
         due=page.text("due_by", instant=page.instant(deadline)),
         late=page.text("late") if waiting and page.now_ms > deadline else "",
-        answers=[s for s in statement.sections if s.id.startswith("correction")],
+        # Their last sentence is about the notice below, which this page does not show.
+        answers=[
+            msgspec.structs.replace(s, paragraphs=s.paragraphs[:-1])
+            for s in statement.sections
+            if s.id.startswith("correction")
+        ],
         notice_url=_notice_url(page, token),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,6 +26,7 @@ from wavebreak.console.pages import (
     page,
     reason_of,
     say,
+    say_of_account,
     show,
     warn,
 )
@@ -204,16 +206,20 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
         at_ms=console.now_ms,
         seconds=min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000)),
     )
+    said, acted = "", ""
     if not found.blind:
         made = acts.apply(console, found.account, act, reason)
-        said = f"{found.account}: {made.outcome}. Undo it on the account's page."
+        acted = f"{made.outcome}. To undo it, follow the link."
     elif found.golden:
         said = _agreed(found, act.verdict)
     else:
         said = f"{found.account}: noted as a second look; nothing was changed."
     with transaction.atomic():
         review_queue.close(settings, found, console.user, review, console.now_ms)
-    say(request, said)
+    if acted:
+        say_of_account(request, found.account, acted)
+    else:
+        say(request, said)
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
@@ -312,10 +318,18 @@ def preview(request: HttpRequest) -> HttpResponse:
         act=act,
         words=act.words,
         reason=reason,
+        before=_outcomes_now(console_of(request), accounts),
         sample=_sample(console_of(request), accounts, config.sample),
         typed=f"{act.words.upper()} {len(accounts)}" if len(accounts) >= config.typed_from else "",
         source=request.POST.get("source", "selection")[:128],
     )
+
+
+def _outcomes_now(console: Console, accounts: list[str]) -> list[tuple[str, int]]:
+    """Return how many of some accounts have each outcome in force, most severe first."""
+    now = console.ask(lambda engine: [actions.read_account_state(engine, a) for a in accounts])
+    counts = Counter(OUTCOMES[state.outcome] for state in now if state is not None)
+    return [(name, counts[name]) for name in reversed(OUTCOMES) if counts[name]]
 
 
 def _accounts(request: HttpRequest) -> list[str]:
