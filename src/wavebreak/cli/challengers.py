@@ -22,6 +22,7 @@ from wavebreak.cli.options import (
 from wavebreak.reports.tables import Table, print_table
 
 if TYPE_CHECKING:
+    from wavebreak.engine import Engine
     from wavebreak.service.model_replay import Reached
 
 ServiceHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
@@ -51,20 +52,12 @@ def replay(
     import os
     import time
 
-    from wavebreak import engine, model, rules
-    from wavebreak.schema import coverage
     from wavebreak.service import database, model_replay, policy_replay
 
     # The service goes on beside it.
     os.nice(10)
     database.connect(database_url, home, reading=True)
-    decides, carried = rules.load_policy(policy), coverage.load(profile) if profile else None
-    champion, other = (
-        engine.Engine(
-            decides, carried, enforce=enforce, lateness_s=lateness, model=loaded, record=True
-        )
-        for loaded in (model.load_selected(model_dir), model.load(challenger))
-    )
+    champion, other = _engines(challenger, model_dir, policy, profile, lateness, enforce=enforce)
     now_ms = time.time_ns() // 1_000_000
     found = model_replay.run(champion, other, out_path, days=days, now_ms=now_ms)
     if as_json:
@@ -81,6 +74,68 @@ def replay(
     headings = ("reached", "champion", "challenger")
     print_table(Table("Accounts (precision)", headings, rows, words=frozenset(range(3))), out)
     print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])
+
+
+def _engines(
+    challenger: Path,
+    model_dir: str | None,
+    policy: Path | None,
+    profile: Path | None,
+    lateness: int,
+    *,
+    enforce: bool,
+) -> tuple[Engine, Engine]:
+    """Return an engine of the model that scores and one of the challenger, which record points."""
+    from wavebreak import engine, model, rules
+    from wavebreak.schema import coverage
+
+    decides, carried = rules.load_policy(policy), coverage.load(profile) if profile else None
+    champion, other = (
+        engine.Engine(
+            decides, carried, enforce=enforce, lateness_s=lateness, model=loaded, record=True
+        )
+        for loaded in (model.load_selected(model_dir), model.load(challenger))
+    )
+    return champion, other
+
+
+@challengers.command(
+    "follow", epilog="Example: `wavebreak challenger follow var my-model -o followed`"
+)
+def follow(
+    home: ServiceHome,
+    challenger: Challenger,
+    out_path: OutDir,
+    days: Annotated[
+        int, typer.Option(min=0, help="Days of the log that give both models their state.")
+    ] = 1,
+    model_dir: ModelDir = None,
+    policy: PolicyDir = None,
+    enforce: Enforce = False,
+    profile: Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")] = None,
+    lateness: Lateness = 60,
+    database_url: DatabaseUrl = "",
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="End when the process that started it ends.")
+    ] = False,
+) -> None:
+    """Let another model decide the live stream beside the service's, acting on nobody; Ctrl-C ends.
+
+    It writes `live.json` and the accounts that differ, `changes.jsonl`, once a second.
+    """
+    import os
+    import time
+
+    from wavebreak.service import database, model_following
+
+    os.nice(10)
+    parent = os.getppid()
+    database.connect(database_url, home, reading=True)
+    champion, other = _engines(challenger, model_dir, policy, profile, lateness, enforce=enforce)
+    following = model_following.Following(
+        champion, other, out_path, days=days, clock=lambda: time.time_ns() // 1_000_000
+    )
+    following.run(lambda: not with_parent or os.getppid() == parent)
 
 
 def _reached(found: Reached | None) -> str:

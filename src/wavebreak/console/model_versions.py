@@ -113,7 +113,7 @@ def _register(home: Path, directory: Path, user: User, reason: str, now_ms: int)
             features=[[name, round(share, 4)] for name, share in inputs(loaded, 400)],
         )
         _copy(directory, directory_of(home, made))
-        _audit(made, "register_model", reason, user, now_ms)
+        audit(made, "register_model", reason, user, now_ms)
     return made
 
 
@@ -231,7 +231,7 @@ def approve(console: Console, version: ModelVersion, reason: str, seen: str) -> 
         version.approved_by, version.approved_ms = console.user, console.now_ms
         version.version += 1
         version.save()
-        _audit(version, "approve_model", reason, console.user, console.now_ms)
+        audit(version, "approve_model", reason, console.user, console.now_ms)
 
 
 def reject(console: Console, version: ModelVersion, reason: str) -> None:
@@ -242,7 +242,7 @@ def reject(console: Console, version: ModelVersion, reason: str) -> None:
         version.state, version.note = ModelVersion.REJECTED, f"{console.user.shown_name}: {reason}"
         version.version += 1
         version.save()
-        _audit(version, "reject_model", reason, console.user, console.now_ms)
+        audit(version, "reject_model", reason, console.user, console.now_ms)
 
 
 def promote(console: Console, version: ModelVersion, reason: str) -> float:
@@ -322,7 +322,8 @@ def _label(version: ModelVersion) -> str:
     return f"{version.name} {version.model}"[:128]
 
 
-def _audit(version: ModelVersion, act: str, reason: str, user: User, now_ms: int) -> int:
+def audit(version: ModelVersion, act: str, reason: str, user: User, now_ms: int) -> int:
+    """Note an act on a model in the audit log, in the open transaction."""
     return write_audit_entry(now_ms, user.actor, act, _label(version), reason)
 
 

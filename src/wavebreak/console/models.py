@@ -401,6 +401,8 @@ class ModelVersion(models.Model):
     retired_ms = models.BigIntegerField(null=True)
     note = models.CharField(max_length=500, default="")
     version = models.IntegerField(default=0)
+    beside_ms = models.BigIntegerField(null=True)
+    beside_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         db_table = "console_model_version"

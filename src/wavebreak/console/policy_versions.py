@@ -93,9 +93,14 @@ def live_since(service: Service) -> int | None:
 
 def live_directory(console: Console) -> Path | None:
     """Return the directory of the policy that decides (None: the shipped one)."""
-    if name := live_name(console.service):
-        return policies_directory(console.service.settings.home) / name
-    switch = console.service.switch
+    return directory_that_decides(console.service)
+
+
+def directory_that_decides(service: Service) -> Path | None:
+    """Return the directory of the policy that a service decides by (None: the shipped one)."""
+    if name := live_name(service):
+        return policies_directory(service.settings.home) / name
+    switch = service.switch
     return switch.base if isinstance(switch, PolicySwitch) else None
 
 

@@ -26,7 +26,7 @@ def _end() -> None:
 def start(out: Path, command: Sequence[str]) -> None:
     """Start a command of `wavebreak` that writes a replay to `out`."""
     out.mkdir(mode=0o700, parents=True)
-    with (out / _ERRORS).open("wb") as errors:
+    with error_file(out).open("wb") as errors:
         _running[out] = subprocess.Popen(  # noqa: S603 - this program itself
             [sys.executable, "-m", "wavebreak", *command],
             stdin=subprocess.DEVNULL,
@@ -50,10 +50,17 @@ def ended(out: Path) -> Ended | None:
         _running.pop(out, None)
     if (out / RESULT).is_file():
         return Ended(msgspec.json.decode((out / RESULT).read_bytes()))
-    return Ended(None, _last_line(out / _ERRORS)) if is_over else None
+    return Ended(None, last_error(out)) if is_over else None
 
 
-def _last_line(path: Path) -> str:
+def error_file(out: Path) -> Path:
+    """Return the file of what a process that writes to a directory complained about."""
+    return out / _ERRORS
+
+
+def last_error(out: Path) -> str:
+    """Return the last line of what a process complained about."""
+    path = error_file(out)
     lines = path.read_text("utf-8", errors="replace").strip().splitlines() if path.exists() else []
     return lines[-1][:500] if lines else "it was ended: start it again"
 

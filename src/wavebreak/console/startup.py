@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.urls import clear_url_caches
 
-from wavebreak.console import case_store
+from wavebreak.console import case_store, live_challengers
 from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
@@ -24,11 +25,13 @@ from wavebreak.errors import MissingExtraError, UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.service.app_context import closing_connection, run_in_transaction, run_query
 from wavebreak.service.ingest_app import App
-from wavebreak.service.models import EnforcementState
+from wavebreak.service.models import Decision, EnforcementState
 from wavebreak.service.service import Background, Service
 
 DEMO_CASE_S = 1.0
 """Seconds between two looks for an account that the demonstration's case can be about."""
+DEMO_QUIET_LOOKS = 10
+"""Looks without a new decision after which the case is about a limited account: none is banned."""
 _OIDC_FIX = "give provider_id, name, client_id, secret and [settings] server_url"
 
 
@@ -68,7 +71,7 @@ def start(
     """Configure the console; return what wraps the API's app, and the background tasks."""
     configure(chosen, secret)
     clear_url_caches()
-    return ConsoleRouter, [Indexer(load_config(local).queue)]
+    return ConsoleRouter, [Indexer(load_config(local).queue), live_challengers.keep_following]
 
 
 def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Path | None) -> None:
@@ -81,7 +84,8 @@ def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Pat
 def demo_case() -> Background:
     """Return the task that builds a legal case for a demonstration, about an account it banned.
 
-    It ends where the extra `cases` is not installed, or where there is a case already.
+    Where nobody is banned once decisions have ceased, it is about one that is limited. The task
+    ends where the extra `cases` is not installed, or where there is a case already.
     """
 
     async def run(service: Service) -> None:
@@ -91,8 +95,14 @@ def demo_case() -> Background:
         except MissingExtraError as error:
             service.report(f"no legal case in this demonstration: {error.what}; {error.fix}")
             return
+        decided, quiet = 0, 0
         while not (store.directory.is_dir() and any(store.directory.iterdir())):
-            account = await run_query(_newest_ban)
+            newest = await run_query(Decision.objects.count)
+            quiet = quiet + 1 if newest == decided else 0
+            decided = newest
+            account = await run_query(partial(_newest, "ban"))
+            if not account and quiet >= DEMO_QUIET_LOOKS:
+                account = await run_query(partial(_newest, "limit"))
             if account:
                 await asyncio.to_thread(module.build_demo_case, store, account)
             await asyncio.sleep(DEMO_CASE_S)
@@ -100,8 +110,8 @@ def demo_case() -> Background:
     return run
 
 
-def _newest_ban() -> str:
-    found = EnforcementState.objects.filter(outcome="ban").order_by("-decision")
+def _newest(outcome: str) -> str:
+    found = EnforcementState.objects.filter(outcome=outcome).order_by("-decision")
     return found.values_list("account", flat=True).first() or ""
 
 

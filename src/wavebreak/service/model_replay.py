@@ -92,7 +92,7 @@ class ModelResult(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class _Scores:
+class Scores:
     """The highest margin of each account at its scoring points (NaN: never scored)."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ def run(
     end = event_log.log_end()
     first, began = first_position(days, end, most, now_ms), time.monotonic()
     progress = ProgressFile(out, end - first)
-    pairs = ((champion, _Scores()), (challenger, _Scores()))
+    pairs = ((champion, Scores()), (challenger, Scores()))
 
     def note(events: int) -> None:
         for engine, scores in pairs:

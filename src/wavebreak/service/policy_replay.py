@@ -89,7 +89,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class _Side:
+class Side:
     """One of the two engines, and what it decided."""
 
     engine: Engine
@@ -150,16 +150,16 @@ def replay(
         progress: Called with the number of events so far.
 
     """
-    sides, labels, events = (_Side(live), _Side(draft)), dict[str, str](), 0
+    sides, labels, events = (Side(live), Side(draft)), dict[str, str](), 0
     for batch in log:
         for side in sides:
             side.take(batch)
-        labels |= _labels_of(batch)
+        labels |= labels_of(batch)
         events += batch.num_rows
         progress(events)
     for side in sides:
         side.note(side.engine.finish())
-    changes = list(_changes(sides, labels))
+    changes = list(changes_between(sides, labels))
     hits = [side.engine.rule_hits() for side in sides]
     counts = {
         "accounts": live.core.accounts,
@@ -174,7 +174,7 @@ def replay(
     return Replayed(changes, counts, labels, (sides[0].acted, sides[1].acted))
 
 
-def _labels_of(batch: pa.RecordBatch) -> dict[str, str]:
+def labels_of(batch: pa.RecordBatch) -> dict[str, str]:
     """Return the newest label of each account that a batch labels ("" for one withdrawn)."""
     if "label" not in batch.schema.names:
         return {}
@@ -185,7 +185,8 @@ def _labels_of(batch: pa.RecordBatch) -> dict[str, str]:
     return {a: "" if g == "undetermined" else g for a, g in zip(accounts, given, strict=True)}
 
 
-def _changes(sides: tuple[_Side, _Side], labels: dict[str, str]) -> Iterator[Change]:
+def changes_between(sides: tuple[Side, Side], labels: dict[str, str]) -> Iterator[Change]:
+    """Return the accounts whose worst outcomes differ between two sides."""
     for account in sides[0].worst | sides[1].worst:
         before, after = (side.worst.get(account, Worst()) for side in sides)
         if before.outcome != after.outcome:
@@ -276,16 +277,17 @@ class ProgressFile:
         """Note the number of events so far."""
         if time.monotonic() - self._noted >= PROGRESS_S:
             self._noted = time.monotonic()
-            _write(self._path, msgspec.json.encode({"events": events, "of": self._of}))
+            write_file(self._path, msgspec.json.encode({"events": events, "of": self._of}))
 
 
 def write_found(out: Path, changes: list[Change], result: msgspec.Struct) -> None:
     """Write the accounts that differ, then the result, which says that the replay has ended."""
-    _write(out / CHANGES, b"".join(msgspec.json.encode(change) + b"\n" for change in changes))
-    _write(out / RESULT, msgspec.json.encode(result))
+    write_file(out / CHANGES, b"".join(msgspec.json.encode(change) + b"\n" for change in changes))
+    write_file(out / RESULT, msgspec.json.encode(result))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone; a reader sees the former one or all of the new one."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_bytes(content)
     fresh.chmod(0o600)

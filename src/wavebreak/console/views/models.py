@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from wavebreak.console import live_challengers, policy_versions, replay_processes
 from wavebreak.console import model_versions as versions
-from wavebreak.console import policy_versions, replay_processes
 from wavebreak.console.models import ModelReplay, ModelVersion
 from wavebreak.console.pages import (
     PAGE_SIZE,
@@ -37,7 +37,7 @@ from wavebreak.service.errors import ApiError
 from wavebreak.service.live_policy import models_directory
 from wavebreak.service.model_replay import EDGES, inputs
 
-SHOWN_FEATURES = 12
+SHOWN_FEATURES, SHOWN_LIVE = 12, 20
 TRAINING_NAMES = {
     "events": "Trained on events", "features": "Feature catalog", "mode": "Features computed",
     "policy": "Under policy", "traces": "Real traces", "worlds": "Simulated worlds",
@@ -171,7 +171,44 @@ def model_version(request: HttpRequest, model_id: int) -> HttpResponse:
         approvers=versions.people_who_may_approve(found),
         days=versions.DAYS,
         running=newest is not None and newest.state == ModelReplay.RUNNING,
+        beside=live_challengers.followed(),
+        live=live_challengers.shown(console, found, SHOWN_LIVE),
     )
+
+
+@page("view_policy")
+def live(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Show what was found on the live stream, as a part of a model's page; or all as CSV."""
+    console, found = console_of(request), _version(model_id)
+    if request.GET.get("format") == "csv":
+        every = live_challengers.shown(console, found, MOST_CHANGES)
+        header = ("account", "kind", "champion", "challenger", "label")
+        changes = every.changes if every else []
+        rows = ((c.account, c.kind, c.before, c.after, c.label) for c in changes)
+        return csv_response(f"live-{found.name}", header, rows)
+    return render(
+        request,
+        "console/parts/model_live.html",
+        {"version": found, "live": live_challengers.shown(console, found, SHOWN_LIVE)},
+    )
+
+
+@page("register_models", "POST")
+def follow(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Let a model decide the live stream beside the one that scores, acting on nobody."""
+    console, found = console_of(request), _version(model_id)
+    live_challengers.start(console, found, reason_of(request))
+    say(request, f"{found.name} follows the live stream. Its first figures take a minute or two.")
+    return redirect("model_version", model_id)
+
+
+@page("register_models", "POST")
+def unfollow(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Let a model follow the live stream no longer."""
+    console, found = console_of(request), _version(model_id)
+    live_challengers.stop(console, found, reason_of(request))
+    say(request, f"{found.name} follows the live stream no longer. What was found stays.")
+    return redirect("model_version", model_id)
 
 
 def _progress(console: Console, replay: ModelReplay | None) -> dict[str, int]:
@@ -282,9 +319,9 @@ def approve(request: HttpRequest, model_id: int) -> HttpResponse:
 
 @page("approve_models", "POST")
 def reject(request: HttpRequest, model_id: int) -> HttpResponse:
-    """Close a model that shall not be promoted."""
+    """Withdraw a model that shall not be promoted."""
     versions.reject(console_of(request), _version(model_id), reason_of(request))
-    say(request, "Closed. Its files are kept.")
+    say(request, "Withdrawn. Its files are kept.")
     return redirect("model_version", model_id)
 
 

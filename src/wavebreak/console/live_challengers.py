@@ -1,0 +1,205 @@
+"""The challenger on the live stream: which one is followed, and the process that follows the log.
+
+At most one model is followed at a time, in a process of its own (`service.model_following`), which
+ends with the service and begins again with it. Another model, policy, mode or coverage that decides
+is another comparison: the process then starts anew, and its figures too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, transaction
+
+from wavebreak.console import model_versions, policy_versions, replay_processes
+from wavebreak.console.model_versions import OPEN, Scoring
+from wavebreak.console.models import ModelVersion
+from wavebreak.console.pages import Console
+from wavebreak.engine import Engine
+from wavebreak.errors import WavebreakError
+from wavebreak.service.app_context import run_query
+from wavebreak.service.errors import ApiError
+from wavebreak.service.live_policy import models_directory
+from wavebreak.service.model_following import LiveFound, read_live
+from wavebreak.service.policy_replay import Change
+from wavebreak.service.policy_switch import PolicySwitch
+from wavebreak.service.service import Service
+
+LOOK_S, RETRY_S = 1.0, 30.0
+"""Seconds between two looks at what is wanted, and until a process that failed starts again."""
+WARM_UP_DAYS = 1
+"""Days of the log that give both models their state before the figures begin."""
+
+
+def directory_of(home: Path, version: ModelVersion) -> Path:
+    """Return the directory of what was found on the live stream about a model."""
+    return models_directory(home) / f"{version.name}.live"
+
+
+def start(console: Console, version: ModelVersion, reason: str) -> None:
+    """Follow the live stream with a model beside the one that scores.
+
+    Raises ApiError (409) where the model is closed, scores already, or another one is followed.
+    """
+    if not version.is_open:
+        raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
+    if model_versions.scoring(console).model == version.model:
+        raise ApiError(409, f"{version.name} scores already", fix="choose another model")
+    other = followed()
+    if other is not None and other.id != version.id:
+        raise ApiError(
+            409, f"{other.name} is followed on the live stream", fix=f"end that of {other.name}"
+        )
+    with transaction.atomic():
+        version.beside_ms, version.beside_by = console.now_ms, console.user
+        version.save(update_fields=["beside_ms", "beside_by"])
+        model_versions.audit(version, "follow_model", reason, console.user, console.now_ms)
+
+
+def stop(console: Console, version: ModelVersion, reason: str) -> None:
+    """Follow the live stream no longer; what was found stays."""
+    if version.beside_ms is None:
+        raise ApiError(409, f"{version.name} is not followed", fix="there is nothing to end")
+    with transaction.atomic():
+        version.beside_ms = None
+        version.save(update_fields=["beside_ms"])
+        model_versions.audit(version, "end_following", reason, console.user, console.now_ms)
+
+
+def followed() -> ModelVersion | None:
+    """Return the model that is to be followed on the live stream."""
+    found: ModelVersion | None = (
+        ModelVersion.objects.filter(state__in=OPEN).exclude(beside_ms=None).order_by("id").first()
+    )
+    return found
+
+
+class Shown(NamedTuple):
+    """What a model's page shows of the live stream: figures, accounts that differ, and a fault."""
+
+    found: LiveFound | None
+    changes: list[Change]
+    problem: str
+
+    @property
+    def events(self) -> int:
+        """Events that both models decided since the figures began."""
+        return self.found.position - self.found.begun if self.found else 0
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the scored accounts that fare alike; None where nobody was scored."""
+        found = self.found
+        return found.agree / found.accounts if found and found.accounts else None
+
+
+def shown(console: Console, version: ModelVersion, most: int) -> Shown | None:
+    """Return what was found on the live stream; None where the model was never followed."""
+    out = directory_of(console.service.settings.home, version)
+    found = read_live(out)
+    if version.beside_ms is None and found is None:
+        return None
+    changes = list(islice(replay_processes.changes(out), most))
+    problem = _problems.get(version.id, "") if version.beside_ms is not None else ""
+    return Shown(found, changes, problem)
+
+
+_problems: dict[int, str] = {}
+
+
+class _Process(NamedTuple):
+    """A process that follows the log, and what it compares."""
+
+    compares: tuple[Any, ...]
+    process: subprocess.Popen[bytes]
+    out: Path
+
+
+async def keep_following(service: Service) -> None:
+    """Let a process follow the log where a model is to be followed: a background task."""
+    follower = _Follower(service)
+    try:
+        while True:
+            # A database or a disk that fails for a moment does not end the task.
+            with suppress(DatabaseError, OSError):
+                await follower.look()
+            await asyncio.sleep(LOOK_S)
+    finally:
+        follower.end()
+
+
+class _Follower:
+    """Starts and ends the process, as it is wanted."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._failed_at = service, -RETRY_S
+        self._running: _Process | None = None
+
+    async def look(self) -> None:
+        """Look once at what is wanted, and at what runs."""
+        wanted = await run_query(followed)
+        compares = await _compares(self._service, wanted) if wanted else None
+        if self._running is not None and self._running.process.poll() is not None:
+            _problems[self._running.compares[0]] = replay_processes.last_error(self._running.out)
+            self._failed_at, self._running = time.monotonic(), None
+        if wanted is None or (compares is not None and self._compares_else(compares)):
+            await asyncio.to_thread(self.end)
+        idle = self._running is None and time.monotonic() - self._failed_at >= RETRY_S
+        if wanted is not None and compares is not None and idle:
+            self._running = await run_query(partial(_begin, self._service, wanted, compares))
+
+    def _compares_else(self, compares: tuple[Any, ...]) -> bool:
+        return self._running is not None and self._running.compares != compares
+
+    def end(self) -> None:
+        """End the process, where one runs."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.process.terminate()
+            try:
+                running.process.wait(10)
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+
+
+async def _compares(service: Service, version: ModelVersion) -> tuple[Any, ...] | None:
+    """Return what is compared; None while the engine cannot say."""
+
+    def asked(engine: Engine) -> Scoring:
+        return Scoring(engine.model.version if engine.model else "", engine.policy.version)
+
+    try:
+        now: Scoring = await service.ask(asked)
+    except WavebreakError:
+        return None
+    switch = service.switch
+    deciding = switch.deciding if isinstance(switch, PolicySwitch) else None
+    return version.id, version.model, now, deciding
+
+
+def _begin(service: Service, version: ModelVersion, compares: tuple[Any, ...]) -> _Process:
+    home, switch = service.settings.home, service.switch
+    out = directory_of(home, version)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    policy = policy_versions.directory_that_decides(service)
+    options = switch.options() if isinstance(switch, PolicySwitch) else ()
+    command = [
+        sys.executable, "-m", "wavebreak", "challenger", "follow", str(home),
+        str(model_versions.directory_of(home, version)), "-o", str(out), "--with-parent",
+        "--days", str(WARM_UP_DAYS), *options,
+        *(["--policy", str(policy)] if policy else []),
+    ]  # fmt: skip
+    _problems.pop(version.id, None)
+    with replay_processes.error_file(out).open("wb") as errors:
+        process = subprocess.Popen(  # noqa: S603 - this program itself
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
+    return _Process(compares, process, out)
