@@ -59,7 +59,7 @@ async def review(console: RunningConsole) -> None:
     undone = await analyst.post(f"/console/acts/{act.id}/undo", reason="it was right")
     assert undone.status_code == 302
     page = (await analyst.get(f"/console/accounts/{other}")).text
-    assert '<span class="pill pill-ban">ban</span>' in page
+    assert 'class="pill pill-ban"' in page
     for listed in ("queue?sort=age", "queue?q=a", "accounts?q=a", "queue?format=csv"):
         assert (await analyst.get(f"/console/{listed}")).status_code == 200, listed
 

@@ -271,3 +271,40 @@ def test_file_of_a_provider_is_checked(
     file.write_text(provider.as_toml(**more), "utf-8")
     with pytest.raises(UsageError, match=said):
         startup.options("http://localhost", None, file, 0)
+
+
+def test_sign_out_leads_to_the_providers_own(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+
+    async def signed_out() -> str:
+        visitor = console.anybody()
+        await sign_in(visitor)
+        page = await visitor.get("/console/")
+        assert f"form-action 'self' {provider.url};" in page.headers["content-security-policy"]
+        answer = await visitor.post("/console/user/logout/")
+        assert (await visitor.get("/console/")).status_code == 302
+        return str(answer.headers["location"])
+
+    async def test(running: RunningConsole) -> None:
+        nonlocal console
+        console = running
+        provider.end_session = f"{provider.url}/end"
+        parts = urlsplit(await signed_out())
+        assert f"{parts.scheme}://{parts.netloc}{parts.path}" == provider.end_session
+        assert parse_qs(parts.query) == {
+            "client_id": ["wavebreak"],
+            "post_logout_redirect_uri": ["http://localhost/console/user/login/"],
+        }
+        # A form may lead to the origin of the sign-in alone.
+        provider.end_session = "https://elsewhere.example/end"
+        assert await signed_out() == "/console/user/login/"
+        # Who signs in with a password leaves the provider's session alone.
+        person = await console.person("lead")
+        answer = await person.post("/console/user/logout/")
+        assert answer.headers["location"] == "/console/user/login/"
+
+    console: RunningConsole
+    try:
+        visit(tmp_path, provider, test, user_claim="preferred_username", auto_create=True)
+    finally:
+        provider.end_session = ""

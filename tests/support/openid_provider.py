@@ -26,6 +26,7 @@ CLIENT, SECRET = "wavebreak", "a client secret for tests"
 class OpenIdProvider(ThreadingHTTPServer):
     """A provider on a free port; `person` are the claims of whoever signs in.
 
+    `end_session` is where it says that its own session ends ("": nowhere).
     `redirects` are the redirect URIs that are registered, `asked` the authorization requests. What
     `id_token_changes` holds replaces claims of the ID token, as an attacker might; None leaves out.
     """
@@ -37,6 +38,7 @@ class OpenIdProvider(ThreadingHTTPServer):
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self.id_token_changes = dict[str, Any]()
+        self.end_session = ""
         self.key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 
     @property
@@ -103,6 +105,7 @@ class _Endpoint(Answer):
         return {
             "issuer": at, "jwks_uri": f"{at}/jwks",
             **{f"{name}_endpoint": f"{at}/{path}" for name, path in ends.items()},
+            **({"end_session_endpoint": end} if (end := self.server.end_session) else {}),
             "response_types_supported": ["code"], "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "code_challenge_methods_supported": ["S256"],

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from wavebreak.console.models import User
-from wavebreak.console.openid_connect import check_id_token
+from wavebreak.console.openid_connect import check_id_token, end_session_url
 from wavebreak.service.app_context import write_audit_entry
 
 
@@ -34,6 +34,10 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Nobody signs up."""
         return False
+
+    def get_logout_redirect_url(self, request: HttpRequest) -> str:
+        """Return where a sign-out leads: to that of the provider, for who signed in by it."""
+        return end_session_url(request) or str(super().get_logout_redirect_url(request))
 
     def send_notification_mail(self, *_args: Any, **_more: Any) -> None:
         """Send nothing: the console has no mail server; the audit log has the change."""

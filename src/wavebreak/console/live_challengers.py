@@ -56,7 +56,7 @@ def start(console: Console, version: ModelVersion, reason: str) -> None:
     other = followed()
     if other is not None and other.id != version.id:
         raise ApiError(
-            409, f"{other.name} is followed on the live stream", fix=f"end that of {other.name}"
+            409, f"the live stream is followed by {other.name}", fix=f"end that of {other.name}"
         )
     with transaction.atomic():
         version.beside_ms, version.beside_by = console.now_ms, console.user

@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from wavebreak.console.openid_connect import signed_in_by_provider
+
 Handler = Callable[[HttpRequest], HttpResponse]
 
 CONTENT_POLICY = (
@@ -54,9 +56,9 @@ class SecurityMiddleware:
 
 
 def _content_policy(request: HttpRequest) -> str:
-    """Return the content policy; the form that begins a sign-in leads to the provider."""
+    """Return the content policy; the forms that sign in and out lead to the provider."""
     origin = getattr(settings, "CONSOLE_SIGN_IN_ORIGIN", "")
-    if origin and request.path.startswith(USER_PATH):
+    if origin and (request.path.startswith(USER_PATH) or signed_in_by_provider(request)):
         # Browsers apply form-action to the redirects that follow a form, too.
         return CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {origin}")
     return CONTENT_POLICY

@@ -8,12 +8,18 @@ from __future__ import annotations
 import hmac
 import secrets
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
+from allauth.account.authentication import get_authentication_records
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 
 class SignInError(OAuth2Error):
@@ -65,6 +71,39 @@ def check_id_token(request: HttpRequest, sociallogin: Any) -> None:
         raise _refused(request, sociallogin, "the ID token does not have the nonce of this sign-in")
     if userinfo and userinfo.get("sub") != token.get("sub"):
         raise _refused(request, sociallogin, "userinfo is about another person than the ID token")
+
+
+def signed_in_by_provider(request: HttpRequest) -> str:
+    """Return the provider by which a browser's session began; "" for a password or a passkey."""
+    user = getattr(request, "user", None)
+    records = get_authentication_records(request, user) if user is not None else []
+    names = (str(r.get("provider")) for r in records if r["method"] == "socialaccount")
+    return next(names, "")
+
+
+def end_session_url(request: HttpRequest) -> str:
+    """Return where the provider ends its own session, for who signed in by it; "" where it cannot.
+
+    RP-Initiated Logout 1.0: the provider comes back to the sign-in page, and may ask first. The
+    content policy lets forms lead to the origin of its sign-in page alone, so that an address
+    elsewhere is not used.
+    """
+    provider = signed_in_by_provider(request)
+    if not provider:
+        return ""
+    try:
+        adapter = OpenIDConnectOAuth2Adapter(request, provider)
+        end = str(adapter.openid_config.get("end_session_endpoint") or "")
+        client = adapter.get_provider().app.client_id
+    except (OSError, ValueError, ObjectDoesNotExist):
+        # A provider that does not answer keeps nobody signed in here.
+        return ""
+    parts = urlsplit(end)
+    if f"{parts.scheme}://{parts.netloc}" != settings.CONSOLE_SIGN_IN_ORIGIN:
+        return ""
+    back = f"{settings.CONSOLE_URL}{reverse('account_login')}"
+    query = urlencode({"client_id": client, "post_logout_redirect_uri": back})
+    return f"{end}{'&' if parts.query else '?'}{query}"
 
 
 def _refused(request: HttpRequest, sociallogin: Any, why: str) -> ImmediateHttpResponse:

@@ -12,6 +12,7 @@ from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
+from wavebreak.console import live_challengers
 from wavebreak.console.models import ModelReplay, ModelVersion
 from wavebreak.model import Model, save, smallest_model
 from wavebreak.service.live_policy import live_model, models_directory
@@ -162,3 +163,46 @@ async def test_model_card_is_sandboxed_with_its_styles_alone(
     assert "unsafe-inline" not in policy
     assert re.search(r"<h1", card.text)
     assert (await scientist.get(f"{PAGES}/..%2f..%2fetc/card")).status_code == 404
+
+
+async def shown_live(person: Visitor, base: str, wanted: str) -> str:
+    """Wait until the part of a model's page about the live stream shows a text; return it."""
+    async with asyncio.timeout(240):
+        while wanted not in (part := (await person.get(f"{base}/live")).text):
+            await asyncio.sleep(0.5)
+    return part
+
+
+@visits
+async def test_challenger_follows_the_live_stream(console: RunningConsole, tmp_path: Path) -> None:
+    trained(tmp_path)
+    trained(tmp_path, "winter")
+    scientist, lead = await console.person("data_scientist"), await console.person("lead")
+    made, other = await register(scientist), await register(scientist, "winter")
+    base = f"{PAGES}/{made.id}"
+    assert "Follow live traffic" in (await scientist.get(base)).text
+    assert (await lead.post(f"{base}/follow", reason="no data scientist")).status_code == 403
+    assert (await scientist.post(f"{base}/follow", reason="before it scores")).status_code == 302
+    second = await scientist.post(f"{PAGES}/{other.id}/follow", reason="both")
+    assert second.status_code == 409
+    assert "followed by m1" in second.text
+    task = asyncio.create_task(live_challengers.keep_following(console.service))
+    try:
+        await shown_live(lead, base, "nobody was scored yet")
+        await console.running.send(abuser(8, account="carl"))
+        part = await shown_live(lead, base, "carl")
+        assert "fare alike (1 scored)" in part
+        csv = (await lead.get(f"{base}/live?format=csv")).text
+        assert csv.startswith("account,kind,champion,challenger,label")
+        assert "carl,harsher,allow,limit," in csv
+        ended = await scientist.post(f"{base}/unfollow", reason="seen enough")
+        assert ended.status_code == 302
+        assert ", ended" in await shown_live(lead, base, "ended")
+    finally:
+        task.cancel()
+    acts = await stored(lambda: list(AuditEntry.objects.values_list("action", flat=True)))
+    assert [a for a in acts if a.endswith(("follow_model", "following"))] == [
+        "follow_model", "end_following",
+    ]  # fmt: skip
+    # Nothing of it was enforced or decided.
+    assert await console.service.ask(lambda engine: engine.model) is None

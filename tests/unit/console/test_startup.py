@@ -12,7 +12,11 @@ import pytest
 
 import support
 from support.legal_cases import store_at
+from support.service_harness import migrated
 from wavebreak.console import case_store, startup
+from wavebreak.console.models import User
+from wavebreak.console.permissions import ROLES
+from wavebreak.service.app_context import run_in_transaction
 
 
 def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:
@@ -23,6 +27,15 @@ def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:
         command, cwd=tests, capture_output=True, text=True, timeout=400, check=False
     )
     assert done.stdout == "(1, True)\n", done.stderr
+
+
+def test_people_of_a_demonstration_can_sign_in(tmp_path: Path) -> None:
+    with migrated("sqlite", tmp_path):
+        # Also within a transaction of the caller: what closes a connection there loses it all.
+        names, password = run_in_transaction(startup.create_demo_people)
+        assert names == tuple(role.replace("_", "-") for role in ROLES)
+        assert User.objects.get(username="lead").check_password(password)
+        assert run_in_transaction(startup.create_demo_people)[0] == ()
 
 
 def test_demonstration_without_the_extra_says_so(

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import demo_stream
 from wavebreak.service.request_decoder import Body
 
 NOW = 1_772_366_400_000
+
+
+def test_day_is_dated_anew_to_end_within_the_last_day(tmp_path: Path) -> None:
+    first, last = 1_767_222_000_000, 1_767_300_000_000
+    rows = [{"ts": ts, "type": "account.deleted", "account": "a"} for ts in (first, last)]
+    pq.write_table(pa.Table.from_pylist(rows, WIRE_SCHEMA), tmp_path / "events.parquet")
+    dated = tmp_path / "dated" / "events.parquet"
+    demo_stream.write_dated(tmp_path / "events.parquet", dated, NOW)
+    moved = pq.read_table(dated)
+    times = moved.column("ts").to_pylist()
+    assert times[1] - times[0] == last - first
+    assert NOW - demo_stream.DAY_MS < times[1] <= NOW
+    assert (times[0] - first) % demo_stream.DAY_MS == 0
+    assert moved.schema == WIRE_SCHEMA
 
 
 class _Service:
