@@ -276,7 +276,7 @@ def test_file_of_a_provider_is_checked(
 def test_sign_out_leads_to_the_providers_own(tmp_path: Path, provider: OpenIdProvider) -> None:
     provider.person = dict(NOA)
 
-    async def signed_out() -> str:
+    async def signed_out(console: RunningConsole) -> str:
         visitor = console.anybody()
         await sign_in(visitor)
         page = await visitor.get("/console/")
@@ -285,11 +285,9 @@ def test_sign_out_leads_to_the_providers_own(tmp_path: Path, provider: OpenIdPro
         assert (await visitor.get("/console/")).status_code == 302
         return str(answer.headers["location"])
 
-    async def test(running: RunningConsole) -> None:
-        nonlocal console
-        console = running
+    async def test(console: RunningConsole) -> None:
         provider.end_session = f"{provider.url}/end"
-        parts = urlsplit(await signed_out())
+        parts = urlsplit(await signed_out(console))
         assert f"{parts.scheme}://{parts.netloc}{parts.path}" == provider.end_session
         assert parse_qs(parts.query) == {
             "client_id": ["wavebreak"],
@@ -297,13 +295,12 @@ def test_sign_out_leads_to_the_providers_own(tmp_path: Path, provider: OpenIdPro
         }
         # A form may lead to the origin of the sign-in alone.
         provider.end_session = "https://elsewhere.example/end"
-        assert await signed_out() == "/console/user/login/"
+        assert await signed_out(console) == "/console/user/login/"
         # Who signs in with a password leaves the provider's session alone.
         person = await console.person("lead")
         answer = await person.post("/console/user/logout/")
         assert answer.headers["location"] == "/console/user/login/"
 
-    console: RunningConsole
     try:
         visit(tmp_path, provider, test, user_claim="preferred_username", auto_create=True)
     finally:

@@ -43,8 +43,8 @@ def following(home: Path, version: str = "other") -> Following:
     """A following of a model that challenges senders, beside one that challenges nobody."""
     models = (Synthetic({}), Synthetic({"challenge": -150_000}))
     models[1].version = version
-    engines = [Engine(load_policy(), accounts=1024, model=m, record=True) for m in models]
-    return Following(*engines, home / "out", days=1, clock=lambda: TS + 1)
+    one, other = (Engine(load_policy(), accounts=1024, model=m, record=True) for m in models)
+    return Following(one, other, home / "out", days=1, clock=lambda: TS + 1)
 
 
 def looks(*between: Callable[[], None]) -> Callable[[], bool]:
