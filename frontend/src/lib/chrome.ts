@@ -46,7 +46,7 @@ export function setUpChrome(): void {
     const open = document.documentElement.dataset.sidebar === "open";
     if (closest(event, "[data-sidebar-toggle]")) setSidebar(!open);
     else if (open && !closest(event, ".sidebar")) setSidebar(false);
-    // Back in the history, where there is one: the browser then keeps what was typed.
+    // Back in the history, where there is one: the browser may keep what was typed.
     if (closest(event, "[data-back]") && history.length > 1) {
       event.preventDefault();
       history.back();
