@@ -29,7 +29,7 @@ class NewcomerShare:
     >>> share = NewcomerShare()
     >>> share.open(0)
     >>> share.add(0, 10, 6)
-    >>> share.exceeds(ONE // 2, 1), share.exceeds(ONE * 6 // 10, 1)
+    >>> share.exceeds(ONE // 2, 1), share.exceeds(ONE * 7 // 10, 1)
     (True, False)
     >>> share.exceeds(ONE // 2, OPENING_EPOCHS)
     False
