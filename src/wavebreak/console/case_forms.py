@@ -114,7 +114,7 @@ class Field:
         needed: Whether it must be given.
         hint: What a person should know to fill it in.
         choices: What may be chosen.
-        section: The heading under which it stands ("": none).
+        section: The heading under which it is ("": none).
 
     """
 

@@ -152,6 +152,7 @@ def test_dashboard_queries_only_existing_metrics() -> None:
 
 GAUGES = (
     "ready",
+    "model_abstains",
     "log_position",
     "decided_position",
     "applied_position",
