@@ -220,8 +220,8 @@ class Service:
             pipeline = self._started(self._make_engine, self._new_decoders())
             self._recovered()
             self.ledger_store.seal_states()
-            self._pipeline = pipeline
             self.differ = count_differing_decisions()
+            self._pipeline = pipeline
             assert self._loop is not None  # noqa: S101
             self._loop.call_soon_threadsafe(self._on_started)
         except Error as error:
