@@ -167,7 +167,7 @@ async def test_model_card_is_sandboxed_with_its_styles_alone(
 
 async def shown_live(person: Visitor, base: str, wanted: str) -> str:
     """Wait until the part of a model's page about the live stream shows a text; return it."""
-    async with asyncio.timeout(240):
+    async with asyncio.timeout(480):
         while wanted not in (part := (await person.get(f"{base}/live")).text):
             await asyncio.sleep(0.5)
     return part
