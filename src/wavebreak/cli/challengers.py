@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ServiceHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
 Challenger = Annotated[Path, typer.Argument(help="Model directory that `wavebreak train` wrote.")]
+Profile = Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")]
 
 
 @challengers.command(
@@ -42,7 +43,7 @@ def replay(
     model_dir: ModelDir = None,
     policy: PolicyDir = None,
     enforce: Enforce = False,
-    profile: Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")] = None,
+    profile: Profile = None,
     lateness: Lateness = 60,
     database_url: DatabaseUrl = "",
     as_json: Json = False,
@@ -112,7 +113,7 @@ def follow(
     model_dir: ModelDir = None,
     policy: PolicyDir = None,
     enforce: Enforce = False,
-    profile: Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")] = None,
+    profile: Profile = None,
     lateness: Lateness = 60,
     database_url: DatabaseUrl = "",
     with_parent: Annotated[
@@ -126,16 +127,16 @@ def follow(
     import os
     import time
 
-    from wavebreak.service import database, model_following
+    from wavebreak.service import database, live_comparison
 
     os.nice(10)
     parent = os.getppid()
     database.connect(database_url, home, reading=True)
     champion, other = _engines(challenger, model_dir, policy, profile, lateness, enforce=enforce)
-    following = model_following.Following(
+    comparison = live_comparison.LiveComparison(
         champion, other, out_path, days=days, clock=lambda: time.time_ns() // 1_000_000
     )
-    following.run(lambda: not with_parent or os.getppid() == parent)
+    comparison.run(lambda: not with_parent or os.getppid() == parent)
 
 
 def _reached(found: Reached | None) -> str:

@@ -1,6 +1,6 @@
 """The challenger on the live stream: which one is followed, and the process that follows the log.
 
-At most one model is followed at a time, in a process of its own (`service.model_following`), which
+At most one model is followed at a time, in a process of its own (`service.live_comparison`), which
 ends with the service and begins again with it. Another model, policy, mode or coverage that decides
 is another comparison: the process then starts anew, and its figures too.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -23,12 +22,11 @@ from wavebreak.console import model_versions, policy_versions, replay_processes
 from wavebreak.console.model_versions import OPEN, Scoring
 from wavebreak.console.models import ModelVersion
 from wavebreak.console.pages import Console
-from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
 from wavebreak.service.app_context import run_query
 from wavebreak.service.errors import ApiError
+from wavebreak.service.live_comparison import LiveFound, read_live
 from wavebreak.service.live_policy import models_directory
-from wavebreak.service.model_following import LiveFound, read_live
 from wavebreak.service.policy_replay import Change
 from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.service import Service
@@ -172,12 +170,8 @@ class _Follower:
 
 async def _compares(service: Service, version: ModelVersion) -> tuple[Any, ...] | None:
     """Return what is compared; None while the engine cannot say."""
-
-    def asked(engine: Engine) -> Scoring:
-        return Scoring(engine.model.version if engine.model else "", engine.policy.version)
-
     try:
-        now: Scoring = await service.ask(asked)
+        now: Scoring = await service.ask(model_versions.scoring_of)
     except WavebreakError:
         return None
     switch = service.switch
@@ -188,18 +182,13 @@ async def _compares(service: Service, version: ModelVersion) -> tuple[Any, ...] 
 def _begin(service: Service, version: ModelVersion, compares: tuple[Any, ...]) -> _Process:
     home, switch = service.settings.home, service.switch
     out = directory_of(home, version)
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
     policy = policy_versions.directory_that_decides(service)
     options = switch.options() if isinstance(switch, PolicySwitch) else ()
     command = [
-        sys.executable, "-m", "wavebreak", "challenger", "follow", str(home),
+        "challenger", "follow", str(home),
         str(model_versions.directory_of(home, version)), "-o", str(out), "--with-parent",
         "--days", str(WARM_UP_DAYS), *options,
         *(["--policy", str(policy)] if policy else []),
     ]  # fmt: skip
     _problems.pop(version.id, None)
-    with replay_processes.error_file(out).open("wb") as errors:
-        process = subprocess.Popen(  # noqa: S603 - this program itself
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
-        )
-    return _Process(compares, process, out)
+    return _Process(compares, replay_processes.launch(out, command), out)

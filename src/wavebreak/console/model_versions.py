@@ -18,6 +18,7 @@ from wavebreak.console import policy_versions, replay_processes
 from wavebreak.console.models import ModelReplay, ModelVersion, User
 from wavebreak.console.pages import Console
 from wavebreak.engine import Engine
+from wavebreak.engine.policy_change import model_version
 from wavebreak.errors import ModelError
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
@@ -46,11 +47,12 @@ class Scoring(NamedTuple):
 
 def scoring(console: Console) -> Scoring:
     """Return the versions that decide now, as the engine has them."""
+    return console.ask(scoring_of)
 
-    def asked(engine: Engine) -> Scoring:
-        return Scoring(engine.model.version if engine.model else "", engine.policy.version)
 
-    return console.ask(asked)
+def scoring_of(engine: Engine) -> Scoring:
+    """Return the versions by which an engine decides."""
+    return Scoring(model_version(engine), engine.policy.version)
 
 
 def directory_of(home: Path, version: ModelVersion) -> Path:

@@ -24,10 +24,16 @@ def _end() -> None:
 
 
 def start(out: Path, command: Sequence[str]) -> None:
-    """Start a command of `wavebreak` that writes a replay to `out`."""
+    """Start a command of `wavebreak` that writes a replay to `out`, which is new."""
     out.mkdir(mode=0o700, parents=True)
+    _running[out] = launch(out, command)
+
+
+def launch(out: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Return the process of a command of `wavebreak` that writes to `out`, and complains there."""
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
     with error_file(out).open("wb") as errors:
-        _running[out] = subprocess.Popen(  # noqa: S603 - this program itself
+        return subprocess.Popen(  # noqa: S603 - this program itself
             [sys.executable, "-m", "wavebreak", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

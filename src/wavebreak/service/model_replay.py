@@ -98,14 +98,15 @@ class Scores:
     def __init__(self) -> None:
         self.highest = np.zeros(0)
 
-    def take(self, engine: Engine) -> None:
-        """Note the scoring points of an engine since the last call."""
+    def take(self, engine: Engine) -> int:
+        """Note the scoring points of an engine since the last call; return how many."""
         points = engine.points()
         if engine.core.accounts > len(self.highest):
             more = engine.core.accounts - len(self.highest)
             self.highest = np.concatenate([self.highest, np.full(more, np.nan)])
         scored = points[~np.isnan(points["score"])]
         np.fmax.at(self.highest, scored["account"], scored["score"])
+        return len(scored)
 
     def by_account(self, engine: Engine) -> dict[str, float]:
         """Return the margins of accounts that were scored."""

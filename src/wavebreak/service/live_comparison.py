@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from wavebreak.engine import Engine
+from wavebreak.engine.policy_change import model_version
 from wavebreak.service import event_log
-from wavebreak.service.model_replay import Judged, Reached, first_position
+from wavebreak.service.model_replay import Judged, Reached, Scores, first_position
 from wavebreak.service.policy_replay import (
     CHANGES,
     MOST_EVENTS,
+    Change,
     Side,
     changes_between,
     labels_of,
@@ -88,8 +89,8 @@ class _Scored:
 
     engine: Engine
     side: Side = field(init=False)
-    points: int = 0
-    slots: set[int] = field(default_factory=set)
+    scores: Scores = field(init=False)
+    points: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.begin()
@@ -97,23 +98,19 @@ class _Scored:
     def begin(self) -> None:
         """Forget what was found; the engine keeps its state."""
         self.engine.points()
-        self.side, self.points, self.slots = Side(self.engine), 0, set()
+        self.side, self.scores, self.points = Side(self.engine), Scores(), 0
 
     def take(self, events: pa.RecordBatch) -> None:
         """Decide a batch of the log."""
         self.side.take(events)
-        found = self.engine.points()
-        found = found[~np.isnan(found["score"])]
-        self.points += len(found)
-        self.slots.update(np.unique(found["account"]).tolist())
+        self.points += self.scores.take(self.engine)
 
     def accounts(self) -> set[str]:
         """Return the names of the accounts that were scored."""
-        slots = np.fromiter(self.slots, np.int64, len(self.slots))
-        return set(self.engine.fanout.accounts.texts(slots).to_pylist())
+        return set(self.scores.by_account(self.engine))
 
 
-class Following:
+class LiveComparison:
     """Follows the log of the bound database with two engines, and writes what they decide.
 
     Args:
@@ -138,8 +135,8 @@ class Following:
         self._out = out
         self._sides = (_Scored(champion), _Scored(challenger))
         self._labels = dict[str, str]()
-        names = [engine.model.version if engine.model else "" for engine in (champion, challenger)]
-        self._versions = (names[0], names[1], champion.policy.version, champion.enforce)
+        names = model_version(champion), model_version(challenger)
+        self._versions = (*names, champion.policy.version, champion.enforce)
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._begun = self._beginning(clock())
         begun = self._begun
@@ -198,15 +195,27 @@ class Following:
 
     def found(self) -> LiveFound:
         """Return what was found so far."""
-        warming = max(0, self._begun.position - self._position)
+        return self._found(self._changes())
+
+    @property
+    def _warming(self) -> int:
+        """Events that are still to be read for the state alone."""
+        return max(0, self._begun.position - self._position)
+
+    def _changes(self) -> list[Change]:
+        """Return the accounts that fare otherwise."""
+        one, other = self._sides
+        pair = (one.side, other.side)
+        return [] if self._warming else list(changes_between(pair, self._labels))
+
+    def _found(self, changes: list[Change]) -> LiveFound:
+        warming = self._warming
         one, other = self._sides
         acted: tuple[set[str], set[str]] = (set(), set())
-        scored, changed = set[str](), set[str]()
+        scored, changed = set[str](), {change.account for change in changes}
         if not warming:
             acted = (one.side.acted, other.side.acted)
             scored = one.accounts() | other.accounts()
-            pair = (one.side, other.side)
-            changed = {change.account for change in changes_between(pair, self._labels)}
         judged = Judged(*(
             frozenset(a for a, label in self._labels.items() if label == wanted)
             for wanted in ("abusive", "benign")
@@ -229,14 +238,10 @@ class Following:
 
     def _write(self) -> None:
         """Write the accounts that fare otherwise, then the figures."""
-        found = self.found()
-        changes = []
-        if not found.warming:
-            pair = (self._sides[0].side, self._sides[1].side)
-            changes = sorted(changes_between(pair, self._labels), key=lambda c: -(c.ts or 0))
+        changes = sorted(self._changes(), key=lambda c: -(c.ts or 0))
         lines = b"".join(msgspec.json.encode(change) + b"\n" for change in changes[:MOST_LISTED])
         write_file(self._out / CHANGES, lines)
-        write_file(self._out / LIVE, msgspec.json.encode(found))
+        write_file(self._out / LIVE, msgspec.json.encode(self._found(changes)))
 
 
 def read_live(out: Path) -> LiveFound | None:

@@ -18,7 +18,7 @@ from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import event_log
-from wavebreak.service.model_following import Following, LiveFound, read_live
+from wavebreak.service.live_comparison import LiveComparison, LiveFound, read_live
 from wavebreak.service.policy_replay import Change
 
 TS = 1_767_222_000_000
@@ -39,12 +39,12 @@ def log(items: list[Any]) -> None:
         event_log.append(cursor, end, batch.num_rows, TS, row)
 
 
-def following(home: Path, version: str = "other") -> Following:
+def following(home: Path, version: str = "other") -> LiveComparison:
     """A following of a model that challenges senders, beside one that challenges nobody."""
     models = (Synthetic({}), Synthetic({"challenge": -150_000}))
     models[1].version = version
     one, other = (Engine(load_policy(), accounts=1024, model=m, record=True) for m in models)
-    return Following(one, other, home / "out", days=1, clock=lambda: TS + 1)
+    return LiveComparison(one, other, home / "out", days=1, clock=lambda: TS + 1)
 
 
 def looks(*between: Callable[[], None]) -> Callable[[], bool]:
