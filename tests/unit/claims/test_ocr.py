@@ -167,12 +167,15 @@ def test_tesseract_that_fails_leaves_it_to_a_person(
 def test_memory_and_output_of_tesseract_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = fake_tesseract(tmp_path, monkeypatch, 'ulimit -v; ulimit -t; ulimit -f >>"$PWD/../x"')
+    blocks = tmp_path / "blocks"
+    script = f'ulimit -v; ulimit -t; ulimit -f >>"{blocks}"'
+    calls = fake_tesseract(tmp_path, monkeypatch, script)
     limits = load_limits().ocr
     found = ocr.find_tesseract(limits)
     assert found is not None
     out = ocr._run([found.path, "stdin", "stdout"], b"", limits).split()
     assert out == [str(limits.memory_kb).encode(), str(limits.seconds).encode()]
+    assert int(blocks.read_text("utf-8")) > 0
     assert calls.exists()
 
 

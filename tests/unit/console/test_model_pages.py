@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,11 @@ async def test_model_card_is_sandboxed_with_its_styles_alone(
 
 async def shown_live(person: Visitor, base: str, wanted: str) -> str:
     """Wait until the part of a model's page about the live stream shows a text; return it."""
-    async with asyncio.timeout(480):
-        while wanted not in (part := (await person.get(f"{base}/live")).text):
-            await asyncio.sleep(0.5)
+    part, end = "", time.monotonic() + 480
+    while wanted not in part:
+        assert time.monotonic() < end, part
+        await asyncio.sleep(0.5)
+        part = (await person.get(f"{base}/live")).text
     return part
 
 
