@@ -18,11 +18,6 @@ port_guard.install()
 settings.register_profile("wavebreak", deadline=None)
 settings.load_profile("wavebreak")
 
-
-# A command that runs in this process would leave its low priority, which only root can raise again,
-# to all tests after it, and to what they start.
-os.nice = lambda _increment: 0
-
 UMASK = os.umask(0o022)
 os.umask(UMASK)
 

@@ -37,7 +37,7 @@ from wavebreak.errors import WavebreakError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
-from wavebreak.service.app_context import closing_connection, write_audit_entry
+from wavebreak.service.app_context import run_background_query, write_audit_entry
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import HolderNotices
@@ -531,9 +531,7 @@ class AppealUpkeep:
         """Erase every ten minutes until cancelled."""
         while True:
             try:
-                await asyncio.to_thread(
-                    closing_connection(lambda: erase_statements(service.clock()))
-                )
+                await run_background_query(lambda: erase_statements(service.clock()))
             except Exception as error:
                 logger.exception("erasing statements failed", cause=type(error).__name__)
             await asyncio.sleep(UPKEEP_S)

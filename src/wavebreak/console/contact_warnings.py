@@ -19,7 +19,7 @@ from wavebreak.console.account_facts import events_from_the_end
 from wavebreak.console.models import IndexerState
 from wavebreak.notices import contact_warning, get_language
 from wavebreak.schema.events import TYPES
-from wavebreak.service.app_context import AppContext, closing_connection
+from wavebreak.service.app_context import AppContext, run_background_query
 from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.models import Decision, EnforcementState
 from wavebreak.service.platform_messages import enqueue_message
@@ -124,10 +124,8 @@ class ContactWarner:
         """Warn until cancelled."""
         while True:
             try:
-                count = await asyncio.to_thread(
-                    closing_connection(
-                        lambda: warn_contacts(self._app.holder_notices, service.clock())
-                    )
+                count = await run_background_query(
+                    lambda: warn_contacts(self._app.holder_notices, service.clock())
                 )
             except Exception as error:
                 logger.exception("warning contacts failed", cause=type(error).__name__)

@@ -17,7 +17,7 @@ from django.db.models import F
 from wavebreak.console.config import Queue
 from wavebreak.console.models import DailyCount, IndexerState, ReviewCase
 from wavebreak.console.review_queue import becomes_case, priority_of
-from wavebreak.service.app_context import closing_connection
+from wavebreak.service.app_context import run_background_query
 from wavebreak.service.models import Decision
 from wavebreak.service.service import Service
 
@@ -95,8 +95,8 @@ class Indexer:
     async def __call__(self, service: Service) -> None:
         """Index until cancelled."""
         while True:
-            count, cursor = await asyncio.to_thread(
-                closing_connection(lambda: index_decisions(self._settings, service.clock()))
+            count, cursor = await run_background_query(
+                lambda: index_decisions(self._settings, service.clock())
             )
             if count < BATCH:
                 await service.wait_for_decision(cursor)

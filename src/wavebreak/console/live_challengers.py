@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import structlog
 from django.db import DatabaseError, transaction
 
 from wavebreak.console import model_versions, policy_versions, replay_processes
@@ -23,13 +23,15 @@ from wavebreak.console.model_versions import OPEN, Scoring
 from wavebreak.console.models import ModelVersion
 from wavebreak.console.pages import Console
 from wavebreak.errors import WavebreakError
-from wavebreak.service.app_context import run_query
+from wavebreak.service.app_context import run_background_query
 from wavebreak.service.errors import ApiError
 from wavebreak.service.live_comparison import LiveFound, read_live
 from wavebreak.service.live_policy import models_directory
 from wavebreak.service.policy_replay import Change
 from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.service import Service
+
+logger = structlog.stdlib.get_logger("wavebreak.console")
 
 LOOK_S, RETRY_S = 1.0, 30.0
 """Seconds between two looks at what is wanted, and until a process that failed starts again."""
@@ -56,6 +58,7 @@ def start(console: Console, version: ModelVersion, reason: str) -> None:
         raise ApiError(
             409, f"the live stream is followed by {other.name}", fix=f"end that of {other.name}"
         )
+    _problems.pop(version.id, None)
     with transaction.atomic():
         version.beside_ms, version.beside_by = console.now_ms, console.user
         version.save(update_fields=["beside_ms", "beside_by"])
@@ -114,11 +117,12 @@ _problems: dict[int, str] = {}
 
 
 class _Process(NamedTuple):
-    """A process that follows the log, and what it compares."""
+    """A process that follows the log, what it compares, and what was found before it."""
 
     compares: tuple[Any, ...]
     process: subprocess.Popen[bytes]
     out: Path
+    before: LiveFound | None
 
 
 async def keep_following(service: Service) -> None:
@@ -126,9 +130,11 @@ async def keep_following(service: Service) -> None:
     follower = _Follower(service)
     try:
         while True:
-            # A database or a disk that fails for a moment does not end the task.
-            with suppress(DatabaseError, OSError):
+            try:
                 await follower.look()
+            except (DatabaseError, OSError) as error:
+                # A database or a disk that fails for a moment does not end the task.
+                logger.warning("following a challenger failed", cause=type(error).__name__)
             await asyncio.sleep(LOOK_S)
     finally:
         follower.end()
@@ -143,16 +149,25 @@ class _Follower:
 
     async def look(self) -> None:
         """Look once at what is wanted, and at what runs."""
-        wanted = await run_query(followed)
+        wanted = await run_background_query(followed)
         compares = await _compares(self._service, wanted) if wanted else None
-        if self._running is not None and self._running.process.poll() is not None:
-            _problems[self._running.compares[0]] = replay_processes.last_error(self._running.out)
-            self._failed_at, self._running = time.monotonic(), None
+        if self._running is not None:
+            self._see_to(self._running)
         if wanted is None or (compares is not None and self._compares_else(compares)):
             await asyncio.to_thread(self.end)
         idle = self._running is None and time.monotonic() - self._failed_at >= RETRY_S
         if wanted is not None and compares is not None and idle:
-            self._running = await run_query(partial(_begin, self._service, wanted, compares))
+            begin = partial(_begin, self._service, wanted, compares)
+            self._running = await run_background_query(begin)
+
+    def _see_to(self, running: _Process) -> None:
+        """Remember why the process ended, until the next one has found something."""
+        model = running.compares[0]
+        if running.process.poll() is not None:
+            _problems[model] = replay_processes.last_error(running.out)
+            self._failed_at, self._running = time.monotonic(), None
+        elif model in _problems and read_live(running.out) != running.before:
+            del _problems[model]
 
     def _compares_else(self, compares: tuple[Any, ...]) -> bool:
         return self._running is not None and self._running.compares != compares
@@ -190,5 +205,5 @@ def _begin(service: Service, version: ModelVersion, compares: tuple[Any, ...]) -
         "--days", str(WARM_UP_DAYS), *options,
         *(["--policy", str(policy)] if policy else []),
     ]  # fmt: skip
-    _problems.pop(version.id, None)
-    return _Process(compares, replay_processes.launch(out, command), out)
+    before = read_live(out)
+    return _Process(compares, replay_processes.launch(out, command), out, before)

@@ -23,7 +23,11 @@ from wavebreak.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, co
 from wavebreak.console.users import create_user
 from wavebreak.errors import MissingExtraError, UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
-from wavebreak.service.app_context import closing_connection, run_in_transaction, run_query
+from wavebreak.service.app_context import (
+    closing_connection,
+    run_background_query,
+    run_in_transaction,
+)
 from wavebreak.service.ingest_app import App
 from wavebreak.service.models import Decision, EnforcementState
 from wavebreak.service.service import Background, Service
@@ -97,12 +101,12 @@ def demo_case() -> Background:
             return
         decided, quiet = 0, 0
         while not (store.directory.is_dir() and any(store.directory.iterdir())):
-            newest = await run_query(Decision.objects.count)
+            newest = await run_background_query(Decision.objects.count)
             quiet = quiet + 1 if newest == decided else 0
             decided = newest
-            account = await run_query(partial(_newest, "ban"))
+            account = await run_background_query(partial(_newest, "ban"))
             if not account and quiet >= DEMO_QUIET_LOOKS:
-                account = await run_query(partial(_newest, "limit"))
+                account = await run_background_query(partial(_newest, "limit"))
             if account:
                 await asyncio.to_thread(module.build_demo_case, store, account)
             await asyncio.sleep(DEMO_CASE_S)

@@ -123,6 +123,15 @@ async def run_query(work: Callable[[], T]) -> T:
     return await sync_to_async(work)()
 
 
+async def run_background_query(work: Callable[[], T]) -> T:
+    """Run a database query of a background task in a thread, which keeps no connection.
+
+    A request ends the connections of its threads; nothing ends that of a task, and one that broke
+    with its database would stay broken.
+    """
+    return await asyncio.to_thread(closing_connection(work))
+
+
 async def run_write(work: Callable[[], T]) -> T:
     """Run a database change in a thread, in one short transaction."""
     return await sync_to_async(_in_transaction(work))()

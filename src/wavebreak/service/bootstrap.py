@@ -22,8 +22,8 @@ from wavebreak.rules import Policy
 from wavebreak.service import api_keys, brokers, decide, decision_notices, ownership
 from wavebreak.service.app_context import (
     AppContext,
-    closing_connection,
     load_key_entries,
+    run_background_query,
     run_in_transaction,
 )
 from wavebreak.service.auth import SCOPES, KeyRing
@@ -172,11 +172,10 @@ async def _until_lost(running: asyncio.Future[None]) -> None:
 
 def _key_refresher(context: AppContext) -> Background:
     async def run(service: Service) -> None:
-        seal = closing_connection(service.ledger_store.seal_pending)
         while True:
             await context.refresh()
             if service.progress().ready:
-                await asyncio.to_thread(seal)
+                await run_background_query(service.ledger_store.seal_pending)
             await asyncio.sleep(REFRESH_S)
 
     return run

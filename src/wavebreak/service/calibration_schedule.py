@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wavebreak.errors import ServiceError, UsageError, WavebreakError
 from wavebreak.rules import Policy, load_policy
-from wavebreak.service.app_context import run_query, write_audit_entry
+from wavebreak.service.app_context import run_background_query, write_audit_entry
 from wavebreak.service.live_policy import (
     files_digest,
     live_policy,
@@ -166,7 +166,7 @@ class CalibrationSchedule:
         """Wait until a proposal is due, and write it; wait until it is approved, and enforce it."""
         while True:
             if not is_proposed(self.home):
-                first_ms = await run_query(_first_received)
+                first_ms = await run_background_query(_first_received)
                 if first_ms is not None and service.clock() - first_ms >= self.after_s * 1000:
                     await self._propose(service.report)
             elif self._is_approved():

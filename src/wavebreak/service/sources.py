@@ -21,7 +21,7 @@ from django.db import Error, transaction
 from wavebreak.errors import WavebreakError
 from wavebreak.schema.coverage import Profile, declared, known_names
 from wavebreak.schema.events import TYPES
-from wavebreak.service.app_context import closing_connection, write_audit_entry
+from wavebreak.service.app_context import run_background_query, write_audit_entry
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
 from wavebreak.service.log_clock import ClockSkews
@@ -151,7 +151,7 @@ class Application(msgspec.Struct, frozen=True):
 
 async def apply(service: Service) -> Application:
     """Let the declared coverage decide from now on."""
-    coverage = await asyncio.to_thread(closing_connection(declared_coverage))
+    coverage = await run_background_query(declared_coverage)
     waited_s, applied = 0.0, "pending"
     switch = service.switch
     try:
@@ -200,8 +200,8 @@ class SourceUpkeep:
         stored_ms = 0
         while True:
             with suppress(Error):
-                store = closing_connection(partial(store_activity, service.skews, stored_ms))
-                stored_ms = await asyncio.to_thread(store)
+                store = partial(store_activity, service.skews, stored_ms)
+                stored_ms = await run_background_query(store)
             if service.progress().ready and service.switch is not None:
                 done = await apply(service)
                 if done.applied == "live":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile, known_names, measure
 from wavebreak.schema.events import TYPES
 from wavebreak.service import event_log
-from wavebreak.service.app_context import closing_connection
+from wavebreak.service.app_context import run_background_query
 from wavebreak.service.service import Service
 
 MEASURED_MS = 3_600_000
@@ -126,8 +127,8 @@ class CoverageReport:
         while True:
             declared = service.switch is not None and service.switch.deciding.coverage is not None
             if profile is None and service.progress().ready:
-                begin = closing_connection(lambda: measure_begin(self.span_ms))
-                profile = service.measured = await asyncio.to_thread(begin)
+                begin = partial(measure_begin, self.span_ms)
+                profile = service.measured = await run_background_query(begin)
             found = unseen(profile, service.responder.policy) if profile and not declared else None
             service.lacking = found.sentence() if found else ""
             if service.lacking and service.lacking != reported:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
-from wavebreak.console import live_challengers
+from wavebreak.console import live_challengers, replay_processes
 from wavebreak.console.models import ModelReplay, ModelVersion
 from wavebreak.model import Model, save, smallest_model
 from wavebreak.service.live_policy import live_model, models_directory
@@ -168,7 +172,7 @@ async def test_model_card_is_sandboxed_with_its_styles_alone(
 
 async def shown_live(person: Visitor, base: str, wanted: str) -> str:
     """Wait until the part of a model's page about the live stream shows a text; return it."""
-    part, end = "", time.monotonic() + 480
+    part, end = "", time.monotonic() + 240
     while wanted not in part:
         assert time.monotonic() < end, part
         await asyncio.sleep(0.5)
@@ -209,3 +213,34 @@ async def test_challenger_follows_the_live_stream(console: RunningConsole, tmp_p
     ]  # fmt: skip
     # Nothing of it was enforced or decided.
     assert await console.service.ask(lambda engine: engine.model) is None
+
+
+@visits
+async def test_why_the_live_stream_cannot_be_followed_stays_until_it_can(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    trained(tmp_path)
+    scientist = await console.person("data_scientist")
+    made = await register(scientist)
+    base, launched = f"{PAGES}/{made.id}", list[subprocess.Popen[bytes]]()
+
+    def fails(out: Path, _command: Sequence[str]) -> subprocess.Popen[bytes]:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replay_processes.error_file(out).write_text("no memory is left\n")
+        launched.append(subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]))
+        return launched[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(replay_processes, "launch", fails)
+        patched.setattr(live_challengers, "LOOK_S", 0.05)
+        patched.setattr(live_challengers, "RETRY_S", 0.1)
+        asked = await scientist.post(f"{base}/follow", reason="before it scores")
+        assert asked.status_code == 302
+        task = asyncio.create_task(live_challengers.keep_following(console.service))
+        try:
+            await shown_live(scientist, base, "no memory is left")
+            while len(launched) < 3:
+                await asyncio.sleep(0.05)
+            assert "no memory is left" in (await scientist.get(f"{base}/live")).text
+        finally:
+            task.cancel()
