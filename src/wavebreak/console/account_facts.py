@@ -23,7 +23,8 @@ from wavebreak.console.pages import Console
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
-from wavebreak.features.catalog import FEATURES
+from wavebreak.features.catalog import FEATURES, INDEX
+from wavebreak.features.descriptions import describe_feature
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import describe_direction, feature_title
 from wavebreak.rules import load_policy
@@ -104,7 +105,7 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
         {
             "feature": r["feature"],
             "title": feature_title(r["feature"]),
-            "meaning": _meanings().get(r["feature"], ""),
+            "meaning": describe_feature(r["feature"]) if r["feature"] in INDEX else "",
             "value": narrative.format_value(r["feature"], r.get("value")),
             "direction": "" if r.get("contribution") is None
             else describe_direction(r["contribution"]),
@@ -124,11 +125,6 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _rules() -> dict[str, str]:
     return {rule.id: rule.about for rule in load_policy().rules}
-
-
-@cache
-def _meanings() -> dict[str, str]:
-    return {feature.name: feature.meaning for feature in FEATURES}
 
 
 def account_page(console: Console, account: str, *, blind: bool = False) -> dict[str, Any]:
@@ -199,7 +195,7 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
             Strip(
                 feature.name,
                 feature_title(feature.name),
-                feature.meaning,
+                describe_feature(feature.name),
                 narrative.format_value(feature.name, None if missing else value),
                 share,
                 feature.name in KEY_FEATURES,

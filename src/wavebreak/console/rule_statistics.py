@@ -25,6 +25,7 @@ from wavebreak.engine import Engine
 from wavebreak.evaluation import exact_interval
 from wavebreak.explain.narrative import format_value
 from wavebreak.features import catalog
+from wavebreak.features.descriptions import describe_feature
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
 from wavebreak.model import feature_title
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
@@ -364,7 +365,7 @@ def _feature(name: str) -> dict[str, str]:
     return {
         "name": name,
         "title": feature_title(name),
-        "meaning": feature.meaning,
+        "meaning": describe_feature(name),
         "window": feature.window,
         "false_positives": feature.false_positives,
         "blind_spots": feature.blind_spots,

@@ -133,6 +133,8 @@ def people() -> int:
 def create_demo_people() -> tuple[tuple[str, ...], str]:
     """Create a person of each role for a demonstration, with one password for all.
 
+    Of counsel there are two: one signs what the other prepared.
+
     Returns:
         Their names, which are their roles, and the password; nobody where people are known already.
     """
@@ -141,6 +143,7 @@ def create_demo_people() -> tuple[tuple[str, ...], str]:
     def create() -> tuple[str, ...]:
         if User.objects.exists():
             return ()
-        return tuple(create_user(role.replace("_", "-"), role, password).username for role in ROLES)
+        named = {role.replace("_", "-"): role for role in ROLES} | {"second-counsel": "counsel"}
+        return tuple(create_user(name, role, password).username for name, role in named.items())
 
     return run_in_transaction(create), password

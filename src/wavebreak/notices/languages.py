@@ -35,6 +35,20 @@ _ISOLATE, _END = "\u2068", "\u2069"
 _STRONG = {"L": "ltr", "R": "rtl", "AL": "rtl"}
 
 
+@cache
+def is_time_zone(name: str) -> bool:
+    """Return whether a name is a time zone's in the IANA list.
+
+    >>> is_time_zone("Asia/Jerusalem"), is_time_zone("Elsewhere/Town"), is_time_zone("../zone")
+    (True, False, False)
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 def msgid(text: str) -> str:
     """Mark a text of a table for translation; the text is translated where it is used.
 
@@ -140,10 +154,7 @@ class Language:
         >>> get_language("he").format_instant(1_772_373_730_000)
         '1 במרץ 2026, 14:02 UTC'
         """
-        try:
-            info = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            info = ZoneInfo("UTC")
+        info = ZoneInfo(zone if is_time_zone(zone) else "UTC")
         at = datetime.fromtimestamp(ms / 1000, UTC).astimezone(info)
         named = (
             "UTC"

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
-from wavebreak.notices.languages import LANGUAGES, SOURCE_LANGUAGE, Language
+from wavebreak.notices.languages import LANGUAGES, SOURCE_LANGUAGE, Language, is_time_zone
 from wavebreak.notices.rule_texts import Term
 
 FILE = "platform.toml"
@@ -45,6 +45,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         warn_contacts: Whether people whom a banned account wrote to first are warned.
         notice_date: Day of the operator's public notice of legal action (None: there was none).
         continues_from: First day that counts as after the notice (UTC).
+        time_zone: IANA name of the zone in which holders read times.
         name: The service's name, by language.
         links: Addresses of its pages.
         contact: Whom a holder can contact, by language.
@@ -58,6 +59,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     warn_contacts: bool = False
     notice_date: date | None = None
     continues_from: date | None = None
+    time_zone: Annotated[str, Meta(max_length=64)] = "UTC"
     name: Localized
     links: PlatformLinks = PlatformLinks()
     contact: Localized
@@ -126,6 +128,11 @@ def _check(platform: Platform) -> None:
         raise _error("notice_date and continues_from go together", "give both or neither")
     if (platform.continues_from or date.max) < (platform.notice_date or date.min):
         raise _error("continues_from: is before notice_date", "give that day or a later one")
+    if not is_time_zone(platform.time_zone):
+        raise _error(
+            f"time_zone: {platform.time_zone!r} is not known",
+            "give a name of the IANA list, like Asia/Jerusalem",
+        )
     _check_texts(platform)
 
 

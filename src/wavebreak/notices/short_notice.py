@@ -17,7 +17,11 @@ _CHALLENGE = OUTCOMES.index("challenge")
 
 
 def short_notice(
-    outcome: str, until_ms: int | None, language: Language, challenge: Challenge | None = None
+    outcome: str,
+    until_ms: int | None,
+    language: Language,
+    challenge: Challenge | None = None,
+    zone: str = "UTC",
 ) -> str:
     """Return a short notice of an outcome; empty where nothing is refused.
 
@@ -26,6 +30,7 @@ def short_notice(
         until_ms: Its end (None: none).
         language: The language.
         challenge: The kind of challenge that ends it, or raises what it leaves.
+        zone: IANA name of the time zone of its end.
 
     >>> short_notice("ban", None, get_language("en"))
     'Your account is banned. If you think that this is a mistake, appeal.'
@@ -37,7 +42,7 @@ def short_notice(
     if challenge is not None:
         said.append(_(challenge_text(challenge)))
     if until_ms is not None:
-        instant = language.format_instant(until_ms)
+        instant = language.format_instant(until_ms, zone)
         said.append(_("If you do nothing, it ends by itself on {instant}.", instant=instant))
     said.append(_("If you think that this is a mistake, appeal."))
     return " ".join(said)
@@ -45,7 +50,7 @@ def short_notice(
 
 @lru_cache(maxsize=1_000)
 def short_notices(
-    outcome: str, until_ms: int | None, challenge: Challenge | None = None
+    outcome: str, until_ms: int | None, challenge: Challenge | None = None, zone: str = "UTC"
 ) -> dict[str, str]:
     """Return the short notice of an outcome by language, in every shipped language.
 
@@ -53,6 +58,7 @@ def short_notices(
     ['en', 'he']
     """
     found = {
-        code: short_notice(outcome, until_ms, get_language(code), challenge) for code in LANGUAGES
+        code: short_notice(outcome, until_ms, get_language(code), challenge, zone)
+        for code in LANGUAGES
     }
     return {code: text for code, text in found.items() if text}

@@ -38,7 +38,8 @@ def with_notice(
     packages of notices are missing, the answer goes without.
     """
     with suppress(MissingExtraError):
-        text = short_notices(response.outcome, response.until, _challenge(response))
+        zone = notices.platform.time_zone
+        text = short_notices(response.outcome, response.until, _challenge(response), zone)
         response = msgspec.structs.replace(response, notice=text or None)
     try:
         newest = Decision.objects.filter(account=response.account).order_by("-number")[:1]

@@ -86,6 +86,7 @@ class HolderNotices:
             now_ms=now_ms,
             links=links,
             circumstances=Circumstances(
+                zone=self.platform.time_zone,
                 notified_ms=self.notify_at_ms(decision),
                 challenge=self.challenges.get(str(decision.get("action", ""))),
                 automated_detection=found_automatically,

@@ -33,7 +33,8 @@ def test_people_of_a_demonstration_can_sign_in(tmp_path: Path) -> None:
     with migrated("sqlite", tmp_path):
         # Also within a transaction of the caller: what closes a connection there loses it all.
         names, password = run_in_transaction(startup.create_demo_people)
-        assert names == tuple(role.replace("_", "-") for role in ROLES)
+        assert names == (*(role.replace("_", "-") for role in ROLES), "second-counsel")
+        assert User.objects.get(username="second-counsel").role == "counsel"
         assert User.objects.get(username="lead").check_password(password)
         assert run_in_transaction(startup.create_demo_people)[0] == ()
 

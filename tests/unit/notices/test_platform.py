@@ -57,6 +57,8 @@ def test_notice_dates_are_those_of_the_legal_determination() -> None:
         ("[terms.automated]", "[terms.robots]", "platform.toml"),
         ("warn_contacts = false", "warn_contacts = 3", "warn_contacts"),
         ("appeal_days = 180", "days = 180", "unknown field"),
+        ('time_zone = "UTC"', 'time_zone = "Tel Aviv"', "time_zone: 'Tel Aviv' is not known"),
+        ('time_zone = "UTC"', 'time_zone = ""', "time_zone: '' is not known"),
     ],
 )
 def test_wrong_file_is_refused_with_its_field(

@@ -26,9 +26,12 @@ from wavebreak.notices import (
     build_statement,
     get_language,
     load_platform,
+    short_notices,
     with_corrections,
 )
 from wavebreak.rules import Rule
+from wavebreak.rules.model import Feedback
+from wavebreak.service.holder_notices import HolderNotices
 
 RULES = policy().rules
 HELD = {"outcome": "challenge", "action": "recover", "basis": "takeover"}
@@ -336,6 +339,17 @@ def test_times_are_shown_in_the_holders_zone() -> None:
     about = Circumstances(zone="Asia/Jerusalem")
     text = section(write(decision(), circumstances=about), "restriction")
     assert "from 26 November 2026, 16:02 Israel Standard Time until 28 November" in text
+
+
+def test_holders_read_times_in_the_platforms_zone() -> None:
+    there = msgspec.structs.replace(load_platform(), time_zone="Asia/Jerusalem")
+    notices = HolderNotices(there, Feedback(), {})
+    statement = notices.statement(decision(), get_language("he"), NOW)
+    assert "16:02" in section(statement, "restriction")
+    assert "שעון ישראל" in section(statement, "restriction")
+    short = short_notices("restrict", NOW, zone=there.time_zone)
+    assert "26 November 2026, 16:02 Israel Standard Time" in short["en"]
+    assert "26 November 2026, 14:02 UTC" in short_notices("restrict", NOW)["en"]
 
 
 def test_ended_restriction_says_that_it_ended() -> None:

@@ -30,7 +30,7 @@ from wavebreak.console.pages import (
 )
 from wavebreak.console.views.policy import KINDS, MOST_CHANGES, moves_of
 from wavebreak.errors import ModelError
-from wavebreak.features.catalog import get_feature
+from wavebreak.features.descriptions import describe_feature
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import feature_title, load, storage
 from wavebreak.service.errors import ApiError
@@ -231,7 +231,7 @@ def _features(found: ModelVersion, champion: Path | None) -> list[dict[str, Any]
         {
             "name": name,
             "title": feature_title(name),
-            "meaning": get_feature(name).meaning,
+            "meaning": describe_feature(name),
             "champion": other.get(name),
             "challenger": own.get(name),
         }

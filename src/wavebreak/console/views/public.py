@@ -72,7 +72,7 @@ class Public:
 
     def instant(self, ms: int) -> str:
         """Return an instant in words."""
-        return str(self.language.format_instant(ms))
+        return str(self.language.format_instant(ms, self.platform.time_zone))
 
     def contact(self) -> str:
         """Return whom a holder can contact."""

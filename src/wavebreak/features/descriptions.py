@@ -1,0 +1,182 @@
+"""What each feature says, in a sentence for people who review accounts.
+
+The catalog's `meaning` is exact, for whoever writes rules or computes the value again; this is for
+whoever reads a page with the value on it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_WINDOWS = {
+    "15s": "in 15 seconds",
+    "5m": "in five minutes",
+    "1h": "in an hour",
+    "1d": "in a day",
+    "7d": "in seven days",
+    "32": "of the last 32",
+}
+_WINDOW = re.compile(rf"_({'|'.join(_WINDOWS)})$")
+
+_STRANGERS = "people whom it did not know and wrote to first"
+
+DESCRIPTIONS: dict[str, str] = {
+    # Volume.
+    "sends": "Messages sent {window}, to people and to groups.",
+    "peers": "Different people written to {window}.",
+    "group_sends": "Messages sent to groups {window}.",
+    "first_contacts": "People written to, or asked for contact, for the first time {window}.",
+    "first_contact_share": "How many of the messages sent {window} began a new chat.",
+    "cold_share": "How many {window} people written to first did not have it in their contacts.",
+    "started_chats": "Chats that it began, ever.",
+    "growth": "How much more it sent in the newer half of the week than in the older half.",
+    # Answers.
+    "started_share": "How many of its chats it began itself.",
+    "replied": "People written to first {window} who have answered.",
+    "reply_share": "How many of the people written to first {window} have answered.",
+    "unanswered": "People written to first {window} who have not answered.",
+    "one_way_run": "Messages that it sent to people since it last received one.",
+    "mutual_contacts": "People with whom messages went both ways.",
+    "inbound_chats": "Chats that others began with it.",
+    "reciprocity": "Messages received from people for each one sent to them.",
+    "read_share": "How many of its messages were read.",
+    "delivered_share": "How many of its messages were delivered.",
+    "read_back_share": "How many of the messages that it received it has read. People read.",
+    # Rhythm.
+    "gap_mean": "How long it waits between messages, on average.",
+    "gap_sd": "How much its pauses between messages vary. People's vary a lot.",
+    "gap_autocorr": "Whether a long pause follows a long one. People's pauses come in runs.",
+    "gap_equal_share": (
+        "How many of the last 32 pauses are as long as the one before. Programs repeat."
+    ),
+    "gap_range": "The longest pause against the shortest. A program that draws pauses has bounds.",
+    "typed_share": "How many {window} texts were typed before they were sent.",
+    "untyped_run": "Texts sent since the last one that was typed.",
+    "typing_rate_mean": "How long it types for a text of a given length.",
+    "typing_rate_sd": "How much its speed of typing varies. People's varies.",
+    "size_repeat_share": "How many {window} messages are as long as one of the four before.",
+    "media_share": "How many {window} messages carry a picture, a film or a file.",
+    "hour_entropy": "How evenly it sends over the hours of the day. People sleep.",
+    "quiet_hours": "The longest run of hours of the day in which it does not send.",
+    # The people that it writes to.
+    "abuse_target_share": (
+        "How many {window} people written to first had just been written to by abusive accounts."
+    ),
+    "young_peer_share": "How many {window} new chats are with accounts less than a week old.",
+    "colocated_young_peer_share": (
+        "How many {window} new chats are with accounts less than a week old on its own network, "
+        "number range or device."
+    ),
+    "young_approaches_last_target": (
+        "How many new accounts came in two days to the person whom it approached last."
+    ),
+    "reports_without_inbound_chat": "People that it reported who had not written to it first.",
+    # The account.
+    "age_s": "Time since it registered.",
+    "known_s": "Time since it was first seen.",
+    "attempts": "Attempts until its number or address was verified.",
+    "attested": "Whether the platform vouched for its device.",
+    "verification_weak": "Whether it was verified by call, e-mail or not at all.",
+    "country_mismatch": "Whether it registered from another country than its number's.",
+    "channel": "Whether it is a person's account or one of the two business products.",
+    "registration_suspicions": "Rules that fired when it registered.",
+    # Where it is.
+    "network_bad": "How many of the accounts known on its network were acted on.",
+    "block_bad": "How many of the accounts known in its range of numbers were acted on.",
+    "device_bad": "How many of the accounts known on its device were acted on.",
+    "client_bad": "How many of the accounts known with its kind of client were acted on.",
+    "network_arrivals": "Accounts that came to its network lately.",
+    "block_arrivals": "Accounts that came to its range of numbers lately.",
+    "device_arrivals": "Accounts that came to its device lately.",
+    "network_young": "Accounts that registered on its network lately.",
+    "block_young": "Accounts that registered in its range of numbers lately.",
+    "device_young": "Accounts that registered on its device lately.",
+    "network_cold": "Strangers written to first by new accounts on its network.",
+    "block_cold": "Strangers written to first by new accounts in its range of numbers.",
+    "device_cold": "Strangers written to first by new accounts on its device.",
+    "network_answered": "How many people answer the new accounts on its network.",
+    "block_answered": "How many people answer the new accounts in its range of numbers.",
+    "device_answered": "How many people answer the new accounts on its device.",
+    "origin_bad": "How many of the accounts known on its server were acted on.",
+    "origin_arrivals": "Accounts of its server seen for the first time lately.",
+    "origin_answered": "How many people answer the accounts of its server.",
+    "device_age_s": "Time since it moved to another device.",
+    "device_changes": "Moves to another device.",
+    "network_changes": "Moves to another network {window}.",
+    "changes_after_answer": "Moves to another network or device right after a decision on it.",
+    "linked_age_s": "Time since a second device was linked to it.",
+    "first_contacts_on_device": "People written to first since its device changed or was linked.",
+    "recipients_on_device": "People written to since its device changed or was linked.",
+    # Groups.
+    "groups_created": "Groups created {window}.",
+    "members_added": "People added to groups {window}.",
+    "strangers_added": "People added to groups {window} whom it did not know.",
+    "left_after_add": "People who left {window} a group to which it had added them.",
+    "left_share": "How many of the people that it added to groups {window} have left.",
+    "group_joins": "Groups joined {window}.",
+    "contacts_after_silent_join": (
+        "People written to first {window} after it had joined a group and said nothing there."
+    ),
+    # Search and delivery.
+    "lookups": "Numbers looked up {window}.",
+    "lookup_hit_share": "How many of the numbers looked up {window} belonged to somebody.",
+    "lookups_per_first_contact": "Numbers looked up {window} for each person written to first.",
+    "undeliverable": "Messages {window} that could not be delivered.",
+    "undeliverable_share": "How many first messages {window} reached nobody.",
+    # What others say.
+    "reports": "People who reported it {window}.",
+    "report_weight": "Reports {window}, each by how far the person who made it can be relied on.",
+    "unproven_reports": "Reports {window} by people to whom it never wrote.",
+    "blocks": "People who blocked it {window}.",
+    "block_weight": "Blocks {window}, each by how far the person who made it can be relied on.",
+    "requests_refused": "People who refused its request for contact {window}.",
+    "blind_reports": "Reports that it made with no chat or group where it could have met anyone.",
+    "accused_last": "Such reports, in two days, of the account that it reported last.",
+    # What was decided.
+    "enforcement_level": "What is in force now, from 0 (allow) to 6 (ban).",
+    "strikes": "How often it was restricted, suspended or banned.",
+    "refused": "Acts of it that were refused.",
+    "challenges_passed": "Challenges passed.",
+    "challenges_failed": "Challenges failed.",
+    "challenges_lapsed": "Challenges that it left unanswered.",
+    "label_abusive": "Whether it was judged abusive.",
+    "label_benign": "Whether it was judged benign.",
+    # Evidence.
+    "unanswered_evidence": f"How strongly the silence of {_STRANGERS} speaks against it.",
+    "complaint_evidence": f"How strongly complaints by {_STRANGERS} speak against it.",
+    "leave_evidence": "How strongly it speaks against it that people leave groups it adds them to.",
+    "undeliverable_evidence": (
+        "How strongly it speaks against it that first messages reach nobody."
+    ),
+    "stranger_contacts": "People whom it did not know and wrote to first.",
+    "stranger_answers": "Those of them who have answered.",
+    "stranger_complaints": "Those of them who blocked or reported it.",
+    "unanswered_strangers": "People written to first {window} who have not answered, new ones too.",
+    "operator_accounts": "Other accounts that seem to be in the same hands.",
+    "operator_abusive_accounts": "Those of them that were found abusive.",
+    "operator_unanswered_evidence": (
+        "How strongly the silence of strangers speaks against all accounts in the same hands."
+    ),
+    "operator_complaint_evidence": (
+        "How strongly complaints of strangers speak against all accounts in the same hands."
+    ),
+    "score": "How likely it is, by the model, that the account is abusive.",
+    "registration_score": "How likely that was, by the model, when it registered.",
+}
+"""By the feature's name without its window."""
+
+
+def describe_feature(name: str) -> str:
+    """Return what a feature says, in a sentence.
+
+    Raises KeyError for a name that is no feature's.
+
+    >>> describe_feature("first_contacts_1h")
+    'People written to, or asked for contact, for the first time in an hour.'
+    >>> describe_feature("media_share_32")
+    'How many of the last 32 messages carry a picture, a film or a file.'
+    """
+    window = _WINDOW.search(name)
+    return DESCRIPTIONS[name[: window.start()] if window else name].format(
+        window=_WINDOWS[window[1]] if window else ""
+    )

@@ -1,0 +1,31 @@
+"""Descriptions of features: complete, short, and in words that no developer's page explains."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from wavebreak.features.catalog import FEATURES
+from wavebreak.features.descriptions import _WINDOW, DESCRIPTIONS, describe_feature
+
+JARGON = re.compile(
+    r"\b(bucket|e-value|log2|lag|autocorrelation|entropy|prior|epoch|ciphertext|ts|window|decayed)\b"
+    r"|_",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("name", [feature.name for feature in FEATURES])
+def test_every_feature_is_described_in_one_short_plain_text(name: str) -> None:
+    said = describe_feature(name)
+    assert said.endswith(".")
+    assert len(said) <= 120
+    assert "  " not in said
+    assert not JARGON.search(said)
+
+
+def test_nothing_is_described_that_is_no_feature_and_no_two_alike() -> None:
+    assert set(DESCRIPTIONS) == {_WINDOW.sub("", feature.name) for feature in FEATURES}
+    said = [describe_feature(feature.name) for feature in FEATURES]
+    assert len(set(said)) == len(said)
