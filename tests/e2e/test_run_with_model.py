@@ -22,6 +22,7 @@ from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
 from wavebreak.errors import ModelError, SnapshotError
 from wavebreak.features.catalog import INDEX, MODEL_INPUTS
+from wavebreak.features.descriptions import feature_title
 from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
@@ -169,7 +170,7 @@ def test_run_with_model_is_explained_by_its_reasons(
     said = told("explain", str(tmp_path / "out"), decision.account)
     words = " ".join(said.split())
     assert "by the model (score 0." in words
-    assert f"{model.feature_title(reason.feature)}: " in words
+    assert f"{feature_title(reason.feature)}: " in words
     assert "speaks for abuse" in words
     assert reason.feature in said
 

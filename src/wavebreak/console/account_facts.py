@@ -24,9 +24,9 @@ from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, INDEX
-from wavebreak.features.descriptions import describe_feature
+from wavebreak.features.descriptions import describe_feature, feature_title
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.model import describe_direction, feature_title
+from wavebreak.model import describe_direction
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
 from wavebreak.service import actions

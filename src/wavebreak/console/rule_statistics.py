@@ -25,9 +25,8 @@ from wavebreak.engine import Engine
 from wavebreak.evaluation import exact_interval
 from wavebreak.explain.narrative import format_value
 from wavebreak.features import catalog
-from wavebreak.features.descriptions import describe_feature
+from wavebreak.features.descriptions import describe_feature, feature_title
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
-from wavebreak.model import feature_title
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
 from wavebreak.service.models import Decision

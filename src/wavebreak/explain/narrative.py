@@ -113,6 +113,8 @@ def format_value(name: str, value: float | None) -> str:
 
     >>> format_value("sends_15s", 112.0), format_value("first_contact_share_1d", 0.954)
     ('112 messages', '95.4 %')
+    >>> format_value("device_young", 1.0), format_value("score", 0.97)
+    ('1 account', '0.970')
     >>> format_value("account_age", None), format_value("not_a_feature", 0.12345)
     ('missing', '0.123')
     """
@@ -127,8 +129,14 @@ def format_value(name: str, value: float | None) -> str:
         return span(value * 3_600_000)
     if unit == "0 or 1":
         return "yes" if value else "no"
-    bare = unit in ("", "code", "ratio", "correlation")
-    return number(value, 3) if bare else f"{number(value, 2)} {unit}"
+    if unit in ("", "code", "ratio", "correlation", "probability"):
+        return number(value, 3)
+    return f"{number(value, 2)} {_one(unit) if value == 1 else unit}"
+
+
+def _one(unit: str) -> str:
+    """Return the singular of a unit; those that are no nouns stay."""
+    return {"approaches": "approach"}.get(unit, unit.removesuffix("s")) if unit.isalpha() else unit
 
 
 def reasons_table(

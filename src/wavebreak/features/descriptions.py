@@ -1,4 +1,4 @@
-"""What each feature says, in a sentence for people who review accounts.
+"""What each feature is called and says, for people who review accounts.
 
 The catalog's `meaning` is exact, for whoever writes rules or computes the value again; this is for
 whoever reads a page with the value on it.
@@ -164,6 +164,117 @@ DESCRIPTIONS: dict[str, str] = {
     "registration_score": "How likely that was, by the model, when it registered.",
 }
 """By the feature's name without its window."""
+
+
+TITLES: dict[str, str] = {
+    "peers": "people written to",
+    "cold_share": "written to without being their contact",
+    "started_share": "chats that it began",
+    "one_way_run": "messages since the last answer",
+    "mutual_contacts": "contacts both ways",
+    "inbound_chats": "chats that others began",
+    "reciprocity": "received for each message sent",
+    "growth": "growth of sending",
+    "gap_mean": "pauses between messages",
+    "gap_sd": "variation of pauses",
+    "gap_autocorr": "runs of pauses",
+    "gap_equal_share": "equal pauses",
+    "gap_range": "range of pauses",
+    "typed_share": "typed texts",
+    "untyped_run": "texts since one was typed",
+    "typing_rate_mean": "time to type",
+    "typing_rate_sd": "variation of typing",
+    "size_repeat_share": "messages of equal length",
+    "media_share": "messages with media",
+    "hour_entropy": "spread over the day",
+    "read_share": "messages that were read",
+    "delivered_share": "messages that were delivered",
+    "read_back_share": "messages that it read",
+    "abuse_target_share": "targets of abusive accounts",
+    "young_peer_share": "chats with new accounts",
+    "colocated_young_peer_share": "chats with new accounts beside it",
+    "young_approaches_last_target": "new accounts at its last target",
+    "reports_without_inbound_chat": "reports of people who never wrote to it",
+    "known_s": "time since first seen",
+    "attempts": "attempts at verification",
+    "attested": "device vouched for",
+    "verification_weak": "weak verification",
+    "country_mismatch": "another country than its number's",
+    "channel": "kind of account",
+    "registration_suspicions": "rules that fired at registration",
+    "network_bad": "network: acted on",
+    "network_arrivals": "network: arrivals",
+    "network_young": "network: registrations",
+    "network_cold": "network: strangers written to",
+    "network_answered": "network: answered",
+    "block_bad": "number range: acted on",
+    "block_arrivals": "number range: arrivals",
+    "block_young": "number range: registrations",
+    "block_cold": "number range: strangers written to",
+    "block_answered": "number range: answered",
+    "device_bad": "device: acted on",
+    "device_arrivals": "device: arrivals",
+    "device_young": "device: registrations",
+    "device_cold": "device: strangers written to",
+    "device_answered": "device: answered",
+    "client_bad": "kind of client: acted on",
+    "origin_bad": "server: acted on",
+    "origin_arrivals": "server: arrivals",
+    "origin_answered": "server: answered",
+    "device_age_s": "time on this device",
+    "changes_after_answer": "moves after a decision",
+    "linked_age_s": "time since a device was linked",
+    "recipients_on_device": "people written to on this device",
+    "first_contacts_on_device": "first contacts on this device",
+    "left_after_add": "people who left after being added",
+    "left_share": "added people who left",
+    "group_joins": "groups joined",
+    "contacts_after_silent_join": "first contacts after a silent join",
+    "lookups": "numbers looked up",
+    "lookup_hit_share": "numbers found",
+    "lookups_per_first_contact": "numbers looked up for each first contact",
+    "undeliverable": "messages not delivered",
+    "undeliverable_share": "first messages that reached nobody",
+    "blind_reports": "reports without having met anyone",
+    "accused_last": "such reports of the account it reported last",
+    "enforcement_level": "in force",
+    "strikes": "earlier restrictions",
+    "refused": "refused acts",
+    "label_abusive": "judged abusive",
+    "label_benign": "judged benign",
+    "unanswered_evidence": "evidence: no answers",
+    "complaint_evidence": "evidence: complaints",
+    "leave_evidence": "evidence: people leave",
+    "undeliverable_evidence": "evidence: nobody reached",
+    "operator_accounts": "same operator: other accounts",
+    "operator_abusive_accounts": "same operator: found abusive",
+    "operator_unanswered_evidence": "same operator: no answers",
+    "operator_complaint_evidence": "same operator: complaints",
+    "score": "score of the model",
+    "registration_score": "score at registration",
+}
+"""By the name without its window, where the name itself is not plain English."""
+_SHORT = {"s": "s", "m": "min", "h": "h", "d": "d"}
+
+
+def feature_title(name: str) -> str:
+    """Return a feature's name in words, with its window; of a name that is no feature's, too.
+
+    >>> feature_title("first_contacts_1h"), feature_title("gap_sd"), feature_title("age_s")
+    ('first contacts in 1 h', 'variation of pauses', 'age')
+    >>> feature_title("typed_share_32")
+    'typed texts, last 32'
+    """
+    window = _WINDOW.search(name)
+    stem = name[: window.start()] if window else name
+    title = TITLES.get(stem) or stem.removesuffix("_s").replace("_", " ")
+    if window is None:
+        return title
+    length = window[1]
+    return (
+        f"{title}, last {length}" if length.isdigit()
+        else f"{title} in {length[:-1]} {_SHORT[length[-1]]}"
+    )  # fmt: skip
 
 
 def describe_feature(name: str) -> str:

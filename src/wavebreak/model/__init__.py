@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wavebreak.model.calibration import Steps, to_fixed_point
     from wavebreak.model.inference import ONE, REJECTED
     from wavebreak.model.model import NEVER_INPUTS, Model, from_booster, smallest_model
-    from wavebreak.model.shap import describe_contribution, describe_direction, feature_title
+    from wavebreak.model.shap import describe_contribution, describe_direction
     from wavebreak.model.storage import load, load_selected, save
 else:
     __getattr__ = lazily(
@@ -20,7 +20,7 @@ else:
             "calibration": "Steps to_fixed_point",
             "inference": "ONE REJECTED",
             "model": "NEVER_INPUTS Model from_booster smallest_model",
-            "shap": "describe_contribution describe_direction feature_title",
+            "shap": "describe_contribution describe_direction",
             "storage": "load load_selected save",
         },
     )
@@ -33,7 +33,6 @@ __all__ = [
     "Steps",
     "describe_contribution",
     "describe_direction",
-    "feature_title",
     "from_booster",
     "load",
     "load_selected",

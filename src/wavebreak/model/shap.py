@@ -8,7 +8,6 @@ features whose splits the row fails all get the same and are computed once.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from math import factorial
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.descriptions import feature_title
 from wavebreak.model.trees import ZERO, Forest, Tree
 
 # Unsigned, since a signed index is checked each time for counting from the end.
@@ -208,21 +208,6 @@ def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float6
         made,
     )  # fmt: skip
     return made
-
-
-_WINDOW = re.compile(r"_(\d+)(s|m|h|d)$")
-_UNITS = {"s": "s", "m": "min", "h": "h", "d": "d"}
-
-
-def feature_title(feature: str) -> str:
-    """Return a feature's name in words, with its window.
-
-    >>> feature_title("first_contacts_1h"), feature_title("gap_sd"), feature_title("age_s")
-    ('first contacts in 1 h', 'gap sd', 'age')
-    """
-    window = _WINDOW.search(feature)
-    name = _WINDOW.sub("", feature.removesuffix("_s")).replace("_", " ")
-    return f"{name} in {window[1]} {_UNITS[window[2]]}" if window else name
 
 
 def describe_direction(contribution: float) -> str:

@@ -7,7 +7,13 @@ import re
 import pytest
 
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.descriptions import _WINDOW, DESCRIPTIONS, describe_feature
+from wavebreak.features.descriptions import (
+    _WINDOW,
+    DESCRIPTIONS,
+    TITLES,
+    describe_feature,
+    feature_title,
+)
 
 JARGON = re.compile(
     r"\b(bucket|e-value|log2|lag|autocorrelation|entropy|prior|epoch|ciphertext|ts|window|decayed)\b"
@@ -29,3 +35,11 @@ def test_nothing_is_described_that_is_no_feature_and_no_two_alike() -> None:
     assert set(DESCRIPTIONS) == {_WINDOW.sub("", feature.name) for feature in FEATURES}
     said = [describe_feature(feature.name) for feature in FEATURES]
     assert len(set(said)) == len(said)
+
+
+def test_titles_are_short_and_tell_features_apart() -> None:
+    titles = [feature_title(feature.name) for feature in FEATURES]
+    assert len(set(titles)) == len(titles)
+    assert max(map(len, titles)) <= 52
+    assert not any("_" in title for title in titles)
+    assert set(TITLES) <= set(DESCRIPTIONS)

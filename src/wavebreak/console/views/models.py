@@ -30,9 +30,9 @@ from wavebreak.console.pages import (
 )
 from wavebreak.console.views.policy import KINDS, MOST_CHANGES, moves_of
 from wavebreak.errors import ModelError
-from wavebreak.features.descriptions import describe_feature
+from wavebreak.features.descriptions import describe_feature, feature_title
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.model import feature_title, load, storage
+from wavebreak.model import load, storage
 from wavebreak.service.errors import ApiError
 from wavebreak.service.live_policy import models_directory
 from wavebreak.service.model_replay import EDGES, inputs
