@@ -340,7 +340,8 @@ def condition_words(text: str) -> str:
     value = _number(ast.parse(found[3].strip(), mode="eval").body)
     if value is None:
         return ""
-    return f"{feature_title(found[1])}: {_WORDS[found[2]]} {format_value(found[1], value)}"
+    shown = format_value(found[1], value, named=False)
+    return f"{feature_title(found[1])}: {_WORDS[found[2]]} {shown}"
 
 
 def _number(node: ast.expr) -> float | None:

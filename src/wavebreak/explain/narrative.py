@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from wavebreak.features.catalog import FEATURES
 from wavebreak.features.descriptions import describe_feature
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
+from wavebreak.schema.events import Channel, Outcome
 
 _BASES = {
     "doubt": "this rests on doubt, which only slows",
@@ -23,6 +24,10 @@ _BASES = {
     "challenge": "a challenge was passed",
 }
 _FEATURES = {feature.name: feature for feature in FEATURES}
+_CODES: dict[str, tuple[str, ...]] = {
+    "channel": tuple(channel.replace("_", " ") for channel in get_args(Channel)),
+    "enforcement_level": get_args(Outcome),
+}
 _SAID = 3
 
 
@@ -108,18 +113,22 @@ def basis_clause(decision: dict[str, Any]) -> str:
     return f"{clause}; an answer or a passed challenge frees places" if slowed else clause
 
 
-def format_value(name: str, value: float | None) -> str:
-    """Format a feature's value with its unit.
+def format_value(name: str, value: float | None, *, named: bool = True) -> str:
+    """Format a feature's value with its unit; a code by its name, or as the number it is.
 
     >>> format_value("sends_15s", 112.0), format_value("first_contact_share_1d", 0.954)
     ('112 messages', '95.4 %')
     >>> format_value("device_young", 1.0), format_value("score", 0.97)
     ('1 account', '0.970')
+    >>> format_value("channel", 1.0), format_value("channel", 1.0, named=False)
+    ('business app', '1')
     >>> format_value("account_age", None), format_value("not_a_feature", 0.12345)
     ('missing', '0.123')
     """
     if value is None or value != value:
         return "missing"
+    if named and value in range(len(_CODES.get(name, ()))):
+        return _CODES[name][int(value)]
     unit = _FEATURES[name].unit if name in _FEATURES else ""
     if unit == "share":
         return f"{number(100 * value)} %"
