@@ -24,7 +24,6 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.descriptions import describe_feature
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import OUTCOMES, STAGES, describe_rule, load_policy
 from wavebreak.schema.events import EVENTS
@@ -206,7 +205,7 @@ def features_page() -> str:
             if f.version > 1:
                 facts.append(f"version {f.version}")
             parts.append(
-                f"### `{f.name}`\n\n{describe_feature(f.name)}\n\nExactly: {f.meaning}\n\n"
+                f"### `{f.name}`\n\n{f.description}\n\nExactly: {f.meaning}\n\n"
                 f"- {'; '.join(facts)}\n"
                 f"- false positives: {f.false_positives}\n- blind spots: {f.blind_spots}\n"
             )

@@ -157,16 +157,13 @@ def replay_rules(
 def list_features(as_json: Json = False, wide: Wide = False) -> None:
     """List the features that rules and models read, by family."""
     from wavebreak.features import catalog
-    from wavebreak.features.descriptions import describe_feature
 
     if as_json:
-        print_json(
-            [f._asdict() | {"description": describe_feature(f.name)} for f in catalog.FEATURES]
-        )
+        print_json([f._asdict() | {"description": f.description} for f in catalog.FEATURES])
         return
     headings = ("feature\nfamily", "window\nunit", "what it says")
     rows = [
-        (f"{f.name}\n{f.family}", f"{f.window}\n{f.unit}".rstrip(), describe_feature(f.name))
+        (f"{f.name}\n{f.family}", f"{f.window}\n{f.unit}".rstrip(), f.description)
         for f in catalog.FEATURES
     ]
     print_table(Table(f"{len(rows)} features", headings, rows, words=frozenset(range(3))), out)
@@ -178,13 +175,12 @@ def show_feature(name: FeatureName) -> None:
     from rich.markdown import Markdown
 
     from wavebreak.features import catalog
-    from wavebreak.features.descriptions import describe_feature
 
     feature = catalog.get_feature(name)
     lines = [
         f"## {feature.name}",
         "",
-        describe_feature(name),
+        feature.description,
         "",
         f"Exactly: {feature.meaning}",
         "",

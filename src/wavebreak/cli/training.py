@@ -24,7 +24,7 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import UsageError
-from wavebreak.features.descriptions import describe_feature
+from wavebreak.features import catalog
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.reports.tables import Table, print_lines, print_table
 from wavebreak.training import default_model, leave_one_out, platform_store, recalibration
@@ -347,7 +347,7 @@ def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
             {
                 "feature": name,
                 "share": gains[name] / whole,
-                "meaning": describe_feature(name),
+                "meaning": catalog.get_feature(name).description,
             }
             for name in list(gains)[:most]
         ],

@@ -25,7 +25,7 @@ from wavebreak.engine import Engine
 from wavebreak.evaluation import exact_interval
 from wavebreak.explain.narrative import format_value
 from wavebreak.features import catalog
-from wavebreak.features.descriptions import describe_feature, feature_title
+from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
@@ -365,7 +365,7 @@ def _feature(name: str) -> dict[str, str]:
     return {
         "name": name,
         "title": feature_title(name),
-        "meaning": describe_feature(name),
+        "meaning": feature.description,
         "window": feature.window,
         "false_positives": feature.false_positives,
         "blind_spots": feature.blind_spots,

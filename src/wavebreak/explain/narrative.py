@@ -9,7 +9,6 @@ import numpy as np
 
 from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.descriptions import describe_feature
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
 from wavebreak.schema.events import Channel, Outcome
@@ -155,7 +154,7 @@ def reasons_table(
     rows = []
     for reason in decision.get("reasons") or []:
         name = str(reason["feature"])
-        meaning = (describe_feature(name) if name in _FEATURES else "",) if meanings else ()
+        meaning = (_FEATURES[name].description if name in _FEATURES else "",) if meanings else ()
         rows.append(
             (
                 name,

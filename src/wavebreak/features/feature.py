@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wavebreak.features.descriptions import describe_feature
+
 
 class Feature(NamedTuple):
     """One line of the catalog.
@@ -22,6 +24,11 @@ class Feature(NamedTuple):
     blind_spots: str
     version: int = 1
     resolution_ms: int = 86_400_000
+
+    @property
+    def description(self) -> str:
+        """What it says, in a sentence for people who review accounts; `meaning` is exact."""
+        return describe_feature(self.name)
 
 
 class WindowedCount(NamedTuple):

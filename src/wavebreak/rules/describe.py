@@ -7,7 +7,6 @@ from collections import Counter
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.features.descriptions import describe_feature
 from wavebreak.rules.compiler import features_read
 from wavebreak.rules.conditions import condition_count, condition_lines
 from wavebreak.rules.model import STAGES, Example, Policy, Rule
@@ -72,8 +71,7 @@ def explain_rule(policy: Policy, rule_id: str) -> str:
         if name in catalog.INDEX:
             feature = catalog.get_feature(name)
             lines += [
-                f"- **{name}** ({feature.unit}; window: {feature.window}): "
-                f"{describe_feature(name)}",
+                f"- **{name}** ({feature.unit}; window: {feature.window}): {feature.description}",
                 f"  False positives: {feature.false_positives}. "
                 f"Blind spots: {feature.blind_spots}.",
             ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from typer.testing import CliRunner
 
-from wavebreak.features.catalog import FEATURES
+from wavebreak.cli.app import app
+from wavebreak.features.catalog import FEATURES, FORMER_NAMES, get_feature
 from wavebreak.features.descriptions import (
     _WINDOW,
     DESCRIPTIONS,
@@ -43,3 +45,13 @@ def test_titles_are_short_and_tell_features_apart() -> None:
     assert max(map(len, titles)) <= 52
     assert not any("_" in title for title in titles)
     assert set(TITLES) <= set(DESCRIPTIONS)
+
+
+@pytest.mark.parametrize(("former", "name"), [*FORMER_NAMES.items(), ("gap_sd", "gap_sd")])
+def test_feature_is_shown_under_a_former_name_too(former: str, name: str) -> None:
+    shown = CliRunner().invoke(app, ["features", "show", former], catch_exceptions=False)
+    assert shown.exit_code == 0
+    said = " ".join(shown.stdout.split())
+    assert name in said
+    assert describe_feature(name) in said
+    assert f"Exactly: {get_feature(name).meaning[:20]}" in said

@@ -30,7 +30,8 @@ from wavebreak.console.pages import (
 )
 from wavebreak.console.views.policy import KINDS, MOST_CHANGES, moves_of
 from wavebreak.errors import ModelError
-from wavebreak.features.descriptions import describe_feature, feature_title
+from wavebreak.features.catalog import get_feature
+from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import load, storage
 from wavebreak.service.errors import ApiError
@@ -231,7 +232,7 @@ def _features(found: ModelVersion, champion: Path | None) -> list[dict[str, Any]
         {
             "name": name,
             "title": feature_title(name),
-            "meaning": describe_feature(name),
+            "meaning": get_feature(name).description,
             "champion": other.get(name),
             "challenger": own.get(name),
         }
