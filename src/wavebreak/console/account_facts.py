@@ -23,7 +23,7 @@ from wavebreak.console.pages import Console
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
-from wavebreak.features.catalog import FEATURES, INDEX, current_name
+from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import describe_direction
@@ -105,7 +105,7 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
         {
             "feature": r["feature"],
             "title": feature_title(r["feature"]),
-            "meaning": _description(r["feature"]),
+            "meaning": describe(r["feature"]),
             "value": narrative.format_value(r["feature"], r.get("value")),
             "direction": "" if r.get("contribution") is None
             else describe_direction(r["contribution"]),
@@ -125,12 +125,6 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _rules() -> dict[str, str]:
     return {rule.id: rule.about for rule in load_policy().rules}
-
-
-def _description(name: str) -> str:
-    """Describe a feature of a decision, which an earlier version may have made."""
-    known = INDEX.get(current_name(name))
-    return "" if known is None else FEATURES[known].description
 
 
 def account_page(console: Console, account: str, *, blind: bool = False) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
-from wavebreak.features.catalog import FEATURES
+from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
-from wavebreak.schema.events import Channel, Outcome
+from wavebreak.schema.events import CHANNELS, OUTCOMES
 
 _BASES = {
     "doubt": "this rests on doubt, which only slows",
@@ -24,8 +24,8 @@ _BASES = {
 }
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _CODES: dict[str, tuple[str, ...]] = {
-    "channel": tuple(channel.replace("_", " ") for channel in get_args(Channel)),
-    "enforcement_level": get_args(Outcome),
+    "channel": tuple(channel.replace("_", " ") for channel in CHANNELS),
+    "enforcement_level": OUTCOMES,
 }
 _SAID = 3
 
@@ -154,7 +154,7 @@ def reasons_table(
     rows = []
     for reason in decision.get("reasons") or []:
         name = str(reason["feature"])
-        meaning = (_FEATURES[name].description if name in _FEATURES else "",) if meanings else ()
+        meaning = (describe(name),) if meanings else ()
         rows.append(
             (
                 name,

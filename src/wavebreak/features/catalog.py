@@ -109,6 +109,16 @@ def get_feature(name: str) -> Feature:
     return FEATURES[INDEX[name]]
 
 
+def describe(name: str) -> str:
+    """Return what a feature says, by its name or a former one; "" for a name that is none's.
+
+    >>> describe("standing"), describe("not_a_feature")
+    ('What is in force now, from 0 (allow) to 6 (ban).', '')
+    """
+    index = INDEX.get(current_name(name))
+    return "" if index is None else FEATURES[index].description
+
+
 def covered_features(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
     """Return the names of the features that a stream covers.
 

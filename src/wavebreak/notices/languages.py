@@ -35,18 +35,16 @@ _ISOLATE, _END = "\u2068", "\u2069"
 _STRONG = {"L": "ltr", "R": "rtl", "AL": "rtl"}
 
 
-@cache
-def is_time_zone(name: str) -> bool:
-    """Return whether a name is a time zone's in the IANA list.
+def time_zone(name: str) -> ZoneInfo | None:
+    """Return a time zone by its name in the IANA list; None where there is none.
 
-    >>> is_time_zone("Asia/Jerusalem"), is_time_zone("Elsewhere/Town"), is_time_zone("../zone")
-    (True, False, False)
+    >>> [str(time_zone(name)) for name in ("Asia/Jerusalem", "Elsewhere/Town", "../zone")]
+    ['Asia/Jerusalem', 'None', 'None']
     """
     try:
-        ZoneInfo(name)
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+        return None
 
 
 def msgid(text: str) -> str:
@@ -154,7 +152,7 @@ class Language:
         >>> get_language("he").format_instant(1_772_373_730_000)
         '1 במרץ 2026, 14:02 UTC'
         """
-        info = ZoneInfo(zone if is_time_zone(zone) else "UTC")
+        info = time_zone(zone) or ZoneInfo("UTC")
         at = datetime.fromtimestamp(ms / 1000, UTC).astimezone(info)
         named = (
             "UTC"

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
-from wavebreak.notices.languages import LANGUAGES, SOURCE_LANGUAGE, Language, is_time_zone
+from wavebreak.notices.languages import LANGUAGES, SOURCE_LANGUAGE, Language, time_zone
 from wavebreak.notices.rule_texts import Term
 
 FILE = "platform.toml"
@@ -128,7 +128,7 @@ def _check(platform: Platform) -> None:
         raise _error("notice_date and continues_from go together", "give both or neither")
     if (platform.continues_from or date.max) < (platform.notice_date or date.min):
         raise _error("continues_from: is before notice_date", "give that day or a later one")
-    if not is_time_zone(platform.time_zone):
+    if time_zone(platform.time_zone) is None:
         raise _error(
             f"time_zone: {platform.time_zone!r} is not known",
             "give a name of the IANA list, like Asia/Jerusalem",

@@ -119,7 +119,7 @@ def closing_connection(work: Callable[[], T]) -> Callable[[], T]:
 
 
 async def run_query(work: Callable[[], T]) -> T:
-    """Run a database query in a thread."""
+    """Run a database query of a request in a thread."""
     return await sync_to_async(work)()
 
 
