@@ -227,8 +227,11 @@ async def test_why_the_live_stream_cannot_be_followed_stays_until_it_can(
     def fails(out: Path, _command: Sequence[str]) -> subprocess.Popen[bytes]:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         replay_processes.error_file(out).write_text("no memory is left\n")
-        launched.append(subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"]))
-        return launched[-1]
+        process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+        # Its end is seen here: nobody looks any more once the task is cancelled.
+        assert process.wait() == 1
+        launched.append(process)
+        return process
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(replay_processes, "launch", fails)
