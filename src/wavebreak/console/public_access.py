@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -22,6 +21,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
+from wavebreak.service.peer_networks import peer_network
 from wavebreak.service.rate_limit import TokenBucket
 
 View = Callable[..., HttpResponse]
@@ -47,7 +47,7 @@ class PeerLimits:
         >>> [limits.wait_s("198.51.100.7", "read", (1.0, 1.0)) for _ in range(2)]
         [0.0, 1.0]
         """
-        key = hmac.digest(self._key, f"{kind}\0{network_of(peer)}".encode(), hashlib.sha256)[:16]
+        key = hmac.digest(self._key, f"{kind}\0{peer_network(peer)}".encode(), hashlib.sha256)[:16]
         with self._lock:
             bucket = self._buckets.pop(key, None) or TokenBucket(*terms, self._clock)
             self._buckets[key] = bucket
@@ -87,21 +87,6 @@ class OnceADay:
 
 limits = PeerLimits()
 once = OnceADay()
-
-
-def network_of(peer: str) -> str:
-    """Return what is counted as one peer: an IPv4 address, or an IPv6 network of 64 bits.
-
-    >>> network_of("2001:db8::1"), network_of("198.51.100.7"), network_of("?")
-    ('2001:db8::/64', '198.51.100.7', '?')
-    """
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return peer[:64]
-    if address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def peer_of(request: HttpRequest) -> str:

@@ -8,7 +8,6 @@ late gets 408, a head that is too large gets 431; then the connection ends.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from wavebreak.service.errors import MEDIA_TYPE, encode_problem
+from wavebreak.service.peer_networks import peer_network
 from wavebreak.service.settings import Limits
 
 MAX_PIPELINED = 16
@@ -32,26 +32,6 @@ _FIXES = {
     431: "send shorter headers",
     503: "use fewer connections, or try again later",
 }
-
-
-def peer_network(address: str) -> str:
-    """Return the network that counts as one peer: an IPv4 address, or a /64 of IPv6.
-
-    The machine itself is no peer (a proxy beside the service speaks for everybody).
-
-    >>> peer_network("198.51.100.7"), peer_network("2001:db8::7"), peer_network("127.0.0.1")
-    ('198.51.100.7', '2001:db8::', '')
-    """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is None:
-            network = ipaddress.IPv6Network((parsed, 64), strict=False)
-            return "" if parsed.is_loopback else str(network.network_address)
-        parsed = parsed.ipv4_mapped
-    return "" if parsed.is_loopback else str(parsed)
 
 
 class Connections:
