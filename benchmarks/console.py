@@ -32,7 +32,7 @@ START_MS = 1_780_000_000_000
 OUTCOMES = ("limit", "limit", "limit", "challenge", "restrict", "ban")
 PAGES = (
     "", "queue", "queue?page=40", "queue?outcome=limit", "queue/17", "queue/batches", "accounts",
-    "accounts?outcome=ban", "accounts/a77", "accounts/a77/shared", "accounts/a77/timeline",
+    "accounts?outcome=ban", "accounts/a77", "account-neighbours/a77", "account-timelines/a77",
     "operators", "settings/audit", "profile", "appeals", "policy", "reports",
 )  # fmt: skip
 

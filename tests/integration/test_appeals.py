@@ -234,7 +234,7 @@ async def test_who_took_part_cannot_decide_and_another_reverses(console: Running
     appeal = await _confirmed(console, holder)
     dana, noam = await console.person("lead", "dana"), await console.person("analyst", "noam")
     answer = await dana.post(
-        "/console/accounts/ann/act", verdict="abusive", reason="it is bulk, clearly", seen="ban"
+        "/console/account-acts/ann", verdict="abusive", reason="it is bulk, clearly", seen="ban"
     )
     assert answer.status_code == 302
     path, fields = (

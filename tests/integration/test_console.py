@@ -298,7 +298,7 @@ async def test_act_without_reason_or_outcome_is_refused(console: RunningConsole)
         ({"reason": "x", "verdict": "undetermined"}, "no outcome was chosen"),
         ({"reason": "x", "verdict": "undetermined", "outcome": "limit"}, "needs a duration"),
     ):
-        answer = await person.post("/console/accounts/ann/act", **fields)
+        answer = await person.post("/console/account-acts/ann", **fields)
         assert answer.status_code == 422
         assert said in answer.text.lower()
 
@@ -306,7 +306,7 @@ async def test_act_without_reason_or_outcome_is_refused(console: RunningConsole)
 @visits
 async def test_error_page_leads_back_within_the_console(console: RunningConsole) -> None:
     person = await console.person("analyst")
-    path = "/console/accounts/ann/act"
+    path = "/console/account-acts/ann"
     token = await person.token()
     for came_from, back in (
         ("http://localhost/console/accounts/ann?a=1", 'href="/console/accounts/ann?a=1" data-back'),
@@ -336,7 +336,7 @@ async def test_overview_names_what_waits_for_ones_approval(console: RunningConso
 async def _act_for_a_week(person: Any, **said: str) -> PersonAct:
     """Set another outcome for seven days on an account that is banned."""
     fields = {"verdict": "undetermined", "hold": "7d", "seen": "ban"} | said
-    answer = await person.post("/console/accounts/ann/act", **fields)
+    answer = await person.post("/console/account-acts/ann", **fields)
     assert answer.status_code == 302, answer.text
     act: PersonAct = await queried(lambda: PersonAct.objects.get())
     return act
@@ -477,7 +477,7 @@ async def test_account_name_is_escaped(console: RunningConsole) -> None:
 @visits
 async def test_timeline_lists_own_events_and_decisions(console: RunningConsole) -> None:
     person = await console.person("auditor")
-    found = (await person.get("/console/accounts/ann/timeline")).json()
+    found = (await person.get("/console/account-timelines/ann")).json()
     assert "sent" in {lane["label"] for lane in found["lanes"]}, found
     assert found["marks"][-1]["label"] == "ban"
     assert found["complete"] is True

@@ -53,7 +53,7 @@ async def review(console: RunningConsole) -> None:
     closed = await queried(lambda: ReviewCase.objects.get(state="closed").account)
     other = "bob" if closed == "ann" else "ann"
     limit = {"verdict": "undetermined", "outcome": "limit", "hold": "7d", "seen": "ban"}
-    acted = await analyst.post(f"/console/accounts/{other}/act", reason="milder", **limit)
+    acted = await analyst.post(f"/console/account-acts/{other}", reason="milder", **limit)
     assert acted.status_code == 302, acted.text
     act = await queried(lambda: PersonAct.objects.get(outcome="limit"))
     undone = await analyst.post(f"/console/acts/{act.id}/undo", reason="it was right")
