@@ -39,6 +39,7 @@ from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
 from wavebreak.service.app_context import run_background_query, write_audit_entry
 from wavebreak.service.authentic_rows import authentic
+from wavebreak.service.erasure import refuse_erased
 from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.ledger_store import LedgerStore
@@ -191,8 +192,9 @@ def _draft(decision: Mapping[str, Any], statement: str, language: str, via: str)
 def submit(decision: Mapping[str, Any], statement: str, language: str, now_ms: int) -> Appeal:
     """Store a statement that its holder has yet to confirm, and send the code.
 
-    Runs in the open transaction. Raises ApiError (409) if the appeal is confirmed already, (429)
-    if too many codes were sent, (503) if no webhook would bring the code.
+    Runs in the open transaction. Raises ApiError (409) if the appeal is confirmed already, (410)
+    if the account was erased, (429) if too many codes were sent, (503) if no webhook would bring
+    the code.
     """
     values = _draft(decision, statement, language, "page")
     defaults = values | {"created_ms": now_ms}
@@ -206,6 +208,8 @@ def submit(decision: Mapping[str, Any], statement: str, language: str, now_ms: i
             setattr(appeal, name, value)
         appeal.save()
     send_code(appeal, now_ms)
+    # Last: an erasure that begins meanwhile finds the text, or is found and undoes the write.
+    refuse_erased(appeal.decision)
     return appeal
 
 

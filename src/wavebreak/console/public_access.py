@@ -21,6 +21,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
+from wavebreak.service.erasure import ErasedError
 from wavebreak.service.peer_networks import peer_network
 from wavebreak.service.rate_limit import TokenBucket
 
@@ -127,8 +128,9 @@ def public(
 ) -> Callable[[View], View]:
     """Declare a public view: its methods (default: GET), and whether search engines may list it.
 
-    `refuse` returns the page of a request that comes too often (429) or is too large (413). Forms
-    carry a signed token instead of a cookie: the view checks it.
+    `refuse` returns the page of a request that comes too often (429) or is too large (413), and of
+    a link that an erasure has ended (410). Forms carry a signed token instead of a cookie: the
+    view checks it.
     """
     allowed = methods or ("GET",)
 
@@ -145,7 +147,10 @@ def public(
             elif len(request.body) > MAX_BODY:
                 response = refuse(request, 413)
             else:
-                response = view(request, *args, **kwargs)
+                try:
+                    response = view(request, *args, **kwargs)
+                except ErasedError as error:
+                    response = refuse(request, error.status)
             response["Referrer-Policy"] = "no-referrer"
             response["Cache-Control"] = "no-store"
             response["Vary"] = "Accept-Language"

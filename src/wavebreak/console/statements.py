@@ -3,16 +3,19 @@
 A link holds a decision's id and its own end, signed; it is the same whenever it is made, so that a
 webhook's message has the same body at each attempt. Who has it knows the account; nobody can guess
 it. The statement is stored as it was first shown: after a review it stays, below its correction.
+An erasure of the account ends the links to what was decided before it, and nothing is stored again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from django.conf import settings
 from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
+from django.db import transaction
 
 from wavebreak.console.models import Appeal, NoticeState, ReviewCase
 from wavebreak.notices import (
@@ -26,6 +29,7 @@ from wavebreak.notices import (
 )
 from wavebreak.notices.statement import DAY_MS
 from wavebreak.service.authentic_rows import checked_decisions
+from wavebreak.service.erasure import ErasedError, refuse_erased
 from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices, Notice
 from wavebreak.service.models import Decision
 
@@ -64,7 +68,7 @@ def token_of(notices: HolderNotices, decision: Mapping[str, Any]) -> str:
 def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, Any] | None:
     """Return the decision of a token; None if it is forged, over, or not due yet.
 
-    All of these look the same to who asks.
+    All of these look the same to who asks. Raises ErasedError where an erasure has ended the link.
     """
     if len(token) > MAX_TOKEN:
         return None
@@ -77,6 +81,7 @@ def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, An
     decision = stored_decision(decision_id)
     if decision is None or not has_notice(decision) or now_ms < notices.notify_at_ms(decision):
         return None
+    refuse_erased(decision_id)
     return decision
 
 
@@ -151,18 +156,24 @@ def corrections_of(decision_id: str) -> tuple[Correction, ...]:
 
 
 def keep_shown(decision: Mapping[str, Any], statement: Statement, now_ms: int) -> None:
-    """Store a statement that is shown to the holder, unless one was stored in its language."""
+    """Store a statement that is shown to the holder, unless one was stored in its language.
+
+    None is stored after an erasure of the account.
+    """
     if statement.corrections:
         return
-    NoticeState.objects.get_or_create(
-        decision=str(decision["id"]),
-        language=statement.language,
-        defaults={
-            "account": str(decision["account"]),
-            "shown_ms": now_ms,
-            "statement": msgspec.json.encode(statement),
-        },
-    )
+    with suppress(ErasedError), transaction.atomic():
+        NoticeState.objects.get_or_create(
+            decision=str(decision["id"]),
+            language=statement.language,
+            defaults={
+                "account": str(decision["account"]),
+                "shown_ms": now_ms,
+                "statement": msgspec.json.encode(statement),
+            },
+        )
+        # Last: an erasure that begins meanwhile finds the row, or is found and undoes the write.
+        refuse_erased(str(decision["id"]))
 
 
 def shown_statement(decision_id: str, language: str) -> Statement | None:

@@ -18,6 +18,11 @@ TEXTS: Mapping[str, str] = {
         "The link may be incomplete, not valid yet or no longer valid. If you expect a notice, "
         "open it from the app, or contact us: {contact}"
     ),
+    "erased": msgid("This notice was erased"),
+    "erased_why": msgid(
+        "The personal data of this account were erased, as was asked for, and this link ended with "
+        "them. The decision itself may still apply. If you have questions, contact us: {contact}"
+    ),
     "too_often": msgid("Too many requests"),
     "too_often_why": msgid("Wait a minute, then try again."),
     "appeal": msgid("Appeal against this decision"),

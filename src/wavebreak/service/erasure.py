@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 from django.db import transaction
+from django.db.models import Subquery
 
 from wavebreak.durable_files import sync_directory
 from wavebreak.errors import ServiceError
@@ -28,14 +29,22 @@ from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import ErasureEntry
 from wavebreak.service import database, event_log
 from wavebreak.service.app_context import write_audit_entry
+from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import erase_holder_texts
 from wavebreak.service.ledger_store import LedgerStore, OpeningRows
-from wavebreak.service.models import Erasure
+from wavebreak.service.models import Decision, Erasure
 
 LIST_FILE = "erasures.jsonl"
 MAX_LIST = 256 << 20
 """Bytes of a list that is read."""
 AGAIN = "erased again: it is on the list of erasures"
+
+
+class ErasedError(ApiError):
+    """The holder's side of a decision was erased: it is neither shown to them nor stored again."""
+
+    def __init__(self) -> None:
+        super().__init__(410, "the account's personal data were erased", fix="ask the operator")
 
 
 class ListedErasure(msgspec.Struct, frozen=True):
@@ -61,6 +70,16 @@ def begin(home: Path, account: str, now_ms: int) -> int:
         row = Erasure.objects.create(account=account, at_ms=now_ms, upto=upto)
     _append(home, [ListedErasure(account, now_ms, upto)])
     return int(row.id)
+
+
+def refuse_erased(decision_id: str) -> None:
+    """Raise ErasedError for a decision that an erasure of its account covers."""
+    rows = Decision.objects.filter(id=decision_id)
+    covering = Erasure.objects.filter(
+        account__in=rows.values("account"), upto__gte=Subquery(rows.values("reached")[:1])
+    )
+    if covering.exists():
+        raise ErasedError
 
 
 def erase(erasure_id: int, now_ms: int) -> Erased:

@@ -97,7 +97,8 @@ class HolderNotices:
 def erase_holder_texts(account: str, now_ms: int) -> int:
     """Erase an account's statements of appeals and its shown notices, in the open transaction.
 
-    With a statement go the keyed digests of its words and of the device that it came from.
+    With a statement go the keyed digests of its words and of the device that it came from; with one
+    that its holder has not confirmed goes the whole appeal.
 
     Also where the console's pages are not served now: its tables are there once it is installed.
 
@@ -111,6 +112,7 @@ def erase_holder_texts(account: str, now_ms: int) -> int:
     rows = apps.get_model("console", "Appeal").objects.filter(account=account)
     erased = rows.filter(statement__isnull=False)
     count = int(erased.update(statement=None, erased_ms=now_ms, version=F("version") + 1))
+    rows.filter(opened_ms=None).delete()
     rows.update(text_key="", device_key="")
     return count
 

@@ -1,7 +1,7 @@
 """Public pages: a statement of reasons, an appeal against it, and help; nobody signs in.
 
 Links to statements are signed and cannot be guessed; a forged one, one that is over and one that
-is not due yet get the same answer. No page sets a cookie.
+is not due yet get the same answer. One that an erasure has ended says so. No page sets a cookie.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from wavebreak.notices import (
 )
 from wavebreak.notices.public_pages import REASONS, public_text, public_texts
 from wavebreak.service.app_context import AppContext
+from wavebreak.service.erasure import ErasedError
 from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
 from wavebreak.service.service import Service
 
@@ -117,10 +118,15 @@ def _refuse(request: HttpRequest, status: int) -> HttpResponse:
     if status == 413:
         words = page.text("too_long", count=page.language.format_number(appeals.MAX_STATEMENT))
         return page.message(413, page.text("stale"), words)
+    if status == 410:
+        words = page.text("erased_why", contact=page.contact())
+        return page.message(410, page.text("erased"), words)
     return page.message(status, page.text("too_often"), page.text("too_often_why"))
 
 
 def _refuse_json(_request: HttpRequest, status: int) -> HttpResponse:
+    if status == 410:
+        return _problem(ErasedError())
     what = "rate limit exceeded" if status == 429 else "the request is too large"
     return _problem(ApiError(status, what, fix="try again later"))
 
