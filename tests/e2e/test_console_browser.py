@@ -696,7 +696,7 @@ PAGES: dict[str, tuple[str, ...]] = {
 _PART = "a part of another page, or a file"
 _OWN_STYLE = "a page of its own, sandboxed, as the command wrote it"
 _FACTOR = "needs a second factor; the walks of signing in go through it"
-_OFF = "signing up, mail and other providers are off: it only says so or leads elsewhere"
+_OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
     "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
@@ -707,14 +707,8 @@ NOT_LOOKED_AT: dict[str, str] = {
     "mfa_view_recovery_codes": _FACTOR, "mfa_generate_recovery_codes": _FACTOR,
     "mfa_download_recovery_codes": _FACTOR, "mfa_reauthenticate_webauthn": _FACTOR,
     "mfa_remove_webauthn": _FACTOR, "mfa_edit_webauthn": _FACTOR, "mfa_login_webauthn": _FACTOR,
-    "account_inactive": _OFF, "account_signup": _OFF, "account_email": _OFF,
-    "account_request_reauthentication_code": _OFF, "account_confirm_reauthentication_code": _OFF,
-    "account_email_verification_sent": _OFF, "account_set_password": _OFF,
-    "account_reset_password": _OFF, "account_confirm_login_code": _OFF,
-    "account_confirm_email": _OFF, "account_reset_password_from_key_done": _OFF,
-    "account_reset_password_from_key": _OFF, "account_reset_password_done": _OFF,
-    "socialaccount_login_cancelled": _OFF, "socialaccount_login_error": _OFF,
-    "socialaccount_signup": _OFF, "openid_connect_login": _OFF, "openid_connect_callback": _OFF,
+    "account_inactive": _OFF, "socialaccount_login_cancelled": _OFF, "openid_connect_login": _OFF,
+    "openid_connect_callback": _OFF,
 }  # fmt: skip
 """Addresses that axe does not look at, by their name in the URLconf, and why."""
 
@@ -726,8 +720,7 @@ def named_addresses() -> Iterator[tuple[str, Any]]:
         for pattern in patterns:
             if isinstance(pattern, URLResolver):
                 yield from walk(pattern.url_patterns)
-            # allauth's older addresses have no name: they lead to the ones that have.
-            elif pattern.name and "GET" in getattr(pattern.callback, "methods", ("GET",)):
+            elif "GET" in getattr(pattern.callback, "methods", ("GET",)):
                 yield pattern.name, pattern.callback
 
     every = get_resolver("wavebreak.console.urls").url_patterns

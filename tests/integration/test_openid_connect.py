@@ -10,9 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import connection
 
-from support.console_harness import RunningConsole, Visitor, running_console
+from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console
 from support.openid_provider import OpenIdProvider
 from support.service_harness import migrated
 from support.webhook_receiver import listening
@@ -239,6 +244,88 @@ def test_signed_out_session_opens_nothing_again(tmp_path: Path, provider: OpenId
         for name, value in kept.items():
             thief.client.cookies.set(name, value, domain="localhost.local")
         assert (await thief.get("/console/profile")).status_code == 302
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_session_alone_connects_no_provider(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+    confirm = "/console/user/reauthenticate/"
+
+    async def test(console: RunningConsole) -> None:
+        other = await console.person("lead", "dana")
+        person = await console.person("lead", "dana")
+        begun = await person.post(LOGIN, page=LOGIN, process="connect")
+        async with httpx.AsyncClient() as browser:
+            back = await browser.get(begun.headers["location"])
+        answer = await person.get(back.headers["location"])
+        assert answer.headers["location"] == confirm
+        assert not await queried(SocialAccount.objects.exists)
+        # With the password it goes on, ends other sessions, and is audited.
+        assert (await person.post(confirm, page=confirm, password=PASSWORD)).status_code == 302
+        assert await queried(SocialAccount.objects.count) == 1
+        assert (await other.get("/console/profile")).status_code == 302
+        audited = AuditEntry.objects.filter(action="add_provider")
+        assert await queried(lambda: list(audited.values_list("key", "reason"))) == [
+            ("user:dana", "OpenID Connect; 1 other session ended")
+        ]
+
+    visit(tmp_path, provider, test)
+
+
+def test_person_without_a_password_adds_a_factor_soon_after_signing_in(
+    tmp_path: Path, provider: OpenIdProvider
+) -> None:
+    provider.person = NOA | {"email": "noa@company.example", "email_verified": False}
+    activate = "/console/user/2fa/totp/activate/"
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        await sign_in(visitor)
+        assert (await visitor.get(activate)).status_code == 200
+        await queried(_sign_in_longer_ago)
+        later = await visitor.get(activate)
+        assert (later.status_code, "Sign in anew first" in later.text) == (403, True)
+        refused = await visitor.get("/console/user/password/change/")
+        assert (refused.status_code, "no password here" in refused.text) == (409, True)
+        assert not await queried(EmailAddress.objects.exists)
+        assert [user.email for user in await queried(lambda: list(User.objects.all()))] == [""]
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def _sign_in_longer_ago() -> None:
+    session = SessionStore(Session.objects.get().session_key)
+    records = session[AUTHENTICATION_METHODS_SESSION_KEY]
+    session[AUTHENTICATION_METHODS_SESSION_KEY] = [r | {"at": r["at"] - 301} for r in records]
+    session.save()
+
+
+def test_two_people_with_one_mail_address_both_sign_in(
+    tmp_path: Path, provider: OpenIdProvider
+) -> None:
+    async def test(console: RunningConsole) -> None:
+        for person in (NOA, {"sub": "8", "preferred_username": "omer"}):
+            provider.person = person | {"email": "team@company.example", "email_verified": True}
+            assert (await sign_in(console.anybody())).headers["location"] == "/console/"
+        assert [name for name, _role in await queried(people)] == ["noa", "omer"]
+
+    visit(tmp_path, provider, test, auto_create=True)
+
+
+def test_sign_ins_by_the_provider_are_audited(tmp_path: Path, provider: OpenIdProvider) -> None:
+    provider.person = dict(NOA)
+
+    async def test(console: RunningConsole) -> None:
+        visitor = console.anybody()
+        await sign_in(visitor)
+        assert (await visitor.get(f"{LOGIN}callback/?error=denied&state=x")).status_code == 401
+        audited = AuditEntry.objects.filter(action="sign_in").order_by("number")
+        fields = ("key", "object", "reason", "outcome")
+        assert await queried(lambda: list(audited.values_list(*fields))) == [
+            ("user:noa", "noa", "by OpenID Connect", "done"),
+            ("sign-in", "unknown name", "OpenID Connect was refused", "refused"),
+        ]
 
     visit(tmp_path, provider, test, auto_create=True)
 

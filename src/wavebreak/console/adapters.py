@@ -8,17 +8,24 @@ import hmac
 import time
 from typing import Any
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.providers.base import AuthProcess
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from wavebreak.console import sign_in_audit
 from wavebreak.console.models import User
 from wavebreak.console.openid_connect import check_id_token, end_session_url
+from wavebreak.console.pages import error_page
+from wavebreak.console.sign_in_audit import means_of
 from wavebreak.service.app_context import write_audit_entry
 
 
@@ -26,6 +33,12 @@ def encryption(purpose: str) -> Fernet:
     """Return the encryption of a purpose, whose key is derived from the deployment's."""
     key = hmac.digest(settings.SECRET_KEY.encode(), f"encrypt {purpose}".encode(), hashlib.sha256)
     return Fernet(base64.urlsafe_b64encode(key))
+
+
+_SIGN_IN_ANEW = (
+    "Sign in anew first",
+    "Sign out, sign in with your provider, and do this within five minutes.",
+)
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -42,6 +55,42 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_notification_mail(self, *_args: Any, **_more: Any) -> None:
         """Send nothing: the console has no mail server; the audit log has the change."""
 
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Audit a wrong password."""
+        name, said = str(credentials.get("username", "")), "wrong name or password"
+        user = User.objects.filter(username__iexact=name).first()
+        if user is None:
+            sign_in_audit.audit_unnamed(request, said)
+            return
+        action = "reauthenticate" if request.user.is_authenticated else "sign_in"
+        sign_in_audit.audit(request, action, user, said, done=False)
+
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        """Refuse somebody whose account is off."""
+        sign_in_audit.audit(request, "sign_in", user, "the account is off", done=False)
+        return super().respond_user_inactive(request, user)
+
+    def post_login(self, request: HttpRequest, user: User, **details: Any) -> HttpResponse:
+        """Audit a sign-in."""
+        response: HttpResponse = super().post_login(request, user, **details)
+        sign_in_audit.audit(request, "sign_in", user, f"by {means_of(request, user)}")
+        return response
+
+    def is_reauthentication_required(self, *, app: str, **more: Any) -> bool:
+        """Whether somebody has to show anew who they are before they change a credential.
+
+        Who has neither a password nor a second factor here does so by signing in anew. Raises
+        ImmediateHttpResponse where they have not done so lately.
+        """
+        request = context.request
+        if self.get_reauthentication_methods(request.user):
+            return bool(super().is_reauthentication_required(app=app, **more))
+        records = get_authentication_records(request, request.user)
+        newest = max((float(record["at"]) for record in records), default=0.0)
+        if time.time() - newest < app_settings.REAUTHENTICATION_TIMEOUT:
+            return False
+        raise ImmediateHttpResponse(error_page(request, 403, *_SIGN_IN_ANEW))
+
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
     """OpenID Connect: who has an account here may sign in; others need `auto_create`.
@@ -57,6 +106,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         """Check the ID token; find the person and the role that the claims name."""
         check_id_token(request, sociallogin)
+        # No mail is sent: addresses would only make accounts collide.
+        sociallogin.email_addresses = []
         oidc, claims = _oidc(sociallogin), _claims(sociallogin)
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             return
@@ -69,9 +120,13 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
         """Return a new user with the role that the provider's claim names, else an auditor."""
-        user: User = super().populate_user(request, sociallogin, data)
+        user: User = super().populate_user(request, sociallogin, data | {"email": ""})
         user.role = _role(_oidc(sociallogin), _claims(sociallogin)) or "auditor"
         return user
+
+    def on_authentication_error(self, request: HttpRequest, provider: Any, **_more: Any) -> None:
+        """Audit a sign-in that the provider, or the check of its answer, has refused."""
+        sign_in_audit.audit_unnamed(request, "OpenID Connect was refused")
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         """Create the account of a person whom the provider has vouched for."""

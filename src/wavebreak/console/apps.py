@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -10,3 +12,7 @@ class ConsoleConfig(AppConfig):
 
     name = "wavebreak.console"
     label = "console"
+
+    def ready(self) -> None:
+        """Register what audits sign-ins and changed credentials."""
+        import_module("wavebreak.console.sign_in_audit")

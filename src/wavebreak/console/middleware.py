@@ -96,6 +96,7 @@ class SessionAgeMiddleware:
             began = request.session.setdefault(_BEGAN, now)
             seen = request.session.get(_SEEN, 0)
             if now - began > ABSOLUTE_S or (seen and now - seen > IDLE_S):
+                request.session_over = True
                 logout(request)
                 return HttpResponseRedirect(reverse("account_login"))
             if now - seen > SEEN_EVERY_S and not request.path.startswith("/console/live"):

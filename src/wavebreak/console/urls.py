@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import include, path
 
 from wavebreak.console.public_urls import PUBLIC
+from wavebreak.console.user_urls import USER
 from wavebreak.console.views import (
     accounts,
     appeals,
@@ -131,7 +132,7 @@ CONSOLE: list[Any] = [
 ]
 
 urlpatterns: list[Any] = [
-    path("console/user/", include("allauth.urls")),
+    path("console/user/", include(USER)),
     path("console/", include(CONSOLE)),
     *PUBLIC,
     # Under a namespace: some operations are named as pages are.

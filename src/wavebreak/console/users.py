@@ -9,6 +9,9 @@ from django.core.exceptions import ValidationError
 from wavebreak.console.models import User
 from wavebreak.console.permissions import ROLES
 
+_WHOSE = ("_auth_user_id", "account_authentication_methods_user")
+"""Where a session says whose it is: once signed in, and once the password was right."""
+
 
 def create_user(name: str, role: str, password: str) -> User:
     """Create a person's account, in the open transaction.
@@ -25,8 +28,20 @@ def create_user(name: str, role: str, password: str) -> User:
     return user
 
 
-def end_sessions(user: User) -> None:
-    """End every open session of a person."""
-    for session in Session.objects.iterator():
-        if session.get_decoded().get("_auth_user_id") == str(user.pk):
+def end_sessions(user: User, keep: str = "") -> int:
+    """End every session of a person, and every sign-in that waits for its second factor.
+
+    Args:
+        user: The person.
+        keep: The key of a session that goes on ("": none).
+
+    Returns:
+        How many ended.
+
+    """
+    ended = 0
+    for session in Session.objects.exclude(session_key=keep).iterator():
+        if str(user.pk) in map(session.get_decoded().get, _WHOSE):
             session.delete()
+            ended += 1
+    return ended

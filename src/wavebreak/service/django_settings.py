@@ -30,6 +30,7 @@ CONSOLE_MIDDLEWARE = (
 """Middleware of the console's pages; requests to the API do not pass through it."""
 OPENID_CONNECT = {"provider_class": "wavebreak.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
+SIGN_IN_FORMS = "wavebreak.console.sign_in_forms"
 MINUTE_S = 60
 
 
@@ -134,6 +135,7 @@ def _console() -> dict[str, Any]:
         "CSRF_COOKIE_HTTPONLY": True,
         "CSRF_COOKIE_SAMESITE": "Strict",
         "CSRF_FAILURE_VIEW": "wavebreak.console.views.errors.csrf_failure",
+        "EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend",
         "SECURE_CONTENT_TYPE_NOSNIFF": True,
         "X_FRAME_OPTIONS": "DENY",
         "MESSAGE_STORAGE": "django.contrib.messages.storage.session.SessionStorage",
@@ -148,10 +150,20 @@ def _console() -> dict[str, Any]:
             "login_failed": "20/m/ip,8/5m/key",
             "reauthenticate": "10/m/user",
         },
+        "ACCOUNT_REAUTHENTICATION_METHODS": ("password", "mfa"),
+        "ACCOUNT_FORMS": {"change_password": f"{SIGN_IN_FORMS}.NewPasswordForm"},
         "ACCOUNT_PREVENT_ENUMERATION": True,
         "SOCIALACCOUNT_ADAPTER": "wavebreak.console.adapters.SocialAccountAdapter",
+        "SOCIALACCOUNT_REAUTHENTICATION_REQUIRED": True,
         "SOCIALACCOUNT_PROVIDERS": {"openid_connect": dict(OPENID_CONNECT)},
         "MFA_ADAPTER": "wavebreak.console.adapters.MfaAdapter",
+        "MFA_FORMS": {
+            "authenticate": f"{SIGN_IN_FORMS}.SignInCodeForm",
+            "reauthenticate": f"{SIGN_IN_FORMS}.ConfirmCodeForm",
+            "authenticate_webauthn": f"{SIGN_IN_FORMS}.SignInPasskeyForm",
+            "login_webauthn": f"{SIGN_IN_FORMS}.PasskeyAloneForm",
+            "reauthenticate_webauthn": f"{SIGN_IN_FORMS}.ConfirmPasskeyForm",
+        },
         "MFA_SUPPORTED_TYPES": ["totp", "webauthn", "recovery_codes"],
         "MFA_PASSKEY_LOGIN_ENABLED": True,
         "MFA_PASSKEY_SIGNUP_ENABLED": False,

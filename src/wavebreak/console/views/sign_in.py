@@ -1,0 +1,22 @@
+"""Pages of signing in, where they differ from django-allauth's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.views import password_change
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponseBase
+
+from wavebreak.console.pages import error_page
+
+
+@login_required
+def change_password(request: HttpRequest) -> HttpResponseBase:
+    """Change one's password; who has none signs in with a provider, and gets none here."""
+    user: Any = request.user
+    if not user.has_usable_password():
+        what, fix = "You have no password here", "You sign in with your provider: change it there."
+        return error_page(request, 409, what, fix)
+    response: HttpResponseBase = password_change(request)
+    return response

@@ -1,0 +1,259 @@
+"""Signing in: credentials need the old one, end other sessions, and all is audited."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import httpx
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
+from django.contrib.sessions.models import Session
+from django.core import mail
+from django.core.mail.backends.dummy import EmailBackend
+from django.db import connection
+from django.urls import URLPattern, get_resolver
+
+from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
+from wavebreak.console import sign_in_audit
+from wavebreak.console.models import User
+from wavebreak.service.models import AuditEntry
+
+LOGIN = "/console/user/login/"
+CODE = "/console/user/2fa/authenticate/"
+CHANGE = "/console/user/password/change/"
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+NEW = "an entirely other passphrase"
+
+
+@pytest.fixture(autouse=True)
+def unnamed_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a bound of its own."""
+    monkeypatch.setattr(sign_in_audit, "unnamed", sign_in_audit.UnnamedAttempts(lambda: 0.0))
+
+
+async def _with_people(console: RunningConsole) -> None:
+    await console.person("lead", "dana")
+    await console.person("analyst", "omer")
+
+
+visits = console_test(_with_people)
+"""Runs a test against a console where `dana` and `omer` may sign in."""
+
+
+async def _query(work: Any) -> Any:
+    def closed() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(closed)
+
+
+async def _sign_in(visitor: Visitor, name: str, password: str = PASSWORD) -> httpx.Response:
+    answer: httpx.Response = await visitor.post(LOGIN, page=LOGIN, login=name, password=password)
+    return answer
+
+
+def _audited(*actions: str) -> list[tuple[str, str, str, str, str]]:
+    rows = AuditEntry.objects.order_by("number")
+    rows = rows.filter(action__in=actions) if actions else rows
+    return list(rows.values_list("action", "key", "object", "reason", "outcome"))
+
+
+def _add_totp(name: str) -> list[str]:
+    """Give somebody an authenticator app, and return their recovery codes."""
+    user = User.objects.get(username=name)
+    TOTP.activate(user, SECRET)
+    codes: list[str] = RecoveryCodes.activate(user).get_unused_codes()
+    return codes
+
+
+def _code() -> str:
+    return str(format_hotp_value(hotp_value(SECRET, int(time.time()) // 30)))
+
+
+# The audit
+
+
+@visits
+async def test_sign_ins_failures_and_sign_outs_are_audited(console: RunningConsole) -> None:
+    visitor = console.anybody("203.0.113.9")
+    await _sign_in(visitor, "dana", "a wrong guess")
+    await _sign_in(visitor, "hunter2-typed-as-name", "a wrong guess")
+    await _sign_in(visitor, "Dana")
+    await visitor.post("/console/user/logout/")
+    await _query(lambda: User.objects.filter(username="omer").update(is_active=False))
+    assert (await _sign_in(visitor, "omer")).headers["location"] == "/console/user/inactive/"
+    assert await _query(lambda: _audited("sign_in", "sign_out")) == [
+        ("sign_in", "sign-in", "dana", "wrong name or password", "refused"),
+        ("sign_in", "sign-in", "unknown name", "wrong name or password", "refused"),
+        ("sign_in", "user:dana", "dana", "by password", "done"),
+        ("sign_out", "user:dana", "dana", "asked for", "done"),
+        ("sign_in", "sign-in", "omer", "the account is off", "refused"),
+    ]
+    assert await _query(lambda: all(row.is_authentic for row in AuditEntry.objects.all()))
+
+
+@visits
+async def test_no_typed_name_password_or_address_is_stored(
+    console: RunningConsole, tmp_path: Any
+) -> None:
+    visitor = console.anybody("203.0.113.9")
+    for name, password in (("hunter2hunter2", "x"), ("dana", "hunter2hunter2"), ("dana", PASSWORD)):
+        await _sign_in(visitor, name, password)
+    for path in tmp_path.rglob("*"):
+        held = path.read_bytes() if path.is_file() else b""
+        assert not any(word in held for word in (b"hunter2", PASSWORD.encode(), b"203.0.113.9"))
+
+
+@visits
+async def test_unknown_names_do_not_fill_the_audit(console: RunningConsole) -> None:
+    for n in range(60):
+        await _sign_in(console.anybody(f"203.0.113.{n}"), f"nobody{n}", "a wrong guess")
+    assert len(await _query(lambda: _audited("sign_in"))) <= 30
+
+
+# Credentials
+
+
+@visits
+async def test_session_alone_changes_no_credential(console: RunningConsole) -> None:
+    thief = await console.person("lead", "dana")
+    for path in (
+        "2fa/totp/activate/", "2fa/webauthn/add/", "2fa/recovery-codes/generate/", "3rdparty/",
+    ):  # fmt: skip
+        page = await thief.get(f"/console/user/{path}")
+        if path != "3rdparty/":
+            assert page.headers["location"].startswith("/console/user/reauthenticate/"), path
+    fields = {"password1": NEW, "password2": NEW}
+    answer = await thief.post(CHANGE, page=CHANGE, **fields)
+    assert "This field is required" in answer.text
+    wrong = await thief.post(CHANGE, page=CHANGE, oldpassword="a guess", **fields)
+    assert "type your current password" in wrong.text
+    audited = await _query(lambda: _audited("reauthenticate", "change_password"))
+    assert len(audited) == 1
+    assert audited[0][1:] == (
+        "sign-in", "dana", "wrong name or password", "refused",
+    )  # fmt: skip
+
+
+@visits
+async def test_new_password_ends_other_sessions_and_is_audited(console: RunningConsole) -> None:
+    other, person = await console.person("lead", "dana"), console.anybody()
+    await _sign_in(person, "dana")
+    answer = await person.post(
+        CHANGE, page=CHANGE, oldpassword=PASSWORD, password1=NEW, password2=NEW
+    )
+    assert answer.status_code == 302
+    assert (await person.get("/console/profile")).status_code == 200
+    assert (await other.get("/console/profile")).status_code == 302
+    assert await _query(lambda: _audited("change_password")) == [
+        ("change_password", "user:dana", "dana",
+         "with the old password; 2 other sessions ended", "done"),
+    ]  # fmt: skip
+    assert await _query(Session.objects.count) == 2  # of `person`, and of `omer`
+    assert (await _sign_in(console.anybody(), "dana")).status_code == 200
+
+
+@visits
+async def test_new_password_ends_a_sign_in_that_waits_for_a_code(console: RunningConsole) -> None:
+    recovery = await _query(lambda: _add_totp("dana"))
+    thief = console.anybody("203.0.113.9")
+    assert (await _sign_in(thief, "dana")).headers["location"] == CODE
+    token = await thief.token(CODE)
+    person = await console.person("lead", "dana")
+    await person.post(CHANGE, page=CHANGE, oldpassword=PASSWORD, password1=NEW, password2=NEW)
+    fields = {"csrfmiddlewaretoken": token, "code": recovery[0]}
+    assert (await thief.client.post(CODE, data=fields)).headers["location"] != "/console/"
+    assert (await thief.get("/console/")).status_code == 302
+
+
+@visits
+async def test_second_factors_end_other_sessions_and_are_audited(console: RunningConsole) -> None:
+    other, person = await console.person("lead", "dana"), await console.person("lead", "dana")
+    activate, confirm = "/console/user/2fa/totp/activate/", "/console/user/reauthenticate/"
+    assert (await person.post(confirm, page=confirm, password=PASSWORD)).status_code == 302
+    page = await person.get(activate)
+    code = format_hotp_value(hotp_value(_shown_secret(page.text), int(time.time()) // 30))
+    fields = {"csrfmiddlewaretoken": await person.token("/console/profile"), "code": code}
+    assert (await person.client.post(activate, data=fields)).status_code == 302
+    assert (await other.get("/console/profile")).status_code == 302
+    assert (await person.get("/console/profile")).status_code == 200
+    renew = "/console/user/2fa/recovery-codes/generate/"
+    assert (await person.post(renew)).status_code == 302
+    assert (await person.post("/console/user/2fa/totp/deactivate/")).status_code == 302
+    audited = await _query(lambda: _audited("add_factor", "renew_factor", "remove_factor"))
+    assert [(action, reason.partition(";")[0]) for action, _, _, reason, _ in audited] == [
+        ("add_factor", "authenticator app"),
+        ("add_factor", "recovery codes"),
+        ("renew_factor", "recovery codes"),
+        ("remove_factor", "authenticator app"),
+        ("remove_factor", "recovery codes"),
+    ]
+    assert {key for _, key, _, _, _ in audited} == {"user:dana"}
+    assert not await _query(Authenticator.objects.exists)
+
+
+def _shown_secret(page: str) -> str:
+    found = re.search(r"\b[A-Z2-7]{32}\b", page)
+    assert found
+    return found[0]
+
+
+# Addresses
+
+
+def _user_addresses() -> set[str]:
+    def walk(patterns: Any, before: str) -> Any:
+        for one in patterns:
+            path = f"{before}{one.pattern}"
+            if isinstance(one, URLPattern):
+                yield path
+            else:
+                yield from walk(one.url_patterns, path)
+
+    every = walk(get_resolver("wavebreak.console.urls").url_patterns, "")
+    return {path for path in every if path.startswith("console/user")}
+
+
+def test_addresses_of_people_are_these_alone() -> None:
+    user = "console/user/"
+    assert _user_addresses() == {
+        f"{user}login/", f"{user}logout/", f"{user}inactive/", f"{user}reauthenticate/",
+        f"{user}password/change/",
+        f"{user}2fa/", f"{user}2fa/authenticate/", f"{user}2fa/reauthenticate/",
+        f"{user}2fa/totp/activate/", f"{user}2fa/totp/deactivate/",
+        f"{user}2fa/recovery-codes/", f"{user}2fa/recovery-codes/generate/",
+        f"{user}2fa/recovery-codes/download/",
+        f"{user}2fa/webauthn/", f"{user}2fa/webauthn/add/", f"{user}2fa/webauthn/login/",
+        f"{user}2fa/webauthn/reauthenticate/", f"{user}2fa/webauthn/keys/<int:pk>/remove/",
+        f"{user}2fa/webauthn/keys/<int:pk>/edit/",
+        f"{user}3rdparty/", f"{user}3rdparty/login/cancelled/",
+        f"{user}oidc/<str:provider_id>/login/", f"{user}oidc/<str:provider_id>/login/callback/",
+    }  # fmt: skip
+
+
+@visits
+async def test_pages_of_mail_and_lost_passwords_are_gone(console: RunningConsole) -> None:
+    thief = await console.person("lead", "dana")
+    for path in (
+        "email/", "confirm-email/", "confirm-email/x:y/", "password/reset/", "password/reset/done/",
+        "password/reset/key/1-set-password/", "password/set/", "reauthenticate/code/", "signup/",
+        "login/code/confirm/", "3rdparty/signup/", "social/connections/", "",
+    ):  # fmt: skip
+        for visitor in (thief, console.anybody()):
+            assert (await visitor.get(f"/console/user/{path}")).status_code == 404, path
+            posted = await visitor.client.post(
+                f"/console/user/{path}", data={"email": "a@b.example"}
+            )
+            assert posted.status_code in (403, 404), path
+
+
+def test_no_mail_is_sent() -> None:
+    assert type(mail.get_connection()) is EmailBackend
