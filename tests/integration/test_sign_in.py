@@ -1,4 +1,4 @@
-"""Signing in: credentials need the old one, end other sessions, and all is audited."""
+"""Signing in: guesses are slowed, nobody is locked out; credentials need the old one; audited."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from django.db import connection
 from django.urls import URLPattern, get_resolver
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
-from wavebreak.console import sign_in_audit
+from wavebreak.console import sign_in_audit, sign_in_guesses
 from wavebreak.console.models import User
+from wavebreak.console.sign_in_limits import SignInLimits
 from wavebreak.service.models import AuditEntry
 
 LOGIN = "/console/user/login/"
@@ -30,10 +31,25 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 NEW = "an entirely other passphrase"
 
 
+class Clock:
+    """The clock of the limits: it stands still until a test lets it go on."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+CLOCK = Clock()
+
+
 @pytest.fixture(autouse=True)
-def unnamed_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test a bound of its own."""
-    monkeypatch.setattr(sign_in_audit, "unnamed", sign_in_audit.UnnamedAttempts(lambda: 0.0))
+def standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test limits of its own, in which no time passes."""
+    CLOCK.now = 0.0
+    monkeypatch.setattr(sign_in_guesses, "limits", SignInLimits(CLOCK))
+    monkeypatch.setattr(sign_in_audit, "unnamed", sign_in_audit.UnnamedAttempts(CLOCK))
 
 
 async def _with_people(console: RunningConsole) -> None:
@@ -60,6 +76,14 @@ async def _sign_in(visitor: Visitor, name: str, password: str = PASSWORD) -> htt
     return answer
 
 
+async def _known(console: RunningConsole, name: str, peer: str = "192.0.2.1") -> Visitor:
+    """Return a browser in which somebody has signed in before, and out."""
+    visitor = console.anybody(peer)
+    assert (await _sign_in(visitor, name)).status_code == 302
+    await visitor.post("/console/user/logout/")
+    return visitor
+
+
 def _audited(*actions: str) -> list[tuple[str, str, str, str, str]]:
     rows = AuditEntry.objects.order_by("number")
     rows = rows.filter(action__in=actions) if actions else rows
@@ -78,6 +102,106 @@ def _code() -> str:
     return str(format_hotp_value(hotp_value(SECRET, int(time.time()) // 30)))
 
 
+# Guesses
+
+
+@visits
+async def test_wrong_guesses_elsewhere_lock_nobody_out(console: RunningConsole) -> None:
+    own = await _known(console, "dana")
+    stranger = console.anybody("203.0.113.9")
+    answers = [await _sign_in(stranger, "dana", f"wrong guess {n}") for n in range(12)]
+    assert [a.status_code for a in answers[:6]] == [200] * 6
+    slowed = answers[-1]
+    assert (slowed.status_code, slowed.headers["retry-after"]) == (429, "1")
+    assert "Too many wrong attempts. Try again in 1 second." in slowed.text
+    assert (await _sign_in(stranger, "dana")).status_code == 429
+    assert (await _sign_in(own, "dana")).status_code == 302
+    assert (await _sign_in(console.anybody("198.51.100.7"), "dana")).status_code == 302
+
+
+@visits
+async def test_guesses_behind_ones_own_address_lock_nobody_out(console: RunningConsole) -> None:
+    own = await _known(console, "dana", "203.0.113.9")
+    stranger = console.anybody("203.0.113.9")
+    for n in range(45):
+        await _sign_in(stranger, f"name{n}", "a wrong guess")
+    fresh = console.anybody("203.0.113.9")
+    slowed = await _sign_in(fresh, "omer")
+    assert slowed.status_code == 429
+    assert int(slowed.headers["retry-after"]) <= 10
+    assert (await _sign_in(own, "dana")).status_code == 302
+
+
+@visits
+async def test_distributed_guesses_slow_new_devices_alone(console: RunningConsole) -> None:
+    own = await _known(console, "dana")
+    answers = [
+        await _sign_in(console.anybody(f"203.0.113.{n}"), "dana", "a wrong guess")
+        for n in range(40)
+    ]
+    assert [a.status_code for a in answers] == [200] * 21 + [429] * 19
+    for _ in range(9):
+        assert (await _sign_in(own, "dana", "mistyped")).status_code == 200
+    assert (await _sign_in(own, "dana")).status_code == 302
+
+
+@visits
+async def test_device_is_known_for_who_signed_in_on_it(console: RunningConsole) -> None:
+    own = await _known(console, "omer", "203.0.113.9")
+    answers = [await _sign_in(own, "dana", "a wrong guess") for _ in range(12)]
+    assert answers[-1].status_code == 429
+    forged = console.anybody("203.0.113.10")
+    forged.client.cookies.set("wavebreak_device", "WyJ4IixbMV1d:1:x", domain="localhost.local")
+    answers = [await _sign_in(forged, "dana", "a wrong guess") for _ in range(12)]
+    assert answers[-1].status_code == 429
+
+
+@visits
+async def test_guesses_in_a_known_browser_are_slowed_too(console: RunningConsole) -> None:
+    own = await _known(console, "dana")
+    answers = [await _sign_in(own, "dana", "a wrong guess") for _ in range(14)]
+    assert [a.status_code for a in answers].count(200) == 11
+    assert answers[-1].headers["retry-after"] == "1"
+    CLOCK.now += 1.0
+    assert (await _sign_in(own, "dana")).status_code == 302
+
+
+@visits
+async def test_passkeys_are_unaffected_by_wrong_passwords(console: RunningConsole) -> None:
+    stranger = console.anybody("203.0.113.9")
+    for n in range(45):
+        await _sign_in(stranger, f"name{n % 9}", "a wrong guess")
+    assert (await _sign_in(stranger, "dana")).status_code == 429
+    passkey = "/console/user/2fa/webauthn/login/"
+    for _ in range(30):
+        asked = await stranger.get(passkey, headers={"Accept": "application/json"})
+        assert "challenge" in asked.json()["request_options"]["publicKey"]
+        answer = await stranger.post(passkey, page=LOGIN, credential="{}")
+        assert (answer.status_code, answer.headers["location"]) == (302, LOGIN)
+
+
+@visits
+async def test_guesses_at_a_code_are_slowed_but_not_at_home(console: RunningConsole) -> None:
+    own = await _known(console, "dana")
+    recovery = await _query(lambda: _add_totp("dana"))
+    stranger = console.anybody("203.0.113.9")
+    assert (await _sign_in(stranger, "dana")).headers["location"] == CODE
+    answers = [await stranger.post(CODE, page=CODE, code=f"00000{n}") for n in range(8)]
+    assert [a.status_code for a in answers] == [200] * 6 + [429] * 2
+    assert answers[-1].headers["retry-after"] == "1"
+    # A new session is no new start.
+    again = console.anybody("198.51.100.8")
+    assert (await _sign_in(again, "dana")).headers["location"] == CODE
+    assert (await again.post(CODE, page=CODE, code=recovery[0])).status_code == 429
+    assert (await _sign_in(own, "dana")).headers["location"] == CODE
+    assert (await own.post(CODE, page=CODE, code=_code())).headers["location"] == "/console/"
+    refused = [r for r in await _query(lambda: _audited("sign_in")) if r[4] == "refused"]
+    assert len(refused) == 6
+    assert refused[-1][1:4] == (
+        "sign-in", "dana", "wrong code of a second factor, from a new device; slowed for 1 second",
+    )  # fmt: skip
+
+
 # The audit
 
 
@@ -91,7 +215,7 @@ async def test_sign_ins_failures_and_sign_outs_are_audited(console: RunningConso
     await _query(lambda: User.objects.filter(username="omer").update(is_active=False))
     assert (await _sign_in(visitor, "omer")).headers["location"] == "/console/user/inactive/"
     assert await _query(lambda: _audited("sign_in", "sign_out")) == [
-        ("sign_in", "sign-in", "dana", "wrong name or password", "refused"),
+        ("sign_in", "sign-in", "dana", "wrong name or password, from a new device", "refused"),
         ("sign_in", "sign-in", "unknown name", "wrong name or password", "refused"),
         ("sign_in", "user:dana", "dana", "by password", "done"),
         ("sign_out", "user:dana", "dana", "asked for", "done"),
@@ -134,12 +258,17 @@ async def test_session_alone_changes_no_credential(console: RunningConsole) -> N
     fields = {"password1": NEW, "password2": NEW}
     answer = await thief.post(CHANGE, page=CHANGE, **fields)
     assert "This field is required" in answer.text
-    wrong = await thief.post(CHANGE, page=CHANGE, oldpassword="a guess", **fields)
-    assert "type your current password" in wrong.text
+    answers = [
+        await thief.post(CHANGE, page=CHANGE, oldpassword=f"guess {n}", **fields) for n in range(8)
+    ]
+    assert [a.status_code for a in answers] == [200] * 6 + [429] * 2
+    confirm = "/console/user/reauthenticate/"
+    assert (await thief.post(confirm, page=confirm, password="a guess")).status_code == 429
+    assert (await _sign_in(console.anybody("192.0.2.1"), "dana")).status_code == 302
     audited = await _query(lambda: _audited("reauthenticate", "change_password"))
-    assert len(audited) == 1
+    assert len(audited) == 6
     assert audited[0][1:] == (
-        "sign-in", "dana", "wrong name or password", "refused",
+        "sign-in", "dana", "wrong name or password, from a new device", "refused",
     )  # fmt: skip
 
 

@@ -22,10 +22,12 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak.console import sign_in_audit
+from wavebreak.console.known_devices import remember_device
 from wavebreak.console.models import User
 from wavebreak.console.openid_connect import check_id_token, end_session_url
 from wavebreak.console.pages import error_page
 from wavebreak.console.sign_in_audit import means_of
+from wavebreak.console.sign_in_guesses import Guess
 from wavebreak.service.app_context import write_audit_entry
 
 
@@ -55,15 +57,24 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_notification_mail(self, *_args: Any, **_more: Any) -> None:
         """Send nothing: the console has no mail server; the audit log has the change."""
 
-    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Audit a wrong password."""
-        name, said = str(credentials.get("username", "")), "wrong name or password"
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count a guess at a password; raises ValidationError where it comes too soon."""
+        name = str(credentials.get("username", ""))
         user = User.objects.filter(username__iexact=name).first()
-        if user is None:
-            sign_in_audit.audit_unnamed(request, said)
-            return
-        action = "reauthenticate" if request.user.is_authenticated else "sign_in"
-        sign_in_audit.audit(request, action, user, said, done=False)
+        request.guess = Guess(request, user, name)
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Return the person whose name and password these are."""
+        user: User | None = super().authenticate(request, **credentials)
+        if user is not None:
+            request.guess.succeed()
+        return user
+
+    def authentication_failed(self, request: HttpRequest, **_credentials: Any) -> None:
+        """Audit a wrong password."""
+        inside = request.user.is_authenticated
+        action = "reauthenticate" if inside else "sign_in"
+        request.guess.fail(action, "wrong name or password")
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
         """Refuse somebody whose account is off."""
@@ -71,9 +82,10 @@ class AccountAdapter(DefaultAccountAdapter):
         return super().respond_user_inactive(request, user)
 
     def post_login(self, request: HttpRequest, user: User, **details: Any) -> HttpResponse:
-        """Audit a sign-in."""
+        """Audit a sign-in, and know the browser from now on."""
         response: HttpResponse = super().post_login(request, user, **details)
         sign_in_audit.audit(request, "sign_in", user, f"by {means_of(request, user)}")
+        remember_device(request, response, user)
         return response
 
     def is_reauthentication_required(self, *, app: str, **more: Any) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
+from wavebreak.console import sign_in_limits
 from wavebreak.errors import UsageError
 from wavebreak.service.django_settings import CONSOLE_MIDDLEWARE, OPENID_CONNECT
 from wavebreak.service.ingest_app import App, Receive, Scope, Send
@@ -56,6 +57,7 @@ def configure(options: ConsoleOptions, secret: bytes) -> None:
     settings.CSRF_TRUSTED_ORIGINS = [f"{parts.scheme}://{parts.netloc}"] if secure else []
     settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not secure
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = options.trusted_proxies
+    sign_in_limits.limits.forget()
     settings.CONSOLE_SIGN_IN_ORIGIN = ""
     apps = [dict(options.oidc)] if options.oidc else []
     settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": OPENID_CONNECT | {"APPS": apps}}

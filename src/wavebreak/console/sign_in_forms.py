@@ -1,4 +1,4 @@
-"""Forms of django-allauth that take a code, a passkey or an old password, with an audit."""
+"""Forms of django-allauth that take a code, a passkey or an old password, with limits and audit."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ from allauth.mfa.webauthn.forms import (
 from django import forms
 
 from wavebreak.console import sign_in_audit
+from wavebreak.console.sign_in_guesses import Guess
 
 
 class _Code(forms.Form):
-    """Audits guesses at a code."""
+    """Limits and audits guesses at a code."""
 
     action = "sign_in"
     user: Any
 
     def clean_code(self) -> str:
         """Return the code where it is right."""
+        guess = Guess(context.request, self.user, factor=True)
         try:
-            return str(super().clean_code())
+            code = str(super().clean_code())
         except forms.ValidationError:
-            said = "wrong code of a second factor"
-            sign_in_audit.audit(context.request, self.action, self.user, said, done=False)
+            guess.fail(self.action, "wrong code of a second factor")
             raise
+        guess.succeed()
+        return code
 
 
 class SignInCodeForm(_Code, AuthenticateForm):
@@ -46,7 +49,7 @@ class ConfirmCodeForm(_Code, ReauthenticateForm):
 
 
 class _Passkey(forms.Form):
-    """Audits passkeys that were refused."""
+    """Audits passkeys that were refused. There is no secret to guess, so that nothing is slowed."""
 
     action = "sign_in"
     user: Any

@@ -17,17 +17,17 @@ from allauth.socialaccount import views as social
 from allauth.socialaccount.providers.openid_connect import views as openid_connect
 from django.urls import path
 
-from wavebreak.console.views.sign_in import change_password
+from wavebreak.console.views.sign_in import change_password, slowed
 
 USER: list[Any] = [
-    path("login/", account.login, name="account_login"),
+    path("login/", slowed(account.login), name="account_login"),
     path("logout/", account.logout, name="account_logout"),
     path("inactive/", account.account_inactive, name="account_inactive"),
-    path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
-    path("password/change/", change_password, name="account_change_password"),
+    path("reauthenticate/", slowed(account.reauthenticate), name="account_reauthenticate"),
+    path("password/change/", slowed(change_password), name="account_change_password"),
     path("2fa/", mfa.index, name="mfa_index"),
-    path("2fa/authenticate/", mfa.authenticate, name="mfa_authenticate"),
-    path("2fa/reauthenticate/", mfa.reauthenticate, name="mfa_reauthenticate"),
+    path("2fa/authenticate/", slowed(mfa.authenticate), name="mfa_authenticate"),
+    path("2fa/reauthenticate/", slowed(mfa.reauthenticate), name="mfa_reauthenticate"),
     path("2fa/totp/activate/", totp.activate_totp, name="mfa_activate_totp"),
     path("2fa/totp/deactivate/", totp.deactivate_totp, name="mfa_deactivate_totp"),
     path("2fa/recovery-codes/", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes"),
