@@ -38,6 +38,7 @@ from wavebreak.notices.public_pages import REASONS, public_text, public_texts
 from wavebreak.service.app_context import AppContext
 from wavebreak.service.erasure import ErasedError
 from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
+from wavebreak.service.peer_networks import peer_network
 from wavebreak.service.service import Service
 
 BUILDERS: dict[str, Callable[..., HelpPage]] = {"help": help_page, "business": business_page}
@@ -380,7 +381,7 @@ def _count(page: Public, page_name: str) -> bool:
     if nonce is None or helped not in ("yes", "no") or from_elsewhere(page.request):
         return False
     agent = page.request.headers.get("User-Agent", "")[:400]
-    viewer = f"viewer\0{page_name}\0{peer_of(page.request)}\0{agent}"
+    viewer = f"viewer\0{page_name}\0{peer_network(peer_of(page.request))}\0{agent}"
     if once.first(f"form\0{nonce}", viewer):
         given = reason if helped == "no" and reason in REASONS else ""
         help_answers.count_answer(
