@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from oracle.account_history import LARGE, NAN, PROOF, SMALL, AccountHistory, Fact, share
+from oracle.account_history import (
+    IN_GROUPS,
+    LARGE,
+    NAN,
+    PROOF,
+    SMALL,
+    AccountHistory,
+    Fact,
+    share,
+)
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.message_features import Formula
@@ -57,13 +66,16 @@ def _verification_weak(s: AccountHistory) -> float:
 
 
 def _channel(s: AccountHistory) -> float:
-    given = [0]
-    for fact in s.of("registered", "sent", "sent_group"):
-        if fact.kind == "registered" and "channel" in fact.fields:
-            given.append(fact.fields["channel"])
-        elif fact.kind != "registered" and "template" in fact.fields:
-            given.append(2)
-    return float(given[-1])
+    channel, known = 0, False
+    opening = {id(fact) for fact, _ in s.first_contacts}
+    for fact in s.facts:
+        given = fact.fields.get("channel") if fact.kind == "registered" else None
+        if given == 2 and "business" not in fact.fields:
+            given = 0
+        if given is not None and not (given == 2 and (known or fact.fields.get("attempted"))):
+            channel = given
+        known |= fact.kind in ("registered", "sent", *IN_GROUPS) or id(fact) in opening
+    return float(channel)
 
 
 def _bad(entity: str) -> Formula:

@@ -33,7 +33,8 @@ _LEAVES: dict[str, str] = {
 }  # fmt: skip
 _TAKES = {"removed_as_contact": "contact"}
 _TOUCHES = {*_LEAVES, *_TAKES, "requested"}
-_IN_GROUPS = ("group_created", "group_joined", "added_to_group", "member_added", "sent_group")
+IN_GROUPS = ("group_created", "group_joined", "added_to_group", "member_added", "sent_group")
+"""What makes an account one that has been in a group."""
 
 
 class Fact(NamedTuple):
@@ -228,7 +229,7 @@ class AccountHistory:
         met = set(map(id, [*self.inbound, *self.mutual()]))
         found: list[Fact] = []
         for fact in self.facts:
-            if id(fact) in met or fact.kind in _IN_GROUPS:
+            if id(fact) in met or fact.kind in IN_GROUPS:
                 break
             again = bool(found) and found[-1].peer == fact.peer
             if id(fact) in unfounded and not again:

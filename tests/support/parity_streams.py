@@ -99,7 +99,8 @@ def _fields(kind: str, pick: _Choices) -> Row:
         return both | {
             "block": pick.of(None, "b1", "b2"), "attested": pick.of(None, True, False),
             "verification": pick.of(None, 0, 1, 4), "attempts": pick.of(None, 0, 1, 3, 400),
-            "channel": pick.of(None, 0, 1, 2), "number_country": pick.of(None, "IL", "DE"),
+            "channel": pick.of(None, 0, 1, 2), "business": pick.of(None, "b", "b"),
+            "number_country": pick.of(None, "IL", "DE"),
             "network_country": pick.of(None, "IL", "DE"),
         }  # fmt: skip
     if kind == "contact.looked_up":

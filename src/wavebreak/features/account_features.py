@@ -70,9 +70,11 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       "IP database.",
       ("account.registered.phone", "account.registered.ip"), "travellers, migrants", "proxies"),
     F("channel", "code", "registration", "all",
-      "0 personal, 1 business app, 2 business platform: what the registration says, and the "
-      "platform from the first message that names a template, which nothing else can send.",
-      ("message.sent",), "none", "firms on the platform whose stream names neither"),
+      "0 personal, 1 business app, 2 business platform: what the registration says. The platform "
+      "only where it names the business too, and is the first of an account that has not written, "
+      "added anybody or been in a group before; else a person, or as before.",
+      ("message.sent",), "firms that come to the platform later, or without a name there",
+      "a business that is registered and sends what nobody wants", 2),
     F("registration_suspicions", "rules", "registration", "all",
       "Registration-stage rules that have fired on the account: the prior carried into messaging.",
       _REG, "see each rule", "clean registrations"),

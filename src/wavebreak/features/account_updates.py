@@ -11,6 +11,7 @@ from wavebreak.features.layout import (
     ACCUSED,
     ADDED,
     ARRIVALS,
+    ATTEMPTED,
     ATTEST_KNOWN,
     ATTEST_TRUE,
     ATTESTED,
@@ -43,6 +44,7 @@ from wavebreak.features.layout import (
     SCORED_AT,
     STARTED,
     TRIAL,
+    UNKNOWN,
     WITHDRAWN_FINDING,
     WITHDRAWN_REVERSAL,
     WROTE,
@@ -78,8 +80,9 @@ from wavebreak.features.shared_state import (
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
 from wavebreak.features.windows import add_to_nibble_ring, ring_total
-from wavebreak.schema.events import LABELS, UNDETERMINED
+from wavebreak.schema.events import CHANNELS, LABELS, UNDETERMINED
 
+PLATFORM = CHANNELS.index("business_platform")
 ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3
@@ -121,13 +124,25 @@ def rare_row(sh: Any, row: Any) -> Any:
 
 
 @compiled()
+def _update_channel(row: Any, ev: Any) -> None:
+    """Update the row with the channel of a registration.
+
+    The platform, whom rules spare, only by the first one of an account that has not written yet: a
+    sender who is known must not become immune by one more event.
+    """
+    known = row.registered > 0 or row.sends > 0 or row.started > 0
+    known = known or (np.int64(row.flags) & GROUPED) != 0 or (ev.flags & ATTEMPTED) != 0
+    if ev.channel != UNKNOWN and not (known and ev.channel == PLATFORM):
+        row.channel = ev.channel
+
+
+@compiled()
 def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a registration: number block, network, device, client, attestation."""
+    _update_channel(row, ev)
     row.registered = now + 1
     row.attempts = min(np.int64(ev.attempts), 255)
     row.verification = ev.verification
-    if ev.channel != 255:
-        row.channel = ev.channel
     flags = np.int64(row.flags) | REGISTERED_HERE | PLACED
     if ev.flags & ATTEST_KNOWN:
         flags |= ATTESTED_KNOWN | (ATTESTED if ev.flags & ATTEST_TRUE else 0)

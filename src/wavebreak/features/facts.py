@@ -58,7 +58,7 @@ its offset in rows."""
 _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
-    "broadcast", "linked", "attested", "group", "template", "number_country", "network_country",
+    "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
     "outcome", "hold_s", "attempted",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
@@ -66,11 +66,11 @@ AROUND = ("network", "block", "device", "client", "origin")
 """Columns with what surrounds an account: entities, each with a reputation."""
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
-    _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _TEMPLATE,
+    _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
     _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
-_PLATFORM = CHANNELS.index("business_platform")
+_PERSONAL, _PLATFORM = CHANNELS.index("personal"), CHANNELS.index("business_platform")
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
 
 
@@ -188,9 +188,9 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.outcome = _integer(columns[_OUTCOME], i, 1, UNKNOWN, _U1)
         if ev.outcome != UNKNOWN:
             ev.size = max(_integer(columns[_HOLD_S], i, 4, 0, _U4), 0)
-        if _is_given(columns[_TEMPLATE], i):
-            # Only the business platform sends templates, whether or not the channel is given.
-            ev.channel = _PLATFORM
+        if ev.channel == _PLATFORM and not _is_given(columns[_BUSINESS], i):
+            # Whom rules spare has to be a business that the platform knows by a name.
+            ev.channel = _PERSONAL
         flags = _flag(columns[_CONTACTS], i, CONTACT_KNOWN, IN_CONTACTS)
         flags |= _flag(columns[_BROADCAST], i, 0, BROADCAST)
         flags |= _flag(columns[_LINKED], i, 0, LINKED)

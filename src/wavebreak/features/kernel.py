@@ -117,7 +117,6 @@ from wavebreak.features.message_updates import (
     credit_entities,
     pair_flags,
     pair_value,
-    update_channel,
     update_received,
     update_requested,
     update_send_statistics,
@@ -197,7 +196,6 @@ def _apply_contact(
 ) -> None:  # fmt: skip
     """Apply a one-to-one send, or a request for contact."""
     if kind == SENT:
-        update_channel(row, ev)
         opens, stranger = update_sent(w, sh, row, ev, local, now)
     else:
         opens, stranger = update_requested(w, sh, row, ev, local, now)
@@ -216,7 +214,6 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
     r = rare_row(sh, row)
     if kind == SENT_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
-        update_channel(row, ev)
         if update_send_statistics(row, ev, now):
             _count_group_send(r, now, 1)
         r.wrote_group = max(np.int64(r.wrote_group), now + 1)

@@ -344,13 +344,6 @@ def _answer_trial(row: Any, flags: int, first: int) -> None:
         _count_trial_answer(row, at, 1)
 
 
-@compiled(inline="always")
-def update_channel(row: Any, ev: Any) -> None:
-    """Set the account's channel: a send by template comes from the business platform."""
-    if ev.channel != UNKNOWN:
-        row.channel = ev.channel
-
-
 @compiled()
 def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
     """Update the sender with a one-to-one send; return (opens a chat, recipient is a stranger).

@@ -59,7 +59,8 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
     number, network = row.get("number_country"), row.get("network_country")
     if number is not None and network is not None:
         flags |= layout.MISMATCH_KNOWN | (layout.MISMATCH if number != network else 0)
-    templated = row.get("template") is not None
+    channel = whole("channel", 255)
+    nameless = channel == CHANNELS.index("business_platform") and row.get("business") is None
     return {
         "type": row["type"], "outcome": whole("outcome", 255),
         "size": whole("size" if row.get("outcome") is None else "hold_s", 0),
@@ -67,7 +68,7 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
         "attempts": whole("attempts", 0, 65535),
         "media": whole("media", 255), "verification": whole("verification", 255),
         "label": whole("label", 255), "flags": flags,
-        "channel": CHANNELS.index("business_platform") if templated else whole("channel", 255),
+        "channel": CHANNELS.index("personal") if nameless else channel,
     }  # fmt: skip
 
 

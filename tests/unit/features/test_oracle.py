@@ -280,11 +280,46 @@ def test_report_weight_reporters_registered_together_is_reduced() -> None:
     assert values_after(events)["report_weight_7d"] == (192 + 192 // 4 + 192) / 256
 
 
-def test_channel_template_send_sets_business_platform() -> None:
+PLATFORM = {"channel": 2, "business": "b1"}
+
+
+def test_channel_template_send_leaves_a_person() -> None:
     letter = event("message.sent", 1, DAY, "a", peer="b", template="t1")
-    plain = event("message.sent", 0, DAY - HOUR, "a", peer="c", category=0)
-    again = event("account.registered", 2, DAY + HOUR, "a", channel=1)
-    assert values_after([plain])["channel"] == 0
-    assert values_after([plain, letter])["channel"] == 2
-    assert values_after([plain, letter | {"peer": None, "group": "g"}])["channel"] == 2
-    assert values_after([plain, letter, again])["channel"] == 1
+    assert values_after([letter])["channel"] == 0
+    assert values_after([letter | {"peer": None, "group": "g"}])["channel"] == 0
+    shop = event("account.registered", 0, DAY - HOUR, "a", channel=1)
+    assert values_after([shop, letter])["channel"] == 1
+
+
+def test_channel_platform_needs_a_registered_business() -> None:
+    named = event("account.registered", 0, DAY, "a", **PLATFORM)
+    nameless = {name: value for name, value in named.items() if name != "business"}
+    assert values_after([named])["channel"] == 2
+    assert values_after([nameless])["channel"] == 0
+    assert values_after([named | {"attempted": True}])["channel"] == 0
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        event("message.sent", 0, DAY, "a", peer="b"),
+        event("message.sent", 0, DAY, "a", group="g"),
+        event("contact.requested", 0, DAY, "a", peer="b"),
+        event("group.member_added", 0, DAY, "a", peer="b", group="g"),
+        event("group.created", 0, DAY, "a", group="g"),
+        event("account.registered", 0, DAY, "a", channel=0),
+        event("account.registered", 0, DAY, "a"),
+    ],
+)
+def test_channel_known_sender_does_not_become_platform(before: Row) -> None:
+    later = event("account.registered", 1, DAY + HOUR, "a", **PLATFORM)
+    assert values_after([before, later])["channel"] == 0
+
+
+def test_channel_later_registration_may_take_platform_away() -> None:
+    first = event("account.registered", 0, DAY, "a", **PLATFORM)
+    again = event("account.registered", 1, DAY + HOUR, "a", channel=1)
+    assert values_after([first, again])["channel"] == 1
+    assert values_after([first, again | PLATFORM])["channel"] == 2
+    back = again | PLATFORM | {"id": "e2", "ts": DAY + 2 * HOUR}
+    assert values_after([first, again, back])["channel"] == 1
