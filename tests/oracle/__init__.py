@@ -20,6 +20,7 @@ from oracle.shared_state import Shared
 from wavebreak.features.catalog import FEATURES, MODEL_INPUTS
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
+from wavebreak.schema.events import SOURCES
 
 FORMULAS = (
     message_features.FORMULAS
@@ -27,6 +28,8 @@ FORMULAS = (
     | {"score": lambda s: s.scores[0], "registration_score": lambda s: s.scores[1]}
 )
 """Formula of each feature, by name."""
+OTHERS = [SOURCES.index(source) for source in ("honeypot", "partner")]
+"""Sources of labels that are no persons."""
 
 
 class Oracle:
@@ -80,6 +83,8 @@ class Oracle:
                     continue
                 if name == "sent" and "group" in row:
                     name = "sent_group"
+                if name == "labelled" and row.get("source") in OTHERS:
+                    name = "labelled_by_others"
                 self.facts[account].append(Fact(name, date, self.epoch, peer, row, side == 0))
 
     @property

@@ -262,6 +262,16 @@ def _label(s: AccountHistory, code: int) -> float:
     return float(bool(labels) and labels[-1] == code)
 
 
+def _label_unconfirmed(s: AccountHistory) -> float:
+    called = False
+    for fact in s.of("labelled", "labelled_by_others"):
+        if fact.kind == "labelled_by_others":
+            called = fact.fields["label"] == 0
+        elif fact.fields["label"] == 1:
+            called = False
+    return float(called)
+
+
 def _without_rules(_: AccountHistory) -> float:
     return 0.0
 
@@ -340,5 +350,6 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "operator_unanswered_evidence": _without_links,
     "operator_complaint_evidence": _without_links,
     "label_abusive": lambda s: _label(s, 0),
+    "label_unconfirmed": _label_unconfirmed,
     "label_benign": lambda s: _label(s, 1),
 }

@@ -19,7 +19,7 @@ from oracle.scoring_points import Scorer
 from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
 from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
-from wavebreak.schema.events import LOG_SCHEMA, OUTCOMES, TYPES, UNDETERMINED
+from wavebreak.schema.events import LOG_SCHEMA, OUTCOMES, SOURCES, TYPES, UNDETERMINED
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -106,7 +106,8 @@ def _fields(kind: str, pick: _Choices) -> Row:
     if kind == "contact.looked_up":
         return {"count": pick.of(None, 0, 3, 40_000), "hits": pick.of(None, 0, 1, 30_000)}
     if kind == "label.assigned":
-        return {"label": pick.of(0, 1), "source": 0} | _of_a_person(pick)
+        source = pick.of(*range(len(SOURCES)), None)
+        return {"label": pick.of(0, 1), "source": source} | _of_a_person(pick)
     return {"group": group} if kind.startswith("group.") else {}
 
 

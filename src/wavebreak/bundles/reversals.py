@@ -11,10 +11,9 @@ from wavebreak.bundles.pseudonyms import Renamer
 from wavebreak.cases.case import Reversal
 from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.schema.events import LABELS, OUTCOMES, SOURCES, TYPES
+from wavebreak.schema.events import LABELS, OUTCOMES, PERSONS, SOURCES, TYPES
 
 _LABELED = TYPES.index("label.assigned")
-_PEOPLE = ("appeal", "analyst")
 
 
 def is_reversal(label: str, outcome: str | None) -> bool:
@@ -50,7 +49,7 @@ def log_reversals(
         rows = batch.log.filter(pc.equal(batch.log.column("type"), _LABELED))
         for row in rows.select(["account", "ts", "label", "source", "outcome"]).to_pylist():
             by = SOURCES[row["source"]]
-            if row["account"] not in wanted or by not in _PEOPLE:
+            if row["account"] not in wanted or by not in PERSONS:
                 continue
             outcome = None if row["outcome"] is None else OUTCOMES[row["outcome"]]
             label = LABELS[row["label"]]

@@ -74,7 +74,7 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       "only where it names the business too, and is the first of an account that has not written, "
       "added anybody or been in a group before; else a person, or as before.",
       ("message.sent",), "firms that come to the platform later, or without a name there",
-      "a business that is registered and sends what nobody wants", 2),
+      "a business that is registered and sends what nobody wants"),
     F("registration_suspicions", "rules", "registration", "all",
       "Registration-stage rules that have fired on the account: the prior carried into messaging.",
       _REG, "see each rule", "clean registrations"),
@@ -196,8 +196,8 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       "Challenges that ended by their time, not passed nor followed by a harder outcome (at most "
       "255).", ("message.sent",), "people who were away, logs in which nobody can pass",
       "solving services"),
-    F("label_abusive", "0 or 1", "labels", "all", "1 after a label `abusive`.",
-      ("label.assigned",), "wrong labels", "unlabelled"),
-    F("label_benign", "0 or 1", "labels", "all", "1 after a label `benign`.",
-      ("label.assigned",), "none", "unlabelled"),
+    F("label_abusive", "0 or 1", "labels", "all", "1 after a person's label `abusive`.",
+      ("label.assigned",), "wrong labels", "unlabelled", 2),
+    F("label_benign", "0 or 1", "labels", "all", "1 after a person's label `benign`.",
+      ("label.assigned",), "none", "unlabelled", 2),
 )  # fmt: skip

@@ -44,6 +44,7 @@ from wavebreak.features.layout import (
     SCORED_AT,
     STARTED,
     TRIAL,
+    UNCONFIRMED,
     UNKNOWN,
     WITHDRAWN_FINDING,
     WITHDRAWN_REVERSAL,
@@ -461,6 +462,14 @@ def _withdraw_label(w: Any, row: Any, r: Any, account: int) -> None:
 
 
 @compiled()
+def note_label_by_others(r: Any, ev: Any) -> None:
+    """Note what a source that is no person says; it ends, sets and withdraws nothing."""
+    r.spare = np.int64(r.spare) & ~UNCONFIRMED
+    if ev.label == ABUSIVE:
+        r.spare |= UNCONFIRMED
+
+
+@compiled()
 def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
     """Apply a label. True for `benign` and `undetermined`, after which no rule is evaluated."""
     if ev.label == ABUSIVE:
@@ -476,7 +485,7 @@ def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
         return True
     if ev.label != BENIGN:
         return False
-    r.spare = np.int64(r.spare) & ~(BLAMED_BY_EVIDENCE | EASED << EASED_AT)
+    r.spare = np.int64(r.spare) & ~(BLAMED_BY_EVIDENCE | UNCONFIRMED | EASED << EASED_AT)
     withdraw_blame(w, row, r)
     contribute(w, FOUND, int64(ev.account), -1)
     advance_windows(row)

@@ -72,6 +72,10 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "are strangers who do not answer, no complaints.", ("contact.refused",),
         "people with a name that others do not know", "requests that nobody answers"),
       "request_refused", bucket_max=255),
+    F("label_unconfirmed", "0 or 1", "labels", "all",
+      "1 after a label `abusive` by a honeypot or a partner, until one of them withdraws it or a "
+      "person says `benign`.", ("label.assigned.source",), "lists that name anybody",
+      "unlabelled"),
     F("origin_bad", "share", "reputation", "half-life 30 d",
       "As network_bad, of the remote server that the account is on.", _ORIGIN,
       "people on a large open server", "a server of one's own"),

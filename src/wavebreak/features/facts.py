@@ -39,6 +39,7 @@ from wavebreak.features.layout import (
     ATTEST_KNOWN,
     ATTEST_TRUE,
     BROADCAST,
+    BY_OTHERS,
     CONTACT_KNOWN,
     EVENT,
     IN_CONTACTS,
@@ -50,7 +51,7 @@ from wavebreak.features.layout import (
     TO_GROUP,
     UNKNOWN,
 )
-from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, TYPES
+from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, SOURCES, TYPES
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
 """A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
@@ -59,7 +60,7 @@ _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
-    "outcome", "hold_s", "attempted",
+    "outcome", "hold_s", "attempted", "source",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -67,10 +68,12 @@ AROUND = ("network", "block", "device", "client", "origin")
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
-    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
 _PERSONAL, _PLATFORM = CHANNELS.index("personal"), CHANNELS.index("business_platform")
+_OF_OTHERS = np.isin(np.arange(256), [k for k, s in enumerate(SOURCES) if s not in PERSONS])
+"""By code of a label's source: whether it is no person. A log of hand-made labels names none."""
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
 
 
@@ -197,6 +200,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         flags |= _flag(columns[_ATTESTED], i, ATTEST_KNOWN, ATTEST_TRUE)
         flags |= TO_GROUP if _is_given(columns[_GROUP], i) else 0
         flags |= _flag(columns[_ATTEMPTED], i, 0, ATTEMPTED)
+        flags |= BY_OTHERS * int64(_OF_OTHERS[_integer(columns[_SOURCE], i, 1, UNKNOWN, _U1)])
         ev.flags = flags | _country_mismatch(columns[_NUMBERS], columns[_NETWORKS], i)
 
 

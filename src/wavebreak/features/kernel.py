@@ -17,6 +17,7 @@ from wavebreak.features.account_updates import (
     count_failure,
     count_leaving,
     count_refused_request,
+    note_label_by_others,
     note_origin,
     rare_row,
     set_contact_tie,
@@ -66,6 +67,7 @@ from wavebreak.features.layout import (
     ATTEMPTED,
     BARRED,
     BLOCKED,
+    BY_OTHERS,
     BY_PERSON,
     BY_SCORE,
     CHALLENGE,
@@ -284,7 +286,7 @@ def apply_event(
         if update_received(w, sh, row, ev, kind, local, now):
             credit_entities(w, row)
     elif kind == LABELLED:
-        return apply_label(w, row, rare_row(sh, row), ev)
+        return _apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
         return _pass_challenge(sh, row)
     elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
@@ -297,6 +299,15 @@ def apply_event(
     else:
         _apply_plain(sh, row, ev, kind, local, now)
     return False
+
+
+@compiled()
+def _apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
+    """Apply a person's label, and note that of anybody else. True where it ends or sets an outcome."""
+    if ev.flags & BY_OTHERS:
+        note_label_by_others(r, ev)
+        return False
+    return apply_label(w, row, r, ev)
 
 
 @compiled()

@@ -140,6 +140,8 @@ MET_CHALLENGE, MET_LIMIT = 1, 2
 BLAMED_BY_EVIDENCE = 1
 EASED_AT, EASED = 1, 7
 BY_PERSON = 16
+UNCONFIRMED = 32
+"""A honeypot or a partner calls the account abusive."""
 
 PAIR = np.dtype([("key", "u8"), ("value", "u8")])
 """A known pair. key: owner's local slot << 32 | peer's slot, plus one. value: flags (9 bits), the
@@ -196,6 +198,8 @@ CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
 ATTEST_KNOWN, ATTEST_TRUE, TO_GROUP, MISMATCH_KNOWN, MISMATCH = 16, 32, 64, 128, 256
 ATTEMPTED = 512
 """The platform refused the act before it happened."""
+BY_OTHERS = 1024
+"""A label by a source that is no person (schema.events.PERSONS)."""
 UNKNOWN = 255
 """Code of an enumeration that was not given."""
 

@@ -20,6 +20,7 @@ from wavebreak.features.layout import (
     COUNTRY_MISMATCH,
     LABEL_ABUSIVE,
     LABEL_BENIGN,
+    UNCONFIRMED,
     UNKNOWN,
 )
 from wavebreak.features.sequential_tests import quarter_power
@@ -306,7 +307,7 @@ def operator_complaint_evidence(row: Any) -> float:
 
 RARE_ROW_FEATURES: Final = (
     *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
-    "blind_reports", "accused_last", "challenges_passed",
+    "blind_reports", "accused_last", "challenges_passed", "label_unconfirmed",
 )  # fmt: skip
 """Names of the features that a rare row gives: all are 0 for an account without one."""
 
@@ -344,6 +345,11 @@ def blind_reports(r: Any) -> int:
 @compiled()
 def accused_last(r: Any) -> int:
     return int64(r.accused)
+
+
+@compiled()
+def label_unconfirmed(r: Any) -> float:
+    return 1.0 if int64(r.spare) & UNCONFIRMED else 0.0
 
 
 # A windowed feature is read by the function that its declaration makes, under its own name.

@@ -269,6 +269,7 @@ def _rare_values(r: Any, out: Any) -> None:
     out[At.challenges_failed] = row_values.challenges_failed(r)
     out[At.challenges_lapsed] = row_values.challenges_lapsed(r)
     out[At.challenges_passed] = row_values.challenges_passed(r)
+    out[At.label_unconfirmed] = row_values.label_unconfirmed(r)
 
 
 @compiled()

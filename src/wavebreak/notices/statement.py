@@ -28,7 +28,7 @@ from wavebreak.notices.languages import Language, get_language, msgid
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
-from wavebreak.schema.events import Challenge, Channel, Source
+from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
 DAY_MS = 86_400_000
 VERSION = 1
@@ -257,7 +257,7 @@ _GROUND_HEADING = msgid("The term in question")
 _GROUND_HEADINGS: dict[GroundKind, str] = {"protection": msgid("This is for your protection")}
 
 _TESTS = ("unanswered_evidence", "leave_evidence", "undeliverable_evidence")
-_BY_PERSON: frozenset[Source | None] = frozenset({None, "analyst", "appeal"})
+_BY_PERSON: frozenset[Source | None] = frozenset({None, *PERSONS})
 
 
 def read_decision(decision: Mapping[str, Any] | Decision) -> Decision:

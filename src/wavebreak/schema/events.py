@@ -55,6 +55,7 @@ Challenge = Literal["captcha", "code", "push"]
 Label = Literal["abusive", "benign", "undetermined"]
 Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
 Source = Literal["analyst", "honeypot", "appeal", "partner"]
+Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
 
@@ -71,6 +72,9 @@ UNDETERMINED = LABELS.index("undetermined")
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 """Outcomes, least to most severe; a code is an index."""
 SOURCES: tuple[str, ...] = get_args(Source)
+PERSONS: tuple[Source, ...] = get_args(Person)
+"""Sources of labels that are a person of the platform, who may end and decide what is in force. A
+honeypot is a device that measures, a partner somebody else's word: what they say is observed."""
 VIAS: tuple[str, ...] = tuple(dict.fromkeys(get_args(Via) + get_args(RequestVia)))
 
 
@@ -255,9 +259,10 @@ class AccountDeleted(Event, tag="account.deleted"):
 class LabelAssigned(Event, tag="label.assigned"):
     """Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`.
 
-    `undetermined` withdraws earlier labels. With it alone `outcome` is put in place of the one in
-    force, for `hold_s` seconds from the event's time (absent: until somebody ends it; `allow` has
-    none). See docs/adr/0022.
+    Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says is observed
+    and changes nothing. `undetermined` withdraws earlier labels. With it alone `outcome` is put in
+    place of the one in force, for `hold_s` seconds from the event's time (absent: until somebody
+    ends it; `allow` has none). See docs/adr/0022 and docs/adr/0039.
     """
 
     label: Label

@@ -21,6 +21,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Number = Annotated[int, Meta(ge=1, le=10_000)]
 Positive = Annotated[float, Meta(gt=0.0)]
+NotNegative = Annotated[float, Meta(ge=0.0)]
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,10 +29,13 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class LabelSource(_Table, frozen=True):
-    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit."""
+    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit.
+
+    A weight of 0: it is not heard.
+    """
 
     rank: Number
-    weight: Positive
+    weight: NotNegative
 
 
 class Decisions(_Table, frozen=True):

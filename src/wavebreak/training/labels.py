@@ -15,6 +15,7 @@ from typing import Any
 
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.evaluation.labels import LABELS, UNNAMED, WITHDRAWN
+from wavebreak.schema.events import PERSONS, SOURCES
 from wavebreak.training.config import LabelSource
 
 Key = tuple[str, str]
@@ -71,7 +72,8 @@ def resolve_votes(
     """Take for each account the vote of the highest rank, and of one rank the latest.
 
     A vote `undetermined` withdraws the votes on its account before it, whoever cast them: of dated
-    votes those up to its time, of undated ones those earlier in `votes`.
+    votes those up to its time, of undated ones those earlier in `votes`. That of a honeypot or a
+    partner withdraws no person's. Sources without weight are not heard.
     Claims that became known after `until` (ms) are not heard. Family and operator come from the
     vote taken, or else from one that agrees with it. Raises `TrainingError` for a source that has
     no rank.
@@ -84,7 +86,7 @@ def resolve_votes(
                 "a label names a source that has no rank",
                 fix=f"use one of {', '.join(sorted(sources))}, or give it a rank in training.toml",
             )
-        if until is None or vote.ts <= until:
+        if sources[vote.source].weight > 0 and (until is None or vote.ts <= until):
             heard.setdefault((vote.world, vote.account), []).append(vote)
     undecided = 0
     for key, cast in heard.items():
@@ -109,10 +111,16 @@ def _not_withdrawn(cast: list[LabelVote]) -> list[LabelVote]:
     said: list[LabelVote] = []
     for vote in sorted(cast, key=lambda c: c.ts):
         if vote.label == WITHDRAWN:
-            said = [c for c in said if (c.ts == UNDATED) != (vote.ts == UNDATED)]
+            said = [c for c in said if not _withdraws(vote, c)]
         else:
             said.append(vote)
     return said
+
+
+def _withdraws(vote: LabelVote, earlier: LabelVote) -> bool:
+    others = vote.source in SOURCES and vote.source not in PERSONS
+    same_order = (earlier.ts == UNDATED) == (vote.ts == UNDATED)
+    return same_order and not (others and earlier.source in PERSONS)
 
 
 def _resolved_label(taken: LabelVote, said: list[LabelVote], weight: float) -> ResolvedLabel:

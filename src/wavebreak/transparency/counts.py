@@ -174,7 +174,7 @@ def _count_automation(builder: ReportBuilder, made: list[DecisionRow]) -> None:
         "person": (
             sum(row.by_person for row in measures),
             "of these: by a person's label",
-            "Basis person: an analyst, an appeal or a partner labelled the account.",
+            "Basis person: an analyst, or who decided on an appeal, labelled the account.",
         ),
         "unnamed": (
             sum(row.unnamed for row in measures),

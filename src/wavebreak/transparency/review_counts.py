@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
 from wavebreak.rules import OUTCOMES
+from wavebreak.schema.events import PERSONS
 from wavebreak.transparency.history import DECIDED, RESTRICT, AppealRow, DecisionRow, History
 from wavebreak.transparency.periods import Period
 from wavebreak.transparency.report import LEDGER, OPENINGS, ReportBuilder, Sources
 
 HOUR_MS = 3_600_000
-_PERSONS = frozenset(("analyst", "appeal", "partner"))
 _Z = 1.959963984540054
 
 
@@ -343,7 +343,7 @@ def measure_classifiers(
         "accounts are not a random sample, and an account that the rules met first counts as not "
         "found by the model.",
     )
-    rows = [row for row in history.labels if period.contains(row.at) and row.source in _PERSONS]
+    rows = [row for row in history.labels if period.contains(row.at) and row.source in PERSONS]
     known = sources.labels or not rows
     last = {row.account: row for row in rows if row.account is not None}
     wanted = {account: row.position for account, row in last.items()}

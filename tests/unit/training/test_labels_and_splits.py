@@ -51,6 +51,18 @@ def test_undetermined_withdraws_earlier_votes_of_all() -> None:
     assert not resolve_votes(again, SHIPPED.sources).resolved["", "a"].abusive
 
 
+def test_undetermined_of_honeypot_leaves_votes_of_persons() -> None:
+    votes = [said("abusive", "analyst", 10), said("undetermined", "honeypot", 20)]
+    assert resolve_votes(votes, SHIPPED.sources).resolved["", "a"].abusive
+    votes = [said("abusive", "honeypot", 10), said("undetermined", "honeypot", 20)]
+    assert resolve_votes(votes, SHIPPED.sources).resolved == {}
+
+
+def test_vote_of_partner_teaches_nothing() -> None:
+    made = resolve_votes([said("abusive", "partner")], SHIPPED.sources)
+    assert (made.resolved, made.votes) == ({}, Counter())
+
+
 def test_undetermined_dated_leaves_undated_votes() -> None:
     votes = [said("abusive", "file"), said("undetermined", "analyst", 20)]
     assert resolve_votes(votes, SHIPPED.sources).resolved["", "a"].abusive

@@ -242,7 +242,7 @@ class Naive:
     def classifiers(self) -> None:
         last = {}
         for each in self.sealed.of("label"):
-            if self.within(each["at"]) and each["source"] != "honeypot":
+            if self.within(each["at"]) and each["source"] in ("analyst", "appeal"):
                 last[each["account"]] = each
         for name in ("all", "rules", "model"):
             cells: Counter[tuple[bool, bool]] = Counter()

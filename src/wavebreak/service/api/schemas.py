@@ -16,7 +16,8 @@ from wavebreak.engine.decision import Decision
 from wavebreak.linking import Operator
 from wavebreak.rules.model import Outcome
 from wavebreak.schema.coverage import known_names
-from wavebreak.schema.events import Label, outcome_alternatives
+from wavebreak.schema.events import Label, Person, outcome_alternatives
+from wavebreak.schema.events import Source as LabelSource
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
 from wavebreak.service.source_overview import SourcesOverview
@@ -166,7 +167,7 @@ class Override(RequestModel):
 
     verdict: Label
     reason: Reason
-    by: Literal["analyst", "appeal"] = "analyst"
+    by: Person = "analyst"
     outcome: Annotated[
         Outcome | None, Field(description="with `undetermined`: the outcome from now on")
     ] = None
@@ -194,7 +195,7 @@ class AccountLabel(RequestModel):
 
     account: AccountId
     label: Label
-    source: Literal["analyst", "honeypot", "appeal", "partner"]
+    source: LabelSource
 
 
 class Labels(RequestModel):
