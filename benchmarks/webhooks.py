@@ -113,7 +113,7 @@ def _rate(sender: _Sender, receiver: _Receiver, run: int, many: int) -> float:
     accounts = [f"r{run}-{n}" for n in range(many)]
     for start in range(0, many, 1000):
         labels = [
-            {"account": account, "label": "abusive", "source": "partner"}
+            {"account": account, "label": "abusive", "source": "analyst"}
             for account in accounts[start : start + 1000]
         ]
         sender.post("/v1/labels", {"labels": labels, "reason": _BECAUSE})
@@ -125,7 +125,7 @@ def _latencies(sender: _Sender, receiver: _Receiver, run: int, many: int) -> lis
     """Label one account after the other, ten a second; return the time to each receipt (ms)."""
     accounts, sent = [f"l{run}-{n}" for n in range(many)], []
     for account in accounts:
-        label = {"account": account, "label": "abusive", "source": "partner"}
+        label = {"account": account, "label": "abusive", "source": "analyst"}
         sent.append(sender.post("/v1/labels", {"labels": [label], "reason": _BECAUSE}))
         time.sleep(max(0.0, sent[-1] + 0.1 - time.monotonic()))
     came = receiver.wait_for(accounts)

@@ -43,6 +43,8 @@ ACCOUNTS_SCHEMA = pa.schema(
         ("first_action_position", pa.int64()),
         ("reports_before_action", pa.int64()),
         ("last_report_before_action_ms", pa.int64()),
+        ("first_contacts_attempted", pa.int64()),
+        ("first_contacts_refused", pa.int64()),
     ]
 )
 

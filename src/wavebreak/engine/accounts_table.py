@@ -8,18 +8,29 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.engine.engine import Engine
+from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
 from wavebreak.schema.events import CHANNELS
 
 
 def accounts_table(engine: Engine) -> pa.Table:
-    """Return one row per account that had an account event, ordered by first appearance."""
+    """Return one row per account that had an account event, ordered by first appearance.
+
+    `first_contacts_attempted` are people written to first or asked for contact, whether or not it
+    got through; `first_contacts_refused` those of them to whom it was refused (`first_messages`).
+    """
     parts = [_shard_accounts(engine, s) for s in range(SHARDS)]
     slots = np.concatenate([slot for slot, _ in parts])
     order = np.argsort(slots, kind="stable")
     columns = {
         name: pa.concat_arrays([part[name] for _, part in parts]).take(pa.array(order))
         for name in parts[0][1]
+    }
+    counted = engine.first_messages or FirstMessages()
+    attempted = columns["first_contacts"].to_numpy() + counted.waiting(slots[order])
+    columns |= {
+        "first_contacts_attempted": pa.array(attempted),
+        "first_contacts_refused": pa.array(counted.refused(slots[order])),
     }
     names = engine.fanout.accounts.texts(slots[order])
     return pa.table({"account": names} | columns)

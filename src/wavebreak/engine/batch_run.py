@@ -40,6 +40,7 @@ from wavebreak.engine import snapshot
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.engine import Engine
+from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import UsageError
@@ -132,6 +133,7 @@ def run(
     profile, origin = stream_profile(source, profile_path, edge)
     engine = Engine(policy, profile, enforce=enforce, workers=workers, lateness_s=lateness_s,
                     model=model)  # fmt: skip
+    engine.first_messages = FirstMessages()
     if resume:
         snapshot.restore(engine, resume)
     if sealer:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak.engine.decision import OBSERVE, Decision, Reason, build_decision
+from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy
 from wavebreak.engine.state_check import check_state
 from wavebreak.features import layout
@@ -76,6 +77,7 @@ class Engine:
     Attributes:
         challenges: Whether the platform can ask for a challenge; else a limit is decided instead.
         watch: Called with each segment that `take` processes, before it is (None: nothing).
+        first_messages: Counts the first messages that are refused (None: nobody does).
 
     """
 
@@ -109,6 +111,7 @@ class Engine:
         self.fired = np.zeros(len(policy.rules), np.int64)
         self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
         self.watch: Callable[[Segment], None] | None = None
+        self.first_messages: FirstMessages | None = None
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     def set_mode(self, *, enforce: bool) -> None:
@@ -134,7 +137,10 @@ class Engine:
         if segment.epoch != core.epoch:
             yield from self._close(segment.epoch)
         self._ids.append((segment.base, segment.ids))
-        yield from self._decisions(core.advance(segment))
+        hits = core.advance(segment)
+        if self.first_messages is not None:
+            self.first_messages.note(segment.events)
+        yield from self._decisions(hits)
 
     def trial(self, log: pa.RecordBatch) -> DryRunResult:
         """Return the result that one event would have, without changing state.

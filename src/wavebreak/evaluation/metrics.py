@@ -36,7 +36,11 @@ _COLUMNS = (
     "unwanted",
     "reports_before_action",
     "last_report_before_action_ms",
+    "first_contacts_attempted",
+    "first_contacts_refused",
 )
+LEAST_FIRST_CONTACTS = 30
+"""From so many on a persona's share of first messages refused says something."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,11 @@ class Family:
 
 @dataclass(frozen=True)
 class Persona:
-    """Results for one persona of benign accounts: counts by worst outcome."""
+    """Results for one persona of benign accounts: counts by worst outcome, and first messages.
+
+    `first_contacts` are people written to first or asked for contact, by all its accounts together,
+    `refused` those of them to whom enforcement refused it at least once.
+    """
 
     accounts: int
     challenged: int
@@ -71,6 +79,8 @@ class Persona:
     restricted: int
     suspended: int
     banned: int
+    first_contacts: int = 0
+    refused: int = 0
 
     @property
     def actioned(self) -> int:
@@ -81,6 +91,11 @@ class Persona:
     def met(self) -> int:
         """Accounts challenged, limited, or actioned."""
         return self.challenged + self.limited + self.actioned
+
+    @property
+    def refused_share(self) -> float:
+        """Share of the first messages that were refused."""
+        return self.refused / self.first_contacts if self.first_contacts else 0.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,22 @@ class Evaluation:
         shares = [f.actioned / f.accounts for f in self.families.values()]
         return sum(shares) / len(shares) if shares else None
 
+    @property
+    def first_messages(self) -> tuple[int, int]:
+        """First messages of all benign accounts with a label: refused, and all."""
+        of = self.personas.values()
+        return sum(p.refused for p in of), sum(p.first_contacts for p in of)
+
+    @property
+    def worst_persona(self) -> str | None:
+        """The persona with the largest share of first messages refused, of those that sent some.
+
+        One with fewer than `LEAST_FIRST_CONTACTS` counts only where all have.
+        """
+        several = [n for n, p in self.personas.items() if p.first_contacts >= LEAST_FIRST_CONTACTS]
+        some = several or [n for n, p in self.personas.items() if p.first_contacts]
+        return max(some, key=lambda name: self.personas[name].refused_share, default=None)
+
     def as_json(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values; the keys are part of the public interface."""
         return {
@@ -152,9 +183,27 @@ class Evaluation:
             },
             "before_action": {name: asdict(b) for name, b in self.before_action.items()},
             "unlabelled": asdict(self.unlabelled),
+            "refused": self._refused(),
             "absent": self.absent,
             "equal_weight": self.equal_weight,
         }
+
+    def _refused(self) -> dict[str, Any]:
+        """Return first messages of benign accounts refused: in all, and of the worst persona."""
+        worst = self.worst_persona
+        found = self.personas[worst] if worst is not None else None
+        return _refused_of(*self.first_messages) | {
+            "worst": {"persona": worst} | _refused_of(found.refused, found.first_contacts)
+            if found is not None
+            else None
+        }
+
+
+def _refused_of(refused: int, of: int) -> dict[str, Any]:
+    """Return first messages refused: count, share and interval."""
+    share = refused / of if of else None
+    interval = list(exact_interval(refused, of))
+    return {"refused": refused, "first_contacts": of, "share": share, "interval": interval}
 
 
 def _share_intervals(counts: Family | Persona) -> dict[str, list[float]]:
@@ -164,7 +213,10 @@ def _share_intervals(counts: Family | Persona) -> dict[str, list[float]]:
         if isinstance(counts, Family)
         else ("challenged", "limited", "restricted", "suspended", "banned", "actioned")
     )
-    return {name: list(exact_interval(getattr(counts, name), counts.accounts)) for name in names}
+    found = {name: list(exact_interval(getattr(counts, name), counts.accounts)) for name in names}
+    if isinstance(counts, Persona):
+        found["refused"] = list(exact_interval(counts.refused, counts.first_contacts))
+    return found
 
 
 def read_accounts(run_dir: Path) -> pa.Table:
@@ -202,6 +254,8 @@ class _Columns:
     unwanted: NDArray[np.float64]
     reports: NDArray[np.int64]
     last_report: NDArray[np.float64]
+    first_contacts: NDArray[np.int64]
+    refused: NDArray[np.int64]
 
     @classmethod
     def of(cls, table: pa.Table) -> _Columns:
@@ -223,6 +277,8 @@ class _Columns:
             unwanted=floats("unwanted"),
             reports=np.nan_to_num(floats("reports_before_action")).astype(np.int64),
             last_report=floats("last_report_before_action_ms"),
+            first_contacts=floats("first_contacts_attempted").astype(np.int64),
+            refused=floats("first_contacts_refused").astype(np.int64),
         )
 
     def family(self, rows: NDArray[np.int64], absent: int) -> tuple[Family, BeforeAction]:
@@ -257,9 +313,10 @@ class _Columns:
         )
 
     def persona(self, rows: NDArray[np.int64], absent: int) -> Persona:
-        """Count one persona by worst outcome."""
+        """Count one persona by worst outcome, and its first messages."""
         counts = np.bincount(self.worst[rows], minlength=len(OUTCOMES))
-        return Persona(len(rows) + absent, *(int(c) for c in counts[2:]))
+        first = (self.first_contacts[rows].sum(), self.refused[rows].sum())
+        return Persona(len(rows) + absent, *(int(c) for c in (*counts[2:], *first)))
 
 
 def _object(path: Path) -> dict[str, Any]:

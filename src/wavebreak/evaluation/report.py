@@ -159,6 +159,25 @@ def _false_actions_table(evaluation: Evaluation) -> Table:
     )
 
 
+def _refused_table(evaluation: Evaluation) -> Table:
+    return Table(
+        "Benign accounts: first messages refused",
+        ("persona", "first\nmessages", "refused", "share, %\n95 %"),
+        [
+            (
+                name,
+                number(p.first_contacts),
+                number(p.refused),
+                share_of(p.refused, p.first_contacts),
+            )
+            for name, p in _benign(evaluation)
+        ],
+        "First messages: people written to first or asked for contact, each once. Refused: to whom "
+        "it was refused at least once, also where it got through later. Below its share, the 95 % "
+        "interval (Clopper–Pearson), as if they were independent.",
+    )
+
+
 def _background(value: Any) -> str:
     """Return the name of the background trace that a world.json records, or nothing."""
     if isinstance(value, dict):
@@ -230,10 +249,11 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         print_table(_before_action_table(evaluation), console)
     if _benign(evaluation):
         print_table(_false_actions_table(evaluation), console)
+        print_table(_refused_table(evaluation), console)
 
 
 def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> None:
-    """Print the result on one screen: two sentences, and the worst families and personas.
+    """Print the result on one screen: three sentences, and the worst families and personas.
 
     Args:
         evaluation: What was measured.
@@ -244,7 +264,7 @@ def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> 
     print_lines(headline(evaluation), console)
     if evaluation.families:
         print_table(_worst_families(evaluation, limit), console)
-    if any(persona.met for _, persona in _benign(evaluation)):
+    if any(persona.met or persona.refused for _, persona in _benign(evaluation)):
         print_table(_worst_personas(evaluation, limit), console)
 
 
@@ -270,19 +290,24 @@ def _worst_personas(evaluation: Evaluation, limit: int) -> Table:
     personas = sorted(
         _benign(evaluation),
         key=lambda item: (
-            -item[1].actioned / item[1].accounts, -item[1].met / item[1].accounts, item[0],
+            -item[1].actioned / item[1].accounts, -item[1].met / item[1].accounts,
+            -item[1].refused_share, item[0],
         ),
     )  # fmt: skip
-    shown = [(name, p) for name, p in personas if p.met][:limit]
+    shown = [(name, p) for name, p in personas if p.met or p.refused][:limit]
     rest = [p for name, p in personas if name not in dict(shown)]
     return Table(
         "Benign accounts by persona, worst first",
-        ("persona", "accounts", "slowed", "actioned", "met, %", "banned"),
+        ("persona", "accounts", "slowed", "actioned", "met, %", "first messages\nrefused, %"),
         [
-            *(_share_row(name, p, number(p.banned)) for name, p in shown),
+            *(_share_row(name, p, _refused_percent(p)) for name, p in shown),
             *_other_rows(rest, "personas"),
         ],
     )
+
+
+def _refused_percent(persona: Persona) -> str:
+    return percent(persona.refused_share).removesuffix(" %") if persona.first_contacts else "–"
 
 
 def _share_row(name: str, counts: Family | Persona, last: str) -> tuple[str, ...]:
@@ -351,7 +376,7 @@ def _charts(evaluation: Evaluation) -> dict[str, str]:
 
 
 def headline(evaluation: Evaluation) -> list[str]:
-    """Describe the result in two sentences: abusive accounts actioned, and false actions."""
+    """Describe the result: abusive accounts actioned, false actions, first messages refused."""
     lines = []
     everyone = evaluation.everyone
     if everyone.accounts:
@@ -368,6 +393,14 @@ def headline(evaluation: Evaluation) -> list[str]:
             f"Of {count_of(total, 'benign account')}, {number(sum(p.actioned for p in benign))} "
             f"were restricted or worse, {number(sum(p.banned for p in benign))} banned and "
             f"{number(sum(p.met - p.actioned for p in benign))} slowed."
+        )
+    refused, first = evaluation.first_messages
+    worst = evaluation.worst_persona
+    if first and worst is not None:
+        lines.append(
+            f"Of their {count_of(first, 'first message')}, {number(refused)} "
+            f"({percent(refused / first)}) were refused; of {worst}, the worst persona, "
+            f"{percent(evaluation.personas[worst].refused_share)}."
         )
     return lines
 
@@ -400,6 +433,7 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
             "of restricted or worse.",
         )
         sections.append(("False actions", spared + html_table(_false_actions_table(evaluation))))
+        sections.append(("First messages refused", html_table(_refused_table(evaluation))))
     versions = dict.fromkeys(_versions(run) for run in evaluation.runs)
     if any(versions):
         sections.append(("Versions", paragraphs(filter(None, versions), "note")))

@@ -85,6 +85,7 @@ from wavebreak.features.layout import (
     MET_LIMIT,
     NO_RULE,
     ON_DOUBT,
+    OPENED,
     OUTCOMES,
     PLACED,
     REPLIED,
@@ -93,10 +94,12 @@ from wavebreak.features.layout import (
     SCORED_AT,
     SHARD_BITS,
     STAGES,
+    STARTED,
     STRANGER,
     TAKEN,
     TO_GROUP,
     UNTIL,
+    WITHHELD,
     WROTE,
 )
 from wavebreak.features.memory import (
@@ -150,7 +153,7 @@ _count_undeliverable = count_event("undeliverable")
 @compiled()
 def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor refuses this event; counted when it does."""
-    opens, own = np.int64(0), np.int64(0)
+    opens, own, first = np.int64(0), np.int64(0), False
     if kind in (SENT, REQUESTED):
         value = pair_value(sh, local, ev.peer, now)
         flags = flags_of(value)
@@ -160,6 +163,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
         newest = np.int64(row.clock) // 5760
         held = (flags & STRANGER) != 0 and int64(first_bucket(value)) > newest - 16
         own = np.int64(opens == 1 and held)
+        first = (flags & (WROTE | REPLIED | STARTED)) == 0
     elif kind == MEMBER_ADDED:
         flags = pair_flags(sh, local, ev.peer, now)
         opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
@@ -173,6 +177,8 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     )  # fmt: skip
     if answer == 0:
         return False
+    if first:
+        ev.opens |= WITHHELD
     r = rare_row(sh, row)
     r.refused += 1
     r.answered = now + 1
@@ -206,6 +212,8 @@ def _apply_contact(
             row.to_strangers = min(np.int64(row.to_strangers) + 1, 65535)
         if not barred:
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
+    if opens:
+        ev.opens |= OPENED
     if opens and row.rare > 0:
         update_lurking(rare_row(sh, row), now)
 

@@ -187,11 +187,14 @@ EVENT = np.dtype(
      ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("size", "u4"), ("count", "u4"),
      ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"),
      ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("spare", "u1", (5,))],
+     ("opens", "u1"), ("spare", "u1", (4,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
 `outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds."""
+OPENED, WITHHELD = 1, 2
+"""EVENT.opens of a first message to somebody, or request for contact: it opened the chat; the
+sender's enforcement refused it, or in shadow mode would have (both then)."""
 BARRED = 3
 """EVENT.drop of an act that its own enforcement refused; 1: a repeated event, 2: a late one."""
 CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8

@@ -14,6 +14,7 @@ from cmaes._cma import CMA
 
 from wavebreak import engine, simulation
 from wavebreak.engine import Engine
+from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
@@ -223,6 +224,7 @@ class _TournamentRun:
         number = len(self.rounds)
         carried = coverage.declared(coverage.known_names())  # as a replay of its log measures
         engine = Engine(self.policy, carried, enforce=True, accounts=1 << 15, model=self.model)
+        engine.first_messages = FirstMessages()
         result = play_round(
             self.environment,
             self.entries(senders),

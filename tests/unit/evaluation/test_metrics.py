@@ -32,7 +32,16 @@ FAMILY_KEYS = {
     "hours_median",
     "limited",
 }
-PERSONA_KEYS = {"accounts", "challenged", "limited", "restricted", "suspended", "banned"}
+PERSONA_KEYS = {
+    "accounts",
+    "challenged",
+    "limited",
+    "restricted",
+    "suspended",
+    "banned",
+    "first_contacts",
+    "refused",
+}
 
 
 @pytest.fixture
@@ -81,7 +90,14 @@ def evaluation(tmp_path: Path) -> Evaluation:
                 first_action_ms=NOON + 30 * MINUTE,
                 first_action_stage="registration",
             ),
-            account_row("p1", worst="limit", challenged=True, limited=True),
+            account_row(
+                "p1",
+                worst="limit",
+                challenged=True,
+                limited=True,
+                first_contacts_attempted=30,
+                first_contacts_refused=12,
+            ),
             account_row(
                 "p2",
                 worst="restrict",
@@ -90,7 +106,7 @@ def evaluation(tmp_path: Path) -> Evaluation:
                 first_action_ms=NOON,
                 first_action_stage="messaging",
             ),
-            account_row("p3"),
+            account_row("p3", first_contacts_attempted=10),
             account_row("x1", worst="ban", first_action_ms=NOON, first_action_stage="messaging"),
         ],
     )
@@ -132,7 +148,42 @@ def test_account_counts_only_at_its_worst_outcome(evaluation: Evaluation) -> Non
         "restricted": 1,
         "suspended": 0,
         "banned": 0,
+        "first_contacts": 40,
+        "refused": 12,
     }
+
+
+def test_first_messages_refused_in_all_and_of_the_worst(evaluation: Evaluation) -> None:
+    refused = evaluation.as_json()["refused"]
+    expected = binomtest(12, 40).proportion_ci(method="exact")
+    assert (refused["refused"], refused["first_contacts"], refused["share"]) == (12, 40, 0.3)
+    assert refused["interval"] == pytest.approx([expected.low, expected.high])
+    assert refused["worst"] == {"persona": "shop"} | {
+        key: value for key, value in refused.items() if key != "worst"
+    }
+    assert evaluation.as_json()["intervals"]["personas"]["shop"]["refused"] == refused["interval"]
+
+
+def test_worst_persona_is_one_that_wrote_to_several(tmp_path: Path) -> None:
+    rows = [
+        account_row("a", first_contacts_attempted=100, first_contacts_refused=4),
+        account_row("b", first_contacts_attempted=40, first_contacts_refused=10),
+        account_row("c", first_contacts_attempted=2, first_contacts_refused=2),
+        account_row("d"),
+    ]
+    lines = ("a,benign,courier,", "b,benign,mover,", "c,benign,shy,", "d,benign,silent,")
+    found = evaluate(run_directory(tmp_path / "run", rows), labels_file(tmp_path / "l", *lines))
+    assert found.worst_persona == "mover"
+    assert found.first_messages == (16, 142)
+    few = evaluate(
+        run_directory(tmp_path / "few", rows[2:]), labels_file(tmp_path / "m", *lines[2:])
+    )
+    assert few.worst_persona == "shy"
+    none = evaluate(
+        run_directory(tmp_path / "none", rows[3:]), labels_file(tmp_path / "n", lines[3])
+    )
+    assert none.as_json()["refused"]["worst"] is None
+    assert none.as_json()["refused"]["share"] is None
 
 
 def test_all_abusive_accounts_are_counted_together(
@@ -175,7 +226,8 @@ def test_every_share_has_an_interval(evaluation: Evaluation) -> None:
     low, high = intervals["families"]["blast"]["actioned"]
     expected = binomtest(3, 5).proportion_ci(method="exact")
     assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert set(intervals["personas"]["shop"]) == PERSONA_KEYS - {"accounts"} | {"actioned"}
+    counted = PERSONA_KEYS - {"accounts", "first_contacts"} | {"actioned"}
+    assert set(intervals["personas"]["shop"]) == counted
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 7), (7, 7), (1, 200), (150, 1000)])

@@ -64,6 +64,29 @@ def test_tables_at_80_columns_cut_no_number(tmp_path: Path) -> None:
     assert "1,500" in text
 
 
+def test_tables_and_overview_state_first_messages_refused(tmp_path: Path) -> None:
+    rows = [
+        account_row("p1", worst="limit", first_contacts_attempted=40, first_contacts_refused=12),
+        account_row("p2", first_contacts_attempted=60),
+    ]
+    run = run_directory(tmp_path / "run", rows)
+    lines = ("p1,benign,people-with-a-new-number,", "p2,benign,courier,")
+    evaluation = evaluate(run, labels_file(tmp_path / "labels.csv", *lines))
+    text = _printed(evaluation)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert re.search(r"people-with-a-new-number\s+40\s+12\s+30\.0\s+16\.6–46\.5", text)
+    assert re.search(r"courier\s+60\s+0\s+0", text)
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_overview(evaluation, console)
+    said = console.export_text()
+    assert max(len(line.rstrip()) for line in said.splitlines()) <= 80
+    assert (
+        "Of their 100 first messages, 12 (12.0 %) were refused; of people-with-a-new-number, the "
+        "worst persona, 30.0 %." in _words(said)
+    )
+    assert re.search(r"people-with-a-new-number\s+1\s+1\s+0\s+100\s+30\.0", said)
+
+
 def test_tables_with_long_names_and_times_fit_80_columns(tmp_path: Path) -> None:
     rows = [account_row("b1", worst="ban", first_action_ms=NOON + HOUR, unwanted=1_234)]
     run = run_directory(tmp_path / "run", rows)
