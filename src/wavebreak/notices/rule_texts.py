@@ -37,9 +37,13 @@ class ScoreText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All sentences: by rule, by kind of abuse, by basis, and for the model."""
+    """All sentences: by rule, by kind of abuse, by basis, and for the model.
+
+    `former` are rules of earlier versions, whose decisions are still shown.
+    """
 
     rule: dict[str, RuleText]
+    former: dict[str, RuleText]
     abuse: dict[str, RuleText]
     basis: dict[str, RuleText]
     silence: dict[str, str]
@@ -54,6 +58,7 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return (
             self.rule.get(rule)
+            or self.former.get(rule)
             or self.abuse.get(abuse)
             or self.basis.get(basis)
             or self.basis["doubt"]
@@ -76,7 +81,7 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def messages(self) -> Iterator[str]:
         """Return every text, for translation."""
-        for table in (self.rule, self.abuse, self.basis):
+        for table in (self.rule, self.former, self.abuse, self.basis):
             yield from (text.fact for text in table.values())
         yield from self.silence.values()
         yield self.score.fact
@@ -88,7 +93,7 @@ class RuleTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_rule_texts() -> RuleTexts:
     """Read the shipped sentences.
 
-    >>> load_rule_texts().rule["instant_ban"].term
+    >>> load_rule_texts().rule["inhuman_sending_rate"].term
     'automated'
     """
     return config.load_config(_PATH, RuleTexts)

@@ -66,6 +66,15 @@ _FORMS = {
 }
 """What a field of a rule has to be, for errors."""
 
+WITHDRAWN = dict.fromkeys(
+    (
+        "unanswered_account_cluster", "silent_cluster", "unanswered_accounts_on_device",
+        "silent_device", "registration_in_unanswered_cluster", "registers_among_silent",
+    ),
+    "it slowed nine to twenty honest people for each abusive one",
+)  # fmt: skip
+"""Shipped rules of earlier versions that have no successor, by all their ids, and why."""
+
 Row = TypeVar("Row", Rule, Action, EnforcementTerms, EvidenceTerms, Score, Feedback)
 Tables = tuple[EnforcementTerms, Score, Feedback, EvidenceTerms]
 Found = dict[str, tuple[Rule, Path]]
@@ -151,6 +160,13 @@ def _overridden(shipped: Found, local: Found) -> Found:
     current = {alias: rule.id for rule, _ in shipped.values() for alias in rule.aliases}
     found = dict(shipped)
     for rule, path in local.values():
+        if rule.id in WITHDRAWN:
+            _log.warning(
+                "%s: Wavebreak has withdrawn this rule: %s. It is yours alone now; remove it, or "
+                "give it another id",
+                _place(path, rule.id),
+                WITHDRAWN[rule.id],
+            )
         rule_id = rule.id if rule.id in shipped else current.get(rule.id, rule.id)
         if rule_id in shipped:
             if rule_id != rule.id and rule_id in local:

@@ -18,6 +18,15 @@ def test_every_shipped_rule_has_a_text_of_its_own() -> None:
     assert set(TEXTS.rule) == set(ids)
 
 
+def test_former_rule_keeps_its_text() -> None:
+    """A statement on a decision of an earlier version says what it said then."""
+    assert not set(TEXTS.former) & {rule.id for rule in policy().rules}
+    cluster = TEXTS.find("unanswered_account_cluster", "operator", "doubt")
+    assert cluster.series
+    assert "New accounts on its device" in cluster.fact
+    assert "faster than any person" in TEXTS.find("instant_ban", "bulk", "impossible").fact
+
+
 def test_every_kind_of_abuse_and_basis_has_a_text() -> None:
     assert {rule.abuse for rule in policy().rules} <= set(TEXTS.abuse)
     assert set(TEXTS.basis) == set(BASES)
@@ -44,7 +53,6 @@ def test_tie_rules_and_series_agree() -> None:
     assert {rule.id for rule in policy().rules if rule.basis == "tie"} <= series
     assert series == {
         "reused_target_list",
-        "unanswered_account_cluster",
         "unwelcome_operator",
         "operator_with_evidence",
     }

@@ -354,6 +354,17 @@ def test_wrong_evidence_terms_are_refused(text: str, what: str, directory: Polic
     assert what in refused.value.what
 
 
+def test_rule_that_was_withdrawn_is_taken_and_said(
+    directory: Policies, caplog: pytest.LogCaptureFixture
+) -> None:
+    local = directory("mine", actions=None, own=changed("a_rule", "unanswered_account_cluster"))
+    policy = load_policy(local, shipped=directory(bulk=RULE))
+    assert [rule.id for rule in policy.rules] == ["a_rule", "unanswered_account_cluster"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("own.toml, unanswered_account_cluster: Wavebreak has withdrawn this rule")
+    assert load_policy().rule("unanswered_account_cluster") is None
+
+
 def test_a_new_rule_starts_in_shadow(directory: Policies) -> None:
     assert load_policy(shipped=directory(bulk=RULE)).rules[0].mode == "shadow"
 
@@ -372,14 +383,19 @@ def test_shipped_policy_is_valid_and_described() -> None:
 
 
 def test_unknown_rule_suggests_the_nearest() -> None:
-    with pytest.raises(PolicyError, match="did you mean instant_ban"):
-        explain_rule(load_policy(), "instant_bann")
+    with pytest.raises(PolicyError, match="did you mean inhuman_sending_rate"):
+        explain_rule(load_policy(), "inhuman_sending_rat")
 
 
-def test_the_published_instant_ban_is_a_ban() -> None:
-    program = compile_rules(load_policy())
-    found = matching_rules(program, "sent", {"age_s": 300, "sends_15s": 100, "channel": 0})
-    assert "instant_ban" in found
+def test_published_instant_ban_asks_and_counts_strangers() -> None:
+    policy = load_policy()
+    rule = policy.rule("instant_ban")
+    assert rule is not None
+    assert (rule.id, rule.outcome) == ("inhuman_sending_rate", "challenge")
+    program, burst = compile_rules(policy), {"age_s": 43, "sends_15s": 100, "channel": 0}
+    assert rule.id in matching_rules(program, "sent", burst | {"strangers_written_15s": 100})
+    assert rule.id not in matching_rules(program, "sent", burst | {"strangers_written_15s": 0})
+    assert rule.id not in matching_rules(program, "sent", burst)
 
 
 def test_durations_are_seconds() -> None:
