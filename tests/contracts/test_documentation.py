@@ -135,7 +135,7 @@ def test_events_that_documents_show_are_accepted() -> None:
 
 def test_rule_that_the_readme_shows_is_the_shipped_one() -> None:
     shown = tomllib.loads(blocks(README, "toml")[0])["rule"]
-    rule = load_policy().rule("instant_ban")
+    rule = load_policy().rule(shown[0]["id"])
     assert rule is not None
     shipped = msgspec.json.decode(msgspec.json.encode(rule))
     assert {"id", "on", "when", "outcome", "fires_on"} <= set(shown[0])

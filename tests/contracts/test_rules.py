@@ -27,7 +27,7 @@ from wavebreak.rules.loader import SHIPPED
 FILES = sorted((SHIPPED / "rules").glob("*.toml"))
 IDS = [row["id"] for path in FILES for row in tomllib.loads(path.read_text())["rule"]]
 
-ABOUT_THE_REPORTERS = {"confirmed_abusive"}
+ABOUT_THE_REPORTERS = {"confirmed_abusive", "label_by_others"}
 """Rules that speak of labels, and so hold on every channel."""
 
 RECEIVING = {"received", "delivered", "read_by", "added_to_group", "added_as_contact"}
@@ -122,17 +122,26 @@ def test_norms_are_mild_and_takeovers_recover() -> None:
             assert (each.outcome, each.action) == ("challenge", "recover")
 
 
-def test_bans_rest_on_impossible_acts_labels_or_lasting_evidence() -> None:
+def test_bans_rest_on_a_person_or_lasting_evidence() -> None:
     bans = {each.id: each.basis for each in policy().rules if each.outcome == "ban"}
     assert bans == {
-        "instant_ban": "impossible",
         "evidence_after_three_restrictions": "evidence",
         "confirmed_abusive": "person",
     }
 
 
+def test_impossible_acts_are_asked_about_before_they_silence() -> None:
+    asked = {"challenges_passed", "challenges_lapsed"}
+    for each in policy().rules:
+        if each.basis == "impossible":
+            again = asked <= set(features_read(each))
+            assert each.outcome == ("restrict" if again else "challenge"), each.id
+            assert {"strangers_written_15s", "strangers_added_1d"} & set(features_read(each))
+
+
 def test_stream_of_messages_disables_rules_that_need_more() -> None:
     covered = frozenset(each.name for each in catalog.FEATURES if each.sources == ("message.sent",))
     silent = compile_rules(policy(), covered).not_covered
-    assert {"instant_ban", "weak_registration_proof", "many_strangers_complain"} <= set(silent)
-    assert not {"daily_allowance", "strangers_never_answer", "inhuman_sending_rate"} & set(silent)
+    more = {"inhuman_sending_rate", "weak_registration_proof", "many_strangers_complain"}
+    assert more <= set(silent)
+    assert not {"daily_allowance", "strangers_never_answer"} & set(silent)

@@ -90,9 +90,11 @@ def test_on_failure_does_not_change_the_version(name: str) -> None:
 def test_on_failure_is_read_from_the_rule(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     shipped = (rules.loader.SHIPPED / "rules" / "impossible.toml").read_text("utf-8")
-    told = shipped.replace('id = "instant_ban"', 'id = "instant_ban"\non_failure = "closed"')
+    told = shipped.replace(
+        'id = "inhuman_sending_rate"', 'id = "inhuman_sending_rate"\non_failure = "closed"'
+    )
     (tmp_path / "rules" / "impossible.toml").write_text(told, "utf-8")
-    found = rules.load_policy(tmp_path).rule("instant_ban")
+    found = rules.load_policy(tmp_path).rule("inhuman_sending_rate")
     assert found is not None
     assert found.on_failure == "closed"
     assert "message.sent" in closed_under(rules.load_policy(tmp_path))

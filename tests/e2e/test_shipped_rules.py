@@ -85,15 +85,53 @@ def _sent(ts: int, account: str, peer: str, **more: Any) -> dict[str, Any]:
     return {"ts": ts, "type": "message.sent", "account": account, "peer": peer} | more
 
 
-def test_instant_ban_at_the_hundredth_message() -> None:
+MONTH = 30 * 24 * HOUR
+
+
+def _burst(count: int, ts: int, gap: int, *, in_contacts: bool) -> list[dict[str, Any]]:
+    return [_sent(ts + gap * i, "new", f"p{ts}-{i}", in_contacts=in_contacts) for i in range(count)]
+
+
+@pytest.mark.parametrize("enforce", [False, True])
+def test_new_number_told_to_all_contacts_at_once_is_left_alone(*, enforce: bool) -> None:
     start = {"ts": 0, "type": "account.registered", "account": "new"}
-    blast = [_sent(60_000 + 140 * i, "new", f"p{i}", in_contacts=False) for i in range(101)]
-    made = _decide([start, *blast])
-    banned = [d for d in made if d.outcome == "ban"]
-    assert [d.account for d in banned] == ["new"]
-    assert banned[0].rules[0] == "instant_ban"
-    assert {r.feature: r.value for r in banned[0].reasons}["sends_15s"] == 100
-    assert banned[0].trigger == "e100"
+    for burst in (
+        _burst(140, 60_000, 7, in_contacts=True),
+        _burst(100, 43_000, 150, in_contacts=True),
+    ):
+        made = _decide([start, *burst], enforce=enforce)
+        assert [d for d in made if d.outcome not in ("allow", "observe")] == []
+
+
+def test_burst_to_strangers_is_held_and_asked_about() -> None:
+    start = {"ts": 0, "type": "account.registered", "account": "new"}
+    made = _decide([start, *_burst(50, MONTH, 140, in_contacts=False)])
+    first = made[0]
+    assert (first.outcome, first.basis) == ("challenge", "impossible")
+    assert first.rules[0] == "inhuman_sending_rate"
+    assert {r.feature: r.value for r in first.reasons}["strangers_written_15s"] == 40
+    assert first.trigger == "e40"
+    assert first.until == MONTH + 39 * 140 // 1000 * 1000 + 24 * HOUR
+
+
+def test_burst_at_registration_has_an_end() -> None:
+    start = {"ts": 0, "type": "account.registered", "account": "new"}
+    made = _decide([start, *_burst(140, 60_000, 100, in_contacts=False)])
+    assert made
+    assert all(d.until is not None for d in made)
+    assert not {d.outcome for d in made} & {"restrict", "suspend", "ban"}
+
+
+def test_burst_again_after_two_challenges_is_restricted_for_a_day() -> None:
+    events: list[dict[str, Any]] = [{"ts": 0, "type": "account.registered", "account": "new"}]
+    for day in range(3):
+        events += _burst(45, MONTH + 26 * day * HOUR, 140, in_contacts=False)
+        passed = {"type": "challenge.passed", "account": "new", "kind": "code"}
+        events.append(passed | {"ts": MONTH + 26 * day * HOUR + HOUR})
+    made = [d for d in _decide(events) if d.basis == "impossible"]
+    assert [d.outcome for d in made] == ["challenge", "challenge", "restrict"]
+    assert made[-1].rules[0] == "inhuman_sending_again"
+    assert made[-1].until is not None
 
 
 def _history(account: str) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from support import brokers, service_harness
+from support.banning_policy import load_banning_policy
 from support.brokers import Broker
 from support.service_harness import abuser
-from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -28,7 +28,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 
 def _wanted(events: list[Any]) -> list[bytes]:
     """Decisions of an engine that takes the events in the order of the log."""
-    engine = Engine(rules.load_policy(), accounts=1024)
+    engine = Engine(load_banning_policy(), accounts=1024)
     log = Pseudonymizer(service_harness.SECRET).apply(service_harness.wire(events, WIRE_SCHEMA))
     return [msgspec.json.encode(made) for made in engine.take(log)]
 

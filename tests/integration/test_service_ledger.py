@@ -20,8 +20,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from support import service_harness
+from support.banning_policy import load_banning_policy
 from support.service_harness import SIGNER, Running, abuser
-from wavebreak import rules
 from wavebreak.errors import EvidenceError
 from wavebreak.ledger import Draft, Entry, new_signer, read_entry
 from wavebreak.ledger.audit import audit_directory
@@ -303,7 +303,7 @@ def test_erased_entries_cannot_be_opened_but_still_verify(tmp_path: Path) -> Non
 def test_changed_policy_reports_differing_decisions(
     tmp_path: Path,
 ) -> None:
-    shipped = rules.load_policy()
+    shipped = load_banning_policy()
     lenient = replace(
         shipped,
         rules=tuple(

@@ -13,8 +13,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from support import service_harness
+from support.banning_policy import load_banning_policy
 from support.service_harness import Running, abuser
-from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -46,7 +46,7 @@ def first(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Decis
 
 
 def _filled() -> list[Decision]:
-    engine = Engine(rules.load_policy(), accounts=1024)
+    engine = Engine(load_banning_policy(), accounts=1024)
     events = Pseudonymizer(service_harness.SECRET).apply(
         service_harness.wire(abuser(), WIRE_SCHEMA)
     )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from django.db import connection
 
+from support.banning_policy import load_banning_policy
 from support.events import Item, edge
 from support.service_harness import abuser, migrated
 from wavebreak import rules
@@ -66,7 +67,7 @@ def started(
     states: EnforcementCache | None = None,
 ) -> tuple[Engine, Any]:
     """Recover an engine, and store what it decided on the way."""
-    chosen = policy or rules.load_policy()
+    chosen = policy or load_banning_policy()
     unstored: list[DecidedBatch] = []
     engine, report = recover(
         lambda: Engine(chosen, enforce=enforce, accounts=1024),
@@ -107,7 +108,7 @@ def test_outcome_found_in_shadow_is_not_enforced(home: Path) -> None:
 
 
 def test_cleared_outcome_is_streamed_as_a_lift(home: Path) -> None:
-    terms = StateTerms(rules.load_policy().feedback)
+    terms = StateTerms(load_banning_policy().feedback)
     begin = StreamPosition.begin(0)
     found = [state for _, state in states_after(begin, 500, terms)]
     last, number = found[-1], Decision.objects.count()
@@ -135,7 +136,7 @@ def test_cleared_outcome_is_streamed_as_a_lift(home: Path) -> None:
 
 
 def test_forged_lift_is_no_state(home: Path) -> None:
-    terms = StateTerms(rules.load_policy().feedback)
+    terms = StateTerms(load_banning_policy().feedback)
     StateChange.objects.create(number=1, account="ann", after=0, decision=1, lifted=True)
     StateChange.objects.update(after=1)
     with pytest.raises(ServiceError, match="was changed in the database"):

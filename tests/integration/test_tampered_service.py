@@ -20,8 +20,8 @@ import pytest
 from django.db import connection
 
 from support import service_harness
+from support.banning_policy import load_banning_policy
 from support.service_harness import SIGNER, Running, abuser
-from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.errors import EvidenceError, SnapshotError
 from wavebreak.ledger.verifier import read_checkpoint
@@ -535,4 +535,4 @@ def test_forged_snapshot_is_passed_over(
 
 def make_engine() -> Engine:
     """An engine as the service of these tests has it."""
-    return Engine(rules.load_policy(), accounts=1024)
+    return Engine(load_banning_policy(), accounts=1024)

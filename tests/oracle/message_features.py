@@ -187,6 +187,11 @@ FORMULAS: dict[str, Formula] = {
         [is_cold(fact, known) for fact, known in s.first_contacts if "in_contacts" in fact.fields]
     ),
     "started_chats": lambda s: len(s.first_contacts),
+    "strangers_written_15s": lambda s: s.count(
+        [f for f, known in s.first_contacts if "in_contacts" in f.fields and is_cold(f, known)],
+        "15s",
+        SMALL,
+    ),
     "started_share": lambda s: share(len(s.first_contacts), len(s.first_contacts) + len(s.inbound)),
     "replied_7d": _replied,
     "reply_share_7d": lambda s: share(_replied(s), _first_contacts(s, "7d")),

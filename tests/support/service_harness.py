@@ -22,8 +22,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import connection
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from support.banning_policy import load_banning_policy
 from support.external_servers import postgresql
-from wavebreak import engine, rules
+from wavebreak import engine
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
@@ -133,12 +134,12 @@ def service(
     allow_identifiers: bool = False,
     **settings: Any,
 ) -> Service:
-    """A service over the bound database, with the shipped rules and without a model.
+    """A service over the bound database, with the rules of `banning_policy` and without a model.
 
     `settings` are further fields of Settings.
     """
 
-    policy, edge = policy or rules.load_policy(), Pseudonymizer(SECRET)
+    policy, edge = policy or load_banning_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
         return engine.Engine(policy, accounts=accounts)

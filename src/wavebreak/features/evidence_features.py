@@ -48,6 +48,12 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "Strangers written to first in the window, newcomers too, who have not answered: what an "
         "allowance counts. An answer gives the place back; a bucket (96 min) counts up to 255.",
         _SENT, "none", "contacts made first"), "stranger_contact", bucket_max=255),
+    W(F("strangers_written_15s", "accounts", "first contacts", "15s",
+        "Accounts written to first in the window of whom it is known that they did not have the "
+        "sender in contacts, by the message or an earlier event. A bucket (1 s) counts up to 255.",
+        ("message.sent.in_contacts",), "a new number that nobody has yet, told to all at once",
+        "messages of which it is not told who has whom in contacts"), "known_stranger",
+      bucket_max=255),
     F("recipients_on_device", "accounts", "changes", "since the last device change or link",
       "Accounts written to since the last move to another device, or companion link, each once, "
       "whoever they are (at most 255); missing if there was neither.", ("session.started",),

@@ -311,7 +311,7 @@ def apply_event(
 
 @compiled()
 def _apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
-    """Apply a person's label, and note that of anybody else. True where it ends or sets an outcome."""
+    """Apply a person's label, and note anybody else's. True where it ends or sets an outcome."""
     if ev.flags & BY_OTHERS:
         note_label_by_others(r, ev)
         return False
@@ -448,6 +448,9 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
         row.until = now + max(w.grace_s, w.benign_grace_s)
     else:
         row.until = now + w.grace_s
+    if kind != LABELLED:
+        # Rules on the impossible judge new acts.
+        row.fired &= ~w.impossible
     _publish_enforcement(w, row, account)
     return int64(0)
 

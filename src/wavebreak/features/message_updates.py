@@ -63,6 +63,7 @@ _count_first_contact = count_event("first_contact")
 _count_distinct_peer = count_event("distinct_peer")
 _count_reply = count_event("reply")
 _count_stranger_contact = count_event("stranger_contact")
+_count_known_stranger = count_event("known_stranger")
 _count_trial = count_event("trial")
 _count_trial_answer = count_event("trial_answer")
 
@@ -278,6 +279,8 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
     if ev.flags & CONTACT_KNOWN:
         row.cold_bits = push_bit(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
+        if stranger:
+            _count_known_stranger(row, now, 1)
     row.targeted_bits = push_bit(row.targeted_bits, people_of(w)[ev.peer].targeted > 0)
     record_approach(w, row, ev.peer, stranger)
     if row.device_changed > 0 or row.linked > 0:

@@ -20,7 +20,8 @@ from wavebreak.features.catalog import INDEX, WINDOWED
 from wavebreak.features.windows import add_to_bucket, advance_ring, ring_total
 
 ROW_EVENTS: Final = (
-    "send", "first_contact", "distinct_peer", "reply", "stranger_contact", "trial", "trial_answer",
+    "send", "first_contact", "distinct_peer", "reply", "stranger_contact", "known_stranger",
+    "trial", "trial_answer",
 )  # fmt: skip
 """Events counted in the row that every account has."""
 RARE_EVENTS: Final = (

@@ -3,8 +3,8 @@
 Example:
     >>> from wavebreak import rules
     >>> program = rules.compile_rules(rules.load_policy())
-    >>> rules.matching_rules(program, "sent", {"age_s": 290, "sends_15s": 100, "channel": 0})
-    ('instant_ban',)
+    >>> rules.matching_rules(program, "sent", {"strangers_written_15s": 40, "channel": 0})
+    ('inhuman_sending_rate',)
 
 """
 

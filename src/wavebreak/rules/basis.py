@@ -14,11 +14,15 @@ LEAST_EVIDENCE = 20
 EVIDENCE = (
     "unanswered_evidence", "complaint_evidence", "leave_evidence", "undeliverable_evidence",
 )  # fmt: skip
+STRANGER_RATES = ("strangers_written_15s", "strangers_added_1d")
 RATES = (
-    "sends_15s", "sends_5m", "groups_created_1h", "groups_created_1d", "members_added_1h",
-    "members_added_1d", "strangers_added_1d",
+    *STRANGER_RATES, "sends_15s", "sends_5m", "groups_created_1h", "groups_created_1d",
+    "members_added_1h", "members_added_1d",
 )  # fmt: skip
-"""Features of which a great number is an act that no person can do."""
+"""Features of which a great number is an act that no person can do; of the first ones a client does
+not do it for a person towards contacts either."""
+LEAST_STRIKES = 2
+"""Earlier restrictions from which on evidence may ban."""
 
 _FIXES = {
     "doubt": 'choose limit or less, or rest it on evidence: basis = "evidence"',
@@ -27,9 +31,13 @@ _FIXES = {
     "alternative",
     "tie": f"compare one of {', '.join(EVIDENCE)} with at least {LEAST_EVIDENCE} in every "
     "alternative: a tie silences only beside evidence of the account's own",
-    "impossible": f"compare one of {', '.join(RATES)} in every alternative",
+    "impossible": f"compare one of {', '.join(RATES)} with at least 20 in every alternative",
     "person": "read label_abusive",
 }
+_NO_END = (
+    'no rule alone bans without end: choose suspend or less with an end (for = "24h"), or evidence '
+    f"with strikes >= {LEAST_STRIKES} in every alternative"
+)
 
 
 def check_basis(rule: Rule, where: str) -> None:
@@ -46,11 +54,33 @@ def check_basis(rule: Rule, where: str) -> None:
     if OUTCOMES.index(rule.outcome) > OUTCOMES.index(most):
         raise PolicyError(
             f"{where}: {rule.outcome} rests on {rule.basis}, which leads to {most} at most",
-            fix=_FIXES[rule.basis],
+            fix=_NO_END if most == "suspend" else _FIXES[rule.basis],
         )
     if rule.basis in _HOLDS and not in_every_case(rule.when, _HOLDS[rule.basis]):
         raise PolicyError(
             f"{where}, basis: it can fire without {rule.basis}", fix=_FIXES[rule.basis]
+        )
+    _check_severity(rule, where)
+
+
+def _check_severity(rule: Rule, where: str) -> None:
+    """Check what a ban on evidence and a restriction on the impossible need beside their basis."""
+    if (
+        rule.outcome == "ban"
+        and rule.basis == "evidence"
+        and not in_every_case(rule.when, lambda c: _at_least(c, ("strikes",), LEAST_STRIKES))
+    ):
+        raise PolicyError(f"{where}: it can ban without earlier restrictions", fix=_NO_END)
+    if (
+        rule.basis == "impossible"
+        and OUTCOMES.index(str(rule.outcome)) > OUTCOMES.index("limit")
+        and not in_every_case(rule.when, lambda c: _at_least(c, STRANGER_RATES, 20))
+    ):
+        raise PolicyError(
+            f"{where}: {rule.outcome} on acts that may be towards contacts, whom a client tells of "
+            "a new number all at once",
+            fix=f"compare one of {', '.join(STRANGER_RATES)} with at least 20 in every "
+            "alternative, or choose challenge",
         )
 
 

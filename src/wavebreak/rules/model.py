@@ -26,14 +26,16 @@ BASES: dict[str, Outcome] = {
     "doubt": "limit",
     "takeover": "challenge",
     "evidence": "ban",
-    "impossible": "ban",
-    "tie": "ban",
+    "impossible": "suspend",
+    "tie": "suspend",
     "person": "ban",
 }
 """What a rule may rest on, and the most severe outcome that it then decides: doubt slows, evidence
-silences. `evidence`: what recipients did, by a test with a stated bound; `impossible`: acts that no
-person can do; `takeover`: marks of a hijacked account, whose owner is asked; `tie`: ties to
-accounts found abusive, beside evidence of the account's own; `person`: somebody has judged it."""
+silences. No rule alone decides what has no end: `evidence` bans after repeated restrictions only.
+`evidence`: what recipients did, by a test with a stated bound; `impossible`: acts that no person
+can do, towards strangers; `takeover`: marks of a hijacked account, whose owner is asked; `tie`:
+ties to accounts found abusive, beside evidence of the account's own; `person`: somebody has judged
+it."""
 
 Basis = Literal["doubt", "takeover", "evidence", "impossible", "tie", "person"]
 Stage = Literal["registration", "messaging", "feedback", "review"]

@@ -23,6 +23,7 @@ import pyarrow as pa
 from django.db import Error, connection, connections, transaction
 
 from support import shared_policy
+from support.banning_policy import load_banning_policy
 from support.fault_simulation.disk import SimulatedDisk, SimulatedVfs
 from support.service_harness import SECRET, SIGNER, context
 from wavebreak import rules
@@ -120,7 +121,7 @@ RULES = (
 @cache
 def policy() -> rules.Policy:
     """The policy of simulated services."""
-    shipped = rules.load_policy()
+    shipped = load_banning_policy()
     chosen = tuple(rule for rule in shipped.rules if rule.id in RULES)
     return replace(shipped, rules=chosen)
 

@@ -32,12 +32,53 @@ def test_takeover_that_restricts_is_refused() -> None:
         ("evidence", ("complaint_evidence >= 100", "channel < 2")),
         ("evidence", (AnyOf(("leave_evidence >= 20", "unanswered_evidence >= 50")),)),
         ("tie", ("device_bad >= 0.1", "complaint_evidence >= 50")),
-        ("impossible", ("sends_15s >= 100",)),
+        ("impossible", ("strangers_written_15s >= 100",)),
         ("person", ("label_abusive == 1",)),
     ],
 )
 def test_basis_that_its_conditions_hold_is_taken(basis: str, when: tuple[str | AnyOf, ...]) -> None:
+    check_basis(rule(when, outcome="suspend", basis=basis), "here")
+
+
+@pytest.mark.parametrize(
+    ("basis", "when"),
+    [
+        ("evidence", ("complaint_evidence >= 100", "strikes >= 3")),
+        ("evidence", (AnyOf((("leave_evidence >= 20", "strikes >= 2"),
+                             ("unanswered_evidence >= 50", "strikes > 3"))),)),
+        ("person", ("label_abusive == 1",)),
+    ],
+)  # fmt: skip
+def test_ban_by_person_or_after_restrictions_is_taken(
+    basis: str, when: tuple[str | AnyOf, ...]
+) -> None:
     check_basis(rule(when, outcome="ban", basis=basis), "here")
+
+
+@pytest.mark.parametrize(
+    ("basis", "when"),
+    [
+        ("evidence", ("complaint_evidence >= 1_000",)),
+        ("evidence", ("complaint_evidence >= 1_000", "strikes >= 1")),
+        ("evidence", ("complaint_evidence >= 1_000", AnyOf(("strikes >= 3", "reports_7d > 9")))),
+        ("tie", ("complaint_evidence >= 1_000", "strikes >= 3")),
+        ("impossible", ("strangers_written_15s >= 100", "strikes >= 3")),
+    ],
+)
+def test_rule_that_bans_alone_is_refused(basis: str, when: tuple[str | AnyOf, ...]) -> None:
+    with pytest.raises(PolicyError) as refused:
+        check_basis(rule(when, outcome="ban", basis=basis), "here")
+    assert "no rule alone bans without end" in refused.value.fix
+
+
+def test_restriction_on_acts_towards_contacts_is_refused() -> None:
+    sends = ("sends_15s >= 100", "age_s <= 300")
+    with pytest.raises(PolicyError, match="may be towards contacts"):
+        check_basis(rule(sends, outcome="restrict", basis="impossible"), "here")
+    check_basis(rule(sends, outcome="challenge", basis="impossible"), "here")
+    check_basis(
+        rule((*sends, "strangers_added_1d >= 100"), outcome="restrict", basis="impossible"), "here"
+    )
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,9 @@ def test_rule_that_was_withdrawn_is_taken_and_said(
     policy = load_policy(local, shipped=directory(bulk=RULE))
     assert [rule.id for rule in policy.rules] == ["a_rule", "unanswered_account_cluster"]
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("own.toml, unanswered_account_cluster: Wavebreak has withdrawn this rule")
+    assert said.startswith(
+        "own.toml, unanswered_account_cluster: Wavebreak has withdrawn this rule"
+    )
     assert load_policy().rule("unanswered_account_cluster") is None
 
 
