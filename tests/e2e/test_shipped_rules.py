@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from support.banning_policy import load_banning_policy
 from wavebreak import rules, simulation
 from wavebreak.engine import Engine, run
 from wavebreak.engine.decision import Decision
-from wavebreak.evaluation import evaluate
+from wavebreak.evaluation import evaluate, read_labels
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
@@ -62,7 +65,10 @@ def test_a_simulated_day_is_cleaned_and_its_innocents_spared(day: Path, enforce:
     run(day, out, rules.load_policy(), EDGE, enforce=enforce)
     found = evaluate(out, day / "labels.csv").as_json()
     families, personas = found["families"], found["personas"]
-    assert families["blast"]["unwanted_p90"] <= 70
+    assert _reached_first(day, out, "blast") <= 70
+    if enforce:
+        # In shadow what would be refused opens its chat, and what follows there is delivered.
+        assert families["blast"]["unwanted_p90"] <= 70
     for name in ("blast", "jitter", "group-adder", "pre-verification", "virtual-numbers"):
         met = sum(families[name][how] for how in ("challenged", "limited", "actioned"))
         assert met >= 9, name
@@ -73,11 +79,26 @@ def test_a_simulated_day_is_cleaned_and_its_innocents_spared(day: Path, enforce:
         assert harmed <= 0.005 * counts["accounts"], name
 
 
-def _decide(events: Sequence[dict[str, Any]], *, enforce: bool = False) -> list[Decision]:
+def _reached_first(day: Path, out: Path, family: str) -> float:
+    """90th percentile of people whom an account of a family reached by a first message."""
+    of = {each.account for each in read_labels(day / "labels.csv") if each.family == family}
+    rows = pq.read_table(out / "accounts.parquet").to_pylist()
+    reached = [
+        row["first_contacts_attempted"] - row["first_contacts_refused"]
+        for row in rows
+        if row["account"] in of
+    ]
+    assert len(reached) == 10
+    return float(np.percentile(reached, 90))
+
+
+def _decide(
+    events: Sequence[dict[str, Any]], *, enforce: bool = False, policy: Policy | None = None
+) -> list[Decision]:
     rows = [{"id": f"e{i}"} | event for i, event in enumerate(events)]
     columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in WIRE_SCHEMA}
     wire = pa.RecordBatch.from_pydict(columns, schema=WIRE_SCHEMA)
-    engine = Engine(rules.load_policy(), enforce=enforce, accounts=4096)
+    engine = Engine(policy or rules.load_policy(), enforce=enforce, accounts=4096)
     return engine.take(EDGE.apply(wire)) + engine.finish()
 
 
@@ -104,14 +125,13 @@ def test_new_number_told_to_all_contacts_at_once_is_left_alone(*, enforce: bool)
 
 
 def test_burst_to_strangers_is_held_and_asked_about() -> None:
-    start = {"ts": 0, "type": "account.registered", "account": "new"}
-    made = _decide([start, *_burst(50, MONTH, 140, in_contacts=False)])
+    made = _decide(_burst(50, 60_000, 140, in_contacts=False))
     first = made[0]
     assert (first.outcome, first.basis) == ("challenge", "impossible")
     assert first.rules[0] == "inhuman_sending_rate"
     assert {r.feature: r.value for r in first.reasons}["strangers_written_15s"] == 40
-    assert first.trigger == "e40"
-    assert first.until == MONTH + 39 * 140 // 1000 * 1000 + 24 * HOUR
+    assert first.trigger == "e39"
+    assert first.until == (60_000 + 39 * 140) // 1000 * 1000 + 24 * HOUR
 
 
 def test_burst_at_registration_has_an_end() -> None:
@@ -123,12 +143,13 @@ def test_burst_at_registration_has_an_end() -> None:
 
 
 def test_burst_again_after_two_challenges_is_restricted_for_a_day() -> None:
-    events: list[dict[str, Any]] = [{"ts": 0, "type": "account.registered", "account": "new"}]
-    for day in range(3):
-        events += _burst(45, MONTH + 26 * day * HOUR, 140, in_contacts=False)
+    events: list[dict[str, Any]] = []
+    for ts in (60_000, 2 * HOUR, 4 * HOUR):
+        burst = _burst(45, ts, 140, in_contacts=False)
+        answers = [_sent(sent["ts"] + 60_000, sent["peer"], "new") for sent in burst]
         passed = {"type": "challenge.passed", "account": "new", "kind": "code"}
-        events.append(passed | {"ts": MONTH + 26 * day * HOUR + HOUR})
-    made = [d for d in _decide(events) if d.basis == "impossible"]
+        events += [*burst, *answers, passed | {"ts": ts + HOUR}]
+    made = [d for d in _decide(events) if d.account == "new" and d.basis == "impossible"]
     assert [d.outcome for d in made] == ["challenge", "challenge", "restrict"]
     assert made[-1].rules[0] == "inhuman_sending_again"
     assert made[-1].until is not None
@@ -238,6 +259,6 @@ def test_own_action_harms_no_neighbour() -> None:
     ]
     blast = [_sent(60_000 + 140 * i, "sender", f"p{i}", in_contacts=False) for i in range(101)]
     later = [_sent(8 * HOUR + 900_000 * i, "neighbour", f"q{i}") for i in range(4)]
-    made = _decide([*events, *blast, *later])
+    made = _decide([*events, *blast, *later], policy=load_banning_policy())
     assert [d.outcome for d in made if d.account == "sender"][-1] == "ban"
     assert [d for d in made if d.account == "neighbour"] == []
