@@ -160,14 +160,17 @@ def switch_of(console: RunningConsole) -> PolicySwitch:
 Visit = Callable[..., Awaitable[None]]
 
 
-def console_test(prepare: Visit) -> Callable[[Visit], Callable[[Path], None]]:
-    """Return a decorator of coroutines that get a console of their own, prepared; on SQLite."""
+def console_test(prepare: Visit, **options: Any) -> Callable[[Visit], Callable[[Path], None]]:
+    """Return a decorator of coroutines that get a console of their own, prepared; on SQLite.
+
+    `options` are those of `service_harness.running`.
+    """
 
     def decorate(test: Visit) -> Callable[[Path], None]:
         wants_path = "tmp_path" in inspect.signature(test).parameters
 
         async def whole(home: Path) -> None:
-            async with running_console(home) as console:
+            async with running_console(home, **options) as console:
                 await prepare(console)
                 await (test(console, home) if wants_path else test(console))
 

@@ -28,6 +28,7 @@ from wavebreak import engine
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
+from wavebreak.schema.coverage import Profile
 from wavebreak.service import database, decide, event_log, row_macs
 from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import AppContext
@@ -132,17 +133,19 @@ def service(
     clock: Callable[[], int] | None = None,
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     allow_identifiers: bool = False,
+    profile: Profile | None = None,
     **settings: Any,
 ) -> Service:
     """A service over the bound database, with the rules of `banning_policy` and without a model.
 
-    `settings` are further fields of Settings.
+    `profile` is what the stream carries (None: everything), `settings` are further fields of
+    Settings.
     """
 
     policy, edge = policy or load_banning_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
-        return engine.Engine(policy, accounts=accounts)
+        return engine.Engine(policy, profile, accounts=accounts)
 
     return Service(
         Settings(

@@ -14,7 +14,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 
 from wavebreak.console.models import Batch, PersonAct, User
-from wavebreak.console.pages import Console
+from wavebreak.console.pages import Console, warn
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.rules import duration_seconds
@@ -92,7 +92,8 @@ def apply(
 ) -> PersonAct:
     """Apply an act to an account, and store what was in force before it.
 
-    `appealed` is the answer to an appeal that is sealed with the act.
+    `appealed` is the answer to an appeal that is sealed with the act. Where the outcome that the
+    act asks for is not in force afterwards, the next page says so; of a batch, `run_batch` does.
     Raises ApiError where the account is unknown or the service cannot take the act now.
     """
     before = _state(console, account)
@@ -110,7 +111,33 @@ def apply(
         event=result.event,
         batch=batch,
     )
+    if batch is None and (fault := without_effect(act, made)):
+        warn(console.request, fault)
     return made
+
+
+def without_effect(act: Act, made: PersonAct) -> str:
+    """Return what a person must know where an act did not bring what it asks for; else empty.
+
+    >>> made = PersonAct(account="ann", before="limit", outcome="limit")
+    >>> without_effect(Act("abusive"), made)[:62]
+    'ann: the verdict abusive changed nothing; limit is in force. L'
+    >>> without_effect(Act("abusive"), PersonAct(account="ann", before="allow", outcome="ban"))
+    ''
+    """
+    unchanged = (made.before, made.before_until_ms) == (made.outcome, made.until_ms)
+    holds = {
+        "benign": made.outcome == "allow",
+        "abusive": made.outcome == "ban" or not unchanged,
+        "undetermined": made.outcome == act.outcome,
+    }
+    if holds[act.verdict]:
+        return ""
+    what = "changed nothing" if unchanged else "did not bring what you asked for"
+    return (
+        f"{made.account}: the verdict {act.words} {what}; {made.outcome} is in force. Look whether "
+        "the policy enforces a rule on labels, and which rules are off (Settings, Sources)."
+    )
 
 
 def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = None) -> str:
@@ -163,14 +190,18 @@ def run_batch(
     progress: Callable[[PersonAct], None] = lambda _act: None,
 ) -> list[str]:
     """Act on each account, one decision an account; return the accounts that could not be."""
-    failed = []
+    failed, faults = [], list[str]()
     for account in accounts:
         try:
-            progress(apply(console, account, act, f"{batch.id}: {batch.reason}", batch=batch))
+            made = apply(console, account, act, f"{batch.id}: {batch.reason}", batch=batch)
+            progress(made)
         except ApiError:
             failed.append(account)
         else:
             batch.done += 1
+            faults += filter(None, [without_effect(act, made)])
+    if faults:
+        warn(console.request, f"{len(faults)} of {batch.done} are not as asked. {faults[0]}")
     batch.save(update_fields=["done"])
     return failed
 

@@ -43,6 +43,7 @@ class Console:
 
     def __init__(self, request: HttpRequest) -> None:
         scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
+        self.request = request
         self.user: User = request.user
         self.context = RequestContext(
             scope["wavebreak"], scope["wavebreak.context"], self.user.actor

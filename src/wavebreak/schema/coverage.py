@@ -35,6 +35,10 @@ SELDOM_SHARE = 0.0001
 """A field of SELDOM is covered where it occurs so often, and in at least one of ten thousand events
 of its type: a test client's three events are not a stream's field."""
 
+LABELS = "label.assigned"
+"""What people say of accounts comes beside a stream, from the service's own pages and operations:
+it is covered whatever the stream carries, and an account without a label has none."""
+
 MAX_RESOLUTION_MS = 86_400_000
 
 _IN_LOG = {"phone": "number", "ip": "address"}
@@ -71,7 +75,8 @@ class Profile:
 
         A type is covered where it occurs, a type that accompanies messages (DENSE) where there is
         at least one per hundred sends; a field where at least 1 % of its type's events have it, or
-        where it is rare by nature (SELDOM) and occurs at least three times.
+        where it is rare by nature (SELDOM) and occurs at least three times. Labels (LABELS) are
+        always covered.
 
         >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
         >>> seen.covers("message.sent.size"), seen.covers("typing.started")
@@ -79,7 +84,11 @@ class Profile:
         >>> rare = Profile({"session.started": 0.5}, {"session.started.linked": 0.006}, 1, 1000)
         >>> rare.covers("session.started.linked"), rare.covers("session.started.ip")
         (True, False)
+        >>> seen.covers("label.assigned")
+        True
         """
+        if source == LABELS or source.startswith(f"{LABELS}."):
+            return True
         if source in TYPES:
             share = self.types.get(source, 0.0)
             least = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0

@@ -39,9 +39,6 @@ CHECK_S = 5.0
 keys have sent events."""
 
 
-_LABELS = frozenset(name for name in known_names() if name.startswith("label.assigned"))
-
-
 @dataclass(frozen=True)
 class Coverage:
     """What every declared source carries, and whether each can ask for a challenge."""
@@ -50,8 +47,8 @@ class Coverage:
     challenges: bool = True
 
     def profile(self) -> Profile:
-        """Return it as the profile of a stream, with the labels, which the service makes itself."""
-        return declared({*self.carries, *_LABELS}, challenges=self.challenges)
+        """Return it as the profile of a stream."""
+        return declared(self.carries, challenges=self.challenges)
 
 
 def check_carried(names: Iterable[str]) -> tuple[str, ...]:

@@ -103,10 +103,11 @@ def test_nothing_that_the_contract_does_not_have_is_covered() -> None:
     assert not profile.covers("message.sent.body")
 
 
-def test_no_events_give_a_profile_that_covers_nothing() -> None:
+def test_no_events_give_a_profile_that_covers_labels_alone() -> None:
     profile = measure([])
     assert profile == Profile({}, {}, 1, 0)
-    assert not any(map(profile.covers, TYPES))
+    assert list(filter(profile.covers, TYPES)) == ["label.assigned"]
+    assert profile.covers("label.assigned.source")
 
 
 @given(st.lists(valid(), max_size=20), st.integers(0, 20))

@@ -150,7 +150,8 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
         ReviewCase.objects.filter(account=account, state=ReviewCase.OPEN, blind=False).update(
             state=ReviewCase.CLOSED, closed_ms=console.now_ms, verdict=wanted.verdict
         )
-    say(request, f"{wanted.words}: {made.outcome} is in force now.")
+    if not acts.without_effect(wanted, made):
+        say(request, f"{wanted.words}: {made.outcome} is in force now.")
     return redirect("account", account)
 
 
