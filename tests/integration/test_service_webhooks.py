@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from support import service_harness
 from support.service_harness import DATABASES, Running, abuser
 from support.webhook_receiver import Receiver, listening
+from wavebreak.service.app_context import closing_connection
 from wavebreak.service.models import Delivery, PlatformMessage
 from wavebreak.service.models import Webhook as StoredWebhook
 from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher, bring_forward
@@ -138,6 +139,66 @@ def test_lifts_reach_the_webhook_that_had_the_restriction(bound: Path) -> None:
         assert len(ids) == 18
 
     asyncio.run(live())
+
+
+def test_lifts_without_a_decision_reach_who_was_told(bound: Path) -> None:
+    """Enforcement begins: what was found in shadow is lifted, and nothing in the log says so."""
+
+    async def live() -> None:
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
+        with listening(Receiver()) as heard:
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
+                made.service.switch = switch = service_harness.switch_of(bound)
+                decisions = await _hook(made, heard.url, min_outcome="ban")
+                states = await _hook(made, heard.url, min_outcome="limit", kinds=["states"])
+                both = await _hook(
+                    made, heard.url, min_outcome="limit", kinds=["decisions", "states"]
+                )
+                missed = await _hook(made, heard.url, min_outcome="ban")
+                await _override(made, "ann", verdict="undetermined", outcome="ban")
+                await _override(made, "ben", verdict="undetermined", outcome="limit", hold_s=3600)
+                await _until(lambda: len(heard.requests) >= 8)
+                await _disable(missed["id"])
+                await switch(made.service, enforce=True)
+                lifts = {each["id"]: ["ann", "ben"] for each in (states, both)}
+                lifts[decisions["id"]] = ["ann"]
+                await _until(lambda: len(heard.requests) >= 8 + 5)
+                assert _lifted(heard) == lifts
+                # Who was not sent to meanwhile is sent what it has missed.
+                path = f"/v1/webhooks/{missed['id']}/enable"
+                answer = await made.ask("POST", path, json={"reason": BECAUSE})
+                assert answer.status_code == 200, answer.text
+                await _until(lambda: missed["id"] in _lifted(heard))
+                await _until(lambda: not dispatcher.in_flight)
+                # Nobody hears of it twice, nor of what it was not sent before.
+                await _override(made, "eve", verdict="undetermined", outcome="ban")
+                await _until(lambda: any(b["data"]["account"] == "eve" for b in _bodies(heard)))
+        assert _lifted(heard) == lifts | {missed["id"]: ["ann"]}
+        told = [body for body in _bodies(heard) if body["data"]["outcome"] == "allow"]
+        assert {(body["type"], body["data"]["number"]) for body in told} == {("state.changed", 2)}
+
+    asyncio.run(live())
+
+
+def _bodies(heard: Receiver) -> list[Any]:
+    return [json.loads(body) for _, body in list(heard.requests)]
+
+
+def _lifted(heard: Receiver) -> dict[str, list[str]]:
+    """The accounts that each webhook was told are allowed."""
+    found: dict[str, list[str]] = {}
+    for body in _bodies(heard):
+        if body["data"]["outcome"] == "allow":
+            found.setdefault(body["webhook"], []).append(body["data"]["account"])
+    return {webhook: sorted(accounts) for webhook, accounts in found.items()}
+
+
+async def _disable(webhook: str) -> None:
+    def disable() -> None:
+        StoredWebhook.objects.filter(id=webhook).update(disabled_ms=1)
+
+    await asyncio.to_thread(closing_connection(disable))
 
 
 def test_webhook_from_before_kinds_is_still_authentic(bound: Path) -> None:

@@ -26,6 +26,7 @@ from support.banning_policy import load_banning_policy
 from support.external_servers import postgresql
 from wavebreak import engine
 from wavebreak.ledger import new_signer
+from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
@@ -40,6 +41,7 @@ from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import AuditEntry, Decision
 from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak.service.pending_requests import BusyError
+from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Limits, Settings
 
@@ -134,6 +136,7 @@ def service(
     progress: Callable[[int, int], None] = lambda _at, _end: None,
     allow_identifiers: bool = False,
     profile: Profile | None = None,
+    lateness_s: int = 60,
     **settings: Any,
 ) -> Service:
     """A service over the bound database, with the rules of `banning_policy` and without a model.
@@ -145,7 +148,7 @@ def service(
     policy, edge = policy or load_banning_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
-        return engine.Engine(policy, profile, accounts=accounts)
+        return engine.Engine(policy, profile, accounts=accounts, lateness_s=lateness_s)
 
     return Service(
         Settings(
@@ -157,6 +160,7 @@ def service(
         make,
         edge,
         clock=clock or now_ms,
+        lateness_s=lateness_s,
         progress=progress,
         ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
         responder=decide.DecideResponder(
@@ -164,6 +168,21 @@ def service(
         ),
         background=tuple(background),
     )
+
+
+def switch_of(home: Path) -> PolicySwitch:
+    """What switches a service in a directory to another coverage or mode, in shadow at first."""
+
+    def make(
+        policy: Policy, loaded: Model | None, enforce: bool, profile: Profile | None = None
+    ) -> engine.Engine:
+        return engine.Engine(policy, profile, accounts=1024, model=loaded, enforce=enforce)
+
+    def responder(policy: Policy, directory: Path | None) -> decide.DecideResponder:
+        terms = decide.load_decide_policy(directory)
+        return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
+
+    return PolicySwitch(home, None, make, responder, base_model="none")
 
 
 class Running:

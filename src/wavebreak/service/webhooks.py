@@ -198,12 +198,13 @@ def _enqueue_changes(now_ms: int, terms: StateTerms) -> int:
     """Enqueue states that changed without a decision; return how many were read.
 
     A webhook receives those of accounts whose decision, or whose state now, is one that it asks
-    for: every lift, and the others where it receives states.
+    for: every lift, and the others where it receives states. For one that is disabled it waits, as
+    decisions do, until the webhook is enabled.
     """
     if not StateChange.objects.filter(sent=False).exists():
         return 0
     with transaction.atomic():
-        webhooks = list(authentic(Webhook.objects.filter(disabled_ms=0)))
+        webhooks = list(authentic(Webhook.objects.all()))
         changes = checked(StateChange.objects.filter(sent=False).order_by("number")[:BATCH_SIZE])
         numbers = [change.decision for change in changes]
         made = Decision.objects.filter(number__in=numbers).values_list("number", "outcome")
