@@ -88,3 +88,100 @@ async def test_console_says_that_a_verdict_changed_nothing(console: RunningConso
     page = await _verdict(console)
     assert "ann: the verdict abusive changed nothing; allow is in force" in page
     assert "allow is in force now" not in page
+
+
+HOUR_MS = 3_600_000
+LIMIT_A_DAY = {"verdict": "undetermined", "outcome": "limit", "hold_s": 86_400}
+
+
+class Clock:
+    """The wall clock of a test."""
+
+    def __init__(self) -> None:
+        self.ms = 1_767_222_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+def sends(count: int, end_ms: int, step_ms: int = 1_000, account: str = "zoe") -> list[Any]:
+    """Messages of an account, which end at a time."""
+    return [
+        {
+            "id": f"{account}-{end_ms}-{n}",
+            "ts": end_ms - (count - 1 - n) * step_ms,
+            "type": "message.sent",
+            "account": account,
+            "peer": f"{account}-{n % 7}",
+            "in_contacts": True,
+        }
+        for n in range(count)
+    ]
+
+
+async def asked(made: Running, account: str = "ann") -> Any:
+    event = {"type": "message.sent", "account": account, "peer": "p", "in_contacts": True}
+    return (await made.ask("POST", "/v1/decide", json=event)).json()
+
+
+@pytest.mark.parametrize("count", [1, 400], ids=["quiet", "busy"])
+@pytest.mark.parametrize("behind_h", [10, 240])
+def test_hold_lasts_as_said_in_a_log_behind(live: Live, count: int, behind_h: int) -> None:
+    clock = Clock()
+
+    async def test(made: Running) -> None:
+        begin = clock.ms
+        await made.send(sends(count, begin - behind_h * HOUR_MS))
+        told = await override(made, **LIMIT_A_DAY)
+        assert told["outcome"] == "limit"
+        assert told["until_ms"] == begin + 24 * HOUR_MS
+        account = (await made.ask("GET", "/v1/accounts/ann")).json()
+        assert account["decisions"][0]["decision"]["ts"] == begin
+        assert (await asked(made))["outcome"] == "limit"
+        # The log goes on where it was: nothing of it is late.
+        if count > 1:
+            await made.send(sends(5, begin - behind_h * HOUR_MS + 10_000))
+            assert made.service.log_clock().late == 0
+            assert (await asked(made))["outcome"] == "limit"
+        for after_h, outcome in ((23, "limit"), (25, "allow")):
+            clock.ms = begin + after_h * HOUR_MS
+            await made.send(sends(30, clock.ms, step_ms=1, account=f"all-{after_h}"))
+            assert (await asked(made))["outcome"] == outcome, after_h
+
+    live(test, clock=clock)
+
+
+@pytest.mark.parametrize("lateness_s", [5, 60])
+def test_hold_lasts_as_said_in_a_log_ahead(live: Live, lateness_s: int) -> None:
+    clock = Clock()
+
+    async def test(made: Running) -> None:
+        # The service takes dates of up to a minute ahead of its clock.
+        await made.send(sends(400, clock.ms + 59_000))
+        told = await override(made, **LIMIT_A_DAY)
+        assert told["outcome"] == "limit"
+        assert (
+            0 <= told["until_ms"] - clock.ms - 24 * HOUR_MS <= 59_000 - 1000 * min(lateness_s, 59)
+        )
+        assert made.service.log_clock().late == 0
+
+    live(test, clock=clock, lateness_s=lateness_s)
+
+
+def test_labels_do_not_move_the_log_after_a_wrong_clock(live: Live) -> None:
+    clock = Clock()
+
+    async def test(made: Running) -> None:
+        right = clock.ms
+        await made.send(sends(400, right))
+        clock.ms = right + 400 * 24 * HOUR_MS
+        label = {"account": "ben", "label": "benign", "source": "analyst"}
+        body = {"labels": [label] * 20, "reason": BECAUSE}
+        assert (await made.ask("POST", "/v1/labels", json=body)).status_code == 202
+        await made.wait_until_applied()
+        clock.ms = right
+        assert made.service.clock_fault() == ""
+        await made.send(sends(5, right + 1_000, account="yan"))
+        assert made.service.log_clock().late == 0
+
+    live(test, clock=clock)

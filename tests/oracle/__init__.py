@@ -65,7 +65,8 @@ class Oracle:
             elif row["ts"] < self._time.newest - self.lateness_ms:
                 self.late += 1
             else:
-                date = self._time.date(row["ts"])
+                label = self._kinds[row["type"], 0] == KINDS.index("labelled")
+                date = self._time.date(row["ts"], label=bool(label))
                 self.ahead += date != row["ts"]
                 self.epochs.add(self.epoch)
                 self._append({name: v for name, v in row.items() if v is not None}, date)
@@ -83,9 +84,12 @@ class Oracle:
                     continue
                 if name == "sent" and "group" in row:
                     name = "sent_group"
+                # The clock of an account is not ahead of the log's time, as a label's date may be.
+                at = min(date, self.epoch * EPOCH_MS + 59_999) if name == "labelled" else date
                 if name == "labelled" and row.get("source") in OTHERS:
                     name = "labelled_by_others"
-                self.facts[account].append(Fact(name, date, self.epoch, peer, row, side == 0))
+                fact = Fact(name, at, self.epoch, peer, row | {"said": date // 1000}, side == 0)
+                self.facts[account].append(fact)
 
     @property
     def shared(self) -> Shared:

@@ -43,7 +43,8 @@ class Enforcement:
             if outcome > self.outcome and outcome >= CHALLENGE:
                 self._answered = self.clock
             hold_s = fact.fields.get("hold_s")
-            self.outcome, self.until = outcome, None if hold_s is None else fact.now + hold_s
+            said = fact.fields["said"]
+            self.outcome, self.until = outcome, None if hold_s is None else said + hold_s
         elif label == 1:
             self.outcome, self.until = 0, None
 

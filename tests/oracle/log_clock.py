@@ -27,13 +27,18 @@ class LogTime:
         self._in_spell: Counter[int] = Counter()
         self._ahead: list[int] = []
 
-    def date(self, ts: int) -> int:
-        """Take an event that is not late; returns the date at which it is taken."""
+    def date(self, ts: int, *, label: bool = False) -> int:
+        """Take an event that is not late; returns the date at which it is taken.
+
+        A label that is dated far ahead keeps its date, and moves nothing.
+        """
         if self.newest < 0:
             self.newest = ts
         last_two = sorted(self._in_spell)[-2:]
         spell = max((self._in_spell[number] for number in last_two), default=0)
         leap = self._lateness_ms // 2 if spell >= BUSY else max(self._lateness_ms, LEAP_MS)
+        if label and ts > self.newest + leap:
+            return ts
         if ts > self.newest + leap:
             self._ahead.append(ts)
             if len(self._ahead) >= min(

@@ -156,8 +156,8 @@ def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = N
     else:
         outcome, hold_s = act.before, None
         if act.before_until_ms is not None:
-            # The label will be dated with the later of both clocks; ends are whole seconds.
-            hold_s = act.before_until_ms // 1000 - max(console.now_ms, now.now_ms) // 1000
+            # The label will be dated with this clock; ends are whole seconds.
+            hold_s = act.before_until_ms // 1000 - console.now_ms // 1000
             if hold_s <= 0:
                 outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
         _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")

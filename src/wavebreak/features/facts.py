@@ -281,6 +281,9 @@ FAR_AHEAD_ACCEPTED_AFTER = 8
 FAR_AHEAD_ACCEPTED_MAX = 1_000
 """So many move any log's time: more than one machine with a wrong clock sends in one batch."""
 NO_FACT = 255
+LABELLED = TYPES.index("label.assigned")
+DATING = "labels by their own dates"
+"""How events are dated; another way makes other decisions of the same log."""
 _ROLES: dict[str, tuple[str, str]] = {
     "account.registered": ("registered", ""),
     "session.started": ("session", ""),
@@ -361,10 +364,16 @@ def _advance_clock(clock: Any, ts: int) -> None:
 
 
 @compiled()
+def _leap(clock: Any, lateness: int) -> int:
+    """How far ahead of the log's time an event may be dated and accepted (ms)."""
+    busy = max(clock.steps, clock.former) >= BUSY
+    return int64(lateness // 2 if busy else max(lateness, LEAP_MS))
+
+
+@compiled()
 def _is_far_ahead(clock: Any, ts: int, lateness: int) -> bool:
     """Whether an event is dated far ahead; with enough of them in a row the log's time moves."""
-    spell = max(clock.steps, clock.former)
-    leap = lateness // 2 if spell >= BUSY else max(lateness, LEAP_MS)
+    spell, leap = max(clock.steps, clock.former), _leap(clock, lateness)
     if ts <= clock.newest + leap:
         return False
     clock.earliest = ts if clock.ahead == 0 else min(clock.earliest, ts)
@@ -376,9 +385,14 @@ def _is_far_ahead(clock: Any, ts: int, lateness: int) -> bool:
 
 @compiled()
 def _assign_epochs(
-    clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any, begin: int, end: int
-) -> int:
-    """Mark duplicates (1) and late events (2), re-date those far ahead; count the latter."""
+    clock: Any, ts: Any, repeated: Any, labels: Any, lateness: int, drop: Any, epochs: Any,
+    begin: int, end: int,
+) -> int:  # fmt: skip
+    """Mark duplicates (1) and late events (2), re-date those far ahead; count the latter.
+
+    A label keeps its date: what a person says holds from then, however far the log is behind, and
+    does not move the log's time.
+    """
     time, moved = clock[0], 0
     for i in range(begin, end):
         if time.newest < 0:
@@ -387,6 +401,8 @@ def _assign_epochs(
             drop[i] = 1
         elif ts[i] < time.newest - lateness:
             drop[i] = 2
+        elif labels[i] and ts[i] > time.newest + _leap(time, lateness):
+            pass
         elif _is_far_ahead(time, ts[i], lateness):
             ts[i] = time.newest
             moved += 1
@@ -455,7 +471,8 @@ class Fanout:
         columns, ids = locate_columns(log), log.column("id")
         ts = log.column("ts").to_numpy().copy()
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
-        self._dates(column_names(columns), ts, drop, epochs)
+        labels = log.column("type").to_numpy() == LABELLED
+        self._dates(column_names(columns), ts, labels, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
         events = decode_events(columns, ts, drop, self.accounts, self.entities)
@@ -470,17 +487,21 @@ class Fanout:
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
             )  # fmt: skip
 
-    def _dates(self, ids: NameSpans, ts: Any, drop: Any, epochs: Any) -> None:
+    def _dates(self, ids: NameSpans, ts: Any, labels: Any, drop: Any, epochs: Any) -> None:
         """Mark duplicates and late events, and date the rest (arrays with one value per row)."""
         repeated, done = np.zeros(ts.size, np.bool_), 0
         while done < ts.size:
             begin, done = done, self.seen.note(ids, repeated, done)
             self.ahead += _assign_epochs(
-                self.clock, ts, repeated, self.lateness_ms, drop, epochs, begin, done
+                self.clock, ts, repeated, labels, self.lateness_ms, drop, epochs, begin, done
             )
             # At this event, whatever its batch: a replay forgets the same ids.
             if done < ts.size:
                 self.seen.grow(int(self.clock["newest"][0]))
+
+    def earliest_in_time(self) -> int:
+        """Return the earliest date (ms) that is not late now."""
+        return max(0, int(self.clock[0]["newest"]) - self.lateness_ms)
 
     def dated(self, ts: int) -> int:
         """Return the time (ms) at which an event would be taken now; -1: late."""
@@ -490,7 +511,7 @@ class Fanout:
         """Return the times (ms) at which events would be taken now, in order; -1: late."""
         clock, times, n = self.clock.copy(), np.array(ts, np.int64), len(ts)
         new, drop, epochs = np.zeros(n, np.bool_), np.zeros(n, np.uint8), np.zeros(n, np.int64)
-        _assign_epochs(clock, times, new, self.lateness_ms, drop, epochs, 0, n)
+        _assign_epochs(clock, times, new, new, self.lateness_ms, drop, epochs, 0, n)
         return np.where(drop > 0, -1, times)
 
     def dump(self) -> dict[str, Any]:

@@ -422,12 +422,13 @@ def _publish_enforcement(w: Any, row: Any, account: int) -> None:
 
 
 @compiled()
-def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int:
+def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int, at: int) -> int:
     """Ease enforcement after a passed challenge or a label `benign`; return the outcome in force.
 
     A label and a passed challenge end it, with a grace period; a challenge that is passed under a
     limit raises the allowance until the limit ends. Where a person had eased what was in force,
-    the grace period after a passed challenge is that of a label.
+    the grace period after a passed challenge is that of a label. That of a label begins at its own
+    date `at` (s), where that is ahead of the log's time.
     """
     now = np.int64(row.clock)
     r = rare_row(sh, row)
@@ -443,7 +444,7 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
         # All but the registration rules, which `registration_suspicions` counts.
         row.fired = ~w.registration
         row.flags = np.int64(row.flags) | SCORED << SCORED_AT
-        row.until = now + w.benign_grace_s
+        row.until = min(max(now, at) + w.benign_grace_s, LAST_SECOND)
     elif (np.int64(r.spare) >> EASED_AT) & EASED:
         row.until = now + max(w.grace_s, w.benign_grace_s)
     else:
@@ -505,7 +506,8 @@ def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int
     row.quota = w.new_chats_1d if outcome == LIMIT else 0
     row.flags = np.int64(row.flags) & ~ON_DOUBT
     if outcome == 0:
-        row.until = min(np.int64(row.clock) + w.benign_grace_s, LAST_SECOND)
+        said = max(np.int64(row.clock), ev.ts // 1000)
+        row.until = min(said + w.benign_grace_s, LAST_SECOND)
     else:
         row.until = min(ev.ts // 1000 + np.int64(ev.size), LAST_SECOND) if ev.size > 0 else 0
     _publish_enforcement(w, row, account)
@@ -631,7 +633,8 @@ def evaluate_account(
         past = np.int64(0) if is_young(row) else row.fired & w.enforced
         answer = call_int64(
             w.decide, w.policy, new & w.enforced, level, past, np.int64(row.enforcement),
-            np.int64(row.until), np.int64(row.strikes), np.int64(row.clock), np.int64(row.quota),
+            np.int64(row.until), np.int64(row.strikes), max(np.int64(row.clock), at // 1000),
+            np.int64(row.quota),
         )  # fmt: skip
         if answer >= 0:
             outcome, rule = answer & 255, (answer >> 8) & 255
@@ -666,6 +669,12 @@ def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int)
     return bool(w.enforce and reaching and is_undelivered(w, sh, ev, kind, local, now))
 
 
+@compiled(inline="always")
+def _log_time(w: Any, kind: int, now: int) -> int:
+    """Return an event's time (s): a label may be dated ahead of the log, and is kept with it."""
+    return min(now, np.int64(w.epoch) * 60 + 59) if kind == LABELLED else np.int64(now)
+
+
 @compiled()
 def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
     account = np.int64(ev.account) if role == 0 else np.int64(ev.peer)
@@ -674,6 +683,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
     if _has_not_happened(w, sh, ev, kind, local, now):
         return
     row = rows_of(sh)[local]
+    now = _log_time(w, kind, now)
     advance_clock(row, now)
     expire_enforcement(w, sh, row)
     if role == 0 and ev.origin > 0 and ev.origin != row.origin:
@@ -695,7 +705,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
                 return
             outcome = _set_outcome(w, sh, row, ev, position, account)
         else:
-            outcome = _ease_enforcement(w, sh, row, account, kind)
+            outcome = _ease_enforcement(w, sh, row, account, kind, ev.ts // 1000)
         _record_hit(w, row, position, ev.ts, account, role, kind, 0, outcome, NO_RULE, 0)
         return
     point = w.scoring > 0 and is_scoring_point(sh, row, ev, role, kind, was)

@@ -178,9 +178,10 @@ async def add_labels(
 
     The caller has checked the ids (`check_ids`), before it wrote an audit entry with one.
     """
-    newest: int = await context.service.ask(lambda engine: int(engine.fanout.clock[0]["newest"]))
-    # The log may be a little ahead of this clock, and a late label would have no effect.
-    now = max(context.now_ms, newest)
+    earliest: int = await context.service.ask(lambda engine: engine.fanout.earliest_in_time())
+    # A hold lasts as long as was said, whatever the log's time is. The log may be ahead of this
+    # clock by more than its lateness, and a late label would have no effect.
+    now = max(context.now_ms, earliest)
     if wrong := context.service.clock_fault():
         raise ApiError(503, wrong, fix=FAULT_FIX)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]

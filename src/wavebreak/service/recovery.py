@@ -40,6 +40,7 @@ from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import ServiceError, SnapshotError
+from wavebreak.features.facts import DATING
 from wavebreak.service import event_log, state_changes
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import decision_row
@@ -80,7 +81,7 @@ def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = N
 
 
 def _stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
-    parts = [sorted(engine.covered), enforce, lateness_s, *engine.program.not_needed]
+    parts = [sorted(engine.covered), enforce, lateness_s, DATING, *engine.program.not_needed]
     options = json.dumps(parts if engine.challenges else [*parts, "no challenges"])
     return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"
 

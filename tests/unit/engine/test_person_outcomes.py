@@ -389,3 +389,43 @@ def test_decisions_depend_on_the_log_alone(seed: int, enforce: bool, tmp_path: P
         made += other.finish()
         assert made == expected
         assert state(other) == state(whole)
+
+
+def _behind() -> Account:
+    """An account of a busy log, which is ten hours behind the clock of who acts."""
+    one = Account()
+    busy = [{"id": f"b{n}", "ts": START + n * SECOND, "account": "z", "peer": "y",
+             "type": TYPES.index("message.sent")} for n in range(400)]  # fmt: skip
+    one.engine.take(log(busy))
+    return one
+
+
+def _says(one: Account, at: int, **fields: Any) -> list[Decision]:
+    row = {"id": f"said-{at}-{fields}", "ts": START + at, "account": "a"} | fields
+    return one.engine.take(log([row | {"type": TYPES.index("label.assigned")}]))
+
+
+def test_hold_begins_when_a_person_says_so_in_a_log_behind() -> None:
+    one, said = _behind(), 10 * HOUR
+    [made] = _says(one, said, label=UNDETERMINED, outcome=OUTCOMES.index("limit"), hold_s=86_400)
+    assert made.ts == START + said
+    assert made.until == START + said + DAY
+    newest = int(one.engine.fanout.clock[0]["newest"])
+    assert newest == START + 399 * SECOND
+    row = one.engine.core.row_of(int(one.engine.fanout.accounts.find(pa.array(["a"]))[0]))
+    # Its own clock is the log's: what it does next is neither late nor in windows to come.
+    assert int(row["clock"]) <= newest // 60_000 * 60 + 59
+    assert int(row["enforcement"]) == OUTCOMES.index("limit")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"label": 1}, {"label": UNDETERMINED, "outcome": OUTCOMES.index("allow")}]
+)
+def test_grace_begins_when_a_person_says_so(fields: dict[str, int]) -> None:
+    one, said = _behind(), 10 * HOUR
+    limit = {"label": UNDETERMINED, "outcome": OUTCOMES.index("limit"), "hold_s": 86_400}
+    _says(one, said, **limit)
+    _says(one, said + HOUR, **fields)
+    row = one.engine.core.row_of(int(one.engine.fanout.accounts.find(pa.array(["a"]))[0]))
+    assert int(row["enforcement"]) == 0
+    assert int(row["until"]) * 1000 == START + said + HOUR + GRACE

@@ -156,3 +156,28 @@ def test_epochs_do_not_depend_on_batches_or_restarts(offsets: list[int], batch: 
     assert epochs == sorted(epochs)
     latest = [START + DAY + offset for offset in offsets]
     assert all(date <= ts for (_, date, _), ts in zip(told, latest, strict=True))
+
+
+def label(ts: int, number: int) -> Row:
+    kind = TYPES.index("label.assigned")
+    return {"id": f"l{number}", "ts": ts, "type": kind, "account": "a", "label": 1}
+
+
+@pytest.mark.parametrize("dates", [busy(6, 60), [START, START + 10]])
+def test_labels_far_ahead_keep_dates_and_move_nothing(dates: list[int]) -> None:
+    said = dates[-1] + 10 * HOUR if len(dates) > BUSY else FAR
+    labels = [label(said + n, n) for n in range(FAR_AHEAD_ACCEPTED_MAX)]
+    after = [sent(dates[-1] + 10, 100_000)]
+    fanout, told = taken([*stream(dates), *labels, *after])
+    assert (fanout.late, fanout.ahead) == (0, 0)
+    assert int(fanout.clock[0]["newest"]) == dates[-1] + 10
+    assert [date for _, date, _ in told[len(dates) : -1]] == [row["ts"] for row in labels]
+    assert {epoch for epoch, _, _ in told[len(dates) : -1]} == {dates[-1] // EPOCH_MS}
+
+
+def test_late_label_changes_nothing() -> None:
+    fanout, told = taken([*stream(busy(6, 60)), label(START, 1)])
+    assert (fanout.late, told[-1][2]) == (1, 2)
+    earliest = fanout.earliest_in_time()
+    fanout, told = taken([*stream(busy(6, 60)), label(earliest, 1), label(earliest - 1, 2)])
+    assert [drop for *_, drop in told[-2:]] == [0, 2]
