@@ -15,20 +15,15 @@ import pytest
 from django.db import connection
 
 from support import service_harness
-from support.service_harness import DATABASES, SECRET, Running
+from support.service_harness import DATABASES, Running
 from support.state_stream import following, next_state
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import CHALLENGE
-from wavebreak.model import Model
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy
-from wavebreak.schema.coverage import Profile
-from wavebreak.service import database_audit, decide, webhooks
+from wavebreak.service import database_audit, webhooks
 from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import closing_connection
 from wavebreak.service.live_policy import live_policy
 from wavebreak.service.models import ApiKey, Delivery, Source
-from wavebreak.service.policy_switch import PolicySwitch
 from wavebreak.service.sources import Coverage, SourceUpkeep, declared_coverage
 from wavebreak.service.states import StateTerms
 
@@ -43,23 +38,10 @@ XMPP = {
 Live = Callable[[Callable[[Running], Awaitable[None]]], None]
 
 
-def switch_of(home: Path) -> PolicySwitch:
-    def engine(
-        policy: Policy, loaded: Model | None, enforce: bool, profile: Profile | None = None
-    ) -> Engine:
-        return Engine(policy, profile, accounts=1024, model=loaded, enforce=enforce)
-
-    def responder(policy: Policy, directory: Path | None) -> decide.DecideResponder:
-        terms = decide.load_decide_policy(directory)
-        return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
-
-    return PolicySwitch(home, None, engine, responder, base_model="none")
-
-
 @asynccontextmanager
 async def running(home: Path, **options: Any) -> AsyncIterator[Running]:
     async with service_harness.running(home, **options) as made:
-        made.service.switch = switch_of(home)
+        made.service.switch = service_harness.switch_of(home)
         yield made
 
 
@@ -281,6 +263,195 @@ def test_adapter_declares_its_own_source(live: Live) -> None:
         reader = await asyncio.to_thread(own_key, "matrix", "read")
         assert (await made.ask("PUT", "/v1/sources/self", reader, json=body)).status_code == 403
         assert (await made.ask("GET", "/v1/sources", key)).status_code == 403
+
+    live(test)
+
+
+NARROW = {"carries": ["typing.started"], "can": []}
+DAY_MS = 86_400_000
+
+
+async def declare_own(made: Running, key: str, **declaration: Any) -> Any:
+    answer = await made.ask("PUT", "/v1/sources/self", key, json=declaration)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def listed(made: Running) -> Any:
+    return (await made.ask("GET", "/v1/sources")).json()
+
+
+async def approve(made: Running, name: str, at_ms: int) -> Any:
+    body = {"at_ms": at_ms, "reason": BECAUSE}
+    return await made.ask("POST", f"/v1/sources/{name}/approval", json=body)
+
+
+def test_ingest_key_switches_no_rule_off(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await declare(made, XMPP)
+        await made.send(service_harness.abuser(count=3))
+        names, off, switches = await covered(made), made.service.rules_off(), made.service.switches
+        for source in ("xmpp", "of-a-stolen-key"):
+            key = await asyncio.to_thread(own_key, source, "ingest")
+            for declaration in (NARROW, {**XMPP, "can": ["refuse"]}):
+                fields = {"carries": declaration["carries"], "can": declaration["can"]}
+                told = await declare_own(made, key, **fields)
+                assert told["coverage"]["applied"] == "waiting"
+                assert "administrator" in told["coverage"]["told"]
+                assert told["coverage"]["rules_off"] == list(off)
+                assert told["source"]["asked"]["carries"] == sorted(fields["carries"])
+        assert (await covered(made), made.service.rules_off()) == (names, off)
+        # Nobody's events have waited for it.
+        assert made.service.switches == switches
+        assert made.service.switch is not None
+        assert made.service.switch.deciding.coverage.challenges
+        found = {one["name"]: one for one in (await listed(made))["sources"]}
+        assert found["of-a-stolen-key"]["carries"] == []
+        assert found["xmpp"]["carries"] == sorted(XMPP["carries"])
+        assert found["xmpp"]["asked"]["rules_off"] == []
+        event = {"type": "message.sent", "account": "ben", "peer": "p", "id": "later"}
+        assert (await made.ask("POST", "/v1/events", json=[event])).status_code == 202
+
+    live(test)
+
+
+def test_unused_service_takes_what_an_adapter_declares(live: Live) -> None:
+    async def test(made: Running) -> None:
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        told = await declare_own(made, key, **NARROW)
+        assert told["coverage"]["applied"] == "waiting"
+        assert made.service.rules_off() == ()
+        told = await declare_own(made, key, carries=SENDS, can=["refuse"])
+        assert (told["coverage"]["applied"], told["source"]["asked"]) == ("live", None)
+        assert made.service.rules_off()
+        # Once events have come, that stands until an administrator says otherwise.
+        await made.send(service_harness.abuser(count=1))
+        told = await declare_own(made, key, carries=SENDS[:1], can=["refuse"])
+        assert told["coverage"]["applied"] == "waiting"
+        # As before: what was asked for is withdrawn.
+        told = await declare_own(made, key, carries=SENDS, can=["refuse"])
+        assert (told["coverage"]["applied"], told["source"]["asked"]) == ("unchanged", None)
+
+    live(test)
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "others", "applied"),
+    [(0, False, "live"), (DAY_MS, False, "waiting"), (0, True, "waiting")],
+)
+def test_adapter_may_declare_after_its_first_events(
+    live: Live, later_ms: int, others: bool, applied: str
+) -> None:
+    async def test(made: Running) -> None:
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        event = {"type": "message.sent", "account": "ben", "peer": "p"}
+        for sender in [key] + [made.keys["ingest"]] * others:
+            answer = await made.ask("POST", "/v1/events", sender, json=[event])
+            assert answer.status_code == 202
+        now = made.service.clock() + later_ms
+        made.service.clock = lambda: now
+        told = await declare_own(made, key, carries=SENDS, can=["refuse"])
+        assert told["coverage"]["applied"] == applied
+
+    live(test)
+
+
+def test_narrower_declaration_decides_once_approved(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(service_harness.abuser(count=1))
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        told = await declare_own(made, key, carries=SENDS, can=["refuse"])
+        [source] = (await listed(made))["sources"]
+        asked = source["asked"]
+        assert (told["source"]["carries"], asked["carries"]) == ([], sorted(SENDS))
+        assert asked["rules_off"]
+        assert (await listed(made))["basis"] == "unknown"
+        assert (await approve(made, "matrix", asked["at_ms"] + 1)).status_code == 409
+        assert (await approve(made, "xmpp", asked["at_ms"])).status_code == 404
+        body = {"at_ms": asked["at_ms"], "reason": BECAUSE}
+        own = await made.ask("POST", "/v1/sources/matrix/approval", key, json=body)
+        assert own.status_code == 403
+        answer = await approve(made, "matrix", asked["at_ms"])
+        assert answer.json()["coverage"]["applied"] == "live"
+        assert set(answer.json()["coverage"]["rules_off"]) == set(asked["rules_off"])
+        assert (await approve(made, "matrix", asked["at_ms"])).status_code == 404
+        [source] = (await listed(made))["sources"]
+        assert (source["carries"], source["asked"]) == (sorted(SENDS), None)
+        audit = (await made.ask("GET", "/v1/audit")).json()["entries"]
+        acts = [one["action"] for one in audit if "source" in one["action"]]
+        assert acts == ["ask_source", "approve_source"]
+
+    live(test)
+
+
+def test_source_widens_by_itself_once_a_day(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await declare(made, MATRIX)
+        await made.send(service_harness.abuser(count=1))
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        more = [*SENDS, "typing.started"]
+        told = await declare_own(made, key, carries=more, can=MATRIX["can"])
+        assert told["coverage"]["applied"] == "waiting"
+        now = made.service.clock() + DAY_MS
+        made.service.clock = lambda: now
+        told = await declare_own(made, key, carries=more, can=MATRIX["can"])
+        assert told["coverage"]["applied"] == "live"
+        assert "typing.started" in told["coverage"]["carries"]
+        again = await declare_own(made, key, carries=[*more, "message.read"], can=MATRIX["can"])
+        assert again["coverage"]["applied"] == "waiting"
+        # A further source that carries as much changes nothing for anybody.
+        other = await asyncio.to_thread(own_key, "xmpp", "ingest")
+        told = await declare_own(made, other, carries=[*more, "message.read"], can=XMPP["can"])
+        assert told["coverage"]["applied"] == "unchanged"
+
+    live(test)
+
+
+def test_administrator_settles_what_a_source_asks_for(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await declare(made, MATRIX)
+        await made.send(service_harness.abuser(count=1))
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        await declare_own(made, key, **NARROW)
+        assert made.service.waiting == ("matrix",)
+        assert (await declare(made, MATRIX))["source"]["asked"] is None
+        assert made.service.waiting == ()
+        await asyncio.to_thread(closing_connection(made.service.ledger_store.seal_pending))
+
+        def audit() -> list[str]:
+            try:
+                return [found.name for found in database_audit.DatabaseAudit().run().findings]
+            finally:
+                connection.close()
+
+        assert not {"row_changed", "row_added"} & set(await asyncio.to_thread(audit))
+
+    live(test)
+
+
+def test_readiness_and_metrics_say_that_rules_are_off(live: Live) -> None:
+    async def test(made: Running) -> None:
+        async def said() -> tuple[str, str]:
+            ready = await made.ask("GET", "/readyz", made.keys["read"])
+            metrics = await made.ask("GET", "/metrics", made.keys["read"])
+            return ready.text, metrics.text
+
+        ready, metrics = await said()
+        assert ready == "ready\n"
+        assert "\nwavebreak_rules_off 0.0" in metrics
+        assert "\nwavebreak_sources_waiting 0.0" in metrics
+        await declare(made, MATRIX)
+        await made.send(service_harness.abuser(count=1))
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        await declare_own(made, key, **NARROW)
+        ready, metrics = await said()
+        off, rules = len(made.service.rules_off()), len(made.service.responder.policy.rules)
+        assert f"{off} of {rules} rules are off" in ready
+        assert "the source matrix declares less" in ready
+        assert "--approve matrix" in ready
+        assert f"\nwavebreak_rules_off {off}.0" in metrics
+        assert "\nwavebreak_sources_waiting 1.0" in metrics
+        assert (await made.ask("GET", "/readyz", "")).text == "ready\n"
 
     live(test)
 

@@ -88,6 +88,21 @@ async def test_api_and_console_show_the_same_of_sources(console: RunningConsole)
 
 
 @visits
+async def test_overview_says_that_rules_are_off(console: RunningConsole) -> None:
+    running, reviewer = console.running, await console.person("analyst")
+    assert "rules are off" not in (await reviewer.get("/console/")).text
+    assert (await running.ask("POST", "/v1/sources", json=XMPP)).status_code == 200
+    await running.send(service_harness.abuser(count=1))
+    key = await asyncio.to_thread(_own_key)
+    narrow = {"carries": ["typing.started"], "can": []}
+    assert (await running.ask("PUT", "/v1/sources/self", key, json=narrow)).status_code == 200
+    page = (await reviewer.get("/console/")).text
+    assert f"{len(console.service.rules_off())} of " in page
+    assert "rules are off" in page
+    assert "the source xmpp declares less than the service decides by" in page
+
+
+@visits
 async def test_one_key_may_send_ids_like_addresses(console: RunningConsole) -> None:
     running = console.running
     jid = {"type": "message.sent", "account": "ann@example.org", "peer": "ben@example.org"}
@@ -135,6 +150,37 @@ def test_command_prints_sources_and_what_is_lacking(
         for word in ("xmpp", "refuse, lift", "typing.started", *listed["rules_off"]):
             assert word in text, word
         assert "a limit is decided" in text
+
+
+def test_command_approves_what_a_source_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVEBREAK_KEY", SECRET.hex())
+
+    def said(*more: str, status: int = 0) -> str:
+        done = CliRunner().invoke(app, ["sources", str(tmp_path), *more])
+        assert done.exit_code == status, done.output
+        return " ".join((done.stdout if status == 0 else str(done.exception)).split())
+
+    async def ask() -> None:
+        async with service_harness.running(tmp_path) as made:
+            await made.send(service_harness.abuser(count=1))
+            key = await asyncio.to_thread(_own_key)
+            body = {"carries": XMPP["carries"], "can": XMPP["can"]}
+            assert (await made.ask("PUT", "/v1/sources/self", key, json=body)).status_code == 200
+
+    with service_harness.migrated("sqlite", tmp_path):
+        asyncio.run(ask())
+        text = said()
+        assert "Waits for you: xmpp declares 3 types and fields, and can refuse, lift" in text
+        assert "--approve xmpp" in text
+        [source] = json.loads(said("--json"))["sources"]
+        assert source["asked"]["rules_off"]
+        approved = json.loads(said("--json", "--approve", "xmpp", "--reason", BECAUSE))
+        [source] = approved["sources"]
+        assert (source["carries"], source["asked"]) == (sorted(XMPP["carries"]), None)
+        assert approved["basis"] == "declared"
+        assert "no declaration of this source waits" in said("--approve", "xmpp", status=1)
 
 
 def test_activity_is_stored_where_it_is_newer(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import msgspec
+import typer
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import out, print_json
+from wavebreak.cli.console import command, out, print_json
 from wavebreak.cli.options import DatabaseUrl, Json, PolicyDir, Wide
-from wavebreak.cli.serve import DeploymentKey, KeysHome, in_database
+from wavebreak.cli.serve import BY, DeploymentKey, KeysHome, Reason, in_database
 from wavebreak.reports.tables import Table, print_lines, print_table, span, stamp
 from wavebreak.rules import load_policy
 from wavebreak.service.live_policy import live_directory
@@ -16,7 +20,17 @@ from wavebreak.service.source_overview import (
     SourceView,
     sources_overview,
 )
+from wavebreak.service.sources import approve as approve_source
 from wavebreak.service.stream_coverage import measure_begin
+
+Approve = Annotated[
+    str,
+    typer.Option(
+        "--approve",
+        metavar="NAME",
+        help="Let the declaration decide that this source has asked for.",
+    ),
+]
 
 _BASIS = {
     "declared": "by what every source has declared",
@@ -31,6 +45,8 @@ def sources(
     home: KeysHome,
     policy: PolicyDir = None,
     deployment_key: DeploymentKey = None,
+    approve: Approve = "",
+    reason: Reason = "approved by command",
     database_url: DatabaseUrl = "",
     as_json: Json = False,
     wide: Wide = False,
@@ -38,9 +54,17 @@ def sources(
     """Show what feeds a service: what each source carries and can, and when it was last seen.
 
     Types and fields that are not carried are listed, with the rules that lack what they read: these
-    cannot hold. A source declares itself (`PUT /v1/sources/self`), or an administrator does.
+    cannot hold. A source declares itself (`PUT /v1/sources/self`), or an administrator does. What
+    a source declares that is less than the service decides by waits until it is approved.
     """
     decides = load_policy(live_directory(home) or policy)
+    if approve:
+        in_database(
+            database_url,
+            home,
+            lambda now: approve_source(approve, now, BY, reason),
+            key=deployment_key,
+        )
     found = in_database(
         database_url,
         home,
@@ -51,6 +75,7 @@ def sources(
         print_json(msgspec.to_builtins(found))
         return
     _print_sources(found)
+    _print_asked(found, home)
     _print_lacking(found)
 
 
@@ -62,6 +87,22 @@ def _print_sources(found: SourcesOverview) -> None:
     rows = [_row(source) for source in found.sources]
     note = "" if found.challenges else "A source cannot ask for a challenge: a limit is decided."
     print_table(Table("Sources", columns, rows, note, frozenset({0, 3, 4, 5})), out)
+
+
+def _print_asked(found: SourcesOverview, home: Path) -> None:
+    for source in found.sources:
+        if source.asked is None:
+            continue
+        off = ", ".join(source.asked.rules_off) or "none more"
+        print_lines(
+            [
+                f"Waits for you: {source.name} declares {len(source.asked.carries)} types and "
+                f"fields, and can {', '.join(source.asked.can) or 'nothing'}.",
+                f"Rules that could not hold then: {off}.",
+                f"Approve it: {command('wavebreak', 'sources', home, '--approve', source.name)}",
+            ],
+            out,
+        )
 
 
 def _row(source: SourceView) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ CHANGED_MODELS: dict[str, type[ApiKey | Webhook | Source]] = {
     "rotate_webhook": Webhook,
     "remove_webhook": Webhook,
     "declare_source": Source,
+    "ask_source": Source,
+    "approve_source": Source,
     "remove_source": Source,
 }
 """Changes of API keys, webhooks and sources, which their entry in the ledger pins."""

@@ -121,7 +121,9 @@ class KeyActivity(models.Model):
 class Source(AuthenticatedModel):
     """What feeds the service: the types and fields that it carries, and what its platform can do.
 
-    `carries` and `can` are names, separated by blanks (see `sources`).
+    `carries` and `can` are names, separated by blanks (see `sources`); `carries` is empty where the
+    first declaration waits. `asked_carries` and `asked_can` are those of the declaration that waits
+    for an administrator since `asked_ms` (0: none does).
     """
 
     AUTHENTICATED = ("name", "carries", "can", "created_ms", "changed_ms")
@@ -131,9 +133,17 @@ class Source(AuthenticatedModel):
     can = models.CharField(max_length=64)
     created_ms = models.BigIntegerField()
     changed_ms = models.BigIntegerField()
+    asked_carries = models.TextField(default="")
+    asked_can = models.CharField(max_length=64, default="")
+    asked_ms = models.BigIntegerField(default=0)
 
     class Meta:
         db_table = "source"
+
+    def authenticated_values(self) -> list[Any]:
+        """Return what the MAC is over: also the declaration that waits, where one does."""
+        asked = [self.asked_carries, self.asked_can, self.asked_ms] if self.asked_ms else []
+        return super().authenticated_values() + asked
 
 
 class AuditEntry(AuthenticatedModel):

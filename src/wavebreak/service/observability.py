@@ -190,6 +190,10 @@ def service_gauges(service: Service) -> Gauges:
             "Rules that cannot hold on what the sources are declared to carry.",
             len(service.rules_off()),
         ),
+        "sources_waiting": (
+            "Sources whose declaration waits for an administrator.",
+            len(service.waiting),
+        ),
         "model_abstains": (
             "1 while the model says nothing since nearly all active accounts are new.",
             float(service.model_abstains()),

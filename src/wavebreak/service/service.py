@@ -158,6 +158,7 @@ class Service:
         ahead_ms: How far events may be dated ahead of the clock.
         skews: How far the clocks of senders are from the service's.
         lacking: What the log lacks that rules read, where nobody has declared what it carries.
+        waiting: The sources whose declaration waits for an administrator.
         switches: How often the engine was replaced since the start.
         measured: The profile of the begin of the log, once it is long enough and nobody else has
             said what the stream carries.
@@ -195,6 +196,7 @@ class Service:
         self.ahead_ms = allowed_ahead_ms(lateness_s)
         self.skews = ClockSkews(lateness_s * 1000)
         self.lacking = ""
+        self.waiting: tuple[str, ...] = ()
         self.measured: Profile | None = None
         self._background, self._progress, self._recovered = background, progress, recovered
         self._backpressure = Backpressure(settings.limits)

@@ -6,6 +6,7 @@ One function, from the database alone: `GET /v1/sources`, the console's page and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -13,19 +14,41 @@ import msgspec
 from wavebreak.features.catalog import FEATURES
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
-from wavebreak.service.models import ApiKey, KeyActivity
-from wavebreak.service.sources import ABILITIES, Ability, covered_by, list_sources
+from wavebreak.service.models import ApiKey, KeyActivity, Source
+from wavebreak.service.sources import (
+    ABILITIES,
+    Ability,
+    Coverage,
+    Declaration,
+    common_coverage,
+    covered_by,
+    list_sources,
+)
 from wavebreak.service.stream_coverage import unseen
 
 _READ = frozenset(name for one in FEATURES for source in one.sources for name in source.split("|"))
 """Types and fields that features read: what else a stream may carry, nobody misses."""
 
 
+class AskedView(msgspec.Struct, frozen=True):
+    """A declaration that waits for an administrator since `at_ms`.
+
+    `rules_off` are the rules that would lack what they read, and do not now.
+    """
+
+    carries: tuple[str, ...]
+    can: tuple[Ability, ...]
+    at_ms: int
+    rules_off: tuple[str, ...]
+
+
 class SourceView(msgspec.Struct, frozen=True):
     """A source: what it has declared, and what its keys have sent.
 
-    `keys` are names. `seen_ms` is when one of them last sent events (null: not yet), `behind_ms`
-    how far the newest of these was behind the service's clock then (negative: ahead of it).
+    `carries` is empty where its first declaration is not approved yet; `asked` is the declaration
+    that waits (null: none does). `keys` are names. `seen_ms` is when one of them last sent events
+    (null: not yet), `behind_ms` how far the newest of these was behind the service's clock then
+    (negative: ahead of it).
     """
 
     name: str
@@ -36,6 +59,7 @@ class SourceView(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
     seen_ms: int | None = None
     behind_ms: int | None = None
+    asked: AskedView | None = None
 
 
 class SourcesOverview(msgspec.Struct, frozen=True):
@@ -64,6 +88,7 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
     """
     declared = list_sources()
     coverage = covered_by(declared)
+    off = _rules_off(coverage, policy)
     profile = coverage.profile() if coverage else measured
     found = unseen(profile, policy) if profile else None
     sent = {row.prefix: row for row in KeyActivity.objects.all()}
@@ -73,17 +98,18 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
     newest = {name: _newest(of_source, sent) for name, of_source in keys.items()}
     views = []
     for source in declared:
-        activity, can = newest.get(source.name), source.can.split()
+        activity = newest.get(source.name)
         views.append(
             SourceView(
                 source.name,
                 tuple(source.carries.split()),
-                tuple(ability for ability in ABILITIES if ability in can),
+                _abilities(source.can),
                 source.created_ms,
                 source.changed_ms,
                 tuple(key.name for key in keys.get(source.name, ())),
                 activity.seen_ms if activity else None,
                 activity.behind_ms if activity else None,
+                _asked(source, declared, policy, off) if source.asked_ms else None,
             )
         )
     others = newest.get("")
@@ -100,3 +126,27 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
 def _newest(keys: list[ApiKey], sent: dict[str, KeyActivity]) -> KeyActivity | None:
     rows = [sent[key.prefix] for key in keys if key.prefix in sent]
     return max(rows, key=lambda row: row.seen_ms, default=None)
+
+
+def _abilities(can: str) -> tuple[Ability, ...]:
+    able = can.split()
+    return tuple(ability for ability in ABILITIES if ability in able)
+
+
+def _rules_off(coverage: Coverage | None, policy: Policy) -> tuple[str, ...]:
+    found = unseen(coverage.profile(), policy) if coverage else None
+    return found.rules if found else ()
+
+
+def _asked(
+    source: Source, declared: Sequence[Source], policy: Policy, off: tuple[str, ...]
+) -> AskedView:
+    asked = Declaration(source.asked_carries, source.asked_can)
+    others = [Declaration(o.carries, o.can) for o in declared if o.carries and o is not source]
+    would = _rules_off(common_coverage([*others, asked]), policy)
+    return AskedView(
+        tuple(asked.carries.split()),
+        _abilities(asked.can),
+        source.asked_ms,
+        tuple(name for name in would if name not in off),
+    )

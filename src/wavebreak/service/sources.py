@@ -3,7 +3,8 @@
 A source is declared by an administrator, or by an adapter at its start. The coverage of the service
 is what every declared source carries, and an outcome that one of their platforms cannot carry out
 is not decided: where a challenge cannot be asked, a limit is decided. A change takes effect while
-the service runs (`policy_switch`), or once it is ready.
+the service runs (`policy_switch`), or once it is ready. By its own key a source may only widen what
+it has declared: what is less waits for an administrator (`declare_own`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import msgspec
 from django.db import Error, transaction
@@ -25,15 +26,22 @@ from wavebreak.service.app_context import run_background_query, write_audit_entr
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
 from wavebreak.service.log_clock import ClockSkews
-from wavebreak.service.models import KeyActivity, Source
+from wavebreak.service.models import ApiKey, KeyActivity, LogBatch, Source
 
 if TYPE_CHECKING:
     from wavebreak.service.service import Service
 
 Ability = Literal["refuse", "challenge", "notify", "suspend", "lift"]
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
+Applied = Literal["unchanged", "live", "pending", "waiting"]
 SELF = "self"
+MESSAGES = "message.sent"
 MAX_SOURCES = 100
+BEGIN_MS = 600_000
+"""How long a log has just begun: an adapter may send its first events before it has declared."""
+SETTLED_MS = 86_400_000
+"""How long a source's own change stands before it may make another one by itself."""
+_MENTIONED = 8
 CHECK_S = 5.0
 """Seconds between two looks at whether the declared coverage is that which decides, and at which
 keys have sent events."""
@@ -75,31 +83,154 @@ def check_carried(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(given | types))
 
 
+class Declaration(NamedTuple):
+    """What a source says that it carries and can, as its row holds it: names between blanks."""
+
+    carries: str
+    can: str
+
+    @classmethod
+    def of(cls, carries: Iterable[str], can: Iterable[str]) -> Declaration:
+        """Return a declaration; raises ApiError (422) for what the contract does not have."""
+        able = set(can)
+        carried = " ".join(check_carried(carries))
+        return cls(carried, " ".join(ability for ability in ABILITIES if ability in able))
+
+    def widens(self, other: Declaration) -> bool:
+        """Return whether it has everything that another one has.
+
+        >>> less, more = Declaration("a b", "refuse"), Declaration("a b c", "refuse lift")
+        >>> more.widens(less), less.widens(more), less.widens(less)
+        (True, False, True)
+        """
+        return all(set(b.split()) <= set(a.split()) for a, b in zip(self, other, strict=True))
+
+
 def declare(
     name: str, carries: Iterable[str], can: Iterable[str], now_ms: int, by: str, reason: str
-) -> tuple[Source, bool]:
+) -> Source:
     """Declare a source, or change what it has declared, in the open transaction.
 
-    Returns:
-        The source, and whether anything changed.
+    What the source itself had asked for is settled.
 
     Raises:
         ApiError: The contract has no such type or field (422), or there are too many sources (409).
     """
-    carried, able = " ".join(check_carried(carries)), set(can)
-    abilities = " ".join(ability for ability in ABILITIES if ability in able)
+    wanted, source = Declaration.of(carries, can), _source(name, now_ms)
+    if Declaration(source.carries, source.can) != wanted or source.asked_ms:
+        _decide(source, wanted, now_ms)
+        write_audit_entry(now_ms, by, "declare_source", name, reason)
+    return source
+
+
+def declare_own(
+    name: str,
+    carries: Iterable[str],
+    can: Iterable[str],
+    now_ms: int,
+    by: str,
+    reason: str,
+    *,
+    senders: Iterable[str],
+) -> Source:
+    """Declare a source by its own key, in the open transaction.
+
+    A key that was stolen must not switch rules off: what is less than the service decides by waits
+    for an administrator, and so does a second change within a day, since each makes events wait.
+    At the begin of a log that only this source feeds, it may say that it lacks what rules read:
+    that concerns nobody else. But a service without messages would find nothing.
+
+    Args:
+        name: The source.
+        carries: Types and fields.
+        can: What its platform can do.
+        now_ms: The service's clock.
+        by: The key.
+        reason: The reason, for the audit log.
+        senders: The keys that have sent events since the service started.
+
+    Raises:
+        ApiError: The contract has no such type or field (422), or there are too many sources (409).
+    """
+    wanted, source = Declaration.of(carries, can), _source(name, now_ms)
+    declared = Declaration(source.carries, source.can)
+    if wanted == declared and not source.asked_ms:
+        return source
+    if (
+        wanted == declared
+        or (MESSAGES in wanted.carries.split() and _is_beginning(source, senders, now_ms))
+        or (source.carries and wanted.widens(declared) and now_ms >= source.changed_ms + SETTLED_MS)
+        or (not source.carries and _changes_nothing(wanted))
+    ):
+        _decide(source, wanted, now_ms)
+        write_audit_entry(now_ms, by, "declare_source", name, reason)
+    elif Declaration(source.asked_carries, source.asked_can) != wanted:
+        source.asked_carries, source.asked_can = wanted
+        source.asked_ms = now_ms
+        source.save()
+        write_audit_entry(now_ms, by, "ask_source", name, reason)
+    return source
+
+
+def approve(name: str, now_ms: int, by: str, reason: str, asked_ms: int | None = None) -> Source:
+    """Let the declaration decide that a source has asked for, in the open transaction.
+
+    Args:
+        name: The source.
+        now_ms: The service's clock.
+        by: Who approves.
+        reason: The reason, for the audit log.
+        asked_ms: When the source asked for what was looked at (None: whatever waits now).
+
+    Raises:
+        ApiError: Nothing waits (404), or something else does by now (409).
+    """
+    source: Source | None = Source.objects.select_for_update().filter(name=name).first()
+    if source is None or not source.is_authentic or not source.asked_ms:
+        raise ApiError(404, "no declaration of this source waits", fix="list the sources")
+    if asked_ms is not None and asked_ms != source.asked_ms:
+        raise ApiError(
+            409, "the source asks for something else by now", fix="list the sources again"
+        )
+    _decide(source, Declaration(source.asked_carries, source.asked_can), now_ms)
+    write_audit_entry(now_ms, by, "approve_source", name, reason)
+    return source
+
+
+def _source(name: str, now_ms: int) -> Source:
+    """Return a source, or a new one; raises ApiError (409) if there are too many."""
     source: Source | None = Source.objects.select_for_update().filter(name=name).first()
     if source is not None and source.is_authentic:
-        if (source.carries, source.can) == (carried, abilities):
-            return source, False
-    elif Source.objects.count() >= MAX_SOURCES:
+        return source
+    if source is None and Source.objects.count() >= MAX_SOURCES:
         raise ApiError(409, f"there are already {MAX_SOURCES} sources", fix="remove one")
-    if source is None:
-        source = Source(name=name, created_ms=now_ms)
-    source.carries, source.can, source.changed_ms = carried, abilities, now_ms
+    return Source(name=name, created_ms=now_ms, changed_ms=now_ms)
+
+
+def _decide(source: Source, declaration: Declaration, now_ms: int) -> None:
+    source.carries, source.can = declaration
+    source.asked_carries, source.asked_can, source.asked_ms = "", "", 0
+    source.changed_ms = now_ms
     source.save()
-    write_audit_entry(now_ms, by, "declare_source", name, reason)
-    return source, True
+
+
+def _is_beginning(source: Source, senders: Iterable[str], now_ms: int) -> bool:
+    """Whether the log has no event, or has just begun with those of a source not declared yet."""
+    begun = LogBatch.objects.order_by("first").values_list("received_ms", flat=True).first()
+    if begun is None:
+        return True
+    own = ApiKey.objects.filter(source=source.name).values_list("prefix", flat=True)
+    sent = {*senders, *KeyActivity.objects.values_list("prefix", flat=True)}
+    return not source.carries and now_ms < begun + BEGIN_MS and sent <= set(own)
+
+
+def _changes_nothing(wanted: Declaration) -> bool:
+    """Whether the service decides by the same with a further source."""
+    now = declared_coverage()
+    if now is None:
+        return False
+    able = "challenge" in wanted.can.split() or not now.challenges
+    return able and set(now.carries) <= set(wanted.carries.split())
 
 
 def remove(name: str, now_ms: int, by: str, reason: str) -> None:
@@ -116,17 +247,31 @@ def list_sources() -> list[Source]:
     return list(authentic(Source.objects.order_by("name")))
 
 
+def waiting_sources() -> tuple[str, ...]:
+    """Return the names of the sources whose declaration waits for an administrator."""
+    return tuple(source.name for source in list_sources() if source.asked_ms)
+
+
 def declared_coverage() -> Coverage | None:
     """Return what every declared source carries and can; None where none is declared."""
     return covered_by(list_sources())
 
 
-def covered_by(sources: Sequence[Source]) -> Coverage | None:
-    """Return what each of some sources carries and can; None where there is none."""
-    if not sources:
+def covered_by(sources: Iterable[Source]) -> Coverage | None:
+    """Return what each of some sources carries and can; None where none of them is declared.
+
+    A source whose first declaration waits is judged by what the others carry.
+    """
+    decides = [Declaration(source.carries, source.can) for source in sources if source.carries]
+    return common_coverage(decides)
+
+
+def common_coverage(declarations: Sequence[Declaration]) -> Coverage | None:
+    """Return what all of some declarations have; None where there is none."""
+    if not declarations:
         return None
-    carried = set.intersection(*(set(source.carries.split()) for source in sources))
-    challenges = all("challenge" in source.can.split() for source in sources)
+    carried = set.intersection(*(set(one.carries.split()) for one in declarations))
+    challenges = all("challenge" in one.can.split() for one in declarations)
     return Coverage(tuple(sorted(carried)), challenges)
 
 
@@ -134,12 +279,12 @@ class Application(msgspec.Struct, frozen=True):
     """How a declaration takes effect.
 
     `applied` is `unchanged` where the coverage decides already, `live` where it does from now on,
-    and `pending` where it will once the service can be switched: within seconds while it runs, or
-    at its next start. Events waited for `waited_s`. `rules_off` are the rules that lack what they
-    read.
+    `pending` where it will once the service can be switched: within seconds while it runs, or at
+    its next start; `waiting` where an administrator has to approve it. Events waited for
+    `waited_s`. `rules_off` are the rules that lack what they read.
     """
 
-    applied: Literal["unchanged", "live", "pending"]
+    applied: Applied
     carries: tuple[str, ...]
     challenges: bool
     rules_off: tuple[str, ...] = ()
@@ -149,7 +294,8 @@ class Application(msgspec.Struct, frozen=True):
 async def apply(service: Service) -> Application:
     """Let the declared coverage decide from now on."""
     coverage = await run_background_query(declared_coverage)
-    waited_s, applied = 0.0, "pending"
+    waited_s: float = 0.0
+    applied: Applied = "pending"
     switch = service.switch
     try:
         if switch is not None and switch.deciding.coverage == coverage:
@@ -159,13 +305,44 @@ async def apply(service: Service) -> Application:
             applied = "live"
     except WavebreakError as error:
         service.report(f"the declared sources are not applied yet: {error.what}")
+    return _application(service, applied, coverage, round(waited_s, 3))
+
+
+async def waiting(service: Service) -> Application:
+    """Return by what the service decides on, while a declaration waits for an administrator."""
+    coverage = await run_background_query(declared_coverage)
+    return _application(service, "waiting", coverage)
+
+
+def _application(
+    service: Service, applied: Applied, coverage: Coverage | None, waited_s: float = 0.0
+) -> Application:
     return Application(
-        applied,  # type: ignore[arg-type]
+        applied,
         coverage.carries if coverage else (),
         coverage.challenges if coverage else True,
         service.rules_off(),
-        round(waited_s, 3),
+        waited_s,
     )
+
+
+def notices(service: Service) -> list[str]:
+    """Return what operators must know of the coverage: rules that are off, and what waits."""
+    off, rules = service.rules_off(), len(service.responder.policy.rules)
+    said = []
+    if off:
+        more = len(off) - _MENTIONED
+        named = ", ".join(off[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
+        said.append(
+            f"{len(off)} of {rules} rules are off, since the stream is declared not to carry what "
+            f"they read: {named}"
+        )
+    said += [
+        f"the source {name} declares less than the service decides by: an administrator approves "
+        f"it (wavebreak sources HOME --approve {name})"
+        for name in service.waiting
+    ]
+    return said
 
 
 def store_activity(skews: ClockSkews, since_ms: int) -> int:
@@ -199,6 +376,7 @@ class SourceUpkeep:
             with suppress(Error):
                 store = partial(store_activity, service.skews, stored_ms)
                 stored_ms = await run_background_query(store)
+                service.waiting = await run_background_query(waiting_sources)
             if service.progress().ready and service.switch is not None:
                 done = await apply(service)
                 if done.applied == "live":

@@ -24,6 +24,7 @@ from wavebreak.console.models import (
 from wavebreak.console.pages import Console, console_of, page, show
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import OUTCOMES
+from wavebreak.service import sources
 from wavebreak.service.models import Delivery, EnforcementState, Webhook
 from wavebreak.service.service import Service
 
@@ -44,6 +45,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         request,
         "console/overview.html",
         live=live_values(console.service),
+        coverage=sources.notices(console.service),
         people=_people(),
         by_stage=_by_stage(counts),
         chart=_chart(counts, days),

@@ -21,7 +21,7 @@ from wavebreak.schema.events import Source as LabelSource
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
 from wavebreak.service.source_overview import SourcesOverview
-from wavebreak.service.sources import ABILITIES, SELF, Ability
+from wavebreak.service.sources import ABILITIES, SELF, Ability, Applied
 from wavebreak.service.states import MAX_ACCOUNTS, MAX_PAGE, States, StatesPage
 
 STRUCT_KEY = "x-msgspec-struct"
@@ -437,14 +437,33 @@ class NewSource(Declaration):
     name: Annotated[SourceName, AfterValidator(_not_self)]
 
 
+class AskedDeclaration(ResponseModel):
+    """What a source has declared by its own key, and an administrator has not approved yet."""
+
+    carries: list[str]
+    can: list[Ability]
+    at_ms: int
+
+
 class Source(ResponseModel):
-    """A source as it was declared last."""
+    """A source as it decides: without `carries`, where its first declaration is not approved yet.
+
+    `asked` is the declaration that waits for an administrator (null: none does).
+    """
 
     name: str
     carries: list[str]
     can: list[Ability]
     created_ms: int
     changed_ms: int
+    asked: AskedDeclaration | None = None
+
+
+class Approval(RequestModel):
+    """The approval of what a source has asked for, at the time `at_ms` of `asked`."""
+
+    at_ms: int
+    reason: Reason
 
 
 class Application(ResponseModel):
@@ -452,16 +471,18 @@ class Application(ResponseModel):
 
     `applied`: `unchanged` where their coverage decides already; `live` where it does from now on,
     after `waited_s` in which events waited; `pending` where it will once the service can be
-    switched, at the latest after its next start. `carries` is what every source carries, and
-    `rules_off` are the rules that lack what they read. Without `challenges` a limit is decided
-    where a rule asks for a challenge.
+    switched, at the latest after its next start; `waiting` where the declaration waits for an
+    administrator, and nothing has changed. `told` says so in words. `carries` is what every source
+    carries, and `rules_off` are the rules that lack what they read. Without `challenges` a limit is
+    decided where a rule asks for a challenge.
     """
 
-    applied: Literal["unchanged", "live", "pending"]
+    applied: Applied
     carries: list[str]
     challenges: bool
     rules_off: list[str]
     waited_s: float
+    told: str = ""
 
 
 class DeclaredSource(ResponseModel):

@@ -19,42 +19,53 @@ from wavebreak.service.source_overview import SourcesOverview, sources_overview
 router = Router()
 
 
+_TOLD = {
+    "unchanged": "this decides already",
+    "live": "this decides from now on",
+    "pending": "this decides once the service can be switched, at the latest after its next start",
+    "waiting": "nothing has changed: this declares less than the service decides by, or changes it "
+    "twice in a day, so that an administrator has to approve it",
+}
+
+
+def _abilities(can: str) -> list[sources.Ability]:
+    able = can.split()
+    return [ability for ability in sources.ABILITIES if ability in able]
+
+
 def _shown(source: Source) -> schemas.Source:
+    asked = schemas.AskedDeclaration(
+        carries=source.asked_carries.split(),
+        can=_abilities(source.asked_can),
+        at_ms=source.asked_ms,
+    )
     return schemas.Source(
         name=source.name,
         carries=source.carries.split(),
-        can=[ability for ability in sources.ABILITIES if ability in source.can.split()],
+        can=_abilities(source.can),
         created_ms=source.created_ms,
         changed_ms=source.changed_ms,
+        asked=asked if source.asked_ms else None,
     )
 
 
-async def _applied(context: RequestContext) -> schemas.Application:
-    done = await sources.apply(context.service)
+async def _applied(context: RequestContext, *, waits: bool = False) -> schemas.Application:
+    service = context.service
+    done = await (sources.waiting if waits else sources.apply)(service)
+    service.waiting = await run_query(sources.waiting_sources)
     return schemas.Application(
         applied=done.applied,
         carries=list(done.carries),
         challenges=done.challenges,
         rules_off=list(done.rules_off),
         waited_s=done.waited_s,
+        told=_TOLD[done.applied],
     )
 
 
-async def _declare(
-    request: HttpRequest, name: str, declaration: schemas.Declaration
-) -> schemas.DeclaredSource:
-    context = RequestContext.of(request)
-    source, _ = await run_write(
-        lambda: sources.declare(
-            name,
-            declaration.carries,
-            declaration.can,
-            context.now_ms,
-            context.key,
-            declaration.reason,
-        )
-    )
-    return schemas.DeclaredSource(source=_shown(source), coverage=await _applied(context))
+async def _shown_applied(context: RequestContext, source: Source) -> schemas.DeclaredSource:
+    applied = await _applied(context, waits=bool(source.asked_ms))
+    return schemas.DeclaredSource(source=_shown(source), coverage=applied)
 
 
 @router.get(
@@ -81,7 +92,10 @@ async def listed(request: HttpRequest) -> SourcesOverview:
 )
 async def declare_source(request: HttpRequest, new: schemas.NewSource) -> schemas.DeclaredSource:
     """Declare a source."""
-    return await _declare(request, new.name, new)
+    context = RequestContext.of(request)
+    arguments = (new.name, new.carries, new.can, context.now_ms, context.key, new.reason)
+    source = await run_write(lambda: sources.declare(*arguments))
+    return await _shown_applied(context, source)
 
 
 @router.put(
@@ -89,7 +103,7 @@ async def declare_source(request: HttpRequest, new: schemas.NewSource) -> schema
     auth=ApiKeyAuth("ingest", "decide"),
     response=schemas.DeclaredSource,
     summary="Declare what the source of this key carries and can, as an adapter does when it "
-    "starts.",
+    "starts. What is less than before waits for an administrator, but before the first event.",
     openapi_extra=problems(409),
 )
 async def declare_self(
@@ -104,7 +118,35 @@ async def declare_self(
             "this key belongs to no source",
             fix="create one that does: wavebreak key create HOME NAME --source SOURCE",
         )
-    return await _declare(request, name, declaration)
+    source = await run_write(
+        lambda: sources.declare_own(
+            name,
+            declaration.carries,
+            declaration.can,
+            context.now_ms,
+            context.key,
+            declaration.reason,
+            senders=tuple(context.service.skews.seen_ms),
+        )
+    )
+    return await _shown_applied(context, source)
+
+
+@router.post(
+    "/v1/sources/{name}/approval",
+    auth=ApiKeyAuth("admin"),
+    response=schemas.DeclaredSource,
+    summary="Approve what a source has declared by its own key: from now on it decides.",
+    openapi_extra=problems(404, 409),
+)
+async def approve_source(
+    request: HttpRequest, name: Path[schemas.SourceName], approval: schemas.Approval
+) -> schemas.DeclaredSource:
+    """Approve a source's declaration."""
+    context = RequestContext.of(request)
+    arguments = (name, context.now_ms, context.key, approval.reason, approval.at_ms)
+    source = await run_write(lambda: sources.approve(*arguments))
+    return await _shown_applied(context, source)
 
 
 @router.delete(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
+from wavebreak.service import sources
 from wavebreak.service.api.openapi import TEXT, media
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext
 from wavebreak.service.auth import Allowed
@@ -63,5 +64,6 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     if reads:
         lines += context.service.skews.faults()
         lines += [context.service.lacking] * bool(context.service.lacking)
+        lines += sources.notices(context.service)
         lines += [ABSTAINS] * context.service.model_abstains()
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
