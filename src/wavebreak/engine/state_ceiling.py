@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from wavebreak.engine.control_groups import memory_limits
 from wavebreak.errors import StateSizeError, UsageError
 
 COPY: Final = 1.2
@@ -18,7 +18,6 @@ LEAST_BYTES: Final = 64 << 20
 """The smallest state that is of use: about fifty thousand accounts."""
 DEFAULT_SHARE: Final = 0.75
 """The part of the machine's memory that a process may use unless another limit is given."""
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -73,28 +72,9 @@ class StateCeiling:
 
 
 def available_memory() -> int:
-    """Return the bytes that this process may use: the machine's, or its control group's limit."""
+    """Return the bytes that this process may use: the machine's, or its control groups' limit."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([physical, *_group_limits()])
-
-
-def _group_limits() -> list[int]:
-    """Limits of this process's control group and of those above it (version 2, or 1)."""
-    files = [_CGROUPS / "memory" / "memory.limit_in_bytes"]
-    try:
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition("::")[2]
-    except (OSError, UnicodeDecodeError):
-        own = "/"
-    group = _CGROUPS / own.lstrip("/")
-    files += [at / "memory.max" for at in (group, *group.parents) if at.is_relative_to(_CGROUPS)]
-    limits = []
-    for file in files:
-        try:
-            text = file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            continue
-        limits += [int(text)] if text.isdigit() else []
-    return limits
+    return min([physical, *memory_limits()])
 
 
 def parse_ceiling(max_memory: str, *, copies: bool, besides: int = 0) -> StateCeiling:
