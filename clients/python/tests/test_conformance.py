@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from wavebreak_client import ContentError, EventError, ReplayWindow, WebhookError, build_event
+from wavebreak_client import (
+    ContentError,
+    EventError,
+    ReplayWindow,
+    SettingsError,
+    WebhookError,
+    build_event,
+)
 from wavebreak_client.breaker import Breaker
 from wavebreak_client.delivery import read_answer
 from wavebreak_client.errors import NEVER
@@ -62,6 +69,20 @@ def test_webhook_is_verified_as_listed(row: dict[str, Any]) -> None:
         except WebhookError as error:
             result = error.cause
         assert result == each["result"]
+
+
+@pytest.mark.parametrize(
+    "tolerance_s", [float("nan"), float("inf"), -1, -float("inf"), True, "300", None]
+)
+def test_tolerance_that_is_no_number_of_seconds_is_refused(tolerance_s: Any) -> None:
+    old = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
+    secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    with pytest.raises(SettingsError, match="tolerance_s is no number of seconds"):
+        verify_webhook(secret, old, b"{}", tolerance_s)
+    with pytest.raises(WebhookError, match="too old"):
+        verify_webhook(secret, old, b"{}", 0)
+    with pytest.raises(WebhookError):
+        verify_webhook(secret, old, b"{}", clock=lambda: float("nan"))
 
 
 def filled(row: dict[str, Any], monotonic_ms: Callable[[], float]) -> StateCache:

@@ -41,7 +41,7 @@ const SEEN = new ReplayWindow();
 
 /** What else `verifyWebhook` can be given. */
 export interface VerifyOptions {
-  /** How far the timestamp may be from this machine's time. */
+  /** How far the timestamp may be from this machine's time, in seconds from 0 up. */
   toleranceS?: number;
   /** The window that refuses a message seen before; null: the caller does that. */
   seen?: ReplayWindow | null;
@@ -64,6 +64,11 @@ export async function verifyWebhook(
   const keys = (typeof secrets === "string" ? [secrets] : secrets).map(readKey);
   if (!keys.length) {
     throw new SettingsError("no webhook secret is given", "pass the webhook's secret");
+  }
+  // NaN would let every timestamp pass.
+  if (!Number.isFinite(toleranceS) || toleranceS < 0) {
+    const what = `toleranceS is no number of seconds: ${String(toleranceS)}`;
+    throw new SettingsError(what, "give 300, or leave it out");
   }
   const { messageId, stamp, signatures } = readHeaders(headers);
   const atS = Number(stamp);

@@ -11,6 +11,7 @@ import {
   ContentError,
   EventError,
   ReplayWindow,
+  SettingsError,
   verifyWebhook,
   WebhookError,
 } from "../dist/index.js";
@@ -171,3 +172,11 @@ each("clock", (row) => {
   assert.equal(clock.eventMs(row.now_ms), row.event_ms);
   assert.equal(Math.abs(clock.offsetMs) > REPORTED_MS, row.reported);
 });
+
+for (const toleranceS of [Number.NaN, Infinity, -1, true, "300", null]) {
+  test(`a tolerance of ${String(toleranceS)} is refused`, async () => {
+    const headers = { "webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA" };
+    const secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    await assert.rejects(verifyWebhook(secret, headers, "{}", { toleranceS }), SettingsError);
+  });
+}

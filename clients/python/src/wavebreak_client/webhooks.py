@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -75,12 +76,13 @@ def verify_webhook(
         secrets: The webhook's secret, `whsec_…`; during a rotation both.
         headers: The request's headers, in any case.
         body: The request's body, byte by byte as it came.
-        tolerance_s: How far its timestamp may be from this machine's time.
+        tolerance_s: How far its timestamp may be from this machine's time, in seconds from 0 up.
         seen: The window that refuses a message seen before. None: the caller does that.
         clock: Unix seconds.
 
     Raises:
-        SettingsError: Where no secret is given, or one is not readable.
+        SettingsError: Where no secret is given, one is not readable, or the tolerance is no number
+            of seconds.
         WebhookError: Where the message is not to be trusted; answer 400. For the cause
             `replayed` answer 200: it was handled before.
 
@@ -88,9 +90,10 @@ def verify_webhook(
     keys = [_key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
     if not keys:
         raise SettingsError("no webhook secret is given", fix="pass the webhook's secret")
+    _check_tolerance(tolerance_s)
     message_id, stamp, signatures = _read_headers(headers)
     at_s, now_s = int(stamp), clock()
-    if abs(now_s - at_s) > tolerance_s:
+    if not abs(now_s - at_s) <= tolerance_s:
         raise WebhookError(
             "timestamp", "the message is too old, or ahead of time", fix="synchronise the clocks"
         )
@@ -109,6 +112,15 @@ def verify_webhook(
     if seen is not None and not seen.first(message_id, at_s + tolerance_s, now_s):
         raise WebhookError("replayed", "the message was seen before", fix="answer 200")
     return members
+
+
+def _check_tolerance(tolerance_s: float) -> None:
+    """Raise SettingsError for what no distance in time is compared with: it would let all pass."""
+    is_number = isinstance(tolerance_s, int | float) and not isinstance(tolerance_s, bool)
+    if not (is_number and 0 <= tolerance_s < math.inf):
+        raise SettingsError(
+            f"tolerance_s is no number of seconds: {tolerance_s!r}", fix="give 300, or leave it out"
+        )
 
 
 def _key(secret: str) -> bytes:
