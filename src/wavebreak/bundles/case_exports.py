@@ -24,8 +24,7 @@ from wavebreak.bundles.word_documents import WordDocument
 from wavebreak.cases.case import Case
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.notices import Language
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from wavebreak.reports.csv_cells import csv_row
 
 
 class Deadline(NamedTuple):
@@ -104,9 +103,7 @@ def encode_csv(rows: Iterable[Sequence[str]]) -> bytes:
     "'=1+1,C-7\r\n"
     """
     sink = io.StringIO(newline="")
-    csv.writer(sink).writerows(
-        [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in row] for row in rows
-    )
+    csv.writer(sink).writerows(map(csv_row, rows))
     return sink.getvalue().encode("utf-8-sig")
 
 

@@ -27,6 +27,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from wavebreak.console.models import User
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
+from wavebreak.reports.csv_cells import csv_row
 from wavebreak.service.api.requests import RequestContext
 from wavebreak.service.errors import ApiError
 from wavebreak.service.service import Service
@@ -208,7 +209,7 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
         writer = csv.writer(buffer)
         writer.writerow(header)
         for row in rows:
-            writer.writerow([_cell(cell) for cell in row])
+            writer.writerow(csv_row(row))
             yield buffer.take()
         yield buffer.take()
 
@@ -220,13 +221,6 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
     response = StreamingHttpResponse(stream(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
 
 
 def sandboxed(text: str) -> HttpResponse:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wavebreak.errors import FileError
 from wavebreak.ledger.entries import DecisionEntry, Entry, VersionEntry
+from wavebreak.reports.csv_cells import csv_row
 from wavebreak.transparency.history import (
     Accounts,
     Checkpoint,
@@ -63,7 +64,7 @@ def export_decisions(
             writer = csv.writer(file)
             writer.writerow(COLUMNS + (("account",) if accounts else ()))
             for row in _rows(entries, accounts):
-                writer.writerow(row)
+                writer.writerow(csv_row(row))
                 count += 1
         partial.replace(out)
     except OSError as e:

@@ -11,6 +11,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from wavebreak.reports.csv_cells import csv_row
 from wavebreak.transparency.report import Number, Report, shown
 from wavebreak.transparency.review_counts import CLASSIFIERS
 
@@ -112,7 +113,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows(map(csv_row, rows))
     return text.getvalue().encode()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from wavebreak.errors import FileError
+from wavebreak.reports.csv_cells import csv_row
 from wavebreak.reports.html import html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import Table, count_of
 from wavebreak.transparency import accounts_list
@@ -96,7 +97,8 @@ def _csv(report: Report) -> bytes:
             value = "" if each.value is None else each.value
             visible = shown(each, report.minimum)
             words = each.unit, each.rests_on, each.definition
-            writer.writerow((each.id, section.title, each.label, value, visible, *words))
+            row = each.id, section.title, each.label, value, visible, *words
+            writer.writerow(csv_row(row))
     return text.getvalue().encode()
 
 

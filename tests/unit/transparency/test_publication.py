@@ -34,13 +34,15 @@ QUARTER = Period(date(2026, 1, 1), date(2026, 4, 1))
 PUBLISHED = date(2026, 4, 20)
 
 
-def written(sealed: Sealed, place: Path, *, internal: bool = False) -> Report:
+def written(
+    sealed: Sealed, place: Path, *, internal: bool = False, service: str = "Chat"
+) -> Report:
     """A report on the quarter, written into a directory."""
     openings = OpeningFile(sealed.place / "private" / "openings.sqlite3")
     checkpoint = last_checkpoint(sealed.place, SIGNER.key)
     history = read_history(sealed.place, checkpoint, OpenedAccounts(openings))
     openings.close()
-    publication = Publication("Example Ltd", "Chat", PUBLISHED, date(2026, 1, 15), 5, internal)
+    publication = Publication("Example Ltd", service, PUBLISHED, date(2026, 1, 15), 5, internal)
     listed = list_accounts(history, QUARTER)
     report = build_report(
         history, QUARTER, checkpoint, publication, Sources(True, True),
@@ -184,6 +186,44 @@ def test_export_has_every_decision_in_order(tmp_path: Path) -> None:
         assert (int(row["position"]), row["account"]) == (record["position"], record["account"])
         assert (row["outcome"], row["basis"]) == (record["outcome"], record["basis"])
     assert {row["mode"] for row in found} == {"enforce", "shadow"}
+
+
+def test_cells_of_an_export_are_no_formulas(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@ann", "\tann", "\rann", "ann=1"]
+    writer = Writer(tmp_path / "log")
+    for name in names:
+        writer.decide(name, "limit")
+    sealed = writer.close()
+    openings = OpeningFile(sealed.place / "private" / "openings.sqlite3")
+    checkpoint = last_checkpoint(sealed.place, SIGNER.key)
+    out = tmp_path / "d.csv"
+    export_decisions(sealed.place, checkpoint, out, accounts=OpenedAccounts(openings))
+    openings.close()
+    found = rows(out)
+    assert [row["account"] for row in found] == [*(f"'{name}" for name in names[:-1]), "ann=1"]
+    formulas = ("=", "+", "-", "@", "\t", "\r")
+    cells = [cell for row in found for cell in row.values()]
+    # A number keeps its sign.
+    assert not [c for c in cells if c.startswith(formulas) and not _is_number(c)]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def test_report_of_a_service_named_like_a_formula(tmp_path: Path) -> None:
+    sealed = random_ledger(tmp_path / "log", 5, 20)
+    formula = '=HYPERLINK("http://example.org")'
+    written(sealed, tmp_path / "out", service=formula)
+    tables = [*(tmp_path / "out" / "dsa").glob("*.csv"), tmp_path / "out" / "report.csv"]
+    text = "".join(file.read_text("utf-8") for file in tables)
+    assert "'=HYPERLINK" in text
+    assert not [cell for file in tables for row in rows(file) for cell in row.values()
+                if cell.startswith("=")]  # fmt: skip
 
 
 def test_export_without_accounts_names_none(tmp_path: Path) -> None:
