@@ -152,8 +152,10 @@ COMMON_FIELDS = (
     + """
 
 Order is the order of lines. An event up to 60 s (`--lateness`) older than the newest is accepted;
-an older one is counted as late and changes no feature. An event dated far ahead is accepted at the
-log's time ([ADR 8](../adr/0008-tolerate-future-timestamps.md)).
+an older one is counted as late and changes no feature. A running service refuses an event dated
+more than `--lateness` (at least 60 s) ahead of its clock, with the cause `ahead_of_clock`. In a
+file, which no clock bounds, one dated far ahead of those before it is taken at their time
+([ADR 8](../adr/0008-tolerate-future-timestamps.md)).
 """
 )  # fmt: skip
 

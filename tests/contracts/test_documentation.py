@@ -208,3 +208,12 @@ def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -
     ]
     assert styles == []
     assert (site / "search" / "search_index.js").exists()
+
+
+@pytest.mark.parametrize(
+    "page", ["reference/events.md", "explanation/limits.md", "explanation/determinism.md"]
+)
+def test_pages_say_that_a_service_refuses_dates_ahead(page: str) -> None:
+    text = " ".join((ROOT / "docs" / page).read_text("utf-8").split())
+    assert re.search(r"service refuses [^.]*ahead of its clock", text), page
+    assert "is accepted at the log's time" not in text, page
