@@ -91,7 +91,7 @@ async def test_console_says_that_a_verdict_changed_nothing(console: RunningConso
 
 
 HOUR_MS = 3_600_000
-LIMIT_A_DAY = {"verdict": "undetermined", "outcome": "limit", "hold_s": 86_400}
+LIMIT_A_DAY: dict[str, Any] = {"verdict": "undetermined", "outcome": "limit", "hold_s": 86_400}
 
 
 class Clock:

@@ -672,7 +672,7 @@ def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int)
 @compiled(inline="always")
 def _log_time(w: Any, kind: int, now: int) -> int:
     """Return an event's time (s): a label may be dated ahead of the log, and is kept with it."""
-    return min(now, np.int64(w.epoch) * 60 + 59) if kind == LABELLED else np.int64(now)
+    return int64(min(now, np.int64(w.epoch) * 60 + 59)) if kind == LABELLED else int64(now)
 
 
 @compiled()
