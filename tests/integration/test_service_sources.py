@@ -23,7 +23,7 @@ from wavebreak.service import database_audit, webhooks
 from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import closing_connection
 from wavebreak.service.live_policy import live_policy
-from wavebreak.service.models import ApiKey, Delivery, Source
+from wavebreak.service.models import ApiKey, Delivery, LogBatch, Source
 from wavebreak.service.sources import Coverage, SourceUpkeep, declared_coverage
 from wavebreak.service.states import StateTerms
 
@@ -352,6 +352,19 @@ def test_adapter_may_declare_after_its_first_events(
         made.service.clock = lambda: now
         told = await declare_own(made, key, carries=SENDS, can=["refuse"])
         assert told["coverage"]["applied"] == applied
+
+    live(test)
+
+
+def test_trimmed_log_has_begun_long_ago(live: Live) -> None:
+    async def test(made: Running) -> None:
+        key = await asyncio.to_thread(own_key, "matrix", "ingest")
+        event = {"type": "message.sent", "account": "ben", "peer": "p"}
+        assert (await made.ask("POST", "/v1/events", key, json=[event])).status_code == 202
+        await made.wait_until_applied()
+        await asyncio.to_thread(closing_connection(LogBatch.objects.all().delete))
+        told = await declare_own(made, key, carries=SENDS, can=["refuse"])
+        assert told["coverage"]["applied"] == "waiting"
 
     live(test)
 

@@ -26,7 +26,7 @@ from wavebreak.service.app_context import run_background_query, write_audit_entr
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
 from wavebreak.service.log_clock import ClockSkews
-from wavebreak.service.models import ApiKey, KeyActivity, LogBatch, Source
+from wavebreak.service.models import ApiKey, AppliedPosition, KeyActivity, LogBatch, Source
 
 if TYPE_CHECKING:
     from wavebreak.service.service import Service
@@ -216,9 +216,10 @@ def _decide(source: Source, declaration: Declaration, now_ms: int) -> None:
 
 def _is_beginning(source: Source, senders: Iterable[str], now_ms: int) -> bool:
     """Whether the log has no event, or has just begun with those of a source not declared yet."""
-    begun = LogBatch.objects.order_by("first").values_list("received_ms", flat=True).first()
+    begun = LogBatch.objects.filter(first=0).values_list("received_ms", flat=True).first()
     if begun is None:
-        return True
+        # A log that was trimmed has begun long ago.
+        return not AppliedPosition.objects.filter(position__gt=0).exists()
     own = ApiKey.objects.filter(source=source.name).values_list("prefix", flat=True)
     sent = {*senders, *KeyActivity.objects.values_list("prefix", flat=True)}
     return not source.carries and now_ms < begun + BEGIN_MS and sent <= set(own)
