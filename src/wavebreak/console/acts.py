@@ -7,13 +7,17 @@ ledger entry. The state before it is kept beside it, and undo restores that stat
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
+from threading import Lock
 from typing import NamedTuple
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
 
-from wavebreak.console.models import Batch, PersonAct, User
+from wavebreak.console import review_queue
+from wavebreak.console.config import load_config
+from wavebreak.console.models import Batch, PersonAct, Review, User
 from wavebreak.console.pages import Console, warn
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger.entries import AppealEntry
@@ -22,6 +26,8 @@ from wavebreak.service import actions
 from wavebreak.service.api import schemas
 from wavebreak.service.errors import ApiError
 
+_LOCKS = tuple(Lock() for _ in range(64))
+"""Who acts on an account reads what is in force, and sets it, before the next one does."""
 UNDONE_NOTE = 200
 """Characters of what is noted about an undone act."""
 HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
@@ -80,6 +86,13 @@ def act_of(form: dict[str, str]) -> Act:
     return Act(verdict, outcome, "" if outcome == "allow" else hold)
 
 
+class OtherOutcomeError(ApiError):
+    """Another outcome is in force than the one that the person saw."""
+
+    def __init__(self, seen: str, now: str) -> None:
+        super().__init__(409, f"{seen} is now {now}", fix="read the account again, then decide")
+
+
 def apply(
     console: Console,
     account: str,
@@ -87,32 +100,86 @@ def apply(
     reason: str,
     *,
     by: str = "analyst",
+    seen: str | None = None,
     batch: Batch | None = None,
     appealed: AppealEntry | None = None,
 ) -> PersonAct:
     """Apply an act to an account, and store what was in force before it.
 
-    `appealed` is the answer to an appeal that is sealed with the act. Where the outcome that the
-    act asks for is not in force afterwards, the next page says so; of a batch, `run_batch` does.
-    Raises ApiError where the account is unknown or the service cannot take the act now.
+    Where the outcome that the act asks for is not in force afterwards, the next page says so; of a
+    batch, `run_batch` does.
+
+    Args:
+        console: Who acts.
+        account: The account.
+        act: What they want.
+        reason: Why.
+        by: Who labels: an analyst, or an appeal.
+        seen: The outcome that they have read (None: it is not asked for).
+        batch: The batch that the act is of.
+        appealed: The answer to an appeal that is sealed with the act.
+
+    Raises:
+        OtherOutcomeError: Another outcome is in force by now.
+        ApiError: The account is unknown, or the service cannot take the act now.
+
     """
-    before = _state(console, account)
-    result = _override(console, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed)
-    made: PersonAct = PersonAct.objects.create(
-        account=account,
-        by=console.user,
-        at_ms=console.now_ms,
-        verdict=act.verdict,
-        outcome=result.outcome,
-        until_ms=result.until_ms,
-        before=OUTCOMES[before.outcome],
-        before_until_ms=before.until_ms,
-        reason=reason,
-        event=result.event,
-        batch=batch,
-    )
+    with _lock_of(account):
+        before = _state(console, account)
+        if seen is not None and seen != OUTCOMES[before.outcome]:
+            raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
+        result = _override(
+            console, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed
+        )
+        made: PersonAct = PersonAct.objects.create(
+            account=account,
+            by=console.user,
+            at_ms=console.now_ms,
+            verdict=act.verdict,
+            outcome=result.outcome,
+            until_ms=result.until_ms,
+            before=OUTCOMES[before.outcome],
+            before_until_ms=before.until_ms,
+            reason=reason,
+            event=result.event,
+            batch=batch,
+        )
     if batch is None and (fault := without_effect(act, made)):
         warn(console.request, fault)
+    return made
+
+
+def _lock_of(account: str) -> Lock:
+    return _LOCKS[zlib.crc32(account.encode()) % len(_LOCKS)]
+
+
+def apply_and_close(
+    console: Console,
+    account: str,
+    act: Act,
+    reason: str,
+    *,
+    seen: str | None = None,
+    batch: Batch | None = None,
+) -> PersonAct:
+    """Apply an act to an account, and close its open case; of a batch, with a review.
+
+    Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
+    """
+    settings, now = load_config().queue, console.now_ms
+    with review_queue.taken_of_account(settings, account, console.user, now) as case:
+        said = f"{batch.id}: {reason}" if batch else reason
+        made = apply(console, account, act, said, seen=seen, batch=batch)
+        with transaction.atomic():
+            if case is not None and batch is not None:
+                review = Review(
+                    case=case, reviewer=console.user, kind="first", verdict=act.verdict,
+                    outcome=act.outcome, hold_s=act.hold_s, reason=reason, at_ms=now,
+                    batch=batch.id,
+                )  # fmt: skip
+                review_queue.close(settings, case, review, now, review_queue.sample_key())
+            elif case is not None:
+                review_queue.end(case, act.verdict, now)
     return made
 
 
@@ -182,28 +249,43 @@ def start_batch(console: Console, act: Act, reason: str, source: str, count: int
     return made
 
 
+def newest_act() -> int:
+    """Return the number of the newest act; 0 before there was any."""
+    return PersonAct.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
+class Left(NamedTuple):
+    """Accounts that a batch did not reach: decided by a person since, or out of reach now."""
+
+    decided: list[str]
+    failed: list[str]
+
+
 def run_batch(
-    console: Console,
-    batch: Batch,
-    accounts: Sequence[str],
-    act: Act,
-    progress: Callable[[PersonAct], None] = lambda _act: None,
-) -> list[str]:
-    """Act on each account, one decision an account; return the accounts that could not be."""
-    failed, faults = [], list[str]()
+    console: Console, batch: Batch, accounts: Sequence[str], act: Act, newest: int
+) -> Left:
+    """Act on each account, one decision an account, and close its case; return whom it left.
+
+    `newest` is the newest act when the person saw the accounts (`newest_act`): who was decided on
+    after it is left alone.
+    """
+    left, faults = Left([], []), list[str]()
     for account in accounts:
+        later = PersonAct.objects.filter(account=account, id__gt=newest).exclude(batch=batch)
+        if later.exists():
+            left.decided.append(account)
+            continue
         try:
-            made = apply(console, account, act, f"{batch.id}: {batch.reason}", batch=batch)
-            progress(made)
+            made = apply_and_close(console, account, act, batch.reason, batch=batch)
         except ApiError:
-            failed.append(account)
+            left.failed.append(account)
         else:
             batch.done += 1
             faults += filter(None, [without_effect(act, made)])
     if faults:
         warn(console.request, f"{len(faults)} of {batch.done} are not as asked. {faults[0]}")
     batch.save(update_fields=["done"])
-    return failed
+    return left
 
 
 def undo_batch(console: Console, batch: Batch, reason: str) -> tuple[int, int]:

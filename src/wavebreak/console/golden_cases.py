@@ -16,7 +16,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.console.config import Queue
 from wavebreak.console.models import Review, ReviewCase, User
-from wavebreak.console.review_queue import open_blind_copy
+from wavebreak.console.review_queue import open_blind_copy, took_part
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.service.errors import ApiError
 
@@ -92,14 +92,13 @@ def offer(user: User, now_ms: int) -> ReviewCase | None:
 
     The one with the fewest answers comes first. None where there is none left.
     """
-    seen = Review.objects.filter(reviewer=user, case__account=OuterRef("account"))
     waiting = ReviewCase.objects.filter(
         account=OuterRef("account"), state=ReviewCase.OPEN, blind=True
     )
     answers = Count("copies__reviews", filter=Q(copies__reviews__kind=KIND))
     chosen = (
         golden_cases()
-        .exclude(Exists(seen))
+        .exclude(took_part(user))
         .exclude(Exists(waiting))
         .annotate(answers=answers)
         .order_by("answers", "id")

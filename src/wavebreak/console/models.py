@@ -78,10 +78,11 @@ class ReviewCase(models.Model):
 
     `harm` and `uncertainty` are from 0 to 1, `priority` their product; `why` says in sentences why
     the case is where it is. `version` counts changes: a form for an earlier version is refused.
+    While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
     `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
-    OPEN, CLOSED = "open", "closed"
+    OPEN, DECIDING, CLOSED = "open", "deciding", "closed"
 
     account = models.CharField(max_length=ID_LENGTH)
     decision = models.BigIntegerField()

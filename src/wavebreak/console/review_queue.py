@@ -3,19 +3,26 @@
 A case's priority is expected harm times uncertainty. Harm has two sides: to the holder if the
 outcome is wrong, and to the people whom an abusive account still reaches if it is too mild. A case
 that waits longer than the age floor comes before all others, so that none starves.
+
+A verdict is given once: the database lets one of several requests take the case, by its number, its
+version and its state, and only that one acts on the account.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from django.conf import settings as django_settings
+from django.db import IntegrityError, transaction
 from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 
 from wavebreak.console.config import Queue
-from wavebreak.console.models import CaseSkip, Review, ReviewCase, User
+from wavebreak.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.reports.tables import number
 from wavebreak.rules import duration_seconds
@@ -122,31 +129,171 @@ def ordered(settings: Queue, now_ms: int) -> QuerySet:
 def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:
     """Return the cases that a reviewer may take: free, not skipped, no second look at own work."""
     skipped = CaseSkip.objects.filter(case=OuterRef("pk"), reviewer=user, until_ms__gt=now_ms)
-    own = Review.objects.filter(reviewer=user, case__account=OuterRef("account"))
-    free = Q(claimed_by=None) | Q(claimed_by=user) | Q(lease_until_ms__lte=now_ms)
-    return cases.filter(free).exclude(Exists(skipped)).exclude(Q(blind=True) & Exists(own))
+    free = cases.filter(_free_for(user, now_ms)).exclude(Exists(skipped))
+    return free.exclude(Q(blind=True) & took_part(user))
+
+
+def _free_for(user: User, now_ms: int) -> Q:
+    """Cases that nobody else has claimed."""
+    return Q(claimed_by=None) | Q(claimed_by=user) | Q(lease_until_ms__lte=now_ms)
+
+
+def took_part(user: User) -> Q:
+    """Cases of accounts that a person has reviewed or acted on: no second look is theirs."""
+    reviewed = Review.objects.filter(reviewer=user, case__account=OuterRef("account"))
+    acted = PersonAct.objects.filter(by=user, account=OuterRef("account"))
+    return Q(Exists(reviewed)) | Q(Exists(acted))
 
 
 def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
     """Claim a case, in the open transaction; a claim of one's own is prolonged.
 
-    Raises ApiError (404, 409) where there is no such open case, or another person has it.
+    Raises ApiError (403, 404, 409) where there is no such open case, another person has it, or it
+    is a second look at an account that this person took part in.
     """
-    case: ReviewCase | None = (
-        ReviewCase.objects.select_for_update(of=("self",)).filter(id=case_id).first()
+    opened = ReviewCase.objects.filter(id=case_id, state=ReviewCase.OPEN)
+    mine = Q(claimed_by=user)
+    claimed = (
+        opened.filter(_free_for(user, now_ms))
+        .exclude(Q(blind=True) & took_part(user))
+        .update(
+            claimed_ms=Case(When(mine, then=F("claimed_ms")), default=Value(now_ms)),
+            claimed_by=user,
+            lease_until_ms=now_ms + duration_seconds(settings.lease) * 1000,
+        )
     )
-    if case is None or case.state != ReviewCase.OPEN:
-        raise ApiError(404, "the case is closed or unknown", fix="take the next one")
-    taken = case.claimed_by_id not in (None, user.id) and case.lease_until_ms > now_ms
-    if taken:
+    if not claimed:
+        raise _refusal(case_id, user, now_ms)
+    return opened.get()
+
+
+class ChangedError(ApiError):
+    """A case is not as it was when its page was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409, "the case changed while you read it", fix="read what is new, then decide"
+        )
+
+
+def _refusal(case_id: int, user: User, now_ms: int) -> ApiError:
+    """Return why a person cannot have a case."""
+    case = ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
+    if case is None or case.state == ReviewCase.CLOSED:
+        return ApiError(404, "the case is closed or unknown", fix="take the next one")
+    if case.state == ReviewCase.DECIDING:
+        return ApiError(409, "a verdict on this case is being carried out", fix="take the next one")
+    if case.claimed_by_id not in (None, user.id) and case.lease_until_ms > now_ms:
         name = case.claimed_by.shown_name
-        raise ApiError(409, f"{name} works on this case", fix="take the next one")
-    if case.claimed_by_id != user.id:
-        case.claimed_ms = now_ms
-    case.claimed_by = user
-    case.lease_until_ms = now_ms + duration_seconds(settings.lease) * 1000
-    case.save(update_fields=["claimed_by", "claimed_ms", "lease_until_ms"])
-    return case
+        return ApiError(409, f"{name} works on this case", fix="take the next one")
+    if case.blind and ReviewCase.objects.filter(took_part(user), id=case_id).exists():
+        return ApiError(
+            403,
+            "a second look at a case is for somebody who took no part in it",
+            fix="take the next one",
+        )
+    return ChangedError()
+
+
+@contextmanager
+def taken(
+    settings: Queue, case_id: int, version: int, user: User, now_ms: int
+) -> Iterator[ReviewCase]:
+    """Take a case for a verdict that is carried out within the block; it goes back if that fails.
+
+    Args:
+        settings: Settings of the queue.
+        case_id: The case.
+        version: The version of it that the person has read.
+        user: Who decides.
+        now_ms: The time.
+
+    Raises:
+        ChangedError: It has another version.
+        ApiError: It is closed or unknown (404), another person works on it or it is being decided
+            (409), or it is a second look at an account that this person took part in (403).
+
+    """
+    found = ReviewCase.objects.filter(id=case_id, version=version, state=ReviewCase.OPEN)
+    free = found.filter(_free_for(user, now_ms)).exclude(Q(blind=True) & took_part(user))
+    if not free.update(**_deciding(settings, user, now_ms)):
+        raise _refusal(case_id, user, now_ms)
+    with _given_back_on_error(case_id, now_ms) as case:
+        yield case
+
+
+@contextmanager
+def taken_of_account(
+    settings: Queue, account: str, user: User, now_ms: int
+) -> Iterator[ReviewCase | None]:
+    """Take the open case of an account that a person acts on, whoever has claimed it.
+
+    None where it has none. Raises ApiError (409) while a verdict on it is being carried out.
+    """
+    first_looks = ReviewCase.objects.filter(account=account, blind=False)
+    opened = first_looks.filter(state=ReviewCase.OPEN)
+    found = opened.values_list("id", flat=True).first()
+    if found is not None and not opened.filter(id=found).update(
+        **_deciding(settings, user, now_ms)
+    ):
+        raise _refusal(found, user, now_ms)
+    if found is not None:
+        with _given_back_on_error(found, now_ms) as case:
+            yield case
+        return
+    if busy := first_looks.filter(state=ReviewCase.DECIDING).values_list("id", flat=True).first():
+        raise _refusal(busy, user, now_ms)
+    yield None
+
+
+def _deciding(settings: Queue, user: User, now_ms: int) -> dict[str, Any]:
+    """Return the changes by which a case is taken; while its lease lasts, nobody else may."""
+    return {
+        "state": ReviewCase.DECIDING,
+        "version": F("version") + 1,
+        "claimed_ms": Case(When(claimed_by=user, then=F("claimed_ms")), default=Value(now_ms)),
+        "claimed_by": user,
+        "lease_until_ms": now_ms + duration_seconds(settings.lease) * 1000,
+    }
+
+
+@contextmanager
+def _given_back_on_error(case_id: int, now_ms: int) -> Iterator[ReviewCase]:
+    case: ReviewCase = ReviewCase.objects.get(id=case_id)
+    try:
+        yield case
+    except BaseException:
+        # Where a new case is opened at this moment, this one is closed when its lease has ended.
+        with suppress(IntegrityError), transaction.atomic():
+            reopen(ReviewCase.objects.filter(id=case_id, state=ReviewCase.DECIDING), now_ms)
+        raise
+
+
+def reopen(cases: QuerySet, now_ms: int) -> int:
+    """Open cases again, in the open transaction; return how many were opened.
+
+    A case whose account has a newer open one stays closed: that one asks for the verdict.
+    """
+    count = 0
+    for case in cases:
+        newer = ReviewCase.objects.filter(
+            account=case.account, blind=case.blind, state=ReviewCase.OPEN
+        )
+        change: dict[str, Any] = {"state": ReviewCase.OPEN, "closed_ms": None, "verdict": ""}
+        if newer.exists():
+            change = {"state": ReviewCase.CLOSED, "closed_ms": now_ms, "verdict": "ended"}
+        same = ReviewCase.objects.filter(id=case.id, version=case.version, state=case.state)
+        changed = same.update(**change, claimed_by=None, lease_until_ms=0, version=F("version") + 1)
+        count += changed * (change["state"] == ReviewCase.OPEN)
+    return count
+
+
+def reopen_interrupted(now_ms: int) -> None:
+    """Open the cases again whose verdict was never carried out: the service had ended meanwhile."""
+    left = ReviewCase.objects.filter(state=ReviewCase.DECIDING, lease_until_ms__lte=now_ms)
+    if left.exists():
+        with transaction.atomic():
+            reopen(left, now_ms)
 
 
 def release(case_id: int, user: User, note: str) -> None:
@@ -164,20 +311,30 @@ def skip(settings: Queue, case_id: int, user: User, now_ms: int) -> None:
 
 
 def close(
-    settings: Queue, case: ReviewCase, user: User, review: Review, now_ms: int
+    settings: Queue, case: ReviewCase, review: Review, now_ms: int, key: bytes
 ) -> ReviewCase | None:
-    """Close a case with a review, in the open transaction; return the blind second case, if any.
+    """Close a taken case with a review, in the open transaction; return the blind second case.
 
     A share of the cases that were reviewed once is opened again for another person, who does not
-    see the first verdict. Which ones follows from the case's number, not from its verdict.
+    see the first verdict. Which ones follows from the case's number under `key`, not from its
+    verdict; of a batch, none is. None where there is no second case.
     """
+    end(case, review.verdict, now_ms)
     review.save()
-    case.state, case.closed_ms, case.verdict = ReviewCase.CLOSED, now_ms, review.verdict
-    case.claimed_by, case.lease_until_ms, case.version = None, 0, case.version + 1
-    case.save()
-    if case.blind or not sampled(case.id, settings.blind_share):
+    if case.blind or review.batch or not sampled(key, case.id, settings.blind_share):
         return None
-    return open_blind_copy(case, now_ms)
+    waiting = ReviewCase.objects.filter(account=case.account, blind=True, state=ReviewCase.OPEN)
+    return None if waiting.exists() else open_blind_copy(case, now_ms)
+
+
+def end(case: ReviewCase, verdict: str, now_ms: int) -> None:
+    """Close a taken case; raises ChangedError where it was taken back meanwhile."""
+    same = ReviewCase.objects.filter(id=case.id, version=case.version, state=ReviewCase.DECIDING)
+    if not same.update(
+        state=ReviewCase.CLOSED, closed_ms=now_ms, verdict=verdict, claimed_by=None,
+        lease_until_ms=0, version=F("version") + 1,
+    ):  # fmt: skip
+        raise ChangedError
 
 
 def open_blind_copy(case: ReviewCase, now_ms: int, **more: Any) -> ReviewCase:
@@ -193,13 +350,19 @@ def open_blind_copy(case: ReviewCase, now_ms: int, **more: Any) -> ReviewCase:
     return copy
 
 
-def sampled(case_id: int, share: float) -> bool:
-    """Whether a case is in a sample of this share.
+def sample_key() -> bytes:
+    """Return the key by which samples are drawn: nobody without the deployment's key knows them."""
+    secret = str(django_settings.SECRET_KEY).encode()
+    return hmac.digest(secret, b"wavebreak review samples", hashlib.sha256)
 
-    >>> sum(sampled(k, 0.05) for k in range(10_000))
+
+def sampled(key: bytes, case_id: int, share: float) -> bool:
+    """Whether a case is in a sample of this share; nobody can tell without the key.
+
+    >>> sum(sampled(bytes(32), k, 0.05) for k in range(10_000))
     485
     """
-    digest = hashlib.sha256(b"blind\0%d" % case_id).digest()
+    digest = hmac.digest(key, b"blind\0%d" % case_id, hashlib.sha256)
     return int.from_bytes(digest[:8]) < share * 2**64
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -137,19 +136,15 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     """Act on an account, with a reason and an end."""
     console = console_of(request)
     wanted, reason = acts.act_of(request.POST.dict()), reason_of(request)
-    state = console.ask(lambda engine: account_facts.outcome_in_force(engine, account))
-    if request.POST.get("seen") != state:
+    seen = request.POST.get("seen", "")
+    try:
+        made = acts.apply_and_close(console, account, wanted, reason, seen=seen)
+    except acts.OtherOutcomeError as error:
         warn(
             request,
-            f"The account changed while you read it: {request.POST.get('seen')} is now {state}. "
-            "Nothing was done; decide again.",
+            f"The account changed while you read it: {error.what}. Nothing was done; decide again.",
         )
         return redirect("account", account)
-    made = acts.apply(console, account, wanted, reason)
-    with transaction.atomic():
-        ReviewCase.objects.filter(account=account, state=ReviewCase.OPEN, blind=False).update(
-            state=ReviewCase.CLOSED, closed_ms=console.now_ms, verdict=wanted.verdict
-        )
     if not acts.without_effect(wanted, made):
         say(request, f"{wanted.words}: {made.outcome} is in force now.")
     return redirect("account", account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,7 +16,7 @@ from django.urls import reverse
 from wavebreak.console import acts, golden_cases, review_queue
 from wavebreak.console.account_facts import account_page, decision_shown
 from wavebreak.console.config import load_config
-from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, SecondOpinion
+from wavebreak.console.models import Batch, Review, ReviewCase, SecondOpinion
 from wavebreak.console.pages import (
     PAGE_SIZE,
     Console,
@@ -108,6 +109,7 @@ def take_next(request: HttpRequest) -> HttpResponse:
     """Claim the first case that is free for this person, and open it."""
     console, settings = console_of(request), load_config().queue
     ordered = review_queue.ordered(settings, console.now_ms)
+    review_queue.reopen_interrupted(console.now_ms)
     with transaction.atomic():
         case_id = None
         if golden_cases.is_due(settings, console.user):
@@ -189,13 +191,40 @@ def skip(request: HttpRequest, case_id: int) -> HttpResponse:
 def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     """Decide a case: act on the account, and close the case."""
     console, settings = console_of(request), load_config().queue
-    act, reason, found = acts.act_of(request.POST.dict()), reason_of(request), _case(case_id)
-    if str(found.version) != request.POST.get("version"):
+    act, reason = acts.act_of(request.POST.dict()), reason_of(request)
+    version = number_of(request.POST.get("version"), 0, 1 << 31, -1)
+    try:
+        with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
+            acted = _carry_out(console, found, act, reason)
+    except review_queue.ChangedError:
         warn(request, "The case changed while you read it. Read what is new, then decide.")
         return redirect("queue_case", case_id)
+    if acted:
+        say_of_account(request, found.account, f"{acted}. To undo it, follow the link.")
+    elif found.golden:
+        say(request, _agreed(found, act.verdict))
+    else:
+        say(request, f"{found.account}: noted as a second look; nothing was changed.")
+    return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
+
+
+def _carry_out(console: Console, found: ReviewCase, act: acts.Act, reason: str) -> str:
+    """Act on the account of a case that was taken, and close the case; return the outcome.
+
+    A second look acts on nobody, and returns "".
+    """
+    acted = "" if found.blind else acts.apply(console, found.account, act, reason).outcome
+    seconds = min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000))
+    review = _review(console, found, act, reason, seconds=seconds)
     with transaction.atomic():
-        review_queue.claim(settings, case_id, console.user, console.now_ms)
-    review = Review(
+        review_queue.close(
+            load_config().queue, found, review, console.now_ms, review_queue.sample_key()
+        )
+    return acted
+
+
+def _review(console: Console, found: ReviewCase, act: acts.Act, reason: str, **more: Any) -> Review:
+    return Review(
         case=found,
         reviewer=console.user,
         kind=_kind(found),
@@ -204,23 +233,8 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
         hold_s=act.hold_s,
         reason=reason,
         at_ms=console.now_ms,
-        seconds=min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000)),
+        **more,
     )
-    said, acted = "", ""
-    if not found.blind:
-        made = acts.apply(console, found.account, act, reason)
-        acted = f"{made.outcome}. To undo it, follow the link."
-    elif found.golden:
-        said = _agreed(found, act.verdict)
-    else:
-        said = f"{found.account}: noted as a second look; nothing was changed."
-    with transaction.atomic():
-        review_queue.close(settings, found, console.user, review, console.now_ms)
-    if acted:
-        say_of_account(request, found.account, acted)
-    else:
-        say(request, said)
-    return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
 def _kind(found: ReviewCase) -> str:
@@ -307,7 +321,7 @@ def answer_opinion(request: HttpRequest, opinion_id: int) -> HttpResponse:
 @page("act_on_many", "POST")
 def preview(request: HttpRequest) -> HttpResponse:
     """Show what an act on many accounts would do: the count, a sample, what is in force now."""
-    config = load_config().bulk
+    config, newest = load_config().bulk, acts.newest_act()
     accounts = _accounts(request)
     act, reason = acts.act_of(request.POST.dict()), reason_of(request)
     return show(
@@ -316,6 +330,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         accounts=accounts,
         count=len(accounts),
         act=act,
+        newest=newest,
         words=act.words,
         reason=reason,
         before=_outcomes_now(console_of(request), accounts),
@@ -379,26 +394,16 @@ def bulk(request: HttpRequest) -> HttpResponse:
         raise ApiError(422, "the act was not confirmed", fix=f"type {typed}")
     source = request.POST.get("source", "selection")
     batch = acts.start_batch(console, act, reason, source, len(accounts))
-    failed = acts.run_batch(console, batch, accounts, act)
-    _close_cases(console.user, batch, act, reason, console.now_ms)
+    newest = number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
+    left = acts.run_batch(console, batch, accounts, act, newest)
     say(request, f"{act.words}: {batch.done} accounts.")
-    if failed:
-        warn(request, f"{len(failed)} could not be reached now: {', '.join(failed[:5])}")
+    for names, why in (
+        (left.decided, "were decided by a person since you looked, and were left alone"),
+        (left.failed, "could not be reached now"),
+    ):
+        if names:
+            warn(request, f"{len(names)} {why}: {', '.join(names[:5])}")
     return redirect("batch", batch.id)
-
-
-def _close_cases(user: object, batch: Batch, act: acts.Act, reason: str, now_ms: int) -> None:
-    done = PersonAct.objects.filter(batch=batch).values_list("account", flat=True)
-    with transaction.atomic():
-        for found in ReviewCase.objects.filter(
-            account__in=list(done), state=ReviewCase.OPEN, blind=False
-        ):
-            Review.objects.create(
-                case=found, reviewer=user, kind="first", verdict=act.verdict, outcome=act.outcome,
-                hold_s=act.hold_s, reason=reason, at_ms=now_ms, batch=batch.id,
-            )  # fmt: skip
-            found.state, found.closed_ms, found.verdict = ReviewCase.CLOSED, now_ms, act.verdict
-            found.save(update_fields=["state", "closed_ms", "verdict"])
 
 
 @page("view_queue")

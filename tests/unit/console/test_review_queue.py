@@ -1,0 +1,195 @@
+"""A case is decided once, by one person; a second look by another one; a batch leaves the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from django.db import connection
+
+from support.console_harness import RunningConsole, Visitor, console_test, running_console
+from support.service_harness import DATABASES, abuser, migrated
+from wavebreak.console import acts
+from wavebreak.console.config import load_config
+from wavebreak.console.models import PersonAct, Review, ReviewCase
+from wavebreak.console.review_queue import sampled
+from wavebreak.console.views import queue
+from wavebreak.service.errors import ApiError
+
+
+async def _with_abusers(console: RunningConsole) -> None:
+    await console.running.send([*abuser(), *abuser(account="bob")])
+    await console.index()
+
+
+visits = console_test(_with_abusers)
+
+
+async def stored(work: Any) -> Any:
+    def closed() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(closed)
+
+
+async def form(person: Visitor, path: str, **more: str) -> dict[str, str]:
+    """Claim a case, and return the form of a verdict as its page shows it."""
+    await person.post(f"{path}/claim")
+    version = re.search(r'name="version" value="(\d+)"', (await person.get(path)).text)
+    assert version, path
+    return {"verdict": "benign", "reason": "as I see it", "version": version[1]} | more
+
+
+async def posted(person: Visitor, path: str, fields: dict[str, str], times: int) -> list[Any]:
+    """Send a form several times at once."""
+    token = await person.token()
+    body = {"csrfmiddlewaretoken": token} | fields
+    return await asyncio.gather(*(person.client.post(path, data=body) for _ in range(times)))
+
+
+def with_blind_share(share: float) -> pytest.MonkeyPatch:
+    """Have this share of reviewed cases looked at a second time."""
+    config = load_config()
+    changed = msgspec.structs.replace(
+        config, queue=msgspec.structs.replace(config.queue, blind_share=share)
+    )
+    patched = pytest.MonkeyPatch()
+    patched.setattr(queue, "load_config", lambda: changed)
+    return patched
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_case_is_decided_once_by_parallel_posts(kind: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_console(tmp_path) as console:
+            await _with_abusers(console)
+            person = await console.person("analyst", "noa")
+            path = (await person.post("/console/queue/next")).headers["location"]
+            answers = await posted(person, f"{path}/decide", await form(person, path), 6)
+            assert sum(a.headers.get("location") == "/console/queue" for a in answers) == 1
+        assert await stored(PersonAct.objects.count) == 1
+        assert await stored(Review.objects.count) == 1
+        case = await stored(lambda: ReviewCase.objects.get(id=int(path.rpartition("/")[2])))
+        assert (case.state, case.verdict) == ("closed", "benign")
+
+    with migrated(kind, tmp_path):
+        asyncio.run(run())
+
+
+@visits
+async def test_second_look_is_not_for_who_took_part(console: RunningConsole) -> None:
+    noa, omer = await console.person("analyst", "noa"), await console.person("analyst", "omer")
+    path = (await noa.post("/console/queue/next")).headers["location"]
+    patched = with_blind_share(1.0)
+    try:
+        await noa.post(f"{path}/decide", **await form(noa, path))
+    finally:
+        patched.undo()
+    copy = await stored(lambda: ReviewCase.objects.get(blind=True))
+    second = f"/console/queue/{copy.id}"
+    fields = {"verdict": "benign", "reason": "mine again", "version": str(copy.version)}
+    assert (await noa.post(f"{second}/decide", **fields)).status_code == 403
+    assert (await noa.post(f"{second}/claim")).status_code == 403
+    assert await stored(Review.objects.filter(kind="blind").count) == 0
+    assert (await omer.post(f"{second}/decide", **fields)).status_code == 302
+    review = await stored(lambda: Review.objects.select_related("reviewer").get(kind="blind"))
+    assert review.reviewer.username == "omer"
+
+
+@visits
+async def test_second_look_is_not_for_who_acted(console: RunningConsole) -> None:
+    noa, lead = await console.person("analyst", "noa"), await console.person("lead", "dana")
+    case = await stored(lambda: ReviewCase.objects.get(account="ann"))
+    path = f"/console/queue/{case.id}"
+    patched = with_blind_share(1.0)
+    try:
+        await noa.post(f"{path}/decide", **await form(noa, path))
+    finally:
+        patched.undo()
+    said = {"seen": "allow", "verdict": "abusive", "reason": "no wedding"}
+    assert (await lead.post("/console/accounts/ann/act", **said)).status_code == 302
+    copy = await stored(lambda: ReviewCase.objects.get(blind=True))
+    assert (await lead.post(f"/console/queue/{copy.id}/claim")).status_code == 403
+
+
+def test_sample_cannot_be_told_without_the_key() -> None:
+    drawn = [[k for k in range(2_000) if sampled(key, k, 0.05)] for key in (b"a", b"b")]
+    assert all(60 < len(each) < 140 for each in drawn)
+    assert len(set(drawn[0]) & set(drawn[1])) < 30
+
+
+@visits
+async def test_verdict_that_fails_gives_the_case_back(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    path = (await person.post("/console/queue/next")).headers["location"]
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise ApiError(503, "the service cannot act now")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(acts, "apply", fails)
+        answer = await person.post(f"{path}/decide", **await form(person, path))
+    assert answer.status_code == 503
+    assert await stored(Review.objects.count) == 0
+    assert (await person.post("/console/queue/next")).headers["location"] == path
+    again = await person.post(f"{path}/decide", **await form(person, path))
+    assert again.headers["location"] == "/console/queue"
+
+
+@visits
+async def test_interrupted_verdict_comes_back(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    path = (await person.post("/console/queue/next")).headers["location"]
+    number = int(path.rpartition("/")[2])
+    cases = ReviewCase.objects.filter(id=number)
+    await stored(lambda: cases.update(state=ReviewCase.DECIDING))
+    other = (await person.post("/console/queue/next")).headers["location"]
+    assert other != path
+    busy = await person.post(f"{path}/decide", verdict="benign", reason="x", version="0")
+    assert busy.status_code == 409
+    await stored(lambda: cases.update(lease_until_ms=1))
+    await person.post(f"{other}/skip")
+    assert await stored(lambda: cases.get().state) == "open"
+
+
+@visits
+async def test_account_in_two_tabs_is_acted_on_once(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    said = {"seen": "ban", "verdict": "benign", "reason": "a wedding"}
+    await posted(person, "/console/accounts/ann/act", said, 4)
+    acted = await stored(lambda: list(PersonAct.objects.values_list("before", "outcome")))
+    assert acted == [("ban", "allow")]
+    assert await stored(lambda: ReviewCase.objects.get(account="ann").state) == "closed"
+
+
+@visits
+async def test_batch_leaves_what_was_decided_meanwhile(console: RunningConsole) -> None:
+    lead, noa = await console.person("lead", "dana"), await console.person("analyst", "noa")
+    wanted = {"verdict": "abusive", "reason": "one campaign", "query": "queue"}
+    page = (await lead.post("/console/queue/preview", **wanted)).text
+    newest = re.search(r'name="newest" value="(\d+)"', page)
+    assert newest
+    case = await stored(lambda: ReviewCase.objects.get(account="ann"))
+    path = f"/console/queue/{case.id}"
+    await noa.post(f"{path}/decide", **await form(noa, path))
+    answer = await lead.post(
+        "/console/queue/bulk", account=["ann", "bob"], verdict="abusive", reason="one campaign",
+        newest=newest[1],
+    )  # fmt: skip
+    page = (await lead.get(answer.headers["location"])).text
+    assert "1 were decided by a person since you looked" in page
+    verdicts = await stored(lambda: dict(PersonAct.objects.values_list("account", "verdict")))
+    assert verdicts == {"ann": "benign", "bob": "abusive"}
+    closed = await stored(lambda: ReviewCase.objects.get(account="bob"))
+    assert (closed.state, closed.verdict) == ("closed", "abusive")
+    stale = await noa.post(
+        f"/console/queue/{closed.id}/decide", verdict="benign", reason="x", version="0"
+    )
+    assert stale.status_code == 404
