@@ -40,7 +40,7 @@ from wavebreak.service.live_policy import (
 )
 from wavebreak.service.models import EnforcementState, LedgerEntry
 from wavebreak.service.pending_requests import BusyError
-from wavebreak.service.policy_switch import PolicySwitch
+from wavebreak.service.policy_switch import ChangedFilesError, Deciding, PolicySwitch
 from wavebreak.service.recovery import list_snapshots
 from wavebreak.service.settings import Limits
 
@@ -353,6 +353,33 @@ def test_two_switches_at_once_are_refused(home: Path) -> None:
             with pytest.raises(BusyError):
                 await make(one.service, version(home, "v2"))
             await first
+
+    asyncio.run(run())
+
+
+def test_switch_takes_only_what_was_approved(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            make, name = switch(home), version(home, "v1")
+            registered(home, "m1", scorer("first"))
+            before = await policy_of(one)
+            with pytest.raises(ChangedFilesError, match="v1 are not those"):
+                await make(one.service, name, digest="0" * 64)
+            with pytest.raises(ChangedFilesError, match="m1 are not those"):
+                await make(one.service, model="m1", approved_model="first-000000000000")
+            with pytest.raises(ServiceError, match="something else decides"):
+                await make(one.service, name, instead_of=Deciding("v9"))
+            assert await policy_of(one) == before
+            await make(one.service, name, instead_of=make.deciding)
+            live = live_policy(home)
+            assert live is not None
+            assert make.deciding.digest == live.digest
+            # An earlier version decides again by the files with which it decided.
+            await make(one.service, "", back=True)
+            rules = policies_directory(home) / "v1" / "rules" / "tested.toml"
+            rules.write_text(RULE.replace("= 2", "= 3").replace("= 1", "= 2"), "utf-8")
+            with pytest.raises(ChangedFilesError):
+                await make(one.service, "v1")
 
     asyncio.run(run())
 

@@ -515,6 +515,7 @@ def _policy_switch(
     home = parts.settings.home
     live = live_policy.live_policy(home)
     version = live.version if live and chosen.directory != chosen.base else ""
+    digest = live.digest if live and version else ""
     return policy_switch.PolicySwitch(
         home,
         chosen.base,
@@ -525,7 +526,7 @@ def _policy_switch(
         model_dir,
         chosen.asked,
         policy_switch.Deciding(
-            version, live.model if live else "", chosen.enforce, parts.live_coverage()
+            version, live.model if live else "", chosen.enforce, parts.live_coverage(), digest
         ),
     )
 
@@ -595,7 +596,7 @@ def _open_console(
     shown = "served" if startup.people() else "empty"
     url = asked.url or f"http://localhost:{port}"
     options = startup.options(url, asked.second_factor, asked.oidc, asked.trusted_proxies)
-    wrap, tasks = startup.start(options, secret, chosen.directory)
+    wrap, tasks = startup.start(options, secret, chosen.directory, home)
     tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
     startup.open_cases(asked.cases or home / "cases", seal_key, secret, chosen.directory)
     tasks += [startup.demo_case()] * asked.demo

@@ -19,7 +19,7 @@ import structlog
 from django.db import DatabaseError, transaction
 
 from wavebreak.console import model_versions, policy_versions, replay_processes
-from wavebreak.console.model_versions import OPEN, Scoring
+from wavebreak.console.model_versions import Scoring
 from wavebreak.console.models import ModelVersion
 from wavebreak.console.pages import Console
 from wavebreak.errors import WavebreakError
@@ -78,7 +78,10 @@ def stop(console: Console, version: ModelVersion, reason: str) -> None:
 def followed() -> ModelVersion | None:
     """Return the model that is to be followed on the live stream."""
     found: ModelVersion | None = (
-        ModelVersion.objects.filter(state__in=OPEN).exclude(beside_ms=None).order_by("id").first()
+        ModelVersion.objects.filter(state__in=ModelVersion.OPEN)
+        .exclude(beside_ms=None)
+        .order_by("id")
+        .first()
     )
     return found
 

@@ -35,7 +35,6 @@ _COPIED = (TREES, METADATA, CARD, BASELINE, "training.json")
 MAX_BYTES = 200_000_000
 DAYS = (1, 7, 30, 0)
 """Days of the log that a comparison may read; 0: as many events as allowed."""
-OPEN = (ModelVersion.REGISTERED, ModelVersion.COMPARED, ModelVersion.APPROVED)
 
 
 class Scoring(NamedTuple):
@@ -103,7 +102,7 @@ def register_by_command(
 
 def _register(home: Path, directory: Path, user: User, reason: str, now_ms: int) -> ModelVersion:
     loaded = _load(directory)
-    known = ModelVersion.objects.filter(model=loaded.version, state__in=OPEN).first()
+    known = ModelVersion.objects.filter(model=loaded.version, state__in=ModelVersion.OPEN).first()
     if known is not None:
         raise ApiError(409, f"{loaded.version} is registered already", fix=f"see {known.name}")
     with transaction.atomic():
@@ -229,10 +228,15 @@ def approve(console: Console, version: ModelVersion, reason: str, seen: str) -> 
     if seen != version.model:
         raise ApiError(409, "another model was shown", fix="read its page again")
     with transaction.atomic():
-        version.state, version.approval = ModelVersion.APPROVED, reason
-        version.approved_by, version.approved_ms = console.user, console.now_ms
-        version.version += 1
-        version.save()
+        if not policy_versions.advance(
+            version,
+            [ModelVersion.COMPARED],
+            state=ModelVersion.APPROVED,
+            approval=reason,
+            approved_by=console.user,
+            approved_ms=console.now_ms,
+        ):
+            raise policy_versions.StaleError
         audit(version, "approve_model", reason, console.user, console.now_ms)
 
 
@@ -241,14 +245,19 @@ def reject(console: Console, version: ModelVersion, reason: str) -> None:
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
     with transaction.atomic():
-        version.state, version.note = ModelVersion.REJECTED, f"{console.user.shown_name}: {reason}"
-        version.version += 1
-        version.save()
+        note = f"{console.user.shown_name}: {reason}"[:500]
+        change = {"state": ModelVersion.REJECTED, "note": note}
+        if not policy_versions.advance(version, ModelVersion.OPEN, **change):
+            raise policy_versions.StaleError
         audit(version, "reject_model", reason, console.user, console.now_ms)
 
 
 def promote(console: Console, version: ModelVersion, reason: str) -> float:
-    """Let an approved model score; return how many seconds requests were refused."""
+    """Let an approved model score; return how many seconds requests were refused.
+
+    Raises StaleError where somebody else promotes it, or withdraws it, at the same time.
+    """
+    now = policy_versions.deciding(console.service)
     if version.state != ModelVersion.APPROVED or valid_replay(console, version) is None:
         raise ApiError(
             409,
@@ -261,13 +270,12 @@ def promote(console: Console, version: ModelVersion, reason: str) -> float:
             409, f"the files of {version.name} were changed", fix="register the model anew"
         )
     before = version_of(live_name(console.service))
-    seconds = policy_versions.switch(
-        console, "promote_model", _label(version), reason, model=version.name
-    )
+    with policy_versions.going_live(version, console):
+        seconds = policy_versions.switch(
+            console, "promote_model", _label(version), reason,
+            model=version.name, approved_model=version.model, instead_of=now,
+        )  # fmt: skip
     _retire(console, before, "")
-    version.state, version.live_by = ModelVersion.LIVE, console.user
-    version.live_ms, version.version = console.now_ms, version.version + 1
-    version.save()
     return seconds
 
 
@@ -297,6 +305,7 @@ def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
 
     Raises ApiError where another model than `seen` scores by now.
     """
+    now = policy_versions.deciding(console.service)
     name, target = live_name(console.service), previous_model(console.service)
     if target is None:
         raise ApiError(404, "there is no earlier model", fix="register and promote another one")
@@ -304,12 +313,13 @@ def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
         raise ApiError(409, f"{name} scores by now", fix="look at the models again")
     live, earlier = version_of(name), version_of(target)
     seconds = policy_versions.switch(
-        console, "model_rollback", target or "model of serve", reason, model=target, back=True
-    )
+        console, "model_rollback", target or "model of serve", reason,
+        model=target, approved_model=earlier.model if earlier else "", back=True, instead_of=now,
+    )  # fmt: skip
     _retire(console, live, f"rolled back: {reason}")
     if earlier is not None:
         earlier.state, earlier.retired_ms = ModelVersion.LIVE, None
-        earlier.save()
+        earlier.save(update_fields=["state", "retired_ms"])
     return target, seconds
 
 
@@ -317,7 +327,7 @@ def _retire(console: Console, version: ModelVersion | None, note: str) -> None:
     if version is not None:
         version.state, version.retired_ms = ModelVersion.RETIRED, console.now_ms
         version.note, version.version = note[:500], version.version + 1
-        version.save()
+        version.save(update_fields=["state", "retired_ms", "note", "version"])
 
 
 def _label(version: ModelVersion) -> str:

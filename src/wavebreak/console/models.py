@@ -313,14 +313,16 @@ class HelpAnswer(models.Model):
 
 
 class PolicyVersion(models.Model):
-    """A version of the local policy; its files are in `HOME/policies/v<id>`.
+    """A version of the local policy; its files are in `HOME/policies/<digest>/v<id>`.
 
     `digest` is of its files, `problem` why they do not load. An approval counts for the files that
-    were approved: any change sets the version back. `version` counts changes.
+    were approved: any change sets the version back, and none is made while it goes live. `version`
+    counts changes.
     """
 
     DRAFT, CHECKED, REPLAYED, APPROVED = "draft", "checked", "replayed", "approved"
-    LIVE, RETIRED, REJECTED = "live", "retired", "rejected"
+    GOING_LIVE, LIVE, RETIRED, REJECTED = "going", "live", "retired", "rejected"
+    OPEN = (DRAFT, CHECKED, REPLAYED, APPROVED)
 
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
@@ -352,7 +354,7 @@ class PolicyVersion(models.Model):
     @property
     def is_open(self) -> bool:
         """Whether it may still go live."""
-        return self.state in (self.DRAFT, self.CHECKED, self.REPLAYED, self.APPROVED)
+        return self.state in self.OPEN
 
 
 class PolicyReplay(models.Model):
@@ -386,7 +388,8 @@ class ModelVersion(models.Model):
     """
 
     REGISTERED, COMPARED, APPROVED = "registered", "compared", "approved"
-    LIVE, RETIRED, REJECTED = "live", "retired", "rejected"
+    GOING_LIVE, LIVE, RETIRED, REJECTED = "going", "live", "retired", "rejected"
+    OPEN = (REGISTERED, COMPARED, APPROVED)
 
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, default=REGISTERED)
@@ -417,7 +420,7 @@ class ModelVersion(models.Model):
     @property
     def is_open(self) -> bool:
         """Whether it may still go live."""
-        return self.state in (self.REGISTERED, self.COMPARED, self.APPROVED)
+        return self.state in self.OPEN
 
 
 class ModelReplay(models.Model):

@@ -1,17 +1,19 @@
 """Versions of the local policy: draft, check, replay, a second person's approval, live, rollback.
 
-The files of a version lie in `HOME/policies/v<id>`; `HOME/policies/live` says which one decides
-(`service.live_policy`). A change of its files sets a version back, so that what goes live is what
-was replayed and approved. Which policy decides is read from the service, never from this table.
+The files of a version lie in a directory that their digest names; `HOME/policies/live` says which
+one decides (`service.live_policy`). A change of its files is another directory and sets a version
+back, so that what goes live is what was replayed and approved. Each step is taken by the database
+from the state and the files that a person has seen, so that of two at once one is refused. Which
+policy decides is read from the service, never from this table.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +23,7 @@ from django.db.models import F
 
 from wavebreak import config
 from wavebreak.console import replay_processes
-from wavebreak.console.models import PolicyReplay, PolicyVersion, User
+from wavebreak.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
 from wavebreak.console.pages import Console
 from wavebreak.errors import PolicyError, WavebreakError
 from wavebreak.rules import Policy, Rule, load_policy
@@ -32,12 +34,17 @@ from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.decide import load_decide_policy, load_quota_config
 from wavebreak.service.errors import ApiError
 from wavebreak.service.live_policy import (
+    digest_of,
     files_digest,
     live_policy,
     policies_directory,
     policy_files,
+    remove_files,
+    store_files,
+    version_directory,
+    write_files,
 )
-from wavebreak.service.policy_switch import PolicySwitch
+from wavebreak.service.policy_switch import Deciding, PolicySwitch
 from wavebreak.service.service import Service
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
@@ -70,7 +77,7 @@ class StaleError(ApiError):
 
 def directory_of(console: Console, version: PolicyVersion) -> Path:
     """Return the directory of a version."""
-    return policies_directory(console.service.settings.home) / version.name
+    return version_directory(console.service.settings.home, version.name, version.digest)
 
 
 def live_version(service: Service) -> PolicyVersion | None:
@@ -98,8 +105,9 @@ def live_directory(console: Console) -> Path | None:
 
 def directory_that_decides(service: Service) -> Path | None:
     """Return the directory of the policy that a service decides by (None: the shipped one)."""
-    if name := live_name(service):
-        return policies_directory(service.settings.home) / name
+    live = live_policy(service.settings.home)
+    if live is not None and live_name(service):
+        return version_directory(service.settings.home, live.version, live.digest)
     switch = service.switch
     return switch.base if isinstance(switch, PolicySwitch) else None
 
@@ -160,6 +168,15 @@ def check(directory: Path) -> Problem | None:
     except PolicyError as error:
         return _located(directory, error)
     return None
+
+
+def check_files(console: Console, files: Mapping[str, str]) -> Problem | None:
+    """Check files as if they were those of a version; return the first problem."""
+    policies = policies_directory(console.service.settings.home)
+    policies.mkdir(mode=0o700, exist_ok=True)
+    with TemporaryDirectory(prefix="checked.", dir=policies) as tried:
+        write_files(Path(tried), files)
+        return check(Path(tried))
 
 
 def _located(directory: Path, error: PolicyError) -> Problem:
@@ -290,34 +307,55 @@ def create_draft(
             changed_ms=console.now_ms,
         )
         _audit(console, "create_policy", made, reason)
-    directory = directory_of(console, made)
-    directory.mkdir(mode=0o700, parents=True)
-    for name, text in (policy_files(source) if source else {}).items():
-        _write(directory / name, text)
-    _note_files(console, made, directory)
+    _store(console, made, policy_files(source) if source else {})
     return made
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)
+def _store(console: Console, version: PolicyVersion, files: Mapping[str, str]) -> Problem | None:
+    """Check a version's new files, and let the version have them; return the first problem.
 
-
-def _note_files(console: Console, version: PolicyVersion, directory: Path) -> Problem | None:
-    """Check a version's files, and set its state by them."""
-    problem = check(directory) if policy_files(directory) else None
-    version.digest, version.changed_ms = files_digest(directory), console.now_ms
-    version.problem = f"{problem.what}\n{problem.fix}" if problem else ""
-    loads = problem is None and bool(policy_files(directory))
-    version.state = PolicyVersion.CHECKED if loads else PolicyVersion.DRAFT
-    version.policy = load_policy(directory, compiled=False).version if loads else ""
-    version.approved_by, version.approved_ms, version.approval = None, None, ""
-    version.version += 1
-    version.save()
+    Raises StaleError where the version is not as it was read, or is no longer open.
+    """
+    home, former = console.service.settings.home, version.digest
+    directory, digest = store_files(home, version.name, files), digest_of(files)
+    problem = check(directory) if files else None
+    loads = problem is None and bool(files)
+    taken = advance(
+        version,
+        PolicyVersion.OPEN,
+        digest=digest,
+        changed_ms=console.now_ms,
+        problem=f"{problem.what}\n{problem.fix}" if problem else "",
+        state=PolicyVersion.CHECKED if loads else PolicyVersion.DRAFT,
+        policy=load_policy(directory, compiled=False).version if loads else "",
+        approved_by=None,
+        approved_ms=None,
+        approval="",
+    )
+    _remove_unused(home, version, former if taken else digest)
+    if not taken:
+        raise StaleError
     return problem
+
+
+def _remove_unused(home: Path, version: PolicyVersion, digest: str) -> None:
+    """Remove files that neither a version nor a replay of it refers to any more."""
+    used = PolicyVersion.objects.filter(id=version.id, digest=digest)
+    if digest and not used.exists() and not version.replays.filter(digest=digest).exists():
+        remove_files(home, version.name, digest)
+
+
+def advance(version: Any, states: Sequence[str], **change: Any) -> bool:
+    """Change a version of a policy or a model, if it is as it was read and in one of some states.
+
+    The database decides: of two requests that have read the same version, one changes it.
+    """
+    kind = type(version)
+    same = kind.objects.filter(id=version.id, version=version.version, state__in=states)
+    if not same.update(**change, version=F("version") + 1):
+        return False
+    version.refresh_from_db()
+    return True
 
 
 def own_draft(console: Console, version: PolicyVersion) -> PolicyVersion:
@@ -363,17 +401,30 @@ def save_file(
     if len(text) > MAX_TEXT:
         raise ApiError(422, f"the text exceeds {MAX_TEXT:,} characters", fix="make it two files")
     directory = directory_of(console, version)
-    if seen != files_digest(directory):
-        raise StaleError
+    files = _files_seen(version, directory, seen)
     text = text.replace("\r\n", "\n").rstrip() + "\n"
     if rule:
         text = with_rule(effective_text(directory, name), rule, text)[0]
     shipped = config.SHIPPED / name
     if shipped.is_file() and shipped.read_text("utf-8") == text:
-        (directory / name).unlink(missing_ok=True)
+        files.pop(name, None)
     else:
-        _write(directory / name, text)
-    return within_rule(_note_files(console, version, directory), directory, name, rule)
+        files[name] = text
+    problem = _store(console, version, files)
+    return within_rule(problem, directory_of(console, version), name, rule)
+
+
+def _files_seen(version: PolicyVersion, directory: Path, seen: str) -> dict[str, str]:
+    """Return a version's files; raises StaleError where they are not those that a form showed."""
+    files = policy_files(directory)
+    if seen != version.digest:
+        raise StaleError
+    if seen != digest_of(files):
+        raise ApiError(
+            409, f"the files of {version.name} were changed outside of the console",
+            fix="restore them from a backup, or start another draft",
+        )  # fmt: skip
+    return files
 
 
 def within_rule(
@@ -394,29 +445,19 @@ def check_text(
     directory = directory_of(console, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
         return Problem("there is no such file", "name it rules/NAME.toml")
-    tried = directory.with_name(f"{directory.name}.{console.user.id}.checked")
-    try:
-        for own, content in policy_files(directory).items():
-            _write(tried / own, content)
-        whole, offset = text.replace("\r\n", "\n"), 0
-        if rule:
-            whole, offset = with_rule(effective_text(directory, name), rule, whole)
-        _write(tried / name, whole)
-        problem = check(tried)
-    finally:
-        shutil.rmtree(tried, ignore_errors=True)
+    whole, offset = text.replace("\r\n", "\n"), 0
+    if rule:
+        whole, offset = with_rule(effective_text(directory, name), rule, whole)
+    problem = check_files(console, policy_files(directory) | {name: whole})
     return problem._replace(line=max(1, problem.line - offset)) if problem else None
 
 
 def delete_file(console: Console, version: PolicyVersion, name: str, seen: str) -> Problem | None:
     """Take a version's own file away, so that the shipped one, if any, counts again."""
     own_draft(console, version)
-    directory = directory_of(console, version)
-    if seen != files_digest(directory):
-        raise StaleError
-    if name in policy_files(directory):
-        (directory / name).unlink()
-    return _note_files(console, version, directory)
+    files = _files_seen(version, directory_of(console, version), seen)
+    files.pop(name, None)
+    return _store(console, version, files)
 
 
 # Replays
@@ -447,7 +488,7 @@ def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
         of=version,
         by=console.user,
         started_ms=console.now_ms,
-        digest=files_digest(directory),
+        digest=version.digest,
         live=console.service.responder.policy.version,
     )
     live, switch = live_directory(console), console.service.switch
@@ -507,13 +548,17 @@ def approve(console: Console, version: PolicyVersion, reason: str, seen: str) ->
             f"{version.name} has no replay against the policy that decides now",
             fix="replay it first",
         )
-    if seen != version.digest or seen != files_digest(directory_of(console, version)):
-        raise StaleError
+    _files_seen(version, directory_of(console, version), seen)
     with transaction.atomic():
-        version.state, version.approval = PolicyVersion.APPROVED, reason
-        version.approved_by, version.approved_ms = console.user, console.now_ms
-        version.version += 1
-        version.save()
+        if not advance(
+            version,
+            [PolicyVersion.REPLAYED],
+            state=PolicyVersion.APPROVED,
+            approval=reason,
+            approved_by=console.user,
+            approved_ms=console.now_ms,
+        ):
+            raise StaleError
         _audit(console, "approve_policy", version, reason)
 
 
@@ -522,14 +567,18 @@ def reject(console: Console, version: PolicyVersion, reason: str) -> None:
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
     with transaction.atomic():
-        version.state, version.note = PolicyVersion.REJECTED, f"{console.user.shown_name}: {reason}"
-        version.version += 1
-        version.save()
+        note = f"{console.user.shown_name}: {reason}"[:500]
+        if not advance(version, PolicyVersion.OPEN, state=PolicyVersion.REJECTED, note=note):
+            raise StaleError
         _audit(console, "reject_policy", version, reason)
 
 
 def go_live(console: Console, version: PolicyVersion, reason: str) -> float:
-    """Let an approved version decide; return how many seconds requests were refused."""
+    """Let an approved version decide; return how many seconds requests were refused.
+
+    Raises StaleError where somebody else lets it go live, or changes it, at the same time.
+    """
+    now = deciding(console.service)
     if version.state != PolicyVersion.APPROVED or valid_replay(console, version) is None:
         raise ApiError(
             409,
@@ -541,12 +590,57 @@ def go_live(console: Console, version: PolicyVersion, reason: str) -> float:
             409, f"the files of {version.name} were changed", fix="save, replay, approve it again"
         )
     before = live_version(console.service)
-    seconds = switch(console, "policy_live", _label(version), reason, policy=version.name)
+    with going_live(version, console):
+        seconds = switch(
+            console, "policy_live", _label(version), reason,
+            policy=version.name, digest=version.digest, instead_of=now,
+        )  # fmt: skip
     _retire(console, before, "")
-    version.state, version.live_by = PolicyVersion.LIVE, console.user
-    version.live_ms, version.version = console.now_ms, version.version + 1
-    version.save()
     return seconds
+
+
+@contextmanager
+def going_live(version: Any, console: Console) -> Iterator[None]:
+    """Let an approved version of a policy or a model go live within the block, once.
+
+    Meanwhile nobody changes it. It stays approved where the block fails.
+    """
+    kind = type(version)
+    if not advance(
+        version, [kind.APPROVED], state=kind.GOING_LIVE, live_by=console.user,
+        live_ms=console.now_ms,
+    ):  # fmt: skip
+        raise StaleError
+    try:
+        yield
+    except BaseException:
+        advance(version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None)
+        raise
+    advance(version, [kind.GOING_LIVE], state=kind.LIVE)
+
+
+def settle_interrupted(home: Path) -> None:
+    """Note what became of the versions that were going live when the service ended."""
+    live = live_policy(home)
+    for kind, name in (
+        (PolicyVersion, live.version if live else ""),
+        (ModelVersion, live.model if live else ""),
+    ):
+        for version in kind.objects.filter(state=kind.GOING_LIVE):
+            if version.name == name:
+                former = kind.objects.filter(state=kind.LIVE)
+                former.update(
+                    state=kind.RETIRED, retired_ms=version.live_ms, version=F("version") + 1
+                )
+                advance(version, [kind.GOING_LIVE], state=kind.LIVE)
+            else:
+                advance(version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None)
+
+
+def deciding(service: Service) -> Deciding | None:
+    """Return what decides now, for a switch that must not replace anything else."""
+    switch = service.switch
+    return switch.deciding if isinstance(switch, PolicySwitch) else None
 
 
 def previous_policy(service: Service) -> str | None:
@@ -585,6 +679,7 @@ def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
     A calibration's approval is withdrawn, and the service returns to shadow, where it came from.
     Raises ApiError where another version than `seen` decides by now.
     """
+    now = deciding(console.service)
     name, target = live_name(console.service), previous_policy(console.service)
     if target is None:
         raise ApiError(404, "there is no earlier version", fix="start a draft instead")
@@ -597,14 +692,15 @@ def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
     enforce = False if calibrated else None
     seconds = switch(
         console, "policy_rollback", target or "policy of serve", reason,
-        policy=target, back=True, enforce=enforce,
+        policy=target, digest=earlier.digest if earlier else "", back=True, enforce=enforce,
+        instead_of=now,
     )  # fmt: skip
     if calibrated:
         calibration_schedule.withdraw(console.service.settings.home)
     _retire(console, live, f"rolled back: {reason}")
     if earlier is not None:
         earlier.state, earlier.retired_ms = PolicyVersion.LIVE, None
-        earlier.save()
+        earlier.save(update_fields=["state", "retired_ms"])
     return target, seconds
 
 
@@ -612,7 +708,7 @@ def _retire(console: Console, version: PolicyVersion | None, note: str) -> None:
     if version is not None:
         version.state, version.retired_ms = PolicyVersion.RETIRED, console.now_ms
         version.note, version.version = note[:500], version.version + 1
-        version.save()
+        version.save(update_fields=["state", "retired_ms", "note", "version"])
 
 
 def switch(console: Console, act: str, what: str, reason: str, **wanted: Any) -> float:

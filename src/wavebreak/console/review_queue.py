@@ -164,7 +164,8 @@ def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
     )
     if not claimed:
         raise _refusal(case_id, user, now_ms)
-    return opened.get()
+    found: ReviewCase = opened.get()
+    return found
 
 
 class ChangedError(ApiError):

@@ -19,6 +19,7 @@ from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
 from wavebreak.console.permissions import ROLES
+from wavebreak.console.policy_versions import settle_interrupted
 from wavebreak.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
 from wavebreak.console.users import create_user
 from wavebreak.errors import MissingExtraError, UsageError
@@ -70,10 +71,14 @@ def _provider(path: Path) -> dict[str, Any]:
 
 
 def start(
-    chosen: ConsoleOptions, secret: bytes, local: Path | None
+    chosen: ConsoleOptions, secret: bytes, local: Path | None, home: Path
 ) -> tuple[Callable[[App], App], list[Background]]:
-    """Configure the console; return what wraps the API's app, and the background tasks."""
+    """Configure the console; return what wraps the API's app, and the background tasks.
+
+    What people did when the service ended is settled first.
+    """
     configure(chosen, secret)
+    run_in_transaction(partial(settle_interrupted, home))
     clear_url_caches()
     return ConsoleRouter, [Indexer(load_config(local).queue), live_challengers.keep_following]
 

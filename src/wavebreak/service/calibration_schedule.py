@@ -18,6 +18,7 @@ from wavebreak.errors import ServiceError, UsageError, WavebreakError
 from wavebreak.rules import Policy, load_policy
 from wavebreak.service.app_context import run_background_query, write_audit_entry
 from wavebreak.service.live_policy import (
+    digest_of,
     files_digest,
     live_policy,
     policies_directory,
@@ -106,29 +107,33 @@ def withdraw(home: Path) -> None:
     (proposal_directory(home) / _APPROVAL).unlink(missing_ok=True)
 
 
-def store_approved(home: Path) -> str:
-    """Copy the approved policy to `HOME/policies`; return the name of the copy.
+def store_approved(home: Path) -> tuple[str, str]:
+    """Copy the approved policy to `HOME/policies`; return the name and the digest of the copy.
 
     Raises:
         UsageError: Nothing is approved, or the policy was changed after its approval.
 
     """
+    files = policy_files(proposal_directory(home))
+    digest = digest_of(files)
     approved = approved_policy(home)
     if approved is None:
         raise UsageError(
             f"{home} has no approved calibration", fix="approve it: wavebreak approve HOME"
         )
-    policies, digest = policies_directory(home), files_digest(approved[1])
+    if files_digest(approved[1]) != digest:
+        raise UsageError(f"{approved[1]} is being changed", fix="approve it again when it is not")
+    policies = policies_directory(home)
     earlier = sorted(policies.glob(f"{CALIBRATED}[0-9]*"), key=lambda p: (len(p.name), p.name))
     if earlier and files_digest(earlier[-1]) == digest:
-        return earlier[-1].name
+        return earlier[-1].name, digest
     number = int(earlier[-1].name.removeprefix(CALIBRATED)) + 1 if earlier else 1
     target = policies / f"{CALIBRATED}{number}"
-    for name, text in policy_files(approved[1]).items():
+    for name, text in files.items():
         (target / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (target / name).write_text(text, "utf-8")
         (target / name).chmod(0o600)
-    return target.name
+    return target.name, digest
 
 
 async def enforce_approved(service: Service) -> float:
@@ -141,8 +146,8 @@ async def enforce_approved(service: Service) -> float:
     """
     if service.switch is None:
         raise ServiceError("this service cannot switch policies", fix="start it anew")
-    name = await asyncio.to_thread(store_approved, service.settings.home)
-    return await service.switch(service, name, enforce=True)
+    name, digest = await asyncio.to_thread(store_approved, service.settings.home)
+    return await service.switch(service, name, digest=digest, enforce=True)
 
 
 class CalibrationSchedule:

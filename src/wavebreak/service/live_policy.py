@@ -1,5 +1,9 @@
 """What decides in a service: versions in `HOME/policies`, models in `HOME/models`, and which do.
 
+A version's files lie in a directory that their digest names, `HOME/policies/DIGEST/VERSION`, and
+are never changed there: an edit writes another one. Wavebreak 0.2 and earlier kept those of a
+version in `HOME/policies/VERSION`, and an approved calibration lies there still.
+
 The file `HOME/policies/live` names the version of the policy, the model, and the position of the
 log from which they decide. While it is missing, those that `serve` was started with decide.
 """
@@ -8,6 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,6 +41,7 @@ class LivePolicy(msgspec.Struct, frozen=True):
         model_version: The model's version, as decisions name it.
         earlier: Versions of the policy that decided before, in order: a rollback takes the last.
         earlier_models: The same of models.
+        digests: Digests of the files of earlier versions, by version.
         enforce: Whether outcomes are enforced since a calibration, whatever `serve` is started
             with.
         carries: Types and fields that every declared source carries (None: no source is declared,
@@ -54,6 +62,7 @@ class LivePolicy(msgspec.Struct, frozen=True):
     enforce: bool = False
     carries: tuple[str, ...] | None = None
     challenges: bool = True
+    digests: dict[str, str] = {}
 
 
 def policies_directory(home: Path) -> Path:
@@ -82,10 +91,67 @@ def policy_files(directory: Path) -> dict[str, str]:
 
 def files_digest(directory: Path) -> str:
     """Return the SHA-256 of a policy's files and their names."""
+    return digest_of(policy_files(directory))
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the SHA-256 of a policy's files, given by their names.
+
+    >>> digest_of({"b": "", "a": "x"}) == digest_of({"a": "x", "b": ""})
+    True
+    """
     found = hashlib.sha256()
-    for name, text in policy_files(directory).items():
+    for name, text in sorted(files.items()):
         found.update(f"{name}\0{len(text)}\0{text}\0".encode())
     return found.hexdigest()
+
+
+def version_directory(home: Path, version: str, digest: str) -> Path:
+    """Return where the files of a version lie that have a digest ("": not known)."""
+    policies = policies_directory(home)
+    named = policies / digest / version
+    return named if digest and named.is_dir() else policies / version
+
+
+def store_files(home: Path, version: str, files: Mapping[str, str]) -> Path:
+    """Write a version's files to the directory that their digest names, and return it."""
+    digest = digest_of(files)
+    target = policies_directory(home) / digest / version
+    if target.is_dir():
+        if files_digest(target) == digest:
+            return target
+        shutil.rmtree(target)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = target.with_name(f"{version}.{secrets.token_hex(4)}.new")
+    fresh.mkdir(mode=0o700)
+    write_files(fresh, files)
+    try:
+        fresh.rename(target)
+    except OSError:
+        # Somebody else has written the same files meanwhile.
+        shutil.rmtree(fresh)
+    sync_directory(target.parent)
+    return target
+
+
+def write_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Write a policy's files, none of which may be there, to a directory that only we read."""
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(path.parent)
+
+
+def remove_files(home: Path, version: str, digest: str) -> None:
+    """Remove a version's files that have a digest; those of others stay."""
+    directory = version_directory(home, version, digest)
+    shutil.rmtree(directory, ignore_errors=True)
+    if directory.parent.name == digest and not any(directory.parent.iterdir()):
+        shutil.rmtree(directory.parent, ignore_errors=True)
 
 
 def live_policy(home: Path) -> LivePolicy | None:
@@ -116,7 +182,7 @@ def live_directory(home: Path) -> Path | None:
     live = live_policy(home)
     if live is None or not live.version:
         return None
-    directory = policies_directory(home) / live.version
+    directory = version_directory(home, live.version, live.digest)
     if not directory.is_dir() or files_digest(directory) != live.digest:
         raise UsageError(
             f"{directory} was changed after it went live",

@@ -16,7 +16,7 @@ one starts again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,8 +36,8 @@ from wavebreak.service.live_policy import (
     files_digest,
     live_policy,
     models_directory,
-    policies_directory,
     set_live_policy,
+    version_directory,
 )
 from wavebreak.service.models import AppliedPosition
 from wavebreak.service.pipeline import Pipeline
@@ -51,12 +51,17 @@ PROFILE = "sources.profile.json"
 """File in the service's directory: the profile of the declared sources, for replays."""
 
 
+class ChangedFilesError(ServiceError):
+    """The files of a version, or of a model, are not those that were approved."""
+
+
 @dataclass(frozen=True)
 class Deciding:
     """What decides: versions by their directories' names, the mode, and the coverage.
 
     Attributes:
         policy: The version in `HOME/policies`; "": the policy that `serve` was started with.
+        digest: Of that version's files ("": it is not compared with them).
         model: The model in `HOME/models`; "": the model that `serve` was started with.
         enforce: Whether outcomes are enforced.
         coverage: What the declared sources carry and can (None: none is declared).
@@ -66,6 +71,7 @@ class Deciding:
     model: str = ""
     enforce: bool = False
     coverage: Coverage | None = None
+    digest: str = ""
 
 
 @dataclass
@@ -97,9 +103,9 @@ class PolicySwitch:
     base_enforce: bool = False
     deciding: Deciding = field(default_factory=Deciding)
 
-    def directory(self, version: str) -> Path | None:
+    def directory(self, version: str, digest: str = "") -> Path | None:
         """Return the directory of a version; "": the policy that `serve` was started with."""
-        return policies_directory(self.home) / version if version else self.base
+        return version_directory(self.home, version, digest) if version else self.base
 
     def model_directory(self, name: str) -> str | None:
         """Return the directory of a model; "": the model that `serve` was started with."""
@@ -129,50 +135,80 @@ class PolicySwitch:
         service: Service,
         policy: str | None = None,
         *,
+        digest: str = "",
         model: str | None = None,
+        approved_model: str = "",
         enforce: bool | None = None,
         coverage: Coverage | UnsetType | None = UNSET,
         back: bool = False,
+        instead_of: Deciding | None = None,
     ) -> float:
         """Let another policy, model or mode decide; return how long bodies were refused (s).
 
         Args:
             service: The running service.
             policy: The version that decides from now on (None: as now).
+            digest: What the files of that version were approved with ("": as they are).
             model: The model's directory in `HOME/models` (None: as now).
+            approved_model: The version that was approved of that model ("": as it is).
             enforce: The mode (None: as now).
             coverage: What the declared sources carry and can (None: no source is declared; UNSET:
                 as now).
             back: Whether this is a rollback: what decides now is not noted as an earlier version.
+            instead_of: What must still decide when the switch begins (None: whatever does).
 
         Raises:
+            ChangedFilesError: The files are not those that were approved.
             PolicyError: The version does not load.
             ModelError: The model does not load.
             BusyError: The service is not running, or another switch is in progress.
             ServiceError: The new engine could not start; the former one decides on.
 
         """
-        now = self.deciding
-        wanted = Deciding(
-            now.policy if policy is None else policy,
-            now.model if model is None else model,
-            now.enforce if enforce is None else enforce,
-            now.coverage if coverage is UNSET else coverage,
-        )
-        return await service.replace_engine(lambda: self._prepared(service, wanted, back), WHY)
 
-    def _prepared(self, service: Service, wanted: Deciding, back: bool) -> Replacement:
+        def prepared() -> Replacement:
+            # Another switch may have ended between the request and now.
+            now = self.deciding
+            if instead_of is not None and now != instead_of:
+                raise ServiceError(
+                    "something else decides by now", fix="look at the versions again"
+                )
+            wanted = Deciding(
+                now.policy if policy is None else policy,
+                now.model if model is None else model,
+                now.enforce if enforce is None else enforce,
+                now.coverage if coverage is UNSET else coverage,
+                now.digest if policy is None else digest or self._noted_digest(policy),
+            )
+            return self._prepared(service, wanted, back, approved_model)
+
+        return await service.replace_engine(prepared, WHY)
+
+    def _noted_digest(self, policy: str) -> str:
+        """Return the digest with which a version decided earlier; "" where it never did."""
+        live = live_policy(self.home)
+        return live.digests.get(policy, "") if live else ""
+
+    def _prepared(
+        self, service: Service, wanted: Deciding, back: bool, approved_model: str
+    ) -> Replacement:
         """Load and compile what shall decide, while the service goes on."""
-        directory, model_path = self.directory(wanted.policy), self.model_directory(wanted.model)
+        directory = self.directory(wanted.policy, wanted.digest)
+        model_path = self.model_directory(wanted.model)
+        digest = files_digest(directory) if directory and wanted.policy else ""
         policy, loaded = load_policy(directory), model.load_selected(model_path)
         responder = self.responder(policy, directory)
+        if directory and wanted.policy:
+            _check_approved(wanted.policy, wanted.digest or digest, digest, files_digest(directory))
+        if approved_model:
+            _check_approved(wanted.model, approved_model, loaded.version if loaded else "none")
+        wanted = replace(wanted, digest=digest)
         make = partial(self.engine, policy, loaded, wanted.enforce)
         coverage = wanted.coverage
         if coverage is not None:
             make = partial(make, profile=coverage.profile())
         fresh = make()
         responder.challenges = fresh.challenges
-        digest = files_digest(directory) if directory and wanted.policy else ""
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
             """Move the state of a stopped pipeline; return what undoes it."""
@@ -193,6 +229,7 @@ class PolicySwitch:
                 enforce=wanted.enforce and not self.base_enforce,
                 carries=coverage.carries if coverage else None,
                 challenges=coverage.challenges if coverage else True,
+                digests=self._digests(before),
             )  # fmt: skip
             set_live_policy(self.home, live)
             # What goes on from the snapshot is of these versions, and of the mode up to now.
@@ -221,6 +258,13 @@ class PolicySwitch:
 
         return Replacement(make, responder, carry, done)
 
+    def _digests(self, before: LivePolicy | None) -> dict[str, str]:
+        """Return the digests of the versions that decided before, by version."""
+        if before is None:
+            return {}
+        now = {before.version: before.digest} if before.version else {}
+        return before.digests | now
+
     def _earlier(
         self, wanted: Deciding, before: LivePolicy | None, back: bool
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -229,6 +273,15 @@ class PolicySwitch:
         return (
             _noted(noted[0], self.deciding.policy, wanted.policy, back),
             _noted(noted[1], self.deciding.model, wanted.model, back),
+        )
+
+
+def _check_approved(name: str, approved: str, *found: str) -> None:
+    """Raise ChangedFilesError where what was read is not what was approved."""
+    if any(each != approved for each in found):
+        raise ChangedFilesError(
+            f"the files of {name} are not those that were approved",
+            fix="restore them, or have them approved anew",
         )
 
 

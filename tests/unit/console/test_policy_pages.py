@@ -14,7 +14,7 @@ from support.console_harness import RunningConsole, Visitor, console_test, switc
 from support.service_harness import abuser
 from wavebreak.console.models import PolicyReplay, PolicyVersion
 from wavebreak.service import calibration_schedule
-from wavebreak.service.live_policy import live_policy, policies_directory
+from wavebreak.service.live_policy import live_policy, version_directory
 from wavebreak.service.models import AuditEntry
 
 FILE = "rules/doubt.toml"
@@ -112,7 +112,7 @@ async def test_draft_keeps_what_does_not_load(console: RunningConsole) -> None:
     version = await stored(lambda: PolicyVersion.objects.get())
     assert (version.state, version.policy) == ("draft", "")
     assert (await owner.post(f"/console/policy/versions/{version.id}/replay")).status_code == 409
-    directory = policies_directory(console.service.settings.home) / version.name
+    directory = version_directory(console.service.settings.home, version.name, version.digest)
     files = [p for p in directory.rglob("*") if p.is_file()]
     assert files
     assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in files)

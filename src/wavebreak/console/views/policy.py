@@ -321,7 +321,7 @@ def _editor(
         text=stored if text is None else text,
         stored=stored,
         live=versions.block_of(live, rule_id) if rule_id else live,
-        seen=live_policy.files_digest(directory),
+        seen=found.digest,
         problem=problem or _problem(found, directory, name, rule_id),
         stale=stale,
     )

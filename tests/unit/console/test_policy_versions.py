@@ -1,0 +1,222 @@
+"""What goes live is what was approved, whatever else is asked for at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from support.console_harness import RunningConsole, Visitor, console_test, switch_of
+from support.service_harness import abuser
+from wavebreak.console import policy_versions
+from wavebreak.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
+from wavebreak.rules import load_policy
+from wavebreak.service import policy_switch
+from wavebreak.service.live_policy import (
+    LivePolicy,
+    live_directory,
+    live_policy,
+    set_live_policy,
+    version_directory,
+)
+from wavebreak.service.models import AuditEntry
+
+FILE = "evidence.toml"
+TEXT = "[evidence]\nreply = 0.1\n"
+EDITED = "[evidence]\nreply = 0.2\n"
+
+
+async def _prepared(console: RunningConsole) -> None:
+    console.service.switch = switch_of(console)
+    await console.running.send(abuser())
+
+
+visits = console_test(_prepared)
+
+
+async def stored(work: Any) -> Any:
+    def closed() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(closed)
+
+
+async def save(owner: Visitor, version: PolicyVersion, text: str) -> Any:
+    path = f"/console/policy/versions/{version.id}/edit"
+    return await owner.post(path, file=FILE, text=text, seen=version.digest)
+
+
+async def drafted(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:
+    """Return a policy owner and their draft of one file."""
+    owner = await console.person("policy_owner")
+    made = await owner.post("/console/policy/versions/new", reason="another figure")
+    number = int(str(made.headers["location"]).rpartition("/")[2])
+    empty = await stored(lambda: PolicyVersion.objects.get(id=number))
+    assert (await save(owner, empty, TEXT)).status_code == 302
+    return owner, await stored(lambda: PolicyVersion.objects.get(id=number))
+
+
+async def approved(console: RunningConsole, version: PolicyVersion) -> Visitor:
+    """Have a version replayed, and approved by a lead, who is returned."""
+    lead = await console.person("lead")
+    live = console.service.responder.policy.version
+
+    def replayed() -> None:
+        PolicyReplay.objects.create(
+            of=version, by=User.objects.get(username="policy-owner"), state=PolicyReplay.DONE,
+            started_ms=1, digest=version.digest, live=live,
+        )  # fmt: skip
+        PolicyVersion.objects.filter(id=version.id).update(state=PolicyVersion.REPLAYED)
+
+    await stored(replayed)
+    path = f"/console/policy/versions/{version.id}/approve"
+    answer = await lead.post(path, reason="read it", seen=version.digest)
+    assert answer.status_code == 302, answer.text
+    return lead
+
+
+async def go_live(lead: Visitor, *numbers: int) -> list[int]:
+    """Let versions go live, all at once; return the statuses of the answers."""
+    fields = {"csrfmiddlewaretoken": await lead.token(), "reason": "now"}
+    paths = [f"/console/policy/versions/{number}/live" for number in numbers]
+    answers = await asyncio.gather(*(lead.client.post(path, data=fields) for path in paths))
+    return sorted(answer.status_code for answer in answers)
+
+
+def with_interruption(act: Any) -> pytest.MonkeyPatch:
+    """Have something done right after a switch has loaded a policy."""
+    loop, patched = asyncio.get_running_loop(), pytest.MonkeyPatch()
+
+    def loads(directory: Path | None) -> Any:
+        policy = load_policy(directory)
+        asyncio.run_coroutine_threadsafe(act(), loop).result(60)
+        return policy
+
+    patched.setattr(policy_switch, "load_policy", loads)
+    return patched
+
+
+@visits
+async def test_edit_while_a_version_goes_live_is_refused(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    owner, version = await drafted(console)
+    lead = await approved(console, version)
+    answers = []
+
+    async def edit() -> None:
+        answers.append((await save(owner, version, EDITED)).status_code)
+
+    patched = with_interruption(edit)
+    try:
+        assert await go_live(lead, version.id) == [302]
+    finally:
+        patched.undo()
+    assert answers == [409]
+    directory = live_directory(tmp_path)
+    assert directory is not None
+    assert (directory / FILE).read_text("utf-8") == TEXT
+    assert load_policy(directory).version == console.service.responder.policy.version
+    assert (await stored(lambda: PolicyVersion.objects.get())).state == "live"
+
+
+@visits
+async def test_files_changed_after_approval_do_not_go_live(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    _, version = await drafted(console)
+    lead = await approved(console, version)
+    before = console.service.responder.policy.version
+    path = version_directory(tmp_path, version.name, version.digest) / FILE
+
+    async def change() -> None:
+        path.write_text(EDITED, "utf-8")
+
+    patched = with_interruption(change)
+    try:
+        assert await go_live(lead, version.id) == [503]
+    finally:
+        patched.undo()
+    assert console.service.responder.policy.version == before
+    assert live_policy(tmp_path) is None
+    assert (await stored(lambda: PolicyVersion.objects.get())).state == "approved"
+    assert await go_live(lead, version.id) == [409]
+
+
+@visits
+async def test_version_goes_live_once(console: RunningConsole) -> None:
+    _, version = await drafted(console)
+    lead = await approved(console, version)
+    assert await go_live(lead, version.id, version.id, version.id) == [302, 409, 409]
+    acts = await stored(lambda: AuditEntry.objects.filter(action="policy_live").count())
+    assert acts == 1
+
+
+@visits
+async def test_of_two_versions_at_once_one_goes_live(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    _, first = await drafted(console)
+    _, second = await drafted(console)
+    await approved(console, first)
+    lead = await approved(console, second)
+    statuses = await go_live(lead, first.id, second.id)
+    assert statuses[0] == 302
+    assert statuses[1] in (409, 503)
+    states = await stored(lambda: dict(PolicyVersion.objects.values_list("id", "state")))
+    assert sorted(states.values()) == ["approved", "live"]
+    live = live_policy(tmp_path)
+    assert live is not None
+    assert states[int(live.version[1:])] == "live"
+
+
+@visits
+async def test_edit_is_another_directory(console: RunningConsole, tmp_path: Path) -> None:
+    owner, version = await drafted(console)
+    former = version_directory(tmp_path, version.name, version.digest)
+    assert former.parent.name == version.digest
+    assert (await save(owner, version, EDITED)).status_code == 302
+    changed = await stored(lambda: PolicyVersion.objects.get())
+    directory = version_directory(tmp_path, changed.name, changed.digest)
+    assert directory.parent.name == changed.digest != version.digest
+    assert not former.exists()
+    assert (await save(owner, version, TEXT)).status_code == 409
+
+
+@visits
+async def test_draft_of_an_earlier_release_is_edited(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    owner, version = await drafted(console)
+    directory = version_directory(tmp_path, version.name, version.digest)
+    directory.rename(tmp_path / "policies" / version.name)
+    assert (await save(owner, version, EDITED)).status_code == 302
+    changed = await stored(lambda: PolicyVersion.objects.get())
+    directory = version_directory(tmp_path, changed.name, changed.digest)
+    assert (directory / FILE).read_text("utf-8") == EDITED
+
+
+@visits
+async def test_interrupted_going_live_is_settled(console: RunningConsole, tmp_path: Path) -> None:
+    _, first = await drafted(console)
+    _, second = await drafted(console)
+
+    def settled() -> dict[int, str]:
+        PolicyVersion.objects.update(state=PolicyVersion.GOING_LIVE, live_ms=5)
+        author = User.objects.get(username="policy-owner")
+        ModelVersion.objects.create(
+            author=author, reason="x", created_ms=1, model="m", state=ModelVersion.GOING_LIVE
+        )
+        live = LivePolicy(first.name, first.policy, first.digest, 0, 0, 5)
+        set_live_policy(tmp_path, live)
+        policy_versions.settle_interrupted(tmp_path)
+        return dict(PolicyVersion.objects.values_list("id", "state"))
+
+    assert await stored(settled) == {first.id: "live", second.id: "approved"}
+    assert await stored(lambda: ModelVersion.objects.get().state) == "approved"
