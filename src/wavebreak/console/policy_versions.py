@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak import config
-from wavebreak.console import replay_processes
+from wavebreak.console import policy_checks, replay_processes
 from wavebreak.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
 from wavebreak.console.pages import Console
 from wavebreak.errors import PolicyError, WavebreakError
@@ -49,7 +50,9 @@ from wavebreak.service.service import Service
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
-MAX_TEXT = 200_000
+MAX_TEXT, MAX_ALL, MAX_FILES = 200_000, 1_000_000, 40
+"""Characters of a file, and of all files of a version; files."""
+MAX_WHAT = 500
 _FILE = re.compile(r"rules/[a-z][a-z0-9_]{0,40}\.toml")
 _BLOCK = re.compile(r"^\[\[rule\]\]\n.*?(?=^\[\[rule\]\]|\Z)", re.M | re.S)
 
@@ -159,33 +162,56 @@ def with_rule(whole: str, rule_id: str, text: str) -> tuple[str, int]:
 # Checking
 
 
-def check(directory: Path) -> Problem | None:
-    """Check a version as `wavebreak rules check` does; return the first problem."""
+def check(directory: Path) -> tuple[str, Problem | None]:
+    """Check a version as `wavebreak rules check` does; return its policy, or the first problem.
+
+    The rules are checked in a process with limits (`policy_checks`).
+    """
+    found = policy_checks.check_rules(directory)
+    if not found.version:
+        return "", located(directory, found.what, found.fix)
     try:
-        load_policy(directory, compiled=False)
         load_decide_policy(directory)
         load_quota_config(directory)
     except PolicyError as error:
-        return _located(directory, error)
-    return None
+        return "", located(directory, error.what, error.fix or "")
+    return found.version, None
 
 
 def check_files(console: Console, files: Mapping[str, str]) -> Problem | None:
     """Check files as if they were those of a version; return the first problem."""
+    if too_large := _too_large(files):
+        return too_large
     policies = policies_directory(console.service.settings.home)
     policies.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(prefix="checked.", dir=policies) as tried:
         write_files(Path(tried), files)
-        return check(Path(tried))
+        return check(Path(tried))[1]
 
 
-def _located(directory: Path, error: PolicyError) -> Problem:
-    found = re.match(r"([\w./-]+\.toml)", error.what)
+def _too_large(files: Mapping[str, str]) -> Problem | None:
+    if len(files) > MAX_FILES:
+        return Problem(f"there are {len(files)} files", f"keep at most {MAX_FILES}")
+    if sum(map(len, files.values())) > MAX_ALL:
+        return Problem(f"the files exceed {MAX_ALL:,} characters", "shorten them")
+    return None
+
+
+def located(directory: Path, what: str, fix: str) -> Problem:
+    """Return a problem with the file and the line that it speaks of."""
+    what = what if len(what) <= MAX_WHAT else what[: MAX_WHAT - 1] + "…"
+    found = re.match(r"([\w./-]+\.toml)", what)
     name = Path(found[1]).name if found else ""
     files = [f for f in file_names(directory) if Path(f).name == name]
     file = next((f for f in files if (directory / f).exists()), files[0] if files else "")
-    line = line_of(effective_text(directory, file), error.what) if file else 0
-    return Problem(error.what, error.fix or "", file, line)
+    line = line_of(effective_text(directory, file), what) if file else 0
+    return Problem(what, fix, file, line)
+
+
+def stored_problem(version: PolicyVersion, directory: Path) -> Problem | None:
+    """Return why a version does not load, as its last check found."""
+    what, _, fix = version.problem.partition("\n")
+    return located(directory, what, fix) if what else None
 
 
 def line_of(text: str, what: str) -> int:
@@ -202,13 +228,15 @@ def line_of(text: str, what: str) -> int:
     if named:
         own = (n for n, row in enumerate(lines) if re.match(rf'id = "{named[1]}"\s*$', row))
         start = next(own, 0)
-        rest = what[named.end() :]
-        for word in re.findall(r"[a-z_][a-z0-9_]*", rest):
-            for n in range(max(0, start - 2), len(lines)):
-                if n > start and lines[n].startswith("[["):
-                    break
-                if re.match(rf"{word}\s*=", lines[n]):
-                    return n + 1
+        places: dict[str, int] = {}
+        for n in range(max(0, start - 2), len(lines)):
+            if n > start and lines[n].startswith("[["):
+                break
+            if field := re.match(r"([a-z_][a-z0-9_]*)\s*=", lines[n]):
+                places.setdefault(field[1], n)
+        for word in re.findall(r"[a-z_][a-z0-9_]*", what[named.end() :]):
+            if word in places:
+                return places[word] + 1
     return start + 1
 
 
@@ -275,6 +303,12 @@ def _word(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+@lru_cache(maxsize=8)
+def loaded(directory: Path, digest: str) -> Policy:
+    """Return the policy of a version that loads, once for a digest; raises PolicyError."""
+    return load_policy(directory, compiled=False)
+
+
 def changed_files(console: Console, version: PolicyVersion) -> list[tuple[str, str, str]]:
     """Return the files that differ from the live policy: name, live text, text of the version."""
     live, own = live_directory(console), directory_of(console, version)
@@ -316,18 +350,19 @@ def _store(console: Console, version: PolicyVersion, files: Mapping[str, str]) -
 
     Raises StaleError where the version is not as it was read, or is no longer open.
     """
+    if too_large := _too_large(files):
+        raise ApiError(422, too_large.what, fix=too_large.fix)
     home, former = console.service.settings.home, version.digest
     directory, digest = store_files(home, version.name, files), digest_of(files)
-    problem = check(directory) if files else None
-    loads = problem is None and bool(files)
+    policy, problem = check(directory) if files else ("", None)
     taken = advance(
         version,
         PolicyVersion.OPEN,
         digest=digest,
         changed_ms=console.now_ms,
         problem=f"{problem.what}\n{problem.fix}" if problem else "",
-        state=PolicyVersion.CHECKED if loads else PolicyVersion.DRAFT,
-        policy=load_policy(directory, compiled=False).version if loads else "",
+        state=PolicyVersion.CHECKED if policy else PolicyVersion.DRAFT,
+        policy=policy,
         approved_by=None,
         approved_ms=None,
         approval="",
@@ -445,6 +480,8 @@ def check_text(
     directory = directory_of(console, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
         return Problem("there is no such file", "name it rules/NAME.toml")
+    if len(text) > MAX_TEXT:
+        return Problem(f"the text exceeds {MAX_TEXT:,} characters", "make it two files")
     whole, offset = text.replace("\r\n", "\n"), 0
     if rule:
         whole, offset = with_rule(effective_text(directory, name), rule, whole)

@@ -18,6 +18,8 @@ from wavebreak.errors import PolicyError
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 24
+MAX_ARGUMENTS = 8
+"""Of min() and max(), whose generated calls lie within each other; each counts as one deeper."""
 
 CALLS = {"min": "least", "max": "greatest", "abs": "abs"}
 """Functions of the language, and those of the generated code."""
@@ -138,7 +140,7 @@ class _Translation:
                 sign = _ARITHMETIC[type(op)]
                 return f"({self.number(left, depth + 1)} {sign} {self.number(right, depth + 1)})"
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in CALLS:
-                return self._call(node, name, [self.number(arg, depth + 1) for arg in args])
+                return self._call(node, name, args, depth)
             case ast.Compare() | ast.BoolOp():
                 what = f"`{self._text(node)}` is a condition, but a number is needed"
                 self._refuse(node, what, "join conditions by `and` and `or` only")
@@ -174,14 +176,15 @@ class _Translation:
             self._refuse(node, "the number is too large", "stay below 1e308")
         return repr(number)
 
-    def _call(self, node: ast.expr, name: str, args: list[str]) -> str:
-        if (len(args) != 1) if name == "abs" else (len(args) < 2):
-            wanted = "one number" if name == "abs" else "two numbers or more"
+    def _call(self, node: ast.expr, name: str, args: Sequence[ast.expr], depth: int) -> str:
+        inner = depth + max(1, min(len(args), MAX_ARGUMENTS) - 1)
+        code, *others = [self.number(arg, inner) for arg in args] or [""]
+        if len(args) != 1 if name == "abs" else not 2 <= len(args) <= MAX_ARGUMENTS:
+            wanted = "one number" if name == "abs" else f"two to {MAX_ARGUMENTS} numbers"
             self._refuse(node, f"{name}() takes {wanted}", f"give {name}() {wanted}")
-        code = args[0]
-        for other in args[1:]:
+        for other in others:
             code = f"{CALLS[name]}({code}, {other})"
-        return code if args[1:] else f"abs({code})"
+        return code if others else f"abs({code})"
 
     def _limit(self, node: ast.expr, depth: int) -> None:
         if depth > MAX_DEPTH:

@@ -49,6 +49,8 @@ from wavebreak.rules.model import (
 
 SHIPPED = config.SHIPPED
 
+MAX_EXAMPLES = 20
+"""Of each kind a rule; all of them are evaluated against every rule."""
 _log = logging.getLogger(__name__)
 
 _FORMS = {
@@ -358,6 +360,7 @@ def _checked(
             near = ", ".join(difflib.get_close_matches(kind, kinds, 3) or kinds)
             what = f"`{kind}` twice" if kind in kinds else f"there is no kind of fact `{kind}`"
             raise PolicyError(f"{where}, on: {what}", fix=f"use of these each once: {near}")
+    _check_examples(rule, where)
     _check_effect(rule, where, actions)
     check_basis(rule, where)
     try:
@@ -377,6 +380,14 @@ def _checked(
             for name in set(example) - set(read):
                 what = f"{field}, example {n}: the rule does not read `{name[:64]}`"
                 raise PolicyError(f"{where}, {what}", fix=f"it reads {', '.join(read)}")
+
+
+def _check_examples(rule: Rule, where: str) -> None:
+    for name in ("fires_on", "stays_quiet_on"):
+        if (count := len(getattr(rule, name))) > MAX_EXAMPLES:
+            raise PolicyError(
+                f"{where}, {name}: {count} examples", fix=f"keep at most {MAX_EXAMPLES} of them"
+            )
 
 
 def _check_effect(rule: Rule, where: str, actions: dict[str, Action]) -> None:

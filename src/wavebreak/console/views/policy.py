@@ -262,7 +262,7 @@ def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange
     if not found.policy or not live_policy.policy_files(directory):
         return []
     try:
-        draft = load_policy(directory, compiled=False)
+        draft = versions.loaded(directory, found.digest)
     except WavebreakError:
         return []
     return versions.changed_rules(versions.live_policy_of(console), draft)
@@ -332,7 +332,7 @@ def _editor(
 def _problem(
     found: PolicyVersion, directory: Path, name: str, rule_id: str
 ) -> versions.Problem | None:
-    problem = versions.check(directory) if found.problem else None
+    problem = versions.stored_problem(found, directory)
     return versions.within_rule(problem, directory, name, rule_id)
 
 
@@ -342,7 +342,7 @@ def check(request: HttpRequest, version_id: int) -> HttpResponse:
     console, found = console_of(request), _version(version_id)
     versions.own_draft(console, found)
     name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
-    text = request.POST.get("text", "")[: versions.MAX_TEXT]
+    text = request.POST.get("text", "")
     problem = versions.check_text(console, found, name, text, rule_id)
     if problem is None:
         return JsonResponse([], safe=False)
