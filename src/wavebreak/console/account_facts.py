@@ -108,7 +108,7 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
             "meaning": describe(r["feature"]),
             "value": narrative.format_value(r["feature"], r.get("value")),
             "direction": "" if r.get("contribution") is None
-            else describe_direction(r["contribution"]),
+            else describe_direction(r["contribution"], r.get("value")),
         }
         for r in decision.get("reasons") or ()
     ]  # fmt: skip

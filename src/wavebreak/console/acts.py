@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
+from django.db.models import F
 
 from wavebreak.console import review_queue
 from wavebreak.console.config import load_config
-from wavebreak.console.models import Batch, PersonAct, Review, User
+from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, User
 from wavebreak.console.pages import Console, warn
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger.entries import AppealEntry
@@ -25,6 +26,7 @@ from wavebreak.rules import duration_seconds
 from wavebreak.service import actions
 from wavebreak.service.api import schemas
 from wavebreak.service.errors import ApiError
+from wavebreak.service.models import Decision
 
 _LOCKS = tuple(Lock() for _ in range(64))
 """Who acts on an account reads what is in force, and sets it, before the next one does."""
@@ -102,6 +104,7 @@ def apply(
     by: str = "analyst",
     seen: str | None = None,
     batch: Batch | None = None,
+    case: ReviewCase | None = None,
     appealed: AppealEntry | None = None,
 ) -> PersonAct:
     """Apply an act to an account, and store what was in force before it.
@@ -117,6 +120,7 @@ def apply(
         by: Who labels: an analyst, or an appeal.
         seen: The outcome that they have read (None: it is not asked for).
         batch: The batch that the act is of.
+        case: The case that it closes.
         appealed: The answer to an appeal that is sealed with the act.
 
     Raises:
@@ -143,6 +147,7 @@ def apply(
             reason=reason,
             event=result.event,
             batch=batch,
+            case=case,
         )
     if batch is None and (fault := without_effect(act, made)):
         warn(console.request, fault)
@@ -169,7 +174,7 @@ def apply_and_close(
     settings, now = load_config().queue, console.now_ms
     with review_queue.taken_of_account(settings, account, console.user, now) as case:
         said = f"{batch.id}: {reason}" if batch else reason
-        made = apply(console, account, act, said, seen=seen, batch=batch)
+        made = apply(console, account, act, said, seen=seen, batch=batch, case=case)
         with transaction.atomic():
             if case is not None and batch is not None:
                 review = Review(
@@ -207,32 +212,84 @@ def without_effect(act: Act, made: PersonAct) -> str:
     )
 
 
+LEFT_ALONE = "left alone"
+"""Begin of the note of an act whose undo changes nothing: somebody has decided since."""
+
+
 def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = None) -> str:
-    """Undo an act: restore the outcome before it, with its end; return a note where it cannot be.
+    """Undo an act: restore the outcome before it, with its end, and open the case that it closed.
 
     An outcome that has ended meanwhile is not restored, and an account on which something else was
-    decided since is left alone: the note says so. `noted` is what is shown beside the act instead
-    of the reason.
+    decided since is left alone.
+
+    Args:
+        console: Who undoes it.
+        act: The act.
+        reason: Why.
+        noted: What is shown beside the act instead of the reason.
+
+    Returns:
+        A note where the outcome before it is not restored.
+
     """
-    if act.undone_ms is not None:
-        return "undone before"
-    now = _state(console, act.account)
-    note = ""
-    if (OUTCOMES[now.outcome], now.until_ms) != (act.outcome, act.until_ms):
-        note = f"left alone: {OUTCOMES[now.outcome]} was decided since"
-    else:
-        outcome, hold_s = act.before, None
-        if act.before_until_ms is not None:
-            # The label will be dated with this clock; ends are whole seconds.
-            hold_s = act.before_until_ms // 1000 - console.now_ms // 1000
-            if hold_s <= 0:
-                outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
-        _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")
-    act.undone_ms, act.undone_by = console.now_ms, console.user
-    noted = reason if noted is None else noted
-    act.undone_note = "; ".join(filter(None, (note, noted)))[:UNDONE_NOTE]
-    act.save(update_fields=["undone_ms", "undone_by", "undone_note"])
+    with _lock_of(act.account):
+        act.refresh_from_db()
+        if act.undone_ms is not None:
+            return "undone before"
+        note = _decided_since(console, act)
+        if not note:
+            note, event = _restore(console, act, reason)
+            act.undo_event = event
+        act.undone_ms, act.undone_by = console.now_ms, console.user
+        noted = reason if noted is None else noted
+        act.undone_note = "; ".join(filter(None, (note, noted)))[:UNDONE_NOTE]
+        with transaction.atomic():
+            act.save(update_fields=["undone_ms", "undone_by", "undone_note", "undo_event"])
+            if act.undo_event and act.case is not None:
+                _reopen(act.case, act)
     return note
+
+
+def _decided_since(console: Console, act: PersonAct) -> str:
+    """Return what was decided on an account after an act, as a note; "" where nothing was."""
+    later = PersonAct.objects.filter(account=act.account, id__gt=act.id, undone_ms=None)
+    newest = later.select_related("by").order_by("-id").first()
+    if newest is not None:
+        return f"{LEFT_ALONE}: {newest.by.shown_name} decided since"
+    now = _state(console, act.account)
+    if (OUTCOMES[now.outcome], now.until_ms) != (act.outcome, act.until_ms):
+        return f"{LEFT_ALONE}: {OUTCOMES[now.outcome]} was decided since"
+    return ""
+
+
+def _restore(console: Console, act: PersonAct, reason: str) -> tuple[str, str]:
+    """Restore what was in force before an act; return a note, and the label in the log."""
+    outcome, hold_s, note = act.before, None, ""
+    if act.before_until_ms is not None:
+        # The label will be dated with this clock; ends are whole seconds.
+        hold_s = act.before_until_ms // 1000 - console.now_ms // 1000
+        if hold_s <= 0:
+            outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
+    result = _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")
+    return note, result.event
+
+
+def _reopen(case: ReviewCase, act: PersonAct) -> None:
+    """Open the case of an undone act again, in the open transaction; its verdict counts no more."""
+    newest = Decision.objects.filter(account=act.account).order_by("-number")
+    number = newest.values_list("number", flat=True).first() or 0
+    ReviewCase.objects.filter(id=case.id).update(reopened_at=number)
+    review_queue.reopen(
+        ReviewCase.objects.filter(id=case.id, state=ReviewCase.CLOSED), act.undone_ms or 0
+    )
+    case.reviews.filter(kind="first", undone_ms=None).update(undone_ms=act.undone_ms)
+    # Nobody looks a second time at a verdict that was taken back.
+    second = ReviewCase.objects.filter(
+        account=act.account, decision=case.decision, blind=True, golden="", state=ReviewCase.OPEN
+    )
+    second.update(
+        state=ReviewCase.CLOSED, closed_ms=act.undone_ms, verdict="ended", version=F("version") + 1
+    )
 
 
 def start_batch(console: Console, act: Act, reason: str, source: str, count: int) -> Batch:
@@ -293,7 +350,8 @@ def undo_batch(console: Console, batch: Batch, reason: str) -> tuple[int, int]:
     undone = left = 0
     for act in batch.acts.filter(undone_ms=None).order_by("-id"):
         note = undo(console, act, f"undo {batch.id}: {reason}", noted="")
-        undone, left = undone + (not note.startswith("left")), left + note.startswith("left")
+        left_alone = note.startswith(LEFT_ALONE)
+        undone, left = undone + (not left_alone), left + left_alone
     with transaction.atomic():
         batch.undone_ms, batch.undone_by = console.now_ms, console.user
         batch.save(update_fields=["undone_ms", "undone_by"])

@@ -61,7 +61,7 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
         account=decision["account"], state=ReviewCase.OPEN, blind=False
     )
     if decision["outcome"] == "allow" or decision.get("basis") == "person":
-        opened.update(
+        opened.filter(reopened_at__lt=number).update(
             state=ReviewCase.CLOSED, closed_ms=now_ms, verdict="ended", version=F("version") + 1
         )
         return

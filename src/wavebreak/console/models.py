@@ -79,6 +79,7 @@ class ReviewCase(models.Model):
     `harm` and `uncertainty` are from 0 to 1, `priority` their product; `why` says in sentences why
     the case is where it is. `version` counts changes: a form for an earlier version is refused.
     While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
+    An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
     `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
@@ -110,6 +111,7 @@ class ReviewCase(models.Model):
     closed_ms = models.BigIntegerField(null=True)
     verdict = models.CharField(max_length=16, default="")
     version = models.IntegerField(default=0)
+    reopened_at = models.BigIntegerField(default=0)
 
     class Meta:
         db_table = "console_review_case"
@@ -128,7 +130,10 @@ class ReviewCase(models.Model):
 
 
 class Review(models.Model):
-    """A person's verdict on a case. `kind`: first, blind (a sampled second look) or golden."""
+    """A person's verdict on a case. `kind`: first, blind (a sampled second look) or golden.
+
+    One whose act was undone (`undone_ms`) counts in no figure about accounts and rules.
+    """
 
     case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="reviews")
     reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
@@ -140,6 +145,7 @@ class Review(models.Model):
     at_ms = models.BigIntegerField()
     seconds = models.IntegerField(default=0)
     batch = models.CharField(max_length=24, default="")
+    undone_ms = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "console_review"
@@ -191,7 +197,10 @@ class Batch(models.Model):
 
 
 class PersonAct(models.Model):
-    """What a person did to an account, with the state before it, so that it can be undone."""
+    """What a person did to an account, with the state before it, so that it can be undone.
+
+    `case` is the one that it closed, `event` its label in the log, `undo_event` that of its undo.
+    """
 
     account = models.CharField(max_length=ID_LENGTH)
     by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
@@ -207,6 +216,8 @@ class PersonAct(models.Model):
     undone_ms = models.BigIntegerField(null=True)
     undone_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
     undone_note = models.CharField(max_length=200, default="")
+    undo_event = models.CharField(max_length=64, default="")
+    case = models.ForeignKey(ReviewCase, null=True, on_delete=models.SET_NULL, related_name="acts")
 
     class Meta:
         db_table = "console_person_act"

@@ -396,13 +396,15 @@ def agreement(pairs: list[tuple[str, str]]) -> Agreement:
 
 def blind_pairs() -> list[tuple[str, str]]:
     """Return the first and the blind verdict of every decision that has both."""
-    seconds = Review.objects.filter(kind="blind").values_list(
+    seconds = Review.objects.filter(kind="blind", undone_ms=None).values_list(
         "case__account", "case__decision", "verdict"
     )
     firsts = {
         (account, decision): verdict
         for account, decision, verdict in Review.objects.filter(
-            kind="first", case__decision__in=[decision for _, decision, _ in seconds]
+            kind="first",
+            undone_ms=None,
+            case__decision__in=[decision for _, decision, _ in seconds],
         ).values_list("case__account", "case__decision", "verdict")
     }
     return [

@@ -8,7 +8,7 @@ An erasure of the account ends the links to what was decided before it, and noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
 from django.db import transaction
 
-from wavebreak.console.models import Appeal, NoticeState, ReviewCase
+from wavebreak.console.models import Appeal, NoticeState, PersonAct, ReviewCase
 from wavebreak.notices import (
     Correction,
     Language,
@@ -36,6 +36,8 @@ from wavebreak.service.models import Decision
 LINK_DAYS = 30
 """For how long a link outlives the time for an appeal."""
 MAX_TOKEN = 200
+MOST_EARLIER = 100
+"""Earlier decisions on an account among which the one is looked for that an undo brought back."""
 
 
 class _EndSigner(TimestampSigner):
@@ -117,19 +119,55 @@ def statement_of(
 ) -> Statement:
     """Return the statement of a decision in a language, with corrections above it.
 
-    A corrected statement is the one that the holder was shown first.
+    A corrected statement is the one that the holder was shown first. What an undo brought back
+    rests on what it rested on before.
     """
-    corrections = corrections_of(str(decision["id"]))
+    corrections = corrections_of(decision)
     if corrections:
         shown = shown_statement(str(decision["id"]), language.code)
         if shown is not None:
             return with_corrections(shown, corrections)
     token = token_of(notices, decision)
     links = Links(appeal=address("appeal", token), statement=address("notice", token))
+    made = _with_grounds(decision)
     written = notices.statement(
-        decision, language, now_ms, links, found_automatically=_found_automatically(decision)
+        made, language, now_ms, links, found_automatically=_found_automatically(made)
     )
     return with_corrections(written, corrections)
+
+
+_GROUNDS = ("basis", "rules", "reasons", "score", "model", "stage")
+
+
+def _with_grounds(decision: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a decision with the grounds of the one that it brought back, if it is an undo's."""
+    act = _act(decision, "undo_event")
+    if decision.get("basis") != "person" or act is None:
+        return decision
+    earlier = Decision.objects.filter(
+        account=decision["account"], number__lt=decision.get("number", 2**62)
+    ).order_by("-number")
+    undone = False
+    for row in checked_decisions(earlier[:MOST_EARLIER]):
+        found: dict[str, Any] = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
+        if found.get("trigger") == act.event:
+            undone = True
+        elif undone and found["outcome"] == decision["outcome"]:
+            # A hold for the owner is not what a person's challenge is.
+            if found.get("basis") == "takeover":
+                return decision
+            found = dict(_with_grounds(found))
+            return dict(decision) | {name: found[name] for name in _GROUNDS if name in found}
+    return decision
+
+
+def _act(decision: Mapping[str, Any], label: str) -> PersonAct | None:
+    """Return the act whose label, or whose undo's, a decision was made by."""
+    if not (trigger := decision.get("trigger")):
+        return None
+    acts = PersonAct.objects.filter(account=decision["account"], **{label: trigger})
+    found: PersonAct | None = acts.first()
+    return found
 
 
 def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
@@ -140,10 +178,23 @@ def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
     return bool(earlier.filter(decision__lt=decision.get("number", 2**62)).exists())
 
 
-def corrections_of(decision_id: str) -> tuple[Correction, ...]:
-    """Return what appeals made of a decision, oldest first."""
-    decided = Appeal.objects.filter(decision=decision_id, state=Appeal.DECIDED)
-    return tuple(
+def corrections_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
+    """Return what appeals and an undo made of a decision, oldest first."""
+    decided = Appeal.objects.filter(decision=str(decision["id"]), state=Appeal.DECIDED)
+    corrections = [*_answers(decided), *_undone(decision)]
+    return tuple(sorted(corrections, key=lambda one: one.at_ms))
+
+
+def _undone(decision: Mapping[str, Any]) -> list[Correction]:
+    """Return the undo of the act that a decision is of, if it was undone."""
+    act = _act(decision, "event")
+    if act is None or act.undone_ms is None or not act.undo_event:
+        return []
+    return [Correction(at_ms=act.undone_ms, result="reversed", reason="", outcome=act.before)]
+
+
+def _answers(decided: Iterable[Appeal]) -> list[Correction]:
+    return [
         Correction(
             at_ms=appeal.decided_ms,
             result=appeal.result,
@@ -151,8 +202,8 @@ def corrections_of(decision_id: str) -> tuple[Correction, ...]:
             outcome=appeal.new_outcome or "allow",
             until_ms=appeal.new_until_ms,
         )
-        for appeal in decided.order_by("decided_ms")
-    )
+        for appeal in decided
+    ]
 
 
 def keep_shown(decision: Mapping[str, Any], statement: Statement, now_ms: int) -> None:

@@ -58,7 +58,7 @@ def describe_score(decision: dict[str, Any]) -> str:
     weighed = [r for r in decision.get("reasons") or [] if r.get("contribution") is not None]
     said = [
         describe_contribution(
-            r["feature"], format_value(r["feature"], r["value"]), r["contribution"]
+            r["feature"], format_value(r["feature"], r["value"]), r["contribution"], r["value"]
         )
         for r in weighed[:_SAID]
     ]
@@ -159,7 +159,7 @@ def reasons_table(
             (
                 name,
                 format_value(name, reason.get("value")),
-                _weight(reason.get("contribution")),
+                _weight(reason.get("contribution"), reason.get("value")),
                 *meaning,
             )
         )
@@ -174,11 +174,11 @@ def reasons_table(
     )
 
 
-def _weight(contribution: float | None) -> str:
+def _weight(contribution: float | None, value: float | None) -> str:
     """Say what a model made of a value, in log-odds; nothing where only a rule read it."""
     if contribution is None:
         return ""
-    return f"{describe_direction(contribution)} ({contribution:+.2f})"
+    return f"{describe_direction(contribution, value)} ({contribution:+.2f})"
 
 
 _MINUTE_MS = 60_000

@@ -210,19 +210,27 @@ def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float6
     return made
 
 
-def describe_direction(contribution: float) -> str:
+def describe_direction(contribution: float, value: float | None) -> str:
     """Return in words whether a contribution is evidence for or against abuse.
 
-    >>> describe_direction(1.5), describe_direction(-0.2)
+    What is not known of an account is no evidence, though a model's score moves with it.
+
+    >>> describe_direction(1.5, 31.0), describe_direction(-0.2, 0.0)
     ('speaks for abuse', 'speaks against abuse')
+    >>> describe_direction(1.5, None)
+    'raises the score although it is not known'
     """
+    if value is None or value != value:
+        return f"{'raises' if contribution > 0 else 'lowers'} the score although it is not known"
     return f"speaks {'for' if contribution > 0 else 'against'} abuse"
 
 
-def describe_contribution(feature: str, value: str, contribution: float) -> str:
-    """Return a feature's contribution in words; `value` is formatted already.
+def describe_contribution(
+    feature: str, shown: str, contribution: float, value: float | None
+) -> str:
+    """Return a feature's contribution in words; `shown` is its value, formatted already.
 
-    >>> describe_contribution("first_contacts_1h", "31", 1.5)
+    >>> describe_contribution("first_contacts_1h", "31", 1.5, 31.0)
     'first contacts in 1 h: 31 (speaks for abuse)'
     """
-    return f"{feature_title(feature)}: {value} ({describe_direction(contribution)})"
+    return f"{feature_title(feature)}: {shown} ({describe_direction(contribution, value)})"

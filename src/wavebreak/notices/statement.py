@@ -234,6 +234,12 @@ _CHALLENGES: dict[Challenge, str] = {
 }
 _ANY_CHALLENGE = msgid("Open the app and follow the check shown there.")
 
+_REVERSED = msgid("The decision on your account was reversed")
+_SET_BY_PERSON = msgid(
+    "A person examined the account's activity and decided on this. Whether you broke our terms was "
+    "left open."
+)
+
 _GROUNDS: dict[str, GroundKind] = {
     "doubt": "precaution",
     "takeover": "protection",
@@ -291,6 +297,11 @@ def is_ban_with_end(decision: Decision) -> bool:
     return decision.outcome == "ban" and decision.until is not None
 
 
+def is_left_open(decision: Decision) -> bool:
+    """Whether a person set the outcome and called the account neither abusive nor benign."""
+    return decision.basis == "person" and not decision.rules and decision.outcome != "allow"
+
+
 def outcome_title(outcome: str, *, has_end: bool) -> str:
     """Return the title of an outcome's statement, untranslated."""
     return _TITLE_BAN_WITH_END if outcome == "ban" and has_end else _TITLES[outcome]
@@ -311,7 +322,7 @@ def ground_kind(decision: Decision) -> GroundKind:
     """Return whether a breach is established, suspected, or not in question."""
     if decision.outcome == "allow":
         return "none"
-    if decision.outcome == "observe":
+    if decision.outcome == "observe" or is_left_open(decision):
         return "precaution"
     return _GROUNDS.get(decision.basis, "breach" if decision.outcome == "ban" else "precaution")
 
@@ -503,8 +514,9 @@ blocked or reported you.')
 def with_corrections(statement: Statement, corrections: Sequence[Correction]) -> Statement:
     """Return a statement that shows what reviews made of it, above its text as it was.
 
-    The old text stays: a notice that vanishes leaves its reader without the reason of what they
-    have lived with. A stored statement is corrected without writing it anew.
+    Its title says what holds now. The old text stays: a notice that vanishes leaves its reader
+    without the reason of what they have lived with. A stored statement is corrected without writing
+    it anew.
     """
     if not corrections:
         return statement
@@ -513,9 +525,23 @@ def with_corrections(statement: Statement, corrections: Sequence[Correction]) ->
         _correction_section(one, language, statement.zone, n) for n, one in enumerate(corrections)
     )
     kept = [s for s in statement.sections if not s.id.startswith("correction")]
-    return msgspec.structs.replace(
+    made = msgspec.structs.replace(
         statement, corrections=tuple(corrections), sections=(*corrected, *kept)
     )
+    changes = [one for one in corrections if one.result != "unchanged"]
+    return _with_outcome(made, changes[-1], language) if changes else made
+
+
+def _with_outcome(statement: Statement, one: Correction, language: Language) -> Statement:
+    """Return a statement with the title and the status that a review has left."""
+    if one.result == "reversed":
+        left = statement.restriction
+        if left.status == "in_force":
+            left = msgspec.structs.replace(left, status="ended")
+        title = language.gettext(_REVERSED)
+        return msgspec.structs.replace(statement, title=title, restriction=left)
+    title = outcome_title(one.outcome, has_end=one.until_ms is not None)
+    return msgspec.structs.replace(statement, title=language.gettext(title))
 
 
 def _correction_section(one: Correction, language: Language, zone: str, n: int) -> Section:
@@ -651,7 +677,7 @@ def _facts(writer: _Writer) -> list[str]:
     silence = writer._(silence_phrase(writer.texts, values))
     facts = [writer._(text.fact, silence=silence) for text in writer.rule_texts()]
     if not made.rules:
-        facts = [_score_fact(writer)]
+        facts = [writer._(_SET_BY_PERSON) if is_left_open(made) else _score_fact(writer)]
     counted = "" if made.basis == "takeover" else _people_sentence(writer.language, values)
     return list(dict.fromkeys(filter(None, (*facts[:1], counted, *facts[1:]))))
 

@@ -27,6 +27,7 @@ from wavebreak.explain import Explanation, as_json, explain, print_explanation, 
 from wavebreak.explain.narrative import (
     decisions_table,
     decisions_to_explain,
+    describe_score,
     reasons_table,
     status_sentence,
     story_paragraphs,
@@ -289,3 +290,13 @@ def test_explanation_as_json_round_trips(blast: Explanation) -> None:
     assert json.loads(json.dumps(values)) == values
     assert values["account"] == blast.account
     assert values["story"]
+
+
+def test_missing_value_is_no_evidence() -> None:
+    reasons = [
+        {"feature": "known_s", "value": None, "contribution": 0.7},
+        {"feature": "sends_1h", "value": 40.0, "contribution": 0.4},
+    ]
+    said = describe_score({"score": 0.9, "rules": [], "reasons": reasons})
+    assert said.count("speaks for abuse") == 1
+    assert "missing (raises the score although it is not known)" in said

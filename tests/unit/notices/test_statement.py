@@ -438,6 +438,46 @@ def test_reversal_keeps_the_old_text_below_its_correction(code: str) -> None:
     assert with_corrections(new, [correction]) == new
 
 
+@pytest.mark.parametrize(
+    ("code", "reversed_title", "limited"),
+    [
+        ("en", "The decision on your account was reversed", "Starting new chats is limited"),
+        ("he", "ההחלטה בעניין החשבון שלכם בוטלה", "מוגבלת"),
+    ],
+)
+def test_title_after_a_review_says_what_holds_now(
+    code: str, reversed_title: str, limited: str
+) -> None:
+    old = write(decision("limit"), code)
+    assert limited in old.title
+    unchanged, partial, reversal = (
+        Correction(at_ms=NOW + k, result=result, reason="", outcome=outcome)
+        for k, (result, outcome) in enumerate(
+            (("unchanged", "limit"), ("partially_reversed", "observe"), ("reversed", "allow"))
+        )
+    )
+    assert with_corrections(old, [unchanged]).title == old.title
+    milder = with_corrections(old, [partial, unchanged])
+    assert milder.title == write(decision("observe"), code).title
+    new = with_corrections(old, [unchanged, reversal])
+    assert new.title == reversed_title
+    assert (old.restriction.status, new.restriction.status) == ("in_force", "ended")
+    assert new.text().startswith(reversed_title)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("outcome", ["limit", "restrict", "suspend", "ban"])
+def test_verdict_neither_establishes_no_breach(outcome: str, code: str) -> None:
+    made = write(decision(outcome, basis="person", rules=[], score=0.9, stage="review"), code)
+    confirmed = decision("ban", basis="person", rules=["confirmed_abusive"], stage="review")
+    established = write(confirmed, code)
+    assert made.ground.kind == "precaution"
+    assert established.ground.kind == "breach"
+    assert not set(made.facts) & set(established.facts)
+    left_open = {"en": "was left open", "he": "נותרה פתוחה"}
+    assert left_open[code] in made.facts[0]
+
+
 def test_partial_reversal_names_what_holds_now() -> None:
     correction = Correction(
         at_ms=NOW, result="partially_reversed", reason="", outcome="limit", until_ms=NOW + DAY

@@ -213,7 +213,9 @@ def _carry_out(console: Console, found: ReviewCase, act: acts.Act, reason: str) 
 
     A second look acts on nobody, and returns "".
     """
-    acted = "" if found.blind else acts.apply(console, found.account, act, reason).outcome
+    acted = ""
+    if not found.blind:
+        acted = acts.apply(console, found.account, act, reason, case=found).outcome
     seconds = min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000))
     review = _review(console, found, act, reason, seconds=seconds)
     with transaction.atomic():
