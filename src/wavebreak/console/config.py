@@ -46,6 +46,8 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     golden_share: Share
     harm: Harm
     chance: Chance
+    drawn_share: Share = 0.02
+    drawn_turn: Share = 0.1
 
 
 class Bulk(Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from django.db.models import F
 
 from wavebreak.console.config import Queue
 from wavebreak.console.models import DailyCount, IndexerState, ReviewCase
-from wavebreak.console.review_queue import becomes_case, priority_of
+from wavebreak.console.review_queue import becomes_case, is_drawn, priority_of, sample_key
 from wavebreak.service.app_context import run_background_query
 from wavebreak.service.models import Decision
 from wavebreak.service.service import Service
@@ -37,8 +37,10 @@ def index_decisions(settings: Queue, now_ms: int) -> tuple[int, int]:
             return 0, int(state.cursor)
         decisions = [(number, msgspec.json.decode(bytes(body))) for number, *_, body in rows]
         _count(decisions)
+        key = sample_key()
         for number, decision in decisions:
-            _index_case(settings, number, decision, now_ms)
+            drawn = is_drawn(settings, decision, number, key)
+            _index_case(settings, number, decision, now_ms, drawn=drawn)
         IndexerState.objects.filter(id=1).update(cursor=rows[-1][0])
     return len(rows), int(rows[-1][0])
 
@@ -55,7 +57,9 @@ def _count(decisions: list[tuple[int, dict[str, Any]]]) -> None:
         DailyCount.objects.filter(id=row.id).update(count=F("count") + count)
 
 
-def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: int) -> None:
+def _index_case(
+    settings: Queue, number: int, decision: dict[str, Any], now_ms: int, *, drawn: bool
+) -> None:
     """Open an account's case or refresh it; what was lifted needs no review any more."""
     opened = ReviewCase.objects.filter(
         account=decision["account"], state=ReviewCase.OPEN, blind=False
@@ -66,7 +70,7 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
         )
         return
     priority = priority_of(settings, decision)
-    if not becomes_case(settings, decision, priority):
+    if not drawn and not becomes_case(settings, decision, priority):
         return
     rules = decision.get("rules") or [""]
     values = {
@@ -80,7 +84,7 @@ def _index_case(settings: Queue, number: int, decision: dict[str, Any], now_ms: 
         "uncertainty": priority.uncertainty,
         "priority": priority.value,
         "why": priority.why,
-    }
+    } | ({"drawn": True} if drawn else {})
     if opened.update(**values, decisions=F("decisions") + 1, version=F("version") + 1):
         return
     ReviewCase.objects.create(account=decision["account"], opened_ms=now_ms, **values)

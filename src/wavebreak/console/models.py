@@ -80,6 +80,7 @@ class ReviewCase(models.Model):
     the case is where it is. `version` counts changes: a form for an earlier version is refused.
     While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
     An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
+    `drawn` is one that chance has drawn, whatever its priority: they tell how many acts are wrong.
     `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
@@ -112,6 +113,7 @@ class ReviewCase(models.Model):
     verdict = models.CharField(max_length=16, default="")
     version = models.IntegerField(default=0)
     reopened_at = models.BigIntegerField(default=0)
+    drawn = models.BooleanField(default=False)
 
     class Meta:
         db_table = "console_review_case"
@@ -126,6 +128,7 @@ class ReviewCase(models.Model):
             models.Index(fields=["state", "-priority", "id"], name="console_case_priority"),
             models.Index(fields=["state", "opened_ms"], name="console_case_age"),
             models.Index(fields=["account"], name="console_case_account"),
+            models.Index(fields=["drawn", "state", "id"], name="console_case_drawn"),
         )
 
 

@@ -23,6 +23,7 @@ from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySe
 
 from wavebreak.console.config import Queue
 from wavebreak.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
+from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.reports.tables import number
 from wavebreak.rules import duration_seconds
@@ -109,6 +110,23 @@ def becomes_case(settings: Queue, decision: Mapping[str, Any], priority: Priorit
     if decision.get("basis") in ("person", "challenge") or decision["outcome"] == "allow":
         return False
     return decision["outcome"] in SILENCING or priority.value >= settings.least_priority
+
+
+def is_drawn(settings: Queue, decision: Mapping[str, Any], number: int, key: bytes) -> bool:
+    """Whether chance makes an automatic action a case, whatever its priority."""
+    by_itself = decision.get("basis") not in ("person", "challenge")
+    acted = OUTCOMES.index(str(decision["outcome"])) > OUTCOMES.index("observe")
+    return by_itself and acted and sampled(key, "drawn", number, settings.drawn_share)
+
+
+def drawn_is_due(settings: Queue, user: User) -> bool:
+    """Whether the next case of a reviewer is the oldest drawn one: each after as many others."""
+    if settings.drawn_turn <= 0:
+        return False
+    turn = round(1 / settings.drawn_turn)
+    newest = Review.objects.filter(reviewer=user, batch="").exclude(kind="golden").order_by("-id")
+    drawn = list(newest.values_list("case__drawn", flat=True)[: turn - 1])
+    return len(drawn) == turn - 1 and not any(drawn)
 
 
 def ordered(settings: Queue, now_ms: int) -> QuerySet:
@@ -322,7 +340,7 @@ def close(
     """
     end(case, review.verdict, now_ms)
     review.save()
-    if case.blind or review.batch or not sampled(key, case.id, settings.blind_share):
+    if case.blind or review.batch or not sampled(key, "blind", case.id, settings.blind_share):
         return None
     waiting = ReviewCase.objects.filter(account=case.account, blind=True, state=ReviewCase.OPEN)
     return None if waiting.exists() else open_blind_copy(case, now_ms)
@@ -357,14 +375,74 @@ def sample_key() -> bytes:
     return hmac.digest(secret, b"wavebreak review samples", hashlib.sha256)
 
 
-def sampled(key: bytes, case_id: int, share: float) -> bool:
-    """Whether a case is in a sample of this share; nobody can tell without the key.
+def sampled(key: bytes, sample: str, number: int, share: float) -> bool:
+    """Whether what has a number is in a sample of this share; nobody can tell without the key.
 
-    >>> sum(sampled(bytes(32), k, 0.05) for k in range(10_000))
-    485
+    >>> sum(sampled(bytes(32), "blind", k, 0.05) for k in range(10_000))
+    509
     """
-    digest = hmac.digest(key, b"blind\0%d" % case_id, hashlib.sha256)
+    digest = hmac.digest(key, f"{sample}\0{number}".encode(), hashlib.sha256)
     return int.from_bytes(digest[:8]) < share * 2**64
+
+
+LEAST_DRAWN, MOST_DRAWN = 30, 1_000
+"""Judged cases below which nothing is estimated, and newest drawn cases that are read."""
+
+
+class WrongActions(NamedTuple):
+    """Of cases that chance has drawn: how many were judged, wrong, and not judged by anybody."""
+
+    judged: int
+    wrong: int
+    unjudged: int
+
+    @property
+    def missing(self) -> int:
+        """How many more judged cases an estimate needs."""
+        return max(0, LEAST_DRAWN - self.judged)
+
+    @property
+    def share(self) -> float | None:
+        """The share of automatic actions that is wrong; None while too few were judged."""
+        return None if self.missing else self.wrong / self.judged
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper and Pearson's interval of the share."""
+        return exact_interval(self.wrong, self.judged)
+
+
+def wrong_actions() -> WrongActions:
+    """Count the drawn cases, and those that a person called benign.
+
+    Cases are taken by priority too, and drawn ones among them. So only those count that are older
+    than every drawn case that still waits: of these, chance alone has chosen.
+    """
+    cases = ReviewCase.objects.filter(drawn=True, blind=False)
+    waiting = cases.exclude(state=ReviewCase.CLOSED).order_by("id").values_list("id", flat=True)
+    if (oldest := waiting.first()) is not None:
+        cases = cases.filter(id__lt=oldest)
+    newest = list(cases.order_by("-id")[:MOST_DRAWN])
+    verdicts = _verdicts_on(newest)
+    wrong = sum(verdict == "benign" for verdict in verdicts.values())
+    return WrongActions(len(verdicts), wrong, len(newest) - len(verdicts))
+
+
+def _verdicts_on(cases: list[ReviewCase]) -> dict[int, str]:
+    """Return by case what a person said of it: in a review, or by an act while it was open."""
+    reviews = Review.objects.filter(case__in=cases, kind="first", batch="", undone_ms=None)
+    found: dict[int, str] = dict(reviews.order_by("id").values_list("case", "verdict"))
+    left = [case for case in cases if case.id not in found]
+    acts: dict[str, list[PersonAct]] = {}
+    accounts = [case.account for case in left]
+    for act in PersonAct.objects.filter(account__in=accounts, batch=None, undone_ms=None):
+        acts.setdefault(act.account, []).append(act)
+    for case in left:
+        ended = case.closed_ms or 0
+        for act in acts.get(case.account, ()):
+            if act.case_id == case.id or case.opened_ms <= act.at_ms <= ended:
+                found[case.id] = act.verdict
+    return found
 
 
 class Agreement(NamedTuple):

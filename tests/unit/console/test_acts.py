@@ -137,7 +137,9 @@ async def test_undone_decision_says_that_it_was_reversed(console: RunningConsole
 async def test_undo_of_a_batch_opens_its_cases(console: RunningConsole) -> None:
     lead = await console.person("lead", "dana")
     before = [await told(console, name) for name in ("ann", "bob")]
-    wanted = {"verdict": "benign", "reason": "a test", "account": ["ann", "bob"]}
+    wanted: dict[str, Any] = {
+        "verdict": "benign", "reason": "a test", "account": ["ann", "bob"],
+    }  # fmt: skip
     answer = await lead.post("/console/queue/bulk", **wanted)
     batch = await stored(lambda: Batch.objects.get())
     assert answer.headers["location"].endswith(batch.id)

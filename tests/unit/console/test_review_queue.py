@@ -1,4 +1,4 @@
-"""A case is decided once, by one person; a second look by another one; a batch leaves the rest."""
+"""A case is decided once, a second look by another person; what is estimated, chance has drawn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from support.console_harness import RunningConsole, Visitor, console_test, runni
 from support.service_harness import DATABASES, abuser, migrated
 from wavebreak.console import acts
 from wavebreak.console.config import load_config
-from wavebreak.console.models import PersonAct, Review, ReviewCase
-from wavebreak.console.review_queue import sampled
+from wavebreak.console.models import PersonAct, Review, ReviewCase, User
+from wavebreak.console.review_queue import is_drawn, sampled, wrong_actions
 from wavebreak.console.views import queue
 from wavebreak.service.errors import ApiError
 
@@ -120,7 +120,7 @@ async def test_second_look_is_not_for_who_acted(console: RunningConsole) -> None
 
 
 def test_sample_cannot_be_told_without_the_key() -> None:
-    drawn = [[k for k in range(2_000) if sampled(key, k, 0.05)] for key in (b"a", b"b")]
+    drawn = [[k for k in range(2_000) if sampled(key, "blind", k, 0.05)] for key in (b"a", b"b")]
     assert all(60 < len(each) < 140 for each in drawn)
     assert len(set(drawn[0]) & set(drawn[1])) < 30
 
@@ -196,3 +196,93 @@ async def test_batch_leaves_what_was_decided_meanwhile(console: RunningConsole) 
         f"/console/queue/{closed.id}/decide", verdict="benign", reason="x", version="0"
     )
     assert stale.status_code == 404
+
+
+# Estimate of wrong actions.
+
+
+def case_of(account: str, number: int, **more: Any) -> ReviewCase:
+    made: ReviewCase = ReviewCase.objects.create(
+        account=account, decision=number, outcome="limit", changed_ms=1_000, harm=0.1,
+        uncertainty=0.1, priority=0.0, **({"opened_ms": 1_000} | more),
+    )  # fmt: skip
+    return made
+
+
+def judged(user: User, case: ReviewCase, verdict: str, **more: Any) -> None:
+    Review.objects.create(
+        case=case, reviewer=user, kind="first", verdict=verdict, reason="x", at_ms=2_000, **more
+    )
+    ReviewCase.objects.filter(id=case.id).update(state="closed", closed_ms=2_000, verdict=verdict)
+
+
+@visits
+async def test_wrong_actions_are_of_drawn_cases_alone(console: RunningConsole) -> None:
+    lead = await console.person("lead", "dana")
+
+    def filled() -> None:
+        user = User.objects.get(username="dana")
+        ReviewCase.objects.all().delete()
+        for n in range(40):
+            judged(user, case_of(f"by-priority-{n}", n), "benign")
+        for n in range(29):
+            verdict = "benign" if n < 3 else "abusive"
+            judged(user, case_of(f"drawn-{n}", 100 + n, drawn=True), verdict)
+
+    await stored(filled)
+    few = (await lead.get("/console/")).text
+    assert "not enough cases drawn at random are judged yet: 29 of 30" in few
+    assert "95 % interval" not in few
+
+    def more() -> Any:
+        user = User.objects.get(username="dana")
+        by_act = case_of("acted", 200, drawn=True)
+        PersonAct.objects.create(
+            account="acted", by=user, at_ms=1_500, verdict="benign", outcome="allow",
+            before="limit", reason="appeal", event="override-1",
+        )  # fmt: skip
+        for case in (by_act, case_of("nobody", 201, drawn=True)):
+            ReviewCase.objects.filter(id=case.id).update(
+                state="closed", closed_ms=2_000, verdict="ended"
+            )
+        undone = case_of("undone", 202, drawn=True)
+        judged(user, undone, "benign", undone_ms=3_000)
+        # What is younger than a drawn case that waits was taken by priority.
+        case_of("waits", 203, drawn=True)
+        judged(user, case_of("later", 204, drawn=True), "benign")
+        return wrong_actions()
+
+    found = await stored(more)
+    assert (found.judged, found.wrong, found.unjudged) == (30, 4, 2)
+    enough = (await lead.get("/console/")).text
+    assert "13.3 %" in enough
+    assert "of 30 cases drawn at random; 2 more ended unjudged" in enough
+
+
+def test_drawn_share_is_of_automatic_actions() -> None:
+    settings = load_config().queue
+    every = msgspec.structs.replace(settings, drawn_share=1.0)
+    automatic = {"outcome": "limit", "basis": "doubt"}
+    assert is_drawn(every, automatic, 1, b"k")
+    assert not is_drawn(every, automatic | {"outcome": "observe"}, 1, b"k")
+    assert not is_drawn(every, automatic | {"basis": "person"}, 1, b"k")
+    drawn = sum(is_drawn(settings, automatic, n, b"k") for n in range(10_000))
+    assert 140 < drawn < 260
+
+
+@visits
+async def test_oldest_drawn_case_has_its_turn(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    now = console.service.clock()
+    drawn = await stored(lambda: case_of("drawn", 900, drawn=True, opened_ms=now).id)
+    first = (await person.post("/console/queue/next")).headers["location"]
+    assert first != f"/console/queue/{drawn}"
+
+    def busy() -> None:
+        user = User.objects.get(username="noa")
+        for n in range(9):
+            judged(user, case_of(f"other-{n}", n), "abusive")
+
+    await stored(busy)
+    await person.post(f"{first}/release")
+    assert (await person.post("/console/queue/next")).headers["location"].endswith(f"/{drawn}")

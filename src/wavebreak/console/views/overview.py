@@ -16,13 +16,10 @@ from wavebreak.console.models import (
     Appeal,
     DailyCount,
     ModelVersion,
-    PersonAct,
     PolicyVersion,
-    Review,
     ReviewCase,
 )
 from wavebreak.console.pages import Console, console_of, page, show
-from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.service import sources
 from wavebreak.service.models import Delivery, EnforcementState, Webhook
@@ -88,21 +85,11 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
 
 
 def false_actions() -> dict[str, Any]:
-    """Estimate the share of wrong actions from reviews and blind reviews, with its interval."""
-    reviewed = Review.objects.filter(kind="first", batch="").exclude(verdict="ended")
-    total = reviewed.count()
-    wrong = reviewed.filter(verdict="benign").count()
-    appealed = PersonAct.objects.filter(verdict="benign", reason__startswith="appeal").count()
-    low, high = exact_interval(wrong, total) if total else (None, None)
-    agreement = review_queue.agreement(review_queue.blind_pairs())
+    """Estimate the share of wrong actions from drawn cases, with how well reviewers agree."""
     return {
-        "reviewed": total,
-        "wrong": wrong,
-        "share": wrong / total if total else None,
-        "low": low,
-        "high": high,
-        "appealed": appealed,
-        "agreement": agreement,
+        "drawn": review_queue.wrong_actions(),
+        "least": review_queue.LEAST_DRAWN,
+        "agreement": review_queue.agreement(review_queue.blind_pairs()),
     }
 
 

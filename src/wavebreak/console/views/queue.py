@@ -115,8 +115,11 @@ def take_next(request: HttpRequest) -> HttpResponse:
         if golden_cases.is_due(settings, console.user):
             copy = golden_cases.offer(console.user, console.now_ms)
             case_id = copy.id if copy is not None else None
+        offered = review_queue.offered_to(ordered, console.user, console.now_ms)
+        if case_id is None and review_queue.drawn_is_due(settings, console.user):
+            drawn = offered.filter(drawn=True).order_by("id")
+            case_id = drawn.values_list("id", flat=True).first()
         if case_id is None:
-            offered = review_queue.offered_to(ordered, console.user, console.now_ms)
             case_id = offered.values_list("id", flat=True).first()
         if case_id is None:
             say(request, "The queue is empty. Nothing waits for you.")
