@@ -450,12 +450,9 @@ def test_title_after_a_review_says_what_holds_now(
 ) -> None:
     old = write(decision("limit"), code)
     assert limited in old.title
-    unchanged, partial, reversal = (
-        Correction(at_ms=NOW + k, result=result, reason="", outcome=outcome)
-        for k, (result, outcome) in enumerate(
-            (("unchanged", "limit"), ("partially_reversed", "observe"), ("reversed", "allow"))
-        )
-    )
+    unchanged = Correction(at_ms=NOW, result="unchanged", reason="", outcome="limit")
+    partial = Correction(at_ms=NOW, result="partially_reversed", reason="", outcome="observe")
+    reversal = Correction(at_ms=NOW, result="reversed", reason="")
     assert with_corrections(old, [unchanged]).title == old.title
     milder = with_corrections(old, [partial, unchanged])
     assert milder.title == write(decision("observe"), code).title
