@@ -49,7 +49,7 @@ def is_proposed(home: Path) -> bool:
     return (proposal_directory(home) / "calibration.html").is_file()
 
 
-def approve(home: Path, now_ms: int, by: str, reason: str) -> str:
+def approve(home: Path, now_ms: int, by: str, reason: str, seen: str = "") -> str:
     """Approve the proposal, in the open transaction; return the version of its policy.
 
     Args:
@@ -57,9 +57,10 @@ def approve(home: Path, now_ms: int, by: str, reason: str) -> str:
         now_ms: The time, for the audit log.
         by: Who approves.
         reason: Why.
+        seen: The version that they have read ("": the one that is there).
 
     Raises:
-        UsageError: There is no proposal.
+        UsageError: There is no proposal, or it is another one than was read.
         PolicyError: Its policy does not load.
 
     """
@@ -70,6 +71,8 @@ def approve(home: Path, now_ms: int, by: str, reason: str) -> str:
         )
     directory = proposal_directory(home)
     version = load_policy(directory).version
+    if seen and version != seen:
+        raise UsageError("the proposal changed while you read it", fix="read it again")
     write_audit_entry(now_ms, BY, "approve_calibration", version, f"{by}: {reason}"[:1100])
     record = {"policy": version, "by": by, "reason": reason, "at_ms": now_ms}
     (directory / _APPROVAL).write_text(json.dumps(record, indent=1) + "\n", "utf-8")

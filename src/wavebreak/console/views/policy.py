@@ -510,16 +510,10 @@ def calibration_report(request: HttpRequest) -> HttpResponse:
 def approve_calibration(request: HttpRequest) -> HttpResponse:
     """Approve the proposal, as `wavebreak approve` does."""
     console, reason = console_of(request), reason_of(request)
-    home, seen = console.service.settings.home, request.POST.get("seen", "")
-    directory = calibration_schedule.proposal_directory(home)
-    if (
-        calibration_schedule.is_proposed(home)
-        and seen != load_policy(directory, compiled=False).version
-    ):
-        raise ApiError(409, "the proposal changed while you read it", fix="read it again")
+    home, seen = console.service.settings.home, request.POST.get("seen", "") or "none"
     try:
         with transaction.atomic():
-            calibration_schedule.approve(home, console.now_ms, console.user.actor, reason)
+            calibration_schedule.approve(home, console.now_ms, console.user.actor, reason, seen)
     except WavebreakError as error:
         raise ApiError(409, error.what, fix=error.fix or "") from error
     try:
