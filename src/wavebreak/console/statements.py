@@ -179,9 +179,11 @@ def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
 
 
 def corrections_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
-    """Return what appeals and an undo made of a decision, oldest first."""
+    """Return what appeals, a verdict or an undo made of a decision, oldest first."""
     decided = Appeal.objects.filter(decision=str(decision["id"]), state=Appeal.DECIDED)
     corrections = [*_answers(decided), *_undone(decision)]
+    if all(one.result != "reversed" for one in corrections):
+        corrections += _lifted(decision)
     return tuple(sorted(corrections, key=lambda one: one.at_ms))
 
 
@@ -191,6 +193,20 @@ def _undone(decision: Mapping[str, Any]) -> list[Correction]:
     if act is None or act.undone_ms is None or not act.undo_event:
         return []
     return [Correction(at_ms=act.undone_ms, result="reversed", reason="", outcome=act.before)]
+
+
+def _lifted(decision: Mapping[str, Any]) -> list[Correction]:
+    """Return the verdict by which a person lifted a decision, where it is what came next."""
+    if decision["outcome"] == "allow" or "number" not in decision:
+        return []
+    later = Decision.objects.filter(account=decision["account"], number__gt=decision["number"])
+    following = checked_decisions(later.order_by("number")[:1])
+    if not following:
+        return []
+    act = _act(msgspec.json.decode(bytes(following[0].body)), "event")
+    if act is None or act.verdict != "benign" or act.undo_event:
+        return []
+    return [Correction(at_ms=act.at_ms, result="reversed", reason="")]
 
 
 def _answers(decided: Iterable[Appeal]) -> list[Correction]:

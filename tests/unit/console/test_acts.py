@@ -121,6 +121,13 @@ async def test_undone_decision_says_that_it_was_reversed(console: RunningConsole
     act = await decided(person, "ann", verdict="undetermined", outcome="limit", hold="7d")
     number = await stored(lambda: Decision.objects.filter(account="ann").latest("number").number)
     await undo(person, act)
+    made = await statement(console, number)
+    assert made.title == "The decision on your account was reversed"
+    assert made.restriction.status == "ended"
+
+
+async def statement(console: RunningConsole, number: int) -> Any:
+    """Return what the holder reads of a decision."""
     notices, now = console.running.context.holder_notices, console.service.clock()
 
     def read() -> Any:
@@ -128,9 +135,22 @@ async def test_undone_decision_says_that_it_was_reversed(console: RunningConsole
         decision = msgspec.json.decode(bytes(row.body)) | {"number": number}
         return statements.statement_of(notices, decision, get_language("en"), now)
 
-    made = await stored(read)
-    assert made.title == "The decision on your account was reversed"
-    assert made.restriction.status == "ended"
+    return await stored(read)
+
+
+@visits
+async def test_lifted_decision_says_that_it_was_reversed(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    newest = Decision.objects.filter(account="ann").order_by("-number")
+    number = await stored(lambda: newest.values_list("number", flat=True)[0])
+    before = await statement(console, number)
+    act = await decided(person, "ann")
+    lifted = await statement(console, number)
+    assert lifted.title == "The decision on your account was reversed"
+    assert lifted.sections[0].id == "correction-1"
+    await undo(person, act)
+    again = await statement(console, number)
+    assert (again.title, again.corrections) == (before.title, ())
 
 
 @visits

@@ -154,6 +154,15 @@ async def test_interrupted_verdict_comes_back(console: RunningConsole) -> None:
     assert other != path
     busy = await person.post(f"{path}/decide", verdict="benign", reason="x", version="0")
     assert busy.status_code == 409
+    account = await stored(lambda: cases.get().account)
+    page = (await person.get(f"/console/accounts/{account}")).text
+    seen = re.search(r'name="seen" value="(\w+)"', page)
+    assert seen
+    acted = await person.post(
+        f"/console/accounts/{account}/act", verdict="benign", reason="x", seen=seen[1]
+    )
+    assert acted.status_code == 409
+    assert await stored(PersonAct.objects.count) == 0
     await stored(lambda: cases.update(lease_until_ms=1))
     await person.post(f"{other}/skip")
     assert await stored(lambda: cases.get().state) == "open"
