@@ -138,6 +138,7 @@ class Feed:
         first = row[0] if whole and row and row[0] and row[0] > 0 else bounds.events + 1
         found = {
             "events": str(min(first, bounds.events + 1) - 1),
+            "history": str(bounds.events),
             "receipts": str(bounds.receipts),
             "users": json.dumps([0, "", now // 1000]) if whole else USERS_DONE,
         }
@@ -198,6 +199,8 @@ class Feed:
 
     def _event(self, txn: Transaction, row: Any, rooms: dict[str, Room]) -> Event | None:
         order, event_id, kind, sender, room_id, ts, state_key, outlier, metadata, body = row
+        if kind == "m.room.member":
+            rooms.pop(room_id, None)  # Its members change, whether or not this is reported.
         internal = json.loads(metadata)
         out_of_band = bool(internal.get("out_of_band_membership"))
         if (outlier and not out_of_band) or internal.get("soft_failed"):
@@ -209,12 +212,12 @@ class Feed:
             return None
         pdu = Pdu(event_id, kind, sender, room_id, ts or 0, content, state_key, out_of_band)
         if kind == "m.room.create":
-            return self._created(txn, pdu)
+            return self._created(txn, pdu, order)
         if kind != "m.room.member" and not is_message(kind, content, state_key):
             return None
         room = rooms.get(room_id)
         if room is None:
-            room = rooms[room_id] = self._room(txn, room_id)
+            room = rooms[room_id] = self._room(txn, room_id, order)
         if self._notices_account in room.people and not room.is_group:
             return None  # Notices are the server's; to read or answer one is no conversation.
         if kind != "m.room.member":
@@ -223,16 +226,22 @@ class Feed:
         former = tables.read_membership(txn, room_id, state_key, order) if state_key else None
         return membership_event(pdu, room, former, self._server_name)
 
-    def _created(self, txn: Transaction, pdu: Pdu) -> Event | None:
-        room = self._room(txn, pdu.room_id)
+    def _created(self, txn: Transaction, pdu: Pdu, order: int) -> Event | None:
+        # Nobody noted what was made before the module was there: what became a group was one.
+        past = order <= int(self._positions.get("history", "0"))
+        room = self._room(txn, pdu.room_id, None if past else order)
         if not room.is_group:
             if not tables.is_noted_creation(txn, pdu.sender, pdu.ts):
                 return None
             self._note_group(txn, pdu.room_id)
         return group_created_event(pdu, self._server_name)
 
-    def _room(self, txn: Transaction, room_id: str) -> Room:
-        room = tables.read_room(txn, room_id)
+    def _room(self, txn: Transaction, room_id: str, order: int | None) -> Room:
+        """Return a room as it was right after an event; None: as it is now."""
+        if order is None:
+            room = tables.read_room(txn, room_id)
+        else:
+            room = tables.read_room_at(txn, room_id, order)
         if len(room.people) > 2 and not room.group:
             self._note_group(txn, room_id)
         return room
@@ -296,7 +305,8 @@ class Feed:
         if position >= bound:
             return Source("receipts", [])
         txn.execute(
-            "SELECT r.stream_id, r.user_id, r.event_id, r.data, e.sender, r.room_id"
+            "SELECT r.stream_id, r.user_id, r.event_id, r.data, e.sender, r.room_id,"
+            " e.stream_ordering"
             " FROM receipts_linearized AS r JOIN events AS e ON e.event_id = r.event_id"
             " WHERE r.stream_id > ? AND r.stream_id <= ? AND r.receipt_type = 'm.read'"
             " ORDER BY r.stream_id LIMIT ?",
@@ -304,12 +314,13 @@ class Feed:
         )
         found = txn.fetchall()
         rows = []
-        for stream_id, reader, event_id, facts, sender, room_id in found:
+        for stream_id, reader, event_id, facts, sender, room_id, order in found:
             ts = json.loads(facts).get("ts")
             ts = ts if isinstance(ts, int) else 0
             event = None
             if reader != sender and ts and self._reports_on(txn, reader):
-                room = self._room(txn, room_id)
+                # As it was when the message was sent: whoever reads a direct chat may have left it.
+                room = self._room(txn, room_id, order)
                 if not room.is_group:
                     event = read_event(stream_id, ts, reader, sender, event_id, self._server_name)
             rows.append(Row(ts, str(stream_id), event))

@@ -30,6 +30,9 @@ PENDING_MS = 600_000
 CREATION_MS = 120_000
 """How long after it was asked about a room is taken to be the one that was asked about."""
 
+MOST_COUNTED = 1_000
+"""Members of a room at an event are counted up to so many: counting reads a row for each."""
+
 
 class Transaction(Protocol):
     """What is used of Synapse's transactions: a cursor that takes `?` in every database."""
@@ -143,7 +146,7 @@ def note_group(txn: Transaction, room_id: str) -> None:
 
 
 def read_room(txn: Transaction, room_id: str) -> Room:
-    """Return what is known of a room, by one query for at most four rows."""
+    """Return what is known of a room as it is now, by one query for at most four rows."""
     txn.execute(
         "SELECT c.state_key, r.is_public, s.joined_members + s.invited_members,"
         " g.room_id, p.room_id, r.creator"
@@ -170,6 +173,49 @@ def read_room(txn: Transaction, room_id: str) -> Room:
         group=bool(public) or group is not None or partial is not None,
         creator=creator or None,
     )
+
+
+def read_room_at(txn: Transaction, room_id: str, order: int) -> Room:
+    """Return what is known of a room as it was right after an event: members of then, not of now.
+
+    Who left, was removed or deactivated since is still a member of then; a room that this server
+    has left since, and so has no current state of, too. Of a group with more than `MOST_COUNTED`
+    members the number is that of now.
+
+    Args:
+        txn: A transaction.
+        room_id: The room.
+        order: The stream position of the event.
+    """
+    txn.execute(
+        "SELECT r.is_public, s.joined_members + s.invited_members, g.room_id, p.room_id, r.creator"
+        " FROM rooms AS r"
+        " LEFT JOIN room_stats_current AS s ON s.room_id = r.room_id"
+        " LEFT JOIN wavebreak_groups AS g ON g.room_id = r.room_id"
+        " LEFT JOIN partial_state_rooms AS p ON p.room_id = r.room_id"
+        " WHERE r.room_id = ?",
+        (room_id,),
+    )
+    public, now, group, partial, creator = txn.fetchone() or (False, 0, None, None, None)
+    is_group = bool(public) or group is not None or partial is not None
+    if is_group and (partial is not None or (now or 0) > MOST_COUNTED):
+        return Room(room_id, members=now or 0, group=True, creator=creator or None)
+    people = _members_at(txn, room_id, order)
+    members = len(people) if len(people) <= MOST_COUNTED else max(now or 0, len(people))
+    return Room(room_id, tuple(people[:4]), members, is_group, creator or None)
+
+
+def _members_at(txn: Transaction, room_id: str, order: int) -> list[str]:
+    """Return who had joined or was invited at a stream position: one more than are counted."""
+    txn.execute(
+        "SELECT m.user_id FROM (SELECT user_id, membership, event_stream_ordering,"
+        " ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY event_stream_ordering DESC) AS place"
+        " FROM room_memberships WHERE room_id = ? AND event_stream_ordering <= ?) AS m"
+        " WHERE m.place = 1 AND m.membership IN ('join', 'invite')"
+        " ORDER BY m.event_stream_ordering LIMIT ?",
+        (room_id, order, MOST_COUNTED + 1),
+    )
+    return [row[0] for row in txn.fetchall()]
 
 
 def read_policy(txn: Transaction, room_id: str) -> tuple[str, dict[str, Any]] | None:

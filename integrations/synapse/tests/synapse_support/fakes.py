@@ -86,9 +86,18 @@ class Database:
         self.connection.execute(sql, tuple(values.values()))
 
     def room(self, room_id: str, *people: str, public: bool = False) -> None:
-        """Make a room with these members."""
+        """Make a room that has had these members from the start."""
         self.put("rooms", room_id=room_id, is_public=public)
         for each in people:
+            self.put(
+                "room_memberships",
+                event_id=f"{room_id}/{each}",
+                user_id=each,
+                sender=each,
+                room_id=room_id,
+                membership="join",
+                event_stream_ordering=0,
+            )
             self.put(
                 "current_state_events",
                 room_id=room_id,

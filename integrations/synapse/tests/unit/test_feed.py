@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from synapse_support.fakes import Database, settings_of
 from wavebreak_synapse.feed import Bounds, Feed, Row, Source, merge
 
@@ -41,7 +42,21 @@ class Reading:
                 room_id=ROOM, membership=content["membership"],
                 event_stream_ordering=self.order,
             )  # fmt: skip
+            self._change_state(more["state_key"], content["membership"])
         return event_id
+
+    def _change_state(self, account: str, membership: str) -> None:
+        execute = self.database.connection.execute
+        execute("DELETE FROM current_state_events WHERE state_key = ?", (account,))
+        if membership in ("join", "invite"):
+            self.database.put(
+                "current_state_events", room_id=ROOM, type="m.room.member", state_key=account,
+                membership=membership,
+            )  # fmt: skip
+
+    def leaves(self, account: str, by: str | None = None, how: str = "leave") -> None:
+        """Have an account leave, or be removed or banned."""
+        self.event("m.room.member", by or account, {"membership": how}, state_key=account)
 
     def text(self, sender: str, text: str = "hi", **more: Any) -> str:
         return self.event("m.room.message", sender, {"msgtype": "m.text", "body": text}, **more)
@@ -181,11 +196,61 @@ def test_room_that_a_third_joined_stays_a_group() -> None:
     reading.start()
     reading.text(ANN)
     assert reading.read()[0]["group"] == ROOM
-    reading.database.connection.execute(
-        "DELETE FROM current_state_events WHERE state_key = ?", (CAT,)
-    )
+    reading.leaves(CAT)
     reading.text(ANN)
-    assert reading.read()[0]["group"] == ROOM
+    assert [event["group"] for event in reading.read()] == [ROOM]
+
+
+@pytest.mark.parametrize(
+    ("by", "how"), [(None, "leave"), (ANN, "leave"), (ANN, "ban"), (CAT, "leave")]
+)
+def test_message_names_its_peer_who_left_before_the_feed(by: str | None, how: str) -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    message = reading.text(ANN)
+    reading.leaves(BOB, by, how)
+    reading.text(ANN)  # Reaches nobody.
+    found = [event for event in reading.read() if event["type"] == "message.sent"]
+    assert [(event["id"], event["peer"]) for event in found] == [(message, BOB)]
+
+
+def test_message_of_a_room_that_all_have_left_is_read() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    first, second = reading.text(ANN), reading.text(BOB)
+    reading.leaves(ANN)
+    reading.leaves(BOB)
+    reading.database.connection.execute("DELETE FROM rooms")  # Forgotten, and cleared up.
+    found = [event for event in reading.read() if event["type"] == "message.sent"]
+    expected = [(first, ANN, BOB), (second, BOB, ANN)]
+    assert [(event["id"], event["account"], event["peer"]) for event in found] == expected
+
+
+def test_message_before_a_third_came_is_of_a_direct_chat() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    reading.text(ANN)
+    reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=CAT)
+    reading.text(ANN)
+    reading.leaves(CAT)
+    reading.text(ANN)
+    found = [event for event in reading.read() if event["type"] == "message.sent"]
+    shown = [(event.get("peer"), event.get("recipients")) for event in found]
+    assert shown == [(BOB, None), (None, 3), (None, 2)]
+
+
+def test_message_of_a_sender_deactivated_since_is_read() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.database.put("users", name=ANN, creation_ts=1, deactivated=1)
+    reading.start()
+    message = reading.text(ANN)
+    reading.leaves(ANN)
+    found = [event for event in reading.read() if event["type"] == "message.sent"]
+    assert [(event["id"], event["peer"]) for event in found] == [(message, BOB)]
 
 
 def test_noted_creation_makes_a_group_of_the_room() -> None:
