@@ -47,6 +47,39 @@ _CLIENT = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}/[A-Za-z0-9][A-Za-z0-9_.+-]{0
 
 Event = dict[str, Any]
 
+FIELDS: dict[str, tuple[str, ...]] = {
+    "account.registered": ("ip", "client"),
+    "account.deleted": (),
+    "session.started": ("ip", "client", "linked"),
+    "message.sent": ("peer", "group", "recipients", "in_contacts", "size", "media", "origin"),
+    "message.read": ("peer", "message", "origin"),
+    "contact.looked_up": ("count",),
+    "contact.requested": ("peer", "via", "origin"),
+    "contact.accepted": ("peer", "origin"),
+    "contact.refused": ("peer", "origin"),
+    "group.created": ("group", "origin"),
+    "group.member_added": ("group", "peer", "origin"),
+    "group.joined": ("group", "origin"),
+    "group.left": ("group", "peer", "origin"),
+    "user.reported": ("peer", "reason", "message"),
+    "user.blocked": ("peer",),
+    "user.unblocked": ("peer",),
+}
+"""What is sent of each type, beside id, time, type and account. The service is told of exactly these,
+and no other leaves this server: a field that a source sends and does not declare is not judged."""
+ALWAYS = ("id", "ts", "type", "account")
+
+_ONLY_WITH = {
+    "contacts": ("message.sent.in_contacts",),
+    "receipts": ("message.read",),
+    "reports": ("user.reported",),
+    "searches": ("contact.looked_up",),
+    "remote": tuple(f"{kind}.origin" for kind, fields in FIELDS.items() if "origin" in fields),
+    # An authentication service makes accounts and sessions, and shows nobody's address.
+    "own_logins": ("account.registered.ip", "account.registered.client", "session.started"),
+}
+"""What a setting of this name switches on: types, with their fields, or single fields."""
+
 
 @dataclass(frozen=True)
 class Pdu:
@@ -141,6 +174,38 @@ def client_of(user_agent: str | None) -> str | None:
     """
     found = _CLIENT.match(user_agent or "")
     return found[0] if found else None
+
+
+def carried(switched_on: Mapping[str, bool]) -> list[str]:
+    """Return the types and fields that are sent, as the service is told of them.
+
+    Args:
+        switched_on: For names of `_ONLY_WITH`, whether they are on; one that is not there is on.
+
+    >>> [name for name in carried({"receipts": False}) if name.startswith("message.")][:2]
+    ['message.sent', 'message.sent.peer']
+    """
+    off = {
+        name
+        for setting, names in _ONLY_WITH.items()
+        if not switched_on.get(setting, True)
+        for name in names
+    }
+    found = []
+    for kind, fields in FIELDS.items():
+        if kind not in off:
+            found += [kind, *(f"{kind}.{field}" for field in fields)]
+    return [name for name in found if name not in off]
+
+
+def sent(event: Event) -> Event:
+    """Return an event as it leaves this server: with the fields that are declared, and no other.
+
+    >>> sent({"id": "$1", "type": "user.blocked", "account": "@a:b", "peer": "@c:d", "body": "x"})
+    {'id': '$1', 'type': 'user.blocked', 'account': '@a:b', 'peer': '@c:d'}
+    """
+    declared = (*ALWAYS, *FIELDS.get(event["type"], ()))
+    return {name: value for name, value in event.items() if name in declared}
 
 
 def acting(account: str, server_name: str) -> Event:

@@ -46,7 +46,8 @@ class Module:
         # These have no public counterpart; the README names the versions that were tested.
         self._hs = api._hs
         self._store = api._store
-        self._service = Service(config, self._make_client)
+        delegates_auth = bool(self._hs.config.mas.enabled)
+        self._service = Service(config, self._make_client, delegates_auth=delegates_auth)
         self._metrics = Metrics()
         self._metrics.follow(self._service)
         self._pool = ThreadPool(minthreads=1, maxthreads=16, name="wavebreak")
@@ -57,7 +58,7 @@ class Module:
             run_in_thread=self._run_in_thread,
             user_info=api.get_userinfo_by_id,
             notices_account=self._hs.config.servernotices.server_notices_mxid,
-            delegates_auth=self._hs.config.mas.enabled,
+            delegates_auth=delegates_auth,
         )
         self._declared = False
         self._register()

@@ -9,37 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wavebreak_synapse.config import Settings
-from wavebreak_synapse.mapping import Event
+from wavebreak_synapse.mapping import Event, carried, sent
 
 log = logging.getLogger("wavebreak_synapse")
-
-REPORTED = (
-    "account.registered",
-    "account.registered.ip",
-    "account.registered.client",
-    "account.deleted",
-    "session.started",
-    "session.started.ip",
-    "session.started.client",
-    "session.started.linked",
-    "message.sent",
-    "message.sent.size",
-    "message.sent.media",
-    "message.sent.recipients",
-    "contact.requested",
-    "contact.requested.via",
-    "contact.accepted",
-    "contact.refused",
-    "group.created",
-    "group.member_added",
-    "group.joined",
-    "group.left",
-    "group.left.peer",
-    "user.blocked",
-    "user.unblocked",
-)
-"""Types and fields that are reported whatever the settings are."""
-
 
 SKEW_MS = 5_000
 """Where the clocks differ by more, events are given the service's time."""
@@ -95,11 +67,19 @@ class Service:
     Args:
         settings: Where the service is, and how it is asked.
         make_client: Makes the client.
+        delegates_auth: Whether accounts and sessions are made by an authentication service (MAS).
     """
 
-    def __init__(self, settings: Settings, make_client: Callable[[], WavebreakClient]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        make_client: Callable[[], WavebreakClient],
+        *,
+        delegates_auth: bool = False,
+    ) -> None:
         self._settings = settings
         self._make_client = make_client
+        self._delegates_auth = delegates_auth
         self._client: WavebreakClient | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -125,13 +105,16 @@ class Service:
     def declare(self) -> bool:
         """Declare what this source carries and can do; False where that has to be repeated."""
         settings = self._settings
-        carries = [
-            *REPORTED,
-            *(["message.sent.in_contacts"] if settings.contacts else []),
-            *(["message.read", "message.read.message"] if settings.receipts else []),
-            *(["user.reported", "user.reported.message"] if settings.reports else []),
-            *(["contact.looked_up"] if settings.searches else []),
-        ]
+        carries = carried(
+            {
+                "contacts": settings.contacts,
+                "receipts": settings.receipts,
+                "reports": settings.reports,
+                "searches": settings.searches,
+                "remote": settings.remote,
+                "own_logins": not self._delegates_auth,
+            }
+        )
         can = ["refuse", "suspend", "lift"] if settings.enforces else []
         if settings.enforces and settings.notices.enabled:
             can.append("notify")
@@ -144,8 +127,9 @@ class Service:
         Returns:
             The client's verdict. An act that cannot be described is allowed, and logged.
         """
+        asked = [sent(event) for event in events]
         try:
-            return self.client.attempt(events[0] if len(events) == 1 else list(events))
+            return self.client.attempt(asked[0] if len(asked) == 1 else asked)
         except ValueError as error:
             self._complain(events[0], error)
             return Allowed()
@@ -165,10 +149,10 @@ class Service:
         """
         offset = self.client.health().clock_offset_ms if events else 0
         for given in events:
-            event = given
+            event = sent(given)
             if abs(offset) > SKEW_MS and "ts" in given:
                 # Its rows have the homeserver's time; the service would take them for late.
-                event = given | {"ts": given["ts"] + offset}
+                event["ts"] += offset
             try:
                 if not self.client.tell(event):
                     raise ClosedError

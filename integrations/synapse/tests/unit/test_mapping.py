@@ -11,15 +11,21 @@ from wavebreak.schema.identifiers import fault
 from wavebreak_client import build_event
 
 from wavebreak_synapse.mapping import (
+    ALWAYS,
+    FIELDS,
     Membership,
     Pdu,
     Room,
+    carried,
     client_of,
     group_created_event,
+    invitation_event,
     membership_event,
     message_event,
     opaque_id,
+    read_event,
     report_event,
+    sent,
 )
 
 VECTORS = [
@@ -46,6 +52,48 @@ def test_mapped_events_fit_the_schema() -> None:
     events = [event for vector in VECTORS if (event := mapped(vector)) is not None]
     assert len(events) > 20
     assert [build_event(event).to_json()["id"] for event in events] == ["$1"] * len(events)
+
+
+GOLDEN = Path(__file__).parents[1] / "e2e/golden_events.jsonl"
+FROM_AFAR = "@far:away.test"
+
+
+def every_event() -> list[dict[str, Any]]:
+    """Return events of every type with every field: of the vectors, the golden story, and afar."""
+    pdu = Pdu("$c", "m.room.create", FROM_AFAR, "!r:hs.test", 5, {})
+    room = Room("!r:hs.test", (FROM_AFAR, "@b:hs.test"))
+    group = Room("!r:hs.test", (FROM_AFAR, "@b:hs.test", "@c:hs.test"), 3)
+
+    def moved(membership: str, room: Room, former: Membership | None) -> Any:
+        content = {"membership": membership}
+        change = Pdu("$m", "m.room.member", FROM_AFAR, "!r:hs.test", 5, content, FROM_AFAR)
+        return membership_event(change, room, former, "hs.test")
+
+    invited = Membership("invite", "@b:hs.test")
+    made = [
+        *(mapped(vector) for vector in VECTORS),
+        *(json.loads(line) for line in GOLDEN.read_text("utf-8").splitlines()),
+        group_created_event(pdu, "hs.test"),
+        read_event(1, 5, FROM_AFAR, "@b:hs.test", "$e", "hs.test"),
+        *(
+            moved(membership, where, invited)
+            for membership in ("join", "leave")
+            for where in (room, group)
+        ),
+        moved("join", group, None),
+        invitation_event("$i", 5, FROM_AFAR, "@b:hs.test", group, "hs.test"),
+    ]
+    return [event for event in made if event is not None]
+
+
+def test_declared_fields_are_what_mapped_events_have() -> None:
+    found: dict[str, set[str]] = {}
+    for event in every_event():
+        assert sent(event) == event
+        found.setdefault(event["type"], set()).update(set(event) - set(ALWAYS))
+    assert found == {kind: set(fields) for kind, fields in FIELDS.items()}
+    names = [f"{kind}.{field}" for kind, fields in found.items() for field in fields]
+    assert sorted(carried({})) == sorted([*found, *names])
 
 
 def test_mapped_events_hold_nothing_that_was_written() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from wavebreak.schema.coverage import known_names
 from wavebreak_client import EventError
 
 from synapse_support.fakes import Database, FakeClient, settings_of
@@ -29,6 +30,33 @@ def test_declaration_follows_the_settings() -> None:
     assert "message.read" not in carries
     assert "message.sent.in_contacts" not in carries
     assert can == ["refuse", "suspend", "lift", "notify"]
+
+
+def test_declaration_has_what_remote_accounts_send() -> None:
+    service, client = connected()
+    service.declare()
+    carries, _ = client.declared[0]
+    assert {"message.sent.origin", "contact.requested.origin"} <= set(carries)
+    assert set(carries) <= known_names()
+    service, client = connected(remote=False)
+    service.declare()
+    assert [name for name in client.declared[0][0] if name.endswith(".origin")] == []
+
+
+def test_declaration_beside_mas_has_no_logins() -> None:
+    client = FakeClient()
+    Service(settings_of(), lambda: client, delegates_auth=True).declare()
+    carries, _ = client.declared[0]
+    assert "account.registered" in carries
+    unseen = ("account.registered.", "session.")
+    assert [name for name in carries if name.startswith(unseen)] == []
+
+
+def test_field_that_is_not_declared_is_not_sent() -> None:
+    service, client = connected()
+    service.deliver([EVENT | {"device": "d"}], 1.0)
+    service.attempt([EVENT | {"device": "d"}])
+    assert client.told == client.attempts == [EVENT]
 
 
 def test_shadow_mode_declares_that_it_can_do_nothing() -> None:
