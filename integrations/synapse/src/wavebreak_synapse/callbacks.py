@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,7 +201,8 @@ class Callbacks:
         people = [each for each in room_config.get("invite") or () if isinstance(each, str)]
         addresses = room_config.get("invite_3pid") or ()
         public = room_config.get("visibility") == "public"
-        if public or len(people) + len(addresses) > 1:
+        several = public or len(people) + len(addresses) > 1
+        if several or await self._replaces_group(user_id, room_config):
             now = self._host.now_ms()
             await self._host.run_db("wavebreak_note_creation", tables.note_creation, user_id, now)
         invitees = people + [await self._address_id(each) for each in addresses]
@@ -213,6 +214,19 @@ class Callbacks:
             return self._forbid("room", refusal)
         self._approved.put(user_id, set(invitees))
         return self._answers.not_spam
+
+    async def _replaces_group(self, user_id: str, room_config: Any) -> bool:
+        """Return whether a new room is the upgrade of a group that its creator is in.
+
+        Its members are invited one by one: they are no strangers who are approached.
+        """
+        content = room_config.get("creation_content")
+        former = content.get("predecessor") if isinstance(content, Mapping) else None
+        room_id = former.get("room_id") if isinstance(former, Mapping) else None
+        if not isinstance(room_id, str):
+            return False
+        run_db = self._host.run_db
+        return bool(await run_db("wavebreak_group_of", tables.is_in_group, room_id, user_id))
 
     def _creation(self, user_id: str, invitees: list[str], public: bool) -> list[Event]:
         name = f"!new.{secrets.token_hex(16)}"

@@ -30,6 +30,8 @@ PENDING_MS = 600_000
 CREATION_MS = 120_000
 """How long after it was asked about a room is taken to be the one that was asked about."""
 
+NEWEST = 2**62
+"""Behind every stream position."""
 MOST_COUNTED = 1_000
 """Members of a room at an event are counted up to so many: counting reads a row for each."""
 
@@ -245,6 +247,13 @@ def read_membership(txn: Transaction, room_id: str, account: str, before: int) -
     )
     row = txn.fetchone()
     return Membership(row[0], row[1], bool(row[2])) if row else None
+
+
+def is_in_group(txn: Transaction, room_id: str, account: str) -> bool:
+    """Return whether a room is a group that an account is in now."""
+    former = read_membership(txn, room_id, account, NEWEST)
+    joined = former is not None and former.membership == "join"
+    return joined and read_room(txn, room_id).is_group
 
 
 def has_contact(txn: Transaction, owner: str, sender: str, room_id: str) -> bool:

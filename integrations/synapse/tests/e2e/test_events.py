@@ -17,8 +17,6 @@ from synapse_support.homeserver import Account, Homeserver, new_database, runnin
 from synapse_support.stub_service import StubService
 
 GOLDEN = Path(__file__).parent / "golden_events.jsonl"
-SETTLE_S = 1.0
-"""So long the membership stays as it is: members are counted when a message is read."""
 OURS = re.compile(r" (wavebreak\S*|httpx|httpcore\S*) ")
 
 
@@ -59,17 +57,7 @@ class Story:
         self._group()
         self._public_room()
         self._reports_and_blocks()
-        answer = self.dan.call(
-            "POST",
-            "/account/deactivate",
-            {
-                "auth": {
-                    "type": "m.login.password",
-                    "identifier": {"type": "m.id.user", "user": self.dan.id},
-                    "password": "password-1",
-                }
-            },
-        )
+        answer = self.server.deactivate(self.dan)
         assert answer.status_code == 200, answer.text
 
     def _profile(self, account: Account) -> None:
@@ -103,11 +91,9 @@ class Story:
         self.bob.join(room)
         self.cat.leave(room)
         self.ann.send(room, self.text())
-        time.sleep(SETTLE_S)
         self.ann.invite(room, self.dan.id, reason=self.text())
         self.dan.join(room)
         self.dan.send(room, self.text())
-        time.sleep(SETTLE_S)
         self.dan.leave(room)
 
     def _public_room(self) -> None:
@@ -172,6 +158,91 @@ def test_each_act_gives_the_listed_events_once(
         assert [text for text in story.used if text in wire] == []
         lines = [line for line in server.log.read_text().splitlines() if OURS.search(line)]
         assert [line for line in lines if "@" in line.partition(" INFO ")[2]] == []
+
+
+class Leaving:
+    """Ann writes to somebody who is gone before the module reads it, in each way there is."""
+
+    def __init__(self, server: Homeserver) -> None:
+        self.server = server
+        self.ann = server.account("ann")
+        self.peers = {
+            name: server.account(name)
+            for name in ("left", "kicked", "banned", "forgot", "deactivated", "upgraded")
+        }
+        # In a trusted one, which `direct` makes, nobody can remove the other.
+        self.rooms = {
+            name: self.ann.create(peer.id, is_direct=True).json()["room_id"]
+            for name, peer in self.peers.items()
+        }
+        for name, peer in self.peers.items():
+            assert peer.join(self.rooms[name]).status_code == 200
+
+    def run(self) -> dict[str, str]:
+        """Have each happen at once after a message; return the messages' peers by their ids."""
+        found = {}
+        for name, peer in self.peers.items():
+            room = quote(self.rooms[name])
+            sent = self.ann.send(self.rooms[name], "before you go")
+            found[sent.json()["event_id"]] = peer.id
+            answers = getattr(self, f"_{name}")(peer, room)
+            assert [each.status_code for each in answers] == [200] * len(answers), name
+        return found
+
+    def _left(self, peer: Account, room: str) -> list[httpx.Response]:
+        return [peer.call("POST", f"/rooms/{room}/leave", {})]
+
+    def _kicked(self, peer: Account, room: str) -> list[httpx.Response]:
+        return [self.ann.call("POST", f"/rooms/{room}/kick", {"user_id": peer.id})]
+
+    def _banned(self, peer: Account, room: str) -> list[httpx.Response]:
+        return [self.ann.call("POST", f"/rooms/{room}/ban", {"user_id": peer.id})]
+
+    def _forgot(self, peer: Account, room: str) -> list[httpx.Response]:
+        calls = [(who, act) for act in ("leave", "forget") for who in (peer, self.ann)]
+        return [who.call("POST", f"/rooms/{room}/{act}", {}) for who, act in calls]
+
+    def _deactivated(self, peer: Account, room: str) -> list[httpx.Response]:
+        return [self.server.deactivate(peer)]
+
+    def _upgraded(self, peer: Account, room: str) -> list[httpx.Response]:
+        answer = self.ann.call("POST", f"/rooms/{room}/upgrade", {"new_version": "11"})
+        return [answer, peer.call("POST", f"/rooms/{room}/leave", {})]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_message_keeps_its_peer_who_left_at_once(
+    tmp_path: Path, stub: StubService, database: str
+) -> None:
+    url = new_database() if database == "postgresql" else ""
+    with running(tmp_path / "hs", {"url": stub.url, "key": "wb_1"}, postgres=url) as server:
+        story = Leaving(server)
+        stub.wait(lambda found: len(found.events) >= 7 + 12)
+        stub.status = 503  # The module reads no further.
+        story.ann.direct(story.peers["left"].id)
+        time.sleep(1)
+        expected = story.run()
+        time.sleep(2)
+        stub.status = None
+        stub.wait(lambda found: any(e["type"] == "account.deleted" for e in found.events), 60)
+        shown = [e for e in stub.events if e["type"] == "message.sent"]
+        assert {e["id"]: e.get("peer") for e in shown} == expected
+
+
+def test_upgrade_of_a_group_asks_no_stranger_for_contact(tmp_path: Path, stub: StubService) -> None:
+    with running(tmp_path / "hs", {"url": stub.url, "key": "wb_1"}) as server:
+        ann, bob, cat = (server.account(name) for name in ("ann", "bob", "cat"))
+        room = ann.create(bob.id, cat.id).json()["room_id"]
+        assert [bob.join(room).status_code, cat.join(room).status_code] == [200, 200]
+        answer = ann.call("POST", f"/rooms/{quote(room)}/upgrade", {"new_version": "11"})
+        new = answer.json()["replacement_room"]
+        stub.wait(lambda found: any(e.get("group") == new for e in found.events))
+        assert ann.invite(new, bob.id).status_code == 200
+        assert ann.invite(new, cat.id).status_code == 200
+        stub.wait(lambda found: sum(e.get("group") == new for e in found.events) >= 3)
+        shown = [e["type"] for e in stub.events if e.get("group") == new]
+        assert shown == ["group.created", "group.member_added", "group.member_added"]
+        assert [e for e in stub.events if e["type"] == "contact.requested"] == []
 
 
 def test_health_is_served_and_figures_need_an_administrator(

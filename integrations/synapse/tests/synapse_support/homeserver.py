@@ -299,6 +299,12 @@ class Homeserver:
         assert answer.status_code == 200, answer.text
         return Account(self, answer.json()["user_id"], answer.json()["access_token"])
 
+    def deactivate(self, account: Account) -> httpx.Response:
+        """Have an account deactivate itself."""
+        who = {"type": "m.id.user", "user": account.id}
+        auth = {"type": "m.login.password", "identifier": who, "password": "password-1"}
+        return account.call("POST", "/account/deactivate", {"auth": auth})
+
 
 @dataclass
 class Account:

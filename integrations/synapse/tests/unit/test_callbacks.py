@@ -96,6 +96,31 @@ def test_shadow_mode_asks_and_refuses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("people", "former", "noted"),
+    [
+        ((ANN, BOB, CAT), ROOM, 1),
+        ((ANN, BOB), ROOM, 0),
+        ((BOB, CAT, REMOTE), ROOM, 0),
+        ((ANN, BOB, CAT), 7, 0),
+    ],
+)
+def test_upgrade_of_a_group_makes_a_group(
+    people: tuple[str, ...], former: Any, noted: int
+) -> None:
+    setting = Setting()
+    setting.database.room(ROOM, *people)
+    for place, account in enumerate(people):
+        setting.database.put(
+            "events", stream_ordering=place, event_id=f"{ROOM}/{account}", type="m.room.member"
+        )
+    setting.user(ANN)
+    config = {"creation_content": {"predecessor": {"room_id": former}}}
+    assert done(setting.calls.user_may_create_room(ANN, config)) == "NOT_SPAM"
+    counted = setting.database.connection.execute("SELECT COUNT(*) FROM wavebreak_creations")
+    assert counted.fetchall() == [(noted,)]
+
+
+@pytest.mark.parametrize(
     "facts",
     [{"is_admin": True}, {"is_guest": True}, {"appservice_id": "irc"}, {"user_type": "bot"}],
 )
