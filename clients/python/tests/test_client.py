@@ -225,6 +225,26 @@ def test_wrong_key_holds_events_until_it_is_right(service: FakeService) -> None:
     assert len(service.log) == 1
 
 
+def test_events_wait_where_another_service_answers(service: FakeService) -> None:
+    def another(answering: Answering, _body: bytes) -> bool:
+        answering.send_response(404)
+        answering.send_header("Content-Type", "text/html")
+        answering.send_header("Content-Length", "0")
+        answering.end_headers()
+        return True
+
+    service.fault = another
+    with Client(service.url, service.key) as client:
+        client.tell(MESSAGE)
+        wait_until(lambda: service.asked("/v1/events"))
+        wait_until(lambda: any("is no Wavebreak" in each for each in client.health().problems))
+        assert not client.health().unauthorized
+        service.fault = lambda _answering, _body: False
+        assert client.flush(20)
+        assert client.health().problems == ()
+    assert len(service.log) == 1
+
+
 def test_retry_after_is_obeyed(service: FakeService) -> None:
     service.fault = status(429, "/v1/events", Retry_After="1")
     with Client(service.url, service.key) as client:

@@ -106,6 +106,8 @@ class ClientCore:
         self._loud_at: dict[str, float] = {}
         self._pruned_at = 0.0
         self._trouble: dict[str, str] = {}
+        self._is_stranger = False
+        """Whether what answered last is no Wavebreak."""
         self._clock = ServerClock()
         self._breaker = Breaker(time.monotonic)
         self._states = StateCache(_monotonic_ms)
@@ -323,17 +325,20 @@ class ClientCore:
 
     async def _declare(self, carries: Sequence[str], can: Sequence[str]) -> bool:
         content = encode({"carries": list(carries), "can": list(can)})
+        self._trouble.pop("declaration", None)
         try:
             answer = await self._request("PUT", "/v1/sources/self", content)
         except (httpx.HTTPError, OSError):
             return False
-        self._watch_key("/v1/sources/self", answer.status_code)
-        if answer.status_code >= 400:
-            self._say(
-                f"declare {answer.status_code}",
-                f"the service does not take this source's declaration: {_problem(answer)}",
-            )
-        return answer.status_code < 300
+        status = answer.status_code
+        self._watch_key("/v1/sources/self", status)
+        if self._is_stranger or status < 300:
+            return not self._is_stranger
+        text = f"the service does not take this source's declaration: {_problem(answer)}"
+        if 400 <= status < 500 and status not in (401, 403, 408, 429):
+            self._trouble["declaration"] = f"{text}{_advice(answer)}"
+        self._say(f"declare {status}", text)
+        return False
 
     async def _flush(self, timeout_s: float) -> bool:
         self._flushing += 1
@@ -406,6 +411,8 @@ class ClientCore:
             )
             return Outcome("retry"), None
         self._watch_key("/v1/events", answer.status_code)
+        if self._is_stranger:
+            return Outcome("retry"), None  # No word of it says that the events are wrong.
         outcome = read_answer(answer.status_code, answer.content)
         if outcome.action == "retry":
             self._trouble["events"] = (
@@ -519,15 +526,40 @@ class ClientCore:
     ) -> httpx.Response:
         sent_ms = wall_ms()
         media = {"Content-Type": "application/json"} if content else {}
-        answer = await self._http.request(
-            method, path, content=content or None, headers={**media, **(headers or {})}
-        )
+        try:
+            answer = await self._http.request(
+                method, path, content=content or None, headers={**media, **(headers or {})}
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            self._not_reached(error)
+            raise
         self._observe(answer, sent_ms)
         return answer
 
     def _observe(self, answer: httpx.Response, sent_ms: int) -> None:
         date = answer.headers.get("Date")
         self._clock.observe(date, sent_ms=sent_ms, received_ms=wall_ms())
+        self._is_stranger = is_stranger(answer)
+        if self._is_stranger:
+            self._trouble["service"] = (
+                f"what answers at {self._url} is no Wavebreak (status {answer.status_code}); "
+                "fix: set the service's own address, and let a proxy pass its requests on"
+            )
+            self._say("service", self._trouble["service"], logging.ERROR)
+        else:
+            self._trouble.pop("service", None)
+
+    def _not_reached(self, error: Exception) -> None:
+        causes: list[BaseException | None] = [error]
+        while causes[-1] is not None:
+            causes.append(causes[-1].__cause__ or causes[-1].__context__)
+        refused = any(isinstance(each, ConnectionRefusedError) for each in causes)
+        why = "the connection is refused" if refused else type(error).__name__
+        self._trouble["service"] = (
+            f"nothing can be reached at {self._url} ({why}); "
+            "fix: start the service, or set the address at which it listens"
+        )
+        self._say("service", self._trouble["service"])
 
     # Counting and logging.
 
@@ -536,7 +568,7 @@ class ClientCore:
             self._counts[name] += by
 
     def _watch_key(self, path: str, status: int) -> None:
-        if status not in (401, 403):
+        if status not in (401, 403) or self._is_stranger:
             self._refused_paths.pop(path, None)
             return
         self._refused_paths[path] = status
@@ -608,6 +640,45 @@ def _check_settings(url: str, key: str, mode: str, timeout_s: float) -> None:
         raise SettingsError("mode is unknown", fix="use enforce or shadow")
     if not 0 < timeout_s <= 60:
         raise SettingsError("timeout_s is out of range", fix="give seconds, for example 0.25")
+
+
+def is_stranger(answer: httpx.Response) -> bool:
+    """Return whether an answer is of another service than Wavebreak, whose errors are JSON.
+
+    A status of 500 or more may be a proxy's while the service behind it is away.
+
+    >>> html = {"Content-Type": "text/html; charset=utf-8"}
+    >>> [is_stranger(httpx.Response(status, headers=html)) for status in (200, 404, 502)]
+    [True, True, False]
+    >>> [is_stranger(httpx.Response(401, json=each)) for each in ({"title": "x"}, {"detail": "x"})]
+    [False, True]
+    """
+    status = answer.status_code
+    if status >= 500 or status < 200:
+        return False
+    media = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media not in ("", "application/json", "application/problem+json", "text/event-stream"):
+        return True
+    if status < 400 or not media:
+        return False
+    try:
+        members = answer.json()
+    except httpx.ResponseNotRead:
+        return False  # Of a stream; the request after it tells.
+    except ValueError:
+        return True
+    return not (isinstance(members, dict) and "title" in members)
+
+
+def _advice(answer: httpx.Response) -> str:
+    """Return what an answer says is wrong and how it is mended; only where no request is quoted."""
+    try:
+        members = answer.json()
+        found = {name: str(members[name])[:200] for name in ("detail", "fix") if members.get(name)}
+    except (ValueError, AttributeError, TypeError):
+        return ""
+    said = f", {found['detail']}" if "detail" in found else ""
+    return said + (f"; fix: {found['fix']}" if "fix" in found else "")
 
 
 def _problem(answer: httpx.Response) -> str:

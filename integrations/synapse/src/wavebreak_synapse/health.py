@@ -8,11 +8,8 @@ from wavebreak_synapse.config import Settings
 from wavebreak_synapse.service import Service
 
 PATH = "/_synapse/client/wavebreak/health"
-# Typing that is never sent would make everybody one who never types.
-UNDECLARED = (
-    "the service does not know what a Synapse carries; fix: a key of a source,"
-    " wavebreak key create HOME synapse --source synapse"
-)
+
+UNDECLARED = "the service was not told yet what a Synapse carries; it is told within ten seconds"
 
 
 def report(service: Service, settings: Settings, *, full: bool) -> tuple[int, dict[str, Any]]:
@@ -26,8 +23,9 @@ def report(service: Service, settings: Settings, *, full: bool) -> tuple[int, di
     if not service.started:
         return 503, {"status": "starting"}
     health: Any = service.client.health()
+    # Its own words: nothing answers, another service does, the key is refused or is no source's.
     problems = list(health.problems)
-    if service.declared is False:
+    if service.declared is False and not problems:
         problems.append(UNDECLARED)
     ok = health.ok and not problems
     body: dict[str, Any] = {"status": "ok" if ok else "degraded"}

@@ -27,7 +27,7 @@ log = logging.getLogger("wavebreak_synapse")
 
 REPORT_EVERY_MS = 200
 ENFORCE_EVERY_MS = 500
-DECLARE_EVERY_MS = 60_000
+DECLARE_EVERY_MS = 10_000
 
 
 class Module:

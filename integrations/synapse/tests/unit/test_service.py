@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from wavebreak.schema.coverage import known_names
-from wavebreak_client import EventError
+from wavebreak_client import Client, EventError
 
 from synapse_support.fakes import Database, FakeClient, settings_of
 from wavebreak_synapse import health
@@ -113,6 +117,66 @@ def test_health_is_degraded_where_the_declaration_was_not_taken() -> None:
     client.takes_declarations = True
     assert service.declare()
     assert health.report(service, settings_of(), full=False) == (200, {"status": "ok"})
+
+
+def answering(status: int, media: str, body: bytes) -> type[BaseHTTPRequestHandler]:
+    class Answering(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.send_response(status)
+            self.send_header("content-type", media)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_GET  # noqa: N815 - http.server's names
+
+    return Answering
+
+
+PROBLEM = "application/problem+json"
+NO_SOURCE = (
+    b'{"title": "Conflict", "status": 409, "detail": "this key belongs to no source",'
+    b' "fix": "create one that does"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem", "blames_key"),
+    [
+        (None, r"nothing can be reached at http://\S+ \(the connection is refused\)", False),
+        ((404, "text/html", b"<h1>Not here</h1>"), r"is no Wavebreak \(status 404\); fix: ", False),
+        ((401, "text/html", b"<h1>Log in</h1>"), r"is no Wavebreak \(status 401\); fix: ", False),
+        ((200, "text/html", b"<h1>Hello</h1>"), r"is no Wavebreak \(status 200\); fix: ", False),
+        ((404, "application/json", b'{"detail": "Not Found"}'), r"is no Wavebreak", False),
+        ((401, PROBLEM, b'{"title": "Unauthorized"}'), r"refuses the key for \S+ \(401\)", True),
+        ((409, PROBLEM, NO_SOURCE), r"belongs to no source; fix: create one that does", True),
+    ],
+)  # fmt: skip
+def test_health_tells_no_service_another_and_a_refused_key_apart(
+    answer: tuple[int, str, bytes] | None, problem: str, blames_key: bool
+) -> None:
+    handler = answering(*answer or (0, "", b""))
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as at:
+        url = f"http://127.0.0.1:{at.server_address[1]}"
+        settings = settings_of(url=url)
+        if answer is None:
+            at.server_close()
+        else:
+            threading.Thread(target=at.serve_forever, daemon=True).start()
+        service = Service(settings, lambda: Client(url, "wb_1"))
+        assert not service.declare()
+        status, body = health.report(service, settings, full=True)
+        service.close()
+        if answer is not None:
+            at.shutdown()
+    said = " ".join(body["problems"])
+    assert status == 503
+    assert re.search(problem, said), said
+    assert bool(re.search(r"\bkey\b", said)) is blames_key, said
 
 
 def test_metrics_show_the_counts_of_the_client() -> None:
