@@ -21,6 +21,7 @@ from wavebreak.cli.app import app
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import OUTCOMES, load_policy
 from wavebreak.schema.events import EVENTS, TYPES
+from wavebreak.service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -145,6 +146,26 @@ def test_rule_that_the_readme_shows_is_the_shipped_one() -> None:
 def test_reference_names_every_event_type_kind_and_outcome() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
     assert [name for name in (*TYPES, *KINDS, *OUTCOMES) if f"`{name}`" not in text] == []
+
+
+def test_pages_and_modules_name_the_port_of_the_service() -> None:
+    sources = [
+        path
+        for folder in ("integrations", "clients")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".md", ".py", ".lua", ".erl", ".yml", ".ts")
+        and not {"tests", "node_modules"} & set(path.parts)
+    ]
+    assert len(sources) > 40
+    synapse = 8008
+    local = re.compile(r"://(?:127\.0\.0\.1|localhost):(\d{2,5})\b")
+    wrong = [
+        f"{path.relative_to(ROOT)}: {port}"
+        for path in [*documents(), *sources]
+        for port in local.findall(path.read_text("utf-8"))
+        if int(port) not in (Settings.port, synapse)
+    ]
+    assert wrong == []
 
 
 def test_linked_files_exist() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
+DEFAULT_URL = "http://127.0.0.1:8480"
+"""Where `wavebreak serve` listens on the same machine."""
 LANGUAGES = ("en", "he")
 OUTCOMES = ("limit", "restrict", "suspend", "ban", "lifted")
 _POLICY_KEY = re.compile(r"ed25519 policy_server [A-Za-z0-9+/]{43}")
@@ -84,7 +86,7 @@ class Settings:
     """All settings. Each attribute is a key under `config:` of the module.
 
     Attributes:
-        url: Address of the Wavebreak service.
+        url: Address of the Wavebreak service; by default one on the same machine.
         key: An API key with the scopes ingest, decide and read. Or `key_file`, which holds it.
         mode: `shadow` reports and refuses nothing; `enforce` asks and refuses.
         ask: `new_chats` asks where a chat, a group or an account begins and about those under an
@@ -140,13 +142,13 @@ def parse_settings(config: Any) -> Settings:
     Raises:
         SettingError: Where a key is unknown, missing or has an invalid value.
 
-    >>> parse_settings({"url": "http://127.0.0.1:8780", "key": "wb_1", "mode": "loud"})
+    >>> parse_settings({"key": "wb_1", "mode": "loud"})
     Traceback (most recent call last):
     wavebreak_synapse.config.SettingError: mode: is none of shadow, enforce. Fix: set one of them
     """
     given = _mapping("config", config)
     _known("config", given, [*Settings.__dataclass_fields__, "key_file"])
-    values: dict[str, Any] = {"url": _url(given.get("url")), "key": _key(given)}
+    values: dict[str, Any] = {"url": _url(given.get("url", DEFAULT_URL)), "key": _key(given)}
     for name, read in _READERS.items():
         if name in given:
             values[name] = read(name, given[name])
@@ -201,10 +203,10 @@ def _text(name: str, value: Any) -> str:
 
 def _url(value: Any) -> str:
     if not isinstance(value, str):
-        raise _fail("url", "is missing", "set the service's address, http://127.0.0.1:8780")
+        raise _fail("url", "is no text", f"set the service's address, {DEFAULT_URL}")
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _fail("url", "is no http or https address", "set one like http://127.0.0.1:8780")
+        raise _fail("url", "is no http or https address", f"set one like {DEFAULT_URL}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise _fail("url", "has a user, a query or a fragment", "leave these out; set key_file")
     return value.rstrip("/")

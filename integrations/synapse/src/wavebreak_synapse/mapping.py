@@ -65,8 +65,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "user.blocked": ("peer",),
     "user.unblocked": ("peer",),
 }
-"""What is sent of each type, beside id, time, type and account. The service is told of exactly these,
-and no other leaves this server: a field that a source sends and does not declare is not judged."""
+"""What is sent of each type, beside id, time, type and account. The service is told of exactly
+these, and no other leaves this server: a field that is sent and not declared is not judged."""
 ALWAYS = ("id", "ts", "type", "account")
 
 _ONLY_WITH = {

@@ -85,6 +85,8 @@ class Homeserver:
     tls_port: int = 0
     """Where other servers reach it, if they do; its name must end in it."""
     postgres: str = ""
+    python: Path = PYTHON
+    """Of another environment than the tests', which then has the module installed."""
     accounts: list[Account] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -203,7 +205,7 @@ class Homeserver:
     def start(self) -> Homeserver:
         """Start it, and wait until it answers."""
         path = self.write_configuration()
-        command = [str(PYTHON), "-m", "synapse.app.homeserver", "-c", str(path)]
+        command = [str(self.python), "-m", "synapse.app.homeserver", "-c", str(path)]
         if not (self.home / "signing.key").exists():
             subprocess.run([*command, "--generate-keys"], check=True, capture_output=True)
         self._process = self._launch(command, self.url)
@@ -211,10 +213,13 @@ class Homeserver:
 
     def _launch(self, command: list[str], url: str) -> subprocess.Popen[bytes]:
         """Start a process of it, and wait until it answers at a URL."""
-        paths = os.pathsep.join([str(PACKAGE / "src"), str(CLIENT)])
+        own = [str(PACKAGE / "src"), str(CLIENT)] if self.python == PYTHON else []
         with (self.home / "homeserver.out").open("ab") as out:
             process = subprocess.Popen(
-                command, stdout=out, stderr=out, env=os.environ | {"PYTHONPATH": paths}
+                command,
+                stdout=out,
+                stderr=out,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(own)},
             )
         end = time.monotonic() + 180
         while time.monotonic() < end:

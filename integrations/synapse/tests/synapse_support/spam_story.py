@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from integrations.harness.how_to import blocks
 from support.service_process import KEY, Server
 
 from synapse_support.homeserver import Account, Homeserver, running
@@ -113,11 +115,12 @@ class SpamStory:
 
 
 def source_key(service: Server) -> str:
-    """Make the API key that the guide says to make; returns it."""
-    scopes = ("--scope", "ingest", "--scope", "decide", "--scope", "read")
+    """Make the API key by the guide's own command; returns it."""
+    shown = blocks("protect-a-synapse", 1, "sh")[0].replace("/var/lib/wavebreak", str(service.home))
+    command = shlex.split(shown.splitlines()[1])
+    assert command[:3] == ["wavebreak", "key", "create"], command
     made = subprocess.run(
-        [sys.executable, "-c", "from wavebreak.cli import main; main()", "key", "create",
-         str(service.home), "synapse", "--source", "synapse", *scopes],
+        [sys.executable, "-c", "from wavebreak.cli import main; main()", *command[1:]],
         capture_output=True, text=True, check=True, env=os.environ | {"WAVEBREAK_KEY": KEY},
     )  # fmt: skip
     found = re.search(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", made.stdout.replace("\n", ""))

@@ -104,9 +104,7 @@ def test_shadow_mode_asks_and_refuses_nothing() -> None:
         ((ANN, BOB, CAT), 7, 0),
     ],
 )
-def test_upgrade_of_a_group_makes_a_group(
-    people: tuple[str, ...], former: Any, noted: int
-) -> None:
+def test_upgrade_of_a_group_makes_a_group(people: tuple[str, ...], former: Any, noted: int) -> None:
     setting = Setting()
     setting.database.room(ROOM, *people)
     for place, account in enumerate(people):

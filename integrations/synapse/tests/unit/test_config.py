@@ -4,19 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wavebreak.service.settings import Settings as ServiceSettings
 
-from wavebreak_synapse.config import SettingError, parse_settings
+from wavebreak_synapse.config import DEFAULT_URL, SettingError, parse_settings
 
-GOOD: dict[str, Any] = {"url": "http://127.0.0.1:8780/", "key": "wb_1"}
+GOOD: dict[str, Any] = {"url": "https://wavebreak.example.org/", "key": "wb_1"}
 
 
 def test_smallest_configuration_gives_the_defaults() -> None:
     settings = parse_settings(GOOD)
-    assert settings.url == "http://127.0.0.1:8780"
+    assert settings.url == "https://wavebreak.example.org"
     assert (settings.mode, settings.ask, settings.timeout_ms) == ("shadow", "new_chats", 250)
     assert settings.on_failure == {"registration": "closed", "messaging": "open"}
     assert settings.exempt.admins
     assert not settings.federation.drop
+
+
+def test_default_url_is_where_the_service_listens() -> None:
+    assert parse_settings({"key": "wb_1"}).url == DEFAULT_URL
+    assert f"http://{ServiceSettings.host}:{ServiceSettings.port}" == DEFAULT_URL  # serve's own
 
 
 def test_full_configuration_is_read() -> None:
@@ -55,7 +61,7 @@ def test_key_is_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"url": None}, r"^url: is missing\. Fix: set the service"),
+        ({"url": 8480}, r"^url: is no text\. Fix: set the service"),
         ({"url": "ftp://x"}, r"^url: is no http"),
         ({"url": "http://u:p@x"}, r"^url: has a user"),
         ({"key": ""}, r"^key_file: holds no API key"),

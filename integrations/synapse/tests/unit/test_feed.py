@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from synapse_support.fakes import Database, settings_of
 from wavebreak_synapse.feed import Bounds, Feed, Row, Source, merge
 
