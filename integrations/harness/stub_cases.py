@@ -39,6 +39,23 @@ class Server(Protocol):
     def state(self, jid: str) -> str: ...
 
 
+GOLDEN = Path(__file__).parents[1] / "xmpp" / "golden.jsonl"
+REFUSABLE = (
+    "account.registered", "message.sent", "contact.requested", "group.created",
+    "group.member_added",
+)  # fmt: skip
+
+
+def carried() -> set[str]:
+    """Return the types and fields that a module sends: those of the golden events, and refusals'."""
+    names = {f"{kind}.attempted" for kind in REFUSABLE}
+    for line in GOLDEN.read_text("utf-8").splitlines():
+        for event in (event for step in json.loads(line)["steps"] for event in step["events"]):
+            fields = event.keys() - {"id", "ts", "type", "account"}
+            names |= {event["type"], *(f"{event['type']}.{field}" for field in fields)}
+    return names
+
+
 def _sent(stub: Stub) -> list[dict[str, Any]]:
     return [event for event in stub.events if event["type"] == "message.sent"]
 
@@ -69,6 +86,7 @@ class StubCases:
         raise NotImplementedError
 
     bot_exempt: ClassVar[dict[str, str]]
+    nothing_more: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""
@@ -111,7 +129,18 @@ class StubCases:
         with stubbed() as stub, self.serve(tmp_path, stub.url):
             stub.wait(lambda: stub.sources)
             assert "challenge" not in stub.sources[0]["can"]
-            assert {"message.sent.size", "message.sent.origin"} <= set(stub.sources[0]["carries"])
+            assert stub.sources[0]["carries"] == sorted(carried())
+
+    def test_what_options_switch_off_is_not_declared(self, tmp_path: Path) -> None:
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=self.nothing_more):
+            stub.wait(lambda: stub.sources)
+            off = ("contact.added", "contact.removed", "message.delivered", "message.read")
+            kept = [
+                name
+                for name in carried()
+                if not name.startswith(off) and not name.endswith(".origin")
+            ]
+            assert stub.sources[0]["carries"] == sorted(kept)
 
     def test_refused_message_bounces_in_the_stanzas_language(self, tmp_path: Path) -> None:
         async def drive(server: Server, stub: Stub) -> tuple[list[Any], list[Any]]:

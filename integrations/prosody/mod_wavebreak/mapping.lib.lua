@@ -12,6 +12,54 @@ local jid_bare, jid_prep, jid_resource, jid_split = jid_lib.bare, jid_lib.prep, 
 local TYPING_S = 10;
 local MAX_ID_BYTES = 255;
 
+-- What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no other field
+-- leaves this server: a field that is sent and not declared is not judged.
+local FIELDS = {
+	["account.registered"] = { "ip", "attempted" };
+	["account.deleted"] = {};
+	["session.started"] = { "ip" };
+	["typing.started"] = { "peer", "group", "origin" };
+	["message.sent"] = { "peer", "group", "recipients", "in_contacts", "size", "media", "via", "origin", "attempted" };
+	["message.delivered"] = { "peer", "message", "origin" };
+	["message.read"] = { "peer", "message", "origin" };
+	["message.undeliverable"] = { "peer", "reason", "origin" };
+	["contact.requested"] = { "peer", "origin", "attempted" };
+	["contact.accepted"] = { "peer", "origin" };
+	["contact.refused"] = { "peer", "origin" };
+	["contact.added"] = { "peer" };
+	["contact.removed"] = { "peer" };
+	["group.created"] = { "group", "origin", "attempted" };
+	["group.member_added"] = { "group", "peer", "origin", "attempted" };
+	["group.joined"] = { "group", "origin" };
+	["group.left"] = { "group", "origin" };
+	["user.reported"] = { "peer", "reason", "message" };
+	["user.blocked"] = { "peer" };
+	["user.unblocked"] = { "peer" };
+};
+
+-- The option without which a type, or a field of any type, is not sent.
+local ONLY_WITH = {
+	["contact.added"] = "contacts", ["contact.removed"] = "contacts";
+	["message.delivered"] = "receipts", ["message.read"] = "receipts";
+	origin = "remote";
+};
+
+-- The types and fields that are sent; `options`: contacts, receipts and remote.
+local function carries(options)
+	local function is_on(name) return not ONLY_WITH[name] or options[ONLY_WITH[name]]; end
+	local names = {};
+	for kind, fields in pairs(FIELDS) do
+		if is_on(kind) then
+			names[#names + 1] = kind;
+			for _, field in ipairs(fields) do
+				if is_on(field) then names[#names + 1] = kind .. "." .. field; end
+			end
+		end
+	end
+	table.sort(names);
+	return names;
+end
+
 -- The schema takes ids of up to 255 bytes; a JID may have 3,071.
 local function account_id(jid)
 	if #jid <= MAX_ID_BYTES then return jid; end
@@ -76,7 +124,8 @@ local function new(context)
 end
 
 function mapping:event(type, account, fields)
-	local event = fields or {};
+	local event = {};
+	for _, name in ipairs(FIELDS[type]) do event[name] = fields and fields[name]; end
 	event.type, event.account = type, account_id(account);
 	event.id, event.ts = self.context.new_id(), self.context.now_ms();
 	if event.peer then event.peer = account_id(event.peer); end
@@ -178,10 +227,11 @@ function mapping:message(stanza, from, origin)
 	end
 	if carried then
 		local opens, here = not self:is_known(from, to), self.context.is_local(host);
+		local in_contacts;
+		if here then in_contacts = self.context.is_contact(to, from) and true or false; end
 		local act = self:act("message.sent", from, {
-			peer = to, size = carried.size, media = carried.media, origin = origin;
+			peer = to, size = carried.size, media = carried.media, in_contacts = in_contacts, origin = origin;
 		}, opens);
-		if here then act.event.in_contacts = self.context.is_contact(to, from) and true or false; end
 		act.stanza_id = stanza.attr.id;
 		table.insert(acts, 1, act);
 		if here and opens and not self.context.user_exists(to) then
@@ -344,4 +394,4 @@ function mapping:room_private(stanza, from, to, origin)
 	}, not self:is_known(from, to)) };
 end
 
-return { new = new, account_id = account_id };
+return { new = new, account_id = account_id, carries = carries };

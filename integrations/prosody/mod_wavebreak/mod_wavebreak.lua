@@ -61,21 +61,6 @@ local ASKED = {
 	["group.created"] = true, ["group.member_added"] = true;
 };
 
-local CARRIES = {
-	"account.registered", "account.registered.ip", "account.deleted", "session.started", "session.started.ip";
-	"typing.started", "message.sent", "message.sent.size", "message.sent.media", "message.sent.recipients";
-	"message.sent.in_contacts", "message.sent.via", "message.delivered", "message.delivered.message";
-	"message.read", "message.read.message", "message.undeliverable", "message.undeliverable.reason";
-	"contact.requested", "contact.accepted", "contact.refused", "contact.added", "contact.removed";
-	"group.created", "group.member_added", "group.joined", "group.left";
-	"user.reported", "user.reported.reason", "user.reported.message", "user.blocked", "user.unblocked";
-};
-
--- Accounts of other servers are told apart by their domain.
-if remote then
-	for _, name in ipairs { "message.sent.origin", "contact.requested.origin" } do CARRIES[#CARRIES + 1] = name; end
-end
-
 local TEXTS = {
 	en = {
 		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";
@@ -653,7 +638,7 @@ module:hook_global("config-reloaded", function ()
 end);
 
 timer.add_task(0, function ()
-	client:start { carries = CARRIES, can = { "refuse", "notify", "suspend", "lift" } };
+	client:start { carries = mapping_lib.carries { contacts = contacts, receipts = receipts, remote = remote }, can = { "refuse", "notify", "suspend", "lift" } };
 end);
 
 function module.unload()

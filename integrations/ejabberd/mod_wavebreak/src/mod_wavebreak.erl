@@ -33,18 +33,6 @@
 %% Acts that an answer can refuse.
 -define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>]).
 
--define(CARRIES,
-        [<<"account.registered">>, <<"account.registered.ip">>, <<"account.deleted">>, <<"session.started">>, <<"session.started.ip">>,
-         <<"typing.started">>, <<"message.sent">>, <<"message.sent.size">>, <<"message.sent.media">>, <<"message.sent.recipients">>,
-         <<"message.sent.in_contacts">>, <<"message.sent.via">>, <<"message.delivered">>, <<"message.delivered.message">>,
-         <<"message.read">>, <<"message.read.message">>, <<"message.undeliverable">>, <<"message.undeliverable.reason">>,
-         <<"contact.requested">>, <<"contact.accepted">>, <<"contact.refused">>, <<"contact.added">>, <<"contact.removed">>,
-         <<"group.created">>, <<"group.member_added">>, <<"group.joined">>, <<"group.left">>,
-         <<"user.reported">>, <<"user.reported.reason">>, <<"user.reported.message">>, <<"user.blocked">>, <<"user.unblocked">>]).
-
-%% Accounts of other servers are told apart by their domain.
--define(CARRIES_REMOTE, [<<"message.sent.origin">>, <<"contact.requested.origin">>]).
-
 -define(CACHES, [{receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {creating, 5000}]).
 
 start(Host, _Opts) ->
@@ -84,7 +72,7 @@ options(Host) ->
     [?ERROR_MSG("mod_wavebreak of ~ts has no `key`: make one with `wavebreak key create`, with the scopes ingest, decide and read", [Host]) || Key =:= <<>>],
     #{url => string:trim(opt(Host, url), trailing, "/"), key => Key, timeout => opt(Host, timeout), max_spooled => opt(Host, max_spooled),
       directory => filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]),
-      source => #{carries => ?CARRIES ++ [Name || opt(Host, remote), Name <- ?CARRIES_REMOTE], can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
+      source => #{carries => ?MAPPING:carries(maps:from_list([{Name, opt(Host, Name)} || Name <- [contacts, receipts, remote]])), can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
       on_state => fun(State) -> on_state(Host, State) end,
       on_states_loaded => fun() -> on_states_loaded(Host) end}.
 

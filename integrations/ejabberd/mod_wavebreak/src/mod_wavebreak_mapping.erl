@@ -15,17 +15,58 @@
 -export([message/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
 -export([registered/3, session/3, deleted/2]).
 -export([room_created/4, room_joined/4, room_left/4, room_invitations/5, room_message/6, room_private/5]).
--export([done/2, account_id/1, bare/1]).
+-export([done/2, account_id/1, bare/1, carries/1]).
 
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
 -define(NS_CHATSTATES, <<"http://jabber.org/protocol/chatstates">>).
 -define(NS_MUC_USER, <<"http://jabber.org/protocol/muc#user">>).
 
+%% What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no
+%% other field leaves this server: a field that is sent and not declared is not judged.
+-define(FIELDS,
+        #{<<"account.registered">> => [ip, attempted],
+          <<"account.deleted">> => [],
+          <<"session.started">> => [ip],
+          <<"typing.started">> => [peer, group, origin],
+          <<"message.sent">> => [peer, group, recipients, in_contacts, size, media, via, origin, attempted],
+          <<"message.delivered">> => [peer, message, origin],
+          <<"message.read">> => [peer, message, origin],
+          <<"message.undeliverable">> => [peer, reason, origin],
+          <<"contact.requested">> => [peer, origin, attempted],
+          <<"contact.accepted">> => [peer, origin],
+          <<"contact.refused">> => [peer, origin],
+          <<"contact.added">> => [peer],
+          <<"contact.removed">> => [peer],
+          <<"group.created">> => [group, origin, attempted],
+          <<"group.member_added">> => [group, peer, origin, attempted],
+          <<"group.joined">> => [group, origin],
+          <<"group.left">> => [group, origin],
+          <<"user.reported">> => [peer, reason, message],
+          <<"user.blocked">> => [peer],
+          <<"user.unblocked">> => [peer]}).
+
+%% The option without which a type, or a field of any type, is not sent.
+-define(ONLY_WITH,
+        #{<<"contact.added">> => contacts, <<"contact.removed">> => contacts,
+          <<"message.delivered">> => receipts, <<"message.read">> => receipts,
+          origin => remote}).
+
 %% A context holds functions: new_id/0, now_ms/0, item/2 (owner, JID: none or {Subscription, Ask}),
 %% pending_in/2, user_exists/1, is_local/1 and is_room_host/1 (of a domain), blocklist/1,
 %% get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs).
 %% An act is #{event, opens} and, of a message, stanza_id.
+
+%% The types and fields that are sent; `Options`: contacts, receipts and remote.
+carries(Options) ->
+    On = fun(Name) ->
+                 case ?ONLY_WITH of
+                     #{Name := Option} -> maps:get(Option, Options);
+                     #{} -> true
+                 end
+         end,
+    lists:sort(lists:append([[Type | [<<Type/binary, $., (atom_to_binary(Field))/binary>> || Field <- Fields, On(Field)]]
+                             || {Type, Fields} <- maps:to_list(?FIELDS), On(Type)])).
 
 %% The schema takes ids of up to 255 bytes; a JID may have 3,071.
 account_id(JID) when byte_size(JID) =< ?MAX_ID_BYTES -> JID;
@@ -100,7 +141,7 @@ is_composing(El) -> child(<<"composing">>, El, ?NS_CHATSTATES) =/= none.
 %% Events
 
 event(#{new_id := NewId, now_ms := Now}, Type, Account, Fields) ->
-    Known = maps:filter(fun(_, Value) -> Value =/= undefined end, Fields),
+    Known = maps:filter(fun(_, Value) -> Value =/= undefined end, maps:with(maps:get(Type, ?FIELDS), Fields)),
     Ids = maps:map(fun(Name, Value) when Name =:= peer; Name =:= group -> account_id(Value); (_, Value) -> Value end, Known),
     Ids#{type => Type, account => account_id(Account), id => NewId(), ts => Now()}.
 

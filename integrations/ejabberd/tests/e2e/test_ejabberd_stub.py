@@ -19,6 +19,7 @@ class TestEjabberd(StubCases):
     """The shared cases, on ejabberd."""
 
     registration_open: ClassVar = {"on_failure": "{registration: open}"}
+    nothing_more: ClassVar = dict.fromkeys(("contacts", "receipts", "remote"), "false")
     bot_exempt: ClassVar = {"exempt": f'["bot@{HOST}"]'}
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:

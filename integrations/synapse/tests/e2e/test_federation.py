@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from support.external_servers import free_port
+from support.service_process import Server
 
-from synapse_support.homeserver import Account, running
+from synapse_support.homeserver import Account, Homeserver, running
+from synapse_support.spam_story import source_key, wait_for_declaration
 from synapse_support.stub_service import StubService
 
 STATES_S = 2.0
+ENFORCING = {"mode": "enforce", "timeout_ms": 2000}
+STRANGERS = 50
+REPORTED, REFUSED = 5, 10
+EPOCH_S = 65.0
+"""So long until what is known of a server is read, of which an account was just seen first."""
 
 
 @dataclass
@@ -37,16 +48,22 @@ class Pair:
         return False
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    stub = StubService()
-    module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}
+@contextmanager
+def federated(home: Path, module: dict[str, Any]) -> Iterator[tuple[Homeserver, Homeserver]]:
+    """A homeserver with the module, and one without."""
     ports = free_port(), free_port()
     names = [{"name": f"localhost:{port}", "tls_port": port} for port in ports]
     with (
-        running(tmp_path / "with", module, **names[0]) as ours,
-        running(tmp_path / "without", None, **names[1]) as theirs,
+        running(home / "with", module | ENFORCING, **names[0]) as ours,
+        running(home / "without", None, **names[1]) as theirs,
     ):
+        yield ours, theirs
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    stub = StubService()
+    with federated(tmp_path, {"url": stub.url, "key": "wb_1"}) as (ours, theirs):
         yield Pair(stub, ours.account("ann"), theirs.account("rem"))
     stub.close()
 
@@ -107,3 +124,44 @@ def test_invitation_of_a_remote_account_and_its_refusal_are_reported(pair: Pair)
         ("contact.requested", ann.id, None),
         ("contact.refused", rem.id, "localhost"),
     ]
+
+
+def reports(victim: Account, spammer: Account, room: str) -> None:
+    """Have a stranger accept, read a message, and report it."""
+    assert victim.join(room).status_code == 200
+    sent = spammer.send(room, "cheap coins").json()["event_id"]
+    path = f"/rooms/{quote(room)}/report/{quote(sent)}"
+    end = time.monotonic() + 20
+    while victim.call("POST", path, {"reason": "spam", "score": -100}).status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+@pytest.mark.timeout(1200)
+def test_remote_spammer_is_limited_by_the_shipped_rules(tmp_path: Path) -> None:
+    (tmp_path / "wavebreak").mkdir()
+    service = Server(tmp_path / "wavebreak", ("--enforce",), keyed=True)
+    with service.started():
+        module = {"url": f"http://127.0.0.1:{service.port}", "key": source_key(service)}
+        with federated(tmp_path, module) as (ours, theirs):
+            wait_for_declaration(service)
+            strangers = [ours.account(f"s{n}", address=f"198.51.{n}.7") for n in range(STRANGERS)]
+            rem = theirs.account("rem")
+            reached = 0
+            for number, stranger in enumerate(strangers):
+                answer = rem.create(stranger.id, is_direct=True)
+                if answer.status_code != 200:
+                    continue
+                room, reached = str(answer.json()["room_id"]), reached + 1
+                if number < REPORTED:
+                    reports(stranger, rem, room)
+                elif number < REPORTED + REFUSED:
+                    assert stranger.leave(room).status_code == 200
+                if number == REPORTED:
+                    time.sleep(EPOCH_S)
+            asked = json.dumps({"accounts": [rem.id]}).encode()
+            key = f"Bearer {service.first_key()}"
+            [state] = service.post(asked, "/v1/states/query", authorization=key).json()["states"]
+            print(f"reached {reached} of {STRANGERS}, then {state}")
+            assert state["outcome"] in ("limit", "restrict", "suspend", "ban"), state
+            assert reached < STRANGERS // 2
