@@ -90,8 +90,8 @@ class Prosody:
             (self.home / name).mkdir(parents=True, exist_ok=True)
         modules = [
             "roster", "saslauth", "disco", "presence", "message", "iq", "register_ibr", "blocklist",
-            "spam_reporting", "carbons", "mam", "admin_shell", "s2s", "dialback", "c2s",
-            "s2s_to",
+            "user_account_management", "spam_reporting", "carbons", "mam", "admin_shell", "s2s",
+            "dialback", "c2s", "s2s_to",
             *(["tls"] if self.authority else []), *self.modules,
         ]  # fmt: skip
         if self.module:

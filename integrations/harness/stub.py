@@ -22,7 +22,8 @@ class Stub:
     """One stub on a free port.
 
     `decide(events)` returns the members of an answer that differ from "allowed"; `status` is an
-    HTTP status that every request gets instead; `delay_s` holds each answer back.
+    HTTP status that every request gets instead; `delay_s` holds each answer back; one that
+    `is_another` service answers with a page, and that it asks for a password.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -38,6 +39,7 @@ class Stub:
         self.stopped = False
         self.delay_s = 0.0
         self.has_stream = True
+        self.is_another = False
         self.decide: Callable[[list[dict[str, Any]]], dict[str, Any]] = lambda _events: {}
         self._number = 0
         self._streams: list[queue.Queue[dict[str, Any] | None]] = []
@@ -144,9 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
     def _send(self, status: int, body: Any, **headers: str) -> None:
-        encoded = json.dumps(body).encode()
+        is_page = isinstance(body, bytes)
+        encoded = body if is_page else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if is_page else "application/json")
         self.send_header("Content-Length", str(len(encoded)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -162,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         stub.raw.append(self.requestline.encode() + b"\n" + bytes(self.headers) + body)
         if stub.delay_s:
             time.sleep(stub.delay_s)
+        if stub.is_another:
+            return self._send(401, b"<h1>Who are you?</h1>")
         if stub.status:
             more = {"Retry_After": "1"} if stub.status in (429, 503) else {}
             return self._send(stub.status, {"title": "no", "status": stub.status}, **more)

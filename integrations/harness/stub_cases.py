@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -47,7 +48,7 @@ REFUSABLE = (
 
 
 def carried() -> set[str]:
-    """Return the types and fields that a module sends: those of the golden events, and refusals'."""
+    """Return the types and fields that a module sends: of the golden events, and of refusals."""
     names = {f"{kind}.attempted" for kind in REFUSABLE}
     for line in GOLDEN.read_text("utf-8").splitlines():
         for event in (event for step in json.loads(line)["steps"] for event in step["events"]):
@@ -282,7 +283,7 @@ class StubCases:
             stub.wait(lambda: stub.events)
             assert {event["account"] for event in stub.events} == {f"ben@{HOST}"}
 
-    @pytest.mark.parametrize("fault", ["wrong key", "503", "slow", "down"])
+    @pytest.mark.parametrize("fault", ["wrong key", "another service", "503", "slow", "down"])
     def test_fault_of_wavebreak_loses_nothing(self, tmp_path: Path, fault: str) -> None:
         port = free_port()
         stub = Stub(port)
@@ -291,6 +292,8 @@ class StubCases:
                 stub.wait(lambda: stub.streams)
                 if fault == "wrong key":
                     stub.key = "another"
+                elif fault == "another service":
+                    stub.is_another = True
                 elif fault == "503":
                     stub.status = 503
                 elif fault == "slow":
@@ -300,7 +303,10 @@ class StubCases:
                 assert asyncio.run(_chat(server, 30)) == (30, 0)
                 if fault == "down":
                     stub = Stub(port)
-                stub.key, stub.status, stub.delay_s = "k", 0, 0
+                stub.key, stub.status, stub.delay_s, stub.is_another = "k", 0, 0, False
+                if fault == "another service":
+                    assert "is no Wavebreak (401)" in server.log()
+                    assert "refuses the key" not in server.log()
                 if fault == "wrong key":
                     assert "error" in server.log()
                     assert "refuses the key" in server.log()
@@ -309,6 +315,26 @@ class StubCases:
                 assert len({event["id"] for event in stub.events}) == len(stub.events)
         finally:
             stub.stop()
+
+    def test_message_keeps_its_peer_who_left_at_once(self, tmp_path: Path) -> None:
+        async def drive(server: Server, stub: Stub) -> None:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            stub.status = 503  # Nothing is delivered yet.
+            ann.say(ben.boundjid.bare)
+            await ben.expect(lambda: ben.got)
+            with contextlib.suppress(Exception):  # The server may end the session first.
+                await ben.iq("<query xmlns='jabber:iq:register'><remove/></query>")
+            await asyncio.sleep(1)
+            await ann.offline()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=self.registration_open) as at:
+            asyncio.run(drive(at, stub))
+            stub.status = 0
+            deleted = "account.deleted"
+            stub.wait(lambda: [event for event in stub.events if event["type"] == deleted], 60)
+            [message] = _sent(stub)
+            assert (message["account"], message["peer"]) == (f"ann@{HOST}", f"ben@{HOST}")
 
     def test_slow_answers_hold_each_sender_for_a_moment(self, tmp_path: Path) -> None:
         async def drive(server: Any) -> tuple[float, int]:

@@ -246,12 +246,17 @@ function client:taken(batch)
 	if self.current and self.current.held > 0 then self:schedule(BATCH_S); end
 end
 
+-- Wavebreak's refusals are JSON objects; a page is another service's, or a proxy's.
+local function is_foreign(code, body)
+	return code >= 400 and code < 500 and not tostring(body or ""):match("^%s*{");
+end
+
 local function retried(code)
 	return code == 0 or code == 401 or code == 403 or code == 404 or code == 408 or code == 429 or code >= 500;
 end
 
 function client:not_taken(batch, code, answer, response)
-	if not retried(code) then
+	if not retried(code) and not is_foreign(code, answer) then
 		self:say("error", "batch", "Wavebreak refuses a batch of %d events with %d, it is dropped: %s", batch.held, code, tostring(answer):sub(1, 300));
 		self.counters.dropped = self.counters.dropped + batch.held;
 		batch.held = 0;
@@ -299,7 +304,9 @@ function client:request(method, path, more, answered)
 		if task then options.stop_task(task); end
 		-- The date of a stream is that of its beginning, long ago when it ends.
 		if not more.streaming_handler then self:check_clock(response); end
-		if code == 401 or code == 403 then
+		if is_foreign(code, body) then
+			self:say("error", "service", "What answers at %s is no Wavebreak (%d): set wavebreak_url to Wavebreak's own address, then reload the configuration", options.url, code);
+		elseif code == 401 or code == 403 then
 			self:say("error", "key", "Wavebreak refuses the key (%d): set wavebreak_key to one with the scopes ingest, decide and read, then reload the configuration. Nothing is closed meanwhile", code);
 		end
 		answered(code, body, response);
@@ -545,7 +552,9 @@ function client:declare(source)
 		if code == 0 or code >= 500 or code == 429 then
 			return self:later(5 + math.random() * 10, function () self:declare(source); end);
 		end
-		self.log("info", "Wavebreak does not take what this server carries (%d): make the key with --source NAME. %s", code, tostring(body):sub(1, 200));
+		if is_foreign(code, body) then return self:later(60, function () self:declare(source); end); end
+		local fix = code == 409 and "make the key with --source NAME" or "see that Wavebreak is as new as this module";
+		self.log("warn", "Wavebreak does not take what this server carries (%d): %s. %s", code, fix, tostring(body):sub(1, 200));
 	end);
 end
 

@@ -116,6 +116,21 @@ function cases.wrong_key_holds_events_and_is_an_error()
 	assert(world.client:held() == 0);
 end
 
+function cases.another_service_is_not_taken_for_a_wrong_key()
+	for _, code in ipairs { 401, 404, 405 } do
+		local world = new_world();
+		world.answer = function () return code, "<h1>Who are you?</h1>"; end;
+		world.client:tell { id = "e1" };
+		world.pass(100);
+		assert(world.client:held() == 1);
+		assert(world.logged[1]:match("^error .*is no Wavebreak"), world.logged[1]);
+		for _, line in ipairs(world.logged) do assert(not line:match(" key "), line); end
+		world.answer = function () return 202, "{}"; end;
+		world.pass(60);
+		assert(world.client:held() == 0);
+	end
+end
+
 function cases.wrong_batch_is_dropped_as_an_error()
 	local world = new_world();
 	world.answer = function () return 422, "{}"; end;

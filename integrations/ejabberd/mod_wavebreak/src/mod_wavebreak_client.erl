@@ -111,9 +111,8 @@ answered(Host, Numbers, {ok, 200, _, Body}) ->
         _ -> unanswered(Host, Numbers, false, none)
     catch _:_ -> unanswered(Host, Numbers, false, none)
     end;
-answered(Host, Numbers, {ok, Code, _, _}) when Code =:= 401; Code =:= 403 ->
-    say(key, error, "Wavebreak refuses the key of ~ts (~b): set `key` to one with the scopes ingest, decide and read. "
-        "Nothing is closed meanwhile", [Host, Code]),
+answered(Host, Numbers, {ok, Code, _, Body}) when Code =:= 401; Code =:= 403 ->
+    key_refused(Host, Code, Body),
     breaker_heard(Numbers, true, none),
     count(Host, no_answer),
     {error, key};
@@ -122,6 +121,21 @@ answered(Host, Numbers, {ok, Code, Headers, _}) ->
     [say(decide, error, "Wavebreak cannot answer a question of ~ts (~b)", [Host, Code]) || Wrong],
     unanswered(Host, Numbers, Wrong, retry_after(Headers));
 answered(Host, Numbers, {error, _}) -> unanswered(Host, Numbers, false, none).
+
+%% Wavebreak's refusals are JSON objects; a page is another service's, or a proxy's.
+is_foreign(Code, Body) ->
+    Code >= 400 andalso Code < 500 andalso re:run(Body, "^\\s*{", [{capture, none}]) =:= nomatch.
+
+key_refused(Host, Code, Body) ->
+    case is_foreign(Code, Body) of
+        true -> foreign(Host, Code);
+        false -> say(key, error, "Wavebreak refuses the key of ~ts (~b): set `key` to one with the scopes ingest, decide and read. "
+                     "Nothing is closed meanwhile", [Host, Code])
+    end.
+
+foreign(Host, Code) ->
+    #{options := #{url := Url}} = shared(Host),
+    say(service, error, "What answers at ~ts is no Wavebreak (~b): set `url` to Wavebreak's own address", [Url, Code]).
 
 unanswered(Host, Numbers, Heard, RetryAfter) ->
     breaker_heard(Numbers, Heard, RetryAfter),
@@ -411,12 +425,13 @@ result(Batch, {ok, 202, _, Body}, #{host := Host, shared := #{numbers := Numbers
     end,
     taken(Batch, State);
 result(#{held := Held} = Batch, {ok, Code, Headers, Body}, #{host := Host, shared := #{numbers := Numbers}} = State) ->
-    case Code =:= 401 orelse Code =:= 403 orelse Code =:= 404 orelse Code =:= 408 orelse Code =:= 429 orelse Code >= 500 of
+    Foreign = is_foreign(Code, Body),
+    case Foreign orelse lists:member(Code, [401, 403, 404, 408, 429]) orelse Code >= 500 of
         true ->
-            case Code =:= 401 orelse Code =:= 403 of
-                true -> say(key, error, "Wavebreak refuses the key of ~ts (~b): set `key` to one with the scopes ingest, decide and read. "
-                            "Nothing is closed meanwhile", [Host, Code]);
-                false -> say(events, warning, "Wavebreak takes no events (~b); ~b are held and sent later", [Code, held(State)])
+            if
+                Foreign -> foreign(Host, Code);
+                Code =:= 401; Code =:= 403 -> key_refused(Host, Code, Body);
+                true -> say(events, warning, "Wavebreak takes no events (~b); ~b are held and sent later", [Code, held(State)])
             end,
             again(retry_after(Headers), State);
         false ->
@@ -570,13 +585,21 @@ handle_info(watch, #{stream := Ref, shared := #{numbers := Numbers}} = State) ->
             {noreply, stream_ended(0, State)};
         false -> {noreply, State}
     end;
-handle_info(declare, #{shared := #{options := #{source := Source}} = Shared} = State) ->
+handle_info(declare, #{host := Host, shared := #{options := #{source := Source}} = Shared} = State) ->
     Self = self(),
     spawn(fun() ->
         case request(Shared, put, "/v1/sources/self", [], {"application/json", misc:json_encode(Source)}, ?SEND_TIMEOUT_MS) of
             {ok, Code, _, _} when Code >= 200, Code < 300 -> ok;
-            {ok, Code, _, _} when Code < 500, Code =/= 429 ->
-                ?INFO_MSG("Wavebreak does not take what this server carries (~b): make the key with --source NAME", [Code]);
+            {ok, 409, _, _} ->
+                ?WARNING_MSG("Wavebreak does not take what this server carries (409): make the key with --source NAME", []);
+            {ok, Code, _, Body} when Code >= 400, Code < 500, Code =/= 429 ->
+                case is_foreign(Code, Body) of
+                    true ->
+                        foreign(Host, Code),
+                        erlang:send_after(60000, Self, declare);
+                    false ->
+                        ?WARNING_MSG("Wavebreak does not take what this server carries (~b): see that it is as new as this module", [Code])
+                end;
             _ -> erlang:send_after(5000 + rand:uniform(10000), Self, declare)
         end
     end),
