@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 WAVEBREAK = Path(sys.executable).with_name("wavebreak")
 EDGE_KEY = "00112233445566778899aabbccddeeff" * 2
@@ -89,7 +91,7 @@ class Service:
         finally:
             connection.close()
         is_json = "json" in (answer.getheader("content-type") or "")
-        return answer.status, json.loads(body) if is_json else body.decode()
+        return answer.status, json.loads(body) if is_json and body else body.decode()
 
     def get(self, path: str) -> Any:
         """Ask for what is there; its body."""
@@ -105,6 +107,59 @@ class Service:
                 return
             time.sleep(0.05)
         raise AssertionError(f"not decided up to {positions}")
+
+
+class Browser:
+    """A person's browser on the pages of a service: cookies, and forms with their CSRF token."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._cookies: dict[str, str] = {}
+
+    def send(self, method: str, path: str, body: str = "") -> tuple[int, str, str]:
+        """Send one request; its status, its text and where it leads on to."""
+        headers = {"cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        if body:
+            headers["content-type"] = "application/x-www-form-urlencoded"
+        connection = http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=120)
+        try:
+            connection.request(method, path, body or None, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        finally:
+            connection.close()
+        for cookie in answer.headers.get_all("set-cookie") or []:
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        return answer.status, text, answer.getheader("location") or ""
+
+    def page(self, path: str) -> str:
+        """Open a page; its text."""
+        status, text, _ = self.send("GET", path)
+        assert status == 200, (status, path, text)
+        return text
+
+    def value(self, path: str, name: str) -> str:
+        """The value that a form of a page sends unchanged."""
+        (value, *_) = re.findall(rf'name="{name}" value="([^"]*)"', self.page(path))
+        return str(value)
+
+    def post(self, path: str, page: str, **fields: str) -> str:
+        """Send a form with the token of a page; where it leads on to."""
+        token = re.search(
+            r'name="csrf(?:-token" content|middlewaretoken" value)="([^"]+)', self.page(page)
+        )
+        assert token, page
+        body = urlencode({"csrfmiddlewaretoken": token[1]} | fields)
+        status, text, location = self.send("POST", path, body)
+        assert status in (302, 303), (status, path, text)
+        return location
+
+    def sign_in(self, name: str, password: str) -> Browser:
+        """Sign in with a password, as a person does."""
+        page = "/console/user/login/"
+        assert self.post(page, page, login=name, password=password) == "/console/"
+        return self
 
 
 def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
