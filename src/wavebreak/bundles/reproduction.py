@@ -275,8 +275,11 @@ def _compare_decisions(
     return done
 
 
-def _load_engine(directory: Path, about: RerunManifest) -> Engine:
-    """Make the engine of an exhibit: with its policy, model and profile."""
+def load_engine(directory: Path, about: RerunManifest) -> Engine:
+    """Make the engine of an exhibit: with its policy, model and profile.
+
+    Raises `EvidenceError` where one of them cannot be read, or is not the one that `about` names.
+    """
     try:
         policy = rules.load_policy(
             directory / POLICY / about.policy_name, shipped=_shipped(directory)
@@ -321,7 +324,7 @@ def find_refused(
             since.setdefault(decision.account, decision.ts - 1000 * about.lateness_s)
     if not about.enforce or not since:
         return refused
-    engine = _load_engine(directory, about)
+    engine = load_engine(directory, about)
     for batch in read(directory / LOG_FILE, Pseudonymizer(bytes(32), None), batch=50_000):
         done = 0
         for at in _rows_of(batch.log, since):
@@ -362,7 +365,7 @@ def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], di
 
     Raises `EvidenceError` where policy, model, features or counts are other than `about` says.
     """
-    engine = _load_engine(directory, about)
+    engine = load_engine(directory, about)
     decisions: list[Decision] = []
     events = 0
     for batch in read(directory / LOG_FILE, Pseudonymizer(bytes(32), None), batch=50_000):

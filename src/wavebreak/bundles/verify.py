@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import bagit
 import msgspec
 
+from wavebreak import __version__
 from wavebreak.bundles import report, reproduction
 from wavebreak.bundles.archive_reader import (
     CERTIFICATE,
@@ -273,7 +274,11 @@ def check_reruns(data: Path, case: Case, known: Sequence[KnownKey]) -> str:
         if exhibit.kind == "platform_run":
             place = data / exhibit.path
             about = _read_json(place / reproduction.ABOUT, reproduction.RerunManifest)
-            results.append(f"{exhibit.id}: {_check_rerun(place, about, keys)}")
+            unread = _unread_here(place, about)
+            said = _check_rerun(place, about, keys, decide=about.whole and not unread)
+            results.append(f"{exhibit.id}: {said}")
+            if unread:
+                open_.append(f"decisions of {exhibit.id}: {unread}")
             if not about.whole:
                 open_.append(
                     f"decisions of {exhibit.id}: others' events, on which they rest, are not here"
@@ -296,10 +301,30 @@ def _revoked(place: Path, known: Sequence[KnownKey]) -> list[str]:
     return revoked_doubt(note, [each for each in known if each.key.name == note.origin])
 
 
-def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[Key]) -> str:
+def _unread_here(place: Path, about: reproduction.RerunManifest) -> str:
+    """Why this version cannot decide as the version that decided; "" where it can.
+
+    That a policy is written as another version writes it speaks against no bundle; that a policy
+    or a model is not the one that is named does, whichever version made it.
+    """
+    if not about.whole or about.wavebreak == __version__:
+        return ""
+    try:
+        reproduction.load_engine(place, about)
+    except EvidenceError as error:
+        if error.name in ("rerun_inputs", "rerun_features"):
+            return (
+                f"made by Wavebreak {about.wavebreak[:40]}, which makes them again ({error.what})"
+            )
+    return ""
+
+
+def _check_rerun(
+    place: Path, about: reproduction.RerunManifest, keys: Sequence[Key], *, decide: bool
+) -> str:
     lines = (place / reproduction.DECISIONS).read_bytes().splitlines(keepends=True)
     decisions = [msgspec.json.decode(line, type=Decision) for line in lines]
-    if about.whole:
+    if decide:
         again, values = reproduction.reproduce(place, about)
         if [msgspec.json.encode(decision) + b"\n" for decision in again] != lines:
             raise bundle_error("rerun_decisions", "the events give other decisions")
@@ -325,7 +350,7 @@ def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[
         if there
         else ""
     )
-    what = f"{len(decisions):,} decisions and features" if about.whole else "counts of conduct"
+    what = f"{len(decisions):,} decisions and features" if decide else "counts of conduct"
     return f"{about.events:,} events: {what} the same again{before}"
 
 
