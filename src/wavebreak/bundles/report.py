@@ -27,7 +27,7 @@ from wavebreak.reports import charts
 TEMPLATE = Path(__file__).with_name("report.typ")
 FORMS_TEMPLATE = Path(__file__).with_name("certificate.typ")
 MADE_WITH = ("wavebreak", "typst", "matplotlib")
-LAYOUT = "4"
+LAYOUT = "5"
 """Version of the report's layout: a report of another one is not compared."""
 
 

@@ -43,25 +43,31 @@ def summary_sentences(source: ReportSource) -> Iterator[str]:
     """Return what each account attempted, and what was refused, in a sentence."""
     words = source.words
     for exhibit, place, about in _runs(source):
-        carried = reproduction.carried_timelines(place, about.accounts)
-        for account, timeline in reproduction.exhibit_timelines(place, about.accounts).items():
-            counted = reproduction.count_conduct(timeline)
-            attempted = len(timeline["sends"])
-            passed = len(carried[account]["sends"]) if carried else attempted
-            key = "summary_run" if carried else "summary_run_unsplit"
-            if not about.enforce:
-                key = "summary_run_shadow"
+        for account, own in reproduction.conduct_of_accounts(place, about).items():
+            counted = reproduction.count_conduct(own.attempted)
+            attempted = len(own.attempted["sends"])
+            passed = attempted if own.carried is None else len(own.carried["sends"])
             yield words(
-                key,
+                _summary_key(about, own),
                 account=account,
                 attempted=f"{attempted:,}",
                 refused=f"{attempted - passed:,}",
+                before=f"{own.before:,}",
                 carried=f"{passed:,}",
                 first=words.instant(counted.first),
                 last=words.instant(counted.last),
-                reports=f"{len(timeline['reports']):,}",
+                reports=f"{len(own.attempted['reports']):,}",
                 exhibit=exhibit.id,
             )
+
+
+def _summary_key(about: reproduction.RerunManifest, own: reproduction.AccountConduct) -> str:
+    """Return the sentence that says what is known: of how many refusals, and of whose."""
+    if own.carried is None:
+        return "summary_run_unsplit"
+    if own.before:
+        return "summary_run_before" if about.enforce else "summary_run_shadow_before"
+    return "summary_run" if about.enforce else "summary_run_shadow"
 
 
 def conduct(source: ReportSource) -> Block:
@@ -87,14 +93,14 @@ def _run(
             relied=f"{len(about.relied):,}",
         )
     )
-    carried = reproduction.carried_timelines(place, about.accounts)
-    split = "run_enforced" if about.enforce and carried else "run_unsplit"
-    yield text(words(split if about.enforce else "run_shadow"))
-    for n, (account, timeline) in enumerate(
-        reproduction.exhibit_timelines(place, about.accounts).items()
-    ):
+    conducts = reproduction.conduct_of_accounts(place, about)
+    unsplit = any(each.carried is None for each in conducts.values())
+    enforced = "run_unsplit" if unsplit else "run_enforced"
+    yield text(words(enforced if about.enforce else "run_shadow"))
+    if any(each.before for each in conducts.values()):
+        yield text(words("run_before"))
+    for n, (account, (timeline, passed, _)) in enumerate(conducts.items()):
         own = [d for d in relied_decisions(place) if d.account == account]
-        passed = carried[account] if carried else None if about.enforce else timeline
         yield heading(words("account_title", account=account))
         yield _counts(source, timeline, passed)
         name = f"{exhibit.id}-{n + 1}.svg"

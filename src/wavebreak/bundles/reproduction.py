@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,7 +42,13 @@ from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.explain import Timeline
-from wavebreak.explain.collect import KINDS, read_timeline
+from wavebreak.explain.collect import (
+    KINDS,
+    read_events,
+    read_timeline,
+    timeline_of_events,
+    was_carried,
+)
 from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
@@ -538,10 +544,33 @@ def exhibit_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, T
     return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
 
 
-def carried_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline] | None:
-    """Read each account's timeline without what was refused; None where that is not known."""
+class AccountConduct(NamedTuple):
+    """An account's timelines: of all that it attempted, and of what was carried.
+
+    `carried` is None where that is not known: enforcement was on, and the version that made the
+    exhibit did not record what it refused. `before` counts the messages that the platform itself
+    refused before they were sent.
+    """
+
+    attempted: Timeline
+    carried: Timeline | None
+    before: int
+
+
+def conduct_of_accounts(directory: Path, about: RerunManifest) -> dict[str, AccountConduct]:
+    """Read what each account of an exhibit attempted, and what of it was carried."""
     refused = read_refused(directory)
-    if refused is None:
-        return None
-    log = directory / LOG_FILE
-    return {account: read_timeline(log, account, set(refused[account])) for account in accounts}
+    known = refused is not None or not about.enforce
+    found = {}
+    for account in about.accounts:
+        by_id: dict[str, dict[str, Any]] = {}
+        for event in read_events(directory / LOG_FILE, account):
+            by_id.setdefault(event["id"], event)  # a later event of the same id counts as none
+        events = by_id.values()
+        attempted = timeline_of_events(events, account)
+        let_through = timeline_of_events(filter(was_carried, events), account)
+        before = len(attempted["sends"]) - len(let_through["sends"])
+        again = set((refused or {}).get(account, ()))
+        carried = timeline_of_events((e for e in events if was_carried(e, again)), account)
+        found[account] = AccountConduct(attempted, carried if known else None, before)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -92,20 +92,32 @@ class Timeline:
         return min(int(t[0]) for t in some), max(int(t[-1]) for t in some)
 
 
-def read_timeline(source: Path, account: str, leave_out: Collection[str] = ()) -> Timeline:
-    """Read the events in which an account acts or is the peer.
+def was_carried(event: Mapping[str, Any], refused: Collection[str] = ()) -> bool:
+    """Whether an act was let through: the platform did not refuse it, and enforcement did not.
+
+    Args:
+        event: The act, with the log's columns.
+        refused: Ids of the acts that enforcement refused, as it is run again.
+
+    >>> was_carried({"id": "e-1"}), was_carried({"id": "e-1", "attempted": True})
+    (True, False)
+    """
+    return not event.get("attempted") and event["id"] not in refused
+
+
+def read_timeline(source: Path, account: str) -> Timeline:
+    """Read the events in which an account acts or is the peer."""
+    return timeline_of_events(read_events(source, account), account)
+
+
+def read_events(source: Path, account: str) -> Iterator[dict[str, Any]]:
+    """Read the events in which an account acts or is the peer, as `timeline_of_events` takes them.
 
     Args:
         source: The log.
         account: The account.
-        leave_out: Ids of events that are not read.
 
     """
-    events = (event for event in _own(source, account) if event["id"] not in leave_out)
-    return timeline_of_events(events, account)
-
-
-def _own(source: Path, account: str) -> Iterator[dict[str, Any]]:
     for batch in read(source, Pseudonymizer(_KEY, None)):
         log = batch.log
         mine = pc.equal(log.column("account"), account)
@@ -123,7 +135,7 @@ def timeline_of_events(events: Iterable[dict[str, Any]], account: str) -> Timeli
         seen.add(event["id"])
         if event["account"] == account:
             builder.add_own(event)
-        elif not event.get("attempted"):
+        elif was_carried(event):
             builder.add_other(event)
     return builder.timeline()
 
