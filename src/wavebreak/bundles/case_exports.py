@@ -115,10 +115,10 @@ def list_deadlines(case: Case, words: ReportText) -> list[Deadline]:
 def _deadlines(case: Case, words: ReportText) -> Iterator[Deadline]:
     answered = {reply.notice for reply in case.replies}
     for notice in case.notices.values():
-        if notice.id not in answered and notice.deadline > notice.sent:
+        if notice.id not in answered and notice.due is not None:
             party = case.parties[notice.party].name
             what = words("due_answer", notice=notice.id, party=party)
-            yield Deadline(notice.id, notice.deadline, what)
+            yield Deadline(notice.id, notice.due, what)
     for task in case.open_tasks():
         if task.due is not None:
             yield Deadline(task.id, task.due, task.what)

@@ -10,6 +10,7 @@ import msgspec
 
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
+from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.notices import DAY_MS, Language, Notice
 from wavebreak.cases.parties import Basis, Link, Party, Strength
 from wavebreak.errors import CaseError
@@ -90,7 +91,7 @@ def past_notice(
         language: In which language.
         sent_ms: When it was sent.
         exhibit: The exhibit that holds it.
-        days: The days that it gave to answer (None: none).
+        days: The days that it gave to answer (None: it gave none, and has no deadline).
 
     """
     title = case.exhibits[exhibit].title if exhibit in case.exhibits else exhibit
@@ -111,13 +112,20 @@ def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice
         exhibit: The exhibit that proves it.
 
     Raises:
-        CaseError: No exhibit is given, or it was sent after the date that it gives to answer.
+        CaseError: No exhibit is given, or it was sent before the date of the letter, or after the
+            date that it gives to answer.
 
     """
     if not exhibit:
         raise CaseError(
             "a notice is recorded as sent with its proof",
             fix="add the receipt, or the letter as it was sent, as an exhibit, and name that",
+        )
+    if sent_ms // DAY_MS < draft.sent // DAY_MS:
+        raise CaseError(
+            f"the letter is dated {format_instant(draft.sent)[:10]} and was not sent before that",
+            fix="give the date at which it was sent; a letter of an earlier date is recorded "
+            "without --letter, as its exhibit holds it",
         )
     if sent_ms > draft.deadline:
         raise CaseError(

@@ -172,8 +172,8 @@ def _notice_facts(case: Case, text: ReportText) -> Iterator[Fact]:
         named = {"notice": notice.id, "party": case.parties[notice.party].name}
         held = record if isinstance(notice.exhibit, UnsetType) else notice.exhibit
         yield _fact(text, notice.sent, text("fact_sent", **named), held)
-        if notice.deadline > notice.sent:
-            yield _fact(text, notice.deadline, text("fact_deadline", **named), record)
+        if notice.due is not None:
+            yield _fact(text, notice.due, text("fact_deadline", **named), record)
         for d in case.deliveries:
             if d.notice == notice.id:
                 what = text("fact_arrived", **named, how=service_words(d))

@@ -450,8 +450,13 @@ def _require_overdue(case: Case, party: str, about: str, now: int) -> None:
         raise CaseError(f"there is no notice {about[:40]} to {party}", fix="see `case show`")
     if any(reply.notice == about for reply in case.replies):
         raise CaseError(f"notice {about} was answered", fix="read the answer: no reminder is due")
-    if now <= notice.deadline:
-        until = format_instant(notice.deadline)
+    if notice.due is None:
+        raise CaseError(
+            f"notice {about} gave no date to answer, so that none has passed",
+            fix="write another notice, which names a date (--days)",
+        )
+    if not notice.is_overdue(now):
+        until = format_instant(notice.due)
         raise CaseError(
             f"notice {about} may be answered until {until}", fix="remind the party after that"
         )

@@ -341,8 +341,8 @@ def notices(source: ReportSource) -> Block:
 def _notice(source: ReportSource, notice: Notice) -> Iterator[Block]:
     case, words = source.case, source.words
     yield heading(words("notice_title", notice=notice.id, party=case.parties[notice.party].name))
-    sent, deadline = words.instant(notice.sent), words.instant(notice.deadline)
-    yield text(words("notice_sent", sent=sent, deadline=deadline))
+    key = "notice_sent_undated" if notice.due is None else "notice_sent"
+    yield text(words(key, sent=words.instant(notice.sent), deadline=words.instant(notice.due)))
     yield {
         "kind": "letter",
         "language": notice.language,

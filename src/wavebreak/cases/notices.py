@@ -39,6 +39,7 @@ class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A notice as it was sent to a party. Times are milliseconds.
 
     `exhibit` holds one that was sent before it was recorded; its template is `recorded` then.
+    `deadline` equals `sent` where no date to answer was given; `due` says so.
     """
 
     id: Text
@@ -50,6 +51,15 @@ class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sent: int
     deadline: int
     exhibit: Text | UnsetType = UNSET
+
+    @property
+    def due(self) -> int | None:
+        """Until when it is to be answered; None where it gave no date."""
+        return self.deadline if self.deadline > self.sent else None
+
+    def is_overdue(self, now: int) -> bool:
+        """Whether the date that it gave to answer has passed at `now` (ms)."""
+        return self.due is not None and self.due < now
 
 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -103,7 +103,7 @@ def overdue_items(case: Case, now: int) -> tuple[str, ...]:
     late = [
         f"{notice.id} to {notice.party} was to be answered by {format_instant(notice.deadline)}"
         for notice in case.notices.values()
-        if notice.deadline < now and notice.id not in answered
+        if notice.is_overdue(now) and notice.id not in answered
     ]
     late += [
         f"{task.id} was to be done by {format_instant(task.due)}: {task.what}"

@@ -377,8 +377,8 @@ def deadlines(case: Case, now: int) -> list[Deadline]:
         Deadline(
             n.id,
             f"Answer to notice {n.id} from {case.parties[n.party].name}",
-            n.deadline,
-            n.deadline < now,
+            n.due,
+            n.is_overdue(now),
             "record_reply",
         )
         for n in case.notices.values()
@@ -747,7 +747,7 @@ def notice_rows(case: Case, now: int) -> list[ShownNotice]:
                 tuple(d for d in case.deliveries if d.notice == notice.id),
                 replies,
                 tuple(a for a in case.attempts if a.notice == notice.id),
-                not replies and notice.deadline < now,
+                not replies and notice.is_overdue(now),
             )
         )
     return rows

@@ -10,14 +10,18 @@ import pypdf
 import pytest
 
 from support.case_workflow import PARTY, Bench
-from wavebreak.bundles import case_steps, evidence_intake
+from wavebreak.bundles import case_steps, evidence_intake, report_sections
+from wavebreak.bundles.case_exports import list_deadlines
 from wavebreak.bundles.letters import write_letter
-from wavebreak.bundles.report_settings import Operator
+from wavebreak.bundles.report_sections import ReportSource
+from wavebreak.bundles.report_settings import Operator, load_settings
+from wavebreak.bundles.report_text import ReportText
 from wavebreak.bundles.workspace import CaseWorkspace
 from wavebreak.cases.case import CaseOpened, EvidenceAdded, NoticeSent, PartyNamed, ReplyReceived
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.notices import DAY_MS, Notice, Reply
 from wavebreak.cases.parties import Basis, Evidence, Strength
+from wavebreak.cases.post_notice_monitoring import overdue_items
 from wavebreak.errors import CaseError
 
 OPERATOR = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.example")
@@ -133,3 +137,38 @@ def test_draft_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "N1.json").write_text("[]")
     with pytest.raises(CaseError, match="no draft of a letter"):
         case_steps.read_draft(tmp_path / "N1.json")
+
+
+def test_letter_is_not_sent_before_its_date(bench: Bench) -> None:
+    with bench.desk() as at:
+        letter = drafted(at)
+        with pytest.raises(CaseError, match="is dated 2026-03-02 and was not sent before") as early:
+            case_steps.sent_notice(at.case, letter, letter.sent - DAY_MS, "E2")
+        assert early.value.fix
+        # A day is all that a letter says of its date.
+        begun = letter.sent - letter.sent % DAY_MS
+        assert case_steps.sent_notice(at.case, letter, begun, "E2").sent == begun
+
+
+def test_past_notice_without_days_has_no_deadline(bench: Bench) -> None:
+    with bench.desk() as at:
+        sent = at.case.steps[-1].at - 30 * DAY_MS
+        at.take(
+            NoticeSent(case_steps.past_notice(at.case, "P1", "en", sent, "E2", None)), **bench.me
+        )
+        case, later = at.case, at.case.steps[-1].at + 400 * DAY_MS
+        assert case.notices["N1"].due is None
+        assert overdue_items(case, later) == ()
+        assert [due.id for due in list_deadlines(case, ReportText("en"))] == []
+        with pytest.raises(CaseError, match="gave no date to answer"):
+            drafted(at, "reminder", about="N1")
+        for language, said in (
+            ("en", "no date to answer is recorded"),
+            ("he", "לא נרשם מועד למענה"),
+        ):
+            source = ReportSource(at.path, case, load_settings(language), ReportText(language))
+            texts = [block.get("text", "") for block in report_sections.notices(source)["blocks"]]
+            assert any(said in words for words in texts)
+        dated = case_steps.past_notice(case, "P1", "en", sent, "E2", 7)
+        assert dated.due == sent + 7 * DAY_MS
+        assert dated.is_overdue(later)
