@@ -11,6 +11,7 @@ from wavebreak.bundles.workspace import CASE, load_case
 from wavebreak.cases.case import Case
 from wavebreak.cases.completeness import find_gaps
 from wavebreak.cases.parties import NameWeights, Party, propose_merges
+from wavebreak.cases.workflow import is_current
 from wavebreak.errors import CaseError
 
 
@@ -81,7 +82,12 @@ def list_parties(listed: list[ListedCase], weights: NameWeights) -> list[PartyAc
     for name, case, _, _ in listed:
         if case is None:
             continue
-        results = {case.root(d.value.party): str(d.value.result) for d in case.latest()}
+        results = {
+            case.root(d.value.party): str(d.value.result)
+            if is_current(case, d.value)
+            else "not_current"
+            for d in case.latest()
+        }
         for party in case.parties.values():
             if not party.same_as:
                 items = sum(case.root(e.party) == party.id for e in case.evidence.values())

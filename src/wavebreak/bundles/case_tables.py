@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from msgspec import UnsetType
 
-from wavebreak.cases.case import Action, Case
+from wavebreak.cases.case import Action, Case, PreparedDetermination
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.determination import Determination
 from wavebreak.cases.parties import DateSource, Evidence, MergeProposal
 from wavebreak.cases.post_notice_monitoring import overdue_items
+from wavebreak.cases.workflow import is_current, stale_determinations
 from wavebreak.reports.tables import Table
 
 
@@ -184,7 +185,7 @@ def case_tables(case: Case) -> Iterator[Table]:
         "determinations",
         ["id", "party", "result", "prepared by", "signed by"],
         [
-            (d.id, d.value.party, to_words(d.value.result), d.by, d.signed_by or "nobody")
+            (d.id, d.value.party, describe_result(case, d), d.by, d.signed_by or "nobody")
             for d in case.determinations.values()
         ],
     )
@@ -195,10 +196,34 @@ def case_tables(case: Case) -> Iterator[Table]:
     )
 
 
+def describe_result(case: Case, prepared: PreparedDetermination) -> str:
+    """What a determination says; of one that is not current, that first.
+
+    A signature, too, was given for evidence that the case no longer holds so.
+    """
+    said = to_words(prepared.value.result)
+    if is_current(case, prepared.value):
+        return said
+    if prepared.id not in {latest.id for latest in case.latest()}:
+        return f"superseded; said: {said}"
+    return f"not current; of earlier evidence it said: {said}"
+
+
+def stale_lines(case: Case) -> list[str]:
+    """What is not current, a line each: it comes before everything else about a case."""
+    return [
+        f"not current: {d.id} on {d.value.party} is of evidence that changed after it was prepared"
+        f"{f' and signed by {d.signed_by}' if d.signed_by else ''}; determine again, and do not "
+        "serve it"
+        for d in stale_determinations(case)
+    ]
+
+
 def summary_lines(case: Case, now: int) -> list[str]:
-    """A case in a line, and what is late at `now` (ms)."""
+    """A case in a line, before it what is not current, after it what is late at `now` (ms)."""
     late = [f"late: {line}" for line in overdue_items(case, now)]
-    return [f"{case.id}: {case.title}; {case.state}, {len(case.steps)} steps", *late]
+    said = f"{case.id}: {case.title}; {case.state}, {len(case.steps)} steps"
+    return [*stale_lines(case), said, *late]
 
 
 def proposal_tables(proposals: Sequence[MergeProposal]) -> Iterator[Table]:

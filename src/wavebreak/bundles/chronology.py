@@ -22,6 +22,7 @@ from wavebreak.cases.date_ranges import DateRange, parse_instant
 from wavebreak.cases.notices import Delivery, ServiceAttempt
 from wavebreak.cases.parties import DateSource, Evidence
 from wavebreak.cases.reasons import Writer
+from wavebreak.cases.workflow import is_current
 from wavebreak.claims.exhibits import EXHIBIT, Published
 from wavebreak.engine.decision import Decision
 
@@ -204,12 +205,14 @@ def _determination_facts(case: Case, text: ReportText) -> Iterator[Fact]:
     for made in case.determinations.values():
         named = {"id": made.id, "party": case.parties[made.value.party].name}
         result = text.tie(made.value.result)
-        yield _fact(
-            text, made.at, text("fact_determined", **named, result=result), text("source_case")
-        )
+        current = is_current(case, made.value)
+        said = text("fact_determined", **named, result=result)
+        said = said if current else text("fact_not_current", fact=said)
+        yield _fact(text, made.at, said, text("source_case"))
         if made.signed_at is not None:
             signed = text(
                 "fact_signed", id=made.id, by=made.signed_by,
                 role=text.of("roles", made.value.signs),
             )  # fmt: skip
+            signed = signed if current else text("fact_not_current", fact=signed)
             yield _fact(text, made.signed_at, signed, text("source_case"))

@@ -58,6 +58,7 @@ from wavebreak.cases.post_notice_monitoring import (
     monitoring_starts,
 )
 from wavebreak.cases.reasons import Context, Writer
+from wavebreak.cases.workflow import require_current
 from wavebreak.engine.decision_record import Decision
 from wavebreak.errors import CaseError
 from wavebreak.lazily import LazyModule
@@ -407,12 +408,14 @@ def draft_notice(
         calendar: The calendar of days of business by which they are counted ("": all days).
 
     Raises:
-        CaseError: No evidence is confirmed, a reminder comes too early, or something is not given.
+        CaseError: No evidence is confirmed, the newest determination on the party is not current, a
+            reminder comes too early, or something is not given.
 
     """
     letters, case = load_templates(policy), workspace.case
     if party not in case.parties:
         raise CaseError(f"there is no party {party[:40]}", fix="see `wavebreak case show`")
+    require_current(case, party)
     now = max(workspace.clock(), case.steps[-1].at)
     if about:
         _require_overdue(case, party, about, now)

@@ -80,6 +80,7 @@ def _title_facts(source: ReportSource) -> list[list[str]]:
     )
     name = ", ".join(filter(None, (operator.name, operator.registration)))
     facts = [
+        *report_sections.stale_facts(source),
         (words("case_number"), case.id),
         (words("operator"), name or words("not_stated")),
         (words("address"), ", ".join(operator.address)),

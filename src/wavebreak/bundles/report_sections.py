@@ -33,6 +33,7 @@ from wavebreak.cases.date_ranges import parse_instant
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Evidence, Party
 from wavebreak.cases.reasons import person
+from wavebreak.cases.workflow import is_current, stale_determinations
 from wavebreak.claims.exhibits import CUSTODY, CustodyRecord
 from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.verifier import read_key
@@ -82,7 +83,9 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
 
     """
     case, words = source.case, source.words
-    blocks: list[Block] = []
+    blocks: list[Block] = [
+        _stale_verdict(source, prepared) for prepared in stale_determinations(case)
+    ]
     if case.about:
         blocks.append(text(words("summary_about", about=case.about)))
     named = [p.name for p in case.parties.values() if not p.same_as]
@@ -90,6 +93,8 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
         blocks.append(text(words("summary_parties", parties=words.joined(named))))
     for prepared in case.latest():
         value = prepared.value
+        if not is_current(case, value):
+            continue
         lines = list(value.sentences(words.language)[:1]) or [words.tie(value.result)]
         lines.append(_signature_sentence(source, prepared))
         blocks.append(
@@ -98,10 +103,43 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
     if not case.determinations:
         blocks.append(text(words("summary_none")))
     blocks.append(bullets([*findings, *_notice_sentences(source)], words("none")))
-    relied = {name for d in case.latest() for name in d.value.exhibits}
+    relied = {name for d in case.latest() for name in d.value.exhibits if is_current(case, d.value)}
     count = {"exhibits": len(case.exhibits), "relied": len(relied)}
     blocks += [text(words("summary_exhibits", **count)), note(words("advice"))]
     return section(words("summary"), blocks)
+
+
+def stale_facts(source: ReportSource) -> list[tuple[str, str]]:
+    """Return what is not current, for the first page: a label and a sentence each."""
+    words = source.words
+    return [
+        (words("not_current"), words("not_current_fact", **_stale_names(source, prepared)))
+        for prepared in stale_determinations(source.case)
+    ]
+
+
+def _stale_names(source: ReportSource, prepared: PreparedDetermination) -> dict[str, str]:
+    case = source.case
+    party = case.parties[case.root(prepared.value.party)].name
+    return {"id": prepared.id, "party": source.words.isolated(party)}
+
+
+def _stale_verdict(source: ReportSource, prepared: PreparedDetermination) -> Block:
+    """A determination that is not of the evidence as it is now: that, before what it said."""
+    words, case, value = source.words, source.case, prepared.value
+    superseded = prepared.id not in {latest.id for latest in case.latest()}
+    key = "superseded_lead" if superseded else "not_current_lead"
+    lines = [words(key, **_stale_names(source, prepared))]
+    said = {"at": words.day(prepared.at), "result": words.tie(value.result)}
+    lines.append(words("not_current_said", **said))
+    if prepared.signed_by:
+        at = words.day(prepared.signed_at)
+        lines.append(words("not_current_signed", by=person(prepared.signed_by), at=at))
+    return {
+        "kind": "verdict",
+        "text": words("superseded" if superseded else "not_current"),
+        "lines": lines,
+    }
 
 
 def _signature_sentence(source: ReportSource, prepared: PreparedDetermination) -> str:
@@ -231,6 +269,9 @@ def _determination(source: ReportSource, prepared: PreparedDetermination) -> Ite
     words, value = source.words, prepared.value
     role = source.role(value.signs)
     yield heading(f"{prepared.id}: {source.case.parties[value.party].name}")
+    current = is_current(source.case, value)
+    if not current:
+        yield _stale_verdict(source, prepared)
     made = words(
         "determination_lines",
         as_of=words.instant(value.as_of),
@@ -248,7 +289,10 @@ def _determination(source: ReportSource, prepared: PreparedDetermination) -> Ite
             how=_authentication(source, prepared.signed_with),
         )
     lines = [*made.split("\n"), signed]
-    yield {"kind": "verdict", "text": words.tie(value.result).capitalize(), "lines": lines}
+    result = words.tie(value.result).capitalize()
+    if not current:
+        result = words("not_current_result", result=words.tie(value.result))
+    yield {"kind": "verdict", "text": result, "lines": lines}
     yield note(words("advice"))
     sentences = value.sentences(words.language)
     yield heading(words("reasons"))

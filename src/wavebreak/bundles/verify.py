@@ -55,7 +55,7 @@ from wavebreak.cases.case import (
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.determination import METHOD, Determination, determine
 from wavebreak.cases.eligibility import Grounds
-from wavebreak.cases.workflow import apply_step
+from wavebreak.cases.workflow import apply_step, stale_determinations
 from wavebreak.claims import exhibits as accepting
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.config import load_limits
@@ -369,12 +369,17 @@ def check_determinations(data: Path, written: CaseFile) -> str:
             else:
                 count += 1
         case = apply_step(case, step)
+    stale = "".join(
+        f"{prepared.id} is not current: the evidence changed after it was prepared; "
+        for prepared in stale_determinations(case)
+    )
     if others:
         raise NotChecked(
-            f"{', '.join(others)}: made by another version's rules, which are not applied here; "
-            f"{count:,} others follow from their evidence. Determine again to have it checked"
+            f"{stale}{', '.join(others)}: made by another version's rules, which are not applied "
+            f"here; {count:,} others follow from their evidence. Determine again to have it checked"
         )
-    return f"{count:,} determinations follow from their evidence"
+    said = "follow from their evidence as it was then" if stale else "follow from their evidence"
+    return f"{stale}{count:,} determinations {said}"
 
 
 def _determine_again(data: Path, case: Case, said: Determination) -> Determination:

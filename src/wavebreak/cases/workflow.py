@@ -282,6 +282,29 @@ def is_current(case: Case, made: Determination) -> bool:
     return evidence_digest(evidence, made.policy) == made.of
 
 
+def stale_determinations(case: Case) -> list[PreparedDetermination]:
+    """Return the newest determinations, of each party, that are not of the evidence as it is now.
+
+    Evidence was rejected, corrected, added or taken back after they were prepared: whatever they
+    say, and whoever signed them, nobody may rely on them or serve them.
+    """
+    return [prepared for prepared in case.latest() if not is_current(case, prepared.value)]
+
+
+def require_current(case: Case, party: str) -> None:
+    """Raise CaseError where the newest determination on a party is not current: it is not served.
+
+    A party on which nothing was determined yet may be written to.
+    """
+    for prepared in stale_determinations(case):
+        if case.root(prepared.value.party) == case.root(party):
+            raise CaseError(
+                f"{prepared.id} is not current: the evidence on {party} changed after it was "
+                f"prepared on {format_instant(prepared.at)[:10]}; nothing is served on it",
+                fix=f"determine again, and read it: `wavebreak case determine CASE {party}`",
+            )
+
+
 def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> None:
     prepared = case.determinations[did.determination]
     if step.role != prepared.value.signs:
@@ -298,7 +321,7 @@ def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> Non
         raise CaseError(
             f"who prepared {prepared.id} cannot sign it", fix="let another person sign: four eyes"
         )
-    if not _is_up_to_date(case, prepared):
+    if not is_current(case, prepared.value):
         raise CaseError(
             f"{prepared.id} is not of the evidence as it is now",
             fix="determine again: `wavebreak case determine CASE PARTY`",
@@ -330,10 +353,6 @@ def _same_person(one: str, other: str) -> bool:
     return len(set(plain)) == 1
 
 
-def _is_up_to_date(case: Case, prepared: PreparedDetermination) -> bool:
-    return is_current(case, prepared.value)
-
-
 def _validate_transition(case: Case, to: State) -> None:
     if to not in TRANSITIONS[case.state]:
         ways = ", ".join(TRANSITIONS[case.state])
@@ -342,7 +361,7 @@ def _validate_transition(case: Case, to: State) -> None:
     stale = [
         prepared.id
         for prepared in latest
-        if not prepared.signed_by or not _is_up_to_date(case, prepared)
+        if not prepared.signed_by or not is_current(case, prepared.value)
     ]
     if to == "investigating" and not case.parties:
         raise CaseError(

@@ -121,10 +121,16 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the case file as JSON.")] = False,
     wide: Wide = False,
 ) -> None:
-    """Show a case: parties, evidence, notices, determinations, tasks, what is overdue."""
+    """Show a case: parties, evidence, notices, determinations, tasks, what is overdue.
+
+    A determination that is not of the evidence as it is now comes first, also in JSON
+    (`not_current`).
+    """
     written, case = workspace.load_case(place / workspace.CASE)
     if as_json:
-        echo(msgspec.json.format(msgspec.json.encode(written)).decode())
+        stale = {"not_current": lines} if (lines := case_tables.stale_lines(case)) else {}
+        shown = msgspec.json.encode(stale | msgspec.to_builtins(written))
+        echo(msgspec.json.format(shown).decode())
         return
     print_lines(case_tables.summary_lines(case, time.time_ns() // 10**6), out)
     for table in case_tables.case_tables(case):
@@ -818,6 +824,7 @@ def report(
 
     written, case = workspace.load_case(place / workspace.CASE)
     said = _settings(case, language, policy, prepared_by, signing_key, issued, settings)
+    print_lines(case_tables.stale_lines(case), out)
     out_path.write_bytes(render_report(place, replay(shown_case(written)), said))
     out.print(str(out_path), markup=False)
 
@@ -839,6 +846,7 @@ def bundle(
 
     with _at(place, seal_key) as at:
         said = _settings(at.case, language, policy, prepared_by, signing_key, issued, settings)
+        print_lines(case_tables.stale_lines(at.case), out)
         counts = write_bundle(at, out_path, said)
     signer = checkpoints.load_or_create_signer(seal_key)
     out.print(

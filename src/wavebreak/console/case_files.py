@@ -37,7 +37,12 @@ from wavebreak.cases.completeness import find_gaps
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import DateSource, Evidence, load_name_weights, propose_merges
-from wavebreak.cases.workflow import TRANSITIONS, is_current, validate_step
+from wavebreak.cases.workflow import (
+    TRANSITIONS,
+    is_current,
+    stale_determinations,
+    validate_step,
+)
 from wavebreak.console.case_store import CaseStore
 from wavebreak.console.models import Appeal, User
 from wavebreak.errors import CaseBusyError, CaseError
@@ -67,7 +72,10 @@ class LoadedCase(NamedTuple):
 
 
 class CaseRow(NamedTuple):
-    """A case in the list; `error` says why it cannot be read, and then nothing else is known."""
+    """A case in the list; `error` says why it cannot be read, and then nothing else is known.
+
+    `results` are those of the newest determinations: in words, whether signed, whether current.
+    """
 
     id: str
     title: str = ""
@@ -76,7 +84,7 @@ class CaseRow(NamedTuple):
     open_tasks: int = 0
     deadline: int | None = None
     overdue: bool = False
-    results: tuple[tuple[str, bool], ...] = ()
+    results: tuple[tuple[str, bool, bool], ...] = ()
     steps: int = 0
     newest: int = 0
     newest_words: str = ""
@@ -205,7 +213,9 @@ def _brief(path: Path) -> _Brief:
         case.state,
         tuple(p.name for p in case.parties.values() if not p.same_as),
         len(case.open_tasks()),
-        results=tuple((to_words(d.value.result), bool(d.signed_by)) for d in case.latest()),
+        results=tuple(
+            (to_words(d.value.result), bool(d.signed_by), _fits(case, d)) for d in case.latest()
+        ),
         steps=len(case.steps),
         newest=last.at,
         newest_words=describe_action(last.did),
@@ -540,6 +550,11 @@ def _fits(case: Case, prepared: PreparedDetermination) -> bool:
     return is_current(case, prepared.value)
 
 
+def stale(case: Case) -> list[PreparedDetermination]:
+    """Return the newest determinations that are not of the evidence as it is now."""
+    return stale_determinations(case)
+
+
 def same_person(user: User, name: str) -> bool:
     """Whether a name in a case is the signed-in user, by account, user name or shown name.
 
@@ -765,8 +780,14 @@ class ShownDetermination(NamedTuple):
     reasons: tuple[str, ...]
     exhibits: tuple[tuple[str, str], ...]
     changes: tuple[tuple[str, str], ...]
+    newest: bool
     current: bool
     checks: list[Check]
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is the newest of its party and the evidence changed since."""
+        return self.newest and not self.current
 
     @property
     def may_sign(self) -> bool:
@@ -788,7 +809,8 @@ def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[S
             d.value.sentences("en"),
             tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
             tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
-            d.id in latest and _fits(case, d),
+            d.id in latest,
+            _fits(case, d),
             signing_checks(case, d, user),
         )
         for d in reversed(case.determinations.values())

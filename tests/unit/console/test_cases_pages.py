@@ -219,3 +219,26 @@ async def test_act_form_begins_with_what_the_link_names(console: RunningConsole)
     assert "rapid-reach.example" in page
     assert 'value="Rapid Reach Ltd"' in page
     assert (await act(counsel, "add_task", what="")).status_code == 422
+
+
+@case_visits
+async def test_not_current_comes_first_on_every_page(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    (d1,) = served_case(console).latest()
+    relied = d1.value.grounds[0].evidence[0].partition("/")[0]
+    given = {"item": relied, "shows": "no", "reason": "a parody"}
+    assert (await act(counsel, "review_evidence", **given)).status_code == 302
+    assert served_case(console).evidence[relied].confirmed == "no"
+    for tab in TABS:
+        words = text_of((await counsel.get(PAGE + tab)).text)
+        assert f"Not current: {d1.id}." in words, tab
+        if tab in ("", "/determination"):
+            assert words.index("Not current") < words.index("said eligible"), tab
+    listed = text_of((await counsel.get("/console/cases")).text)
+    assert "not current said eligible" in listed
+    page = await act(
+        counsel, "send_notice", party=d1.value.party, template="cease_and_desist", language="en",
+        operator="E", contact="c", days="10", exhibit="E1",
+    )  # fmt: skip
+    assert page.status_code == 422
+    assert f"{d1.id} is not current" in text_of(page.text)

@@ -211,6 +211,7 @@ def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpRespons
         tabs=_tabs(case),
         people=people,
         now=now,
+        stale=case_files.stale(case),
         **shown,
     )
 
