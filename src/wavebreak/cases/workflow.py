@@ -294,10 +294,12 @@ def stale_determinations(case: Case) -> list[PreparedDetermination]:
 def require_current(case: Case, party: str) -> None:
     """Raise CaseError where the newest determination on a party is not current: it is not served.
 
-    A party on which nothing was determined yet may be written to.
+    A party on which nothing was determined yet may be written to, as may one of which an unsigned
+    determination found no ground for anything.
     """
     for prepared in stale_determinations(case):
-        if case.root(prepared.value.party) == case.root(party):
+        served = prepared.signed_by or prepared.value.result == "eligible"
+        if served and case.root(prepared.value.party) == case.root(party):
             raise CaseError(
                 f"{prepared.id} is not current: the evidence on {party} changed after it was "
                 f"prepared on {format_instant(prepared.at)[:10]}; nothing is served on it",
