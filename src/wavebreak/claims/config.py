@@ -45,10 +45,13 @@ class UploadLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReadingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one reading: characters of text, sentences of it; characters whose meaning is weighed.
 
-    Those are of the page `meant`, of a sentence `meant_of_one`.
+    Those are of the page `meant`, of a sentence `meant_of_one`. `together` are the characters of
+    all pages of an archive, `figures` the numbers of a page.
     """
 
     characters: int
+    together: int
+    figures: int
     sentences: int
     meant: int
     meant_of_one: int

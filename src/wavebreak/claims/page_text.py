@@ -54,7 +54,7 @@ class Document:
 
     `dates` are what the markup says (name, value), `names` the site's or organisation's, `links`
     the targets of links. `unread` are pages without text, `recognized` says that text was
-    recognised in a picture.
+    recognised in a picture. `left_out` counts the pages of its archive beyond those that are read.
     """
 
     text: str
@@ -65,6 +65,7 @@ class Document:
     links: list[str] = field(default_factory=list)
     unread: tuple[int, ...] = ()
     recognized: bool = False
+    left_out: int = 0
 
 
 def parse_html(html: bytes | str) -> Document:

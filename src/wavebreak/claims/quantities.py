@@ -3,15 +3,22 @@
 Of a range (25-30k) the upper end is read. A count comes before its unit, with at most four words
 and no other number between. No count of sends are the numbers of addresses, user names and ports,
 of what is no message (reads, requests), and of a limit that the operator sets.
+
+The time that a text takes grows with its length alone: patterns are built once, prices and limits
+are looked up by their place, and of a page that is numbers throughout the first ones are read
+(`figures` of capture.toml).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
+from wavebreak.claims.config import load_limits
 from wavebreak.claims.lexicon import Vocabulary
 from wavebreak.claims.normalize import LETTERS
 
@@ -44,7 +51,8 @@ _BEHIND = re.compile(rf"\s?({_SYMBOL})(?![{LETTERS}])")
 _MOST_DIGITS = 15
 _MAX_DISTANCE_BEFORE = 40
 _APART = r"[ \u00a0/()\"'+*-]"
-_LETTER = r"[^\W\d_]|[\u0900-\u0963]|'"
+_LETTER = r"[^\W\d_]|[\u0900-\u0963]|(?<=[^\W\d_])'"
+"""A letter of a word, or an apostrophe in one: a run of apostrophes is no word of its own."""
 _FEWEST, _ROUND = 10, 100
 _FOR = re.compile(r"\s?(?:[-–—=:>→]{1,2}|for|por|a|x|@)?\s?")
 _MIN_BARE_COUNT = 1000
@@ -60,7 +68,10 @@ _BARE = re.compile(r"\d\s?(?:rb|ribu|jt|juta)$")
 _COUNTED = re.compile(r"\s?[+%]|\s?(?:an|lebih)\b")
 _YEARS = range(2010, 2036)
 _CLAUSE_END = re.compile(r"[\n.!?;](?!\d)")
+_CLAUSE = re.compile(r"[\n.!?;,:]")
 _MAX_LIMIT_DISTANCE = 60
+_MAX_FOR = 5
+"""Characters that `_FOR` matches at most."""
 
 
 class Number(NamedTuple):
@@ -110,7 +121,14 @@ def parse_number(text: str) -> float | None:
 
 
 def find_numbers(text: str, words: Vocabulary) -> Iterator[Number]:
-    """Find the numbers of a folded text, in digits or in words, with what multiplies them."""
+    """Find the numbers of a folded text, in digits or in words, with what multiplies them.
+
+    Of very many the first ones are given.
+    """
+    return islice(_every_number(text, words), load_limits().reading.figures)
+
+
+def _every_number(text: str, words: Vocabulary) -> Iterator[Number]:
     shape = _numbers(tuple(words.multipliers), tuple(words.numerals))
     for match in shape.finditer(text):
         value = parse_number(match["digits"]) if match["digits"] else words.numerals[match["word"]]
@@ -128,18 +146,21 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
     A round count beside a price is one too, as in 10,000 – $48. What is money is none, nor is what
     the module's description leaves out.
     """
-    money = [(price.start, price.end) for price in find_prices(text, words)]
-    limits = [match.span() for match in words.limits.finditer(text)]
+    money = _Spans((price.start, price.end) for price in find_prices(text, words))
+    limits = _Spans(match.span() for match in words.limits.finditer(text))
+    counted_unit = _unit(("messages", "things"), words, 4)
+    later, adjacent = _unit(PERIODS, words, 4), _adjacent_period(words)
+    before = [(name, _period_words(name, words)) for name in ("day", "hour")]
     capacities = []
     for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
-        if not 1 <= figure.value < 1e12 or any(s < end and start < e for s, e in money):
+        if not 1 <= figure.value < 1e12 or money.touch(start, end):
             continue
         if _counts_nothing(text, start) or _is_limit(text, start, limits):
             continue
-        what = _unit(("messages", "things"), words, 4).match(text, end)
+        what = counted_unit.match(text, end)
         end = what.end() if what else end
-        when = (_unit(PERIODS, words, 4) if what else _adjacent_period(words)).match(text, end)
+        when = (later if what else adjacent).match(text, end)
         year = figure.value in _YEARS and text[start : figure.end].strip().isdigit()
         if not when and (year or figure.value < _FEWEST):
             continue
@@ -148,7 +169,7 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
             and not figure.value % _ROUND
             and _next_to_price(text, figure, money)
         )
-        period = (when.lastgroup if when else "") or _period_before(text, start, words)
+        period = (when.lastgroup if when else "") or _period_before(text, start, before)
         if what or sold or (period in _SHORT and (when or figure.value >= _ROUND)):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"
@@ -185,37 +206,50 @@ def _counts_nothing(text: str, start: int) -> bool:
     return bool(_ADDRESS.search(token) or _PORT.search(before[-12:]))
 
 
-def _is_limit(text: str, start: int, limits: list[tuple[int, int]]) -> bool:
+class _Spans:
+    """Spans of a text that do not overlap, in its order, looked up by their place."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self.spans = sorted(spans)
+        self.starts = [start for start, _ in self.spans]
+        self.ends = [end for _, end in self.spans]
+
+    def between(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return those that end at or after `start` and begin at or before `end`."""
+        return self.spans[bisect_left(self.ends, start) : bisect_right(self.starts, end)]
+
+    def touch(self, start: int, end: int) -> bool:
+        """Whether one shares a character with a span."""
+        return any(first < end and start < last for first, last in self.between(start, end))
+
+
+def _is_limit(text: str, start: int, limits: _Spans) -> bool:
     """Whether the clause before a number says that the operator limits or allows so many."""
     return any(
         first < start and not _CLAUSE_END.search(text, last, start)
-        for first, last in limits
-        if start - last <= _MAX_LIMIT_DISTANCE
+        for first, last in limits.between(start - _MAX_LIMIT_DISTANCE, start)
     )
 
 
-def _next_to_price(text: str, figure: Number, money: list[tuple[int, int]]) -> bool:
+def _next_to_price(text: str, figure: Number, money: _Spans) -> bool:
     """Whether a price is directly after or before a count."""
+    near = money.between(figure.start - _MAX_FOR, figure.end + _MAX_FOR)
     return any(
         _FOR.fullmatch(text, figure.end, start)
         if figure.end <= start
         else _FOR.fullmatch(text, end, figure.start)
         if end <= figure.start
         else False
-        for start, end in money
+        for start, end in near
     )
 
 
-def _period_before(text: str, start: int, words: Vocabulary) -> str:
+def _period_before(text: str, start: int, periods: Sequence[tuple[str, re.Pattern[str]]]) -> str:
     """The period before a count in its clause: every day we reach 500 people."""
     ahead = _RANGE.sub("", text[max(0, start - _MAX_DISTANCE_BEFORE) : start])
-    head = re.split(r"[\n.!?;,:]", ahead)[-1]
-    periods = [
-        (m.end(), name)
-        for name in ("day", "hour")
-        for m in _period_words(name, words).finditer(head)
-    ]
-    return max(periods, default=(0, ""))[1]
+    head = _CLAUSE.split(ahead)[-1]
+    found = [(m.end(), name) for name, pattern in periods for m in pattern.finditer(head)]
+    return max(found, default=(0, ""))[1]
 
 
 def _period_words(name: str, words: Vocabulary) -> re.Pattern[str]:
@@ -246,6 +280,7 @@ def find_prices(text: str, words: Vocabulary) -> list[Price]:
     Indonesian prices often name none: 75rb, 1,4jt.
     """
     prices = []
+    counted, adjacent = _unit(("messages", "things"), words, 2), _adjacent_period(words)
     for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
         before = _BEFORE.search(text[max(0, start - 8) : start])
@@ -255,8 +290,8 @@ def find_prices(text: str, words: Vocabulary) -> list[Price]:
         elif behind and not (behind[1] in _PREFIX_SYMBOLS and _DIGIT.match(text, behind.end())):
             prices.append(Price(start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
         elif _BARE.search(text[start:end]) and not _COUNTED.match(text, end):
-            unit = _unit(("messages", "things"), words, 2).match(text, end)
-            when = _adjacent_period(words).match(text, end)
+            unit = counted.match(text, end)
+            when = adjacent.match(text, end)
             if not unit and not (when and when.lastgroup != "month"):
                 prices.append(Price(start, end, figure.value, "IDR"))
     return prices

@@ -38,6 +38,8 @@ _MIN_BRAND = 3
 """Letters beyond which a part of a domain can name a firm."""
 _MAX_SUBJECTS = 3
 """Sentences shown of a page whose words as a whole speak for a claim, and no offer is named."""
+_MARKUP = 20
+"""Bytes of an archive's pages that are parsed, for each character that is read at most."""
 _UNREAD_SHARE = 0.5
 """Share of a page's letters in a script that is not read from which the page is not."""
 
@@ -112,9 +114,12 @@ def read(document: Document, at: str) -> Reading:
     if document.unread:
         pages = ", ".join(map(str, document.unread[:20]))
         unread.append(Reason(f"pages without text, not read: {pages}: for a person", 1.0, 0.0))
+    if document.left_out:
+        more = f"{document.left_out:,} further pages of the archive, not read: for a person"
+        unread.append(Reason(more, 1.0, 0.0))
     if document.recognized:
         unread.append(Reason("text recognised in a picture, which errs: for a person", 1.0, 0.0))
-    partly = bool(document.unread) or document.recognized
+    partly = bool(document.unread or document.left_out) or document.recognized
     return Reading(
         _verdict(judged, unread=bool(script), partly=partly),
         round(judged.score, 4),
@@ -176,6 +181,7 @@ def exhibit_documents(directory: Path) -> list[Document]:
 def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     """Give the readable documents of a file; of an archive its pages, a capture's main page first.
 
+    Of an archive of very many pages the first ones are given, and they say how many are left out.
     Raises ClaimError where there is none.
     """
     bounds = load_limits().upload
@@ -192,13 +198,30 @@ def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     if sort.form == "image":
         raise ClaimError(PICTURE, fix="look at it, then confirm or reject")
     main = exhibit.details.get("led_to", "") if exhibit else ""
-    documents = []
-    for page in exhibits.archive_pages(raw, sort, bounds):
-        if page.media in ("text/html", "application/xhtml+xml") and 200 <= page.status < 300:
-            documents.append((page.url != main, parse_html(page.body)))
-    if not documents:
+    bodies = [
+        (page.url != main, page.body)
+        for page in exhibits.archive_pages(raw, sort, bounds)
+        if page.media in ("text/html", "application/xhtml+xml") and 200 <= page.status < 300
+    ]
+    if not bodies:
         raise ClaimError("the archive holds no page that can be read")
-    return [document for _, document in sorted(documents, key=lambda pair: pair[0])]
+    return _parse_first([body for _, body in sorted(bodies, key=lambda pair: pair[0])])
+
+
+def _parse_first(bodies: list[bytes]) -> list[Document]:
+    """Parse the pages of an archive, in order, until they are as much as is read of one."""
+    most = load_limits().reading.together
+    documents: list[Document] = []
+    characters = size = 0
+    for body in bodies:
+        size += len(body)
+        if documents and (characters >= most or size > _MARKUP * most):
+            break
+        documents.append(parse_html(body))
+        characters += len(documents[-1].text)
+    for document in documents:
+        document.left_out = len(bodies) - len(documents)
+    return documents
 
 
 def highest_scoring(read_ones: list[Reading]) -> Reading:

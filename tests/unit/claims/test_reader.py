@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from email.message import Message
 from itertools import pairwise
 
 import pytest
@@ -17,6 +20,7 @@ from wavebreak.claims.page_text import find_contacts, parse_html, parse_text
 from wavebreak.claims.quantities import find_capacities, find_prices, parse_number
 from wavebreak.claims.reader import Reading, parse_file
 from wavebreak.claims.sentences import split_sentences
+from wavebreak.claims.warc import Exchange, encode_warc
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -382,3 +386,77 @@ def test_domain_inside_another_word_is_no_contact() -> None:
     assert "direct" not in find_contacts("chatbit.me/shop")
     assert find_contacts("write to shop.example/order")["sites"] == ("shop.example",)
     assert find_contacts("https://wa.me/5511")["direct"] == ("wa.me/5511",)
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions some work calls: a measure of it that no busy machine changes."""
+    count = 0
+
+    def seen(_frame: object, event: str, _given: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+NASTY = {
+    "numbers": "48213 907 15000 ",
+    "prices": "$40 5000 ",
+    "limits": "at most 5 a limit of 7 ",
+    "number words": "ten thousand twenty million ",
+    "mixed scripts": "५००० 5000 ٥٠٠٠ ",
+    "zero-width": "5\u200b0\u200b0\u200b0\u200b ",
+    "apostrophes": f"5{chr(39) * 60} ",
+    "one long run": "7",
+    "commas": "1,1,1,1,1,1,",
+}
+
+
+@pytest.mark.parametrize("kind", NASTY)
+def test_work_on_numbers_grows_with_the_text_alone(kind: str) -> None:
+    words = load_vocabulary()
+
+    def work(size: int) -> int:
+        text = fold((NASTY[kind] * size)[:size]).text
+
+        def both() -> None:
+            find_capacities(text, words)
+            find_prices(text, words)
+
+        both()
+        return calls_of(both)
+
+    few, many = work(2_000), work(8_000)
+    assert many <= 5 * few + 1_000
+    assert many <= 40 * 8_000
+
+
+def test_page_of_numbers_is_read_up_to_a_bound() -> None:
+    most = load_limits().reading.figures
+    text = fold("send 5000 messages a day. " * (most + 500)).text
+    assert len(find_capacities(text, load_vocabulary())) == most
+
+
+def test_archive_of_many_pages_is_read_in_part_and_says_so() -> None:
+    body = ("<html><p>" + "4821 " * 25_000 + "</p></html>").encode()
+    headers = Message()
+    headers["Content-Type"] = "text/html"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+    pages = [
+        Exchange(f"https://a.example/{n}", AT, "192.0.2.7", b"GET / HTTP/1.1\r\n\r\n",
+                 head + body, 200, headers, body)
+        for n in range(9)
+    ]  # fmt: skip
+    documents = parse_file(encode_warc(pages, {"software": "test"}, AT))
+    assert sum(len(d.text) for d in documents) < 2 * load_limits().reading.together
+    assert {d.left_out for d in documents} == {9 - len(documents)}
+    small = parse_text("Nothing is offered here.")
+    small.left_out = 6
+    made = read(small, AT)
+    assert made.verdict == "unsure"
+    assert made.reasons[0].name == "6 further pages of the archive, not read: for a person"
