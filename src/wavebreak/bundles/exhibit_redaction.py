@@ -207,11 +207,10 @@ def shown_case(written: CaseFile) -> CaseFile:
 
 def steps_that_name(steps: Sequence[Step], marks: Marks) -> list[int]:
     """Return the numbers of steps whose own words still name what was marked."""
-    patterns = [redaction.mark_pattern(mark) for mark in marks.texts]
     found = []
     for step in map(shown_step, steps):
         said = msgspec.json.encode(step).decode()
-        if any(pattern.search(said) for pattern in patterns):
+        if redaction.names_mark(marks.texts, said):
             found.append(step.n)
     return found
 

@@ -217,8 +217,9 @@ def check_redactions(data: Path, case: Case) -> str:
             f"{describe_removed(redaction)}; the copy holds no more than step {number} says"
         )
     raise NotChecked(
-        f"{'; '.join(found)}. Not checked: the originals, whose digests are sealed and not shown; "
-        "whoever is given an original can check it"
+        f"{'; '.join(found)}. Not checked: the originals, whose digests are sealed and not shown, "
+        "and whether what is left still names what was removed; whoever is given an original can "
+        "check both"
     )
 
 
@@ -378,8 +379,8 @@ def check_determinations(data: Path, written: CaseFile) -> str:
             f"{stale}{', '.join(others)}: made by another version's rules, which are not applied "
             f"here; {count:,} others follow from their evidence. Determine again to have it checked"
         )
-    said = "follow from their evidence as it was then" if stale else "follow from their evidence"
-    return f"{stale}{count:,} determinations {said}"
+    then = " as it was then" if stale else ""
+    return f"{stale}{count:,} determinations follow from their evidence{then}"
 
 
 def _determine_again(data: Path, case: Case, said: Determination) -> Determination:

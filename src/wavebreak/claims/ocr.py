@@ -79,6 +79,18 @@ class RecognizedPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             at += len(text)
         return found
 
+    def character_boxes(self) -> list[Share | None]:
+        """Return for each character of the text where its word is, as shares of the page."""
+        boxes: list[Share | None] = []
+        for text, word in self._pieces():
+            box = None
+            if word is not None:
+                edges = (word.left - 3, word.top - 3, word.right + 3, word.bottom + 3)
+                left, top, right, bottom = (edge / 1000 for edge in edges)
+                box = (left, top, right, bottom)
+            boxes += [box] * len(text)
+        return boxes
+
     def _pieces(self) -> Iterator[tuple[str, RecognizedWord | None]]:
         last: RecognizedWord | None = None
         for word in self.words:

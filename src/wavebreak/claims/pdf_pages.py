@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -17,16 +17,25 @@ DPI = 150
 MAX_SIDE = 6_000
 """Pixels of a page's longer side; a larger page is drawn coarser."""
 _MAX_CHARACTERS = 200_000
+_INVISIBLE_MODES = (pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_CLIP)
+_LEAST_CONTRAST = 12
 _Share = tuple[float, float, float, float]
 
 
 class RenderedPage(NamedTuple):
-    """A page: its picture, its size in points, its characters, and the box of each (or none)."""
+    """A page: its picture, its size in points, its characters, and the box of each (or none).
+
+    `seen` are the places of the characters that are drawn: not those that are invisible, or of the
+    colour of what is around them. `behind` says that the page has text that is not drawn, as a scan
+    has, of which a person sees a picture.
+    """
 
     picture: Image.Image
     size: tuple[float, float]
     text: str
     character_boxes: tuple[_Share | None, ...]
+    seen: frozenset[int]
+    behind: bool
 
     def boxes(self, start: int, end: int) -> list[_Share]:
         """Return where characters are, as shares of the page: left, top, right, bottom."""
@@ -79,13 +88,45 @@ def _render(page: pypdfium2.PdfPage) -> RenderedPage:
     textpage = page.get_textpage()
     count = min(textpage.count_chars(), _MAX_CHARACTERS)
     letters, boxes = [], []
+    drawn, hidden = set[int](), 0
+    pixels = picture.convert("L")
     for index in range(count):
         code = pdfium.FPDFText_GetUnicode(textpage, index)
         letters.append(chr(code) if 0 < code < 0xD800 or 0xDFFF < code < 0x110000 else "\ufffd")
         boxes.append(_box(page, textpage, index, picture.size))
+        if boxes[-1] is None or letters[-1].isspace():
+            continue
+        if _is_drawn(textpage, index) and _has_shape(pixels, boxes[-1]):
+            drawn.add(index)
+        else:
+            hidden += 1
     textpage.close()
     page.close()
-    return RenderedPage(picture, (wide, high), "".join(letters), tuple(boxes))
+    behind = hidden > 0
+    return RenderedPage(
+        picture, (wide, high), "".join(letters), tuple(boxes), frozenset(drawn), behind
+    )
+
+
+def _is_drawn(textpage: pypdfium2.PdfTextPage, index: int) -> bool:
+    """Whether a character is drawn at all: a scan's layer of text is invisible (mode 3)."""
+    owner = pdfium.FPDFText_GetTextObject(textpage, index)
+    if not owner:
+        return True
+    if pdfium.FPDFTextObj_GetTextRenderMode(owner) in _INVISIBLE_MODES:
+        return False
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    known = pdfium.FPDFPageObj_GetFillColor(owner, red, green, blue, alpha)
+    return not known or alpha.value > 0
+
+
+def _has_shape(pixels: Image.Image, box: _Share) -> bool:
+    """Whether something is seen where a character is: its pixels are not of one colour."""
+    wide, high = pixels.size
+    left, top = int(box[0] * wide), int(box[1] * high)
+    right, bottom = max(int(box[2] * wide), left + 1), max(int(box[3] * high), top + 1)
+    lightest: Any = pixels.crop((left, top, right, bottom)).getextrema()
+    return bool(lightest[1] - lightest[0] > _LEAST_CONTRAST)
 
 
 def _box(

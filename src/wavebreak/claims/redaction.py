@@ -4,7 +4,8 @@ A copy is made anew and never by covering: of a page or a text its words alone, 
 pixels alone, of a PDF a picture of each page. So nothing of the original is under a black box, in
 a layer of text, in metadata, or in an earlier revision of the file. What was not copied is named.
 
-    DIR/redacted.txt     the words, with a mark in place of each removal
+    DIR/redacted.txt     the words, with a mark in place of each removal; of a PDF or a picture
+                         those that are still seen there, and none where that is in doubt
     DIR/redacted.pdf     pictures of the pages
     DIR/redacted.png     a picture
 """
@@ -49,10 +50,19 @@ from wavebreak.claims.page_text import find_contact_details, page_texts
 from wavebreak.claims.pictures import open_picture
 from wavebreak.claims.reader import exhibit_documents
 from wavebreak.claims.review import LABELS, read_labels
+from wavebreak.claims.term_search import (
+    FoldedText,
+    find_term,
+    hides_term,
+    is_right_to_left,
+    merge_spans,
+    visual_readings,
+)
 from wavebreak.errors import ClaimError
 
 TEXT, PICTURE, PDF = "redacted.txt", "redacted.png", "redacted.pdf"
 MARK = re.compile(r"\[redacted: (phone|mail|name|text)\]")
+REGION = "[redacted: region]"
 MAX_PAGES = 200
 SOFT = 8
 """Pixels along the edges of a region that are not checked: JPEG blurs them."""
@@ -157,6 +167,23 @@ def mark_pattern(mark: TextMark) -> re.Pattern[str]:
     return pattern
 
 
+def find_mark(mark: TextMark, text: str, folded: FoldedText | None = None) -> list[tuple[int, int]]:
+    """Return where a mark is in a text: by its pattern, and however it is written there.
+
+    >>> find_mark(TextMark("name", "דנה לוין"), "מאת ןיול הנד")
+    [(4, 12)]
+    """
+    found = [match.span() for match in mark_pattern(mark).finditer(text)]
+    number = mark.what == "phone" and len(re.sub(r"\D", "", mark.text)) >= 5
+    return sorted({*found, *find_term(folded or text, mark.text, number=number)})
+
+
+def names_mark(marks: Iterable[TextMark], text: str) -> bool:
+    """Whether a text holds one of the marks."""
+    folded = FoldedText.of(text)
+    return any(find_mark(mark, text, folded) for mark in marks)
+
+
 def suggest(text: str, names: Iterable[str] = ()) -> list[Suggestion]:
     """Return what may be personal data in a text: phone numbers, mails, and names that are given.
 
@@ -168,7 +195,8 @@ def suggest(text: str, names: Iterable[str] = ()) -> list[Suggestion]:
         key: tuple[What, str] = (what, text[start:end])
         found[key] = found.get(key, 0) + 1
     for name in names:
-        count = len(mark_pattern(TextMark("name", name)).findall(text))
+        spans = find_mark(TextMark("name", name), text)
+        count = len(merge_spans((*span, "name") for span in spans))
         if count:
             found["name", name] = count
     return [Suggestion(what, words, count) for (what, words), count in found.items()]
@@ -259,7 +287,7 @@ def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: s
 
     """
     for said in (actor.who, actor.where, actor.why, actor.authority):
-        if any(mark_pattern(mark).search(said) for mark in marks.texts):
+        if names_mark(marks.texts, said):
             raise ClaimError(
                 f"“{said[:80]}” names what is to be removed", fix="say why without naming it"
             )
@@ -283,17 +311,48 @@ def redact_exhibit(source: Path, target: Path, marks: Marks, actor: Actor, at: s
     return RedactedCopy(worker.counts, marks.regions, left_out, covered)
 
 
+class _PageText(NamedTuple):
+    """The characters of a page with the box of each, and which of them are black in the copy."""
+
+    text: str
+    boxes: Sequence[Share | None]
+    kinds: dict[int, What]
+
+    def covered(self) -> list[Share]:
+        """Return where marked characters are: a word is one box, which shows no letter's width."""
+        boxes = [box for n in self.kinds if (box := self.boxes[n]) is not None]
+        joined: list[Share] = []
+        for left, top, right, bottom in sorted(boxes, key=lambda box: (box[1] + box[3], box[0])):
+            for n, (first, high, last, low) in enumerate(joined):
+                reach, level = bottom - top, min(low, bottom) - max(high, top)
+                near = first - reach <= right and left <= last + reach
+                if near and level > 0.5 * reach:
+                    joined[n] = (
+                        min(first, left),
+                        min(high, top),
+                        max(last, right),
+                        max(low, bottom),
+                    )
+                    break
+            else:
+                joined.append((left, top, right, bottom))
+        return joined
+
+
 class _Redactor:
     """Makes the files of one redacted copy, and counts what it removes."""
 
     def __init__(self, source: Path, original: Exhibit, marks: Marks) -> None:
         self.source, self.original, self.marks = source, original, marks
-        self.patterns = [(mark, mark_pattern(mark)) for mark in marks.texts]
+        for mark in marks.texts:
+            mark_pattern(mark)  # one that cannot be searched is refused before all else
         self.counts: dict[What, int] = {}
         self.found: set[TextMark] = set()
         self.used: set[Region] = set()
         self.copied: set[str] = set()
         self.covered: set[int] = set()
+        self.seen: list[str] = []
+        self.doubtful = False
         recognized = ocr.read_recognized(source)
         self.recognized = {page.page: page for page in recognized.pages} if recognized else {}
 
@@ -301,7 +360,7 @@ class _Redactor:
         """Return the files by name: content, media type, role."""
         made: dict[str, tuple[bytes, str, str]] = {}
         pictures = list(self._pictures())
-        text = self.clean(exhibit_text(self.source), count=True)
+        text = self._text(pictures=any(role == "original" for *_, role in pictures))
         if text:
             made[TEXT] = (text.encode(), "text/plain", "text")
             if any(entry.role in ("rendered", "warc") for entry in self.original.files):
@@ -314,7 +373,38 @@ class _Redactor:
         lines = read_custody(self.source)
         for said in (self.original.source, *(f"{line.what}\n{line.why}" for line in lines)):
             self.clean(said)
-        if missing := [mark for mark in self.marks.texts if mark not in self.found]:
+        self._require_all_found()
+        if not made:
+            raise ClaimError(
+                "nothing of the exhibit can be copied",
+                fix="it has no text and no picture: leave it out of the case",
+            )
+        return made
+
+    def _text(self, *, pictures: bool) -> str:
+        """The text of the copy: of pages and pictures what is still seen, else the cleaned words.
+
+        A file may hold its text in another order than it shows it, or text that it does not show.
+        """
+        if not pictures and self.covered and not self.marks.texts:
+            return ""  # what a region of a screenshot hides is in its page's words, too
+        if not pictures:
+            return self.clean(exhibit_text(self.source), count=True)
+        text = "\n\n".join(filter(None, self.seen))
+        if self.doubtful or names_mark(self.marks.texts, text):
+            return ""
+        return text
+
+    def _require_all_found(self) -> None:
+        missing = [mark for mark in self.marks.texts if mark not in self.found]
+        if missing and not (self.marks.pictures_seen or self.marks.regions):
+            raw = exhibit_text(self.source)
+            if any(find_mark(mark, raw) for mark in missing):
+                raise _not_seen(f"“{missing[0].text[:60]}”, which the file's text holds somewhere,")
+        elif missing:
+            raw = exhibit_text(self.source)
+            missing = [mark for mark in missing if not find_mark(mark, raw)]
+        if missing:
             raise ClaimError(
                 f"“{missing[0].text[:60]}” is nowhere in the text of the exhibit",
                 fix="correct it; where it is in a picture, mark its region (--region "
@@ -324,22 +414,29 @@ class _Redactor:
             raise ClaimError(
                 f"the exhibit has no page {unused[0].page} with pixels", fix="give a page that is"
             )
-        if not made:
-            raise ClaimError(
-                "nothing of the exhibit can be copied",
-                fix="it has no text and no picture: leave it out of the case",
-            )
-        return made
+
+    def _spans(self, text: str) -> list[tuple[int, int, str]]:
+        """Where marks are in a text, each searched in the text as it is."""
+        folded, spans = FoldedText.of(text), list[tuple[int, int, str]]()
+        for mark in self.marks.texts:
+            found = find_mark(mark, text, folded)
+            if found:
+                self.found.add(mark)
+            spans += [(*span, mark.what) for span in found]
+        return merge_spans(spans)
 
     def clean(self, text: str, *, count: bool = False) -> str:
         """Return a text without what is marked; `count` counts it as of the exhibit's text."""
-        for mark, pattern in self.patterns:
-            text, n = pattern.subn(f"[redacted: {mark.what}]", text)
-            if n:
-                self.found.add(mark)
-            if n and count:
-                self.counts[mark.what] = self.counts.get(mark.what, 0) + n
-        return text
+        pieces, last = [], 0
+        for start, end, what in self._spans(text):
+            pieces += [text[last:start], f"[redacted: {what}]"]
+            last = end
+            if count:
+                self._count(what)
+        return "".join([*pieces, text[last:]])
+
+    def _count(self, what: Any) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
 
     def _pictures(self) -> Iterator[tuple[str, bytes, str, str]]:
         for entry in self.original.files:
@@ -355,36 +452,110 @@ class _Redactor:
                 self.used.update(regions)
                 boxes = [_share(region.box) for region in regions]
                 if entry.role == "original":
-                    boxes += self._recognized_boxes(1)
+                    boxes += self._recognized(1, boxes)
                 self.covered |= {1} if boxes else set()
                 picture = _encode(_cover(open_picture(path.read_bytes()), boxes), "PNG")
                 yield PICTURE, picture, "image/png", entry.role
 
-    def _recognized_boxes(self, page: int) -> list[Share]:
-        """Where recognised words of a page are that are marked."""
-        known, boxes = self.recognized.get(page), list[Share]()
-        if known is not None:
-            for mark, pattern in self.patterns:
-                for found in pattern.finditer(known.text):
+    def _recognized(self, number: int, regions: Sequence[Share]) -> list[Share]:
+        """Where recognised words of a page are that are marked; keeps the words that are seen."""
+        known = self.recognized.get(number)
+        if known is None:
+            return []
+        page = self._mark(known.text, known.character_boxes())
+        self.doubtful |= self._keep_seen(page, [*regions, *page.covered()])
+        return page.covered()
+
+    def _mark(self, text: str, boxes: Sequence[Share | None]) -> _PageText:
+        """Find marks on a page: in the order of its file, and as its characters stand."""
+        kinds: dict[int, What] = {}
+        for start, end, what in self._spans(text):
+            kinds |= dict.fromkeys(range(start, end), what)  # type: ignore[arg-type]
+        for mark in self.marks.texts:
+            for reading in self._readings(mark, text, boxes):
+                for start, end in find_mark(mark, reading.text):
                     self.found.add(mark)
-                    boxes += known.boxes(found.start(), found.end())
-        return boxes
+                    for place in reading.places[start:end]:
+                        if place >= 0:
+                            kinds.setdefault(place, mark.what)
+        return _PageText(text, boxes, kinds)
+
+    def _readings(self, mark: TextMark, text: str, boxes: Sequence[Share | None]) -> Iterator[Any]:
+        """The readings in which a mark can be: a word of Hebrew is read from right to left."""
+        leftward = is_right_to_left(mark.text)
+        if leftward:
+            yield from visual_readings(text, boxes, leftward=True)
+        if not leftward or any(unicodedata.bidirectional(c) == "L" for c in mark.text):
+            yield from visual_readings(text, boxes, leftward=False)
+
+    def _keep_seen(self, page: _PageText, black: Sequence[Share]) -> bool:
+        """Keep the text of a page that is still seen; return whether a mark may be hidden in it."""
+        pieces: list[str] = []
+        left: list[int] = []
+        last = ""
+        for n, char in enumerate(page.text):
+            box = page.boxes[n]
+            if n in page.kinds:
+                now: str = page.kinds[n]
+            elif box is not None and any(_holds(each, box) for each in black):
+                now = "region"
+            elif box is None and not char.isspace():
+                continue  # without a shape it is not seen
+            else:
+                now = ""
+                left.append(n)
+            if now and now != last:
+                pieces.append(REGION if now == "region" else f"[redacted: {now}]")
+                if now != "region":
+                    self._count(now)
+            if not now:
+                pieces.append(char)
+            last = now if now or not char.isspace() else last
+        text = _tidy("".join(pieces))
+        self.seen.append(text)
+        words = "".join(page.text[n] for n in left)
+        boxes = [page.boxes[n] for n in left]
+        return any(
+            hides_term(said, mark.text, number=mark.what == "phone")
+            for mark in self.marks.texts
+            for said in (words, *(r.text for r in self._readings(mark, words, boxes)))
+        )
 
     def _pdf(self, raw: bytes) -> bytes:
         pages = []
         for number, page in enumerate(pdf_pages.render_pages(raw, MAX_PAGES), 1):
             own = [region for region in self.marks.regions if region.page == number]
             self.used.update(own)
-            boxes = [_share(region.box) for region in own] + self._recognized_boxes(number)
-            for mark, pattern in self.patterns:
-                for found in pattern.finditer(page.text):
-                    self.found.add(mark)
-                    boxes += page.boxes(found.start(), found.end())
-            if not page.text.strip() and not own and not self.marks.pictures_seen:
+            regions = [_share(region.box) for region in own]
+            looked = bool(own) or self.marks.pictures_seen
+            boxes = regions + self._recognized(number, regions)
+            marked = self._mark(page.text, page.character_boxes)
+            boxes += marked.covered()
+            # Where the file's text is not what is drawn, only a person can say what a page shows.
+            if not page.seen and not looked:
                 raise _not_seen(f"page {number}, which has no text that can be searched,")
+            if page.behind and not looked:
+                raise _not_seen(f"page {number}, whose text is behind a picture,")
+            if page.seen:
+                seen = [box if n in page.seen else None for n, box in enumerate(marked.boxes)]
+                hidden = self._keep_seen(marked._replace(boxes=seen), boxes)
+                self.doubtful = self.doubtful or hidden
+                if hidden and not looked:
+                    raise _not_seen(f"page {number}, on which a mark may run on without spaces,")
             self.covered |= {number} if boxes else set()
             pages.append((_cover(page.picture, boxes), page.size))
         return _picture_pdf(pages)
+
+
+def _holds(outer: Share, box: Share) -> bool:
+    """Whether the middle of a character is in a part that is black."""
+    across, down = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return outer[0] <= across <= outer[2] and outer[1] <= down <= outer[3]
+
+
+def _tidy(text: str) -> str:
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
 
 
 def _not_seen(what: str) -> ClaimError:
@@ -503,7 +674,7 @@ def check_absent(directory: Path, marks: Sequence[TextMark]) -> None:
             wrong = list(_check_chunks(raw))
         else:
             text = raw.decode("utf-8")
-            wrong = [m.what for m in marks if mark_pattern(m).search(text)]
+            wrong = ["text"] if names_mark(marks, text) else []
         if wrong:
             raise ClaimError(
                 f"{path.name} still holds what was to be removed", fix="report this as a fault"
@@ -536,10 +707,12 @@ def check_copy(directory: Path, counts: dict[What, int], regions: Sequence[Regio
     if TEXT in names:
         for found in MARK.finditer((directory / TEXT).read_text("utf-8")):
             there[found[1]] = there.get(found[1], 0) + 1
+    # Of pages whose text was in doubt there is none, and their marks are in the pictures alone.
+    worded = TEXT in names or not {PDF, PICTURE} & names
     wrong += [
         f"{TEXT} has {there.get(what, 0)} marks of a removed {what}, not {count}"
         for what, count in counts.items()
-        if there.get(what, 0) != count
+        if worded and there.get(what, 0) != count
     ]
     if PICTURE in names:
         raw = (directory / PICTURE).read_bytes()
