@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from wavebreak import claims
 from wavebreak.bundles import case_steps, evidence_intake, reproduction
@@ -24,6 +24,7 @@ from wavebreak.bundles.evidence_items import Statement, draw_evidence, restate_e
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.reproduction import RunInputs, read_decisions
 from wavebreak.bundles.workspace import CaseWorkspace
+from wavebreak.cases import ties
 from wavebreak.cases.case import CaseOpened, Exhibit, PartyNamed
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength, Violation
 from wavebreak.claims.exhibits import EXHIBIT, Actor, Published
@@ -56,7 +57,7 @@ class CaseDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         date_basis: On what stated dates rest.
         basis: What ties the pages to the party.
         strength: How strongly.
-        account_basis: What ties the accounts to the party.
+        account_basis: What ties the accounts to the party (None: nothing is linked).
         account_strength: How strongly.
 
     """
@@ -165,7 +166,7 @@ class _Drafting:
     def run(self) -> DraftResult:
         """Take the steps in their order."""
         draft = self.draft
-        if draft.account and not (draft.run or draft.url or draft.file or self._tying_exhibit()):
+        if draft.account and not (draft.run or draft.url or draft.file or self._has_exhibits()):
             raise CaseError(
                 "an account is linked to a party by an exhibit",
                 fix="give the page that shows it (--url, --file), or a run (--run)",
@@ -283,25 +284,42 @@ class _Drafting:
             )
         self.exhibits[source] = known.id
         self._link_accounts(source, party)
+        self._draw(source, known, party, "on_platform", self._run_statement(known, party))
+
+    def _run_statement(self, exhibit: Exhibit, party: str) -> Statement:
+        """What is stated of a run: an item whose tie nobody judged has that of its accounts."""
         stated = Statement(self.draft.conduct, self.draft.violation or None)
-        self._draw(source, known, party, "on_platform", stated)
+        accounts = evidence_intake.run_accounts(self.workspace, exhibit)
+        linked = None
+        if not isinstance(accounts, UnsetType):
+            linked = evidence_intake.strongest_link(self.workspace, party, accounts)
+        items = self.workspace.case.evidence.values()
+        judged = any(e.exhibit == exhibit.id and e.strength is not Strength.UNKNOWN for e in items)
+        if linked is None or judged:
+            return stated
+        return stated._replace(basis=linked[0], strength=linked[1])
 
     def _link_accounts(self, _source: str, party: str) -> None:
-        """Link the accounts that are not linked yet, by the first exhibit of the draft."""
+        """Link the accounts that are not linked yet, by what is said to tie them.
+
+        Without that nothing is linked: a case then says that the tie is missing.
+        """
         draft, case = self.draft, self.workspace.case
-        by = self._tying_exhibit()
-        if by is None:
+        if draft.account_basis is None:
+            if draft.run and draft.account_strength is None:
+                return
             raise CaseError(
-                "no exhibit shows that the accounts are the party's",
-                fix="draft again when a page can be taken in, or use `wavebreak case link`",
+                "what ties the accounts to the party is not stated",
+                fix="give it, with the exhibit that shows it: --account-basis number_in_claim",
             )
+        by = self._tying_exhibit(draft.account_basis)
         for account in draft.account:
             step = case_steps.account_linked(
                 case,
                 self.means.secret,
                 party,
                 account,
-                draft.account_basis or Basis.STATEMENT,
+                draft.account_basis,
                 draft.account_strength or Strength.UNKNOWN,
                 by,
             )
@@ -317,10 +335,22 @@ class _Drafting:
             if not known or judged:
                 self.workspace.take(step, **self.signed)
 
-    def _tying_exhibit(self) -> str | None:
-        """The first exhibit of the draft; of a case without one, none."""
-        first = next(iter(self.exhibits.values()), None)
-        return first or next(iter(self.workspace.case.exhibits), None)
+    def _tying_exhibit(self, basis: Basis) -> str:
+        """The first exhibit, of the draft or else of the case, of a kind that can show a tie."""
+        known = self.workspace.case.exhibits
+        names = dict.fromkeys([*self.exhibits.values(), *known])
+        for name in names:
+            if ties.can_show(basis, known[name]):
+                return name
+        for name in names:
+            ties.require_fitting(basis, known[name])
+        raise CaseError(
+            "no exhibit shows that the accounts are the party's",
+            fix="draft again when a page can be taken in, or use `wavebreak case link`",
+        )
+
+    def _has_exhibits(self) -> bool:
+        return bool(self.workspace.case.exhibits)
 
     def _page_statement(self) -> Statement:
         d = self.draft

@@ -13,6 +13,7 @@ from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.determination import Determination
 from wavebreak.cases.parties import DateSource, Evidence, MergeProposal
 from wavebreak.cases.post_notice_monitoring import overdue_items
+from wavebreak.cases.ties import overruled_ties
 from wavebreak.cases.workflow import is_current, stale_determinations
 from wavebreak.reports.tables import Table
 
@@ -219,11 +220,16 @@ def stale_lines(case: Case) -> list[str]:
     ]
 
 
+def tie_lines(case: Case) -> list[str]:
+    """Ties that were overruled by what was stated of an item, a line each."""
+    return [f"note: {tie.sentence()}" for tie in overruled_ties(case)]
+
+
 def summary_lines(case: Case, now: int) -> list[str]:
     """A case in a line, before it what is not current, after it what is late at `now` (ms)."""
     late = [f"late: {line}" for line in overdue_items(case, now)]
     said = f"{case.id}: {case.title}; {case.state}, {len(case.steps)} steps"
-    return [*stale_lines(case), said, *late]
+    return [*stale_lines(case), said, *late, *tie_lines(case)]
 
 
 def proposal_tables(proposals: Sequence[MergeProposal]) -> Iterator[Table]:

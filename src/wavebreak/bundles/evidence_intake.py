@@ -58,6 +58,7 @@ from wavebreak.cases.post_notice_monitoring import (
     monitoring_starts,
 )
 from wavebreak.cases.reasons import Context, Writer
+from wavebreak.cases.ties import current_links
 from wavebreak.cases.workflow import require_current
 from wavebreak.engine.decision_record import Decision
 from wavebreak.errors import CaseError
@@ -339,15 +340,13 @@ def record_reversals(
 def strongest_link(
     workspace: CaseWorkspace, party: str, accounts: Sequence[str]
 ) -> tuple[Basis, Strength] | None:
-    """The strongest tie of accounts, by pseudonym, to a party; for several, the weakest of them."""
+    """The strongest tie of accounts, by pseudonym, to a party; for several, the weakest of them.
+
+    A tie that was judged anew, by the same exhibit, is as it was judged last.
+    """
     best = []
     for account in accounts:
-        links = [
-            link
-            for link in workspace.case.links
-            if link.account == account
-            and workspace.case.root(link.party) == workspace.case.root(party)
-        ]
+        links = [k for k in current_links(workspace.case, party) if k.account == account]
         known = [link for link in links if link.strength is not Strength.UNKNOWN] or links
         if not known:
             return None

@@ -33,6 +33,7 @@ from wavebreak.cases.date_ranges import parse_instant
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Evidence, Party
 from wavebreak.cases.reasons import person
+from wavebreak.cases.ties import overruled_ties
 from wavebreak.cases.workflow import is_current, stale_determinations
 from wavebreak.claims.exhibits import CUSTODY, CustodyRecord
 from wavebreak.ledger.checkpoints import fingerprint
@@ -344,7 +345,7 @@ def evidence(source: ReportSource) -> Block:
                 began=chronology.date_words(source.case, e, words, "began"),
                 lasted=chronology.date_words(source.case, e, words, "lasted"),
             ),
-            words("tied_line", strength=words.tie(e.strength), basis=words.tie(e.basis)),
+            "\n".join(_tie_lines(source, e)),
             _confirmed(source, e),
         )
         for e in source.case.evidence.values()
@@ -358,6 +359,16 @@ def evidence(source: ReportSource) -> Block:
             table(head, rows, [0, 0, 1.4, 2.3, 0.9, 0.8], none=words("no_evidence")),
         ],
     )
+
+
+def _tie_lines(source: ReportSource, e: Evidence) -> Iterator[str]:
+    """What ties an item to its party; a weaker tie of its accounts is not passed over."""
+    words = source.words
+    yield words("tied_line", strength=words.tie(e.strength), basis=words.tie(e.basis))
+    for item, link in overruled_ties(source.case):
+        if item.id == e.id:
+            said = {"strength": words.tie(link.strength), "basis": words.tie(link.basis)}
+            yield words("tied_weaker", account=link.account, exhibit=link.exhibit, **said)
 
 
 def _shown(source: ReportSource, e: Evidence) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from wavebreak.cases.case import Case, Exhibit
 from wavebreak.cases.date_ranges import DateRange
 from wavebreak.cases.parties import Evidence, Strength
+from wavebreak.cases.ties import current_links, overruled_ties
 from wavebreak.cases.workflow import is_current
 
 
@@ -131,12 +132,33 @@ def _exhibit_gaps(case: Case, party: str) -> Iterator[Gap]:
 
 def _link_gaps(case: Case) -> Iterator[Gap]:
     judged = {k.account for k in case.links if k.strength is not Strength.UNKNOWN}
+    for tie in overruled_ties(case):
+        strength = ("--basis", "payment|test_purchase|admission", "--strength", "moderate|strong")
+        command = ("link", tie.link.party, "ACCOUNT", *strength, "--exhibit", "E…")
+        yield Gap(tie.item.id, tie.sentence(), "link_account", command)
+    for item in case.evidence.values():
+        yield from _unlinked_gaps(case, item)
     for link in {k.account: k for k in case.links}.values():
         if link.account not in judged:
             missing = f"nobody judged how strongly account {link.account} is tied to it"
             strength = ("--strength", "weak|moderate|strong", "--exhibit", link.exhibit)
             options = (link.party, "ACCOUNT", "--basis", str(link.basis), *strength)
             yield Gap(link.party, missing, "link_account", ("link", *options))
+
+
+def _unlinked_gaps(case: Case, item: Evidence) -> Iterator[Gap]:
+    """Accounts of a run's item that nothing ties to the party, where its own tie is not judged."""
+    unjudged = item.strength is Strength.UNKNOWN and item.confirmed != "no"
+    if isinstance(item.accounts, UnsetType) or not unjudged:
+        return
+    linked = {link.account for link in current_links(case, item.party)}
+    for account in item.accounts:
+        if account not in linked:
+            missing = f"nobody said what ties account {account} to it, by which exhibit"
+            tie = ("--basis", "number_in_claim|payment|test_purchase|statement")
+            options = ("--strength", "weak|moderate|strong", "--exhibit", "E…")
+            command = ("link", item.party, "ACCOUNT", *tie, *options)
+            yield Gap(item.party, missing, "link_account", command)
 
 
 def _party_gaps(case: Case, party: str, *, ready: bool) -> Iterator[Gap]:

@@ -50,6 +50,7 @@ from wavebreak.cases.determination import METHOD, Determination, evidence_digest
 from wavebreak.cases.parties import Evidence, Party
 from wavebreak.cases.redactions import Redaction
 from wavebreak.cases.signatures import KeySignature, check_signature, read_signer_key
+from wavebreak.cases.ties import exhibit_kind, require_fitting
 from wavebreak.errors import CaseError
 
 TRANSITIONS: dict[str, tuple[State, ...]] = {
@@ -417,6 +418,7 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
             f"{did.determination} was made by the rules of another version",
             fix="determine again: `wavebreak case determine CASE PARTY`",
         )
+    _require_fitting_tie(case, did)
     for what, then in _dates(did):
         if then > at:
             raise CaseError(
@@ -424,6 +426,17 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
                 fix="give the time at which it was",
             )
     return after
+
+
+def _require_fitting_tie(case: Case, did: Action) -> None:
+    """A tie is by an exhibit that can show it; a run's item has the tie of its accounts."""
+    match did:
+        case AccountLinked(link=tie):
+            require_fitting(tie.basis, case.exhibits[tie.exhibit])
+        case EvidenceAdded(evidence=e) | EvidenceCorrected(evidence=e):
+            exhibit = case.exhibits[e.exhibit]
+            if exhibit_kind(exhibit) == "page":
+                require_fitting(e.basis, exhibit)
 
 
 def _dates(did: Action) -> Iterator[tuple[str, int]]:

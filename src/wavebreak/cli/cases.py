@@ -655,6 +655,7 @@ def determine(
             at, party, when_, policy, by=by, role=role
         )
         print_lines(case_tables.determination_lines(name, determination), out)
+        print_lines(case_tables.tie_lines(at.case), out)
 
 
 @cases.command(

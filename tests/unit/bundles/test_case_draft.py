@@ -14,10 +14,15 @@ from support.case_workflow import KEY, OTHER, PAGE, SENDER, Bench, small_run
 from support.factories import DAY
 from support.hostile_website import outside, web
 from wavebreak import claims
-from wavebreak.bundles import evidence_intake
+from wavebreak.bundles import case_steps, evidence_intake, report_sections
 from wavebreak.bundles.case_batch import read_batch
 from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, draft_case
 from wavebreak.bundles.case_listing import list_cases, list_parties
+from wavebreak.bundles.case_tables import tie_lines
+from wavebreak.bundles.evidence_items import Statement, restate_evidence
+from wavebreak.bundles.report_sections import ReportSource
+from wavebreak.bundles.report_settings import load_settings
+from wavebreak.bundles.report_text import ReportText
 from wavebreak.bundles.reproduction import RunInputs
 from wavebreak.bundles.workspace import load_case
 from wavebreak.cases.case import Case, EvidenceCorrected, EvidenceReviewed, Step
@@ -73,7 +78,9 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_draft_takes_every_step_of_the_plain_case(
     bench: Bench, page: str, run_directory: str
 ) -> None:
-    draft = msgspec.structs.replace(DRAFT, file=(page,), run=run_directory, account=(SENDER,))
+    draft = msgspec.structs.replace(
+        DRAFT, file=(page,), run=run_directory, account=(SENDER,), account_basis=Basis.NUMBER
+    )
     case, result = drafted(bench, draft)
     assert done(case.steps) == [
         "CaseOpened", "PartyNamed", "ExhibitAdded", "EvidenceAdded",
@@ -88,7 +95,9 @@ def test_a_draft_takes_every_step_of_the_plain_case(
 
 
 def test_drafting_again_takes_nothing_twice(bench: Bench, page: str, run_directory: str) -> None:
-    draft = msgspec.structs.replace(DRAFT, file=(page,), run=run_directory, account=(SENDER,))
+    draft = msgspec.structs.replace(
+        DRAFT, file=(page,), run=run_directory, account=(SENDER,), account_basis=Basis.NUMBER
+    )
     first, _ = drafted(bench, draft)
     again, result = drafted(bench, draft)
     assert again.steps == first.steps
@@ -97,22 +106,28 @@ def test_drafting_again_takes_nothing_twice(bench: Bench, page: str, run_directo
 
 def test_drafting_again_adds_what_is_new(bench: Bench, page: str, run_directory: str) -> None:
     drafted(bench, msgspec.structs.replace(DRAFT, file=(page,)))
+    bought = bench.root / "purchase.txt"
+    bought.write_text("Bought on 2 March; the messages came from this account.")
     more = msgspec.structs.replace(
         DRAFT, party="rapid messages LTD", number=("+972501234567",), run=run_directory,
+        file=(str(bought),),
         account=(OTHER,), account_basis=Basis.PURCHASE, account_strength=Strength.STRONG,
     )  # fmt: skip
     case, result = drafted(bench, more)
     assert list(case.parties) == ["P1"]
     assert case.parties["P1"].domains == ("rapid.example",)
     assert case.parties["P1"].numbers == ("+972501234567",)
-    assert result.evidence == ("V2",)
-    assert (case.evidence["V2"].basis, case.evidence["V2"].strength) == ("test_purchase", "strong")
+    assert result.evidence == ("V2", "V3")
+    assert (case.evidence["V3"].basis, case.evidence["V3"].strength) == ("test_purchase", "strong")
+    assert [link.exhibit for link in case.links] == ["E2"]
 
 
 def test_an_interrupted_draft_continues(
     bench: Bench, page: str, run_directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draft = msgspec.structs.replace(DRAFT, file=(page,), run=run_directory, account=(SENDER,))
+    draft = msgspec.structs.replace(
+        DRAFT, file=(page,), run=run_directory, account=(SENDER,), account_basis=Basis.NUMBER
+    )
 
     def crash(*_args: Any, **_options: Any) -> None:
         raise KeyboardInterrupt
@@ -339,3 +354,80 @@ def test_list_of_a_directory_without_cases_says_so(tmp_path: Path) -> None:
         with pytest.raises(CaseError) as refused:
             list_cases(place)
         assert refused.value.fix
+
+
+def test_accounts_are_tied_by_nothing_that_nobody_stated(
+    bench: Bench, page: str, run_directory: str
+) -> None:
+    draft = msgspec.structs.replace(DRAFT, file=(page,), run=run_directory, account=(SENDER,))
+    case, result = drafted(bench, draft)
+    assert (case.links, result.failures) == ((), ())
+    missing = [gap for gap in find_gaps(case) if gap.act == "link_account"]
+    assert len(missing) == 1
+    assert "nobody said what ties account" in missing[0].missing
+    stated = msgspec.structs.replace(
+        draft, account_basis=Basis.NUMBER, account_strength=Strength.MODERATE
+    )
+    case, _ = drafted(bench, stated)
+    assert [(k.basis, k.strength, k.exhibit) for k in case.links] == [
+        ("number_in_claim", "moderate", "E1")
+    ]
+    assert case.evidence["V2"].strength == "moderate"
+
+
+def test_no_account_is_tied_by_a_payment_on_a_web_page(
+    bench: Bench, page: str, run_directory: str
+) -> None:
+    draft = msgspec.structs.replace(
+        DRAFT, file=(page,), run=run_directory, account=(SENDER,), account_basis=Basis.PAYMENT,
+        account_strength=Strength.STRONG,
+    )  # fmt: skip
+    case, result = drafted(bench, draft)
+    assert case.links == ()
+    assert "E1 is a web page: it shows no tie by payment" in result.failures[0].error.what
+    assert "document" in result.failures[0].error.fix
+    receipt = bench.root / "receipt.txt"
+    receipt.write_text("Paid on 2 March.")
+    paid = msgspec.structs.replace(draft, file=(page, str(receipt)))
+    case, _ = drafted(bench, paid)
+    assert case.exhibits[case.links[0].exhibit].title == "receipt.txt"
+    with bench.desk() as at:
+        step = case_steps.account_linked(
+            at.case, KEY, "P1", OTHER, Basis.PURCHASE, Strength.STRONG, "E1"
+        )
+        with pytest.raises(CaseError, match="E1 is a web page"):
+            at.take(step, **bench.me)
+
+
+def test_weak_tie_of_an_account_is_not_overruled_in_silence(
+    bench: Bench, page: str, run_directory: str
+) -> None:
+    draft = msgspec.structs.replace(
+        DRAFT, file=(page,), run=run_directory, account=(SENDER,), account_basis=Basis.NUMBER,
+        account_strength=Strength.WEAK,
+    )  # fmt: skip
+    drafted(bench, draft)
+    with bench.desk() as at:
+        stated = Statement(strength=Strength.STRONG)
+        item = restate_evidence(at, at.case.evidence["V2"], stated, "Noa Bar")
+        case = evidence_intake.correct_evidence(at, item, **bench.me, why="sure")
+        source = ReportSource(at.path, case, load_settings("he"), ReportText("he"))
+    said = tie_lines(case)
+    assert len(said) == 1
+    assert "is tied weak only, by number in claim (E1)" in said[0]
+    assert "a payment, a test purchase or an admission" in said[0]
+    assert said[0].removeprefix("note: ") in [gap.missing for gap in find_gaps(case)]
+    (table,) = (b for b in report_sections.evidence(source)["blocks"] if b["kind"] == "table")
+    assert "ואולם חשבון" in str(table["rows"])
+
+
+def test_tie_that_is_judged_anew_is_as_judged_last(bench: Bench, page: str) -> None:
+    drafted(bench, msgspec.structs.replace(DRAFT, file=(page,)))
+    with bench.desk() as at:
+        for strength in (Strength.STRONG, Strength.WEAK):
+            step = case_steps.account_linked(
+                at.case, KEY, "P1", SENDER, Basis.NUMBER, strength, "E1"
+            )
+            at.take(step, **bench.me)
+        account = at.case.links[0].account
+        assert evidence_intake.strongest_link(at, "P1", [account]) == ("number_in_claim", "weak")

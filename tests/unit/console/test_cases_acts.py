@@ -32,7 +32,7 @@ def acts() -> list[tuple[str, dict[str, str], str]]:
     evidence = {"conduct": "engaged", "seen": "off_platform", "zone": "Asia/Jerusalem"}
     evidence |= {"violation": "bulk+automated"}
     dates = {"began": "about 2018", "until": "unknown", "date_basis": "the archive's copy"}
-    tie = {"basis": "payment", "strength": "strong"}
+    tie = {"basis": "number_in_claim", "strength": "strong"}
     relation = {"party": "P3", "kind": "affiliate", "other": "P1", "strength": "weak"}
     return [
         ("sign_determination", {"determination": "D1"}, "DeterminationSigned"),
@@ -431,7 +431,8 @@ async def test_one_form_drafts_a_case_with_its_page(console: RunningConsole) -> 
         "id": "C-9", "title": "Bulk Co", "reason": "a report", "party": "Bulk Co Ltd",
         "domains": "bulk.example", "conduct": "engaged", "violation": "bulk", "until": "2021-03",
         "date_basis": "the archive's copy", "basis": "statement", "strength": "strong",
-        "account": "bob", "account_strength": "weak",
+        "account": "bob", "account_basis": "number_in_claim",
+        "account_strength": "weak",
     }  # fmt: skip
     wrong = fields | {"numbers": "050-1234567"}
     refused = await open_with_file(counsel, ("a.html", html), wrong)
@@ -470,12 +471,12 @@ async def test_correction_form_has_what_the_item_states(console: RunningConsole)
     stated = {
         "item": "V2", "party": "P2", "conduct": "assisted", "violation": "bulk+automated",
         "began": "about 2018", "until": "2021-05", "zone": "UTC", "date_basis": "the invoice",
-        "basis": "payment", "strength": "moderate",
+        "basis": "number_in_claim", "strength": "moderate",
     }  # fmt: skip
     assert (await act(counsel, "correct_evidence", **stated)).status_code == 302
     before = served_case(console).evidence["V2"]
     shown = (await counsel.get(f"{PAGE}/act/correct_evidence?item=V2")).text
-    for value in ("V2", "P2", "assisted", "bulk+automated", "payment", "moderate"):
+    for value in ("V2", "P2", "assisted", "bulk+automated", "number_in_claim", "moderate"):
         assert f'<option value="{value}" selected>' in shown, value
     for value in ("about 2018", "2021-05", "UTC", "the invoice"):
         assert f'value="{value}"' in shown, value
