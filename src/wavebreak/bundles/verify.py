@@ -483,11 +483,17 @@ def verify_bundle(
 def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
     data = root / "data"
     findings = [_run_check("bag", partial(check_bag, root))]
-    try:
-        written, case = check_case(data)
-    except WavebreakError as error:
-        return [*findings, Finding("case", False, error.what, "case")]
-    findings.append(Finding("case", True, f"case {case.id}, {case.state}, {len(case.steps)} steps"))
+    read: list[tuple[CaseFile, Case]] = []
+
+    def opened() -> str:
+        read.append(check_case(data))
+        written, case = read[0]
+        return f"case {case.id}, {case.state}, {len(written.steps)} steps"
+
+    findings.append(_run_check("case", opened))
+    if not read:
+        return findings
+    written, case = read[0]
     checks: dict[str, Callable[[], str]] = {
         "sealed entries": partial(check_ledger, data, known),
         "steps": partial(check_steps, data, written),
