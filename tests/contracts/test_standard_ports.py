@@ -48,10 +48,30 @@ def test_guard_at_a_program_refuses_the_port_in_arguments(port: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["redis-server", "nats-server", "postgres", "initdb", "mariadbd"])
-def test_guard_at_a_server_of_the_machine_refuses_it(name: str) -> None:
-    for program in (name, f"/usr/bin/{name}", f"/usr/sbin/{name}"):
-        with pytest.raises(StandardPortError):
-            subprocess.run([program, "--version"], check=False)
+def test_guard_at_a_server_of_the_machine_refuses_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (Path.cwd(), tmp_path):
+        monkeypatch.chdir(place)
+        for program in (name, f"/usr/bin/{name}", f"/usr/sbin/{name}"):
+            with pytest.raises(StandardPortError):
+                subprocess.run([program, "--version"], check=False)
+
+
+def test_guard_at_a_server_beside_the_environment_refuses_it() -> None:
+    with pytest.raises(StandardPortError):
+        subprocess.run([f"{sys.prefix}-other/bin/postgres", "--version"], check=False)
+
+
+def test_guard_at_a_server_of_the_tests_lets_it_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for named in (str(program), program.name):
+        assert subprocess.run([named], check=False).returncode == 7
 
 
 def test_no_file_of_the_tests_names_a_standard_port() -> None:

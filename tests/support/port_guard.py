@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator
@@ -51,9 +52,18 @@ def check_command(executable: object, arguments: object) -> None:
         if len(argument) < 200 and (found := NAMED.search(argument)):
             check_port(found[1])
     program = os.fsdecode(executable or command[0])  # type: ignore[arg-type]
-    ours = (os.path.realpath(sys.prefix), os.path.realpath(tempfile.gettempdir()))
-    if SERVERS.fullmatch(Path(program).name) and not os.path.realpath(program).startswith(ours):
+    if SERVERS.fullmatch(Path(program).name) and not _is_of_the_tests(program):
         raise StandardPortError(f"{program} is the machine's")
+
+
+def _is_of_the_tests(program: str) -> bool:
+    """Whether a program lies in the environment, or below the tests' temporary directories.
+
+    The system looks a name without a slash up in PATH, never in the current directory.
+    """
+    named = program if "/" in program else shutil.which(program)
+    ours = (Path(sys.prefix).resolve(), Path(tempfile.gettempdir()).resolve())
+    return named is not None and any(Path(named).resolve().is_relative_to(each) for each in ours)
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:

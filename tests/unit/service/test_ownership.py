@@ -19,6 +19,9 @@ from wavebreak.service import database, ownership
 from wavebreak.service.models import ApiKey, AuditEntry
 
 KINDS = pytest.mark.parametrize("kind", service_harness.DATABASES)
+RELEASE_S = 20
+"""Longest time until the system has released a lock, which it does a moment after its process or
+session ends: a new program is told started before its inherited files are closed."""
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_second_owner_of_a_directory_is_refused(bound: Path) -> None:
         ):
             pass
         audit()
-    with ownership.owned(bound, wait_s=0):
+    with ownership.owned(bound, wait_s=RELEASE_S):
         audit()
     assert AuditEntry.objects.count() == 2
 
@@ -153,7 +156,7 @@ def test_child_process_does_not_keep_the_lock(bound: Path) -> None:
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
         )
     try:
-        with ownership.owned(bound, wait_s=0):
+        with ownership.owned(bound, wait_s=RELEASE_S):
             audit()
     finally:
         child.communicate(b"\n")
