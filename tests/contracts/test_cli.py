@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ from wavebreak import cli
 from wavebreak.cli.app import COMMANDS, RENAMED_COMMANDS, RENAMED_OPTIONS, app, summary
 
 PACKAGE = Path(wavebreak.__file__).parent
-NOT_COMMANDS = {"app", "case_draft", "case_options", "case_privacy", "console", "options"}
+NOT_COMMANDS = {
+    "app", "case_draft", "case_options", "case_privacy", "console", "help_pages", "options",
+}  # fmt: skip
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module
     for module, names in (
@@ -86,6 +89,29 @@ def test_command_help_is_one_sentence_with_an_example(path: tuple[str, ...]) -> 
     assert first.endswith(".")
     assert len(first) <= 100
     assert f"wavebreak {' '.join(path)}" in (command.epilog or "")
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
+def test_help_at_80_columns_cuts_no_option_and_no_example(path: tuple[str, ...]) -> None:
+    command = LEAVES[path]
+    page = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).stdout
+    shown = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+    assert {o for p in shown for o in (*p.opts, *p.secondary_opts)} <= set(
+        re.split(r"[\s,]+", page)
+    )
+    joined = " ".join(page.replace(" \\\n", " ").split())
+    for example in re.findall("`([^`]+)`", command.epilog):
+        assert " ".join(example.split()) in joined
+
+
+def test_group_help_at_80_columns_cuts_no_summary() -> None:
+    for group in ("", "case", "ledger"):
+        page = CliRunner().invoke(app, [*group.split(), "--help"], env={"COLUMNS": "80"}).stdout
+        joined = " ".join(page.split())
+        known = root().commands[group].commands if group else root().commands
+        assert known
+        for each in known.values():
+            assert " ".join(inspect.cleandoc(each.help).split("\n\n")[0].split()) in joined
 
 
 def imported_by(*arguments: str, modules: tuple[str, ...]) -> tuple[str, list[str]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from wavebreak import __version__
+from wavebreak.cli.help_pages import CommandHelp, CommandTree, GroupHelp
 
 COMMANDS = {
     "demo": "run", "run": "run", "evaluate": "run", "explain": "run",
@@ -102,7 +102,7 @@ def summary(name: str) -> str:
     return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(GroupHelp):
     """The root group: imports the module of the command that is called, and no other."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -114,7 +114,7 @@ class LazyGroup(TyperGroup):
         loaded = self.commands.get(cmd_name)
         if loaded is not None or cmd_name not in COMMANDS:
             return loaded
-        return TyperCommand(cmd_name, help=summary(cmd_name))
+        return CommandHelp(cmd_name, help=summary(cmd_name))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the module of the command that is called, and return the command."""
@@ -133,19 +133,17 @@ class LazyGroup(TyperGroup):
         self.commands.update(root.commands)
 
 
-def _group(parent: typer.Typer, name: str, summary: str) -> typer.Typer:
-    group = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode="markdown")
+def _group(parent: CommandTree, name: str, summary: str) -> CommandTree:
+    group = CommandTree(help=summary)
     parent.add_typer(group, name=name)
     return group
 
 
-app = typer.Typer(
+app = CommandTree(
     name="wavebreak",
     cls=LazyGroup,
     help="Detect bulk, automated and non-personal messaging from metadata alone, and act on it.",
     epilog="Start with `wavebreak demo`; then `wavebreak run EVENTS -o OUT` on your own events.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
