@@ -6,10 +6,9 @@ import sys
 from typing import NoReturn
 
 import typer
-from rich.markup import escape
 
 from wavebreak.cli.app import app
-from wavebreak.cli.console import TerminalConsole
+from wavebreak.cli.console import TerminalConsole, styled
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.extras import missing_extra
 
@@ -63,8 +62,8 @@ def _database_error(error: Exception) -> WavebreakError:
 
 
 def _fail(error: WavebreakError) -> NoReturn:
-    failed = TerminalConsole(stderr=True, soft_wrap=True, highlight=False)
-    failed.print("[bold red]error:[/]", escape(error.what))
+    failed = TerminalConsole(stderr=True, soft_wrap=True)
+    failed.print(styled("[bold red]error:[/] {}", error.what))
     if error.fix:
-        failed.print("[bold]fix:[/]", escape(error.fix))
+        failed.print(styled("[bold]fix:[/] {}", error.fix))
     sys.exit(2)

@@ -40,7 +40,7 @@ from wavebreak.cli.case_options import (
     run_inputs,
 )
 from wavebreak.cli.case_options import open_case_at as _at
-from wavebreak.cli.console import command, echo, out, print_json, print_next_steps
+from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.lazily import LazyModule
@@ -897,11 +897,11 @@ def verify(
         for name in ("what", "", "found"):
             table.add_column(name)
         marks = {
-            True: "[green]holds[/]",
-            False: "[red]does not hold[/]",
-            None: "[yellow]not checked[/]",
+            True: styled("[green]holds[/]"),
+            False: styled("[red]does not hold[/]"),
+            None: styled("[yellow]not checked[/]"),
         }
         for finding in findings:
-            table.add_row(finding.what, marks[finding.holds], finding.said.replace("[", r"\["))
+            table.add_row(finding.what, marks[finding.holds], finding.said)
         out.print(table)
     raise typer.Exit(exit_code(findings))

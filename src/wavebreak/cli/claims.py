@@ -18,7 +18,7 @@ from rich.text import Text
 from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
-from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar
+from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar, styled
 from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 
@@ -122,7 +122,8 @@ def read_claims(
     if as_json:
         echo(msgspec.json.format(msgspec.json.encode(reading), indent=1).decode())
         return
-    out.print(f"[bold]{reading.verdict}[/], {reading.score:.2f} (triage: a person decides)")
+    said = "[bold]{}[/], {:.2f} (triage: a person decides)"
+    out.print(styled(said, reading.verdict, reading.score))
     facts = [(name, Text(value)) for name, value in claims.describe_reading(reading) if value]
     _print_grid("", facts)
     sentences = [
@@ -143,7 +144,7 @@ def _print_grid(title: str, rows: list[tuple[str, Text]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(f"  {name}", value)
-    out.print(f"\n[bold]{title}[/]" if title else "")
+    out.print(styled("\n[bold]{}[/]", title) if title else "")
     out.print(grid)
 
 

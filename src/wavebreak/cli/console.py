@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 
 class TerminalConsole(Console):
-    """A console that escapes control characters in what it prints: ids come from outside."""
+    """A console that prints text as it is: ids come from outside, and paths may hold brackets.
+
+    Control characters are escaped, and nothing in a text counts as markup. `styled` marks up.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"markup": False, "highlight": False} | settings)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -33,12 +40,28 @@ class TerminalConsole(Console):
             yield segment if text == segment.text else Segment(text, segment.style)
 
 
-out = TerminalConsole(highlight=False)
-err = TerminalConsole(stderr=True, highlight=False)
+out = TerminalConsole()
+err = TerminalConsole(stderr=True)
 
 _COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
 FULL_WIDTH = 10_000
 """Columns of a console that never wraps."""
+
+
+def styled(template: str, *values: object) -> Text:
+    """Return a text whose styles are the template's alone: a value is printed as it is.
+
+    Args:
+        template: Text with Rich's markup, and a format field for each value.
+        values: What goes into the fields.
+
+    >>> text = styled("[bold]{}[/]: {:,} rows", "var[1]", 1200)
+    >>> text.plain, [str(span.style) for span in text.spans]
+    ('var[1]: 1,200 rows', ['bold'])
+    """
+    # A number keeps its type, for formats such as {:,}.
+    plain = [value if isinstance(value, int | float) else escape(str(value)) for value in values]
+    return Text.from_markup(template.format(*plain))
 
 
 @contextmanager

@@ -45,8 +45,8 @@ class CommandTree(typer.Typer):
     """A group whose commands have plain help pages."""
 
     def __init__(self, **settings: Any) -> None:
-        settings = {"cls": GroupHelp, "no_args_is_help": True, "rich_markup_mode": None} | settings
-        super().__init__(**settings)
+        plain: Any = {"cls": GroupHelp, "no_args_is_help": True, "rich_markup_mode": None}
+        super().__init__(**plain | settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:
         """Return a decorator that adds a command, as Typer's does."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import httpx
 import msgspec
 import typer
-from rich.markup import escape
 
 from wavebreak.bundles.archive_reader import LEDGER
 from wavebreak.cli.app import ledgers
@@ -23,6 +22,7 @@ from wavebreak.cli.console import (
     print_json,
     print_next_steps,
     progress_bar,
+    styled,
 )
 from wavebreak.cli.options import DatabaseUrl, Json, KeyHistory
 from wavebreak.errors import FileError, UsageError
@@ -143,10 +143,10 @@ def rotate(
     known = read_history(history) if history.exists() else []
     for place in places:
         _rotate(place, before, after, note, database_url)
-        out.print(f"{escape(str(place))}: signed by {after.name} ({fingerprint(after.key)})")
+        out.print(f"{place}: signed by {after.name} ({fingerprint(after.key)})")
     if not any((one.before, one.after, one.why) == change[:3] for one in known):
         add_to_history(history, note)
-    out.print(f"{escape(str(history))}: publish it beside the new verifier key:")
+    out.print(f"{history}: publish it beside the new verifier key:")
     echo(encode_verifier_key(after.key))
 
 
@@ -187,7 +187,7 @@ def revoke(
     change = KeyChange(load_verifier_key(revoked), signer.key, REVOKED, at)
     add_to_history(history, encode_change(change, [signer]))
     out.print(
-        f"{escape(str(history))}: {fingerprint(change.before)} is revoked from "
+        f"{history}: {fingerprint(change.before)} is revoked from "
         f"{since:%Y-%m-%d %H:%M} UTC on; publish it"
     )
 
@@ -269,7 +269,7 @@ def _deployment_key(path: Path | None) -> bytes | None:
 
 def _print_lines(color: str, label: str, lines: Sequence[str]) -> None:
     for line in lines:
-        out.print(f"[{color}]{label:11}[/]  {escape(line)}", soft_wrap=True)
+        out.print(styled(f"[{color}]{label:11}[/]  {{}}", line), soft_wrap=True)
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger prove log --position 7 --show account -o it`")

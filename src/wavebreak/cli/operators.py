@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import operators as operators_app
-from wavebreak.cli.console import command, out, print_json, print_next_steps
+from wavebreak.cli.console import command, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, RunDir, Wide
 from wavebreak.reports.tables import Table, count_of, number, print_table, stamp
 
@@ -96,7 +96,7 @@ def show_operator(
 
 def _show(o: Operator) -> None:
     what = "hijacked accounts" if o.victims else "accounts"
-    out.print(f"[bold]{o.id}[/]: {len(o.accounts)} {what}")
+    out.print(styled("[bold]{}[/]: {} {}", o.id, len(o.accounts), what))
     out.print(
         f"Together they wrote first to {count_of(o.strangers, 'stranger')}; "
         f"{number(o.answers)} answered, {number(o.complaints)} blocked or reported them."

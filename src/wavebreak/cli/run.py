@@ -24,6 +24,7 @@ from wavebreak.cli.console import (
     print_run_summary,
     progress_bar,
     run_progress_text,
+    styled,
 )
 from wavebreak.cli.options import (
     AllowIdentifiers,
@@ -310,14 +311,14 @@ def demo(
     if as_json:
         print_json({"summary": counts, "evaluation": measured.as_json()})
         return
-    out.print(f"[bold]1. A simulated day[/]: {events:,} events of {accounts:,} accounts")
-    out.print("\n[bold]2. Decisions[/]\n")
+    out.print(styled("[bold]1. A simulated day[/]: {:,} events of {:,} accounts", events, accounts))
+    out.print(styled("\n[bold]2. Decisions[/]\n"))
     print_run_summary(counts, run_dir)
-    out.print("\n[bold]3. Decisions against the labels[/]")
+    out.print(styled("\n[bold]3. Decisions against the labels[/]"))
     evaluation.print_overview(measured, out)
     account = _example_account(run_dir)
     if account:
-        out.print("[bold]4. The explanation of one account[/]")
+        out.print(styled("[bold]4. The explanation of one account[/]"))
         explanation = explain.explain(run_dir, account)
         explain.print_summary(explanation, out)
         explain.write_html(explanation, out_path / "explain.html")
@@ -342,7 +343,7 @@ def _serve_demo(home: Path, world_dir: Path, port: int) -> None:
     from wavebreak.io.readers import events_file
     from wavebreak.service.demo_stream import write_dated
 
-    out.print("\n[bold]5. The console[/], on the same day, dated yesterday and today")
+    out.print(styled("\n[bold]5. The console[/], on the same day, dated yesterday and today"))
     profile = next(world_dir.glob("*.profile.json"), None)
     dated = home.parent / "dated" / "events.parquet"
     if not (home.exists() and dated.exists()):

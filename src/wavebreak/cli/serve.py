@@ -19,7 +19,7 @@ import typer
 
 from wavebreak import engine, model, rules, simulation
 from wavebreak.cli.app import app, keys
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps
+from wavebreak.cli.console import command, err, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import (
     AllowIdentifiers,
     DatabaseUrl,
@@ -431,7 +431,9 @@ def _choose_policy(
 
 def _load_profile(file: Path | None) -> coverage.Profile | None:
     if file is None:
-        err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
+        err.print(
+            styled("[yellow]no --profile:[/] assuming that the stream has every event and field")
+        )
         return None
     return coverage.load(file)
 
@@ -701,7 +703,7 @@ def _ledger_store(home: Path, key: Path | None) -> LedgerStore:
     signer = load_or_create_signer(key)
     public = encode_verifier_key(signer.key)
     (home / LEDGER_KEY).write_text(f"{public}\n", "utf-8")
-    out.print(f"verifier key of the ledger: [bold]{public}[/]", soft_wrap=True)
+    out.print(styled("verifier key of the ledger: [bold]{}[/]", public), soft_wrap=True)
     store = LedgerStore(signer, _now_ms)
     erasure.seal_pending(store, _now_ms())
     return store
@@ -728,7 +730,7 @@ def _prepare(settings: Settings) -> None:
     """Set up directory, tables, logs and machine code; print the first API key."""
     observability.configure_logging(sys.stderr)
     if outdated := start_checks.outdated_python(sys.version_info[:3]):
-        err.print(f"[yellow]warning:[/] {outdated} (a distribution may have fixed them)")
+        err.print(styled("[yellow]warning:[/] {} (a distribution may have fixed them)", outdated))
     private_files.use_private_umask()
     if opened := private_files.make_private(settings.home):
         err.print(f"{opened} files and directories of {settings.home} were open to others: closed")
@@ -740,7 +742,8 @@ def _prepare(settings: Settings) -> None:
     listed = erasure.read_list(settings.home / erasure.LIST_FILE)
     erasure.apply_again(settings.home, listed, _now_ms(), _report_erasures)
     if first := bootstrap.create_first_key(_now_ms()):
-        out.print(f"the first API key, with every scope (shown only now): [bold]{first}[/]")
+        said = "the first API key, with every scope (shown only now): [bold]{}[/]"
+        out.print(styled(said, first))
     # The first body must not wait for a compiler.
     err.print("starting (up to two minutes more when the engine is not compiled yet)")
     engine.warm()
@@ -758,8 +761,10 @@ def _check_keyless(host: str) -> None:
             fix="listen on this machine only (--host 127.0.0.1), or leave --no-keys out",
         )
     err.print(
-        "[yellow]--no-keys:[/] every program on this machine may send events, ban and unban; "
-        "for tests only"
+        styled(
+            "[yellow]--no-keys:[/] every program on this machine may send events, ban and unban; "
+            "for tests only"
+        )
     )
 
 
@@ -771,14 +776,14 @@ def _console_wanted(asked: bool | None) -> bool:
             "the console's packages are not installed", fix="pip install 'wavebreak[console]'"
         )
     if asked is None and not installed:
-        err.print("no console: its packages are missing (pip install 'wavebreak\\[console]')")
+        err.print("no console: its packages are missing (pip install 'wavebreak[console]')")
     return installed if asked is None else asked
 
 
 def _show_addresses(settings: Settings, pages: _Pages, url: str, port: int) -> None:
     """Print the service's URLs, and how to sign in where that is not known yet."""
     at = f"http://{settings.host}:{port}"
-    out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
+    out.print(styled("wavebreak serves [bold]{}[/] from {}", at, settings.home))
     steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
     if pages.shown:
         from wavebreak.console.startup import use_port
@@ -860,7 +865,7 @@ def restore(
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")
     out.print(f"erased again, from the list of erasures: {restored.erasures} accounts")
     if restored.unproven:
-        err.print(f"[yellow]not proven:[/] {restored.unproven}", soft_wrap=True)
+        err.print(styled("[yellow]not proven:[/] {}", restored.unproven), soft_wrap=True)
     steps = [command("wavebreak", "serve", home)]
     if erasures is None and not restored.listed:
         steps.insert(0, f"before: copy the list of erasures since the backup to {home}, if any")

@@ -12,7 +12,7 @@ import typer
 
 from wavebreak import model, rules, training
 from wavebreak.cli.app import app, models
-from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar, styled
 from wavebreak.cli.options import (
     Enforce,
     Json,
@@ -299,7 +299,7 @@ def show(
     if as_json:
         print_json(fields)
         return
-    out.print(f"[bold]{fields['version']}[/]")
+    out.print(styled("[bold]{}[/]", fields["version"]))
     out.print(
         f"{fields['trees']} trees, {fields['leaves']:,} leaves, {fields['features']} features; "
         f"seed {fields['seed']}; training data {fields['training_digest'] or 'not recorded'}"

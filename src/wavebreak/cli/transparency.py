@@ -15,7 +15,15 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import transparency
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.console import (
+    command,
+    err,
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+    styled,
+)
 from wavebreak.cli.options import DatabaseUrl, Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
 from wavebreak.reports.tables import count_of, print_lines, print_table
@@ -373,9 +381,9 @@ def _print_recount(done: Recount, checked: list[str], unchecked: list[str], ever
     )
 
     for line in checked:
-        out.print(f"[green]holds[/]        {line}", soft_wrap=True)
+        out.print(styled("[green]holds[/]        {}", line), soft_wrap=True)
     for line in unchecked:
-        out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
+        out.print(styled("[yellow]not checked[/]  {}", line), soft_wrap=True)
     table = recount_table(done, every=every)
     if table.rows:
         out.print()
