@@ -93,7 +93,7 @@ docs: $(READY) ## the documentation in site/, its reference anew (OUTPUTS=1: sho
 lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the pins)
 	@$(UV_COMPILE) --all-extras --group dev --output-file requirements.lock
 	@$(UV_COMPILE) --all-extras --group dev --group speed --output-file requirements-speed.lock
-	@$(UV_COMPILE) --extra charts --extra console --group build --constraint requirements.lock \
+	@$(UV_COMPILE) --extra cases --extra console --group build --constraint requirements.lock \
 	  --output-file requirements-core.lock
 	@$(BIN)/python frontend/build.py --lock
 	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."

@@ -290,13 +290,16 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the console.")] = 8480,
 ) -> None:
     """Simulate a day with attack campaigns and benign personas; run, evaluate and explain it."""
+    if out_path.is_file():
+        raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
+    # Before what takes seconds to import: somebody waits for the first line.
+    err.print(f"Simulating a day of {people:,} people, with campaigns of abuse (half a minute)")
     from wavebreak import evaluation, explain, model, rules
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
-    if out_path.is_file():
-        raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
     world_dir, run_dir = out_path / "world", out_path / "run"
     events, accounts = _simulate_demo(people, seed, world_dir)
+    err.print(f"Deciding on its {events:,} events, as a service would")
     counts = _run(
         "run",
         world_dir,
@@ -306,6 +309,7 @@ def demo(
         enforce=True,
         model=model.load_selected(None),
     )
+    err.print("Comparing the decisions with what the simulation knows")
     measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
     evaluation.write_html(measured, out_path / "evaluation.html")
     if as_json:
