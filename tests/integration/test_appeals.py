@@ -229,6 +229,31 @@ async def test_appeal_without_a_webhook_says_whom_to_contact(console: RunningCon
 
 
 @visits
+async def test_demonstration_shows_the_code_that_no_app_brings(console: RunningConsole) -> None:
+    await _query(Webhook.objects.all().delete)
+    console.running.context.shows_codes = True
+    holder, path = console.anybody("198.51.100.7"), f"/appeal/{await _token(console)}?lang=he"
+    await _appealed(console, holder)
+    page = await holder.get(path)
+    found = re.search(r'id="shown-code">[^<]*: (\d{6})<', page.text)
+    assert found, page.text
+    answer = await holder.client.post(
+        path, data={"form": _form(page), "step": "code", "code": found[1]}
+    )
+    assert answer.status_code == 303
+    assert (await _query(Appeal.objects.get)).state == Appeal.OPEN
+
+
+@visits
+async def test_code_is_on_no_page_outside_a_demonstration(console: RunningConsole) -> None:
+    holder, path = console.anybody("198.51.100.8"), f"/appeal/{await _token(console)}?lang=en"
+    appeal = await _appealed(console, holder)
+    page = await holder.get(path)
+    assert "shown-code" not in page.text
+    assert one_time_code(console.running.context.webhook_key, appeal.code_message) not in page.text
+
+
+@visits
 async def test_who_took_part_cannot_decide_and_another_reverses(console: RunningConsole) -> None:
     holder = console.anybody("198.51.100.6")
     appeal = await _confirmed(console, holder)

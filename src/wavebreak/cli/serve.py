@@ -367,7 +367,7 @@ def serve(
         lateness_s=lateness,
         responder=parts.responder(deciding, chosen.directory),
         clock=_now_ms,
-        report=err.print,
+        report=partial(err.print, soft_wrap=True),
         progress=_recovery_progress(),
         recovered=parts.context.load_keys,
         ledger_store=_ledger_store(home, ledger_key),
@@ -600,8 +600,11 @@ def _open_console(
     options = startup.options(url, asked.second_factor, asked.oidc, asked.trusted_proxies)
     wrap, tasks = startup.start(options, secret, chosen.directory, home)
     tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
+    # Whoever has the link reads the code: not where others can reach the service.
+    parts.context.shows_codes = asked.demo and is_loopback(parts.settings.host)
     startup.open_cases(asked.cases or home / "cases", seal_key, secret, chosen.directory)
-    tasks += [startup.demo_case()] * asked.demo
+    if asked.demo:
+        tasks += [startup.demo_case(), startup.demo_notice(parts.context)]
     return _Pages(wrap, tasks, shown, names, password, asked.demo and not names)
 
 

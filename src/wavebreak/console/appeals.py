@@ -44,7 +44,7 @@ from wavebreak.service.errors import ApiError
 from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.models import Webhook
-from wavebreak.service.platform_messages import enqueue_message, one_time_code
+from wavebreak.service.platform_messages import enqueue_message, new_message_id, one_time_code
 from wavebreak.service.service import Service
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
@@ -189,8 +189,17 @@ def _draft(decision: Mapping[str, Any], statement: str, language: str, via: str)
     }
 
 
-def submit(decision: Mapping[str, Any], statement: str, language: str, now_ms: int) -> Appeal:
+def submit(
+    decision: Mapping[str, Any],
+    statement: str,
+    language: str,
+    now_ms: int,
+    *,
+    shows_codes: bool = False,
+) -> Appeal:
     """Store a statement that its holder has yet to confirm, and send the code.
+
+    Where the page shows codes, no webhook has to bring them.
 
     Runs in the open transaction. Raises ApiError (409) if the appeal is confirmed already, (410)
     if the account was erased, (429) if too many codes were sent, (503) if no webhook would bring
@@ -207,22 +216,25 @@ def submit(decision: Mapping[str, Any], statement: str, language: str, now_ms: i
         for name, value in values.items():
             setattr(appeal, name, value)
         appeal.save()
-    send_code(appeal, now_ms)
+    send_code(appeal, now_ms, shows_codes=shows_codes)
     # Last: an erasure that begins meanwhile finds the text, or is found and undoes the write.
     refuse_erased(appeal.decision)
     return appeal
 
 
-def send_code(appeal: Appeal, now_ms: int) -> None:
+def send_code(appeal: Appeal, now_ms: int, *, shows_codes: bool = False) -> None:
     """Send a new code for an unconfirmed appeal, in the open transaction.
 
-    Raises ApiError (429) after `MAX_CODES`, (503) where no webhook would bring it.
+    Raises ApiError (429) after `MAX_CODES`, (503) where no webhook would bring it and no page shows
+    it.
     """
     if appeal.codes_sent >= MAX_CODES:
         raise ApiError(429, "too many codes were sent", fix="try again tomorrow", retry_after_s=600)
     expires = now_ms + CODE_MS
     data = {"account": appeal.account, "expires_ms": expires, "language": appeal.language}
     message = enqueue_message("appeal.code", data, now_ms)
+    if not message and shows_codes:
+        message = new_message_id()
     if not message:
         raise ApiError(503, "no webhook would bring the code", fix="add a webhook")
     appeal.code_message, appeal.code_expires_ms = message, expires

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from django.conf import settings
 from django.urls import clear_url_caches
 
-from wavebreak.console import case_store, live_challengers
+from wavebreak.console import appeals, case_store, live_challengers, statements
 from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
@@ -25,10 +26,13 @@ from wavebreak.console.users import create_user
 from wavebreak.errors import MissingExtraError, UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.service.app_context import (
+    AppContext,
     closing_connection,
     run_background_query,
     run_in_transaction,
 )
+from wavebreak.service.authentic_rows import checked_decisions
+from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices
 from wavebreak.service.ingest_app import App
 from wavebreak.service.models import Decision, EnforcementState
 from wavebreak.service.service import Background, Service
@@ -117,6 +121,33 @@ def demo_case() -> Background:
             await asyncio.sleep(DEMO_CASE_S)
 
     return run
+
+
+def demo_notice(app: AppContext) -> Background:
+    """Return the task that reports where the holder of an account reads why it was limited."""
+
+    async def run(service: Service) -> None:
+        while not (
+            url := await run_background_query(
+                partial(_appealable_notice, app.holder_notices, service.clock())
+            )
+        ):
+            await asyncio.sleep(DEMO_CASE_S)
+        service.report(f"what an account holder reads, and can appeal against: {url}")
+
+    return run
+
+
+def _appealable_notice(notices: HolderNotices, now_ms: int) -> str:
+    """Return the address of the newest notice that is due and can be appealed against, if any."""
+    newest = Decision.objects.exclude(outcome__in=WITHOUT_NOTICE).order_by("-number")[:100]
+    for row in checked_decisions(newest):
+        decision = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
+        made = statements.notice_of(notices, decision)
+        due = made is not None and made.notify_at_ms <= now_ms
+        if made is not None and due and appeals.may_appeal(notices, decision, now_ms):
+            return made.url
+    return ""
 
 
 def _newest(outcome: str) -> str:

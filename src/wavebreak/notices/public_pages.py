@@ -41,6 +41,7 @@ TEXTS: Mapping[str, str] = {
     "code_sent": msgid(
         "We sent a code of six digits to your account. It is valid until {instant}."
     ),
+    "shown_code": msgid("This is a demonstration, which has no app to bring the code: {code}"),
     "code": msgid("Code"),
     "confirm": msgid("Confirm and send the appeal"),
     "no_code": msgid("Did no code arrive?"),

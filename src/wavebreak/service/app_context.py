@@ -52,6 +52,8 @@ class AppContext:
         deliveries_due: Set when a delivery becomes due, to wake the dispatcher.
         holder_notices: What statements of reasons need beside a decision.
         holder_pages: Pages for holders, where the console serves them.
+        shows_codes: Whether an appeal's page shows its code: in a demonstration, which has no app
+            that would bring it.
         reloads: How often keys are reloaded for one that is not known.
     """
 
@@ -69,6 +71,7 @@ class AppContext:
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
     holder_notices: HolderNotices = field(default_factory=HolderNotices)
     holder_pages: HolderPages | None = None
+    shows_codes: bool = False
     reloads: TokenBucket = field(
         default_factory=lambda: TokenBucket(RELOADS_PER_S, RELOADS_AT_ONCE, time.monotonic)
     )

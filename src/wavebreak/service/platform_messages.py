@@ -51,7 +51,7 @@ def enqueue_message(
     if not webhooks:
         return ""
     message = PlatformMessage.objects.create(
-        id=f"msg_{secrets.token_hex(16)}",
+        id=new_message_id(),
         type=kind,
         data=msgspec.json.encode(data),
         created_ms=now_ms,
@@ -61,6 +61,11 @@ def enqueue_message(
         [Delivery(webhook=webhook, message=message, next_ms=next_ms) for webhook in webhooks]
     )
     return str(message.id)
+
+
+def new_message_id() -> str:
+    """Return the id of a new message."""
+    return f"msg_{secrets.token_hex(16)}"
 
 
 def one_time_code(key: bytes, message: str) -> str:

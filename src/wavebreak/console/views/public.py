@@ -39,6 +39,7 @@ from wavebreak.service.app_context import AppContext
 from wavebreak.service.erasure import ErasedError
 from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
 from wavebreak.service.peer_networks import peer_network
+from wavebreak.service.platform_messages import one_time_code
 from wavebreak.service.service import Service
 
 BUILDERS: dict[str, Callable[..., HelpPage]] = {"help": help_page, "business": business_page}
@@ -197,7 +198,7 @@ def appeal(request: HttpRequest, token: str) -> HttpResponse:
     if found is not None and found.code_message and not request.GET.get("edit"):
         return _code_page(page, token, found)
     error = ""
-    if not appeals.can_send_codes():
+    if not (page.app.shows_codes or appeals.can_send_codes()):
         # Said before somebody writes a text that could not be sent.
         error = page.text("no_channel_yet", contact=page.contact())
     return _form_page(page, token, decision, error)
@@ -231,7 +232,13 @@ def _take_statement(
         return _form_page(page, token, decision, error, text, 422)
     try:
         with transaction.atomic():
-            appeals.submit(decision, statement, page.language.code, page.now_ms)
+            appeals.submit(
+                decision,
+                statement,
+                page.language.code,
+                page.now_ms,
+                shows_codes=page.app.shows_codes,
+            )
     except ApiError as problem:
         if problem.status == 503:
             error = page.text("no_channel", contact=page.contact())
@@ -244,7 +251,8 @@ def _take_statement(
 def _again(page: Public, token: str, found: Appeal) -> HttpResponse:
     try:
         with transaction.atomic():
-            appeals.send_code(Appeal.objects.select_for_update().get(id=found.id), page.now_ms)
+            locked = Appeal.objects.select_for_update().get(id=found.id)
+            appeals.send_code(locked, page.now_ms, shows_codes=page.app.shows_codes)
     except ApiError as problem:
         if problem.status == 429:
             return _code_page(page, token, found, page.text("codes_used"), 429)
@@ -310,12 +318,20 @@ def _code_page(
         "appeal_code",
         status,
         sent=page.text("code_sent", instant=page.instant(found.code_expires_ms)) if usable else "",
+        shown=_shown_code(page, found) if usable else "",
         error=error,
         form=form_token(f"appeal {found.decision}"),
         action=_action(page, token),
         edit=f"{reverse('appeal_page', args=[token])}?lang={page.language.code}&edit=1",
         notice_url=_notice_url(page, token),
     )
+
+
+def _shown_code(page: Public, found: Appeal) -> str:
+    """Return a sentence with the code, in a demonstration; empty elsewhere."""
+    if not page.app.shows_codes:
+        return ""
+    return page.text("shown_code", code=one_time_code(page.app.webhook_key, found.code_message))
 
 
 def _action(page: Public, token: str) -> str:
