@@ -13,8 +13,6 @@ from types import ModuleType
 
 import pytest
 
-from support.withdrawn_words import in_text
-
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "clients"
 PYTHON = CLIENTS / "python"
@@ -100,15 +98,3 @@ def test_each_vector_file_is_explained_and_has_unique_names() -> None:
         assert f"`{path.name}`" in explained
         names = [json.loads(line)["name"] for line in path.read_text("utf-8").split("\n") if line]
         assert len(names) == len(set(names)) >= 8
-
-
-def test_withdrawn_words_occur_in_no_client() -> None:
-    paths = [p for p in CLIENTS.rglob("*") if p.suffix in {".py", ".md", ".ts", ".toml"}]
-    paths = [p for p in paths if not {"node_modules", "dist", "build"} & set(p.parts)]
-    assert len(paths) > 20
-    found = [
-        str(one)
-        for path in paths
-        for one in in_text(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
-    ]
-    assert found == []

@@ -109,7 +109,7 @@ def test_documented_commands_and_options_exist() -> None:
 def test_documented_modules_can_be_run() -> None:
     pattern = re.compile(r"python -m ((?:experiments|benchmarks|support|wavebreak)[\w.]*)")
     named = {name for path in documents() for name in pattern.findall(path.read_text("utf-8"))}
-    named -= {"support.output_digests", "support.withdrawn_words"}
+    named -= {"support.output_digests"}
     assert len(named) >= 3
     for name in named:
         spec = importlib.util.find_spec(name)

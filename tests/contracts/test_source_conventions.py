@@ -12,7 +12,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 UNTRACKED = {"build", "dist", "demo-out", "__pycache__"}
-BANNED = {"manager", "helper", "helpers", "util", "utils", "common", "processor", "data", "info"}
 MAX_BYTES = 1 << 20
 
 # Joined here, so that this file does not hold what it looks for.
@@ -76,15 +75,6 @@ def texts() -> Iterator[tuple[str, str]]:
     assert looked_at > 10
 
 
-def words(name: str) -> set[str]:
-    """The words of an identifier.
-
-    >>> sorted(words("RawDataFile")) == ["data", "file", "raw"] == sorted(words("raw_data_file"))
-    True
-    """
-    return set(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_"))
-
-
 def late_imports(tree: ast.Module) -> Iterator[ast.stmt]:
     """Imports that are not statements of the module itself, nor below `if TYPE_CHECKING`."""
     top: set[ast.stmt] = set(tree.body)
@@ -105,22 +95,6 @@ def skips(tree: ast.Module) -> Iterator[ast.AST]:
                 yield called.get(id(node), node)
         elif isinstance(node, ast.Attribute) and node.attr == "importorskip":
             yield node
-
-
-OF_OTHERS = {"data_received", "get_extra_info"}
-"""Names of methods that asyncio and httpcore call."""
-
-
-def test_no_name_is_a_word_that_says_nothing() -> None:
-    named = [name for name in modules() if words(Path(name).stem) & BANNED]
-    for name, tree in modules().items():
-        for node in ast.walk(tree):
-            if not isinstance(node, Function | ast.ClassDef):
-                continue
-            a_sentence = name.startswith("tests") and node.name.startswith("test_")
-            if words(node.name) & BANNED and not a_sentence and node.name not in OF_OTHERS:
-                named.append(f"{name}:{node.lineno} {node.name}")
-    assert named == []
 
 
 def test_imports_are_at_module_level_except_in_commands() -> None:
