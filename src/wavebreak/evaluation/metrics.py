@@ -34,6 +34,7 @@ _COLUMNS = (
     "first_action_stage",
     "strangers_before_action",
     "unwanted",
+    "refused",
     "reports_before_action",
     "last_report_before_action_ms",
     "first_contacts_attempted",
@@ -45,7 +46,11 @@ LEAST_FIRST_CONTACTS = 30
 
 @dataclass(frozen=True)
 class Family:
-    """Results for one family of abusive accounts: counts of accounts, hours, messages."""
+    """Results for one family of abusive accounts: counts of accounts, hours, messages.
+
+    `delivered` are messages that got through to people who never wrote to the sender, `stopped`
+    acts of its accounts that enforcement refused: messages, requests, additions to groups.
+    """
 
     accounts: int
     challenged: int
@@ -58,11 +63,19 @@ class Family:
     unwanted_mean: float
     hours_median: float | None
     limited: int = 0
+    delivered: int = 0
+    stopped: int = 0
 
     @property
     def met(self) -> int:
         """Accounts challenged, limited, or actioned."""
         return self.challenged + self.limited + self.actioned
+
+    @property
+    def stopped_share(self) -> float:
+        """Share of what its accounts tried that was stopped; 0 where they tried nothing."""
+        tried = self.delivered + self.stopped
+        return self.stopped / tried if tried else 0.0
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,12 @@ class Evaluation:
         return sum(shares) / len(shares) if shares else None
 
     @property
+    def stopped_equal_weight(self) -> float | None:
+        """Mean share of unwanted messages stopped, each family weighing the same."""
+        shares = [f.stopped_share for f in self.families.values()]
+        return sum(shares) / len(shares) if shares else None
+
+    @property
     def first_messages(self) -> tuple[int, int]:
         """First messages of all benign accounts with a label: refused, and all."""
         of = self.personas.values()
@@ -186,6 +205,10 @@ class Evaluation:
             "refused": self._refused(),
             "absent": self.absent,
             "equal_weight": self.equal_weight,
+            "stopped": {
+                "share": self.everyone.stopped_share if self.families else None,
+                "equal_weight": self.stopped_equal_weight,
+            },
         }
 
     def _refused(self) -> dict[str, Any]:
@@ -254,6 +277,7 @@ class _Columns:
     unwanted: NDArray[np.float64]
     reports: NDArray[np.int64]
     last_report: NDArray[np.float64]
+    stopped: NDArray[np.int64]
     first_contacts: NDArray[np.int64]
     refused: NDArray[np.int64]
 
@@ -277,6 +301,7 @@ class _Columns:
             unwanted=floats("unwanted"),
             reports=np.nan_to_num(floats("reports_before_action")).astype(np.int64),
             last_report=floats("last_report_before_action_ms"),
+            stopped=floats("refused").astype(np.int64),
             first_contacts=floats("first_contacts_attempted").astype(np.int64),
             refused=floats("first_contacts_refused").astype(np.int64),
         )
@@ -303,6 +328,8 @@ class _Columns:
             unwanted_mean=float(unwanted.mean()),
             hours_median=float(np.median(hours)) if len(hours) else None,
             limited=int((worst == OUTCOMES.index("limit")).sum()),
+            delivered=int(unwanted.sum()),
+            stopped=int(self.stopped[rows].sum()),
         )
         p10, p25, median, p75, p90 = (float(v) for v in five)
         return family, BeforeAction(

@@ -253,7 +253,7 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
 
 
 def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> None:
-    """Print the result on one screen: three sentences, and the worst families and personas.
+    """Print the result on one screen: four sentences, and the worst families and personas.
 
     Args:
         evaluation: What was measured.
@@ -276,12 +276,13 @@ def _worst_families(evaluation: Evaluation, limit: int) -> Table:
     rows = [(name, f, number(f.unwanted_median)) for name, f in families]
     return Table(
         "Abusive accounts by family, worst first",
-        ("family", "accounts", "slowed", "actioned", "met, %", "unwanted messages\nmedian"),
+        ("family", "accounts", "slowed", "actioned", "stopped, %", "unwanted messages\nmedian"),
         [
             *(_share_row(*row) for row in rows[:limit]),
             *_other_rows([f for _, f in families[limit:]], "families"),
         ],
-        "Slowed: limited or challenged. Actioned: restricted, suspended or banned.",
+        "Slowed: limited or challenged. Actioned: restricted, suspended or banned. Stopped: of the "
+        "messages that its accounts tried to send to strangers.",
     )
 
 
@@ -311,9 +312,18 @@ def _refused_percent(persona: Persona) -> str:
 
 
 def _share_row(name: str, counts: Family | Persona, last: str) -> tuple[str, ...]:
-    share = percent(counts.met / counts.accounts).removesuffix(" %")
+    share = percent(_share_of_overview([counts])).removesuffix(" %")
     slowed = counts.met - counts.actioned
     return name, number(counts.accounts), number(slowed), number(counts.actioned), share, last
+
+
+def _share_of_overview(counts: Sequence[Family | Persona]) -> float:
+    """Return what an overview says of families (messages stopped) or personas (accounts met)."""
+    families = [one for one in counts if isinstance(one, Family)]
+    if families:
+        stopped = sum(f.stopped for f in families)
+        return stopped / max(1, stopped + sum(f.delivered for f in families))
+    return sum(one.met for one in counts) / sum(one.accounts for one in counts)
 
 
 def _other_rows(others: Sequence[Family | Persona], plural: str) -> list[tuple[str, ...]]:
@@ -323,7 +333,7 @@ def _other_rows(others: Sequence[Family | Persona], plural: str) -> list[tuple[s
     met = sum(other.met for other in others)
     if not accounts:
         return []
-    share = percent(met / accounts).removesuffix(" %")
+    share = percent(_share_of_overview(others)).removesuffix(" %")
     name = f"{len(others)} other {plural}"
     return [(name, number(accounts), number(met - actioned), number(actioned), share, "")]
 
@@ -376,23 +386,30 @@ def _charts(evaluation: Evaluation) -> dict[str, str]:
 
 
 def headline(evaluation: Evaluation) -> list[str]:
-    """Describe the result: abusive accounts actioned, false actions, first messages refused."""
+    """Describe the result: unwanted messages stopped, abusive accounts met, honest people met."""
     lines = []
-    everyone = evaluation.everyone
-    if everyone.accounts:
+    everyone, equal = evaluation.everyone, evaluation.stopped_equal_weight
+    if everyone.accounts and equal is not None:
+        tried = everyone.delivered + everyone.stopped
         lines.append(
-            f"Of {count_of(everyone.accounts, 'abusive account')}, {number(everyone.actioned)} "
-            f"({percent(everyone.actioned / everyone.accounts)}) were restricted or worse and "
-            f"{number(everyone.met - everyone.actioned)} slowed; half of all delivered "
-            f"{number(everyone.unwanted_median)} unwanted messages or fewer."
+            f"Of {count_of(tried, 'unwanted message')}, {percent(everyone.stopped_share)} were "
+            f"stopped (each family weighing the same: {percent(equal)}); half of all abusive "
+            f"accounts delivered {number(everyone.unwanted_median)} or fewer."
+        )
+        lines.append(
+            f"Of {count_of(everyone.accounts, 'abusive account')}, "
+            f"{number(everyone.met - everyone.actioned)} were slowed and "
+            f"{number(everyone.actioned)} ({percent(everyone.actioned / everyone.accounts)}) "
+            "restricted or worse."
         )
     benign = list(evaluation.personas.values())
     total = sum(p.accounts for p in benign)
     if total:
         lines.append(
-            f"Of {count_of(total, 'benign account')}, {number(sum(p.actioned for p in benign))} "
-            f"were restricted or worse, {number(sum(p.banned for p in benign))} banned and "
-            f"{number(sum(p.met - p.actioned for p in benign))} slowed."
+            f"Of {count_of(total, 'benign account')}, "
+            f"{number(sum(p.met - p.actioned for p in benign))} were slowed, "
+            f"{number(sum(p.actioned for p in benign))} restricted or worse, "
+            f"{number(sum(p.banned for p in benign))} banned."
         )
     refused, first = evaluation.first_messages
     worst = evaluation.worst_persona

@@ -31,6 +31,8 @@ FAMILY_KEYS = {
     "unwanted_mean",
     "hours_median",
     "limited",
+    "delivered",
+    "stopped",
 }
 PERSONA_KEYS = {
     "accounts",
@@ -55,6 +57,7 @@ def evaluation(tmp_path: Path) -> Evaluation:
                 worst="ban",
                 first_action_ms=NOON + 2 * HOUR,
                 unwanted=10,
+                refused=300,
                 first_action_stage="messaging",
                 strangers_before_action=12,
             ),
@@ -89,6 +92,7 @@ def evaluation(tmp_path: Path) -> Evaluation:
                 worst="ban",
                 first_action_ms=NOON + 30 * MINUTE,
                 first_action_stage="registration",
+                refused=5,
             ),
             account_row(
                 "p1",
@@ -132,7 +136,14 @@ def test_family_counts_match_a_hand_count(evaluation: Evaluation) -> None:
         "unwanted_mean": 20.0,
         "hours_median": 4.0,  # of 2, 4 and 240
         "limited": 0,
+        "delivered": 100,
+        "stopped": 300,
     }
+
+
+def test_share_stopped_is_of_what_was_tried(evaluation: Evaluation) -> None:
+    # 300 of 400 by the blasters, 5 of 5 by the sybil.
+    assert evaluation.as_json()["stopped"] == {"share": 305 / 405, "equal_weight": (0.75 + 1) / 2}
 
 
 def test_action_at_registration_is_counted_separately(evaluation: Evaluation) -> None:

@@ -149,8 +149,9 @@ def test_page_is_self_contained_accessible_and_deterministic(tmp_path: Path) -> 
 def test_page_states_the_result_first(tmp_path: Path) -> None:
     write_html(_evaluation(tmp_path), tmp_path / "one.html")
     text = (tmp_path / "one.html").read_text()
-    assert "Of 2 abusive accounts, 1 (50.0 %) were restricted or worse" in text
-    assert "Of 2 benign accounts, 0 were restricted or worse, 0 banned and " in text
+    assert "unwanted messages, 0 % were stopped (each family weighing the same: 0 %)" in text
+    assert "Of 2 abusive accounts, 0 were slowed and 1 (50.0 %) restricted or worse." in text
+    assert re.search("Of 2 benign accounts, [0-9] were slowed, 0 restricted or worse, 0 ban", text)
 
 
 def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
 def test_overview_lists_worst_families_first_and_counts_others(tmp_path: Path) -> None:
     families = {"a": "ban", "b": "limit", "c": "restrict", "d": "ban"}
     rows = [
-        account_row(f"{name}1", worst=worst, unwanted=9 if name == "b" else 0)
+        account_row(f"{name}1", worst=worst, unwanted=9 if name == "b" else 0, refused=27)
         for name, worst in families.items()
     ]
     run = run_directory(tmp_path / "run", rows)
@@ -171,10 +172,12 @@ def test_overview_lists_worst_families_first_and_counts_others(tmp_path: Path) -
     console = Console(width=80, record=True, file=io.StringIO())
     print_overview(evaluate(run, labels), console, limit=2)
     text = console.export_text()
-    assert "Of 4 abusive accounts, 3 (75.0 %) were restricted or worse and 1 slowed" in text
+    said = " ".join(text.split())
+    assert "Of 117 unwanted messages, 92.3 % were stopped (each family weighing the same: " in said
+    assert "Of 4 abusive accounts, 1 were slowed and 3 (75.0 %) restricted or worse." in said
     counts = r"^(a|b|c|d|2 other families) +(\d+) +(\d+) +(\d+) +(\d+)"
     assert re.findall(counts, text, re.MULTILINE) == [
-        ("b", "1", "1", "0", "100"),
+        ("b", "1", "1", "0", "75"),
         ("a", "1", "0", "1", "100"),
         ("2 other families", "2", "0", "2", "100"),
     ]
@@ -186,5 +189,5 @@ def test_overview_without_false_actions_has_no_persona_table(tmp_path: Path) -> 
     labels = labels_file(tmp_path / "l.csv", "p,benign,shop,")
     print_overview(evaluate(run, labels), console)
     text = console.export_text()
-    assert "Of 1 benign account, 0 were restricted or worse, 0 banned and 0 slowed." in text
+    assert "Of 1 benign account, 0 were slowed, 0 restricted or worse, 0 banned." in text
     assert "persona" not in text
