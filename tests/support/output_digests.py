@@ -178,7 +178,7 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
         ("notice", case, "P1", *told_to, "-o", directory / "letter"),
         ("exhibit", case, receipt, "--kind", "delivery"),
         ("notice", case, "P1", "--letter", directory / "letter" / "N1.json", "--exhibit", "E3",
-         "--sent", "2026-01-02T00:00:00Z"),
+         "--sent", "2027-01-15T00:00:00Z"),
         ("delivery", case, "N1", "--exhibit", "E3", "--how", "courier"),
         ("advance", case, "noticed"),
         ("determine", case, "P1"),

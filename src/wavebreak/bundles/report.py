@@ -94,8 +94,8 @@ def _title_facts(source: ReportSource) -> list[list[str]]:
 
 def _sections(source: ReportSource) -> list[Block]:
     findings = [
+        *report_sections.confirmed_sentences(source),
         *report_conduct.summary_sentences(source),
-        *report_pages.summary_sentences(source),
     ]
     return [
         report_sections.summary(source, findings),

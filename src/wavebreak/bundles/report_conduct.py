@@ -40,9 +40,11 @@ def _runs(source: ReportSource) -> Iterator[tuple[Exhibit, Path, reproduction.Re
 
 
 def summary_sentences(source: ReportSource) -> Iterator[str]:
-    """Return what each account attempted, and what was refused, in a sentence."""
-    words = source.words
+    """Return what each account attempted, and what was refused, of runs that a person confirmed."""
+    words, confirmed = source.words, source.confirmed()
     for exhibit, place, about in _runs(source):
+        if exhibit.id not in confirmed:
+            continue
         for account, own in reproduction.conduct_of_accounts(place, about).items():
             counted = reproduction.count_conduct(own.attempted)
             attempted = len(own.attempted["sends"])

@@ -36,18 +36,6 @@ def _pages(source: ReportSource) -> Iterator[tuple[Exhibit, Path, claims.Reading
             yield exhibit, place, reading
 
 
-def summary_sentences(source: ReportSource) -> Iterator[str]:
-    """Return what each page offers, in a sentence."""
-    words = source.words
-    for exhibit, _, reading in _pages(source):
-        named = {"title": exhibit.title, "exhibit": exhibit.id}
-        offers = _offers(source, tuple(reading.offers)) if reading else []
-        if offers:
-            yield words("summary_page", **named, offers=words.joined(offers))
-        elif reading is not None:
-            yield words("summary_page_none", **named)
-
-
 def pages(source: ReportSource) -> Block:
     """What each page says; screenshots are added to the figures by name."""
     words = source.words

@@ -50,6 +50,11 @@ class ReportSource:
     words: ReportText
     figures: dict[str, bytes] = field(default_factory=dict)
 
+    def confirmed(self) -> frozenset[str]:
+        """Return the exhibits of which a person confirmed that they show what is stated."""
+        items = self.case.evidence.values()
+        return frozenset(e.exhibit for e in items if e.confirmed == "yes")
+
     def role(self, code: str) -> str:
         """Return a role in words."""
         return self.words.of("roles", code)
@@ -141,6 +146,18 @@ def _stale_verdict(source: ReportSource, prepared: PreparedDetermination) -> Blo
         "text": words("superseded" if superseded else "not_current"),
         "lines": lines,
     }
+
+
+def confirmed_sentences(source: ReportSource) -> Iterator[str]:
+    """Return what a person confirmed of each item, in a sentence, and how much nobody did."""
+    words, case = source.words, source.case
+    for e in case.evidence.values():
+        if e.confirmed == "yes" and not case.exhibits[e.exhibit].rejected:
+            title = words.isolated(case.exhibits[e.exhibit].title)
+            named = {"exhibit": e.exhibit, "title": title, "by": person(e.by)}
+            yield words("summary_confirmed", shown=_shown(source, e), **named)
+    if open_ := sum(e.confirmed == "unknown" for e in case.evidence.values()):
+        yield words("summary_unconfirmed", n=open_)
 
 
 def _signature_sentence(source: ReportSource, prepared: PreparedDetermination) -> str:

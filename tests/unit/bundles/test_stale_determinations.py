@@ -11,11 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import PARTY, Bench
-from wavebreak.bundles import evidence_intake
+from wavebreak.bundles import evidence_intake, report_sections
 from wavebreak.bundles.case_exports import export_files
 from wavebreak.bundles.case_listing import list_cases, list_parties
 from wavebreak.bundles.report import render_report
+from wavebreak.bundles.report_sections import ReportSource
 from wavebreak.bundles.report_settings import load_settings
+from wavebreak.bundles.report_text import ReportText
 from wavebreak.bundles.verify import verify_bundle
 from wavebreak.cases.case import (
     Case,
@@ -136,3 +138,23 @@ def test_determined_again_is_current(bench: Bench) -> None:
     assert "superseded; said: eligible" in shown.output
     whole = " ".join(pages(bench, "en"))
     assert "Superseded" in whole
+
+
+def test_summary_holds_only_what_a_person_confirmed(tmp_path: Path) -> None:
+    made = Bench(tmp_path)
+    invoice = tmp_path / "invoice.txt"
+    invoice.write_text("Invoice to Bulk Messages Ltd, $99. We send bulk messages, no opt-in.")
+    with made.desk("C-7") as at:
+        at.take(CaseOpened("Bulk Co"), **made.me)
+        at.take(PartyNamed(PARTY), **made.me)
+        evidence_intake.add_file_exhibit(at, invoice, made.actor, "investigator", title="Invoice")
+        evidence_intake.add_claim_exhibit(
+            at, made.claim(), made.actor, "investigator", title="Page"
+        )
+        made.found(at, "E2", "off_platform", Basis.STATEMENT, Strength.STRONG)
+        source = ReportSource(made.case, at.case, load_settings("en"), ReportText("en"))
+    (said,) = report_sections.confirmed_sentences(source)
+    assert said.startswith("Exhibit E2 (“Page”), as Noa Bar confirmed:")
+    summary = pages(made, "en")[1]
+    assert "offers:" not in summary.partition("Parties and their roles")[0]
+    assert "Invoice" not in summary.partition("Parties and their roles")[0]

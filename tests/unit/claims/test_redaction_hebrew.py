@@ -72,7 +72,7 @@ def is_black(place: Path, box: tuple[int, int, int, int]) -> bool:
     shown = Image.open(io.BytesIO(page.images[0].data)).convert("L")
     scale = shown.width / 300
     crop = shown.crop(tuple(int(edge * scale) for edge in box))  # type: ignore[arg-type]
-    dark = sum(pixel < 60 for pixel in crop.get_flattened_data())
+    dark = sum(pixel < 60 for pixel in crop.tobytes())
     return dark > 0.8 * crop.width * crop.height
 
 
