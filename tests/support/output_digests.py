@@ -170,7 +170,7 @@ def steps(case: Path, directory: Path, account: str) -> list[tuple[str | Path, .
         ("exhibit", case, page, "--kind", "test_purchase", "--title", "Price page"),
         ("evidence", case, "E1", "--party", "P1", *basis, *did, *span),
         ("confirm", case, "V1", "--yes"),
-        ("link", case, "P1", account, "--basis", "payment", "--strength", "strong",
+        ("link", case, "P1", account, "--basis", "number_in_claim", "--strength", "strong",
          "--exhibit", "E1"),
         ("evidence", case, directory / "sealed", "--account", account, "--party", "P1", *did,
          *log),

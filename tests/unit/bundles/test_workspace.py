@@ -267,7 +267,7 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
     shown = w("case", "confirm", "C-7", "V1", "--yes", "--why", "the offer is plain")
     assert "lasted until not known" in shown
     assert "D1: undetermined" in w("case", "determine", "C-7", "P1")
-    w("case", "link", "C-7", "P1", SENDER, "--basis", "payment", "--strength", "strong",
+    w("case", "link", "C-7", "P1", SENDER, "--basis", "number_in_claim", "--strength", "strong",
       "--exhibit", "E1")  # fmt: skip
     w("case", "evidence", "C-7", str(run), "--account", SENDER, "--party", "P1", "--model", "none",
       "--conduct", "engaged", "--violation", "automated")  # fmt: skip
