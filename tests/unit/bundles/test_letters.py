@@ -19,7 +19,7 @@ from wavebreak.bundles.report_text import ReportText
 from wavebreak.bundles.workspace import CaseWorkspace
 from wavebreak.cases.case import CaseOpened, EvidenceAdded, NoticeSent, PartyNamed, ReplyReceived
 from wavebreak.cases.date_ranges import DateRange, format_instant
-from wavebreak.cases.notices import DAY_MS, Notice, Reply
+from wavebreak.cases.notices import DAY_MS, Language, Notice, Reply
 from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cases.post_notice_monitoring import overdue_items
 from wavebreak.errors import CaseError
@@ -162,10 +162,11 @@ def test_past_notice_without_days_has_no_deadline(bench: Bench) -> None:
         assert [due.id for due in list_deadlines(case, ReportText("en"))] == []
         with pytest.raises(CaseError, match="gave no date to answer"):
             drafted(at, "reminder", about="N1")
-        for language, said in (
-            ("en", "no date to answer is recorded"),
-            ("he", "לא נרשם מועד למענה"),
-        ):
+        said_in: dict[Language, str] = {
+            "en": "no date to answer is recorded",
+            "he": "לא נרשם מועד למענה",
+        }
+        for language, said in said_in.items():
             source = ReportSource(at.path, case, load_settings(language), ReportText(language))
             texts = [block.get("text", "") for block in report_sections.notices(source)["blocks"]]
             assert any(said in words for words in texts)

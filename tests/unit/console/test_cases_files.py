@@ -47,7 +47,7 @@ def test_list_has_state_parties_deadline_result(demo: tuple[CaseStore, Path]) ->
     assert (row.id, row.state, row.open_tasks) == (CASE_ID, "noticed", 2)
     assert row.parties[0] == "Rapid Reach Ltd"
     assert row.overdue
-    assert row.results == (("eligible", False),)
+    assert row.results == (("eligible", False, True),)
     assert row.newest_words.startswith("task: Ask the register")
 
 
