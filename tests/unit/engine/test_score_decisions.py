@@ -59,7 +59,7 @@ def decided(
     """What is decided on an account that registers and writes to strangers."""
     events: list[dict[str, Any]] = [
         {"id": "r", "ts": START, "type": TYPES.index("account.registered"), "account": "a",
-         "channel": CHANNELS.index(channel)}
+         "channel": CHANNELS.index(channel), "business": "b"}
     ]  # fmt: skip
     events += [
         {"id": f"e{i}", "ts": START + i * gap, "type": TYPES.index("message.sent"),
