@@ -297,7 +297,7 @@ def test_ingest_key_switches_no_rule_off(live: Live) -> None:
                 fields = {"carries": declaration["carries"], "can": declaration["can"]}
                 told = await declare_own(made, key, **fields)
                 assert told["coverage"]["applied"] == "waiting"
-                assert "administrator" in told["coverage"]["told"]
+                assert "administrator" in told["coverage"]["meaning"]
                 assert told["coverage"]["rules_off"] == list(off)
                 assert told["source"]["asked"]["carries"] == sorted(fields["carries"])
         assert (await covered(made), made.service.rules_off()) == (names, off)

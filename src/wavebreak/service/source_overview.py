@@ -20,7 +20,7 @@ from wavebreak.service.sources import (
     Ability,
     Coverage,
     Declaration,
-    common_coverage,
+    shared_coverage,
     covered_by,
     list_sources,
 )
@@ -143,7 +143,7 @@ def _asked(
 ) -> AskedView:
     asked = Declaration(source.asked_carries, source.asked_can)
     others = [Declaration(o.carries, o.can) for o in declared if o.carries and o is not source]
-    would = _rules_off(common_coverage([*others, asked]), policy)
+    would = _rules_off(shared_coverage([*others, asked]), policy)
     return AskedView(
         tuple(asked.carries.split()),
         _abilities(asked.can),

@@ -40,7 +40,7 @@ MAX_SOURCES = 100
 BEGIN_MS = 600_000
 """How long a log has just begun: an adapter may send its first events before it has declared."""
 SETTLED_MS = 86_400_000
-"""How long a source's own change stands before it may make another one by itself."""
+"""How long a source's own change holds before it may make another one by itself."""
 _MENTIONED = 8
 CHECK_S = 5.0
 """Seconds between two looks at whether the declared coverage is that which decides, and at which
@@ -264,10 +264,10 @@ def covered_by(sources: Iterable[Source]) -> Coverage | None:
     A source whose first declaration waits is judged by what the others carry.
     """
     decides = [Declaration(source.carries, source.can) for source in sources if source.carries]
-    return common_coverage(decides)
+    return shared_coverage(decides)
 
 
-def common_coverage(declarations: Sequence[Declaration]) -> Coverage | None:
+def shared_coverage(declarations: Sequence[Declaration]) -> Coverage | None:
     """Return what all of some declarations have; None where there is none."""
     if not declarations:
         return None

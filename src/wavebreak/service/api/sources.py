@@ -19,7 +19,7 @@ from wavebreak.service.source_overview import SourcesOverview, sources_overview
 router = Router()
 
 
-_TOLD = {
+_MEANINGS = {
     "unchanged": "this decides already",
     "live": "this decides from now on",
     "pending": "this decides once the service can be switched, at the latest after its next start",
@@ -59,7 +59,7 @@ async def _applied(context: RequestContext, *, waits: bool = False) -> schemas.A
         challenges=done.challenges,
         rules_off=list(done.rules_off),
         waited_s=done.waited_s,
-        told=_TOLD[done.applied],
+        meaning=_MEANINGS[done.applied],
     )
 
 
