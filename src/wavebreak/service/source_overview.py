@@ -20,9 +20,9 @@ from wavebreak.service.sources import (
     Ability,
     Coverage,
     Declaration,
-    shared_coverage,
     covered_by,
     list_sources,
+    shared_coverage,
 )
 from wavebreak.service.stream_coverage import unseen
 

@@ -472,7 +472,7 @@ class Application(ResponseModel):
     `applied`: `unchanged` where their coverage decides already; `live` where it does from now on,
     after `waited_s` in which events waited; `pending` where it will once the service can be
     switched, at the latest after its next start; `waiting` where the declaration waits for an
-    administrator, and nothing has changed. `meaning` says so in words. `carries` is what every source
+    administrator, and nothing has changed. `meaning` says so. `carries` is what every source
     carries, and `rules_off` are the rules that lack what they read. Without `challenges` a limit is
     decided where a rule asks for a challenge.
     """
