@@ -3,4 +3,4 @@
 Metadata only, never content. Start with `wavebreak --help`, or read README.md.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"

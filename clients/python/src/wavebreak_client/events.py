@@ -576,9 +576,10 @@ class LabelAssigned(Event):
     """`label.assigned`.
 
     Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`.
-    `undetermined` withdraws earlier labels. With it alone `outcome` is put in place of the one
-    in force, for `hold_s` seconds from the event's time (absent: until somebody ends it;
-    `allow` has none). See docs/adr/0022.
+    Persons are the sources `analyst` and `appeal`; what a honeypot or a partner says is
+    observed and changes nothing. `undetermined` withdraws earlier labels. With it alone
+    `outcome` is put in place of the one in force, for `hold_s` seconds from the event's time
+    (absent: until somebody ends it; `allow` has none). See docs/adr/0022 and docs/adr/0039.
     """
 
     TYPE: ClassVar[str] = "label.assigned"
