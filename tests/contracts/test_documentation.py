@@ -158,7 +158,7 @@ def test_pages_and_modules_name_the_port_of_the_service() -> None:
     ]
     assert len(sources) > 40
     synapse = 8008
-    local = re.compile(r"://(?:127\.0\.0\.1|localhost):(\d{2,5})\b")
+    local = re.compile(r"https?://(?:127\.0\.0\.1|localhost):(\d{2,5})\b")
     wrong = [
         f"{path.relative_to(ROOT)}: {port}"
         for path in [*documents(), *sources]

@@ -71,7 +71,7 @@ async def _verdict(console: RunningConsole) -> str:
     """Post the verdict abusive on ann; return the page that follows."""
     person = await console.person("analyst")
     form = {"verdict": "abusive", "reason": BECAUSE, "seen": "allow"}
-    answer = await person.post("/console/accounts/ann/act", **form)
+    answer = await person.post("/console/account-acts/ann", **form)
     assert answer.status_code == 302, answer.text
     return str((await person.get("/console/accounts/ann")).text)
 

@@ -241,7 +241,8 @@ def test_events_wait_where_another_service_answers(service: FakeService) -> None
         assert not client.health().unauthorized
         service.fault = lambda _answering, _body: False
         assert client.flush(20)
-        assert client.health().problems == ()
+        # The states are asked for again, after a pause.
+        wait_until(lambda: client.health().problems == ())
     assert len(service.log) == 1
 
 

@@ -18,7 +18,14 @@ import pyarrow as pa
 
 from wavebreak.errors import UsageError
 from wavebreak.features import kernel
-from wavebreak.features.facts import AROUND, NO_FACT, Fanout, decode_events, locate_columns
+from wavebreak.features.facts import (
+    AROUND,
+    LABELLED,
+    NO_FACT,
+    Fanout,
+    decode_events,
+    locate_columns,
+)
 from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.features.layout import ATTEMPTED, NONE, ON_DOUBT, SHARD_BITS, SHARDS
 from wavebreak.features.pair_table import find, grow_table
@@ -78,7 +85,8 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[Dr
         UsageError: More than MOST_EVENTS events, or of more than one account.
 
     """
-    times = fanout.dates_of(log.column("ts").to_numpy())
+    labels = log.column("type").to_numpy() == LABELLED
+    times = fanout.dates_of(log.column("ts").to_numpy(), labels)
     events = decode_events(
         locate_columns(log),
         np.maximum(times, 0),

@@ -505,13 +505,16 @@ class Fanout:
 
     def dated(self, ts: int) -> int:
         """Return the time (ms) at which an event would be taken now; -1: late."""
-        return int(self.dates_of(np.array([ts]))[0])
+        return int(self.dates_of(np.array([ts]), np.zeros(1, np.bool_))[0])
 
-    def dates_of(self, ts: Any) -> Any:
-        """Return the times (ms) at which events would be taken now, in order; -1: late."""
+    def dates_of(self, ts: Any, labels: Any) -> Any:
+        """Return the times (ms) at which events would be taken now, in order; -1: late.
+
+        `labels` says of each event whether it is a label, which keeps its date.
+        """
         clock, times, n = self.clock.copy(), np.array(ts, np.int64), len(ts)
         new, drop, epochs = np.zeros(n, np.bool_), np.zeros(n, np.uint8), np.zeros(n, np.int64)
-        _assign_epochs(clock, times, new, new, self.lateness_ms, drop, epochs, 0, n)
+        _assign_epochs(clock, times, new, labels, self.lateness_ms, drop, epochs, 0, n)
         return np.where(drop > 0, -1, times)
 
     def dump(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ async def test_undo_of_neither_gives_the_text_back(console: RunningConsole) -> N
     limited = await told(console)
     assert "broken our terms" not in limited[0]["facts"][0]
     ban = {"verdict": "undetermined", "outcome": "ban", "seen": "limit", "reason": "harder"}
-    await person.post("/console/accounts/ann/act", **ban)
+    await person.post("/console/account-acts/ann", **ban)
     harder = await stored(lambda: PersonAct.objects.latest("id"))
     await undo(person, harder)
     assert await told(console) == limited
@@ -176,7 +176,7 @@ async def test_undo_leaves_a_later_verdict_alone(console: RunningConsole) -> Non
     noa, omer = await console.person("analyst", "noa"), await console.person("analyst", "omer")
     act = await decided(noa, "ann")
     said = {"seen": "allow", "verdict": "benign", "reason": "I looked too"}
-    assert (await omer.post("/console/accounts/ann/act", **said)).status_code == 302
+    assert (await omer.post("/console/account-acts/ann", **said)).status_code == 302
     await undo(noa, act)
     page = (await noa.get("/console/accounts/ann")).text
     assert "left alone: omer decided since" in page

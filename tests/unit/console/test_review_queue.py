@@ -114,7 +114,7 @@ async def test_second_look_is_not_for_who_acted(console: RunningConsole) -> None
     finally:
         patched.undo()
     said = {"seen": "allow", "verdict": "abusive", "reason": "no wedding"}
-    assert (await lead.post("/console/accounts/ann/act", **said)).status_code == 302
+    assert (await lead.post("/console/account-acts/ann", **said)).status_code == 302
     copy = await stored(lambda: ReviewCase.objects.get(blind=True))
     assert (await lead.post(f"/console/queue/{copy.id}/claim")).status_code == 403
 
@@ -159,7 +159,7 @@ async def test_interrupted_verdict_comes_back(console: RunningConsole) -> None:
     seen = re.search(r'name="seen" value="(\w+)"', page)
     assert seen
     acted = await person.post(
-        f"/console/accounts/{account}/act", verdict="benign", reason="x", seen=seen[1]
+        f"/console/account-acts/{account}", verdict="benign", reason="x", seen=seen[1]
     )
     assert acted.status_code == 409
     assert await stored(PersonAct.objects.count) == 0
@@ -175,7 +175,7 @@ async def test_account_in_two_tabs_is_acted_on_once(console: RunningConsole) -> 
     seen = re.search(r'name="seen" value="(\w+)"', page)
     assert seen
     said = {"seen": seen[1], "verdict": "benign", "reason": "a wedding"}
-    await posted(person, "/console/accounts/ann/act", said, 4)
+    await posted(person, "/console/account-acts/ann", said, 4)
     acted = await stored(lambda: list(PersonAct.objects.values_list("before", "outcome")))
     assert acted == [(seen[1], "allow")]
     assert await stored(lambda: ReviewCase.objects.get(account="ann").state) == "closed"

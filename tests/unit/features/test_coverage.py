@@ -29,7 +29,7 @@ def test_coverage_of_full_stream_is_every_feature() -> None:
 
 
 def test_coverage_of_empty_stream_is_what_people_say() -> None:
-    assert covered_features(profile()) == {"label_abusive", "label_benign"}
+    assert covered_features(profile()) == {"label_abusive", "label_benign", "label_unconfirmed"}
 
 
 def test_coverage_of_messages_alone_is_volume() -> None:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from support.banning_policy import load_banning_policy
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.monitoring import compare, print_differences, replay, write_html
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import load_policy
 from wavebreak.simulation import simulate, write
 
 Row = tuple[str, str, int | None, int]
@@ -34,6 +34,9 @@ def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: i
         "strangers_before_action",
         "reports_before_action",
         "last_report_before_action_ms",
+        "refused",
+        "first_contacts_attempted",
+        "first_contacts_refused",
     ):
         columns[name] = none
     pq.write_table(pa.table(columns), path / "accounts.parquet")
@@ -140,19 +143,19 @@ def test_differences_are_described_and_page_is_deterministic(
 
 
 def test_replay_under_same_policy_changes_nothing(tmp_path: Path) -> None:
-    world = simulate(people=120, days=0.3, campaigns=[("blast", 3)], seed=102)
+    world = simulate(people=120, days=0.3, campaigns=[("blast", 6)], seed=102)
     write(world, tmp_path / "world")
     edge = Pseudonymizer(b"0123456789abcdef0123456789abcdef")
     from_events = run_of(tmp_path / "world", tmp_path / "out", edge)
-    found = replay(from_events, tmp_path / "again", load_policy(), edge)
+    found = replay(from_events, tmp_path / "again", load_banning_policy(), edge)
     assert found.changes == []
     assert sum(found.actioned[0].values()) >= 3
     with pytest.raises(UsageError, match="overwrite"):
-        replay(from_events, from_events, load_policy(), edge)
+        replay(from_events, from_events, load_banning_policy(), edge)
 
 
 def run_of(world: Path, out: Path, edge: Pseudonymizer) -> Path:
-    engine.run(world, out, load_policy(), edge)
+    engine.run(world, out, load_banning_policy(), edge)
     return out
 
 
@@ -164,6 +167,6 @@ def test_replay_of_a_missing_log_is_refused(tmp_path: Path) -> None:
         replay(
             tmp_path,
             tmp_path / "out",
-            load_policy(),
+            load_banning_policy(),
             Pseudonymizer(b"a key long enough for a test"),
         )

@@ -56,7 +56,8 @@ def fill(home: Path) -> None:
     )  # fmt: skip
     Appeal.objects.create(
         decision="d1", number=1, account="ann", outcome="ban", via="page", language="en",
-        created_ms=1, statement=b"encrypted", decided_by=dana,
+        created_ms=1, statement=b"encrypted", decided_by=dana, state=Appeal.DECIDED,
+        opened_ms=1,
     )  # fmt: skip
     NoticeState.objects.create(
         decision="d1", account="ann", language="en", shown_ms=1, statement=b"{}"

@@ -165,6 +165,7 @@ GAUGES = (
     "events_total",
     "bodies_total",
     "rules_off",
+    "sources_waiting",
     "busy_total",
     "earlier_decisions_differ",
     "log_time_seconds",
