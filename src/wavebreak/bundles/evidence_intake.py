@@ -551,26 +551,42 @@ def add_post_notice_evidence(
     """Take in, as evidence, what a run shows of accounts of noticed parties; the evidence's ids.
 
     An account counts that is tied to the party and was acted on after the notice arrived, and later
-    than any evidence from the platform that is there: the same run twice adds nothing. The case
-    reopens by itself; that it is the party's conduct a person still has to confirm.
+    than any evidence from the platform that is there, and than the decisions that its exhibit has:
+    the same run twice adds nothing, though reports or a person led to a decision after the last of
+    the conduct. The case reopens by itself; that it is the party's conduct a person still has to
+    confirm.
     """
     rename = make_renamer(case_key(key, workspace.case.id))
     last = {d.account: d.ts for d in reproduction.read_decisions(run) if d.outcome not in NO_ACTION}
     hidden = {rename("a", account): account for account in last}
-    added = []
+    added, seen = [], _decisions_in_evidence(workspace)
     for party, since in monitoring_starts(workspace.case).items():
         tied = {
             link.account
             for link in workspace.case.links
             if workspace.case.root(link.party) == party
         }
-        accounts = [hidden[name] for name in sorted(tied & hidden.keys())]
-        accounts = [account for account in accounts if last[account] > since]
+        accounts = [
+            hidden[name]
+            for name in sorted(tied & hidden.keys())
+            if last[hidden[name]] > max(since, seen.get(name, since))
+        ]
         if accounts:
             added.append(
                 _add_account_evidence(workspace, run, party, accounts, inputs, key, actor, role)
             )
     return added
+
+
+def _decisions_in_evidence(workspace: CaseWorkspace) -> dict[str, int]:
+    """When the last decision was (ms) on each account, in the runs on which evidence rests."""
+    found: dict[str, int] = {}
+    resting = {evidence.exhibit for evidence in workspace.case.evidence.values()}
+    for exhibit in workspace.case.exhibits.values():
+        if exhibit.id in resting and exhibit.kind == "platform_run":
+            for decision in run_decisions(workspace.path / exhibit.path):
+                found[decision.account] = max(decision.ts, found.get(decision.account, 0))
+    return found
 
 
 def _add_account_evidence(
