@@ -288,7 +288,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], bool, str]] = {
         value(f"{E2}/rerun.json", lambda v: v.update(features="catalog-000000000000")), True,
         "rerun_features"),
     "what was sealed before, edited": (edit(f"{E2}/sealed/proofs.jsonl",
-                                            swapped(b'"restrict"', b'"suspend_"')), True,
+                                            swapped(b'"ban"', b'"bun"')), True,
                                        "entry_edited"),
     "what was sealed before, one less": (line(f"{E2}/sealed/proofs.jsonl", lambda ls: ls[1:]),
                                          True, "sealed_other"),

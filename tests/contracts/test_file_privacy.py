@@ -32,8 +32,11 @@ def _lines() -> list[str]:
          "peer": f"p{i}", "in_contacts": False}
         for i in range(150)
     ]  # fmt: skip
+    # A person's word, so that an account is banned: no rule alone bans.
+    label = {"id": "l1", "ts": 25_000, "type": "label.assigned", "account": "a",
+             "label": "abusive", "source": "analyst"}  # fmt: skip
     broken = ['{"id":"x5","phone":"' + PHONE + '"', "not json " + CONTENT]
-    return [json.dumps(event) for event in events + sends] + broken
+    return [json.dumps(event) for event in [*events, *sends, label]] + broken
 
 
 def test_no_output_holds_what_was_planted(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import pypdfium2
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from support.case_workflow import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
+from support.case_workflow import ABOVE, BELOW, OTHER, REPORTS, SENDER, SHOT, Bench, small_run
 from wavebreak import __version__
 from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.archive_writer import _write_zip, write_bundle
@@ -341,7 +341,7 @@ def test_bundle_of_own_events_reports_what_is_unchecked(
     batches = [b.log for b in read(place / "log.arrow", Pseudonymizer(bytes(32), None))]
     log = pa.Table.from_batches(batches).select(["account", "peer"]).to_pylist()
     assert all(about["accounts"][0] in (row["account"], row["peer"]) for row in log)
-    assert len(log) == about["events"] == 1 + 130 + 3
+    assert len(log) == about["events"] == 1 + 130 + REPORTS + 1
     assert not (place / "features.json").exists()
     assert [d["id"] for d in lines_of(place / "decisions.jsonl")] == about["relied"]
 

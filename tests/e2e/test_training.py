@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from support import scoring_points
+from support.banning_policy import load_banning_policy
 from wavebreak import cli, engine, model, rules, simulation, training
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.fact_kinds import KINDS
@@ -217,7 +218,10 @@ def test_log_votes_outrank_file_votes_and_are_counted(
     assert not any(truth.abusive for truth in found.resolved.values())
 
 
-def test_only_confirmed_decisions_become_labels(decided: Path) -> None:
+def test_only_confirmed_decisions_become_labels(world: Path, tmp_path: Path) -> None:
+    # Shipped rules ban nobody in so short a world; what is tested is what follows a ban.
+    decided, policy = tmp_path / "run", load_banning_policy()
+    engine.run(world, decided, policy, Pseudonymizer(b"another key, long enough"))
     run = dataset.open_run(decided)
     end = dataset.replay(run, POLICY).end
     soon = type(SMALL.decisions)(confirmed_after="1s")

@@ -49,6 +49,8 @@ PARTY = Party(
 )  # fmt: skip
 SHOT, ABOVE, BELOW = (640, 480), (250, 20, 200), (20, 200, 180)
 SENDER, OTHER = "+15550100", "other-1"
+REPORTS = 6
+"""Victims who report a sender: enough that it is slowed once more, few enough to be slowed once."""
 
 
 def sending(account: str, start: int, count: int, network: str) -> list[dict[str, Any]]:
@@ -64,7 +66,7 @@ def sending(account: str, start: int, count: int, network: str) -> list[dict[str
     ]  # fmt: skip
     found += [
         {"ts": start + 2 * MINUTE, "type": "user.reported", "account": f"v{n}", "peer": account}
-        for n in range(3)
+        for n in range(REPORTS)
     ]
     return found
 
@@ -80,14 +82,19 @@ def chatting(start: int, pairs: int) -> list[dict[str, Any]]:
 
 
 def small_run(directory: Path, **options: Any) -> Path:
-    """Run over a small log: people, a sender who is banned, an hour later another."""
+    """Run over a small log: people, a sender whom a person bans, an hour later another.
+
+    Three decisions on the first sender: two limits, of its messages and of reports, and the ban.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     events = [
         *chatting(NOON, 40),
         *sending(SENDER, NOON + 10 * MINUTE, 130, "203.0.113.7"),
+        {"ts": NOON + 20 * MINUTE, "type": "label.assigned", "account": SENDER,
+         "label": "abusive", "source": "analyst"},
         *chatting(NOON + 30 * MINUTE, 40),
         *sending(OTHER, NOON + HOUR, 120, "203.0.113.9"),
-    ]
+    ]  # fmt: skip
     source = events_file(directory / "events.jsonl", sorted(events, key=lambda e: int(e["ts"])))
     run(source, directory / "run", rules.load_policy(), Pseudonymizer(KEY, None), **options)
     return directory / "run"

@@ -151,7 +151,7 @@ HUMAN = "|".join(
         (
             PARTY.name, "Noa Bar", "Adv. Levi", "bulk sending", "Bulk sending by", "Price page",
             "terms of service", "Read in full.", "Eighty thousand a day.", "courier", SAID,
-            "run of 418 events", "Wavebreak",
+            "run of 425 events", "Wavebreak",
         ),
     )
 )  # fmt: skip
