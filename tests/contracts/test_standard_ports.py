@@ -58,9 +58,13 @@ def test_guard_at_a_server_of_the_machine_refuses_it(
                 subprocess.run([program, "--version"], check=False)
 
 
-def test_guard_at_a_server_beside_the_environment_refuses_it() -> None:
+def test_guard_at_a_server_beside_the_environment_refuses_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "prefix", "/opt/environment")
+    port_guard.check_command(None, ["/opt/environment/bin/postgres", "--version"])
     with pytest.raises(StandardPortError):
-        subprocess.run([f"{sys.prefix}-other/bin/postgres", "--version"], check=False)
+        port_guard.check_command(None, ["/opt/environment-other/bin/postgres", "--version"])
 
 
 def test_guard_at_a_server_of_the_tests_lets_it_pass(
