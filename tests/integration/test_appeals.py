@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import msgspec
-from django.db import connection
 
 from support import service_harness
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
@@ -21,6 +20,7 @@ from wavebreak.console import appeals, statements
 from wavebreak.console.help_answers import help_trend
 from wavebreak.console.models import Appeal, NoticeState
 from wavebreak.notices import Statement
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import (
     AuditEntry,
     Decision,
@@ -40,7 +40,7 @@ async def _with_ban(console: RunningConsole) -> None:
     """Ban `ann`, so long ago that the policy's delay of the notice has passed."""
     await console.running.send(abuser(ts=now_ms() - 14 * HOUR))
     await console.index()
-    await _query(_add_webhook)
+    await stored(_add_webhook)
 
 
 visits = console_test(_with_ban)
@@ -53,16 +53,6 @@ def _add_webhook() -> None:
     )
 
 
-async def _query(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
-
-
 async def _token(console: RunningConsole, outcome: str = "ban") -> str:
     def load() -> str:
         number, body = (
@@ -71,7 +61,7 @@ async def _token(console: RunningConsole, outcome: str = "ban") -> str:
         decision = msgspec.json.decode(bytes(body)) | {"number": number}
         return statements.token_of(console.running.context.holder_notices, decision)
 
-    return str(await _query(load))
+    return str(await stored(load))
 
 
 def _form(answer: httpx.Response) -> str:
@@ -88,7 +78,7 @@ async def _appealed(console: RunningConsole, holder: Visitor, text: str = HEBREW
         path, data={"form": form, "step": "statement", "statement": text}
     )
     assert answer.status_code == 303, answer.text
-    made: Appeal = await _query(Appeal.objects.get)
+    made: Appeal = await stored(Appeal.objects.get)
     return made
 
 
@@ -99,7 +89,7 @@ async def _confirmed(console: RunningConsole, holder: Visitor) -> Appeal:
     form = _form(await holder.get(path))
     answer = await holder.client.post(path, data={"form": form, "step": "code", "code": code})
     assert answer.status_code == 303, answer.text
-    made: Appeal = await _query(Appeal.objects.get)
+    made: Appeal = await stored(Appeal.objects.get)
     assert made.state == Appeal.OPEN
     return made
 
@@ -129,7 +119,7 @@ async def test_notice_is_shown_in_both_languages_without_a_cookie(console: Runni
         assert not re.search(r"\bann\b", answer.text)
     machine = await holder.get(f"/notice/{token}.json?lang=he")
     assert msgspec.json.decode(machine.content, type=Statement).outcome == "ban"
-    assert await _query(NoticeState.objects.count) == 2
+    assert await stored(NoticeState.objects.count) == 2
 
 
 @visits
@@ -148,8 +138,8 @@ async def test_forged_early_and_expired_links_look_alike(console: RunningConsole
     assert len(bodies) == 1
     notices = console.running.context.holder_notices
     later = now_ms() + (180 + 32) * 24 * HOUR
-    assert await _query(lambda: statements.decision_of(notices, token, now_ms())) is not None
-    assert await _query(lambda: statements.decision_of(notices, token, later)) is None
+    assert await stored(lambda: statements.decision_of(notices, token, now_ms())) is not None
+    assert await stored(lambda: statements.decision_of(notices, token, later)) is None
 
 
 @visits
@@ -158,7 +148,7 @@ async def test_appeal_is_encrypted_and_opens_with_the_code(console: RunningConso
     appeal = await _appealed(console, holder)
     assert HEBREW.encode() not in bytes(appeal.statement)
     assert appeals.read_statement(appeal) == HEBREW
-    message = await _query(PlatformMessage.objects.get)
+    message = await stored(PlatformMessage.objects.get)
     key = console.running.context.webhook_key
     code = one_time_code(key, message.id)
     assert code.encode() not in bytes(message.data)
@@ -172,7 +162,7 @@ async def test_appeal_is_encrypted_and_opens_with_the_code(console: RunningConso
     assert answer.status_code == 422
     answer = await holder.client.post(path, data={"form": form, "step": "again"})
     assert answer.status_code == 303
-    appeal = await _query(Appeal.objects.get)
+    appeal = await stored(Appeal.objects.get)
     assert appeal.state == Appeal.UNVERIFIED
     code = one_time_code(key, appeal.code_message)
     answer = await holder.client.post(path, data={"form": form, "step": "code", "code": code})
@@ -180,13 +170,13 @@ async def test_appeal_is_encrypted_and_opens_with_the_code(console: RunningConso
     shown = await holder.get(path)
     assert "הערעור שלכם התקבל" in shown.text
     assert HEBREW not in shown.text
-    assert [one["state"] for one in await _query(lambda: _sealed("appeal"))] == ["opened"]
+    assert [one["state"] for one in await stored(lambda: _sealed("appeal"))] == ["opened"]
     # A second one shows the first.
     answer = await holder.client.post(
         path, data={"form": form, "step": "statement", "statement": "x"}
     )
     assert "הערעור שלכם התקבל" in answer.text
-    assert await _query(Appeal.objects.count) == 1
+    assert await stored(Appeal.objects.count) == 1
 
 
 @visits
@@ -206,12 +196,12 @@ async def test_appeal_form_of_another_site_or_page_is_refused(console: RunningCo
     assert answer.status_code == 403
     answer = await holder.client.post(path, data=fields | {"form": form, "statement": "x" * 2001})
     assert answer.status_code == 422
-    assert not await _query(Appeal.objects.exists)
+    assert not await stored(Appeal.objects.exists)
 
 
 @visits
 async def test_appeal_without_a_webhook_says_whom_to_contact(console: RunningConsole) -> None:
-    await _query(Webhook.objects.all().delete)
+    await stored(Webhook.objects.all().delete)
     holder, path = console.anybody("198.51.100.5"), f"/appeal/{await _token(console)}?lang=en"
     form = _form(await holder.get(path))
     answer = await holder.client.post(
@@ -225,12 +215,12 @@ async def test_appeal_without_a_webhook_says_whom_to_contact(console: RunningCon
         path, data={"form": form, "step": "statement", "statement": " "}
     )
     assert "aria-invalid" in empty.text
-    assert not await _query(Appeal.objects.exists)
+    assert not await stored(Appeal.objects.exists)
 
 
 @visits
 async def test_demonstration_shows_the_code_that_no_app_brings(console: RunningConsole) -> None:
-    await _query(Webhook.objects.all().delete)
+    await stored(Webhook.objects.all().delete)
     console.running.context.shows_codes = True
     holder, path = console.anybody("198.51.100.7"), f"/appeal/{await _token(console)}?lang=he"
     await _appealed(console, holder)
@@ -241,7 +231,7 @@ async def test_demonstration_shows_the_code_that_no_app_brings(console: RunningC
         path, data={"form": _form(page), "step": "code", "code": found[1]}
     )
     assert answer.status_code == 303
-    assert (await _query(Appeal.objects.get)).state == Appeal.OPEN
+    assert (await stored(Appeal.objects.get)).state == Appeal.OPEN
 
 
 @visits
@@ -273,7 +263,7 @@ async def test_who_took_part_cannot_decide_and_another_reverses(console: Running
     assert answer.status_code == 403
     page = await noam.get(path)
     assert HEBREW in page.text
-    read = await _query(lambda: AuditEntry.objects.filter(action="read_appeal").count())
+    read = await stored(lambda: AuditEntry.objects.filter(action="read_appeal").count())
     assert read == 1
     answer = await noam.post(f"{path}/decide", **fields, version="77")
     assert answer.headers["location"] == path
@@ -281,7 +271,7 @@ async def test_who_took_part_cannot_decide_and_another_reverses(console: Running
     assert answer.headers["location"] == "/console/appeals", answer.text
     state = (await console.running.ask("GET", "/v1/accounts/ann")).json()
     assert state["outcome"] == "allow"
-    sealed = await _query(lambda: _sealed("appeal"))
+    sealed = await stored(lambda: _sealed("appeal"))
     assert [one["state"] for one in sealed] == ["opened", "reversed"]
     assert {one["decision"] for one in sealed} == {appeal.position}
     token = await _token(console)
@@ -289,7 +279,7 @@ async def test_who_took_part_cannot_decide_and_another_reverses(console: Running
     assert "זו טעות שלנו." in shown.text
     assert shown.text.index("correction-1") < shown.text.index('id="restriction"')
     assert "זו טעות שלנו." in (await holder.get(f"/appeal/{token}?lang=he")).text
-    message = await _query(lambda: PlatformMessage.objects.get(type="appeal.decided"))
+    message = await stored(lambda: PlatformMessage.objects.get(type="appeal.decided"))
     said = json.loads(bytes(message.data))
     assert (said["account"], said["result"], said["language"]) == ("ann", "reversed", "he")
     assert said["url"] == f"http://localhost/notice/{token}"
@@ -310,7 +300,7 @@ async def test_appeal_partially_reversed_sets_a_milder_outcome(console: RunningC
     assert answer.headers["location"] == "/console/appeals", answer.text
     state = (await console.running.ask("GET", "/v1/accounts/ann")).json()
     assert state["outcome"] == "restrict"
-    sealed = await _query(lambda: _sealed("appeal"))
+    sealed = await stored(lambda: _sealed("appeal"))
     assert [one["state"] for one in sealed] == ["opened", "partially_reversed"]
     shown = await holder.get(f"/notice/{await _token(console)}?lang=en")
     assert "reversed it in part" in shown.text
@@ -322,16 +312,16 @@ async def test_appeal_unchanged_is_sealed_and_enforces_nothing(console: RunningC
     holder = console.anybody("198.51.100.8")
     appeal = await _confirmed(console, holder)
     noam = await console.person("analyst", "noam")
-    decisions = await _query(Decision.objects.count)
+    decisions = await stored(Decision.objects.count)
     answer = await noam.post(
         f"/console/appeals/{appeal.id}/decide",
         version=str(appeal.version), result="unchanged", reason="It was bulk.",
     )  # fmt: skip
     assert answer.headers["location"] == "/console/appeals"
-    assert await _query(Decision.objects.count) == decisions
-    sealed = await _query(lambda: _sealed("appeal"))
+    assert await stored(Decision.objects.count) == decisions
+    sealed = await stored(lambda: _sealed("appeal"))
     assert [one["state"] for one in sealed] == ["opened", "unchanged"]
-    figures = await _query(lambda: appeals.figures("rule"))
+    figures = await stored(lambda: appeals.figures("rule"))
     assert (figures[0].received, figures[0].unchanged, figures[0].open) == (1, 1, 0)
     assert figures[0].median_hours is not None
 
@@ -361,9 +351,9 @@ async def test_platform_submits_reads_and_erases_appeals(console: RunningConsole
     assert wrong.status_code == 422
     gone = await ask("DELETE", f"/v1/accounts/ann/personal?reason={BECAUSE}")
     assert gone.status_code == 200
-    appeal = await _query(Appeal.objects.get)
+    appeal = await stored(Appeal.objects.get)
     assert (appeal.statement, appeal.text_key) == (None, "")
-    assert not await _query(NoticeState.objects.exists)
+    assert not await stored(NoticeState.objects.exists)
 
 
 @visits
@@ -390,7 +380,7 @@ async def test_help_answer_counts_once_a_viewer(console: RunningConsole) -> None
     assert (await reader.client.post("/help/he", data={"helped": "yes"})).status_code == 403
     assert (await reader.get("/help/tlh")).status_code == 404
     assert (await reader.get("/business/en")).status_code == 200
-    trend = await _query(lambda: help_trend(now_ms()))
+    trend = await stored(lambda: help_trend(now_ms()))
     assert [(row["yes"], row["no"], row["reasons"]) for row in trend] == [(2, 1, {"unclear": 1})]
 
 
@@ -433,7 +423,7 @@ def test_webhooks_carry_notices_codes_and_answers(tmp_path: Path) -> None:
                 assert sent["data"]["code"] == one_time_code(held.webhook_key, appeal.code_message)
                 assert heard.requests[1][0]["webhook-id"] == appeal.code_message
                 await _until(lambda: not dispatcher.in_flight)
-                assert not await _query(PlatformMessage.objects.exists)
+                assert not await stored(PlatformMessage.objects.exists)
 
     with service_harness.migrated("sqlite", tmp_path):
         asyncio.run(live())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from support.console_harness import RunningConsole, console_test
@@ -18,6 +16,7 @@ from wavebreak.console.config import load_config
 from wavebreak.console.models import Batch, PersonAct, PolicyVersion, Review, ReviewCase
 from wavebreak.console.permissions import PERMISSIONS, ROLES, may
 from wavebreak.console.views import queue
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import AuditEntry, LedgerEntry
 
 ARGUMENTS: dict[str, str] = {
@@ -36,19 +35,6 @@ async def _with_abuser(console: RunningConsole) -> None:
 
 visits = console_test(_with_abuser)
 """Runs a test against a console that has banned `ann`."""
-
-
-def queried(work: Any) -> Any:
-    async def run() -> Any:
-        def closed() -> Any:
-            try:
-                return work()
-            finally:
-                connection.close()
-
-        return await asyncio.to_thread(closed)
-
-    return run()
 
 
 def pages() -> list[tuple[str, str, tuple[str, ...], str]]:
@@ -166,7 +152,7 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
     refused = await other.post(f"{case_path}/claim")
     assert refused.status_code == 409
     assert "works on this case" in refused.text
-    sealed = await queried(LedgerEntry.objects.count)
+    sealed = await stored(LedgerEntry.objects.count)
     version = re.search(r'name="version" value="(\d+)"', page.text)
     assert version
     answer = await person.post(
@@ -177,12 +163,12 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
     assert '<a href="/console/accounts/ann#acts">ann</a>: allow' in after.text
     account = await person.get("/console/accounts/ann")
     assert "a wedding" in account.text
-    case = await queried(lambda: ReviewCase.objects.get())
+    case = await stored(lambda: ReviewCase.objects.get())
     assert (case.state, case.verdict) == ("closed", "benign")
-    review = await queried(lambda: Review.objects.select_related("reviewer").get())
+    review = await stored(lambda: Review.objects.select_related("reviewer").get())
     assert (review.reviewer.username, review.verdict) == ("noa", "benign")
-    assert await queried(LedgerEntry.objects.count) > sealed
-    audit = await queried(lambda: list(AuditEntry.objects.filter(key="user:noa")))
+    assert await stored(LedgerEntry.objects.count) > sealed
+    audit = await stored(lambda: list(AuditEntry.objects.filter(key="user:noa")))
     assert [(e.action, e.outcome) for e in audit] == [("override", "done")]
 
 
@@ -225,19 +211,19 @@ async def test_golden_case_is_answered_and_changes_nothing(console: RunningConso
     assert "second look" in page
     assert "as I see it" not in page
     assert "300 strangers" not in page
-    events = await queried(PersonAct.objects.count)
+    events = await stored(PersonAct.objects.count)
     after = await decided(noa, offered, "benign")
     assert "golden case" in after.text
     assert "it wrote to 300 strangers" in after.text
-    assert await queried(PersonAct.objects.count) == events
-    kinds = await queried(lambda: list(Review.objects.values_list("kind", "verdict")))
+    assert await stored(PersonAct.objects.count) == events
+    kinds = await stored(lambda: list(Review.objects.values_list("kind", "verdict")))
     assert kinds == [("first", "abusive"), ("golden", "benign")]
     shown = (await lead.get("/console/queue/golden")).text
     assert "noa" in shown
     assert "0.0 % to 97.5 %" in shown
     await lead.post(f"{path}/golden/remove", reason="not clear enough")
     assert "No golden case yet" in (await lead.get("/console/queue/golden")).text
-    audit = await queried(lambda: list(AuditEntry.objects.filter(key="user:dana")))
+    audit = await stored(lambda: list(AuditEntry.objects.filter(key="user:dana")))
     assert [entry.action for entry in audit] == ["override", "mark_golden", "unmark_golden"]
 
 
@@ -269,7 +255,7 @@ async def test_stale_form_is_refused_with_a_warning(console: RunningConsole) -> 
     answer = await person.post(f"{path}/decide", verdict="benign", reason="x", version="99")
     assert answer.headers["location"] == path
     assert "The case changed while you read it" in (await person.get(path)).text
-    assert await queried(Review.objects.count) == 0
+    assert await stored(Review.objects.count) == 0
 
 
 @visits
@@ -309,7 +295,7 @@ async def test_overview_names_what_waits_for_ones_approval(console: RunningConso
     owner, lead = await console.person("policy_owner"), await console.person("lead")
     await owner.post("/console/policy/versions/new", reason="another threshold")
     assert "you may approve it" not in (await lead.get("/console/")).text
-    await queried(lambda: PolicyVersion.objects.update(state=PolicyVersion.REPLAYED))
+    await stored(lambda: PolicyVersion.objects.update(state=PolicyVersion.REPLAYED))
     assert "/console/policy/versions/1" in (await lead.get("/console/")).text
     assert "you may approve it" not in (await owner.get("/console/")).text
     analyst = await console.person("analyst")
@@ -321,7 +307,7 @@ async def _act_for_a_week(person: Any, **said: str) -> PersonAct:
     fields = {"verdict": "undetermined", "hold": "7d", "seen": "ban"} | said
     answer = await person.post("/console/account-acts/ann", **fields)
     assert answer.status_code == 302, answer.text
-    act: PersonAct = await queried(lambda: PersonAct.objects.get())
+    act: PersonAct = await stored(lambda: PersonAct.objects.get())
     return act
 
 
@@ -373,7 +359,7 @@ async def test_queue_pages_and_file_keep_the_filter(console: RunningConsole) -> 
 
 @visits
 async def test_preview_shows_what_is_in_force_without_a_case(console: RunningConsole) -> None:
-    await queried(ReviewCase.objects.all().delete)
+    await stored(ReviewCase.objects.all().delete)
     person = await console.person("lead")
     preview = await person.post(
         "/console/queue/preview", verdict="benign", reason="a test of ours", account="ann"
@@ -397,7 +383,7 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
         await console.running.send(abuser(account=f"spam-{k}"))
     await console.index()
     person = await console.person("lead")
-    cases = await queried(lambda: list(ReviewCase.objects.values_list("id", flat=True)))
+    cases = await stored(lambda: list(ReviewCase.objects.values_list("id", flat=True)))
     wanted: dict[str, Any] = {
         "verdict": "benign",
         "reason": "a test of ours",
@@ -414,15 +400,15 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
     refused = await person.post("/console/queue/bulk", **fields)
     assert refused.status_code == 422
     done = await person.post("/console/queue/bulk", **fields, typed="BENIGN 13")
-    batch = await queried(lambda: Batch.objects.get())
+    batch = await stored(lambda: Batch.objects.get())
     assert done.headers["location"] == f"/console/queue/batches/{batch.id}"
     assert batch.done == 13
-    outcomes = await queried(lambda: set(PersonAct.objects.values_list("outcome", flat=True)))
+    outcomes = await stored(lambda: set(PersonAct.objects.values_list("outcome", flat=True)))
     assert outcomes == {"allow"}
     await person.post(f"/console/queue/batches/{batch.id}/undo", reason="not ours after all")
     page = (await person.get("/console/accounts/spam-3")).text
     assert 'class="pill pill-ban"' in page
-    undone = await queried(lambda: PersonAct.objects.exclude(undone_ms=None).count())
+    undone = await stored(lambda: PersonAct.objects.exclude(undone_ms=None).count())
     assert undone == 13
 
 

@@ -6,29 +6,18 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.db import connection
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console, switch_of
 from support.service_harness import DATABASES, abuser, migrated, now_ms
 from wavebreak.console.models import Appeal, PersonAct, PolicyVersion, ReviewCase
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import AuditEntry, Decision
 
 HOUR_MS = 3_600_000
 RULE, FILE = "daily_allowance", "rules/doubt.toml"
 RULE_FIELDS = {"file": FILE, "rule": RULE}
-
-
-async def queried(work: Callable[[], Any]) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def signed_in(console: RunningConsole, name: str, role: str) -> Visitor:
@@ -50,12 +39,12 @@ async def review(console: RunningConsole) -> None:
     assert version
     judged = {"verdict": "benign", "reason": "a wedding", "version": version[1]}
     assert (await analyst.post(f"{path}/decide", **judged)).status_code == 302
-    closed = await queried(lambda: ReviewCase.objects.get(state="closed").account)
+    closed = await stored(lambda: ReviewCase.objects.get(state="closed").account)
     other = "bob" if closed == "ann" else "ann"
     limit = {"verdict": "undetermined", "outcome": "limit", "hold": "7d", "seen": "ban"}
     acted = await analyst.post(f"/console/account-acts/{other}", reason="milder", **limit)
     assert acted.status_code == 302, acted.text
-    act = await queried(lambda: PersonAct.objects.get(outcome="limit"))
+    act = await stored(lambda: PersonAct.objects.get(outcome="limit"))
     undone = await analyst.post(f"/console/acts/{act.id}/undo", reason="it was right")
     assert undone.status_code == 302
     page = (await analyst.get(f"/console/accounts/{other}")).text
@@ -66,7 +55,7 @@ async def review(console: RunningConsole) -> None:
 
 async def appeal(console: RunningConsole) -> None:
     """Decide an appeal that the platform passes on."""
-    decision = await queried(
+    decision = await stored(
         lambda: Decision.objects.filter(account="cat", outcome="ban").latest("number").id
     )
     sent = await console.running.ask(
@@ -76,13 +65,13 @@ async def appeal(console: RunningConsole) -> None:
     )  # fmt: skip
     assert sent.status_code == 201, sent.text
     lead = await signed_in(console, "dana", "lead")
-    number = await queried(lambda: Appeal.objects.get().id)
+    number = await stored(lambda: Appeal.objects.get().id)
     page = f"/console/appeals/{number}"
     version = re.search(r'name="version" value="(\d+)"', (await lead.get(page)).text)
     assert version
     answer = {"result": "reversed", "reason": "These are your guests.", "version": version[1]}
     assert (await lead.post(f"{page}/decide", **answer)).status_code == 302
-    assert await queried(lambda: Appeal.objects.get().state) == Appeal.DECIDED
+    assert await stored(lambda: Appeal.objects.get().state) == Appeal.DECIDED
     for listed in ("appeals", "reports", "policy", "policy/rules/instant_ban", "operators"):
         assert (await lead.get(f"/console/{listed}")).status_code == 200, listed
 
@@ -101,7 +90,7 @@ async def change_policy(console: RunningConsole) -> None:
     changed = changed.replace("60", "50").replace("= 59", "= 49")
     saved = await owner.post(editor.partition("?")[0], text=changed, seen=seen[1], **RULE_FIELDS)
     assert saved.status_code == 302, saved.text
-    version = await queried(lambda: PolicyVersion.objects.get())
+    version = await stored(lambda: PolicyVersion.objects.get())
     assert version.state == "checked"
     live = await owner.post(f"/console/policy/versions/{version.id}/live", reason="now")
     assert live.status_code == 409
@@ -126,7 +115,7 @@ def test_console_is_walked_through_on_each_database(kind: str, tmp_path: Path) -
                 await step(console)
             admin = await signed_in(console, "adi", "admin")
             assert "override" in (await admin.get("/console/settings/audit")).text
-        acts = await queried(lambda: set(AuditEntry.objects.values_list("action", flat=True)))
+        acts = await stored(lambda: set(AuditEntry.objects.values_list("action", flat=True)))
         assert {"override", "create_policy"} <= acts
 
     with migrated(kind, tmp_path):

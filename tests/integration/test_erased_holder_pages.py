@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -15,6 +14,7 @@ from support.service_harness import abuser, now_ms
 from wavebreak.console import statements
 from wavebreak.console.models import Appeal, NoticeState
 from wavebreak.notices import get_language
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import Decision, Webhook
 from wavebreak.service.platform_messages import one_time_code
 
@@ -28,7 +28,7 @@ async def _with_bans(console: RunningConsole) -> None:
     """Ban `ann` and `ben`, so long ago that the policy's delay of their notices has passed."""
     for name in ("ann", "ben"):
         await console.running.send(abuser(account=name, ts=now_ms() - 14 * HOUR))
-    await _query(_add_webhook)
+    await stored(_add_webhook)
 
 
 visits = console_test(_with_bans)
@@ -39,16 +39,6 @@ def _add_webhook() -> None:
     Webhook.objects.create(
         id="hook_0", url="http://127.0.0.1/", min_outcome="ban", created_ms=0, cursor=0
     )
-
-
-async def _query(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 def _rows() -> dict[str, list[tuple[Any, ...]]]:
@@ -73,7 +63,7 @@ def _newest(account: str, outcome: str = "ban") -> dict[str, Any]:
 
 async def _token(console: RunningConsole, account: str, outcome: str = "ban") -> str:
     notices = console.running.context.holder_notices
-    return str(await _query(lambda: statements.token_of(notices, _newest(account, outcome))))
+    return str(await stored(lambda: statements.token_of(notices, _newest(account, outcome))))
 
 
 def _form(answer: httpx.Response) -> str:
@@ -119,11 +109,11 @@ async def _asked_for_all(holder: Visitor, token: str, form: str, code: str) -> l
 async def test_links_of_an_erased_account_store_nothing(console: RunningConsole) -> None:
     holder, token = console.anybody(), await _token(console, "ann")
     form = await _written(holder, token)
-    message = (await _query(Appeal.objects.get)).code_message
+    message = (await stored(Appeal.objects.get)).code_message
     code = one_time_code(console.running.context.webhook_key, message)
-    assert await _query(NoticeState.objects.count) == 2
+    assert await stored(NoticeState.objects.count) == 2
     await _erase(console)
-    before = await _query(_rows)
+    before = await stored(_rows)
     assert not [name for name in before if name[:8] == "console_" and "'ann'" in str(before[name])]
     for lang, answer in await _asked_for_all(holder, token, form, code):
         assert answer.status_code == 410, (answer.request.url, answer.text)
@@ -131,10 +121,10 @@ async def test_links_of_an_erased_account_store_nothing(console: RunningConsole)
         assert "no-store" in answer.headers["cache-control"]
     problem = await holder.get(f"/notice/{token}.json")
     assert (problem.status_code, problem.json()["status"]) == (410, 410)
-    decision = (await _query(lambda: _newest("ann")))["id"]
+    decision = (await stored(lambda: _newest("ann")))["id"]
     text = await console.running.ask("GET", f"/v1/decisions/{decision}/statement?language=he")
     assert text.status_code == 200
-    assert await _query(_rows) == before
+    assert await stored(_rows) == before
 
 
 @visits
@@ -152,7 +142,8 @@ async def test_link_of_a_later_decision_lives(console: RunningConsole) -> None:
     assert made.status_code == 200, made.text
     limited = await _token(console, "ann", "limit")
     notices, later = console.running.context.holder_notices, now_ms() + 200 * HOUR
-    found = await _query(lambda: statements.decision_of(notices, limited, later))
+    found = await stored(lambda: statements.decision_of(notices, limited, later))
+    assert found is not None
     assert found["outcome"] == "limit"
     assert (await console.anybody().get(f"/notice/{banned}")).status_code == 410
 
@@ -161,23 +152,23 @@ async def test_link_of_a_later_decision_lives(console: RunningConsole) -> None:
 async def test_open_appeal_of_an_erased_account_is_unchanged(console: RunningConsole) -> None:
     holder, token = console.anybody("198.51.100.40"), await _token(console, "ann")
     form = await _written(holder, token)
-    message = (await _query(Appeal.objects.get)).code_message
+    message = (await stored(Appeal.objects.get)).code_message
     code = one_time_code(console.running.context.webhook_key, message)
     confirmed = {"form": form, "step": "code", "code": code}
     path = f"/appeal/{token}?lang=he"
     assert (await holder.client.post(path, data=confirmed)).status_code == 303
     await _erase(console)
-    before = await _query(_rows)
+    before = await stored(_rows)
     assert all(a.status_code == 410 for _, a in await _asked_for_all(holder, token, form, code))
-    assert await _query(_rows) == before
-    assert (await _query(Appeal.objects.get)).statement is None
+    assert await stored(_rows) == before
+    assert (await stored(Appeal.objects.get)).statement is None
 
 
 @visits
 async def test_page_opened_while_an_erasure_begins_stores_nothing(console: RunningConsole) -> None:
     """The link is read before the erasure, and what was shown is stored after it."""
     notices = console.running.context.holder_notices
-    decision = await _query(lambda: _newest("ann"))
+    decision = await stored(lambda: _newest("ann"))
 
     def shown() -> None:
         english = get_language("en")
@@ -185,5 +176,5 @@ async def test_page_opened_while_an_erasure_begins_stores_nothing(console: Runni
         statements.keep_shown(decision, statement, now_ms())
 
     await _erase(console)
-    await _query(shown)
-    assert not await _query(NoticeState.objects.exists)
+    await stored(shown)
+    assert not await stored(NoticeState.objects.exists)

@@ -15,7 +15,6 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db import connection
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console
 from support.openid_provider import OpenIdProvider
@@ -24,6 +23,7 @@ from support.webhook_receiver import listening
 from wavebreak.console import startup
 from wavebreak.console.models import User
 from wavebreak.errors import UsageError
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import AuditEntry
 
 LOGIN = "/console/user/oidc/company/login/"
@@ -72,16 +72,6 @@ async def sign_in(visitor: Visitor) -> httpx.Response:
     return await visitor.get(back.headers["location"])
 
 
-async def queried(work: Callable[[], Any]) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
-
-
 def people() -> list[tuple[str, str]]:
     return list(User.objects.order_by("id").values_list("username", "role"))
 
@@ -94,7 +84,7 @@ def test_unknown_person_is_refused(tmp_path: Path, provider: OpenIdProvider) -> 
         answer = await sign_in(visitor)
         assert "administrator creates accounts" in answer.text
         assert (await visitor.get("/console/")).status_code == 302
-        assert await queried(people) == []
+        assert await stored(people) == []
 
     visit(tmp_path, provider, test, user_claim="preferred_username")
 
@@ -107,13 +97,13 @@ def test_unknown_person_gets_the_claimed_role(tmp_path: Path, provider: OpenIdPr
         answer = await sign_in(visitor)
         assert answer.headers["location"] == "/console/", answer.text
         assert (await visitor.get("/console/queue")).status_code == 200
-        assert await queried(people) == [("noa", "lead")]
+        assert await stored(people) == [("noa", "lead")]
         # Another group at the next sign-in is another role, and is audited.
         provider.person["groups"] = ["t-and-s"]
         await sign_in(console.anybody())
-        assert await queried(people) == [("noa", "analyst")]
+        assert await stored(people) == [("noa", "analyst")]
         audited = AuditEntry.objects.filter(key="openid connect")
-        acts = await queried(lambda: list(audited.values_list("action", "reason")))
+        acts = await stored(lambda: list(audited.values_list("action", "reason")))
         assert acts == [
             ("add_user", "created by OpenID Connect as lead"),
             ("change_user", "lead is analyst now, by OpenID Connect"),
@@ -121,7 +111,7 @@ def test_unknown_person_gets_the_claimed_role(tmp_path: Path, provider: OpenIdPr
         # Without a group that is named, a role stays, and a new person reads alone.
         provider.person = {"sub": "8", "preferred_username": "omer", "groups": "staff"}
         await sign_in(console.anybody())
-        assert await queried(people) == [("noa", "analyst"), ("omer", "auditor")]
+        assert await stored(people) == [("noa", "analyst"), ("omer", "auditor")]
 
     visit(tmp_path, provider, test, auto_create=True)
 
@@ -134,7 +124,7 @@ def test_known_person_signs_in_by_the_claim(tmp_path: Path, provider: OpenIdProv
         visitor = console.anybody()
         assert (await sign_in(visitor)).headers["location"] == "/console/"
         assert "noa" in (await visitor.get("/console/profile")).text
-        assert await queried(people) == [("noa", "counsel")]
+        assert await stored(people) == [("noa", "counsel")]
         left = await visitor.post("/console/user/logout/")
         assert left.headers["location"] == "/console/user/login/"
         assert (await visitor.get("/console/profile")).status_code == 302
@@ -162,7 +152,7 @@ def test_state_and_code_count_once_for_one_browser(
         ):
             assert (await person.get(address)).status_code in (200, 401, 403)
             assert (await person.get("/console/")).status_code == 302
-        assert await queried(people) == []
+        assert await stored(people) == []
 
     visit(tmp_path, provider, test, auto_create=True)
 
@@ -179,7 +169,7 @@ def test_stolen_code_is_worth_nothing(tmp_path: Path, provider: OpenIdProvider) 
         # With a state of its own it passes the first check; the verifier is another one.
         await thief.get(f"{LOGIN}callback/?code={code}&state={own}")
         assert (await thief.get("/console/")).status_code == 302
-        assert await queried(people) == []
+        assert await stored(people) == []
 
     visit(tmp_path, provider, test, auto_create=True)
 
@@ -222,7 +212,7 @@ def test_id_token_of_another_sign_in_is_refused(
         assert answer.status_code == 401
         assert said in answer.text
         assert (await visitor.get("/console/")).status_code == 302
-        assert await queried(people) == []
+        assert await stored(people) == []
         # As the provider makes it, the same person is let in.
         assert (await sign_in(visitor)).headers["location"] == "/console/"
 
@@ -260,13 +250,13 @@ def test_session_alone_connects_no_provider(tmp_path: Path, provider: OpenIdProv
             back = await browser.get(begun.headers["location"])
         answer = await person.get(back.headers["location"])
         assert answer.headers["location"] == confirm
-        assert not await queried(SocialAccount.objects.exists)
+        assert not await stored(SocialAccount.objects.exists)
         # With the password it goes on, ends other sessions, and is audited.
         assert (await person.post(confirm, page=confirm, password=PASSWORD)).status_code == 302
-        assert await queried(SocialAccount.objects.count) == 1
+        assert await stored(SocialAccount.objects.count) == 1
         assert (await other.get("/console/profile")).status_code == 302
         audited = AuditEntry.objects.filter(action="add_provider")
-        assert await queried(lambda: list(audited.values_list("key", "reason"))) == [
+        assert await stored(lambda: list(audited.values_list("key", "reason"))) == [
             ("user:dana", "OpenID Connect; 1 other session ended")
         ]
 
@@ -283,13 +273,13 @@ def test_person_without_a_password_adds_a_factor_soon_after_signing_in(
         visitor = console.anybody()
         await sign_in(visitor)
         assert (await visitor.get(activate)).status_code == 200
-        await queried(_sign_in_longer_ago)
+        await stored(_sign_in_longer_ago)
         later = await visitor.get(activate)
         assert (later.status_code, "Sign in anew first" in later.text) == (403, True)
         refused = await visitor.get("/console/user/password/change/")
         assert (refused.status_code, "no password here" in refused.text) == (409, True)
-        assert not await queried(EmailAddress.objects.exists)
-        assert [user.email for user in await queried(lambda: list(User.objects.all()))] == [""]
+        assert not await stored(EmailAddress.objects.exists)
+        assert [user.email for user in await stored(lambda: list(User.objects.all()))] == [""]
 
     visit(tmp_path, provider, test, auto_create=True)
 
@@ -308,7 +298,7 @@ def test_two_people_with_one_mail_address_both_sign_in(
         for person in (NOA, {"sub": "8", "preferred_username": "omer"}):
             provider.person = person | {"email": "team@company.example", "email_verified": True}
             assert (await sign_in(console.anybody())).headers["location"] == "/console/"
-        assert [name for name, _role in await queried(people)] == ["noa", "omer"]
+        assert [name for name, _role in await stored(people)] == ["noa", "omer"]
 
     visit(tmp_path, provider, test, auto_create=True)
 
@@ -322,7 +312,7 @@ def test_sign_ins_by_the_provider_are_audited(tmp_path: Path, provider: OpenIdPr
         assert (await visitor.get(f"{LOGIN}callback/?error=denied&state=x")).status_code == 401
         audited = AuditEntry.objects.filter(action="sign_in").order_by("number")
         fields = ("key", "object", "reason", "outcome")
-        assert await queried(lambda: list(audited.values_list(*fields))) == [
+        assert await stored(lambda: list(audited.values_list(*fields))) == [
             ("user:noa", "noa", "by OpenID Connect", "done"),
             ("sign-in", "unknown name", "OpenID Connect was refused", "refused"),
         ]

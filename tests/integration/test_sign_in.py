@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from typing import Any
@@ -15,13 +14,13 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.mail.backends.dummy import EmailBackend
-from django.db import connection
 from django.urls import URLPattern, get_resolver
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
 from wavebreak.console import sign_in_audit, sign_in_guesses
 from wavebreak.console.models import User
 from wavebreak.console.sign_in_limits import SignInLimits
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import AuditEntry
 
 LOGIN = "/console/user/login/"
@@ -59,16 +58,6 @@ async def _with_people(console: RunningConsole) -> None:
 
 visits = console_test(_with_people)
 """Runs a test against a console where `dana` and `omer` may sign in."""
-
-
-async def _query(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def _sign_in(visitor: Visitor, name: str, password: str = PASSWORD) -> httpx.Response:
@@ -183,7 +172,7 @@ async def test_passkeys_are_unaffected_by_wrong_passwords(console: RunningConsol
 @visits
 async def test_guesses_at_a_code_are_slowed_but_not_at_home(console: RunningConsole) -> None:
     own = await _known(console, "dana")
-    recovery = await _query(lambda: _add_totp("dana"))
+    recovery = await stored(lambda: _add_totp("dana"))
     stranger = console.anybody("203.0.113.9")
     assert (await _sign_in(stranger, "dana")).headers["location"] == CODE
     answers = [await stranger.post(CODE, page=CODE, code=f"00000{n}") for n in range(8)]
@@ -195,7 +184,7 @@ async def test_guesses_at_a_code_are_slowed_but_not_at_home(console: RunningCons
     assert (await again.post(CODE, page=CODE, code=recovery[0])).status_code == 429
     assert (await _sign_in(own, "dana")).headers["location"] == CODE
     assert (await own.post(CODE, page=CODE, code=_code())).headers["location"] == "/console/"
-    refused = [r for r in await _query(lambda: _audited("sign_in")) if r[4] == "refused"]
+    refused = [r for r in await stored(lambda: _audited("sign_in")) if r[4] == "refused"]
     assert len(refused) == 6
     assert refused[-1][1:4] == (
         "sign-in", "dana", "wrong code of a second factor, from a new device; slowed for 1 second",
@@ -212,16 +201,16 @@ async def test_sign_ins_failures_and_sign_outs_are_audited(console: RunningConso
     await _sign_in(visitor, "hunter2-typed-as-name", "a wrong guess")
     await _sign_in(visitor, "Dana")
     await visitor.post("/console/user/logout/")
-    await _query(lambda: User.objects.filter(username="omer").update(is_active=False))
+    await stored(lambda: User.objects.filter(username="omer").update(is_active=False))
     assert (await _sign_in(visitor, "omer")).headers["location"] == "/console/user/inactive/"
-    assert await _query(lambda: _audited("sign_in", "sign_out")) == [
+    assert await stored(lambda: _audited("sign_in", "sign_out")) == [
         ("sign_in", "sign-in", "dana", "wrong name or password, from a new device", "refused"),
         ("sign_in", "sign-in", "unknown name", "wrong name or password", "refused"),
         ("sign_in", "user:dana", "dana", "by password", "done"),
         ("sign_out", "user:dana", "dana", "asked for", "done"),
         ("sign_in", "sign-in", "omer", "the account is off", "refused"),
     ]
-    assert await _query(lambda: all(row.is_authentic for row in AuditEntry.objects.all()))
+    assert await stored(lambda: all(row.is_authentic for row in AuditEntry.objects.all()))
 
 
 @visits
@@ -240,7 +229,7 @@ async def test_no_typed_name_password_or_address_is_stored(
 async def test_unknown_names_do_not_fill_the_audit(console: RunningConsole) -> None:
     for n in range(60):
         await _sign_in(console.anybody(f"203.0.113.{n}"), f"nobody{n}", "a wrong guess")
-    assert len(await _query(lambda: _audited("sign_in"))) <= 30
+    assert len(await stored(lambda: _audited("sign_in"))) <= 30
 
 
 # Credentials
@@ -265,7 +254,7 @@ async def test_session_alone_changes_no_credential(console: RunningConsole) -> N
     confirm = "/console/user/reauthenticate/"
     assert (await thief.post(confirm, page=confirm, password="a guess")).status_code == 429
     assert (await _sign_in(console.anybody("192.0.2.1"), "dana")).status_code == 302
-    audited = await _query(lambda: _audited("reauthenticate", "change_password"))
+    audited = await stored(lambda: _audited("reauthenticate", "change_password"))
     assert len(audited) == 6
     assert audited[0][1:] == (
         "sign-in", "dana", "wrong name or password, from a new device", "refused",
@@ -282,17 +271,17 @@ async def test_new_password_ends_other_sessions_and_is_audited(console: RunningC
     assert answer.status_code == 302
     assert (await person.get("/console/profile")).status_code == 200
     assert (await other.get("/console/profile")).status_code == 302
-    assert await _query(lambda: _audited("change_password")) == [
+    assert await stored(lambda: _audited("change_password")) == [
         ("change_password", "user:dana", "dana",
          "with the old password; 2 other sessions ended", "done"),
     ]  # fmt: skip
-    assert await _query(Session.objects.count) == 2  # of `person`, and of `omer`
+    assert await stored(Session.objects.count) == 2  # of `person`, and of `omer`
     assert (await _sign_in(console.anybody(), "dana")).status_code == 200
 
 
 @visits
 async def test_new_password_ends_a_sign_in_that_waits_for_a_code(console: RunningConsole) -> None:
-    recovery = await _query(lambda: _add_totp("dana"))
+    recovery = await stored(lambda: _add_totp("dana"))
     thief = console.anybody("203.0.113.9")
     assert (await _sign_in(thief, "dana")).headers["location"] == CODE
     token = await thief.token(CODE)
@@ -317,7 +306,7 @@ async def test_second_factors_end_other_sessions_and_are_audited(console: Runnin
     renew = "/console/user/2fa/recovery-codes/generate/"
     assert (await person.post(renew)).status_code == 302
     assert (await person.post("/console/user/2fa/totp/deactivate/")).status_code == 302
-    audited = await _query(lambda: _audited("add_factor", "renew_factor", "remove_factor"))
+    audited = await stored(lambda: _audited("add_factor", "renew_factor", "remove_factor"))
     assert [(action, reason.partition(";")[0]) for action, _, _, reason, _ in audited] == [
         ("add_factor", "authenticator app"),
         ("add_factor", "recovery codes"),
@@ -326,7 +315,7 @@ async def test_second_factors_end_other_sessions_and_are_audited(console: Runnin
         ("remove_factor", "recovery codes"),
     ]
     assert {key for _, key, _, _, _ in audited} == {"user:dana"}
-    assert not await _query(Authenticator.objects.exists)
+    assert not await stored(Authenticator.objects.exists)
 
 
 def _shown_secret(page: str) -> str:

@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 import msgspec
-from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.console import statements
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase
 from wavebreak.notices import get_language
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.models import AuditEntry, Decision
 
 LANGUAGES = ("en", "he")
@@ -27,16 +27,6 @@ async def _with_abusers(console: RunningConsole) -> None:
 
 
 visits = console_test(_with_abusers)
-
-
-async def stored(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def told(console: RunningConsole, account: str = "ann") -> list[dict[str, Any]]:

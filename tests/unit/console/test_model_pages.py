@@ -10,16 +10,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak.console import live_challengers, replay_processes
 from wavebreak.console.models import ModelReplay, ModelVersion
 from wavebreak.model import Model, save, smallest_model
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.live_policy import live_model, models_directory
 from wavebreak.service.models import AuditEntry
 
@@ -33,16 +32,6 @@ async def _prepared(console: RunningConsole) -> None:
 
 
 visits = console_test(_prepared)
-
-
-async def stored(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 def trained(home: Path, name: str = "autumn") -> Model:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
@@ -15,6 +13,7 @@ from wavebreak.console import policy_checks, policy_versions
 from wavebreak.console.models import PolicyVersion
 from wavebreak.console.policy_checks import check_rules
 from wavebreak.console.views.policy import NEW_RULE
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.live_policy import policies_directory
 
 ARGUMENTS = ",".join(["unanswered_strangers_1d"] * 30)
@@ -41,16 +40,6 @@ async def _prepared(console: RunningConsole) -> None:
 
 
 visits = console_test(_prepared)
-
-
-async def stored(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def drafted(console: RunningConsole) -> tuple[Visitor, PolicyVersion]:

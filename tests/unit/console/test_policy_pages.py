@@ -8,12 +8,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
-
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak.console.models import PolicyReplay, PolicyVersion
 from wavebreak.service import calibration_schedule
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.live_policy import live_policy, version_directory
 from wavebreak.service.models import AuditEntry
 
@@ -28,16 +27,6 @@ async def _prepared(console: RunningConsole) -> None:
 
 
 visits = console_test(_prepared)
-
-
-async def stored(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def seen(person: Visitor, path: str) -> str:

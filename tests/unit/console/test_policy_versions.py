@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
@@ -15,6 +14,7 @@ from wavebreak.console import policy_versions
 from wavebreak.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
 from wavebreak.rules import load_policy
 from wavebreak.service import policy_switch
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.live_policy import (
     LivePolicy,
     live_directory,
@@ -35,16 +35,6 @@ async def _prepared(console: RunningConsole) -> None:
 
 
 visits = console_test(_prepared)
-
-
-async def stored(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def save(owner: Visitor, version: PolicyVersion, text: str) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import DATABASES, abuser, migrated
@@ -18,6 +17,7 @@ from wavebreak.console.config import load_config
 from wavebreak.console.models import PersonAct, Review, ReviewCase, User
 from wavebreak.console.review_queue import is_drawn, sampled, wrong_actions
 from wavebreak.console.views import queue
+from wavebreak.service.app_context import run_background_query as stored
 from wavebreak.service.errors import ApiError
 
 
@@ -27,16 +27,6 @@ async def _with_abusers(console: RunningConsole) -> None:
 
 
 visits = console_test(_with_abusers)
-
-
-async def stored(work: Any) -> Any:
-    def closed() -> Any:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(closed)
 
 
 async def form(person: Visitor, path: str, **more: str) -> dict[str, str]:
