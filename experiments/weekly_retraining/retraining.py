@@ -23,6 +23,8 @@ from wavebreak import engine, training
 from wavebreak import model as models
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
+from wavebreak.evaluation.label_votes import Key, LabelVote
+from wavebreak.evaluation.scoring_points import world_of
 from wavebreak.features.catalog import NAMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import OUTCOMES, Policy
@@ -222,10 +224,10 @@ class _Review:
     """
 
     def __init__(self, lived: Sequence[Path]) -> None:
-        self.lived = {training.world_of(place): place for place in lived}
+        self.lived = {world_of(place): place for place in lived}
         self.found: list[Label] = []
 
-    def says(self, keys: Sequence[training.Key]) -> list[training.LabelVote]:
+    def says(self, keys: Sequence[Key]) -> list[LabelVote]:
         """Look at accounts, and write down what was found beside their week's labels."""
         votes = []
         for world, place in self.lived.items():
@@ -233,9 +235,7 @@ class _Review:
             mine = [one for one in read_labels(place / "truth.csv") if one.account in asked]
             with (place / "labels.csv").open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows(map(_line, mine))
-            votes += [
-                training.LabelVote(world, one.account, one.label, "", "", "analyst") for one in mine
-            ]
+            votes += [LabelVote(world, one.account, one.label, "", "", "analyst") for one in mine]
             self.found += mine
         return votes
 

@@ -17,9 +17,11 @@ from support import scoring_points
 from support.banning_policy import load_banning_policy
 from wavebreak import cli, engine, model, rules, simulation, training
 from wavebreak.errors import FileError, TrainingError, UsageError
+from wavebreak.evaluation.label_votes import Key, LabelVote
+from wavebreak.evaluation.scoring_points import Points, open_run, replay
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.training import dataset, leakage, pipeline
+from wavebreak.training import leakage, pipeline
 
 SMALL, POLICY = scoring_points.small(), rules.load_policy()
 SEEN = simulation.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
@@ -49,14 +51,14 @@ def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_replay_records_registrations_without_future_leak(world: Path) -> None:
-    run = dataset.open_run(world)
-    whole = dataset.replay(run, POLICY)
+    run = open_run(world)
+    whole = replay(run, POLICY)
     registered = whole.points.kind == KINDS.index("registered")
     assert registered.sum() > 40
     assert (np.diff(whole.points.ordinals()[registered]) == 0).all()
 
-    def prefix(stop: int) -> training.dataset.Points:
-        return dataset.replay(run, POLICY, stop=stop).points
+    def prefix(stop: int) -> Points:
+        return replay(run, POLICY, stop=stop).points
 
     assert len(leakage.check_future_leak(whole, prefix, 3, 7)) == 3
 
@@ -118,7 +120,7 @@ def test_moved_or_changed_log_raises_with_fix(decided: Path, tmp_path: Path) -> 
     ):
         (tmp_path / "summary.json").write_text(json.dumps(told | {"source": source}))
         with pytest.raises(FileError, match=words) as refused:
-            dataset.open_run(tmp_path)
+            open_run(tmp_path)
         assert "wavebreak run" in refused.value.fix
 
 
@@ -222,8 +224,8 @@ def test_only_confirmed_decisions_become_labels(world: Path, tmp_path: Path) -> 
     # Shipped rules ban nobody in so short a world; what is tested is what follows a ban.
     decided, policy = tmp_path / "run", load_banning_policy()
     engine.run(world, decided, policy, Pseudonymizer(b"another key, long enough"))
-    run = dataset.open_run(decided)
-    end = dataset.replay(run, POLICY).end
+    run = open_run(decided)
+    end = replay(run, POLICY).end
     soon = type(SMALL.decisions)(confirmed_after="1s")
     accounts = pq.read_table(decided / "accounts.parquet").to_pylist()
     stood = {row["account"] for row in accounts if row["outcome"] in pipeline.CONFIRMING_OUTCOMES}
@@ -243,11 +245,11 @@ def test_review_of_suspected_accounts_retrains_the_model(world: Path, tmp_path: 
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(row for row in rows if row["account"] not in missed)
-    asked: list[training.Key] = []
+    asked: list[Key] = []
 
-    def review(keys: Sequence[training.Key]) -> list[training.LabelVote]:
+    def review(keys: Sequence[Key]) -> list[LabelVote]:
         asked.extend(keys)
-        return [training.LabelVote(*key, "abusive", "", "", "analyst") for key in keys]
+        return [LabelVote(*key, "abusive", "", "", "analyst") for key in keys]
 
     learned, _ = training.train(
         [world],

@@ -110,11 +110,11 @@ def _run_logs(
 ) -> tuple[Logs, Profile]:
     """Return the log of a run in shadow, and its field coverage."""
     from wavebreak.engine.batch_run import stream_profile
+    from wavebreak.evaluation.scoring_points import open_run
     from wavebreak.io import read
     from wavebreak.monitoring.run_diff import read_summary
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
-    from wavebreak.training.dataset import open_run
 
     summary = read_summary(run)
     _check_run(run, summary, policy.version, model)

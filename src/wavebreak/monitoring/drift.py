@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from wavebreak import model as models
-from wavebreak.evaluation import exact_interval, read_labels
+from wavebreak.evaluation import exact_interval, read_labels, scoring_points
+from wavebreak.evaluation.scoring_points import Floats, Ints, Points, to_catalog_columns
 from wavebreak.model import baseline
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.html import html_figure, html_table, page
@@ -29,9 +30,6 @@ from wavebreak.reports.tables import (
     stamp,
 )
 from wavebreak.rules import Policy
-from wavebreak.training import dataset
-from wavebreak.training.dataset import Floats, Ints, Points
-from wavebreak.training.trainer import to_catalog_columns
 
 SHIFTED, MOVED = 0.1, 0.25
 VERDICTS = ("steady", "shifted", "moved")
@@ -114,8 +112,8 @@ def measure_drift(
 
     """
     model, spreads = models.load(directory), baseline.load(directory)
-    opened = dataset.open_run(run)
-    points = dataset.replay(opened, policy, progress=progress).points
+    opened = scoring_points.open_run(run)
+    points = scoring_points.replay(opened, policy, progress=progress).points
     # As in training: after the first restriction, a shadow replay contains events that
     # enforcement would have prevented.
     points = points.select(~points.after_action())
@@ -158,7 +156,7 @@ def measure_drift(
     )
 
 
-def _label_codes(run: dataset.Run, points: Points) -> Ints | None:
+def _label_codes(run: scoring_points.Run, points: Points) -> Ints | None:
     """Return by account: 1 abusive, 0 benign, -1 unlabelled; None where one label is missing."""
     if run.labels is None:
         return None

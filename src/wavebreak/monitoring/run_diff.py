@@ -17,6 +17,7 @@ from typing import Any
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation import exact_interval, read_accounts, read_labels
+from wavebreak.evaluation.scoring_points import open_run
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.charts import Interval, shares
 from wavebreak.reports.html import html_figure, html_table, page, paragraphs
@@ -31,7 +32,6 @@ from wavebreak.reports.tables import (
     print_table,
 )
 from wavebreak.rules import OUTCOMES, Policy
-from wavebreak.training.dataset import open_run
 
 KINDS = ("newly actioned", "newly spared", "earlier", "later", "harsher", "milder")
 """Kinds of difference; an account has the first kind that applies."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from wavebreak.evaluation.scoring_points import SIGNS, Bools, Ints, Points
 from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.model.support import Support
 from wavebreak.training.config import Abstention
-from wavebreak.training.dataset import SIGNS, Bools, Ints, Points
 
 SURROUNDINGS = ("clusters", "reputation", "rings")
 """Families of features that an account did not choose."""

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
+from wavebreak.evaluation.label_votes import LabelSource
 from wavebreak.features.catalog import MODEL_INPUTS
 from wavebreak.rules import OUTCOMES
 from wavebreak.rules.model import Duration
@@ -26,16 +27,6 @@ NotNegative = Annotated[float, Meta(ge=0.0)]
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of which every key must be given."""
-
-
-class LabelSource(_Table, frozen=True):
-    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit.
-
-    A weight of 0: it is not heard.
-    """
-
-    rank: Number
-    weight: NotNegative
 
 
 class Decisions(_Table, frozen=True):

@@ -21,14 +21,8 @@ from wavebreak import rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import FileError
-from wavebreak.features.fact_kinds import KINDS
-from wavebreak.io import csv_import
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.reports.tables import Table
-from wavebreak.schema import coverage as profiles
-from wavebreak.training import sample_weights
-from wavebreak.training.config import Default, Settings
-from wavebreak.training.dataset import (
+from wavebreak.evaluation.label_votes import Labels, LabelVote, resolve_votes
+from wavebreak.evaluation.scoring_points import (
     KEY,
     Points,
     ReplayResult,
@@ -36,8 +30,14 @@ from wavebreak.training.dataset import (
     file_digest,
     record_points,
 )
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.io import csv_import
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.reports.tables import Table
+from wavebreak.schema import coverage as profiles
+from wavebreak.training import sample_weights
+from wavebreak.training.config import Default, Settings
 from wavebreak.training.evaluation import ModelEvaluation
-from wavebreak.training.labels import Labels, LabelVote, resolve_votes
 from wavebreak.training.pipeline import evaluate_and_write
 from wavebreak.training.trainer import Progress, TrainingResult, fit_model
 

@@ -18,14 +18,14 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points, to_catalog_columns
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.model import to_fixed_point
 from wavebreak.training import leakage, sample_weights, thresholds
-from wavebreak.training.dataset import Bools, Floats, Ints, Points
 from wavebreak.training.splits import FIT, OUT, SPLITS
 from wavebreak.training.thresholds import Threshold, reaches
-from wavebreak.training.trainer import TrainingResult, to_catalog_columns
+from wavebreak.training.trainer import TrainingResult
 
 FALSE_RATES = (0.001, 0.01)
 REGISTERED = KINDS.index("registered")

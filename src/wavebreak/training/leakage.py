@@ -13,9 +13,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from wavebreak.errors import TrainingError
+from wavebreak.evaluation.label_votes import Key, ResolvedLabel
+from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points, ReplayResult
 from wavebreak.training.config import Leaks
-from wavebreak.training.dataset import Bools, Floats, Ints, Points, ReplayResult
-from wavebreak.training.labels import Key, ResolvedLabel
 
 BINS = 32
 Prefix = Callable[[int], Points]

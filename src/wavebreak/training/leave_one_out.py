@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 
 from wavebreak.evaluation import exact_interval
+from wavebreak.evaluation.scoring_points import Bools, Points
 from wavebreak.model import to_fixed_point
 from wavebreak.model.support import Support
 from wavebreak.reports.tables import Table, number, percent
 from wavebreak.training import abstention, sample_weights, thresholds
 from wavebreak.training.config import Settings
-from wavebreak.training.dataset import Bools, Points
 from wavebreak.training.default_model import GatheredPlatforms, default_settings
 from wavebreak.training.splits import Splits, assign_splits
 from wavebreak.training.trainer import (

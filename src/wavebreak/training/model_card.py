@@ -11,11 +11,11 @@ from pathlib import Path
 
 from wavebreak import __version__
 from wavebreak.evaluation import exact_interval
+from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS
 from wavebreak.model import ONE
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import Table, count_of, interval, number, percent
-from wavebreak.training.dataset import NOT_INPUTS, SIGNS
 from wavebreak.training.evaluation import GroupMetrics, ModelEvaluation, Recall, ScoreMetrics
 from wavebreak.training.trainer import TrainingResult
 

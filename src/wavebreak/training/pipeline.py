@@ -18,13 +18,15 @@ import pyarrow.parquet as pq
 from wavebreak import model
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
-from wavebreak.model import baseline
-from wavebreak.reports.tables import Table
-from wavebreak.rules import Policy
-from wavebreak.rules.model import duration_seconds
-from wavebreak.training import evaluation, leakage, model_card
-from wavebreak.training.config import Decisions, Settings
-from wavebreak.training.dataset import (
+from wavebreak.evaluation.label_votes import (
+    UNDATED,
+    Key,
+    Labels,
+    LabelVote,
+    read_votes,
+    resolve_votes,
+)
+from wavebreak.evaluation.scoring_points import (
     Points,
     ReplayResult,
     Run,
@@ -33,8 +35,13 @@ from wavebreak.training.dataset import (
     open_run,
     replay,
 )
+from wavebreak.model import baseline
+from wavebreak.reports.tables import Table
+from wavebreak.rules import Policy
+from wavebreak.rules.model import duration_seconds
+from wavebreak.training import evaluation, leakage, model_card
+from wavebreak.training.config import Decisions, Settings
 from wavebreak.training.evaluation import ModelEvaluation
-from wavebreak.training.labels import UNDATED, Key, Labels, LabelVote, read_votes, resolve_votes
 from wavebreak.training.trainer import Progress, TrainingResult, fit_model, with_unlabelled
 
 CONFIRMING_OUTCOMES = ("suspend", "ban")

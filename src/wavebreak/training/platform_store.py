@@ -11,10 +11,10 @@ import numpy as np
 
 from wavebreak import __version__, rules
 from wavebreak.engine.engine import features_version
+from wavebreak.evaluation.label_votes import Key, Labels, ResolvedLabel
+from wavebreak.evaluation.scoring_points import Points, file_digest
 from wavebreak.training.config import Settings
-from wavebreak.training.dataset import Points, file_digest
 from wavebreak.training.default_model import GatheredPlatforms, PlatformSource
-from wavebreak.training.labels import Key, Labels, ResolvedLabel
 
 PLATFORMS = "platforms.npz"
 """File of a directory that holds gathered platforms."""

@@ -14,11 +14,11 @@ import numpy as np
 
 from wavebreak import model
 from wavebreak.errors import TrainingError
+from wavebreak.evaluation.scoring_points import Floats, Points, to_catalog_columns
 from wavebreak.model import Model, baseline, to_fixed_point
 from wavebreak.reports.tables import Table, number, percent
 from wavebreak.training import abstention, leakage, thresholds
 from wavebreak.training.config import Settings
-from wavebreak.training.dataset import Floats, Points
 from wavebreak.training.pipeline import TrainingSet
 from wavebreak.training.thresholds import Threshold
 from wavebreak.training.trainer import (
@@ -26,7 +26,6 @@ from wavebreak.training.trainer import (
     account_labels,
     has_small_population,
     is_silent,
-    to_catalog_columns,
 )
 
 REPORT = "recalibration.json"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points
 from wavebreak.features.catalog import FEATURES, INDEX, covered_features
 from wavebreak.schema.coverage import Profile
 from wavebreak.training.config import Coverage, Weights
-from wavebreak.training.dataset import Bools, Floats, Ints, Points
 
 ALWAYS = "message.sent"
 """The one type that every stream has."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wavebreak.evaluation.label_votes import Key, ResolvedLabel
+from wavebreak.evaluation.scoring_points import Bools, Points
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.training.config import Split
-from wavebreak.training.dataset import Bools, Points
-from wavebreak.training.labels import Key, ResolvedLabel
 
 FIT, CALIBRATE, TEST, OUT = 0, 1, 2, 3
 SPLITS = ("fit", "calibrate", "test", "left out")

@@ -15,10 +15,10 @@ from sklearn.isotonic import isotonic_regression
 
 from wavebreak.engine.decision import NEVER
 from wavebreak.evaluation import exact_interval
+from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points
 from wavebreak.model import Steps, to_fixed_point
 from wavebreak.rules import OUTCOMES
 from wavebreak.training.config import Tolerance
-from wavebreak.training.dataset import Bools, Floats, Ints, Points
 
 WITHOUT_IMPACT = OUTCOMES[: OUTCOMES.index("challenge")]
 """Outcomes without user impact."""

@@ -23,13 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.errors import TrainingError
-from wavebreak.features.catalog import FEATURES, INDEX
+from wavebreak.evaluation.label_votes import Key, Labels, ResolvedLabel
+from wavebreak.evaluation.scoring_points import (
+    Bools,
+    Floats,
+    Ints,
+    Points,
+    monotone_signs,
+    to_catalog_columns,
+)
 from wavebreak.model import Model, baseline, from_booster
 from wavebreak.training import leakage, sample_weights, thresholds
 from wavebreak.training.abstention import fit_support
 from wavebreak.training.config import Settings
-from wavebreak.training.dataset import Bools, Floats, Ints, Points, monotone_signs
-from wavebreak.training.labels import Key, Labels, ResolvedLabel
 from wavebreak.training.splits import Splits, assign_folds, assign_splits
 from wavebreak.training.thresholds import Threshold
 
@@ -525,13 +531,6 @@ def _calibrate(
         thresholds={outcome: t.at for outcome, t in found.items()},
         silent=None if shown or not settings.few else settings.few.most,
     ), found
-
-
-def to_catalog_columns(points: Points) -> Floats:
-    """Values in the catalog's columns, float64 (n, catalog); what is no input is missing."""
-    values = np.full((len(points), len(FEATURES)), np.nan)
-    values[:, [INDEX[name] for name in points.names]] = points.values
-    return values
 
 
 def training_digest(

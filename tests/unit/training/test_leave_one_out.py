@@ -11,6 +11,8 @@ import pytest
 from support import scoring_points
 from wavebreak import training
 from wavebreak.errors import TrainingError
+from wavebreak.evaluation.label_votes import Labels
+from wavebreak.evaluation.scoring_points import concat_points
 from wavebreak.training import abstention, leave_one_out, recalibration
 from wavebreak.training.config import Abstention, Settings
 from wavebreak.training.default_model import GatheredPlatforms
@@ -37,9 +39,7 @@ def gathered() -> GatheredPlatforms:
         for (_, a), truth in labels.resolved.items()
         for w in "ab"
     }
-    return GatheredPlatforms(
-        training.dataset.concat_points(both), training.Labels(resolved), frozenset({1}), 10
-    )
+    return GatheredPlatforms(concat_points(both), Labels(resolved), frozenset({1}), 10)
 
 
 def test_each_group_is_left_out_once_and_results_are_kept(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_recalibration_needs_a_benign_account() -> None:
     base = training.fit_model(scoring_points.points(), labels, settings, name="m", seed=3).model
     abusive = {key: truth for key, truth in labels.resolved.items() if truth.abusive}
     given = TrainingSet(
-        scoring_points.points(), training.Labels(abusive), (), frozenset(), {}, (), None, False
+        scoring_points.points(), Labels(abusive), (), frozenset(), {}, (), None, False
     )
     with pytest.raises(TrainingError, match="no benign"):
         recalibration.recalibrate(base, given, settings)

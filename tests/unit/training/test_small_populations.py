@@ -20,9 +20,10 @@ from wavebreak.engine.decision import (
     pack_policy,
     score_outcome,
 )
+from wavebreak.evaluation.label_votes import Labels
+from wavebreak.evaluation.scoring_points import Bools, Floats, Points, to_catalog_columns
 from wavebreak.model import ONE, to_fixed_point
 from wavebreak.training import config, model_card, thresholds, trainer
-from wavebreak.training.dataset import Bools, Floats, Points
 from wavebreak.training.default_model import default_settings
 from wavebreak.training.splits import TEST, assign_folds, assign_splits
 from wavebreak.training.trainer import HoldoutScores, TrainingResult
@@ -35,7 +36,7 @@ def learned() -> TrainingResult:
     labels = scoring_points.labels()
     known = {k: t for k, t in labels.resolved.items() if not k[1].startswith("good1")}
     points = scoring_points.points()
-    taken = trainer.with_unlabelled(training.Labels(known), points)
+    taken = trainer.with_unlabelled(Labels(known), points)
     return training.fit_model(points, taken, scoring_points.small(), name="m", seed=3)
 
 
@@ -80,7 +81,7 @@ def test_cross_fit_scores_only_unseen_accounts(monkeypatch: pytest.MonkeyPatch) 
         late,
         np.zeros(len(points), bool),
         2,
-        trainer.to_catalog_columns,
+        to_catalog_columns,
     )
     assert fits == [0, 1, 2]
     assert (made.rows == rows).all()

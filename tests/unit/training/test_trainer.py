@@ -10,6 +10,8 @@ import pytest
 from support import scoring_points
 from wavebreak import model, training
 from wavebreak.errors import TrainingError
+from wavebreak.evaluation.label_votes import Labels
+from wavebreak.evaluation.scoring_points import to_catalog_columns
 from wavebreak.model import baseline
 from wavebreak.training import model_card, trainer
 from wavebreak.training.trainer import TrainingResult, with_unlabelled
@@ -43,7 +45,7 @@ def test_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
 def test_label_or_seed_changes_digest_or_version() -> None:
     labels = scoring_points.labels()
     resolved = dict(list(labels.resolved.items())[:-1])
-    fewer = training.Labels(resolved, labels.votes)
+    fewer = Labels(resolved, labels.votes)
     small, points = scoring_points.small(), scoring_points.points()
     other = training.fit_model(points, fewer, small, name="m", seed=3)
     seeded = training.fit_model(points, labels, small, name="m", seed=4)
@@ -110,16 +112,14 @@ def test_split_without_abusive_accounts_raises_with_fix() -> None:
         if not truth.abusive or truth.operator == "op0"
     }
     with pytest.raises(TrainingError, match="calibrate") as refused:
-        training.fit_model(
-            points, training.Labels(resolved), scoring_points.small(), name="m", seed=1
-        )
+        training.fit_model(points, Labels(resolved), scoring_points.small(), name="m", seed=1)
     assert "three operators" in refused.value.fix
 
 
 def test_unlabelled_accounts_are_excluded_or_benign() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
     known = {key: truth for key, truth in labels.resolved.items() if not key[1].startswith("good1")}
-    some = training.Labels(known)
+    some = Labels(known)
     out = training.fit_model(points, some, scoring_points.small(), name="m", seed=3)
     assert out.left_out["of accounts without a label"] == 6 * 111
     taken = with_unlabelled(some, points)
@@ -129,7 +129,7 @@ def test_unlabelled_accounts_are_excluded_or_benign() -> None:
 def test_card_shows_the_model_thresholds() -> None:
     made = learned()
     assert made.model.thresholds == {o: t.at for o, t in made.thresholds.items()}
-    scores = made.model.scores(trainer.to_catalog_columns(made.points))
+    scores = made.model.scores(to_catalog_columns(made.points))
     let_go = scores <= model.REJECTED
     assert (scores[~let_go] == model.to_fixed_point(made.margins)[~let_go]).all()
     assert 0.1 < let_go.mean() < 0.9

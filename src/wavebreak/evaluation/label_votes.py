@@ -11,17 +11,28 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.evaluation.labels import LABELS, UNNAMED, WITHDRAWN
 from wavebreak.schema.events import PERSONS, SOURCES
-from wavebreak.training.config import LabelSource
 
 Key = tuple[str, str]
 """World ("" for the real one) and account."""
 
 UNDATED = -1
+
+
+class LabelSource(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit.
+
+    A weight of 0: it is not heard.
+    """
+
+    rank: Annotated[int, Meta(ge=1, le=10_000)]
+    weight: Annotated[float, Meta(ge=0.0)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from wavebreak.engine import Engine
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.features.catalog import INDEX, MODEL_INPUTS
+from wavebreak.evaluation.label_votes import Key, LabelVote
+from wavebreak.features.catalog import FEATURES, INDEX, MODEL_INPUTS
 from wavebreak.features.layout import RESTRICT
 from wavebreak.io import events_file, read
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.events import LABELS, SOURCES, TYPES
-from wavebreak.training.labels import Key, LabelVote
 
 NOT_INPUTS: dict[str, str] = {
     "label_abusive": "the label itself",
@@ -172,6 +172,13 @@ class Points:
         at = np.flatnonzero(self.enforcement >= RESTRICT)
         np.minimum.at(first, self.account[at], at)
         return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
+
+
+def to_catalog_columns(points: Points) -> Floats:
+    """Values in the catalog's columns, float64 (n, catalog); what is no input is missing."""
+    values = np.full((len(points), len(FEATURES)), np.nan)
+    values[:, [INDEX[name] for name in points.names]] = points.values
+    return values
 
 
 def concat_points(parts: Sequence[Points]) -> Points:
