@@ -71,6 +71,19 @@ def test_the_layers_are_exhaustive_and_ignore_no_import() -> None:
     assert layers["exhaustive_ignores"].split() == ["__main__"]
 
 
+def test_the_server_names_no_module_of_cases() -> None:
+    """Not in a string either: what it shows of cases comes from a plug-in."""
+    named = re.compile(r"wavebreak[./](case_pages|cases|claims|bundles)\b")
+    sources = [
+        path
+        for package in ("console", "service")
+        for path in (ROOT / "src" / "wavebreak" / package).rglob("*")
+        if path.suffix in (".py", ".html", ".toml")
+    ]
+    assert len(sources) > 100
+    assert [str(p) for p in sources if named.search(p.read_text(encoding="utf-8"))] == []
+
+
 def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))

@@ -110,7 +110,7 @@ async def audited() -> list[tuple[str, str, str, str]]:
 
 def test_every_form_has_an_act() -> None:
     assert set(forms.FORMS) == set(acts.ACTS)
-    # These have tests of their own, here and in test_cases_documents.py.
+    # These have tests of their own, here and in test_documents.py.
     apart = {"add_exhibit", "send_notice", "erase_account"}
     assert {name for name, _, _ in act_forms()} | apart == set(forms.FORMS)
 
