@@ -38,7 +38,7 @@ def package(tmp_path: Path) -> Path:
 
 def test_every_contract_is_kept() -> None:
     expected = len(contracts())
-    assert expected == 17
+    assert expected == 18
     assert f"Contracts: {expected} kept, 0 broken." in lint(ROOT / "src")
 
 
@@ -51,6 +51,7 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(package: Pa
     case = package / "cases" / "case.py"
     events.write_text(events.read_text(encoding="utf-8") + trespass, encoding="utf-8")
     case.write_text("import wavebreak.service, wavebreak.training\n", encoding="utf-8")
+    (package / "console" / "stray.py").write_text("import wavebreak.case_pages\n", encoding="utf-8")
     # Long names are printed on several lines.
     said = " ".join(lint(package.parent).split())
     for contract in contracts().values():
@@ -69,6 +70,19 @@ def test_the_layers_are_exhaustive_and_ignore_no_import() -> None:
     assert layers["exhaustive"] == "True"
     assert "ignore_imports" not in layers
     assert layers["exhaustive_ignores"].split() == ["__main__"]
+
+
+def test_the_server_names_no_module_of_cases() -> None:
+    """Not in a string either: what it shows of cases comes from a plug-in."""
+    named = re.compile(r"wavebreak[./](case_pages|cases|claims|bundles)\b")
+    sources = [
+        path
+        for package in ("console", "service")
+        for path in (ROOT / "src" / "wavebreak" / package).rglob("*")
+        if path.suffix in (".py", ".html", ".toml")
+    ]
+    assert len(sources) > 100
+    assert [str(p) for p in sources if named.search(p.read_text(encoding="utf-8"))] == []
 
 
 def test_make_help_lists_every_target() -> None:

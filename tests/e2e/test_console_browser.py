@@ -37,10 +37,10 @@ from support.webhook_receiver import Receiver, listening
 from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.bundles.workspace import open_workspace
+from wavebreak.case_pages.demo_case import CASE_ID, build_demo_case
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.cases.case import CaseOpened
 from wavebreak.claims.exhibits import Actor
-from wavebreak.console.case_store import CaseStore
-from wavebreak.console.demo_case import CASE_ID, build_demo_case
 from wavebreak.model import save, smallest_model
 from wavebreak.service.live_policy import models_directory
 

@@ -10,8 +10,9 @@ from support.console_harness import running_console
 from support.legal_cases import store_at
 from support.service_harness import abuser, migrated
 from wavebreak.bundles.workspace import CASE, load_case
-from wavebreak.console import case_store, startup
-from wavebreak.console.demo_case import CASE_ID
+from wavebreak.case_pages import demo_case
+from wavebreak.case_pages.demo_case import CASE_ID
+from wavebreak.case_pages.store import open_store
 
 
 def build(home: Path) -> tuple[int, bool]:
@@ -23,8 +24,8 @@ def build(home: Path) -> tuple[int, bool]:
 
     async def run() -> tuple[int, bool]:
         store = store_at(home / "cases")
-        case_store.configure(store)
-        async with running_console(home, background=[startup.demo_case()]) as console:
+        open_store(store)
+        async with running_console(home, background=[demo_case.build_when_decided]) as console:
             await console.running.send(abuser())
             counsel = await console.person("counsel")
             file = store.directory / CASE_ID / CASE

@@ -14,10 +14,9 @@ from django.db import connection
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import SECRET, abuser, now_ms
 from wavebreak.bundles.workspace import CASE, load_case
+from wavebreak.case_pages.demo_case import CASE_ID, build_demo_case
+from wavebreak.case_pages.store import CaseStore, open_store
 from wavebreak.cases.case import Case
-from wavebreak.console import case_store
-from wavebreak.console.case_store import CaseStore
-from wavebreak.console.demo_case import CASE_ID, build_demo_case
 from wavebreak.ledger import new_signer
 
 T = TypeVar("T")
@@ -55,7 +54,7 @@ def served_case(console: RunningConsole) -> Case:
 async def _with_case(console: RunningConsole) -> None:
     await console.running.send(abuser(account=ACCOUNT))
     store = store_of(console)
-    case_store.configure(store)
+    open_store(store)
     await asyncio.to_thread(build_demo_case, store, ACCOUNT, now_ms=now_ms)
 
 

@@ -590,8 +590,8 @@ class _Pages:
 def _open_console(
     parts: _Parts, chosen: _Chosen, asked: _ConsoleOptions, secret: bytes, seal_key: Path | None
 ) -> _Pages:
-    """Configure the console, its pages for account holders, and the directory of cases."""
-    from wavebreak.console import holder_pages, startup
+    """Configure the console, its pages for account holders, and its plug-ins."""
+    from wavebreak.console import holder_pages, plugins, startup
 
     home, port = parts.settings.home, parts.settings.port
     names, password = startup.create_demo_people() if asked.demo else ((), "")
@@ -602,9 +602,9 @@ def _open_console(
     tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
     # Whoever has the link reads the code: not where others can reach the service.
     parts.context.shows_codes = asked.demo and is_loopback(parts.settings.host)
-    startup.open_cases(asked.cases or home / "cases", seal_key, secret, chosen.directory)
+    plugins.open_plugins({"cases": asked.cases}, home, seal_key, secret, chosen.directory)
     if asked.demo:
-        tasks += [startup.demo_case(), startup.demo_notice(parts.context)]
+        tasks += [*plugins.demo_tasks(), startup.demo_notice(parts.context)]
     return _Pages(wrap, tasks, shown, names, password, asked.demo and not names)
 
 

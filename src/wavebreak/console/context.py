@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.http import HttpRequest
 from django.urls import get_resolver
 
 from wavebreak import __version__
-
-
-class NavigationItem(NamedTuple):
-    """A link of the navigation."""
-
-    name: str
-    label: str
-    icon: str
-    permission: str
-    key: str
-
+from wavebreak.console.plugin_app import NavigationItem
+from wavebreak.console.plugins import with_plugin_links
 
 NAVIGATION = (
     NavigationItem("overview", "Overview", "overview", "view_overview", "g o"),
@@ -27,7 +18,6 @@ NAVIGATION = (
     NavigationItem("accounts", "Accounts", "account", "view_accounts", "g a"),
     NavigationItem("operators", "Operators", "operators", "view_accounts", "g p"),
     NavigationItem("appeals", "Appeals", "appeals", "view_appeals", "g e"),
-    NavigationItem("cases", "Cases", "cases", "view_cases", "g c"),
     NavigationItem("policy", "Policy", "policy", "view_policy", "g r"),
     NavigationItem("reports", "Reports", "reports", "view_reports", "g t"),
     NavigationItem("settings", "Settings", "settings", "view_settings", "g s"),
@@ -42,7 +32,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     return {
         "navigation": [
             n
-            for n in NAVIGATION
+            for n in with_plugin_links(NAVIGATION)
             if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
         ],
         "section": section,

@@ -15,7 +15,7 @@ import msgspec
 from django.conf import settings
 from django.urls import clear_url_caches
 
-from wavebreak.console import appeals, case_store, live_challengers, statements
+from wavebreak.console import appeals, live_challengers, statements
 from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
@@ -23,8 +23,7 @@ from wavebreak.console.permissions import ROLES
 from wavebreak.console.policy_versions import settle_interrupted
 from wavebreak.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
 from wavebreak.console.users import create_user
-from wavebreak.errors import MissingExtraError, UsageError
-from wavebreak.ledger.checkpoints import load_or_create_signer
+from wavebreak.errors import UsageError
 from wavebreak.service.app_context import (
     AppContext,
     closing_connection,
@@ -34,13 +33,11 @@ from wavebreak.service.app_context import (
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices
 from wavebreak.service.ingest_app import App
-from wavebreak.service.models import Decision, EnforcementState
+from wavebreak.service.models import Decision
 from wavebreak.service.service import Background, Service
 
-DEMO_CASE_S = 1.0
-"""Seconds between two looks for an account that the demonstration's case can be about."""
-DEMO_QUIET_LOOKS = 10
-"""Looks without a new decision after which the case is about a limited account: none is banned."""
+DEMO_LOOK_S = 1.0
+"""Seconds between two looks for a notice of the demonstration."""
 _OIDC_FIX = "give provider_id, name, client_id, secret and [settings] server_url"
 
 
@@ -87,42 +84,6 @@ def start(
     return ConsoleRouter, [Indexer(load_config(local).queue), live_challengers.keep_following]
 
 
-def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Path | None) -> None:
-    """Serve the cases of a directory; their steps are sealed with the key of the ledger."""
-    case_store.configure(
-        case_store.CaseStore(directory, load_or_create_signer(seal_key), secret, local)
-    )
-
-
-def demo_case() -> Background:
-    """Return the task that builds a legal case for a demonstration, about an account it banned.
-
-    Where nobody is banned once decisions have ceased, it is about one that is limited. The task
-    ends where the extra `cases` is not installed, or where there is a case already.
-    """
-
-    async def run(service: Service) -> None:
-        store = case_store.current()
-        try:
-            module = case_store.optional("wavebreak.console.demo_case")
-        except MissingExtraError as error:
-            service.report(f"no legal case in this demonstration: {error.what}; {error.fix}")
-            return
-        decided, quiet = 0, 0
-        while not (store.directory.is_dir() and any(store.directory.iterdir())):
-            newest = await run_background_query(Decision.objects.count)
-            quiet = quiet + 1 if newest == decided else 0
-            decided = newest
-            account = await run_background_query(partial(_newest, "ban"))
-            if not account and quiet >= DEMO_QUIET_LOOKS:
-                account = await run_background_query(partial(_newest, "limit"))
-            if account:
-                await asyncio.to_thread(module.build_demo_case, store, account)
-            await asyncio.sleep(DEMO_CASE_S)
-
-    return run
-
-
 def demo_notice(app: AppContext) -> Background:
     """Return the task that reports where the holder of an account reads why it was limited."""
 
@@ -132,7 +93,7 @@ def demo_notice(app: AppContext) -> Background:
                 partial(_appealable_notice, app.holder_notices, service.clock())
             )
         ):
-            await asyncio.sleep(DEMO_CASE_S)
+            await asyncio.sleep(DEMO_LOOK_S)
         service.report(f"what an account holder reads, and can appeal against: {url}")
 
     return run
@@ -148,11 +109,6 @@ def _appealable_notice(notices: HolderNotices, now_ms: int) -> str:
         if made is not None and due and appeals.may_appeal(notices, decision, now_ms):
             return made.url
     return ""
-
-
-def _newest(outcome: str) -> str:
-    found = EnforcementState.objects.filter(outcome=outcome).order_by("-decision")
-    return found.values_list("account", flat=True).first() or ""
 
 
 def use_port(url: str, port: int) -> None:

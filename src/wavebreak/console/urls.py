@@ -6,12 +6,12 @@ from typing import Any
 
 from django.urls import include, path
 
+from wavebreak.console.plugins import plugin_urls
 from wavebreak.console.public_urls import PUBLIC
 from wavebreak.console.user_urls import USER
 from wavebreak.console.views import (
     accounts,
     appeals,
-    cases,
     models,
     operators,
     overview,
@@ -83,36 +83,7 @@ CONSOLE: list[Any] = [
     path("operators", operators.operators, name="operators"),
     path("operators/<str:operator_id>", operators.operator, name="operator"),
     path("operators/<str:operator_id>/graph", operators.graph, name="operator_graph"),
-    path("cases", cases.cases, name="cases"),
-    path("cases/new", cases.open_case, name="open_case"),
-    path("cases/<str:case_id>", cases.legal_case, name="legal_case"),
-    path("cases/<str:case_id>/act/<str:name>", cases.act, name="case_act"),
-    path("cases/<str:case_id>/bundle/build", cases.build_bundle, name="case_bundle_build"),
-    path("cases/<str:case_id>/bundle/status", cases.bundle_status, name="case_bundle_status"),
-    path("cases/<str:case_id>/bundle/file", cases.download_bundle, name="case_bundle_download"),
-    path("cases/<str:case_id>/documents/<str:name>", cases.document, name="case_document"),
-    path("cases/<str:case_id>/exhibits/<str:exhibit_id>", cases.exhibit, name="legal_exhibit"),
-    path(
-        "cases/<str:case_id>/exhibits/<str:exhibit_id>/reading",
-        cases.exhibit_reading,
-        name="legal_exhibit_reading",
-    ),
-    path(
-        "cases/<str:case_id>/exhibits/<str:exhibit_id>/image",
-        cases.exhibit_image,
-        name="legal_exhibit_image",
-    ),
-    path(
-        "cases/<str:case_id>/exhibits/<str:exhibit_id>/redact",
-        cases.redact_exhibit,
-        name="legal_exhibit_redact",
-    ),
-    path(
-        "cases/<str:case_id>/exhibits/<str:exhibit_id>/pages/<int:number>",
-        cases.exhibit_page,
-        name="legal_exhibit_page",
-    ),
-    path("cases/<str:case_id>/<str:tab>", cases.legal_case, name="legal_case_tab"),
+    *plugin_urls(),
     path("appeals", appeals.appeals, name="appeals"),
     path("appeals/<int:appeal_id>", appeals.appeal, name="appeal"),
     path("appeals/<int:appeal_id>/decide", appeals.decide, name="decide_appeal"),

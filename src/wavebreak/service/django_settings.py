@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import django
 import django.conf
+
+from wavebreak.extras import EXTRAS
 
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
 CONSOLE_PACKAGES = (
@@ -31,6 +34,8 @@ CONSOLE_MIDDLEWARE = (
 OPENID_CONNECT = {"provider_class": "wavebreak.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
 SIGN_IN_FORMS = "wavebreak.console.sign_in_forms"
+PLUGINS = "wavebreak.console"
+"""Group of the entry points by which distributions add pages: see `console.plugin_app`."""
 MINUTE_S = 60
 
 
@@ -40,6 +45,16 @@ def console_installed() -> bool:
         return all(find_spec(package) is not None for package in CONSOLE_PACKAGES)
     except ModuleNotFoundError:
         return False
+
+
+def _plugins() -> list[str]:
+    """Return the Django apps of installed plug-ins; of each, all packages are there."""
+    found = [entry.load() for entry in entry_points(group=PLUGINS)]
+    return sorted(
+        f"{plugin.__module__}.{plugin.__qualname__}"
+        for plugin in found
+        if all(find_spec(package) for package, extra in EXTRAS.items() if extra == plugin.extra)
+    )
 
 
 def set_up() -> None:
@@ -87,6 +102,7 @@ def _console() -> dict[str, Any]:
             "allauth.socialaccount.providers.openid_connect",
             "allauth.mfa",
             "django_htmx",
+            *_plugins(),
         ],
         "ROOT_URLCONF": "wavebreak.console.urls",
         # allauth looks for its own at set-up; `set_up` then leaves the API's.

@@ -1,19 +1,14 @@
-"""Start of the console: the case of a demonstration."""
+"""Start of the console: the case and the people of a demonstration."""
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 import support
-from support.legal_cases import store_at
 from support.service_harness import migrated
-from wavebreak.console import case_store, startup
+from wavebreak.console import startup
 from wavebreak.console.models import User
 from wavebreak.console.permissions import ROLES
 from wavebreak.service.app_context import run_in_transaction
@@ -37,21 +32,3 @@ def test_people_of_a_demonstration_can_sign_in(tmp_path: Path) -> None:
         assert User.objects.get(username="second-counsel").role == "counsel"
         assert User.objects.get(username="lead").check_password(password)
         assert run_in_transaction(startup.create_demo_people)[0] == ()
-
-
-def test_demonstration_without_the_extra_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(_module: str) -> None:
-        raise ModuleNotFoundError("No module named 'bagit'", name="bagit")
-
-    said: list[str] = []
-
-    class Service:
-        report = staticmethod(said.append)
-
-    case_store.configure(store_at(tmp_path / "cases"))
-    monkeypatch.setattr(case_store, "import_module", missing)
-    service: Any = Service()
-    asyncio.run(startup.demo_case()(service))  # type: ignore[arg-type]
-    assert "pip install 'wavebreak[cases]'" in said[0]

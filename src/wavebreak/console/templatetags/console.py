@@ -13,6 +13,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from wavebreak.console import plugins
 from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain.narrative import format_value
 from wavebreak.reports.tables import span
@@ -122,3 +123,9 @@ def allowed(context: Any, permission: str) -> bool:
 def at(mapping: Any, key: Any) -> Any:
     """Return a member of a mapping."""
     return mapping.get(key)
+
+
+@register.simple_tag(takes_context=True)
+def account_panels(context: Any, accounts: Any) -> SafeString:
+    """Return what plug-ins show on the page of an account, or of an operator's accounts."""
+    return plugins.account_panels(context["request"], accounts)

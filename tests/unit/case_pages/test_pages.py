@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 from support.case_workflow import Bench, screenshot
 from support.console_harness import RunningConsole, Visitor
@@ -21,9 +21,9 @@ from support.legal_cases import (
     text_of,
 )
 from wavebreak.bundles import evidence_intake
+from wavebreak.case_pages import files
+from wavebreak.case_pages.demo_case import CASE_ID
 from wavebreak.claims.exhibits import Actor
-from wavebreak.console import case_files, case_store
-from wavebreak.console.demo_case import CASE_ID
 
 TABS = ["", "/parties", "/claims", "/notices", "/determination", "/bundle"]
 HOSTILE = (
@@ -163,20 +163,14 @@ async def test_changed_exhibit_is_shown_as_changed(console: RunningConsole) -> N
 
 
 @case_visits
-async def test_missing_extra_is_named_on_every_page(
-    console: RunningConsole, tmp_path: Path
-) -> None:
-    def missing(_module: str) -> None:
-        raise ModuleNotFoundError("No module named 'rapidfuzz'", name="rapidfuzz")
-
+async def test_pages_without_a_directory_of_cases_say_so(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(case_store, "import_module", missing)
+        patched.setattr(apps.get_app_config("case_pages"), "store", None)
         for path in ("/console/cases", "/console/cases/new", PAGE, f"{PAGE}/act/add_task"):
             answer = await counsel.get(path)
-            assert answer.status_code == (200 if path == "/console/cases" else 503), path
-            assert "pip install &#x27;wavebreak[cases]&#x27;" in answer.text
-            assert "Open a case" not in answer.text
+            assert answer.status_code == 503, path
+            assert "started without cases" in answer.text
         page = await counsel.get(f"/console/accounts/{ACCOUNT}")
         assert page.status_code == 200
         assert "Legal cases" not in page.text
@@ -190,7 +184,7 @@ async def test_capture_shows_its_screenshot_beside(console: RunningConsole) -> N
 
     def take_in() -> None:
         actor = Actor("user:counsel", "test", "an offer", "a mandate")
-        with case_files.open_for_act(store, CASE_ID, console.service.clock) as at:
+        with files.open_for_act(store, CASE_ID, console.service.clock) as at:
             evidence_intake.add_claim_exhibit(at, bench.claim(), actor, "counsel", title="Prices")
 
     await asyncio.to_thread(take_in)

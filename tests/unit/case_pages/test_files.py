@@ -12,10 +12,10 @@ import pytest
 from support.legal_cases import ACCOUNT, SIGNER, case_at, demo_at, store_at
 from support.service_harness import migrated, now_ms
 from wavebreak.bundles.workspace import CASE
+from wavebreak.case_pages import files
+from wavebreak.case_pages.demo_case import CASE_ID
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.cases.case import StateChanged, TaskFinished
-from wavebreak.console import case_files
-from wavebreak.console.case_store import CaseStore
-from wavebreak.console.demo_case import CASE_ID
 from wavebreak.console.models import User
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import EnforcementState
@@ -37,11 +37,11 @@ def person(name: str, role: str = "counsel", shown: str = "") -> User:
 
 
 def test_list_of_no_directory_is_empty(tmp_path: Path) -> None:
-    assert case_files.list_cases(store_at(tmp_path / "none"), now_ms()) == ([], {})
+    assert files.list_cases(store_at(tmp_path / "none"), now_ms()) == ([], {})
 
 
 def test_list_has_state_parties_deadline_result(demo: tuple[CaseStore, Path]) -> None:
-    rows, counts = case_files.list_cases(demo[0], now_ms())
+    rows, counts = files.list_cases(demo[0], now_ms())
     assert counts == {"noticed": 1}
     row = rows[0]
     assert (row.id, row.state, row.open_tasks) == (CASE_ID, "noticed", 2)
@@ -52,7 +52,7 @@ def test_list_has_state_parties_deadline_result(demo: tuple[CaseStore, Path]) ->
 
 
 def test_list_by_another_state_is_empty(demo: tuple[CaseStore, Path]) -> None:
-    assert case_files.list_cases(demo[0], now_ms(), "closed")[0] == []
+    assert files.list_cases(demo[0], now_ms(), "closed")[0] == []
 
 
 def test_list_names_damaged_case_and_shows_others(demo: tuple[CaseStore, Path]) -> None:
@@ -61,7 +61,7 @@ def test_list_names_damaged_case_and_shows_others(demo: tuple[CaseStore, Path]) 
     broken.mkdir()
     (broken / CASE).write_text("{}")
     (store.directory / ".bundles").mkdir()
-    rows, _ = case_files.list_cases(store, now_ms())
+    rows, _ = files.list_cases(store, now_ms())
     assert [bool(row.error) for row in rows] == [False, True]
     assert str(store.directory) not in rows[1].error
 
@@ -69,44 +69,44 @@ def test_list_names_damaged_case_and_shows_others(demo: tuple[CaseStore, Path]) 
 @pytest.mark.parametrize("name", ["..", ".bundles", "../cases", "C-9", "a/b", ""])
 def test_load_of_no_case_is_not_found(demo: tuple[CaseStore, Path], name: str) -> None:
     with pytest.raises(ApiError) as caught:
-        case_files.load(demo[0], name)
+        files.load(demo[0], name)
     assert caught.value.status == 404
 
 
 def test_cases_of_account_finds_link_by_pseudonym(demo: tuple[CaseStore, Path]) -> None:
     store, path = demo
-    found = case_files.cases_of_account(store, ACCOUNT)
+    found = files.cases_of_account(store, ACCOUNT)
     assert [(c.id, c.party, c.basis, c.account) for c in found] == [
         (CASE_ID, "Rapid Reach Ltd", "number in claim", ACCOUNT)
     ]
-    assert case_files.cases_of_account(store, "bob") == []
+    assert files.cases_of_account(store, "bob") == []
     assert ACCOUNT not in {link.account for link in case_at(path).links}
 
 
 def test_cases_of_account_under_another_key_finds_nothing(demo: tuple[CaseStore, Path]) -> None:
     other = CaseStore(demo[0].directory, SIGNER, b"another key of the deployment...")
-    assert case_files.cases_of_account(other, ACCOUNT) == []
+    assert files.cases_of_account(other, ACCOUNT) == []
 
 
 @pytest.mark.usefixtures("database")
 def test_account_names_are_those_with_an_outcome(demo: tuple[CaseStore, Path]) -> None:
     store, path = demo
-    loaded = case_files.load(store, CASE_ID)
+    loaded = files.load(store, CASE_ID)
     EnforcementState.objects.create(account=ACCOUNT, outcome="ban", ts=1, decision=1)
     EnforcementState.objects.create(account="bob", outcome="limit", ts=1, decision=2)
     hidden = case_at(path).links[0].account
-    assert case_files.account_names(store, loaded) == {hidden: ACCOUNT}
+    assert files.account_names(store, loaded) == {hidden: ACCOUNT}
 
 
 def test_act_on_case_in_use_is_refused_soon(
     demo: tuple[CaseStore, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, path = demo
-    monkeypatch.setattr(case_files, "LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(files, "LOCK_WAIT_S", 0.2)
     with (path / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         began = time.monotonic()
-        opened = case_files.open_for_act(store, CASE_ID, now_ms)
+        opened = files.open_for_act(store, CASE_ID, now_ms)
         with pytest.raises(ApiError) as caught:
             opened.__enter__()
         assert time.monotonic() - began < 5
@@ -116,16 +116,16 @@ def test_act_on_case_in_use_is_refused_soon(
 
 def test_step_by_command_shows_at_the_next_request(demo: tuple[CaseStore, Path]) -> None:
     store, _ = demo
-    assert case_files.load(store, CASE_ID).case.state == "noticed"
-    with case_files.open_for_act(store, CASE_ID, now_ms) as workspace:
+    assert files.load(store, CASE_ID).case.state == "noticed"
+    with files.open_for_act(store, CASE_ID, now_ms) as workspace:
         workspace.take(StateChanged("reopened"), by="Noa Bar", role="investigator")
-    assert case_files.load(store, CASE_ID).case.state == "reopened"
-    assert case_files.list_cases(store, now_ms())[1] == {"reopened": 1}
+    assert files.load(store, CASE_ID).case.state == "reopened"
+    assert files.list_cases(store, now_ms())[1] == {"reopened": 1}
 
 
 def test_transitions_agree_with_the_workflow(demo: tuple[CaseStore, Path]) -> None:
     store, path = demo
-    offered = case_files.transitions(case_at(path), person("dana"), now_ms())
+    offered = files.transitions(case_at(path), person("dana"), now_ms())
     assert {t.to: t.allowed for t in offered} == {
         "determined": False,
         "closed": False,
@@ -134,10 +134,10 @@ def test_transitions_agree_with_the_workflow(demo: tuple[CaseStore, Path]) -> No
     for t in offered:
         assert t.allowed is all(c.holds for c in t.checks), t.to
         assert all(c.fix for c in t.checks if not c.holds)
-    with case_files.open_for_act(store, CASE_ID, now_ms) as workspace:
+    with files.open_for_act(store, CASE_ID, now_ms) as workspace:
         for task in ("T1", "T2"):
             workspace.take(TaskFinished(task), by="user:dana", role="counsel")
-    closing = case_files.transitions(case_at(path), person("dana"), now_ms())
+    closing = files.transitions(case_at(path), person("dana"), now_ms())
     assert {t.to: t.allowed for t in closing}["closed"]
 
 
@@ -154,15 +154,15 @@ def test_signing_needs_another_counsel(
     demo: tuple[CaseStore, Path], user: User, failing: list[str]
 ) -> None:
     case = case_at(demo[1])
-    checks = case_files.signing_checks(case, case.determinations["D1"], user)
+    checks = files.signing_checks(case, case.determinations["D1"], user)
     assert [c.what for c in checks if not c.holds] == failing
 
 
 def test_deadlines_begin_with_the_overdue_answer(demo: tuple[CaseStore, Path]) -> None:
-    found = case_files.deadlines(case_at(demo[1]), now_ms())
+    found = files.deadlines(case_at(demo[1]), now_ms())
     assert [(d.id, d.overdue) for d in found] == [("N1", True), ("T1", False), ("T2", False)]
 
 
 def test_next_case_id_is_free(demo: tuple[CaseStore, Path]) -> None:
-    assert case_files.next_case_id(demo[0], 2026) == "C-2026-2"
-    assert case_files.next_case_id(store_at(demo[0].directory / "none"), 2027) == "C-2027-1"
+    assert files.next_case_id(demo[0], 2026) == "C-2026-2"
+    assert files.next_case_id(store_at(demo[0].directory / "none"), 2027) == "C-2027-1"

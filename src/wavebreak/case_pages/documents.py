@@ -10,11 +10,11 @@ import msgspec
 from wavebreak.bundles.case_exports import EXPORTS, export_files
 from wavebreak.bundles.letters import letter_files
 from wavebreak.bundles.report_settings import Operator, load_operator
+from wavebreak.case_pages import bundles
+from wavebreak.case_pages.acts import Act
+from wavebreak.case_pages.files import LoadedCase
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.cases.notices import Language, Notice
-from wavebreak.console import case_bundles
-from wavebreak.console.case_acts import Act
-from wavebreak.console.case_files import LoadedCase
-from wavebreak.console.case_store import CaseStore
 from wavebreak.notices.languages import get_language
 from wavebreak.notices.platform import load_platform
 from wavebreak.service.errors import ApiError
@@ -48,7 +48,7 @@ def make_document(loaded: LoadedCase, act: Act, name: str, language: Language) -
     case = loaded.case
     stem, _, ending = name.partition(".")
     if name == REPORT:
-        content = case_bundles.typeset_report(loaded, act, language)
+        content = bundles.typeset_report(loaded, act, language)
     elif name in EXPORTS:
         content = export_files(loaded.path, case, language)[name]
     elif stem in case.notices and ending in LETTERS:

@@ -16,9 +16,9 @@ from wavebreak import claims
 from wavebreak.bundles import reproduction
 from wavebreak.bundles.case_tables import to_words
 from wavebreak.bundles.workspace import check_exhibit_files
+from wavebreak.case_pages.files import LoadedCase
 from wavebreak.cases.case import Exhibit
 from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, CustodyRecord, detect_type
-from wavebreak.console.case_files import LoadedCase
 from wavebreak.errors import ClaimError, WavebreakError
 from wavebreak.service.errors import ApiError
 

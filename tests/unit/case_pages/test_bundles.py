@@ -22,9 +22,9 @@ from support.legal_cases import (
     text_of,
 )
 from wavebreak.bundles.verify import exit_code, verify_bundle
-from wavebreak.console import case_bundles
-from wavebreak.console.case_store import CaseStore
-from wavebreak.console.demo_case import CASE_ID
+from wavebreak.case_pages import bundles
+from wavebreak.case_pages.demo_case import CASE_ID
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.service.models import AuditEntry
 
 FINDINGS: list[dict[str, object]] = [
@@ -33,17 +33,17 @@ FINDINGS: list[dict[str, object]] = [
 ]
 
 
-async def ended(console: RunningConsole) -> case_bundles.BundleJob:
+async def ended(console: RunningConsole) -> bundles.BundleJob:
     store = store_of(console)
     async with asyncio.timeout(300):
         while True:
-            job = case_bundles.newest_job(store, CASE_ID)
+            job = bundles.newest_job(store, CASE_ID)
             if job is not None and not job.running:
                 return job
             await asyncio.sleep(0.05)
 
 
-async def build(console: RunningConsole) -> case_bundles.BundleJob:
+async def build(console: RunningConsole) -> bundles.BundleJob:
     counsel = await console.person("counsel")
     answer = await counsel.post(
         f"{PAGE}/bundle/build", page=f"{PAGE}/bundle", reason="for the court"
@@ -77,7 +77,7 @@ async def test_bundle_is_built_verified_and_downloaded(console: RunningConsole) 
     answer = await counsel.get(f"{PAGE}/bundle/file")
     assert answer.headers["content-disposition"] == f'attachment; filename="{CASE_ID}.zip"'
     assert answer.headers["content-type"] == "application/zip"
-    path = case_bundles.bundle_file(store_of(console), CASE_ID)
+    path = bundles.bundle_file(store_of(console), CASE_ID)
     assert answer.content == path.read_bytes()
     assert exit_code(verify_bundle(path, [SIGNER.key])) == 0
 
@@ -96,7 +96,7 @@ async def test_bundle_is_built_verified_and_downloaded(console: RunningConsole) 
 async def test_findings_are_shown_as_a_checklist(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(case_bundles, "_run", commands())
+        patched.setattr(bundles, "_run", commands())
         job = await build(console)
         assert job.code == 3
         await act(counsel, "add_task", what="Buy a package")
@@ -105,7 +105,7 @@ async def test_findings_are_shown_as_a_checklist(console: RunningConsole) -> Non
         assert "report not checked made elsewhere" in page
         assert "It holds 19 steps; the case has 20 now" in page
         bad = FINDINGS[0] | {"holds": False, "said": "a.txt is not as it was packed"}
-        patched.setattr(case_bundles, "_run", commands([bad]))
+        patched.setattr(bundles, "_run", commands([bad]))
         assert (await build(console)).code == 1
     page = text_of((await counsel.get(f"{PAGE}/bundle/status")).text)
     assert "Something does not hold" in page
@@ -120,7 +120,7 @@ async def test_failure_is_shown_and_nothing_is_downloaded(console: RunningConsol
         raise RuntimeError("E1: original.html is not as it was taken in")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(case_bundles, "_run", fail)
+        patched.setattr(bundles, "_run", fail)
         assert (await build(console)).state == "failed"
     page = text_of((await counsel.get(f"{PAGE}/bundle")).text)
     assert "It could not be built. E1: original.html is not as it was taken in" in page
@@ -132,17 +132,17 @@ async def test_bundle_needs_a_reason(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
     answer = await counsel.post(f"{PAGE}/bundle/build", page=f"{PAGE}/bundle", reason="")
     assert answer.status_code == 422
-    assert case_bundles.newest_job(store_of(console), CASE_ID) is None
+    assert bundles.newest_job(store_of(console), CASE_ID) is None
 
 
 def test_job_that_the_service_left_is_shown_as_failed(tmp_path: Path) -> None:
     store, _ = demo_at(tmp_path / "cases")
-    place = case_bundles.bundle_directory(store, CASE_ID)
+    place = bundles.bundle_directory(store, CASE_ID)
     place.mkdir(parents=True)
-    assert case_bundles.newest_job(store, CASE_ID) is None
+    assert bundles.newest_job(store, CASE_ID) is None
     job = {"state": "packing", "by": "user:dana", "at": 1, "why": "x", "steps": 19}
-    (place / case_bundles.JOB).write_text(json.dumps(job))
-    left = case_bundles.newest_job(store, CASE_ID)
+    (place / bundles.JOB).write_text(json.dumps(job))
+    left = bundles.newest_job(store, CASE_ID)
     assert left is not None
     assert left.state == "failed"
     assert "build it again" in left.error

@@ -16,12 +16,12 @@ from django.core.files.uploadedfile import UploadedFile
 from msgspec import UnsetType
 
 from wavebreak.bundles.case_tables import describe_conduct, describe_date, to_words
+from wavebreak.case_pages.store import current_store
 from wavebreak.cases.case import Case
 from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak.cases.notices import load_templates
 from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cases.workflow import TRANSITIONS
-from wavebreak.console.case_store import current
 from wavebreak.errors import CaseError
 from wavebreak.service.errors import ApiError
 
@@ -99,7 +99,7 @@ def states(case: Case) -> Choices:
 
 def templates(_case: Case) -> Choices:
     """The templates of notices in the policy."""
-    known = load_templates(current().policy).template
+    known = load_templates(current_store().policy).template
     return [(name, to_words(name)) for name in dict.fromkeys(t.id for t in known)]
 
 

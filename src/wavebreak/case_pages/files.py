@@ -23,6 +23,7 @@ from wavebreak.bundles.case_tables import describe_action, describe_conduct, to_
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.reversals import is_reversal
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.cases.case import (
     Case,
     EvidenceReviewed,
@@ -43,7 +44,6 @@ from wavebreak.cases.workflow import (
     stale_determinations,
     validate_step,
 )
-from wavebreak.console.case_store import CaseStore
 from wavebreak.console.models import Appeal, User
 from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak.service.errors import ApiError

@@ -25,10 +25,10 @@ from wavebreak.bundles.report_settings import FILE as SETTINGS
 from wavebreak.bundles.report_settings import ReportSettings, encode_settings, load_settings
 from wavebreak.bundles.verify import Finding, exit_code
 from wavebreak.bundles.workspace import EXHIBITS
+from wavebreak.case_pages import files
+from wavebreak.case_pages.acts import Act
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.cases.notices import Language
-from wavebreak.console import case_files
-from wavebreak.console.case_acts import Act
-from wavebreak.console.case_store import CaseStore
 from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
@@ -129,7 +129,7 @@ def start(case_id: str, act: Act, language: Language = "en") -> threading.Thread
     try:
         copy = Path(tempfile.mkdtemp(prefix="wavebreak-case-"))
         try:
-            with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
+            with files.open_for_act(act.store, case_id, act.clock) as workspace:
                 _copy_case(workspace.path, copy / case_id)
                 steps = len(workspace.case.steps)
             settings = encode_settings(report_settings(act, language))
@@ -191,7 +191,7 @@ def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
         _running.discard(place)
 
 
-def typeset_report(loaded: case_files.LoadedCase, act: Act, language: Language) -> bytes:
+def typeset_report(loaded: files.LoadedCase, act: Act, language: Language) -> bytes:
     """Return the report of a case as PDF, typeset by the command in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="wavebreak-report-") as place:
         settings, out = Path(place) / SETTINGS, Path(place) / "report.pdf"

@@ -5,10 +5,12 @@ Its companies are invented, its addresses are of reserved domains, and nobody in
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from msgspec import UNSET
@@ -16,6 +18,7 @@ from msgspec import UNSET
 from wavebreak.bundles import case_steps, evidence_intake
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.bundles.workspace import CaseWorkspace, open_workspace
+from wavebreak.case_pages.store import CaseStore, current_store
 from wavebreak.cases.case import (
     AccountLinked,
     CaseOpened,
@@ -32,10 +35,16 @@ from wavebreak.cases.notices import DAY_MS, Delivery
 from wavebreak.cases.parties import Basis, DateSource, Evidence, Link, Party, Relation, Strength
 from wavebreak.claims.exhibits import Actor, add_file
 from wavebreak.claims.review import add_label
-from wavebreak.console.case_store import CaseStore
+from wavebreak.service.app_context import run_background_query
+from wavebreak.service.models import Decision, EnforcementState
+from wavebreak.service.service import Service
 
 CASE_ID = "C-2026-1"
 HOUR_MS = 3_600_000
+LOOK_S = 1.0
+"""Seconds between two looks for an account that the case can be about."""
+QUIET_LOOKS = 10
+"""Looks without a new decision after which the case is about a limited account: none is banned."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><title>Rapid Reach: bulk messaging without limits</title>
 <meta property="article:published_time" content="2020-03-04T08:00:00Z"></head><body>
@@ -227,3 +236,32 @@ def build_demo_case(
 
     """
     return DemoCase(store, case_id, now_ms()).build(account, investigator)
+
+
+async def build_when_decided(service: Service) -> None:
+    """Build the demo's case once the service has banned an account, about that account.
+
+    Where nobody is banned once decisions have ceased, it is about one that is limited. The task
+    ends where there is a case already.
+
+    Args:
+        service: The service, which runs this in its background.
+
+    """
+    store = current_store()
+    decided, quiet = 0, 0
+    while not (store.directory.is_dir() and any(store.directory.iterdir())):
+        newest = await run_background_query(Decision.objects.count)
+        quiet = quiet + 1 if newest == decided else 0
+        decided = newest
+        account = await run_background_query(partial(_newest, "ban"))
+        if not account and quiet >= QUIET_LOOKS:
+            account = await run_background_query(partial(_newest, "limit"))
+        if account:
+            await asyncio.to_thread(build_demo_case, store, account)
+        await asyncio.sleep(LOOK_S)
+
+
+def _newest(outcome: str) -> str:
+    found = EnforcementState.objects.filter(outcome=outcome).order_by("-decision")
+    return found.values_list("account", flat=True).first() or ""

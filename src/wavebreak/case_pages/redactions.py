@@ -19,13 +19,13 @@ from django.db import transaction
 
 from wavebreak.bundles import exhibit_redaction
 from wavebreak.bundles.workspace import CaseWorkspace
+from wavebreak.case_pages import files
+from wavebreak.case_pages.acts import Act, StaleFormError
+from wavebreak.case_pages.files import LoadedCase
 from wavebreak.cases.case import Case, Exhibit
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.claims import redaction, redaction_process
 from wavebreak.claims.redaction import Marks, PagePictures, Suggestion
-from wavebreak.console import case_files
-from wavebreak.console.case_acts import Act, StaleFormError
-from wavebreak.console.case_files import LoadedCase
 from wavebreak.errors import ClaimError
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
@@ -220,7 +220,7 @@ def redact(case_id: str, exhibit_id: str, marks: Marks, act: Act) -> Case:
         ClaimError: A mark is nowhere in the exhibit, or it could not be drawn within the limits.
 
     """
-    with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
+    with files.open_for_act(act.store, case_id, act.clock) as workspace:
         if act.seen is not None and len(workspace.case.steps) != act.seen:
             raise StaleFormError(act.seen, workspace.case)
         exhibit_redaction.redact_exhibit(

@@ -11,10 +11,10 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor
 from support.legal_cases import PAGE, act, case_visits, queried, served_case, store_of, text_of
+from wavebreak.case_pages import acts, files, forms
+from wavebreak.case_pages.demo_case import CASE_ID
 from wavebreak.cases.case import ActionReversed, Step
 from wavebreak.cases.parties import DateSource
-from wavebreak.console import case_acts, case_files, case_forms
-from wavebreak.console.demo_case import CASE_ID
 from wavebreak.console.models import Appeal
 from wavebreak.ledger import DirectoryStorage
 from wavebreak.service.models import AuditEntry
@@ -27,7 +27,7 @@ def moment(days: float) -> str:
     return (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M")
 
 
-def acts() -> list[tuple[str, dict[str, str], str]]:
+def act_forms() -> list[tuple[str, dict[str, str], str]]:
     """Every act that takes one step, in an order that the demo's case allows, and its step."""
     evidence = {"conduct": "engaged", "seen": "off_platform", "zone": "Asia/Jerusalem"}
     evidence |= {"violation": "bulk+automated"}
@@ -109,16 +109,16 @@ async def audited() -> list[tuple[str, str, str, str]]:
 
 
 def test_every_form_has_an_act() -> None:
-    assert set(case_forms.FORMS) == set(case_acts.ACTS)
-    # These have tests of their own, here and in test_cases_documents.py.
+    assert set(forms.FORMS) == set(acts.ACTS)
+    # These have tests of their own, here and in test_documents.py.
     apart = {"add_exhibit", "send_notice", "erase_account"}
-    assert {name for name, _, _ in acts()} | apart == set(case_forms.FORMS)
+    assert {name for name, _, _ in act_forms()} | apart == set(forms.FORMS)
 
 
 @case_visits
 async def test_each_act_is_sealed_and_audited_by_its_user(console: RunningConsole) -> None:
     dana = await console.person("counsel", "dana")
-    for number, (name, fields, taken) in enumerate(acts(), 1):
+    for number, (name, fields, taken) in enumerate(act_forms(), 1):
         answer = await act(dana, name, **fields)
         assert answer.status_code == 302, (name, text_of(answer.text))
         step = newest(console)
@@ -227,7 +227,7 @@ async def test_step_that_the_case_refuses_leaves_no_trace(console: RunningConsol
 
 @pytest.mark.parametrize("name", ["record_reply", "prepare_determination", "add_evidence"])
 def test_forms_with_dates_refuse_the_future(name: str) -> None:
-    form = case_forms.FORMS[name]
+    form = forms.FORMS[name]
     assert {"at", "as_of", "began"} & {field.name for field in form.fields}
 
 
@@ -331,7 +331,7 @@ async def test_case_in_use_says_somebody_else_is_writing(console: RunningConsole
         pytest.MonkeyPatch.context() as patched,
         (store_of(console).directory / CASE_ID / ".lock").open("a") as held,
     ):
-        patched.setattr(case_files, "LOCK_WAIT_S", 0.1)
+        patched.setattr(files, "LOCK_WAIT_S", 0.1)
         fcntl.flock(held, fcntl.LOCK_EX)
         answer = await act(counsel, "add_task", what="Buy the cheapest package")
         assert answer.status_code == 409
@@ -356,7 +356,7 @@ async def test_file_is_taken_in_with_custody_of_its_user(console: RunningConsole
 @case_visits
 async def test_file_too_large_or_of_unknown_form_is_refused(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
-    large = await upload(counsel, b"a" * (case_forms.MAX_UPLOAD + 1))
+    large = await upload(counsel, b"a" * (forms.MAX_UPLOAD + 1))
     assert large.status_code == 422
     assert "larger than" in large.text
     assert "wavebreak case exhibit" in large.text
@@ -389,7 +389,7 @@ async def test_case_is_opened_once_and_by_counsel_alone(console: RunningConsole)
         assert answer.status_code == 422, bad
     assert (await counsel.post(page, page=page, **fields)).status_code == 302
     assert (await counsel.post(page, page=page, **fields)).status_code == 422
-    opened = case_files.load(store_of(console), "C-9").case
+    opened = files.load(store_of(console), "C-9").case
     assert (opened.title, opened.steps[0].by) == ("Bulk Co", "user:counsel")
     listed = (await counsel.get("/console/cases")).text
     assert "Bulk Co" in listed
@@ -408,7 +408,7 @@ async def test_case_that_could_not_be_opened_leaves_no_directory(
         raise OSError("the disk is full")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(case_acts, "write_audit_entry", refused)
+        patched.setattr(acts, "write_audit_entry", refused)
         assert (await counsel.post(page, page=page, **fields)).status_code == 500
     assert not (store_of(console).directory / "C-8").exists()
     assert (await counsel.post(page, page=page, **fields)).status_code == 302
@@ -441,7 +441,7 @@ async def test_one_form_drafts_a_case_with_its_page(console: RunningConsole) -> 
     assert not (store_of(console).directory / "C-9").exists()
     made = await open_with_file(counsel, ("../../a.html", html), fields)
     assert made.status_code == 302
-    case = case_files.load(store_of(console), "C-9").case
+    case = files.load(store_of(console), "C-9").case
     assert [type(step.did).__name__ for step in case.steps] == [
         "CaseOpened", "PartyNamed", "ExhibitAdded", "EvidenceAdded", "AccountLinked",
     ]  # fmt: skip
@@ -462,7 +462,7 @@ async def test_one_form_says_which_file_was_not_taken_in(console: RunningConsole
     made = await open_with_file(counsel, ("a.bin", b"\0\1"), fields)
     assert made.status_code == 302
     assert "a.bin is not in it" in text_of((await counsel.get("/console/cases/C-9")).text)
-    assert list(case_files.load(store_of(console), "C-9").case.parties) == ["P1"]
+    assert list(files.load(store_of(console), "C-9").case.parties) == ["P1"]
 
 
 @case_visits
@@ -480,6 +480,6 @@ async def test_correction_form_has_what_the_item_states(console: RunningConsole)
         assert f'<option value="{value}" selected>' in shown, value
     for value in ("about 2018", "2021-05", "UTC", "the invoice"):
         assert f'value="{value}"' in shown, value
-    assert case_forms.stated_values(before) | {"item": "V2"} == stated
+    assert forms.stated_values(before) | {"item": "V2"} == stated
     assert (await act(counsel, "correct_evidence", **stated)).status_code == 302
     assert served_case(console).evidence["V2"] == before

@@ -1,7 +1,4 @@
-"""Legal cases: the list, a case with its tabs, its exhibits, the forms of acts, and bundles.
-
-Where the extra `cases` is not installed, every page says so.
-"""
+"""Legal cases: the list, a case with its tabs, its exhibits, the forms of acts, and bundles."""
 
 from __future__ import annotations
 
@@ -10,15 +7,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 
-from wavebreak.console import case_store
-from wavebreak.console.case_store import Lazy
+from wavebreak.case_pages import acts, bundles, documents, exhibits, files, forms, redactions
+from wavebreak.case_pages.store import current_store
+from wavebreak.cases.case import Case
 from wavebreak.console.pages import (
     PAGE_SIZE,
     View,
@@ -31,31 +29,11 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
-from wavebreak.errors import MissingExtraError, WavebreakError
+from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
 from wavebreak.notices.languages import get_language
 from wavebreak.notices.platform import load_platform
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
-
-if TYPE_CHECKING:
-    from wavebreak.cases.case import Case
-    from wavebreak.console import (
-        case_acts,
-        case_bundles,
-        case_documents,
-        case_exhibits,
-        case_files,
-        case_forms,
-        case_redactions,
-    )
-else:
-    case_acts = Lazy("wavebreak.console.case_acts")
-    case_bundles = Lazy("wavebreak.console.case_bundles")
-    case_documents = Lazy("wavebreak.console.case_documents")
-    case_exhibits = Lazy("wavebreak.console.case_exhibits")
-    case_files = Lazy("wavebreak.console.case_files")
-    case_forms = Lazy("wavebreak.console.case_forms")
-    case_redactions = Lazy("wavebreak.console.case_redactions")
 
 TABS = {
     "": "Overview",
@@ -88,7 +66,7 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
                 return view(request, *args, **kwargs)
             except ApiError:
                 raise
-            except MissingExtraError as error:
+            except (MissingExtraError, ServiceError) as error:
                 return error_page(request, 503, error.what, error.fix)
             except WavebreakError as error:
                 return error_page(request, 422, error.what, _page_fix(error.fix))
@@ -111,10 +89,7 @@ def cases(request: HttpRequest) -> HttpResponse:
     """List the cases, the newest step first."""
     console = console_of(request)
     state = request.GET.get("state", "")[:16]
-    try:
-        rows, counts = case_files.list_cases(case_store.current(), console.now_ms, state)
-    except MissingExtraError as error:
-        return show(request, "console/cases.html", missing=error, counts=[], total=0)
+    rows, counts = files.list_cases(current_store(), console.now_ms, state)
     pages = max(1, -(-len(rows) // PAGE_SIZE))
     at = number_of(request.GET.get("page"), 1, pages, 1)
     return show(
@@ -132,20 +107,18 @@ def cases(request: HttpRequest) -> HttpResponse:
 @case_page("work_on_cases", "GET", "POST")
 def open_case(request: HttpRequest) -> HttpResponse:
     """Open a new case."""
-    console, store = console_of(request), case_store.current()
-    form, nothing = case_forms.OPEN, _no_case()
+    console, store = console_of(request), current_store()
+    form, nothing = forms.OPEN, Case("")
     if request.method != "POST":
         year = datetime.fromtimestamp(console.now_ms / 1000, UTC).year
-        return _show_form(
-            request, form, nothing, {"id": case_files.next_case_id(store, year)}, "cases"
-        )
+        return _show_form(request, form, nothing, {"id": files.next_case_id(store, year)}, "cases")
     posted = request.POST.dict()
     try:
-        values = case_forms.read(form, nothing, posted, request.FILES)
+        values = forms.read(form, nothing, posted, request.FILES)
         if values["id"] == "new":
             raise ApiError(422, "“new” is no number of a case", fix="choose another")
         act = _act(request, values, None)
-        case_id, failures = case_acts.open_case(act)
+        case_id, failures = acts.open_case(act)
     except WavebreakError as error:
         return _show_form(request, form, nothing, posted, "cases", error=error)
     say(request, f"Case {case_id} is open; its first step is sealed.")
@@ -154,51 +127,46 @@ def open_case(request: HttpRequest) -> HttpResponse:
     return redirect("legal_case", case_id)
 
 
-def _no_case() -> Case:
-    empty: Case = case_store.optional("wavebreak.cases.case").Case("")
-    return empty
-
-
 @case_page("view_cases")
 def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpResponse:
     """Show a tab of a case."""
     if tab not in TABS:
         raise ApiError(404, "there is no such tab", fix="use the tabs of the case")
-    console, store = console_of(request), case_store.current()
-    loaded = case_files.load(store, case_id)
+    console, store = console_of(request), current_store()
+    loaded = files.load(store, case_id)
     case, now = loaded.case, console.now_ms
-    people = case_files.shown_people(case)
+    people = files.shown_people(case)
     shown: dict[str, Any] = {}
     match tab:
         case "":
             shown = {
-                "steps": case_files.timeline(case, people),
-                "deadlines": case_files.deadlines(case, now),
-                "transitions": case_files.transitions(case, console.user, now),
-                "gaps": case_files.missing_rows(case),
-                "latest": case_files.determination_rows(case, console.user, people)[:1],
+                "steps": files.timeline(case, people),
+                "deadlines": files.deadlines(case, now),
+                "transitions": files.transitions(case, console.user, now),
+                "gaps": files.missing_rows(case),
+                "latest": files.determination_rows(case, console.user, people)[:1],
             }
         case "parties":
             shown = {
-                "proposals": case_files.merge_proposals(store, case),
-                "names": case_files.account_names(store, loaded),
+                "proposals": files.merge_proposals(store, case),
+                "names": files.account_names(store, loaded),
             }
         case "claims":
             shown = {
-                "exhibits": case_files.exhibit_rows(case, people),
-                "evidence": case_files.evidence_rows(case, people),
+                "exhibits": files.exhibit_rows(case, people),
+                "evidence": files.evidence_rows(case, people),
             }
         case "notices":
-            shown = {"notices": case_files.notice_rows(case, now)}
+            shown = {"notices": files.notice_rows(case, now)}
         case "determination":
             shown = {
-                "determinations": case_files.determination_rows(case, console.user, people),
+                "determinations": files.determination_rows(case, console.user, people),
                 "preparing": [
-                    (p, case_files.preparing_checks(case, p.id))
+                    (p, files.preparing_checks(case, p.id))
                     for p in case.parties.values()
                     if not p.same_as
                 ],
-                "names": case_files.account_names(store, loaded),
+                "names": files.account_names(store, loaded),
             }
         case "bundle":
             shown = _bundle(case_id)
@@ -211,7 +179,7 @@ def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpRespons
         tabs=_tabs(case),
         people=people,
         now=now,
-        stale=case_files.stale(case),
+        stale=files.stale(case),
         **shown,
     )
 
@@ -229,10 +197,10 @@ def _tabs(case: Case) -> list[tuple[str, str, int | None]]:
 @case_page("view_cases")
 def exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
     """Show an exhibit: its picture, its text beside it, custody, and the evidence drawn from it."""
-    loaded = case_files.load(case_store.current(), case_id)
+    loaded = files.load(current_store(), case_id)
     found = _exhibit(loaded, exhibit_id)
-    people = case_files.shown_people(loaded.case)
-    rows = {row.id: row for row in case_files.exhibit_rows(loaded.case, people)}
+    people = files.shown_people(loaded.case)
+    rows = {row.id: row for row in files.exhibit_rows(loaded.case, people)}
     return show(
         request,
         "console/legal_case_exhibit.html",
@@ -240,8 +208,8 @@ def exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse
         case=loaded.case,
         exhibit=found,
         row=rows[found.id],
-        evidence=case_files.evidence_rows(loaded.case, people, found.id),
-        **case_exhibits.exhibit_page(loaded, found),
+        evidence=files.evidence_rows(loaded.case, people, found.id),
+        **exhibits.exhibit_page(loaded, found),
     )
 
 
@@ -255,17 +223,17 @@ def _exhibit(loaded: Any, exhibit_id: str) -> Any:
 @case_page("view_cases")
 def exhibit_reading(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
     """Return the text of an exhibit with the sentences relied on, as a part of a page."""
-    loaded = case_files.load(case_store.current(), case_id)
+    loaded = files.load(current_store(), case_id)
     found = _exhibit(loaded, exhibit_id)
-    reading, why = case_exhibits.reading_or_reason(loaded, found)
+    reading, why = exhibits.reading_or_reason(loaded, found)
     return show(request, "console/parts/case_reading.html", reading=reading, why=why, exhibit=found)
 
 
 @case_page("view_cases")
 def exhibit_image(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
     """Return the picture of an exhibit, which no browser takes for anything else."""
-    loaded = case_files.load(case_store.current(), case_id)
-    return _picture(*case_exhibits.image(loaded, _exhibit(loaded, exhibit_id)))
+    loaded = files.load(current_store(), case_id)
+    return _picture(*exhibits.image(loaded, _exhibit(loaded, exhibit_id)))
 
 
 def _picture(raw: bytes, media: str) -> HttpResponse:
@@ -278,31 +246,31 @@ def _picture(raw: bytes, media: str) -> HttpResponse:
 @case_page("work_on_cases")
 def exhibit_page(request: HttpRequest, case_id: str, exhibit_id: str, number: int) -> HttpResponse:
     """Return a page of an exhibit's original as a picture, for who redacts it."""
-    loaded = case_files.load(case_store.current(), case_id)
-    return _picture(case_redactions.page_picture(loaded, exhibit_id, number), "image/png")
+    loaded = files.load(current_store(), case_id)
+    return _picture(redactions.page_picture(loaded, exhibit_id, number), "image/png")
 
 
 @case_page("work_on_cases", "GET", "POST")
 def redact_exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
     """Mark what is removed of an exhibit, show the copy, and put it in the exhibit's place."""
-    loaded = case_files.load(case_store.current(), case_id)
-    case_redactions.find_exhibit(loaded.case, exhibit_id)
+    loaded = files.load(current_store(), case_id)
+    redactions.find_exhibit(loaded.case, exhibit_id)
     if request.method != "POST":
-        form = case_redactions.read_form(loaded, exhibit_id)
+        form = redactions.read_form(loaded, exhibit_id)
         return _show_redaction(request, loaded, exhibit_id, form)
-    form = case_redactions.read_form(loaded, exhibit_id, request.POST)
+    form = redactions.read_form(loaded, exhibit_id, request.POST)
     seen = number_of(request.POST.get("seen"), 0, 20_000, -1)
     confirmed, shown = request.POST.get("confirmed") == "yes", None
     try:
         if request.POST.get("edit") == "yes":
             return _show_redaction(request, loaded, exhibit_id, form)
-        marks = case_redactions.read_marks(form)
+        marks = redactions.read_marks(form)
         act = _act(request, {}, seen, reason="" if confirmed else "preview")
         if not confirmed:
-            shown = case_redactions.preview(loaded, exhibit_id, marks, act)
+            shown = redactions.preview(loaded, exhibit_id, marks, act)
             return _show_redaction(request, loaded, exhibit_id, form, shown=shown)
-        after = case_redactions.redact(case_id, exhibit_id, marks, act)
-    except case_acts.StaleFormError as stale:
+        after = redactions.redact(case_id, exhibit_id, marks, act)
+    except acts.StaleFormError as stale:
         return _show_redaction(
             request, loaded._replace(case=stale.case), exhibit_id, form, error=stale
         )
@@ -311,7 +279,7 @@ def redact_exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpR
     except WavebreakError as error:
         return _show_redaction(request, loaded, exhibit_id, form, error=error)
     _say_steps(request, after, 1)
-    for remark in case_redactions.remarks(after, exhibit_id, marks):
+    for remark in redactions.remarks(after, exhibit_id, marks):
         warn(request, remark)
     return redirect("legal_exhibit", case_id, exhibit_id)
 
@@ -326,9 +294,9 @@ def _show_redaction(
     error: WavebreakError | None = None,
 ) -> HttpResponse:
     """Show the form of a redaction, with what is wrong; or the copy that it would make."""
-    case, edges = loaded.case, case_redactions.shown_edges(form)
-    people = case_files.shown_people(case)
-    late = case.steps[error.seen :] if isinstance(error, case_acts.StaleFormError) else ()
+    case, edges = loaded.case, redactions.shown_edges(form)
+    people = files.shown_people(case)
+    late = case.steps[error.seen :] if isinstance(error, acts.StaleFormError) else ()
     response = show(
         request,
         "console/legal_case_redact.html",
@@ -337,12 +305,12 @@ def _show_redaction(
         exhibit=case.exhibits[exhibit_id],
         form=form,
         pages=[(number, edges.get(number, ())) for number in form.numbers],
-        hidden=case_redactions.hidden_fields(form),
+        hidden=redactions.hidden_fields(form),
         shown=shown,
         reason=request.POST.get("reason", ""),
         error=error,
         fix=_page_fix(error.fix) if error else "",
-        meanwhile=[case_files.shown_step(step, people) for step in late],
+        meanwhile=[files.shown_step(step, people) for step in late],
     )
     if error is not None:
         response.status_code = error.status if isinstance(error, ApiError) else 422
@@ -351,35 +319,35 @@ def _show_redaction(
 
 def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
     """Say what the newest steps of a case are."""
-    people = case_files.shown_people(case)
+    people = files.shown_people(case)
     for step in case.steps[len(case.steps) - number :]:
-        say(request, f"{case_files.shown_step(step, people).words}. Sealed as step {step.n}.")
+        say(request, f"{files.shown_step(step, people).words}. Sealed as step {step.n}.")
 
 
 @case_page("work_on_cases", "GET", "POST")
 def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Show the form of an act, or do it."""
-    form = case_forms.FORMS.get(name)
+    form = forms.FORMS.get(name)
     if form is None:
         raise ApiError(404, "there is no such act", fix="use the buttons of the case")
-    loaded = case_files.load(case_store.current(), case_id)
+    loaded = files.load(current_store(), case_id)
     if request.method != "POST":
         values = _first_values(form, loaded.case, request.GET.dict())
         return _show_form(request, form, loaded.case, values, case_id)
     posted = request.POST.dict()
     try:
-        values = case_forms.read(form, loaded.case, posted, request.FILES)
+        values = forms.read(form, loaded.case, posted, request.FILES)
         seen = number_of(posted.get("seen"), 0, 20_000, -1) if form.ordered else None
         if form.previewed and posted.get("confirmed") != "yes":
             preview = _act(request, values, seen, reason="preview")
-            letter = case_acts.draft(case_id, preview)
+            letter = acts.draft(case_id, preview)
             if ending := posted.get("download", ""):
-                made = case_documents.draft_letter(loaded, preview, letter, ending)
+                made = documents.draft_letter(loaded, preview, letter, ending)
                 return _download(request, case_id, made)
             return _show_form(request, form, loaded.case, posted, case_id, letter=letter)
         before = len(loaded.case.steps)
-        after = case_acts.perform(name, case_id, _act(request, values, seen))
-    except case_acts.StaleFormError as stale:
+        after = acts.perform(name, case_id, _act(request, values, seen))
+    except acts.StaleFormError as stale:
         return _show_form(request, form, stale.case, posted, case_id, error=stale, seen=stale.seen)
     except MissingExtraError:
         raise
@@ -401,14 +369,14 @@ def _came_from(request: HttpRequest) -> str:
 
 def _act(
     request: HttpRequest, values: Mapping[str, Any], seen: int | None, reason: str = ""
-) -> case_acts.Act:
+) -> acts.Act:
     console = console_of(request)
-    return case_acts.Act(
+    return acts.Act(
         console.user,
         reason or reason_of(request),
         values,
         console.service.clock,
-        case_store.current(),
+        current_store(),
         seen,
     )
 
@@ -425,9 +393,9 @@ def _first_values(form: Any, case: Case, asked: Mapping[str, str]) -> dict[str, 
             values[name] = "\n".join(getattr(party, name))
     item = case.evidence.get(values.get("item", ""))
     if form.name == "correct_evidence" and item is not None:
-        values = case_forms.stated_values(item) | values
+        values = forms.stated_values(item) | values
     if form.name == "send_notice":
-        operator, english = load_platform(case_store.current().policy), get_language("en")
+        operator, english = load_platform(current_store().policy), get_language("en")
         shipped = load_platform()
         if operator.name != shipped.name:
             values.setdefault("operator", operator.name_in(english))
@@ -449,20 +417,20 @@ def _show_form(
     letter: Any = None,
 ) -> HttpResponse:
     """Show a form: with its values and what is wrong, or with the letter that it would record."""
-    people = case_files.shown_people(case) if case.steps else {}
-    rows = case_files.evidence_rows(case, people)
+    people = files.shown_people(case) if case.steps else {}
+    rows = files.evidence_rows(case, people)
     response = show(
         request,
         "console/legal_case_form.html",
         form=form,
-        fields=case_forms.bind(form, case, values),
+        fields=forms.bind(form, case, values),
         hidden={k: v for k, v in values.items() if k in {f.name for f in form.fields}},
         reason=values.get("reason", ""),
         case=case,
         case_id=case_id,
         error=error,
         fix=_page_fix(error.fix) if error else "",
-        meanwhile=[case_files.shown_step(s, people) for s in case.steps[seen:]]
+        meanwhile=[files.shown_step(s, people) for s in case.steps[seen:]]
         if seen is not None
         else [],
         letter=letter,
@@ -472,12 +440,12 @@ def _show_form(
         determination=next(
             (
                 d
-                for d in case_files.determination_rows(case, console_of(request).user, people)
+                for d in files.determination_rows(case, console_of(request).user, people)
                 if d.prepared.id == values.get("determination")
             ),
             None,
         ),
-        directory=case_store.current().directory / case_id,
+        directory=current_store().directory / case_id,
     )
     if error is not None:
         response.status_code = error.status if isinstance(error, ApiError) else 422
@@ -485,10 +453,10 @@ def _show_form(
 
 
 def _bundle(case_id: str) -> dict[str, Any]:
-    store = case_store.current()
+    store = current_store()
     return {
-        "job": case_bundles.newest_job(store, case_id),
-        "key": case_bundles.verifier_key(store),
+        "job": bundles.newest_job(store, case_id),
+        "key": bundles.verifier_key(store),
         "languages": LANGUAGES,
         "documents": DOCUMENTS,
     }
@@ -497,8 +465,8 @@ def _bundle(case_id: str) -> dict[str, Any]:
 @case_page("view_cases")
 def bundle_status(request: HttpRequest, case_id: str) -> HttpResponse:
     """Return how far a bundle is, as a part of a page."""
-    loaded = case_files.load(case_store.current(), case_id)
-    people = case_files.shown_people(loaded.case)
+    loaded = files.load(current_store(), case_id)
+    people = files.shown_people(loaded.case)
     return show(
         request,
         "console/parts/case_bundle.html",
@@ -512,18 +480,18 @@ def bundle_status(request: HttpRequest, case_id: str) -> HttpResponse:
 @case_page("work_on_cases", "POST")
 def build_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
     """Begin to build the bundle of a case, and to verify it."""
-    case_files.load(case_store.current(), case_id)
+    files.load(current_store(), case_id)
     language = _language(request.POST.get("language", "en"))
-    case_bundles.start(case_id, _act(request, {}, None), language)
+    bundles.start(case_id, _act(request, {}, None), language)
     return redirect("legal_case_tab", case_id, "bundle")
 
 
 @case_page("work_on_cases")
 def download_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
     """Return the bundle of a case, streamed; the download is in the audit log."""
-    console, store = console_of(request), case_store.current()
-    case_files.load(store, case_id)
-    path = case_bundles.download(
+    console, store = console_of(request), current_store()
+    files.load(store, case_id)
+    path = bundles.download(
         case_id,
         store,
         lambda: write_audit_entry(
@@ -539,9 +507,9 @@ def download_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
 @case_page("work_on_cases")
 def document(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Return a document of a case in a language; the download is in the audit log."""
-    loaded = case_files.load(case_store.current(), case_id)
+    loaded = files.load(current_store(), case_id)
     language = _language(request.GET.get("language", "en"))
-    made = case_documents.make_document(
+    made = documents.make_document(
         loaded, _act(request, {}, None, reason="download"), name, language
     )
     return _download(request, case_id, made)

@@ -27,6 +27,8 @@ from wavebreak.bundles import (
 )
 from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, Failure, draft_case
 from wavebreak.bundles.workspace import CASE, CaseWorkspace
+from wavebreak.case_pages import files
+from wavebreak.case_pages.store import CaseStore
 from wavebreak.cases.case import (
     Action,
     Case,
@@ -45,8 +47,6 @@ from wavebreak.cases.case import (
 from wavebreak.cases.notices import Delivery, Notice, Reply, ServiceAttempt
 from wavebreak.cases.parties import Basis, Evidence, Relation, Strength
 from wavebreak.claims.exhibits import Actor
-from wavebreak.console import case_files
-from wavebreak.console.case_store import CaseStore
 from wavebreak.console.models import User
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
@@ -108,7 +108,7 @@ def open_case(act: Act) -> tuple[str, tuple[Failure, ...]]:
     """
     case_id: str = act.values["id"]
     failures: tuple[Failure, ...] = ()
-    with case_files.open_for_act(act.store, case_id, act.clock, new=True) as workspace:
+    with files.open_for_act(act.store, case_id, act.clock, new=True) as workspace:
         try:
             with transaction.atomic():
                 write_audit_entry(act.clock(), act.user.actor, "open_case", case_id, act.reason)
@@ -178,7 +178,7 @@ def perform(name: str, case_id: str, act: Act) -> Case:
         CaseError: The case does not allow the step.
 
     """
-    with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
+    with files.open_for_act(act.store, case_id, act.clock) as workspace:
         if act.seen is not None and len(workspace.case.steps) != act.seen:
             raise StaleFormError(act.seen, workspace.case)
         with transaction.atomic():
@@ -189,7 +189,7 @@ def perform(name: str, case_id: str, act: Act) -> Case:
 
 def draft(case_id: str, act: Act) -> Notice:
     """Return a notice as it would be recorded; nothing is written."""
-    with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
+    with files.open_for_act(act.store, case_id, act.clock) as workspace:
         return _draft(workspace, act)
 
 
@@ -366,7 +366,7 @@ def _add_task(workspace: CaseWorkspace, act: Act) -> Action:
 
 def _prepare(workspace: CaseWorkspace, act: Act) -> None:
     as_of = act.past("as_of") if act.values["as_of"] is not None else None
-    found = case_files.known_reversals(act.store, workspace.case)
+    found = files.known_reversals(act.store, workspace.case)
     evidence_intake.record_reversals(workspace, found, by=act.user.actor, role=act.user.role)
     evidence_intake.prepare_determination(
         workspace, act.values["party"], as_of, act.store.policy, **act.signed
@@ -375,7 +375,7 @@ def _prepare(workspace: CaseWorkspace, act: Act) -> None:
 
 def _sign(workspace: CaseWorkspace, act: Act) -> Action:
     prepared = workspace.case.determinations[act.values["determination"]]
-    for check in case_files.signing_checks(workspace.case, prepared, act.user):
+    for check in files.signing_checks(workspace.case, prepared, act.user):
         if not check.holds:
             raise ApiError(422, f"{prepared.id} cannot be signed by you now", fix=check.fix)
     return DeterminationSigned(prepared.id, session="console")

@@ -1,15 +1,13 @@
-"""Tags and filters of legal cases: states, results, and the cases that link an account."""
+"""Tags and filters of legal cases: states, results, and words."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from wavebreak.console import case_store
 from wavebreak.console.templatetags.console import moment
 
 register = template.Library()
@@ -78,15 +76,3 @@ def instant(text: str) -> SafeString | str:
         return text
     shown: SafeString | str = moment(round(at.timestamp() * 1000))
     return shown
-
-
-@register.simple_tag(takes_context=True)
-def linked_cases(context: Any, accounts: Any) -> list[Any]:
-    """Return the cases that link an account, or any of a sequence of them.
-
-    Nobody but who may see cases is shown any.
-    """
-    may = getattr(context["request"].user, "may", None)
-    if not may or not may("view_cases"):
-        return []
-    return case_store.linked_cases([accounts] if isinstance(accounts, str) else list(accounts))

@@ -9,7 +9,7 @@ import pypdf
 
 from support.console_harness import RunningConsole
 from support.legal_cases import PAGE, act, case_visits, queried, served_case, text_of
-from wavebreak.console.demo_case import CASE_ID
+from wavebreak.case_pages.demo_case import CASE_ID
 from wavebreak.service.models import AuditEntry
 
 DOCUMENTS = f"{PAGE}/documents"
