@@ -31,6 +31,7 @@ from wavebreak.cli.app import (
 )
 from wavebreak.errors import MissingExtraError
 from wavebreak.extras import CASES, COMMANDS, LAB, SERVER
+from wavebreak.ledger.sources import SERVICE_DATABASE
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(wavebreak.__file__).parent
@@ -182,6 +183,16 @@ def test_engine_alone_lists_and_runs_its_commands_and_names_what_brings_others()
 
 
 @pytest.mark.usefixtures("engine_alone")
+def test_ledger_of_a_service_needs_the_server(tmp_path: Path) -> None:
+    (tmp_path / SERVICE_DATABASE).touch()
+    for words in (["verify", str(tmp_path)], ["show", str(tmp_path), "7"]):
+        missing = CliRunner().invoke(app, ["ledger", *words]).exception
+        assert isinstance(missing, MissingExtraError)
+        assert missing.what == "what reads the ledger of a service is not installed"
+        assert missing.fix == f"pip install {SERVER}"
+
+
+@pytest.mark.usefixtures("engine_alone")
 def test_demo_stream_without_the_simulation_names_what_brings_it() -> None:
     with pytest.raises(MissingExtraError) as missing:
         serve.demo_streams()
@@ -241,6 +252,12 @@ def test_root_help_imports_no_heavy_module() -> None:
 def test_run_help_imports_no_engine_and_no_heavy_module() -> None:
     printed, imported = imported_by("run", "--help", modules=NOT_FOR_RUN_HELP)
     assert "--enforce" in printed
+    assert imported == []
+
+
+def test_ledger_help_imports_no_database_and_no_client_of_http() -> None:
+    printed, imported = imported_by("ledger", "--help", modules=("django", "httpx", "numba"))
+    assert "verify" in printed
     assert imported == []
 
 
