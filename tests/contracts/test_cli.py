@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import inspect
 import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,24 @@ from typer.testing import CliRunner
 
 import wavebreak
 from wavebreak import cli
-from wavebreak.cli.app import COMMANDS, RENAMED_COMMANDS, RENAMED_OPTIONS, app, summary
+from wavebreak.cli import serve
+from wavebreak.cli.app import (
+    GROUP,
+    RENAMED_COMMANDS,
+    RENAMED_OPTIONS,
+    app,
+    command_modules,
+    summary,
+)
+from wavebreak.errors import MissingExtraError
+from wavebreak.extras import CASES, COMMANDS, LAB, SERVER
+from wavebreak.ledger.sources import SERVICE_DATABASE
 
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(wavebreak.__file__).parent
 NOT_COMMANDS = {
-    "app", "case_draft", "case_options", "case_privacy", "console", "help_pages", "options",
+    "app", "case_draft", "case_options", "case_privacy", "console", "demo_stream", "help_pages",
+    "options",
 }  # fmt: skip
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module
@@ -33,6 +48,28 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     for name in names
 }
 """Commands of a group that its module imports from another."""
+
+
+def distributions() -> dict[str, str]:
+    """The distribution of each module of the command line, by the contracts of imports."""
+    parser = configparser.ConfigParser()
+    parser.read_string((ROOT / ".importlinter").read_text("utf-8"))
+    contracts = {
+        name: {
+            key: [m for m in parser[section][key].split() if m.startswith("wavebreak.cli.")]
+            for key in ("source_modules", "forbidden_modules")
+        }
+        for name, section in (
+            (brings, f"importlinter:contract:{brings.replace('wavebreak', 'commands')}")
+            for brings in ("wavebreak", SERVER, CASES)
+        )
+    }
+    # What builds on all others has no contract of its own.
+    of_lab = dict.fromkeys(contracts["wavebreak"]["forbidden_modules"], LAB)
+    return of_lab | {m: n for n, keys in contracts.items() for m in keys["source_modules"]}
+
+
+DISTRIBUTIONS = distributions()
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
 NOT_FOR_RUN_HELP = (
     *HEAVY, "wavebreak.engine", "wavebreak.simulation", "wavebreak.training", "wavebreak.claims",
@@ -71,15 +108,95 @@ def test_root_help_lists_every_command_with_its_summary() -> None:
             assert summary(name) == " ".join(first.split()) != "", name
 
 
-def test_every_command_module_is_in_the_table() -> None:
+def declared() -> dict[str, str]:
+    """The entry points of commands that the project declares: module by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    points: dict[str, str] = project["entry-points"][GROUP]
+    return points
+
+
+def test_table_of_distributions_names_the_commands_of_the_entry_points() -> None:
+    assert {name.partition(".")[0] for name in declared()} == set(COMMANDS)
+
+
+def test_installed_entry_points_are_those_of_the_project() -> None:
+    """Where this fails, install the project again: `uv sync`, or `make`."""
+    modules: dict[str, set[str]] = {}
+    for name, module in declared().items():
+        modules.setdefault(name.partition(".")[0], set()).add(module)
+    assert {name: set(installed) for name, installed in command_modules().items()} == modules
+
+
+def test_every_command_module_has_an_entry_point() -> None:
     modules = {m.name for m in pkgutil.iter_modules(cli.__path__)} - NOT_COMMANDS
-    assert modules == set(COMMANDS.values())
+    assert {f"wavebreak.cli.{name}" for name in modules} == set(declared().values())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_lies_in_the_distribution_that_the_table_names(command: str) -> None:
+    assert COMMANDS[command] in {DISTRIBUTIONS[module] for module in command_modules()[command]}
 
 
 @pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
-def test_command_is_defined_in_its_module(path: tuple[str, ...]) -> None:
+def test_command_is_defined_in_a_module_of_its_entry_points(path: tuple[str, ...]) -> None:
     module = inspect.unwrap(LEAVES[path].callback).__module__
-    assert module == f"wavebreak.cli.{ELSEWHERE.get(path, COMMANDS[path[0]])}"
+    elsewhere = ELSEWHERE.get(path)
+    assert module in ({f"wavebreak.cli.{elsewhere}"} if elsewhere else command_modules()[path[0]])
+
+
+def test_every_module_of_the_command_line_lies_in_one_distribution() -> None:
+    modules = {f"wavebreak.cli.{m.name}" for m in pkgutil.iter_modules(cli.__path__)}
+    assert modules == set(DISTRIBUTIONS)
+
+
+@pytest.fixture
+def engine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Entry points as where the distribution `wavebreak` is installed, and no other."""
+    info = tmp_path / "wavebreak-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: wavebreak\nVersion: 0\n")
+    points = [
+        f"{name} = {module}"
+        for name, module in declared().items()
+        if DISTRIBUTIONS[module] == "wavebreak"
+    ]
+    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *points]) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    command_modules.cache_clear()
+    yield
+    monkeypatch.undo()
+    command_modules.cache_clear()
+
+
+@pytest.mark.usefixtures("engine_alone")
+def test_engine_alone_lists_and_runs_its_commands_and_names_what_brings_others() -> None:
+    page = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).stdout
+    listed = re.findall(r"^  ([a-z][a-z-]+)  ", page, re.MULTILINE)
+    assert listed == [name for name, brings in COMMANDS.items() if brings == "wavebreak"]
+    assert "Policy shipped" in CliRunner().invoke(app, ["rules", "list"]).stdout
+    for name, distribution in COMMANDS.items():
+        if distribution != "wavebreak":
+            missing = CliRunner().invoke(app, [name, "--help"]).exception
+            assert isinstance(missing, MissingExtraError), name
+            assert missing.what == f"the command `{name}` is not installed"
+            assert missing.fix == f"pip install {distribution}"
+
+
+@pytest.mark.usefixtures("engine_alone")
+def test_ledger_of_a_service_needs_the_server(tmp_path: Path) -> None:
+    (tmp_path / SERVICE_DATABASE).touch()
+    for words in (["verify", str(tmp_path)], ["show", str(tmp_path), "7"]):
+        missing = CliRunner().invoke(app, ["ledger", *words]).exception
+        assert isinstance(missing, MissingExtraError)
+        assert missing.what == "what reads the ledger of a service is not installed"
+        assert missing.fix == f"pip install {SERVER}"
+
+
+@pytest.mark.usefixtures("engine_alone")
+def test_demo_stream_without_the_simulation_names_what_brings_it() -> None:
+    with pytest.raises(MissingExtraError) as missing:
+        serve.demo_streams()
+    assert missing.value.fix == f"pip install {LAB}"
 
 
 @pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
@@ -135,6 +252,12 @@ def test_root_help_imports_no_heavy_module() -> None:
 def test_run_help_imports_no_engine_and_no_heavy_module() -> None:
     printed, imported = imported_by("run", "--help", modules=NOT_FOR_RUN_HELP)
     assert "--enforce" in printed
+    assert imported == []
+
+
+def test_ledger_help_imports_no_database_and_no_client_of_http() -> None:
+    printed, imported = imported_by("ledger", "--help", modules=("django", "httpx", "numba"))
+    assert "verify" in printed
     assert imported == []
 
 

@@ -38,7 +38,7 @@ def package(tmp_path: Path) -> Path:
 
 def test_every_contract_is_kept() -> None:
     expected = len(contracts())
-    assert expected == 18
+    assert expected == 21
     assert f"Contracts: {expected} kept, 0 broken." in lint(ROOT / "src")
 
 
@@ -52,6 +52,11 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(package: Pa
     events.write_text(events.read_text(encoding="utf-8") + trespass, encoding="utf-8")
     case.write_text("import wavebreak.service, wavebreak.training\n", encoding="utf-8")
     (package / "console" / "stray.py").write_text("import wavebreak.case_pages\n", encoding="utf-8")
+    commands = {"options": "service", "sources": "cases", "claims": "training"}
+    for module, package_of_another in commands.items():
+        path = package / "cli" / f"{module}.py"
+        stray = f"\nimport wavebreak.{package_of_another}\n"
+        path.write_text(path.read_text(encoding="utf-8") + stray, encoding="utf-8")
     # Long names are printed on several lines.
     said = " ".join(lint(package.parent).split())
     for contract in contracts().values():

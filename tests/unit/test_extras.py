@@ -12,7 +12,7 @@ import pytest
 
 from wavebreak import cli
 from wavebreak.errors import MissingExtraError
-from wavebreak.extras import COMMANDS, EXTRAS, Optional, load, missing_extra
+from wavebreak.extras import EXTRAS, Optional, load, load_plugin, missing_extra
 from wavebreak.reports import charts
 from wavebreak.reports.charts import Interval
 
@@ -34,7 +34,7 @@ class Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 """
-CORE = ("events", "ledger", "policy", "run", "serve")
+CORE = ("events", "ledger", "models", "policy", "run", "serve")
 
 
 def requirements(extra: str) -> set[str]:
@@ -50,7 +50,6 @@ def test_extras_of_modules_are_those_of_the_project() -> None:
     assert declared == {*EXTRAS.values(), "all"}
     (everything,) = PROJECT["optional-dependencies"]["all"]
     assert set(re.findall(r"\w+", everything)) == {*EXTRAS.values(), "wavebreak"}
-    assert set(COMMANDS.values()) <= declared
 
 
 def test_missing_extra_of_a_submodule_is_its_packages() -> None:
@@ -69,6 +68,12 @@ def test_load_without_the_package_raises_what_to_install(monkeypatch: pytest.Mon
         load("wavebreak.no_such_module")
 
 
+def test_plugin_of_an_absent_distribution_raises_what_to_install() -> None:
+    with pytest.raises(MissingExtraError, match="the reader is not installed") as missing:
+        load_plugin("wavebreak.no_such_group", "reader", "wavebreak-server", "the reader")
+    assert missing.value.fix == "pip install wavebreak-server"
+
+
 def test_command_without_its_extra_ends_with_code_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +81,7 @@ def test_command_without_its_extra_ends_with_code_two(
         raise ModuleNotFoundError("No module named 'bs4'", name="bs4")
 
     monkeypatch.setattr(cli, "app", absent)
-    for command, extra in (("claim", "claims"), ("case", "cases")):
+    for command, extra in (("train", "claims"), ("claim", "cases"), ("case", "cases")):
         monkeypatch.setattr(sys, "argv", ["wavebreak", command])
         with pytest.raises(SystemExit) as ended:
             cli.main()

@@ -196,8 +196,8 @@ def _other_bytes(what: str) -> EvidenceError:
     return bundle_error("bundle_structure", what)
 
 
-LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER = (
-    "ledger", "made.json", "README.txt", "report.pdf", "certificate.pdf", "verifier.py",
+MADE, README, REPORT, CERTIFICATE, VERIFIER = (
+    "made.json", "README.txt", "report.pdf", "certificate.pdf", "verifier.py",
 )  # fmt: skip
 FIXED_TIME, FIXED_MODE = (1980, 1, 1, 0, 0, 0), 0o100644
 """Time and mode of every file in a bundle's zip file."""

@@ -32,7 +32,6 @@ from wavebreak.bundles.archive_reader import (
     CERTIFICATE,
     FIXED_MODE,
     FIXED_TIME,
-    LEDGER,
     MADE,
     README,
     REPORT,
@@ -54,6 +53,7 @@ from wavebreak.bundles.workspace import (
 )
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import proof_bundle, verifier
+from wavebreak.ledger.storage import LEDGER
 
 _README = """\
 This is a bundle of case {case}, made by Wavebreak {version}.

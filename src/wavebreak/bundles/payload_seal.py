@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.bundles.archive_reader import LEDGER, bundle_error, file_hash
+from wavebreak.bundles.archive_reader import bundle_error, file_hash
 from wavebreak.bundles.workspace import CaseWorkspace, salted_digest
 from wavebreak.cases.case import CaseFile
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.ledger import make_entry
 from wavebreak.ledger.entries import PackEntry
+from wavebreak.ledger.storage import LEDGER
 
 
 def payload_digest(data: Path) -> str:

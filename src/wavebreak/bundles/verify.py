@@ -21,7 +21,6 @@ from wavebreak.bundles import report, reproduction
 from wavebreak.bundles.archive_reader import (
     CERTIFICATE,
     HASHES,
-    LEDGER,
     MADE,
     README,
     REPORT,
@@ -65,6 +64,7 @@ from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger import verifier
 from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
+from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import (
     LOG,
     WITNESS,

@@ -61,6 +61,7 @@ from wavebreak.ledger.entries import (
     NoticeEntry,
     StepEntry,
 )
+from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import canonical
 
 EntryDraft = tuple[str, Body, dict[str, Any]]
@@ -122,7 +123,7 @@ def _determination_entry(case: Case, name: str, salt: str, by: dict[str, Any]) -
     return "determination", body, hidden
 
 
-CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
+CASE, EXHIBITS, GROUNDS = "case.json", "exhibits", "grounds"
 MAX_CASE = 64 << 20
 MAX_FILES = 10_000
 _RESTORE = "bring back case.json from a backup or from a bundle of the case"

@@ -1,16 +1,20 @@
 """The command tree: the root application, its groups, and the lazy loading of command modules.
 
-Importing what a command needs can take seconds. `COMMANDS` names the module of each command, and
-only the module of the command that is called is imported. The one-line summaries in the root help
-are read from the source of those modules, so they are written once, in the docstrings.
+Importing what a command needs can take seconds. Each installed distribution names the modules of
+its commands by entry points, and only the modules of the command that is called are imported. The
+one-line summaries in the root help are read from the source of those modules, so they are written
+once, in the docstrings.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +22,14 @@ import typer
 
 from wavebreak import __version__
 from wavebreak.cli.help_pages import CommandHelp, CommandTree, GroupHelp
+from wavebreak.extras import COMMANDS, missing_distribution
 
-COMMANDS = {
-    "demo": "run", "run": "run", "evaluate": "run", "explain": "run",
-    "simulate": "events", "import": "events", "profile": "events",
-    "rules": "policy", "features": "policy",
-    "train": "training", "model": "training", "challenger": "challengers",
-    "operators": "operators",
-    "replay": "monitoring", "drift": "monitoring",
-    "calibrate": "calibration", "approve": "calibration",
-    "red-team": "red_team",
-    "claim": "claims",
-    "serve": "serve", "key": "serve", "sources": "sources", "user": "users",
-    "ledger": "ledger",
-    "transparency": "transparency",
-    "case": "cases", "bundle": "cases", "verify": "cases",
-    "backup": "serve", "restore": "serve", "log": "log",
-    "precompile": "policy",
-    "train-default": "training",
-}  # fmt: skip
-"""Module of each command and group, in the order of the root help."""
+GROUP = "wavebreak.commands"
+"""The group of the entry points: the name is that of a command, the value its module.
+
+A group of commands may have several modules, also in several distributions. As names are unique in
+a distribution, such names go on after a dot (`rules.replay`).
+"""
 
 RENAMED_COMMANDS = {"doctor": "drift", "warm": "precompile", "arena": "red-team"}
 """Command names of 0.1 and their successors. The old names work until 1.0."""
@@ -76,13 +68,31 @@ def _note_renamed(old: str, new: str) -> None:
 
 
 @cache
+def command_modules() -> Mapping[str, tuple[str, ...]]:
+    """Return the modules of each installed command, in the order of the root help.
+
+    Modules of one group are in the order of their entry points' names, which is the order of their
+    commands in the group's help.
+    """
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.module))
+    modules: dict[str, tuple[str, ...]] = {}
+    for point in points:
+        command = point.name.partition(".")[0]
+        modules[command] = (*modules.get(command, ()), point.module)
+    return {name: modules[name] for name in COMMANDS if name in modules}
+
+
+@cache
 def _command_docstrings(module: str) -> dict[str, str]:
     """Read the docstrings of the root commands of a module from its source, without importing it.
 
     A root command is a function under `@app.command(...)`, named by the first argument of that
     decorator or else by the function.
     """
-    tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text("utf-8"))
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     docstrings = {}
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef):
@@ -98,39 +108,48 @@ def _command_docstrings(module: str) -> dict[str, str]:
 
 def summary(name: str) -> str:
     """Return the first paragraph of a root command's help, in one line."""
-    text = _command_docstrings(COMMANDS[name]).get(name, "")
-    return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
+    texts = [_command_docstrings(module).get(name, "") for module in command_modules()[name]]
+    return " ".join(inspect.cleandoc("".join(texts)).split("\n\n")[0].split())
 
 
 class LazyGroup(GroupHelp):
-    """The root group: imports the module of the command that is called, and no other."""
+    """The root group: imports the modules of the command that is called, and no others."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the command names in the order of `COMMANDS`."""
-        return list(COMMANDS)
+        """Return the names of the installed commands, in the order of the root help."""
+        return list(command_modules())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command; one whose module is not imported has its summary and no options."""
-        loaded = self.commands.get(cmd_name)
-        if loaded is not None or cmd_name not in COMMANDS:
-            return loaded
-        return CommandHelp(cmd_name, help=summary(cmd_name))
+        if cmd_name not in command_modules():
+            return None
+        return self.commands.get(cmd_name) or CommandHelp(cmd_name, help=summary(cmd_name))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Import the module of the command that is called, and return the command."""
+        """Import the modules of the command that is called, and return the command.
+
+        Raises:
+            MissingExtraError: Its distribution is not installed.
+
+        """
         args = update_names(args)
-        if args and args[0] in COMMANDS:
-            self.load(COMMANDS[args[0]])
+        name, modules = args[0] if args else "", command_modules()
+        if name in modules:
+            self.load(name)
+        elif name in COMMANDS:
+            raise missing_distribution(f"the command `{name}`", COMMANDS[name])
         else:  # the error suggests similar names from `commands`
-            self.commands.update({name: self.get_command(ctx, name) for name in COMMANDS})
+            self.commands = {each: self.get_command(ctx, each) for each in modules}
         return super().resolve_command(ctx, args)
 
-    def load(self, *modules: str) -> None:
-        """Import modules of commands (default: all), and add their commands to the group."""
-        for name in modules or sorted(set(COMMANDS.values())):
-            import_module(f"wavebreak.cli.{name}")
+    def load(self, *names: str) -> None:
+        """Import the modules of commands (default: all), and add their commands to the group."""
+        modules = command_modules()
+        for name in names or modules:
+            for module in modules[name]:
+                import_module(module)
         root: Any = typer.main.get_command(app)
-        self.commands.update(root.commands)
+        self.commands = {name: root.commands[name] for name in modules if name in root.commands}
 
 
 def _group(parent: CommandTree, name: str, summary: str) -> CommandTree:

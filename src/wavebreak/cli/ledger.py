@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import msgspec
 import typer
 
-from wavebreak.bundles.archive_reader import LEDGER
 from wavebreak.cli.app import ledgers
 from wavebreak.cli.console import (
     command,
@@ -51,16 +49,10 @@ from wavebreak.ledger.key_history import (
     read_history,
 )
 from wavebreak.ledger.key_history import rotate as rotate_key
+from wavebreak.ledger.sources import StoredOpenings, is_service, open_source
+from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.privacy.secret_key import load_key
-from wavebreak.service import database, ownership, row_macs
-from wavebreak.service.database_audit import audit_service
-from wavebreak.service.ledger_store import (
-    LEDGER_KEY,
-    LedgerRows,
-    OpeningRows,
-    rotate_service_key,
-)
 
 Place = Annotated[
     Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
@@ -86,17 +78,10 @@ def _checkpoint(path: Path) -> Checkpoint:
         return read_checkpoint(_bytes(path))
 
 
-def _of_service(place: Path, url: str) -> bool:
-    """Whether the ledger is a service's; then its database is bound, to be read."""
-    if not url and not (place / database.FILE).exists():
-        return False
-    database.connect(url, place, reading=True)
-    return True
-
-
-def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | OpeningRows]]:
-    if _of_service(place, url):
-        return LedgerRows(lambda: 0), OpeningRows
+def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], StoredOpenings]]:
+    source = open_source(place, url)
+    if source is not None:
+        return source.storage, lambda: source.openings
     return DirectoryStorage(place), lambda: _openings(place)
 
 
@@ -153,11 +138,10 @@ def rotate(
 def _rotate(place: Path, before: Signer, after: Signer, note: bytes, url: str) -> None:
     """Rotate the key of one place: a service's directory, a case's, or a ledger's own."""
     now = time.time_ns() // 1_000_000
-    if url or (place / database.FILE).exists():
-        database.connect(url, place)
-        with ownership.owned(place):
-            rotate_service_key(before, after, now)
-        (place / LEDGER_KEY).write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
+    source = open_source(place, url, write=True)
+    if source is not None:
+        source.rotate(before, after, now)
+        source.key_file.write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
         add_to_history(place / HISTORY, note)
         return
     ledger = place / LEDGER if (place / LEDGER).is_dir() else place
@@ -221,18 +205,17 @@ def verify(
     """Check every entry, signature and proof; of a service, that its tables are as sealed."""
     roots = load_certificates(_bytes(authority)) if authority else []
     kept = [_checkpoint(path) for path in remembered or []]
-    of_service = _of_service(place, database_url)
-    beside = LEDGER_KEY if of_service else "key.pub"
-    keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
+    source = open_source(place, database_url)
+    beside = source.key_file if source else place / "key.pub"
+    keys = [load_verifier_key(text) for text in key or [str(beside)]]
     history = read_history(key_history) if key_history else []
-    if of_service and (place / HISTORY).exists():
+    if source and (place / HISTORY).exists():
         history += read_history(place / HISTORY)
     tables = None
-    if of_service:
-        row_macs.bind(_deployment_key(deployment_key))
+    row_key = _deployment_key(deployment_key) if source else None
     with progress_bar("verifying") as show:
-        if of_service:
-            audit, tables = audit_service(keys, kept, roots, show, history)
+        if source:
+            audit, tables = source.audit(keys, kept, roots, history, row_key, show)
         else:
             audit = audit_directory(place, keys, kept, roots, history)
     holds = [*audit.checked, *(tables.checked if tables else [])]
@@ -320,7 +303,8 @@ def show(
     if not 0 <= position < files.size():
         raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
     entry: dict[str, Any] = json.loads(files.line(position))
-    if isinstance(files, LedgerRows) or (place / "private" / "openings.sqlite3").exists():
+    of_directory = isinstance(files, DirectoryStorage)
+    if not of_directory or (place / "private" / "openings.sqlite3").exists():
         entry["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
     echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
 
@@ -336,7 +320,7 @@ def checkpoint(
 ) -> None:
     """Print the last checkpoint: keep it, to detect a later change of the log."""
     storage, _ = _storage(place, database_url)
-    if witnessed and isinstance(storage, LedgerRows):
+    if witnessed and not isinstance(storage, DirectoryStorage):
         raise UsageError(
             "a service's log goes on while a witness signs",
             fix="keep the note that the witness signed as a file",
@@ -358,6 +342,9 @@ def stamp(
     authority: Annotated[Path, typer.Option(help="Its certificate, or its root's (PEM).")],
 ) -> None:
     """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
+    # Stamps alone go over the network.
+    import httpx
+
     latest = DirectoryStorage(place).latest()
     if latest is None:
         raise UsageError("the ledger has no checkpoint", fix="run with --ledger first")
@@ -403,7 +390,7 @@ def witness(
 @ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")
 def erase(place: Place, account: Account) -> None:
     """Erase the openings of an account's entries; the ledger still verifies."""
-    if (place / database.FILE).exists():
+    if is_service(place):
         fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
         raise UsageError("this is a service's ledger", fix=fix)
     if (place.parent / "case.json").exists():

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wavebreak.cli.app import app, features
 from wavebreak.cli.app import rules as rules_app
-from wavebreak.cli.console import echo, out, print_json, print_next_steps
-from wavebreak.cli.options import (
-    DatabaseUrl,
-    Enforce,
-    Json,
-    Lateness,
-    ModelDir,
-    OutDir,
-    PolicyDir,
-    Wide,
-)
+from wavebreak.cli.console import echo, out, print_json
+from wavebreak.cli.options import Json, PolicyDir, Wide
 from wavebreak.reports.tables import Table, print_table
 
 if TYPE_CHECKING:
@@ -98,59 +88,6 @@ def why(rule: RuleId, policy: PolicyDir = None) -> None:
     from wavebreak import rules
 
     out.print(Markdown(rules.explain_rule(rules.load_policy(policy), rule)))
-
-
-@rules_app.command(
-    "replay", epilog="Example: `wavebreak rules replay var --policy my-policy -o replayed`"
-)
-def replay_rules(
-    home: Annotated[Path, typer.Argument(help="Directory of the service.")],
-    out_path: OutDir,
-    policy: PolicyDir = None,
-    live: Annotated[
-        Path | None, typer.Option(help="Directory of the live policy (default: the shipped one).")
-    ] = None,
-    events: Annotated[
-        int, typer.Option(min=1, help="Events of the replay, from the end of the log.")
-    ] = 2_000_000,
-    enforce: Enforce = False,
-    profile: Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")] = None,
-    lateness: Lateness = 60,
-    model_dir: ModelDir = None,
-    database_url: DatabaseUrl = "",
-    as_json: Json = False,
-) -> None:
-    """Replay a service's log under the live policy and a draft; list the accounts that differ."""
-    import os
-
-    from wavebreak import engine, model, rules
-    from wavebreak.schema import coverage
-    from wavebreak.service import database, live_policy, policy_replay
-
-    # The service goes on beside it.
-    os.nice(10)
-    database.connect(database_url, home, reading=True)
-    loaded, carried = model.load_selected(model_dir), coverage.load(profile) if profile else None
-    engines = [
-        engine.Engine(
-            rules.load_policy(directory), carried, enforce=enforce, lateness_s=lateness,
-            model=loaded,
-        )
-        for directory in (live, policy)
-    ]  # fmt: skip
-    digest = live_policy.files_digest(policy) if policy else ""
-    found = policy_replay.run(engines[0], engines[1], digest, out_path, most=events)
-    if as_json:
-        echo((out_path / policy_replay.RESULT).read_text("utf-8"))
-        return
-    echo(
-        f"{found.end - found.first:,} events, {found.accounts:,} accounts: {found.changed:,} fare "
-        f"otherwise under {found.draft} than under {found.live}"
-    )
-    for before, after, count, benign, abusive in found.moves:
-        known = f" ({benign:,} labelled benign, {abusive:,} abusive)" * bool(benign or abusive)
-        echo(f"  {before} -> {after}: {count:,}{known}")
-    print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])
 
 
 @features.command("list", epilog="Example: `wavebreak features list`")

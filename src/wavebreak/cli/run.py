@@ -1,13 +1,12 @@
-"""Commands that decide and measure: run, evaluate, explain, demo.
+"""Commands that decide and measure: run, evaluate, explain.
 
 The engine, SciPy and Matplotlib are imported by the commands that use them, so that `run --help`
-stays fast and `run` loads no code of evaluation or simulation.
+stays fast and `run` loads no code of evaluation.
 """
 
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +23,6 @@ from wavebreak.cli.console import (
     print_run_summary,
     progress_bar,
     run_progress_text,
-    styled,
 )
 from wavebreak.cli.options import (
     AllowIdentifiers,
@@ -40,11 +38,9 @@ from wavebreak.cli.options import (
     MaxMemory,
     ModelDir,
     OutDir,
-    People,
     PolicyDir,
     RunDir,
     RunLabels,
-    Seed,
     Shards,
     Wide,
 )
@@ -70,7 +66,6 @@ LedgerDir = Annotated[
     ),
 ]
 WORST_FIRST = ("ban", "suspend", "restrict", "limit", "challenge")
-DEMO_KEY = b"wavebreak demo, no secret"
 
 
 def _open_recorder(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
@@ -91,7 +86,7 @@ def _open_recorder(ledger: Path | None, key: Path | None) -> DirectoryRecorder |
     return recorder
 
 
-def _run(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
+def run_engine(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
     """Run the engine with a progress bar, and return the run's summary."""
     from wavebreak import engine
 
@@ -133,7 +128,7 @@ def run(
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
 
-    counts = _run(
+    counts = run_engine(
         "run",
         Path(events) if events != "-" else events,
         out_path,
@@ -170,7 +165,7 @@ def run(
                 if labels
                 else [command("wavebreak", "evaluate", out_path, "--labels", "LABELS.csv")]
             ),
-            command("wavebreak", "explain", out_path, _example_account(out_path) or "ACCOUNT"),
+            command("wavebreak", "explain", out_path, example_account(out_path) or "ACCOUNT"),
             *([command("wavebreak", "ledger", "verify", ledger)] if ledger else []),
         ]
     )
@@ -194,7 +189,7 @@ def _warn_of_identifiers(directory: Path) -> None:
         )
 
 
-def _example_account(directory: Path) -> str | None:
+def example_account(directory: Path) -> str | None:
     """Return an account worth explaining: with the worst outcome, and of those the most sends."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -271,101 +266,3 @@ def explain_account(
         return
     explain.print_explanation(explanation, out, full=full)
     print_next_steps([f"timeline: {page}", *([] if full else ["meanings and totals: add --full"])])
-
-
-@app.command(epilog="Example: `wavebreak demo -o demo-out`")
-def demo(
-    out_path: OutDir = Path("demo-out"),
-    people: People = 2000,
-    seed: Seed = 1,
-    as_json: Json = False,
-    wide: Wide = False,
-    console: Annotated[
-        bool | None,
-        typer.Option(
-            "--console/--no-console",
-            help="End with the console running on this day (default: at a terminal).",
-        ),
-    ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the console.")] = 8480,
-) -> None:
-    """Simulate a day with attack campaigns and benign personas; run, evaluate and explain it."""
-    if out_path.is_file():
-        raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
-    # Before what takes seconds to import: somebody waits for the first line.
-    err.print(f"Simulating a day of {people:,} people, with campaigns of abuse (half a minute)")
-    from wavebreak import evaluation, explain, model, rules
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer
-
-    world_dir, run_dir = out_path / "world", out_path / "run"
-    events, accounts = _simulate_demo(people, seed, world_dir)
-    err.print(f"Deciding on its {events:,} events, as a service would")
-    counts = _run(
-        "run",
-        world_dir,
-        run_dir,
-        policy=rules.load_policy(),
-        edge=Pseudonymizer(DEMO_KEY),
-        enforce=True,
-        model=model.load_selected(None),
-    )
-    err.print("Comparing the decisions with what the simulation knows")
-    measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
-    evaluation.write_html(measured, out_path / "evaluation.html")
-    if as_json:
-        print_json({"summary": counts, "evaluation": measured.as_json()})
-        return
-    out.print(styled("[bold]1. A simulated day[/]: {:,} events of {:,} accounts", events, accounts))
-    out.print(styled("\n[bold]2. Decisions[/]\n"))
-    print_run_summary(counts, run_dir)
-    out.print(styled("\n[bold]3. Decisions against the labels[/]"))
-    evaluation.print_overview(measured, out)
-    account = _example_account(run_dir)
-    if account:
-        out.print(styled("[bold]4. The explanation of one account[/]"))
-        explanation = explain.explain(run_dir, account)
-        explain.print_summary(explanation, out)
-        explain.write_html(explanation, out_path / "explain.html")
-    print_next_steps(
-        [
-            f"every family and persona: {out_path}/evaluation.html",
-            *([f"the account's timeline:   {out_path}/explain.html"] if account else []),
-            f"every decision:           {run_dir}/decisions.jsonl",
-            "next: wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
-        ]
-    )
-    if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
-        _serve_demo(out_path / "service", world_dir, port)
-
-
-def _serve_demo(home: Path, world_dir: Path, port: int) -> None:
-    """Serve the console on the demo's day, with a person of each role; Ctrl-C ends it.
-
-    The day is dated anew, to end within the last one; a service that is there already has it.
-    """
-    from wavebreak.cli.serve import serve
-    from wavebreak.io.readers import events_file
-    from wavebreak.service.demo_stream import write_dated
-
-    out.print(styled("\n[bold]5. The console[/], on the same day, dated yesterday and today"))
-    profile = next(world_dir.glob("*.profile.json"), None)
-    dated = home.parent / "dated" / "events.parquet"
-    if not (home.exists() and dated.exists()):
-        write_dated(events_file(world_dir), dated, time.time_ns() // 1_000_000)
-    serve(home, port=port, enforce=True, profile_file=profile, backfill=dated, console=True)
-
-
-def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:
-    """Simulate a day with every campaign and persona; return the counts of events and accounts."""
-    from wavebreak import simulation
-
-    with progress_bar("simulate") as show:
-        world = simulation.simulate(
-            people=people,
-            days=1,
-            campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-            personas=["all"],
-            seed=seed,
-            progress=lambda share: show(share, ""),
-        )
-        return simulation.write(world, directory), len(world.labels)

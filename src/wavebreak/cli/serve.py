@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import pyarrow as pa
 import typer
 
-from wavebreak import engine, model, rules, simulation
+from wavebreak import engine, model, rules
 from wavebreak.cli.app import app, keys
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import (
@@ -38,6 +37,7 @@ from wavebreak.cli.options import (
 )
 from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
 from wavebreak.errors import FileError, MissingExtraError, UsageError
+from wavebreak.extras import LAB, load_plugin
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model import baseline
@@ -53,7 +53,6 @@ from wavebreak.service import (
     brokers,
     database,
     decide,
-    demo_stream,
     django_settings,
     erasure,
     live_policy,
@@ -238,6 +237,8 @@ KeyMegabytes = Annotated[
 MEBIBYTE = 1 << 20
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
+DEMO_STREAMS = "wavebreak.demo_streams"
+"""The group of entry points whose `day` sends simulated events to a service, in the background."""
 DEMO_WORLD = "world"
 """Directory of the demo's simulated day, beside its service."""
 
@@ -302,6 +303,7 @@ def serve(
     if no_keys:
         _check_keyless(host)
     with_console = _console_wanted(console)
+    traffic = demo_streams() if demo else []
     chosen = _choose_policy(home, policy, calibrate_after, enforce=enforce)
     settings = Settings(
         home,
@@ -373,7 +375,7 @@ def serve(
         ledger_store=_ledger_store(home, ledger_key),
         background=[
             *bootstrap.background_tasks(parts.context, options),
-            *[_demo_traffic] * demo,
+            *traffic,
             *_backfill_of(backfill),
             *_calibration_of(home, calibrate_after, chosen, {**named, "--model": used_model}),
             *pages.tasks,
@@ -685,20 +687,9 @@ def _options(given: Mapping[str, object]) -> list[str]:
     return [str(part) for option in given.items() if option[1] is not None for part in option]
 
 
-async def _demo_traffic(service: Service) -> None:
-    await demo_stream.replay(service, _simulated_day)
-
-
-def _simulated_day() -> pa.RecordBatch:
-    """Simulate a day of 500 people and every campaign, in the wire schema."""
-    world = simulation.simulate(
-        people=500,
-        days=1,
-        campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-        personas=["all"],
-        seed=1,
-    )
-    return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
+def demo_streams() -> list[Background]:
+    """Return the task that sends a simulated day, which the distribution of simulations brings."""
+    return [load_plugin(DEMO_STREAMS, "day", LAB, "the simulation, which --demo sends,")]
 
 
 def _ledger_store(home: Path, key: Path | None) -> LedgerStore:

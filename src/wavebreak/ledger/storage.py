@@ -36,6 +36,8 @@ from wavebreak.ledger.verifier import (
 )
 
 NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
+LEDGER = "ledger"
+"""Directory of the ledger within a case, and within a bundle of one."""
 
 
 class DirectoryStorage:

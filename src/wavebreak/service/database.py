@@ -16,9 +16,10 @@ from django.db import DatabaseError, Error, connections
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError
+from wavebreak.ledger.sources import SERVICE_DATABASE
 from wavebreak.service.sqlite_backend import base as sqlite_backend
 
-FILE = "wavebreak.sqlite3"
+FILE = SERVICE_DATABASE
 LOCK_S = 5
 """Seconds that a transaction waits for a lock of another process, or for a silent server."""
 MOMENT_MS, BUSY_MS = 100, LOCK_S * 1000

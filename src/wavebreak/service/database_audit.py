@@ -35,6 +35,7 @@ from wavebreak.ledger.entries import (
 )
 from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.recorder import decision_body
+from wavebreak.ledger.sources import Finding
 from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment
 from wavebreak.service import row_macs, state_changes
 from wavebreak.service.authentic_rows import NAMES, row_name
@@ -75,13 +76,6 @@ _MISSING_STATES = """
 _Changed = ApiKey | Webhook | Source
 T = TypeVar("T", bound=tuple[Any, ...])
 ShowProgress = Callable[[float, str], None]
-
-
-class Finding(NamedTuple):
-    """What differs from what was sealed: the name of the check, and a sentence."""
-
-    name: str
-    what: str
 
 
 class DecisionRow(NamedTuple):

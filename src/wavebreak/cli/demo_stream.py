@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wavebreak import simulation
 from wavebreak.schema.events import json_rows
 from wavebreak.service.pending_requests import BusyError
 from wavebreak.service.request_decoder import Body
@@ -32,6 +33,23 @@ def write_dated(events: Path, dated: Path, now_ms: int) -> None:
     moved = pc.add(ts, pa.scalar(days * DAY_MS, ts.type))
     dated.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.set_column(table.schema.get_field_index("ts"), "ts", moved), dated)
+
+
+async def send_day(service: Service) -> None:
+    """Send a simulated day to a service: the background task of `serve --demo`."""
+    await replay(service, _simulated_day)
+
+
+def _simulated_day() -> pa.RecordBatch:
+    """Simulate a day of 500 people and every campaign, in the wire schema."""
+    world = simulation.simulate(
+        people=500,
+        days=1,
+        campaigns=[(name, None) for name in simulation.CAMPAIGNS],
+        personas=["all"],
+        seed=1,
+    )
+    return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
 
 async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) -> None:

@@ -10,8 +10,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavebreak.cli import demo_stream
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.service import demo_stream
 from wavebreak.service.request_decoder import Body
 
 NOW = 1_772_366_400_000
