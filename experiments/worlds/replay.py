@@ -30,7 +30,7 @@ from rich.table import Table
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.features.layout import BARRED, OUTCOMES
+from wavebreak.features.layout import BARRED
 from wavebreak.io import read
 from wavebreak.model.storage import load_selected
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -41,8 +41,6 @@ from wavebreak.schema.events import TYPES
 SLICE_MS = 600_000
 """The log is given to the engine in slices of ten minutes, so that a pass takes effect in time."""
 SENT, ADDED = TYPES.index("message.sent"), TYPES.index("group.member_added")
-LIMIT, RESTRICT, BAN = (OUTCOMES.index(o) for o in ("limit", "restrict", "ban"))
-CHALLENGE = OUTCOMES.index("challenge")
 
 
 @dataclass

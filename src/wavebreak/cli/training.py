@@ -25,7 +25,7 @@ from wavebreak.cli.options import (
 )
 from wavebreak.errors import UsageError
 from wavebreak.features import catalog
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import BY_RANK
 from wavebreak.reports.tables import Table, print_lines, print_table
 from wavebreak.training import default_model, leave_one_out, platform_store, recalibration
 from wavebreak.training.pipeline import REPORT
@@ -325,7 +325,7 @@ def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
     """Return what `model show` prints, as plain values."""
     gains = loaded.forest.gains()
     whole = sum(gains.values())
-    thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(OUTCOMES)]
+    thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(BY_RANK)]
     return {
         "version": loaded.version,
         "trees": len(loaded.forest.trees),

@@ -12,7 +12,7 @@ import pytest
 from support import scoring_points
 from wavebreak.errors import FileError, PolicyError, TrainingError
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.layout import RESTRICT
+from wavebreak.outcomes import RESTRICT
 from wavebreak.training import config, sample_weights, splits
 from wavebreak.training.dataset import NOT_INPUTS, SIGNS, concat_points, model_inputs
 from wavebreak.training.labels import LabelVote, read_votes, resolve_votes

@@ -12,15 +12,9 @@ import pytest
 
 from support import scoring_points
 from wavebreak import model, training
-from wavebreak.engine.decision import (
-    CHALLENGE,
-    LIMIT,
-    STRONG,
-    ScoreNumbers,
-    pack_policy,
-    score_outcome,
-)
+from wavebreak.engine.decision import STRONG, ScoreNumbers, pack_policy, score_outcome
 from wavebreak.model import ONE, to_fixed_point
+from wavebreak.outcomes import CHALLENGE, LIMIT
 from wavebreak.training import config, model_card, thresholds, trainer
 from wavebreak.training.dataset import Bools, Floats, Points
 from wavebreak.training.default_model import default_settings

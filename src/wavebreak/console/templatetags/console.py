@@ -13,8 +13,8 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain.narrative import format_value
+from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
 
 register = template.Library()
@@ -79,8 +79,11 @@ def duration(ms: float | None) -> str:
 @register.filter
 def outcome(name: str) -> SafeString:
     """Return an outcome as a pill, which says on hover what it does."""
-    meaning = MEANING[name][0] if name in MEANING else ""
-    return format_html('<span class="pill pill-{}" title="{}">{}</span>', name, meaning, name)
+    tone, meaning = name, ""
+    if name in OUTCOMES:
+        row = row_of(name)
+        tone, meaning = row.tone, row.refusal_words
+    return format_html('<span class="pill pill-{}" title="{}">{}</span>', tone, meaning, name)
 
 
 @register.filter
