@@ -28,7 +28,7 @@ from wavebreak.notices.languages import Language, get_language, msgid
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
-from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, code_of, reaches
+from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
 DAY_MS = 86_400_000
@@ -807,7 +807,7 @@ def _ways_out(writer: _Writer) -> list[str]:
     if writer.decision.until is not None:
         until = writer.instant(writer.decision.until)
         ways.append(writer._("If you do nothing, it ends by itself on {instant}.", instant=until))
-    if writer.outcome in ("limit", "restrict", "suspend"):
+    if writer.outcome in TIMED and writer.outcome != "challenge":
         ways.append(
             writer._(
                 "Write first only to people who expect to hear from you. If the same happens "

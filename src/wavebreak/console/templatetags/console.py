@@ -79,11 +79,18 @@ def duration(ms: float | None) -> str:
 @register.filter
 def outcome(name: str) -> SafeString:
     """Return an outcome as a pill, which says on hover what it does."""
-    tone, meaning = name, ""
-    if name in OUTCOMES:
-        row = row_of(name)
-        tone, meaning = row.tone, row.refusal_words
-    return format_html('<span class="pill pill-{}" title="{}">{}</span>', tone, meaning, name)
+    meaning = row_of(name).refusal_words if name in OUTCOMES else ""
+    return format_html('<span class="pill pill-{}" title="{}">{}</span>', tone(name), meaning, name)
+
+
+@register.filter
+def tone(name: str) -> str:
+    """Return the colour of an outcome.
+
+    >>> tone("ban")
+    'ban'
+    """
+    return row_of(name).tone if name in OUTCOMES else name
 
 
 @register.filter

@@ -20,7 +20,7 @@ from wavebreak.console.models import (
     ReviewCase,
 )
 from wavebreak.console.pages import Console, console_of, page, show
-from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak.service import sources
 from wavebreak.service.models import Delivery, EnforcementState, Webhook
 from wavebreak.service.service import Service
@@ -80,7 +80,11 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
     return {
         "x": [day * 86_400 for day in days],
         "series": [
-            {"label": name, "outcome": name, "values": [values.get((d, name), 0) for d in days]}
+            {
+                "label": name,
+                "outcome": row_of(name).tone,
+                "values": [values.get((d, name), 0) for d in days],
+            }
             for name in shown
         ],
     }
