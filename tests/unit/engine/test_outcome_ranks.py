@@ -173,8 +173,8 @@ def test_a_person_eases_an_outcome_by_choosing_one_of_less_rank(
 
 def test_lists_of_outcomes_follow_the_ranks() -> None:
     assert outcomes.outcomes_below("challenge") == ("allow", "observe", "request")
-    assert "request" not in outcomes.outcomes_from("challenge")
-    assert outcomes.outcomes_from("request")[0] == "request"
+    assert ROW.name not in outcomes.outcomes_from("challenge")
+    assert outcomes.outcomes_from("request")[0] == ROW.name
 
 
 def test_services_and_reports_compare_by_rank() -> None:
