@@ -25,7 +25,8 @@ import typer
 from wavebreak.cli.app import app
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules import OUTCOMES, STAGES, describe_rule, load_policy
+from wavebreak.outcomes import BY_RANK
+from wavebreak.rules import STAGES, describe_rule, load_policy
 from wavebreak.schema.events import EVENTS
 from wavebreak.service.api.routes import document
 from wavebreak.service.settings import Limits, Settings
@@ -266,7 +267,7 @@ The shipped policy has {count} rules; a policy can hold 64. `wavebreak rules lis
 `wavebreak rules why ID` explains one with its examples, `wavebreak rules check` runs all examples.
 How to write one: [Write a rule](../how-to/write-a-rule.md). Outcomes, from the mildest to the most
 severe: """
-    + ", ".join(f"`{outcome}`" for outcome in OUTCOMES)
+    + ", ".join(f"`{outcome}`" for outcome in BY_RANK)
     + """.
 """
 )

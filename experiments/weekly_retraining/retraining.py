@@ -26,12 +26,12 @@ from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
 from wavebreak.evaluation.label_votes import Key, LabelVote
 from wavebreak.evaluation.scoring_points import world_of
 from wavebreak.features.catalog import NAMES
+from wavebreak.outcomes import reaches
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import OUTCOMES, Policy
+from wavebreak.rules import Policy
 from wavebreak.simulation import CAMPAIGNS, START_MS, simulate, write
 
 WEEK_MS = 7 * 86_400_000
-_CHALLENGE = OUTCOMES.index("challenge")
 Progress = Callable[[float, str], None]
 
 
@@ -201,7 +201,7 @@ def _reviewed(place: Path, truth: Path) -> tuple[int, int]:
     looked_at = {
         row["account"]
         for row in table.select(["account", "worst", "reports"]).to_pylist()
-        if row["reports"] or OUTCOMES.index(row["worst"]) >= _CHALLENGE
+        if row["reports"] or reaches(row["worst"], "challenge")
     }
     found = [label for label in read_labels(truth) if label.account in looked_at]
     with (place / "labels.csv").open("w", encoding="utf-8", newline="") as file:

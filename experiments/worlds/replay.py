@@ -30,9 +30,10 @@ from rich.table import Table
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.features.layout import BARRED, OUTCOMES
+from wavebreak.features.layout import BARRED
 from wavebreak.io import read
 from wavebreak.model.storage import load_selected
+from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
@@ -41,8 +42,6 @@ from wavebreak.schema.events import TYPES
 SLICE_MS = 600_000
 """The log is given to the engine in slices of ten minutes, so that a pass takes effect in time."""
 SENT, ADDED = TYPES.index("message.sent"), TYPES.index("group.member_added")
-LIMIT, RESTRICT, BAN = (OUTCOMES.index(o) for o in ("limit", "restrict", "ban"))
-CHALLENGE = OUTCOMES.index("challenge")
 
 
 @dataclass
@@ -240,11 +239,11 @@ def measure(replay: Replay, name: str) -> Result:
         group = groups[account] = into.setdefault(family, Group())
         outcomes = replay.outcomes.get(account, set())
         group.accounts += 1
-        group.restricted += bool(outcomes & {"restrict", "suspend", "ban"})
+        group.restricted += bool(outcomes & set(SILENCING))
         group.banned += "ban" in outcomes
         group.challenged += "challenge" in outcomes
         group.limited += "limit" in outcomes
-        group.any += bool(outcomes & {"challenge", "limit", "restrict", "suspend", "ban"})
+        group.any += bool(outcomes & set(REFUSING))
     _count_first_messages(replay, groups)
     for event in world.unwanted:
         sender = groups.get(replay.account_of.get(event, ""))

@@ -19,7 +19,8 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules import OUTCOMES, load_policy
+from wavebreak.outcomes import OUTCOMES
+from wavebreak.rules import load_policy
 from wavebreak.schema.events import EVENTS, TYPES
 from wavebreak.service.settings import Settings
 

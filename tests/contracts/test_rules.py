@@ -11,8 +11,8 @@ import pytest
 
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import (
-    OUTCOMES,
     Policy,
     Program,
     Rule,

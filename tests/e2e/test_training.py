@@ -20,6 +20,7 @@ from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.evaluation.label_votes import Key, LabelVote
 from wavebreak.evaluation.scoring_points import Points, open_run, replay
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.outcomes import CONFIRMING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.training import leakage, pipeline
 
@@ -228,7 +229,7 @@ def test_only_confirmed_decisions_become_labels(world: Path, tmp_path: Path) -> 
     end = replay(run, POLICY).end
     soon = type(SMALL.decisions)(confirmed_after="1s")
     accounts = pq.read_table(decided / "accounts.parquet").to_pylist()
-    stood = {row["account"] for row in accounts if row["outcome"] in pipeline.CONFIRMING_OUTCOMES}
+    stood = {row["account"] for row in accounts if row["outcome"] in CONFIRMING}
     found = list(pipeline.confirmed_decisions(run, end, soon))
     assert 0 < len(found) <= len(stood)
     assert {vote.account for vote in found} <= stood

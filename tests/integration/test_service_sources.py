@@ -18,7 +18,7 @@ from support import service_harness
 from support.service_harness import DATABASES, Running
 from support.state_stream import following, next_state
 from wavebreak.engine import Engine
-from wavebreak.engine.decision import CHALLENGE
+from wavebreak.outcomes import CHALLENGE
 from wavebreak.service import database_audit, webhooks
 from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import closing_connection

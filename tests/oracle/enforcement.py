@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oracle.account_history import AccountHistory, Fact
-from wavebreak.schema.events import OUTCOMES, UNDETERMINED
+from wavebreak.outcomes import OUTCOMES
+from wavebreak.schema.events import UNDETERMINED
 
 CHALLENGE = OUTCOMES.index("challenge")
 DAY_S = 86_400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import Policy, Rule, features_read, load_policy
 
 NOW = 1_795_701_720_000

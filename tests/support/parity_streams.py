@@ -19,7 +19,8 @@ from oracle.scoring_points import Scorer
 from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
 from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
-from wavebreak.schema.events import LOG_SCHEMA, OUTCOMES, SOURCES, TYPES, UNDETERMINED
+from wavebreak.outcomes import OUTCOMES
+from wavebreak.schema.events import LOG_SCHEMA, SOURCES, TYPES, UNDETERMINED
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

@@ -63,6 +63,7 @@ from wavebreak.cases.workflow import require_current
 from wavebreak.engine.decision_record import Decision
 from wavebreak.errors import CaseError
 from wavebreak.lazily import LazyModule
+from wavebreak.outcomes import NOT_REFUSING
 
 if TYPE_CHECKING:
     from wavebreak.bundles import exhibit_list, reproduction, reversals
@@ -542,9 +543,6 @@ def prepare_determination(
     return name, determination
 
 
-NO_ACTION = ("allow", "observe")
-
-
 def add_post_notice_evidence(
     workspace: CaseWorkspace, run: Path, inputs: RunInputs, key: bytes, actor: Actor, role: str
 ) -> list[str]:
@@ -557,7 +555,9 @@ def add_post_notice_evidence(
     confirm.
     """
     rename = make_renamer(case_key(key, workspace.case.id))
-    last = {d.account: d.ts for d in reproduction.read_decisions(run) if d.outcome not in NO_ACTION}
+    last = {
+        d.account: d.ts for d in reproduction.read_decisions(run) if d.outcome not in NOT_REFUSING
+    }
     hidden = {rename("a", account): account for account in last}
     added, seen = [], _decisions_in_evidence(workspace)
     for party, since in monitoring_starts(workspace.case).items():

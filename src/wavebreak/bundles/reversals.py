@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from wavebreak.bundles.pseudonyms import Renamer
 from wavebreak.cases.case import Reversal
 from wavebreak.io import read
+from wavebreak.outcomes import NOT_REFUSING, OUTCOMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.schema.events import LABELS, OUTCOMES, PERSONS, SOURCES, TYPES
+from wavebreak.schema.events import LABELS, PERSONS, SOURCES, TYPES
 
 _LABELED = TYPES.index("label.assigned")
 
@@ -24,7 +25,7 @@ def is_reversal(label: str, outcome: str | None) -> bool:
     >>> is_reversal("undetermined", None), is_reversal("abusive", None)
     (False, False)
     """
-    lifted = label == "undetermined" and outcome in ("allow", "observe")
+    lifted = label == "undetermined" and outcome in NOT_REFUSING
     return label == "benign" or lifted
 
 

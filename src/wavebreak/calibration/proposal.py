@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from wavebreak.calibration.config import Range, Settings
 from wavebreak.calibration.estimates import Estimate, estimate
 from wavebreak.calibration.measurement import Measurement, allowance_of
-from wavebreak.engine.decision import LIMIT
 from wavebreak.engine.kernel_policy import Model, most_of_score
 from wavebreak.evaluation import exact_interval
 from wavebreak.features.sequential_tests import (
@@ -26,7 +25,8 @@ from wavebreak.features.sequential_tests import (
     reply_value,
 )
 from wavebreak.model.calibration import ONE
-from wavebreak.rules import OUTCOMES, EvidenceTerms, Policy, features_read
+from wavebreak.outcomes import OUTCOMES, SILENCING, reaches
+from wavebreak.rules import EvidenceTerms, Policy, features_read
 from wavebreak.rules.model import ScoreThresholds
 
 Ints = NDArray[np.int64]
@@ -271,7 +271,7 @@ def _asked(policy: Policy, feature: str) -> tuple[float, float]:
         asked = [float(x) for x in re.findall(rf"\b{feature} >= ([\d.]+)", rule.expression)]
         if rule.mode == "shadow" or rule.outcome is None or not asked:
             continue
-        if OUTCOMES.index(rule.outcome) >= OUTCOMES.index("restrict"):
+        if rule.outcome in SILENCING:
             silences = min(silences, *asked)
         elif set(features_read(rule, policy.features)) <= {feature, *_BESIDE}:
             slows = min(slows, *asked)
@@ -329,7 +329,9 @@ def _score_settings(
         proposed = now
         if measured.accounts < settings.accounts:
             why = f"kept: {measured.accounts:,} of {settings.accounts:,} accounts"
-        elif policy.score.mode == "shadow" or most_of_score(policy.score, measured.covered) < LIMIT:
+        elif policy.score.mode == "shadow" or not reaches(
+            OUTCOMES[most_of_score(policy.score, measured.covered)], "limit"
+        ):
             why, highest = "kept: on this stream a score slows nobody", highest[:0]
         elif np.count_nonzero(highest >= now) <= tolerated:
             why = f"kept: it slows at most {share:.2%} of the accounts"

@@ -13,6 +13,7 @@ from wavebreak.calibration.config import Settings
 from wavebreak.calibration.measurement import Measurement
 from wavebreak.calibration.proposal import Proposal, Setting
 from wavebreak.evaluation import exact_interval
+from wavebreak.outcomes import BY_RANK
 from wavebreak.reports.charts import Interval, Line, curves, shares
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import (
@@ -24,7 +25,6 @@ from wavebreak.reports.tables import (
     print_lines,
     print_table,
 )
-from wavebreak.rules import OUTCOMES
 
 _POINTS = 200
 """Most points of a curve."""
@@ -128,7 +128,7 @@ def _outcomes_table(calibration: Calibration) -> Table:
         ("outcome", "policy in force", "proposed"),
         [
             (outcome, number(before.get(outcome, 0)), number(after.get(outcome, 0)))
-            for outcome in OUTCOMES
+            for outcome in BY_RANK
             if before.get(outcome) or after.get(outcome)
         ],
         "All rules together, by replaying the whole log in shadow under each policy.",

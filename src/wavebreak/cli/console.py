@@ -117,12 +117,12 @@ def print_run_summary(counts: dict[str, Any], directory: Path) -> None:
         directory: The directory that the run wrote.
 
     """
-    from wavebreak.rules import OUTCOMES
+    from wavebreak.outcomes import BY_RANK
 
     rows = [(name, f"{counts[name]:,}") for name in _COUNTED]
     rows += [
         (f"decisions: {outcome}", f"{count:,}")
-        for outcome in reversed(OUTCOMES)
+        for outcome in reversed(BY_RANK)
         if (count := counts["decisions"]["outcome"].get(outcome))
     ]
     title = f"{counts['events']:,} events in {counts['seconds']:.1f} s"

@@ -13,7 +13,7 @@ from wavebreak.cli.console import out, print_json, styled
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
 from wavebreak.features import catalog
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import BY_RANK
 from wavebreak.reports.tables import Table, print_table
 
 
@@ -62,7 +62,7 @@ def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
     """Return what `model show` prints, as plain values."""
     gains = loaded.forest.gains()
     whole = sum(gains.values())
-    thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(OUTCOMES)]
+    thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(BY_RANK)]
     return {
         "version": loaded.version,
         "trees": len(loaded.forest.trees),

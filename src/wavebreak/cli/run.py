@@ -45,6 +45,7 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import UsageError
+from wavebreak.outcomes import REFUSING
 
 if TYPE_CHECKING:
     from wavebreak.ledger import DirectoryRecorder
@@ -65,7 +66,6 @@ LedgerDir = Annotated[
         "--ledger", help="Seal decisions in this ledger, and receipts of refusals with --enforce."
     ),
 ]
-WORST_FIRST = ("ban", "suspend", "restrict", "limit", "challenge")
 
 
 def _open_recorder(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
@@ -195,7 +195,7 @@ def example_account(directory: Path) -> str | None:
     import pyarrow.parquet as pq
 
     table = pq.read_table(directory / "accounts.parquet", columns=["account", "worst", "sends"])
-    for outcome in WORST_FIRST:
+    for outcome in reversed(REFUSING):
         rows = table.filter(pc.equal(table["worst"], outcome))
         if rows.num_rows:
             account: str = rows.sort_by([("sends", "descending")])["account"][0].as_py()

@@ -44,6 +44,7 @@ SOURCES = (
     "compiled/arrow_cdata.py",
     "engine/decision.py",
     "engine/enforcement.py",
+    "outcomes.py",
     "schema/events.py",
 )
 """Sources that are compiled together: packages (all their modules) and modules."""

@@ -21,12 +21,11 @@ from wavebreak.console import statements
 from wavebreak.console.models import PersonAct, ReviewCase
 from wavebreak.console.pages import Console
 from wavebreak.engine import Engine
-from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.features.descriptions import feature_title
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import describe_direction
+from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
 from wavebreak.service import actions
@@ -118,7 +117,7 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
         "score_words": narrative.describe_score(dict(decision)),
         "reasons": reasons,
         "rules": [{"id": r, "about": rules.get(r, "")} for r in decision.get("rules") or ()],
-        "refuses": MEANING[decision["outcome"]][0],
+        "refuses": row_of(decision["outcome"]).refusal_words,
     }
 
 
@@ -146,7 +145,7 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
         "name": account,
         "outcome": "–" if blind else outcome,
         "until_ms": None if blind else state.until_ms,
-        "refuses": MEANING[outcome][0],
+        "refuses": row_of(outcome).refusal_words,
         "ends": actions.describe_end(outcome, state.until_ms),
         "now_ms": state.now_ms,
         "decisions": decisions,

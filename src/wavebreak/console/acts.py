@@ -20,8 +20,8 @@ from wavebreak.console import review_queue
 from wavebreak.console.config import load_config
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, User
 from wavebreak.console.pages import Console, warn
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger.entries import AppealEntry
+from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak.rules import duration_seconds
 from wavebreak.service import actions
 from wavebreak.service.api import schemas
@@ -39,7 +39,6 @@ CHOICES = {
     "abusive": "Abusive: apply the policy (a ban)",
     "undetermined": "Neither: set another outcome, for a time",
 }
-SETTABLE = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 
 
 class Act(NamedTuple):
@@ -83,7 +82,7 @@ def act_of(form: dict[str, str]) -> Act:
         raise ApiError(422, "no outcome was chosen", fix=f"choose {', '.join(SETTABLE)}")
     if hold and hold not in HOLDS:
         raise ApiError(422, "the duration is unknown", fix=f"choose {', '.join(HOLDS)}")
-    if outcome in ("observe", "challenge", "limit", "restrict", "suspend") and not hold:
+    if outcome in NEEDING_HOLD and not hold:
         raise ApiError(422, f"{outcome} needs a duration", fix="choose until when it holds")
     return Act(verdict, outcome, "" if outcome == "allow" else hold)
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from wavebreak.console.pages import Console
 from wavebreak.engine import Engine
-from wavebreak.features.layout import OUTCOMES, SHARDS
+from wavebreak.features.layout import SHARDS
 from wavebreak.linking import Operator
+from wavebreak.outcomes import OUTCOMES
 
 SHOWN = 12
 KINDS = {"device": "device", "block": "number block", "network": "network"}

@@ -24,12 +24,11 @@ from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySe
 from wavebreak.console.config import Queue
 from wavebreak.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
 from wavebreak.evaluation.intervals import exact_interval
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, rank_of
 from wavebreak.reports.tables import number
 from wavebreak.rules import duration_seconds
 from wavebreak.service.errors import ApiError
 
-SILENCING = frozenset({"restrict", "suspend", "ban"})
 WIDE_REACH = 1_000
 """Strangers written to first that count as the widest reach."""
 _REACH = ("stranger_contacts", "unanswered_strangers_1d", "first_contacts_1d", "first_contacts_7d")
@@ -74,7 +73,7 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or ()}
     reached = max((values[name] or 0.0 for name in _REACH if name in values), default=0.0)
     reach = min(1.0, math.log1p(reached) / math.log1p(WIDE_REACH))
-    severity = OUTCOMES.index(outcome) / (len(OUTCOMES) - 1)
+    severity = rank_of(outcome) / rank_of(BY_RANK[-1])
     wrong = float(getattr(settings.harm, outcome, 0.0))
     harm = (1 - chance) * wrong + chance * reach * (1 - severity)
     uncertainty = 4 * chance * (1 - chance)
@@ -97,7 +96,7 @@ def _why(outcome: str, chance: float, wrong: float, reached: float, basis: str) 
         sentences.append(f"If it is wrong, {outcome} silences an honest person.")
     elif wrong:
         sentences.append(f"If it is wrong, {outcome} slows an honest person.")
-    if reached >= 1 and OUTCOMES.index(outcome) < OUTCOMES.index("suspend"):
+    if reached >= 1 and outcome not in REFUSING_ALL:
         sentences.append(f"It has written first to {number(reached)} strangers and can go on.")
     return sentences
 
@@ -115,7 +114,7 @@ def becomes_case(settings: Queue, decision: Mapping[str, Any], priority: Priorit
 def is_drawn(settings: Queue, decision: Mapping[str, Any], number: int, key: bytes) -> bool:
     """Whether chance makes an automatic action a case, whatever its priority."""
     by_itself = decision.get("basis") not in ("person", "challenge")
-    acted = OUTCOMES.index(str(decision["outcome"])) > OUTCOMES.index("observe")
+    acted = rank_of(str(decision["outcome"])) > rank_of("observe")
     return by_itself and acted and sampled(key, "drawn", number, settings.drawn_share)
 
 

@@ -24,6 +24,7 @@ from wavebreak.console.policy_versions import settle_interrupted
 from wavebreak.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
 from wavebreak.console.users import create_user
 from wavebreak.errors import UsageError
+from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak.service.app_context import (
     AppContext,
     closing_connection,
@@ -31,7 +32,7 @@ from wavebreak.service.app_context import (
     run_in_transaction,
 )
 from wavebreak.service.authentic_rows import checked_decisions
-from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices
+from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.ingest_app import App
 from wavebreak.service.models import Decision
 from wavebreak.service.service import Background, Service
@@ -101,7 +102,7 @@ def demo_notice(app: AppContext) -> Background:
 
 def _appealable_notice(notices: HolderNotices, now_ms: int) -> str:
     """Return the address of the newest notice that is due and can be appealed against, if any."""
-    newest = Decision.objects.exclude(outcome__in=WITHOUT_NOTICE).order_by("-number")[:100]
+    newest = Decision.objects.exclude(outcome__in=WITHOUT_STATEMENT).order_by("-number")[:100]
     for row in checked_decisions(newest):
         decision = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
         made = statements.notice_of(notices, decision)

@@ -28,9 +28,10 @@ from wavebreak.notices import (
     with_corrections,
 )
 from wavebreak.notices.statement import DAY_MS
+from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.erasure import ErasedError, refuse_erased
-from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices, Notice
+from wavebreak.service.holder_notices import HolderNotices, Notice
 from wavebreak.service.models import Decision
 
 LINK_DAYS = 30
@@ -98,7 +99,7 @@ def stored_decision(decision_id: str) -> dict[str, Any] | None:
 
 def has_notice(decision: Mapping[str, Any]) -> bool:
     """Whether a holder is notified of a decision."""
-    return decision["outcome"] not in WITHOUT_NOTICE
+    return decision["outcome"] not in WITHOUT_STATEMENT
 
 
 def address(page: str, token: str) -> str:
@@ -252,7 +253,7 @@ def shown_statement(decision_id: str, language: str) -> Statement | None:
 
 def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
     """Return what the holder of an account was notified of last, in English, for reviewers."""
-    rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_NOTICE)
+    rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_STATEMENT)
     newest = checked_decisions(rows.order_by("-number")[:1])
     if not newest:
         return None

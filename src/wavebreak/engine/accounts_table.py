@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from wavebreak.engine.engine import Engine
 from wavebreak.engine.first_messages import FirstMessages
-from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
+from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, RARE, SHARDS, STAGES
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.schema.events import CHANNELS
 
 

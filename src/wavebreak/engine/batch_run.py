@@ -45,10 +45,10 @@ from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.io import Batch, events_file, read, sample
 from wavebreak.linking import storage as operators_file
 from wavebreak.model import Model
+from wavebreak.outcomes import BY_RANK, code_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
@@ -386,7 +386,8 @@ def _score_requests(engine: Engine) -> dict[str, Any] | None:
     """Number of times that the score newly asked for each outcome, and whether it may decide."""
     if engine.model is None:
         return None
-    asked = zip(OUTCOMES, engine.asked.tolist(), strict=True)
+    counts = engine.asked.tolist()
+    asked = [(outcome, counts[code_of(outcome)]) for outcome in BY_RANK]
     return {
         "mode": engine.policy.score.mode,
         "asked": {outcome: count for outcome, count in asked if outcome != "allow" and count},

@@ -17,13 +17,22 @@ from wavebreak.engine.decision_record import Decision as Decision
 from wavebreak.engine.decision_record import Reason as Reason
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import LABELLED
-from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, OUTCOMES
+from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, RANK
+from wavebreak.outcomes import (
+    ALLOW,
+    BAN,
+    CHALLENGE,
+    LIMIT,
+    OBSERVE,
+    OUTCOMES,
+    RESTRICT,
+    SUSPEND,
+)
 from wavebreak.rules import STAGES, Program, features_read
 
-ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
-"""Outcomes, least to most severe."""
-STRONG: Final = 4
-"""Level of a score that is strong doubt: a limit that leaves fewer new chats."""
+STRONG: Final = RESTRICT
+"""Level of a score that is strong doubt: a limit that leaves fewer new chats. Levels are codes of
+outcomes, and have their order; this one has the place of a restriction."""
 UNCHANGED: Final = -1
 PENDING: Final = 64
 """In place of a rule's index: a takeover whose challenge is pending."""
@@ -57,9 +66,9 @@ def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
     for outcome in (OBSERVE, LIMIT, STRONG):
         if margin >= policy[THRESHOLDS + outcome]:
             level = outcome
-    if silent == 1 and level > policy[SILENT]:
+    if silent == 1 and RANK[level] > RANK[policy[SILENT]]:
         level = policy[SILENT]
-    if level <= CHALLENGE:
+    if RANK[level] <= RANK[CHALLENGE]:
         return level
     for k in range(64):
         if (fired >> k) & 1 and policy[RULES + FIELDS * k + RECOVERS] == 1:
@@ -114,31 +123,32 @@ def decide(
     """
     best, rule, hold, left, doubt = 0, NO_RULE, 0, 0, 0
     if policy[SCORE_DECIDES] == 1 and level > 0:
-        best, rule, doubt = min(level, LIMIT), BY_SCORE, 1
+        best, rule, doubt = level if RANK[level] < RANK[LIMIT] else LIMIT, BY_SCORE, 1
         hold = policy[SCORE_HOLDS + best]
         if best == LIMIT:
             left = policy[SCORE_NEW_CHATS if level == LIMIT else SCORE_FEW_CHATS]
     for k in range(64):
         outcome = policy[RULES + FIELDS * k + OUTCOME] if (hits >> k) & 1 else 0
-        if outcome < max(best, 1):
+        if outcome == ALLOW or RANK[outcome] < RANK[best]:
             continue
         lasting, chats = policy[RULES + FIELDS * k + HOLD_S], policy[RULES + FIELDS * k + NEW_CHATS]
         if (
-            outcome > best
+            RANK[outcome] > RANK[best]
             or chats < left
             or (chats == left and (lasting > hold or rule == BY_SCORE))
         ):
             same = outcome == best and chats == left
             best, rule, hold, left = outcome, k, max(lasting, hold) if same else lasting, chats
             doubt = policy[RULES + FIELDS * k + DOUBTS]
-    if taken < PENDING and CHALLENGE <= best < BAN:
+    if taken < PENDING and RANK[CHALLENGE] <= RANK[best] < RANK[BAN]:
         best, rule, hold, left = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S], HELD
         current = ALLOW if current == LIMIT else current
-    if best == 0 or best < current or (taken == PENDING and best < BAN):
+    pending = taken == PENDING and RANK[best] < RANK[BAN]
+    if best == ALLOW or RANK[best] < RANK[current] or pending:
         return UNCHANGED
     if best == current == LIMIT and left > quota:
         return UNCHANGED
-    if best >= RESTRICT:
+    if RANK[best] >= RANK[RESTRICT]:
         hold = hold << min(strikes, policy[DOUBLE_AT_MOST])
         best = SUSPEND if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER] else best
     end = 0 if best == BAN or hold == 0 else min(now + hold, 0xFFFFFFFF)

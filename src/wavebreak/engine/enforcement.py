@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 
-from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, OBSERVE, RESTRICT, SUSPEND
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.layout import HELD
+from wavebreak.features.layout import HELD, REFUSES
+from wavebreak.outcomes import CHALLENGE, Refusal
 from wavebreak.rules import Feedback, duration_seconds
 
 SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
@@ -22,6 +22,9 @@ GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = (
 REQUESTED, REQUESTED_BY, ACCEPTED, ACCEPTED_BY = (
     KINDS.index(kind) for kind in ("requested", "requested_by", "accepted", "accepted_by")
 )
+
+# Plain numbers: `refuses` is compiled.
+NOTHING, BEYOND_ALLOWANCE, NEW_CHATS, EVERY_ACT = (int(scope) for scope in Refusal)
 
 
 def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota: int) -> int:
@@ -39,23 +42,25 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     is suspected (`quota` HELD) every send. A limit refuses new chats and adds of strangers above
     the quota.
 
+    >>> from wavebreak.outcomes import LIMIT, RESTRICT
     >>> refuses(RESTRICT, SENT, 1, 0, 0, 0), refuses(RESTRICT, SENT, 0, 0, 0, 0)
     (1, 0)
     >>> refuses(LIMIT, SENT, 1, 0, 4, 5), refuses(LIMIT, SENT, 1, 0, 5, 5)
     (0, 1)
     """
-    if outcome <= OBSERVE:
+    scope = REFUSES[outcome]
+    if scope == NOTHING:
         return 0
     reaches = kind in (SENT, RECEIVED, REQUESTED, REQUESTED_BY)
     grows = kind in (GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP)
-    if outcome in (SUSPEND, BAN):
+    if scope == EVERY_ACT:
         acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP, ACCEPTED, ACCEPTED_BY)
         return 1 if reaches or grows or acts else 0
     if outcome == CHALLENGE and quota == HELD and kind in (SENT, SENT_GROUP, REQUESTED):
         return 1
-    if outcome in (CHALLENGE, RESTRICT):
+    if scope == NEW_CHATS:
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
-    slowed = outcome == LIMIT and kind in (SENT, REQUESTED, MEMBER_ADDED) and opens == 1
+    slowed = scope == BEYOND_ALLOWANCE and kind in (SENT, REQUESTED, MEMBER_ADDED) and opens == 1
     return 1 if slowed and taken >= quota else 0
 
 
@@ -78,31 +83,3 @@ def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: st
     # The prefix is part of 0.1's output: changing it would move every notification.
     drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
     return ts + least + drawn % (most - least + 1)
-
-
-MEANING: dict[str, tuple[str, str]] = {
-    "allow": ("nothing is refused", "none needed"),
-    "observe": ("nothing is refused; the account is watched", "ends by itself"),
-    "challenge": (
-        "new chats, new groups, adding members and linking companion devices wait until a "
-        "challenge is passed",
-        "ends when the challenge is passed, or by itself",
-    ),
-    "limit": (
-        "new chats with strangers above a daily allowance wait; answers free places, and contacts "
-        "and existing chats go on",
-        "ends by itself, or on appeal; where it rests on doubt, a passed challenge raises what it "
-        "leaves",
-    ),
-    "restrict": (
-        "new chats, new groups, adding members and linking companion devices are refused; "
-        "existing chats go on",
-        "ends by itself, or on appeal",
-    ),
-    "suspend": (
-        "every act is refused; receiving and reading go on",
-        "ends by itself, or on appeal",
-    ),
-    "ban": ("every act is refused", "does not end by itself; ends on appeal or override"),
-}
-"""Each outcome in words: what it refuses, and how it ends."""

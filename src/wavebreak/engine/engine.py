@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.engine.decision import OBSERVE, Decision, Reason, build_decision
+from wavebreak.engine.decision import Decision, Reason, build_decision
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy
 from wavebreak.engine.state_check import check_state
@@ -22,16 +22,16 @@ from wavebreak.features.dry_run import DryRunResult, dry_run
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.keyed_hash import random_secret
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
 from wavebreak.linking import Linker, Operator
+from wavebreak.outcomes import OUTCOMES, rank_of
 from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile
 
 
 def needs_model_reasons(decision: Decision) -> bool:
     """Whether a decision gets the model's reasons: it has a score and is above observe."""
-    return decision.score is not None and OUTCOMES.index(decision.outcome) > OBSERVE
+    return decision.score is not None and rank_of(decision.outcome) > rank_of("observe")
 
 
 def with_model_reasons(
@@ -109,7 +109,7 @@ class Engine:
         )
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
-        self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
+        self.asked = np.zeros(len(OUTCOMES), np.int64)
         self.watch: Callable[[Segment], None] | None = None
         self.first_messages: FirstMessages | None = None
         self._ids: deque[tuple[int, pa.Array]] = deque()

@@ -21,11 +21,11 @@ from wavebreak.compiled.numba_runtime import (
 from wavebreak.engine import decision, enforcement
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import KernelPolicy
 from wavebreak.features.values import ONE
 from wavebreak.model.calibration import Steps, to_fixed_point
+from wavebreak.outcomes import ALLOW, CHALLENGE, LIMIT, OBSERVE, RANKS, code_of, mildest
 from wavebreak.rules import (
     EnforcementTerms,
     Program,
@@ -177,19 +177,17 @@ def _score_settings(
     holds = {"observe": terms.observe} | score.hold
     most = most_of_score(score, covered)
     # Where a model asked for a challenge is doubt, where it asked for a restriction strong doubt.
-    levels = {"observe": decision.OBSERVE, "challenge": decision.LIMIT,
+    levels = {"observe": OBSERVE, "challenge": LIMIT,
               "restrict": decision.STRONG}  # fmt: skip
     thresholds = {**model.thresholds, **_own_thresholds(score, model)}
     margins = {levels[o]: margin for o, margin in thresholds.items() if o in levels}
-    if most < decision.LIMIT:
-        margins = {level: at for level, at in margins.items() if level <= most}
+    if RANKS[most] < RANKS[LIMIT]:
+        margins = {level: at for level, at in margins.items() if RANKS[level] <= RANKS[most]}
     return decision.ScoreNumbers(
         thresholds=margins,
-        holds={OUTCOMES.index(o): duration_seconds(hold) for o, hold in holds.items()},
+        holds={code_of(o): duration_seconds(hold) for o, hold in holds.items()},
         decides=score.mode == "enforce",
-        silent=min(
-            OUTCOMES.index(o) for o in (_most_of_silent(score, covered), model.silent or "limit")
-        ),
+        silent=mildest(code_of(_most_of_silent(score, covered)), code_of(model.silent or "limit")),
         new_chats_1d=score.new_chats_1d,
         few_chats_1d=score.few_chats_1d,
     )
@@ -204,7 +202,7 @@ def _most_of_silent(score: Score, covered: frozenset[str]) -> str:
 def most_of_score(score: Score, covered: frozenset[str]) -> int:
     """Return the most severe outcome (code) that a score may ask for on a stream."""
     bounds = [within.outcome for within in score.most if within.carries in covered]
-    return OUTCOMES.index([*bounds, score.without][0])
+    return code_of([*bounds, score.without][0])
 
 
 def _own_thresholds(score: Score, model: Model) -> dict[str, int]:
@@ -229,13 +227,13 @@ def _rule(program: Program, k: int) -> decision.Terms:
     rule = program.policy.rules[k]
     recovers = rule.basis == "takeover"
     if not program.enforced >> k & 1:
-        return decision.Terms(decision.ALLOW, 0, recovers=recovers)
+        return decision.Terms(ALLOW, 0, recovers=recovers)
     terms = program.policy.enforcement
     outcome, hold_s = int(program.outcome[k]), int(program.hold_s[k])
-    if outcome == decision.OBSERVE:
+    if outcome == OBSERVE:
         hold_s = duration_seconds(terms.observe)
     chats = terms.new_chats_1d if rule.new_chats_1d is None else rule.new_chats_1d
-    left = chats if outcome == decision.LIMIT else 0
+    left = chats if outcome == LIMIT else 0
     return decision.Terms(outcome, hold_s, left, recovers, rule.basis == "doubt")
 
 
@@ -245,12 +243,13 @@ def effective_outcome(outcome: int, *, challenges: bool) -> int:
     Where `challenges` is False rules decide none. One from before goes on: it refuses what it
     refused, and cannot be passed.
 
-    >>> effective_outcome(decision.CHALLENGE, challenges=False) == decision.LIMIT
+    >>> from wavebreak.outcomes import BAN
+    >>> effective_outcome(CHALLENGE, challenges=False) == LIMIT
     True
-    >>> effective_outcome(decision.BAN, challenges=False) == decision.BAN
+    >>> effective_outcome(BAN, challenges=False) == BAN
     True
     """
-    return decision.LIMIT if outcome == decision.CHALLENGE and not challenges else outcome
+    return LIMIT if outcome == CHALLENGE and not challenges else outcome
 
 
 def _without_challenge(rule: decision.Terms, program: Program) -> decision.Terms:

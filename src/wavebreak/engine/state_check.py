@@ -19,7 +19,6 @@ from wavebreak.features.layout import (
     ENTITY,
     JOINED,
     NEWCOMERS,
-    OUTCOMES,
     PERSON,
     RARE,
     ROW,
@@ -34,6 +33,7 @@ from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
 from wavebreak.linking.meetings import VISITORS
 from wavebreak.linking.registrations import REGISTRATION
+from wavebreak.outcomes import OUTCOMES
 
 _INT64: Final = np.dtype(np.int64)
 _UINT8: Final = np.dtype(np.uint8)

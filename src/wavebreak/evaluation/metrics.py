@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.labels import LABELS, read_labels
-from wavebreak.rules import OUTCOMES
+from wavebreak.outcomes import CHALLENGE, LIMIT, REFUSING, SILENCING, TABLE, code_of, row_of
 
 WEEK_MS = 7 * 86_400_000
-_RESTRICT = OUTCOMES.index("restrict")
 _COLUMNS = (
     "account",
     "worst",
@@ -96,14 +95,19 @@ class Persona:
     refused: int = 0
 
     @property
+    def by_outcome(self) -> dict[str, int]:
+        """Accounts by worst outcome, of those that refuse something, mildest first."""
+        return {name: int(getattr(self, row_of(name).state)) for name in REFUSING}
+
+    @property
     def actioned(self) -> int:
         """Accounts restricted or worse."""
-        return self.restricted + self.suspended + self.banned
+        return sum(count for name, count in self.by_outcome.items() if name in SILENCING)
 
     @property
     def met(self) -> int:
         """Accounts challenged, limited, or actioned."""
-        return self.challenged + self.limited + self.actioned
+        return sum(self.by_outcome.values())
 
     @property
     def refused_share(self) -> float:
@@ -286,7 +290,7 @@ class _Columns:
         def floats(name: str) -> NDArray[np.float64]:
             return np.asarray(table[name].to_numpy(), dtype=np.float64)
 
-        codes = {name: code for code, name in enumerate(OUTCOMES)}
+        codes = {row.name: row.code for row in TABLE}
         worst = np.array([codes.get(w, 0) for w in table["worst"].to_pylist()], dtype=np.int64)
         registered, seen = floats("registered_ms"), floats("first_seen_ms")
         return cls(
@@ -309,7 +313,7 @@ class _Columns:
     def family(self, rows: NDArray[np.int64], absent: int) -> tuple[Family, BeforeAction]:
         """Count one family: the `rows` of its accounts, and `absent` more that the log lacks."""
         worst, reports = self.worst[rows], self.reports[rows]
-        actioned = worst >= _RESTRICT
+        actioned = np.isin(worst, [code_of(name) for name in SILENCING])
         recent = self.last_report[rows] >= self.action[rows] - WEEK_MS
         hours = ((self.action - self.start)[rows][actioned]) / 3_600_000
         hours = hours[~np.isnan(hours)]
@@ -318,7 +322,7 @@ class _Columns:
         five = np.percentile(unwanted, (10, 25, 50, 75, 90))
         family = Family(
             accounts=len(rows) + absent,
-            challenged=int((worst == OUTCOMES.index("challenge")).sum()),
+            challenged=int((worst == CHALLENGE).sum()),
             actioned=int(actioned.sum()),
             at_registration=int((actioned & self.registration[rows]).sum()),
             no_report_7d=int((actioned & ~recent).sum()),
@@ -327,7 +331,7 @@ class _Columns:
             unwanted_p90=float(five[4]),
             unwanted_mean=float(unwanted.mean()),
             hours_median=float(np.median(hours)) if len(hours) else None,
-            limited=int((worst == OUTCOMES.index("limit")).sum()),
+            limited=int((worst == LIMIT).sum()),
             delivered=int(unwanted.sum()),
             stopped=int(self.stopped[rows].sum()),
         )
@@ -341,9 +345,10 @@ class _Columns:
 
     def persona(self, rows: NDArray[np.int64], absent: int) -> Persona:
         """Count one persona by worst outcome, and its first messages."""
-        counts = np.bincount(self.worst[rows], minlength=len(OUTCOMES))
+        counts = np.bincount(self.worst[rows], minlength=len(TABLE))
+        refused = (counts[code_of(name)] for name in REFUSING)
         first = (self.first_contacts[rows].sum(), self.refused[rows].sum())
-        return Persona(len(rows) + absent, *(int(c) for c in (*counts[2:], *first)))
+        return Persona(len(rows) + absent, *(int(c) for c in (*refused, *first)))
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona
+from wavebreak.outcomes import REFUSING
 from wavebreak.reports.charts import Interval, Spread, shares, spreads
 from wavebreak.reports.html import html_figure, html_table, page, paragraphs
 from wavebreak.reports.tables import (
@@ -129,28 +130,14 @@ def _false_actions_table(evaluation: Evaluation) -> Table:
         (
             "persona",
             "count",
-            "challenge",
-            "limit",
-            "restrict",
-            "suspend",
-            "ban",
+            *REFUSING,
             "restrict\nor worse",
         ),
         [
             (
                 name,
                 number(p.accounts),
-                *(
-                    _count(count, p.accounts)
-                    for count in (
-                        p.challenged,
-                        p.limited,
-                        p.restricted,
-                        p.suspended,
-                        p.banned,
-                        p.actioned,
-                    )
-                ),
+                *(_count(count, p.accounts) for count in (*p.by_outcome.values(), p.actioned)),
             )
             for name, p in _benign(evaluation)
         ],

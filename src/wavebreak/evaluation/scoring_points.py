@@ -22,8 +22,9 @@ from wavebreak.engine import Engine
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.evaluation.label_votes import Key, LabelVote
 from wavebreak.features.catalog import FEATURES, INDEX, MODEL_INPUTS
-from wavebreak.features.layout import RESTRICT
+from wavebreak.features.layout import RANK
 from wavebreak.io import events_file, read
+from wavebreak.outcomes import RESTRICT
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
@@ -169,7 +170,7 @@ class Points:
         the model what the rules did.
         """
         first = np.full(len(self.accounts), len(self), np.int64)
-        at = np.flatnonzero(self.enforcement >= RESTRICT)
+        at = np.flatnonzero(RANK[self.enforcement] >= RANK[RESTRICT])
         np.minimum.at(first, self.account[at], at)
         return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from wavebreak.errors import FileError, UsageError, WavebreakError
 from wavebreak.io import read
 from wavebreak.linking import Edge, storage
+from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import TYPES
 
@@ -194,7 +195,6 @@ class _TimelineBuilder:
         return Timeline(times, self._looked_up)
 
 
-SEVERE_OUTCOMES = ("restrict", "suspend", "ban")
 _NEAR = 20_000  # names compared for a close match; more would take seconds
 
 
@@ -276,7 +276,7 @@ def _row(run_dir: Path, account: str) -> dict[str, Any]:
         return dict(rows[0])
     near = _near(table["account"].to_pylist(), account)
     meant = f"did you mean {', '.join(near)}? " if near else ""
-    listing = "|".join(SEVERE_OUTCOMES)
+    listing = "|".join(SILENCING)
     raise UsageError(
         f"the run has no account of that name among its {table.num_rows:,}",
         fix=f"{meant}list actioned accounts with: "

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
+from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.model import describe_contribution, describe_direction
+from wavebreak.outcomes import OUTCOMES, SILENCING, rank_of, row_of
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
-from wavebreak.schema.events import CHANNELS, OUTCOMES
+from wavebreak.schema.events import CHANNELS
 
 _BASES = {
     "doubt": "this rests on doubt, which only slows",
@@ -182,22 +183,13 @@ def _weight(contribution: float | None, value: float | None) -> str:
 
 
 _MINUTE_MS = 60_000
-_DONE = {
-    "allow": "allowed",
-    "observe": "put under observation",
-    "challenge": "challenged",
-    "limit": "limited",
-    "restrict": "restricted",
-    "suspend": "suspended",
-    "ban": "banned",
-}
 _CHANNELS = {"business_app": "a business-app", "business_platform": "a business-platform"}
 
 
 def status_sentence(explanation: Explanation) -> str:
     """Return the current enforcement state in one sentence."""
     outcome = str(explanation.row["outcome"])
-    done = _DONE.get(outcome, outcome)
+    done = row_of(outcome).state
     until = explanation.row.get("until_ms")
     ends = f" until {moment(int(until))}" if until is not None else ""
     if outcome == "allow" and not explanation.decisions:
@@ -353,8 +345,7 @@ def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[s
     >>> [d["outcome"] for d in select_decisions(each, 3)]
     ['limit', 'ban', 'observe']
     """
-    order = list(_DONE)
-    severe = sorted(range(len(decisions)), key=lambda n: -order.index(decisions[n]["outcome"]))
+    severe = sorted(range(len(decisions)), key=lambda n: -rank_of(decisions[n]["outcome"]))
     kept = {len(decisions) - 1, *severe[: limit - 1]} if len(decisions) > limit else set(severe)
     return [decisions[n] for n in sorted(kept)]
 
@@ -368,7 +359,7 @@ def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> st
     begin = f"{'At' if len(when) == 8 else 'On'} {when}{age}"
     if is_set_by_person(decision):
         return f"{begin} {person_clause(decision, shadow=explanation.shadow)}."
-    line = f"{begin} it {would} {_DONE.get(outcome, outcome)}"
+    line = f"{begin} it {would} {row_of(outcome).state}"
     if decision.get("until") is not None:
         line += f" for {span(int(decision['until']) - at)}"
     rules = decision.get("rules") or []
@@ -496,9 +487,8 @@ def rules_table(explanation: Explanation) -> Table:
 
 def decisions_to_explain(explanation: Explanation) -> list[dict[str, Any]]:
     """Return the first decision of each outcome with reasons, most severe first."""
-    order = list(_DONE)
     reasoned = [d for d in explanation.decisions if d.get("reasons")]
-    return sorted(first_decisions(reasoned), key=lambda d: -order.index(str(d["outcome"])))
+    return sorted(first_decisions(reasoned), key=lambda d: -rank_of(str(d["outcome"])))
 
 
 def outcome_meanings(explanation: Explanation) -> list[str]:
@@ -514,7 +504,7 @@ def outcome_meanings(explanation: Explanation) -> list[str]:
         lines.append(f"{name.capitalize()}: {about or 'the policy does not describe it.'}")
     severe = [d for d in explanation.decisions if d["outcome"] != "allow"]
     if severe:
-        last = next((d for d in reversed(severe) if d["outcome"] in SEVERE_OUTCOMES), severe[-1])
+        last = next((d for d in reversed(severe) if d["outcome"] in SILENCING), severe[-1])
         lines.append(
             "Appeal: every outcome above allow can be appealed. An appeal cites the decision, "
             f"{last['id']}; if it is upheld, a later decision overrides this one and lifts its "

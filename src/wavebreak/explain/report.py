@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
+from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.explain.narrative import (
     decisions_table,
     decisions_to_explain,
@@ -20,6 +20,7 @@ from wavebreak.explain.narrative import (
     ties_table,
     totals_table,
 )
+from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.reports.charts import timeline as draw
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import Console, moment, print_lines, print_table, visible
@@ -176,7 +177,7 @@ def _pictures(explanation: Explanation) -> str:
 def write_html(explanation: Explanation, path: Path) -> None:
     """Write the explanation as one self-contained page; equal runs give equal bytes."""
     worst = str(explanation.row["worst"])
-    kind = "act" if worst in SEVERE_OUTCOMES else "mild" if worst in ("challenge", "limit") else ""
+    kind = "act" if worst in SILENCING else "mild" if worst in REFUSING else ""
     state = paragraphs([status_sentence(explanation)], f"status {kind}".strip())
     sections = [
         ("Summary", state + paragraphs(story_paragraphs(explanation))),

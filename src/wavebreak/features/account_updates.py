@@ -36,6 +36,7 @@ from wavebreak.features.layout import (
     MISMATCH,
     MISMATCH_KNOWN,
     PLACED,
+    RANK,
     REFUTED,
     REGISTERED_HERE,
     REPLIED,
@@ -81,6 +82,7 @@ from wavebreak.features.shared_state import (
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
 from wavebreak.features.windows import add_to_nibble_ring, ring_total
+from wavebreak.outcomes import CHALLENGE
 from wavebreak.schema.events import CHANNELS, LABELS, UNDETERMINED
 
 PLATFORM = CHANNELS.index("business_platform")
@@ -409,7 +411,7 @@ def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int)
         record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
         # Refused messages are not delivered, but a log may still hold reports of their sender.
         met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
-        if not met and people_of(w)[ev.peer].enforcement < 2:
+        if not met and RANK[people_of(w)[ev.peer].enforcement] < RANK[CHALLENGE]:
             _count_blind_report(w, rare_row(sh, row), ev.peer)
 
 

@@ -70,7 +70,6 @@ from wavebreak.features.layout import (
     BY_OTHERS,
     BY_PERSON,
     BY_SCORE,
-    CHALLENGE,
     CONTACT,
     DELETED,
     EASED,
@@ -79,17 +78,15 @@ from wavebreak.features.layout import (
     GROUPED,
     HELD,
     IN_CONTACTS,
-    LIMIT,
     LINKED,
     MET_CHALLENGE,
     MET_LIMIT,
     NO_RULE,
     ON_DOUBT,
     OPENED,
-    OUTCOMES,
     PLACED,
+    RANK,
     REPLIED,
-    RESTRICT,
     SCORED,
     SCORED_AT,
     SHARD_BITS,
@@ -139,6 +136,7 @@ from wavebreak.features.shared_state import is_young
 from wavebreak.features.values import SIZE, compute_features
 from wavebreak.features.window_counters import count_event
 from wavebreak.features.windows import ring_total
+from wavebreak.outcomes import CHALLENGE, LIMIT, OUTCOMES, RESTRICT
 from wavebreak.schema.events import UNDETERMINED
 
 _count_group_send = count_event("group_send")
@@ -189,7 +187,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
 def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
     person = people_of(w)[ev.account]
-    if person.enforcement < CHALLENGE or (person.until > 0 and now >= person.until):
+    if RANK[person.enforcement] < RANK[CHALLENGE] or (person.until > 0 and now >= person.until):
         return False
     known = (pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) != 0
     opens = np.int64(not known and (ev.flags & IN_CONTACTS) == 0)
@@ -208,7 +206,7 @@ def _apply_contact(
     else:
         opens, stranger = update_requested(w, sh, row, ev, local, now)
     if stranger and (ev.flags & ATTEMPTED) == 0:
-        if row.worst < RESTRICT:
+        if RANK[row.worst] < RANK[RESTRICT]:
             row.to_strangers = min(np.int64(row.to_strangers) + 1, 65535)
         if not barred:
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
@@ -472,11 +470,12 @@ def _rest_rules(w: Any, sh: Any, row: Any) -> None:
 @compiled()
 def _note_outcome(row: Any, r: Any, outcome: int, position: int, at: int) -> None:
     """Note an outcome that a person set: no strike, and no answer to acts unless it is severer."""
-    if outcome > row.enforcement and outcome >= CHALLENGE:
+    if RANK[outcome] > RANK[row.enforcement] and RANK[outcome] >= RANK[CHALLENGE]:
         r.answered = np.int64(row.clock) + 1
     r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
-    row.worst = max(np.int64(row.worst), outcome)
-    if outcome >= RESTRICT:
+    if RANK[outcome] > RANK[row.worst]:
+        row.worst = outcome
+    if RANK[outcome] >= RANK[RESTRICT]:
         _note_action(r, np.int64(REVIEW), position, at)
 
 
@@ -493,10 +492,12 @@ def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int
     """
     r = rare_row(sh, row)
     outcome, before = int64(ev.outcome), int64(row.enforcement)
-    eased = int64(max(before, (np.int64(r.spare) >> EASED_AT) & EASED))
+    eased = int64((np.int64(r.spare) >> EASED_AT) & EASED)
+    if RANK[before] > RANK[eased]:
+        eased = before
     if outcome > 0 or before > 0:
         _rest_rules(w, sh, row)
-    if outcome >= eased:
+    if RANK[outcome] >= RANK[eased]:
         eased = int64(0)
     r.spare = (np.int64(r.spare) & ~(EASED << EASED_AT)) | eased << EASED_AT | BY_PERSON
     if outcome == 0 and before == 0:
@@ -564,21 +565,22 @@ def _enforce(
     """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
     until = (answer >> 16) & 0xFFFFFFFF
-    if outcome >= CHALLENGE:
+    if RANK[outcome] >= RANK[CHALLENGE]:
         until = _end_beside_person(row, rare_row(sh, row), outcome, until)
     row.enforcement = outcome
     row.quota = (answer >> 48) & 255
     on_doubt = ON_DOUBT if (answer >> 56) & 1 else np.int64(0)
     row.flags = (np.int64(row.flags) & ~ON_DOUBT) | on_doubt
     row.until = until
-    row.worst = max(np.int64(row.worst), outcome)
-    if outcome >= CHALLENGE:
+    if RANK[outcome] > RANK[row.worst]:
+        row.worst = outcome
+    if RANK[outcome] >= RANK[CHALLENGE]:
         r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
         if outcome == CHALLENGE and row.quota == HELD:
             contribute(w, TAKEN, account, 1)
-        if outcome >= RESTRICT:
+        if RANK[outcome] >= RANK[RESTRICT]:
             _count_strike(row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at)
     _publish_enforcement(w, row, account)
 
@@ -601,7 +603,8 @@ def _score_outcome(w: Any, row: Any, fired: int) -> int:
     silent = int64(row.started == 0)
     level = call_int64(w.weigh, w.policy, np.int64(row.score), fired, silent)
     flags = np.int64(row.flags)
-    if level <= (flags >> SCORED_AT) & SCORED:
+    asked = (flags >> SCORED_AT) & SCORED
+    if asked == SCORED or RANK[level] <= RANK[asked]:
         return int64(0)
     row.flags = (flags & ~(SCORED << SCORED_AT)) | level << SCORED_AT
     return level
@@ -690,7 +693,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
         note_origin(w, row, ev)
     _mark_touched(w, row, account, position, role, kind)
     barred = False
-    if role == 0 and row.enforcement >= CHALLENGE:
+    if role == 0 and RANK[row.enforcement] >= RANK[CHALLENGE]:
         barred = is_refused(w, sh, row, ev, kind, local, now)
         if barred and (w.enforce or (ev.flags & ATTEMPTED) != 0):
             ev.drop = BARRED

@@ -17,7 +17,7 @@ import numpy as np
 
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.window_counters import COUNTERS, RARE_COUNTERS, ROW_COUNTERS, Counter
-from wavebreak.schema.events import OUTCOMES as OUTCOMES
+from wavebreak.outcomes import RANKS, TABLE
 
 SHARDS: Final = 64
 """Logical shards: a fixed number, so that decisions do not depend on the number of workers."""
@@ -31,8 +31,10 @@ NONE: Final = 0xFFFFFFFF
 """Slot of "no account"."""
 FORGET_BUCKETS: Final = 386
 """Buckets of 40,320 s (180 days) after which a pair without messages expires."""
-CHALLENGE, LIMIT, RESTRICT = range(2, 5)
-"""Codes of the outcomes that the kernel treats apart."""
+RANK: Final = np.array(RANKS, np.int64)
+"""Ranks of outcomes by code: a code says nothing of severity."""
+REFUSES: Final = np.array([row.refuses for row in TABLE], np.int64)
+"""What outcomes refuse (`Refusal`) by code."""
 STAGES: Final = ("registration", "messaging", "feedback", "review")
 
 _RINGS = {
@@ -130,7 +132,8 @@ ON_DOUBT = 1 << 15
 HELD = 255
 """ROW.quota of a takeover's challenge: every send is held until the owner answers."""
 SCORED_AT, SCORED = 10, 7
-"""Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
+"""Three bits from bit 10: the most severe level that a score has asked for, until it ends; SCORED
+itself: it may ask for nothing more. A level is a code of outcome below SCORED."""
 # RARE.met: outcomes below a restriction that the account has had
 MET_CHALLENGE, MET_LIMIT = 1, 2
 # RARE.spare (a new name would be another layout, and with it another version of the features):

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import FEATURES, FORMER_NAMES, INDEX, NAMES
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import inference
 from wavebreak.model.calibration import Steps
 from wavebreak.model.shap import Paths, contributions, paths_of
 from wavebreak.model.support import Support, no_support
 from wavebreak.model.trees import Forest, parse_trees
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK
 
 NEVER_INPUTS = ("score", "registration_score")
 """A model's own scores: features for rules that no model reads."""
@@ -68,10 +68,10 @@ class Model:
     def __post_init__(self) -> None:
         for name, version in self.features:
             _check_input(name, version)
-        if unknown := {*self.thresholds, self.silent or "ban"} - set(OUTCOMES[1:]):
+        if unknown := {*self.thresholds, self.silent or "ban"} - set(ABOVE_ALLOW):
             raise ModelError(
                 f"thresholds name an unknown outcome {min(unknown)!r}",
-                fix=f"use one of: {', '.join(OUTCOMES[1:])}",
+                fix=f"use one of: {', '.join(ABOVE_ALLOW)}",
             )
         if self.forest.inputs != tuple(name for name, _ in self.features):
             raise ModelError(
@@ -113,7 +113,7 @@ class Model:
                 "edges": self.calibration.edges.tolist(),
                 "levels": self.calibration.levels.tolist(),
             },
-            "thresholds": {o: int(self.thresholds[o]) for o in OUTCOMES if o in self.thresholds},
+            "thresholds": {o: int(self.thresholds[o]) for o in BY_RANK if o in self.thresholds},
             "cascade": cascade,
             "seed": self.seed,
             "training_digest": self.training_digest,

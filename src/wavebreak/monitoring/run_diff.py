@@ -18,6 +18,7 @@ from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation import exact_interval, read_accounts, read_labels
 from wavebreak.evaluation.scoring_points import open_run
+from wavebreak.outcomes import SILENCING, rank_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.charts import Interval, shares
 from wavebreak.reports.html import html_figure, html_table, page, paragraphs
@@ -31,11 +32,10 @@ from wavebreak.reports.tables import (
     print_lines,
     print_table,
 )
-from wavebreak.rules import OUTCOMES, Policy
+from wavebreak.rules import Policy
 
 KINDS = ("newly actioned", "newly spared", "earlier", "later", "harsher", "milder")
 """Kinds of difference; an account has the first kind that applies."""
-_RESTRICT = OUTCOMES.index("restrict")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class AccountResult:
     @property
     def actioned(self) -> bool:
         """Whether it was restricted or worse."""
-        return OUTCOMES.index(self.worst) >= _RESTRICT
+        return self.worst in SILENCING
 
 
 NO_RESULT = AccountResult("allow", None, 0)
@@ -220,7 +220,7 @@ def _kind(champion: AccountResult, challenger: AccountResult) -> str:
     if champion.actioned and champion.action_ms != challenger.action_ms:
         first, second = champion.action_ms or 0, challenger.action_ms or 0
         return "earlier" if second < first else "later"
-    step = OUTCOMES.index(challenger.worst) - OUTCOMES.index(champion.worst)
+    step = rank_of(challenger.worst) - rank_of(champion.worst)
     return "" if step == 0 else ("harsher" if step > 0 else "milder")
 
 
@@ -241,10 +241,9 @@ def _actions(directory: Path, accounts: set[str]) -> dict[str, dict[str, Any]]:
             account = decision["account"]
             if account not in accounts:
                 continue
-            rank = OUTCOMES.index(decision["outcome"])
             first_decision = first.get(account)
             if first_decision is None or (
-                rank >= _RESTRICT > OUTCOMES.index(first_decision["outcome"])
+                decision["outcome"] in SILENCING and first_decision["outcome"] not in SILENCING
             ):
                 first[account] = decision
     return first

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.notices.languages import LANGUAGES, Language, get_language
 from wavebreak.notices.statement import challenge_text, outcome_title
+from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.schema.events import Challenge
-
-_CHALLENGE = OUTCOMES.index("challenge")
 
 
 def short_notice(
@@ -35,7 +33,7 @@ def short_notice(
     >>> short_notice("ban", None, get_language("en"))
     'Your account is banned. If you think that this is a mistake, appeal.'
     """
-    if OUTCOMES.index(outcome) < _CHALLENGE:
+    if outcome in WITHOUT_NOTICE:
         return ""
     _ = language.gettext
     said = [f"{_(outcome_title(outcome, has_end=until_ms is not None))}."]

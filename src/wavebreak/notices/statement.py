@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from wavebreak.engine.decision import EVIDENCE_COUNTS, OBSERVE, Decision
+from wavebreak.engine.decision import EVIDENCE_COUNTS, Decision
 from wavebreak.engine.enforcement import (
     GROUP_CREATED,
     MEMBER_ADDED,
@@ -23,11 +23,12 @@ from wavebreak.engine.enforcement import (
     refuses,
 )
 from wavebreak.errors import UsageError
-from wavebreak.features.layout import HELD, OUTCOMES
+from wavebreak.features.layout import HELD
 from wavebreak.notices.languages import Language, get_language, msgid
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
+from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
 DAY_MS = 86_400_000
@@ -397,7 +398,7 @@ class _Writer:
 
     @property
     def status(self) -> Status:
-        if self.outcome in ("allow", "observe"):
+        if self.outcome in NOT_REFUSING:
             return "none"
         until = self.decision.until
         return "in_force" if until is None or self.now_ms < until else "ended"
@@ -416,7 +417,7 @@ class _Writer:
 
     def acts(self, *, refused: bool) -> list[_Act]:
         """The acts that the outcome refuses (of a limit: beyond its allowance), or the others."""
-        code = OUTCOMES.index(self.outcome)
+        code = code_of(self.outcome)
         quota = HELD if is_held(self.decision) else 0
         return [
             act
@@ -645,7 +646,7 @@ def _allowance(writer: _Writer, chats: int) -> str:
 
 
 def _works_section(writer: _Writer) -> Section | None:
-    if writer.outcome in ("allow", "observe"):
+    if writer.outcome in NOT_REFUSING:
         return None
     heading = writer._("What still works")
     if writer.outcome == "ban":
@@ -786,7 +787,7 @@ def _way_out_section(writer: _Writer) -> Section | None:
 
 
 def _ways_out(writer: _Writer) -> list[str]:
-    if OUTCOMES.index(writer.outcome) <= OBSERVE:
+    if writer.outcome in NOT_REFUSING:
         return []
     check = writer._(_CHALLENGES[writer.challenge] if writer.challenge else _ANY_CHALLENGE)
     ways = []
@@ -806,7 +807,7 @@ def _ways_out(writer: _Writer) -> list[str]:
     if writer.decision.until is not None:
         until = writer.instant(writer.decision.until)
         ways.append(writer._("If you do nothing, it ends by itself on {instant}.", instant=until))
-    if writer.outcome in ("limit", "restrict", "suspend"):
+    if writer.outcome in TIMED and writer.outcome != "challenge":
         ways.append(
             writer._(
                 "Write first only to people who expect to hear from you. If the same happens "
@@ -851,8 +852,8 @@ def _appeal_section(writer: _Writer, appeal: Appeal | None) -> Section | None:
 
 def _business_section(writer: _Writer) -> Section | None:
     links = business_links(writer.platform, writer.language)
-    silenced = OUTCOMES.index(writer.outcome) >= OUTCOMES.index("limit")
-    if not links or not silenced or writer.decision.basis == "takeover":
+    slowed = reaches(writer.outcome, "limit")
+    if not links or not slowed or writer.decision.basis == "takeover":
         return None
     said = writer._(
         "Bulk and automated messages are not allowed from an ordinary account. If you write to "

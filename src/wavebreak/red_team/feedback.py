@@ -8,6 +8,7 @@ from typing import Literal
 
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
+from wavebreak.outcomes import PERCEPTIBLE
 from wavebreak.red_team.config import MissingReceipts
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import OperatorFeedback
@@ -17,7 +18,6 @@ FeedbackMode = Literal["delayed", "instant", "never"]
 """When operators learn of decisions: with the policy's delay, at once, or not at all."""
 
 NEVER = 1 << 62
-_REPORTED_OUTCOMES = ("challenge", "limit", "restrict", "suspend", "ban")
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class FeedbackQueue:
 
     def add_decision(self, account: int, decision: Decision) -> None:
         """Queue a decision on an operator's account."""
-        if decision.outcome not in _REPORTED_OUTCOMES or self._mode == "never":
+        if decision.outcome not in PERCEPTIBLE or self._mode == "never":
             return
         state = self._accounts.setdefault(account, _AccountFeedback())
         state.known_at = decision.ts

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wavebreak.evaluation import exact_interval, share_of
+from wavebreak.outcomes import REFUSING
 from wavebreak.red_team.metrics import FamilyCounts
 from wavebreak.red_team.tournament import FAMILIES, RoundSummary, Tournament
 from wavebreak.reports.charts import Line, curves
@@ -133,16 +134,12 @@ def persona_table(tournament: Tournament) -> Table:
     """Return by persona the actions on benign accounts, in the round of the adapted senders."""
     return Table(
         "Benign accounts by persona",
-        ("persona", "count", "challenge", "limit", "restrict", "suspend", "ban"),
+        ("persona", "count", *REFUSING),
         [
             (
                 name,
                 number(p.accounts),
-                number(p.challenged),
-                number(p.limited),
-                number(p.restricted),
-                number(p.suspended),
-                number(p.banned),
+                *map(number, p.by_outcome.values()),
             )
             for name, p in tournament.evaluation.personas.items()
         ],

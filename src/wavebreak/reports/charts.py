@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import MissingExtraError
 from wavebreak.extras import Optional
+from wavebreak.outcomes import OUTCOMES, Tone, row_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
     "#aa4499",
     "#57606a",
 )
-OUTCOME_COLOURS = {
+TONE_COLOURS: dict[Tone, str] = {
     "allow": GREEN,
     "observe": GREY,
     "challenge": "#b08800",
@@ -406,7 +407,7 @@ def _decision_lines(
     seen: set[str] = set()
     for at, outcome in inside:
         x = _dates(np.array([at]))[0]
-        colour = OUTCOME_COLOURS.get(outcome, GREY)
+        colour = TONE_COLOURS[row_of(outcome).tone] if outcome in OUTCOMES else GREY
         lower.plot([x], [row], "v", color=colour, ms=8, clip_on=False)
         if outcome in seen:
             continue

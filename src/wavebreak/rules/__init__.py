@@ -13,7 +13,6 @@ from wavebreak.rules.conditions import AnyOf
 from wavebreak.rules.describe import describe_rule, explain_rule, policy_summary
 from wavebreak.rules.loader import load_policy
 from wavebreak.rules.model import (
-    OUTCOMES,
     STAGES,
     Action,
     EnforcementTerms,
@@ -27,7 +26,6 @@ from wavebreak.rules.model import (
 from wavebreak.rules.prefilter import compile_prefilter
 
 __all__ = [
-    "OUTCOMES",
     "STAGES",
     "Action",
     "AnyOf",

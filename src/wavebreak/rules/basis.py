@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import rank_of
 from wavebreak.rules.conditions import AnyOf, When
 from wavebreak.rules.model import BASES, Rule
 
@@ -51,7 +51,7 @@ def check_basis(rule: Rule, where: str) -> None:
     if rule.outcome is None:
         return
     most = BASES[rule.basis]
-    if OUTCOMES.index(rule.outcome) > OUTCOMES.index(most):
+    if rank_of(rule.outcome) > rank_of(most):
         raise PolicyError(
             f"{where}: {rule.outcome} rests on {rule.basis}, which leads to {most} at most",
             fix=_NO_END if most == "suspend" else _FIXES[rule.basis],
@@ -73,7 +73,7 @@ def _check_severity(rule: Rule, where: str) -> None:
         raise PolicyError(f"{where}: it can ban without earlier restrictions", fix=_NO_END)
     if (
         rule.basis == "impossible"
-        and OUTCOMES.index(str(rule.outcome)) > OUTCOMES.index("limit")
+        and rank_of(str(rule.outcome)) > rank_of("limit")
         and not in_every_case(rule.when, lambda c: _at_least(c, STRANGER_RATES, 20))
     ):
         raise PolicyError(

@@ -27,8 +27,9 @@ from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
 from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
+from wavebreak.outcomes import code_of
 from wavebreak.rules.expressions import Expression, can_hold, parse
-from wavebreak.rules.model import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, duration_seconds
+from wavebreak.rules.model import MAX_RULES, STAGES, Policy, Rule, duration_seconds
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
@@ -198,7 +199,7 @@ def compile_rules(
     return Program(
         policy=policy,
         address=made.address,
-        outcome=_row([OUTCOMES.index(rule.outcome or "allow") for rule in rules], np.uint8),
+        outcome=_row([code_of(rule.outcome or "allow") for rule in rules], np.uint8),
         hold_s=_row(holds, np.uint32),
         stage=_row([STAGES.index(rule.stage) for rule in rules], np.uint8),
         shadow=_row([int(rule.mode == "shadow") for rule in rules], np.uint8),

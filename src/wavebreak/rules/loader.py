@@ -24,6 +24,7 @@ from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.outcomes import BY_RANK, TIMED, rank_of
 from wavebreak.rules.basis import check_basis
 from wavebreak.rules.compiler import (
     compile_rules,
@@ -34,8 +35,6 @@ from wavebreak.rules.compiler import (
 from wavebreak.rules.conditions import check_conditions
 from wavebreak.rules.model import (
     MAX_RULES,
-    OUTCOMES,
-    TIMED,
     Action,
     EnforcementTerms,
     EvidenceTerms,
@@ -59,7 +58,7 @@ _FORMS = {
     "stage": "one of registration, messaging, feedback, review",
     "on": 'a list of kinds of fact, as in on = ["sent"]',
     "when": 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]',
-    "outcome": f"one of {', '.join(OUTCOMES)}",
+    "outcome": f"one of {', '.join(BY_RANK)}",
     "for": 'a number and s, m, h or d, as in for = "24h"',
     "mode": "enforce or shadow",
     "on_failure": "open or closed",
@@ -205,7 +204,7 @@ def _actions(path: Path) -> tuple[dict[str, Action], tuple[EnforcementTerms, Sco
     named = {action.id: action for action in rows}
     if len(named) < len(rows):
         raise PolicyError(f"{path.name}: two actions have one id", fix="give each its own id")
-    for outcome in OUTCOMES:
+    for outcome in BY_RANK:
         if outcome not in named or named[outcome].outcome != outcome:
             what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"
             raise PolicyError(what, fix="give every outcome the action of its own name")
@@ -248,7 +247,7 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
         ("without", score.without),
         ("silent", score.silent),
     ):
-        if OUTCOMES.index(outcome) > OUTCOMES.index("limit"):
+        if rank_of(outcome) > rank_of("limit"):
             raise PolicyError(
                 f"{where}, score, {name}: a score asks for {outcome}",
                 fix="give limit or less: a score is doubt, and doubt slows",

@@ -11,14 +11,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak.features import sequential_tests
-from wavebreak.features.layout import OUTCOMES as OUTCOMES
 from wavebreak.features.layout import STAGES as STAGES
+from wavebreak.outcomes import Outcome
 from wavebreak.rules.conditions import When, expression_of
 from wavebreak.schema.events import Channel
-from wavebreak.schema.events import Outcome as Outcome
-
-TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
-"""Outcomes that end by themselves and therefore need `for`."""
 
 MAX_RULES = 64
 

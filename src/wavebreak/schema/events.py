@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta, Struct
 
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, OUTCOMES, Outcome
+
 TS_END = 4_102_444_800_000
 """First millisecond of the year 2100: event times stop before it."""
 
@@ -53,7 +55,6 @@ Channel = Literal["personal", "business_app", "business_platform"]
 Category = Literal["marketing", "utility", "authentication"]
 Challenge = Literal["captcha", "code", "push"]
 Label = Literal["abusive", "benign", "undetermined"]
-Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
 Source = Literal["analyst", "honeypot", "appeal", "partner"]
 Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
@@ -69,8 +70,6 @@ CHALLENGES: tuple[str, ...] = get_args(Challenge)
 LABELS: tuple[str, ...] = get_args(Label)
 UNDETERMINED = LABELS.index("undetermined")
 """The label by which a person withdraws earlier ones."""
-OUTCOMES: tuple[str, ...] = get_args(Outcome)
-"""Outcomes, least to most severe; a code is an index."""
 SOURCES: tuple[str, ...] = get_args(Source)
 PERSONS: tuple[Source, ...] = get_args(Person)
 """Sources of labels that are a person of the platform, who may end and decide what is in force. A
@@ -480,7 +479,7 @@ def outcome_alternatives(label: str) -> list[Any]:
     the name of the label's field.
     """
     none, undetermined = {"type": "null"}, {"const": "undetermined"}
-    lifted, held = {"const": OUTCOMES[0]}, {"enum": list(OUTCOMES[1:])}
+    lifted, held = {"const": BY_RANK[0]}, {"enum": list(ABOVE_ALLOW)}
     return [
         {"properties": {"outcome": none, "hold_s": none}},
         {

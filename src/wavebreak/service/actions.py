@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
 from wavebreak.engine import Engine
-from wavebreak.engine.enforcement import MEANING
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
-from wavebreak.rules.model import Outcome
+from wavebreak.outcomes import ALLOW, LIMIT, OBSERVE, OUTCOMES, RANKS, row_of
 from wavebreak.schema.identifiers import fault
 from wavebreak.service.api import schemas
 from wavebreak.service.api.requests import RequestContext
@@ -31,8 +30,6 @@ from wavebreak.service.models import AuditEntry
 from wavebreak.service.pending_requests import Accepted
 from wavebreak.service.request_decoder import Body
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-LIMIT, OBSERVE = OUTCOMES.index("limit"), OUTCOMES.index("observe")
 SEALED_S = 5.0
 """How long a request waits for a decision to be sealed before it shows it."""
 
@@ -59,7 +56,7 @@ def describe_end(outcome: str, until_ms: int | None) -> str:
     'ends by itself, or on appeal'
     """
     # A ban has an end where a person gave it one.
-    return MEANING["suspend" if outcome == "ban" and until_ms is not None else outcome][1]
+    return row_of("suspend" if outcome == "ban" and until_ms is not None else outcome).end_words
 
 
 def read_account_state(engine: Engine, account: str) -> AccountState | None:
@@ -160,13 +157,14 @@ async def override_account(
 def appeal_result(before: int, after: int) -> str:
     """Return the state of an appeal, by the outcomes in force before and after its decision.
 
-    >>> ban, *milder = (OUTCOMES.index(o) for o in ("ban", "limit", "observe", "allow"))
-    >>> [appeal_result(ban, after) for after in (ban, *milder)]
+    >>> from wavebreak.outcomes import BAN
+    >>> [appeal_result(BAN, after) for after in (BAN, LIMIT, OBSERVE, ALLOW)]
     ['unchanged', 'partially_reversed', 'reversed', 'reversed']
     """
-    if after == 0 or (after < before and after <= OBSERVE):
+    milder = RANKS[after] < RANKS[before]
+    if after == ALLOW or (milder and RANKS[after] <= RANKS[OBSERVE]):
         return "reversed"
-    return "partially_reversed" if after < before else "unchanged"
+    return "partially_reversed" if milder else "unchanged"
 
 
 async def add_labels(

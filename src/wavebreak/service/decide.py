@@ -29,21 +29,21 @@ from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.features.layout import (
-    BUCKETS,
-    BY_SCORE,
-    HELD,
-    NO_RULE,
-    OUTCOMES,
-    REPLIED,
-    SHARDS,
-    STRANGER,
-)
+from wavebreak.features.layout import BUCKETS, BY_SCORE, HELD, NO_RULE, REPLIED, SHARDS, STRANGER
 from wavebreak.features.pair_table import pairs_of_owner
 from wavebreak.features.shards import ShardedKernel
 from wavebreak.io.arrow_columns import wire_batch_of_one
 from wavebreak.io.jsonl import decode_event
 from wavebreak.io.line_splitter import MAX_LINE
+from wavebreak.outcomes import (
+    CHALLENGE,
+    LIMIT,
+    NOT_REFUSING,
+    OUTCOMES,
+    REFUSING_ALL,
+    code_of,
+    rank_of,
+)
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule, duration_seconds
 from wavebreak.rules.model import Duration, Stage
@@ -150,9 +150,6 @@ def quota_status(
     )
 
 
-_OBSERVE, _CHALLENGE, _LIMIT, _SUSPEND = map(
-    OUTCOMES.index, ("observe", "challenge", "limit", "suspend")
-)
 _KINDS = fact_kinds()
 
 
@@ -344,8 +341,8 @@ class DecideResponder:
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
         refused = _refused(event, tried) and not self._fits_quota(engine, log, tried, before)
-        raises = refused and tried.outcome == _LIMIT and tried.on_doubt
-        challenged = self.challenges and (tried.outcome == _CHALLENGE or raises)
+        raises = refused and tried.outcome == LIMIT and tried.on_doubt
+        challenged = self.challenges and (tried.outcome == CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
         return DecideResponse(
             event.account,
@@ -370,7 +367,7 @@ class DecideResponder:
         Each event before it may have taken a place. If the kernel enforces, its decision holds: it
         knows of no extension.
         """
-        if tried.outcome != _LIMIT or engine.enforce:
+        if tried.outcome != LIMIT or engine.enforce:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
@@ -386,7 +383,7 @@ class DecideResponder:
         """
         ends = [tried.until * 1000] if tried.until else []
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
-        if tried.outcome == _LIMIT and tried.quota > 0 and 0 <= slot < engine.core.accounts:
+        if tried.outcome == LIMIT and tried.quota > 0 and 0 <= slot < engine.core.accounts:
             now_s = int(engine.fanout.clock[0]["newest"]) // 1000
             oldest = count_chats(engine.core, slot, now_s).oldest_s
             ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
@@ -418,7 +415,7 @@ class DecideResponder:
         else:
             left = wait if closed or depends else None
         action = "recover" if known.quota == HELD else "challenge"
-        challenged = known.outcome == _CHALLENGE and self.challenges
+        challenged = known.outcome == CHALLENGE and self.challenges
         return DecideResponse(
             event.account,
             self._shown(known.outcome),
@@ -437,7 +434,7 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     >>> strictest([allowed, DecideResponse("ann", "limit", False)], array=True).refused
     (1,)
     """
-    first = max(responses, key=lambda one: (not one.allowed, OUTCOMES.index(one.outcome)))
+    first = max(responses, key=lambda one: (not one.allowed, rank_of(one.outcome)))
     if not array:
         return first
     refused = tuple(k for k, one in enumerate(responses) if not one.allowed)
@@ -449,7 +446,7 @@ def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
 
     No earlier outcome refuses a registration.
     """
-    if known.outcome <= _OBSERVE or isinstance(event, AccountRegistered):
+    if OUTCOMES[known.outcome] in NOT_REFUSING or isinstance(event, AccountRegistered):
         return False, False
     kind = int(_KINDS[EVENTS.index(type(event)), 0])
     if isinstance(event, MessageSent) and event.group is not None:
@@ -478,7 +475,7 @@ def outcome_in_force(outcome: str, *, challenges: bool) -> str:
     >>> outcome_in_force("challenge", challenges=False), outcome_in_force("ban", challenges=False)
     ('limit', 'ban')
     """
-    return OUTCOMES[effective_outcome(OUTCOMES.index(outcome), challenges=challenges)]
+    return OUTCOMES[effective_outcome(code_of(outcome), challenges=challenges)]
 
 
 def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
@@ -490,7 +487,9 @@ def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
 def _refused(event: Event, tried: DryRunResult) -> bool:
     # No earlier outcome refuses a registration; its own decision can refuse the account.
     registers = isinstance(event, AccountRegistered)
-    return tried.outcome >= _SUSPEND if registers else tried.refused
+    if registers:
+        return OUTCOMES[tried.outcome] in REFUSING_ALL
+    return tried.refused
 
 
 def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:

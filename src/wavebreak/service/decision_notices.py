@@ -14,13 +14,10 @@ from wavebreak.notices import short_notices
 from wavebreak.schema.events import Challenge
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.decide import DecideResponse
-from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices, HolderPages
+from wavebreak.service.holder_notices import HolderNotices, HolderPages
 from wavebreak.service.models import Decision
 
 logger = structlog.stdlib.get_logger("wavebreak.notices")
-
-SILENT = WITHOUT_NOTICE | {"allow"}
-"""Outcomes of which an answer says nothing to the holder."""
 
 
 def warm() -> None:

@@ -16,8 +16,9 @@ import numpy as np
 from django.db import connection
 
 from wavebreak.engine import Engine
-from wavebreak.engine.decision import ALLOW, CHALLENGE, LIMIT, Decision
-from wavebreak.features.layout import HELD, OUTCOMES, SHARDS
+from wavebreak.engine.decision import Decision
+from wavebreak.features.layout import HELD, SHARDS
+from wavebreak.outcomes import ALLOW, CHALLENGE, LIMIT, code_of
 
 _LOAD = (
     "SELECT s.account, s.outcome, s.until, d.body FROM standing s LEFT JOIN decision d "
@@ -25,7 +26,7 @@ _LOAD = (
     "WHERE s.outcome <> 'allow' AND (s.until IS NULL OR s.until > %s)"
 )
 _CHUNK = 2_000
-_QUOTA_AT, _UNTIL_AT = 3, 11
+_QUOTA_AT, _UNTIL_AT = 4, 12
 _LEAST_PURGED = 4_096
 
 
@@ -82,7 +83,7 @@ class EnforcementCache:
         if packed == 0 or 0 < until_s * 1000 <= self._clock():
             return ALLOWED
         quota = packed >> _QUOTA_AT & 255
-        return KnownState(packed & 7, until_s * 1000 if until_s else None, quota)
+        return KnownState(packed & 15, until_s * 1000 if until_s else None, quota)
 
     def load(self) -> None:
         """Fill the cache from the stored states."""
@@ -104,7 +105,7 @@ class EnforcementCache:
         for s in range(SHARDS):
             rows = engine.core.rows[s].records[: len(range(s, engine.core.accounts, SHARDS))]
             ended = (rows["until"] > 0) & (rows["until"] <= now_s)
-            held = np.flatnonzero((rows["enforcement"] > ALLOW) & ~ended)
+            held = np.flatnonzero((rows["enforcement"] != ALLOW) & ~ended)
             names = engine.fanout.accounts.texts(held * SHARDS + s).to_pylist()
             for account, row in zip(names, rows[held], strict=True):
                 outcome, until = int(row["enforcement"]), int(row["until"])
@@ -132,7 +133,7 @@ class EnforcementCache:
 
 def _take(states: dict[str, int], newer: Iterable[tuple[str, str, int | None, int]]) -> None:
     for account, outcome, until_ms, quota in newer:
-        code = OUTCOMES.index(outcome)
+        code = code_of(outcome)
         if code == ALLOW:
             states.pop(account, None)
         else:

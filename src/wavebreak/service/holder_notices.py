@@ -31,9 +31,6 @@ from wavebreak.rules import Feedback, Policy, load_policy
 from wavebreak.schema.events import Challenge
 from wavebreak.service.decide import load_decide_policy
 
-WITHOUT_NOTICE = frozenset({"observe"})
-"""Outcomes that holders are not notified of: nothing is restricted, and watching is silent."""
-
 
 class Notice(msgspec.Struct, frozen=True):
     """Where a holder reads a statement, and from when (ms)."""

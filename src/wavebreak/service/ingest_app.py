@@ -15,11 +15,12 @@ import msgspec
 
 from wavebreak.errors import EventError, WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
+from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.service import cloudevents
 from wavebreak.service.app_context import AppContext
 from wavebreak.service.auth import Allowed, Authorize
 from wavebreak.service.decide import DecideResponse
-from wavebreak.service.decision_notices import SILENT, with_notice
+from wavebreak.service.decision_notices import with_notice
 from wavebreak.service.errors import (
     MEDIA_TYPE,
     ApiError,
@@ -204,7 +205,7 @@ class IngestApp:
             identifiers=caller.identifiers,
         )
         context = scope.get("wavebreak.context")
-        if context is not None and response.outcome not in SILENT:
+        if context is not None and response.outcome not in WITHOUT_NOTICE:
             response = await self._with_notice(context, response)
         return 200, msgspec.json.encode(response)
 

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.features.layout import OUTCOMES, SHARDS
+from wavebreak.features.layout import SHARDS
+from wavebreak.outcomes import LIMIT, OUTCOMES, RANKS, SILENCING, code_of, rank_of
 from wavebreak.schema.events import LABELS, TYPES
 from wavebreak.service import event_log
 
@@ -28,7 +29,6 @@ MOST_EVENTS = 2_000_000
 PROGRESS_S = 0.5
 RESULT, CHANGES, PROGRESS = "replay.json", "changes.jsonl", "progress.json"
 _LABELLED = TYPES.index("label.assigned")
-_LIMIT, _RESTRICT = map(OUTCOMES.index, ("limit", "restrict"))
 
 
 class Worst(NamedTuple):
@@ -105,10 +105,10 @@ class Side:
         """Keep the worst decision of each account, and whom something was done to by itself."""
         self.decisions += len(decisions)
         for decision in decisions:
-            outcome = OUTCOMES.index(decision.outcome)
-            if outcome > self.worst.get(decision.account, Worst()).outcome:
+            outcome = code_of(decision.outcome)
+            if RANKS[outcome] > RANKS[self.worst.get(decision.account, Worst()).outcome]:
                 self.worst[decision.account] = Worst(outcome, decision.rules, decision.ts)
-            if outcome >= _LIMIT and decision.stage != "review":
+            if RANKS[outcome] >= RANKS[LIMIT] and decision.stage != "review":
                 self.acted.add(decision.account)
 
     def refused(self) -> int:
@@ -205,20 +205,21 @@ def changes_between(sides: tuple[Side, Side], labels: dict[str, str]) -> Iterato
 def change_kind(before: int, after: int) -> str:
     """Return what becomes of an account, by its worst outcomes.
 
-    >>> ban, limit, allow = map(OUTCOMES.index, ("ban", "limit", "allow"))
-    >>> [change_kind(*each) for each in ((allow, ban), (ban, limit), (allow, limit))]
+    >>> from wavebreak.outcomes import ALLOW, BAN
+    >>> [change_kind(*each) for each in ((ALLOW, BAN), (BAN, LIMIT), (ALLOW, LIMIT))]
     ['stopped', 'freed', 'harsher']
     """
-    if (before >= _RESTRICT) != (after >= _RESTRICT):
-        return "stopped" if after > before else "freed"
-    return "harsher" if after > before else "milder"
+    worse = RANKS[after] > RANKS[before]
+    if (OUTCOMES[before] in SILENCING) != (OUTCOMES[after] in SILENCING):
+        return "stopped" if worse else "freed"
+    return "harsher" if worse else "milder"
 
 
 def _moves(changes: list[Change]) -> list[tuple[str, str, int, int, int]]:
     counts = Counter((c.before, c.after, c.label) for c in changes)
     pairs = sorted(
         {(before, after) for before, after, _ in counts},
-        key=lambda pair: (-OUTCOMES.index(pair[1]), OUTCOMES.index(pair[0])),
+        key=lambda pair: (-rank_of(pair[1]), rank_of(pair[0])),
     )
     return [
         (b, a, sum(n for (x, y, _), n in counts.items() if (x, y) == (b, a)),

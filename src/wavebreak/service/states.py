@@ -15,10 +15,10 @@ from django.db import connection
 from django.db.models import Q
 
 from wavebreak.engine.enforcement import notification_time
+from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.rules import Feedback
 from wavebreak.service.authentic_rows import checked, checked_decisions
 from wavebreak.service.decide import outcome_in_force
-from wavebreak.service.holder_notices import WITHOUT_NOTICE
 from wavebreak.service.models import Decision, EnforcementState, StateChange
 
 MAX_PAGE, MAX_ACCOUNTS = 10_000, 1_000
@@ -70,7 +70,7 @@ class StateTerms(NamedTuple):
 
 def state_of(row: Decision, terms: StateTerms) -> State:
     """Return the state that a stored decision leaves."""
-    notified = row.outcome not in WITHOUT_NOTICE and row.outcome != ALLOW
+    notified = row.outcome not in WITHOUT_NOTICE
     feedback = terms.feedback
     return State(
         row.account,

@@ -40,7 +40,7 @@ import structlog
 from django.db import models, transaction
 
 from wavebreak.errors import WavebreakError
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import outcomes_from, rank_of
 from wavebreak.service.app_context import AppContext, closing_connection, write_audit_entry
 from wavebreak.service.authentic_rows import authentic, checked
 from wavebreak.service.decide import outcome_in_force
@@ -213,11 +213,11 @@ def _enqueue_changes(now_ms: int, terms: StateTerms) -> int:
             former = outcome_in_force(
                 before.get(change.decision, "allow"), challenges=terms.challenges
             )
-            worst = max(map(OUTCOMES.index, (former, state.outcome)))
+            worst = max(map(rank_of, (former, state.outcome)))
             to = [
                 each
                 for each in webhooks
-                if OUTCOMES.index(each.min_outcome) <= worst
+                if rank_of(each.min_outcome) <= worst
                 and (change.lifted or STATES in each.kinds.split())
             ]
             enqueue_message("state.changed", state, now_ms, to=to)
@@ -252,10 +252,10 @@ def _numbers_of(webhook: Webhook, rows: Sequence[tuple[int, str]]) -> list[int]:
 
     A lift is a milder decision on an account whose decision before was one that it received.
     """
-    minimum = OUTCOMES.index(webhook.min_outcome)
-    milder = [number for number, outcome in rows if OUTCOMES.index(outcome) < minimum]
-    lifts = set(_lifts(milder, OUTCOMES[minimum:]))
-    return [n for n, outcome in rows if OUTCOMES.index(outcome) >= minimum or n in lifts]
+    wanted = outcomes_from(webhook.min_outcome)
+    milder = [number for number, outcome in rows if outcome not in wanted]
+    lifts = set(_lifts(milder, wanted))
+    return [n for n, outcome in rows if outcome in wanted or n in lifts]
 
 
 def _lifts(numbers: Sequence[int], received: Sequence[str]) -> list[int]:

@@ -13,7 +13,7 @@ from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.evaluation.label_votes import LabelSource
 from wavebreak.features.catalog import MODEL_INPUTS
-from wavebreak.rules import OUTCOMES
+from wavebreak.outcomes import ABOVE_ALLOW, outcomes_below
 from wavebreak.rules.model import Duration
 
 SHIPPED = config.resolve_path("training.toml")
@@ -225,7 +225,7 @@ def load_settings(directory: Path | None = None, **tolerance: float | None) -> S
 
 def _raise_mild_tolerances(written: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
     """Let observe, challenge and limit err at least as often as what was given."""
-    mild = OUTCOMES[1 : OUTCOMES.index("restrict")]
+    mild = [name for name in outcomes_below("restrict") if name != "allow"]
     most = max(given.values(), default=0.0)
     return written | {name: max(written[name], most) for name in mild if name in written}
 
@@ -237,15 +237,15 @@ def _check(settings: Settings) -> None:
                 f"training.toml, {where}: fit, calibrate and test do not sum to one",
                 fix="write for example 0.55, 0.25 and 0.20",
             )
-    if settings.few and settings.few.most not in OUTCOMES[1:]:
+    if settings.few and settings.few.most not in ABOVE_ALLOW:
         raise PolicyError(
             f"training.toml, few.most: there is no outcome `{settings.few.most[:40]}`",
-            fix=f"choose from {', '.join(OUTCOMES[1:])}",
+            fix=f"choose from {', '.join(ABOVE_ALLOW)}",
         )
-    if unknown := settings.default.tolerance.keys() - set(OUTCOMES[1:]):
+    if unknown := settings.default.tolerance.keys() - set(ABOVE_ALLOW):
         raise PolicyError(
             f"training.toml, default.tolerance: there is no outcome `{min(unknown)}`",
-            fix=f"choose from {', '.join(OUTCOMES[1:])}",
+            fix=f"choose from {', '.join(ABOVE_ALLOW)}",
         )
     if unknown := set(settings.default.without) - set(MODEL_INPUTS):
         raise PolicyError(
@@ -257,7 +257,7 @@ def _check(settings: Settings) -> None:
             "training.toml, sources: file or decision is absent", fix="give both a rank and weight"
         )
     of = settings.tolerance.of
-    for milder, harder in pairwise(OUTCOMES[1:]):
+    for milder, harder in pairwise(ABOVE_ALLOW):
         if of(harder) > of(milder):
             raise PolicyError(
                 f"training.toml, tolerance: {harder} may err more often than {milder}",

@@ -36,6 +36,7 @@ from wavebreak.evaluation.scoring_points import (
     replay,
 )
 from wavebreak.model import baseline
+from wavebreak.outcomes import CONFIRMING
 from wavebreak.reports.tables import Table
 from wavebreak.rules import Policy
 from wavebreak.rules.model import duration_seconds
@@ -44,7 +45,6 @@ from wavebreak.training.config import Decisions, Settings
 from wavebreak.training.evaluation import ModelEvaluation
 from wavebreak.training.trainer import Progress, TrainingResult, fit_model, with_unlabelled
 
-CONFIRMING_OUTCOMES = ("suspend", "ban")
 _COLUMNS = ["account", "outcome", "first_action_ms"]
 
 
@@ -58,7 +58,7 @@ def confirmed_decisions(run: Run, end: int, settings: Decisions) -> Iterator[Lab
     least = 1000 * duration_seconds(settings.confirmed_after)
     for row in pq.read_table(run.decisions / "accounts.parquet", columns=_COLUMNS).to_pylist():
         at = row["first_action_ms"]
-        if row["outcome"] in CONFIRMING_OUTCOMES and at is not None and end - at >= least:
+        if row["outcome"] in CONFIRMING and at is not None and end - at >= least:
             yield LabelVote(run.world, row["account"], "abusive", "", "", "decision", UNDATED)
 
 

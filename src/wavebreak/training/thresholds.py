@@ -17,11 +17,8 @@ from wavebreak.engine.decision import NEVER
 from wavebreak.evaluation import exact_interval
 from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points
 from wavebreak.model import Steps, to_fixed_point
-from wavebreak.rules import OUTCOMES
+from wavebreak.outcomes import ABOVE_ALLOW, NOT_REFUSING
 from wavebreak.training.config import Tolerance
-
-WITHOUT_IMPACT = OUTCOMES[: OUTCOMES.index("challenge")]
-"""Outcomes without user impact."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,8 @@ def find_thresholds(
     spoken = None if silent is None or silent.all() else ~silent
     found: dict[str, Threshold] = {}
     least = -NEVER
-    for outcome in OUTCOMES[1:]:
-        if spoken is None or outcome in WITHOUT_IMPACT:
+    for outcome in ABOVE_ALLOW:
+        if spoken is None or outcome in NOT_REFUSING:
             made = _threshold(outcome, views, account, tolerance, least)
         else:
             tops = [_highest(view[spoken], account[spoken]) for view in views]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wavebreak.errors import FileError
-from wavebreak.transparency.history import CHALLENGE, DecisionRow, History
+from wavebreak.transparency.history import CHALLENGE_RANK, DecisionRow, History
 from wavebreak.transparency.periods import Period
 
 NAME = "accounts.csv"
@@ -76,7 +76,7 @@ def counted_positions(history: History, period: Period) -> list[int]:
 
 
 def _counts(row: DecisionRow, period: Period) -> bool:
-    return row.severity >= CHALLENGE and period.contains(row.ts)
+    return row.severity >= CHALLENGE_RANK and period.contains(row.ts)
 
 
 def read_accounts_list(path: Path) -> AccountsList:

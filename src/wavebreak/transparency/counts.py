@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from wavebreak.rules import OUTCOMES
+from wavebreak.outcomes import REFUSING, REFUSING_ALL, SILENCING, outcomes_below, rank_of
 from wavebreak.transparency.history import (
-    BAN,
-    CHALLENGE,
-    LIMIT,
-    RESTRICT,
+    CHALLENGE_RANK,
+    MEASURES,
     Checkpoint,
     DecisionRow,
     History,
@@ -109,6 +107,16 @@ _OF_DECISIONS = (
 )
 
 
+_NO_MEASURES = outcomes_below(MEASURES[0])
+_ON_PROVISION = tuple(name for name in MEASURES if name not in REFUSING_ALL)
+_SLOWING = tuple(name for name in REFUSING if name not in SILENCING)
+
+
+def _names(section: str, outcomes: Iterable[str]) -> list[str]:
+    """Return the names of counts by outcome."""
+    return [f"{section}.{outcome}" for outcome in outcomes]
+
+
 def _count_decisions(
     builder: ReportBuilder, history: History, period: Period, made: list[DecisionRow]
 ) -> None:
@@ -120,16 +128,16 @@ def _count_decisions(
         builder.count(f"decisions.{name}", label, value, "decisions", LEDGER, definition)
 
     count("total", "Decisions", len(made), "All enforced decisions, also those that end a measure.")
-    for outcome in OUTCOMES[: CHALLENGE + 1]:
+    for outcome in _NO_MEASURES:
         count(outcome, f"of these: {outcome}", by[outcome], f"Outcome {outcome}.")
     count("measures", "of these: measures", measures, "Outcome limit, restrict, suspend or ban.")
     count(
         "provision",
         "measures on the provision of the service",
-        by["limit"] + by["restrict"],
+        sum(by[outcome] for outcome in _ON_PROVISION),
         "Outcome limit or restrict: the account keeps its chats, and new ones are slowed or held.",
     )
-    for outcome in OUTCOMES[LIMIT:]:
+    for outcome in MEASURES:
         count(outcome, f"of these: {outcome}", by[outcome], f"Outcome {outcome}.")
     count(
         "applied",
@@ -145,11 +153,12 @@ def _count_decisions(
         "Decisions that were only recorded while the policy was in shadow mode: they had no "
         "effect, and no other number counts them.",
     )
-    first = [f"decisions.{outcome}" for outcome in OUTCOMES[: CHALLENGE + 1]]
-    rest = len(made) - measures - sum(by[outcome] for outcome in OUTCOMES[: CHALLENGE + 1])
+    first = _names("decisions", _NO_MEASURES)
+    rest = len(made) - measures - sum(by[outcome] for outcome in _NO_MEASURES)
     builder.sum("decisions.total", *first, "decisions.measures", rest=rest > 0)
-    builder.sum("decisions.measures", "decisions.provision", "decisions.suspend", "decisions.ban")
-    builder.sum("decisions.provision", "decisions.limit", "decisions.restrict")
+    on_account = _names("decisions", [name for name in MEASURES if name not in _ON_PROVISION])
+    builder.sum("decisions.measures", "decisions.provision", *on_account)
+    builder.sum("decisions.provision", *_names("decisions", _ON_PROVISION))
     builder.sum("decisions.measures", "decisions.applied", rest=True)
 
 
@@ -260,7 +269,7 @@ def _count_accounts(builder: ReportBuilder, made: list[DecisionRow], sources: So
         "in the ledger; the accounts list that is published with this report says which decisions "
         "are about the same account, and not about which.",
     )
-    met = [row for row in made if row.severity >= CHALLENGE]
+    met = [row for row in made if row.severity >= CHALLENGE_RANK]
     worst: dict[str, int] = {}
     for row in met:
         if row.account is not None:
@@ -272,14 +281,16 @@ def _count_accounts(builder: ReportBuilder, made: list[DecisionRow], sources: So
         builder.count(f"accounts.{name}", label, known, unit, LIST, definition)
 
     count("total", "Accounts acted on", len(worst), "Outcome challenge or worse in the period.")
-    for severity in (CHALLENGE, LIMIT):
-        name = OUTCOMES[severity]
-        count(name, f"of these: {name} at worst", by[severity], f"Most severe outcome: {name}.")
-    actioned = sum(by[s] for s in range(RESTRICT, BAN + 1))
+    for name in _SLOWING:
+        count(
+            name, f"of these: {name} at worst", by[rank_of(name)], f"Most severe outcome: {name}."
+        )
+    actioned = sum(by[rank_of(name)] for name in SILENCING)
     count("actioned", "of these: restricted or worse", actioned, "Restrict, suspend or ban.")
-    for severity in range(RESTRICT, BAN + 1):
-        name = OUTCOMES[severity]
-        count(name, f"of these: {name} at worst", by[severity], f"Most severe outcome: {name}.")
+    for name in SILENCING:
+        count(
+            name, f"of these: {name} at worst", by[rank_of(name)], f"Most severe outcome: {name}."
+        )
     count(
         "erased",
         "Decisions whose account is erased",
@@ -288,27 +299,28 @@ def _count_accounts(builder: ReportBuilder, made: list[DecisionRow], sources: So
         "unknown (erased). No number of accounts counts them.",
         "decisions",
     )
-    builder.sum("accounts.total", "accounts.challenge", "accounts.limit", "accounts.actioned")
-    builder.sum("accounts.actioned", "accounts.restrict", "accounts.suspend", "accounts.ban")
+    builder.sum("accounts.total", *_names("accounts", _SLOWING), "accounts.actioned")
+    builder.sum("accounts.actioned", *_names("accounts", SILENCING))
     scopes = [
         _Scope(
-            "total", "Accounts acted on", "decision of challenge or worse", _first(met, CHALLENGE)
+            "total", "Accounts acted on", "decision of challenge or worse", _first(met, "challenge")
         ),
         _Scope(
             "actioned",
             "Accounts restricted or worse",
             "restriction, suspension or ban",
-            _first(met, RESTRICT),
+            _first(met, "restrict"),
         ),
-        _Scope("ban", "Accounts banned", "ban", _first(met, BAN)),
+        _Scope("ban", "Accounts banned", "ban", _first(met, "ban")),
     ]
     for outer, scope in zip([None, *scopes], scopes, strict=False):
         _count_scope(builder, scope, outer, sources)
 
 
-def _first(met: list[DecisionRow], severity: int) -> dict[str, DecisionRow]:
-    """Return the first decision of this severity or worse of each account."""
+def _first(met: list[DecisionRow], least: str) -> dict[str, DecisionRow]:
+    """Return the first decision of an outcome or a worse one of each account."""
     first: dict[str, DecisionRow] = {}
+    severity = rank_of(least)
     for row in sorted(met, key=lambda row: (row.ts, row.position)):
         if row.severity >= severity and row.account is not None:
             first.setdefault(row.account, row)

@@ -41,11 +41,11 @@ from wavebreak.ledger.verifier import (
     read_lines,
     root_hash,
 )
-from wavebreak.rules import OUTCOMES
+from wavebreak.outcomes import OUTCOMES, outcomes_from, rank_of
 
-CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = map(
-    OUTCOMES.index, ("challenge", "limit", "restrict", "suspend", "ban")
-)
+MEASURES = outcomes_from("limit")
+"""Outcomes that restrict the account, also where a passed challenge cannot end them."""
+CHALLENGE_RANK = rank_of("challenge")
 OPENED = "opened"
 DECIDED = ("unchanged", "partially_reversed", "reversed")
 """States of an appeal that a person has decided."""
@@ -102,8 +102,13 @@ class NoAccounts:
         """Return None."""
 
 
+def severity_of(outcome: str) -> int:
+    """Return an outcome's rank; -1 where this version does not know it."""
+    return rank_of(outcome) if outcome in OUTCOMES else -1
+
+
 class DecisionRow(NamedTuple):
-    """A decision that was enforced, as far as numbers need it; `severity` -1: not known."""
+    """A decision that was enforced, as far as numbers need it; `severity` is its outcome's."""
 
     position: int
     ts: int
@@ -118,7 +123,7 @@ class DecisionRow(NamedTuple):
     @property
     def is_measure(self) -> bool:
         """Whether it restricts the account: limit, restrict, suspend or ban."""
-        return self.severity >= LIMIT
+        return self.outcome in MEASURES
 
     @property
     def by_person(self) -> bool:
@@ -199,7 +204,7 @@ class History:
         if not self._enforced:
             self.shadow.append(body.ts)
             return
-        severity = OUTCOMES.index(body.outcome) if body.outcome in OUTCOMES else -1
+        severity = severity_of(body.outcome)
         by_score = body.model is not None and not body.rules and body.basis in ("", "doubt")
         self.decisions[position] = DecisionRow(
             position,
@@ -210,7 +215,7 @@ class History:
             intern(body.basis),
             intern(body.policy),
             intern(body.model or "") if by_score and severity > 0 else "",
-            self._accounts.of(position, entry) if severity >= CHALLENGE else None,
+            self._accounts.of(position, entry) if severity >= CHALLENGE_RANK else None,
         )
 
     def _appeal(self, at: int, body: AppealEntry) -> None:
@@ -223,7 +228,7 @@ class History:
     def unopened(self) -> int:
         """Return how many decisions (challenge or worse) and labels have no known account."""
         decisions = sum(
-            row.account is None for row in self.decisions.values() if row.severity >= CHALLENGE
+            row.account is None for row in self.decisions.values() if row.severity >= CHALLENGE_RANK
         )
         return decisions + sum(row.account is None for row in self.labels)
 

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
-from wavebreak.rules import OUTCOMES
+from wavebreak.outcomes import REFUSING_ALL
 from wavebreak.schema.events import PERSONS
-from wavebreak.transparency.history import DECIDED, RESTRICT, AppealRow, DecisionRow, History
+from wavebreak.transparency.history import DECIDED, AppealRow, DecisionRow, History, severity_of
 from wavebreak.transparency.periods import Period
 from wavebreak.transparency.report import LEDGER, OPENINGS, ReportBuilder, Sources
 
@@ -38,7 +38,7 @@ def _kind(row: DecisionRow | None) -> str:
     """Return the kind of restriction that an appeal is about."""
     if row is None or not row.is_measure:
         return "other"
-    return "provision" if row.severity <= RESTRICT else "account"
+    return "account" if row.outcome in REFUSING_ALL else "provision"
 
 
 _KINDS = {
@@ -224,8 +224,7 @@ def count_reviews(builder: ReportBuilder, history: History, period: Period) -> N
 def _effect(outcome: str, row: DecisionRow | None) -> str:
     if row is None:
         return "state"
-    severity = OUTCOMES.index(outcome) if outcome in OUTCOMES else -1
-    return "lifted" if severity < row.severity else "kept"
+    return "lifted" if severity_of(outcome) < row.severity else "kept"
 
 
 def overturned(history: History) -> dict[int, bool]:

@@ -15,11 +15,11 @@ import msgspec
 from support.fault_simulation.machine import NOON_MS, WEBHOOK, Machine, Reply, make_engine
 from support.service_harness import SIGNER
 from wavebreak.errors import WavebreakError
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger import read_entry
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.entries import DecisionEntry, LabelEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.service.decide import enforcement_state
 from wavebreak.service.ledger_store import OpeningRows, export_ledger
 from wavebreak.service.pending_requests import Accepted

@@ -33,7 +33,7 @@ from wavebreak.claims.redaction import Marks, Region, TextMark, redact_exhibit
 from wavebreak.claims.review import add_label
 from wavebreak.errors import UsageError
 from wavebreak.explain.collect import KINDS
-from wavebreak.schema.events import OUTCOMES
+from wavebreak.outcomes import OUTCOMES
 
 AT = "2026-03-02T09:00:00Z"
 SAID = "We send bulk messages, 80,000 a day, from $99."

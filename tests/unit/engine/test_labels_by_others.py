@@ -12,7 +12,8 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.catalog import NAMES
-from wavebreak.schema.events import LABELS, OUTCOMES, PERSONS, SOURCES, TYPES
+from wavebreak.outcomes import OUTCOMES
+from wavebreak.schema.events import LABELS, PERSONS, SOURCES, TYPES
 
 OTHERS = [source for source in SOURCES if source not in PERSONS]
 

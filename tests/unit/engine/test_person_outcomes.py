@@ -18,9 +18,8 @@ from wavebreak.engine.decision import Decision
 from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import OUTCOMES, Outcome
 from wavebreak.rules import EnforcementTerms, Policy, Rule
-from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import TYPES, UNDETERMINED
 
 GRACE = 7 * DAY

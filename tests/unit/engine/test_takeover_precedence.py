@@ -11,20 +11,11 @@ import pytest
 from support.parity_streams import DAY, log
 from wavebreak import rules
 from wavebreak.engine import Engine, decision
-from wavebreak.engine.decision import (
-    ALLOW,
-    BAN,
-    CHALLENGE,
-    LIMIT,
-    RESTRICT,
-    SUSPEND,
-    UNCHANGED,
-    Decision,
-    Terms,
-)
+from wavebreak.engine.decision import UNCHANGED, Decision, Terms
 from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.layout import HELD, NO_RULE
+from wavebreak.outcomes import ALLOW, BAN, CHALLENGE, LIMIT, RESTRICT, SUSPEND
 from wavebreak.schema.events import TYPES
 
 START = 20_000 * DAY

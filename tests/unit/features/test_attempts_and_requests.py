@@ -6,8 +6,8 @@ import pytest
 
 from support.parity_streams import HOUR, MINUTE, START, Both, Row, log
 from wavebreak.engine import enforcement
-from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, RESTRICT, SUSPEND
-from wavebreak.schema.events import OUTCOMES, TYPES, UNDETERMINED
+from wavebreak.outcomes import BAN, CHALLENGE, LIMIT, OUTCOMES, RESTRICT, SUSPEND
+from wavebreak.schema.events import TYPES, UNDETERMINED
 
 
 def stream(*events: tuple[object, ...]) -> list[Row]:

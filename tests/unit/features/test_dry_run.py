@@ -16,7 +16,8 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.features.facts import EPOCH_MS, NO_FACT
-from wavebreak.features.layout import OUTCOMES, SHARD_BITS, SHARDS
+from wavebreak.features.layout import SHARD_BITS, SHARDS
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.schema.events import TYPES, UNDETERMINED
 
 POLICY = rules.load_policy()

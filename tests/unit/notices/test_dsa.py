@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.notice_decisions import DAY, NOW, PEOPLE, decision, decision_of, policy
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.notices import Circumstances, build_record, load_platform, record_problems
 from wavebreak.notices.dsa import RESTRICTIONS, SCHEMA
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import Rule
 
 RULES = policy().rules

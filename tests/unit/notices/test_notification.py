@@ -9,7 +9,6 @@ import pytest
 
 from support.notice_decisions import NOW, decision, policy
 from wavebreak.engine.enforcement import notification_time
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.notices import (
     LANGUAGES,
     contact_warning,
@@ -18,6 +17,7 @@ from wavebreak.notices import (
     load_platform,
     notice_time,
 )
+from wavebreak.outcomes import OUTCOMES
 
 FEEDBACK = policy().feedback
 WARNS = msgspec.structs.replace(load_platform(), warn_contacts=True)

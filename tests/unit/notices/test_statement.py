@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.notice_decisions import DAY, NOW, PEOPLE, decision, decision_of, policy
-from wavebreak.engine.enforcement import MEANING
 from wavebreak.errors import UsageError
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.notices import (
     LANGUAGES,
     Circumstances,
@@ -29,6 +27,7 @@ from wavebreak.notices import (
     short_notices,
     with_corrections,
 )
+from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import Rule
 from wavebreak.rules.model import Feedback
 from wavebreak.service.holder_notices import HolderNotices
@@ -190,11 +189,11 @@ def test_hebrew_statement_holds_no_english() -> None:
 
 def test_acts_follow_the_meaning_of_each_outcome() -> None:
     works = {outcome: set(write(decision(outcome)).restriction.works) for outcome in OUTCOMES}
-    assert "existing chats go on" in MEANING["restrict"][0]
+    assert "existing chats go on" in row_of("restrict").refusal_words
     assert {"write_existing_chats", "answer", "write_groups", "receive"} <= works["restrict"]
-    assert "contacts and existing chats go on" in MEANING["limit"][0]
+    assert "contacts and existing chats go on" in row_of("limit").refusal_words
     assert {"write_contacts", "write_existing_chats", "create_groups"} <= works["limit"]
-    assert "receiving and reading go on" in MEANING["suspend"][0]
+    assert "receiving and reading go on" in row_of("suspend").refusal_words
     assert works["suspend"] == {"receive", "protect"}
     assert works["ban"] == set()
     assert "link_devices" not in works["challenge"]

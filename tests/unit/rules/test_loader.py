@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from wavebreak.errors import PolicyError
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import (
-    OUTCOMES,
     EvidenceTerms,
     describe_rule,
     duration_seconds,

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from wavebreak import rules
-from wavebreak.features.layout import HELD, OUTCOMES
+from wavebreak.features.layout import HELD
 from wavebreak.io.jsonl import decode_event
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Event
 from wavebreak.service.decide import DecideResponder, load_decide_policy

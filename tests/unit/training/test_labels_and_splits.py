@@ -14,7 +14,7 @@ from wavebreak.errors import FileError, PolicyError, TrainingError
 from wavebreak.evaluation.label_votes import LabelVote, read_votes, resolve_votes
 from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS, concat_points, model_inputs
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.layout import RESTRICT
+from wavebreak.outcomes import RESTRICT
 from wavebreak.training import config, sample_weights, splits
 from wavebreak.training.trainer import account_labels
 

@@ -14,8 +14,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from wavebreak.console import plugins
-from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain.narrative import format_value
+from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
 
 register = template.Library()
@@ -80,8 +80,18 @@ def duration(ms: float | None) -> str:
 @register.filter
 def outcome(name: str) -> SafeString:
     """Return an outcome as a pill, which says on hover what it does."""
-    meaning = MEANING[name][0] if name in MEANING else ""
-    return format_html('<span class="pill pill-{}" title="{}">{}</span>', name, meaning, name)
+    meaning = row_of(name).refusal_words if name in OUTCOMES else ""
+    return format_html('<span class="pill pill-{}" title="{}">{}</span>', tone(name), meaning, name)
+
+
+@register.filter
+def tone(name: str) -> str:
+    """Return the colour of an outcome.
+
+    >>> tone("ban")
+    'ban'
+    """
+    return row_of(name).tone if name in OUTCOMES else name
 
 
 @register.filter

@@ -22,7 +22,7 @@ from wavebreak.console.pages import (
     warn,
 )
 from wavebreak.errors import EventError
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import ABOVE_ALLOW, OUTCOMES, SETTABLE
 from wavebreak.schema.events import AccountRegistered
 from wavebreak.service.decide import pseudonymize_event
 from wavebreak.service.errors import ApiError
@@ -54,7 +54,7 @@ def accounts(request: HttpRequest) -> HttpResponse:
         "console/accounts.html",
         rows=keyset(request, found, lambda row: row.account),
         outcome=outcome,
-        outcomes=OUTCOMES[1:],
+        outcomes=ABOVE_ALLOW,
     )
 
 
@@ -103,7 +103,7 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
         entries=list(account_facts.ledger_entries(account)),
         case=ReviewCase.objects.filter(account=account, state=ReviewCase.OPEN, blind=False).first(),
         choices=acts.CHOICES,
-        settable=acts.SETTABLE,
+        settable=SETTABLE,
         holds=acts.HOLDS,
     )
 

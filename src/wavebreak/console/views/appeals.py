@@ -23,6 +23,7 @@ from wavebreak.console.pages import (
     warn,
 )
 from wavebreak.notices import get_language
+from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
 
@@ -146,7 +147,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         duplicates=list(_duplicates(found)[:20]),
         together=together.exclude(group="").exclude(id=found.id).count(),
         results=domain.RESULTS,
-        settable=[o for o in acts.SETTABLE if o not in ("allow", "ban")],
+        settable=[name for name in NEEDING_HOLD if name in SETTABLE],
         holds=acts.HOLDS,
         most=domain.MAX_REASON,
         now=console.now_ms,

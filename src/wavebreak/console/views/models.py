@@ -32,8 +32,8 @@ from wavebreak.console.views.policy import KINDS, MOST_CHANGES, moves_of
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import get_feature
 from wavebreak.features.descriptions import feature_title
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import load, storage
+from wavebreak.outcomes import BY_RANK
 from wavebreak.service.errors import ApiError
 from wavebreak.service.live_policy import models_directory
 from wavebreak.service.model_replay import EDGES, inputs
@@ -94,7 +94,7 @@ def _metadata(directory: Path) -> dict[str, Any]:
             "features": len(content["features"]),
             "thresholds": {
                 name: content["thresholds"][name] / 65_536
-                for name in OUTCOMES
+                for name in BY_RANK
                 if name in content["thresholds"]
             },
             "training": {

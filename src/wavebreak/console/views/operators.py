@@ -8,6 +8,7 @@ from wavebreak.console import acts, neighbours
 from wavebreak.console.account_facts import outcome_in_force
 from wavebreak.console.pages import Console, console_of, csv_response, page, show
 from wavebreak.linking import Operator
+from wavebreak.outcomes import SETTABLE
 from wavebreak.service.errors import ApiError
 
 SHOWN = 200
@@ -45,7 +46,7 @@ def operator(request: HttpRequest, operator_id: str) -> HttpResponse:
         operator=found,
         accounts=_members(console, found),
         choices=acts.CHOICES,
-        settable=acts.SETTABLE,
+        settable=SETTABLE,
         holds=acts.HOLDS,
     )
 

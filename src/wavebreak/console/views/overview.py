@@ -20,7 +20,7 @@ from wavebreak.console.models import (
     ReviewCase,
 )
 from wavebreak.console.pages import Console, console_of, page, show
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak.service import sources
 from wavebreak.service.models import Delivery, EnforcementState, Webhook
 from wavebreak.service.service import Service
@@ -57,7 +57,7 @@ def _people() -> list[tuple[str, int]]:
     """Return how many accounts have each outcome in force that does something, worst first."""
     rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
     found = dict(rows)
-    return [(name, found[name]) for name in reversed(OUTCOMES[1:]) if found.get(name)]
+    return [(name, found[name]) for name in reversed(ABOVE_ALLOW) if found.get(name)]
 
 
 def _by_stage(counts: Any) -> list[tuple[str, dict[str, int]]]:
@@ -66,7 +66,7 @@ def _by_stage(counts: Any) -> list[tuple[str, dict[str, int]]]:
         total=Sum("count")
     ):
         table.setdefault(outcome, {})[stage] = total
-    return [(name, table[name]) for name in reversed(OUTCOMES) if name in table]
+    return [(name, table[name]) for name in reversed(BY_RANK) if name in table]
 
 
 def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
@@ -74,11 +74,17 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
         (day, outcome): total
         for day, outcome, total in counts.values_list("day", "outcome").annotate(total=Sum("count"))
     }
-    shown = [name for name in OUTCOMES[2:] if any((day, name) in values for day in days)]
+    shown = [
+        name for name in outcomes_from("challenge") if any((day, name) in values for day in days)
+    ]
     return {
         "x": [day * 86_400 for day in days],
         "series": [
-            {"label": name, "outcome": name, "values": [values.get((d, name), 0) for d in days]}
+            {
+                "label": name,
+                "outcome": row_of(name).tone,
+                "values": [values.get((d, name), 0) for d in days],
+            }
             for name in shown
         ],
     }

@@ -31,7 +31,7 @@ from wavebreak.console.pages import (
     warn,
 )
 from wavebreak.errors import WavebreakError
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import rank_of
 from wavebreak.rules import load_policy
 from wavebreak.service import calibration_schedule, live_policy
 from wavebreak.service.errors import ApiError
@@ -416,10 +416,7 @@ def moves_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Return from what to what outcome accounts would change, with how many of each label."""
     names = ("before", "after", "count", "benign", "abusive")
     moves = [dict(zip(names, move, strict=True)) for move in result.get("moves", [])]
-    return [
-        move | {"worse": OUTCOMES.index(move["after"]) > OUTCOMES.index(move["before"])}
-        for move in moves
-    ]
+    return [move | {"worse": rank_of(move["after"]) > rank_of(move["before"])} for move in moves]
 
 
 def _hits(result: dict[str, Any]) -> list[tuple[str, int, int]]:

@@ -31,7 +31,7 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
 from wavebreak.service import actions
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
@@ -70,7 +70,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         kept=urlencode(filters),
         session=_session(request),
         choices=acts.CHOICES,
-        settable=acts.SETTABLE,
+        settable=SETTABLE,
         holds=acts.HOLDS,
     )
 
@@ -148,7 +148,7 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
         choices=acts.CHOICES,
-        settable=acts.SETTABLE,
+        settable=SETTABLE,
         holds=acts.HOLDS,
         lease=settings.lease,
         session=_session(request),
@@ -349,7 +349,7 @@ def _outcomes_now(console: Console, accounts: list[str]) -> list[tuple[str, int]
     """Return how many of some accounts have each outcome in force, most severe first."""
     now = console.ask(lambda engine: [actions.read_account_state(engine, a) for a in accounts])
     counts = Counter(OUTCOMES[state.outcome] for state in now if state is not None)
-    return [(name, counts[name]) for name in reversed(OUTCOMES) if counts[name]]
+    return [(name, counts[name]) for name in reversed(BY_RANK) if counts[name]]
 
 
 def _accounts(request: HttpRequest) -> list[str]:

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.http import HttpRequest
 from ninja import Path, Router
 
-from wavebreak.engine.enforcement import MEANING
 from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.outcomes import LIMIT, OUTCOMES, row_of
 from wavebreak.service import actions, erasure
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
@@ -44,7 +44,7 @@ def _is_extended(account: str, now_ms: int) -> bool:
 
 
 def _quota(context: RequestContext, state: actions.AccountState, extended: bool) -> Quota:
-    limit = state.new_chats_1d if state.outcome == actions.LIMIT else None
+    limit = state.new_chats_1d if state.outcome == LIMIT else None
     return quota_status(context.app.quota_config, limit, state.chats, extended)
 
 
@@ -81,7 +81,7 @@ async def extend_quota(
     """Grant a quota extension, and return the quota."""
     context = RequestContext.of(request)
     state = await actions.sealed_state(context, account)
-    if state.outcome != actions.LIMIT:
+    if state.outcome != LIMIT:
         raise ApiError(409, "the account is not limited, so it has no quota")
 
     def grant() -> None:
@@ -213,7 +213,7 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
         return rows, _is_extended(account, state.now_ms)
 
     rows, extended = await run_query(load)
-    outcome = actions.OUTCOMES[state.outcome]
+    outcome = OUTCOMES[state.outcome]
     challenges = context.service.responder.challenges
     since = next(
         (ts for _, made, ts, _ in rows if outcome_in_force(made, challenges=challenges) == outcome),
@@ -223,7 +223,7 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
         outcome=outcome,
         since_ms=since,
         until_ms=state.until_ms,
-        refuses=MEANING[outcome][0],
+        refuses=row_of(outcome).refusal_words,
         ends=actions.describe_end(outcome, state.until_ms),
     )
     return schemas.Account(

@@ -9,13 +9,14 @@ from django.http import HttpRequest
 from ninja import Path, Router, Status
 
 from wavebreak.notices import get_language
+from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
 from wavebreak.service.app_context import run_query, run_write
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.errors import ApiError
-from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderPages, NewAppeal
+from wavebreak.service.holder_notices import HolderPages, NewAppeal
 from wavebreak.service.models import Decision
 
 router = Router()
@@ -57,7 +58,7 @@ async def statement(
     def load() -> schemas.DecisionStatement:
         rows = checked_decisions(Decision.objects.filter(id=decision))
         made: dict[str, Any] = msgspec.json.decode(bytes(rows[0].body)) if rows else {}
-        if not rows or made["outcome"] in WITHOUT_NOTICE:
+        if not rows or made["outcome"] in WITHOUT_STATEMENT:
             raise ApiError(404, "there is no notice of such a decision")
         made["number"] = rows[0].number
         if pages is None:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from wavebreak.engine.decision import Decision
 from wavebreak.linking import Operator
-from wavebreak.rules.model import Outcome
+from wavebreak.outcomes import Outcome, RefusingOutcome
 from wavebreak.schema.coverage import known_names
 from wavebreak.schema.events import Label, Person, outcome_alternatives
 from wavebreak.schema.events import Source as LabelSource
@@ -332,7 +332,7 @@ class NewWebhook(RequestModel):
         str, Field(min_length=10, max_length=2000, pattern=r"^https?://[^\s\x00-\x1f]+$")
     ]
     reason: Reason
-    min_outcome: Literal["challenge", "limit", "restrict", "suspend", "ban"] = "challenge"
+    min_outcome: RefusingOutcome = "challenge"
     kinds: Annotated[list[WebhookKind], Field(min_length=1, max_length=2)] = ["decisions"]
 
 

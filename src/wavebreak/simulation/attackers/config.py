@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from wavebreak.outcomes import PERCEPTIBLE, REFUSING_ALL
 from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.behaviour import MessageContent
 
@@ -127,8 +128,11 @@ class Sender:
     funnel: float = 0.0
 
 
-REFUSALS = ("refused", "limit", "restrict", "silence")
-ENDS = ("suspend", "ban")
+_SLOWING = (name for name in PERCEPTIBLE if name not in REFUSING_ALL and name != "challenge")
+REFUSALS = ("refused", *_SLOWING, "silence")
+"""Kinds of feedback after which a sender pauses; to a challenge it has answers of its own."""
+ENDS = REFUSING_ALL
+"""Kinds of feedback that end the use of an account."""
 
 
 @dataclass(frozen=True, slots=True)

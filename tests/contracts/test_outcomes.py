@@ -1,0 +1,228 @@
+"""Every consumer of outcomes has an answer for each; an empty cell names the two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.notice_decisions import decision
+from wavebreak import outcomes
+from wavebreak.bundles.report_text import ReportText
+from wavebreak.console.config import Harm
+from wavebreak.engine.enforcement import refuses
+from wavebreak.evaluation.metrics import Persona
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.features.layout import EASED, RANK, REFUSES, SCORED
+from wavebreak.notices import build_statement, dsa, get_language, load_platform
+from wavebreak.notices.languages import LANGUAGES
+from wavebreak.notices.short_notice import short_notices
+from wavebreak.outcomes import NOT_REFUSING, REFUSING, TABLE, OutcomeRow, Refusal
+from wavebreak.reports.charts import TONE_COLOURS
+from wavebreak.rules import load_policy
+from wavebreak.simulation.attackers.config import ENDS, REFUSALS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def _text(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def _named_in(path: str, name: str) -> set[str]:
+    """The outcomes in the table or set of that name in a source of another language."""
+    found = re.search(rf"\b{name}\b[^=\n]*=\s*([^;]*?[\]}})])", _text(path))
+    assert found is not None, f"{path} has no {name}"
+    return set(re.findall(r"\b[a-z]+\b", found[1])) & {row.name for row in TABLE}
+
+
+def _kernel(row: OutcomeRow) -> bool:
+    """The kernel knows its rank and refusals; its bits hold the code, beside one for "nothing"."""
+    return (
+        RANK[row.code] == row.rank
+        and REFUSES[row.code] == row.refuses
+        and row.code <= EASED
+        and row.code < SCORED
+    )
+
+
+def _refusals(row: OutcomeRow) -> bool:
+    """A first message, a message in a chat and reading are refused as the table says."""
+    sent, received = KINDS.index("sent"), KINDS.index("reported")
+    refused = (
+        refuses(row.code, sent, 0, 0, 0, 1),
+        refuses(row.code, sent, 1, 0, 0, 1),
+        refuses(row.code, sent, 1, 0, 1, 1),
+    )
+    return (
+        not refuses(row.code, received, 0, 0, 0, 0)
+        and refused
+        == {
+            Refusal.NOTHING: (0, 0, 0),
+            Refusal.BEYOND_ALLOWANCE: (0, 0, 1),
+            Refusal.NEW_CHATS: (0, 1, 1),
+            Refusal.EVERY_ACT: (1, 1, 1),
+        }[row.refuses]
+    )
+
+
+def _statement(row: OutcomeRow) -> bool:
+    made = decision(row.name)
+    at = made["ts"] + 1
+    written = [
+        build_statement(made, platform=load_platform(), language=get_language(code), now_ms=at)
+        for code in LANGUAGES
+    ]
+    return len({statement.title for statement in written}) == len(LANGUAGES)
+
+
+def _notice(row: OutcomeRow) -> bool:
+    return (set(short_notices(row.name, None)) == set(LANGUAGES)) == row.notified
+
+
+def _transparency_database(row: OutcomeRow) -> bool:
+    """A measure has a record; a challenge is none, since its holder ends it at once."""
+    measure = outcomes.reaches(row.name, "limit")
+    return measure == (row.name in dsa.RESTRICTIONS)
+
+
+def _explanation(row: OutcomeRow) -> bool:
+    return bool(row.label and row.state and row.refusal_words and row.end_words)
+
+
+def _policy(row: OutcomeRow) -> bool:
+    action = load_policy().actions[row.name]
+    return action.outcome == row.name and bool(action.about and action.revert)
+
+
+def _simulator(row: OutcomeRow) -> bool:
+    """A sender of the simulator pauses, ends, or solves a challenge; or it perceives nothing."""
+    answered = row.name in (*REFUSALS, *ENDS, "challenge")
+    return answered == row.perceptible
+
+
+def _evaluation(row: OutcomeRow) -> bool:
+    return row.name in NOT_REFUSING or row.state in {field.name for field in fields(Persona)}
+
+
+def _case_report(row: OutcomeRow) -> bool:
+    every = [ReportText(language).of("outcomes", row.name) for language in ("en", "he")]
+    return row.name not in every
+
+
+def _console(row: OutcomeRow) -> bool:
+    """The review queue weighs the harm of a false one."""
+    return row.name == "allow" or row.name in Harm.__struct_fields__
+
+
+def _colours(row: OutcomeRow) -> bool:
+    styles = "".join(path.read_text("utf-8") for path in (ROOT / "frontend/src").rglob("*.css"))
+    wanted = (f".pill-{row.tone} ", f'[data-tone="{row.tone}"]', f"--{row.tone}-soft:")
+    return row.tone in TONE_COLOURS and all(each in styles for each in wanted)
+
+
+def _graph(row: OutcomeRow) -> bool:
+    return row.name in _named_in_record("frontend/src/graph.ts", "SHAPES")
+
+
+def _named_in_record(path: str, name: str) -> set[str]:
+    found = re.search(rf"const {name}\b.*?=\s*{{(.*?)}};", _text(path), re.DOTALL)
+    assert found is not None
+    return set(re.findall(r"(\w+):", found[1]))
+
+
+def _forms(row: OutcomeRow) -> bool:
+    """The console's script asks for a duration where the server needs one."""
+    without_end = _named_in("frontend/src/lib/acts.ts", "WITHOUT_END")
+    return (row.name in without_end) == (row.name not in outcomes.NEEDING_HOLD)
+
+
+def _calm(row: OutcomeRow, calm: set[str]) -> bool:
+    return (row.name in calm) == (row.name in NOT_REFUSING)
+
+
+def _python_client(row: OutcomeRow) -> bool:
+    path = "clients/python/src/wavebreak_client/states.py"
+    return row.name in _named_in(path, "OUTCOMES") and _calm(row, _named_in(path, "CALM"))
+
+
+def _typescript_client(row: OutcomeRow) -> bool:
+    path = "clients/typescript/src/states.ts"
+    body = re.search(r"function isCalm.*?\n}", _text(path), re.DOTALL)
+    assert body is not None
+    calm = set(re.findall(r'"(\w+)"', body[0]))
+    return row.name in _named_in(path, "OUTCOMES") and _calm(row, calm)
+
+
+def _ejabberd(row: OutcomeRow) -> bool:
+    path = "integrations/ejabberd/mod_wavebreak/src/mod_wavebreak_client.erl"
+    return f'outcome(<<"{row.name}">>) ->' in _text(path)
+
+
+def _prosody(row: OutcomeRow) -> bool:
+    path = "integrations/prosody/mod_wavebreak/client.lib.lua"
+    every = _named_in(path, "REFUSES_ALL")
+    return (row.name in every) == (row.refuses is Refusal.EVERY_ACT) and _calm(
+        row, _named_in(path, "CALM")
+    )
+
+
+def _synapse(row: OutcomeRow) -> bool:
+    """It cannot ask for a challenge, so that none reaches it."""
+    path = "integrations/synapse/src/wavebreak_synapse/callbacks.py"
+    enforced, silenced = _named_in(path, "ENFORCED"), _named_in(path, "SILENCED")
+    every = (row.name in silenced) == (row.refuses is Refusal.EVERY_ACT)
+    return every and (row.name == "challenge" or (row.name in enforced) == (row.name in REFUSING))
+
+
+def _documentation(row: OutcomeRow) -> bool:
+    return f"| `{row.name}` |" in _text("docs/explanation/decisions.md")
+
+
+CONSUMERS: dict[str, Callable[[OutcomeRow], Any]] = {
+    "kernel": _kernel,
+    "refusals": _refusals,
+    "statement of reasons": _statement,
+    "short notice": _notice,
+    "record of the transparency database": _transparency_database,
+    "explanation": _explanation,
+    "action of the policy": _policy,
+    "simulator": _simulator,
+    "evaluation": _evaluation,
+    "case report": _case_report,
+    "harm in the review queue": _console,
+    "colours": _colours,
+    "graph of neighbours": _graph,
+    "form of an act": _forms,
+    "Python client": _python_client,
+    "TypeScript client": _typescript_client,
+    "ejabberd": _ejabberd,
+    "Prosody": _prosody,
+    "Synapse": _synapse,
+    "documentation": _documentation,
+}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_consumer_has_an_answer_for_each_outcome(consumer: str) -> None:
+    empty = []
+    for row in TABLE:
+        try:
+            answered = CONSUMERS[consumer](row)
+        except (KeyError, AttributeError):
+            answered = False
+        if not answered:
+            empty.append(f"{row.name} × {consumer}")
+    assert empty == []
+
+
+def test_there_are_seven_outcomes_and_their_codes_are_never_changed() -> None:
+    stored = ["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
+    assert [row.name for row in TABLE][:7] == stored
+    assert outcomes.table_faults() == []
