@@ -45,6 +45,7 @@ SOURCES = (
     "engine/decision.py",
     "engine/enforcement.py",
     "schema/events.py",
+    "durations.py",
 )
 """Sources that are compiled together: packages (all their modules) and modules."""
 

@@ -20,9 +20,9 @@ from wavebreak.console import review_queue
 from wavebreak.console.config import load_config
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, User
 from wavebreak.console.pages import Console, warn
+from wavebreak.durations import duration_seconds
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger.entries import AppealEntry
-from wavebreak.rules import duration_seconds
 from wavebreak.service import actions
 from wavebreak.service.api import schemas
 from wavebreak.service.errors import ApiError

@@ -32,6 +32,7 @@ from wavebreak.console.adapters import encryption
 from wavebreak.console.config import Appeals, load_config
 from wavebreak.console.models import Appeal, Review, User
 from wavebreak.console.pages import Console
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
 from wavebreak.ledger import Draft
@@ -50,10 +51,9 @@ from wavebreak.service.service import Service
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
 MAX_STATEMENT, MAX_REASON = 2_000, 2_000
-CODE_MS, MAX_ATTEMPTS, MAX_CODES = 15 * 60_000, 5, 5
+CODE_MS, MAX_ATTEMPTS, MAX_CODES = 15 * MINUTE_MS, 5, 5
 """A code's life; guesses a code; codes before an appeal that nobody confirms lapses."""
-LAPSE_MS = 24 * 3_600_000
-DAY_MS = 86_400_000
+LAPSE_MS = DAY_MS
 UPKEEP_S = 600.0
 TOGETHER = 100
 """Appeals of a group that one act may decide."""
@@ -501,7 +501,7 @@ def figures(field: str) -> list[Figures]:
     hours: dict[str, list[float]] = {}
     spans = live.filter(state=Appeal.DECIDED).order_by("-id")
     for name, opened, decided in spans.values_list(field, "opened_ms", "decided_ms")[:20_000]:
-        hours.setdefault(name, []).append((decided - opened) / 3_600_000)
+        hours.setdefault(name, []).append((decided - opened) / HOUR_MS)
     rows = [
         Figures(
             row[field], row["n"], row["waiting"], row[Appeal.UNCHANGED], row[Appeal.PARTIALLY],

@@ -28,14 +28,14 @@ from wavebreak.cases.case import (
     TaskAdded,
 )
 from wavebreak.cases.date_ranges import format_instant, parse_date
-from wavebreak.cases.notices import DAY_MS, Delivery
+from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, DateSource, Evidence, Link, Party, Relation, Strength
 from wavebreak.claims.exhibits import Actor, add_file
 from wavebreak.claims.review import add_label
 from wavebreak.console.case_store import CaseStore
+from wavebreak.durations import DAY_MS, HOUR_MS
 
 CASE_ID = "C-2026-1"
-HOUR_MS = 3_600_000
 _PAGE = """<!doctype html>
 <html lang="en"><head><title>Rapid Reach: bulk messaging without limits</title>
 <meta property="article:published_time" content="2020-03-04T08:00:00Z"></head><body>

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from wavebreak.durations import HOUR_MS, WEEK_MS
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.labels import LABELS, read_labels
 from wavebreak.rules import OUTCOMES
 
-WEEK_MS = 7 * 86_400_000
 _RESTRICT = OUTCOMES.index("restrict")
 _COLUMNS = (
     "account",
@@ -311,7 +311,7 @@ class _Columns:
         worst, reports = self.worst[rows], self.reports[rows]
         actioned = worst >= _RESTRICT
         recent = self.last_report[rows] >= self.action[rows] - WEEK_MS
-        hours = ((self.action - self.start)[rows][actioned]) / 3_600_000
+        hours = ((self.action - self.start)[rows][actioned]) / HOUR_MS
         hours = hours[~np.isnan(hours)]
         unwanted = np.concatenate([self.unwanted[rows], np.zeros(absent)])
         strangers = np.concatenate([self.strangers[rows], np.zeros(absent)])

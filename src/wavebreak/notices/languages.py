@@ -15,6 +15,7 @@ from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.extras import Optional
 
 _babel, _dates, _numbers, _units = (
@@ -30,7 +31,7 @@ _FORMATS = {"en": "en_001"}
 """Conventions of dates for a language that has several: day before month, for the whole world."""
 _FORMER_CODES = {"iw": "he", "in": "id", "ji": "yi"}
 """Codes that some clients still send, with today's."""
-_UNITS_MS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
+_UNITS_MS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", SECOND_MS))
 _ISOLATE, _END = "\u2068", "\u2069"
 _STRONG = {"L": "ltr", "R": "rtl", "AL": "rtl"}
 

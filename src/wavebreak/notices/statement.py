@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from wavebreak.durations import DAY_MS
 from wavebreak.engine.decision import EVIDENCE_COUNTS, OBSERVE, Decision
 from wavebreak.engine.enforcement import (
     GROUP_CREATED,
@@ -30,7 +31,6 @@ from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
-DAY_MS = 86_400_000
 VERSION = 1
 CROWD = 5
 """At least so many who neither answered nor complained, or complaints are not counted in words: a

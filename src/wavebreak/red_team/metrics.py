@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from wavebreak.durations import WEEK_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.evaluation import Evaluation, evaluate
@@ -18,7 +19,6 @@ from wavebreak.red_team.round import OperatorResult, RoundResult
 from wavebreak.simulation.context import Label
 from wavebreak.simulation.geography import VIRTUAL
 
-WEEK_MS = 7 * 86_400_000
 HIRED_RING = "ring-for-hire"
 """Family of the accounts that are hired to report the persona victim-of-reports."""
 

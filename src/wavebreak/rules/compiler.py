@@ -25,10 +25,11 @@ import numpy.typing as npt
 
 from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
 from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
+from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.rules.expressions import Expression, can_hold, parse
-from wavebreak.rules.model import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, duration_seconds
+from wavebreak.rules.model import MAX_RULES, OUTCOMES, STAGES, Policy, Rule
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""

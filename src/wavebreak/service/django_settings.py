@@ -10,6 +10,8 @@ from typing import Any
 import django
 import django.conf
 
+from wavebreak.durations import DAY_S, MINUTE_S
+
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
 CONSOLE_PACKAGES = (
     "allauth", "argon2", "babel", "django_htmx", "fido2", "qrcode", "whitenoise",
@@ -31,7 +33,6 @@ CONSOLE_MIDDLEWARE = (
 OPENID_CONNECT = {"provider_class": "wavebreak.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
 SIGN_IN_FORMS = "wavebreak.console.sign_in_forms"
-MINUTE_S = 60
 
 
 def console_installed() -> bool:
@@ -120,7 +121,7 @@ def _console() -> dict[str, Any]:
         "STATIC_URL": "/static/",
         "WHITENOISE_USE_FINDERS": True,
         "WHITENOISE_AUTOREFRESH": False,
-        "WHITENOISE_MAX_AGE": 24 * 60 * MINUTE_S,
+        "WHITENOISE_MAX_AGE": DAY_S,
         "LANGUAGE_CODE": "en",
         "USE_I18N": True,
         "TIME_ZONE": "UTC",

@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wavebreak import config
+from wavebreak.durations import Duration
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import MODEL_INPUTS
 from wavebreak.rules import OUTCOMES
-from wavebreak.rules.model import Duration
 
 SHIPPED = config.resolve_path("training.toml")
 

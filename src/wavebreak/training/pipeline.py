@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from wavebreak import model
+from wavebreak.durations import duration_ms
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
 from wavebreak.model import baseline
 from wavebreak.reports.tables import Table
 from wavebreak.rules import Policy
-from wavebreak.rules.model import duration_seconds
 from wavebreak.training import evaluation, leakage, model_card
 from wavebreak.training.config import Decisions, Settings
 from wavebreak.training.dataset import (
@@ -48,7 +48,7 @@ def confirmed_decisions(run: Run, end: int, settings: Decisions) -> Iterator[Lab
     """
     if run.decisions is None or not (run.decisions / "accounts.parquet").is_file():
         return
-    least = 1000 * duration_seconds(settings.confirmed_after)
+    least = duration_ms(settings.confirmed_after)
     for row in pq.read_table(run.decisions / "accounts.parquet", columns=_COLUMNS).to_pylist():
         at = row["first_action_ms"]
         if row["outcome"] in CONFIRMING_OUTCOMES and at is not None and end - at >= least:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from wavebreak.durations import WEEK_MS
 from wavebreak.rules import OUTCOMES
 from wavebreak.transparency.history import (
     BAN,
@@ -17,7 +18,7 @@ from wavebreak.transparency.history import (
     DecisionRow,
     History,
 )
-from wavebreak.transparency.periods import DAY_MS, Period
+from wavebreak.transparency.periods import Period
 from wavebreak.transparency.report import (
     EVENTS,
     LEDGER,
@@ -35,8 +36,6 @@ from wavebreak.transparency.review_counts import (
     count_reviews,
     measure_classifiers,
 )
-
-WEEK_MS = 7 * DAY_MS
 
 
 def build_report(

@@ -22,6 +22,7 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
+from wavebreak.durations import DAY_MS
 from wavebreak.notices import get_language
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.errors import ApiError
@@ -69,7 +70,7 @@ def appeals(request: HttpRequest) -> HttpResponse:
 
 
 def _next_day(now_ms: int) -> tuple[int, int]:
-    return now_ms, now_ms + domain.DAY_MS
+    return now_ms, now_ms + DAY_MS
 
 
 def _filtered(request: HttpRequest, rows: QuerySet, now_ms: int) -> QuerySet:

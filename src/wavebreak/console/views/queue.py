@@ -31,6 +31,7 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
+from wavebreak.durations import DAY_S, HOUR_MS
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.service import actions
 from wavebreak.service.app_context import write_audit_entry
@@ -39,7 +40,7 @@ from wavebreak.service.models import Decision
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine")
-SESSION_MS = 8 * 3_600_000
+SESSION_MS = 8 * HOUR_MS
 
 
 @page("view_queue")
@@ -219,7 +220,7 @@ def _carry_out(console: Console, found: ReviewCase, act: acts.Act, reason: str) 
     acted = ""
     if not found.blind:
         acted = acts.apply(console, found.account, act, reason, case=found).outcome
-    seconds = min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000))
+    seconds = min(DAY_S, max(0, (console.now_ms - found.claimed_ms) // 1000))
     review = _review(console, found, act, reason, seconds=seconds)
     with transaction.atomic():
         review_queue.close(
