@@ -34,6 +34,18 @@ if TYPE_CHECKING:
 
 Ability = Literal["refuse", "challenge", "notify", "suspend", "lift"]
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
+
+
+def abilities_of(can: str) -> tuple[Ability, ...]:
+    """Return the abilities that a source's field `can` names, in the order of `ABILITIES`.
+
+    >>> abilities_of(" ".join(reversed(ABILITIES))) == ABILITIES
+    True
+    """
+    able = can.split()
+    return tuple(ability for ability in ABILITIES if ability in able)
+
+
 Applied = Literal["unchanged", "live", "pending", "waiting"]
 SELF = "self"
 MESSAGES = "message.sent"
