@@ -228,15 +228,14 @@ def approve(console: Console, version: ModelVersion, reason: str, seen: str) -> 
     if seen != version.model:
         raise ApiError(409, "another model was shown", fix="read its page again")
     with transaction.atomic():
-        if not policy_versions.advance(
+        policy_versions.advance(
             version,
             [ModelVersion.COMPARED],
             state=ModelVersion.APPROVED,
             approval=reason,
             approved_by=console.user,
             approved_ms=console.now_ms,
-        ):
-            raise policy_versions.StaleError
+        )
         audit(version, "approve_model", reason, console.user, console.now_ms)
 
 
@@ -247,8 +246,7 @@ def reject(console: Console, version: ModelVersion, reason: str) -> None:
     with transaction.atomic():
         note = f"{console.user.shown_name}: {reason}"[:500]
         change = {"state": ModelVersion.REJECTED, "note": note}
-        if not policy_versions.advance(version, ModelVersion.OPEN, **change):
-            raise policy_versions.StaleError
+        policy_versions.advance(version, ModelVersion.OPEN, **change)
         audit(version, "reject_model", reason, console.user, console.now_ms)
 
 
