@@ -6,7 +6,6 @@ which event types and fields the platform's log carries. `write` stores a world 
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak import io
+from wavebreak.csv_files import CsvWriter
 from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.errors import FileError
 from wavebreak.schema import coverage
@@ -159,9 +159,9 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
         written = io.write(events, _collect_profiles(world.batches(), seen))
         coverage.save(seen[0], coverage.sidecar_path(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("account", "label", "family", "operator"))
-            writer.writerows(world.labels)
+            writer = CsvWriter(file, exact=True, line_end="\n")
+            writer.write(("account", "label", "family", "operator"))
+            writer.write_all(world.labels)
         about = world.about | {"events": written}
         (out / "world.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     except OSError as error:

@@ -6,7 +6,6 @@ card. The same inputs give the same bytes.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from wavebreak import model
+from wavebreak.csv_files import CsvWriter
 from wavebreak.durations import duration_ms
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
@@ -258,6 +258,6 @@ def write_model_directory(
 def _write_suspected(learned: TrainingResult, path: Path) -> None:
     """Accounts to look at: taken for benign, and suspected."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["account", "world", "margin"])
-        lines.writerows([name, world, margin] for (world, name), margin in learned.suspected)
+        lines = CsvWriter(file, exact=True)
+        lines.write(["account", "world", "margin"])
+        lines.write_all([name, world, margin] for (world, name), margin in learned.suspected)
