@@ -183,18 +183,7 @@ def compare(console: Console, version: ModelVersion, days: int) -> ModelReplay:
 
 def follow(console: Console, replay: ModelReplay) -> ModelReplay:
     """Note whether a comparison has ended, and with what."""
-    if replay.state != ModelReplay.RUNNING:
-        return replay
-    end = replay_processes.ended(replay_directory(console, replay))
-    if end is None:
-        return replay
-    if end.result is not None:
-        replay.state, replay.result = ModelReplay.DONE, end.result
-    else:
-        replay.state, replay.problem = ModelReplay.FAILED, end.problem
-    replay.ended_ms = console.now_ms
-    replay.save()
-    if replay.state == ModelReplay.DONE:
+    if policy_versions.store_end(replay, replay_directory(console, replay), console.now_ms):
         ModelVersion.objects.filter(id=replay.of_id, state=ModelVersion.REGISTERED).update(
             state=ModelVersion.COMPARED, version=F("version") + 1
         )

@@ -546,20 +546,30 @@ def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
     return made
 
 
+def store_end(replay: Any, out: Path, now_ms: int) -> bool:
+    """Store that a replay of a policy or a model has ended; return whether it has now, and well.
+
+    Args:
+        replay: The replay, as it was read.
+        out: The directory that its process writes to.
+        now_ms: The time.
+    """
+    end = replay_processes.ended(out) if replay.state == replay.RUNNING else None
+    if end is None:
+        return False
+    if end.result is not None:
+        replay.state, replay.result = replay.DONE, end.result
+    else:
+        replay.state, replay.problem = replay.FAILED, end.problem
+    replay.ended_ms = now_ms
+    replay.save()
+    return end.result is not None
+
+
 def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
     """Note whether a replay has ended, and with what."""
-    if replay.state != PolicyReplay.RUNNING:
-        return replay
-    end = replay_processes.ended(replay_directory(console, replay))
-    if end is None:
-        return replay
-    if end.result is not None:
-        replay.state, replay.result = PolicyReplay.DONE, end.result
-    else:
-        replay.state, replay.problem = PolicyReplay.FAILED, end.problem
-    replay.ended_ms = console.now_ms
-    replay.save()
-    if replay.state == PolicyReplay.DONE and replay.result["digest"] == replay.digest:
+    ended = store_end(replay, replay_directory(console, replay), console.now_ms)
+    if ended and replay.result["digest"] == replay.digest:
         PolicyVersion.objects.filter(
             id=replay.of_id, state=PolicyVersion.CHECKED, digest=replay.digest
         ).update(state=PolicyVersion.REPLAYED, version=F("version") + 1)
