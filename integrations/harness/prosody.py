@@ -19,6 +19,13 @@ HOST = "example.org"
 ROOMS = f"rooms.{HOST}"
 
 
+def prosody_root() -> Path:
+    """Return where Prosody lies."""
+    found = setup.found("prosody")
+    assert found is not None, "Prosody is not here: run `make integrations`"
+    return found
+
+
 def environment(root: Path) -> dict[str, str]:
     """Return what finds an unpacked Prosody: nothing for an installed one."""
     if root == Path("/"):
@@ -61,13 +68,6 @@ class Prosody:
     def rooms(self) -> str:
         """The domain of its rooms."""
         return f"rooms.{self.host}"
-
-    @property
-    def root(self) -> Path:
-        """Where Prosody lies."""
-        found = setup.found("prosody")
-        assert found is not None, "Prosody is not here: run `make integrations`"
-        return found
 
     @property
     def config(self) -> Path:
@@ -144,9 +144,9 @@ Component "{self.rooms}" "muc"
         self.write_config()
         with (self.home / "prosody.err").open("ab") as errors:
             self._process = subprocess.Popen(
-                [str(self.root / "usr/bin/prosody"), "--config", str(self.config), "-F"],
+                [str(prosody_root() / "usr/bin/prosody"), "--config", str(self.config), "-F"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-                cwd=self.home, env=os.environ | environment(self.root),
+                cwd=self.home, env=os.environ | environment(prosody_root()),
             )  # fmt: skip
         end = time.monotonic() + 30
         while not (answers(self.port) and (self.home / "admin.sock").exists()):
@@ -174,10 +174,11 @@ Component "{self.rooms}" "muc"
 
     def shell(self, command: str) -> str:
         """Return what the administrator's shell answers."""
+        program = prosody_root() / "usr/bin/prosodyctl"
         done = subprocess.run(
-            [str(self.root / "usr/bin/prosodyctl"), "--config", str(self.config), "shell", command],
+            [str(program), "--config", str(self.config), "shell", command],
             capture_output=True, text=True, check=False, cwd=self.home, timeout=60,
-            env=os.environ | environment(self.root),
+            env=os.environ | environment(prosody_root()),
         )  # fmt: skip
         return done.stdout + done.stderr
 

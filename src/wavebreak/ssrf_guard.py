@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from wavebreak.errors import WavebreakError
+from wavebreak.ip_addresses import embedded_ipv4
 
 Resolver = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a host and port, as text."""
@@ -33,7 +34,6 @@ MAX_URL = 4096
 """Maximum length of a URL in characters."""
 
 _MAX_ADDRESSES = 32
-_NAT64 = ip_network("64:ff9b::/96")
 # Special by the registries, yet called global by some versions of `ipaddress`; Teredo (in
 # 2001::/23) and NAT64 of local use wrap addresses that cannot be extracted, and are refused whole.
 _SPECIAL_NETWORKS = tuple(
@@ -84,15 +84,8 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     return _is_allowed(
-        _embedded_ipv4(parsed) or parsed if isinstance(parsed, IPv6Address) else parsed
+        embedded_ipv4(parsed) or parsed if isinstance(parsed, IPv6Address) else parsed
     )
-
-
-def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address embeds, if any."""
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
 
 
 def _is_allowed(address: IPv4Address | IPv6Address) -> bool:

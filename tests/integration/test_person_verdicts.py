@@ -90,6 +90,17 @@ async def test_console_says_that_a_verdict_changed_nothing(console: RunningConso
     assert "allow is in force now" not in page
 
 
+@console_test(_registered, policy=_without_rule("confirmed_abusive"))
+async def test_batch_that_changed_nothing_does_not_read_as_done(console: RunningConsole) -> None:
+    person = await console.person("lead")
+    form = {"verdict": "abusive", "reason": BECAUSE, "account": "ann"}
+    answer = await person.post("/console/queue/bulk", **form)
+    assert answer.status_code == 302, answer.text
+    page = (await person.get(answer.headers["location"])).text
+    assert "abusive: 1 of 1 are not as asked. ann: the verdict abusive changed nothing" in page
+    assert "abusive: 1 accounts." not in page
+
+
 HOUR_MS = 3_600_000
 LIMIT_A_DAY: dict[str, Any] = {"verdict": "undetermined", "outcome": "limit", "hold_s": 86_400}
 

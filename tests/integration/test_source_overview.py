@@ -17,9 +17,9 @@ from support.service_harness import SECRET
 from wavebreak.cli.app import app
 from wavebreak.rules import load_policy
 from wavebreak.service.api_keys import create_key
-from wavebreak.service.app_context import closing_connection
+from wavebreak.service.app_context import closing_connection, run_background_query
 from wavebreak.service.log_clock import ClockSkews
-from wavebreak.service.models import KeyActivity
+from wavebreak.service.models import AuditEntry, KeyActivity
 from wavebreak.service.source_overview import sources_overview
 from wavebreak.service.sources import store_activity
 
@@ -100,6 +100,41 @@ async def test_overview_says_that_rules_are_off(console: RunningConsole) -> None
     assert f"{len(console.service.rules_off())} of " in page
     assert "rules are off" in page
     assert "the source xmpp declares less than the service decides by" in page
+
+
+@visits
+async def test_console_shows_what_waits_and_an_administrator_approves_it(
+    console: RunningConsole,
+) -> None:
+    running, admin = console.running, await console.person("admin")
+    assert (await running.ask("POST", "/v1/sources", json=XMPP)).status_code == 200
+    await running.send(service_harness.abuser(count=1))
+    key = await asyncio.to_thread(_own_key)
+    narrow = {"carries": ["message.sent"], "can": ["refuse"]}
+    assert (await running.ask("PUT", "/v1/sources/self", key, json=narrow)).status_code == 200
+    [source] = (await _listed(console))["sources"]
+    page = (await admin.get("/console/settings/sources")).text
+    assert "waits for an administrator" in page
+    assert all(rule in page for rule in source["asked"]["rules_off"])
+    path, asked_ms = "/console/settings/sources/xmpp/approve", source["asked"]["at_ms"]
+    other = await console.person("analyst")
+    refused = await other.post(path, reason=BECAUSE, asked_ms=str(asked_ms))
+    assert refused.status_code == 403
+    form = {"reason": BECAUSE, "asked_ms": str(asked_ms)}
+    assert (await admin.client.post(path, data=form)).status_code == 403, "without the token"
+    await admin.post(path, reason=BECAUSE, asked_ms=str(asked_ms - 1))
+    assert (await _listed(console))["sources"][0]["asked"], "something else was read"
+    answer = await admin.post(path, reason=BECAUSE, asked_ms=str(asked_ms))
+    assert answer.headers["location"] == "/console/settings/sources", answer.text
+    [source] = (await _listed(console))["sources"]
+    assert (source["carries"], source["can"]) == (["message.sent"], ["refuse"])
+    assert source["asked"] is None
+    page = (await admin.get("/console/settings/sources")).text
+    assert "The declaration of xmpp is approved, and decides from now on." in page
+    assert "waits for an administrator" not in page
+    assert not console.service.waiting
+    entry = await run_background_query(lambda: AuditEntry.objects.latest("number"))
+    assert (entry.action, entry.object, entry.reason) == ("approve_source", "xmpp", BECAUSE)
 
 
 @visits

@@ -11,7 +11,14 @@ import pytest
 from support.service_harness import SECRET, migrated
 from support.shared_policy import make_engine
 from wavebreak import rules
-from wavebreak.durable_files import rewrite, sync_directory
+from wavebreak.durable_files import (
+    append_line,
+    create_file,
+    replace_file,
+    replacing,
+    rewrite,
+    sync_directory,
+)
 from wavebreak.engine import snapshot
 from wavebreak.service import backup, live_policy
 
@@ -81,3 +88,43 @@ def test_link_is_not_rewritten(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
         rewrite(tmp_path / "link")
+
+
+def _write_half(path: Path) -> None:
+    with replacing(path) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+
+
+def test_a_failing_block_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    replace_file(path, b"former")
+    with pytest.raises(ZeroDivisionError):
+        _write_half(path)
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    other, path = tmp_path / "other", tmp_path / "file"
+    other.write_text("mine")
+    path.symlink_to(other)
+    replace_file(path, b"new", mode=0o600, synced=False)
+    assert (other.read_text(), path.read_text()) == ("mine", "new")
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+
+
+def test_a_new_file_takes_the_place_of_no_other(
+    tmp_path: Path, synced: list[tuple[Path, list[str]]]
+) -> None:
+    create_file(tmp_path / "file", b"one", mode=0o600)
+    assert synced == [(tmp_path, ["file"])]
+    with pytest.raises(FileExistsError):
+        create_file(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"
+
+
+def test_lines_are_appended(tmp_path: Path) -> None:
+    append_line(tmp_path / "file", b"one\n")
+    append_line(tmp_path / "file", b"two\n")
+    assert (tmp_path / "file").read_bytes() == b"one\ntwo\n"

@@ -17,7 +17,6 @@ The manifests are written here and not by `bagit`, which changes the process's d
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
@@ -51,6 +50,7 @@ from wavebreak.bundles.workspace import (
     encode_case,
     load_case,
 )
+from wavebreak.durable_files import replacing
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import proof_bundle, verifier
 from wavebreak.ledger.storage import LEDGER
@@ -138,9 +138,11 @@ def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSetting
 def _write_zip(bag: Path, out: Path) -> int:
     """Zip a directory with fixed times and modes, in order of names."""
     files = sorted(path for path in bag.rglob("*") if path.is_file())
-    fresh = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        with (
+            replacing(out) as fresh,
+            zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        ):
             for path in files:
                 name = path.relative_to(bag.parent).as_posix()
                 about = zipfile.ZipInfo(name, FIXED_TIME)
@@ -149,10 +151,7 @@ def _write_zip(bag: Path, out: Path) -> int:
                 about.file_size = path.stat().st_size
                 with path.open("rb") as file, archive.open(about, "w") as sink:
                     shutil.copyfileobj(file, sink, 1 << 20)
-        fresh.replace(out)
     except OSError as error:
         what = f"{out} cannot be written: {error.strerror}"
         raise EvidenceError(what, fix="check the directory", name="bundle_write") from None
-    finally:
-        fresh.unlink(missing_ok=True)
     return len(files)

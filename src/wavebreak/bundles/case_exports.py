@@ -7,8 +7,6 @@ deadlines.ics                      answers to notices and tasks that are due (RF
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import NamedTuple
 
 from icalendar import Alarm, Calendar, Event
 
-from wavebreak import __version__
+from wavebreak import __version__, csv_files
 from wavebreak.bundles.chronology import list_facts
 from wavebreak.bundles.exhibit_list import exhibit_rows, list_exhibits
 from wavebreak.bundles.report_text import ReportText
@@ -24,7 +22,6 @@ from wavebreak.bundles.word_documents import WordDocument
 from wavebreak.cases.case import Case
 from wavebreak.cases.date_ranges import format_instant
 from wavebreak.cases.notices import Language
-from wavebreak.reports.csv_cells import csv_row
 
 
 class Deadline(NamedTuple):
@@ -102,9 +99,7 @@ def encode_csv(rows: Iterable[Sequence[str]]) -> bytes:
     >>> encode_csv([["=1+1", "C-7"]]).decode("utf-8-sig")
     "'=1+1,C-7\r\n"
     """
-    sink = io.StringIO(newline="")
-    csv.writer(sink).writerows(map(csv_row, rows))
-    return sink.getvalue().encode("utf-8-sig")
+    return csv_files.encode_csv(rows).encode("utf-8-sig")
 
 
 def list_deadlines(case: Case, words: ReportText) -> list[Deadline]:

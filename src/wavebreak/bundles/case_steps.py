@@ -11,8 +11,9 @@ import msgspec
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
 from wavebreak.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
 from wavebreak.cases.date_ranges import format_instant
-from wavebreak.cases.notices import DAY_MS, Language, Notice
+from wavebreak.cases.notices import Language, Notice
 from wavebreak.cases.parties import Basis, Link, Party, Strength
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import CaseError
 
 

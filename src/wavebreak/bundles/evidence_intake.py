@@ -41,7 +41,7 @@ from wavebreak.cases.case import (
 from wavebreak.cases.date_ranges import format_instant, parse_date, parse_instant
 from wavebreak.cases.determination import Determination, EnforcementState, determine
 from wavebreak.cases.eligibility import load_grounds
-from wavebreak.cases.notices import DAY_MS, Language, Notice, load_templates, render_notice
+from wavebreak.cases.notices import Language, Notice, load_templates, render_notice
 from wavebreak.cases.parties import (
     STRENGTHS,
     Basis,
@@ -60,6 +60,7 @@ from wavebreak.cases.post_notice_monitoring import (
 from wavebreak.cases.reasons import Context, Writer
 from wavebreak.cases.ties import current_links
 from wavebreak.cases.workflow import require_current
+from wavebreak.durations import DAY_MS
 from wavebreak.engine.decision_record import Decision
 from wavebreak.errors import CaseError
 from wavebreak.lazily import LazyModule

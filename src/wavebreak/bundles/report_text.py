@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import cache
 from string import Template
 from typing import Any
@@ -13,14 +12,9 @@ from wavebreak.cases.date_ranges import format_instant, parse_instant
 from wavebreak.cases.notices import Language
 from wavebreak.cases.reasons import Context, Writer
 from wavebreak.errors import CaseError
+from wavebreak.text_direction import isolate, text_direction
 
 _LEFT_TO_RIGHT = "\u200e"
-
-
-def _is_rtl(phrase: str) -> bool:
-    """Whether the first letter of a phrase is of a script from right to left."""
-    strong = (unicodedata.bidirectional(letter) for letter in phrase)
-    return next((each for each in strong if each in ("L", "R", "AL")), "L") != "L"
 
 
 @cache
@@ -50,7 +44,8 @@ class ReportText:
     def __call__(self, key: str, /, **values: object) -> str:
         """Return a phrase, filled in, in the direction of its language."""
         phrase = Template(self._words[key]).substitute(values)
-        return f"{_LEFT_TO_RIGHT}{phrase}" if self.language == "en" and _is_rtl(phrase) else phrase
+        turned = self.language == "en" and text_direction(phrase) == "rtl"
+        return f"{_LEFT_TO_RIGHT}{phrase}" if turned else phrase
 
     def of(self, table: str, code: str) -> str:
         """Return the words of a code; a code that has none, as it is.
@@ -126,7 +121,7 @@ class ReportText:
 
     def isolated(self, words: str) -> str:
         """Return words of a person, whose own direction is that of their first letter."""
-        return f"\u2068{words}\u2069" if self.language == "he" else words
+        return isolate(words) if self.language == "he" else words
 
     def joined(self, parts: list[str]) -> str:
         """Return parts in a row."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wavebreak.durations import DAY_S
 from wavebreak.engine.decision_record import Decision
 
 DECISIONS, ABOUT = "decisions.jsonl", "rerun.json"
@@ -31,7 +32,7 @@ class RerunManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions: Annotated[int, Meta(ge=0, le=MAX_EVENTS)]
     as_run: int
     enforce: bool
-    lateness_s: Annotated[int, Meta(ge=0, le=86_400)]
+    lateness_s: Annotated[int, Meta(ge=0, le=DAY_S)]
     policy_name: Annotated[str, Meta(pattern=r"^\w[\w.]{0,99}$")]
     policy: str
     model: str | None

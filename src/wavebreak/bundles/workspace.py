@@ -14,7 +14,6 @@ determination and an exhibit have an entry of their own kind as well.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
@@ -41,6 +40,7 @@ from wavebreak.cases.case import (
 from wavebreak.cases.eligibility import Grounds
 from wavebreak.cases.field_errors import describe_field_error
 from wavebreak.cases.workflow import append_action, replay
+from wavebreak.durable_files import create_file
 from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak.ledger import (
     DirectoryStorage,
@@ -189,7 +189,8 @@ class CaseWorkspace:
         if len(content) > MAX_CASE:
             raise CaseError(f"the case is over {MAX_CASE:,} bytes", fix="open another case")
         fresh = self.path / f"{CASE}.new"
-        _write_durably(fresh, content)
+        fresh.unlink(missing_ok=True)
+        create_file(fresh, content)
         entries = step_entries(self.case, after, self.written.salt, self.salts)
         self.openings.keep(self.ledger.size, [openings for _, openings in entries])
         self.ledger.seal([each for each, _ in entries])
@@ -307,10 +308,3 @@ def _validate(value: T) -> T:
         return msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError as error:
         raise CaseError(describe_field_error(error), fix="correct that field") from None
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from wavebreak.calibration.config import Settings
+from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.accounts_table import accounts_table, shard_records
 from wavebreak.engine.kernel_policy import Model
@@ -153,7 +154,7 @@ def measure(
     )
     return Measurement(
         events,
-        (last - (first or last)) / 86_400_000,
+        (last - (first or last)) / DAY_MS,
         int(slots.size),
         rows,
         rares,

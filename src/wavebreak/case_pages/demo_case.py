@@ -31,16 +31,16 @@ from wavebreak.cases.case import (
     TaskAdded,
 )
 from wavebreak.cases.date_ranges import format_instant, parse_date
-from wavebreak.cases.notices import DAY_MS, Delivery
+from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, DateSource, Evidence, Link, Party, Relation, Strength
 from wavebreak.claims.exhibits import Actor, add_file
 from wavebreak.claims.review import add_label
+from wavebreak.durations import DAY_MS, HOUR_MS
 from wavebreak.service.app_context import run_background_query
 from wavebreak.service.models import Decision, EnforcementState
 from wavebreak.service.service import Service
 
 CASE_ID = "C-2026-1"
-HOUR_MS = 3_600_000
 LOOK_S = 1.0
 """Seconds between two looks for an account that the case can be about."""
 QUIET_LOOKS = 10

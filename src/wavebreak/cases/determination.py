@@ -33,9 +33,10 @@ from wavebreak.cases.eligibility import (
     outcome,
     rule_names,
 )
-from wavebreak.cases.notices import DAY_MS, Language
+from wavebreak.cases.notices import Language
 from wavebreak.cases.parties import Evidence
 from wavebreak.cases.reasons import LANGUAGES, Context, Writer, unique
+from wavebreak.durations import DAY_MS
 
 METHOD = 3
 """Version of the rules and of their words. Determinations by another are not made again."""

@@ -15,7 +15,6 @@ from wavebreak.cases.parties import Long, Text
 from wavebreak.errors import CaseError
 
 Language = Literal["en", "he"]
-DAY_MS = 86_400_000
 
 
 class NoticeTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

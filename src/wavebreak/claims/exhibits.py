@@ -21,7 +21,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
-import os
 import re
 import zipfile
 import zlib
@@ -40,6 +39,7 @@ from wavebreak.claims.capture import CaptureEnvironment, CaptureResult, PageCapt
 from wavebreak.claims.config import Limits, UploadLimits, load_limits
 from wavebreak.claims.screenshot import Rendering, render
 from wavebreak.claims.warc import ArchivedPage, encode_warc, read_warc
+from wavebreak.durable_files import create_file, sync_file
 from wavebreak.errors import ClaimError
 
 VERSION = 1
@@ -136,10 +136,7 @@ def write_file(directory: Path, name: str, content: bytes, media: str, role: str
     """Write a file once, synced to the disk, and give what exhibit.json says of it."""
     path = directory / name
     try:
-        with path.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        create_file(path, content)
     except FileExistsError:
         raise ClaimError(f"{path} is there already", fix="give a new directory") from None
     return ExhibitFile(name, hashlib.sha256(content).hexdigest(), len(content), media, role)
@@ -204,8 +201,7 @@ def append_custody(
             derived or {},
         )
         file.write(msgspec.json.encode(line, order="sorted") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
     return line
 
 

@@ -68,17 +68,6 @@ class RecognizedPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The words, a line of the page in a line."""
         return "".join(text for text, _ in self._pieces())
 
-    def boxes(self, start: int, end: int) -> list[Share]:
-        """Return where the words of a stretch of the text are, as shares of the page."""
-        found, at = list[Share](), 0
-        for text, word in self._pieces():
-            if word is not None and at < end and at + len(text) > start:
-                edges = (word.left - 3, word.top - 3, word.right + 3, word.bottom + 3)
-                left, top, right, bottom = (edge / 1000 for edge in edges)
-                found.append((left, top, right, bottom))
-            at += len(text)
-        return found
-
     def character_boxes(self) -> list[Share | None]:
         """Return for each character of the text where its word is, as shares of the page."""
         boxes: list[Share | None] = []

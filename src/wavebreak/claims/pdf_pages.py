@@ -37,10 +37,6 @@ class RenderedPage(NamedTuple):
     seen: frozenset[int]
     behind: bool
 
-    def boxes(self, start: int, end: int) -> list[_Share]:
-        """Return where characters are, as shares of the page: left, top, right, bottom."""
-        return [box for box in self.character_boxes[start:end] if box is not None]
-
 
 def render_pages(raw: bytes, most: int) -> Iterator[RenderedPage]:
     """Draw each page of a PDF; raises ClaimError where it is damaged or has more than `most`."""

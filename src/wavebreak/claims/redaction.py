@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -54,11 +53,11 @@ from wavebreak.claims.term_search import (
     FoldedText,
     find_term,
     hides_term,
-    is_right_to_left,
     merge_spans,
     visual_readings,
 )
 from wavebreak.errors import ClaimError
+from wavebreak.text_direction import is_right_to_left, letter_directions
 
 TEXT, PICTURE, PDF = "redacted.txt", "redacted.png", "redacted.pdf"
 MARK = re.compile(r"\[redacted: (phone|mail|name|text)\]")
@@ -158,7 +157,7 @@ def mark_pattern(mark: TextMark) -> re.Pattern[str]:
         raise ClaimError("an empty mark", fix="give the words to remove")
     # In Hebrew and Arabic prepositions are written together with a name.
     first, last = mark.text.strip()[0], mark.text.strip()[-1]
-    joined = unicodedata.bidirectional(first) in ("R", "AL")
+    joined = is_right_to_left(first)
     before = r"(?<!\w)" if first.isalnum() and not joined else ""
     after = r"(?!\w)" if last.isalnum() else ""
     pattern = re.compile(before + r"\s+".join(words) + after, re.IGNORECASE)
@@ -485,7 +484,7 @@ class _Redactor:
         leftward = is_right_to_left(mark.text)
         if leftward:
             yield from visual_readings(text, boxes, leftward=True)
-        if not leftward or any(unicodedata.bidirectional(c) == "L" for c in mark.text):
+        if not leftward or "ltr" in letter_directions(mark.text):
             yield from visual_readings(text, boxes, leftward=False)
 
     def _keep_seen(self, page: _PageText, black: Sequence[Share]) -> bool:

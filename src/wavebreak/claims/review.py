@@ -7,7 +7,6 @@ of strangers: everything is escaped, and the page may load and run nothing.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 
 from wavebreak.claims.exhibits import Actor, append_custody, load_exhibit
 from wavebreak.claims.reader import ClaimedCapacity, ClaimedPrice, Reading
+from wavebreak.durable_files import append_line
 from wavebreak.errors import ClaimError
 
 LABELS = "labels.jsonl"
@@ -49,10 +49,7 @@ def add_label(
         raise ClaimError("a label needs a person and a reason", fix="give --by and --reason")
     record = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
     line = msgspec.json.encode(record, order="sorted") + b"\n"
-    with (directory / LABELS).open("ab") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(directory / LABELS, line)
     word = "confirmed as a claim" if label == "claim" else "rejected: no claim"
     append_custody(directory, actor, at, word, derived={LABELS: hashlib.sha256(line).hexdigest()})
     return record

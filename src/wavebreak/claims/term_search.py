@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from wavebreak.text_direction import is_right_to_left
+
 Span = tuple[int, int]
 
 _FINALS = str.maketrans("ךםןףץ", "כמנפצ")
-_RIGHT_TO_LEFT = ("R", "AL")
 _INVISIBLE = ("Mn", "Me", "Cf", "Cc", "Co", "Cn", "Cs")
 _NUMBER_GAP = re.compile(r"[\s().\-‐‑‒–—−/]*")
 _MIN_DIGITS = 5
@@ -54,11 +55,6 @@ def _fold(char: str) -> str:
     apart = unicodedata.normalize("NFKD", char)
     kept = "".join(c for c in apart if c.isalnum()).casefold().translate(_FINALS)
     return "".join(str(unicodedata.digit(c, c)) for c in kept)
-
-
-def is_right_to_left(text: str) -> bool:
-    """Whether a text has a letter that is written from right to left."""
-    return any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in text)
 
 
 def find_term(text: str | FoldedText, term: str, *, number: bool = False) -> list[Span]:

@@ -254,18 +254,16 @@ def _draft_batch(
         )
         for where, problem in failed:
             _print_failure(where, problem)
-        out.print(
-            f"{count_of(len(rows), 'line')} drafted, {count_of(len(failed), 'error')}", markup=False
-        )
+        out.print(f"{count_of(len(rows), 'line')} drafted, {count_of(len(failed), 'error')}")
         print_next_steps([command("wavebreak", "case", "list", place)])
     if failed:
         raise typer.Exit(1)
 
 
 def _print_failure(where: str, error: WavebreakError) -> None:
-    err.print(f"error: {where}: {error.what}", style="red", markup=False, soft_wrap=True)
+    err.print(f"error: {where}: {error.what}", style="red", soft_wrap=True)
     if error.fix:
-        err.print(f"  fix: {error.fix}", markup=False, soft_wrap=True)
+        err.print(f"  fix: {error.fix}", soft_wrap=True)
 
 
 def _print_draft(
@@ -294,7 +292,6 @@ def _print_draft(
     out.print(
         f"{case.id}: {result.party} {name}; evidence {taken or 'none'}; "
         f"{count_of(result.steps, 'step')} sealed now, {len(case.steps)} in all",
-        markup=False,
     )
     for failure in result.failures:
         _print_failure(failure.source, failure.error)

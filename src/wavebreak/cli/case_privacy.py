@@ -54,17 +54,17 @@ def erase(
     widest = max(len(name) for name, _ in said)
     out.print("found", style="bold")
     for name, value in said:
-        out.print(f"  {name:<{widest}}  {value}", markup=False)
+        out.print(f"  {name:<{widest}}  {value}")
     if not done.recorded:
         out.print("nothing was erased: no sealed entry on the account can be opened any more")
         return
     numbers = ", ".join(map(str, done.entries)) or "none"
     out.print(f"can no longer be opened: entries {numbers} of the case's ledger")
     if ledger:
-        out.print(f"and {done.found.elsewhere:,} entries of {ledger}", markup=False)
+        out.print(f"and {done.found.elsewhere:,} entries of {ledger}")
     out.print("remains, under the pseudonym: the steps of the case, and the events in its exhibits")
     last = case.steps[-1]
-    out.print(f"{case.id}, step {last.n}: openings erased; determine and pack again", markup=False)
+    out.print(f"{case.id}, step {last.n}: openings erased; determine and pack again")
 
 
 @cases.command(
@@ -136,8 +136,8 @@ def redact(
         step, guessable = at.case.steps[-1].n, exhibit_redaction.is_guessable(at.case, exhibit)
         case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.case.steps, marks)
     said = exhibit_redaction.describe_removed(done)
-    out.print(f"{case_id}, step {step}: {exhibit} redacted, {said}", markup=False)
-    out.print(f"  {place / done.path}", markup=False)
+    out.print(f"{case_id}, step {step}: {exhibit} redacted, {said}")
+    out.print(f"  {place / done.path}")
     if naming:
         numbers = ", ".join(map(str, naming))
         out.print(f"  steps are not redacted: {numbers} name it (titles, reasons, bases of dates)")

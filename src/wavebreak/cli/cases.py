@@ -98,7 +98,7 @@ Tongue = StrEnum("Tongue", ["en", "he"])
 def _print_step(case: Case) -> None:
     last = case.steps[-1]
     done = case_tables.describe_action(last.did)
-    out.print(f"{case.id}, step {last.n}: {done}; the case is {case.state}", markup=False)
+    out.print(f"{case.id}, step {last.n}: {done}; the case is {case.state}")
 
 
 @cases.command("open", epilog="Example: `wavebreak case open cases/C-7 --title 'Bulk Co' --by Noa`")
@@ -305,7 +305,7 @@ def exhibit(
         _print_step(at.case)
         taken = list(at.case.exhibits.values())[-1]
         if said := claims.describe_recognition(at.path / taken.path):
-            out.print(f"  {said}", markup=False)
+            out.print(f"  {said}")
 
 
 @cases.command(
@@ -379,9 +379,7 @@ def _kinds(kinds: list[Kind] | None) -> Any:
 
 def _print_steps(case: Case, before: int) -> None:
     for step in case.steps[before:]:
-        out.print(
-            f"step {step.n}: {case_tables.describe_action(step.did)} {step.why}", markup=False
-        )
+        out.print(f"step {step.n}: {case_tables.describe_action(step.did)} {step.why}")
 
 
 @cases.command(
@@ -590,7 +588,7 @@ def _write_letter(
         known, name=name or known.name, contact=contact or known.contact
     )
     for path in write_letter(case, drafted, operator, place):
-        out.print(str(path), markup=False)
+        out.print(str(path))
 
 
 @cases.command(
@@ -760,7 +758,7 @@ def export(
 
     case = workspace.load_case(place / workspace.CASE)[1]
     for path in export_case(place, case, out_path, language.value):  # type: ignore[arg-type]
-        out.print(str(path), markup=False)
+        out.print(str(path))
 
 
 PreparedBy = Annotated[
@@ -827,7 +825,7 @@ def report(
     said = _settings(case, language, policy, prepared_by, signing_key, issued, settings)
     print_lines(case_tables.stale_lines(case), out)
     out_path.write_bytes(render_report(place, replay(shown_case(written)), said))
-    out.print(str(out_path), markup=False)
+    out.print(str(out_path))
 
 
 @app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")

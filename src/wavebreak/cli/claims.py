@@ -105,7 +105,7 @@ def add(
     said = claims.recognize_exhibit(out_path, _actor(by, purpose, authority), _now())
     _print_exhibit(exhibit, out_path)
     if said:
-        out.print(f"  {said}", markup=False)
+        out.print(f"  {said}")
 
 
 @claim.command("read", epilog="Example: `wavebreak claim read ex-1 --html ex-1-read.html`")
@@ -177,11 +177,11 @@ def check(directory: Of) -> None:
     _print_exhibit(claims.load_exhibit(directory), directory)
     if not wrong:
         for line in claims.read_custody(directory):
-            out.print(f"{line.at} {line.who} @ {line.where}: {line.what}", markup=False)
+            out.print(f"{line.at} {line.who} @ {line.where}: {line.what}")
         for label in claims.read_labels(directory):
-            out.print(f"{label.at} {label.label} by {label.by}: {label.reason}", markup=False)
+            out.print(f"{label.at} {label.label} by {label.by}: {label.reason}")
     for error in wrong:
-        out.print(f"error: {error}", style="bold red", markup=False)
+        out.print(f"error: {error}", style="bold red")
     if wrong:
         raise typer.Exit(1)
 
@@ -241,7 +241,7 @@ def print_evaluation(results: list[claims.PageResult], *, as_json: bool) -> None
     for result in results:
         if result.error or not result.correct:
             why = result.error or f"score {result.score:.2f} ({result.why})"
-            out.print(f"wrong: {result.file} is {result.label}, {why}", markup=False)
+            out.print(f"wrong: {result.file} is {result.label}, {why}")
 
 
 def _by_split(results: list[claims.PageResult]) -> dict[str, list[claims.PageResult]]:
@@ -310,15 +310,13 @@ def _print_fields(results: list[claims.PageResult]) -> None:
 
 
 def _print_exhibit(exhibit: claims.Exhibit, directory: Path) -> None:
-    out.print(
-        f"{exhibit.kind} {exhibit.id[:12]}, {exhibit.captured_at}, {directory}/", markup=False
-    )
+    out.print(f"{exhibit.kind} {exhibit.id[:12]}, {exhibit.captured_at}, {directory}/")
     for kept in exhibit.files:
-        out.print(f"  {kept.path}  {kept.size:,} bytes", markup=False)
-        out.print(f"    sha256 {kept.sha256}", markup=False)
+        out.print(f"  {kept.path}  {kept.size:,} bytes")
+        out.print(f"    sha256 {kept.sha256}")
     for name in ("screenshot", "gaps"):
         if (note := exhibit.details.get(name)) and note not in ("complete", "none"):
-            out.print(f"  {name}: {note}", markup=False, style="yellow")
+            out.print(f"  {name}: {note}", style="yellow")
 
 
 def _read(path: Path) -> claims.Reading:
@@ -337,7 +335,7 @@ def _add_label(
     except ClaimError:  # an image is labelled by who looked at it
         score = None
     entry = claims.add_label(directory, label, actor, _now(), reason, score)
-    out.print(f"{entry.label} by {entry.by}, {entry.at}", markup=False)
+    out.print(f"{entry.label} by {entry.by}, {entry.at}")
 
 
 def _bytes(path: Path) -> bytes:

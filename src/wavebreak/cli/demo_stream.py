@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavebreak import simulation
+from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import json_rows
 from wavebreak.service.pending_requests import BusyError
 from wavebreak.service.request_decoder import Body
@@ -18,7 +19,6 @@ from wavebreak.service.service import Service
 
 SPEED, STEP_S = 240.0, 0.5
 """A day passes in six minutes, sent twice a second."""
-DAY_MS = 86_400_000
 
 
 def write_dated(events: Path, dated: Path, now_ms: int) -> None:

@@ -13,10 +13,10 @@ from wavebreak.cli.app import logs
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps
 from wavebreak.cli.options import DatabaseUrl, Json, Key, Lateness, LedgerKey, Wide
 from wavebreak.cli.serve import bind_deployment_key
+from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
-from wavebreak.rules import duration_seconds
 from wavebreak.service import database, log_repair, log_trim, ownership
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.log_clock import allowed_ahead_ms
@@ -153,7 +153,7 @@ def trim(
 
 def _duration_ms(option: str, text: str) -> int:
     try:
-        return duration_seconds(text) * 1000
+        return duration_ms(text)
     except (KeyError, ValueError, IndexError):
         raise UsageError(f"{option} {text!r} is no duration", fix="write 90d, 72h or 30m") from None
 

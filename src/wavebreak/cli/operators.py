@@ -102,7 +102,7 @@ def _show(o: Operator) -> None:
         f"{number(o.answers)} answered, {number(o.complaints)} blocked or reported them."
     )
     accounts = [f"{a} (found abusive)" if a in o.abusive else a for a in o.accounts]
-    out.print(", ".join(accounts), highlight=False, markup=False)
+    out.print(", ".join(accounts))
     headings = ("between", "weight", "they", "first", "last")
     rows = [
         ("\n".join(e.accounts), number(e.weight), ";\n".join(e.evidence), stamp(e.first),

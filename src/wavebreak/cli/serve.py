@@ -35,6 +35,7 @@ from wavebreak.cli.options import (
     Shards,
     Wide,
 )
+from wavebreak.durations import DAY_S, DURATION_PATTERN, duration_seconds
 from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
 from wavebreak.errors import FileError, MissingExtraError, UsageError
 from wavebreak.extras import LAB, load_plugin
@@ -543,7 +544,7 @@ def _calibration_of(
         return []
     command = _calibrate_command(home, {"--policy": chosen.directory, **named})
     enforced_ms = schedule.approved_ms(home) if chosen.calibrated else 0
-    after_s = rules.duration_seconds(calibrate_after)
+    after_s = duration_seconds(calibrate_after)
     return [schedule.CalibrationSchedule(home, after_s, command, enforced_ms)]
 
 
@@ -626,7 +627,7 @@ def _approved_policy(home: Path, calibrate_after: str, *, enforce: bool) -> Path
     """Return the directory of the approved policy, if the service is calibrated and has one."""
     if not calibrate_after:
         return None
-    if not re.fullmatch(r"[1-9]\d{0,5}[smhd]", calibrate_after):
+    if not re.fullmatch(DURATION_PATTERN, calibrate_after):
         raise UsageError("--calibrate-after is no duration", fix="write 7d, 48h or 90m")
     if enforce:
         raise UsageError(
@@ -1035,7 +1036,7 @@ def rotate(
     prefix: Prefix,
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that the old key stays valid.")
-    ] = 86_400,
+    ] = DAY_S,
     reason: Reason = "rotated by command",
     deployment_key: DeploymentKey = None,
     database_url: DatabaseUrl = "",

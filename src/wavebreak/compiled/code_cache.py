@@ -18,11 +18,12 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from wavebreak.durations import DAY_S
 from wavebreak.errors import UsageError
 
 KEPT = 4
 """Directories of each kind that are kept, however old."""
-DAY_S = 86_400.0
+UNUSED_S = DAY_S
 """Time since its last use after which a directory may go."""
 _LOCK = ".in-use"
 _OURS = re.compile(r"(numba-|rules-|)[0-9a-f]{12}")
@@ -105,7 +106,7 @@ def remove_old(root: Path, *, now: float) -> list[Path]:
     removed = []
     for directories in sorts.values():
         for used, path in sorted(directories, reverse=True)[KEPT:]:
-            if now - used > DAY_S and _remove_unused(path):
+            if now - used > UNUSED_S and _remove_unused(path):
                 removed.append(path)
     return removed
 

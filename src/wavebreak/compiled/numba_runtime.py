@@ -46,6 +46,7 @@ SOURCES = (
     "engine/enforcement.py",
     "outcomes.py",
     "schema/events.py",
+    "durations.py",
 )
 """Sources that are compiled together: packages (all their modules) and modules."""
 

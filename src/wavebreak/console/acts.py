@@ -19,10 +19,10 @@ from django.db.models import F
 from wavebreak.console import review_queue
 from wavebreak.console.config import load_config
 from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, User
-from wavebreak.console.pages import Console, warn
+from wavebreak.console.pages import Console
+from wavebreak.durations import duration_seconds
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
-from wavebreak.rules import duration_seconds
 from wavebreak.service import actions
 from wavebreak.service.api import schemas
 from wavebreak.service.errors import ApiError
@@ -94,6 +94,13 @@ class OtherOutcomeError(ApiError):
         super().__init__(409, f"{seen} is now {now}", fix="read the account again, then decide")
 
 
+class AppliedAct(NamedTuple):
+    """An act that was carried out; `fault` says what it did not bring, empty where it did all."""
+
+    act: PersonAct
+    fault: str
+
+
 def apply(
     console: Console,
     account: str,
@@ -105,11 +112,8 @@ def apply(
     batch: Batch | None = None,
     case: ReviewCase | None = None,
     appealed: AppealEntry | None = None,
-) -> PersonAct:
+) -> AppliedAct:
     """Apply an act to an account, and store what was in force before it.
-
-    Where the outcome that the act asks for is not in force afterwards, the next page says so; of a
-    batch, `run_batch` does.
 
     Args:
         console: Who acts.
@@ -148,9 +152,7 @@ def apply(
             batch=batch,
             case=case,
         )
-    if batch is None and (fault := without_effect(act, made)):
-        warn(console.request, fault)
-    return made
+    return AppliedAct(made, without_effect(act, made))
 
 
 def _lock_of(account: str) -> Lock:
@@ -165,7 +167,7 @@ def apply_and_close(
     *,
     seen: str | None = None,
     batch: Batch | None = None,
-) -> PersonAct:
+) -> AppliedAct:
     """Apply an act to an account, and close its open case; of a batch, with a review.
 
     Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
@@ -173,7 +175,7 @@ def apply_and_close(
     settings, now = load_config().queue, console.now_ms
     with review_queue.taken_of_account(settings, account, console.user, now) as case:
         said = f"{batch.id}: {reason}" if batch else reason
-        made = apply(console, account, act, said, seen=seen, batch=batch, case=case)
+        applied = apply(console, account, act, said, seen=seen, batch=batch, case=case)
         with transaction.atomic():
             if case is not None and batch is not None:
                 review = Review(
@@ -184,7 +186,7 @@ def apply_and_close(
                 review_queue.close(settings, case, review, now, review_queue.sample_key())
             elif case is not None:
                 review_queue.end(case, act.verdict, now)
-    return made
+    return applied
 
 
 def without_effect(act: Act, made: PersonAct) -> str:
@@ -311,10 +313,14 @@ def newest_act() -> int:
 
 
 class Left(NamedTuple):
-    """Accounts that a batch did not reach: decided by a person since, or out of reach now."""
+    """Accounts that a batch did not reach: decided by a person since, or out of reach now.
+
+    `faults` are those of acts that it carried out.
+    """
 
     decided: list[str]
     failed: list[str]
+    faults: list[str]
 
 
 def run_batch(
@@ -325,21 +331,20 @@ def run_batch(
     `newest` is the newest act when the person saw the accounts (`newest_act`): who was decided on
     after it is left alone.
     """
-    left, faults = Left([], []), list[str]()
+    left = Left([], [], [])
     for account in accounts:
         later = PersonAct.objects.filter(account=account, id__gt=newest).exclude(batch=batch)
         if later.exists():
             left.decided.append(account)
             continue
         try:
-            made = apply_and_close(console, account, act, batch.reason, batch=batch)
+            applied = apply_and_close(console, account, act, batch.reason, batch=batch)
         except ApiError:
             left.failed.append(account)
         else:
             batch.done += 1
-            faults += filter(None, [without_effect(act, made)])
-    if faults:
-        warn(console.request, f"{len(faults)} of {batch.done} are not as asked. {faults[0]}")
+            if applied.fault:
+                left.faults.append(applied.fault)
     batch.save(update_fields=["done"])
     return left
 

@@ -32,6 +32,7 @@ from wavebreak.console.adapters import encryption
 from wavebreak.console.config import Appeals, load_config
 from wavebreak.console.models import Appeal, Review, User
 from wavebreak.console.pages import Console
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
 from wavebreak.ledger import Draft
@@ -50,10 +51,9 @@ from wavebreak.service.service import Service
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
 MAX_STATEMENT, MAX_REASON = 2_000, 2_000
-CODE_MS, MAX_ATTEMPTS, MAX_CODES = 15 * 60_000, 5, 5
+CODE_MS, MAX_ATTEMPTS, MAX_CODES = 15 * MINUTE_MS, 5, 5
 """A code's life; guesses a code; codes before an appeal that nobody confirms lapses."""
-LAPSE_MS = 24 * 3_600_000
-DAY_MS = 86_400_000
+LAPSE_MS = DAY_MS
 UPKEEP_S = 600.0
 TOGETHER = 100
 """Appeals of a group that one act may decide."""
@@ -380,9 +380,10 @@ def conflict(appeal: Appeal, user: User) -> str:
     return ""
 
 
-def decide(console: Console, appeal: Appeal, answer: Answer, version: int) -> Appeal:
+def decide(console: Console, appeal: Appeal, answer: Answer, version: int) -> str:
     """Decide an appeal: act on the account, seal the result, and send it to the platform.
 
+    Returns what the act did not bring, "" where it did all.
     Raises ApiError (403) for who took part in the decision, (409) if it changed meanwhile.
     """
     if why := conflict(appeal, console.user):
@@ -392,7 +393,7 @@ def decide(console: Console, appeal: Appeal, answer: Answer, version: int) -> Ap
     )
     if not taken:
         raise ApiError(409, "the appeal changed while you read it", fix="read it anew, then decide")
-    outcome, until = _enforce(console, appeal, answer)
+    outcome, until, fault = _enforce(console, appeal, answer)
     now = console.now_ms
     with transaction.atomic():
         appeal.refresh_from_db()
@@ -408,19 +409,19 @@ def decide(console: Console, appeal: Appeal, answer: Answer, version: int) -> Ap
             f"appeal {appeal.id}: {answer.result}: {' '.join(answer.reason.split())}"[:1000],
         )  # fmt: skip
         _notify(console, appeal)
-    return appeal
+    return fault
 
 
-def _enforce(console: Console, appeal: Appeal, answer: Answer) -> tuple[str, int | None]:
-    """Act on the account as the answer says; return the outcome in force afterwards."""
+def _enforce(console: Console, appeal: Appeal, answer: Answer) -> tuple[str, int | None, str]:
+    """Act on the account as the answer says; return the outcome in force, its end, the fault."""
     if answer.result == Appeal.UNCHANGED:
-        return appeal.outcome, None
+        return appeal.outcome, None, ""
     verdict = "benign" if answer.result == Appeal.REVERSED else "undetermined"
     act = acts.Act(verdict, answer.outcome, answer.hold)
     reason = f"appeal {appeal.id}: {' '.join(answer.reason.split())}"[:500]
     sealed = None if appeal.position is None else AppealEntry(appeal.position, answer.result)
-    made = acts.apply(console, appeal.account, act, reason, by="appeal", appealed=sealed)
-    return made.outcome, made.until_ms
+    made, fault = acts.apply(console, appeal.account, act, reason, by="appeal", appealed=sealed)
+    return made.outcome, made.until_ms, fault
 
 
 def _seal_unchanged(console: Console, appeal: Appeal) -> None:
@@ -453,21 +454,31 @@ def _notify(console: Console, appeal: Appeal) -> None:
     enqueue_message("appeal.decided", data, console.now_ms)
 
 
-def decide_together(
-    console: Console, appeal: Appeal, answer: Answer
-) -> tuple[list[Appeal], list[Appeal]]:
-    """Decide the marked appeals of a group as one was; return those decided, and those left.
+class GroupAnswers(NamedTuple):
+    """Appeals of a group: decided, left to somebody else, and the faults of acts."""
+
+    decided: list[Appeal]
+    left: list[Appeal]
+    faults: list[str]
+
+
+def decide_together(console: Console, appeal: Appeal, answer: Answer) -> GroupAnswers:
+    """Decide the marked appeals of a group as one was.
 
     Each gets its own answer, act and entry. What another person must decide is left.
     """
-    done, left = [], []
+    answers = GroupAnswers([], [], [])
     rows = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
     for other in rows.exclude(group="").order_by("deadline_ms", "id")[:TOGETHER]:
         try:
-            done.append(decide(console, other, answer, other.version))
+            fault = decide(console, other, answer, other.version)
         except ApiError:
-            left.append(other)
-    return done, left
+            answers.left.append(other)
+        else:
+            answers.decided.append(other)
+            if fault:
+                answers.faults.append(fault)
+    return answers
 
 
 # Figures
@@ -501,7 +512,7 @@ def figures(field: str) -> list[Figures]:
     hours: dict[str, list[float]] = {}
     spans = live.filter(state=Appeal.DECIDED).order_by("-id")
     for name, opened, decided in spans.values_list(field, "opened_ms", "decided_ms")[:20_000]:
-        hours.setdefault(name, []).append((decided - opened) / 3_600_000)
+        hours.setdefault(name, []).append((decided - opened) / HOUR_MS)
     rows = [
         Figures(
             row[field], row["n"], row["waiting"], row[Appeal.UNCHANGED], row[Appeal.PARTIALLY],

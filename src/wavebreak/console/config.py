@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from wavebreak import config
-from wavebreak.rules.model import Duration
+from wavebreak.durations import Duration
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import F
 
 from wavebreak.console.models import HelpAnswer
+from wavebreak.durations import DAY_MS
 
-DAY_MS = 86_400_000
 TREND_DAYS = 90
 
 

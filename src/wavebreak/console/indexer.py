@@ -17,12 +17,12 @@ from django.db.models import F
 from wavebreak.console.config import Queue
 from wavebreak.console.models import DailyCount, IndexerState, ReviewCase
 from wavebreak.console.review_queue import becomes_case, is_drawn, priority_of, sample_key
+from wavebreak.durations import DAY_MS
 from wavebreak.service.app_context import run_background_query
 from wavebreak.service.models import Decision
 from wavebreak.service.service import Service
 
 BATCH = 500
-DAY_MS = 86_400_000
 PACE_S = 0.5
 PERSONS = frozenset({"person", "challenge"})
 

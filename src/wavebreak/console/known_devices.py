@@ -13,10 +13,11 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak.console.models import User
+from wavebreak.durations import DAY_S
 
 COOKIE = "wavebreak_device"
 PATH = "/console/user/"
-KEPT_S = 180 * 86_400
+KEPT_S = 180 * DAY_S
 MAX_PEOPLE = 8
 """People of one browser; the one who signed in least recently is forgotten first."""
 _SALT = "known device"

@@ -14,6 +14,7 @@ from django.urls import reverse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from wavebreak.console.openid_connect import signed_in_by_provider
+from wavebreak.durations import HOUR_S
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -23,7 +24,7 @@ CONTENT_POLICY = (
 )
 """No script or style inline, nothing from elsewhere. `data:` images: the QR code of a second
 factor, which must not be cached."""
-IDLE_S, ABSOLUTE_S = 3600, 12 * 3600
+IDLE_S, ABSOLUTE_S = HOUR_S, 12 * HOUR_S
 SEEN_EVERY_S = 60
 _BEGAN, _SEEN = "began", "seen"
 USER_PATH = "/console/user/"

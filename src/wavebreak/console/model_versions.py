@@ -183,18 +183,7 @@ def compare(console: Console, version: ModelVersion, days: int) -> ModelReplay:
 
 def follow(console: Console, replay: ModelReplay) -> ModelReplay:
     """Note whether a comparison has ended, and with what."""
-    if replay.state != ModelReplay.RUNNING:
-        return replay
-    end = replay_processes.ended(replay_directory(console, replay))
-    if end is None:
-        return replay
-    if end.result is not None:
-        replay.state, replay.result = ModelReplay.DONE, end.result
-    else:
-        replay.state, replay.problem = ModelReplay.FAILED, end.problem
-    replay.ended_ms = console.now_ms
-    replay.save()
-    if replay.state == ModelReplay.DONE:
+    if policy_versions.store_end(replay, replay_directory(console, replay), console.now_ms):
         ModelVersion.objects.filter(id=replay.of_id, state=ModelVersion.REGISTERED).update(
             state=ModelVersion.COMPARED, version=F("version") + 1
         )
@@ -228,15 +217,14 @@ def approve(console: Console, version: ModelVersion, reason: str, seen: str) -> 
     if seen != version.model:
         raise ApiError(409, "another model was shown", fix="read its page again")
     with transaction.atomic():
-        if not policy_versions.advance(
+        policy_versions.advance(
             version,
             [ModelVersion.COMPARED],
             state=ModelVersion.APPROVED,
             approval=reason,
             approved_by=console.user,
             approved_ms=console.now_ms,
-        ):
-            raise policy_versions.StaleError
+        )
         audit(version, "approve_model", reason, console.user, console.now_ms)
 
 
@@ -247,8 +235,7 @@ def reject(console: Console, version: ModelVersion, reason: str) -> None:
     with transaction.atomic():
         note = f"{console.user.shown_name}: {reason}"[:500]
         change = {"state": ModelVersion.REJECTED, "note": note}
-        if not policy_versions.advance(version, ModelVersion.OPEN, **change):
-            raise policy_versions.StaleError
+        policy_versions.advance(version, ModelVersion.OPEN, **change)
         audit(version, "reject_model", reason, console.user, console.now_ms)
 
 

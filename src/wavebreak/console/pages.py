@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import io
 import re
@@ -25,9 +24,9 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak.console.models import User
+from wavebreak.csv_files import CsvWriter
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
-from wavebreak.reports.csv_cells import csv_row
 from wavebreak.service.api.requests import RequestContext
 from wavebreak.service.errors import ApiError
 from wavebreak.service.service import Service
@@ -206,10 +205,10 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
     def lines() -> Iterator[str]:
         buffer = _Echo()
-        writer = csv.writer(buffer)
-        writer.writerow(header)
+        writer = CsvWriter(buffer)
+        writer.write(header)
         for row in rows:
-            writer.writerow(csv_row(row))
+            writer.write(row)
             yield buffer.take()
         yield buffer.take()
 

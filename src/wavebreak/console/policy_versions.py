@@ -355,7 +355,7 @@ def _store(console: Console, version: PolicyVersion, files: Mapping[str, str]) -
     home, former = console.service.settings.home, version.digest
     directory, digest = store_files(home, version.name, files), digest_of(files)
     policy, problem = check(directory) if files else ("", None)
-    taken = advance(
+    taken = advance_if_unchanged(
         version,
         PolicyVersion.OPEN,
         digest=digest,
@@ -380,7 +380,7 @@ def _remove_unused(home: Path, version: PolicyVersion, digest: str) -> None:
         remove_files(home, version.name, digest)
 
 
-def advance(version: Any, states: Sequence[str], **change: Any) -> bool:
+def advance_if_unchanged(version: Any, states: Sequence[str], **change: Any) -> bool:
     """Change a version of a policy or a model, if it is as it was read and in one of some states.
 
     The database decides: of two requests that have read the same version, one changes it.
@@ -391,6 +391,12 @@ def advance(version: Any, states: Sequence[str], **change: Any) -> bool:
         return False
     version.refresh_from_db()
     return True
+
+
+def advance(version: Any, states: Sequence[str], **change: Any) -> None:
+    """Change a version as `advance_if_unchanged` does; raises StaleError where it did not."""
+    if not advance_if_unchanged(version, states, **change):
+        raise StaleError
 
 
 def own_draft(console: Console, version: PolicyVersion) -> PolicyVersion:
@@ -540,20 +546,30 @@ def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
     return made
 
 
+def store_end(replay: Any, out: Path, now_ms: int) -> bool:
+    """Store that a replay of a policy or a model has ended; return whether it has now, and well.
+
+    Args:
+        replay: The replay, as it was read.
+        out: The directory that its process writes to.
+        now_ms: The time.
+    """
+    end = replay_processes.ended(out) if replay.state == replay.RUNNING else None
+    if end is None:
+        return False
+    if end.result is not None:
+        replay.state, replay.result = replay.DONE, end.result
+    else:
+        replay.state, replay.problem = replay.FAILED, end.problem
+    replay.ended_ms = now_ms
+    replay.save()
+    return end.result is not None
+
+
 def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
     """Note whether a replay has ended, and with what."""
-    if replay.state != PolicyReplay.RUNNING:
-        return replay
-    end = replay_processes.ended(replay_directory(console, replay))
-    if end is None:
-        return replay
-    if end.result is not None:
-        replay.state, replay.result = PolicyReplay.DONE, end.result
-    else:
-        replay.state, replay.problem = PolicyReplay.FAILED, end.problem
-    replay.ended_ms = console.now_ms
-    replay.save()
-    if replay.state == PolicyReplay.DONE and replay.result["digest"] == replay.digest:
+    ended = store_end(replay, replay_directory(console, replay), console.now_ms)
+    if ended and replay.result["digest"] == replay.digest:
         PolicyVersion.objects.filter(
             id=replay.of_id, state=PolicyVersion.CHECKED, digest=replay.digest
         ).update(state=PolicyVersion.REPLAYED, version=F("version") + 1)
@@ -587,15 +603,14 @@ def approve(console: Console, version: PolicyVersion, reason: str, seen: str) ->
         )
     _files_seen(version, directory_of(console, version), seen)
     with transaction.atomic():
-        if not advance(
+        advance(
             version,
             [PolicyVersion.REPLAYED],
             state=PolicyVersion.APPROVED,
             approval=reason,
             approved_by=console.user,
             approved_ms=console.now_ms,
-        ):
-            raise StaleError
+        )
         _audit(console, "approve_policy", version, reason)
 
 
@@ -605,8 +620,7 @@ def reject(console: Console, version: PolicyVersion, reason: str) -> None:
         raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
     with transaction.atomic():
         note = f"{console.user.shown_name}: {reason}"[:500]
-        if not advance(version, PolicyVersion.OPEN, state=PolicyVersion.REJECTED, note=note):
-            raise StaleError
+        advance(version, PolicyVersion.OPEN, state=PolicyVersion.REJECTED, note=note)
         _audit(console, "reject_policy", version, reason)
 
 
@@ -643,17 +657,18 @@ def going_live(version: Any, console: Console) -> Iterator[None]:
     Meanwhile nobody changes it. It stays approved where the block fails.
     """
     kind = type(version)
-    if not advance(
+    advance(
         version, [kind.APPROVED], state=kind.GOING_LIVE, live_by=console.user,
         live_ms=console.now_ms,
-    ):  # fmt: skip
-        raise StaleError
+    )  # fmt: skip
     try:
         yield
     except BaseException:
-        advance(version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None)
+        advance_if_unchanged(
+            version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None
+        )
         raise
-    advance(version, [kind.GOING_LIVE], state=kind.LIVE)
+    advance_if_unchanged(version, [kind.GOING_LIVE], state=kind.LIVE)
 
 
 def settle_interrupted(home: Path) -> None:
@@ -669,9 +684,11 @@ def settle_interrupted(home: Path) -> None:
                 former.update(
                     state=kind.RETIRED, retired_ms=version.live_ms, version=F("version") + 1
                 )
-                advance(version, [kind.GOING_LIVE], state=kind.LIVE)
+                advance_if_unchanged(version, [kind.GOING_LIVE], state=kind.LIVE)
             else:
-                advance(version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None)
+                advance_if_unchanged(
+                    version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None
+                )
 
 
 def deciding(service: Service) -> Deciding | None:

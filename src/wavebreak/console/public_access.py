@@ -21,6 +21,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
+from wavebreak.durations import DAY_S, HOUR_S
 from wavebreak.service.erasure import ErasedError
 from wavebreak.service.peer_networks import peer_network
 from wavebreak.service.rate_limit import TokenBucket
@@ -28,8 +29,7 @@ from wavebreak.service.rate_limit import TokenBucket
 View = Callable[..., HttpResponse]
 MAX_PEERS, MAX_USED = 20_000, 50_000
 MAX_BODY = 64 * 1024
-FORM_S = 2 * 3600
-DAY_S = 86_400
+FORM_S = 2 * HOUR_S
 READS, WRITES = (2.0, 60.0), (0.1, 12.0)
 """Requests a second and at once, of one peer: of pages, and of forms."""
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wavebreak.durations import HOUR_S
 from wavebreak.errors import WavebreakError
 from wavebreak.service.errors import ApiError
 from wavebreak.transparency import Report, read_report
@@ -32,7 +33,7 @@ FILES = {
     "accounts.csv": "text/csv; charset=utf-8",
 }
 """Files of a report that a page links to, beside the DSA's."""
-TIMEOUT_S = 3600.0
+TIMEOUT_S = float(HOUR_S)
 
 
 class Kept(NamedTuple):

@@ -23,10 +23,10 @@ from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySe
 
 from wavebreak.console.config import Queue
 from wavebreak.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
+from wavebreak.durations import duration_ms
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, rank_of
 from wavebreak.reports.tables import number
-from wavebreak.rules import duration_seconds
 from wavebreak.service.errors import ApiError
 
 WIDE_REACH = 1_000
@@ -130,7 +130,7 @@ def drawn_is_due(settings: Queue, user: User) -> bool:
 
 def ordered(settings: Queue, now_ms: int) -> QuerySet:
     """Return the open cases in the order of the queue."""
-    floor = now_ms - duration_seconds(settings.age_floor) * 1000
+    floor = now_ms - duration_ms(settings.age_floor)
     overdue = Case(
         When(opened_ms__lt=floor, then=Value(True)),
         default=Value(False),
@@ -176,7 +176,7 @@ def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
         .update(
             claimed_ms=Case(When(mine, then=F("claimed_ms")), default=Value(now_ms)),
             claimed_by=user,
-            lease_until_ms=now_ms + duration_seconds(settings.lease) * 1000,
+            lease_until_ms=now_ms + duration_ms(settings.lease),
         )
     )
     if not claimed:
@@ -271,7 +271,7 @@ def _deciding(settings: Queue, user: User, now_ms: int) -> dict[str, Any]:
         "version": F("version") + 1,
         "claimed_ms": Case(When(claimed_by=user, then=F("claimed_ms")), default=Value(now_ms)),
         "claimed_by": user,
-        "lease_until_ms": now_ms + duration_seconds(settings.lease) * 1000,
+        "lease_until_ms": now_ms + duration_ms(settings.lease),
     }
 
 
@@ -323,7 +323,7 @@ def release(case_id: int, user: User, note: str) -> None:
 
 def skip(settings: Queue, case_id: int, user: User, now_ms: int) -> None:
     """Skip a case: it goes back to the queue, and is not offered to this person for a while."""
-    until = now_ms + duration_seconds(settings.skip) * 1000
+    until = now_ms + duration_ms(settings.skip)
     release(case_id, user, "")
     CaseSkip.objects.update_or_create(case_id=case_id, reviewer=user, defaults={"until_ms": until})
 

@@ -21,6 +21,7 @@ from django.db.models import Max
 
 from wavebreak.console.models import Appeal, PersonAct, Review
 from wavebreak.console.pages import Console
+from wavebreak.durations import DAY_MS, HOUR_MS
 from wavebreak.engine import Engine
 from wavebreak.evaluation import exact_interval
 from wavebreak.explain.narrative import format_value
@@ -36,7 +37,6 @@ NEWEST = 50_000
 SHOWN_ACCOUNTS = 20
 FRESH_S = 10.0
 """How long counts are shown although there are new decisions."""
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 HOURLY_DAYS = 4
 """Below so many days, figures are by the hour."""
 _JUDGED = ("benign", "abusive")

@@ -18,7 +18,7 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount import signals as social
 from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
-from django.dispatch import receiver
+from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
 from wavebreak.console.models import User
@@ -35,6 +35,11 @@ FACTORS: dict[str, str] = {
     Authenticator.Type.TOTP: "authenticator app",
     Authenticator.Type.WEBAUTHN: "passkey",
     Authenticator.Type.RECOVERY_CODES: "recovery codes",
+}
+_FACTOR_ACTIONS: dict[Signal, str] = {
+    mfa.authenticator_added: "add_factor",
+    mfa.authenticator_removed: "remove_factor",
+    mfa.authenticator_reset: "renew_factor",
 }
 
 
@@ -118,25 +123,12 @@ def _on_password(sender: Any, request: HttpRequest, user: User, **_more: Any) ->
     _changed(request, "change_password", user, "with the old password")
 
 
-@receiver(mfa.authenticator_added)
-def _on_factor_added(
-    sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **_more: Any
-) -> None:
-    _changed(request, "add_factor", user, FACTORS[authenticator.type])
-
-
-@receiver(mfa.authenticator_removed)
-def _on_factor_removed(
-    sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **_more: Any
-) -> None:
-    _changed(request, "remove_factor", user, FACTORS[authenticator.type])
-
-
-@receiver(mfa.authenticator_reset)
-def _on_factor_renewed(
-    sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **_more: Any
-) -> None:
-    _changed(request, "renew_factor", user, FACTORS[authenticator.type])
+@receiver([mfa.authenticator_added, mfa.authenticator_removed, mfa.authenticator_reset])
+def _on_factor(
+    sender: Any, signal: Signal, request: HttpRequest, user: User, authenticator: Authenticator,
+    **_more: Any,
+) -> None:  # fmt: skip
+    _changed(request, _FACTOR_ACTIONS[signal], user, FACTORS[authenticator.type])
 
 
 @receiver(social.social_account_added)

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
+from wavebreak.durations import HOUR_S
+
 MAX_COUNTED = 20_000
-HOUR_S = 3600.0
 
 
 class Terms(NamedTuple):

@@ -18,6 +18,7 @@ from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decod
 from django.db import transaction
 
 from wavebreak.console.models import Appeal, NoticeState, PersonAct, ReviewCase
+from wavebreak.durations import DAY_MS
 from wavebreak.notices import (
     Correction,
     Language,
@@ -27,7 +28,6 @@ from wavebreak.notices import (
     get_language,
     with_corrections,
 )
-from wavebreak.notices.statement import DAY_MS
 from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak.service.authentic_rows import checked_decisions
 from wavebreak.service.erasure import ErasedError, refuse_erased

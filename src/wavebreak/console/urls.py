@@ -98,6 +98,7 @@ CONSOLE: list[Any] = [
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
     path("settings/sources", settings.sources, name="sources"),
+    path("settings/sources/<str:name>/approve", settings.approve_source, name="approve_source"),
     path("settings/audit", settings.audit, name="audit"),
     path("profile", settings.profile, name="profile"),
 ]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 
+from wavebreak.durations import duration_ms
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import HELD, REFUSES
 from wavebreak.outcomes import CHALLENGE, Refusal
-from wavebreak.rules import Feedback, duration_seconds
+from wavebreak.rules import Feedback
 
 SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
     KINDS.index(kind) for kind in ("sent", "sent_group", "session", "typing", "looked_up")
@@ -79,7 +80,7 @@ def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: st
     """
     if outcome not in feedback.delay:
         return ts
-    least, most = (duration_seconds(delay) * 1000 for delay in feedback.delay[outcome])
+    least, most = (duration_ms(delay) for delay in feedback.delay[outcome])
     # The prefix is part of 0.1's output: changing it would move every notification.
     drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
     return ts + least + drawn % (most - least + 1)

@@ -18,6 +18,7 @@ from wavebreak.compiled.numba_runtime import (
     carray,
     compiled,
 )
+from wavebreak.durations import duration_seconds
 from wavebreak.engine import decision, enforcement
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import NAMES
@@ -31,7 +32,6 @@ from wavebreak.rules import (
     Program,
     Score,
     compile_prefilter,
-    duration_seconds,
 )
 from wavebreak.schema.events import CHANNELS
 

@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.durable_files import sync_directory
+from wavebreak.durable_files import replacing
 from wavebreak.engine.engine import Engine
 from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.errors import SnapshotError
@@ -108,9 +107,8 @@ def write(state: EngineState, path: Path, key: bytes | None = None) -> None:
 
     With a `key` the manifest, which has the digests of all parts, names the file and has a MAC.
     """
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     sums: dict[str, str] = {}
-    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in state.arrays.items():
             held = io.BytesIO()
             np.lib.format.write_array(held, np.ascontiguousarray(array), allow_pickle=False)
@@ -121,10 +119,6 @@ def write(state: EngineState, path: Path, key: bytes | None = None) -> None:
             manifest["name"] = path.name
             manifest["mac"] = _manifest_mac(manifest, key)
         archive.writestr(_MANIFEST, json.dumps(manifest, sort_keys=True))
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_directory(path.parent)
 
 
 def _manifest_mac(manifest: dict[str, Any], key: bytes) -> str:

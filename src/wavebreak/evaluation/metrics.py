@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from wavebreak.durations import HOUR_MS, WEEK_MS
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.labels import LABELS, read_labels
 from wavebreak.outcomes import CHALLENGE, LIMIT, REFUSING, SILENCING, TABLE, code_of, row_of
 
-WEEK_MS = 7 * 86_400_000
 _COLUMNS = (
     "account",
     "worst",
@@ -315,7 +315,7 @@ class _Columns:
         worst, reports = self.worst[rows], self.reports[rows]
         actioned = np.isin(worst, [code_of(name) for name in SILENCING])
         recent = self.last_report[rows] >= self.action[rows] - WEEK_MS
-        hours = ((self.action - self.start)[rows][actioned]) / 3_600_000
+        hours = ((self.action - self.start)[rows][actioned]) / HOUR_MS
         hours = hours[~np.isnan(hours)]
         unwanted = np.concatenate([self.unwanted[rows], np.zeros(absent)])
         strangers = np.concatenate([self.strangers[rows], np.zeros(absent)])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona
 from wavebreak.outcomes import REFUSING
@@ -23,7 +24,6 @@ from wavebreak.reports.tables import (
     print_table,
 )
 
-_HOUR_MS = 3_600_000
 ALL = "all abusive"
 BACKGROUND = "no label (background)"
 
@@ -94,7 +94,7 @@ def _actions_table(evaluation: Evaluation) -> Table:
 
 
 def _ms(hours: float | None) -> float | None:
-    return None if hours is None else hours * _HOUR_MS
+    return None if hours is None else hours * HOUR_MS
 
 
 def _before_action_table(evaluation: Evaluation) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.model import describe_contribution, describe_direction
@@ -133,9 +134,9 @@ def format_value(name: str, value: float | None, *, named: bool = True) -> str:
     if unit == "share":
         return f"{number(100 * value)} %"
     if unit == "seconds":
-        return span(value * 1_000)
+        return span(value * SECOND_MS)
     if unit == "hours":
-        return span(value * 3_600_000)
+        return span(value * HOUR_MS)
     if unit == "0 or 1":
         return "yes" if value else "no"
     if unit in ("", "code", "ratio", "correlation", "probability"):
@@ -182,7 +183,6 @@ def _weight(contribution: float | None, value: float | None) -> str:
     return f"{describe_direction(contribution, value)} ({contribution:+.2f})"
 
 
-_MINUTE_MS = 60_000
 _CHANNELS = {"business_app": "a business-app", "business_platform": "a business-platform"}
 
 
@@ -255,7 +255,7 @@ def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> s
         line += ", all to people it already knew"
     line += f"; {number(groups)} went to groups" if groups else ""
     peak = busiest_minute(sends)
-    if lasted > 5 * _MINUTE_MS and peak > 1:
+    if lasted > 5 * MINUTE_MS and peak > 1:
         line += f". At its peak it sent {number(peak)} within one minute"
     return line + "."
 
@@ -268,7 +268,7 @@ def busiest_minute(times: Times) -> int:
     """
     if not len(times):
         return 0
-    ends = np.searchsorted(times, times + _MINUTE_MS, side="left")
+    ends = np.searchsorted(times, times + MINUTE_MS, side="left")
     return int((ends - np.arange(len(times))).max())
 
 

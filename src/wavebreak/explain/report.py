@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from wavebreak.durations import MINUTE_MS
 from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.explain.narrative import (
     decisions_table,
@@ -42,7 +43,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _COLUMNS = 52
 _LISTED = 12  # decisions listed on a terminal; a page lists five times as many
 _LISTED_SHORT = 5
-_CLOSE_UP_MS = 30 * 60_000
+_CLOSE_UP_MS = 30 * MINUTE_MS
 _FAR = 8  # a close-up is drawn when it is at least this much narrower than the whole
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.durations import DAY_S, HOUR_S, WEEK_S
 from wavebreak.features.layout import (
     ACCUSED,
     ADDED,
@@ -87,9 +88,9 @@ from wavebreak.schema.events import CHANNELS, LABELS, UNDETERMINED
 
 PLATFORM = CHANNELS.index("business_platform")
 ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
-ANSWER_S = 86_400
+ANSWER_S = DAY_S
 ACCUSES_AT_MOST = 3
-LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
+LURK_LEAST_S, LURK_MOST_S = HOUR_S, WEEK_S
 
 _count_member_added = count_event("member_added")
 _count_stranger_added = count_event("stranger_added")

@@ -30,6 +30,7 @@ from wavebreak.compiled.arrow_cdata import (
     struct_members,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
@@ -268,8 +269,8 @@ def decode_events(
     return events
 
 
-EPOCH_MS = 60_000
-LEAP_MS = 86_400_000
+EPOCH_MS = MINUTE_MS
+LEAP_MS = DAY_MS
 """How far ahead of a quiet log's time an event may be dated and accepted."""
 SPELL_MS = 600_000
 BUSY = 300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wavebreak.durations import DAY_MS
 from wavebreak.features.descriptions import describe_feature
 
 
@@ -23,7 +24,7 @@ class Feature(NamedTuple):
     false_positives: str
     blind_spots: str
     version: int = 1
-    resolution_ms: int = 86_400_000
+    resolution_ms: int = DAY_MS
 
     @property
     def description(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.durations import HOUR_S, WEEK_S
 from wavebreak.features.fact_kinds import ACCEPTED_BY, RECEIVED
 from wavebreak.features.layout import (
     ANSWERED,
@@ -175,9 +176,9 @@ def _update_quiet_hours(row: Any) -> None:
 @compiled()
 def _update_hours(row: Any, now: int) -> None:
     # Plus one, so that zero still means "none yet".
-    week = now // 604_800 + 1
+    week = now // WEEK_S + 1
     old = int64(row.week)
-    hour = (now // 3600) % 24
+    hour = (now // HOUR_S) % 24
     halved = (week > old and old > 0) or row.hours[hour] == 255
     if halved:
         shift = min(max(week - old, 1), 8)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.durations import HOUR_S, WEEK_S
 from wavebreak.features.layout import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK
 from wavebreak.features.memory import contribute, people_of
 from wavebreak.features.windows import log2, push_bit
 
-YOUNG_S = 604_800
+YOUNG_S = WEEK_S
 EPOCHS_A_DAY = 1_440
 
 
@@ -137,7 +138,7 @@ WEIGHT_ONE = 256
 WEIGHT_MAX = 512
 UNPROVEN_COUNTED = 16
 """Reports without proof that count in a week: an organized crowd adds nothing more."""
-KIN_S = 3_600
+KIN_S = HOUR_S
 """Reporters that registered within an hour of each other are not independent."""
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.durations import duration_seconds
 from wavebreak.features.catalog import INDEX, WINDOWED
 from wavebreak.features.windows import add_to_bucket, advance_ring, ring_total
 
@@ -32,8 +33,6 @@ RARE_EVENTS: Final = (
 """Events counted in the rare row, which is made at the first of them. `report_weight` and
 `block_weight` count by weight, `lookup` and `lookup_hit` by numbers looked up."""
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 
 def bucket_seconds(window: str) -> int:
     """Length of a bucket: a fifteenth of the window.
@@ -41,7 +40,7 @@ def bucket_seconds(window: str) -> int:
     >>> bucket_seconds("15s"), bucket_seconds("1h"), bucket_seconds("7d")
     (1, 240, 40320)
     """
-    return int(window[:-1]) * _UNITS[window[-1]] // 15
+    return duration_seconds(window) // 15
 
 
 class Counter(NamedTuple):

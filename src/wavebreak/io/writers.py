@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError
 from wavebreak.io.readers import FileFormat, file_format
 from wavebreak.schema.events import WIRE_SCHEMA, json_rows
@@ -31,16 +31,12 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     raises FileError where it cannot be written.
     """
     kind = file_format(path)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        written = _write(fresh, kind, batches)
-        fresh.replace(path)
+        with replacing(path, synced=False) as fresh:
+            return _write(Path(fresh.name), kind, batches)
     except OSError as e:
         fix = "check the directory and its free space"
         raise FileError(f"{path} cannot be written: {e.strerror or 'I/O error'}", fix=fix) from None
-    finally:
-        fresh.unlink(missing_ok=True)
-    return written
 
 
 def _write(path: Path, kind: FileFormat, batches: Iterable[pa.RecordBatch]) -> int:

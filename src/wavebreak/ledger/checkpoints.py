@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from wavebreak.durable_files import create_file
 from wavebreak.errors import EvidenceError, FileError
 from wavebreak.lazily import LazyModule
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
@@ -150,8 +151,7 @@ def save_signer(signer: Signer, path: Path) -> None:
     """Write a signing key to a new file with mode 0600; raises FileError where the file exists."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(encode_signer(signer))
+        create_file(path, encode_signer(signer).encode(), mode=0o600)
     except OSError as e:
         raise FileError(
             f"the key file {path} cannot be made: {e.strerror}",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.durable_files import replace_file
 from wavebreak.errors import ModelError
 from wavebreak.model.calibration import Steps
 from wavebreak.model.model import Model
@@ -30,9 +31,7 @@ def save(model: Model, directory: Path) -> None:
     document["sums"] = {TREES: _digest(model.text), "model": _digest(model.metadata())}
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     for name, content in ((TREES, model.text), (METADATA, text + "\n")):
-        fresh = directory / f"{name}.new"
-        fresh.write_bytes(content.encode())
-        fresh.replace(directory / name)
+        replace_file(directory / name, content.encode())
 
 
 def load(directory: Path) -> Model:

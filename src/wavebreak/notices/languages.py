@@ -8,14 +8,15 @@ is added by adding its directory (docs/explanation/notices.md).
 from __future__ import annotations
 
 import io
-import unicodedata
 from datetime import UTC, datetime
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.extras import Optional
+from wavebreak.text_direction import Direction, isolate, text_direction
 
 _babel, _dates, _numbers, _units = (
     Optional(f"babel{name}") for name in ("", ".dates", ".numbers", ".units")
@@ -30,9 +31,7 @@ _FORMATS = {"en": "en_001"}
 """Conventions of dates for a language that has several: day before month, for the whole world."""
 _FORMER_CODES = {"iw": "he", "in": "id", "ji": "yi"}
 """Codes that some clients still send, with today's."""
-_UNITS_MS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
-_ISOLATE, _END = "\u2068", "\u2069"
-_STRONG = {"L": "ltr", "R": "rtl", "AL": "rtl"}
+_UNITS_MS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", SECOND_MS))
 
 
 def time_zone(name: str) -> ZoneInfo | None:
@@ -83,7 +82,7 @@ class Language:
         locale = _babel.Locale.parse(_FORMATS.get(code, code))
         self.code = code
         self.name = str(_babel.Locale.parse(code).get_display_name(code))
-        self.direction = str(locale.text_direction)
+        self.direction: Direction = "rtl" if locale.text_direction == "rtl" else "ltr"
         self._locale = locale
         self._translations = translations
 
@@ -127,9 +126,8 @@ class Language:
         >>> get_language("en").isolate("Acme"), len(get_language("he").isolate("Acme"))
         ('Acme', 6)
         """
-        directions = (_STRONG.get(unicodedata.bidirectional(letter)) for letter in text)
-        first = next((direction for direction in directions if direction), self.direction)
-        return text if first == self.direction else f"{_ISOLATE}{text}{_END}"
+        same = text_direction(text, self.direction) == self.direction
+        return text if same else isolate(text)
 
     def format_number(self, value: float) -> str:
         """Format a number with the separators of the language.

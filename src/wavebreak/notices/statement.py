@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from wavebreak.durations import DAY_MS
 from wavebreak.engine.decision import EVIDENCE_COUNTS, Decision
 from wavebreak.engine.enforcement import (
     GROUP_CREATED,
@@ -31,7 +32,6 @@ from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_te
 from wavebreak.outcomes import NOT_REFUSING, OUTCOMES, TIMED, code_of, reaches
 from wavebreak.schema.events import PERSONS, Challenge, Channel, Source
 
-DAY_MS = 86_400_000
 VERSION = 1
 CROWD = 5
 """At least so many who neither answered nor complained, or complaints are not counted in words: a

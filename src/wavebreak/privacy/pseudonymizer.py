@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import EventError, FileError, UsageError
+from wavebreak.ip_addresses import network_of
 from wavebreak.privacy.secret_key import KEY_BYTES
 from wavebreak.schema.distinct_values import encode_distinct
 from wavebreak.schema.events import (
@@ -239,11 +240,9 @@ def network_prefix(ip: str) -> tuple[str, str] | None:
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return None
-        if address.ipv4_mapped is None:
-            network = ipaddress.IPv6Network((int(address) >> 80 << 80, 48))
-            return str(address), str(network)
-        address = address.ipv4_mapped
-    return str(address), str(ipaddress.IPv4Network((int(address) >> 8 << 8, 24)))
+        # Other embedded addresses stay as they are: pseudonyms that are stored were made so.
+        address = address.ipv4_mapped or address
+    return str(address), str(network_of(address, 24, 48))
 
 
 def _open_places(path: Path) -> maxminddb.Reader:

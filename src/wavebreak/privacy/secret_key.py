@@ -7,6 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from wavebreak.durable_files import create_file
 from wavebreak.errors import FileError, UsageError
 
 KEY_BYTES = 16
@@ -108,8 +109,7 @@ def _check_access(found: os.stat_result, where: str, path: Path) -> None:
 def _create_key_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(2 * KEY_BYTES) + "\n")
+    create_file(temporary, f"{secrets.token_hex(2 * KEY_BYTES)}\n".encode(), mode=0o600)
     try:
         # A link fails where a name exists: of two first runs, one key wins for both.
         os.link(temporary, path)

@@ -6,13 +6,13 @@ import heapq
 from dataclasses import dataclass
 from typing import Literal
 
+from wavebreak.durations import HOUR_MS, SECOND_MS
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
 from wavebreak.outcomes import PERCEPTIBLE
 from wavebreak.red_team.config import MissingReceipts
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import OperatorFeedback
-from wavebreak.simulation.geography import SECOND
 
 FeedbackMode = Literal["delayed", "instant", "never"]
 """When operators learn of decisions: with the policy's delay, at once, or not at all."""
@@ -61,12 +61,12 @@ class FeedbackQueue:
         state = self._accounts.setdefault(account, _AccountFeedback())
         state.refused += count
         state.refused_since = min(state.refused_since, now)
-        if now < state.notified_at + 3_600 * SECOND:
+        if now < state.notified_at + HOUR_MS:
             return
         limit = self._missing_receipts
         if state.known_at <= now:
             heapq.heappush(self._queue, (now, account, "refused"))
-        elif now - state.refused_since >= limit.seconds * SECOND and state.refused >= limit.acts:
+        elif now - state.refused_since >= limit.seconds * SECOND_MS and state.refused >= limit.acts:
             heapq.heappush(self._queue, (now, account, "silence"))
         else:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from wavebreak.csv_files import CsvWriter
+from wavebreak.durations import WEEK_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.evaluation import Evaluation, evaluate
@@ -18,7 +19,6 @@ from wavebreak.red_team.round import OperatorResult, RoundResult
 from wavebreak.simulation.context import Label
 from wavebreak.simulation.geography import VIRTUAL
 
-WEEK_MS = 7 * 86_400_000
 HIRED_RING = "ring-for-hire"
 """Family of the accounts that are hired to report the persona victim-of-reports."""
 
@@ -87,9 +87,9 @@ def label_hired_ring(labels: Iterable[Label]) -> list[Label]:
 def write_labels(labels: Iterable[Label], path: Path) -> None:
     """Write labels as a CSV file for the other commands."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("account", "label", "family", "operator"))
-        writer.writerows(label_hired_ring(labels))
+        writer = CsvWriter(file, exact=True, line_end="\n")
+        writer.write(("account", "label", "family", "operator"))
+        writer.write_all(label_hired_ring(labels))
 
 
 def count_families(

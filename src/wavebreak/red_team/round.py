@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak import simulation
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import BARRED
@@ -32,17 +33,16 @@ from wavebreak.simulation.attackers import (
 )
 from wavebreak.simulation.background_trace import FIRST_ID
 from wavebreak.simulation.context import AccountRegistry, Label, SimulationContext
-from wavebreak.simulation.geography import MINUTE, SECOND
 from wavebreak.simulation.log import Bools, EventBlock, EventLog, Ints, merge_blocks, to_batches
 from wavebreak.simulation.world import BATCH
 
 GROUPS_PER_OPERATOR = 1 << 20
 """Group ids reserved for each operator, so that no two operators share one."""
 
-EPOCH = MINUTE
+EPOCH = MINUTE_MS
 """Shortest time slice: the engine's epoch (milliseconds)."""
 
-MAX_SLICE = 360 * MINUTE
+MAX_SLICE = 6 * HOUR_MS
 """Longest time slice, while no operator does anything."""
 
 
@@ -322,7 +322,7 @@ class _Round:
         owner.operator.lose_account(account, when)
 
     def _pass_challenge(self, account: int, ts: int, median_s: float) -> int:
-        when = ts + SECOND + int(self.rng.lognormal(np.log(median_s), 1.0) * SECOND)
+        when = ts + SECOND_MS + int(self.rng.lognormal(np.log(median_s), 1.0) * SECOND_MS)
         if when < self.environment.sim.end:
             code = self.state.pool.code("code")
             self.state.log.add("challenge.passed", np.array([when]), account, kind=code)

@@ -20,6 +20,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.errors import MissingExtraError
 from wavebreak.extras import Optional
 from wavebreak.outcomes import OUTCOMES, Tone, row_of
@@ -495,7 +496,7 @@ def numbered_timeline(
 
 def _clock(window: tuple[int, int]) -> str:
     """Return the format of an axis' ticks, as fine as its length needs."""
-    hours = (window[1] - window[0]) / 3_600_000
+    hours = (window[1] - window[0]) / HOUR_MS
     if hours < 0.5:
         return "%H:%M:%S"
     return "%H:%M" if hours <= 26 else "%d %b %H:%M" if hours <= 24 * 7 else "%d %b %Y"

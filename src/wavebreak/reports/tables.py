@@ -17,9 +17,11 @@ from rich.console import Console as Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
 _HIDDEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _UNSAFE, _UNSAFE_LINE = re.compile(f"[{_HIDDEN}]"), re.compile(f"[{_HIDDEN}\t\n]")
-_UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+_UNITS_MS = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", SECOND_MS))
 
 
 def visible(text: str, *, line: bool = False) -> str:

@@ -21,7 +21,6 @@ from wavebreak.rules.model import (
     Policy,
     Rule,
     Score,
-    duration_seconds,
 )
 from wavebreak.rules.prefilter import compile_prefilter
 
@@ -39,7 +38,6 @@ __all__ = [
     "compile_prefilter",
     "compile_rules",
     "describe_rule",
-    "duration_seconds",
     "explain_rule",
     "features_read",
     "load_policy",

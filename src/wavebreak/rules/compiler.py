@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,11 +24,13 @@ import numpy.typing as npt
 
 from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
 from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
+from wavebreak.durable_files import replace_file
+from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.outcomes import code_of
 from wavebreak.rules.expressions import Expression, can_hold, parse
-from wavebreak.rules.model import MAX_RULES, STAGES, Policy, Rule, duration_seconds
+from wavebreak.rules.model import MAX_RULES, STAGES, Policy, Rule
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
@@ -74,9 +75,7 @@ def compile_source(source: str, name: str, n_args: int, features: tuple[str, ...
 def _imported(directory: Path, digest: str, source: str, name: str) -> Callable[..., int]:
     path = directory / f"rules_{digest}.py"
     if not path.exists() or path.read_text(encoding="utf-8") != source:
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(source, encoding="utf-8")
-        fresh.replace(path)
+        replace_file(path, source.encode(), synced=False)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise PolicyError(

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET
 
 from wavebreak import config
+from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
@@ -43,7 +44,6 @@ from wavebreak.rules.model import (
     Policy,
     Rule,
     Score,
-    duration_seconds,
 )
 
 SHIPPED = config.SHIPPED

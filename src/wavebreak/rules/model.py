@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from wavebreak.durations import Duration
 from wavebreak.features import sequential_tests
 from wavebreak.features.layout import STAGES as STAGES
 from wavebreak.outcomes import Outcome
@@ -37,21 +38,9 @@ Basis = Literal["doubt", "takeover", "evidence", "impossible", "tie", "person"]
 Stage = Literal["registration", "messaging", "feedback", "review"]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,47}$")]
 Sentence = Annotated[str, Meta(min_length=8, max_length=1000)]
-Duration = Annotated[str, Meta(pattern="^[1-9][0-9]{0,5}[smhd]$")]
 Day = Annotated[str, Meta(pattern="^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
 Example = dict[str, float]
 Examples = Annotated[tuple[Example, ...], Meta(min_length=1)]
-
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def duration_seconds(duration: str) -> int:
-    """Convert a duration such as `15m` to seconds.
-
-    >>> duration_seconds("15m"), duration_seconds("7d")
-    (900, 604800)
-    """
-    return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import FileError
 from wavebreak.schema.events import EVENTS, TYPES
 
@@ -39,7 +40,7 @@ LABELS = "label.assigned"
 """What people say of accounts comes beside a stream, from the service's own pages and operations:
 it is covered whatever the stream carries, and an account without a label has none."""
 
-MAX_RESOLUTION_MS = 86_400_000
+MAX_RESOLUTION_MS = DAY_MS
 
 _IN_LOG = {"phone": "number", "ip": "address"}
 _FIELDS: dict[str, tuple[str, ...]] = {

@@ -20,7 +20,6 @@ import os
 import re
 import shutil
 import sqlite3
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ from django.db import Error, connection, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from wavebreak import __version__
-from wavebreak.durable_files import sync_directory
+from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
 from wavebreak.service.erasure import LIST_FILE, apply_again, read_list
@@ -144,17 +143,11 @@ def save(home: Path, file: Path, secret: bytes) -> Saved:
         FileError: The file cannot be written.
     """
     try:
-        handle, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    except OSError as error:
-        raise _unwritable(file, error) from None
-    try:
-        with os.fdopen(handle, "w+b") as out:
-            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                saved = _save(home, archive, secret)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(partial).replace(file)
-        sync_directory(file.parent)
+        with (
+            replacing(file, mode=FILE_MODE) as out,
+            zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        ):
+            return _save(home, archive, secret)
     except Error as error:
         if isinstance(error, WavebreakError):
             raise
@@ -164,16 +157,10 @@ def save(home: Path, file: Path, secret: bytes) -> Saved:
             fix="check that the database is reachable and of this version",
         ) from None
     except OSError as error:
-        raise _unwritable(file, error) from None
-    finally:
-        Path(partial).unlink(missing_ok=True)
-    return saved
-
-
-def _unwritable(file: Path, error: OSError) -> FileError:
-    return FileError(
-        f"{file} cannot be written: {error.strerror}", fix="name a file in a directory with room"
-    )
+        raise FileError(
+            f"{file} cannot be written: {error.strerror}",
+            fix="name a file in a directory with room",
+        ) from None
 
 
 class _Writer:

@@ -23,6 +23,7 @@ from wavebreak.service.live_policy import (
     live_policy,
     policies_directory,
     policy_files,
+    write_files,
 )
 from wavebreak.service.models import LogBatch
 from wavebreak.service.service import Service
@@ -132,10 +133,7 @@ def store_approved(home: Path) -> tuple[str, str]:
         return earlier[-1].name, digest
     number = int(earlier[-1].name.removeprefix(CALIBRATED)) + 1 if earlier else 1
     target = policies / f"{CALIBRATED}{number}"
-    for name, text in files.items():
-        (target / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (target / name).write_text(text, "utf-8")
-        (target / name).chmod(0o600)
+    write_files(target, files)
     return target.name, digest
 
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak import config
+from wavebreak.durations import Duration, duration_ms
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
@@ -45,8 +46,8 @@ from wavebreak.outcomes import (
     rank_of,
 )
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy, Program, Rule, duration_seconds
-from wavebreak.rules.model import Duration, Stage
+from wavebreak.rules import Policy, Program, Rule
+from wavebreak.rules.model import Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
 from wavebreak.service.enforcement_cache import ALLOWED, KnownState
 from wavebreak.service.errors import ApiError, rejection
@@ -390,7 +391,7 @@ class DecideResponder:
         if not ends:
             return None
         left = min(ends) - int(log.column("ts")[0].as_py())
-        return max(0, min(left, duration_seconds(self.decide_policy.retry_after.at_most) * 1000))
+        return max(0, min(left, duration_ms(self.decide_policy.retry_after.at_most)))
 
     def fallback(
         self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0
@@ -408,9 +409,9 @@ class DecideResponder:
         """
         closed = EVENTS.index(type(event)) in self._closed
         refused, depends = _known_refusal(event, known)
-        wait = duration_seconds(self.decide_policy.retry_after.closed) * 1000
+        wait = duration_ms(self.decide_policy.retry_after.closed)
         if refused:
-            at_most = duration_seconds(self.decide_policy.retry_after.at_most) * 1000
+            at_most = duration_ms(self.decide_policy.retry_after.at_most)
             left = None if known.until_ms is None else min(known.until_ms - now_ms, at_most)
         else:
             left = wait if closed or depends else None

@@ -11,6 +11,7 @@ from typing import Any
 import django
 import django.conf
 
+from wavebreak.durations import DAY_S, MINUTE_S
 from wavebreak.extras import EXTRAS
 
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
@@ -36,7 +37,6 @@ OPENID_CONNECT = {"provider_class": "wavebreak.console.openid_connect.NonceProvi
 SIGN_IN_FORMS = "wavebreak.console.sign_in_forms"
 PLUGINS = "wavebreak.console"
 """Group of the entry points by which distributions add pages: see `console.plugin_app`."""
-MINUTE_S = 60
 
 
 def console_installed() -> bool:
@@ -136,7 +136,7 @@ def _console() -> dict[str, Any]:
         "STATIC_URL": "/static/",
         "WHITENOISE_USE_FINDERS": True,
         "WHITENOISE_AUTOREFRESH": False,
-        "WHITENOISE_MAX_AGE": 24 * 60 * MINUTE_S,
+        "WHITENOISE_MAX_AGE": DAY_S,
         "LANGUAGE_CODE": "en",
         "USE_I18N": True,
         "TIME_ZONE": "UTC",

@@ -23,7 +23,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import Subquery
 
-from wavebreak.durable_files import sync_directory
+from wavebreak.durable_files import sync_directory, sync_file
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import ErasureEntry
@@ -221,7 +221,7 @@ def _append(home: Path, listed: list[ListedErasure]) -> None:
             lines = b"".join(msgspec.json.encode(one) + b"\n" for one in listed)
             _cut_torn_line(handle)
             file.write(lines)
-            os.fsync(handle)
+            sync_file(file)
         sync_directory(home)
     except OSError as error:
         raise ServiceError(

@@ -13,12 +13,13 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from wavebreak.durations import DAY_S
 from wavebreak.errors import EventError, WavebreakError
 from wavebreak.schema.events import Refusal
 
 MEDIA_TYPE = "application/problem+json"
 _FIX = " — fix: "
-MAX_RETRY_AFTER_S = 86_400
+MAX_RETRY_AFTER_S = DAY_S
 """A key with next to no rate would have to wait for years."""
 
 DESCRIPTIONS = {

@@ -20,6 +20,7 @@ import msgspec
 from django.db import connection, transaction
 from django.db.models import Count, Max
 
+from wavebreak.durations import MINUTE_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import (
@@ -86,7 +87,6 @@ CHANGED_MODELS: dict[str, type[ApiKey | Webhook | Source]] = {
 _LOG = b'"kind":"log"'
 LEDGER_KEY = "ledger.pub"
 """File in the service's directory with the public key of the checkpoints."""
-_MINUTE_MS = 60_000
 _CHUNK = 1_000
 
 
@@ -128,7 +128,7 @@ class LedgerRows:
 
     def keep(self, note: bytes) -> None:
         """Store a signed checkpoint as the last one, and as the last of this minute."""
-        size, minute = read_checkpoint(note).size, self._clock() // _MINUTE_MS
+        size, minute = read_checkpoint(note).size, self._clock() // MINUTE_MS
         with connection.cursor() as cursor:
             cursor.execute(_NOTE, (size, note))
             cursor.execute(_CHECKPOINT, (minute, size, note))
@@ -314,7 +314,7 @@ class LedgerStore:
         pending = (AuditEntry.objects.filter(sealed=False), LogProof.objects.filter(sealed=False))
         if any(rows.exists() for rows in pending):
             self.seal_changes()
-        if self._clock() - self._committed_ms >= _MINUTE_MS:
+        if self._clock() - self._committed_ms >= MINUTE_MS:
             self.commit_log()
 
     def _log_entry(self, position: int) -> LogEntry | None:

@@ -11,7 +11,6 @@ log from which they decide. While it is missing, those that `serve` was started 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from wavebreak.durable_files import sync_directory
+from wavebreak.durable_files import create_file, replace_file, sync_directory
 from wavebreak.errors import UsageError
 
 _LIVE = "live"
@@ -139,11 +138,7 @@ def write_files(directory: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(path.parent)
+        create_file(path, text.encode(), mode=0o600)
 
 
 def remove_files(home: Path, version: str, digest: str) -> None:
@@ -204,10 +199,4 @@ def set_live_policy(home: Path, live: LivePolicy) -> None:
     """Name the version that decides; the file changes at once or not at all."""
     directory = policies_directory(home)
     directory.mkdir(mode=0o700, exist_ok=True)
-    fresh = directory / f"{_LIVE}.{os.getpid()}.new"
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(live))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(directory / _LIVE)
-    sync_directory(directory)
+    replace_file(directory / _LIVE, msgspec.json.encode(live), mode=0o600)

@@ -26,6 +26,7 @@ import pyarrow as pa
 from django.db import DatabaseError, Error, connection, transaction
 from numpy.typing import NDArray
 
+from wavebreak.durations import MINUTE_MS
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import LabelEntry
@@ -379,7 +380,7 @@ class LogWriter:
         ]
         if repeats:
             idempotency.store_responses(cursor, repeats, now)
-        if repeats and now - self._expired_ms > 60_000:
+        if repeats and now - self._expired_ms > MINUTE_MS:
             self._expired_ms = now
             idempotency.delete_expired(cursor, now - self._keep_ms)
         if batches:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.kernel_policy import Model as Scoring
 from wavebreak.evaluation import exact_interval
@@ -28,7 +29,6 @@ from wavebreak.service.policy_replay import (
     write_found,
 )
 
-DAY_MS = 86_400_000
 EDGES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0)
 """Bounds of the bins of scores, as chances of abuse."""
 

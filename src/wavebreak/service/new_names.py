@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import ACCOUNT_BYTES, ENTITY_BYTES, EVENT_BYTES, state_bytes
@@ -43,7 +44,6 @@ Ask = Callable[[Callable[[Engine], Any]], Any]
 
 NO_MEMORY, TOO_MANY_NAMES = "no_memory", "too_many_new_names"
 """Causes of refused events: the state is at its ceiling; the key's share of the hour is used up."""
-HOUR_MS: Final = 3_600_000
 RETRY_FULL_S: Final = 60.0
 _WORST_EVENT: Final = 2 * ACCOUNT_BYTES + 4 * ENTITY_BYTES + EVENT_BYTES
 """Bytes of an event all of whose names are new: account, peer, network, block, device, client."""

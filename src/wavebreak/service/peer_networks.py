@@ -5,12 +5,11 @@ from __future__ import annotations
 import ipaddress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-_EMBEDDING = tuple(
-    map(IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
-)
-"""IPv6 networks whose addresses end in the IPv4 address of the peer that they are about: mapped,
-as a dual-stack socket names it, and translated (RFC 2765, RFC 6052, RFC 8215). Each holds all of
-IPv4, so that its /64 would be everybody."""
+from wavebreak.ip_addresses import embedded_ipv4, last_32_bits, network_of
+
+_TRANSLATED = tuple(map(IPv6Network, ("::ffff:0:0:0/96", "64:ff9b:1::/48")))
+"""Further IPv6 networks whose addresses end in the IPv4 address of the peer that they are about
+(RFC 2765, RFC 8215). Each holds all of IPv4, so that its /64 would be everybody."""
 
 
 def peer_network(address: str) -> str:
@@ -30,11 +29,10 @@ def peer_network(address: str) -> str:
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
         embedded = _embedded(parsed)
-        if embedded is None:
-            network = IPv6Network((int(parsed), 64), strict=False)
-            return "" if parsed.is_loopback else str(network.network_address)
-        parsed = embedded
-    return "" if parsed is None or parsed.is_loopback else str(parsed)
+        parsed = embedded or parsed
+    if parsed is None or parsed.is_loopback:
+        return ""
+    return str(network_of(parsed, 32, 64).network_address)
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
@@ -51,10 +49,8 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | None:
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address that an IPv6 address holds."""
-    if address.sixtofour is not None:
-        return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network in _EMBEDDING):
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+    if any(address in network for network in _TRANSLATED):
+        return last_32_bits(address)
+    return embedded_ipv4(address)

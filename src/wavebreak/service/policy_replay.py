@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.durable_files import replace_file
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import SHARDS
@@ -289,7 +290,4 @@ def write_found(out: Path, changes: list[Change], result: msgspec.Struct) -> Non
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file for its owner alone; a reader sees the former one or all of the new one."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(content)
-    fresh.chmod(0o600)
-    fresh.replace(path)
+    replace_file(path, content, mode=0o600, synced=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from wavebreak.durations import DAY_S
 from wavebreak.engine.state_ceiling import StateCeiling
 
 
@@ -51,7 +52,7 @@ class Limits:
     stall_s: float = 3.0
     answer_s: float = 0.25
     retry_after_s: float = 1.0
-    idempotency_s: float = 86_400.0
+    idempotency_s: float = float(DAY_S)
     refusals: int = 100
     key_events: float = 1_000_000.0
     key_bytes: float = float(256 << 20)

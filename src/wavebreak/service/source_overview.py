@@ -16,10 +16,10 @@ from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak.service.models import ApiKey, KeyActivity, Source
 from wavebreak.service.sources import (
-    ABILITIES,
     Ability,
     Coverage,
     Declaration,
+    abilities_of,
     covered_by,
     list_sources,
     shared_coverage,
@@ -103,7 +103,7 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
             SourceView(
                 source.name,
                 tuple(source.carries.split()),
-                _abilities(source.can),
+                abilities_of(source.can),
                 source.created_ms,
                 source.changed_ms,
                 tuple(key.name for key in keys.get(source.name, ())),
@@ -128,11 +128,6 @@ def _newest(keys: list[ApiKey], sent: dict[str, KeyActivity]) -> KeyActivity | N
     return max(rows, key=lambda row: row.seen_ms, default=None)
 
 
-def _abilities(can: str) -> tuple[Ability, ...]:
-    able = can.split()
-    return tuple(ability for ability in ABILITIES if ability in able)
-
-
 def _rules_off(coverage: Coverage | None, policy: Policy) -> tuple[str, ...]:
     found = unseen(coverage.profile(), policy) if coverage else None
     return found.rules if found else ()
@@ -146,7 +141,7 @@ def _asked(
     would = _rules_off(shared_coverage([*others, asked]), policy)
     return AskedView(
         tuple(asked.carries.split()),
-        _abilities(asked.can),
+        abilities_of(asked.can),
         source.asked_ms,
         tuple(name for name in would if name not in off),
     )

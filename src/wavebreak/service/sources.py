@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import msgspec
 from django.db import Error, transaction
 
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.schema.coverage import Profile, declared, known_names
 from wavebreak.schema.events import TYPES
@@ -33,13 +34,25 @@ if TYPE_CHECKING:
 
 Ability = Literal["refuse", "challenge", "notify", "suspend", "lift"]
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
+
+
+def abilities_of(can: str) -> tuple[Ability, ...]:
+    """Return the abilities that a source's field `can` names, in the order of `ABILITIES`.
+
+    >>> abilities_of(" ".join(reversed(ABILITIES))) == ABILITIES
+    True
+    """
+    able = can.split()
+    return tuple(ability for ability in ABILITIES if ability in able)
+
+
 Applied = Literal["unchanged", "live", "pending", "waiting"]
 SELF = "self"
 MESSAGES = "message.sent"
 MAX_SOURCES = 100
 BEGIN_MS = 600_000
 """How long a log has just begun: an adapter may send its first events before it has declared."""
-SETTLED_MS = 86_400_000
+SETTLED_MS = DAY_MS
 """How long a source's own change holds before it may make another one by itself."""
 _MENTIONED = 8
 CHECK_S = 5.0

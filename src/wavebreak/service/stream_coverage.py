@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.features.catalog import covered_features
 from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile, known_names, measure
@@ -23,7 +24,7 @@ from wavebreak.service import event_log
 from wavebreak.service.app_context import run_background_query
 from wavebreak.service.service import Service
 
-MEASURED_MS = 3_600_000
+MEASURED_MS = HOUR_MS
 """Log time that is measured."""
 MAX_EVENTS = 1_000_000
 MIN_EVENTS = 100

@@ -39,6 +39,7 @@ import msgspec
 import structlog
 from django.db import models, transaction
 
+from wavebreak.durations import HOUR_S
 from wavebreak.errors import WavebreakError
 from wavebreak.outcomes import outcomes_from, rank_of
 from wavebreak.service.app_context import AppContext, closing_connection, write_audit_entry
@@ -58,7 +59,7 @@ PREFIX = "whsec_"
 BATCH_SIZE, FIRST_BATCH_SIZE = 500, 16
 MAX_IN_FLIGHT_PER_WEBHOOK, MAX_FURTHER_IN_FLIGHT = 4, 16
 """Attempts at once: of one webhook, and of all webhooks together beyond the first of each."""
-MAX_RETRY_AFTER_S = 3600.0
+MAX_RETRY_AFTER_S = float(HOUR_S)
 """The longest wait that a receiver may ask for."""
 BY = "service"
 """In the audit log, who disables a webhook."""

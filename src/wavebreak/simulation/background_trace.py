@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak import io
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
@@ -33,7 +34,7 @@ background that was simulated itself shares none with them."""
 
 FIRST_ID = 1 << 39
 
-_LONGEST_STEP = 86_400_000
+_LONGEST_STEP = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

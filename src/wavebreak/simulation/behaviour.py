@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wavebreak.simulation.geography import HOUR, MINUTE, SECOND
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.log import Ints
 
 
@@ -24,11 +24,11 @@ class ConversationStyle:
 
     turn_first: float = 0.78
     turn: float = 0.56
-    answer_gap: float = 28 * SECOND
+    answer_gap: float = 28 * SECOND_MS
     answer_spread: float = 1.35
-    own_gap: float = 9 * SECOND
+    own_gap: float = 9 * SECOND_MS
     own_spread: float = 1.15
-    longest_gap: float = 5 * HOUR
+    longest_gap: float = 5 * HOUR_MS
     characters: float = 26.0
     characters_spread: float = 0.95
     overhead: int = 96
@@ -38,9 +38,9 @@ class ConversationStyle:
     deliver: float = 700.0
     deliver_spread: float = 0.9
     offline: float = 0.12
-    offline_delay: float = 25 * MINUTE
+    offline_delay: float = 25 * MINUTE_MS
     offline_spread: float = 1.4
-    look: float = 45 * SECOND
+    look: float = 45 * SECOND_MS
     look_spread: float = 1.8
     unread: float = 0.1
     dead: float = 0.0005
@@ -77,9 +77,9 @@ class RecipientBehaviour:
     reply: float = 0.02
     block: float = 0.045
     report: float = 0.02
-    reply_delay: float = 3 * MINUTE
-    block_delay: float = 2 * MINUTE
-    report_delay: float = 25 * MINUTE
+    reply_delay: float = 3 * MINUTE_MS
+    block_delay: float = 2 * MINUTE_MS
+    report_delay: float = 25 * MINUTE_MS
     spread: float = 1.7
     report_reasons: tuple[float, float, float] = (0.7, 0.2, 0.1)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import MINUTE_MS, SECOND_MS
 from wavebreak.schema.events import TYPES
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import MINUTE, SECOND
 from wavebreak.simulation.log import ABSENT, Bools, EventBlock, EventBuffer, EventLog, Ints
 from wavebreak.simulation.population import Ties
 
@@ -61,8 +61,8 @@ class RequestHabits:
 
     via: str = "invite"
     held: bool = False
-    lead: float = 2 * SECOND
-    delay: float = 10 * MINUTE
+    lead: float = 2 * SECOND_MS
+    delay: float = 10 * MINUTE_MS
     spread: float = 1.4
     honest: RequestReception = RequestReception(accept=0.6, refuse=0.1)
     unwanted: RequestReception = RequestReception(accept=0.15, refuse=0.3)

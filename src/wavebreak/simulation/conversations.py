@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import MINUTE_MS, SECOND_MS
 from wavebreak.simulation.behaviour import ConversationStyle
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import MINUTE, SECOND
 from wavebreak.simulation.log import Bools, Floats, Ints
 
 MEDIA = ("none", "image", "audio", "sticker", "video", "document")
 """Kinds of message that people send, in the order of `Style.media`."""
 
-LONGEST_TYPING = 4 * MINUTE
+LONGEST_TYPING = 4 * MINUTE_MS
 """No typing indicator comes longer than this before its message."""
 
 _LONG_AGO = 1 << 40
@@ -168,7 +168,7 @@ def add_typing(
     typed = np.flatnonzero((medium == 0) & (rng.random(len(medium)) < said.typing))
     seconds = characters[typed] / style.speed
     seconds *= rng.lognormal(0.0, style.speed_spread, len(typed))
-    lead = np.clip(seconds * SECOND, 300, LONGEST_TYPING)
+    lead = np.clip(seconds * SECOND_MS, 300, LONGEST_TYPING)
     lead = np.minimum(lead, 0.85 * said.before[typed]).astype(np.int64)
     sim.log.add("typing.started", said.ts[typed] - lead, said.sender[typed], peer=said.peer[typed])
 
@@ -214,7 +214,7 @@ def add_messages(sim: SimulationContext, said: Messages, style: ConversationStyl
     lost, got = np.flatnonzero(dead), np.flatnonzero(~dead)
     log.add(
         "message.undeliverable",
-        said.ts[lost] + SECOND,
+        said.ts[lost] + SECOND_MS,
         said.sender[lost],
         peer=said.peer[lost],
         reason=sim.pool.code("not_registered"),
@@ -252,7 +252,7 @@ def add_group_messages(
     share = np.minimum(sim.typing_shares(sender), typing)
     typed = np.flatnonzero((medium == 0) & (rng.random(len(ts)) < share))
     seconds = characters[typed] / style.speed * rng.lognormal(0.0, style.speed_spread, len(typed))
-    lead = np.clip(seconds * SECOND, 300, LONGEST_TYPING).astype(np.int64)
+    lead = np.clip(seconds * SECOND_MS, 300, LONGEST_TYPING).astype(np.int64)
     sim.log.add("typing.started", ts[typed] - lead, sender[typed], group=group[typed])
     return sim.log.add(
         "message.sent",

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.simulation.behaviour import ConversationStyle
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import (
@@ -14,16 +15,7 @@ from wavebreak.simulation.conversations import (
     add_group_messages,
     draw_conversations,
 )
-from wavebreak.simulation.geography import (
-    COUNTRIES,
-    DAY,
-    HOUR,
-    MINUTE,
-    Clock,
-    day_curve,
-    draw_addresses,
-    local_hour,
-)
+from wavebreak.simulation.geography import COUNTRIES, Clock, day_curve, draw_addresses, local_hour
 from wavebreak.simulation.groups import Groups
 from wavebreak.simulation.log import ABSENT, Floats, Ints
 from wavebreak.simulation.population import draw_devices
@@ -63,7 +55,7 @@ class Habits:
     tidies: float = 0.002
     meets_spread: float = 0.0
     flock: float = 0.0
-    flock_gap: float = 4 * MINUTE
+    flock_gap: float = 4 * MINUTE_MS
     sharpness: float = 1.0
     late: float = 0.0
     roams: float = 0.0
@@ -97,7 +89,7 @@ class DailyLife:
     def _plan_new_phones(self, sim: SimulationContext) -> None:
         count = len(sim.people)
         self._switch = np.full(count, NEVER, np.int64)
-        changes = sim.rng.random(count) < self.habits.new_device * sim.span / DAY
+        changes = sim.rng.random(count) < self.habits.new_device * sim.span / DAY_MS
         self._switch[changes] = sim.rng.integers(sim.start, sim.end, int(changes.sum()))
         self._next = sim.people.device.copy()
         self._next[changes] = draw_devices(sim.rng, sim.pool, int(changes.sum()))
@@ -201,10 +193,10 @@ class DailyLife:
         looks = rng.random(len(who)) < habits.looks_up
         saved = rng.random(len(who)) < habits.saves
         back = rng.random(len(who)) < habits.saves
-        early = ts - rng.integers(2_000, MINUTE, len(who))
+        early = ts - rng.integers(2_000, MINUTE_MS, len(who))
         sim.log.add("contact.looked_up", early[looks], who[looks], count=1, hits=1)
         sim.log.add("contact.added", early[saved] + 500, who[saved], peer=other[saved])
-        late = ts + rng.integers(MINUTE, HOUR, len(who))
+        late = ts + rng.integers(MINUTE_MS, HOUR_MS, len(who))
         sim.log.add("contact.added", late[back], other[back], peer=who[back])
         add_conversations(
             sim,
@@ -299,7 +291,10 @@ class DailyLife:
         sim.log.add("user.blocked", ts, who, peer=peer)
         again = rng.random(len(ts)) < habits.reconciles
         sim.log.add(
-            "user.unblocked", ts[again] + rng.integers(HOUR, DAY), who[again], peer=peer[again]
+            "user.unblocked",
+            ts[again] + rng.integers(HOUR_MS, DAY_MS),
+            who[again],
+            peer=peer[again],
         )
         who, peer, ts = pairs(habits.false_reports)
         sim.log.add("user.reported", ts, who, peer=peer, reason=sim.pool.code("other"))

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS, HOUR_MS
 from wavebreak.simulation.log import Floats, Ints
 
-HOUR = 3_600_000
-DAY = 24 * HOUR
-MINUTE = 60_000
-SECOND = 1_000
 _HOURS_OF_DAY = 24
 
 
@@ -124,19 +121,19 @@ class Clock:
     """Turns shares of activity into times of day, for one time zone.
 
     >>> clock = Clock(zone=0)
-    >>> clock.share(0, DAY)
+    >>> clock.share(0, DAY_MS)
     1.0
     """
 
     def __init__(self, zone: int, curve: Floats = DAY_CURVE) -> None:
         shares = curve / curve.sum()
-        self._shift = zone * HOUR
+        self._shift = zone * HOUR_MS
         self._steps = np.concatenate([[0.0], np.cumsum(shares)])
         self._hours = np.arange(_HOURS_OF_DAY + 1, dtype=np.float64)
 
     def _done(self, ts: Floats) -> Floats:
-        days, rest = np.divmod(ts + self._shift, DAY)
-        return np.asarray(days + np.interp(rest / HOUR, self._hours, self._steps))
+        days, rest = np.divmod(ts + self._shift, DAY_MS)
+        return np.asarray(days + np.interp(rest / HOUR_MS, self._hours, self._steps))
 
     def share(self, low: int, high: int) -> float:
         """Return the activity between two times, in days' worth."""
@@ -147,13 +144,13 @@ class Clock:
         """Draw times between two times (milliseconds) as the day curve goes, unsorted."""
         ends = self._done(np.array([low, high], np.float64))
         days, rest = np.divmod(rng.uniform(ends[0], ends[1], count), 1.0)
-        ts = days * DAY + np.interp(rest, self._steps, self._hours) * HOUR - self._shift
+        ts = days * DAY_MS + np.interp(rest, self._steps, self._hours) * HOUR_MS - self._shift
         return np.clip(ts.astype(np.int64), low, high - 1)
 
 
 def local_hour(ts: Ints, zone: Ints) -> Ints:
     """Return the hour of the day (0-23) where the account lives."""
-    return (ts // HOUR + zone) % _HOURS_OF_DAY
+    return (ts // HOUR_MS + zone) % _HOURS_OF_DAY
 
 
 def draw_phone_numbers(

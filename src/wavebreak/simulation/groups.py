@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from wavebreak.durations import MINUTE_MS, SECOND_MS
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import COUNTRIES, MINUTE, SECOND
+from wavebreak.simulation.geography import COUNTRIES
 from wavebreak.simulation.log import Floats, Ints
 
 
@@ -33,7 +34,7 @@ class GroupHabits:
     bursts_spread: float = 1.0
     length: float = 3.0
     length_spread: float = 0.9
-    gap: float = 40 * SECOND
+    gap: float = 40 * SECOND_MS
     gap_spread: float = 1.5
     keen: float = 1.8
 
@@ -88,7 +89,7 @@ class Groups:
         of = np.repeat(np.arange(len(group)), count)
         first = np.cumsum(count) - count
         gap = rng.lognormal(np.log(habits.gap), habits.gap_spread, len(of))
-        total = np.cumsum(np.clip(gap, 500, 60 * MINUTE))
+        total = np.cumsum(np.clip(gap, 500, 60 * MINUTE_MS))
         ts = start[of] + (total - total[first][of]).astype(np.int64)
         return group[of], ts, self.speakers(rng, group[of])
 
@@ -110,7 +111,7 @@ def add_group(
     sim: SimulationContext, maker: int, name: int, member: Ints, ts: int, gap: float
 ) -> Ints:
     """Plan a group's creation and its members' adding; return the times of adding."""
-    steps = sim.rng.lognormal(np.log(gap * SECOND), 0.8, len(member))
+    steps = sim.rng.lognormal(np.log(gap * SECOND_MS), 0.8, len(member))
     times = ts + np.cumsum(steps).astype(np.int64)
     sim.log.add("group.created", np.array([ts]), maker, group=name)
     sim.log.add("group.member_added", times, maker, group=name, peer=member)

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.behaviour import ConversationStyle, adjust_style
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import (
     add_conversations,
     draw_conversations,
 )
-from wavebreak.simulation.geography import HOSTING, HOUR, MINUTE, SECOND, draw_addresses
+from wavebreak.simulation.geography import HOSTING, draw_addresses
 from wavebreak.simulation.log import Ints
 
-CHAT_OPENING_GAP = 14 * SECOND
+CHAT_OPENING_GAP = 14 * SECOND_MS
 """Median least time from opening one chat to opening the next, with the same hands."""
 
 
@@ -38,7 +39,7 @@ class NewcomerBehaviour:
     first_chats: float = 5.0
     first_chats_spread: float = 0.7
     first_chats_most: int = 150
-    within: float = 5 * HOUR
+    within: float = 5 * HOUR_MS
     known: float = 0.35
     added_back: float = 0.6
     answer: float = 0.9
@@ -79,10 +80,13 @@ def add_registrations(
         attempts=1 + (rng.random(count) < arrival.retries),
         channel=pool.code("personal"),
     )
-    sim.add_sessions(ts + 2 * SECOND, who, ip, people.device[who], people.client[who])
+    sim.add_sessions(ts + 2 * SECOND_MS, who, ip, people.device[who], people.client[who])
     book = 1 + rng.lognormal(np.log(arrival.book), arrival.book_spread, count).astype(np.int64)
     found = np.clip(rng.normal(arrival.found, 0.08, count), 0.3, 0.95)
-    synced, hits = ts + rng.integers(5 * SECOND, 3 * MINUTE, count), (book * found).astype(np.int64)
+    synced, hits = (
+        ts + rng.integers(5 * SECOND_MS, 3 * MINUTE_MS, count),
+        (book * found).astype(np.int64),
+    )
     some = np.flatnonzero(rng.random(count) < arrival.syncs) if arrival.syncs < 1 else slice(None)
     sim.log.add("contact.looked_up", synced[some], who[some], count=book[some], hits=hits[some])
 
@@ -101,7 +105,7 @@ def add_first_chats(
     wished = np.sort(rng.random(len(peer)) ** 2 * arrival.within)
     gaps = np.cumsum(rng.lognormal(np.log(CHAT_OPENING_GAP), 0.6, len(peer)))
     held = gaps + np.maximum.accumulate(wished - gaps)  # one pair of hands: one chat after another
-    start = ts + 4 * MINUTE + held.astype(np.int64)
+    start = ts + 4 * MINUTE_MS + held.astype(np.int64)
     short = adjust_style(style, length=2.5)
     add_conversations(
         sim,
@@ -118,7 +122,7 @@ def add_first_chats(
         short,
     )
     adds = peer[rng.random(len(peer)) < arrival.added_back]
-    late = start[: len(adds)] + rng.integers(MINUTE, 8 * HOUR, len(adds))
+    late = start[: len(adds)] + rng.integers(MINUTE_MS, 8 * HOUR_MS, len(adds))
     sim.log.add("contact.added", late, adds, peer=who)
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.simulation.geography import (
     COUNTRIES,
-    HOUR,
     VIRTUAL,
     draw_addresses,
     draw_phone_numbers,
@@ -286,8 +286,8 @@ def _draw_registration_times(
     registered_at[new] = rng.integers(start, end, int(new.sum()))
     if society.wave:
         some = np.flatnonzero(new & (rng.random(people) < society.wave))
-        begin = int(rng.integers(start, max(start + 1, end - int(society.wave_h * HOUR))))
-        registered_at[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR).astype(
+        begin = int(rng.integers(start, max(start + 1, end - int(society.wave_h * HOUR_MS))))
+        registered_at[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR_MS).astype(
             np.int64
         )
         registered_at[new] = np.minimum(registered_at[new], end - 1)

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
+
 
 class Prior(NamedTuple):
     """One parameter's law: `name` is "Class.field"."""
@@ -29,8 +31,6 @@ class Prior(NamedTuple):
     high: float
     why: str
 
-
-SECOND, MINUTE, HOUR = 1_000.0, 60_000.0, 3_600_000.0
 
 # fmt: off
 PRIORS: tuple[Prior, ...] = (
@@ -65,9 +65,9 @@ PRIORS: tuple[Prior, ...] = (
     # How they converse.
     Prior("ConversationStyle.turn_first", "even", 0.6, 0.9, "who answers the first message"),
     Prior("ConversationStyle.turn", "even", 0.4, 0.7, "monologues to strict turns"),
-    Prior("ConversationStyle.answer_gap", "log", 8 * SECOND, 240 * SECOND, "chat to SMS"),
+    Prior("ConversationStyle.answer_gap", "log", 8 * SECOND_MS, 240 * SECOND_MS, "chat to SMS"),
     Prior("ConversationStyle.answer_spread", "even", 1.0, 1.9, "heavy tails everywhere"),
-    Prior("ConversationStyle.own_gap", "log", 4 * SECOND, 40 * SECOND, "one's own next message"),
+    Prior("ConversationStyle.own_gap", "log", 4 * SECOND_MS, 40 * SECOND_MS, "one's next words"),
     Prior("ConversationStyle.own_spread", "even", 0.8, 1.5, "the same"),
     Prior("ConversationStyle.characters", "log", 14, 70, "short chat to long texts"),
     Prior("ConversationStyle.characters_spread", "even", 0.7, 1.2, "the same"),
@@ -76,7 +76,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("ConversationStyle.speed_spread", "even", 0.4, 0.9, "hands differ"),
     Prior("ConversationStyle.deliver", "log", 200, 4000, "networks differ"),
     Prior("ConversationStyle.offline", "log", 0.03, 0.4, "phones that are off"),
-    Prior("ConversationStyle.look", "log", 8 * SECOND, 6 * MINUTE, "how soon people look"),
+    Prior("ConversationStyle.look", "log", 8 * SECOND_MS, 6 * MINUTE_MS, "how soon people look"),
     Prior("ConversationStyle.unread", "log", 0.03, 0.5, "people may turn read receipts off"),
     Prior("ConversationStyle.length", "log", 1.5, 9, "messages a conversation"),
     Prior("ConversationStyle.length_spread", "even", 0.6, 1.1, "the same"),
@@ -94,7 +94,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Habits.group_joins", "log", 0.002, 0.08, "joins a day"),
     Prior("Habits.new_groups", "log", 0.001, 0.02, "groups founded a day"),
     Prior("Habits.flock", "even", 0.0, 0.6, "people write in bouts: inter-event times are bursty"),
-    Prior("Habits.flock_gap", "log", 40 * SECOND, 10 * MINUTE, "the same"),
+    Prior("Habits.flock_gap", "log", 40 * SECOND_MS, 10 * MINUTE_MS, "the same"),
     Prior("Habits.sharpness", "even", 0.3, 1.4, "flat days to sharp ones"),
     Prior("Habits.late", "even", -2, 3, "early risers to night owls"),
     Prior("Habits.roams", "log", 0.005, 0.35, "dynamic addresses, travel"),
@@ -108,7 +108,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("NewcomerBehaviour.found", "even", 0.25, 0.85, "how many of them are there"),
     Prior("NewcomerBehaviour.first_chats", "log", 2, 20, "whom newcomers write to at once"),
     Prior("NewcomerBehaviour.first_chats_spread", "even", 0.4, 1.0, "the same"),
-    Prior("NewcomerBehaviour.within", "log", 1 * HOUR, 24 * HOUR, "the same"),
+    Prior("NewcomerBehaviour.within", "log", 1 * HOUR_MS, 24 * HOUR_MS, "the same"),
     Prior("NewcomerBehaviour.known", "even", 0.05, 0.8, "who has the new number already"),
     Prior("NewcomerBehaviour.added_back", "even", 0.2, 0.8, "who adds it"),
     Prior("NewcomerBehaviour.answer", "even", 0.65, 0.97, "who answers"),
@@ -123,13 +123,13 @@ PRIORS: tuple[Prior, ...] = (
     Prior("RecipientBehaviour.reply", "log", 0.003, 0.18, "no to good bait"),
     Prior("RecipientBehaviour.block", "log", 0.004, 0.25, "a button, or three menus away"),
     Prior("RecipientBehaviour.report", "log", 0.001, 0.1, "the same"),
-    Prior("RecipientBehaviour.report_delay", "log", 4 * MINUTE, 4 * HOUR, "soon, or hours later"),
+    Prior("RecipientBehaviour.report_delay", "log", 4 * MINUTE_MS, 4 * HOUR_MS, "soon, or later"),
     Prior("Tolerated.reply", "log", 0.02, 0.35, "customers"),
     Prior("Tolerated.block", "log", 0.001, 0.02, "the same"),
     Prior("Tolerated.report", "log", 0.0002, 0.004, "the same"),
     # Platforms where chats open by a request.
-    Prior("RequestHabits.lead", "log", 0.2 * SECOND, 5 * MINUTE, "an invitation before the words"),
-    Prior("RequestHabits.delay", "log", 1 * MINUTE, 12 * HOUR, "a notification, or a folder"),
+    Prior("RequestHabits.lead", "log", 0.2 * SECOND_MS, 5 * MINUTE_MS, "an invitation before"),
+    Prior("RequestHabits.delay", "log", 1 * MINUTE_MS, 12 * HOUR_MS, "a notification, or a folder"),
     Prior("HonestRequest.accept", "even", 0.3, 0.9, "who accepts and stays silent"),
     Prior("HonestRequest.refuse", "log", 0.01, 0.1, "most ignore what they do not want"),
     Prior("UnwantedRequest.accept", "log", 0.03, 0.3, "curious or careful people"),
@@ -180,16 +180,16 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Salesperson.known", "even", 0.55, 0.95, "who saved the number"),
     Prior("Salesperson.silent", "even", 0.25, 0.7, "who does not answer"),
     Prior("Salesperson.typing", "even", 0.1, 0.95, "templates or words of one's own"),
-    Prior("Salesperson.gap", "log", 20 * SECOND, 5 * MINUTE, "between two of them"),
+    Prior("Salesperson.gap", "log", 20 * SECOND_MS, 5 * MINUTE_MS, "between two of them"),
     Prior("Salesperson.characters", "log", 40, 250, "offers are long"),
     Prior("Recruiter.asks", "bounds", 4, 30, "strangers a day"),
     Prior("Recruiter.silent", "even", 0.3, 0.6, "most answer an honest offer"),
     Prior("Recruiter.blocks", "log", 0.001, 0.01, "some do not like it"),
-    Prior("Recruiter.gap", "log", 60 * SECOND, 15 * MINUTE, "each is read first"),
+    Prior("Recruiter.gap", "log", 60 * SECOND_MS, 15 * MINUTE_MS, "each is read first"),
     Prior("Greeter.greets", "bounds", 20, 110, "an address book at New Year"),
     Prior("Greeter.known", "even", 0.6, 0.95, "who has the greeter"),
     Prior("Greeter.silent", "even", 0.15, 0.6, "greetings are answered, or not"),
-    Prior("Greeter.gap", "log", 3 * SECOND, 40 * SECOND, "paste, send, next"),
+    Prior("Greeter.gap", "log", 3 * SECOND_MS, 40 * SECOND_MS, "paste, send, next"),
     Prior("BareNewcomer.virtual", "even", 0.0, 0.6, "VoIP numbers of honest people"),
     Prior("Roamer.moves", "bounds", 4, 18, "networks a day"),
     Prior("Roamer.hosted", "even", 0.0, 0.8, "sessions through a tunnel"),

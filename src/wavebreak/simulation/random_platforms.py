@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import TYPES
 from wavebreak.simulation.attackers import EVERY_CAMPAIGN, Campaign, Sender
 from wavebreak.simulation.attackers.infrastructure import Enrolment
@@ -20,7 +21,7 @@ from wavebreak.simulation.background_trace import load_trace
 from wavebreak.simulation.behaviour import DEFAULT_CONTENT, TOLERATED, UNWANTED, ConversationStyle
 from wavebreak.simulation.contact_requests import VIAS, RequestHabits
 from wavebreak.simulation.daily_life import Habits
-from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL
+from wavebreak.simulation.geography import COUNTRIES, VIRTUAL
 from wavebreak.simulation.groups import GroupHabits
 from wavebreak.simulation.newcomers import NewcomerBehaviour
 from wavebreak.simulation.personas import COHORTS, PERSONAS, Persona
@@ -265,7 +266,7 @@ def draw_plan(seed: int, families: Sequence[str]) -> Plan:
     return Plan(
         people,
         days,
-        FIRST_DAY_MS + int(draw_number(rng, world["start"]) * DAY),
+        FIRST_DAY_MS + int(draw_number(rng, world["start"]) * DAY_MS),
         personas,
         operators,
         society,

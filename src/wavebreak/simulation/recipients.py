@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import SECOND_MS
 from wavebreak.simulation.behaviour import MessageContent, RecipientBehaviour, adjust_style
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import Messages, add_messages, add_receipts
-from wavebreak.simulation.geography import SECOND
 from wavebreak.simulation.log import Bools, Column, Floats, Ints
 
 _NO_ANSWER = 1 << 40
@@ -50,7 +50,7 @@ def add_responses(
     def some(share: float | Floats, delay: float) -> tuple[Ints, Ints]:
         chosen = shown[rng.random(len(shown)) < share / max(behaviour.read, 1e-9)]
         wait = rng.lognormal(np.log(delay), behaviour.spread, len(chosen))
-        return chosen, seen[chosen] + SECOND + wait.astype(np.int64)
+        return chosen, seen[chosen] + SECOND_MS + wait.astype(np.int64)
 
     share = behaviour.reply if reply is None else reply[shown]
     answered, replied_at = some(share, behaviour.reply_delay)
@@ -79,7 +79,7 @@ def add_replies(
     if reading and reading.look:
         low, high = reading.look
         style = adjust_style(
-            style, look=(low * high) ** 0.5 * SECOND, look_spread=np.log(high / low) / 4
+            style, look=(low * high) ** 0.5 * SECOND_MS, look_spread=np.log(high / low) / 4
         )
     far = np.full(count, _NO_ANSWER)
     said = Messages(ts, who, sender, np.zeros(count, bool), far, far, sim.typing_shares(who))
@@ -133,7 +133,7 @@ def add_unsolicited_messages(
     dead = rng.random(len(ts)) < content.dead
     log.add(
         "message.undeliverable",
-        ts[dead] + SECOND,
+        ts[dead] + SECOND_MS,
         who[dead],
         peer=peer[dead],
         reason=pool.code("not_registered"),

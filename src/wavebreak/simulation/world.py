@@ -6,7 +6,6 @@ which event types and fields the platform's log carries. `write` stores a world 
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak import io
+from wavebreak.csv_files import CsvWriter
+from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.errors import FileError
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
@@ -41,7 +42,6 @@ from wavebreak.simulation.behaviour import (
 from wavebreak.simulation.contact_requests import ContactRequests, RequestHabits
 from wavebreak.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak.simulation.daily_life import DailyLife, Habits
-from wavebreak.simulation.geography import DAY, MINUTE
 from wavebreak.simulation.groups import GroupHabits, Groups
 from wavebreak.simulation.log import (
     EventBlock,
@@ -64,12 +64,12 @@ from wavebreak.simulation.population import (
 BATCH = 65_536
 """Events a batch unless another size is asked for."""
 
-LEAD = 5 * MINUTE
+LEAD = 5 * MINUTE_MS
 """Nothing that starts in a window has an event further ahead of it than this."""
 
 _EVENTS_A_PERSON_AND_DAY = 62  # measured with the shipped parameters; only sizes the windows
 _EVENTS_A_WINDOW = 600_000  # so that memory stays flat: about 100 bytes an event
-_WINDOWS = tuple(m * MINUTE for m in (10, 15, 30, 60, 120, 240, 480))
+_WINDOWS = tuple(m * MINUTE_MS for m in (10, 15, 30, 60, 120, 240, 480))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Timeline:
 
 def _window_length(people: int) -> int:
     """Return the length of a window, so that about the same number of events falls into each."""
-    wanted = _EVENTS_A_WINDOW / people / _EVENTS_A_PERSON_AND_DAY * DAY
+    wanted = _EVENTS_A_WINDOW / people / _EVENTS_A_PERSON_AND_DAY * DAY_MS
     return max((w for w in _WINDOWS if w <= wanted), default=_WINDOWS[0])
 
 
@@ -159,9 +159,9 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
         written = io.write(events, _collect_profiles(world.batches(), seen))
         coverage.save(seen[0], coverage.sidecar_path(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("account", "label", "family", "operator"))
-            writer.writerows(world.labels)
+            writer = CsvWriter(file, exact=True, line_end="\n")
+            writer.write(("account", "label", "family", "operator"))
+            writer.write_all(world.labels)
         about = world.about | {"events": written}
         (out / "world.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     except OSError as error:
@@ -336,10 +336,12 @@ def simulate_plan(
 
 def _sim(plan: Plan, people: int, seed: int) -> SimulationContext:
     start = plan.start_ms
-    span = (start, start + int(plan.days * DAY))
+    span = (start, start + int(plan.days * DAY_MS))
     rng, pool, registry = np.random.default_rng(seed), StringPool(), AccountRegistry(seed)
     registry.add(people, "benign", "person")
-    folk = draw_population(rng, pool, people, plan.society, (*span, DAY), plan.style.mean_length())
+    folk = draw_population(
+        rng, pool, people, plan.society, (*span, DAY_MS), plan.style.mean_length()
+    )
     return SimulationContext(
         rng, EventLog(), pool, registry, folk, *span, style=plan.style, tolerated=plan.tolerated
     )
@@ -360,7 +362,7 @@ def simulate_on_trace(
     )
     registry.name(registry.add(len(trace.accounts), "benign", "background"), trace.accounts)
     folk = placeholder_people(len(trace.accounts))
-    end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
+    end = max(trace.start + 1, min(trace.start + int(days * DAY_MS), trace.last))
     sim = SimulationContext(rng, EventLog(FIRST_ID), pool, registry, folk, trace.start, end)
     run_operations(sim, operations)
     block = merge_blocks(sim.log.flush()).split(trace.start)[1].split(end)[0]

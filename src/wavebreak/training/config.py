@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wavebreak import config
+from wavebreak.durations import Duration
 from wavebreak.errors import PolicyError
 from wavebreak.evaluation.label_votes import LabelSource
 from wavebreak.features.catalog import MODEL_INPUTS
 from wavebreak.outcomes import ABOVE_ALLOW, outcomes_below
-from wavebreak.rules.model import Duration
 
 SHIPPED = config.resolve_path("training.toml")
 

@@ -6,7 +6,6 @@ card. The same inputs give the same bytes.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from wavebreak import model
+from wavebreak.csv_files import CsvWriter
+from wavebreak.durations import duration_ms
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.label_votes import (
@@ -39,7 +40,6 @@ from wavebreak.model import baseline
 from wavebreak.outcomes import CONFIRMING
 from wavebreak.reports.tables import Table
 from wavebreak.rules import Policy
-from wavebreak.rules.model import duration_seconds
 from wavebreak.training import evaluation, leakage, model_card
 from wavebreak.training.config import Decisions, Settings
 from wavebreak.training.evaluation import ModelEvaluation
@@ -55,7 +55,7 @@ def confirmed_decisions(run: Run, end: int, settings: Decisions) -> Iterator[Lab
     """
     if run.decisions is None or not (run.decisions / "accounts.parquet").is_file():
         return
-    least = 1000 * duration_seconds(settings.confirmed_after)
+    least = duration_ms(settings.confirmed_after)
     for row in pq.read_table(run.decisions / "accounts.parquet", columns=_COLUMNS).to_pylist():
         at = row["first_action_ms"]
         if row["outcome"] in CONFIRMING and at is not None and end - at >= least:
@@ -265,6 +265,6 @@ def write_model_directory(
 def _write_suspected(learned: TrainingResult, path: Path) -> None:
     """Accounts to look at: taken for benign, and suspected."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["account", "world", "margin"])
-        lines.writerows([name, world, margin] for (world, name), margin in learned.suspected)
+        lines = CsvWriter(file, exact=True)
+        lines.write(["account", "world", "margin"])
+        lines.write_all([name, world, margin] for (world, name), margin in learned.suspected)

@@ -10,12 +10,12 @@ another report numbers anew.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from wavebreak.csv_files import encode_csv
 from wavebreak.errors import FileError
 from wavebreak.transparency.history import CHALLENGE_RANK, DecisionRow, History
 from wavebreak.transparency.periods import Period
@@ -31,11 +31,7 @@ class AccountsList(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the list as CSV."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(_COLUMNS)
-        writer.writerows(self.numbers.items())
-        return text.getvalue().encode()
+        return encode_csv([_COLUMNS, *self.numbers.items()]).encode()
 
     def digest(self) -> str:
         """Return the SHA-256 of the list as CSV, in hexadecimal."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from wavebreak.durations import WEEK_MS
 from wavebreak.outcomes import REFUSING, REFUSING_ALL, SILENCING, outcomes_below, rank_of
 from wavebreak.transparency.history import (
     CHALLENGE_RANK,
@@ -15,7 +16,7 @@ from wavebreak.transparency.history import (
     DecisionRow,
     History,
 )
-from wavebreak.transparency.periods import DAY_MS, Period
+from wavebreak.transparency.periods import Period
 from wavebreak.transparency.report import (
     EVENTS,
     LEDGER,
@@ -33,8 +34,6 @@ from wavebreak.transparency.review_counts import (
     count_reviews,
     measure_classifiers,
 )
-
-WEEK_MS = 7 * DAY_MS
 
 
 def build_report(

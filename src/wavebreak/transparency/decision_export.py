@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import tempfile
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wavebreak.csv_files import CsvWriter
+from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError
 from wavebreak.ledger.entries import DecisionEntry, Entry, VersionEntry
-from wavebreak.reports.csv_cells import csv_row
 from wavebreak.transparency.history import (
     Accounts,
     Checkpoint,
@@ -56,24 +55,19 @@ def export_decisions(
     """
     entries = sealed_entries(place, checkpoint, progress=progress, kinds=_KINDS)
     count = 0
-    partial = Path()
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-        partial = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS + (("account",) if accounts else ()))
+        with replacing(out, mode=0o600, synced=False) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            writer = CsvWriter(text)
+            writer.write(COLUMNS + (("account",) if accounts else ()))
             for row in _rows(entries, accounts):
-                writer.writerow(csv_row(row))
+                writer.write(row)
                 count += 1
-        partial.replace(out)
+            text.detach()
     except OSError as e:
         raise FileError(
             f"{out} cannot be written: {e.strerror}", fix="give a file in a writable directory"
         ) from None
-    finally:
-        if partial.name:
-            partial.unlink(missing_ok=True)
     return count
 
 

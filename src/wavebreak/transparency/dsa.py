@@ -7,11 +7,9 @@ a ledger knows nothing. CSV as RFC 4180 has it, in UTF-8.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
-from wavebreak.reports.csv_cells import csv_row
+from wavebreak.csv_files import encode_csv
 from wavebreak.transparency.report import Number, Report, shown
 from wavebreak.transparency.review_counts import CLASSIFIERS
 
@@ -110,11 +108,7 @@ def annex_files(report: Report) -> dict[str, bytes]:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(map(csv_row, rows))
-    return text.getvalue().encode()
+    return encode_csv([columns, *rows]).encode()
 
 
 def _begin(report: Report) -> tuple[str, str, str]:

@@ -8,8 +8,6 @@ import msgspec
 
 from wavebreak.errors import UsageError
 
-DAY_MS = 86_400_000
-
 
 class Period(msgspec.Struct, frozen=True):
     """A period from the beginning of the day `start` up to, not with, the day `end` (UTC).

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import msgspec
 
+from wavebreak.csv_files import encode_csv
 from wavebreak.errors import FileError
-from wavebreak.reports.csv_cells import csv_row
 from wavebreak.reports.html import html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import Table, count_of
 from wavebreak.transparency import accounts_list
@@ -89,17 +87,16 @@ def write_report(report: Report, listed: AccountsList | None, place: Path) -> li
 
 
 def _csv(report: Report) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(("id", "section", "label", "value", "shown", "unit", "rests on", "definition"))
+    rows: list[tuple[object, ...]] = [
+        ("id", "section", "label", "value", "shown", "unit", "rests on", "definition")
+    ]
     for section in report.sections:
         for each in section.numbers:
             value = "" if each.value is None else each.value
             visible = shown(each, report.minimum)
             words = each.unit, each.rests_on, each.definition
-            row = each.id, section.title, each.label, value, visible, *words
-            writer.writerow(csv_row(row))
-    return text.getvalue().encode()
+            rows.append((each.id, section.title, each.label, value, visible, *words))
+    return encode_csv(rows).encode()
 
 
 def lead(report: Report) -> list[str]:

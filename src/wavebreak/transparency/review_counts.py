@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.outcomes import REFUSING_ALL
 from wavebreak.schema.events import PERSONS
 from wavebreak.transparency.history import DECIDED, AppealRow, DecisionRow, History, severity_of
 from wavebreak.transparency.periods import Period
 from wavebreak.transparency.report import LEDGER, OPENINGS, ReportBuilder, Sources
 
-HOUR_MS = 3_600_000
 _Z = 1.959963984540054
 
 

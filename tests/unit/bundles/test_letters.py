@@ -19,9 +19,10 @@ from wavebreak.bundles.report_text import ReportText
 from wavebreak.bundles.workspace import CaseWorkspace
 from wavebreak.cases.case import CaseOpened, EvidenceAdded, NoticeSent, PartyNamed, ReplyReceived
 from wavebreak.cases.date_ranges import DateRange, format_instant
-from wavebreak.cases.notices import DAY_MS, Language, Notice, Reply
+from wavebreak.cases.notices import Language, Notice, Reply
 from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cases.post_notice_monitoring import overdue_items
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import CaseError
 
 OPERATOR = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.example")

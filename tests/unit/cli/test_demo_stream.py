@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavebreak.cli import demo_stream
+from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.request_decoder import Body
 
@@ -26,8 +27,8 @@ def test_day_is_dated_anew_to_end_within_the_last_day(tmp_path: Path) -> None:
     moved = pq.read_table(dated)
     times = moved.column("ts").to_pylist()
     assert times[1] - times[0] == last - first
-    assert NOW - demo_stream.DAY_MS < times[1] <= NOW
-    assert (times[0] - first) % demo_stream.DAY_MS == 0
+    assert NOW - DAY_MS < times[1] <= NOW
+    assert (times[0] - first) % DAY_MS == 0
     assert moved.schema == WIRE_SCHEMA
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wavebreak.compiled.code_cache import DAY_S, KEPT, hold_directory, remove_old
+from wavebreak.compiled.code_cache import KEPT, hold_directory, remove_old
+from wavebreak.durations import DAY_S
 from wavebreak.errors import UsageError
 
 NOW = 1_800_000_000.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from wavebreak.console.sign_in_audit import UnnamedAttempts
 from wavebreak.console.sign_in_limits import (
-    HOUR_S,
     KINDS,
     MAX_COUNTED,
     Counted,
@@ -12,6 +11,7 @@ from wavebreak.console.sign_in_limits import (
     factor_guess,
     password_guess,
 )
+from wavebreak.durations import HOUR_S
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"
 

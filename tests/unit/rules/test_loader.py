@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import (
     EvidenceTerms,
     describe_rule,
-    duration_seconds,
     explain_rule,
     features_read,
     load_policy,

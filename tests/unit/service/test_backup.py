@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from allauth.mfa.models import Authenticator
-from django.contrib.sessions.models import Session
+from django.apps import apps
 from django.db import connection
 
 from support import service_harness
@@ -28,6 +27,8 @@ from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import backup, database, erasure, event_log
 from wavebreak.service.models import ApiKey, LogBatch, Owner
 
+# Their modules cannot be imported before Django is configured, as the service does.
+Authenticator, Session = apps.get_model("mfa.Authenticator"), apps.get_model("sessions.Session")
 KINDS = service_harness.DATABASES
 OTHER = bytes(reversed(SECRET))
 Parts = dict[str, bytes]

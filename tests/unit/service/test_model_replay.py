@@ -14,11 +14,12 @@ from django.db import connection
 from support.events import edge
 from support.fake_model import Synthetic
 from support.service_harness import abuser, migrated
+from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import event_log
-from wavebreak.service.model_replay import DAY_MS, EDGES, first_position, run
+from wavebreak.service.model_replay import EDGES, first_position, run
 from wavebreak.service.policy_replay import Change
 
 TS = 1_767_222_000_000

@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak import io
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, WIRE_SCHEMA
 from wavebreak.simulation import CAMPAIGNS, START_MS, World, simulate, write
-from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL, draw_phone_numbers
+from wavebreak.simulation.geography import COUNTRIES, VIRTUAL, draw_phone_numbers
 
 EDGE = Pseudonymizer(b"k" * 32)
 EVERY = [(name, 4) for name in CAMPAIGNS]
@@ -56,7 +57,7 @@ def test_events_are_sorted_and_ids_are_unique(events: pa.Table) -> None:
     assert order.equals(pa.array(np.arange(len(events)), pa.uint64()))
     assert pc.count_distinct(events["id"]).as_py() == len(events)
     assert pc.min(events["ts"]).as_py() >= START_MS
-    assert pc.max(events["ts"]).as_py() < START_MS + DAY // 2 < TS_END
+    assert pc.max(events["ts"]).as_py() < START_MS + DAY_MS // 2 < TS_END
 
 
 def test_every_simulated_event_is_valid(tmp_path: Path, world: World) -> None:

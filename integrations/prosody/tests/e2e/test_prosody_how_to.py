@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from integrations import setup
 from integrations.harness.how_to import PLACES, blocks, moved, run, wrapper
-from integrations.harness.prosody import environment
+from integrations.harness.prosody import environment, prosody_root
 from integrations.harness.stub import Stub, stubbed
 from support.external_servers import answers, free_port
 
@@ -34,13 +33,6 @@ class Scratch:
     _process: subprocess.Popen[bytes] | None = None
 
     @property
-    def root(self) -> Path:
-        """Where Prosody lies."""
-        found = setup.found("prosody")
-        assert found is not None, "Prosody is not here: run `make integrations`"
-        return found
-
-    @property
     def configuration(self) -> Path:
         """Its configuration."""
         return self.home / "etc/prosody/prosody.cfg.lua"
@@ -50,13 +42,13 @@ class Scratch:
         places = ("etc/prosody/conf.d", "etc/prosody/certs", "run/prosody", "var/log/prosody")
         for name in (*places, "var/lib/prosody", "usr/local/lib"):
             (self.home / name).mkdir(parents=True)
-        text = (self.root / "etc/prosody/prosody.cfg.lua").read_text("utf-8")
+        text = (prosody_root() / "etc/prosody/prosody.cfg.lua").read_text("utf-8")
         ports = f"c2s_ports, s2s_ports = {{ {self.port} }}, {{ {free_port()} }}\n"
         ports += f"http_ports, https_ports = {{ {free_port()} }}, {{}}\n"
         ports += 'interfaces = { "127.0.0.1" }\n'
         self.configuration.write_text(ports + moved(text, self.home, DEBIAN))
         named = f"--config {self.configuration}"
-        program = self.root / "usr/bin/prosodyctl"
+        program = prosody_root() / "usr/bin/prosodyctl"
         wrapper(self.home / "bin", "prosodyctl", f'exec {program} {named} "$@"')
         if os.geteuid() == 0:
             for path in (self.home, *self.home.rglob("*")):
@@ -64,7 +56,7 @@ class Scratch:
 
     def environment(self) -> dict[str, str]:
         """Return what finds Prosody, and its data."""
-        return environment(self.root) | {"PROSODY_DATADIR": str(self.home / "var/lib/prosody")}
+        return environment(prosody_root()) | {"PROSODY_DATADIR": str(self.home / "var/lib/prosody")}
 
     def run(self, commands: str, given: str = "") -> str:
         """Run commands of the page, with the system's places below `home`."""
@@ -75,7 +67,12 @@ class Scratch:
 
     def start(self) -> None:
         """Start it as its service does, and wait until it listens."""
-        command = [str(self.root / "usr/bin/prosody"), "--config", str(self.configuration), "-F"]
+        command = [
+            str(prosody_root() / "usr/bin/prosody"),
+            "--config",
+            str(self.configuration),
+            "-F",
+        ]
         owner = "prosody" if os.geteuid() == 0 else None
         with (self.home / "out").open("ab") as out:
             self._process = subprocess.Popen(

@@ -138,15 +138,17 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     wanted, reason = acts.act_of(request.POST.dict()), reason_of(request)
     seen = request.POST.get("seen", "")
     try:
-        made = acts.apply_and_close(console, account, wanted, reason, seen=seen)
+        applied = acts.apply_and_close(console, account, wanted, reason, seen=seen)
     except acts.OtherOutcomeError as error:
         warn(
             request,
             f"The account changed while you read it: {error.what}. Nothing was done; decide again.",
         )
         return redirect("account", account)
-    if not acts.without_effect(wanted, made):
-        say(request, f"{wanted.words}: {made.outcome} is in force now.")
+    if applied.fault:
+        warn(request, applied.fault)
+    else:
+        say(request, f"{wanted.words}: {applied.act.outcome} is in force now.")
     return redirect("account", account)
 
 

@@ -22,6 +22,7 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
+from wavebreak.durations import DAY_MS
 from wavebreak.notices import get_language
 from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
 from wavebreak.service.app_context import write_audit_entry
@@ -70,7 +71,7 @@ def appeals(request: HttpRequest) -> HttpResponse:
 
 
 def _next_day(now_ms: int) -> tuple[int, int]:
-    return now_ms, now_ms + domain.DAY_MS
+    return now_ms, now_ms + DAY_MS
 
 
 def _filtered(request: HttpRequest, rows: QuerySet, now_ms: int) -> QuerySet:
@@ -180,11 +181,14 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     if found.state != Appeal.OPEN or found.version != version:
         warn(request, "The appeal changed while you read it. Read what is new, then decide.")
         return redirect("appeal", found.id)
-    domain.decide(console, found, answer, version)
+    faults = list(filter(None, [domain.decide(console, found, answer, version)]))
     say(request, f"Appeal {found.id}: {found.result.replace('_', ' ')}. The holder can read it.")
     if request.POST.get("together") == "yes" and found.group:
-        done, left = domain.decide_together(console, found, answer)
-        say(request, f"{len(done)} more of the group were decided in the same way.")
-        if left:
-            warn(request, f"{len(left)} were left: a colleague must decide them.")
+        group = domain.decide_together(console, found, answer)
+        faults += group.faults
+        say(request, f"{len(group.decided)} more of the group were decided in the same way.")
+        if group.left:
+            warn(request, f"{len(group.left)} were left: a colleague must decide them.")
+    for fault in faults:
+        warn(request, fault)
     return redirect("appeals")

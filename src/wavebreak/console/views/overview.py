@@ -20,6 +20,7 @@ from wavebreak.console.models import (
     ReviewCase,
 )
 from wavebreak.console.pages import Console, console_of, page, show
+from wavebreak.durations import DAY_S
 from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak.service import sources
 from wavebreak.service.models import Delivery, EnforcementState, Webhook
@@ -28,7 +29,6 @@ from wavebreak.service.service import Service
 DAYS = 14
 LIVE_S = 2.0
 MAX_STREAMS = 50
-DAY_MS = 86_400_000
 
 
 @page("view_overview")
@@ -78,7 +78,7 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
         name for name in outcomes_from("challenge") if any((day, name) in values for day in days)
     ]
     return {
-        "x": [day * 86_400 for day in days],
+        "x": [day * DAY_S for day in days],
         "series": [
             {
                 "label": name,

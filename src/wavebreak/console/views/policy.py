@@ -30,6 +30,7 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
+from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.outcomes import rank_of
 from wavebreak.rules import load_policy
@@ -144,7 +145,7 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         examples=rule_statistics.examples_of(found.rule),
         chart=chart,
         counted=[row for row in counted[::-1] if row[1]][:PAGE_SIZE],
-        hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < rule_statistics.DAY_MS,
+        hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < DAY_MS,
         accounts=rule_statistics.newest_accounts(console, rule_id),
         file=name,
         text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",

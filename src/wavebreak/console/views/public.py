@@ -25,6 +25,7 @@ from wavebreak.console.public_access import (
     public,
     read_form_token,
 )
+from wavebreak.durations import DAY_MS
 from wavebreak.notices import (
     HelpPage,
     Language,
@@ -296,7 +297,7 @@ def _form_page(
         hint=page.text(
             "statement_hint",
             count=page.language.format_number(appeals.MAX_STATEMENT),
-            time=page.language.format_duration(days * appeals.DAY_MS),
+            time=page.language.format_duration(days * DAY_MS),
         ),
         error=error,
         faulty=status == 422,

@@ -31,6 +31,7 @@ from wavebreak.console.pages import (
     show,
     warn,
 )
+from wavebreak.durations import DAY_S, HOUR_MS
 from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
 from wavebreak.service import actions
 from wavebreak.service.app_context import write_audit_entry
@@ -39,7 +40,7 @@ from wavebreak.service.models import Decision
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine")
-SESSION_MS = 8 * 3_600_000
+SESSION_MS = 8 * HOUR_MS
 
 
 @page("view_queue")
@@ -198,12 +199,15 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     version = number_of(request.POST.get("version"), 0, 1 << 31, -1)
     try:
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
-            acted = _carry_out(console, found, act, reason)
+            applied = _carry_out(console, found, act, reason)
     except review_queue.ChangedError:
         warn(request, "The case changed while you read it. Read what is new, then decide.")
         return redirect("queue_case", case_id)
-    if acted:
-        say_of_account(request, found.account, f"{acted}. To undo it, follow the link.")
+    if applied and applied.fault:
+        warn(request, applied.fault)
+    elif applied:
+        done = f"{applied.act.outcome}. To undo it, follow the link."
+        say_of_account(request, found.account, done)
     elif found.golden:
         say(request, _agreed(found, act.verdict))
     else:
@@ -211,21 +215,23 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
-def _carry_out(console: Console, found: ReviewCase, act: acts.Act, reason: str) -> str:
-    """Act on the account of a case that was taken, and close the case; return the outcome.
+def _carry_out(
+    console: Console, found: ReviewCase, act: acts.Act, reason: str
+) -> acts.AppliedAct | None:
+    """Act on the account of a case that was taken, and close the case.
 
-    A second look acts on nobody, and returns "".
+    A second look acts on nobody, and returns None.
     """
-    acted = ""
+    applied = None
     if not found.blind:
-        acted = acts.apply(console, found.account, act, reason, case=found).outcome
-    seconds = min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000))
+        applied = acts.apply(console, found.account, act, reason, case=found)
+    seconds = min(DAY_S, max(0, (console.now_ms - found.claimed_ms) // 1000))
     review = _review(console, found, act, reason, seconds=seconds)
     with transaction.atomic():
         review_queue.close(
             load_config().queue, found, review, console.now_ms, review_queue.sample_key()
         )
-    return acted
+    return applied
 
 
 def _review(console: Console, found: ReviewCase, act: acts.Act, reason: str, **more: Any) -> Review:
@@ -401,7 +407,11 @@ def bulk(request: HttpRequest) -> HttpResponse:
     batch = acts.start_batch(console, act, reason, source, len(accounts))
     newest = number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
     left = acts.run_batch(console, batch, accounts, act, newest)
-    say(request, f"{act.words}: {batch.done} accounts.")
+    if left.faults:
+        amiss = f"{len(left.faults)} of {batch.done} are not as asked. {left.faults[0]}"
+        warn(request, f"{act.words}: {amiss}")
+    else:
+        say(request, f"{act.words}: {batch.done} accounts.")
     for names, why in (
         (left.decided, "were decided by a person since you looked, and were left alone"),
         (left.failed, "could not be reached now"),

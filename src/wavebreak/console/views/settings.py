@@ -29,6 +29,7 @@ from wavebreak.console.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 from wavebreak.console.users import create_user, end_sessions
 from wavebreak.schema.events import TYPES
 from wavebreak.service import api_keys
+from wavebreak.service import sources as source_service
 from wavebreak.service.app_context import write_audit_entry
 from wavebreak.service.auth import SCOPES
 from wavebreak.service.errors import ApiError
@@ -74,6 +75,20 @@ def sources(request: HttpRequest) -> HttpResponse:
         fields=[name for name in found.lacks if name not in TYPES],
         late_ms=service.skews.lateness_ms,
     )
+
+
+@page("manage_keys", "POST")
+def approve_source(request: HttpRequest, name: str) -> HttpResponse:
+    """Let the declaration decide that a source has asked for, as it was read."""
+    console, reason = console_of(request), reason_of(request)
+    asked_ms = number_of(request.POST.get("asked_ms"), 0, 1 << 62, 0)
+    with transaction.atomic():
+        source_service.approve(name, console.now_ms, console.user.actor, reason, asked_ms)
+    applied = async_to_sync(source_service.apply)(console.service).applied
+    console.service.waiting = source_service.waiting_sources()
+    when = "once the service can be switched" if applied == "pending" else "from now on"
+    say(request, f"The declaration of {name} is approved, and decides {when}.")
+    return redirect("sources")
 
 
 @page("manage_users", "POST")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from wavebreak.durations import DAY_S
 from wavebreak.engine.decision import Decision
 from wavebreak.linking import Operator
 from wavebreak.outcomes import Outcome, RefusingOutcome
@@ -366,7 +367,7 @@ class Rotation(RequestModel):
     """How long the old secret or key stays valid beside its successor, in seconds."""
 
     reason: Reason
-    grace_s: Annotated[int, Field(ge=0, le=2_592_000)] = 86_400
+    grace_s: Annotated[int, Field(ge=0, le=30 * DAY_S)] = DAY_S
 
 
 class DeadLetter(ResponseModel):

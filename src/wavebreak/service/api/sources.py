@@ -28,21 +28,16 @@ _MEANINGS = {
 }
 
 
-def _abilities(can: str) -> list[sources.Ability]:
-    able = can.split()
-    return [ability for ability in sources.ABILITIES if ability in able]
-
-
 def _shown(source: Source) -> schemas.Source:
     asked = schemas.AskedDeclaration(
         carries=source.asked_carries.split(),
-        can=_abilities(source.asked_can),
+        can=list(sources.abilities_of(source.asked_can)),
         at_ms=source.asked_ms,
     )
     return schemas.Source(
         name=source.name,
         carries=source.carries.split(),
-        can=_abilities(source.can),
+        can=list(sources.abilities_of(source.can)),
         created_ms=source.created_ms,
         changed_ms=source.changed_ms,
         asked=asked if source.asked_ms else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavebreak.durations import HOUR_MS
 from wavebreak.simulation.attackers.actions import (
     ADD,
     CHAT,
@@ -27,7 +28,6 @@ from wavebreak.simulation.attackers.presets import (
     Preset,
 )
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import HOUR
 from wavebreak.simulation.log import Ints
 
 __all__ = [
@@ -66,8 +66,8 @@ class Campaign:
     def play_against(self, sim: SimulationContext, operator: str, victims: Ints | None) -> None:
         """Plan it against given victims, where the work has victims."""
         team = Operator(sim, operator, self.name, self.sender, self.accounts, victims=victims)
-        for low in range(sim.start, sim.end, HOUR):
-            done = team.step(sim, low, min(low + HOUR, sim.end))
+        for low in range(sim.start, sim.end, HOUR_MS):
+            done = team.step(sim, low, min(low + HOUR_MS, sim.end))
             answered, when = add_consequences(sim, done, team.reading)
             team.record_replies(answered, when)
             add_dialogues(sim, self.sender, answered.account, answered.peer, when)

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.attackers.config import Sender
 from wavebreak.simulation.attackers.dialogues import APPROACHED_REPLY, add_approaches
 from wavebreak.simulation.attackers.infrastructure import apply_hourly_cap
 from wavebreak.simulation.behaviour import DEFAULT_CONTENT, MessageContent, RecipientBehaviour
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import DAY, HOUR, MINUTE, SECOND
 from wavebreak.simulation.log import ABSENT, Bools, Floats, Ints
 from wavebreak.simulation.recipients import ReplyReading, add_responses, draw_text_sizes
 
 OWN_ACCOUNTS = RecipientBehaviour(
-    read=0.98, reply=0.93, block=0.0, report=0.0, reply_delay=90 * SECOND
+    read=0.98, reply=0.93, block=0.0, report=0.0, reply_delay=90 * SECOND_MS
 )
 """How an operator's own accounts meet each other's messages: as a warm-up wants it."""
 
@@ -111,7 +111,7 @@ def add_consequences(
     dead = done.select((done.kind == MESSAGE) & done.dead)
     sim.log.add(
         "message.undeliverable",
-        np.maximum(dead.ts + SECOND, after),
+        np.maximum(dead.ts + SECOND_MS, after),
         dead.account,
         peer=dead.peer,
         reason=sim.pool.code("not_registered"),
@@ -149,8 +149,8 @@ def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None
 
     def some(share: float) -> tuple[Acts, Ints]:
         chosen = np.flatnonzero(rng.random(len(done)) < share)
-        wait = rng.lognormal(np.log(20 * MINUTE), 1.5, len(chosen)).astype(np.int64)
-        return done.select(chosen), start[chosen] + 5 * SECOND + wait
+        wait = rng.lognormal(np.log(20 * MINUTE_MS), 1.5, len(chosen)).astype(np.int64)
+        return done.select(chosen), start[chosen] + 5 * SECOND_MS + wait
 
     who, ts = some(GROUP_RESPONSES["left"])
     log.add("group.left", ts, who.peer, group=who.group, peer=who.account)
@@ -230,15 +230,15 @@ def group_adding_script(sim: SimulationContext, sender: Sender, place: int, star
     for _ in range(int(rng.integers(*(sender.groups if many else sender.few)))):
         member = sim.draw_strangers(int(rng.integers(*(sender.members if many else sender.crowd))))
         name = int(sim.new_groups(1)[0])
-        gaps = rng.lognormal(np.log(sender.add_gap * SECOND), 0.8, len(member))
+        gaps = rng.lognormal(np.log(sender.add_gap * SECOND_MS), 0.8, len(member))
         times = when + np.cumsum(gaps).astype(np.int64)
-        posts = times[-1] + 10 * SECOND * np.arange(1, _POSTS + 1)
+        posts = times[-1] + 10 * SECOND_MS * np.arange(1, _POSTS + 1)
         steps += [
             (np.array([when]), CREATE_GROUP, ABSENT, name, 0),
             (times, INVITE, member, name, 0),
             (posts, POST, ABSENT, name, len(member)),
         ]
-        when = int(posts[-1]) + int(rng.uniform(20, 240) * SECOND)
+        when = int(posts[-1]) + int(rng.uniform(20, 240) * SECOND_MS)
         if when >= sim.end:
             break
     return _merge_steps(steps)
@@ -249,14 +249,14 @@ def reporting_script(
 ) -> Script:
     """Plan reports against victims, each around its own time; some after writing to the victim."""
     rng, count = sim.rng, len(victims)
-    ts = np.maximum(start, at) + (rng.random(count) * sender.within_h * HOUR).astype(np.int64)
+    ts = np.maximum(start, at) + (rng.random(count) * sender.within_h * HOUR_MS).astype(np.int64)
     baits, blocks = rng.random(count) < sender.bait, rng.random(count) < ALSO_BLOCK
-    early = np.maximum(ts - 8 * MINUTE, start - 9 * MINUTE)
+    early = np.maximum(ts - 8 * MINUTE_MS, start - 9 * MINUTE_MS)
     return _merge_steps(
         [
             (early[baits], WRITE, victims[baits], ABSENT, 0),
             (ts, FILE_REPORT, victims, ABSENT, 0),
-            (ts[blocks] + 4 * SECOND, BLOCK, victims[blocks], ABSENT, 0),
+            (ts[blocks] + 4 * SECOND_MS, BLOCK, victims[blocks], ABSENT, 0),
         ]
     )
 
@@ -266,12 +266,12 @@ def flood_script(
 ) -> Script:
     """Plan what one account of a flood sends to the victim: messages and invitations to groups."""
     rng = sim.rng
-    ts = max(start, at) + (rng.random(sender.insist) * sender.within_h * HOUR).astype(np.int64)
+    ts = max(start, at) + (rng.random(sender.insist) * sender.within_h * HOUR_MS).astype(np.int64)
     invited = rng.random(sender.insist) < sender.invites
     groups = sim.new_groups(int(invited.sum()))
     return _merge_steps(
         [
-            (ts[invited] - 2 * SECOND, CREATE_GROUP, ABSENT, groups, 0),
+            (ts[invited] - 2 * SECOND_MS, CREATE_GROUP, ABSENT, groups, 0),
             (ts[invited], INVITE, victim, groups, 0),
             (ts[~invited], WRITE, victim, ABSENT, 0),
         ]
@@ -281,14 +281,14 @@ def flood_script(
 def warmup_script(sim: SimulationContext, sender: Sender, start: int) -> Script:
     """Plan chats with own accounts, by the day curve of nobody: evenly."""
     rng = sim.rng
-    span = sender.ring_h * HOUR
-    count = rng.poisson(sender.ring_chats * span / DAY)
+    span = sender.ring_h * HOUR_MS
+    count = rng.poisson(sender.ring_chats * span / DAY_MS)
     return _merge_steps([(np.sort(start + (rng.random(count) * span)), TALK, ABSENT, ABSENT, 0)])
 
 
 def group_joining_script(sim: SimulationContext, start: int, count: int) -> Script:
     """Plan the joining of groups whose members are written to later."""
-    ts = start + np.cumsum(sim.rng.uniform(1, 9, count) * MINUTE).astype(np.int64)
+    ts = start + np.cumsum(sim.rng.uniform(1, 9, count) * MINUTE_MS).astype(np.int64)
     return _merge_steps([(ts, JOIN, ABSENT, sim.new_groups(count), 0)])
 
 
@@ -388,7 +388,7 @@ def _add_corrections(sim: SimulationContext, sender: Sender, draft: OutgoingMess
     """Plan second messages that correct the first."""
     rng, content = sim.rng, sender.content or sim.content
     wrong = np.flatnonzero(rng.random(len(draft.ts)) < sender.errors)
-    ts = draft.ts[wrong] + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND).astype(np.int64)
+    ts = draft.ts[wrong] + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND_MS).astype(np.int64)
     account, peer = draft.account[wrong], draft.peer[wrong]
     size = _sizes(content, np.full(len(wrong), _CORRECTION))
     ids = sim.log.add(
@@ -419,7 +419,7 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
     if sender.lookups[1] > 0:
         _add_lookups(sim, sender, draft)
     if sender.saves:
-        early = draft.ts - rng.integers(4 * SECOND, 40 * SECOND, count)
+        early = draft.ts - rng.integers(4 * SECOND_MS, 40 * SECOND_MS, count)
         log.add("contact.added", early, draft.account, peer=draft.peer)
     reply = draft.reply
     if sender.approached:
@@ -506,14 +506,14 @@ def _draw_gaps(
     """Draw gaps in milliseconds."""
     low, high = sender.gap
     if sender.law == "fixed":
-        return np.full(count, sender.gap[pick % 2] * SECOND)
+        return np.full(count, sender.gap[pick % 2] * SECOND_MS)
     if sender.quick[1] and pick % 2 == 0:
         low, high = sender.quick
         drawn = rng.normal((low + high) / 2, (high - low) / 5, count)
-        return np.clip(drawn, low, high) * SECOND
+        return np.clip(drawn, low, high) * SECOND_MS
     if sender.law == "typed":
-        return np.maximum(lead, 0) + rng.uniform(*sender.pause, count) * SECOND
-    return rng.uniform(low, high, count) * SECOND
+        return np.maximum(lead, 0) + rng.uniform(*sender.pause, count) * SECOND_MS
+    return rng.uniform(low, high, count) * SECOND_MS
 
 
 def _apply_day_curve(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
@@ -521,11 +521,13 @@ def _apply_day_curve(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
     hours = 2 * np.pi * (_GRID - PEAK_HOUR) / 24
     shape = np.sin(hours) - np.sin(hours[0])
     steps = _GRID + amplitude * 24 / (2 * np.pi) * shape
-    local = start + zone * HOUR
-    day, rest = divmod(local, DAY)
-    begun = np.interp(rest / HOUR, _GRID, steps) * HOUR
-    days, rests = np.divmod(begun + (ts - start), DAY)
-    moved = (day + days) * DAY + np.interp(rests / HOUR, steps, _GRID) * HOUR - zone * HOUR
+    local = start + zone * HOUR_MS
+    day, rest = divmod(local, DAY_MS)
+    begun = np.interp(rest / HOUR_MS, _GRID, steps) * HOUR_MS
+    days, rests = np.divmod(begun + (ts - start), DAY_MS)
+    moved = (
+        (day + days) * DAY_MS + np.interp(rests / HOUR_MS, steps, _GRID) * HOUR_MS - zone * HOUR_MS
+    )
     return np.asarray(np.maximum(moved.astype(np.int64), start))
 
 
@@ -550,24 +552,24 @@ def plan_day(
     count = int(count) + burst + int(rng.random() < count % 1)
     text = draw_text_sizes(rng, count, sender.content or DEFAULT_CONTENT)[0]
     speed = np.clip(rng.normal(*sender.words, count), 20, 80)
-    typed = text / CHARACTERS_A_WORD / speed * MINUTE
+    typed = text / CHARACTERS_A_WORD / speed * MINUTE_MS
     lead = np.where(rng.random(count) < sender.typing, typed, -1).astype(np.int64)
     gaps = _draw_gaps(rng, sender, count, lead, pick)
-    floor = min_mean_gap(sender, sharing) * SECOND
+    floor = min_mean_gap(sender, sharing) * SECOND_MS
     if count > burst:
         gaps *= max(1.0, floor / max(float(gaps.mean()), 1.0)) / max(pace, 0.01)
-    gaps += np.where(rng.random(count) < sender.idle, rng.uniform(5, 20, count) * MINUTE, 0.0)
+    gaps += np.where(rng.random(count) < sender.idle, rng.uniform(5, 20, count) * MINUTE_MS, 0.0)
     if burst:
-        gaps[:burst] = rng.exponential(sender.burst_s / (burst + 1), burst) * SECOND
-        gaps[:burst] *= min(1.0, sender.burst_s * 0.9 * SECOND / gaps[:burst].sum())
+        gaps[:burst] = rng.exponential(sender.burst_s / (burst + 1), burst) * SECOND_MS
+        gaps[:burst] *= min(1.0, sender.burst_s * 0.9 * SECOND_MS / gaps[:burst].sum())
     if sender.law == "spread":
         hours = np.sort(rng.random(count)) * rng.uniform(*sender.waking)
-        ts = start + (hours * HOUR).astype(np.int64)
+        ts = start + (hours * HOUR_MS).astype(np.int64)
     else:
         ts = apply_hourly_cap(start, gaps, max(1, int(sender.per_hour) + burst))
     if sender.curve:
         ts = _apply_day_curve(ts, start, sender.curve, zone)
-    ts = ts[ts < start + DAY]
-    before = np.diff(ts, prepend=start - MINUTE)
+    ts = ts[ts < start + DAY_MS]
+    before = np.diff(ts, prepend=start - MINUTE_MS)
     shown = np.minimum(lead[: len(ts)], (0.9 * before).astype(np.int64))
     return DayPlan(ts, text[: len(ts)], np.where(lead[: len(ts)] < 0, -1, shown))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.attackers.config import Sender
 from wavebreak.simulation.behaviour import adjust_style
 from wavebreak.simulation.context import SimulationContext
@@ -13,7 +14,6 @@ from wavebreak.simulation.conversations import (
     add_messages,
     draw_conversations,
 )
-from wavebreak.simulation.geography import HOUR, MINUTE, SECOND
 from wavebreak.simulation.log import Bools, Ints
 
 APPROACHED_REPLY = 0.85
@@ -31,7 +31,7 @@ def add_approaches(
     """
     rng = sim.rng
     first = rng.random(len(ts)) < sender.approached
-    lag = rng.lognormal(np.log(10 * MINUTE), 1.2, int(first.sum())).astype(np.int64)
+    lag = rng.lognormal(np.log(10 * MINUTE_MS), 1.2, int(first.sum())).astype(np.int64)
     when, who = np.maximum(ts[first] - lag, sim.start), peer[first]
     far, known = np.full(len(when), _FAR), np.zeros(len(when), bool)
     said = Messages(when, who, account[first], known, far, far, sim.typing_shares(who))
@@ -49,8 +49,8 @@ def add_dialogues(
     low, high = sender.dialogue
     if not high or not len(when):
         return
-    rng, count, gap = sim.rng, len(when), sender.dialogue_gap * SECOND
-    style = adjust_style(sim.style, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR)
+    rng, count, gap = sim.rng, len(when), sender.dialogue_gap * SECOND_MS
+    style = adjust_style(sim.style, answer_gap=gap, own_gap=0.5 * gap, longest_gap=8.0 * HOUR_MS)
     start = when + rng.lognormal(np.log(gap), 1.0, count).astype(np.int64)
     talks = draw_conversations(
         sim,
@@ -67,7 +67,7 @@ def add_dialogues(
     chosen = np.flatnonzero(rng.random(count) < sender.funnel)
     for owner in np.unique(account[chosen]).tolist():
         mine = chosen[account[chosen] == owner]
-        ts = start[mine] + (rng.uniform(0.5, 6.0, len(mine)) * HOUR).astype(np.int64)
+        ts = start[mine] + (rng.uniform(0.5, 6.0, len(mine)) * HOUR_MS).astype(np.int64)
         group = int(sim.new_groups(1)[0])
-        sim.log.add("group.created", ts.min(keepdims=True) - MINUTE, owner, group=group)
+        sim.log.add("group.created", ts.min(keepdims=True) - MINUTE_MS, owner, group=group)
         sim.log.add("group.member_added", ts, owner, group=group, peer=peer[mine])

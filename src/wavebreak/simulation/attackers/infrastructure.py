@@ -6,15 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, SECOND_MS
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import (
-    COUNTRIES,
-    HOSTING,
-    HOUR,
-    SECOND,
-    draw_addresses,
-    draw_number_block,
-)
+from wavebreak.simulation.geography import COUNTRIES, HOSTING, draw_addresses, draw_number_block
 from wavebreak.simulation.log import Floats, Ints
 from wavebreak.simulation.population import draw_clients
 
@@ -137,7 +131,7 @@ class Infrastructure:
             attempts=1 + rng.poisson(how.retries, count),
             channel=pool.code("personal"),
         )
-        sim.add_sessions(ts + 2 * SECOND, account, ip, device, client)
+        sim.add_sessions(ts + 2 * SECOND_MS, account, ip, device, client)
         return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
 
 
@@ -163,5 +157,5 @@ def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:
         one = slice(first, first + per_hour)
         head = max(ready, head)
         ts[one] += head - (ts[first] - gaps[first])
-        head, ready = head + HOUR, float(ts[one][-1])
+        head, ready = head + HOUR_MS, float(ts[one][-1])
     return start + ts.astype(np.int64)

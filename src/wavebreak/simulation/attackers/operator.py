@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.attackers.actions import (
     NO_PLAN,
     NO_SCRIPT,
@@ -36,7 +37,7 @@ from wavebreak.simulation.attackers.infrastructure import (
     rent_hosted_addresses,
 )
 from wavebreak.simulation.context import SimulationContext
-from wavebreak.simulation.geography import COUNTRIES, DAY, HOUR, MINUTE, SECOND
+from wavebreak.simulation.geography import COUNTRIES
 from wavebreak.simulation.log import Floats, Ints
 from wavebreak.simulation.population import draw_clients, draw_devices
 from wavebreak.simulation.recipients import ReplyReading
@@ -83,7 +84,7 @@ class SenderAccount:
 
     def opens(self) -> int:
         """Return when the day that is not planned yet begins."""
-        return self.start + self.day * DAY if self.left > 0 else NEVER
+        return self.start + self.day * DAY_MS if self.left > 0 else NEVER
 
     def due(self) -> int:
         """Return when the account does something next."""
@@ -193,10 +194,10 @@ class Operator:
         """Return when the first accounts start, before any successor."""
         sender, slots = self.sender, self.accounts
         if sender.life_h:
-            lives = int(0.9 * sim.span / (sender.life_h * HOUR))
+            lives = int(0.9 * sim.span / (sender.life_h * HOUR_MS))
             slots = -(-slots // max(1, min(slots, lives)))
-            ts = sim.start + sim.rng.integers(0, HOUR, slots)
-            return np.minimum(ts, sim.end - 2 * MINUTE)
+            ts = sim.start + sim.rng.integers(0, HOUR_MS, slots)
+            return np.minimum(ts, sim.end - 2 * MINUTE_MS)
         if sender.replace and listens:
             slots = -(-slots // 2)
         return sim.draw_times(*sender.register, slots)
@@ -249,7 +250,7 @@ class Operator:
     def expenses(self, end: int) -> dict[str, float]:
         """Return what was paid for until `end`: counts of things, and hours of accounts."""
         running = [end - line.registered for line in self.lines if line.ended == NEVER]
-        return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR}
+        return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR_MS}
 
     def _learn(self, now: int) -> None:
         """Count the answers that have come by now, by list and account."""
@@ -275,26 +276,26 @@ class Operator:
             self._end(sim, line, answer.ts, wait=(0.5, 3.0), replaced=sender.replace)
             return
         if sender.rotate and answer.ts < line.rotate:
-            line.rotate = answer.ts + int(rng.uniform(1, 20) * MINUTE)
+            line.rotate = answer.ts + int(rng.uniform(1, 20) * MINUTE_MS)
         if answer.kind == "challenge" and sender.solve and line.tries < TRIES:
             self._attempt(sim, line, answer.ts)
         elif answer.kind == "silence" and not sender.watches:
             return
         elif answer.kind in (*REFUSALS, "challenge") and line.hold <= answer.ts:
             hours = rng.uniform(*sender.pause_h) if sender.resume[1] else RETRY_H
-            line.rest(answer.ts + int(hours * HOUR))
+            line.rest(answer.ts + int(hours * HOUR_MS))
             if sender.resume[1]:
                 line.slow(rng, max(0.01 / line.pace, rng.uniform(*sender.resume)))
 
     def _attempt(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
         """Go about a challenge: alone, or together with others, all at once."""
         if not self.sender.appeals:
-            line.attempt = ts + int(sim.rng.exponential(self.sender.solve_s) * SECOND)
+            line.attempt = ts + int(sim.rng.exponential(self.sender.solve_s) * SECOND_MS)
             return
         self._waiting.append(line)
         if len(self._waiting) >= min(self.sender.appeals, self._living()):
             for place, other in enumerate(self._waiting):
-                other.attempt = ts + (place + 1) * 5 * SECOND
+                other.attempt = ts + (place + 1) * 5 * SECOND_MS
             self._waiting = []
 
     def _living(self) -> int:
@@ -311,10 +312,10 @@ class Operator:
     ) -> None:
         """Give an account up; a successor takes its place if there are numbers left."""
         line.ended = ts
-        self.spent["hours"] += (ts - line.registered) / HOUR
+        self.spent["hours"] += (ts - line.registered) / HOUR_MS
         if replaced and self._left > 0:
             self._left -= 1
-            self._scheduled.append((ts + int(sim.rng.uniform(*wait) * HOUR), line))
+            self._scheduled.append((ts + int(sim.rng.uniform(*wait) * HOUR_MS), line))
 
     def _arrive(self, sim: SimulationContext, low: int, high: int) -> None:
         """Register, or take over, the accounts that are due."""
@@ -353,16 +354,16 @@ class Operator:
         """Set an account up: when it starts, what it was given to do."""
         sender, rng = self.sender, sim.rng
         account, registered, ip, device, client = values
-        start = registered + int(rng.uniform(*sender.quiet) * MINUTE)
+        start = registered + int(rng.uniform(*sender.quiet) * MINUTE_MS)
         line = SenderAccount(account, registered, ip, device, client, len(self.lines), start)
         if sender.total[1]:
             line.left = int(rng.integers(*sender.total))
         if sender.life_h:
-            line.until = registered + int(sender.life_h * HOUR)
+            line.until = registered + int(sender.life_h * HOUR_MS)
         if sender.proxy_h[1]:
-            line.rotate = registered + int(rng.uniform(*sender.proxy_h) * HOUR)
+            line.rotate = registered + int(rng.uniform(*sender.proxy_h) * HOUR_MS)
         if sender.fingerprint_h:
-            line.reroll = registered + int(rng.exponential(sender.fingerprint_h) * HOUR)
+            line.reroll = registered + int(rng.exponential(sender.fingerprint_h) * HOUR_MS)
         if before is not None and before.reached:
             old = np.concatenate(before.reached)
             old = old[: int(np.ceil(sender.again * len(old)))]
@@ -383,10 +384,10 @@ class Operator:
             line.script = flood_script(sim, sender, line.start, victim, at)
         elif sender.staging:
             line.script = group_joining_script(sim, line.start, int(sim.rng.integers(2, 5)))
-            line.start += int(sender.lurk_h * HOUR)
+            line.start += int(sender.lurk_h * HOUR_MS)
         elif sender.ring_h:
             line.script = warmup_script(sim, sender, line.start)
-            line.start += int(sender.ring_h * HOUR)
+            line.start += int(sender.ring_h * HOUR_MS)
         if sender.work != "write":
             line.left = 0
 
@@ -399,13 +400,13 @@ class Operator:
         if line.rotate < high:
             ts, line.rotate = max(low, line.rotate), NEVER
             if sender.proxy_h[1]:
-                line.rotate = ts + int(rng.uniform(*sender.proxy_h) * HOUR)
+                line.rotate = ts + int(rng.uniform(*sender.proxy_h) * HOUR_MS)
             line.ip = int(rent_consumer_addresses(sim, 1)[0])
             self.spent["addresses"] += 1
             self._connect(sim, line, ts)
         if line.reroll < high and self._infrastructure is not None:
             ts = max(low, line.reroll)
-            line.reroll = ts + int(rng.exponential(sender.fingerprint_h) * HOUR) + MINUTE
+            line.reroll = ts + int(rng.exponential(sender.fingerprint_h) * HOUR_MS) + MINUTE_MS
             line.device = int(rng.choice(self._infrastructure.models))
             self._connect(sim, line, ts)
         if line.attempt < high:
@@ -416,7 +417,7 @@ class Operator:
             kind = "challenge.passed" if passed else "challenge.failed"
             sim.log.add(kind, np.array([ts]), line.account, kind=sim.pool.code("code"))
             if not passed and line.tries < TRIES:
-                line.attempt = ts + int(rng.uniform(1, 10) * MINUTE)
+                line.attempt = ts + int(rng.uniform(1, 10) * MINUTE_MS)
 
     def _connect(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
         sim.add_sessions(
@@ -484,7 +485,7 @@ class Operator:
             sim.log.add("group.joined", np.array([start]), line.account, group=sim.new_groups(1))
         if sender.shape and line.sent >= _TRIED and line.answered < sender.shape * line.sent:
             line.sent = line.answered = 0
-            line.rest(start + DAY)
+            line.rest(start + DAY_MS)
 
     def _targets(
         self, sim: SimulationContext, line: SenderAccount, count: int

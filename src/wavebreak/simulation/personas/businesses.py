@@ -7,21 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS, HOUR_MS, SECOND_MS
 from wavebreak.simulation.behaviour import MessageContent, adjust_style
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import (
     add_conversations,
     draw_conversations,
 )
-from wavebreak.simulation.geography import (
-    COUNTRIES,
-    DAY,
-    HOUR,
-    SECOND,
-    Clock,
-    draw_addresses,
-    draw_phone_numbers,
-)
+from wavebreak.simulation.geography import COUNTRIES, Clock, draw_addresses, draw_phone_numbers
 from wavebreak.simulation.log import Ints
 from wavebreak.simulation.population import draw_clients, draw_devices
 from wavebreak.simulation.recipients import add_unsolicited_messages
@@ -55,7 +48,7 @@ def register_businesses(
         channel=pool.code(channel),
         business=portfolio_ids(sim, account),
     )
-    sim.add_sessions(ts + 2 * SECOND, account, ip, device, version)
+    sim.add_sessions(ts + 2 * SECOND_MS, account, ip, device, version)
     return account
 
 
@@ -68,7 +61,7 @@ def draw_customers(
     sim: SimulationContext, account: int, a_day: tuple[int, int]
 ) -> tuple[Ints, Ints]:
     """Draw (time, person) of people who write to a firm, as the day goes."""
-    count = sim.rng.integers(*a_day) * sim.span / DAY
+    count = sim.rng.integers(*a_day) * sim.span / DAY_MS
     low = sim.start + int(sim.span * 2 * _OPENING)
     ts = Clock(0).times(sim.rng, low, sim.end, max(1, int(count)))
     return ts, sim.rng.choice(np.flatnonzero(sim.people.registered_at < sim.start), len(ts))
@@ -98,7 +91,7 @@ class SupportDesk(BusinessPersona):
 
     def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        style = adjust_style(sim.style, answer_gap=50.0 * SECOND, length=5.0)
+        style = adjust_style(sim.style, answer_gap=50.0 * SECOND_MS, length=5.0)
         for account in accounts.tolist():
             ts, peer = draw_customers(sim, account, self.chats_a_day)
             asked = draw_conversations(
@@ -132,7 +125,7 @@ class Shop(BusinessPersona):
             )
             add_conversations(sim, asked, sim.style)
             notified = rng.random(len(ts)) < self.notified
-            later = ts[notified] + rng.integers(HOUR, 8 * HOUR, int(notified.sum()))
+            later = ts[notified] + rng.integers(HOUR_MS, 8 * HOUR_MS, int(notified.sum()))
             news = draw_conversations(
                 sim,
                 short,
@@ -180,8 +173,8 @@ class Newsletter(BusinessPersona):
                 category=marketing,
             )
             template = pool.code(f"t{portfolio}")
-            for start in range(int(sim.draw_times(0.35, 0.6, 1)[0]), sim.end, DAY):
-                gaps = rng.exponential(SECOND / self.rate, len(reader))
+            for start in range(int(sim.draw_times(0.35, 0.6, 1)[0]), sim.end, DAY_MS):
+                gaps = rng.exponential(SECOND_MS / self.rate, len(reader))
                 add_unsolicited_messages(
                     sim,
                     start + np.cumsum(gaps).astype(np.int64),
@@ -224,10 +217,10 @@ class Radio(BusinessPersona):
         rng = sim.rng
         style = adjust_style(sim.style, length=2.0, characters=40.0)
         for station in accounts.tolist():
-            shows = max(1, round(self.shows * sim.span / DAY))
+            shows = max(1, round(self.shows * sim.span / DAY_MS))
             for start in sim.draw_times(0.1, 0.9, shows).tolist():
                 peer = sim.draw_strangers(int(rng.integers(*self.listeners)))
-                ts = start + (rng.beta(1.2, 3.0, len(peer)) * HOUR).astype(np.int64)
+                ts = start + (rng.beta(1.2, 3.0, len(peer)) * HOUR_MS).astype(np.int64)
                 wrote = draw_conversations(
                     sim,
                     style,

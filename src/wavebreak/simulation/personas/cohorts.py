@@ -11,15 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import add_conversations, draw_conversations
-from wavebreak.simulation.geography import (
-    COUNTRIES,
-    HOUR,
-    MINUTE,
-    draw_addresses,
-    draw_number_block,
-)
+from wavebreak.simulation.geography import COUNTRIES, draw_addresses, draw_number_block
 from wavebreak.simulation.log import Ints
 from wavebreak.simulation.newcomers import NewcomerBehaviour, add_newcomers
 from wavebreak.simulation.personas.persona import PersonPersona
@@ -73,7 +68,7 @@ class Cohort(PersonPersona):
                 block = _MOBILES[int(rng.integers(len(_MOBILES)))]
                 people.phone[cohort] = pool.codes(draw_number_block(rng, block, count, self.spread))
             evening = int(sim.draw_times(0.05, 0.7, 1)[0])
-            late = rng.beta(1.5, 3.0, count) * self.within * HOUR
+            late = rng.beta(1.5, 3.0, count) * self.within * HOUR_MS
             people.registered_at[cohort] = np.minimum(evening + late.astype(np.int64), sim.end - 1)
         return who
 
@@ -84,8 +79,8 @@ class Cohort(PersonPersona):
         for cohort in self._cohorts(accounts) if self.meets else ():
             one = np.repeat(cohort, rng.integers(*self.writes, len(cohort)))
             other = rng.choice(cohort, len(one))
-            ready = np.maximum(registered_at[one], registered_at[other]) + 2 * MINUTE
-            start = ready + (rng.random(len(one)) ** 2 * self.over * HOUR).astype(np.int64)
+            ready = np.maximum(registered_at[one], registered_at[other]) + 2 * MINUTE_MS
+            start = ready + (rng.random(len(one)) ** 2 * self.over * HOUR_MS).astype(np.int64)
             real = one != other
             met = draw_conversations(
                 sim,

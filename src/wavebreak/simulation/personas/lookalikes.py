@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.behaviour import adjust_style
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import (
@@ -16,9 +17,6 @@ from wavebreak.simulation.conversations import (
 from wavebreak.simulation.geography import (
     COUNTRIES,
     HOSTING,
-    HOUR,
-    MINUTE,
-    SECOND,
     VIRTUAL,
     draw_addresses,
     draw_phone_numbers,
@@ -51,7 +49,7 @@ class Salesperson(PersonPersona):
     known: float = 0.8
     silent: float = 0.5
     typing: float = 0.6
-    gap: float = 70 * SECOND
+    gap: float = 70 * SECOND_MS
     characters: float = 90.0
     reach: float = 800.0
 
@@ -91,7 +89,7 @@ class Recruiter(PersonPersona):
     known: float = 0.04
     silent: float = 0.45
     blocks: float = 0.004
-    gap: float = 4 * MINUTE
+    gap: float = 4 * MINUTE_MS
     looks_up: float = 0.5
 
     def play(self, sim: SimulationContext, accounts: Ints) -> None:
@@ -113,10 +111,10 @@ class Recruiter(PersonPersona):
                     silent=self.silent,
                 )
                 add_conversations(sim, asked, sim.style)
-                looks = start[rng.random(len(start)) < self.looks_up] - 20 * SECOND
+                looks = start[rng.random(len(start)) < self.looks_up] - 20 * SECOND_MS
                 log.add("contact.looked_up", looks, who, count=1, hits=1)
                 blocks = rng.random(len(peer)) < self.blocks
-                log.add("user.blocked", start[blocks] + HOUR, peer[blocks], peer=who)
+                log.add("user.blocked", start[blocks] + HOUR_MS, peer[blocks], peer=who)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ class Greeter(PersonPersona):
     greets: tuple[int, int] = (25, 120)
     known: float = 0.85
     silent: float = 0.4
-    gap: float = 9 * SECOND
+    gap: float = 9 * SECOND_MS
     reach: float = 250.0
 
     def play(self, sim: SimulationContext, accounts: Ints) -> None:
@@ -144,7 +142,7 @@ class Greeter(PersonPersona):
                 rng, who, int(rng.integers(*self.greets)), self.reach
             )
             ts = int(sim.draw_times(0.1, 0.8, 1)[0])
-            start = _draw_sequence(sim, (ts, ts + HOUR), len(peer), self.gap)
+            start = _draw_sequence(sim, (ts, ts + HOUR_MS), len(peer), self.gap)
             opened = draw_conversations(
                 sim,
                 style,
@@ -280,7 +278,7 @@ class OfficeNat(PersonPersona):
     writes: tuple[int, int] = (4, 15)
     arrival: NewcomerBehaviour = field(
         default=NewcomerBehaviour(
-            book=60.0, first_chats=8.0, within=3.0 * HOUR, mobile=0.0, attested=0.9
+            book=60.0, first_chats=8.0, within=3.0 * HOUR_MS, mobile=0.0, attested=0.9
         )
     )
 
@@ -295,7 +293,7 @@ class OfficeNat(PersonPersona):
             people.client[office] = people.client[office[0]]
             day = int(sim.draw_times(0.02, 0.6, 1)[0])
             people.registered_at[office] = day + (
-                rng.random(len(office)) * self.within * HOUR
+                rng.random(len(office)) * self.within * HOUR_MS
             ).astype(int)
         return who
 
@@ -306,8 +304,8 @@ class OfficeNat(PersonPersona):
         for office in self._offices(accounts):
             for who in office.tolist():
                 peer = rng.choice(office, int(rng.integers(*self.writes)))
-                ready = np.maximum(registered_at[peer], registered_at[who]) + 10 * MINUTE
-                start = ready + (rng.random(len(peer)) * 8 * HOUR).astype(np.int64)
+                ready = np.maximum(registered_at[peer], registered_at[who]) + 10 * MINUTE_MS
+                start = ready + (rng.random(len(peer)) * 8 * HOUR_MS).astype(np.int64)
                 real = peer != who
                 opened = draw_conversations(
                     sim, sim.style, start[real], np.array(who), peer[real], known=0.6, back=0.6

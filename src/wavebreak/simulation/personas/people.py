@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.behaviour import adjust_style
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.conversations import (
@@ -14,15 +15,7 @@ from wavebreak.simulation.conversations import (
     add_group_messages,
     draw_conversations,
 )
-from wavebreak.simulation.geography import (
-    COUNTRIES,
-    DAY,
-    HOUR,
-    MINUTE,
-    SECOND,
-    Clock,
-    draw_addresses,
-)
+from wavebreak.simulation.geography import COUNTRIES, Clock, draw_addresses
 from wavebreak.simulation.groups import add_group
 from wavebreak.simulation.log import Ints
 from wavebreak.simulation.newcomers import NewcomerBehaviour, add_newcomers
@@ -35,12 +28,12 @@ def working_hours(
 ) -> list[tuple[int, int]]:
     """Return (begin, end) of a person's local working hours on each simulated day."""
     zone = int(sim.people.zone[who]) if who < len(sim.people) else 0
-    first = (sim.start + zone * HOUR) // DAY * DAY - zone * HOUR
+    first = (sim.start + zone * HOUR_MS) // DAY_MS * DAY_MS - zone * HOUR_MS
     spans = []
-    for midnight in range(first, sim.end, DAY):
-        low = max(sim.start, int(midnight + low_hour * HOUR))
-        high = min(sim.end, int(midnight + high_hour * HOUR))
-        if high - low > HOUR // 2:
+    for midnight in range(first, sim.end, DAY_MS):
+        low = max(sim.start, int(midnight + low_hour * HOUR_MS))
+        high = min(sim.end, int(midnight + high_hour * HOUR_MS))
+        if high - low > HOUR_MS // 2:
             spans.append((low, high))
     return spans
 
@@ -60,7 +53,7 @@ class NewNumber(PersonPersona):
             book=180.0,
             first_chats=60.0,
             first_chats_spread=0.35,
-            within=2.0 * HOUR,
+            within=2.0 * HOUR_MS,
             known=0.12,
             added_back=0.7,
             answer=0.75,
@@ -107,7 +100,7 @@ class Organiser(PersonPersona):
                 peer = sim.people.draw_acquaintances(
                     rng, who, int(rng.integers(*self.asks)), self.reach
                 )
-                gaps = rng.lognormal(np.log(45 * SECOND), 1.2, len(peer))
+                gaps = rng.lognormal(np.log(45 * SECOND_MS), 1.2, len(peer))
                 start = rng.integers(*span) + np.cumsum(gaps).astype(np.int64)
                 add_conversations(
                     sim,
@@ -132,11 +125,11 @@ class Organiser(PersonPersona):
         )
         added = add_group(sim, who, name, member, ts, 4.0)
         posts = int(rng.integers(*self.posts))
-        times = added[-1] + np.sort(rng.integers(MINUTE, 10 * HOUR, posts))
+        times = added[-1] + np.sort(rng.integers(MINUTE_MS, 10 * HOUR_MS, posts))
         size = np.full(posts, len(member))
         add_group_messages(sim, times, np.array(who), np.array(name), size, sim.style)
         leaves = member[rng.random(len(member)) < 0.03]
-        late = added[-1] + rng.integers(MINUTE, 10 * HOUR, len(leaves))
+        late = added[-1] + rng.integers(MINUTE_MS, 10 * HOUR_MS, len(leaves))
         sim.log.add("group.left", late, leaves, group=name, peer=who)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.simulation.attackers import CAMPAIGNS
 from wavebreak.simulation.behaviour import adjust_style
 from wavebreak.simulation.context import SimulationContext
@@ -14,7 +15,7 @@ from wavebreak.simulation.conversations import (
     add_conversations,
     draw_conversations,
 )
-from wavebreak.simulation.geography import COUNTRIES, HOUR, MINUTE, SECOND, draw_addresses
+from wavebreak.simulation.geography import COUNTRIES, draw_addresses
 from wavebreak.simulation.log import Ints
 from wavebreak.simulation.personas.persona import PersonPersona
 from wavebreak.simulation.population import draw_devices
@@ -61,7 +62,7 @@ class VictimOfFlood(PersonPersona):
             crowd = sim.draw_strangers(min(int(rng.integers(*self.writers)), most))
             crowd = crowd[crowd != who]
             start = int(sim.draw_times(0.2, 0.75, 1)[0])
-            ts = start + (rng.beta(1.5, 2.5, len(crowd)) * self.within * HOUR).astype(np.int64)
+            ts = start + (rng.beta(1.5, 2.5, len(crowd)) * self.within * HOUR_MS).astype(np.int64)
             there = sim.people.registered_at[crowd] < ts
             crowd, ts = crowd[there], ts[there]
             invite = rng.random(len(crowd)) < self.invites
@@ -105,15 +106,15 @@ class HijackOwner(PersonPersona):
         places = rng.integers(0, len(COUNTRIES), count).tolist()
         ip = pool.codes(draw_addresses(rng, COUNTRIES[place].homes, 1)[0] for place in places)
         sim.add_sessions(ts, accounts, ip, device, people.client[accounts])
-        sim.log.add("challenge.passed", ts + 40 * SECOND, accounts, kind=pool.code("code"))
+        sim.log.add("challenge.passed", ts + 40 * SECOND_MS, accounts, kind=pool.code("code"))
         for account, back in zip(accounts.tolist(), ts.tolist(), strict=True):
             for most, known in (
                 (rng.integers(*self.contacts), 0.97),
                 (rng.integers(*self.new), 0.3),
             ):
                 peer = people.draw_acquaintances(rng, account, int(most))
-                gaps = rng.lognormal(np.log(2 * MINUTE), 1.2, len(peer))
-                start = back + 5 * MINUTE + np.cumsum(gaps).astype(np.int64)
+                gaps = rng.lognormal(np.log(2 * MINUTE_MS), 1.2, len(peer))
+                start = back + 5 * MINUTE_MS + np.cumsum(gaps).astype(np.int64)
                 opened = draw_conversations(
                     sim, sim.style, start, np.array(account), peer, known=known, silent=0.15
                 )
