@@ -506,7 +506,7 @@ def test_declared_coverage_holds_after_a_restart(live: Live, tmp_path: Path) -> 
     assert stored is not None
     assert stored.carries == tuple(sorted(SENDS))
     assert not stored.challenges
-    assert declared_coverage() == Coverage(stored.carries, stored.challenges)
+    assert declared_coverage() == Coverage(stored.carries, stored.challenges, stored.sources)
     assert len(names) == 1
 
 
