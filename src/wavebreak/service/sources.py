@@ -242,7 +242,7 @@ def _is_beginning(source: Source, senders: Iterable[str], now_ms: int) -> bool:
 
 
 def _changes_nothing(wanted: Declaration) -> bool:
-    """Whether the service decides by the same with a further source."""
+    """Whether the accounts of others are judged by the same with a further source."""
     now = declared_coverage()
     if now is None:
         return False

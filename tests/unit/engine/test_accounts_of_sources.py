@@ -169,7 +169,7 @@ def test_values_are_missing_that_the_source_of_an_account_does_not_carry() -> No
 def test_labels_do_not_change_who_reports_an_account() -> None:
     written = Log()
     written.send("chat", "ann", 1)
-    written.add(None, "ann", "label.assigned", label=1, source=0)
+    written.add(None, "ann", "label.assigned", label=0, source=0)
     written.group("chat", "ann", 2)
     made = engine()
     assert ("suspend", "many_groups") in by_account(made.take(log(written.rows)))["ann"]
@@ -231,10 +231,10 @@ def test_eviction_keeps_who_reports_the_others() -> None:
     made = engine()
     written = Log()
     written.send("gateway", "idle", 1)
-    written.rows[0]["ts"] -= 30 * 86_400_000
+    written.rows[0]["ts"] -= 20 * 3_600_000
     written.send("chat", "ann", 1)
     made.take(log(written.rows))
-    left, gone = evict(made.dump(), START // 1000 - 86_400)
+    left, gone = evict(made.dump(), START // 1000 - 3_600)
     again = engine()
     again.load(left)
     assert gone == 2
