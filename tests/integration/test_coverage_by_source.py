@@ -189,6 +189,9 @@ def test_rules_that_are_off_are_named_by_source(live: Live) -> None:
         ready = (await made.ask("GET", "/readyz", made.keys["read"])).text
         assert f"{len(off['gateway'])} more rules are off for the accounts of gateway" in ready
         assert "the accounts of chat" not in ready
+        metrics = (await made.ask("GET", "/metrics", made.keys["read"])).text
+        assert f"\nwavebreak_rules_off_in_part {len(off['gateway'])}.0" in metrics
+        assert "\nwavebreak_rules_off 0.0" in metrics
 
     live(test)
 
