@@ -22,7 +22,7 @@ from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import closing_connection
 from wavebreak.service.live_policy import live_policy
 from wavebreak.service.models import Decision
-from wavebreak.service.policy_switch import PROFILE
+from wavebreak.service.policy_switch import PROFILE, PolicySwitch
 from wavebreak.service.sources import ABILITIES, Coverage
 
 BECAUSE = "because a test asks for it"
@@ -79,9 +79,15 @@ async def keys(made: Running) -> dict[str, str]:
 def enumeration(account: str) -> list[dict[str, Any]]:
     """Events of an account that tries numbers one by one, and writes to those who exist."""
     at = service_harness.now_ms() - 20_000
-    looked_up = {"type": "contact.looked_up", "account": account, "count": 300, "hits": 12}
-    sends = [{"type": "message.sent", "account": account, "peer": f"{account}-{n}"}
-             for n in range(5)]  # fmt: skip
+    looked_up: dict[str, Any] = {
+        "type": "contact.looked_up",
+        "account": account,
+        "count": 300,
+        "hits": 12,
+    }
+    sends: list[dict[str, Any]] = [
+        {"type": "message.sent", "account": account, "peer": f"{account}-{n}"} for n in range(5)
+    ]
     return [
         event | {"id": f"{account}-{n}", "ts": at + 1000 * n}
         for n, event in enumerate([looked_up, *sends])
@@ -125,7 +131,7 @@ def test_each_account_is_judged_by_the_source_that_reports_its_acts(live: Live) 
 def test_decisions_are_the_same_after_a_restart_and_in_a_replay(live: Live, tmp_path: Path) -> None:
     async def first(made: Running) -> None:
         assert await abuse(made) == {"of-chat": "limit"}
-        assert made.service.switch is not None
+        assert isinstance(made.service.switch, PolicySwitch)
         # As `rules replay`, a challenger and a calibration are told of the stream.
         made.service.switch.options()
 
