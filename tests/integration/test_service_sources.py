@@ -412,10 +412,11 @@ def test_source_widens_by_itself_once_a_day(live: Live) -> None:
         assert "typing.started" in told["coverage"]["carries"]
         again = await declare_own(made, key, carries=[*more, "message.read"], can=MATRIX["can"])
         assert again["coverage"]["applied"] == "waiting"
-        # A further source that carries as much changes nothing for anybody.
+        # A further source that carries as much changes nothing for the accounts of others.
         other = await asyncio.to_thread(own_key, "xmpp", "ingest")
         told = await declare_own(made, other, carries=[*more, "message.read"], can=XMPP["can"])
-        assert told["coverage"]["applied"] == "unchanged"
+        assert told["coverage"]["applied"] == "live"
+        assert told["coverage"]["carries"] == sorted(more)
 
     live(test)
 
@@ -506,7 +507,7 @@ def test_declared_coverage_holds_after_a_restart(live: Live, tmp_path: Path) -> 
     assert stored is not None
     assert stored.carries == tuple(sorted(SENDS))
     assert not stored.challenges
-    assert declared_coverage() == Coverage(stored.carries, stored.challenges)
+    assert declared_coverage() == Coverage(stored.carries, stored.challenges, stored.sources)
     assert len(names) == 1
 
 

@@ -147,7 +147,7 @@ def measure(
             for n, probe in ladder.items()
         }
         for rule_id, ladder in probes.items()
-        if rule_id not in engine.program.off
+        if rule_id not in engine.off
     }
     padded = np.concatenate(
         [margins, np.full(max(0, engine.core.accounts - margins.size), -np.inf)]

@@ -456,7 +456,7 @@ class _Parts:
         live = live_policy.live_policy(self.settings.home)
         if live is None or live.carries is None:
             return None
-        return sources.Coverage(live.carries, live.challenges)
+        return sources.Coverage(live.carries, live.challenges, live.sources)
 
     def live_profile(self) -> coverage.Profile | None:
         """Return the coverage of the stream at the start."""
@@ -489,7 +489,7 @@ class _Parts:
             terms,
             self.pseudonymizer,
             self.context.quota_extension,
-            challenges=declared is None or declared.challenges,
+            challenges=declared is None or declared.challenges_anyone,
         )
 
     def switched(self, directory: Path | None, model_dir: str | None) -> None:

@@ -33,7 +33,7 @@ Approve = Annotated[
 ]
 
 _BASIS = {
-    "declared": "by what every source has declared",
+    "declared": "by what the sources have declared",
     "measured": "by the first hour of the log, since no source is declared",
     "unknown": "nobody has declared a source, and the log has no hour of events yet: everything is "
     "taken as carried",
@@ -85,7 +85,11 @@ def _print_sources(found: SourcesOverview) -> None:
         return
     columns = ("source", "event types", "fields", "can", "keys", "last events (UTC)", "behind")
     rows = [_row(source) for source in found.sources]
-    note = "" if found.challenges else "A source cannot ask for a challenge: a limit is decided."
+    note = (
+        ""
+        if found.challenges
+        else "A source cannot ask for a challenge: for its accounts a limit is decided."
+    )
     print_table(Table("Sources", columns, rows, note, frozenset({0, 3, 4, 5})), out)
 
 
@@ -98,7 +102,7 @@ def _print_asked(found: SourcesOverview, home: Path) -> None:
             [
                 f"Waits for you: {source.name} declares {len(source.asked.carries)} types and "
                 f"fields, and can {', '.join(source.asked.can) or 'nothing'}.",
-                f"Rules that could not hold then: {off}.",
+                f"Rules that could not hold for its accounts then: {off}.",
                 f"Approve it: {command('wavebreak', 'sources', home, '--approve', source.name)}",
             ],
             out,
@@ -123,8 +127,14 @@ def _print_lacking(found: SourcesOverview) -> None:
     if found.basis == "unknown":
         print_lines([f"Coverage: {_BASIS[found.basis]}."], out)
         return
+    for source in found.sources:
+        if own := [rule for rule in source.rules_off if rule not in found.rules_off]:
+            print_lines([f"Off for the accounts of {source.name}: {', '.join(own)}."], out)
     if not found.rules_off:
-        print_lines([f"Coverage, {_BASIS[found.basis]}: every rule has what it reads."], out)
+        print_lines(
+            [f"Coverage, {_BASIS[found.basis]}: every rule has what it reads."],
+            out,
+        )
         return
     lines = [
         f"Not carried, {_BASIS[found.basis]}: {', '.join(found.lacks)}.",

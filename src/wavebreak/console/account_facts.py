@@ -184,7 +184,7 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
     strips = []
     for k, feature in enumerate(FEATURES):
         value = float(values[k])
-        missing = value != value or feature.name not in engine.covered
+        missing = value != value
         column = population[:, k]
         known = column[column == column]
         share = None

@@ -190,7 +190,7 @@ def _asked(
     """Read hits and shadow results on the engine's thread."""
     rules = engine.policy.rules
     shadow = {rule.id: _shadow(engine, k) for k, rule in enumerate(rules) if rule.mode == "shadow"}
-    return engine.policy, engine.rule_hits(), shadow, engine.program.off
+    return engine.policy, engine.rule_hits(), shadow, engine.off
 
 
 def _shadow(engine: Engine, k: int) -> Shadow:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,10 +23,15 @@ from wavebreak.features.dry_run import DryRunResult, dry_run
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.keyed_hash import random_secret
-from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
+from wavebreak.features.shards import (
+    RESERVED_ACCOUNTS,
+    KernelPolicy,
+    ShardedKernel,
+    SourceTerms,
+)
 from wavebreak.linking import Linker, Operator
 from wavebreak.outcomes import OUTCOMES, rank_of
-from wavebreak.rules import Policy, compile_rules
+from wavebreak.rules import Policy, Program, compile_rules
 from wavebreak.schema.coverage import Profile
 
 
@@ -58,6 +64,36 @@ def features_version() -> str:
     return f"catalog-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
+class Judgement(NamedTuple):
+    """What the accounts of one source are judged by: compiled rules, features, and terms.
+
+    `challenges`: whether they can be asked for a challenge.
+    """
+
+    program: Program
+    covered: frozenset[str]
+    challenges: bool
+    terms: SourceTerms
+
+
+def _with_rules_of(policy: KernelPolicy, judgements: Iterable[Judgement]) -> KernelPolicy:
+    """Return a policy whose masks of rules of a kind hold those of every source.
+
+    A rule that is off for an account has not fired for it, so the masks may name more; but what a
+    period of grace looks like must not depend on who reports an account.
+    """
+    for judgement in judgements:
+        other = judgement.terms.policy
+        policy = replace(
+            policy, **{name: getattr(policy, name) | getattr(other, name) for name in _OF_RULES}
+        )
+    return policy
+
+
+_OF_RULES = ("keep", "registration", "messaging", "person", "impossible")
+_WHOLE = Profile({}, {}, 1, 0)
+
+
 class Engine:
     """Computes features and decides over one log.
 
@@ -76,8 +112,10 @@ class Engine:
 
     Attributes:
         challenges: Whether the platform can ask for a challenge; else a limit is decided instead.
+            Of several sources: whether each can.
         watch: Called with each segment that `take` processes, before it is (None: nothing).
         first_messages: Counts the first messages that are refused (None: nobody does).
+        by_source: What the accounts of each source are judged by, where the profile names sources.
 
     """
 
@@ -98,6 +136,11 @@ class Engine:
             self.program, model, self.covered, challenges=self.challenges
         )
         self.linker = Linker(kernel_policy.tests, accounts=accounts, secret=secret)
+        self.by_source = {
+            name: self._judgement(source) for name, source in (profile or _WHOLE).sources.items()
+        }
+        kernel_policy = _with_rules_of(kernel_policy, self.by_source.values())
+        self._whole = SourceTerms(kernel_policy, coverage_mask(self.covered))
         self.core = ShardedKernel(
             kernel_policy,
             coverage_mask(self.covered),
@@ -107,12 +150,61 @@ class Engine:
             record=record,
             secret=secret,
         )
+        if self.by_source:
+            self.fanout.number_sources(self.by_source)
+            self._judge_by_source()
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
         self.asked = np.zeros(len(OUTCOMES), np.int64)
         self.watch: Callable[[Segment], None] | None = None
         self.first_messages: FirstMessages | None = None
         self._ids: deque[tuple[int, pa.Array]] = deque()
+
+    @property
+    def challenges_anyone(self) -> bool:
+        """Whether some account can be asked for a challenge."""
+        return self.challenges or any(one.challenges for one in self.by_source.values())
+
+    def challenges_by(self, source: int) -> bool:
+        """Whether the accounts of a source, by its number, can be asked for a challenge."""
+        names = self.fanout.sources
+        one = self.by_source.get(names[source - 1]) if 0 < source <= len(names) else None
+        return one.challenges if one else self.challenges
+
+    def challenges_account(self, account: str) -> bool:
+        """Whether an account, by its name, can be asked for a challenge."""
+        slot = int(self.fanout.accounts.find(pa.array([account], pa.string()))[0])
+        known = 0 <= slot < self.core.accounts
+        return self.challenges_by(self.core.source_of(slot) if known else 0)
+
+    @property
+    def rules_off(self) -> tuple[str, ...]:
+        """Ids of the rules that cannot hold for any account: of no source, where there are some."""
+        off = self.program.not_covered
+        for one in self.by_source.values():
+            off = tuple(rule for rule in off if rule in one.program.not_covered)
+        return off
+
+    @property
+    def off(self) -> frozenset[str]:
+        """Ids of the rules that are evaluated for no account."""
+        programs = [self.program, *(one.program for one in self.by_source.values())]
+        return frozenset.intersection(*(program.off for program in programs))
+
+    def _judgement(self, profile: Profile) -> Judgement:
+        """Return what accounts are judged by of whose acts a source of this profile reports."""
+        covered = covered_features(profile, scored=self.model is not None)
+        program = compile_rules(self.policy, covered)
+        policy = build_kernel_policy(program, self.model, covered, challenges=profile.challenges)
+        terms = SourceTerms(policy, coverage_mask(covered))
+        return Judgement(program, covered, profile.challenges, terms)
+
+    def _judge_by_source(self) -> None:
+        """Let each source's accounts be judged by its own terms, those of others as of several."""
+        named = [self.by_source.get(name) for name in self.fanout.sources]
+        terms = [one.terms if one else self._whole for one in named]
+        self._judged_sources = len(named)
+        self.core.judge_by([self._whole, *terms])
 
     def set_mode(self, *, enforce: bool) -> None:
         """Enforce decisions from now on, or only record them; see `mode_switch.switch_mode`."""
@@ -132,6 +224,8 @@ class Engine:
     def advance(self, segment: Segment) -> Iterator[Decision]:
         """Process one segment of the fan-out, which another thread may have made."""
         core = self.core
+        if self.by_source and segment.sources > self._judged_sources:
+            self._judge_by_source()
         if core.epoch < 0:
             core.open(segment.epoch)
         if segment.epoch != core.epoch:
@@ -237,6 +331,9 @@ class Engine:
         check_state(arrays, len(self.policy.rules))
         self.core.load(_under("core.", arrays))
         self.fanout.load(_under("fanout.", arrays))
+        if self.by_source:
+            self.fanout.number_sources(self.by_source)
+            self._judge_by_source()
         self.linker.load(_under("linker.", arrays))
         self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()
         ends = np.concatenate(([0], np.cumsum(arrays["ids.sizes"]))).astype(np.int32)

@@ -128,6 +128,8 @@ def _move_rows(left: Arrays, rows: Any, keep: Any, moves: _Moves) -> None:
         left[f"core.rares{s}"] = whole[at[mine][has]]
         own["rare"][has] = np.arange(1, int(has.sum()) + 1)
         left[f"core.rows{s}"] = own.copy()
+    if "core.sources" in left:
+        left["core.sources"] = left["core.sources"][keep]
     numbers = left["core.numbers"].copy()
     numbers[1] = rows.size
     left["core.numbers"] = numbers

@@ -44,6 +44,7 @@ def manifest_of(engine: Engine) -> dict[str, Any]:
         "features": engine.version,
         "model": engine.model.version if engine.model else None,
         "covered": sorted(engine.covered),
+        "sources": {name: sorted(one.covered) for name, one in engine.by_source.items()} or None,
         "enforce": engine.enforce,
     }
 

@@ -23,6 +23,7 @@ from wavebreak.features.layout import (
     RARE,
     ROW,
     SHARDS,
+    SOURCE,
     TAKEN,
     TOUCH,
     TRIED,
@@ -59,6 +60,8 @@ def check_state(arrays: Arrays, rules: int) -> None:
         _check_contributions(_records(arrays, name, DELTA), accounts, entities)
     _check_linker(arrays, accounts)
     _records(arrays, "fanout.clock", CLOCK, 1)
+    if "fanout.sources" in arrays:
+        _records(arrays, "fanout.sources", _UINT8)
     _records(arrays, "fired", _INT64, rules)
     _records(arrays, "asked", _INT64, len(OUTCOMES))
     _check_ids(arrays)
@@ -101,6 +104,8 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     if "core.newcomer_share" in arrays:
         share = _records(arrays, "core.newcomer_share", _INT64, 4)
         _check_below(share, MOST_MINUTES + 1, "core.newcomer_share")
+    if "core.sources" in arrays:
+        _records(arrays, "core.sources", SOURCE, accounts)
     _check_below(_records(arrays, "core.touched", TOUCH), accounts, "a slot of core.touched")
     for s in range(SHARDS):
         rares = _records(arrays, f"core.rares{s}", RARE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import string_at
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -43,7 +43,7 @@ class DryRunResult:
     `refused`: that outcome refuses the event. `hits` (dtype HIT) are the rules that newly fired and
     the outcome that the score newly asks for. `late`: the log would not have counted the event.
     `quota`: new chats a day that a limit in force leaves. `on_doubt`: it rests on doubt, so that a
-    passed challenge raises it.
+    passed challenge raises it. `source`: number of the source that reports the account then.
     """
 
     outcome: int
@@ -53,6 +53,7 @@ class DryRunResult:
     late: bool = False
     quota: int = 0
     on_doubt: bool = False
+    source: int = 0
 
 
 class _TemporarySlots:
@@ -94,6 +95,7 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[Dr
         _TemporarySlots(fanout.accounts),
         _TemporarySlots(fanout.entities),
     )
+    events["source"] = fanout.source_numbers(log)
     if events.size > MOST_EVENTS or len(set(events["account"].tolist())) > 1:
         fix = "ask for each account, and for so many at a time"
         raise UsageError(f"a dry run is of one account and {MOST_EVENTS} events at most", fix=fix)
@@ -130,6 +132,11 @@ class _Sandbox:
         self.was = self.shard.copy()
         self._make_room(int(np.count_nonzero(events["peer"] != NONE)))
         self._undo = [_Copy([self.row, self.rare], self.shard)]
+        self.source = core.sources.records[slot : slot + 1]
+        self.reported = self.source.copy()
+        if core.judges_by_source:
+            # Who asks without a source says nothing of who reports the account.
+            events["source"][events["source"] == 0] = self.reported[0]
 
     def __enter__(self) -> _Sandbox:
         return self
@@ -138,6 +145,7 @@ class _Sandbox:
         while self._undo:
             self._undo.pop().restore()
         self.shard[:] = self.was
+        self.source[:] = self.reported
 
     def _make_room(self, entries: int) -> None:
         """Make the table take so many entries more without growing: a dry run grows no state."""
@@ -172,12 +180,13 @@ class _Sandbox:
             event["flags"] |= ATTEMPTED if refused else 0
             self._advance(event)
             event[:] = kept
-        return DryRunResult(*after[:2], refused, hits, quota=result.quota, on_doubt=result.on_doubt)
+        return replace(result, refused=refused)
 
     def _result(self, *, refused: bool, hits: Any, late: bool = False) -> DryRunResult:
         outcome, until, quota = self._enforcement()
         doubt = bool(self.row["flags"][0] & ON_DOUBT)
-        return DryRunResult(outcome, until, refused, hits, late, quota, doubt)
+        source = int(self.source[0]) if self.core.judges_by_source else 0
+        return DryRunResult(outcome, until, refused, hits, late, quota, doubt, source)
 
     def _enforcement(self) -> tuple[int, int, int]:
         """Return the actor's outcome in force, its end, and what a limit leaves."""

@@ -8,7 +8,12 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.fact_kinds import EPOCH
-from wavebreak.features.kernel import evaluate_account, expire_enforcement, has_room
+from wavebreak.features.kernel import (
+    evaluate_account,
+    expire_enforcement,
+    has_room,
+    select_terms,
+)
 from wavebreak.features.layout import SHARD_BITS
 from wavebreak.features.memory import entities_of, prefetch_touched, rows_of, touched_accounts_of
 from wavebreak.features.message_updates import advance_clock
@@ -49,6 +54,7 @@ def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
         if w.census > 0 and row.origin == 0:
             w.active_n += 1
             w.newcomers_n += int64(is_young(row))
+        select_terms(w, account)
         if _is_re_evaluated(w, row) and _reputation_moved(w, row, closed):
             at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
             position = w.first + (newest >> 1)
@@ -74,6 +80,7 @@ def re_evaluate_linked(shards: Any, w: Any, slots: Any, closed: int, position: i
         if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
+        select_terms(w, account)
         advance_clock(row, now)
         expire_enforcement(w, sh, row)
         evaluate_account(w, sh, row, position, now * 1000, account, 0, EPOCH, False)
@@ -98,6 +105,7 @@ def re_evaluate_newcomers(shards: Any, w: Any, slots: Any, closed: int, position
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
         if row.touched != closed + 1 and was_young(row, now):
+            select_terms(w, account)
             advance_clock(row, now)
             expire_enforcement(w, sh, row)
             evaluate_account(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)

@@ -11,7 +11,7 @@ each column would cost more than its rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -48,7 +48,9 @@ from wavebreak.features.layout import (
     MISMATCH,
     MISMATCH_KNOWN,
     NONE,
+    SEVERAL,
     SHARDS,
+    SOURCE,
     TO_GROUP,
     UNKNOWN,
 )
@@ -331,7 +333,8 @@ class Segment:
     """Account events of one stretch of the log within one epoch.
 
     `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
-    `events[0]` in the log; `accounts` and `entities` count those that have slots by then.
+    `events[0]` in the log; `accounts` and `entities` count those that have slots by then, and
+    `sources` those that have numbers.
     """
 
     epoch: int
@@ -342,6 +345,7 @@ class Segment:
     ids: pa.Array
     accounts: int
     entities: int
+    sources: int = 0
 
 
 CLOCK = np.dtype(
@@ -445,12 +449,21 @@ def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
             offsets[SHARDS] = at
 
 
+def _coded_sources(log: pa.RecordBatch) -> Any:
+    """Return the sources of a batch's events, dictionary-encoded in log order (None: none)."""
+    if log.schema.get_field_index("stream_source") < 0:
+        return None
+    column = log.column("stream_source")
+    return None if column.null_count == len(column) else column.dictionary_encode()
+
+
 class Fanout:
     """The one ordered reader of a log.
 
     `accounts` and `entities` hold the slots; `duplicates` and `late` count what made no facts,
     `ahead` what was dated so far ahead that it was taken at the log's own time. `secret` is that of
-    the hashes (None: a random one); nothing that the fan-out returns depends on it.
+    the hashes (None: a random one); nothing that the fan-out returns depends on it. `sources` are
+    the names of the sources that have numbers, from 1 on in this order.
     """
 
     def __init__(self, *, lateness_s: int = 60, secret: bytes | None = None) -> None:
@@ -464,6 +477,21 @@ class Fanout:
         self.clock = np.zeros(1, CLOCK)
         self.clock["newest"] = -1
         self.position, self.duplicates, self.late, self.ahead = 0, 0, 0, 0
+        self.sources: list[str] = []
+
+    def number_sources(self, names: Iterable[str]) -> None:
+        """Give numbers to the sources that have none, in order, while there are some left."""
+        for name in names:
+            if name not in self.sources and len(self.sources) < SEVERAL - 1:
+                self.sources.append(name)
+
+    def source_numbers(self, log: pa.RecordBatch) -> Any:
+        """Return the numbers of the sources that sent the events of a batch (0: not known)."""
+        if (coded := _coded_sources(log)) is None:
+            return 0
+        numbers = {name: number for number, name in enumerate(self.sources, 1)}
+        known = [numbers.get(name, 0) for name in coded.dictionary.to_pylist()]
+        return np.array([*known, 0], SOURCE)[coded.indices.fill_null(len(known)).to_numpy()]
 
     def segments(self, log: pa.RecordBatch) -> Iterator[Segment]:
         """Return the account events of a batch of the log, one segment per epoch."""
@@ -477,6 +505,9 @@ class Fanout:
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
         events = decode_events(columns, ts, drop, self.accounts, self.entities)
+        if (coded := _coded_sources(log)) is not None:
+            self.number_sources(coded.dictionary.to_pylist())
+            events["source"] = self.source_numbers(log)
         base, self.position = self.position, self.position + ts.size
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
@@ -486,6 +517,7 @@ class Fanout:
             yield Segment(
                 int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
+                len(self.sources),
             )  # fmt: skip
 
     def _dates(self, ids: NameSpans, ts: Any, labels: Any, drop: Any, epochs: Any) -> None:
@@ -524,6 +556,8 @@ class Fanout:
         arrays: dict[str, Any] = {"counts": np.array(counts, np.int64), "clock": self.clock.copy()}
         for name in ("accounts", "entities", "seen"):
             arrays |= {f"{name}.{k}": a for k, a in getattr(self, name).dump().items()}
+        if self.sources:
+            arrays["sources"] = np.frombuffer("\n".join(self.sources).encode(), np.uint8)
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
@@ -533,3 +567,5 @@ class Fanout:
         for name in ("accounts", "entities", "seen"):
             own = {k[len(name) + 1 :]: a for k, a in arrays.items() if k.startswith(f"{name}.")}
             getattr(self, name).load(own)
+        names = arrays["sources"].tobytes().decode() if "sources" in arrays else ""
+        self.sources = names.split("\n") if names else []

@@ -89,6 +89,7 @@ from wavebreak.features.layout import (
     REPLIED,
     SCORED,
     SCORED_AT,
+    SEVERAL,
     SHARD_BITS,
     STAGES,
     STARTED,
@@ -110,6 +111,8 @@ from wavebreak.features.memory import (
     prefetch_facts,
     rares_of,
     rows_of,
+    sources_of,
+    terms_of_sources,
     touched_accounts_of,
     values_of,
 )
@@ -679,6 +682,48 @@ def _log_time(w: Any, kind: int, now: int) -> int:
 
 
 @compiled()
+def _note_source(w: Any, account: int, source: int) -> None:
+    """Note which source reports the account's acts; one without a source counts as several."""
+    sources = sources_of(w)
+    before = np.int64(sources[account])
+    if before not in (source, SEVERAL):
+        sources[account] = source if before == 0 else SEVERAL
+    elif source == 0:
+        sources[account] = SEVERAL
+
+
+@compiled()
+def select_terms(w: Any, account: int) -> None:
+    """Judge by what the source carries that reports the account's acts, from now on."""
+    if w.terms_n == 0:
+        return
+    source = np.int64(sources_of(w)[account])
+    if source >= w.terms_n:
+        source = np.int64(0)
+    if source == w.judged_by:
+        return
+    terms = terms_of_sources(w)[source]
+    w.judged_by = source
+    w.policy = terms.policy
+    w.wake = terms.wake
+    w.enabled = terms.enabled
+    w.enforced = terms.enforced
+    w.covered = terms.covered
+
+
+@compiled(inline="always")
+def _judge_by_source(w: Any, ev: Any, role: int, kind: int, account: int) -> None:
+    """Note the source of an act, and judge the account by what its sources carry.
+
+    A label is the word of somebody else, whoever sends it.
+    """
+    if w.terms_n > 0:
+        if role == 0 and kind != LABELLED:
+            _note_source(w, account, np.int64(ev.source))
+        select_terms(w, account)
+
+
+@compiled()
 def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
     account = np.int64(ev.account) if role == 0 else np.int64(ev.peer)
     local = account >> SHARD_BITS
@@ -686,6 +731,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
     if _has_not_happened(w, sh, ev, kind, local, now):
         return
     row = rows_of(sh)[local]
+    _judge_by_source(w, ev, role, kind, account)
     now = _log_time(w, kind, now)
     advance_clock(row, now)
     expire_enforcement(w, sh, row)
@@ -774,6 +820,7 @@ def process_segment(
 
 
 @compiled()
-def compute_values(w: Any, sh: Any, local: int) -> None:
+def compute_values(w: Any, sh: Any, account: int) -> None:
     """Compute the features of one account into the worker's values."""
-    compute_features(w, sh, rows_of(sh)[local])
+    select_terms(w, account)
+    compute_features(w, sh, rows_of(sh)[account >> SHARD_BITS])

@@ -190,11 +190,12 @@ EVENT = np.dtype(
      ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("size", "u4"), ("count", "u4"),
      ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"),
      ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("opens", "u1"), ("spare", "u1", (4,))],
+     ("opens", "u1"), ("source", "u2"), ("spare", "u1", (2,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
-`outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds."""
+`outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds.
+`source` is the number of the source that sent it (0: of none)."""
 OPENED, WITHHELD = 1, 2
 """EVENT.opens of a first message to somebody, or request for contact: it opened the chat; the
 sender's enforcement refused it, or in shadow mode would have (both then)."""
@@ -260,11 +261,27 @@ WORKER = np.dtype(
         "census", "active_n", "newcomers_n", "abstains",
         # Increments of the sequential tests.
         "tests",
+        # Who reports each account, what each source's accounts are judged by (addresses; 0: all by
+        # one), how many of the latter, and whose are in the record now.
+        "sources", "terms", "terms_n", "judged_by",
         # The open epoch; position of the pass.
         "epoch", "first", "at_shard", "at_fact",
     )]
 )  # fmt: skip
 """State of one worker: addresses, fill levels, and the policy in force."""
+
+TERMS = np.dtype(
+    [(name, "i8") for name in (
+        "policy", "wake", "enabled", "enforced", "covered",
+    )]
+)  # fmt: skip
+"""The fields of a worker's record that depend on what a source carries, for one source's accounts.
+The first of a table are for accounts of several sources, or of one that nobody has declared."""
+
+SOURCE = np.dtype("u2")
+"""The source that reports an account's acts: its number; 0 for an account that has not acted."""
+SEVERAL: Final = 65535
+"""Number in place of a source's: several report the account's acts, or a key without a source."""
 
 TOUCH = np.dtype("u4")
 """The slot of an account touched in the open epoch. ROW.touched holds that epoch plus one, and

@@ -27,6 +27,8 @@ from wavebreak.features.layout import (
     RARE,
     ROW,
     SHARD_BITS,
+    SOURCE,
+    TERMS,
     TOUCH,
 )
 from wavebreak.features.pair_table import salts_of, start_index
@@ -72,6 +74,18 @@ def values_of(w: Any, n: int) -> Any:
 def covered_of(w: Any, n: int) -> Any:
     """0.0 for a covered feature, NaN for one that is not (float64)."""
     return carray(address_as_void_pointer(w.covered), (n,), np.float64)
+
+
+@compiled(inline="always")
+def sources_of(w: Any) -> Any:
+    """The source that reports each account, by slot (dtype SOURCE)."""
+    return carray(address_as_void_pointer(w.sources), (w.people_n,), SOURCE)
+
+
+@compiled(inline="always")
+def terms_of_sources(w: Any) -> Any:
+    """What the accounts of each source are judged by, by its number (dtype TERMS)."""
+    return carray(address_as_void_pointer(w.terms), (w.terms_n,), TERMS)
 
 
 @compiled(inline="always")

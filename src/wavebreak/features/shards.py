@@ -6,10 +6,10 @@ snapshot change nothing. Workers are threads; the kernel runs without the GIL.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,11 @@ from wavebreak.features.layout import (
     POINT,
     RARE,
     ROW,
+    SEVERAL,
     SHARD,
     SHARDS,
+    SOURCE,
+    TERMS,
     TOUCH,
     WORKER,
 )
@@ -98,6 +101,16 @@ class KernelPolicy:
         w["new_chats_1d"] = self.new_chats_1d
 
 
+class SourceTerms(NamedTuple):
+    """What the accounts of one source are judged by: a policy, and the features that are covered.
+
+    Of the policy that counts which depends on coverage (dtype TERMS).
+    """
+
+    policy: KernelPolicy
+    covered: Any
+
+
 def policy_without_rules() -> KernelPolicy:
     """Return a policy whose rules never fire: for feature values alone."""
     never = callback(_never, 2)
@@ -138,6 +151,7 @@ class Worker:
         """Write the buffers' addresses into the record."""
         w = self.record
         w["covered"], w["values"] = self.covered.ctypes.data, self.values.ctypes.data
+        w["judged_by"] = -1
         for name in ("hits", "points", "deltas", "touched"):
             buffer = getattr(self, name)
             w[name], w[f"{name}_size"] = buffer.ctypes.data, buffer.size
@@ -213,6 +227,8 @@ class ShardedKernel:
         self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
         self.people, self.entities = GrowableArray(PERSON, accounts), GrowableArray(ENTITY, 1024)
         self.newcomers = GrowableArray(NEWCOMERS, 1024)
+        self.sources = GrowableArray(SOURCE, accounts)
+        self._terms, self._table = list[SourceTerms](), np.zeros(0, TERMS)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
         self.newcomer_share = NewcomerShare()
         self.workers = [
@@ -231,6 +247,42 @@ class ShardedKernel:
             w = worker.record
             w["people"], w["people_n"] = self.people.records.ctypes.data, len(self.people)
             w["entities"], w["entities_n"] = self.entities.records.ctypes.data, len(self.entities)
+            w["sources"] = self.sources.records.ctypes.data
+
+    def judge_by(self, terms: Sequence[SourceTerms]) -> None:
+        """Judge accounts by the terms of the source that reports their acts, by its number.
+
+        The first are those of accounts of several sources, or of a source beyond the last. To be
+        called before the first event or `load`, then with as many terms or more.
+        """
+        self._terms, self._table = list(terms), np.zeros(len(terms), TERMS)
+        for entry, (policy, covered) in zip(self._table, self._terms, strict=True):
+            entry["policy"], entry["covered"] = policy.policy.ctypes.data, covered.ctypes.data
+            entry["wake"], entry["enabled"] = policy.wake, policy.enabled
+            entry["enforced"] = policy.enforced
+        for worker in self.workers:
+            w = worker.record
+            w["terms"], w["terms_n"] = self._table.ctypes.data, len(terms)
+            w["judged_by"] = -1
+        if self.sources.fit(len(self.people)):
+            self._point()
+
+    @property
+    def judges_by_source(self) -> bool:
+        """Whether accounts are judged by what the source of their acts carries."""
+        return bool(self._terms)
+
+    def source_of(self, slot: int) -> int:
+        """Return the number of the source that reports an account's acts (0: none is known)."""
+        return int(self.sources.records[slot]) if self._terms else 0
+
+    @property
+    def _wake(self) -> int:
+        """Mask of the kinds on which a rule may be evaluated, for whomever."""
+        wake = self.policy.wake
+        for terms in self._terms:
+            wake |= terms.policy.wake
+        return wake
 
     def point_at(self, s: int) -> None:
         """Write the addresses of a shard's arrays into its record."""
@@ -251,6 +303,8 @@ class ShardedKernel:
     def fit(self, accounts: int, entities: int) -> None:
         """Make room for every account and entity with a slot."""
         moved = self.people.fit(accounts) | self.entities.fit(entities)
+        if self._terms:
+            moved |= self.sources.fit(len(self.people))
         self.newcomers.fit(len(self.entities))
         need = accounts // SHARDS + 1
         if need > self._room:
@@ -378,10 +432,10 @@ class ShardedKernel:
             )  # fmt: skip
         self._partials = []
         self._open(following)
-        if (self.policy.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
+        if (self._wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._re_evaluate_touched(self.workers[number], closed))
             self._re_evaluate_newcomers(newcomers_beside(partials, self.newcomers.records), closed)
-        if (self.policy.wake >> EPOCH) & 1 and linked.size:
+        if (self._wake >> EPOCH) & 1 and linked.size:
             self._re_evaluate_linked(linked, closed)
         if self.policy.newcomers:
             active, new = (self._counted(name) for name in ("active_n", "newcomers_n"))
@@ -422,7 +476,7 @@ class ShardedKernel:
     def values_of(self, slot: int) -> Any:
         """Return the features of one account at its clock (float64, in catalog order)."""
         worker = self.workers[0]
-        kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
+        kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot)
         return worker.values.copy()
 
     def refused_of(self, slot: int) -> int:
@@ -439,6 +493,7 @@ class ShardedKernel:
             "pairs": sum(table.nbytes for table in self.pairs),
             "pairs_known": int(self.shards["pair_n"].sum()),
             "people": self.accounts * PERSON.itemsize,
+            "sources": self.accounts * SOURCE.itemsize if self._terms else 0,
         }
 
     def dump(self) -> dict[str, Any]:
@@ -452,6 +507,8 @@ class ShardedKernel:
             "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
+        if self._terms:
+            arrays["sources"] = self.sources.records[: self.accounts]
         for s in range(SHARDS):
             used = len(range(s, self.accounts, SHARDS))
             arrays[f"rows{s}"] = self.rows[s].records[:used]
@@ -467,6 +524,10 @@ class ShardedKernel:
         self.entities.hold(arrays["entities"])
         self.newcomers.hold(arrays["newcomers"])
         self.newcomer_share.load(arrays.get("newcomer_share"))
+        if self._terms:
+            # Before sources were declared, nobody noted whose accounts these are.
+            unknown = np.full(self.accounts, SEVERAL, SOURCE)
+            self.sources.hold(arrays.get("sources", unknown))
         for s in range(SHARDS):
             rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
             self.rows[s].hold(rows)

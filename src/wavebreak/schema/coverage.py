@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,8 @@ class Profile:
         events: Number of events that were measured.
         challenges: Whether the platform can ask for a challenge; where it cannot, a limit is
             decided instead.
+        sources: Profiles of the sources that feed the stream, by name (empty: nobody has declared
+            any). The profile itself is then what all of them carry.
 
     Types and fields that never occur are omitted.
 
@@ -70,6 +73,7 @@ class Profile:
     resolution_ms: int
     events: int
     challenges: bool = True
+    sources: Mapping[str, Profile] = field(default_factory=dict)
 
     def covers(self, source: str) -> bool:
         """Return whether the stream carries a type ("message.sent") or field ("message.sent.size").
@@ -179,27 +183,38 @@ def sidecar_path(events: Path) -> Path:
 
 def save(profile: Profile, path: Path) -> None:
     """Write a profile as JSON, keys sorted."""
-    path.write_text(json.dumps(asdict(profile), indent=1, sort_keys=True) + "\n", "utf-8")
+    path.write_text(json.dumps(_as_json(profile), indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def _as_json(profile: Profile) -> dict[str, Any]:
+    """Return a profile as its file holds it: without sources, unless there are some."""
+    content = {name: value for name, value in asdict(profile).items() if name != "sources"}
+    sources = {name: _as_json(source) for name, source in profile.sources.items()}
+    return content | ({"sources": sources} if sources else {})
+
+
+def _from_json(read: Any) -> Profile:
+    return Profile(
+        {str(k): float(v) for k, v in read["types"].items()},
+        {str(k): float(v) for k, v in read["fields"].items()},
+        int(read["resolution_ms"]),
+        int(read["events"]),
+        bool(read.get("challenges", True)),
+        {str(name): _from_json(source) for name, source in read.get("sources", {}).items()},
+    )
 
 
 def load(path: Path) -> Profile:
     """Read a profile; raises FileError where it is absent or not well formed."""
     fix = "create it: wavebreak profile EVENTS"
     try:
-        read = json.loads(path.read_text("utf-8"))
-        profile = Profile(
-            {str(k): float(v) for k, v in read["types"].items()},
-            {str(k): float(v) for k, v in read["fields"].items()},
-            int(read["resolution_ms"]),
-            int(read["events"]),
-            bool(read.get("challenges", True)),
-        )
+        profile = _from_json(json.loads(path.read_text("utf-8")))
     except OSError as e:
         raise FileError(f"the profile {path} cannot be read: {e.strerror}", fix=fix) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FileError(f"the profile {path} is not well formed", fix=fix) from None
-    unknown = sorted(set(profile.types) - set(TYPES))
-    if unknown or profile.resolution_ms < 1:
+    every = [profile, *profile.sources.values()]
+    if any(set(one.types) - set(TYPES) or one.resolution_ms < 1 for one in every):
         raise FileError(
             f"the profile {path} has an unknown event type or a resolution below 1 ms", fix=fix
         )

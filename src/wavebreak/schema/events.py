@@ -342,7 +342,7 @@ category:uint8 client:string attested:bool verification:uint8 attempts:int32 cha
 business:string linked:bool reason:uint8 count:int32 hits:int32 kind:uint8 label:uint8
 source:uint8 number:string block:string number_country:string address:string network:string
 asn:uint32 network_country:string device:string outcome:uint8 hold_s:int32
-attempted:bool origin:string via:uint8"""
+attempted:bool origin:string via:uint8 stream_source:string"""
 
 
 def _schema(text: str, never_null: tuple[str, ...] = ()) -> pa.Schema:
@@ -358,9 +358,11 @@ SCHEMA_KEY = b"wavebreak.schema"
 LOG_SCHEMA: pa.Schema = _schema(_LOG, ("id", "ts", "type", "account")).with_metadata(
     {SCHEMA_KEY: b"1"}
 )
-"""An event as the engine reads it: enumerations as codes, personal fields as pseudonyms."""
+"""An event as the engine reads it: enumerations as codes, personal fields as pseudonyms.
 
-LATER_COLUMNS = ("outcome", "hold_s", "attempted", "origin", "via")
+`stream_source` is the source whose key sent the event (`service.sources`); a file has none."""
+
+LATER_COLUMNS = ("outcome", "hold_s", "attempted", "origin", "via", "stream_source")
 """Columns of the log that a log of an earlier version may lack; they read as null."""
 
 

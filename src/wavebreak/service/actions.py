@@ -69,7 +69,8 @@ def read_account_state(engine: Engine, account: str) -> AccountState | None:
     decided, until = int(row["enforcement"]), int(row["until"])
     if decided == 0 or 0 < until <= now_s:
         return AccountState(0, None, now_s * 1000, None)
-    outcome = effective_outcome(decided, challenges=engine.challenges)
+    challenges = engine.challenges_by(engine.core.source_of(slot))
+    outcome = effective_outcome(decided, challenges=challenges)
     chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
     end_ms = until * 1000 if until else None
     # A challenge that nobody can ask for refuses every new chat.
@@ -121,9 +122,11 @@ async def override_account(
     `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
     it is known which decision the appeal was against, and what a person answered.
     """
-    if change.outcome == "challenge" and not context.service.responder.challenges:
+    if change.outcome == "challenge" and not await context.service.ask(
+        lambda engine: engine.challenges_account(account)
+    ):
         raise ApiError(
-            422, "a source of this service cannot ask for a challenge", fix="set limit instead"
+            422, "the source of this account cannot ask for a challenge", fix="set limit instead"
         )
     chosen = {"outcome": change.outcome, "hold_s": change.hold_s}
     set_to = {name: value for name, value in chosen.items() if value is not None}

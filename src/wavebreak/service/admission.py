@@ -58,12 +58,14 @@ class Admission:
         before_ms: Events dated at this time or later are refused.
         identifiers: Whether ids may look like phone numbers, e-mail addresses, URLs or text.
         arrival_ms: The time of events that have none (0: they need one).
+        source: The source that its key belongs to (empty: to none).
     """
 
     labels: bool = False
     before_ms: int = TS_END
     identifiers: bool = False
     arrival_ms: int = 0
+    source: str = ""
 
 
 NO_RIGHTS = Admission()

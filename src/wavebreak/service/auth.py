@@ -28,13 +28,15 @@ class Allowed:
     """An authorized caller: the prefix of its key (empty: none is required), and its scopes.
 
     `owner` is the same for a key and its successors: an Idempotency-Key belongs to it.
-    `identifiers`: ids that it sends may look like personal data.
+    `identifiers`: ids that it sends may look like personal data. `source` is the source that the
+    key belongs to (empty: to none).
     """
 
     key_id: str = ""
     scopes: frozenset[str] = frozenset()
     owner: str = ""
     identifiers: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class KeyRing:
         if entry.scopes.isdisjoint(scopes):
             lacking = " or ".join(scopes)
             return Denied(403, f"this key lacks the scope {lacking}", "use a key with this scope")
-        return Allowed(entry.prefix, entry.scopes, entry.owner, entry.identifiers)
+        return Allowed(entry.prefix, entry.scopes, entry.owner, entry.identifiers, entry.source)
 
     def permits(self, key_id: str, scope: str) -> bool:
         """Whether a key that was authorized before still is, for a scope; takes no tokens."""

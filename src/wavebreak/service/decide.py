@@ -51,7 +51,7 @@ from wavebreak.rules.model import Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
 from wavebreak.service.enforcement_cache import ALLOWED, KnownState
 from wavebreak.service.errors import ApiError, rejection
-from wavebreak.service.request_decoder import concat_batches, date_event
+from wavebreak.service.request_decoder import concat_batches, date_event, with_sources
 
 BUCKET_S = 5_760
 CYCLE_S = BUCKETS * BUCKET_S
@@ -269,8 +269,10 @@ def _rejection(refusal: Refusal, where: str = "") -> ApiError:
     return rejection(msgspec.structs.replace(refusal, line=1, message=message))
 
 
-def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordBatch:
-    """Pseudonymize one event: a narrow batch of one row for a dry run.
+def pseudonymize_event(
+    event: Event, pseudonymizer: Pseudonymizer, source: str = ""
+) -> pa.RecordBatch:
+    """Pseudonymize one event of a source: a narrow batch of one row for a dry run.
 
     A missing id is not generated, as it would be in the log.
     """
@@ -278,7 +280,7 @@ def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordB
     log, refused = pseudonymizer.split(wire_batch_of_one(named), narrow=True)
     if refused:
         raise _rejection(refused[0])
-    return log
+    return with_sources(log, [source], [1])
 
 
 class DecideResponder:
@@ -290,7 +292,7 @@ class DecideResponder:
         pseudonymizer: Pseudonymizes the events.
         extension: Returns the new chats that an account was given beyond its limit's, at a time
             (ms; default: none).
-        challenges: Whether the platform can ask for a challenge.
+        challenges: Whether some account can be asked for a challenge.
     """
 
     def __init__(
@@ -343,11 +345,12 @@ class DecideResponder:
         until = tried.until * 1000 or None
         refused = _refused(event, tried) and not self._fits_quota(engine, log, tried, before)
         raises = refused and tried.outcome == LIMIT and tried.on_doubt
-        challenged = self.challenges and (tried.outcome == CHALLENGE or raises)
+        challenges = self.challenges and engine.challenges_by(tried.source)
+        challenged = challenges and (tried.outcome == CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
         return DecideResponse(
             event.account,
-            self._shown(tried.outcome),
+            outcome_in_force(OUTCOMES[tried.outcome], challenges=challenges),
             allowed=not refused,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
@@ -356,9 +359,6 @@ class DecideResponder:
             by_score=lead == BY_SCORE,
             mode=mode,
         )
-
-    def _shown(self, outcome: int) -> str:
-        return outcome_in_force(OUTCOMES[outcome], challenges=self.challenges)
 
     def _fits_quota(
         self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
@@ -419,7 +419,7 @@ class DecideResponder:
         challenged = known.outcome == CHALLENGE and self.challenges
         return DecideResponse(
             event.account,
-            self._shown(known.outcome),
+            outcome_in_force(OUTCOMES[known.outcome], challenges=self.challenges),
             allowed=not (refused or depends or closed),
             until=known.until_ms,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
@@ -466,7 +466,8 @@ def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
     row = engine.core.row_of(slot)
-    outcome = outcome_in_force(OUTCOMES[int(row["enforcement"])], challenges=engine.challenges)
+    challenges = engine.challenges_by(engine.core.source_of(slot))
+    outcome = outcome_in_force(OUTCOMES[int(row["enforcement"])], challenges=challenges)
     return outcome, int(row["until"]) * 1000 or None
 
 

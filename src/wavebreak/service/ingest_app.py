@@ -163,6 +163,7 @@ class IngestApp:
                 identifiers=caller.identifiers,
                 audit=f"POST {EVENTS_PATH}",
                 arriving=True,
+                source=caller.source,
             )
             events = accepted.count + accepted.refused_total
             size = max(len(body.content), accepted.unpacked)
@@ -203,6 +204,7 @@ class IngestApp:
             key=_idempotency_key(headers),
             labels="override" in caller.scopes,
             identifiers=caller.identifiers,
+            source=caller.source,
         )
         context = scope.get("wavebreak.context")
         if context is not None and response.outcome not in WITHOUT_NOTICE:

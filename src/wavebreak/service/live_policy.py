@@ -24,6 +24,14 @@ from wavebreak.errors import UsageError
 _LIVE = "live"
 
 
+class LiveSource(msgspec.Struct, frozen=True):
+    """A declared source: its name, what it carries, and whether it can ask for a challenge."""
+
+    name: str
+    carries: tuple[str, ...]
+    challenges: bool = True
+
+
 class LivePolicy(msgspec.Struct, frozen=True):
     """Which version of the policy decides, and which model, since when.
 
@@ -46,6 +54,7 @@ class LivePolicy(msgspec.Struct, frozen=True):
         carries: Types and fields that every declared source carries (None: no source is declared,
             and the coverage is that which `serve` is started with).
         challenges: Whether every declared source can ask for a challenge.
+        sources: What each of them carries and can, by name.
     """
 
     version: str
@@ -62,6 +71,7 @@ class LivePolicy(msgspec.Struct, frozen=True):
     carries: tuple[str, ...] | None = None
     challenges: bool = True
     digests: dict[str, str] = {}
+    sources: tuple[LiveSource, ...] = ()
 
 
 def policies_directory(home: Path) -> Path:

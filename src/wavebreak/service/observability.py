@@ -187,8 +187,12 @@ def service_gauges(service: Service) -> Gauges:
             service.state_size()[1],
         ),
         "rules_off": (
-            "Rules that cannot hold on what the sources are declared to carry.",
+            "Rules that cannot hold for any account, by what the sources are declared to carry.",
             len(service.rules_off()),
+        ),
+        "rules_off_in_part": (
+            "Rules that cannot hold for the accounts of some source, and hold for those of others.",
+            len({rule for off in service.rules_off_by_source().values() for rule in off}),
         ),
         "sources_waiting": (
             "Sources whose declaration waits for an administrator.",

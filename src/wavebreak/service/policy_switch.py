@@ -208,7 +208,7 @@ class PolicySwitch:
         if coverage is not None:
             make = partial(make, profile=coverage.profile())
         fresh = make()
-        responder.challenges = fresh.challenges
+        responder.challenges = fresh.challenges_anyone
 
         def carry(stopped: Pipeline) -> Callable[[], None]:
             """Move the state of a stopped pipeline; return what undoes it."""
@@ -229,13 +229,14 @@ class PolicySwitch:
                 enforce=wanted.enforce and not self.base_enforce,
                 carries=coverage.carries if coverage else None,
                 challenges=coverage.challenges if coverage else True,
+                sources=coverage.sources if coverage else (),
                 digests=self._digests(before),
             )  # fmt: skip
             set_live_policy(self.home, live)
             # What goes on from the snapshot is of these versions, and of the mode up to now.
             versions = engine_versions(fresh, service.lateness_s, enforce=thread.engine.enforce)
             AppliedPosition.objects.filter(id=1).update(made_by=versions)
-            if thread.engine.challenges != fresh.challenges:
+            if thread.engine.challenges_anyone != fresh.challenges_anyone:
                 state_changes.show_challenges_anew()
 
             def undo() -> None:

@@ -82,7 +82,15 @@ def engine_versions(engine: Engine, lateness_s: int, *, enforce: bool | None = N
 
 def _stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
     parts = [sorted(engine.covered), enforce, lateness_s, DATING, *engine.program.not_needed]
-    options = json.dumps(parts if engine.challenges else [*parts, "no challenges"])
+    parts += [] if engine.challenges else ["no challenges"]
+    if engine.by_source:
+        parts.append(
+            {
+                name: [sorted(one.covered), one.challenges, *one.program.not_needed]
+                for name, one in engine.by_source.items()
+            }
+        )
+    options = json.dumps(parts, sort_keys=True)
     return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"
 
 

@@ -320,7 +320,9 @@ class RequestDecoder:
                 tuple(unlisted.items()),
                 unit=unit,
             )
-        return _Part(ats, log)
+        taken_of = [counts[k] - len(of_body.get(k, ())) for k in range(len(ats))]
+        sources = [self._admissions[at].source for at in ats]
+        return _Part(ats, with_sources(log, sources, taken_of))
 
 
 class _Part(NamedTuple):
@@ -328,6 +330,24 @@ class _Part(NamedTuple):
 
     ats: list[int]
     log: pa.RecordBatch
+
+
+def with_sources(
+    log: pa.RecordBatch, sources: Sequence[str], counts: Sequence[int]
+) -> pa.RecordBatch:
+    """Return a batch that names who sent its events: so many of each source, in order.
+
+    Args:
+        log: Events without sources.
+        sources: Names ("": the key belongs to no source).
+        counts: The number of events of each.
+    """
+    if not any(sources):
+        return log
+    named = [pa.scalar(name or None, pa.string()) for name in sources]
+    column = pa.concat_arrays([pa.repeat(*each) for each in zip(named, counts, strict=True)])
+    schema = log.schema.append(LOG_SCHEMA.field("stream_source"))
+    return pa.RecordBatch.from_arrays([*log.columns, column], schema=schema)
 
 
 def _in_body_order(parts: list[_Part], reads: Sequence[BodyResult]) -> list[pa.RecordBatch]:

@@ -400,9 +400,21 @@ class Service:
         )
 
     def rules_off(self) -> tuple[str, ...]:
-        """Return the rules that cannot hold on what the stream is declared to carry."""
+        """Return the rules that cannot hold for any account, by what the stream is to carry."""
         pipeline = self._pipeline
-        return pipeline.engine_thread.engine.program.not_covered if pipeline is not None else ()
+        return pipeline.engine_thread.engine.rules_off if pipeline is not None else ()
+
+    def rules_off_by_source(self) -> dict[str, tuple[str, ...]]:
+        """Return the rules that cannot hold for the accounts of each source, and do for others'."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return {}
+        engine = pipeline.engine_thread.engine
+        off = frozenset(engine.rules_off)
+        return {
+            name: tuple(rule for rule in one.program.not_covered if rule not in off)
+            for name, one in engine.by_source.items()
+        }
 
     def model_abstains(self) -> bool:
         """Whether the model says nothing now, on a platform that has just opened."""
@@ -482,6 +494,7 @@ class Service:
         arriving: bool = False,
         repeat: IdempotencyKey | None = None,
         response: bytes = b"",
+        source: str = "",
     ) -> Any:
         """Add a body's events to the log; returns when they are durable.
 
@@ -497,6 +510,7 @@ class Service:
             arriving: Whether events without a time are taken at the service's clock.
             repeat: What makes the request idempotent in place of an Idempotency-Key.
             response: What is stored under it (empty: the usual response).
+            source: The source that the sender's key belongs to (empty: to none).
 
         Returns:
             `Accepted`, or the result of `ask`.
@@ -510,7 +524,9 @@ class Service:
         size = len(body.content)
         self.check_capacity(size, sender)
         idempotency_key = IdempotencyKey.of(owner or sender, key, body) if key else repeat
-        admission = self._admission(labels=labels, identifiers=identifiers, arriving=arriving)
+        admission = self._admission(
+            labels=labels, identifiers=identifiers, arriving=arriving, source=source
+        )
         admitted = replace(body, admission=admission)
         with self._backpressure.hold(size, idempotency_key, sender):
             try:
@@ -532,7 +548,12 @@ class Service:
             )
 
     def _admission(
-        self, *, labels: bool, identifiers: bool = False, arriving: bool = False
+        self,
+        *,
+        labels: bool,
+        identifiers: bool = False,
+        arriving: bool = False,
+        source: str = "",
     ) -> Admission:
         """Return what a sender may send now."""
         now_ms = self.clock()
@@ -541,6 +562,7 @@ class Service:
             now_ms + self.ahead_ms + 1,
             identifiers or self.settings.allow_identifiers,
             now_ms if arriving else 0,
+            source,
         )
 
     async def _log(
@@ -603,6 +625,7 @@ class Service:
         key: str = "",
         labels: bool = False,
         identifiers: bool = False,
+        source: str = "",
     ) -> DecideResponse:
         """Decide events of one account in JSON, by a dry run.
 
@@ -621,6 +644,7 @@ class Service:
             key: The Idempotency-Key (empty: none).
             labels: Whether an event to record may label its account.
             identifiers: Whether ids may look like personal data, whatever the settings say.
+            source: The source that the sender's key belongs to (empty: to none).
 
         Raises:
             ApiError: An event is invalid, is dated ahead of the clock, has an id that looks like
@@ -643,8 +667,10 @@ class Service:
                 owner=owner or sender,
                 labels=labels,
                 identifiers=identifiers,
+                source=source,
             )
-        response = strictest(await self._dry_run(asked.events, mode), array=asked.array)
+        tried = await self._dry_run(asked.events, mode, source)
+        response = strictest(tried, array=asked.array)
         if mode != "record":
             return response
         account = response.account
@@ -658,6 +684,7 @@ class Service:
             audit=DECIDE,
             identifiers=identifiers,
             arriving=True,
+            source=source,
         )
         if isinstance(state, Accepted) or response.mode == "on_failure":
             return response
@@ -679,9 +706,11 @@ class Service:
                     field=fault.field,
                 )
 
-    async def _dry_run(self, events: Sequence[Event], mode: str) -> list[DecideResponse]:
+    async def _dry_run(
+        self, events: Sequence[Event], mode: str, source: str
+    ) -> list[DecideResponse]:
         """Respond to events of one account by dry runs, or by its last known outcome."""
-        logs = [pseudonymize_event(event, self.pseudonymizer) for event in events]
+        logs = [pseudonymize_event(event, self.pseudonymizer, source) for event in events]
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
                 responses: list[DecideResponse] = await self.ask(
@@ -694,7 +723,14 @@ class Service:
         return responses
 
     async def _attempt(
-        self, asked: ParsedEvents, *, sender: str, owner: str, labels: bool, identifiers: bool
+        self,
+        asked: ParsedEvents,
+        *,
+        sender: str,
+        owner: str,
+        labels: bool,
+        identifiers: bool,
+        source: str,
     ) -> DecideResponse:
         """Decide events that have not happened; the log takes those that are refused."""
         key = attempt_key(owner, asked.events)
@@ -704,7 +740,7 @@ class Service:
         # Both wait for others: the engine, and the database. An answer that is stored in between is
         # found where it would be stored a second time.
         responses, answered = await asyncio.gather(
-            self._dry_run(events, "attempt"), self._answered.refused(key)
+            self._dry_run(events, "attempt", source), self._answered.refused(key)
         )
         response = strictest(responses, array=asked.array)
         if response.mode == "on_failure":
@@ -727,6 +763,7 @@ class Service:
                 audit=DECIDE,
                 identifiers=identifiers,
                 response=answer,
+                source=source,
             )
         except BusyError:
             if not self._switching:

@@ -14,6 +14,7 @@ import msgspec
 from wavebreak.features.catalog import FEATURES
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
+from wavebreak.schema.coverage import declared as declared_profile
 from wavebreak.service.models import ApiKey, KeyActivity, Source
 from wavebreak.service.sources import (
     Ability,
@@ -22,7 +23,6 @@ from wavebreak.service.sources import (
     abilities_of,
     covered_by,
     list_sources,
-    shared_coverage,
 )
 from wavebreak.service.stream_coverage import unseen
 
@@ -33,7 +33,8 @@ _READ = frozenset(name for one in FEATURES for source in one.sources for name in
 class AskedView(msgspec.Struct, frozen=True):
     """A declaration that waits for an administrator since `at_ms`.
 
-    `rules_off` are the rules that would lack what they read, and do not now.
+    `rules_off` are the rules that would lack what they read for the source's accounts, and do not
+    now.
     """
 
     carries: tuple[str, ...]
@@ -48,7 +49,8 @@ class SourceView(msgspec.Struct, frozen=True):
     `carries` is empty where its first declaration is not approved yet; `asked` is the declaration
     that waits (null: none does). `keys` are names. `seen_ms` is when one of them last sent events
     (null: not yet), `behind_ms` how far the newest of these was behind the service's clock then
-    (negative: ahead of it).
+    (negative: ahead of it). `rules_off` are the rules that lack what they read for accounts whose
+    acts it reports.
     """
 
     name: str
@@ -60,15 +62,17 @@ class SourceView(msgspec.Struct, frozen=True):
     seen_ms: int | None = None
     behind_ms: int | None = None
     asked: AskedView | None = None
+    rules_off: tuple[str, ...] = ()
 
 
 class SourcesOverview(msgspec.Struct, frozen=True):
     """All sources by name, and what they lack: types and fields, and the rules that read these.
 
-    `basis` says where `lacks` is from: what every source has declared, the first hour of the log
-    where none is declared, or nothing where that is too short yet. Without `challenges` a limit is
-    decided where a rule asks for a challenge. `others_seen_ms` is when a key without a source last
-    sent events.
+    `lacks` is what no source carries, and `rules_off` are the rules that hold for no account: those
+    that are off for every source. `basis` says where this is from: what the sources have declared,
+    the first hour of the log where none is declared, or nothing where that is too short yet.
+    Without `challenges` some source cannot ask for one: its accounts are limited where a rule asks
+    for a challenge. `others_seen_ms` is when a key without a source last sent events.
     """
 
     sources: tuple[SourceView, ...]
@@ -88,9 +92,14 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
     """
     declared = list_sources()
     coverage = covered_by(declared)
-    off = _rules_off(coverage, policy)
-    profile = coverage.profile() if coverage else measured
+    off = {source.name: _rules_off(Declaration(source.carries, source.can), policy)
+           for source in declared if source.carries}  # fmt: skip
+    profile = _carried_by_any(declared) if coverage else measured
     found = unseen(profile, policy) if profile else None
+    everywhere = found.rules if found else ()
+    if coverage:
+        rules = [rule.id for rule in policy.rules]
+        everywhere = tuple(rule for rule in rules if all(rule in each for each in off.values()))
     sent = {row.prefix: row for row in KeyActivity.objects.all()}
     keys: dict[str, list[ApiKey]] = {}
     for key in ApiKey.objects.order_by("created_ms", "prefix"):
@@ -109,7 +118,8 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
                 tuple(key.name for key in keys.get(source.name, ())),
                 activity.seen_ms if activity else None,
                 activity.behind_ms if activity else None,
-                _asked(source, declared, policy, off) if source.asked_ms else None,
+                _asked(source, coverage, policy) if source.asked_ms else None,
+                off.get(source.name, ()),
             )
         )
     others = newest.get("")
@@ -118,7 +128,7 @@ def sources_overview(policy: Policy, measured: Profile | None) -> SourcesOvervie
         "declared" if coverage else "measured" if measured else "unknown",
         coverage.challenges if coverage else True,
         tuple(name for name in found.names if name in _READ) if found else (),
-        found.rules if found else (),
+        everywhere,
         others.seen_ms if others else None,
     )
 
@@ -128,17 +138,22 @@ def _newest(keys: list[ApiKey], sent: dict[str, KeyActivity]) -> KeyActivity | N
     return max(rows, key=lambda row: row.seen_ms, default=None)
 
 
-def _rules_off(coverage: Coverage | None, policy: Policy) -> tuple[str, ...]:
-    found = unseen(coverage.profile(), policy) if coverage else None
+def _carried_by_any(sources: Sequence[Source]) -> Profile:
+    return declared_profile({name for source in sources for name in source.carries.split()})
+
+
+def _rules_off(declaration: Declaration, policy: Policy) -> tuple[str, ...]:
+    found = unseen(declared_profile(declaration.carries.split()), policy)
     return found.rules if found else ()
 
 
-def _asked(
-    source: Source, declared: Sequence[Source], policy: Policy, off: tuple[str, ...]
-) -> AskedView:
+def _asked(source: Source, coverage: Coverage | None, policy: Policy) -> AskedView:
     asked = Declaration(source.asked_carries, source.asked_can)
-    others = [Declaration(o.carries, o.can) for o in declared if o.carries and o is not source]
-    would = _rules_off(shared_coverage([*others, asked]), policy)
+    # Until its first declaration decides, its accounts are judged by what all others carry.
+    shared = Declaration(" ".join(coverage.carries), "") if coverage else None
+    now = Declaration(source.carries, source.can) if source.carries else shared
+    off = _rules_off(now, policy) if now else ()
+    would = _rules_off(asked, policy)
     return AskedView(
         tuple(asked.carries.split()),
         abilities_of(asked.can),

@@ -1,10 +1,11 @@
 """Sources: what feeds the service, what each carries, and what its platform can do.
 
-A source is declared by an administrator, or by an adapter at its start. The coverage of the service
-is what every declared source carries, and an outcome that one of their platforms cannot carry out
-is not decided: where a challenge cannot be asked, a limit is decided. A change takes effect while
-the service runs (`policy_switch`), or once it is ready. By its own key a source may only widen what
-it has declared: what is less waits for an administrator (`declare_own`).
+A source is declared by an administrator, or by an adapter at its start. An account is judged by
+what the source carries that reports its acts, and gets no outcome that this source's platform
+cannot carry out: where a challenge cannot be asked, a limit is decided. An account of several
+sources, or of a key without one, is judged by what every declared source carries (ADR 40). A change
+takes effect while the service runs (`policy_switch`), or once it is ready. By its own key a source
+may only widen what it has declared: what is less waits for an administrator (`declare_own`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -26,6 +27,7 @@ from wavebreak.schema.events import TYPES
 from wavebreak.service.app_context import run_background_query, write_audit_entry
 from wavebreak.service.authentic_rows import authentic
 from wavebreak.service.errors import ApiError
+from wavebreak.service.live_policy import LiveSource
 from wavebreak.service.log_clock import ClockSkews
 from wavebreak.service.models import ApiKey, AppliedPosition, KeyActivity, LogBatch, Source
 
@@ -62,14 +64,28 @@ keys have sent events."""
 
 @dataclass(frozen=True)
 class Coverage:
-    """What every declared source carries, and whether each can ask for a challenge."""
+    """What every declared source carries, whether each can ask for a challenge, and each by name.
+
+    An account is judged by what the source carries that reports its acts, and by what every source
+    carries where several do, or a key without a source.
+    """
 
     carries: tuple[str, ...]
     challenges: bool = True
+    sources: tuple[LiveSource, ...] = ()
+
+    @property
+    def challenges_anyone(self) -> bool:
+        """Whether some source can ask for a challenge."""
+        return self.challenges or any(source.challenges for source in self.sources)
 
     def profile(self) -> Profile:
         """Return it as the profile of a stream."""
-        return declared(self.carries, challenges=self.challenges)
+        named = {
+            source.name: declared(source.carries, challenges=source.challenges)
+            for source in self.sources
+        }
+        return replace(declared(self.carries, challenges=self.challenges), sources=named)
 
 
 def check_carried(names: Iterable[str]) -> tuple[str, ...]:
@@ -239,7 +255,7 @@ def _is_beginning(source: Source, senders: Iterable[str], now_ms: int) -> bool:
 
 
 def _changes_nothing(wanted: Declaration) -> bool:
-    """Whether the service decides by the same with a further source."""
+    """Whether the accounts of others are judged by the same with a further source."""
     now = declared_coverage()
     if now is None:
         return False
@@ -276,8 +292,15 @@ def covered_by(sources: Iterable[Source]) -> Coverage | None:
 
     A source whose first declaration waits is judged by what the others carry.
     """
-    decides = [Declaration(source.carries, source.can) for source in sources if source.carries]
-    return shared_coverage(decides)
+    deciding = [source for source in sources if source.carries]
+    shared = shared_coverage([Declaration(source.carries, source.can) for source in deciding])
+    if shared is None:
+        return None
+    named = (
+        LiveSource(source.name, tuple(source.carries.split()), "challenge" in source.can.split())
+        for source in sorted(deciding, key=lambda source: source.name)
+    )
+    return replace(shared, sources=tuple(named))
 
 
 def shared_coverage(declarations: Sequence[Declaration]) -> Coverage | None:
@@ -295,7 +318,8 @@ class Application(msgspec.Struct, frozen=True):
     `applied` is `unchanged` where the coverage decides already, `live` where it does from now on,
     `pending` where it will once the service can be switched: within seconds while it runs, or at
     its next start; `waiting` where an administrator has to approve it. Events waited for
-    `waited_s`. `rules_off` are the rules that lack what they read.
+    `waited_s`. `carries` and `challenges` are of all sources together; `rules_off` are the rules
+    that lack what they read for every source.
     """
 
     applied: Applied
@@ -345,18 +369,30 @@ def notices(service: Service) -> list[str]:
     off, rules = service.rules_off(), len(service.responder.policy.rules)
     said = []
     if off:
-        more = len(off) - _MENTIONED
-        named = ", ".join(off[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
         said.append(
             f"{len(off)} of {rules} rules are off, since the stream is declared not to carry what "
-            f"they read: {named}"
+            f"they read: {_mentioned(off)}"
         )
+    apart = {name: rules for name, rules in service.rules_off_by_source().items() if rules}
+    said += [
+        f"{len(own)} more rules are off for the accounts of {name}, which does not carry what they "
+        f"read: {_mentioned(own)}"
+        for name, own in list(apart.items())[:_MENTIONED]
+    ]
+    if len(apart) > _MENTIONED:
+        said.append(f"rules are off for the accounts of {len(apart) - _MENTIONED} more sources")
     said += [
         f"the source {name} declares less than the service decides by: an administrator approves "
         f"it (wavebreak sources HOME --approve {name})"
         for name in service.waiting
     ]
     return said
+
+
+def _mentioned(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _MENTIONED
+    return ", ".join(names[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
 
 
 def store_activity(skews: ClockSkews, since_ms: int) -> int:

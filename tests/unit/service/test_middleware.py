@@ -165,6 +165,7 @@ GAUGES = (
     "events_total",
     "bodies_total",
     "rules_off",
+    "rules_off_in_part",
     "sources_waiting",
     "busy_total",
     "earlier_decisions_differ",

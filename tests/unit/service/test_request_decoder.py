@@ -98,6 +98,24 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], Body]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_log_names_the_source_of_each_body(form: str) -> None:
+    refused = [row | {"peer": None} for row in events(1)]
+    bodies = [
+        replace(FORMS[form](rows), admission=Admission(source=source))
+        for rows, source in (
+            (events(2), "chat"),
+            (events(1, 2), ""),
+            (refused, "chat"),
+            (events(3, 3), "gateway"),
+        )
+    ]
+    log = decode(*bodies).log
+    named = ["chat"] * 2 + [None] + ["gateway"] * 3
+    assert log.column("stream_source").to_pylist() == named
+    assert log.column("id").to_pylist() == [f"e{n}" for n in range(6)]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("many", [1, 3, 50])
 def test_all_forms_decode_to_the_same_log(form: str, many: int) -> None:
     expected = decode(as_lines(events(many))).log

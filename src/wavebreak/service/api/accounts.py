@@ -25,7 +25,7 @@ from wavebreak.service.app_context import (
     write_audit_entry,
 )
 from wavebreak.service.authentic_rows import checked_decisions
-from wavebreak.service.decide import Quota, outcome_in_force, quota_status
+from wavebreak.service.decide import Quota, quota_status
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import Decision, QuotaExtension
 from wavebreak.service.pending_requests import BusyError
@@ -214,11 +214,8 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
 
     rows, extended = await run_query(load)
     outcome = OUTCOMES[state.outcome]
-    challenges = context.service.responder.challenges
-    since = next(
-        (ts for _, made, ts, _ in rows if outcome_in_force(made, challenges=challenges) == outcome),
-        None,
-    )
+    shown = (outcome, "challenge") if outcome == "limit" else (outcome,)
+    since = next((ts for _, made, ts, _ in rows if made in shown), None)
     restriction = schemas.Restriction(
         outcome=outcome,
         since_ms=since,

@@ -474,8 +474,8 @@ class Application(ResponseModel):
     after `waited_s` in which events waited; `pending` where it will once the service can be
     switched, at the latest after its next start; `waiting` where the declaration waits for an
     administrator, and nothing has changed. `meaning` says so. `carries` is what every source
-    carries, and `rules_off` are the rules that lack what they read. Without `challenges` a limit is
-    decided where a rule asks for a challenge.
+    carries, and `rules_off` are the rules that lack what they read for every source. Without
+    `challenges` some source cannot ask for one: its accounts are limited instead.
     """
 
     applied: Applied

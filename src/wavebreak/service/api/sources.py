@@ -81,8 +81,9 @@ async def listed(request: HttpRequest) -> SourcesOverview:
     "/v1/sources",
     auth=ApiKeyAuth("admin"),
     response=schemas.DeclaredSource,
-    summary="Declare a source, or what it carries and can from now on. The service covers what "
-    "every source carries; where one cannot ask for a challenge, a limit is decided.",
+    summary="Declare a source, or what it carries and can from now on. Accounts are judged by what "
+    "the source carries that reports their acts; where it cannot ask for a challenge, a limit is "
+    "decided.",
     openapi_extra=problems(409),
 )
 async def declare_source(request: HttpRequest, new: schemas.NewSource) -> schemas.DeclaredSource:
@@ -148,7 +149,7 @@ async def approve_source(
     "/v1/sources/{name}",
     auth=ApiKeyAuth("admin"),
     response=schemas.Application,
-    summary="Remove a source; the coverage is that of the others.",
+    summary="Remove a source; its accounts are judged by what all others carry.",
     openapi_extra=problems(404),
 )
 async def remove_source(
