@@ -89,17 +89,18 @@ def demo(
         ]
     )
     if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
-        if "serve" in command_modules():
-            _serve_demo(out_path / "service", world_dir, port)
-        else:
-            out.print(f"The console on this day needs {SERVER}: pip install {SERVER}")
+        serve_demo(out_path / "service", world_dir, port)
 
 
-def _serve_demo(home: Path, world_dir: Path, port: int) -> None:
+def serve_demo(home: Path, world_dir: Path, port: int) -> None:
     """Serve the console on the demo's day, with a person of each role; Ctrl-C ends it.
 
     The day is dated anew, to end within the last one; a service that is there already has it.
+    Where the server is not installed, a line says how to install it.
     """
+    if "serve" not in command_modules():
+        out.print(f"The console on this day needs the server: pip install {SERVER}", soft_wrap=True)
+        return
     from wavebreak.cli.demo_stream import write_dated
     from wavebreak.cli.serve import serve
     from wavebreak.io.readers import events_file

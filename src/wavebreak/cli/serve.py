@@ -238,10 +238,10 @@ KeyMegabytes = Annotated[
 MEBIBYTE = 1 << 20
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
-DEMO_STREAMS = "wavebreak.demo_streams"
-"""The group of entry points whose `day` sends simulated events to a service, in the background."""
 DEMO_WORLD = "world"
 """Directory of the demo's simulated day, beside its service."""
+DEMO_STREAMS = "wavebreak.demo_streams"
+"""The group of entry points whose `day` sends simulated events to a service, in the background."""
 
 RECOVERY_NOTE_S = 5
 """Seconds between two progress lines while the log is replayed."""

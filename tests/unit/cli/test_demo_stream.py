@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from wavebreak.cli import demo_stream
+from wavebreak.cli import demo, demo_stream, serve
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.request_decoder import Body
@@ -55,3 +56,16 @@ def test_demo_events_are_dated_up_to_the_clock() -> None:
     first, last = (event["ts"] for event in service.events)
     assert last - first == 60_000
     assert NOW < last <= NOW + 60_000 / demo_stream.SPEED
+
+
+def test_served_demo_sends_the_simulated_day() -> None:
+    assert serve.demo_streams() == [demo_stream.send_day]
+
+
+def test_demo_without_the_server_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "command_modules", dict)
+    demo.serve_demo(tmp_path / "service", tmp_path, 0)
+    assert "pip install wavebreak-server" in capsys.readouterr().out
+    assert not (tmp_path / "service").exists()
