@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,16 +16,18 @@ from wavebreak import outcomes
 from wavebreak.bundles.report_text import ReportText
 from wavebreak.console.config import Harm
 from wavebreak.engine.enforcement import refuses
+from wavebreak.errors import UsageError
 from wavebreak.evaluation.metrics import Persona
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import EASED, RANK, REFUSES, SCORED
 from wavebreak.notices import build_statement, dsa, get_language, load_platform
 from wavebreak.notices.languages import LANGUAGES
 from wavebreak.notices.short_notice import short_notices
-from wavebreak.outcomes import NOT_REFUSING, REFUSING, TABLE, OutcomeRow, Refusal
+from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
 from wavebreak.rules import load_policy
 from wavebreak.simulation.attackers.config import ENDS, REFUSALS
+from wavebreak.training.config import Tolerance
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,7 +110,12 @@ def _simulator(row: OutcomeRow) -> bool:
 
 
 def _evaluation(row: OutcomeRow) -> bool:
-    return row.name in NOT_REFUSING or row.state in {field.name for field in fields(Persona)}
+    return _is_calm(row) or row.state in {field.name for field in fields(Persona)}
+
+
+def _training(row: OutcomeRow) -> bool:
+    """How often a model may be wrong with it."""
+    return row.name == "allow" or row.name in Tolerance.__struct_fields__
 
 
 def _case_report(row: OutcomeRow) -> bool:
@@ -143,8 +150,12 @@ def _forms(row: OutcomeRow) -> bool:
     return (row.name in without_end) == (row.name not in outcomes.NEEDING_HOLD)
 
 
+def _is_calm(row: OutcomeRow) -> bool:
+    return row.refuses is Refusal.NOTHING
+
+
 def _calm(row: OutcomeRow, calm: set[str]) -> bool:
-    return (row.name in calm) == (row.name in NOT_REFUSING)
+    return (row.name in calm) == _is_calm(row)
 
 
 def _python_client(row: OutcomeRow) -> bool:
@@ -166,10 +177,13 @@ def _ejabberd(row: OutcomeRow) -> bool:
 
 
 def _prosody(row: OutcomeRow) -> bool:
+    """Beside what it refuses by itself it asks the service; no challenge reaches it."""
     path = "integrations/prosody/mod_wavebreak/client.lib.lua"
-    every = _named_in(path, "REFUSES_ALL")
-    return (row.name in every) == (row.refuses is Refusal.EVERY_ACT) and _calm(
-        row, _named_in(path, "CALM")
+    every, new = _named_in(path, "REFUSES_ALL"), _named_in(path, "REFUSES_NEW")
+    return (
+        (row.name in every) == (row.refuses is Refusal.EVERY_ACT)
+        and (row.name == "challenge" or (row.name in new) == (row.refuses >= Refusal.NEW_CHATS))
+        and _calm(row, _named_in(path, "CALM"))
     )
 
 
@@ -178,7 +192,7 @@ def _synapse(row: OutcomeRow) -> bool:
     path = "integrations/synapse/src/wavebreak_synapse/callbacks.py"
     enforced, silenced = _named_in(path, "ENFORCED"), _named_in(path, "SILENCED")
     every = (row.name in silenced) == (row.refuses is Refusal.EVERY_ACT)
-    return every and (row.name == "challenge" or (row.name in enforced) == (row.name in REFUSING))
+    return every and (row.name == "challenge" or (row.name in enforced) == (not _is_calm(row)))
 
 
 def _documentation(row: OutcomeRow) -> bool:
@@ -195,6 +209,7 @@ CONSUMERS: dict[str, Callable[[OutcomeRow], Any]] = {
     "action of the policy": _policy,
     "simulator": _simulator,
     "evaluation": _evaluation,
+    "tolerance of a model": _training,
     "case report": _case_report,
     "harm in the review queue": _console,
     "colours": _colours,
@@ -209,17 +224,31 @@ CONSUMERS: dict[str, Callable[[OutcomeRow], Any]] = {
 }
 
 
-@pytest.mark.parametrize("consumer", CONSUMERS)
-def test_a_consumer_has_an_answer_for_each_outcome(consumer: str) -> None:
+def _empty_cells(consumer: str, rows: Iterable[OutcomeRow]) -> list[str]:
+    """The outcomes for which a consumer has no answer, or another than the table."""
     empty = []
-    for row in TABLE:
+    for row in rows:
         try:
             answered = CONSUMERS[consumer](row)
-        except (KeyError, AttributeError):
+        except (LookupError, AttributeError, UsageError):
             answered = False
         if not answered:
             empty.append(f"{row.name} × {consumer}")
-    assert empty == []
+    return empty
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_consumer_has_an_answer_for_each_outcome(consumer: str) -> None:
+    assert _empty_cells(consumer, TABLE) == []
+
+
+def test_an_outcome_that_is_in_the_table_alone_is_named_with_each_consumer() -> None:
+    name = cast(outcomes.Outcome, "request")
+    row = outcomes.row_of("restrict")._replace(code=len(TABLE), name=name, rank=15, state="asked")
+    answered = [consumer for consumer in CONSUMERS if not _empty_cells(consumer, [row])]
+    # The others derive theirs from the row itself.
+    assert answered == ["explanation", "colours"]
+    assert _empty_cells("Prosody", [row]) == ["request × Prosody"]
 
 
 def test_there_are_seven_outcomes_and_their_codes_are_never_changed() -> None:
