@@ -116,6 +116,18 @@ def test_directory_for_a_plugin_that_is_not_installed_is_refused_with_its_fix(
     assert "fix: pip install 'wavebreak[cases]'" in done.stderr
 
 
+def test_a_plugin_opens_the_directory_that_was_given_or_its_own_in_the_service_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", LEDGER_KEY)
+    (plugin,) = installed_plugins()
+    monkeypatch.setattr(plugin, "store", None)
+    for given, directory in ((None, tmp_path / "cases"), (tmp_path / "c", tmp_path / "c")):
+        open_plugins({"cases": given}, tmp_path, None, bytes(32), None)
+        store: Any = vars(plugin)["store"]
+        assert (store.directory, store.policy) == (directory, None)
+
+
 def test_directory_of_no_plugin_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match="--letters") as refused:
         open_plugins({"letters": tmp_path}, tmp_path, None, bytes(32), None)
