@@ -14,6 +14,8 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.eviction import evict
+from wavebreak.engine.policy_change import carried_state
+from wavebreak.errors import SnapshotError
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import SEVERAL
@@ -185,8 +187,6 @@ def test_what_others_do_does_not_change_who_reports_an_account() -> None:
 
 
 def test_accounts_from_before_the_declaration_are_judged_by_what_all_carry(tmp_path: Path) -> None:
-    from wavebreak.engine.policy_change import carried_state
-
     before = engine(dataclasses.replace(stream(), sources={}))
     written = Log()
     written.send("chat", "ann", 1)
@@ -242,8 +242,6 @@ def test_eviction_keeps_who_reports_the_others() -> None:
 
 
 def test_snapshot_of_other_sources_is_not_used(tmp_path: Path) -> None:
-    from wavebreak.errors import SnapshotError
-
     snapshot.save(engine(), tmp_path / "state")
     other = engine(stream(gateway=declared(GROUPS)))
     with pytest.raises(SnapshotError, match="sources"):
