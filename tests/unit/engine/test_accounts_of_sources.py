@@ -19,8 +19,8 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import SEVERAL
+from wavebreak.outcomes import Outcome
 from wavebreak.rules import EnforcementTerms, Policy, Rule
-from wavebreak.rules.model import Outcome
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile, declared
 from wavebreak.schema.events import TYPES
