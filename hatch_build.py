@@ -9,7 +9,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-STATIC = "src/wavebreak/console/static/console"
+STATIC = "packages/server/src/wavebreak_server/console/static/console"
 
 
 class AssetsHook(BuildHookInterface[Any]):

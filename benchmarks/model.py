@@ -15,7 +15,7 @@ from benchmarks.load_streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import MODEL_INPUTS, NAMES
-from wavebreak.training.thresholds import cascade_trace
+from wavebreak_lab.training.thresholds import cascade_trace
 
 NAME = "model"
 TREES, LEAVES = 200, 31

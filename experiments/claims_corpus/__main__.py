@@ -10,7 +10,7 @@ import typer
 
 from experiments.claims_corpus import corpus, learn_weights, real_pages
 from wavebreak.cli import run_app
-from wavebreak.cli.claims import print_evaluation
+from wavebreak_cases.cli.claims import print_evaluation
 from wavebreak.cli.console import out, progress_bar
 from wavebreak.cli.options import Json
 

@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from wavebreak import config
-from wavebreak.claims.evaluation import (
+from wavebreak_cases.claims.evaluation import (
     FIELDS,
     LABELS,
     READ_AT,
@@ -27,8 +27,8 @@ from wavebreak.claims.evaluation import (
     compare_fields,
     summarize_reasons,
 )
-from wavebreak.claims.page_text import parse_html
-from wavebreak.claims.reader import read
+from wavebreak_cases.claims.page_text import parse_html
+from wavebreak_cases.claims.reader import read
 
 PAGES = Path(__file__).with_name("pages")
 VARIANTS = 2
@@ -67,7 +67,7 @@ _LOOKALIKES = str.maketrans("aeopcx", "аеорсх")
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One hand-written text; `says` is what it states, by field of `wavebreak.claims.FIELDS`."""
+    """One hand-written text; `says` is what it states, by field of `wavebreak_cases.claims.FIELDS`."""
 
     language: str
     text: str

@@ -1,6 +1,6 @@
 """Learning the shipped weights of the claims reader from the development split of the corpus.
 
-`learn` writes `learned.toml` and `meaning.toml` under `src/wavebreak/policy/claims`; run it after
+`learn` writes `learned.toml` and `meaning.toml` under `packages/engine/src/wavebreak/policy/claims`; run it after
 pages, vocabulary or concepts have changed. It takes minutes and never reads the heldout split.
 Families weigh alike, however many pages they have. Words and meaning are learned separately, then
 added. The threshold is the lowest score at which the precision over left-out families is still
@@ -28,20 +28,20 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from experiments.claims_corpus.corpus import CorpusPage, generate_pages, read_files
-from wavebreak.claims import embeddings
-from wavebreak.claims.classifier import (
+from wavebreak_cases.claims import embeddings
+from wavebreak_cases.claims.classifier import (
     MIN_FEATURES,
     Lexicon,
     extract_features,
     original_sentences,
     text_features,
 )
-from wavebreak.claims.evaluation import PageResult
-from wavebreak.claims.normalize import fold
-from wavebreak.claims.page_text import find_contacts, parse_html
+from wavebreak_cases.claims.evaluation import PageResult
+from wavebreak_cases.claims.normalize import fold
+from wavebreak_cases.claims.page_text import find_contacts, parse_html
 from wavebreak.errors import UsageError
 
-OUT = Path(__file__).resolve().parents[2] / "src/wavebreak/policy/claims"
+OUT = Path(__file__).resolve().parents[2] / "packages/engine/src/wavebreak/policy/claims"
 PRECISION = 0.95
 STRENGTH = 5.0
 SCALE = {"manner": 1.0, "concepts": 1.0, "pairs": 2.2, "grams": 2.2}
@@ -54,13 +54,13 @@ MEANING_STEP = {"means": 0.001, "spread": 0.0001, "weights": 0.02}
 _VECTORS: Any = DictVectorizer
 _MODEL: Any = LogisticRegression
 HEAD = """\
-# Learned by experiments/claims_corpus/learn_weights.py, see wavebreak.claims.classifier: weights
+# Learned by experiments/claims_corpus/learn_weights.py, see wavebreak_cases.claims.classifier: weights
 # in log odds of the page's manner, and by weight the marks that have it: concepts, pairs of them in
 # a sentence, runs of four letters (_ is a word's edge). Each of these three sums is divided by the
 # root of how many marks of the kind a page has.
 """
 MEANING_HEAD = """\
-# Learned by experiments/claims_corpus/learn_weights.py, see wavebreak.claims.embeddings. Numbers
+# Learned by experiments/claims_corpus/learn_weights.py, see wavebreak_cases.claims.embeddings. Numbers
 # are whole steps: how far sentences vary, the weight of each wave, the mean of each language.
 """
 

@@ -17,13 +17,13 @@ import pytest
 
 from support.case_workflow import Bench, small_run
 from wavebreak import __version__
-from wavebreak.bundles import archive_writer, report
-from wavebreak.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
-from wavebreak.bundles.bag_tags import tag_files
-from wavebreak.bundles.report_settings import read_settings
-from wavebreak.bundles.verify import Finding, exit_code, verify_bundle
-from wavebreak.bundles.workspace import load_case
-from wavebreak.cases.case import Task, TaskAdded
+from wavebreak_cases.bundles import archive_writer, report
+from wavebreak_cases.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
+from wavebreak_cases.bundles.bag_tags import tag_files
+from wavebreak_cases.bundles.report_settings import read_settings
+from wavebreak_cases.bundles.verify import Finding, exit_code, verify_bundle
+from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.case import Task, TaskAdded
 from wavebreak.ledger import DirectoryRecorder, DirectoryStorage, Ledger, new_signer, proof_bundle
 from wavebreak.ledger.checkpoints import encode_verifier_key, fingerprint
 from wavebreak.ledger.key_history import RETIRED, REVOKED, KeyChange

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulation import CAMPAIGNS, PERSONAS, World, simulate
+from wavebreak_lab.simulation import CAMPAIGNS, PERSONAS, World, simulate
 
 ACCOUNTS = 4
 TACTICS = [*range(25), -1, -1, -1, -1, -1]

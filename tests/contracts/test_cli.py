@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import wavebreak
 from wavebreak import cli
-from wavebreak.cli import serve
+from wavebreak_server.cli import serve
 from wavebreak.cli.app import (
     GROUP,
     RENAMED_COMMANDS,
@@ -72,8 +72,8 @@ def distributions() -> dict[str, str]:
 DISTRIBUTIONS = distributions()
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
 NOT_FOR_RUN_HELP = (
-    *HEAVY, "wavebreak.engine", "wavebreak.simulation", "wavebreak.training", "wavebreak.claims",
-    "wavebreak.red_team", "wavebreak.service", "phonenumbers", "cryptography",
+    *HEAVY, "wavebreak.engine", "wavebreak_lab.simulation", "wavebreak_lab.training", "wavebreak_cases.claims",
+    "wavebreak_lab.red_team", "wavebreak_server.service", "phonenumbers", "cryptography",
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def test_generated_events_cover_every_type(generator: ModuleType) -> None:
 
 def test_main_wheel_has_no_client() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["src/wavebreak"]
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["packages/engine/src/wavebreak"]
     assert not any(
         "client" in each for each in project["project"]["dependencies"] if "wave" in each
     )

@@ -22,7 +22,7 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import EVENTS, TYPES
-from wavebreak.service.settings import Settings
+from wavebreak_server.service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -184,7 +184,7 @@ def test_linked_files_exist() -> None:
 
 
 def test_documented_source_files_exist() -> None:
-    places = [ROOT, ROOT / "src", ROOT / "src/wavebreak", ROOT / "src/wavebreak/policy"]
+    places = [ROOT, ROOT / "src", ROOT / "packages/engine/src/wavebreak", ROOT / "packages/engine/src/wavebreak/policy"]
     checked, missing = 0, []
     for document in documents():
         if document.name == "CHANGELOG.md" or document.parent.name == "adr":

@@ -50,8 +50,8 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(package: Pa
     events = package / "schema" / "events.py"
     case = package / "cases" / "case.py"
     events.write_text(events.read_text(encoding="utf-8") + trespass, encoding="utf-8")
-    case.write_text("import wavebreak.service, wavebreak.training\n", encoding="utf-8")
-    (package / "console" / "stray.py").write_text("import wavebreak.case_pages\n", encoding="utf-8")
+    case.write_text("import wavebreak_server.service, wavebreak_lab.training\n", encoding="utf-8")
+    (package / "console" / "stray.py").write_text("import wavebreak_cases.pages\n", encoding="utf-8")
     commands = {"options": "service", "sources": "cases", "claims": "training"}
     for module, package_of_another in commands.items():
         path = package / "cli" / f"{module}.py"

@@ -13,8 +13,8 @@ import pytest
 
 from support.notice_decisions import decision
 from wavebreak import outcomes
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.console.config import Harm
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_server.console.config import Harm
 from wavebreak.engine.enforcement import refuses
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.metrics import Persona
@@ -26,8 +26,8 @@ from wavebreak.notices.short_notice import short_notices
 from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
 from wavebreak.rules import load_policy
-from wavebreak.simulation.attackers.config import ENDS, REFUSALS
-from wavebreak.training.config import Tolerance
+from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS
+from wavebreak_lab.training.config import Tolerance
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -159,7 +159,7 @@ def _calm(row: OutcomeRow, calm: set[str]) -> bool:
 
 
 def _python_client(row: OutcomeRow) -> bool:
-    path = "clients/python/src/wavebreak_client/states.py"
+    path = "clients/python/packages/engine/src/wavebreak_client/states.py"
     return row.name in _named_in(path, "OUTCOMES") and _calm(row, _named_in(path, "CALM"))
 
 
@@ -189,7 +189,7 @@ def _prosody(row: OutcomeRow) -> bool:
 
 def _synapse(row: OutcomeRow) -> bool:
     """It cannot ask for a challenge, so that none reaches it."""
-    path = "integrations/synapse/src/wavebreak_synapse/callbacks.py"
+    path = "integrations/synapse/packages/engine/src/wavebreak_synapse/callbacks.py"
     enforced, silenced = _named_in(path, "ENFORCED"), _named_in(path, "SILENCED")
     every = (row.name in silenced) == (row.refuses is Refusal.EVERY_ACT)
     return every and (row.name == "challenge" or (row.name in enforced) == (not _is_calm(row)))

@@ -102,7 +102,7 @@ def test_imports_are_at_module_level_except_in_commands() -> None:
     late = [
         f"{name}:{node.lineno}"
         for name, tree in modules().items()
-        if not name.startswith("src/wavebreak/cli/")
+        if not name.startswith("packages/engine/src/wavebreak/cli/")
         for node in late_imports(tree)
     ]
     assert late == []

@@ -25,15 +25,15 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.case_workflow import ABOVE, BELOW, OTHER, REPORTS, SENDER, SHOT, Bench, small_run
 from wavebreak import __version__
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.archive_writer import _write_zip, write_bundle
-from wavebreak.bundles.bag_tags import tag_files
-from wavebreak.bundles.report import render_report
-from wavebreak.bundles.report_settings import load_settings
-from wavebreak.bundles.reproduction import RerunManifest
-from wavebreak.bundles.verify import exit_code, verify_bundle
-from wavebreak.bundles.workspace import load_case
-from wavebreak.cases.case import CaseOpened
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.archive_writer import _write_zip, write_bundle
+from wavebreak_cases.bundles.bag_tags import tag_files
+from wavebreak_cases.bundles.report import render_report
+from wavebreak_cases.bundles.report_settings import load_settings
+from wavebreak_cases.bundles.reproduction import RerunManifest
+from wavebreak_cases.bundles.verify import exit_code, verify_bundle
+from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.case import CaseOpened
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
 from wavebreak.ledger.checkpoints import add_cosignature, fingerprint

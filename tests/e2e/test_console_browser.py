@@ -34,15 +34,15 @@ from support.operator_events import TEAM, team_events
 from support.service_harness import abuser
 from support.service_process import KEY, SIGNER, Server
 from support.webhook_receiver import Receiver, listening
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.verify import exit_code, verify_bundle
-from wavebreak.bundles.workspace import open_workspace
-from wavebreak.case_pages.demo_case import CASE_ID, build_demo_case
-from wavebreak.case_pages.store import CaseStore
-from wavebreak.cases.case import CaseOpened
-from wavebreak.claims.exhibits import Actor
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.verify import exit_code, verify_bundle
+from wavebreak_cases.bundles.workspace import open_workspace
+from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
+from wavebreak_cases.pages.store import CaseStore
+from wavebreak_cases.cases.case import CaseOpened
+from wavebreak_cases.claims.exhibits import Actor
 from wavebreak.model import save, smallest_model
-from wavebreak.service.live_policy import models_directory
+from wavebreak_server.service.live_policy import models_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "frontend" / "build-test" / "axe.min.js"
@@ -731,7 +731,7 @@ def named_addresses() -> Iterator[tuple[str, Any]]:
             elif "GET" in getattr(pattern.callback, "methods", ("GET",)):
                 yield pattern.name, pattern.callback
 
-    every = get_resolver("wavebreak.console.urls").url_patterns
+    every = get_resolver("wavebreak_server.console.urls").url_patterns
     return walk(one for one in every if getattr(one, "namespace", None) != "api")
 
 
@@ -739,7 +739,7 @@ def test_every_page_is_looked_at_or_named_with_a_reason() -> None:
     looked_at = set()
     for path in (path for paths in PAGES.values() for path in paths):
         plain = re.sub(r"\{\w+\}", "1", path.partition("?")[0])
-        looked_at.add(resolve(plain, "wavebreak.console.urls").url_name)
+        looked_at.add(resolve(plain, "wavebreak_server.console.urls").url_name)
     names = {name for name, _view in named_addresses()}
     assert len(names) > 60
     assert names - looked_at - NOT_LOOKED_AT.keys() == set()

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from wavebreak import model, rules, simulation
+from wavebreak import model, rules
+from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
-from wavebreak.simulation.world import FULL_COVERAGE
+from wavebreak_lab.simulation.world import FULL_COVERAGE
 
 WORST = ("restrict", "suspend", "ban")
 MET = ("challenge", "limit", *WORST)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from support.fake_model import Synthetic
-from wavebreak import rules, simulation
+from wavebreak import rules
+from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from experiments.weekly_retraining import report, retraining
 from support import scoring_points
-from wavebreak import cli, model, monitoring, rules, simulation, training
+from wavebreak import cli, model, monitoring, rules
+from wavebreak_lab import simulation, training
 
 SMALL, POLICY = scoring_points.small(), rules.load_policy()
 

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from wavebreak import red_team, rules
+from wavebreak import rules
+from wavebreak_lab import red_team
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.simulation.attackers import PRESETS
+from wavebreak_lab.simulation.attackers import PRESETS
 
 EDGE = Pseudonymizer(b"a key for tests only")
 FILES = ("red_team.json", "events.parquet", "decisions.jsonl", "labels.csv", "accounts.parquet")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wavebreak import engine, rules, simulation
+from wavebreak import engine, rules
+from wavebreak_lab import simulation
 from wavebreak.ledger import (
     DirectoryRecorder,
     DirectoryStorage,

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak import model, rules, simulation
+from wavebreak import model, rules
+from wavebreak_lab import simulation
 from wavebreak.cli import app
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.banning_policy import load_banning_policy
-from wavebreak import rules, simulation
+from wavebreak import rules
+from wavebreak_lab import simulation
 from wavebreak.engine import Engine, run
 from wavebreak.engine.decision import Decision
 from wavebreak.evaluation import evaluate, read_labels

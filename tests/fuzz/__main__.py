@@ -21,9 +21,9 @@ import numba
 
 from fuzz import targets
 from fuzz.mutations import MOST_BYTES, mutations
-from wavebreak.bundles import archive_reader
+from wavebreak_cases.bundles import archive_reader
 from wavebreak.compiled.code_cache import cache_root
-from wavebreak.service import cloudevents, request_decoder
+from wavebreak_server.service import cloudevents, request_decoder
 
 MOST_MUTATIONS = 10_000_000
 INSTRUMENTED = (

@@ -11,9 +11,9 @@ from django.urls import resolve, reverse
 
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
-from wavebreak.console.models import PersonAct
+from wavebreak_server.console.models import PersonAct
 
-URLS = "wavebreak.console.urls"
+URLS = "wavebreak_server.console.urls"
 IDS = (
     "ann", "x", "x/act", "x/timeline", "x/shared", "act/x", "timeline", "shared/", "x//act", "/x",
     "a%2Fb", "%2e%2e", "%2e%2e/b", "d?e#f", "é/דנה", "x;y=1", "x\\y", "x&y+z", "[x]@y:z", "...",

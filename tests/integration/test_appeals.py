@@ -16,20 +16,20 @@ from support import service_harness
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
-from wavebreak.console import appeals, statements
-from wavebreak.console.help_answers import help_trend
-from wavebreak.console.models import Appeal, NoticeState
+from wavebreak_server.console import appeals, statements
+from wavebreak_server.console.help_answers import help_trend
+from wavebreak_server.console.models import Appeal, NoticeState
 from wavebreak.notices import Statement
-from wavebreak.service.app_context import run_background_query as stored
-from wavebreak.service.models import (
+from wavebreak_server.service.app_context import run_background_query as stored
+from wavebreak_server.service.models import (
     AuditEntry,
     Decision,
     LedgerEntry,
     PlatformMessage,
     Webhook,
 )
-from wavebreak.service.platform_messages import one_time_code
-from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
+from wavebreak_server.service.platform_messages import one_time_code
+from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
 
 HOUR = 3_600_000
 BECAUSE = "because a test asks for it"

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from support.events import edge
-from wavebreak import calibration, rules, simulation
+from wavebreak import calibration, rules
+from wavebreak_lab import simulation
 from wavebreak.calibration.measurement import measure
 from wavebreak.calibration.report import print_calibration
 from wavebreak.cli.app import app

@@ -12,12 +12,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
-from wavebreak.console.config import load_config
-from wavebreak.console.models import Batch, PersonAct, PolicyVersion, Review, ReviewCase
-from wavebreak.console.permissions import PERMISSIONS, ROLES, may
-from wavebreak.console.views import queue
-from wavebreak.service.app_context import run_background_query as stored
-from wavebreak.service.models import AuditEntry, LedgerEntry
+from wavebreak_server.console.config import load_config
+from wavebreak_server.console.models import Batch, PersonAct, PolicyVersion, Review, ReviewCase
+from wavebreak_server.console.permissions import PERMISSIONS, ROLES, may
+from wavebreak_server.console.views import queue
+from wavebreak_server.service.app_context import run_background_query as stored
+from wavebreak_server.service.models import AuditEntry, LedgerEntry
 
 ARGUMENTS: dict[str, str] = {
     "account": "ann", "case_id": "1", "batch_id": "none", "opinion_id": "1", "act_id": "1",
@@ -41,7 +41,7 @@ def pages() -> list[tuple[str, str, tuple[str, ...], str]]:
     """Name, path, methods and permission of every page of the console."""
     found = []
     resolver = next(
-        r for r in get_resolver("wavebreak.console.urls").url_patterns
+        r for r in get_resolver("wavebreak_server.console.urls").url_patterns
         if isinstance(r, URLResolver) and str(r.pattern) == "console/"
     )  # fmt: skip
     for pattern in resolver.url_patterns:

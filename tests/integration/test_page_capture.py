@@ -16,10 +16,10 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.chromium import chromium
 from support.hostile_website import ACTOR, AT, DOT, PAGE, Web, outside, web
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
-from wavebreak.claims.config import CaptureLimits, load_limits
-from wavebreak.claims.exhibits import (
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
+from wavebreak_cases.claims.config import CaptureLimits, load_limits
+from wavebreak_cases.claims.exhibits import (
     CUSTODY,
     EXHIBIT,
     capture_page,
@@ -27,8 +27,8 @@ from wavebreak.claims.exhibits import (
     load_exhibit,
     read_custody,
 )
-from wavebreak.claims.screenshot import render
-from wavebreak.claims.warc import encode_warc, read_warc
+from wavebreak_cases.claims.screenshot import render
+from wavebreak_cases.claims.warc import encode_warc, read_warc
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import ForbiddenAddressError
 

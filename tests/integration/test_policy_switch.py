@@ -29,20 +29,20 @@ from wavebreak.errors import ModelError, PolicyError, ServiceError
 from wavebreak.model import Model, load, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, load_policy
-from wavebreak.service import backup, database, decide
-from wavebreak.service import calibration_schedule as schedule
-from wavebreak.service.live_policy import (
+from wavebreak_server.service import backup, database, decide
+from wavebreak_server.service import calibration_schedule as schedule
+from wavebreak_server.service.live_policy import (
     live_directory,
     live_model,
     live_policy,
     models_directory,
     policies_directory,
 )
-from wavebreak.service.models import EnforcementState, LedgerEntry
-from wavebreak.service.pending_requests import BusyError
-from wavebreak.service.policy_switch import ChangedFilesError, Deciding, PolicySwitch
-from wavebreak.service.recovery import list_snapshots
-from wavebreak.service.settings import Limits
+from wavebreak_server.service.models import EnforcementState, LedgerEntry
+from wavebreak_server.service.pending_requests import BusyError
+from wavebreak_server.service.policy_switch import ChangedFilesError, Deciding, PolicySwitch
+from wavebreak_server.service.recovery import list_snapshots
+from wavebreak_server.service.settings import Limits
 
 TS = 1_767_222_000_000
 RULE = """

@@ -15,7 +15,7 @@ from django.db import connection
 from support import crash_test, service_harness
 from support.service_process import KEY, Server
 from wavebreak.errors import FileError
-from wavebreak.service import backup, database
+from wavebreak_server.service import backup, database
 
 KINDS = service_harness.DATABASES
 

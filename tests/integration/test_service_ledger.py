@@ -44,14 +44,14 @@ from wavebreak.ledger.verifier import (
     read_checkpoint,
     read_lines,
 )
-from wavebreak.service.ledger_store import (
+from wavebreak_server.service.ledger_store import (
     LedgerStore,
     OpeningRows,
     PendingReceipt,
     export_ledger,
     rotate_service_key,
 )
-from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
+from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
 
 BECAUSE = "because a test asks for it"
 

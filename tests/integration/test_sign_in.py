@@ -17,11 +17,11 @@ from django.core.mail.backends.dummy import EmailBackend
 from django.urls import URLPattern, get_resolver
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
-from wavebreak.console import sign_in_audit, sign_in_guesses
-from wavebreak.console.models import User
-from wavebreak.console.sign_in_limits import SignInLimits
-from wavebreak.service.app_context import run_background_query as stored
-from wavebreak.service.models import AuditEntry
+from wavebreak_server.console import sign_in_audit, sign_in_guesses
+from wavebreak_server.console.models import User
+from wavebreak_server.console.sign_in_limits import SignInLimits
+from wavebreak_server.service.app_context import run_background_query as stored
+from wavebreak_server.service.models import AuditEntry
 
 LOGIN = "/console/user/login/"
 CODE = "/console/user/2fa/authenticate/"
@@ -336,7 +336,7 @@ def _user_addresses() -> set[str]:
             else:
                 yield from walk(one.url_patterns, path)
 
-    every = walk(get_resolver("wavebreak.console.urls").url_patterns, "")
+    every = walk(get_resolver("wavebreak_server.console.urls").url_patterns, "")
     return {path for path in every if path.startswith("console/user")}
 
 

@@ -23,9 +23,9 @@ import pytest
 from support import service_harness
 from support.service_harness import migrated, running
 from support.service_process import KEY, Answered, Server, serving
-from wavebreak.service import database, pipeline
-from wavebreak.service.models import AppliedPosition
-from wavebreak.service.settings import Limits
+from wavebreak_server.service import database, pipeline
+from wavebreak_server.service.models import AppliedPosition
+from wavebreak_server.service.settings import Limits
 
 EVENT = {"ts": 1_767_222_000_000, "type": "message.sent", "account": "ann", "peer": "bob"}
 BODY = json.dumps([EVENT]).encode()

@@ -1,6 +1,6 @@
 """A slow and obvious determination, for tests: it tries every way in which unknowns may turn out.
 
-It shares no code with `wavebreak.cases` but the names of the values.
+It shares no code with `wavebreak_cases.cases` but the names of the values.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from wavebreak.cases.date_ranges import DateRange
-from wavebreak.cases.eligibility import Grounds, LinkRequirements, OnPlatform, PublicNotice
-from wavebreak.cases.parties import Basis, CaseFacts, Evidence, Strength
+from wavebreak_cases.cases.date_ranges import DateRange
+from wavebreak_cases.cases.eligibility import Grounds, LinkRequirements, OnPlatform, PublicNotice
+from wavebreak_cases.cases.parties import Basis, CaseFacts, Evidence, Strength
 
 LADDER = ["none", "weak", "moderate", "strong"]
 

@@ -13,11 +13,11 @@ from PIL import Image
 
 from support.factories import DAY, HOUR, MINUTE, NOON, events_file
 from wavebreak import rules
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.archive_writer import write_bundle
-from wavebreak.bundles.reproduction import RunInputs
-from wavebreak.bundles.workspace import CaseWorkspace, open_workspace
-from wavebreak.cases.case import (
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.archive_writer import write_bundle
+from wavebreak_cases.bundles.reproduction import RunInputs
+from wavebreak_cases.bundles.workspace import CaseWorkspace, open_workspace
+from wavebreak_cases.cases.case import (
     CaseOpened,
     DeterminationSigned,
     EvidenceReviewed,
@@ -27,12 +27,12 @@ from wavebreak.cases.case import (
     SignerNamed,
     StateChanged,
 )
-from wavebreak.cases.notices import Delivery
-from wavebreak.cases.parties import Basis, Evidence, Party, Strength
-from wavebreak.cases.signatures import CaseSigner, sign_determination
-from wavebreak.claims.exhibits import Actor, write_exhibit, write_file
-from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
-from wavebreak.claims.warc import Exchange, encode_warc
+from wavebreak_cases.cases.notices import Delivery
+from wavebreak_cases.cases.parties import Basis, Evidence, Party, Strength
+from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
+from wavebreak_cases.claims.exhibits import Actor, write_exhibit, write_file
+from wavebreak_cases.claims.exhibits import Exhibit as ClaimExhibit
+from wavebreak_cases.claims.warc import Exchange, encode_warc
 from wavebreak.engine import run
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.checkpoints import encode_verifier_key

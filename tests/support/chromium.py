@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavebreak.claims.screenshot import find_browser
+from wavebreak_cases.claims.screenshot import find_browser
 from wavebreak.errors import ClaimError, WavebreakError
 
 FIX = (

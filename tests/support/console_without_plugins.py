@@ -13,7 +13,7 @@ from typing import Any
 
 from support.console_harness import running_console
 from support.service_harness import abuser, migrated
-from wavebreak.console.plugins import installed_plugins
+from wavebreak_server.console.plugins import installed_plugins
 
 ACCOUNT = "ann"
 PATHS = ("/console/cases", "/console/cases/new", "/console/cases/C-2026-1")

@@ -9,10 +9,10 @@ from pathlib import Path
 from support.console_harness import running_console
 from support.legal_cases import store_at
 from support.service_harness import abuser, migrated
-from wavebreak.bundles.workspace import CASE, load_case
-from wavebreak.case_pages import demo_case
-from wavebreak.case_pages.demo_case import CASE_ID
-from wavebreak.case_pages.store import open_store
+from wavebreak_cases.bundles.workspace import CASE, load_case
+from wavebreak_cases.pages import demo_case
+from wavebreak_cases.pages.demo_case import CASE_ID
+from wavebreak_cases.pages.store import open_store
 
 
 def build(home: Path) -> tuple[int, bool]:

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from http.server import ThreadingHTTPServer
 
 from support.webhook_receiver import Answer, listening
-from wavebreak.claims.capture import CaptureEnvironment
-from wavebreak.claims.exhibits import Actor
+from wavebreak_cases.claims.capture import CaptureEnvironment
+from wavebreak_cases.claims.exhibits import Actor
 
 AT = "2026-03-04T05:06:07Z"
 ACTOR = Actor("Investigator A", "bench 1", "test of a capture", "mandate 12")

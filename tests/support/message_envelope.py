@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.simulation.log import Floats, Ints
+from wavebreak_lab.simulation.log import Floats, Ints
 
 DAY, HOUR = 86_400_000, 3_600_000
 TOP = 99

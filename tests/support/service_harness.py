@@ -30,20 +30,20 @@ from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
-from wavebreak.service import database, decide, event_log, row_macs
-from wavebreak.service.api_keys import create_key
-from wavebreak.service.app_context import AppContext
-from wavebreak.service.auth import SCOPES, KeyRing
-from wavebreak.service.decide import load_quota_config
-from wavebreak.service.ingest_app import App, IngestApp
-from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.middleware import RequestMiddleware
-from wavebreak.service.models import AuditEntry, Decision
-from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
-from wavebreak.service.pending_requests import BusyError
-from wavebreak.service.policy_switch import PolicySwitch
-from wavebreak.service.service import Background, Service
-from wavebreak.service.settings import Limits, Settings
+from wavebreak_server.service import database, decide, event_log, row_macs
+from wavebreak_server.service.api_keys import create_key
+from wavebreak_server.service.app_context import AppContext
+from wavebreak_server.service.auth import SCOPES, KeyRing
+from wavebreak_server.service.decide import load_quota_config
+from wavebreak_server.service.ingest_app import App, IngestApp
+from wavebreak_server.service.ledger_store import LedgerStore
+from wavebreak_server.service.middleware import RequestMiddleware
+from wavebreak_server.service.models import AuditEntry, Decision
+from wavebreak_server.service.observability import Metrics, rejected_by_cause, service_gauges
+from wavebreak_server.service.pending_requests import BusyError
+from wavebreak_server.service.policy_switch import PolicySwitch
+from wavebreak_server.service.service import Background, Service
+from wavebreak_server.service.settings import Limits, Settings
 
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))

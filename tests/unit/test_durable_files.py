@@ -20,7 +20,7 @@ from wavebreak.durable_files import (
     sync_directory,
 )
 from wavebreak.engine import snapshot
-from wavebreak.service import backup, live_policy
+from wavebreak_server.service import backup, live_policy
 
 
 @pytest.fixture

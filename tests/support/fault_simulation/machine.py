@@ -30,23 +30,23 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.service import database, erasure, event_log, webhooks
-from wavebreak.service.admission import Admission
-from wavebreak.service.decoder_pool import decode_and_pack
-from wavebreak.service.idempotency import find_response
-from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.models import Webhook
-from wavebreak.service.pending_requests import (
+from wavebreak_server.service import database, erasure, event_log, webhooks
+from wavebreak_server.service.admission import Admission
+from wavebreak_server.service.decoder_pool import decode_and_pack
+from wavebreak_server.service.idempotency import find_response
+from wavebreak_server.service.ledger_store import LedgerStore
+from wavebreak_server.service.models import Webhook
+from wavebreak_server.service.pending_requests import (
     Accepted,
     BusyError,
     IdempotencyKey,
     PendingRequest,
 )
-from wavebreak.service.pipeline import Stages, recover_stages
-from wavebreak.service.recovery import list_snapshots
-from wavebreak.service.request_decoder import Body, DecodedBatch, RequestDecoder
-from wavebreak.service.settings import Limits, Settings
-from wavebreak.service.sqlite_backend import base as sqlite_backend
+from wavebreak_server.service.pipeline import Stages, recover_stages
+from wavebreak_server.service.recovery import list_snapshots
+from wavebreak_server.service.request_decoder import Body, DecodedBatch, RequestDecoder
+from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.service.sqlite_backend import base as sqlite_backend
 
 NOON_MS = 1_772_366_400_000
 FILE = "/wavebreak.sqlite3"

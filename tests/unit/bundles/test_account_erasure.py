@@ -11,15 +11,15 @@ from msgspec import UNSET
 from typer.testing import CliRunner
 
 from support.case_workflow import KEY, SENDER, Bench, small_run
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.account_erasure import erase_account, find_traces
-from wavebreak.bundles.pseudonyms import case_key, make_renamer
-from wavebreak.bundles.report_sections import ReportSource, parties
-from wavebreak.bundles.report_settings import load_settings
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.bundles.workspace import load_case
-from wavebreak.cases.case import StateChanged, evidence_for_party
-from wavebreak.cases.workflow import is_current
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.account_erasure import erase_account, find_traces
+from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
+from wavebreak_cases.bundles.report_sections import ReportSource, parties
+from wavebreak_cases.bundles.report_settings import load_settings
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.case import StateChanged, evidence_for_party
+from wavebreak_cases.cases.workflow import is_current
 from wavebreak.cli import app
 from wavebreak.errors import CaseError
 from wavebreak.ledger import DirectoryRecorder, OpeningFile, new_signer

@@ -13,22 +13,22 @@ from typer.testing import CliRunner
 from support.case_workflow import KEY, OTHER, PAGE, SENDER, Bench, small_run
 from support.factories import DAY
 from support.hostile_website import outside, web
-from wavebreak import claims
-from wavebreak.bundles import case_steps, evidence_intake, report_sections
-from wavebreak.bundles.case_batch import read_batch
-from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, draft_case
-from wavebreak.bundles.case_listing import list_cases, list_parties
-from wavebreak.bundles.case_tables import tie_lines
-from wavebreak.bundles.evidence_items import Statement, restate_evidence
-from wavebreak.bundles.report_sections import ReportSource
-from wavebreak.bundles.report_settings import load_settings
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.bundles.reproduction import RunInputs
-from wavebreak.bundles.workspace import load_case
-from wavebreak.cases.case import Case, EvidenceCorrected, EvidenceReviewed, Step
-from wavebreak.cases.completeness import closing_commands, find_gaps
-from wavebreak.cases.parties import Basis, Strength, load_name_weights
-from wavebreak.claims.exhibits import Actor
+from wavebreak_cases import claims
+from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
+from wavebreak_cases.bundles.case_batch import read_batch
+from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, draft_case
+from wavebreak_cases.bundles.case_listing import list_cases, list_parties
+from wavebreak_cases.bundles.case_tables import tie_lines
+from wavebreak_cases.bundles.evidence_items import Statement, restate_evidence
+from wavebreak_cases.bundles.report_sections import ReportSource
+from wavebreak_cases.bundles.report_settings import load_settings
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.reproduction import RunInputs
+from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.case import Case, EvidenceCorrected, EvidenceReviewed, Step
+from wavebreak_cases.cases.completeness import closing_commands, find_gaps
+from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
+from wavebreak_cases.claims.exhibits import Actor
 from wavebreak.cli import app
 from wavebreak.errors import CaseError, FileError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer

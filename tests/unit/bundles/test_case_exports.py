@@ -12,9 +12,9 @@ import pytest
 from icalendar import Calendar
 
 from support.case_workflow import Bench, small_run
-from wavebreak.bundles.case_exports import export_case
-from wavebreak.bundles.workspace import load_case
-from wavebreak.cases.case import Case, Task, TaskAdded
+from wavebreak_cases.bundles.case_exports import export_case
+from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.case import Case, Task, TaskAdded
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import pytest
 from support.case_workflow import KEY, PARTY, SENDER, Bench, small_run
 from support.factories import HOUR, NOON
 from wavebreak import engine, rules
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.evidence_dates import ConductDates
-from wavebreak.bundles.reproduction import RunInputs
-from wavebreak.cases.case import (
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.evidence_dates import ConductDates
+from wavebreak_cases.bundles.reproduction import RunInputs
+from wavebreak_cases.cases.case import (
     CaseOpened,
     EvidenceCorrected,
     EvidenceReviewed,
@@ -25,11 +25,11 @@ from wavebreak.cases.case import (
     PartyNamed,
     ServiceFailed,
 )
-from wavebreak.cases.date_ranges import parse_date, parse_instant
-from wavebreak.cases.notices import Delivery, Notice, ServiceAttempt
-from wavebreak.cases.parties import Basis, Evidence, Party, Relation, Strength
-from wavebreak.claims.exhibits import Published, add_file
-from wavebreak.claims.review import add_label
+from wavebreak_cases.cases.date_ranges import parse_date, parse_instant
+from wavebreak_cases.cases.notices import Delivery, Notice, ServiceAttempt
+from wavebreak_cases.cases.parties import Basis, Evidence, Party, Relation, Strength
+from wavebreak_cases.claims.exhibits import Published, add_file
+from wavebreak_cases.claims.review import add_label
 from wavebreak.errors import CaseError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 

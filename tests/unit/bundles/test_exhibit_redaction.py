@@ -14,21 +14,21 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import KEY, PARTY, Bench
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.archive_writer import write_bundle
-from wavebreak.bundles.case_draft import CaseDraft, DraftMeans, draft_case
-from wavebreak.bundles.exhibit_redaction import (
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.archive_writer import write_bundle
+from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, draft_case
+from wavebreak_cases.bundles.exhibit_redaction import (
     is_guessable,
     redact_exhibit,
     shown_case,
     steps_that_name,
     suggest_marks,
 )
-from wavebreak.bundles.verify import check_redactions, check_steps, exit_code, verify_bundle
-from wavebreak.bundles.workspace import load_case, salted_digest
-from wavebreak.cases.case import CaseOpened, ExhibitAdded, PartyNamed
-from wavebreak.claims.exhibits import Actor
-from wavebreak.claims.redaction import Marks, TextMark
+from wavebreak_cases.bundles.verify import check_redactions, check_steps, exit_code, verify_bundle
+from wavebreak_cases.bundles.workspace import load_case, salted_digest
+from wavebreak_cases.cases.case import CaseOpened, ExhibitAdded, PartyNamed
+from wavebreak_cases.claims.exhibits import Actor
+from wavebreak_cases.claims.redaction import Marks, TextMark
 from wavebreak.cli import app
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger.checkpoints import encode_signer

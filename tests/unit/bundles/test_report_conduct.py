@@ -10,16 +10,16 @@ import pytest
 from support.case_workflow import KEY, PARTY, SENDER, Bench
 from support.factories import MINUTE, NOON, events_file
 from wavebreak import rules
-from wavebreak.bundles import evidence_intake, report_conduct
-from wavebreak.bundles.case_exports import export_files
-from wavebreak.bundles.report_sections import ReportSource
-from wavebreak.bundles.report_settings import load_settings
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.bundles.reproduction import REFUSED, RunInputs, conduct_of_accounts
-from wavebreak.bundles.rerun_manifest import RerunManifest
-from wavebreak.cases.case import CaseOpened, PartyNamed
-from wavebreak.cases.notices import Language
-from wavebreak.cases.parties import Basis, Strength
+from wavebreak_cases.bundles import evidence_intake, report_conduct
+from wavebreak_cases.bundles.case_exports import export_files
+from wavebreak_cases.bundles.report_sections import ReportSource
+from wavebreak_cases.bundles.report_settings import load_settings
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.reproduction import REFUSED, RunInputs, conduct_of_accounts
+from wavebreak_cases.bundles.rerun_manifest import RerunManifest
+from wavebreak_cases.cases.case import CaseOpened, PartyNamed
+from wavebreak_cases.cases.notices import Language
+from wavebreak_cases.cases.parties import Basis, Strength
 from wavebreak.engine import run
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 

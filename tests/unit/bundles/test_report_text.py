@@ -18,19 +18,19 @@ from PIL import Image
 
 from support.case_workflow import PARTY, Bench, small_run
 from wavebreak import config
-from wavebreak.bundles import evidence_dates, exhibit_redaction, report
-from wavebreak.bundles.report_settings import encode_settings, load_settings
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.bundles.workspace import load_case
-from wavebreak.cases.counterfactuals import list_changes
-from wavebreak.cases.date_ranges import DateRange
-from wavebreak.cases.eligibility import load_grounds
-from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
-from wavebreak.cases.reasons import LANGUAGES, Context, Writer, load_wording
-from wavebreak.claims.exhibits import Actor, add_file, read_custody
-from wavebreak.claims.ocr import recognize_exhibit
-from wavebreak.claims.redaction import Marks, Region, TextMark, redact_exhibit
-from wavebreak.claims.review import add_label
+from wavebreak_cases.bundles import evidence_dates, exhibit_redaction, report
+from wavebreak_cases.bundles.report_settings import encode_settings, load_settings
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.counterfactuals import list_changes
+from wavebreak_cases.cases.date_ranges import DateRange
+from wavebreak_cases.cases.eligibility import load_grounds
+from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
+from wavebreak_cases.cases.reasons import LANGUAGES, Context, Writer, load_wording
+from wavebreak_cases.claims.exhibits import Actor, add_file, read_custody
+from wavebreak_cases.claims.ocr import recognize_exhibit
+from wavebreak_cases.claims.redaction import Marks, Region, TextMark, redact_exhibit
+from wavebreak_cases.claims.review import add_label
 from wavebreak.errors import UsageError
 from wavebreak.explain.collect import KINDS
 from wavebreak.outcomes import OUTCOMES

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from support.events import Item, edge, labelled, sent
-from wavebreak.bundles.reproduction import write_log
+from wavebreak_cases.bundles.reproduction import write_log
 from wavebreak.io import read
 from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, WIRE_SCHEMA
 

@@ -11,15 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import PARTY, Bench
-from wavebreak.bundles import evidence_intake, report_sections
-from wavebreak.bundles.case_exports import export_files
-from wavebreak.bundles.case_listing import list_cases, list_parties
-from wavebreak.bundles.report import render_report
-from wavebreak.bundles.report_sections import ReportSource
-from wavebreak.bundles.report_settings import load_settings
-from wavebreak.bundles.report_text import ReportText
-from wavebreak.bundles.verify import verify_bundle
-from wavebreak.cases.case import (
+from wavebreak_cases.bundles import evidence_intake, report_sections
+from wavebreak_cases.bundles.case_exports import export_files
+from wavebreak_cases.bundles.case_listing import list_cases, list_parties
+from wavebreak_cases.bundles.report import render_report
+from wavebreak_cases.bundles.report_sections import ReportSource
+from wavebreak_cases.bundles.report_settings import load_settings
+from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.verify import verify_bundle
+from wavebreak_cases.cases.case import (
     Case,
     CaseOpened,
     DeterminationSigned,
@@ -27,9 +27,9 @@ from wavebreak.cases.case import (
     PartyNamed,
     SignerNamed,
 )
-from wavebreak.cases.parties import Basis, Strength, load_name_weights
-from wavebreak.cases.signatures import CaseSigner, sign_determination
-from wavebreak.cases.workflow import require_current, stale_determinations
+from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
+from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
+from wavebreak_cases.cases.workflow import require_current, stale_determinations
 from wavebreak.cli import app
 from wavebreak.errors import CaseError
 from wavebreak.ledger.checkpoints import encode_verifier_key

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import PARTY, Bench
-from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.verify import Finding, verify_bundle
-from wavebreak.cases.case import CaseOpened, PartyNamed
-from wavebreak.cases.parties import Basis, Strength
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.bundles.verify import Finding, verify_bundle
+from wavebreak_cases.cases.case import CaseOpened, PartyNamed
+from wavebreak_cases.cases.parties import Basis, Strength
 from wavebreak.cli import app
 
 HOSTILE = {

@@ -21,11 +21,11 @@ from support.legal_cases import (
     store_of,
     text_of,
 )
-from wavebreak.bundles.verify import exit_code, verify_bundle
-from wavebreak.case_pages import bundles
-from wavebreak.case_pages.demo_case import CASE_ID
-from wavebreak.case_pages.store import CaseStore
-from wavebreak.service.models import AuditEntry
+from wavebreak_cases.bundles.verify import exit_code, verify_bundle
+from wavebreak_cases.pages import bundles
+from wavebreak_cases.pages.demo_case import CASE_ID
+from wavebreak_cases.pages.store import CaseStore
+from wavebreak_server.service.models import AuditEntry
 
 FINDINGS: list[dict[str, object]] = [
     {"what": "bag", "holds": True, "said": "36 files", "name": ""},

@@ -20,10 +20,10 @@ from support.legal_cases import (
     store_of,
     text_of,
 )
-from wavebreak.bundles import evidence_intake
-from wavebreak.case_pages import files
-from wavebreak.case_pages.demo_case import CASE_ID
-from wavebreak.claims.exhibits import Actor
+from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.pages import files
+from wavebreak_cases.pages.demo_case import CASE_ID
+from wavebreak_cases.claims.exhibits import Actor
 
 TABS = ["", "/parties", "/claims", "/notices", "/determination", "/bundle"]
 HOSTILE = (

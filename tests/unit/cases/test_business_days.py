@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from wavebreak.cases.business_days import business_deadline, load_calendar
+from wavebreak_cases.cases.business_days import business_deadline, load_calendar
 from wavebreak.errors import CaseError
 
 

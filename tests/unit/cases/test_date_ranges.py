@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.cases.date_ranges import (
+from wavebreak_cases.cases.date_ranges import (
     DateRange,
     Ternary,
     format_instant,

@@ -14,11 +14,11 @@ import pytest
 from msgspec import UNSET
 
 from wavebreak import config
-from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
-from wavebreak.cases.determination import Determination, determine
-from wavebreak.cases.eligibility import Grounds, PublicNotice, load_grounds
-from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
-from wavebreak.cases.reasons import Context, load_wording
+from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
+from wavebreak_cases.cases.determination import Determination, determine
+from wavebreak_cases.cases.eligibility import Grounds, PublicNotice, load_grounds
+from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
+from wavebreak_cases.cases.reasons import Context, load_wording
 
 REFERENCE = load_grounds()
 LATER = PublicNotice(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from wavebreak.bundles.workspace import encode_case, load_case
-from wavebreak.cases.case import DeterminationSigned, EvidenceCorrected, evidence_for_party
-from wavebreak.cases.determination import METHOD, determine
-from wavebreak.cases.eligibility import load_grounds
-from wavebreak.cases.workflow import append_action, is_current
+from wavebreak_cases.bundles.workspace import encode_case, load_case
+from wavebreak_cases.cases.case import DeterminationSigned, EvidenceCorrected, evidence_for_party
+from wavebreak_cases.cases.determination import METHOD, determine
+from wavebreak_cases.cases.eligibility import load_grounds
+from wavebreak_cases.cases.workflow import append_action, is_current
 from wavebreak.errors import CaseError
 
 EARLIER = Path(__file__).parents[2] / "fixtures" / "cases" / "without-sources-of-dates.json"

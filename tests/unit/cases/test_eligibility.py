@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from oracle.eligibility import rfc, slow, small_grounds
-from wavebreak.cases.counterfactuals import apply_change, list_changes
-from wavebreak.cases.date_ranges import DateRange
-from wavebreak.cases.determination import ADVICE, EnforcementState, determine
-from wavebreak.cases.eligibility import RESULTS, LinkRequirements
-from wavebreak.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
+from wavebreak_cases.cases.counterfactuals import apply_change, list_changes
+from wavebreak_cases.cases.date_ranges import DateRange
+from wavebreak_cases.cases.determination import ADVICE, EnforcementState, determine
+from wavebreak_cases.cases.eligibility import RESULTS, LinkRequirements
+from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 
 TIMES = range(7)
 NOTICE = 3

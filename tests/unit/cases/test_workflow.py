@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from wavebreak.cases.case import (
+from wavebreak_cases.cases.case import (
     AccountLinked,
     Action,
     Case,
@@ -34,11 +34,11 @@ from wavebreak.cases.case import (
     TaskFinished,
     evidence_for_party,
 )
-from wavebreak.cases.date_ranges import parse_date, parse_instant
-from wavebreak.cases.determination import determine
-from wavebreak.cases.eligibility import load_grounds
-from wavebreak.cases.notices import Delivery, Notice, Reply, load_templates, render_notice
-from wavebreak.cases.parties import (
+from wavebreak_cases.cases.date_ranges import parse_date, parse_instant
+from wavebreak_cases.cases.determination import determine
+from wavebreak_cases.cases.eligibility import load_grounds
+from wavebreak_cases.cases.notices import Delivery, Notice, Reply, load_templates, render_notice
+from wavebreak_cases.cases.parties import (
     Basis,
     DateSource,
     Evidence,
@@ -50,9 +50,9 @@ from wavebreak.cases.parties import (
     normalize_name,
     propose_merges,
 )
-from wavebreak.cases.post_notice_monitoring import follow_up_actions, overdue_items
-from wavebreak.cases.signatures import CaseSigner, sign_determination
-from wavebreak.cases.workflow import append_action, replay
+from wavebreak_cases.cases.post_notice_monitoring import follow_up_actions, overdue_items
+from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
+from wavebreak_cases.cases.workflow import append_action, replay
 from wavebreak.errors import CaseError
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.checkpoints import encode_verifier_key

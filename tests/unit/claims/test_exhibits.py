@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from pypdf import PdfWriter
 
-from wavebreak.claims.config import load_limits
-from wavebreak.claims.exhibits import (
+from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.exhibits import (
     Actor,
     add_file,
     append_custody,

@@ -12,12 +12,12 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from wavebreak.claims import ocr, redaction
-from wavebreak.claims.config import load_limits
-from wavebreak.claims.exhibits import Actor, add_file, check_exhibit, read_custody
-from wavebreak.claims.page_text import parse_text
-from wavebreak.claims.reader import exhibit_documents, read
-from wavebreak.claims.redaction import Marks, TextMark, redact_exhibit
+from wavebreak_cases.claims import ocr, redaction
+from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.exhibits import Actor, add_file, check_exhibit, read_custody
+from wavebreak_cases.claims.page_text import parse_text
+from wavebreak_cases.claims.reader import exhibit_documents, read
+from wavebreak_cases.claims.redaction import Marks, TextMark, redact_exhibit
 from wavebreak.errors import ClaimError
 from wavebreak.reports import charts
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.claims import read, render_html
-from wavebreak.claims.config import load_limits
-from wavebreak.claims.lexicon import load_vocabulary
-from wavebreak.claims.normalize import fold
-from wavebreak.claims.page_text import find_contacts, parse_html, parse_text
-from wavebreak.claims.quantities import find_capacities, find_prices, parse_number
-from wavebreak.claims.reader import Reading, parse_file
-from wavebreak.claims.sentences import split_sentences
-from wavebreak.claims.warc import Exchange, encode_warc
+from wavebreak_cases.claims import read, render_html
+from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.lexicon import load_vocabulary
+from wavebreak_cases.claims.normalize import fold
+from wavebreak_cases.claims.page_text import find_contacts, parse_html, parse_text
+from wavebreak_cases.claims.quantities import find_capacities, find_prices, parse_number
+from wavebreak_cases.claims.reader import Reading, parse_file
+from wavebreak_cases.claims.sentences import split_sentences
+from wavebreak_cases.claims.warc import Exchange, encode_warc
 
 AT = "2026-01-01T00:00:00Z"
 

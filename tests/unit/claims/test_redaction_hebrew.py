@@ -11,11 +11,11 @@ import pytest
 import typst
 from PIL import Image
 
-from wavebreak.claims import ocr, redaction
-from wavebreak.claims.exhibits import Actor, add_file, load_exhibit
-from wavebreak.claims.ocr import RecognizedPage, RecognizedWord
-from wavebreak.claims.redaction import Marks, Region, TextMark, check_copy, redact_exhibit
-from wavebreak.claims.term_search import find_term, fold_letters, hides_term
+from wavebreak_cases.claims import ocr, redaction
+from wavebreak_cases.claims.exhibits import Actor, add_file, load_exhibit
+from wavebreak_cases.claims.ocr import RecognizedPage, RecognizedWord
+from wavebreak_cases.claims.redaction import Marks, Region, TextMark, check_copy, redact_exhibit
+from wavebreak_cases.claims.term_search import find_term, fold_letters, hides_term
 from wavebreak.errors import ClaimError
 from wavebreak.reports import charts
 

@@ -10,10 +10,10 @@ import pytest
 import typst
 from PIL import Image
 
-from wavebreak.claims import redaction, redaction_process
-from wavebreak.claims.config import load_limits
-from wavebreak.claims.exhibits import Actor, add_file
-from wavebreak.claims.redaction import Marks, PagePictures, Region, TextMark
+from wavebreak_cases.claims import redaction, redaction_process
+from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.exhibits import Actor, add_file
+from wavebreak_cases.claims.redaction import Marks, PagePictures, Region, TextMark
 from wavebreak.errors import ClaimError
 
 NOA = Actor("Noa", "here", "a customer, no party", "order 4")

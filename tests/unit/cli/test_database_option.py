@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak.cli import serve
+from wavebreak_server.cli import serve
 from wavebreak.cli.app import keys
 from wavebreak.errors import UsageError
 

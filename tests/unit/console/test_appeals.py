@@ -15,22 +15,22 @@ from support import service_harness
 from support.console_harness import SECRET
 from support.notice_decisions import decision
 from support.service_harness import SIGNER
-from wavebreak.console import appeals, contact_warnings
-from wavebreak.console.config import Appeals
-from wavebreak.console.models import Appeal, IndexerState, NoticeState
-from wavebreak.console.server import ConsoleOptions, configure
+from wavebreak_server.console import appeals, contact_warnings
+from wavebreak_server.console.config import Appeals
+from wavebreak_server.console.models import Appeal, IndexerState, NoticeState
+from wavebreak_server.console.server import ConsoleOptions, configure
 from wavebreak.notices import load_platform
 from wavebreak.schema.events import TYPES
-from wavebreak.service.holder_notices import HolderNotices, erase_holder_texts
-from wavebreak.service.ledger_store import LedgerStore
-from wavebreak.service.models import (
+from wavebreak_server.service.holder_notices import HolderNotices, erase_holder_texts
+from wavebreak_server.service.ledger_store import LedgerStore
+from wavebreak_server.service.models import (
     Decision,
     Delivery,
     EnforcementState,
     PlatformMessage,
     Webhook,
 )
-from wavebreak.service.platform_messages import enqueue_message, message_body, one_time_code
+from wavebreak_server.service.platform_messages import enqueue_message, message_body, one_time_code
 
 NOW = 1_795_701_720_000
 DAY = 86_400_000

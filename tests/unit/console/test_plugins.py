@@ -18,10 +18,10 @@ from support.console_harness import RunningConsole, console_test
 from support.console_without_plugins import ACCOUNT, PAGES, PATHS
 from support.service_harness import abuser
 from support.service_process import KEY, LEDGER_KEY
-from wavebreak.console.plugin_app import ConsolePlugin, NavigationItem
-from wavebreak.console.plugins import installed_plugins, open_plugins, with_plugin_links
+from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
+from wavebreak_server.console.plugins import installed_plugins, open_plugins, with_plugin_links
 from wavebreak.errors import MissingExtraError
-from wavebreak.service import django_settings
+from wavebreak_server.service import django_settings
 
 TESTS = Path(support.__file__).parents[1]
 
@@ -71,7 +71,7 @@ def test_plugin_is_left_out_where_a_package_of_its_extra_is_missing(
     def found(name: str) -> Any:
         return None if name == "rapidfuzz" else find_spec(name)
 
-    here = "wavebreak.case_pages.apps.CasePages"
+    here = "wavebreak_cases.pages.apps.CasePages"
     assert here in django_settings.settings()["INSTALLED_APPS"]
     monkeypatch.setattr(django_settings, "find_spec", found)
     assert here not in django_settings.settings()["INSTALLED_APPS"]

@@ -10,19 +10,19 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
-from wavebreak.console import policy_versions
-from wavebreak.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
+from wavebreak_server.console import policy_versions
+from wavebreak_server.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
 from wavebreak.rules import load_policy
-from wavebreak.service import policy_switch
-from wavebreak.service.app_context import run_background_query as stored
-from wavebreak.service.live_policy import (
+from wavebreak_server.service import policy_switch
+from wavebreak_server.service.app_context import run_background_query as stored
+from wavebreak_server.service.live_policy import (
     LivePolicy,
     live_directory,
     live_policy,
     set_live_policy,
     version_directory,
 )
-from wavebreak.service.models import AuditEntry
+from wavebreak_server.service.models import AuditEntry
 
 FILE = "evidence.toml"
 TEXT = "[evidence]\nreply = 0.1\n"

@@ -12,13 +12,13 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import DATABASES, abuser, migrated
-from wavebreak.console import acts
-from wavebreak.console.config import load_config
-from wavebreak.console.models import PersonAct, Review, ReviewCase, User
-from wavebreak.console.review_queue import is_drawn, sampled, wrong_actions
-from wavebreak.console.views import queue
-from wavebreak.service.app_context import run_background_query as stored
-from wavebreak.service.errors import ApiError
+from wavebreak_server.console import acts
+from wavebreak_server.console.config import load_config
+from wavebreak_server.console.models import PersonAct, Review, ReviewCase, User
+from wavebreak_server.console.review_queue import is_drawn, sampled, wrong_actions
+from wavebreak_server.console.views import queue
+from wavebreak_server.service.app_context import run_background_query as stored
+from wavebreak_server.service.errors import ApiError
 
 
 async def _with_abusers(console: RunningConsole) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wavebreak.console.sign_in_audit import UnnamedAttempts
-from wavebreak.console.sign_in_limits import (
+from wavebreak_server.console.sign_in_audit import UnnamedAttempts
+from wavebreak_server.console.sign_in_limits import (
     KINDS,
     MAX_COUNTED,
     Counted,

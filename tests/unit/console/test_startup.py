@@ -8,10 +8,10 @@ from pathlib import Path
 
 import support
 from support.service_harness import migrated
-from wavebreak.console import startup
-from wavebreak.console.models import User
-from wavebreak.console.permissions import ROLES
-from wavebreak.service.app_context import run_in_transaction
+from wavebreak_server.console import startup
+from wavebreak_server.console.models import User
+from wavebreak_server.console.permissions import ROLES
+from wavebreak_server.service.app_context import run_in_transaction
 
 
 def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:

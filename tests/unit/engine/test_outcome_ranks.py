@@ -37,9 +37,9 @@ from wavebreak.outcomes import (
     OutcomeRow,
     Refusal,
 )
-from wavebreak.service import actions, policy_replay
-from wavebreak.service.decide import DecideResponse, strictest
-from wavebreak.transparency import history
+from wavebreak_server.service import actions, policy_replay
+from wavebreak_server.service.decide import DecideResponse, strictest
+from wavebreak_server.transparency import history
 
 REQUEST = 7
 ROW = OutcomeRow(

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from experiments.claims_corpus import corpus
-from wavebreak import claims
-from wavebreak.claims.lexicon import LANGUAGES
+from wavebreak_cases import claims
+from wavebreak_cases.claims.lexicon import LANGUAGES
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.monitoring import compare, print_differences, replay, write_html
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.simulation import simulate, write
+from wavebreak_lab.simulation import simulate, write
 
 Row = tuple[str, str, int | None, int]
 NAMES = ("account", "worst", "first_action_ms", "unwanted")

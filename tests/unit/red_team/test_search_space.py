@@ -9,18 +9,18 @@ import pytest
 
 from wavebreak import config
 from wavebreak.errors import PolicyError, UsageError
-from wavebreak.red_team.config import MissingReceipts, load_config
-from wavebreak.red_team.feedback import FeedbackQueue
-from wavebreak.red_team.search_space import (
+from wavebreak_lab.red_team.config import MissingReceipts, load_config
+from wavebreak_lab.red_team.feedback import FeedbackQueue
+from wavebreak_lab.red_team.search_space import (
     decode,
     describe_changes,
     encode,
     parameter_value,
     search_parameters,
 )
-from wavebreak.red_team.tournament import resolve_families
+from wavebreak_lab.red_team.tournament import resolve_families
 from wavebreak.rules import Feedback
-from wavebreak.simulation.attackers import PRESETS
+from wavebreak_lab.simulation.attackers import PRESETS
 
 SETTINGS = load_config()
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.rule_factories import policy, rule
-from wavebreak import rules, simulation
+from wavebreak import rules
+from wavebreak_lab import simulation
 from wavebreak.compiled.numba_runtime import call_int64, callback, compiled
 from wavebreak.engine import Engine
 from wavebreak.features import row_values

@@ -18,17 +18,17 @@ import pytest
 
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
-from wavebreak.service import decoder_pool, event_log
-from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
-from wavebreak.service.pending_requests import BusyError, PendingRequest
-from wavebreak.service.request_decoder import (
+from wavebreak_server.service import decoder_pool, event_log
+from wavebreak_server.service.decoder_pool import DecoderPool, DecoderProcess
+from wavebreak_server.service.pending_requests import BusyError, PendingRequest
+from wavebreak_server.service.request_decoder import (
     Body,
     DecodedBatch,
     DecodeResult,
     RequestDecoder,
     TooLargeError,
 )
-from wavebreak.service.settings import Limits
+from wavebreak_server.service.settings import Limits
 
 EDGE = Pseudonymizer(b"a key for tests only")
 POISON = Body(b"poison", "lines")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wavebreak.console.public_access import WRITES, PeerLimits
-from wavebreak.service.http_protocol import Connections
-from wavebreak.service.peer_networks import peer_network
+from wavebreak_server.console.public_access import WRITES, PeerLimits
+from wavebreak_server.service.http_protocol import Connections
+from wavebreak_server.service.peer_networks import peer_network
 
 SAME_IPV4 = (
     "198.51.100.7",

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from wavebreak.cli.app import app
 from wavebreak.errors import ServiceError
-from wavebreak.service import private_files, start_checks
+from wavebreak_server.service import private_files, start_checks
 
 
 @pytest.mark.parametrize(

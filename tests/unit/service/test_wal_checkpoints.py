@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from django.db import Error, connection, transaction
 
-from wavebreak.service import database, event_log, log_writer
-from wavebreak.service.log_writer import WalCheckpointer
+from wavebreak_server.service import database, event_log, log_writer
+from wavebreak_server.service.log_writer import WalCheckpointer
 
 BLOB = bytes(200_000)
 

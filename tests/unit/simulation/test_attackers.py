@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
-from wavebreak.simulation import simulate
-from wavebreak.simulation.attackers import (
+from wavebreak_lab.simulation import simulate
+from wavebreak_lab.simulation.attackers import (
     PRESETS,
     TOOL_PRESETS,
     Operator,
@@ -18,9 +18,9 @@ from wavebreak.simulation.attackers import (
     Sender,
     add_consequences,
 )
-from wavebreak.simulation.attackers.actions import plan_day
-from wavebreak.simulation.attackers.infrastructure import Enrolment
-from wavebreak.simulation.context import SimulationContext
+from wavebreak_lab.simulation.attackers.actions import plan_day
+from wavebreak_lab.simulation.attackers.infrastructure import Enrolment
+from wavebreak_lab.simulation.context import SimulationContext
 
 STEADY = Sender(gap=(60.0, 60.0), quiet=(1.0, 1.0), register=(0.0, 0.0), per_hour=1000)
 

@@ -11,7 +11,7 @@ from wavebreak import io
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulation import CAMPAIGNS, World, simulate, write
+from wavebreak_lab.simulation import CAMPAIGNS, World, simulate, write
 
 HOUR = 3_600_000
 ROWS, ACCOUNTS = 2_000, 60

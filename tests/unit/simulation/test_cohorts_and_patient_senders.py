@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulation import CAMPAIGNS, EVERY_CAMPAIGN, World, random_platform, simulate
-from wavebreak.simulation.personas import COHORTS
-from wavebreak.simulation.world import Coverage
+from wavebreak_lab.simulation import CAMPAIGNS, EVERY_CAMPAIGN, World, random_platform, simulate
+from wavebreak_lab.simulation.personas import COHORTS
+from wavebreak_lab.simulation.world import Coverage
 
 PATIENT = [name for name in EVERY_CAMPAIGN if name not in CAMPAIGNS]
 PEOPLE = 400

@@ -12,10 +12,10 @@ import pytest
 
 from wavebreak.errors import UsageError
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulation import EVERY_CAMPAIGN, World, random_platform, simulate
-from wavebreak.simulation.contact_requests import RequestHabits, RequestReception
-from wavebreak.simulation.random_platforms import draw_plan, with_requests
-from wavebreak.simulation.world import Plan, simulate_plan
+from wavebreak_lab.simulation import EVERY_CAMPAIGN, World, random_platform, simulate
+from wavebreak_lab.simulation.contact_requests import RequestHabits, RequestReception
+from wavebreak_lab.simulation.random_platforms import draw_plan, with_requests
+from wavebreak_lab.simulation.world import Plan, simulate_plan
 
 Pair = tuple[str, str]
 ASKED, ACCEPTED, REFUSED, SENT = (

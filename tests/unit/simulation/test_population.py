@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulation import simulate
+from wavebreak_lab.simulation import simulate
 
 DAYS, PEOPLE = 5, 800
 DAY = 86_400_000

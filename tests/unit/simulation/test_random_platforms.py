@@ -10,18 +10,18 @@ import pyarrow.compute as pc
 import pytest
 
 from support.message_envelope import envelope
-from wavebreak.simulation import EVERY_CAMPAIGN, EVERY_PERSONA, PERSONAS, random_platform
-from wavebreak.simulation.attackers.infrastructure import Enrolment
-from wavebreak.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
-from wavebreak.simulation.contact_requests import RequestHabits, RequestReception
-from wavebreak.simulation.daily_life import Habits
-from wavebreak.simulation.groups import GroupHabits
-from wavebreak.simulation.newcomers import NewcomerBehaviour
-from wavebreak.simulation.personas.cohorts import Cohort
-from wavebreak.simulation.population import Society
-from wavebreak.simulation.priors import PRIORS, Prior, draw_number
-from wavebreak.simulation.random_platforms import draw_plan
-from wavebreak.simulation.world import Coverage
+from wavebreak_lab.simulation import EVERY_CAMPAIGN, EVERY_PERSONA, PERSONAS, random_platform
+from wavebreak_lab.simulation.attackers.infrastructure import Enrolment
+from wavebreak_lab.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
+from wavebreak_lab.simulation.contact_requests import RequestHabits, RequestReception
+from wavebreak_lab.simulation.daily_life import Habits
+from wavebreak_lab.simulation.groups import GroupHabits
+from wavebreak_lab.simulation.newcomers import NewcomerBehaviour
+from wavebreak_lab.simulation.personas.cohorts import Cohort
+from wavebreak_lab.simulation.population import Society
+from wavebreak_lab.simulation.priors import PRIORS, Prior, draw_number
+from wavebreak_lab.simulation.random_platforms import draw_plan
+from wavebreak_lab.simulation.world import Coverage
 
 OWNERS = {
     "World": {"people", "days", "start", "operators", "persona", "cohort"},

@@ -15,8 +15,8 @@ from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, WIRE_SCHEMA
-from wavebreak.simulation import CAMPAIGNS, START_MS, World, simulate, write
-from wavebreak.simulation.geography import COUNTRIES, VIRTUAL, draw_phone_numbers
+from wavebreak_lab.simulation import CAMPAIGNS, START_MS, World, simulate, write
+from wavebreak_lab.simulation.geography import COUNTRIES, VIRTUAL, draw_phone_numbers
 
 EDGE = Pseudonymizer(b"k" * 32)
 EVERY = [(name, 4) for name in CAMPAIGNS]

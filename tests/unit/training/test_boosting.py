@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wavebreak.training.trainer import fit_booster, predict_margins
+from wavebreak_lab.training.trainer import fit_booster, predict_margins
 
 RNG = np.random.default_rng(7)
 VALUES = RNG.normal(size=(3000, 4))

@@ -10,8 +10,8 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.errors import FileError
-from wavebreak.training.config import load_settings
-from wavebreak.training.default_model import (
+from wavebreak_lab.training.config import load_settings
+from wavebreak_lab.training.default_model import (
     PlatformSource,
     import_traces,
     platform_sources,

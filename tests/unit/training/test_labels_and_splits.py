@@ -15,8 +15,8 @@ from wavebreak.evaluation.label_votes import LabelVote, read_votes, resolve_vote
 from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS, concat_points, model_inputs
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import RESTRICT
-from wavebreak.training import config, sample_weights, splits
-from wavebreak.training.trainer import account_labels
+from wavebreak_lab.training import config, sample_weights, splits
+from wavebreak_lab.training.trainer import account_labels
 
 SHIPPED = config.load_settings()
 

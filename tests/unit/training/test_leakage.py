@@ -11,8 +11,8 @@ from support import scoring_points
 from wavebreak.errors import TrainingError
 from wavebreak.evaluation.label_votes import Key, LabelVote
 from wavebreak.evaluation.scoring_points import Points, ReplayResult
-from wavebreak.training import leakage
-from wavebreak.training.trainer import fit_model
+from wavebreak_lab.training import leakage
+from wavebreak_lab.training.trainer import fit_model
 
 POINTS, LABELS, SMALL = scoring_points.points(), scoring_points.labels(), scoring_points.small()
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from support import scoring_points
-from wavebreak import training
+from wavebreak_lab import training
 from wavebreak.errors import TrainingError
 from wavebreak.evaluation.label_votes import Labels
 from wavebreak.evaluation.scoring_points import concat_points
-from wavebreak.training import abstention, leave_one_out, recalibration
-from wavebreak.training.config import Abstention, Settings
-from wavebreak.training.default_model import GatheredPlatforms
-from wavebreak.training.pipeline import TrainingSet
-from wavebreak.training.platform_store import load_platforms, save_platforms
+from wavebreak_lab.training import abstention, leave_one_out, recalibration
+from wavebreak_lab.training.config import Abstention, Settings
+from wavebreak_lab.training.default_model import GatheredPlatforms
+from wavebreak_lab.training.pipeline import TrainingSet
+from wavebreak_lab.training.platform_store import load_platforms, save_platforms
 
 COURIERS = {f"good{n}" for n in range(100)}
 

@@ -9,7 +9,7 @@ import pytest
 
 from wavebreak.errors import FileError
 from wavebreak.model import ONE, baseline, to_fixed_point
-from wavebreak.training import config, evaluation, thresholds
+from wavebreak_lab.training import config, evaluation, thresholds
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from support.transparency_ledgers import (
     random_ledger,
 )
 from wavebreak.ledger import OpeningFile
-from wavebreak.transparency import (
+from wavebreak_server.transparency import (
     OpenedAccounts,
     Period,
     Publication,
@@ -33,7 +33,7 @@ from wavebreak.transparency import (
     list_accounts,
     read_history,
 )
-from wavebreak.transparency.review_counts import wilson_interval
+from wavebreak_server.transparency.review_counts import wilson_interval
 
 FEBRUARY = Period(date(2026, 2, 1), date(2026, 3, 1))
 MEASURES = OUTCOMES[3:]

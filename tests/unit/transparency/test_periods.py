@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from wavebreak.errors import UsageError
-from wavebreak.transparency import Period, parse_day, split_period
+from wavebreak_server.transparency import Period, parse_day, split_period
 
 
 def test_months_cover_the_period_once() -> None:

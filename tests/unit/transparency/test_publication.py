@@ -14,7 +14,7 @@ import pytest
 from support.transparency_ledgers import DAY, SIGNER, Sealed, Writer, random_ledger
 from wavebreak.errors import EvidenceError, FileError
 from wavebreak.ledger import OpeningFile
-from wavebreak.transparency import (
+from wavebreak_server.transparency import (
     OpenedAccounts,
     Period,
     Publication,
@@ -28,7 +28,7 @@ from wavebreak.transparency import (
     read_report,
     write_report,
 )
-from wavebreak.transparency.report import shown
+from wavebreak_server.transparency.report import shown
 
 QUARTER = Period(date(2026, 1, 1), date(2026, 4, 1))
 PUBLISHED = date(2026, 4, 20)

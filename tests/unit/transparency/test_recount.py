@@ -14,7 +14,7 @@ from support.transparency_ledgers import DAY, SIGNER, START, Writer, random_ledg
 from wavebreak.errors import EvidenceError, FileError
 from wavebreak.ledger import DirectoryRecorder, Draft, OpeningFile
 from wavebreak.ledger.entries import AppealEntry
-from wavebreak.transparency import (
+from wavebreak_server.transparency import (
     AccountsList,
     History,
     Holdings,
@@ -34,9 +34,9 @@ from wavebreak.transparency import (
     recount,
     write_report,
 )
-from wavebreak.transparency.accounts_list import NAME, read_accounts_list
-from wavebreak.transparency.history import check_origin
-from wavebreak.transparency.recount import DIFFERENT, EQUAL, NOT_RECOUNTED, published_list
+from wavebreak_server.transparency.accounts_list import NAME, read_accounts_list
+from wavebreak_server.transparency.history import check_origin
+from wavebreak_server.transparency.recount import DIFFERENT, EQUAL, NOT_RECOUNTED, published_list
 
 QUARTER = Period(date(2026, 1, 1), date(2026, 4, 1))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.errors import UsageError
-from wavebreak.transparency.report import check_minimum
-from wavebreak.transparency.suppression import SMALL, Sum, withheld_cells
+from wavebreak_server.transparency.report import check_minimum
+from wavebreak_server.transparency.suppression import SMALL, Sum, withheld_cells
 
 counts = st.integers(0, 12)
 

@@ -1,0 +1,1 @@
+"""wavebreak_cases."""

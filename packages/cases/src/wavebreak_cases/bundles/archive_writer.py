@@ -1,0 +1,157 @@
+"""A bundle: a BagIt 1.0 bag (RFC 8493) of a case, in one zip file; equal inputs give equal bytes.
+
+    CASE-ID/bagit.txt, bag-info.txt, manifest-sha{256,512}.txt, tagmanifest-sha{256,512}.txt
+    CASE-ID/data/report.pdf        what the case says, to be read
+    CASE-ID/data/certificate.pdf   forms for a person to sign, or not
+    CASE-ID/data/report.json       language, operator and forms of the two
+    CASE-ID/data/case.json         the steps of the case
+    CASE-ID/data/grounds/          the policy of its determinations
+    CASE-ID/data/exhibits/         the exhibits, with custody, WARCs and runs
+    CASE-ID/data/ledger/           sealed entries of the steps, proofs, checkpoint, key
+    CASE-ID/data/verifier.py       checks the ledger without Wavebreak
+    CASE-ID/data/made.json         with which versions this was made
+    CASE-ID/data/README.txt        what to do with all that
+
+The manifests are written here and not by `bagit`, which changes the process's directory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import bagit
+import msgspec
+
+from wavebreak import __version__
+from wavebreak_cases.bundles import report
+from wavebreak_cases.bundles.archive_reader import (
+    CERTIFICATE,
+    FIXED_MODE,
+    FIXED_TIME,
+    MADE,
+    README,
+    REPORT,
+    VERIFIER,
+)
+from wavebreak_cases.bundles.bag_tags import tag_files
+from wavebreak_cases.bundles.exhibit_redaction import shown_case
+from wavebreak_cases.bundles.payload_seal import seal_payload
+from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
+from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
+from wavebreak_cases.bundles.workspace import (
+    CASE,
+    EXHIBITS,
+    GROUNDS,
+    CaseWorkspace,
+    check_exhibit_files,
+    encode_case,
+    load_case,
+)
+from wavebreak.durable_files import replacing
+from wavebreak.errors import CaseError, EvidenceError
+from wavebreak.ledger import proof_bundle, verifier
+from wavebreak.ledger.storage import LEDGER
+
+_README = """\
+This is a bundle of case {case}, made by Wavebreak {version}.
+
+To read: report.pdf. The forms in certificate.pdf are for a person to sign, or not.
+
+To check all of it, numbers and decisions included, with Wavebreak:
+    wavebreak verify {case}.zip --key KEY
+
+To check without Wavebreak:
+    sha256sum -c manifest-sha256.txt                 in the folder above: every file
+    python data/verifier.py data/ledger --whole --key KEY    the sealed entries; needs cryptography
+    any BagIt 1.0 validator, any WARC 1.1 reader
+
+KEY is the verifier key of who made the bundle. Take it from them by another way than this bundle:
+the copy in ledger/key.pub shows only that the bundle agrees with itself.
+
+case.json has the steps; entry `step` number n of the ledger has, as `sha256`, the SHA-256 of the
+case's `salt` followed by step n in canonical JSON (RFC 8785).
+"""
+
+
+def write_bundle(
+    workspace: CaseWorkspace, out: Path, settings: ReportSettings | None = None
+) -> dict[str, int]:
+    """Pack an open case into the file `out`; the file appears whole or not at all.
+
+    Args:
+        workspace: The case.
+        out: The file to write.
+        settings: What report and forms say beside the case (None: English, of nobody).
+
+    Returns:
+        Counts of files, bytes and sealed entries.
+
+    Raises:
+        CaseError: An exhibit is not as it was taken in, or nothing can be packed.
+
+    """
+    case = workspace.case
+    for exhibit in case.exhibits.values():
+        if wrong := check_exhibit_files(workspace.path, exhibit):
+            raise CaseError(wrong[0], fix="bring back the exhibit as it was")
+    with tempfile.TemporaryDirectory(prefix="wavebreak-bundle-") as place:
+        bag = Path(place) / case.id
+        (bag / "data").mkdir(parents=True)
+        _write_payload(workspace, bag / "data", settings or load_settings())
+        for name, content in tag_files(bag, case.id, case.steps[-1].at, __version__).items():
+            (bag / name).write_bytes(content)
+        try:
+            bagit.Bag(str(bag)).validate()
+        except bagit.BagError as error:  # pragma: no cover
+            raise CaseError(f"the bag does not hold: {error}", fix="report this") from None
+        files = _write_zip(bag, out)
+    return {"files": files, "bytes": out.stat().st_size, "entries": workspace.ledger.size}
+
+
+def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSettings) -> None:
+    (data / CASE).write_bytes(encode_case(shown_case(workspace.written)))
+    case = load_case(data / CASE)[1]
+    for name in (EXHIBITS, GROUNDS):
+        if (workspace.path / name).exists():
+            shutil.copytree(workspace.path / name, data / name)
+    known = {exhibit.path for exhibit in workspace.case.exhibits.values()}
+    for left in (data / EXHIBITS).glob("*"):
+        # What a crash left behind is no exhibit.
+        if left.relative_to(data).as_posix() not in known:
+            shutil.rmtree(left)
+    (data / VERIFIER).write_bytes(Path(verifier.__file__).read_bytes())
+    (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
+    words = _README.format(case=workspace.case.id, version=__version__)
+    (data / README).write_text(words, encoding="utf-8")
+    (data / SETTINGS).write_bytes(encode_settings(settings))
+    (data / REPORT).write_bytes(report.render_report(data, case, settings))
+    (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
+    seal_payload(workspace, data)
+    (data / LEDGER).mkdir()
+    for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
+        (data / LEDGER / name).write_bytes(content)
+
+
+def _write_zip(bag: Path, out: Path) -> int:
+    """Zip a directory with fixed times and modes, in order of names."""
+    files = sorted(path for path in bag.rglob("*") if path.is_file())
+    try:
+        with (
+            replacing(out) as fresh,
+            zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        ):
+            for path in files:
+                name = path.relative_to(bag.parent).as_posix()
+                about = zipfile.ZipInfo(name, FIXED_TIME)
+                about.external_attr = FIXED_MODE << 16
+                about.create_system, about.compress_type = 3, zipfile.ZIP_DEFLATED
+                about.file_size = path.stat().st_size
+                with path.open("rb") as file, archive.open(about, "w") as sink:
+                    shutil.copyfileobj(file, sink, 1 << 20)
+    except OSError as error:
+        what = f"{out} cannot be written: {error.strerror}"
+        raise EvidenceError(what, fix="check the directory", name="bundle_write") from None
+    return len(files)

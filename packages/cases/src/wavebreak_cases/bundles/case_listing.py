@@ -1,0 +1,111 @@
+"""Cases of a directory, and their parties across them: which of them may be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from wavebreak_cases.bundles.workspace import CASE, load_case
+from wavebreak_cases.cases.case import Case
+from wavebreak_cases.cases.completeness import find_gaps
+from wavebreak_cases.cases.parties import NameWeights, Party, propose_merges
+from wavebreak_cases.cases.workflow import is_current
+from wavebreak.errors import CaseError
+
+
+class ListedCase(NamedTuple):
+    """A case of a directory; `error` says why it cannot be read (None: it can)."""
+
+    name: str
+    case: Case | None
+    missing: int
+    error: CaseError | None
+
+
+class PartyInCase(NamedTuple):
+    """A party in one case."""
+
+    case: str
+    party: Party
+    items: int
+    results: tuple[str, ...]
+
+
+class PartyAcrossCases(NamedTuple):
+    """Entries of several cases that may be one party, with the reasons.
+
+    Attributes:
+        entries: The party in each case; one alone where no other case has it.
+        reasons: Why they may be one. They are proposals: a person decides.
+
+    """
+
+    entries: tuple[PartyInCase, ...]
+    reasons: tuple[str, ...]
+
+
+def list_cases(directory: Path) -> list[ListedCase]:
+    """Return the cases of a directory by name; one that cannot be read is listed with why.
+
+    Raises:
+        CaseError: The directory is not there, or holds no case.
+
+    """
+    try:
+        places = sorted(place for place in directory.iterdir() if (place / CASE).is_file())
+    except OSError:
+        raise CaseError(f"{directory} cannot be read", fix="give a directory of cases") from None
+    if not places:
+        fix = "give the directory that holds the cases' directories"
+        raise CaseError(f"there is no case in {directory}", fix=fix)
+    listed = []
+    for place in places:
+        try:
+            case = load_case(place / CASE)[1]
+            listed.append(ListedCase(place.name, case, len(find_gaps(case)), None))
+        except CaseError as error:
+            listed.append(ListedCase(place.name, None, 0, error))
+    return listed
+
+
+def list_parties(listed: list[ListedCase], weights: NameWeights) -> list[PartyAcrossCases]:
+    """Group the parties of cases that may be one, those in most cases first.
+
+    Args:
+        listed: The cases; those that cannot be read are left out.
+        weights: What speaks for one party, as for a merge within a case.
+
+    """
+    entries: dict[str, PartyInCase] = {}
+    for name, case, _, _ in listed:
+        if case is None:
+            continue
+        results = {
+            case.root(d.value.party): str(d.value.result)
+            if is_current(case, d.value)
+            else "not_current"
+            for d in case.latest()
+        }
+        for party in case.parties.values():
+            if not party.same_as:
+                items = sum(case.root(e.party) == party.id for e in case.evidence.values())
+                result = (results[party.id],) if party.id in results else ()
+                entries[f"{name}/{party.id}"] = PartyInCase(name, party, items, result)
+    named = [msgspec.structs.replace(e.party, id=key) for key, e in entries.items()]
+    groups = {key: {key} for key in entries}
+    reasons: dict[str, list[str]] = {key: [] for key in entries}
+    for proposal in propose_merges(named, weights):
+        one, other = proposal.party, proposal.other
+        reasons[one] += proposal.reasons
+        if groups[one] is not groups[other]:
+            groups[one] |= groups[other]
+            for key in groups[other]:
+                groups[key] = groups[one]
+    found = []
+    for group in {id(group): group for group in groups.values()}.values():
+        keys = [key for key in entries if key in group]
+        why = tuple(dict.fromkeys(reason for key in keys for reason in reasons[key]))
+        found.append(PartyAcrossCases(tuple(entries[key] for key in keys), why))
+    return sorted(found, key=lambda f: -len({e.case for e in f.entries}))

@@ -1,0 +1,151 @@
+"""Steps of a case, made of what a person says: the command `case` and the console's forms alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
+from wavebreak_cases.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
+from wavebreak_cases.cases.date_ranges import format_instant
+from wavebreak_cases.cases.notices import Language, Notice
+from wavebreak_cases.cases.parties import Basis, Link, Party, Strength
+from wavebreak.durations import DAY_MS
+from wavebreak.errors import CaseError
+
+
+def party_named(
+    case: Case,
+    name: str,
+    *,
+    kind: Any = "company",
+    number: str = "",
+    aliases: Sequence[str] = (),
+    domains: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    apps: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    note: str = "",
+) -> PartyNamed:
+    """Return the step that names a party, or names it anew.
+
+    Args:
+        case: The case so far.
+        name: Its name.
+        kind: "person" or "company".
+        number: The party to name anew: P1 ("": a new one). It stays merged where it was.
+        aliases: Other names.
+        domains: Domains.
+        numbers: Numbers that it publishes, E.164.
+        apps: Applications that it offers.
+        sites: Addresses of pages.
+        note: A remark.
+
+    """
+    known = case.parties.get(number)
+    return PartyNamed(
+        Party(
+            number or case.fresh("P"),
+            kind,
+            name,
+            tuple(aliases),
+            tuple(domains),
+            tuple(numbers),
+            tuple(apps),
+            tuple(sites),
+            note,
+            known.same_as if known else "",
+        )
+    )
+
+
+def account_linked(
+    case: Case,
+    secret: bytes,
+    party: str,
+    account: str,
+    basis: Basis,
+    strength: Strength,
+    exhibit: str,
+) -> AccountLinked:
+    """Return the step that links an account to a party; it holds the case's pseudonym alone."""
+    hidden = make_renamer(case_key(secret, case.id))("a", account)
+    return AccountLinked(Link(party, hidden, basis, strength, exhibit))
+
+
+def action_reversed(case: Case, secret: bytes, account: str, at_ms: int, basis: str) -> Reversal:
+    """Return a reversal of the action against an account, under the case's pseudonym."""
+    return Reversal(make_renamer(case_key(secret, case.id))("a", account), at_ms, basis)
+
+
+def past_notice(
+    case: Case, party: str, language: Language, sent_ms: int, exhibit: str, days: int | None
+) -> Notice:
+    """Return a notice that was sent before it was recorded, as an exhibit holds it.
+
+    Args:
+        case: The case so far.
+        party: To whom it was sent.
+        language: In which language.
+        sent_ms: When it was sent.
+        exhibit: The exhibit that holds it.
+        days: The days that it gave to answer (None: it gave none, and has no deadline).
+
+    """
+    title = case.exhibits[exhibit].title if exhibit in case.exhibits else exhibit
+    deadline = sent_ms + (days or 0) * DAY_MS
+    words = (f"As in exhibit {exhibit}.",)
+    return Notice(
+        case.fresh("N"), party, "recorded", language, title, words, sent_ms, deadline, exhibit
+    )
+
+
+def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice:
+    """Return a draft as the notice that was sent, under the next number.
+
+    Args:
+        case: The case so far.
+        draft: The letter's draft.
+        sent_ms: When a person sent it.
+        exhibit: The exhibit that proves it.
+
+    Raises:
+        CaseError: No exhibit is given, or it was sent before the date of the letter, or after the
+            date that it gives to answer.
+
+    """
+    if not exhibit:
+        raise CaseError(
+            "a notice is recorded as sent with its proof",
+            fix="add the receipt, or the letter as it was sent, as an exhibit, and name that",
+        )
+    if sent_ms // DAY_MS < draft.sent // DAY_MS:
+        raise CaseError(
+            f"the letter is dated {format_instant(draft.sent)[:10]} and was not sent before that",
+            fix="give the date at which it was sent; a letter of an earlier date is recorded "
+            "without --letter, as its exhibit holds it",
+        )
+    if sent_ms > draft.deadline:
+        raise CaseError(
+            "the letter was sent after the date that it gives to answer",
+            fix="draft it again, and send that",
+        )
+    return msgspec.structs.replace(draft, id=case.fresh("N"), sent=sent_ms, exhibit=exhibit)
+
+
+def read_draft(path: Path) -> Notice:
+    """Read the draft of a letter; raises `CaseError` where it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Notice)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        raise CaseError(
+            f"{path} is no draft of a letter", fix="give the N1.json that `case notice -o` wrote"
+        ) from None
+
+
+def task_added(case: Case, what: str, due_ms: int | None) -> TaskAdded:
+    """Return the step that adds a task."""
+    return TaskAdded(Task(case.fresh("T"), what, due_ms))

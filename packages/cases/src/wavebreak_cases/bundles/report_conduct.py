@@ -1,0 +1,269 @@
+"""The report's section on runs of the platform: counts, what was refused, figures, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wavebreak import rules
+from wavebreak_cases.bundles import reproduction
+from wavebreak_cases.bundles.chronology import relied_decisions
+from wavebreak_cases.bundles.report_blocks import Block, code, figure, heading, note, section, table, text
+from wavebreak_cases.bundles.report_sections import ReportSource
+from wavebreak_cases.cases.case import Exhibit
+from wavebreak.engine.decision import Decision
+from wavebreak.errors import WavebreakError
+from wavebreak.explain import Timeline
+from wavebreak.notices.languages import get_language
+from wavebreak.notices.rule_texts import load_rule_texts
+from wavebreak.notices.statement import silence_phrase
+from wavebreak.reports import charts
+
+DECISIONS_SHOWN = 40
+OWN = (
+    "sends", "group_sends", "first_contacts", "stranger_sends", "lookups", "groups_created",
+    "members_added", "sessions",
+)  # fmt: skip
+"""Kinds of events of an account's own, which enforcement may refuse."""
+
+
+def _runs(source: ReportSource) -> Iterator[tuple[Exhibit, Path, reproduction.RerunManifest]]:
+    for exhibit in source.case.exhibits.values():
+        if exhibit.kind == "platform_run":
+            place = source.directory / exhibit.path
+            raw = (place / reproduction.ABOUT).read_bytes()
+            yield exhibit, place, msgspec.json.decode(raw, type=reproduction.RerunManifest)
+
+
+def summary_sentences(source: ReportSource) -> Iterator[str]:
+    """Return what each account attempted, and what was refused, of runs that a person confirmed."""
+    words, confirmed = source.words, source.confirmed()
+    for exhibit, place, about in _runs(source):
+        if exhibit.id not in confirmed:
+            continue
+        for account, own in reproduction.conduct_of_accounts(place, about).items():
+            counted = reproduction.count_conduct(own.attempted)
+            attempted = len(own.attempted["sends"])
+            passed = attempted if own.carried is None else len(own.carried["sends"])
+            yield words(
+                _summary_key(about, own),
+                account=account,
+                attempted=f"{attempted:,}",
+                refused=f"{attempted - passed:,}",
+                before=f"{own.before:,}",
+                carried=f"{passed:,}",
+                first=words.instant(counted.first),
+                last=words.instant(counted.last),
+                reports=f"{len(own.attempted['reports']):,}",
+                exhibit=exhibit.id,
+            )
+
+
+def _summary_key(about: reproduction.RerunManifest, own: reproduction.AccountConduct) -> str:
+    """Return the sentence that says what is known: of how many refusals, and of whose."""
+    if own.carried is None:
+        return "summary_run_unsplit"
+    if own.before:
+        return "summary_run_before" if about.enforce else "summary_run_shadow_before"
+    return "summary_run" if about.enforce else "summary_run_shadow"
+
+
+def conduct(source: ReportSource) -> Block:
+    """Each run of the platform with its accounts; figures are added by name."""
+    blocks: list[Block] = []
+    for exhibit, place, about in _runs(source):
+        blocks += _run(source, exhibit, place, about)
+    words = source.words
+    return section(words("conduct"), blocks or [note(words("no_runs"))])
+
+
+def _run(
+    source: ReportSource, exhibit: Exhibit, place: Path, about: reproduction.RerunManifest
+) -> Iterator[Block]:
+    words = source.words
+    yield heading(f"{exhibit.id}: {exhibit.title}", exhibit.id)
+    yield text(
+        words(
+            "run_lead",
+            events=f"{about.events:,}",
+            whole=words("run_whole" if about.whole else "run_own"),
+            decisions=f"{about.as_run:,}",
+            relied=f"{len(about.relied):,}",
+        )
+    )
+    conducts = reproduction.conduct_of_accounts(place, about)
+    unsplit = any(each.carried is None for each in conducts.values())
+    enforced = "run_unsplit" if unsplit else "run_enforced"
+    yield text(words(enforced if about.enforce else "run_shadow"))
+    if any(each.before for each in conducts.values()):
+        yield text(words("run_before"))
+    for n, (account, (timeline, passed, _)) in enumerate(conducts.items()):
+        own = [d for d in relied_decisions(place) if d.account == account]
+        yield heading(words("account_title", account=account))
+        yield _counts(source, timeline, passed)
+        name = f"{exhibit.id}-{n + 1}.svg"
+        drawn = _draw(source, name.removesuffix(".svg"), account, timeline, passed, own)
+        if drawn:
+            source.figures[name] = drawn.encode()
+            caption = words("figure_caption", account=account, exhibit=exhibit.id)
+            yield figure(name, caption, caption)
+        yield from _decisions(source, place, about, own)
+    yield from _commands(source, exhibit, about)
+
+
+def _commands(
+    source: ReportSource, exhibit: Exhibit, about: reproduction.RerunManifest
+) -> Iterator[Block]:
+    words = source.words
+    yield note(
+        words(
+            "run_versions",
+            policy=about.policy,
+            model=about.model or words("no_model"),
+            features=about.features,
+            wavebreak=about.wavebreak,
+        )
+    )
+    yield note(words("recount"))
+    yield code("wavebreak verify BUNDLE")
+    if not about.whole:
+        yield note(words("own_only"))
+        return
+    yield note(words("redo"))
+    place = f"data/{exhibit.path}"
+    asked = f"{place}/{reproduction.MODEL}" if about.model else "none"
+    yield code(
+        f"wavebreak run {place}/{reproduction.LOG_FILE} --policy "
+        f"{place}/{reproduction.POLICY}/{about.policy_name} --model {asked} "
+        f"--profile {place}/{reproduction.PROFILE} --lateness {about.lateness_s} "
+        f"--{'enforce' if about.enforce else 'shadow'} -o again"
+    )
+
+
+def _counts(source: ReportSource, timeline: Timeline, passed: Timeline | None) -> Block:
+    """Counts by kind; of own events with what was refused and carried, where that is known."""
+    words, counted = source.words, reproduction.count_conduct(timeline)
+    rows: list[tuple[str, ...]] = []
+    for kind in words.codes("counts"):
+        if not (n := len(timeline[kind])):
+            continue
+        row = (words.of("counts", kind), f"{n:,}")
+        if kind in OWN and passed is not None:
+            rows.append((*row, f"{n - len(passed[kind]):,}", f"{len(passed[kind]):,}"))
+        else:
+            rows.append((*row, "", ""))
+    if counted.looked_up:
+        rows.append((words("looked_up"), f"{counted.looked_up:,}", "", ""))
+    rows.append((words("busiest"), f"{counted.busiest_minute:,}", "", ""))
+    rows.append((words("first_act"), words.instant(counted.first), "", ""))
+    rows.append((words("last_act"), words.instant(counted.last), "", ""))
+    if passed is None:
+        head = [words("counted"), words("attempted")]
+        return table(head, [row[:2] for row in rows], [2.2, 1.4], right=[False, True])
+    head = [words(key) for key in ("counted", "attempted", "refused", "carried")]
+    return table(head, rows, [2.2, 1.4, 0.7, 0.7], right=[False, True, True, True])
+
+
+def _draw(
+    source: ReportSource,
+    name: str,
+    account: str,
+    timeline: Timeline,
+    passed: Timeline | None,
+    own: list[Decision],
+) -> str:
+    """Draw what an account attempted, what was refused, and the decisions; "" without events."""
+    window, words = timeline.window, source.words
+    if window is None:
+        return ""
+    sends = timeline["sends"]
+    lines: dict[str, Any] = {words("lane_attempted"): sends}
+    lanes: dict[str, Any] = {words("lane_attempted"): sends}
+    if passed is not None:
+        lines[words("lane_carried")] = passed["sends"]
+        lines[words("lane_refused")] = _difference(sends, passed["sends"])
+        lanes = {label: times for label, times in lines.items() if len(times)}
+        lanes.pop(words("lane_attempted"), None)
+    for kind in ("replies", "reports", "blocks", "undeliverable", "registered"):
+        if len(timeline[kind]):
+            lanes[words.of("counts", kind)] = timeline[kind]
+    start, end = window
+    margin = max(1_000, (end - start) // 50)
+    label = words("axis_time", day=" – ".join(dict.fromkeys(map(words.day, window))))
+    axes = charts.TimelineText(
+        words.embedded(label), words.embedded(words("axis_count")), words("lane_decisions")
+    )
+    return charts.numbered_timeline(
+        name,
+        words("account_title", account=account),
+        lines,
+        lanes,
+        [decision.ts for decision in own],
+        (start - margin, end + margin),
+        axes,
+    )
+
+
+def _difference(every: charts.Times, some: charts.Times) -> charts.Times:
+    """Instants of the first that are not among the second, each as often as it is left over."""
+    times, counts = np.unique(every, return_counts=True)
+    kept, again = np.unique(some, return_counts=True)
+    counts[np.searchsorted(times, kept)] -= again
+    return np.repeat(times, counts)
+
+
+def _decisions(
+    source: ReportSource, place: Path, about: reproduction.RerunManifest, own: list[Decision]
+) -> Iterator[Block]:
+    words = source.words
+    grounds = _Grounds(place, about, words.language)
+    rows = [
+        (
+            n,
+            words.instant(d.ts),
+            words.of("outcomes", d.outcome),
+            grounds.of(d) or words("by_score"),
+            d.id,
+        )
+        for n, d in enumerate(own[:DECISIONS_SHOWN], 1)
+    ]
+    yield table(
+        [words(key) for key in ("no", "at", "measure", "ground", "decision")],
+        rows,
+        [0, 0, 0.8, 1.6, 0],
+        right=[True],
+        none=words("no_decisions"),
+    )
+    if len(own) > DECISIONS_SHOWN:
+        yield note(words("more_decisions", n=f"{len(own) - DECISIONS_SHOWN:,}"))
+
+
+class _Grounds:
+    """The ground of a decision in words: those that the account's holder gets for its rules."""
+
+    def __init__(self, place: Path, about: reproduction.RerunManifest, language: str) -> None:
+        self.texts, self.language = load_rule_texts(), get_language(language)
+        try:
+            policy = rules.load_policy(
+                place / reproduction.POLICY / about.policy_name,
+                shipped=place / reproduction.POLICY / "shipped",
+            )
+            self.rules = {rule.id: rule for rule in policy.rules}
+        except WavebreakError:
+            self.rules = {}
+
+    def of(self, decision: Decision) -> str:
+        """Return the sentences of a decision's rules; "" for one by the score alone."""
+        facts = []
+        for name in decision.rules:
+            rule = self.rules.get(name)
+            abuse, basis = (rule.abuse, rule.basis) if rule else ("", "")
+            values = {reason.feature: reason.value for reason in decision.reasons}
+            silence = self.language.gettext(silence_phrase(self.texts, values))
+            fact = self.texts.find(name, abuse, basis).fact
+            facts.append(self.language.gettext(fact, silence=silence))
+        return " ".join(dict.fromkeys(facts))

@@ -1,0 +1,132 @@
+"""What a report says beside its case: language, operator, who prepared it, forms.
+
+It is kept in a bundle as `report.json`, so that the report can be typeset again from the bundle
+alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from wavebreak import config
+from wavebreak_cases.cases.notices import Language
+from wavebreak.errors import UsageError
+
+FILE = "report.json"
+Line = Annotated[str, Meta(max_length=300)]
+
+
+class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A form of a certificate in one language, for a person to complete and sign, or not."""
+
+    id: Line
+    language: Language
+    title: Line
+    lead: str
+    paragraphs: tuple[str, ...]
+    declaration: str
+
+
+class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All forms, from `cases/certificates.toml`."""
+
+    form: tuple[CertificateForm, ...]
+
+
+class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who publishes reports and writes notices, from `cases/operator.toml`: its letterhead.
+
+    `calendar` names the calendar by which days to answer are counted.
+    """
+
+    name: Line = ""
+    address: Annotated[tuple[Line, ...], Meta(max_length=8)] = ()
+    registration: Line = ""
+    contact: Line = ""
+    calendar: Line = ""
+
+
+class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a report says beside its case.
+
+    Attributes:
+        language: The language of report and forms.
+        operator: Who publishes it.
+        prepared_by: Who prepared it ("": who opened the case).
+        authenticated: How that person was authenticated: signed in to the console, by a key that
+            the case names (its fingerprint), or "": the name was typed.
+        issued: The date of issue, 2026-03-02 ("": that of the case's last step).
+        forms: The certificate forms in that language.
+
+    """
+
+    language: Language = "en"
+    operator: Operator = Operator()
+    prepared_by: Line = ""
+    authenticated: Line = ""
+    issued: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
+    forms: tuple[CertificateForm, ...] = ()
+
+
+def load_operator(policy: Path | None = None) -> Operator:
+    """Read who the operator is: shipped empty, or `cases/operator.toml` of a local policy.
+
+    >>> load_operator().name
+    ''
+    """
+    return config.load_config(config.resolve_path("cases/operator.toml", policy), Operator)
+
+
+def load_settings(
+    language: Language = "en",
+    *,
+    policy: Path | None = None,
+    prepared_by: str = "",
+    authenticated: str = "",
+    issued: str = "",
+) -> ReportSettings:
+    """Return the settings of a report in a language, with operator and forms of a policy.
+
+    Args:
+        language: The report's language.
+        policy: A local policy.
+        prepared_by: Who prepared it.
+        authenticated: How that person was authenticated: "console", a key's fingerprint, or "".
+        issued: The date of issue, 2026-03-02.
+
+    Raises:
+        UsageError: The date is none, or the policy has no form in that language.
+
+    >>> [form.id for form in load_settings("he").forms]
+    ['us_fre_902_13', 'us_fre_902_14', 'declaration']
+    """
+    path = config.resolve_path("cases/certificates.toml", policy)
+    forms = config.load_config(path, CertificateForms).form
+    own = tuple(form for form in forms if form.language == language)
+    if not own:
+        raise UsageError(
+            f"{path.name} has no form in {language}",
+            fix=f'add a [[form]] with language = "{language}"',
+        )
+    made = ReportSettings(language, load_operator(policy), prepared_by, authenticated, issued, own)
+    try:
+        return msgspec.convert(msgspec.to_builtins(made), ReportSettings)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"the report's settings are not well formed: {error}",
+            fix="give the date of issue as 2026-03-02, and lines of at most 300 characters",
+        ) from None
+
+
+def encode_settings(settings: ReportSettings) -> bytes:
+    """Write settings as a bundle holds them."""
+    return msgspec.json.encode(settings, order="deterministic") + b"\n"
+
+
+def read_settings(data: Path) -> ReportSettings:
+    """Read the settings that a bundle's payload holds; raises where there are none."""
+    return msgspec.json.decode((data / FILE).read_bytes(), type=ReportSettings)

@@ -1,0 +1,501 @@
+"""A case as a value: its parties, exhibits, evidence, notices, determinations, tasks and steps.
+
+A case is the fold of its steps; each step holds one action. The tags of actions (`did`) and the
+field names are the stored format of version 1 of `case.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from wavebreak_cases.cases.determination import METHOD, Determination
+from wavebreak_cases.cases.notices import Delivery, Notice, Reply, ServiceAttempt
+from wavebreak_cases.cases.parties import (
+    STRENGTHS,
+    Basis,
+    CaseFacts,
+    Evidence,
+    Link,
+    Long,
+    Names,
+    Party,
+    Relation,
+    Strength,
+    Text,
+)
+from wavebreak_cases.cases.reasons import Context
+from wavebreak_cases.cases.redactions import Count, FileName, Redaction, Sha256
+from wavebreak_cases.cases.signatures import CaseSigner, KeySignature
+
+State = Literal[
+    "opened", "investigating", "noticed", "determined", "referred", "closed", "reopened"
+]
+
+
+class ExhibitReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person found a captured or added page to be, before it was taken into the case."""
+
+    label: Literal["claim", "no_claim"]
+    by: Text
+    at: Text
+    why: Long
+
+
+class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A numbered exhibit: what it is, its files under `path` in the case, and their SHA-256.
+
+    `sha256` is by file name within the exhibit; `captured` is when it was taken (ms). `review` is
+    the last one by a person before it was taken in, `reading` the verdict of the automatic reading.
+    `nonce` are random bytes, so that no sealed digest of this can be guessed at once the exhibit is
+    redacted. A redacted exhibit has the files of its copy.
+    """
+
+    id: Text
+    kind: Literal[
+        "claim", "test_purchase", "partner_notice", "platform_run", "delivery", "reply", "document"
+    ]
+    title: Text
+    path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}(R[0-9]{1,3})?$")]
+    sha256: dict[FileName, Sha256]
+    captured: int
+    review: ExhibitReview | UnsetType = UNSET
+    reading: Literal["claim", "unsure", "benign"] | UnsetType = UNSET
+    nonce: Sha256 | UnsetType = UNSET
+
+    @property
+    def rejected(self) -> ExhibitReview | None:
+        """The review that found it to be no claim, if that was the last one."""
+        if isinstance(self.review, UnsetType) or self.review.label != "no_claim":
+            return None
+        return self.review
+
+
+class Reversal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An appeal, or a person, took back the platform's action against an account.
+
+    `account` is its pseudonym, `at` when (ms), `basis` where that is recorded, in words.
+    """
+
+    account: Text
+    at: int
+    basis: Text
+
+
+class Erasure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the case held on an account, by its pseudonym, when its openings were erased.
+
+    Attributes:
+        account: The pseudonym.
+        openings: Sealed entries of the case that can no longer be opened.
+        elsewhere: Sealed entries of the run's own ledger that can no longer be opened.
+        links: Links of the account to parties.
+        exhibits: Exhibits that hold events of it, which stay under the pseudonym.
+        events: How many events those are.
+        evidence: Evidence of its conduct.
+        proofs: Sealed decisions about it in exhibits.
+
+    """
+
+    account: Text
+    openings: Count
+    elsewhere: Count
+    links: Count
+    exhibits: Names
+    events: Count
+    evidence: Names
+    proofs: Count
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task, perhaps with a due time (ms)."""
+
+    id: Text
+    what: Long
+    due: int | None = None
+
+
+class _Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="did"):
+    pass
+
+
+class CaseOpened(_Action, frozen=True, forbid_unknown_fields=True, tag="opened"):
+    """The case was opened."""
+
+    title: Text
+    about: Long = ""
+
+
+class PartyNamed(_Action, frozen=True, forbid_unknown_fields=True, tag="named"):
+    """A party was named; one of the same id takes its place."""
+
+    party: Party
+
+
+class PartiesRelated(_Action, frozen=True, forbid_unknown_fields=True, tag="related"):
+    """Two parties were found to be related."""
+
+    relation: Relation
+
+
+class PartiesMerged(_Action, frozen=True, forbid_unknown_fields=True, tag="merged"):
+    """A person decided that `drop` is the same as `keep`."""
+
+    keep: Text
+    drop: Text
+
+
+class PartiesUnmerged(_Action, frozen=True, forbid_unknown_fields=True, tag="unmerged"):
+    """A person decided that a merged party is another one after all."""
+
+    party: Text
+
+
+class AccountLinked(_Action, frozen=True, forbid_unknown_fields=True, tag="linked"):
+    """An account was tied to a party."""
+
+    link: Link
+
+
+class ExhibitAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="exhibited"):
+    """An exhibit was added."""
+
+    exhibit: Exhibit
+
+
+class ExhibitRedacted(_Action, frozen=True, forbid_unknown_fields=True, tag="redacted"):
+    """A redacted copy takes the place of an exhibit."""
+
+    redaction: Redaction
+
+
+class EvidenceAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="found"):
+    """Evidence was drawn from an exhibit; nobody has confirmed it yet."""
+
+    evidence: Evidence
+
+
+class EvidenceReviewed(_Action, frozen=True, forbid_unknown_fields=True, tag="confirmed"):
+    """A person found that an exhibit shows what the evidence says, or that it does not."""
+
+    evidence: Text
+    shows: bool
+
+
+class EvidenceCorrected(_Action, frozen=True, forbid_unknown_fields=True, tag="corrected"):
+    """An item of evidence was stated anew, under its id; a person has to review it again."""
+
+    evidence: Evidence
+
+
+class ActionReversed(_Action, frozen=True, forbid_unknown_fields=True, tag="reversed"):
+    """The platform's action against an account was reversed."""
+
+    reversal: Reversal
+
+
+class AccountErased(_Action, frozen=True, forbid_unknown_fields=True, tag="erased"):
+    """What the ledger keeps to open entries on an account was erased."""
+
+    erasure: Erasure
+
+
+class NoticeSent(_Action, frozen=True, forbid_unknown_fields=True, tag="sent"):
+    """A notice was sent."""
+
+    notice: Notice
+
+
+class NoticeDelivered(_Action, frozen=True, forbid_unknown_fields=True, tag="delivered"):
+    """A notice reached its party."""
+
+    delivery: Delivery
+
+
+class ServiceFailed(_Action, frozen=True, forbid_unknown_fields=True, tag="attempted"):
+    """An attempt to serve a notice failed."""
+
+    attempt: ServiceAttempt
+
+
+class ReplyReceived(_Action, frozen=True, forbid_unknown_fields=True, tag="replied"):
+    """A party answered."""
+
+    reply: Reply
+
+
+class DeterminationPrepared(_Action, frozen=True, forbid_unknown_fields=True, tag="determined"):
+    """A determination was prepared."""
+
+    id: Text
+    determination: Determination
+
+
+class SignerNamed(_Action, frozen=True, forbid_unknown_fields=True, tag="authorized"):
+    """A person with a key may sign determinations of the case."""
+
+    signer: CaseSigner
+
+
+class DeterminationSigned(_Action, frozen=True, forbid_unknown_fields=True, tag="signed"):
+    """A determination was signed by somebody else than who prepared it.
+
+    The signer is authenticated: by the signature of a key that the case names, or by having been
+    signed in (`session`). Steps of earlier versions have neither.
+    """
+
+    determination: Text
+    signature: KeySignature | UnsetType = UNSET
+    session: Literal["console"] | UnsetType = UNSET
+
+
+class TaskAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="tasked"):
+    """Something is to be done."""
+
+    task: Task
+
+
+class TaskFinished(_Action, frozen=True, forbid_unknown_fields=True, tag="finished"):
+    """A task is done."""
+
+    task: Text
+
+
+class StateChanged(_Action, frozen=True, forbid_unknown_fields=True, tag="advanced"):
+    """The case went on to another state."""
+
+    to: State
+
+
+Action = (
+    CaseOpened
+    | PartyNamed
+    | PartiesRelated
+    | PartiesMerged
+    | PartiesUnmerged
+    | AccountLinked
+    | ExhibitAdded
+    | ExhibitRedacted
+    | EvidenceAdded
+    | EvidenceReviewed
+    | EvidenceCorrected
+    | ActionReversed
+    | AccountErased
+    | NoticeSent
+    | NoticeDelivered
+    | ServiceFailed
+    | ReplyReceived
+    | DeterminationPrepared
+    | SignerNamed
+    | DeterminationSigned
+    | TaskAdded
+    | TaskFinished
+    | StateChanged
+)
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step: its number from 1, when (ms), who in which role, why, and what was done."""
+
+    n: int
+    at: int
+    by: Text
+    role: Text
+    why: Long
+    did: Action
+
+
+class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A case as it is kept: `version` of this layout, its id, its steps.
+
+    `salt` goes into every digest of a step, so that none can be guessed from what it may say.
+    """
+
+    version: Literal[1]
+    salt: Sha256
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    steps: Annotated[tuple[Step, ...], Meta(max_length=20_000)]
+
+
+@dataclass(frozen=True)
+class PreparedDetermination:
+    """A determination in a case: who prepared it, who signed it ("": nobody)."""
+
+    id: str
+    value: Determination
+    by: str
+    at: int
+    signed_by: str = ""
+    signed_at: int | None = None
+    signed_with: str = ""
+    """The verifier key, or `console`, by which the signer was authenticated ("": by neither)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The state of a case after its steps. Everything is in the order of the steps."""
+
+    id: str
+    title: str = ""
+    about: str = ""
+    state: str = ""
+    parties: dict[str, Party] = field(default_factory=dict)
+    relations: tuple[Relation, ...] = ()
+    links: tuple[Link, ...] = ()
+    exhibits: dict[str, Exhibit] = field(default_factory=dict)
+    originals: dict[str, Exhibit] = field(default_factory=dict)
+    """Of each redacted exhibit, the original."""
+    redactions: dict[str, tuple[int, Redaction]] = field(default_factory=dict)
+    """Of each redacted exhibit, the newest redaction with the number of its step."""
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    reviews: dict[str, str] = field(default_factory=dict)
+    """By evidence, the reason of who reviewed it last."""
+    reversals: dict[str, Reversal] = field(default_factory=dict)
+    erasures: dict[str, tuple[int, Erasure]] = field(default_factory=dict)
+    """By account, when its openings were erased last (ms), and what was found then."""
+    notices: dict[str, Notice] = field(default_factory=dict)
+    deliveries: tuple[Delivery, ...] = ()
+    attempts: tuple[ServiceAttempt, ...] = ()
+    replies: tuple[Reply, ...] = ()
+    determinations: dict[str, PreparedDetermination] = field(default_factory=dict)
+    signers: dict[str, CaseSigner] = field(default_factory=dict)
+    """By verifier key."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
+    steps: tuple[Step, ...] = ()
+
+    def fresh(self, letter: str) -> str:
+        """The next number of a kind: P, E, V, N, D, T."""
+        kept: dict[str, Mapping[str, object]] = {
+            "P": self.parties,
+            "E": self.exhibits,
+            "V": self.evidence,
+            "N": self.notices,
+            "D": self.determinations,
+            "T": self.tasks,
+        }
+        return f"{letter}{len(kept[letter]) + 1}"
+
+    def root(self, party: str) -> str:
+        """The party that a party has been merged into, or itself."""
+        while self.parties[party].same_as:
+            party = self.parties[party].same_as
+        return party
+
+    def open_tasks(self) -> list[Task]:
+        """What is still to be done."""
+        return [task for task in self.tasks.values() if task.id not in self.done]
+
+    def latest(self) -> list[PreparedDetermination]:
+        """The last determination on each party, under the party that it is merged into."""
+        last = {self.root(d.value.party): d for d in self.determinations.values()}
+        return list(last.values())
+
+
+def evidence_for_party(case: Case, party: str, method: int = METHOD) -> tuple[Evidence, ...]:
+    """All evidence that bears on a party: its own, that of parties merged into it, and of others.
+
+    Evidence of a related party is tied by the relation alone, and as strong as the weaker of its
+    own tie and the relation's. Each item carries what else the case holds on it (`CaseFacts`).
+    Determinations by the rules of version 1 knew neither those facts nor what a related party did
+    outside the platform.
+    """
+    root = case.root(party)
+    bearing = [
+        _with_facts(case, e, method) if method > 1 else e
+        for e in case.evidence.values()
+        if case.root(e.party) == root
+    ]
+    for relation in case.relations:
+        ends = [case.root(relation.party), case.root(relation.other)]
+        if root not in ends or ends[0] == ends[1]:
+            continue
+        other = ends[1] if ends[0] == root else ends[0]
+        bearing += [
+            _of_related(case, e, relation, root, method)
+            for e in case.evidence.values()
+            if case.root(e.party) == other and (method > 1 or e.kind == "on_platform")
+        ]
+    return tuple({e.id: e for e in bearing}.values())
+
+
+_INVERSE = {
+    "successor": "predecessor",
+    "owner": "subsidiary",
+    "officer": "principal",
+    "reseller": "supplier",
+}
+
+
+def _of_related(case: Case, e: Evidence, relation: Relation, root: str, method: int) -> Evidence:
+    """Evidence of a related party, as it bears on the party `root`."""
+    item = msgspec.structs.replace(
+        _with_facts(case, e, method) if method > 1 else e,
+        id=f"{e.id}/{relation.exhibit}",
+        party=root,
+        basis=Basis.SUCCESSION if relation.kind == "successor" else Basis.AFFILIATION,
+        strength=_weaker(e.strength, relation.strength),
+    )
+    if method == 1:
+        return item
+    of_root = case.root(relation.other) == root
+    facts = msgspec.structs.replace(
+        item.case_facts,
+        conduct_of=case.root(e.party),
+        relation=relation.kind if of_root else _INVERSE.get(relation.kind, relation.kind),
+        relation_exhibit=relation.exhibit,
+        relation_strength=str(relation.strength),
+    )
+    return msgspec.structs.replace(item, facts=facts)
+
+
+def _with_facts(case: Case, e: Evidence, method: int) -> Evidence:
+    """An item with what else the case holds on it."""
+    exhibit = case.exhibits[e.exhibit]
+    rejected = exhibit.rejected
+    if isinstance(e.accounts, UnsetType):
+        accounts = {k.account for k in case.links if case.root(k.party) == case.root(e.party)}
+    else:
+        accounts = set(e.accounts)
+    # Determinations by the rules of version 2 did not know of erasures.
+    erased = tuple(name for name in case.erasures if name in accounts) if method > 2 else ()
+    facts = CaseFacts(
+        rejected_by=rejected.by if rejected else "",
+        rejected_why=rejected.why if rejected else "",
+        reviewed_why=case.reviews.get(e.id, ""),
+        reading="" if isinstance(exhibit.reading, UnsetType) else exhibit.reading,
+        reversed_accounts=tuple(name for name in case.reversals if name in accounts)
+        if e.kind == "on_platform"
+        else (),
+        erased_accounts=erased if erased and e.kind == "on_platform" else UNSET,
+    )
+    return e if facts == CaseFacts() else msgspec.structs.replace(e, facts=facts)
+
+
+def context_for_party(case: Case, party: str) -> Context:
+    """What the sentences of a determination on a party name."""
+    root = case.root(party)
+    return Context(
+        {p.id: p.name for p in case.parties.values()},
+        {e.id: e.title for e in case.exhibits.values()},
+        {
+            n.id: notice_arrival(case, n)
+            for n in case.notices.values()
+            if case.root(n.party) == root
+        },
+    )
+
+
+def notice_arrival(case: Case, notice: Notice) -> int:
+    """When a notice arrived (ms); where no proof of that is there, when it was sent."""
+    return min((d.at for d in case.deliveries if d.notice == notice.id), default=notice.sent)
+
+
+def _weaker(one: Strength, other: Strength) -> Strength:
+    known = [s for s in (one, other) if s is not Strength.UNKNOWN]
+    least = min(known, key=STRENGTHS.index, default=Strength.UNKNOWN)
+    return least if len(known) == 2 or least is Strength.NONE else Strength.UNKNOWN

@@ -1,0 +1,387 @@
+"""Determination of eligibility for legal action: from evidence, grounds and a date to advice.
+
+R1: evidence on the platform that is linked to the party. R2: from a public notice on, evidence
+from outside the platform alone; R3: then only if the conduct continues beyond the notice's
+boundary, by the party or its successor, or the party is linked to conduct on the platform before
+it. Where the result depends on a fact that is not known, it is undetermined, and the determination
+lists the facts. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from wavebreak_cases.cases.counterfactuals import Counterfactual, find_counterfactuals
+from wavebreak_cases.cases.date_ranges import DateRange, Ternary, format_instant
+from wavebreak_cases.cases.eligibility import (
+    RANK,
+    Condition,
+    EvaluatedItem,
+    Grounds,
+    PublicNotice,
+    Result,
+    combined_ranks,
+    evaluate_item,
+    first_known,
+    last_known,
+    notices_in_force,
+    outcome,
+    rule_names,
+)
+from wavebreak_cases.cases.notices import Language
+from wavebreak_cases.cases.parties import Evidence
+from wavebreak_cases.cases.reasons import LANGUAGES, Context, Writer, unique
+from wavebreak.durations import DAY_MS
+
+METHOD = 3
+"""Version of the rules and of their words. Determinations by another are not made again."""
+ADVICE = (
+    "This is advice drawn from rules and dates. It is no legal opinion and decides nothing: "
+    "a person with the role named in the policy reads the exhibits and signs, or does not."
+)
+ENFORCEMENT = (
+    "Technical enforcement does not depend on this determination and goes on whatever it says."
+)
+
+
+class EnforcementState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What technical enforcement says of an account of the party, shown beside."""
+
+    account: str
+    outcome: str
+    until: int | None = None
+
+
+class Ground(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule that holds, the notice that it rests on ("": none), the evidence it rests on."""
+
+    rule: str
+    notice: str
+    evidence: tuple[str, ...]
+
+
+class Disregarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Evidence that no rule rests on, and why."""
+
+    evidence: str
+    exhibit: str
+    why: str
+
+
+class BoundaryFlag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Evidence whose dates touch the day at a notice's boundary.
+
+    `otherwise` is the result if the boundary were drawn on the other side of that day.
+    """
+
+    evidence: str
+    exhibit: str
+    notice: str
+    day: int
+    otherwise: Result
+
+
+class Reasons(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The reasons in sentences, in each language."""
+
+    en: tuple[str, ...]
+    he: tuple[str, ...]
+
+
+class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The advice. Times are milliseconds; `of` is the SHA-256 of all that it was drawn from.
+
+    `method` is the version of the rules; earlier ones had no number, flags or sentences.
+    """
+
+    party: str
+    as_of: int
+    result: Result
+    grounds: tuple[Ground, ...]
+    exhibits: tuple[str, ...]
+    disregarded: tuple[Disregarded, ...]
+    needs: tuple[str, ...]
+    changes: tuple[Counterfactual, ...]
+    enforcement: tuple[EnforcementState, ...]
+    policy: str
+    signs: str
+    of: str
+    advice: str = ADVICE
+    beside: str = ENFORCEMENT
+    method: int | UnsetType = UNSET
+    boundary: tuple[BoundaryFlag, ...] | UnsetType = UNSET
+    reasons: Reasons | UnsetType = UNSET
+
+    @property
+    def version(self) -> int:
+        """The version of the rules that it was made by."""
+        return 1 if isinstance(self.method, UnsetType) else self.method
+
+    @property
+    def flags(self) -> tuple[BoundaryFlag, ...]:
+        """Evidence whose dates touch the day at a boundary."""
+        return () if isinstance(self.boundary, UnsetType) else self.boundary
+
+    def sentences(self, language: str) -> tuple[str, ...]:
+        """The reasons in a language; none in a determination by earlier rules."""
+        if isinstance(self.reasons, UnsetType):
+            return ()
+        return self.reasons.he if language == "he" else self.reasons.en
+
+
+def determine(
+    party: str,
+    evidence: Sequence[Evidence],
+    grounds: Grounds,
+    as_of: int,
+    enforcement: Iterable[EnforcementState] = (),
+    context: Context | None = None,
+) -> Determination:
+    """Determine on a party from its evidence, as of an instant (ms).
+
+    `enforcement` is shown beside and weighs nothing. The order of evidence changes nothing but the
+    order of what is listed. `context` holds the names that the sentences use.
+    """
+    weighed = [evaluate_item(item, grounds, as_of) for item in evidence]
+    result = outcome(combined_ranks(weighed, grounds, as_of))
+    found = _Found(
+        party,
+        weighed,
+        grounds,
+        as_of,
+        result,
+        tuple(_satisfied_rules(weighed, grounds, as_of)),
+        _missing_facts(weighed, grounds, as_of) if result == "undetermined" else (),
+        tuple(_boundary_flags(evidence, grounds, as_of)),
+        context or Context(),
+    )
+    relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
+    english = Writer("en", found.context, party)
+    return Determination(
+        party=party,
+        as_of=as_of,
+        result=result,
+        grounds=tuple(
+            Ground(rule.name, rule.notice.id if rule.notice else "", rule.evidence)
+            for rule in found.rules
+        ),
+        exhibits=tuple(dict.fromkeys(i.exhibit for i in evidence if i.id in relied)),
+        disregarded=tuple(
+            Disregarded(w.item.id, w.item.exhibit, _explain_disregarded(w, as_of, english))
+            for w in weighed
+            if w.item.id not in relied
+        ),
+        needs=unique(
+            english.condition(condition, item, fails=False) for item, condition in found.needs
+        ),
+        changes=find_counterfactuals(evidence, grounds, as_of),
+        enforcement=tuple(enforcement),
+        policy=grounds.version,
+        signs=grounds.signs,
+        of=evidence_digest(evidence, grounds.version),
+        method=METHOD,
+        boundary=found.flags,
+        reasons=Reasons(*(tuple(_sentences(found, language)) for language in LANGUAGES)),
+    )
+
+
+def evidence_digest(evidence: Sequence[Evidence], policy: str) -> str:
+    """SHA-256 of what a determination is drawn from: whether one is still of the same evidence."""
+    content = msgspec.json.encode((tuple(evidence), policy), order="deterministic")
+    return hashlib.sha256(content).hexdigest()
+
+
+class _Conjunction(NamedTuple):
+    """A rule of a notice, and the rules of items of which each must have one."""
+
+    name: str
+    text: str
+    notice: PublicNotice | None
+    parts: tuple[str, ...]
+
+
+class _Satisfied(NamedTuple):
+    """A rule that holds, and the evidence that it rests on."""
+
+    name: str
+    text: str
+    notice: PublicNotice | None
+    evidence: tuple[str, ...]
+
+
+class _Found(NamedTuple):
+    """What a determination found, before it is put into words."""
+
+    party: str
+    weighed: list[EvaluatedItem]
+    grounds: Grounds
+    as_of: int
+    result: Result
+    rules: tuple[_Satisfied, ...]
+    needs: tuple[tuple[Evidence, Condition], ...]
+    flags: tuple[BoundaryFlag, ...]
+    context: Context
+
+
+def _conjunctions(grounds: Grounds, as_of: int) -> Iterator[_Conjunction]:
+    yield _Conjunction("R1", "R1", None, ("R1",))
+    for notice in notices_in_force(grounds, as_of):
+        names = rule_names(notice)
+        for name, text, parts in (
+            ("R2 with R3 continued", "continued", (names.continued,)),
+            ("R2 with R3 linked", "linked", (names.outside, names.linked)),
+            (
+                "R2 with R3 continued by a successor",
+                "succeeded",
+                (names.outside, names.succeeded),
+            ),
+        ):
+            yield _Conjunction(name, text, notice, parts)
+
+
+def _satisfied_rules(
+    weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
+) -> Iterator[_Satisfied]:
+    for rule in _conjunctions(grounds, as_of):
+        items = [
+            [w.item.id for w in weighed if w.answer(p) is Ternary.YES and not _is_linked(w, rule)]
+            for p in rule.parts
+        ]
+        if all(items):
+            both = tuple(dict.fromkeys(name for part in items for name in part))
+            yield _Satisfied(rule.name, rule.text, rule.notice, both)
+
+
+def _is_linked(weighed: EvaluatedItem, rule: _Conjunction) -> bool:
+    """Whether conduct of a successor began before the boundary: it is linked, and continues not."""
+    if rule.text != "succeeded" or rule.notice is None:
+        return False
+    return weighed.answer(rule_names(rule.notice).linked) is Ternary.YES
+
+
+def _missing_facts(
+    weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
+) -> tuple[tuple[Evidence, Condition], ...]:
+    """What is not known, of items and rules that nothing yet excludes."""
+    needed: list[tuple[Evidence, Condition]] = []
+    for rule in _conjunctions(grounds, as_of):
+        open_ = [[w for w in weighed if w.answer(p) is not Ternary.NO] for p in rule.parts]
+        if not all(open_):
+            continue
+        for part, some in zip(rule.parts, open_, strict=True):
+            if any(w.answer(part) is Ternary.YES for w in some):
+                continue
+            needed += [
+                (w.item, condition)
+                for w in some
+                for condition in w.rules[part]
+                if condition.answer is Ternary.UNKNOWN
+            ]
+    return tuple(needed)
+
+
+def _explain_disregarded(weighed: EvaluatedItem, as_of: int, writer: Writer) -> str:
+    """Why an item carries no rule: of each rule, the first condition that it does not meet."""
+    if not weighed.rules:
+        return writer.fill(writer.wording.item["no_notice"], {"date:as_of": as_of})
+    reasons = []
+    for condition in _unmet_conditions(weighed):
+        fails = condition.answer is Ternary.NO
+        words = writer.condition(condition, weighed.item, fails=fails)
+        reasons.append(
+            words if fails else writer.fill(writer.wording.item["open"], {"need": words})
+        )
+    return "; ".join(unique(reasons))
+
+
+def _unmet_conditions(weighed: EvaluatedItem) -> Iterator[Condition]:
+    """Of each rule that an item does not meet the condition that excludes it, or is not known."""
+    for conditions in weighed.rules.values():
+        unmet = [c for c in conditions if c.answer is not Ternary.YES]
+        # One that is not met excludes, whatever else is not known.
+        unmet.sort(key=lambda c: RANK[c.answer])
+        yield from unmet[:1]
+
+
+def _boundary_flags(
+    evidence: Sequence[Evidence], grounds: Grounds, as_of: int
+) -> Iterator[BoundaryFlag]:
+    """Evidence whose dates touch the day at a boundary, with the result on its other side."""
+    for notice in notices_in_force(grounds, as_of):
+        # The day that a notice names counts, or does not: the boundary is at its start or end.
+        other = max(notice.effective_ms, notice.beyond_ms - DAY_MS)
+        if other == notice.beyond_ms:
+            other = notice.beyond_ms + DAY_MS
+        first, past = sorted((other, notice.beyond_ms))
+        touching = [item for item in evidence if _touches(item, first, past, as_of)]
+        if not touching:
+            continue
+        moved = msgspec.structs.replace(notice, beyond=format_instant(other))
+        others = tuple(moved if n.id == notice.id else n for n in grounds.notice)
+        under = msgspec.structs.replace(grounds, notice=others)
+        weighed = [evaluate_item(item, under, as_of) for item in evidence]
+        otherwise = outcome(combined_ranks(weighed, under, as_of))
+        for item in touching:
+            yield BoundaryFlag(item.id, item.exhibit, notice.id, first, otherwise)
+
+
+def _touches(item: Evidence, first: int, past: int, as_of: int) -> bool:
+    """Whether the dates of an item, as far as they are known, meet a stretch of time."""
+    known = (item.known_began, item.known_lasted)
+    if all(dates.earliest is None and dates.latest is None for dates in known):
+        return False
+    reach = last_known if item.kind == "off_platform" else first_known
+    dates: DateRange = reach(item, as_of)
+    starts = dates.earliest is None or dates.earliest < past
+    return starts and dates.latest is not None and dates.latest >= first
+
+
+def _sentences(found: _Found, language: Language) -> Iterator[str]:
+    """The reasons: result, rules with their items, what founds nothing, needs, flags."""
+    writer = Writer(language, found.context, found.party)
+    items = {w.item.id: w.item for w in found.weighed}
+    yield writer.result(found.result, found.as_of)
+    relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
+    for rule in found.rules:
+        rests = [items[name] for name in rule.evidence]
+        yield writer.rule(rule.text, rule.notice, rests)
+    yield from (writer.item(items[name]) for name in relied)
+    needed = {(item.id, condition.code) for item, condition in found.needs}
+    for w in found.weighed:
+        if w.item.id in relied:
+            continue
+        yield writer.item(w.item)
+        unmet = {(w.item.id, c.code) for c in _unmet_conditions(w)}
+        # What is only not known is named below, with what is needed.
+        if not unmet or not unmet <= needed:
+            why = _explain_disregarded(w, found.as_of, writer)
+            yield writer.sentence("disregarded", {"exhibit": w.item.exhibit, "why": why})
+    for item in items.values():
+        yield from _after_notices(item, found, writer)
+    for need in unique(writer.condition(c, item, fails=False) for item, c in found.needs):
+        yield writer.sentence("needed", {"need": need})
+    notices = {notice.id: notice for notice in found.grounds.notice}
+    for flag in found.flags:
+        values: dict[str, str | int] = {
+            "exhibit": flag.exhibit,
+            "notice": flag.notice,
+            "date:day": flag.day,
+            "date:beyond": notices[flag.notice].beyond_ms,
+            "result": writer.wording.words[flag.otherwise],
+        }
+        yield writer.sentence("boundary", values)
+    yield writer.wording.dates_note
+
+
+def _after_notices(item: Evidence, found: _Found, writer: Writer) -> Iterator[str]:
+    """Conduct of a related party after a notice to this one is named, whatever rests on it."""
+    if not item.case_facts.conduct_of or item.confirmed == "no" or item.conduct == "neither":
+        return
+    for notice, arrived in found.context.notices.items():
+        if last_known(item, found.as_of).reaches(arrived + 1) is Ternary.YES:
+            yield writer.after_notice(item, notice, arrived)

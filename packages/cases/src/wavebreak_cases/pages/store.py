@@ -1,0 +1,55 @@
+"""Where the console finds legal cases: their directory, the keys that seal and name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.apps import apps
+
+from wavebreak_cases.pages.apps import CasePages
+from wavebreak.errors import ServiceError
+from wavebreak.ledger import Signer
+
+
+@dataclass(frozen=True)
+class CaseStore:
+    """The cases that a service works on.
+
+    Attributes:
+        directory: Directory of the case workspaces, one each; it need not exist yet.
+        signer: Key that seals the steps.
+        secret: The deployment's pseudonym key, from which each case's own is derived.
+        policy: Directory of a local policy (None: the shipped one).
+
+    """
+
+    directory: Path
+    signer: Signer
+    secret: bytes
+    policy: Path | None = None
+
+
+def _plugin() -> CasePages:
+    plugin: CasePages = apps.get_app_config(CasePages.label)
+    return plugin
+
+
+def open_store(store: CaseStore) -> None:
+    """Set the store of this process; called once at the start of the console."""
+    _plugin().store = store
+
+
+def is_open() -> bool:
+    """Return whether this process has a store."""
+    return _plugin().store is not None
+
+
+def current_store() -> CaseStore:
+    """Return the store of this process; raises ServiceError where none is open."""
+    store = _plugin().store
+    if store is None:
+        raise ServiceError(
+            "this service was started without cases", fix="start it with --cases DIRECTORY"
+        )
+    return store

@@ -1,0 +1,129 @@
+"""Command `demo`: a simulated day, its decisions, and the console on it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavebreak.cli.app import app, command_modules
+from wavebreak.cli.console import (
+    err,
+    out,
+    print_json,
+    print_next_steps,
+    print_run_summary,
+    progress_bar,
+    styled,
+)
+from wavebreak.cli.options import Json, OutDir, People, Seed, Wide
+from wavebreak.cli.run import example_account, run_engine
+from wavebreak.errors import UsageError
+from wavebreak.extras import SERVER
+
+DEMO_KEY = b"wavebreak demo, no secret"
+
+
+@app.command(epilog="Example: `wavebreak demo -o demo-out`")
+def demo(
+    out_path: OutDir = Path("demo-out"),
+    people: People = 2000,
+    seed: Seed = 1,
+    as_json: Json = False,
+    wide: Wide = False,
+    console: Annotated[
+        bool | None,
+        typer.Option(
+            "--console/--no-console",
+            help="End with the console running on this day (default: at a terminal).",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the console.")] = 8480,
+) -> None:
+    """Simulate a day with attack campaigns and benign personas; run, evaluate and explain it."""
+    if out_path.is_file():
+        raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
+    # Before what takes seconds to import: somebody waits for the first line.
+    err.print(f"Simulating a day of {people:,} people, with campaigns of abuse (half a minute)")
+    from wavebreak import evaluation, explain, model, rules
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+
+    world_dir, run_dir = out_path / "world", out_path / "run"
+    events, accounts = _simulate_demo(people, seed, world_dir)
+    err.print(f"Deciding on its {events:,} events, as a service would")
+    counts = run_engine(
+        "run",
+        world_dir,
+        run_dir,
+        policy=rules.load_policy(),
+        edge=Pseudonymizer(DEMO_KEY),
+        enforce=True,
+        model=model.load_selected(None),
+    )
+    err.print("Comparing the decisions with what the simulation knows")
+    measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
+    evaluation.write_html(measured, out_path / "evaluation.html")
+    if as_json:
+        print_json({"summary": counts, "evaluation": measured.as_json()})
+        return
+    out.print(styled("[bold]1. A simulated day[/]: {:,} events of {:,} accounts", events, accounts))
+    out.print(styled("\n[bold]2. Decisions[/]\n"))
+    print_run_summary(counts, run_dir)
+    out.print(styled("\n[bold]3. Decisions against the labels[/]"))
+    evaluation.print_overview(measured, out)
+    account = example_account(run_dir)
+    if account:
+        out.print(styled("[bold]4. The explanation of one account[/]"))
+        explanation = explain.explain(run_dir, account)
+        explain.print_summary(explanation, out)
+        explain.write_html(explanation, out_path / "explain.html")
+    print_next_steps(
+        [
+            f"every family and persona: {out_path}/evaluation.html",
+            *([f"the account's timeline:   {out_path}/explain.html"] if account else []),
+            f"every decision:           {run_dir}/decisions.jsonl",
+            "next: wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
+        ]
+    )
+    if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
+        serve_demo(out_path / "service", world_dir, port)
+
+
+def serve_demo(home: Path, world_dir: Path, port: int) -> None:
+    """Serve the console on the demo's day, with a person of each role; Ctrl-C ends it.
+
+    The day is dated anew, to end within the last one; a service that is there already has it.
+    Where the server is not installed, a line says how to install it.
+    """
+    if "serve" not in command_modules():
+        out.print(f"The console on this day needs the server: pip install {SERVER}", soft_wrap=True)
+        return
+    from wavebreak_lab.cli.demo_stream import write_dated
+    from wavebreak_server.cli.serve import serve
+    from wavebreak.io.readers import events_file
+
+    out.print(styled("\n[bold]5. The console[/], on the same day, dated yesterday and today"))
+    profile = next(world_dir.glob("*.profile.json"), None)
+    dated = home.parent / "dated" / "events.parquet"
+    if not (home.exists() and dated.exists()):
+        write_dated(events_file(world_dir), dated, time.time_ns() // 1_000_000)
+    serve(home, port=port, enforce=True, profile_file=profile, backfill=dated, console=True)
+
+
+def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:
+    """Simulate a day with every campaign and persona; return the counts of events and accounts."""
+    from wavebreak_lab import simulation
+
+    with progress_bar("simulate") as show:
+        world = simulation.simulate(
+            people=people,
+            days=1,
+            campaigns=[(name, None) for name in simulation.CAMPAIGNS],
+            personas=["all"],
+            seed=seed,
+            progress=lambda share: show(share, ""),
+        )
+        return simulation.write(world, directory), len(world.labels)

@@ -1,0 +1,88 @@
+"""The command that lets simulated attackers adapt to the policy: red-team."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavebreak.cli.app import app
+from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
+
+
+class Feedback(StrEnum):
+    """When attackers learn of the decisions about their accounts."""
+
+    delayed = "delayed"
+    instant = "instant"
+    never = "never"
+
+
+@app.command(
+    "red-team",
+    epilog="Example: `wavebreak red-team --family combination --family blast --rounds 2 "
+    "--people 600 --days 2 -o red-team`",
+)
+def run_red_team(
+    out_path: OutDir,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(help="An attacker family; repeat for more (default: all)."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds of adaptation.")] = 5,
+    accounts: Annotated[int, typer.Option(min=4, help="Accounts of each family.")] = 20,
+    people: Annotated[int, typer.Option(min=100, help="Ordinary people.")] = 2500,
+    days: Annotated[float, typer.Option(min=0.1, help="Length of each round in days.")] = 7.0,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Directory of local rules, actions and red_team.toml."),
+    ] = None,
+    model_dir: ModelDir = None,
+    seed: Seed = 0,
+    feedback: Annotated[
+        Feedback,
+        typer.Option(help="When attackers learn of decisions: as the policy says, at once, never."),
+    ] = Feedback.delayed,
+    key: Key = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Let attackers adapt to the policy round by round, and count what evasion costs them."""
+    from wavebreak import model, rules
+    from wavebreak_lab import red_team
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
+
+    config = red_team.TournamentConfig(
+        red_team.resolve_families(family or []),
+        accounts,
+        people,
+        days,
+        rounds,
+        seed,
+        feedback.value,
+    )
+    with progress_bar("red-team") as show:
+        tournament = red_team.run_tournament(
+            config,
+            rules.load_policy(policy),
+            Pseudonymizer(load_key(key)),
+            red_team.load_config(policy),
+            out_path,
+            model=model.load_selected(model_dir),
+            progress=show,
+        )
+    red_team.write_json(tournament, out_path)
+    red_team.write_html(tournament, out_path / "red-team.html")
+    if as_json:
+        print_json(json.loads((out_path / "red_team.json").read_text("utf-8")))
+        return
+    red_team.print_report(tournament, out)
+    print_next_steps([
+        f"charts: {out_path}/red-team.html",
+        command("wavebreak", "evaluate", out_path, "--labels", out_path / "labels.csv"),
+    ])  # fmt: skip

@@ -1,0 +1,107 @@
+"""Command `simulate`: events of a simulated platform, with labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavebreak_lab import simulation
+from wavebreak.cli.app import app
+from wavebreak.cli.console import command, out, print_next_steps, progress_bar
+from wavebreak.cli.options import OutDir, People, Seed
+from wavebreak.errors import UsageError
+
+
+def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
+    """Parse NAME or NAME:ACCOUNTS; `all` means every campaign."""
+    campaigns: list[tuple[str, int | None]] = []
+    for text in options:
+        name, colon, count = text.partition(":")
+        if colon and not count.isdigit():
+            raise UsageError("--campaign is not NAME or NAME:ACCOUNTS", fix="write blast:20")
+        accounts = int(count) if colon else None
+        names = simulation.CAMPAIGNS if name == "all" else [name]
+        campaigns += [(each, accounts) for each in names]
+    return campaigns
+
+
+@app.command(
+    epilog="Examples: `wavebreak simulate --people 2000 --days 1 --campaign blast:20 "
+    "--campaign jitter --personas all -o world`; `wavebreak simulate --random --seed 7 -o world`"
+)
+def simulate(
+    out_path: OutDir,
+    people: People = 1000,
+    days: Annotated[float, typer.Option(help="Length in days.")] = 1.0,
+    campaign: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Attack campaign, NAME or NAME:ACCOUNTS; repeat for more. All, or of "
+            f"{', '.join(simulation.CAMPAIGNS)}."
+        ),
+    ] = None,
+    personas: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Benign persona, NAME; repeat for more. All, or of "
+            f"{', '.join(simulation.PERSONAS)}."
+        ),
+    ] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Insert the campaigns into these events of real people.")
+    ] = None,
+    random: Annotated[
+        bool,
+        typer.Option(
+            "--random",
+            help="A random platform: the seed alone draws people, habits, personas, operators and "
+            "field coverage from wide priors.",
+        ),
+    ] = False,
+    requests: Annotated[
+        bool,
+        typer.Option(
+            "--requests",
+            help="Chats open by a request for contact that people accept, refuse or ignore; with "
+            "--random, mostly without phone numbers.",
+        ),
+    ] = False,
+    seed: Seed = 0,
+    form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
+) -> None:
+    """Simulate a platform of people, personas and attack campaigns; write events and labels."""
+    if random and (campaign or personas or background):
+        raise UsageError(
+            "--random cannot be combined with --campaign, --personas or --background",
+            fix="drop --random, or the other options",
+        )
+    with progress_bar("simulate") as show:
+        if random:
+            world = simulation.random_platform(
+                seed, requests=requests, progress=lambda share: show(share, "")
+            )
+        else:
+            world = simulation.simulate(
+                people=people,
+                days=days,
+                campaigns=_campaigns(campaign or []),
+                personas=personas or [],
+                background=background,
+                seed=seed,
+                requests=requests,
+                progress=lambda share: show(share, ""),
+            )
+        events = simulation.write(world, out_path, form=form)
+    abusive = sum(label == "abusive" for _, label, _, _ in world.labels)
+    out.print(
+        f"{events:,} events of {len(world.labels):,} accounts, {abusive:,} of them abusive "
+        f"(injected by this command), in {out_path}/"
+    )
+    print_next_steps(
+        [
+            command("wavebreak", "run", out_path, "--labels", out_path / "labels.csv", "-o", "out"),
+            command("wavebreak", "evaluate", "out", "--labels", out_path / "labels.csv"),
+        ]
+    )

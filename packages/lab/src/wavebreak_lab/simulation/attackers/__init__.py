@@ -1,0 +1,86 @@
+"""Attackers: bulk senders with one set of parameters, stepped through time, that react to feedback.
+
+A campaign plays a sender without feedback, as if no platform defended itself. To add a campaign,
+give its parameters in `presets.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavebreak.durations import HOUR_MS
+from wavebreak_lab.simulation.attackers.actions import (
+    ADD,
+    CHAT,
+    MESSAGE,
+    REPORT,
+    Acts,
+    add_consequences,
+    concat_acts,
+)
+from wavebreak_lab.simulation.attackers.config import OperatorFeedback, Sender
+from wavebreak_lab.simulation.attackers.dialogues import add_dialogues
+from wavebreak_lab.simulation.attackers.operator import Operator
+from wavebreak_lab.simulation.attackers.presets import (
+    PATIENT_PRESETS,
+    PRESETS,
+    TOOL_PRESETS,
+    Preset,
+)
+from wavebreak_lab.simulation.context import SimulationContext
+from wavebreak_lab.simulation.log import Ints
+
+__all__ = [
+    "ADD",
+    "CAMPAIGNS",
+    "CHAT",
+    "EVERY_CAMPAIGN",
+    "MESSAGE",
+    "PRESETS",
+    "REPORT",
+    "TOOL_PRESETS",
+    "Acts",
+    "Campaign",
+    "Operator",
+    "OperatorFeedback",
+    "Preset",
+    "Sender",
+    "add_consequences",
+    "concat_acts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One tactic played by `accounts` accounts of an operator; see `Sender` for its parameters."""
+
+    name: str
+    tactic: int
+    sender: Sender
+    accounts: int = 20
+
+    def play(self, sim: SimulationContext, operator: str) -> None:
+        """Plan all that the accounts do and what it makes people do."""
+        self.play_against(sim, operator, None)
+
+    def play_against(self, sim: SimulationContext, operator: str, victims: Ints | None) -> None:
+        """Plan it against given victims, where the work has victims."""
+        team = Operator(sim, operator, self.name, self.sender, self.accounts, victims=victims)
+        for low in range(sim.start, sim.end, HOUR_MS):
+            done = team.step(sim, low, min(low + HOUR_MS, sim.end))
+            answered, when = add_consequences(sim, done, team.reading)
+            team.record_replies(answered, when)
+            add_dialogues(sim, self.sender, answered.account, answered.peer, when)
+
+
+CAMPAIGNS: dict[str, Campaign] = {
+    name: Campaign(name, preset.tactic, preset.sender)
+    for name, preset in (PRESETS | TOOL_PRESETS).items()
+}
+"""Every campaign of a simulated day by its name: tactics in their order, the combination, presets
+of a public tool."""
+
+EVERY_CAMPAIGN: dict[str, Campaign] = CAMPAIGNS | {
+    name: Campaign(name, preset.tactic, preset.sender) for name, preset in PATIENT_PRESETS.items()
+}
+"""The same and those of patient senders, which only random platforms draw by themselves."""

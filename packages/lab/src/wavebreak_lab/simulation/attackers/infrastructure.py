@@ -1,0 +1,161 @@
+"""An operator's infrastructure: phone numbers, addresses, devices, registrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wavebreak.durations import HOUR_MS, SECOND_MS
+from wavebreak_lab.simulation.context import SimulationContext
+from wavebreak_lab.simulation.geography import COUNTRIES, HOSTING, draw_addresses, draw_number_block
+from wavebreak_lab.simulation.log import Floats, Ints
+from wavebreak_lab.simulation.population import draw_clients
+
+_HOMES = tuple(home for place in COUNTRIES for home in place.homes)
+_MOBILES = tuple(block for place in COUNTRIES for block in place.mobile)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What an operator's registrations have in common.
+
+    Numbers come from `blocks` narrow blocks of the given ranges, each `spread` numbers wide.
+    Addresses lie in `networks` /24 networks of server hosts, or, when `residential`, each account
+    has its own consumer address. `devices` fingerprints are shared by all accounts (a pool, tactic
+    14). `client`: what the software calls itself; empty: the official versions (tactic 19).
+    `attested` is a share; verification attempts are 1 + Poisson(`retries`); `verification` the
+    method, or several in equal shares.
+    """
+
+    ranges: tuple[tuple[str, int], ...] = _MOBILES
+    blocks: int = 2
+    spread: int = 3000
+    networks: int = 3
+    residential: bool = False
+    devices: int = 12
+    client: str = ""
+    attested: float = 0.6
+    retries: float = 0.4
+    verification: tuple[str, ...] = ("sms",)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredAccounts:
+    """An operator's accounts, one row each: numbers of accounts, times, address, device, client."""
+
+    account: Ints
+    registered: Ints
+    ip: Ints
+    device: Ints
+    client: Ints
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return (account, time of registration) of each."""
+        return list(zip(self.account.tolist(), self.registered.tolist(), strict=True))
+
+
+def rent_consumer_addresses(sim: SimulationContext, count: int) -> Ints:
+    """Rent consumer addresses, anywhere."""
+    return sim.pool.codes(draw_addresses(sim.rng, _HOMES, count))
+
+
+def rent_hosted_addresses(sim: SimulationContext, count: int, networks: int) -> Ints:
+    """Rent addresses in a few /24 networks of server hosts."""
+    rng = sim.rng
+    bases = [a.rsplit(".", 1)[0] for a in draw_addresses(rng, HOSTING, networks)]
+    which = rng.integers(0, networks, count).tolist()
+    last = rng.integers(1, 255, count).tolist()
+    return sim.pool.codes(f"{bases[k]}.{x}" for k, x in zip(which, last, strict=True))
+
+
+def _draw_phones(sim: SimulationContext, count: int, how: Enrolment) -> Ints:
+    rng = sim.rng
+    blocks = rng.choice(len(how.ranges), min(how.blocks, len(how.ranges)), replace=False)
+    share = -(-count // len(blocks))
+    found = [n for b in blocks for n in draw_number_block(rng, how.ranges[b], share, how.spread)]
+    return sim.pool.codes(found[:count])
+
+
+class Infrastructure:
+    """What an operator owns: numbers, addresses and devices, kept over all its registrations."""
+
+    def __init__(self, sim: SimulationContext, how: Enrolment, count: int) -> None:
+        rng, pool = sim.rng, sim.pool
+        self.how = how
+        self._ip = (
+            np.zeros(0, np.int64)
+            if how.residential
+            else rent_hosted_addresses(sim, count, how.networks)
+        )
+        self._phone = _draw_phones(sim, count, how)
+        self.models = pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, how.devices).tolist())
+        self.used = 0
+
+    def enrol(
+        self,
+        sim: SimulationContext,
+        ts: Ints,
+        family: str,
+        operator: str,
+        *,
+        aged: bool = False,
+    ) -> RegisteredAccounts:
+        """Plan the registration of accounts, one a time given; label them abusive.
+
+        Those that are `aged` were registered long before: the log shows a session alone.
+        """
+        rng, pool, count, how = sim.rng, sim.pool, len(ts), self.how
+        mine = slice(self.used, self.used + count)
+        self.used += count
+        account = sim.registry.add(count, "abusive", family, operator)
+        ip = rent_consumer_addresses(sim, count) if how.residential else self._ip[mine]
+        device = self.models[rng.integers(0, how.devices, count)]
+        client = (
+            np.full(count, pool.code(how.client)) if how.client else draw_clients(rng, pool, count)
+        )
+        if aged:
+            sim.add_sessions(ts, account, ip, device, client)
+            return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
+        verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
+        sim.log.add(
+            "account.registered",
+            ts,
+            account,
+            phone=self._phone[mine],
+            ip=ip,
+            device=device,
+            client=client,
+            attested=rng.random(count) < how.attested,
+            verification=verification,
+            attempts=1 + rng.poisson(how.retries, count),
+            channel=pool.code("personal"),
+        )
+        sim.add_sessions(ts + 2 * SECOND_MS, account, ip, device, client)
+        return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
+
+
+def register_accounts(
+    sim: SimulationContext, ts: Ints, family: str, operator: str, how: Enrolment
+) -> RegisteredAccounts:
+    """Plan the registration of all of an operator's accounts, one a time given."""
+    return Infrastructure(sim, how, len(ts)).enrol(sim, ts, family, operator)
+
+
+def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:
+    """Space sends by gaps (milliseconds), waiting for the next hour at a cap.
+
+    >>> apply_hourly_cap(0, np.full(5, 1000.0), per_hour=2).tolist()
+    [1000, 2000, 3601000, 3602000, 7201000]
+    >>> apply_hourly_cap(0, np.full(3, 2e6), per_hour=2).tolist()
+    [2000000, 4000000, 6000000]
+    """
+    if not len(gaps):
+        return np.zeros(0, np.int64)
+    ts, ready, head = np.cumsum(gaps), 0.0, 0.0
+    for first in range(0, len(gaps), per_hour):
+        one = slice(first, first + per_hour)
+        head = max(ready, head)
+        ts[one] += head - (ts[first] - gaps[first])
+        head, ready = head + HOUR_MS, float(ts[one][-1])
+    return start + ts.astype(np.int64)

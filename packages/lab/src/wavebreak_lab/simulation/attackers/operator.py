@@ -1,0 +1,523 @@
+"""An operator: its accounts, their plans step by step, and its reactions to feedback.
+
+`SenderAccount` is one account: what it has planned, its counts, and when it acts next.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak_lab.simulation.attackers.actions import (
+    NO_PLAN,
+    NO_SCRIPT,
+    Acts,
+    DayPlan,
+    OutgoingMessages,
+    Script,
+    add_script_events,
+    add_stranger_messages,
+    concat_acts,
+    flood_script,
+    group_adding_script,
+    group_joining_script,
+    no_acts,
+    plan_day,
+    reporting_script,
+    warmup_script,
+)
+from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS, OperatorFeedback, Sender
+from wavebreak_lab.simulation.attackers.infrastructure import (
+    Infrastructure,
+    rent_consumer_addresses,
+    rent_hosted_addresses,
+)
+from wavebreak_lab.simulation.context import SimulationContext
+from wavebreak_lab.simulation.geography import COUNTRIES
+from wavebreak_lab.simulation.log import Floats, Ints
+from wavebreak_lab.simulation.population import draw_clients, draw_devices
+from wavebreak_lab.simulation.recipients import ReplyReading
+
+NEVER = 1 << 62
+_NONE: Ints = np.zeros(0, np.int64)
+
+
+@dataclass(slots=True)
+class SenderAccount:
+    """An account that an operator writes with; times are milliseconds.
+
+    `start` is its first message, `until` when it is retired, `hold` until when it rests after a
+    refusal, `pace` its share of the usual pace. `queue` are targets not yet written to, `reached`
+    those that were. `rotate` and `reroll` are when address and fingerprint change next, `attempt`
+    when it next tries to pass a challenge. `sent` and `answered` count since it last rested.
+    """
+
+    account: int
+    registered: int
+    ip: int
+    device: int
+    client: int
+    place: int
+    start: int
+    left: int = NEVER
+    until: int = NEVER
+    day: int = 0
+    plan: DayPlan = NO_PLAN
+    at: int = 0
+    script: Script = NO_SCRIPT
+    read: int = 0
+    pace: float = 1.0
+    hold: int = 0
+    rotate: int = NEVER
+    reroll: int = NEVER
+    attempt: int = NEVER
+    tries: int = 0
+    sent: int = 0
+    answered: int = 0
+    ended: int = NEVER
+    queue: Ints = field(default_factory=lambda: _NONE)
+    reached: list[Ints] = field(default_factory=list)
+
+    def opens(self) -> int:
+        """Return when the day that is not planned yet begins."""
+        return self.start + self.day * DAY_MS if self.left > 0 else NEVER
+
+    def due(self) -> int:
+        """Return when the account does something next."""
+        if self.ended < NEVER:
+            return NEVER
+        sends = int(self.plan.ts[self.at]) if self.at < len(self.plan) else self.opens()
+        script = int(self.script.ts[self.read]) if self.read < len(self.script) else NEVER
+        return min(sends, script, self.rotate, self.reroll, self.attempt, self.until)
+
+    def rest(self, until: int) -> None:
+        """Send nothing until a time: what was planned before it is dropped, scripts move back."""
+        self.hold = until
+        self.at = max(self.at, int(np.searchsorted(self.plan.ts, until)))
+        self.script = self.script.later(self.read, until)
+
+    def slow(self, rng: np.random.Generator, share: float) -> None:
+        """Go on at a share of the pace; what is planned for today is thinned out."""
+        self.pace *= share
+        kept = np.arange(len(self.plan)) < self.at
+        kept |= rng.random(len(kept)) < share
+        plan = self.plan
+        self.plan = DayPlan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
+
+    def take(self, before: int) -> DayPlan:
+        """Take the planned messages before a time."""
+        plan, first = self.plan, self.at
+        self.at = max(first, int(np.searchsorted(plan.ts, before)))
+        if self.at == first or self.left <= 0:
+            return NO_PLAN
+        chosen = slice(first, min(self.at, first + self.left))
+        self.left -= chosen.stop - chosen.start
+        return DayPlan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
+
+
+LISTS = 8
+"""Lists of targets that an operator buys; some answer more than others."""
+
+TRIES = 3
+"""Attempts at challenges an account and day: a quota."""
+
+RETRY_H = 1.0
+"""Hours after which software that does not listen tries again what was refused to its face."""
+
+_AHEAD = 64  # targets drawn at a time
+_STAGED = 3.0  # how much likelier someone of a shared group answers
+_TRIED = 20  # messages before a share of answers says something
+_VICTIMS = {"reports": "victim-of-reports", "flood": "victim-of-flood"}
+
+
+class Operator:
+    """One operator with a number of accounts, successors included.
+
+    `listens`: answers will come, so accounts are kept for successors; without, those that live
+    for `life_h` hours follow each other by the clock. `spent` counts what was paid for: numbers,
+    devices, addresses, challenges, taken_over, hours.
+    """
+
+    def __init__(
+        self,
+        sim: SimulationContext,
+        name: str,
+        family: str,
+        sender: Sender,
+        accounts: int,
+        *,
+        victims: Ints | None = None,
+        listens: bool = False,
+    ) -> None:
+        rng, sender = (
+            sim.rng,
+            replace(sender, content=sender.content or sim.content),
+        )
+        self.name, self.family, self.sender, self.accounts = name, family, sender, accounts
+        self.lines: list[SenderAccount] = []
+        self.spent: dict[str, float] = defaultdict(float)
+        self.zone = COUNTRIES[int(rng.integers(len(COUNTRIES)))].zone
+        spread = 0.8 if sender.shape else 0.0
+        most = 0.3 if sender.charm <= 1 else 0.6
+        replies = sender.charm * sim.behaviour.reply
+        self.reply_rates = np.minimum(replies * rng.lognormal(0, spread, LISTS), most)
+        self.tried, self.answered = np.ones(LISTS), np.full(LISTS, sim.behaviour.reply)
+        self._by_account: dict[int, SenderAccount] = {}
+        self._pending_replies: list[tuple[Acts, Ints]] = []
+        self._waiting: list[SenderAccount] = []
+        self.reading = ReplyReading(sender.reads, sender.look)
+        self._victims = self._find_victims(sim) if victims is None else victims
+        self._around = sim.draw_times(0.45, 0.8, len(self._victims))
+        self._infrastructure = (
+            None if sender.hijack else Infrastructure(sim, sender.enrolment, accounts)
+        )
+        self._sharing = 1.0
+        self.spent["devices"] = 0 if sender.hijack else min(sender.enrolment.devices, accounts)
+        if not (sender.enrolment.residential or sender.hijack):
+            self._sharing = accounts / sender.enrolment.networks
+        self._scheduled: list[tuple[int, SenderAccount | None]] = [
+            (int(ts), None) for ts in np.sort(self._first(sim, listens=listens))
+        ]
+        self._left = accounts - len(self._scheduled)
+        self.due = self._next()
+
+    def _find_victims(self, sim: SimulationContext) -> Ints:
+        family = _VICTIMS.get(self.sender.work, "")
+        count = max(1, self.accounts // 20) if self.sender.work == "reports" else 1
+        return sim.assign_people(count, family) if family else np.zeros(0, np.int64)
+
+    def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
+        """Return when the first accounts start, before any successor."""
+        sender, slots = self.sender, self.accounts
+        if sender.life_h:
+            lives = int(0.9 * sim.span / (sender.life_h * HOUR_MS))
+            slots = -(-slots // max(1, min(slots, lives)))
+            ts = sim.start + sim.rng.integers(0, HOUR_MS, slots)
+            return np.minimum(ts, sim.end - 2 * MINUTE_MS)
+        if sender.replace and listens:
+            slots = -(-slots // 2)
+        return sim.draw_times(*sender.register, slots)
+
+    def _next(self) -> int:
+        coming = min((ts for ts, _ in self._scheduled), default=NEVER)
+        return min(coming, min((line.due() for line in self.lines), default=NEVER))
+
+    def step(
+        self,
+        sim: SimulationContext,
+        low: int,
+        high: int,
+        answers: Sequence[OperatorFeedback] = (),
+    ) -> Acts:
+        """Plan what the accounts do in [low, high) milliseconds; return their acts on people.
+
+        `answers` are what the operator has learned since the last step. What people do about the
+        acts is planned by `add_consequences`, for those that went through.
+        """
+        for answer in answers:
+            self._hear(sim, answer)
+        if self._pending_replies:
+            self._learn(low)
+        if not answers and self.due >= high:
+            return no_acts()
+        self._arrive(sim, low, high)
+        done: list[Acts] = []
+        drafts: list[OutgoingMessages] = []
+        for line in list(self.lines):
+            if line.due() < high:
+                self._move(sim, line, low, high)
+                done += self._perform(sim, line, high)
+                drafts += self._drafts(sim, line, high)
+        if drafts:
+            done.append(add_stranger_messages(sim, self.sender, _concat_messages(drafts)))
+        self.due = self._next()
+        return concat_acts(done)
+
+    def record_replies(self, answered: Acts, when: Ints) -> None:
+        """Take note of the people who answer, and when they do."""
+        if self.sender.shape and len(answered):
+            self._pending_replies.append((answered, when))
+
+    def lose_account(self, account: int, ts: int) -> None:
+        """Lose an account to its owner at a time."""
+        line = self._by_account[account]
+        line.until = min(line.until, ts)
+
+    def expenses(self, end: int) -> dict[str, float]:
+        """Return what was paid for until `end`: counts of things, and hours of accounts."""
+        running = [end - line.registered for line in self.lines if line.ended == NEVER]
+        return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR_MS}
+
+    def _learn(self, now: int) -> None:
+        """Count the answers that have come by now, by list and account."""
+        later = []
+        for acts, when in self._pending_replies:
+            come = when < now
+            for account, of in zip(
+                acts.account[come].tolist(), acts.lists[come].tolist(), strict=True
+            ):
+                self.answered[of] += of >= 0
+                if account in self._by_account:
+                    self._by_account[account].answered += 1
+            if not come.all():
+                later.append((acts.select(~come), when[~come]))
+        self._pending_replies = later
+
+    def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:
+        """Do what this sender does at an answer."""
+        line, sender, rng = self._by_account.get(answer.account), self.sender, sim.rng
+        if line is None or line.ended < NEVER:
+            return
+        if answer.kind in ENDS:
+            self._end(sim, line, answer.ts, wait=(0.5, 3.0), replaced=sender.replace)
+            return
+        if sender.rotate and answer.ts < line.rotate:
+            line.rotate = answer.ts + int(rng.uniform(1, 20) * MINUTE_MS)
+        if answer.kind == "challenge" and sender.solve and line.tries < TRIES:
+            self._attempt(sim, line, answer.ts)
+        elif answer.kind == "silence" and not sender.watches:
+            return
+        elif answer.kind in (*REFUSALS, "challenge") and line.hold <= answer.ts:
+            hours = rng.uniform(*sender.pause_h) if sender.resume[1] else RETRY_H
+            line.rest(answer.ts + int(hours * HOUR_MS))
+            if sender.resume[1]:
+                line.slow(rng, max(0.01 / line.pace, rng.uniform(*sender.resume)))
+
+    def _attempt(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
+        """Go about a challenge: alone, or together with others, all at once."""
+        if not self.sender.appeals:
+            line.attempt = ts + int(sim.rng.exponential(self.sender.solve_s) * SECOND_MS)
+            return
+        self._waiting.append(line)
+        if len(self._waiting) >= min(self.sender.appeals, self._living()):
+            for place, other in enumerate(self._waiting):
+                other.attempt = ts + (place + 1) * 5 * SECOND_MS
+            self._waiting = []
+
+    def _living(self) -> int:
+        return sum(line.ended == NEVER for line in self.lines)
+
+    def _end(
+        self,
+        sim: SimulationContext,
+        line: SenderAccount,
+        ts: int,
+        *,
+        wait: tuple[float, float],
+        replaced: bool,
+    ) -> None:
+        """Give an account up; a successor takes its place if there are numbers left."""
+        line.ended = ts
+        self.spent["hours"] += (ts - line.registered) / HOUR_MS
+        if replaced and self._left > 0:
+            self._left -= 1
+            self._scheduled.append((ts + int(sim.rng.uniform(*wait) * HOUR_MS), line))
+
+    def _arrive(self, sim: SimulationContext, low: int, high: int) -> None:
+        """Register, or take over, the accounts that are due."""
+        due = sorted((c for c in self._scheduled if c[0] < high), key=lambda c: c[0])
+        if not due:
+            return
+        self._scheduled = [c for c in self._scheduled if c[0] >= high]
+        ts = np.maximum(np.array([c[0] for c in due], np.int64), low)
+        stock = self._infrastructure
+        if stock is None:
+            rows = self._take_over(sim, ts)
+        else:
+            made = stock.enrol(sim, ts, self.family, self.name, aged=self.sender.aged)
+            rows = [made.account, made.registered, made.ip, made.device, made.client]
+            self.spent["numbers"] += len(due)
+            self.spent["addresses"] += len(due) if self.sender.enrolment.residential else 0
+        for values, (_, before) in zip(np.stack(rows, 1).tolist(), due, strict=True):
+            self._open(sim, values, before)
+
+    def _take_over(self, sim: SimulationContext, ts: Ints) -> list[Ints]:
+        """Link companions to real people's accounts."""
+        who = sim.assign_people(len(ts), self.family, "abusive", self.name)
+        sim.registry.mark_compromised(who, ts)
+        ip, device = (
+            rent_hosted_addresses(sim, len(who), 2),
+            draw_devices(sim.rng, sim.pool, len(who)),
+        )
+        client = draw_clients(sim.rng, sim.pool, len(who))
+        sim.add_sessions(ts, who, ip, device, client, linked=True)
+        self.spent["taken_over"] += len(who)
+        return [who, ts, ip, device, client]
+
+    def _open(
+        self, sim: SimulationContext, values: list[int], before: SenderAccount | None
+    ) -> None:
+        """Set an account up: when it starts, what it was given to do."""
+        sender, rng = self.sender, sim.rng
+        account, registered, ip, device, client = values
+        start = registered + int(rng.uniform(*sender.quiet) * MINUTE_MS)
+        line = SenderAccount(account, registered, ip, device, client, len(self.lines), start)
+        if sender.total[1]:
+            line.left = int(rng.integers(*sender.total))
+        if sender.life_h:
+            line.until = registered + int(sender.life_h * HOUR_MS)
+        if sender.proxy_h[1]:
+            line.rotate = registered + int(rng.uniform(*sender.proxy_h) * HOUR_MS)
+        if sender.fingerprint_h:
+            line.reroll = registered + int(rng.exponential(sender.fingerprint_h) * HOUR_MS)
+        if before is not None and before.reached:
+            old = np.concatenate(before.reached)
+            old = old[: int(np.ceil(sender.again * len(old)))]
+            new = sim.draw_strangers(int(len(old) * (1 - sender.again) / max(sender.again, 0.01)))
+            line.queue = rng.permutation(np.unique(np.concatenate([old, new])))
+        self._script(sim, line)
+        self.lines.append(line)
+        self._by_account[line.account] = line
+
+    def _script(self, sim: SimulationContext, line: SenderAccount) -> None:
+        sender = self.sender
+        if sender.work == "groups":
+            line.script = group_adding_script(sim, sender, line.place, line.start)
+        elif sender.work == "reports":
+            line.script = reporting_script(sim, sender, line.start, self._victims, self._around)
+        elif sender.work == "flood":
+            victim, at = int(self._victims[0]), int(self._around[0])
+            line.script = flood_script(sim, sender, line.start, victim, at)
+        elif sender.staging:
+            line.script = group_joining_script(sim, line.start, int(sim.rng.integers(2, 5)))
+            line.start += int(sender.lurk_h * HOUR_MS)
+        elif sender.ring_h:
+            line.script = warmup_script(sim, sender, line.start)
+            line.start += int(sender.ring_h * HOUR_MS)
+        if sender.work != "write":
+            line.left = 0
+
+    def _move(self, sim: SimulationContext, line: SenderAccount, low: int, high: int) -> None:
+        """Change address and fingerprint, attempt challenges, retire: what is due by now."""
+        sender, rng = self.sender, sim.rng
+        if line.until < high:
+            self._end(sim, line, line.until, wait=(0.02, 0.2), replaced=True)
+            return
+        if line.rotate < high:
+            ts, line.rotate = max(low, line.rotate), NEVER
+            if sender.proxy_h[1]:
+                line.rotate = ts + int(rng.uniform(*sender.proxy_h) * HOUR_MS)
+            line.ip = int(rent_consumer_addresses(sim, 1)[0])
+            self.spent["addresses"] += 1
+            self._connect(sim, line, ts)
+        if line.reroll < high and self._infrastructure is not None:
+            ts = max(low, line.reroll)
+            line.reroll = ts + int(rng.exponential(sender.fingerprint_h) * HOUR_MS) + MINUTE_MS
+            line.device = int(rng.choice(self._infrastructure.models))
+            self._connect(sim, line, ts)
+        if line.attempt < high:
+            ts, line.attempt = max(low, line.attempt), NEVER
+            line.tries += 1
+            self.spent["challenges"] += 1
+            passed = rng.random() < sender.solve
+            kind = "challenge.passed" if passed else "challenge.failed"
+            sim.log.add(kind, np.array([ts]), line.account, kind=sim.pool.code("code"))
+            if not passed and line.tries < TRIES:
+                line.attempt = ts + int(rng.uniform(1, 10) * MINUTE_MS)
+
+    def _connect(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
+        sim.add_sessions(
+            np.array([ts]), np.array([line.account]), line.ip, line.device, line.client
+        )
+
+    def _perform(self, sim: SimulationContext, line: SenderAccount, high: int) -> list[Acts]:
+        """Do the steps of the script that are due."""
+        first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
+        if first == line.read or line.ended < NEVER:
+            return []
+        steps = line.script.part(first, line.read)
+        there = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
+        own = [o.account for o in there if o is not line]
+        return [add_script_events(sim, self.sender, line.account, steps, np.array(own, np.int64))]
+
+    def _drafts(
+        self, sim: SimulationContext, line: SenderAccount, high: int
+    ) -> list[OutgoingMessages]:
+        """Return the messages that are due, each with a target."""
+        found = []
+        while line.ended == NEVER:
+            plan = line.take(high)
+            count = len(plan)
+            if count:
+                peer, lists = self._targets(sim, line, count)
+                found.append(
+                    OutgoingMessages(
+                        plan.ts,
+                        np.full(count, line.account),
+                        np.full(count, line.place),
+                        peer,
+                        lists,
+                        self._chances(lists),
+                        plan.characters,
+                        plan.lead,
+                    )
+                )
+            if line.at < len(line.plan) or line.opens() >= high:
+                break
+            self._plan(sim, line)
+        return found
+
+    def _plan(self, sim: SimulationContext, line: SenderAccount) -> None:
+        """Plan the next day."""
+        sender, start, day = self.sender, line.opens(), line.day
+        line.day += 1
+        if day:
+            line.tries, line.pace = 0, min(1.0, line.pace * 1.5)
+        line.plan, line.at = (
+            plan_day(
+                sim.rng,
+                sender,
+                start,
+                day,
+                pace=line.pace,
+                sharing=self._sharing,
+                zone=self.zone,
+                pick=line.place,
+            ),
+            0,
+        )
+        line.at = int(np.searchsorted(line.plan.ts, line.hold))
+        if sender.staging and day:
+            sim.log.add("group.joined", np.array([start]), line.account, group=sim.new_groups(1))
+        if sender.shape and line.sent >= _TRIED and line.answered < sender.shape * line.sent:
+            line.sent = line.answered = 0
+            line.rest(start + DAY_MS)
+
+    def _targets(
+        self, sim: SimulationContext, line: SenderAccount, count: int
+    ) -> tuple[Ints, Ints]:
+        """Take so many targets from the account's queue; it is filled with strangers."""
+        while len(line.queue) < count:
+            more = sim.draw_strangers(max(_AHEAD, count))
+            if self.sender.shape and self.tried.sum() > 2 * _TRIED:
+                best = np.argsort(self.answered / self.tried)[LISTS // 2 :]
+                better = more[np.isin(more % LISTS, best)]
+                more = better if len(better) else more
+            line.queue = np.concatenate([line.queue, more])
+        peer, line.queue = line.queue[:count], line.queue[count:]
+        lists = peer % LISTS
+        if self.sender.shape:
+            line.sent += count
+            np.add.at(self.tried, lists, 1)
+        if self.sender.life_h or self.sender.replace:
+            line.reached.append(peer)
+        return peer, lists
+
+    def _chances(self, lists: Ints) -> Floats:
+        chances = self.reply_rates[lists] * (_STAGED if self.sender.staging else 1.0)
+        return np.minimum(chances, 0.4)
+
+
+def _concat_messages(drafts: list[OutgoingMessages]) -> OutgoingMessages:
+    if len(drafts) == 1:
+        return drafts[0]
+    return OutgoingMessages(
+        *(
+            np.concatenate([getattr(draft, name) for draft in drafts])
+            for name in OutgoingMessages.__slots__
+        )
+    )

@@ -1,0 +1,231 @@
+"""Platforms where chats open by a request: invitations, their acceptance, refusal and silence.
+
+The requests follow from the messages of a simulated log, in two passes over its blocks: one finds
+who opens which chat and whether it is answered, the other puts the requests among the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from wavebreak.durations import MINUTE_MS, SECOND_MS
+from wavebreak.schema.events import TYPES
+from wavebreak_lab.simulation.context import SimulationContext
+from wavebreak_lab.simulation.log import ABSENT, Bools, EventBlock, EventBuffer, EventLog, Ints
+from wavebreak_lab.simulation.population import Ties
+
+VIAS = ("invite", "roster", "username")
+"""Ways to ask that the event schema has, for a platform with one."""
+
+_REGISTERED, _MESSAGE, _TYPING, _REPORT = (
+    TYPES.index(name)
+    for name in ("account.registered", "message.sent", "typing.started", "user.reported")
+)
+_HELD_BACK = [
+    TYPES.index(name)
+    for name in (
+        "message.sent",
+        "typing.started",
+        "message.delivered",
+        "message.read",
+        "message.undeliverable",
+    )
+]
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReception:
+    """What those do who never answer the one who asked: shares of them; the rest ignores it.
+
+    `accept`: accept all the same, and stay silent. `refuse`: refuse.
+    """
+
+    accept: float
+    refuse: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHabits:
+    """How chats open on a platform of requests; times are medians in milliseconds.
+
+    A chat opens by a request where the two did not chat before the simulation and the one written
+    to does not have the other in contacts; whoever registers during the simulation always asks.
+    `held`: nobody can write before the request is accepted; else a message follows after `lead`.
+    Who answers has accepted, after `delay`. `honest` and `unwanted`: how the others meet the
+    requests of honest accounts and of abusive ones. `via`: see `VIAS`.
+    """
+
+    via: str = "invite"
+    held: bool = False
+    lead: float = 2 * SECOND_MS
+    delay: float = 10 * MINUTE_MS
+    spread: float = 1.4
+    honest: RequestReception = RequestReception(accept=0.6, refuse=0.1)
+    unwanted: RequestReception = RequestReception(accept=0.15, refuse=0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chats:
+    """Chats that open in the log, one row each; times in milliseconds.
+
+    `start`: the opener begins to type, or writes; `answered_at`: the other's first message (_NEVER:
+    none). `known`: the other has the opener in contacts.
+    """
+
+    opener: Ints
+    other: Ints
+    start: Ints
+    answered_at: Ints
+    known: Bools
+
+    def select(self, rows: Bools) -> _Chats:
+        """Return some of the chats."""
+        return _Chats(
+            self.opener[rows],
+            self.other[rows],
+            self.start[rows],
+            self.answered_at[rows],
+            self.known[rows],
+        )
+
+
+class ContactRequests:
+    """The requests of a world, put among the events of its log.
+
+    Args:
+        sim: The simulation whose log it is.
+        habits: How chats open.
+        seed: Seed of every draw; the same arguments give the same events.
+
+    """
+
+    def __init__(self, sim: SimulationContext, habits: RequestHabits, seed: int) -> None:
+        self.sim, self.habits, self.seed = sim, habits, seed
+
+    def apply(self, blocks: Callable[[], Iterator[EventBlock]]) -> Iterator[EventBlock]:
+        """Yield the blocks of a log with its requests, in order of time.
+
+        `blocks` is called twice, and yields the same sorted blocks each time.
+        """
+        opened, registered_at, next_id = self._read(blocks())
+        planned, dropped = self._plan(opened, registered_at, next_id)
+        pile, last = EventBuffer(planned), EventBlock({"ts": np.zeros(0, np.int64)})
+        for block in blocks():
+            if len(block) and len(last):
+                yield pile.until(int(block.ts[0]), [_without(last, dropped)])
+            last = block if len(block) else last
+        if len(last):
+            yield pile.until(self.sim.end, [_without(last, dropped)])
+
+    def _read(self, blocks: Iterator[EventBlock]) -> tuple[_Chats, Ints, int]:
+        """Return the chats that open in a log, when each account registers, and the first free id.
+
+        Who does not register in the log did so long ago.
+        """
+        acts, next_id = [np.zeros((5, 0), np.int64)], 0
+        registered_at = np.full(len(self.sim.registry), -_NEVER, np.int64)
+        for block in blocks:
+            if not len(block):
+                continue
+            kind, ts, account, peer, known = (
+                _column(block, name) for name in ("type", "ts", "account", "peer", "in_contacts")
+            )
+            next_id = max(next_id, int(block.columns["id"].max()) + 1)
+            born = kind == _REGISTERED
+            registered_at[account[born]] = ts[born]
+            rows = np.isin(kind, (_MESSAGE, _TYPING)) & (peer >= 0) & (peer != account)
+            each = (ts, account, peer, known, kind)
+            acts.append(np.stack([column[rows] for column in each]))
+        return _opened_chats(*np.concatenate(acts, axis=1)), registered_at, next_id
+
+    def _plan(
+        self, chats: _Chats, registered_at: Ints, next_id: int
+    ) -> tuple[list[EventBlock], Ints]:
+        """Plan requests and what becomes of them; return the pairs who may not write as well."""
+        sim, habits = self.sim, self.habits
+        rng = np.random.default_rng([self.seed, len("requests")])
+        chats = chats.select(self._asks(chats, registered_at))
+        count = len(chats.start)
+        unwanted, draw = sim.registry.are_abusive()[chats.opener], rng.random(count)
+        accept = np.where(unwanted, habits.unwanted.accept, habits.honest.accept)
+        refuse = np.where(unwanted, habits.unwanted.refuse, habits.honest.refuse)
+        answered = chats.answered_at != _NEVER
+        accepts = answered | (draw < accept)
+        refuses = ~accepts & (draw < accept + refuse)
+        delay = rng.lognormal(np.log(habits.delay), habits.spread, count)
+        lead = rng.lognormal(np.log(habits.lead), habits.spread, count)
+        if habits.held:
+            lead = np.where(accepts, delay, 0.0)
+        free = np.maximum(chats.start - np.maximum(registered_at[chats.opener], sim.start), 0)
+        asked_at = chats.start - np.minimum(lead, 0.9 * free).astype(np.int64)
+        if habits.held:
+            wait = np.where(accepts, 0.9 * (chats.start - asked_at), delay)
+        else:
+            wait = np.minimum(delay, 0.9 * (chats.answered_at - asked_at))
+        decided_at = asked_at + wait.astype(np.int64)
+        log = EventLog(next_id)
+        via = sim.pool.code(habits.via)
+        log.add("contact.requested", asked_at, chats.opener, peer=chats.other, via=via)
+        for name, those in (("contact.accepted", accepts), ("contact.refused", refuses)):
+            rows = those & (decided_at < sim.end)
+            log.add(name, decided_at[rows], chats.other[rows], peer=chats.opener[rows])
+        silent = chats.select(~accepts & habits.held)
+        pairs = [(silent.opener, silent.other), (silent.other, silent.opener)]
+        return log.flush(), np.concatenate([_pair_keys(one, other) for one, other in pairs])
+
+    def _asks(self, chats: _Chats, registered_at: Ints) -> Bools:
+        """Return which chats open by a request: who knew each other before has one already."""
+        born = np.maximum(registered_at[chats.opener], registered_at[chats.other])
+        return (born >= self.sim.start) | (~chats.known & ~_are_tied(self.sim.people.ties, chats))
+
+
+def _opened_chats(ts: Ints, account: Ints, peer: Ints, known: Ints, kind: Ints) -> _Chats:
+    """Return the chats of messages and typing, which come in order of time."""
+    pair = _pair_keys(np.minimum(account, peer), np.maximum(account, peer))
+    order = np.argsort(pair, kind="stable")
+    ts, account, peer, known, kind, pair = (
+        column[order] for column in (ts, account, peer, known, kind, pair)
+    )
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
+    if not len(first):
+        return _Chats(ts, account, peer, ts, known > 0)
+    sizes = np.diff(np.append(first, len(pair)))
+    from_opener = account == np.repeat(account[first], sizes)
+    sent = kind == _MESSAGE
+    answered_at = np.minimum.reduceat(np.where(sent & ~from_opener, ts, _NEVER), first)
+    row = np.where(sent & from_opener, np.arange(len(pair)), len(pair) - 1)
+    opening = np.minimum.reduceat(row, first)
+    return _Chats(account[first], peer[first], ts[first], answered_at, known[opening] > 0)
+
+
+def _column(block: EventBlock, name: str) -> Ints:
+    return block.columns.get(name, np.full(len(block), ABSENT, np.int64)).astype(np.int64)
+
+
+def _pair_keys(account: Ints, peer: Ints) -> Ints:
+    return (account << 32) | peer
+
+
+def _are_tied(ties: Ties, chats: _Chats) -> Bools:
+    """Whether the two of each chat are people who knew each other before."""
+    known = np.concatenate(
+        [_pair_keys(ties.opener, ties.other), _pair_keys(ties.other, ties.opener)]
+    )
+    return np.isin(_pair_keys(chats.opener, chats.other), known)
+
+
+def _without(block: EventBlock, dropped: Ints) -> EventBlock:
+    """Leave out what pairs could not write to each other; reports of them name no message."""
+    if not len(dropped):
+        return block
+    kind, peer = _column(block, "type"), _column(block, "peer")
+    lost = (peer >= 0) & np.isin(_pair_keys(_column(block, "account"), peer), dropped)
+    keep = ~(lost & np.isin(kind, _HELD_BACK))
+    kept = {name: values[keep] for name, values in block.columns.items()}
+    if "message" in kept:
+        kept["message"] = np.where((lost & (kind == _REPORT))[keep], ABSENT, kept["message"])
+    return EventBlock(kept)

@@ -1,0 +1,381 @@
+"""The simulated population: people, their ties, networks, phones and devices.
+
+People who know each other have neighbouring numbers: families are adjacent, friends and colleagues
+are drawn from nearby, and a long tail of acquaintances reaches further.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wavebreak.durations import HOUR_MS
+from wavebreak_lab.simulation.geography import (
+    COUNTRIES,
+    VIRTUAL,
+    draw_addresses,
+    draw_phone_numbers,
+    draw_scattered_addresses,
+)
+from wavebreak_lab.simulation.log import Bools, Floats, Ints, StringPool
+
+BEFORE_START = -(1 << 62)
+"""`registered_at` of accounts that existed before the simulation."""
+
+TYPED = 0.92
+"""Mean share of texts that people type; the rest is pasted, forwarded or dictated."""
+
+_BALANCING_ROUNDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Society:
+    """What people are like; every number a share or a count a person unless it says otherwise.
+
+    `family_sizes` are the shares of households of 1, 2, … people. Each layer of acquaintance is
+    (how far away people are drawn, in positions; smallest and largest circle; share of a circle
+    who write to each other; weight of such a tie). `far_ties` is the median of a log-normal
+    number of acquaintances beyond, `far_spread` its sigma, `far_most` its cap.
+    """
+
+    family_sizes: tuple[float, ...] = (0.22, 0.26, 0.2, 0.19, 0.08, 0.05)
+    family_weight: float = 4.0
+    friends: tuple[float, int, int, float, float] = (30.0, 5, 12, 0.5, 1.5)
+    work: tuple[float, int, int, float, float] = (400.0, 8, 36, 0.16, 0.7)
+    far_ties: float = 1.6
+    far_spread: float = 1.15
+    far_most: int = 120
+    far_reach: float = 3000.0
+    far_weight: float = 0.4
+    tie_spread: float = 1.4  # sigma of the log of a tie's strength
+    known: float = 0.97  # ties where the one has the other in contacts
+    kept_ties: float = 1.0  # share of these ties on which anyone ever writes
+    silent: float = 0.045  # ties where the one who is written to never answers
+    messages: float = 12.5  # one-to-one messages sent a day, median over people
+    messages_spread: float = 0.5  # sigma of its log over people
+    typing: tuple[float, float] = (11.5, 1.0)  # beta: share of texts typed, not pasted or said
+    work_network: float = 0.55  # people with a network at work or school
+    companion: float = 0.18  # people with a linked desktop companion
+    newcomers: float = 0.01  # people a day who register during the simulation
+    behind_one_carrier_address: int = 150  # people who share a carrier's NAT address
+    behind_one_office_address: int = 60  # people to one address of a firm or school
+    countries: tuple[float, ...] = ()  # shares of COUNTRIES; empty: as in COUNTRIES
+    scattered: float = 0.0  # households on a line in a network where nobody else is
+    wave: float = 0.0  # newcomers who come all at once, as after a campaign of the platform
+    wave_h: float = 3.0  # hours within which they do
+    virtual: float = 0.0  # people with a number from a virtual range
+    shared_phone: float = 0.0  # households with one phone for all
+    other_client: float = 0.0  # people with a client that is not the official one
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """Who starts conversations with whom, one row a direction, sorted by the opener.
+
+    `per_day` conversations a day; `known`: the other has the opener in contacts; `back`: the
+    opener has the other; `silent`: the other never answers.
+    """
+
+    opener: Ints
+    other: Ints
+    per_day: Floats
+    known: Bools
+    back: Bools
+    silent: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """One row a person; a person's row is also the account's number.
+
+    `country` indexes COUNTRIES, `zone` is hours ahead of UTC. `phone`, `device`, `client`,
+    `home`, `carrier`, `work` are numbers of strings (`work` equals `home` for who has none).
+    `typing` is the share of
+    texts that are typed; `registered_at` is the time of registration or ALWAYS.
+    """
+
+    country: Ints
+    zone: Ints
+    phone: Ints
+    device: Ints
+    client: Ints
+    home: Ints
+    carrier: Ints
+    work: Ints
+    companion: Bools
+    typing: Floats
+    registered_at: Ints
+    ties: Ties
+
+    def __len__(self) -> int:
+        return len(self.country)
+
+    def draw_acquaintances(
+        self, rng: np.random.Generator, who: int, count: int, reach: float = 60.0
+    ) -> Ints:
+        """Draw distinct established people who live near `who`, without `who`."""
+        low, high = np.searchsorted(self.country, self.country[who] + np.array([0, 1]))
+        settled = int((self.registered_at[low:high] == BEFORE_START).sum())
+        if settled <= count:  # too small a country: look everywhere
+            low, high = 0, len(self)
+            settled = int((self.registered_at == BEFORE_START).sum())
+        count = min(count, settled - int(self.registered_at[who] == BEFORE_START))
+        found: Ints = np.zeros(0, np.int64)
+        while len(found) < count:
+            step = rng.normal(0.0, reach, 2 * count + 8)
+            drawn = _wrap_into_country(
+                who + np.trunc(step + np.sign(step)).astype(np.int64), low, high
+            )
+            drawn = drawn[(drawn != who) & (self.registered_at[drawn] == BEFORE_START)]
+            drawn = np.concatenate([found, drawn])
+            found = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
+            reach *= 1.5
+        return found[:count]
+
+
+def _wrap_into_country(positions: Ints, low: Ints | int, high: Ints | int) -> Ints:
+    """Fold positions that fall outside a country back into it."""
+    return np.asarray(low + np.mod(positions - low, np.maximum(high - low, 1)))
+
+
+def _draw_circle_ties(
+    rng: np.random.Generator, people: int, layer: tuple[float, int, int, float, float]
+) -> tuple[Ints, Ints, Floats]:
+    """Draw the ties of one layer: cut people, shuffled near by, into circles; tie some pairs."""
+    reach, smallest, largest, share, weight = layer
+    order = np.argsort(np.arange(people) + rng.normal(0.0, reach, people), kind="stable")
+    sizes = rng.integers(smallest, largest + 1, people // smallest + 1)
+    circle = np.repeat(np.arange(len(sizes)), sizes)[:people]
+    ones, others = [], []
+    for step in range(1, largest):
+        same = np.flatnonzero(circle[:-step] == circle[step:])
+        same = same[rng.random(len(same)) < share]
+        ones.append(order[same])
+        others.append(order[same + step])
+    one = np.concatenate(ones)
+    return one, np.concatenate(others), np.full(len(one), weight)
+
+
+def _draw_families(
+    rng: np.random.Generator, people: int, society: Society
+) -> tuple[Ints, tuple[Ints, Ints, Floats]]:
+    sizes = rng.choice(
+        np.arange(1, len(society.family_sizes) + 1), people, p=np.array(society.family_sizes)
+    )
+    family = np.repeat(np.arange(people), sizes)[:people]
+    pairs = [
+        (same, same + step)
+        for step in range(1, len(society.family_sizes))
+        for same in [np.flatnonzero(family[:-step] == family[step:])]
+    ]
+    one = np.concatenate([pair[0] for pair in pairs])
+    other = np.concatenate([pair[1] for pair in pairs])
+    return family, (one, other, np.full(len(one), society.family_weight))
+
+
+def _draw_distant_ties(
+    rng: np.random.Generator, country: Ints, society: Society
+) -> tuple[Ints, Ints, Floats]:
+    people = len(country)
+    ties = rng.lognormal(np.log(society.far_ties), society.far_spread, people)
+    one = np.repeat(np.arange(people), np.minimum(ties, society.far_most).astype(np.int64))
+    low = np.searchsorted(country, country[one])
+    high = np.searchsorted(country, country[one], side="right")
+    step = rng.normal(0.0, society.far_reach, len(one)).astype(np.int64)
+    return one, _wrap_into_country(one + step, low, high), np.full(len(one), society.far_weight)
+
+
+def _balance_rates(one: Ints, other: Ints, weight: Floats, wanted: Floats) -> Floats:
+    """Scale ties so that each person's add up to about what the person wants a day."""
+    scale = np.ones(len(wanted))
+    for _ in range(_BALANCING_ROUNDS):
+        flow = weight * scale[one] * scale[other]
+        have = np.bincount(one, flow, len(wanted)) + np.bincount(other, flow, len(wanted))
+        scale *= np.sqrt(wanted / np.maximum(have, 1e-9))
+        np.clip(scale, 1e-3, 1e3, out=scale)
+    return np.asarray(weight * scale[one] * scale[other])
+
+
+def _draw_ties(
+    rng: np.random.Generator,
+    layers: list[tuple[Ints, Ints, Floats]],
+    people: int,
+    society: Society,
+    messages_a_conversation: float,
+) -> Ties:
+    one, other, weight = (np.concatenate(parts) for parts in zip(*layers, strict=True))
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    _, first = np.unique(low * people + high, return_index=True)
+    first = first[low[first] != high[first]]
+    if society.kept_ties < 1:
+        first = first[rng.random(len(first)) < society.kept_ties]
+    low, high = low[first], high[first]
+    strength = weight[first] * rng.lognormal(0.0, society.tie_spread, len(first))
+    wanted = rng.lognormal(np.log(society.messages), society.messages_spread, people)
+    per_day = _balance_rates(low, high, strength, wanted / (messages_a_conversation / 2)) / 2
+    known = rng.random((2, len(first))) < society.known
+    silent = rng.random(len(first)) < society.silent
+    opener = np.concatenate([low, high])
+    order = np.argsort(opener, kind="stable")
+    return Ties(
+        opener[order],
+        np.concatenate([high, low])[order],
+        np.concatenate([per_day, per_day])[order],
+        np.concatenate([known[0], known[1]])[order],
+        np.concatenate([known[1], known[0]])[order],
+        np.concatenate([silent, silent])[order],
+    )
+
+
+CLIENTS = tuple(f"official/2.1.{minor}" for minor in range(4, 12))
+"""Versions of the official client in use, the newest last and most used."""
+
+
+OTHER_CLIENTS = ("desktop/0.9.2", "lite/3.1", "fork/1.4.0", "web/24.2", "web/24.3")
+"""Clients beside the official one that honest people use."""
+
+
+def draw_clients(rng: np.random.Generator, pool: StringPool, count: int) -> Ints:
+    """Draw client versions as people have them: most are up to date."""
+    shares = 2.0 ** np.arange(len(CLIENTS))
+    return pool.codes(CLIENTS)[rng.choice(len(CLIENTS), count, p=shares / shares.sum())]
+
+
+def draw_devices(rng: np.random.Generator, pool: StringPool, count: int) -> Ints:
+    """Draw device fingerprints that nobody else has."""
+    return pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, count).tolist())
+
+
+def _draw_networks(
+    rng: np.random.Generator, pool: StringPool, country: Ints, family: Ints, society: Society
+) -> tuple[Ints, Ints, Ints]:
+    """Draw home, carrier and work addresses; families share a home, circles a work address."""
+    people = len(country)
+    homes, carriers, works = (np.zeros(people, np.int64) for _ in range(3))
+    for index, place in enumerate(COUNTRIES):
+        here = np.flatnonzero(country == index)
+        if not len(here):
+            continue
+        houses, house = np.unique(family[here], return_inverse=True)
+        lines = draw_addresses(rng, place.homes, len(houses))
+        if society.scattered:
+            far = rng.random(len(houses)) < society.scattered
+            lines = [
+                a if f else b
+                for f, a, b in zip(far, draw_scattered_addresses(rng, len(far)), lines, strict=True)
+            ]
+        homes[here] = pool.codes(lines)[house]
+        nats = 1 + len(here) // society.behind_one_carrier_address
+        nat = pool.codes(draw_addresses(rng, place.carriers, nats))
+        carriers[here] = nat[rng.integers(0, nats, len(here))]
+        seats = society.behind_one_office_address
+        offices = 1 + len(here) // seats
+        office = pool.codes(draw_addresses(rng, place.homes, offices))
+        near = (np.arange(len(here)) // seats + rng.integers(-2, 3, len(here))) % offices
+        employed = rng.random(len(here)) < society.work_network
+        works[here] = np.where(employed, office[near], homes[here])
+    return homes, carriers, works
+
+
+def _draw_registration_times(
+    rng: np.random.Generator, people: int, society: Society, start: int, end: int, day: int
+) -> Ints:
+    registered_at = np.full(people, BEFORE_START, np.int64)
+    new = rng.random(people) < society.newcomers * (end - start) / day
+    registered_at[new] = rng.integers(start, end, int(new.sum()))
+    if society.wave:
+        some = np.flatnonzero(new & (rng.random(people) < society.wave))
+        begin = int(rng.integers(start, max(start + 1, end - int(society.wave_h * HOUR_MS))))
+        registered_at[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR_MS).astype(
+            np.int64
+        )
+        registered_at[new] = np.minimum(registered_at[new], end - 1)
+    return registered_at
+
+
+def _draw_phones(rng: np.random.Generator, pool: StringPool, country: Ints) -> Ints:
+    parts = [
+        pool.codes(draw_phone_numbers(rng, place.mobile, int((country == index).sum())))
+        for index, place in enumerate(COUNTRIES)
+    ]
+    return np.concatenate(parts)
+
+
+def _apply_exceptions(
+    rng: np.random.Generator,
+    pool: StringPool,
+    society: Society,
+    family: Ints,
+    given: tuple[Ints, Ints, Ints],
+) -> None:
+    """Give some people a virtual number, the family's one phone, or another client: in place."""
+    phone, device, client = given
+    if society.virtual:
+        some = np.flatnonzero(rng.random(len(family)) < society.virtual)
+        phone[some] = pool.codes(draw_phone_numbers(rng, VIRTUAL, len(some)))
+    if society.shared_phone:
+        first = np.unique(family, return_index=True)[1]
+        shares = rng.random(len(first)) < society.shared_phone
+        device[:] = np.where(shares[family], device[first[family]], device)
+    if society.other_client:
+        some = np.flatnonzero(rng.random(len(family)) < society.other_client)
+        client[some] = pool.codes(OTHER_CLIENTS)[rng.integers(0, len(OTHER_CLIENTS), len(some))]
+
+
+def draw_population(
+    rng: np.random.Generator,
+    pool: StringPool,
+    people: int,
+    society: Society,
+    span: tuple[int, int, int],
+    messages_a_conversation: float,
+) -> People:
+    """Make `people` people; `span` is start, end and the length of a day in milliseconds."""
+    shares = np.cumsum(society.countries or [place.share for place in COUNTRIES])
+    country = np.searchsorted(shares / shares[-1], (np.arange(people) + 0.5) / people)
+    family, family_ties = _draw_families(rng, people, society)
+    layers = [
+        family_ties,
+        _draw_circle_ties(rng, people, society.friends),
+        _draw_circle_ties(rng, people, society.work),
+        _draw_distant_ties(rng, country, society),
+    ]
+    phones = _draw_phones(rng, pool, country)
+    home, carrier, work = _draw_networks(rng, pool, country, family, society)
+    device, client = draw_devices(rng, pool, people), draw_clients(rng, pool, people)
+    _apply_exceptions(rng, pool, society, family, (phones, device, client))
+    return People(
+        country=country,
+        zone=np.array([place.zone for place in COUNTRIES])[country],
+        phone=phones,
+        device=device,
+        client=client,
+        home=home,
+        carrier=carrier,
+        work=work,
+        companion=rng.random(people) < society.companion,
+        typing=rng.beta(*society.typing, people),
+        registered_at=_draw_registration_times(rng, people, society, *span),
+        ties=_draw_ties(rng, layers, people, society, messages_a_conversation),
+    )
+
+
+def placeholder_people(count: int) -> People:
+    """Return people without attributes, for the accounts of a background trace."""
+    none, blank = np.zeros(0, np.int64), np.zeros(count, np.int64)
+    no = np.zeros(0, bool)
+    return People(
+        country=blank,
+        zone=blank,
+        phone=blank,
+        device=blank,
+        client=blank,
+        home=blank,
+        carrier=blank,
+        work=blank,
+        companion=blank > 0,
+        typing=np.full(count, TYPED),
+        registered_at=np.full(count, BEFORE_START),
+        ties=Ties(none, none, np.zeros(0), no, no, no),
+    )

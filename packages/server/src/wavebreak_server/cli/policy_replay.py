@@ -1,0 +1,74 @@
+"""Command `rules replay`: what a draft of a policy would decide otherwise, on a service's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavebreak.cli.app import rules
+from wavebreak.cli.console import echo, print_next_steps
+from wavebreak.cli.options import (
+    DatabaseUrl,
+    Enforce,
+    Json,
+    Lateness,
+    ModelDir,
+    OutDir,
+    PolicyDir,
+)
+
+
+@rules.command(
+    "replay", epilog="Example: `wavebreak rules replay var --policy my-policy -o replayed`"
+)
+def replay_rules(
+    home: Annotated[Path, typer.Argument(help="Directory of the service.")],
+    out_path: OutDir,
+    policy: PolicyDir = None,
+    live: Annotated[
+        Path | None, typer.Option(help="Directory of the live policy (default: the shipped one).")
+    ] = None,
+    events: Annotated[
+        int, typer.Option(min=1, help="Events of the replay, from the end of the log.")
+    ] = 2_000_000,
+    enforce: Enforce = False,
+    profile: Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")] = None,
+    lateness: Lateness = 60,
+    model_dir: ModelDir = None,
+    database_url: DatabaseUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Replay a service's log under the live policy and a draft; list the accounts that differ."""
+    import os
+
+    from wavebreak import engine, model
+    from wavebreak.rules import load_policy
+    from wavebreak.schema import coverage
+    from wavebreak_server.service import database, live_policy, policy_replay
+
+    # The service goes on beside it.
+    os.nice(10)
+    database.connect(database_url, home, reading=True)
+    loaded, carried = model.load_selected(model_dir), coverage.load(profile) if profile else None
+    engines = [
+        engine.Engine(
+            load_policy(directory), carried, enforce=enforce, lateness_s=lateness,
+            model=loaded,
+        )
+        for directory in (live, policy)
+    ]  # fmt: skip
+    digest = live_policy.files_digest(policy) if policy else ""
+    found = policy_replay.run(engines[0], engines[1], digest, out_path, most=events)
+    if as_json:
+        echo((out_path / policy_replay.RESULT).read_text("utf-8"))
+        return
+    echo(
+        f"{found.end - found.first:,} events, {found.accounts:,} accounts: {found.changed:,} fare "
+        f"otherwise under {found.draft} than under {found.live}"
+    )
+    for before, after, count, benign, abusive in found.moves:
+        known = f" ({benign:,} labelled benign, {abusive:,} abusive)" * bool(benign or abusive)
+        echo(f"  {before} -> {after}: {count:,}{known}")
+    print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])

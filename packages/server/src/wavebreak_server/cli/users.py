@@ -1,0 +1,112 @@
+"""Commands of the console's people: user create, list, reset."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavebreak.cli.app import users
+from wavebreak.cli.console import out, print_json
+from wavebreak.cli.options import DatabaseUrl, Json, Wide
+from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, in_database
+from wavebreak.errors import UsageError
+from wavebreak.reports.tables import Table, print_table
+
+Name = Annotated[str, typer.Argument(help="User name: a-z, 0-9, dot, dash.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the password (default: one is made, and shown only now)."),
+]
+
+
+@users.command(
+    "create",
+    epilog="Examples: `wavebreak user create var dana --role lead`; "
+    "`wavebreak user create var omer --role analyst --password-file pw.txt`",
+)
+def create(
+    home: KeysHome,
+    name: Name,
+    role: Annotated[
+        str,
+        typer.Option(
+            help="analyst, lead, policy_owner, data_scientist, counsel, auditor or admin."
+        ),
+    ] = "analyst",
+    password_file: PasswordFile = None,
+    deployment_key: DeploymentKey = None,
+    database_url: DatabaseUrl = "",
+) -> None:
+    """Create a person who may sign in to the console."""
+    from django.core.exceptions import ValidationError
+
+    from wavebreak_server.console.users import create_user
+    from wavebreak_server.service.app_context import write_audit_entry
+
+    password = secrets.token_urlsafe(15)
+    if password_file is not None:
+        try:
+            password = password_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise UsageError(
+                f"{password_file} cannot be read", fix="give a file with the password"
+            ) from None
+
+    def work(now_ms: int) -> None:
+        create_user(name, role, password)
+        write_audit_entry(now_ms, BY, "add_user", name, f"created by command as {role}")
+
+    try:
+        in_database(database_url, home, work, create=True, key=deployment_key)
+    except ValidationError as error:
+        raise UsageError(
+            "; ".join(error.messages), fix="choose another name, role or password"
+        ) from None
+    out.print(f"{name} may sign in as {role}. The password (shown only now):")
+    if password_file is None:
+        typer.echo(password)
+
+
+@users.command("list", epilog="Example: `wavebreak user list var`")
+def list_(
+    home: KeysHome, database_url: DatabaseUrl = "", as_json: Json = False, wide: Wide = False
+) -> None:
+    """List who may sign in to the console: name, role, second factor, last sign-in."""
+    from allauth.mfa.models import Authenticator
+
+    from wavebreak_server.console.models import User
+
+    def work(_now_ms: int) -> list[dict[str, object]]:
+        secured = set(Authenticator.objects.values_list("user_id", flat=True))
+        return [
+            {
+                "name": user.username,
+                "role": user.role,
+                "active": user.is_active,
+                "second_factor": user.id in secured,
+                "last_sign_in": user.last_login.isoformat(timespec="minutes")
+                if user.last_login
+                else None,
+            }
+            for user in User.objects.order_by("username")
+        ]
+
+    found = in_database(database_url, home, work, authenticated=False)
+    if as_json:
+        print_json(found)
+        return
+    headings = ("name", "role", "may sign in", "second factor", "last sign-in (UTC)")
+    rows = [
+        (
+            str(one["name"]),
+            str(one["role"]),
+            "yes" if one["active"] else "no",
+            "yes" if one["second_factor"] else "no",
+            str(one["last_sign_in"] or "never"),
+        )
+        for one in found
+    ]
+    print_table(Table("People", headings, rows), out)

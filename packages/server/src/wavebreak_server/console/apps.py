@@ -1,0 +1,18 @@
+"""Django's configuration of the console."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    """The console as a Django app."""
+
+    name = "wavebreak_server.console"
+    label = "console"
+
+    def ready(self) -> None:
+        """Register what audits sign-ins and changed credentials."""
+        import_module("wavebreak_server.console.sign_in_audit")

@@ -1,0 +1,122 @@
+"""Middleware of the console: content policy, session ends, and the second factor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+from wavebreak_server.console.openid_connect import signed_in_by_provider
+from wavebreak.durations import HOUR_S
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+"""No script or style inline, nothing from elsewhere. `data:` images: the QR code of a second
+factor, which must not be cached."""
+IDLE_S, ABSOLUTE_S = HOUR_S, 12 * HOUR_S
+SEEN_EVERY_S = 60
+_BEGAN, _SEEN = "began", "seen"
+USER_PATH = "/console/user/"
+
+
+class SecurityMiddleware:
+    """Sets the security headers, and refuses a Host that is not the console's."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request."""
+        hosts = getattr(settings, "CONSOLE_HOSTS", None)
+        if hosts is not None and request.get_host().rpartition(":")[0].strip("[]") not in hosts:
+            host = request.get_host()
+            if host not in hosts:
+                return HttpResponse("unknown host", status=400, content_type="text/plain")
+        response = self._get_response(request)
+        response.headers.setdefault("Content-Security-Policy", _content_policy(request))
+        response.headers.setdefault(
+            "Permissions-Policy", "camera=(), microphone=(), geolocation=()"
+        )
+        # With no-referrer, browsers send `Origin: null` with a form, which CSRF checks refuse.
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        # Pages name accounts: no copy stays in a browser's cache. Static files say otherwise.
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _content_policy(request: HttpRequest) -> str:
+    """Return the content policy; the forms that sign in and out lead to the provider."""
+    origin = getattr(settings, "CONSOLE_SIGN_IN_ORIGIN", "")
+    if origin and (request.path.startswith(USER_PATH) or signed_in_by_provider(request)):
+        # Browsers apply form-action to the redirects that follow a form, too.
+        return CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {origin}")
+    return CONTENT_POLICY
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """Serves the assets. Files are at most half a megabyte, so they are not streamed."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
+        """Return a file, or that it has not changed."""
+        answer = static_file.get_response(request.method, request.META)
+        content = b""
+        if answer.file is not None:
+            with answer.file as file:
+                content = file.read()
+        response = HttpResponse(content, status=int(answer.status))
+        del response["content-type"]
+        for name, value in answer.headers:
+            response[name] = value
+        return response
+
+
+class SessionAgeMiddleware:
+    """Ends a session an hour after its last request and twelve hours after its begin."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request."""
+        user: Any = getattr(request, "user", None)
+        if user is not None and user.is_authenticated:
+            now = int(time.time())
+            began = request.session.setdefault(_BEGAN, now)
+            seen = request.session.get(_SEEN, 0)
+            if now - began > ABSOLUTE_S or (seen and now - seen > IDLE_S):
+                request.session_over = True
+                logout(request)
+                return HttpResponseRedirect(reverse("account_login"))
+            if now - seen > SEEN_EVERY_S and not request.path.startswith("/console/live"):
+                request.session[_SEEN] = now
+        return self._get_response(request)
+
+
+class SecondFactorMiddleware:
+    """Sends a person without a second factor to set one up, where the console requires one."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request."""
+        if getattr(settings, "CONSOLE_SECOND_FACTOR", False):
+            user: Any = getattr(request, "user", None)
+            inside = request.path.startswith("/console/")
+            inside = inside and not request.path.startswith(USER_PATH)
+            if inside and user is not None and user.is_authenticated and not is_mfa_enabled(user):
+                return HttpResponseRedirect(reverse("mfa_index"))
+        return self._get_response(request)

@@ -1,0 +1,239 @@
+"""What all pages share: who may see them, the service that they ask, errors, keyset pages, CSV."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.views.decorators.debug import sensitive_post_parameters
+
+from wavebreak_server.console.models import User
+from wavebreak.csv_files import CsvWriter
+from wavebreak.engine import Engine
+from wavebreak.errors import WavebreakError
+from wavebreak_server.service.api.requests import RequestContext
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.service import Service
+
+T = TypeVar("T")
+View = Callable[..., HttpResponse]
+PAGE_SIZE = 50
+MAX_REASON = 500
+CSV_LINES = 500
+
+
+class Console:
+    """What a page needs: the person, the service, and its functions from synchronous code."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
+        self.request = request
+        self.user: User = request.user
+        self.context = RequestContext(
+            scope["wavebreak"], scope["wavebreak.context"], self.user.actor
+        )
+
+    @property
+    def service(self) -> Service:
+        """The service."""
+        return self.context.service
+
+    @property
+    def now_ms(self) -> int:
+        """The service's clock, in milliseconds."""
+        return self.context.now_ms
+
+    def ask(self, query: Callable[[Engine], T]) -> T:
+        """Run a query on the engine between two batches; raises BusyError if it does not run."""
+        answer: T = async_to_sync(self.service.ask)(query)
+        return answer
+
+
+def console_of(request: HttpRequest) -> Console:
+    """Return the console of a request that a `page` has let through."""
+    made: Console = request.console
+    return made
+
+
+def page(permission: str, *methods: str) -> Callable[[View], View]:
+    """Declare a view: the permission that it needs, and its methods (default: GET).
+
+    Who is not signed in goes to sign in; who lacks the permission gets 403; an error of the service
+    becomes a page, or for a form a message, that says what to do.
+    """
+    allowed = methods or ("GET",)
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        @sensitive_post_parameters()
+        def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method not in (*allowed, "HEAD"):
+                return HttpResponseNotAllowed(allowed)
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            if not request.user.may(permission):
+                return error_page(request, 403, "Your role does not include this", FORBIDDEN)
+            request.console = Console(request)
+            try:
+                return view(request, *args, **kwargs)
+            except WavebreakError as error:
+                status = error.status if isinstance(error, ApiError) else 503
+                return error_page(request, status, error.what, error.fix)
+
+        wrapped.permission = permission  # type: ignore[attr-defined]
+        wrapped.methods = allowed  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
+
+
+FORBIDDEN = "Ask an administrator for another role, or a colleague who has it."
+
+
+def error_page(request: HttpRequest, status: int, what: str, fix: str = "") -> HttpResponse:
+    """Return an error as a page, or as an alert where htmx asked for a part of one."""
+    template = (
+        "console/parts/alert.html" if request.headers.get("HX-Request") else "console/error.html"
+    )
+    values = {
+        "what": what[:1].upper() + what[1:],
+        "fix": fix,
+        "status": status,
+        "kind": "danger",
+        "back": _page_before(request),
+    }
+    return render(request, template, values, status=status)
+
+
+def _page_before(request: HttpRequest) -> str:
+    """Return the path of the console's page that the request came from; "" where it is unknown."""
+    came = urlsplit(request.headers.get("Referer", ""))
+    inside = came.netloc == request.get_host() and came.path.startswith("/console/")
+    return came._replace(scheme="", netloc="").geturl() if inside else ""
+
+
+def show(request: HttpRequest, template: str, **values: Any) -> HttpResponse:
+    """Render a page."""
+    return TemplateResponse(request, template, values).render()
+
+
+def say(request: HttpRequest, text: str) -> None:
+    """Show a message on the next page."""
+    messages.success(request, text)
+
+
+def say_of_account(request: HttpRequest, account: str, text: str) -> None:
+    """Show a message on the next page about an account, with a link to what people did to it."""
+    place = f"{reverse('account', args=[account])}#acts"
+    messages.success(request, format_html('<a href="{}">{}</a>: {}', place, account, text))
+
+
+def warn(request: HttpRequest, text: str) -> None:
+    """Show a warning on the next page."""
+    messages.warning(request, text)
+
+
+def reason_of(request: HttpRequest) -> str:
+    """Return the reason of a form; raises ApiError (422) without one."""
+    reason = " ".join(request.POST.get("reason", "").split())
+    if not reason:
+        raise ApiError(
+            422, "a reason is missing", fix="say in a line why; it is sealed with the act"
+        )
+    if len(reason) > MAX_REASON:
+        raise ApiError(422, f"the reason exceeds {MAX_REASON} characters", fix="shorten it")
+    return reason
+
+
+def number_of(text: str | None, least: int, most: int, otherwise: int) -> int:
+    """Return a whole number of a query within bounds, else `otherwise`.
+
+    >>> number_of("7", 1, 5, 1), number_of("x", 1, 5, 1), number_of("4", 1, 5, 1)
+    (5, 1, 4)
+    """
+    if not text or not text.isascii() or not text.isdigit() or len(text) > 18:
+        return otherwise
+    return max(least, min(most, int(text)))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A page of rows, and the link to the next one (empty: the last)."""
+
+    rows: Sequence[Any]
+    next: str = ""
+    total: int | None = None
+
+
+def keyset(
+    request: HttpRequest, found: Sequence[Any], key: Callable[[Any], Any], size: int = PAGE_SIZE
+) -> Rows:
+    """Return the first `size` of `size + 1` rows, and the link behind them: `?after=KEY`."""
+    rows = list(found[:size])
+    if len(found) <= size:
+        return Rows(rows)
+    query = request.GET.dict() | {"after": str(key(rows[-1]))}
+    return Rows(rows, f"?{urlencode(query)}")
+
+
+class _Echo(io.StringIO):
+    def take(self) -> str:
+        text = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return text
+
+
+def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> HttpResponse:
+    """Return rows as a CSV file, streamed; cells that a spreadsheet would run are quoted."""
+
+    def lines() -> Iterator[str]:
+        buffer = _Echo()
+        writer = CsvWriter(buffer)
+        writer.write(header)
+        for row in rows:
+            writer.write(row)
+            yield buffer.take()
+        yield buffer.take()
+
+    async def stream() -> AsyncIterator[str]:
+        chunks = lines()
+        while chunk := await sync_to_async(lambda: "".join(islice(chunks, CSV_LINES)))():
+            yield chunk
+
+    response = StreamingHttpResponse(stream(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response
+
+
+def sandboxed(text: str) -> HttpResponse:
+    """Return a page of ours that has inline styles: they alone are allowed, by their digests."""
+    styles = re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL)
+    styles += re.findall(r'\sstyle="([^"]*)"', text)
+    digests = {
+        base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() for style in styles
+    }
+    sources = " ".join(f"'sha256-{digest}'" for digest in sorted(digests)) or "'none'"
+    hashes = " 'unsafe-hashes'" if re.search(r'\sstyle="', text) else ""
+    response = HttpResponse(text, content_type="text/html; charset=utf-8")
+    response["Content-Security-Policy"] = (
+        f"sandbox; default-src 'none'; style-src {sources}{hashes}; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    return response

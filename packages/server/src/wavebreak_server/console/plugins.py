@@ -1,0 +1,131 @@
+"""Plug-ins of the console: pages of other distributions, and where the console shows them.
+
+The console knows no plug-in by name. Without one its pages do not exist, and nothing links to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from django.apps import apps
+from django.http import HttpRequest
+from django.utils.safestring import SafeString, mark_safe
+
+from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
+from wavebreak.errors import MissingExtraError
+from wavebreak.ledger import Signer
+from wavebreak.ledger.checkpoints import load_or_create_signer
+from wavebreak_server.service.service import Background
+
+
+@dataclass(frozen=True)
+class PluginOptions:
+    """What a service lends a plug-in.
+
+    Attributes:
+        directory: Directory of the plug-in's files; it need not exist yet.
+        signer: Key of the ledger.
+        secret: The deployment's pseudonym key.
+        policy: Directory of a local policy (None: the shipped one).
+
+    """
+
+    directory: Path
+    signer: Signer
+    secret: bytes
+    policy: Path | None = None
+
+
+class PluginHooks(Protocol):
+    """The module `hooks` of a plug-in's package."""
+
+    @property
+    def URLS(self) -> Sequence[Any]:  # noqa: N802 - a constant of the module
+        """URL patterns of its pages, below `console/`."""
+
+    def open(self, options: PluginOptions) -> None:
+        """Serve what lies in a directory; called once, at the start of the console."""
+
+    def account_panel(self, request: HttpRequest, accounts: Sequence[str], *, several: bool) -> str:
+        """Return the HTML that the page of an account, or of an operator's several, shows."""
+
+    def demo_tasks(self) -> list[Background]:
+        """Return background tasks that show something in a demonstration."""
+
+
+def installed_plugins() -> list[ConsolePlugin]:
+    """Return the plug-ins of this process, in the order of their names."""
+    found = (app for app in apps.get_app_configs() if isinstance(app, ConsolePlugin))
+    return sorted(found, key=lambda plugin: plugin.label)
+
+
+def _hooks(plugin: ConsolePlugin) -> PluginHooks:
+    return cast(PluginHooks, import_module(f"{plugin.name}.hooks"))
+
+
+def plugin_urls() -> list[Any]:
+    """Return the URL patterns of all plug-ins."""
+    return [pattern for plugin in installed_plugins() for pattern in _hooks(plugin).URLS]
+
+
+def with_plugin_links(items: Sequence[NavigationItem]) -> list[NavigationItem]:
+    """Return a navigation with the links of the plug-ins, each where its plug-in says."""
+    shown = list(items)
+    for plugin in installed_plugins():
+        at = next((n for n, item in enumerate(shown, 1) if item.name == plugin.after), len(shown))
+        shown[at:at] = plugin.navigation
+    return shown
+
+
+def account_panels(request: HttpRequest, accounts: str | Sequence[str]) -> SafeString:
+    """Return what plug-ins show on the page of an account, or of an operator's accounts."""
+    several = not isinstance(accounts, str)
+    names = list(accounts) if several else [str(accounts)]
+    panels = (
+        _hooks(plugin).account_panel(request, names, several=several)
+        for plugin in installed_plugins()
+    )
+    return mark_safe("".join(panels))  # noqa: S308 - each plug-in renders a template
+
+
+def open_plugins(
+    given: Mapping[str, Path | None],
+    home: Path,
+    seal_key: Path | None,
+    secret: bytes,
+    policy: Path | None,
+) -> None:
+    """Open each plug-in over its directory.
+
+    Args:
+        given: Directories by the plug-ins' names for them, where the service was given any; else
+            it is the one of that name in the service's own directory.
+        home: The service's own directory.
+        seal_key: File of the ledger's key (None: where it is by default).
+        secret: The deployment's pseudonym key.
+        policy: Directory of a local policy (None: the shipped one).
+
+    Raises:
+        MissingExtraError: A directory was given for a plug-in that is not installed.
+
+    """
+    plugins = installed_plugins()
+    known = {plugin.directory for plugin in plugins}
+    for name in (name for name, path in given.items() if path is not None and name not in known):
+        raise MissingExtraError(
+            f"--{name}: the packages of the console's {name} are not installed",
+            fix=f"pip install 'wavebreak[{name}]'",
+        )
+    for plugin in plugins:
+        directory = given.get(plugin.directory) or home / plugin.directory
+        options = PluginOptions(directory, load_or_create_signer(seal_key), secret, policy)
+        _hooks(plugin).open(options)
+
+
+def demo_tasks() -> list[Background]:
+    """Return the tasks by which plug-ins show something in a demonstration."""
+    return [task for plugin in installed_plugins() for task in _hooks(plugin).demo_tasks()]

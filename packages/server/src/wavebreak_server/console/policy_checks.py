@@ -1,0 +1,104 @@
+"""Checks of policies in processes of their own, with limits of time and memory.
+
+A draft is somebody's text, and what it costs to check is known afterwards. So no page of the
+console checks one in its own thread: the fork server of the service starts a process, which says
+what is wrong and ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from wavebreak import config
+from wavebreak.errors import PolicyError
+from wavebreak.rules import load_policy
+from wavebreak_server.service.errors import ApiError
+
+SECONDS, MEMORY, AT_ONCE = 10, 1 << 30, 2
+"""Of a process: seconds of a processor, and bytes; processes at once."""
+START_S = 120.0
+_FORKS = multiprocessing.get_context("forkserver")
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+class Checked(NamedTuple):
+    """What a check found: the version of a policy that loads, else what is wrong and its fix."""
+
+    version: str
+    what: str = ""
+    fix: str = ""
+
+
+def check_rules(directory: Path, seconds: int = SECONDS) -> Checked:
+    """Check the rules of a policy as `wavebreak rules check` does, in a process.
+
+    Args:
+        directory: The policy; nothing else writes to it.
+        seconds: Seconds of a processor that the process may use.
+
+    Raises:
+        ApiError: Too many policies are being checked (503).
+
+    """
+    if not _places.acquire(timeout=2 * seconds):
+        raise ApiError(
+            503,
+            "too many policies are checked at once",
+            fix="try again soon",
+            retry_after_s=seconds,
+        )
+    try:
+        return _ask(directory, seconds)
+    finally:
+        _places.release()
+
+
+def _ask(directory: Path, seconds: int) -> Checked:
+    here, there = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(target=_run, args=(there, str(directory), seconds), daemon=True)
+    with there:
+        process.start()
+    try:
+        with here, suppress(EOFError, OSError):
+            if here.poll(START_S) and here.recv() and here.poll(3 * seconds):
+                return Checked(*here.recv())
+    finally:
+        process.kill()
+        process.join()
+    return Checked(
+        "",
+        f"the policy takes more than {seconds} s, or more memory than a check may",
+        "make it smaller: fewer rules, conditions or examples",
+    )
+
+
+def _run(pipe: Connection, directory: str, seconds: int) -> None:
+    """Check a policy, in a process that the fork server has made."""
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    for what, most in (
+        (resource.RLIMIT_DATA, MEMORY),
+        (resource.RLIMIT_CPU, int(used) + seconds),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(ValueError, OSError):  # the system allows less already
+            resource.setrlimit(what, (most, most))
+    with suppress(OSError):
+        pipe.send(True)
+        pipe.send(tuple(_checked(Path(directory))))
+
+
+def _checked(directory: Path) -> Checked:
+    try:
+        for path in sorted(directory.rglob("*.toml")):
+            config.read_toml(path)
+        return Checked(load_policy(directory, compiled=False).version)
+    except PolicyError as error:
+        return Checked("", error.what, error.fix or "")
+    except (MemoryError, RecursionError):
+        return Checked("", "the policy is too deep or too large to read", "make it simpler")

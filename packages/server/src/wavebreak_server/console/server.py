@@ -1,0 +1,90 @@
+"""The console in the service: configuration at start, and the ASGI app that routes to it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+
+from wavebreak_server.console import sign_in_limits
+from wavebreak.errors import UsageError
+from wavebreak_server.service.django_settings import CONSOLE_MIDDLEWARE, OPENID_CONNECT
+from wavebreak_server.service.ingest_app import App, Receive, Scope, Send
+
+PREFIXES = ("/console", "/static/", "/notice/", "/appeal/", "/help/", "/business/")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class ConsoleOptions:
+    """Options of the console.
+
+    Attributes:
+        url: The public address, as people type it: `https://abuse.example.org`.
+        second_factor: Whether everybody needs a second factor (None: unless on loopback).
+        oidc: Settings of an OpenID Connect provider (empty: none).
+        trusted_proxies: Proxies in front of the service that set X-Forwarded-For.
+    """
+
+    url: str
+    second_factor: bool | None = None
+    oidc: Mapping[str, Any] = field(default_factory=dict)
+    trusted_proxies: int = 0
+
+
+def configure(options: ConsoleOptions, secret: bytes) -> None:
+    """Set what depends on the deployment; called once, before the app is made.
+
+    Raises UsageError for an address that is no http or https URL.
+    """
+    parts = urlsplit(options.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError("--console-url is not an address", fix="write https://abuse.example.org")
+    secure, local = parts.scheme == "https", parts.hostname in LOOPBACK
+    settings.SECRET_KEY = hmac.digest(secret, b"wavebreak console", hashlib.sha256).hex()
+    settings.CONSOLE_URL = options.url.rstrip("/")
+    settings.CONSOLE_HOSTS = frozenset({parts.hostname, *(LOOPBACK if local else ())})
+    settings.CONSOLE_SECOND_FACTOR = (
+        not local if options.second_factor is None else options.second_factor
+    )
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = secure
+    settings.CSRF_TRUSTED_ORIGINS = [f"{parts.scheme}://{parts.netloc}"] if secure else []
+    settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not secure
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = options.trusted_proxies
+    sign_in_limits.limits.forget()
+    settings.CONSOLE_SIGN_IN_ORIGIN = ""
+    apps = [dict(options.oidc)] if options.oidc else []
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": OPENID_CONNECT | {"APPS": apps}}
+    if options.oidc:
+        given = options.oidc["settings"]
+        at = urlsplit(given.get("authorization_origin") or given["server_url"])
+        settings.CONSOLE_SIGN_IN_ORIGIN = f"{at.scheme}://{at.netloc}"
+
+
+class ConsoleRouter:
+    """ASGI app: the console's paths through Django with sessions, all others to the API."""
+
+    def __init__(self, api: App) -> None:
+        self._api, self._console = api, _handler()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        console = scope["type"] == "http" and scope["path"].startswith(PREFIXES)
+        await (self._console if console else self._api)(scope, receive, send)
+
+
+def _handler() -> App:
+    """Return a Django handler with the console's middleware; the API's handler keeps its own."""
+    former = settings.MIDDLEWARE
+    settings.MIDDLEWARE = list(CONSOLE_MIDDLEWARE)
+    try:
+        handler: App = ASGIHandler()
+    finally:
+        settings.MIDDLEWARE = former
+    return handler

@@ -1,0 +1,141 @@
+"""Tags and filters: assets with their version, times, numbers, outcomes, permissions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from django import template
+from django.contrib.staticfiles import finders
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from wavebreak_server.console import plugins
+from wavebreak.explain.narrative import format_value
+from wavebreak.outcomes import OUTCOMES, row_of
+from wavebreak.reports.tables import span
+
+register = template.Library()
+
+
+@cache
+def _version(name: str) -> str:
+    path = finders.find(name)
+    if not path:
+        return "missing"
+    with open(path, "rb") as file:
+        return sha256(file.read()).hexdigest()[:8]
+
+
+@register.simple_tag
+def asset(name: str) -> str:
+    """Return the URL of a static file of the console, with its version."""
+    return f"{static(f'console/{name}')}?v={_version(f'console/{name}')}"
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return an icon of the sprite; it says nothing to a screen reader."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        asset("icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def moment(ms: int | None) -> SafeString | str:
+    """Return an instant (ms) as UTC text that the page turns into a relative time on hover."""
+    if ms is None:
+        return "–"
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    return format_html(
+        '<time datetime="{}">{}</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M")
+    )
+
+
+@register.filter
+def ago(ms: int | None) -> SafeString | str:
+    """Return an instant (ms) as a relative time, which the script keeps current."""
+    if ms is None:
+        return "–"
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    return format_html(
+        '<time data-relative datetime="{}" title="{} UTC">{}</time>',
+        at.isoformat(),
+        at.strftime("%Y-%m-%d %H:%M:%S"),
+        at.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+@register.filter
+def duration(ms: float | None) -> str:
+    """Return a duration (ms) in words."""
+    return "–" if ms is None else span(ms)
+
+
+@register.filter
+def outcome(name: str) -> SafeString:
+    """Return an outcome as a pill, which says on hover what it does."""
+    meaning = row_of(name).refusal_words if name in OUTCOMES else ""
+    return format_html('<span class="pill pill-{}" title="{}">{}</span>', tone(name), meaning, name)
+
+
+@register.filter
+def tone(name: str) -> str:
+    """Return the colour of an outcome.
+
+    >>> tone("ban")
+    'ban'
+    """
+    return row_of(name).tone if name in OUTCOMES else name
+
+
+@register.filter
+def verdict(name: str) -> str:
+    """Return a verdict as people call it.
+
+    >>> verdict("undetermined"), verdict("benign")
+    ('another outcome', 'benign')
+    """
+    return "another outcome" if name == "undetermined" else name
+
+
+@register.filter
+def feature_value(value: float | None, name: str) -> str:
+    """Return a feature's value with its unit."""
+    return format_value(name, value)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """Return a share as a percentage."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+@register.filter
+def thousands(value: float | None) -> str:
+    """Return a number with separators."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+@register.simple_tag(takes_context=True)
+def allowed(context: Any, permission: str) -> bool:
+    """Whether the person has a permission: `{% allowed "review" as can_review %}`."""
+    may = getattr(context["request"].user, "may", None)
+    return bool(may and may(permission))
+
+
+@register.filter
+def at(mapping: Any, key: Any) -> Any:
+    """Return a member of a mapping."""
+    return mapping.get(key)
+
+
+@register.simple_tag(takes_context=True)
+def account_panels(context: Any, accounts: Any) -> SafeString:
+    """Return what plug-ins show on the page of an account, or of an operator's accounts."""
+    return plugins.account_panels(context["request"], accounts)

@@ -1,0 +1,164 @@
+"""Accounts: search, an account's page, its timeline, and acts on it."""
+
+from __future__ import annotations
+
+import re
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from wavebreak_server.console import account_facts, acts, neighbours
+from wavebreak_server.console.models import PersonAct, ReviewCase
+from wavebreak_server.console.pages import (
+    PAGE_SIZE,
+    console_of,
+    csv_response,
+    keyset,
+    page,
+    reason_of,
+    say,
+    show,
+    warn,
+)
+from wavebreak.errors import EventError
+from wavebreak.outcomes import ABOVE_ALLOW, OUTCOMES, SETTABLE
+from wavebreak.schema.events import AccountRegistered
+from wavebreak_server.service.decide import pseudonymize_event
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.models import EnforcementState
+
+_PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
+
+
+@page("view_accounts", "GET", "POST")
+def accounts(request: HttpRequest) -> HttpResponse:
+    """List accounts that have an outcome, or search for one.
+
+    The search is a POST: what is typed, a phone number too, is in no address and no log.
+    """
+    if request.method == "POST":
+        return _search(request)
+    rows = EnforcementState.objects.exclude(outcome="allow")
+    outcome = request.GET.get("outcome", "")
+    if outcome in OUTCOMES:
+        rows = rows.filter(outcome=outcome)
+    if request.GET.get("format") == "csv":
+        header = ("account", "outcome", "until", "ts", "decision")
+        return csv_response("accounts", header, rows.order_by("account").values_list(*header))
+    if after := request.GET.get("after"):
+        rows = rows.filter(account__gt=after)
+    found = list(rows.order_by("account")[: PAGE_SIZE + 1])
+    return show(
+        request,
+        "console/accounts.html",
+        rows=keyset(request, found, lambda row: row.account),
+        outcome=outcome,
+        outcomes=ABOVE_ALLOW,
+    )
+
+
+def _search(request: HttpRequest) -> HttpResponse:
+    console = console_of(request)
+    wanted = request.POST.get("q", "").strip()[:128]
+    if not wanted:
+        return redirect("accounts")
+    if console.ask(lambda engine: account_facts.known_account(engine, wanted)):
+        return redirect("account", wanted)
+    if _PHONE.fullmatch(wanted):
+        return _search_number(request, wanted)
+    near = list(
+        EnforcementState.objects.filter(account__startswith=wanted)
+        .order_by("account")
+        .values_list("account", flat=True)[:PAGE_SIZE]
+    )
+    return show(request, "console/search.html", found=near, by_number=False)
+
+
+def _search_number(request: HttpRequest, text: str) -> HttpResponse:
+    """Search by phone number: it becomes its pseudonym here, and is kept nowhere."""
+    console = console_of(request)
+    number = re.sub(r"[^\d]", "", text)
+    event = AccountRegistered(ts=0, account="asked", phone=f"+{number}")
+    try:
+        log = pseudonymize_event(event, console.service.pseudonymizer)
+        pseudonym = log.column("number")[0].as_py()
+    except (ApiError, EventError, KeyError):
+        # Without its country code no number can be found; the page says how to write it.
+        return show(request, "console/search.html", found=[], by_number=True, unread=True)
+    found = account_facts.accounts_by_number(pseudonym) if pseudonym else []
+    if len(found) == 1:
+        return redirect("account", found[0])
+    return show(request, "console/search.html", found=found, by_number=True)
+
+
+@page("view_accounts")
+def account(request: HttpRequest, account: str) -> HttpResponse:
+    """Show an account."""
+    console = console_of(request)
+    return show(
+        request,
+        "console/account.html",
+        account=account_facts.account_page(console, account),
+        entries=list(account_facts.ledger_entries(account)),
+        case=ReviewCase.objects.filter(account=account, state=ReviewCase.OPEN, blind=False).first(),
+        choices=acts.CHOICES,
+        settable=SETTABLE,
+        holds=acts.HOLDS,
+    )
+
+
+@page("view_accounts")
+def timeline(request: HttpRequest, account: str) -> HttpResponse:
+    """Return an account's timeline: lanes of events, and its decisions as marks."""
+    console = console_of(request)
+    if not console.ask(lambda engine: account_facts.known_account(engine, account)):
+        raise ApiError(404, "the log has no such account", fix="search for it")
+    found = account_facts.timeline(account)
+    marks = [{"x": d["ts"], "label": d["outcome"]} for d in account_facts.newest_decisions(account)]
+    return JsonResponse(found | {"marks": marks})
+
+
+@page("view_accounts")
+def shared(request: HttpRequest, account: str) -> HttpResponse:
+    """Show who shares something with an account, as a part of its page."""
+    console = console_of(request)
+    return show(
+        request,
+        "console/parts/shared.html",
+        shared=neighbours.shared_by(console, account),
+        membership=neighbours.membership(console, account),
+    )
+
+
+@page("act_on_accounts", "POST")
+def act(request: HttpRequest, account: str) -> HttpResponse:
+    """Act on an account, with a reason and an end."""
+    console = console_of(request)
+    wanted, reason = acts.act_of(request.POST.dict()), reason_of(request)
+    seen = request.POST.get("seen", "")
+    try:
+        applied = acts.apply_and_close(console, account, wanted, reason, seen=seen)
+    except acts.OtherOutcomeError as error:
+        warn(
+            request,
+            f"The account changed while you read it: {error.what}. Nothing was done; decide again.",
+        )
+        return redirect("account", account)
+    if applied.fault:
+        warn(request, applied.fault)
+    else:
+        say(request, f"{wanted.words}: {applied.act.outcome} is in force now.")
+    return redirect("account", account)
+
+
+@page("act_on_accounts", "POST")
+def undo(request: HttpRequest, act_id: int) -> HttpResponse:
+    """Undo an act."""
+    console = console_of(request)
+    found = PersonAct.objects.filter(id=act_id, undone_ms=None).first()
+    if found is None:
+        raise ApiError(404, "there is no such act to undo", fix="open the account anew")
+    note = acts.undo(console, found, reason_of(request))
+    (warn if note else say)(request, f"Undone{f': {note}' if note else ''}.")
+    return redirect(reverse("account", args=[found.account]))

@@ -1,0 +1,194 @@
+"""Appeals: the list by deadline with figures, an appeal, and its answer."""
+
+from __future__ import annotations
+
+from django.db.models import Count, F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from wavebreak_server.console import account_facts, acts, statements
+from wavebreak_server.console import appeals as domain
+from wavebreak_server.console.help_answers import help_trend
+from wavebreak_server.console.models import Appeal
+from wavebreak_server.console.pages import (
+    PAGE_SIZE,
+    console_of,
+    csv_response,
+    error_page,
+    keyset,
+    number_of,
+    page,
+    say,
+    show,
+    warn,
+)
+from wavebreak.durations import DAY_MS
+from wavebreak.notices import get_language
+from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
+from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.service.errors import ApiError
+
+STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.UNVERIFIED)
+COLUMNS = (
+    "id", "account", "outcome", "rule", "model", "state", "opened_ms", "deadline_ms", "decided_ms",
+    "result", "group", "together", "language",
+)  # fmt: skip
+
+
+@page("view_appeals")
+def appeals(request: HttpRequest) -> HttpResponse:
+    """Show the appeals: those that wait by their deadline, the others newest first."""
+    console = console_of(request)
+    state = request.GET.get("state", Appeal.OPEN)
+    state = state if state in STATES else Appeal.OPEN
+    rows = _filtered(request, Appeal.objects.filter(state=state), console.now_ms)
+    if request.GET.get("format") == "csv":
+        return csv_response("appeals", COLUMNS, rows.order_by("id").values_list(*COLUMNS))
+    rows = _after(request, rows, state)
+    found = list(rows[: PAGE_SIZE + 1])
+    waiting = Appeal.objects.filter(state=Appeal.OPEN)
+    return show(
+        request,
+        "console/appeals.html",
+        rows=keyset(request, found, lambda row: f"{_order(row, state)}-{row.id}"),
+        state=state,
+        states=STATES,
+        now=console.now_ms,
+        counts=waiting.aggregate(
+            open=Count("id"),
+            late=Count("id", filter=Q(deadline_ms__lt=console.now_ms)),
+            soon=Count("id", filter=Q(deadline_ms__range=_next_day(console.now_ms))),
+        ),
+        groups=list(
+            waiting.exclude(group="").values("group").annotate(n=Count("id")).order_by("-n")[:20]
+        ),
+        chosen={name: request.GET.get(name, "") for name in ("group", "outcome", "due", "result")},
+        results=domain.RESULTS,
+        by_rule=domain.figures("rule"),
+        by_model=domain.figures("model"),
+        help=help_trend(console.now_ms),
+    )
+
+
+def _next_day(now_ms: int) -> tuple[int, int]:
+    return now_ms, now_ms + DAY_MS
+
+
+def _filtered(request: HttpRequest, rows: QuerySet, now_ms: int) -> QuerySet:
+    for name in ("group", "outcome", "result"):
+        if value := request.GET.get(name):
+            rows = rows.filter(**{name: value[:48]})
+    if request.GET.get("due") == "late":
+        rows = rows.filter(deadline_ms__lt=now_ms)
+    return rows
+
+
+_KEYS = {Appeal.OPEN: "deadline_ms", Appeal.DECIDED: "decided_ms", Appeal.UNVERIFIED: "created_ms"}
+
+
+def _order(row: Appeal, state: str) -> int:
+    return int(getattr(row, _KEYS[state]) or 0)
+
+
+def _after(request: HttpRequest, rows: QuerySet, state: str) -> QuerySet:
+    """Return the rows behind the last one of the page before, in order."""
+    key, rising = _KEYS[state], state == Appeal.OPEN
+    at, _, last = request.GET.get("after", "").partition("-")
+    if last:
+        at_ms, last_id = number_of(at, 0, 2**62, 0), number_of(last, 0, 2**62, 0)
+        beyond = "gt" if rising else "lt"
+        rows = rows.filter(
+            Q(**{f"{key}__{beyond}": at_ms}) | Q(**{key: at_ms, f"id__{beyond}": last_id})
+        )
+    return rows.order_by(key, "id") if rising else rows.order_by(F(key).desc(), "-id")
+
+
+@page("view_appeals")
+def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
+    """Show an appeal: its statement, the decision as it was, and what the holder was shown."""
+    return _show_appeal(request, _appeal(appeal_id))
+
+
+def _appeal(appeal_id: int) -> Appeal:
+    rows = Appeal.objects.select_related("decided_by")
+    found: Appeal | None = rows.filter(id=appeal_id).first()
+    if found is None or found.state == Appeal.WITHDRAWN:
+        raise ApiError(404, "there is no such appeal", fix="see the list of appeals")
+    return found
+
+
+def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
+    console, language = console_of(request), get_language(found.language)
+    conflict = domain.conflict(found, console.user)
+    may_read = console.user.may("decide_appeals") and not conflict
+    statement = domain.read_statement(found) if may_read else None
+    if statement is not None:
+        write_audit_entry(
+            console.now_ms, console.user.actor, "read_appeal", found.account,
+            f"read the statement of appeal {found.id}",
+        )  # fmt: skip
+    decision = statements.stored_decision(found.decision) or {}
+    notices = console.context.app.holder_notices
+    shown = None
+    if decision:
+        shown = statements.shown_statement(found.decision, found.language)
+        shown = shown or statements.statement_of(notices, decision, language, console.now_ms)
+    together = Appeal.objects.filter(state=Appeal.OPEN, group=found.group, together=True)
+    return show(
+        request,
+        "console/appeal.html",
+        appeal=found,
+        statement=statement,
+        may_read=may_read,
+        decision=account_facts.decision_shown(decision),
+        shown=shown,
+        language=language,
+        account=account_facts.account_page(console, found.account),
+        conflict=conflict,
+        duplicates=list(_duplicates(found)[:20]),
+        together=together.exclude(group="").exclude(id=found.id).count(),
+        results=domain.RESULTS,
+        settable=[name for name in NEEDING_HOLD if name in SETTABLE],
+        holds=acts.HOLDS,
+        most=domain.MAX_REASON,
+        now=console.now_ms,
+    )
+
+
+def _duplicates(found: Appeal) -> QuerySet:
+    """Return other appeals of the same group, or with the same words, that wait."""
+    same = Q()
+    if found.group:
+        same |= Q(group=found.group)
+    if found.text_key:
+        same |= Q(text_key=found.text_key)
+    if not same:
+        return Appeal.objects.none()
+    return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=found.id).order_by("id")
+
+
+@page("decide_appeals", "POST")
+def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
+    """Answer an appeal; who took part in the decision is refused."""
+    console, found = console_of(request), _appeal(appeal_id)
+    if why := domain.conflict(found, console.user):
+        return error_page(
+            request, 403, f"You cannot decide this appeal. {why}",
+            "It is decided by a colleague who took no part in the decision.",
+        )  # fmt: skip
+    answer = domain.answer_of(request.POST.dict())
+    version = number_of(request.POST.get("version"), 0, 2**31, 2**31)
+    if found.state != Appeal.OPEN or found.version != version:
+        warn(request, "The appeal changed while you read it. Read what is new, then decide.")
+        return redirect("appeal", found.id)
+    faults = list(filter(None, [domain.decide(console, found, answer, version)]))
+    say(request, f"Appeal {found.id}: {found.result.replace('_', ' ')}. The holder can read it.")
+    if request.POST.get("together") == "yes" and found.group:
+        group = domain.decide_together(console, found, answer)
+        faults += group.faults
+        say(request, f"{len(group.decided)} more of the group were decided in the same way.")
+        if group.left:
+            warn(request, f"{len(group.left)} were left: a colleague must decide them.")
+    for fault in faults:
+        warn(request, fault)
+    return redirect("appeals")

@@ -1,0 +1,345 @@
+"""Models: the one that scores, challengers beside it, approval, promotion and rollback."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from wavebreak_server.console import live_challengers, policy_versions, replay_processes
+from wavebreak_server.console import model_versions as versions
+from wavebreak_server.console.models import ModelReplay, ModelVersion
+from wavebreak_server.console.pages import (
+    PAGE_SIZE,
+    Console,
+    Rows,
+    console_of,
+    csv_response,
+    keyset,
+    number_of,
+    page,
+    reason_of,
+    sandboxed,
+    say,
+    show,
+)
+from wavebreak_server.console.views.policy import KINDS, MOST_CHANGES, moves_of
+from wavebreak.errors import ModelError
+from wavebreak.features.catalog import get_feature
+from wavebreak.features.descriptions import feature_title
+from wavebreak.model import load, storage
+from wavebreak.outcomes import BY_RANK
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.live_policy import models_directory
+from wavebreak_server.service.model_replay import EDGES, inputs
+
+SHOWN_FEATURES, SHOWN_LIVE = 12, 20
+TRAINING_NAMES = {
+    "events": "Trained on events", "features": "Feature catalog", "mode": "Features computed",
+    "policy": "Under policy", "traces": "Real traces", "worlds": "Simulated worlds",
+}  # fmt: skip
+"""What a page calls the notes that training leaves in a model's metadata."""
+
+
+@page("view_policy")
+def models(request: HttpRequest) -> HttpResponse:
+    """Show the model that scores, and the registered ones, newest first."""
+    console = console_of(request)
+    home, used = console.service.settings.home, versions.scoring(console).model
+    rows = ModelVersion.objects.select_related("author", "approved_by", "live_by")
+    if after := request.GET.get("after"):
+        rows = rows.filter(id__lt=number_of(after, 1, 1 << 60, 1 << 60))
+    found = list(rows.order_by("-id")[: PAGE_SIZE + 1])
+    target, champion = (
+        versions.previous_model(console.service),
+        versions.champion_directory(console),
+    )
+    return show(
+        request,
+        "console/policy_models.html",
+        rows=keyset(request, found, lambda version: version.id),
+        used=used,
+        champion=_metadata(champion) if champion and used else None,
+        card=_card_name(home, champion) if champion and used else "",
+        live=versions.live_name(console.service),
+        target=target,
+        can_roll_back=target is not None,
+        waiting=versions.unregistered(home),
+        score=policy_versions.live_policy_of(console).score,
+        tab="models",
+    )
+
+
+def _card_name(home: Path, directory: Path) -> str:
+    """Return the name by which a model's card is read; "" for one that lies elsewhere."""
+    if directory == storage.SHIPPED:
+        return "shipped" if (directory / versions.CARD).is_file() else ""
+    within = directory.parent == models_directory(home)
+    return directory.name if within and (directory / versions.CARD).is_file() else ""
+
+
+def _metadata(directory: Path) -> dict[str, Any]:
+    """Return what a model's metadata says, without loading its trees."""
+    try:
+        document = json.loads((directory / storage.METADATA).read_text("utf-8"))
+        content = document["model"]
+        notes = content.get("training", {}).get("notes", {})
+        return {
+            "version": str(document["version"]),
+            "features": len(content["features"]),
+            "thresholds": {
+                name: content["thresholds"][name] / 65_536
+                for name in BY_RANK
+                if name in content["thresholds"]
+            },
+            "training": {
+                TRAINING_NAMES.get(name, name): f"{value:,}" if isinstance(value, int) else value
+                for name, value in notes.items()
+                if isinstance(value, int | float | str)
+            },
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"version": "cannot be read", "features": 0, "thresholds": {}, "training": {}}
+
+
+@page("view_policy")
+def card(request: HttpRequest, name: str) -> HttpResponse:
+    """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
+    place = models_directory(console_of(request).service.settings.home)
+    found = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
+    path = ({"shipped": storage.SHIPPED} | found).get(name, place) / versions.CARD
+    if not path.is_file():
+        raise ApiError(404, "there is no such card", fix="see the list of models")
+    return sandboxed(path.read_text("utf-8"))
+
+
+@page("register_models", "POST")
+def register_model(request: HttpRequest) -> HttpResponse:
+    """Register a directory of `HOME/models` as a challenger."""
+    console, reason = console_of(request), reason_of(request)
+    made = versions.register(console, request.POST.get("name", "")[:200], reason)
+    say(request, f"Registered as {made.name}. Compare it with the model that scores now.")
+    return redirect("model_version", made.id)
+
+
+def _version(version_id: int) -> ModelVersion:
+    found: ModelVersion | None = (
+        ModelVersion.objects.select_related("author", "approved_by", "live_by")
+        .filter(id=version_id)
+        .first()
+    )
+    if found is None:
+        raise ApiError(404, "there is no such model", fix="see the list of models")
+    return found
+
+
+@page("view_policy")
+def model_version(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Show a model beside the one that scores: figures, features, card, approval."""
+    console, found = console_of(request), _version(model_id)
+    newest = found.replays.select_related("by").last()
+    if newest is not None:
+        newest = versions.follow(console, newest)
+        found = _version(model_id)
+    home, now = console.service.settings.home, versions.scoring(console)
+    directory = versions.directory_of(home, found)
+    champion = versions.champion_directory(console) if now.model else None
+    done = newest if newest is not None and newest.state == ModelReplay.DONE else None
+    return show(
+        request,
+        "console/model_version.html",
+        version=found,
+        is_live=now.model == found.model,
+        used=now.model,
+        metadata=_metadata(directory),
+        champion=_metadata(champion) if champion else None,
+        champion_card=_card_name(home, champion) if champion else "",
+        own_card=_card_name(home, directory),
+        features=_features(found, champion),
+        replay=newest,
+        result=done.result if done else None,
+        reached=_reached(done.result) if done else [],
+        bins=_bins(done.result) if done else [],
+        moves=moves_of(done.result) if done else [],
+        progress=_progress(console, newest),
+        valid=versions.valid_replay(console, found),
+        mine=found.author_id == console.user.id,
+        approvers=versions.people_who_may_approve(found),
+        days=versions.DAYS,
+        running=newest is not None and newest.state == ModelReplay.RUNNING,
+        beside=live_challengers.followed(),
+        live=live_challengers.shown(console, found, SHOWN_LIVE),
+    )
+
+
+@page("view_policy")
+def live(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Show what was found on the live stream, as a part of a model's page; or all as CSV."""
+    console, found = console_of(request), _version(model_id)
+    if request.GET.get("format") == "csv":
+        every = live_challengers.shown(console, found, MOST_CHANGES)
+        header = ("account", "kind", "champion", "challenger", "label")
+        changes = every.changes if every else []
+        rows = ((c.account, c.kind, c.before, c.after, c.label) for c in changes)
+        return csv_response(f"live-{found.name}", header, rows)
+    return render(
+        request,
+        "console/parts/model_live.html",
+        {"version": found, "live": live_challengers.shown(console, found, SHOWN_LIVE)},
+    )
+
+
+@page("register_models", "POST")
+def follow(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Let a model decide the live stream beside the one that scores, acting on nobody."""
+    console, found = console_of(request), _version(model_id)
+    live_challengers.start(console, found, reason_of(request))
+    say(request, f"{found.name} follows the live stream. Its first figures take a minute or two.")
+    return redirect("model_version", model_id)
+
+
+@page("register_models", "POST")
+def unfollow(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Let a model follow the live stream no longer."""
+    console, found = console_of(request), _version(model_id)
+    live_challengers.stop(console, found, reason_of(request))
+    say(request, f"{found.name} follows the live stream no longer. What was found stays.")
+    return redirect("model_version", model_id)
+
+
+def _progress(console: Console, replay: ModelReplay | None) -> dict[str, int]:
+    if replay is None:
+        return {}
+    return replay_processes.progress(versions.replay_directory(console, replay))
+
+
+def _features(found: ModelVersion, champion: Path | None) -> list[dict[str, Any]]:
+    """Return the features that either model reads most, with their share of the gain in each."""
+    own = dict(found.features)
+    other: dict[str, float] = {}
+    if champion is not None:
+        try:
+            other = dict(inputs(load(champion), 400))
+        except ModelError:
+            other = {}
+    names = sorted(own | other, key=lambda name: -max(own.get(name, 0), other.get(name, 0)))
+    return [
+        {
+            "name": name,
+            "title": feature_title(name),
+            "meaning": get_feature(name).description,
+            "champion": other.get(name),
+            "challenger": own.get(name),
+        }
+        for name in names[:SHOWN_FEATURES]
+    ]
+
+
+def _reached(result: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return what each threshold and outcome reaches, under both models."""
+    sides = result["sides"]
+    names = dict.fromkeys(name for side in sides for name in side["thresholds"])
+    rows = [
+        (f"score for {name}", *(side["thresholds"].get(name) for side in sides)) for name in names
+    ]
+    return [*rows, ("a limit or more, by rules or score", *(side["acted"] for side in sides))]
+
+
+def _bins(result: dict[str, Any]) -> list[tuple[str, int, int, int]]:
+    """Return accounts by their highest chance of abuse, under both models, and the most of all."""
+    one, other = (side["bins"] for side in result["sides"])
+    labels = [f"{low:g}–{high:g}" for low, high in pairwise(EDGES)]
+    most = max(1, *one, *other)
+    return [(*row, most) for row in zip(labels, one, other, strict=True)]
+
+
+@page("register_models", "POST")
+def compare(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Replay the log under both models."""
+    days = number_of(request.POST.get("days"), 0, 3_650, 30)
+    versions.compare(console_of(request), _version(model_id), days)
+    return redirect("model_version", model_id)
+
+
+@page("view_policy")
+def model_replay(request: HttpRequest, replay_id: int) -> HttpResponse:
+    """Show the progress of a comparison, or the accounts that fare otherwise."""
+    console = console_of(request)
+    found = ModelReplay.objects.select_related("of", "by").filter(id=replay_id).first()
+    if found is None:
+        raise ApiError(404, "there is no such comparison", fix="see the list of models")
+    found = versions.follow(console, found)
+    out = versions.replay_directory(console, found)
+    if request.headers.get("HX-Request"):
+        return render(
+            request,
+            "console/parts/model_replay.html",
+            {"replay": found, "version": found.of, "progress": replay_processes.progress(out),
+             "fresh": True},
+        )  # fmt: skip
+    kind = request.GET.get("kind", "")
+    changes = replay_processes.changes(out, kind if kind in KINDS else "")
+    if request.GET.get("format") == "csv":
+        header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
+        rows = (
+            (c.account, c.kind, c.before, c.after, " ".join(c.rules_before),
+             " ".join(c.rules_after), c.label)
+            for c in changes
+        )  # fmt: skip
+        return csv_response(f"comparison-{found.of.name}-{found.id}", header, rows)
+    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
+    rows_shown = list(islice(changes, since, since + PAGE_SIZE + 1))
+    following = f"?kind={kind}&after={since + PAGE_SIZE}" if len(rows_shown) > PAGE_SIZE else ""
+    return show(
+        request,
+        "console/model_replay.html",
+        replay=found,
+        version=found.of,
+        progress=replay_processes.progress(out),
+        result=found.result,
+        rows=Rows(rows_shown[:PAGE_SIZE], following),
+        since=since,
+        kind=kind,
+        kinds=KINDS,
+    )
+
+
+@page("approve_models", "POST")
+def approve(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Approve a model that somebody else registered."""
+    console, reason = console_of(request), reason_of(request)
+    versions.approve(console, _version(model_id), reason, request.POST.get("seen", ""))
+    say(request, "Approved. It scores nobody until it is promoted.")
+    return redirect("model_version", model_id)
+
+
+@page("approve_models", "POST")
+def reject(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Withdraw a model that shall not be promoted."""
+    versions.reject(console_of(request), _version(model_id), reason_of(request))
+    say(request, "Withdrawn. Its files are kept.")
+    return redirect("model_version", model_id)
+
+
+@page("approve_models", "POST")
+def promote(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Let an approved model score."""
+    console, found = console_of(request), _version(model_id)
+    seconds = versions.promote(console, found, reason_of(request))
+    say(request, f"{found.name} scores now. New events waited {seconds:.1f} s meanwhile.")
+    return redirect("model_version", model_id)
+
+
+@page("approve_models", "POST")
+def roll_back(request: HttpRequest) -> HttpResponse:
+    """Let the model before the promoted one score again."""
+    console, reason = console_of(request), reason_of(request)
+    target, seconds = versions.roll_back(console, reason, request.POST.get("seen", ""))
+    name = target or "The model that the service was started with"
+    say(request, f"{name} scores again. New events waited {seconds:.1f} s meanwhile.")
+    return redirect(reverse("policy_models"))

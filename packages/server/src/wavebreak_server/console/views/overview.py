@@ -1,0 +1,186 @@
+"""Overview: what happens now, to whom, how sure, and what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from django.db.models import Count, Min, Sum
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+
+from wavebreak_server.console import review_queue
+from wavebreak_server.console.models import (
+    Appeal,
+    DailyCount,
+    ModelVersion,
+    PolicyVersion,
+    ReviewCase,
+)
+from wavebreak_server.console.pages import Console, console_of, page, show
+from wavebreak.durations import DAY_S
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
+from wavebreak_server.service import sources
+from wavebreak_server.service.models import Delivery, EnforcementState, Webhook
+from wavebreak_server.service.service import Service
+
+DAYS = 14
+LIVE_S = 2.0
+MAX_STREAMS = 50
+
+
+@page("view_overview")
+def overview(request: HttpRequest) -> HttpResponse:
+    """Show the overview."""
+    console = console_of(request)
+    newest = DailyCount.objects.order_by("-day").values_list("day", flat=True).first()
+    days = list(range(newest - DAYS + 1, newest + 1)) if newest else []
+    counts = DailyCount.objects.filter(day__in=days)
+    return show(
+        request,
+        "console/overview.html",
+        live=live_values(console.service),
+        coverage=sources.notices(console.service),
+        people=_people(),
+        by_stage=_by_stage(counts),
+        chart=_chart(counts, days),
+        errors=false_actions(),
+        waiting=_waiting(console),
+        webhooks=_webhooks(),
+        days=DAYS,
+    )
+
+
+def _people() -> list[tuple[str, int]]:
+    """Return how many accounts have each outcome in force that does something, worst first."""
+    rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
+    found = dict(rows)
+    return [(name, found[name]) for name in reversed(ABOVE_ALLOW) if found.get(name)]
+
+
+def _by_stage(counts: Any) -> list[tuple[str, dict[str, int]]]:
+    table: dict[str, dict[str, int]] = {}
+    for outcome, stage, total in counts.values_list("outcome", "stage").annotate(
+        total=Sum("count")
+    ):
+        table.setdefault(outcome, {})[stage] = total
+    return [(name, table[name]) for name in reversed(BY_RANK) if name in table]
+
+
+def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
+    values = {
+        (day, outcome): total
+        for day, outcome, total in counts.values_list("day", "outcome").annotate(total=Sum("count"))
+    }
+    shown = [
+        name for name in outcomes_from("challenge") if any((day, name) in values for day in days)
+    ]
+    return {
+        "x": [day * DAY_S for day in days],
+        "series": [
+            {
+                "label": name,
+                "outcome": row_of(name).tone,
+                "values": [values.get((d, name), 0) for d in days],
+            }
+            for name in shown
+        ],
+    }
+
+
+def false_actions() -> dict[str, Any]:
+    """Estimate the share of wrong actions from drawn cases, with how well reviewers agree."""
+    return {
+        "drawn": review_queue.wrong_actions(),
+        "least": review_queue.LEAST_DRAWN,
+        "agreement": review_queue.agreement(review_queue.blind_pairs()),
+    }
+
+
+def _waiting(console: Console) -> dict[str, Any]:
+    """Return what waits for a person, and for this person's approval."""
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
+    appeals = Appeal.objects.filter(state=Appeal.OPEN)
+    user = console.user
+    return {
+        "cases": opened.count(),
+        "oldest": opened.aggregate(oldest=Min("opened_ms"))["oldest"],
+        "appeals": appeals.count() if user.may("view_appeals") else None,
+        "oldest_appeal": appeals.aggregate(oldest=Min("opened_ms"))["oldest"],
+        "policies": list(
+            PolicyVersion.objects.filter(state=PolicyVersion.REPLAYED).exclude(author=user)
+        )
+        if user.may("approve_policy")
+        else [],
+        "models": list(
+            ModelVersion.objects.filter(state=ModelVersion.COMPARED).exclude(author=user)
+        )
+        if user.may("approve_models")
+        else [],
+        "now": console.now_ms,
+    }
+
+
+def _webhooks() -> list[dict[str, Any]]:
+    pending = dict(
+        Delivery.objects.filter(dead_lettered=False).values_list("webhook").annotate(n=Count("id"))
+    )
+    dead = dict(
+        Delivery.objects.filter(dead_lettered=True).values_list("webhook").annotate(n=Count("id"))
+    )
+    return [
+        {"id": id_, "url": url, "pending": pending.get(id_, 0), "dead": dead.get(id_, 0)}
+        for id_, url in Webhook.objects.order_by("created_ms").values_list("id", "url")
+    ]
+
+
+def live_values(service: Service) -> dict[str, Any]:
+    """Return what the live line of the overview shows."""
+    progress = service.progress()
+    return {
+        "ready": progress.ready,
+        "why": progress.why,
+        "logged": progress.logged,
+        "behind": max(0, progress.logged - progress.decided),
+        "decisions": progress.decisions,
+        "waiting": progress.waiting_bodies,
+        "refused": sum(n for name, n in service.counts.items() if name.startswith("refused.")),
+        "snapshot": progress.snapshot,
+    }
+
+
+_open_streams = 0
+
+
+@page("view_overview")
+def live(request: HttpRequest) -> HttpResponse:
+    """Stream the live values as server-sent events, with rates since the last one."""
+    if _open_streams >= MAX_STREAMS:
+        return HttpResponse("too many open streams", status=503, content_type="text/plain")
+    console: Console = console_of(request)
+    response = StreamingHttpResponse(_stream(console.service), content_type="text/event-stream")
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _stream(service: Service) -> AsyncIterator[bytes]:
+    global _open_streams
+    _open_streams += 1
+    try:
+        before, since = live_values(service), time.monotonic()
+        for _ in range(1800):
+            await asyncio.sleep(LIVE_S)
+            now, at = live_values(service), time.monotonic()
+            rates = {
+                f"{name}_rate": f"{(now[name] - before[name]) / (at - since):,.0f}"
+                for name in ("logged", "decisions")
+            }
+            before, since = now, at
+            shown = {k: f"{v:,}" if isinstance(v, int) and k != "ready" else v
+                     for k, v in now.items()}  # fmt: skip
+            yield b"data: " + json.dumps(shown | rates).encode() + b"\n\n"
+    finally:
+        _open_streams -= 1

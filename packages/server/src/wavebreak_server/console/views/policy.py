@@ -1,0 +1,523 @@
+"""Policy: rules with their figures, versions and replays, calibration."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from wavebreak_server.console import policy_versions as versions
+from wavebreak_server.console import replay_processes, rule_statistics
+from wavebreak_server.console.models import PolicyReplay, PolicyVersion
+from wavebreak_server.console.pages import (
+    PAGE_SIZE,
+    Console,
+    Rows,
+    console_of,
+    csv_response,
+    number_of,
+    page,
+    reason_of,
+    sandboxed,
+    say,
+    show,
+    warn,
+)
+from wavebreak.durations import DAY_MS
+from wavebreak.errors import WavebreakError
+from wavebreak.outcomes import rank_of
+from wavebreak.rules import load_policy
+from wavebreak_server.service import calibration_schedule, live_policy
+from wavebreak_server.service.errors import ApiError
+
+MOST_CHANGES = 1_000_000
+KINDS = {
+    "stopped": "Restricted or worse, and were not",
+    "freed": "Were restricted or worse, and are not",
+    "harsher": "Something harsher",
+    "milder": "Something milder",
+}
+NEW_RULE = """
+[[rule]]
+id = "name_of_the_rule"
+abuse = "norms"
+about = "What the rule finds, in a sentence."
+source = "Where its numbers come from."
+stage = "messaging"
+on = ["sent"]
+when = ["unanswered_strangers_1d >= 40"]
+outcome = "observe"
+basis = "doubt"
+false_actions = "Whom it will wrongly meet, and how often."
+review_by = "2027-12-31"
+mode = "shadow"
+fires_on = [{ unanswered_strangers_1d = 40 }]
+stays_quiet_on = [{ unanswered_strangers_1d = 39 }]
+""".lstrip()
+
+
+# Rules
+
+
+@page("view_policy")
+def rules(request: HttpRequest) -> HttpResponse:
+    """Show every rule with its figures."""
+    console = console_of(request)
+    figures = rule_statistics.rule_figures(console)
+    if request.GET.get("format") == "csv":
+        return _rules_csv(figures)
+    order = request.GET.get("sort", "")
+    keys = {
+        "hits": lambda f: -f.hits,
+        "precision": lambda f: 2.0 if f.precision.share is None else f.precision.share,
+        "overturned": lambda f: -f.overturned,
+    }
+    if order in keys:
+        figures.sort(key=keys[order])
+    return show(
+        request,
+        "console/policy.html",
+        figures=figures,
+        sort=order,
+        tab="rules",
+        running=_running(console),
+        overdue=sum(f.overdue for f in figures),
+        in_shadow=sum(f.shadow is not None for f in figures),
+        newest=rule_statistics.NEWEST,
+    )
+
+
+def _rules_csv(figures: list[rule_statistics.RuleFigures]) -> HttpResponse:
+    header = (
+        "rule", "about", "stage", "outcome", "basis", "mode", "hits", "accounts", "judged",
+        "abusive", "precision_low", "precision_high", "appeals", "overturned", "shadow_accounts",
+        "shadow_benign", "shadow_abusive", "review_by", "false_actions",
+    )  # fmt: skip
+    rows = (
+        (
+            f.rule.id, f.rule.about, f.rule.stage, f.rule.outcome or f.rule.label, f.rule.basis,
+            f.rule.mode, f.hits, f.accounts, f.precision.judged, f.precision.abusive,
+            *(f.precision.interval if f.precision.judged else ("", "")), f.appeals, f.overturned,
+            *(f.shadow or ("", "", "")), f.rule.review_by or "", f.rule.false_actions or "",
+        )
+        for f in figures
+    )  # fmt: skip
+    return csv_response("rules", header, rows)
+
+
+def _running(console: Console) -> dict[str, Any]:
+    """Return which policy decides, and since when."""
+    return {
+        "policy": console.service.responder.policy.version,
+        "version": versions.live_version(console.service),
+        "name": versions.live_name(console.service),
+        "since": versions.live_since(console.service),
+    }
+
+
+@page("view_policy")
+def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
+    """Show one rule: conditions, examples, figures, whom it met."""
+    console = console_of(request)
+    found = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
+    if found is None:
+        raise ApiError(404, "there is no such rule", fix="see the list of rules")
+    live = versions.live_directory(console)
+    name = versions.file_of_rule(live, rule_id)
+    counted = rule_statistics.hits_over_time(console, rule_id)
+    chart = {
+        "x": [at // 1000 for at, _ in counted],
+        "series": [{"label": "accounts", "values": [n for _, n in counted]}],
+    } if counted else {}  # fmt: skip
+    return show(
+        request,
+        "console/policy_rule.html",
+        figures=found,
+        rule=found.rule,
+        conditions=rule_statistics.conditions_of(found.rule.when),
+        examples=rule_statistics.examples_of(found.rule),
+        chart=chart,
+        counted=[row for row in counted[::-1] if row[1]][:PAGE_SIZE],
+        hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < DAY_MS,
+        accounts=rule_statistics.newest_accounts(console, rule_id),
+        file=name,
+        text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
+        drafts=[v for v in _open_versions() if v.author_id == console.user.id],
+    )
+
+
+def _open_versions() -> list[PolicyVersion]:
+    states = (
+        PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED
+    )  # fmt: skip
+    found = PolicyVersion.objects.filter(state__in=states).select_related("author")
+    return list(found.order_by("-id")[:PAGE_SIZE])
+
+
+# Versions
+
+
+@page("view_policy")
+def policy_versions(request: HttpRequest) -> HttpResponse:
+    """Show the versions, newest first, and which one decides."""
+    console = console_of(request)
+    rows = PolicyVersion.objects.select_related("author", "approved_by", "live_by")
+    if after := request.GET.get("after"):
+        rows = rows.filter(id__lt=number_of(after, 1, 1 << 60, 1 << 60))
+    found = list(rows.order_by("-id")[: PAGE_SIZE + 1])
+    following = f"?after={found[PAGE_SIZE - 1].id}" if len(found) > PAGE_SIZE else ""
+    target = versions.previous_policy(console.service)
+    return show(
+        request,
+        "console/policy_versions.html",
+        rows=Rows(found[:PAGE_SIZE], following),
+        tab="versions",
+        running=_running(console),
+        target=target,
+        earlier=versions.version_of(target or ""),
+        can_roll_back=target is not None,
+    )
+
+
+@page("edit_policy", "POST")
+def new_version(request: HttpRequest) -> HttpResponse:
+    """Start a draft from the live policy, or from another version."""
+    console, reason = console_of(request), reason_of(request)
+    start = request.POST.get("start", "")
+    made = versions.create_draft(console, reason, _version(int(start)) if start.isdigit() else None)
+    rule_id = request.POST.get("rule", "")
+    if name := versions.file_of_rule(versions.directory_of(console, made), rule_id):
+        return redirect(f"{reverse('policy_edit', args=[made.id])}?file={name}&rule={rule_id}")
+    return redirect("policy_version", made.id)
+
+
+def _version(version_id: int) -> PolicyVersion:
+    found: PolicyVersion | None = (
+        PolicyVersion.objects.select_related("author", "approved_by", "live_by", "parent")
+        .filter(id=version_id)
+        .first()
+    )
+    if found is None:
+        raise ApiError(404, "there is no such version", fix="see the list of versions")
+    return found
+
+
+@page("view_policy")
+def version(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Show a version: what it changes, its replay, its approval."""
+    console, found = console_of(request), _version(version_id)
+    newest = found.replays.select_related("by").last()
+    if newest is not None:
+        newest = versions.follow(console, newest)
+        found = _version(version_id)
+    directory = versions.directory_of(console, found)
+    live = versions.live_version(console.service)
+    is_live = live is not None and live.id == found.id
+    return show(
+        request,
+        "console/policy_version.html",
+        version=found,
+        is_live=is_live,
+        running=_running(console),
+        files=versions.file_names(directory),
+        own=sorted(live_policy.policy_files(directory)),
+        changes=[] if is_live else _changes(console, found),
+        compared=[] if is_live else versions.changed_files(console, found),
+        problem=found.problem.partition("\n"),
+        replay=newest,
+        progress=replay_processes.progress(versions.replay_directory(console, newest))
+        if newest
+        else {},
+        valid=versions.valid_replay(console, found),
+        mine=found.author_id == console.user.id,
+        approvers=versions.people_who_may_approve(found),
+        steps=_steps(found, is_live=is_live),
+    )
+
+
+def _steps(found: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
+    """Return the steps of a version, each done, current or left."""
+    names = ("written", "checked", "replayed", "approved", "live")
+    states = (
+        PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED,
+        PolicyVersion.LIVE,
+    )  # fmt: skip
+    at = states.index(found.state) if found.state in states else (4 if found.live_ms else 0)
+    if is_live:
+        return [(name, "done") for name in names]
+    return [
+        (name, "done" if k <= at else "current" if k == at + 1 and found.is_open else "left")
+        for k, name in enumerate(names)
+    ]
+
+
+def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange]:
+    directory = versions.directory_of(console, found)
+    if not found.policy or not live_policy.policy_files(directory):
+        return []
+    try:
+        draft = versions.loaded(directory, found.digest)
+    except WavebreakError:
+        return []
+    return versions.changed_rules(versions.live_policy_of(console), draft)
+
+
+@page("edit_policy", "GET", "POST")
+def edit(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Edit a file of a draft, or one rule of it; saving checks the whole policy."""
+    console, found = console_of(request), _version(version_id)
+    given = request.POST if request.method == "POST" else request.GET
+    name, rule_id = given.get("file", "")[:60], given.get("rule", "")[:48]
+    versions.own_draft(console, found)
+    if request.method != "POST":
+        return _editor(request, found, name, rule_id)
+    text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
+    try:
+        if request.POST.get("act") == "remove":
+            problem = versions.delete_file(console, found, name, seen)
+        else:
+            problem = versions.save_file(console, found, name, text, seen, rule_id)
+    except versions.StaleError as error:
+        return _editor(request, found, name, rule_id, text=text, stale=error)
+    if problem:
+        warn(request, "Saved, but it cannot decide yet: see what to correct below.")
+        return _editor(request, found, name, rule_id, problem=problem)
+    say(request, f"Saved and checked: {name}.")
+    return redirect("policy_version", found.id)
+
+
+def _editor(
+    request: HttpRequest,
+    found: PolicyVersion,
+    name: str,
+    rule_id: str,
+    *,
+    text: str | None = None,
+    problem: versions.Problem | None = None,
+    stale: ApiError | None = None,
+) -> HttpResponse:
+    """Show the editor; for a stale form, the stored text beside the one that was sent."""
+    console = console_of(request)
+    directory = versions.directory_of(console, found)
+    whole = versions.effective_text(directory, name) if name else ""
+    stored = versions.block_of(whole, rule_id) if rule_id else whole
+    if not stored and name.startswith("rules/"):
+        stored = NEW_RULE
+    live = versions.effective_text(versions.live_directory(console), name) if name else ""
+    response = show(
+        request,
+        "console/policy_edit.html",
+        version=found,
+        files=versions.file_names(directory),
+        own=set(live_policy.policy_files(directory)),
+        file=name,
+        rule_id=rule_id,
+        text=stored if text is None else text,
+        stored=stored,
+        live=versions.block_of(live, rule_id) if rule_id else live,
+        seen=found.digest,
+        problem=problem or _problem(found, directory, name, rule_id),
+        stale=stale,
+    )
+    response.status_code = 409 if stale else 422 if problem else 200
+    return response
+
+
+def _problem(
+    found: PolicyVersion, directory: Path, name: str, rule_id: str
+) -> versions.Problem | None:
+    problem = versions.stored_problem(found, directory)
+    return versions.within_rule(problem, directory, name, rule_id)
+
+
+@page("edit_policy", "POST")
+def check(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Check a text while it is typed; return what is wrong, by line."""
+    console, found = console_of(request), _version(version_id)
+    versions.own_draft(console, found)
+    name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
+    text = request.POST.get("text", "")
+    problem = versions.check_text(console, found, name, text, rule_id)
+    if problem is None:
+        return JsonResponse([], safe=False)
+    elsewhere = problem.file and problem.file != name
+    words = f"{problem.what}. {problem.fix}"
+    line = 1 if elsewhere else problem.line
+    return JsonResponse([{"line": line, "severity": "error", "message": words}], safe=False)
+
+
+@page("edit_policy", "POST")
+def start_replay(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Replay the log under the live policy and a version."""
+    versions.start_replay(console_of(request), _version(version_id))
+    return redirect("policy_version", version_id)
+
+
+@page("view_policy")
+def replay(request: HttpRequest, replay_id: int) -> HttpResponse:
+    """Show a replay: its progress, or the accounts that fare otherwise."""
+    console, found = console_of(request), _replay(request, replay_id)
+    out = versions.replay_directory(console, found)
+    if request.headers.get("HX-Request"):
+        progress = replay_processes.progress(out)
+        return render(
+            request,
+            "console/parts/policy_replay.html",
+            {"replay": found, "version": found.of, "progress": progress, "valid": None,
+             "fresh": True},
+        )  # fmt: skip
+    kind = request.GET.get("kind", "")
+    changes = replay_processes.changes(out, kind if kind in KINDS else "")
+    if request.GET.get("format") == "csv":
+        header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
+        rows = (
+            (c.account, c.kind, c.before, c.after, " ".join(c.rules_before),
+             " ".join(c.rules_after), c.label)
+            for c in changes
+        )  # fmt: skip
+        return csv_response(f"replay-{found.of.name}-{found.id}", header, rows)
+    # The file is in order and does not change: the position in it is the key.
+    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
+    rows_shown = list(islice(changes, since, since + PAGE_SIZE + 1))
+    following = f"?kind={kind}&after={since + PAGE_SIZE}" if len(rows_shown) > PAGE_SIZE else ""
+    return show(
+        request,
+        "console/policy_replay.html",
+        replay=found,
+        version=found.of,
+        progress=replay_processes.progress(out),
+        result=found.result,
+        events=found.result.get("end", 0) - found.result.get("first", 0),
+        moves=moves_of(found.result),
+        hits=_hits(found.result),
+        rows=Rows(rows_shown[:PAGE_SIZE], following),
+        since=since,
+        kind=kind,
+        kinds=KINDS,
+        current=found.live == versions.live_policy_of(console).version
+        and found.digest == found.of.digest,
+    )
+
+
+def _replay(request: HttpRequest, replay_id: int) -> PolicyReplay:
+    found = PolicyReplay.objects.select_related("of", "by").filter(id=replay_id).first()
+    if found is None:
+        raise ApiError(404, "there is no such replay", fix="see the list of versions")
+    return versions.follow(console_of(request), found)
+
+
+def moves_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return from what to what outcome accounts would change, with how many of each label."""
+    names = ("before", "after", "count", "benign", "abusive")
+    moves = [dict(zip(names, move, strict=True)) for move in result.get("moves", [])]
+    return [move | {"worse": rank_of(move["after"]) > rank_of(move["before"])} for move in moves]
+
+
+def _hits(result: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Return the rules whose hits differ, those that differ most first."""
+    hits = [(name, *pair) for name, pair in result.get("hits", {}).items() if pair[0] != pair[1]]
+    return sorted(hits, key=lambda row: (-abs(row[1] - row[2]), row[0]))
+
+
+@page("approve_policy", "POST")
+def approve(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Approve a version that somebody else wrote."""
+    console, reason = console_of(request), reason_of(request)
+    versions.approve(console, _version(version_id), reason, request.POST.get("seen", ""))
+    say(request, "Approved. It decides nothing until it goes live.")
+    return redirect("policy_version", version_id)
+
+
+@page("approve_policy", "POST")
+def reject(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Close a version that shall not go live."""
+    versions.reject(console_of(request), _version(version_id), reason_of(request))
+    say(request, "Closed. Its files are kept.")
+    return redirect("policy_version", version_id)
+
+
+@page("approve_policy", "POST")
+def live(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Let an approved version decide."""
+    console, found = console_of(request), _version(version_id)
+    seconds = versions.go_live(console, found, reason_of(request))
+    say(request, f"{found.name} decides now. New events waited {seconds:.1f} s meanwhile.")
+    return redirect("policy_version", version_id)
+
+
+@page("approve_policy", "POST")
+def roll_back(request: HttpRequest) -> HttpResponse:
+    """Let the version before the live one decide again."""
+    console, reason = console_of(request), reason_of(request)
+    target, seconds = versions.roll_back(console, reason, request.POST.get("seen", ""))
+    name = target or "The policy that the service was started with"
+    say(request, f"{name} decides again. New events waited {seconds:.1f} s meanwhile.")
+    return redirect("policy_versions")
+
+
+# Calibration
+
+
+@page("view_policy")
+def calibration(request: HttpRequest) -> HttpResponse:
+    """Show the calibration that is proposed, and who approved it."""
+    console = console_of(request)
+    home = console.service.settings.home
+    proposed = calibration_schedule.is_proposed(home)
+    directory = calibration_schedule.proposal_directory(home)
+    record, changes, policy = dict[str, Any](), list[versions.RuleChange](), ""
+    if proposed:
+        proposal = load_policy(directory, compiled=False)
+        policy, changes = (
+            proposal.version,
+            versions.changed_rules(versions.live_policy_of(console), proposal),
+        )
+        approval = directory / "approved.json"
+        record = json.loads(approval.read_text("utf-8")) if approval.is_file() else {}
+    return show(
+        request,
+        "console/policy_calibration.html",
+        proposed=proposed,
+        proposal=policy,
+        changes=changes,
+        record=record,
+        enforced=console.ask(lambda engine: engine.enforce),
+        tab="calibration",
+        running=_running(console),
+    )
+
+
+@page("view_policy")
+def calibration_report(request: HttpRequest) -> HttpResponse:
+    """Return the report of the proposal, sandboxed."""
+    home = console_of(request).service.settings.home
+    if not calibration_schedule.is_proposed(home):
+        raise ApiError(404, "no calibration is proposed", fix="wait for it")
+    path = calibration_schedule.proposal_directory(home) / "calibration.html"
+    return sandboxed(path.read_text("utf-8"))
+
+
+@page("approve_policy", "POST")
+def approve_calibration(request: HttpRequest) -> HttpResponse:
+    """Approve the proposal, as `wavebreak approve` does."""
+    console, reason = console_of(request), reason_of(request)
+    home, seen = console.service.settings.home, request.POST.get("seen", "") or "none"
+    try:
+        with transaction.atomic():
+            calibration_schedule.approve(home, console.now_ms, console.user.actor, reason, seen)
+    except WavebreakError as error:
+        raise ApiError(409, error.what, fix=error.fix or "") from error
+    try:
+        waited = async_to_sync(calibration_schedule.enforce_approved)(console.service)
+    except WavebreakError as error:
+        warn(request, f"Approved, and not in effect yet: {error.what}. It is tried again.")
+    else:
+        say(request, f"Approved. The service enforces it now; new events waited {waited:.1f} s.")
+    return redirect("policy_calibration")

@@ -1,0 +1,95 @@
+"""Reports: transparency and its recount, agreement of reviewers, answers to help pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Avg, Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from wavebreak_server.console import help_answers, review_queue
+from wavebreak_server.console.models import Review
+from wavebreak_server.console.pages import Console, console_of, page, reason_of, sandboxed, say, show
+from wavebreak_server.console.report_files import ReportFiles, reports_of
+from wavebreak.notices.platform import load_platform
+from wavebreak_server.service.app_context import write_audit_entry
+
+MONTHS = 12
+
+
+def _files(console: Console) -> ReportFiles:
+    settings = console.service.settings
+    return reports_of(settings.home, settings.database)
+
+
+@page("view_reports")
+def reports(request: HttpRequest) -> HttpResponse:
+    """Show the reports that are kept, and what can be counted."""
+    console = console_of(request)
+    files = _files(console)
+    running, failed = files.state()
+    reviewers = (
+        Review.objects.values("reviewer__username")
+        .annotate(reviews=Count("id"), seconds=Avg("seconds"))
+        .order_by("-reviews")[:20]
+    )
+    return show(
+        request,
+        "console/reports.html",
+        kept=list(files.kept()),
+        running=running,
+        failed=failed,
+        months=_months(console.now_ms),
+        agreement=review_queue.agreement(review_queue.blind_pairs()),
+        reviewers=list(reviewers),
+        help=help_answers.help_trend(console.now_ms),
+    )
+
+
+def _provider() -> str:
+    names = load_platform().name
+    return names.get("en") or next(iter(names.values()))
+
+
+def _months(now_ms: int) -> list[str]:
+    """Return the last twelve months, newest first."""
+    first = datetime.fromtimestamp(now_ms / 1000, UTC).replace(day=1)
+    found = []
+    for _ in range(MONTHS):
+        found.append(first.strftime("%Y-%m"))
+        first = (first - timedelta(days=1)).replace(day=1)
+    return found
+
+
+@page("make_reports", "POST")
+def make_report(request: HttpRequest) -> HttpResponse:
+    """Begin to count the report of a month."""
+    console, reason = console_of(request), reason_of(request)
+    month = request.POST.get("month", "")
+    _files(console).make(month, _provider(), console.now_ms)
+    with transaction.atomic():
+        write_audit_entry(console.now_ms, console.user.actor, "make_report", month, reason)
+    say(request, f"The report of {month} is being counted.")
+    return redirect("reports")
+
+
+@page("view_reports", "POST")
+def recount(request: HttpRequest, month: str) -> HttpResponse:
+    """Begin to recount a report from the ledger; it changes no number."""
+    _files(console_of(request)).recount(month)
+    say(request, f"{month} is being recounted from the ledger.")
+    return redirect("reports")
+
+
+@page("view_reports")
+def report_file(request: HttpRequest, month: str, name: str) -> HttpResponse:
+    """Return a file of a report; its page has a content policy of its own, which runs nothing."""
+    path, media = _files(console_of(request)).file(month, name)
+    if media.startswith("text/html"):
+        return sandboxed(path.read_text("utf-8"))
+    response = HttpResponse(path.read_bytes(), content_type=media)
+    kept = f"transparency-{month}-{path.name}"
+    response["Content-Disposition"] = f'attachment; filename="{kept}"'
+    return response

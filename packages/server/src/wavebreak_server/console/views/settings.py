@@ -1,0 +1,219 @@
+"""Settings: people, API keys, webhooks, the audit log, and one's own preferences."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from allauth.mfa.models import Authenticator
+from asgiref.sync import async_to_sync
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from wavebreak_server.console.config import load_config
+from wavebreak_server.console.models import User
+from wavebreak_server.console.pages import (
+    PAGE_SIZE,
+    console_of,
+    csv_response,
+    keyset,
+    number_of,
+    page,
+    reason_of,
+    say,
+    show,
+)
+from wavebreak_server.console.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
+from wavebreak_server.console.users import create_user, end_sessions
+from wavebreak.schema.events import TYPES
+from wavebreak_server.service import api_keys
+from wavebreak_server.service import sources as source_service
+from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.service.auth import SCOPES
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.models import AuditEntry, Webhook
+from wavebreak_server.service.source_overview import sources_overview
+
+MAX_KEY_MAP = 60
+
+
+@page("view_settings")
+def settings(request: HttpRequest) -> HttpResponse:
+    """Show people, keys and webhooks."""
+    secured = set(Authenticator.objects.values_list("user_id", flat=True))
+    people = [
+        {"user": user, "second_factor": user.id in secured}
+        for user in User.objects.order_by("username")
+    ]
+    return show(
+        request,
+        "console/settings.html",
+        people=people,
+        keys=api_keys.list_keys(),
+        webhooks=list(Webhook.objects.order_by("created_ms")),
+        roles=[(name, ROLE_NAMES[name], ROLE_DUTIES[name]) for name in ROLE_NAMES],
+        permissions=sorted(PERMISSIONS.items()),
+        scopes=SCOPES,
+        now=console_of(request).now_ms,
+        platform=console_of(request).context.app.holder_notices.platform,
+        appeals=load_config().appeals,
+    )
+
+
+@page("view_settings")
+def sources(request: HttpRequest) -> HttpResponse:
+    """Show what feeds the service, and which rules lack what they read."""
+    service = console_of(request).service
+    found = sources_overview(service.responder.policy, service.measured)
+    return show(
+        request,
+        "console/sources.html",
+        found=found,
+        types=[name for name in found.lacks if name in TYPES],
+        fields=[name for name in found.lacks if name not in TYPES],
+        late_ms=service.skews.lateness_ms,
+    )
+
+
+@page("manage_keys", "POST")
+def approve_source(request: HttpRequest, name: str) -> HttpResponse:
+    """Let the declaration decide that a source has asked for, as it was read."""
+    console, reason = console_of(request), reason_of(request)
+    asked_ms = number_of(request.POST.get("asked_ms"), 0, 1 << 62, 0)
+    with transaction.atomic():
+        source_service.approve(name, console.now_ms, console.user.actor, reason, asked_ms)
+    applied = async_to_sync(source_service.apply)(console.service).applied
+    console.service.waiting = source_service.waiting_sources()
+    when = "once the service can be switched" if applied == "pending" else "from now on"
+    say(request, f"The declaration of {name} is approved, and decides {when}.")
+    return redirect("sources")
+
+
+@page("manage_users", "POST")
+def add_user(request: HttpRequest) -> HttpResponse:
+    """Create a person's account; its first password is shown once."""
+    console, reason = console_of(request), reason_of(request)
+    name, role = request.POST.get("username", "").strip(), request.POST.get("role", "")
+    password = secrets.token_urlsafe(15)
+    try:
+        with transaction.atomic():
+            create_user(name, role, password)
+            write_audit_entry(console.now_ms, console.user.actor, "add_user", name, reason)
+    except ValidationError as error:
+        raise ApiError(422, "; ".join(error.messages), fix="change the form") from None
+    return show(request, "console/shown_once.html", what=f"The first password of {name}",
+                secret=password, back="settings")  # fmt: skip
+
+
+@page("manage_users", "POST")
+def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Change a person's role, or switch the account off; open sessions end."""
+    console, reason = console_of(request), reason_of(request)
+    user = User.objects.filter(id=user_id).first()
+    role = request.POST.get("role", "")
+    if user is None or role not in ROLE_NAMES:
+        raise ApiError(422, "the person or the role is unknown", fix="open the page anew")
+    if user.id == console.user.id:
+        raise ApiError(409, "nobody changes their own role", fix="ask another administrator")
+    active = request.POST.get("active") == "yes"
+    with transaction.atomic():
+        user.role, user.is_active = role, active
+        user.save(update_fields=["role", "is_active"])
+        end_sessions(user)
+        what = f"{user.username}: {role}, {'active' if active else 'off'}"
+        write_audit_entry(console.now_ms, console.user.actor, "change_user", what, reason)
+    say(request, f"{what}. Open sessions have ended.")
+    return redirect("settings")
+
+
+@page("manage_users", "POST")
+def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Give a person a new password and remove their second factors; sessions end."""
+    console, reason = console_of(request), reason_of(request)
+    user = User.objects.filter(id=user_id).first()
+    if user is None or user.id == console.user.id:
+        raise ApiError(422, "not this person", fix="change your own password in your profile")
+    password = secrets.token_urlsafe(15)
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        Authenticator.objects.filter(user=user).delete()
+        end_sessions(user)
+        write_audit_entry(console.now_ms, console.user.actor, "reset_user", user.username, reason)
+    return show(request, "console/shown_once.html", what=f"The new password of {user.username}",
+                secret=password, back="settings")  # fmt: skip
+
+
+@page("manage_keys", "POST")
+def add_key(request: HttpRequest) -> HttpResponse:
+    """Create an API key; its text is shown once."""
+    console, reason = console_of(request), reason_of(request)
+    name = request.POST.get("name", "").strip()
+    scopes = [scope for scope in SCOPES if scope in request.POST.getlist("scope")]
+    if not 0 < len(name) <= 100 or not scopes:
+        raise ApiError(422, "a key needs a name and a scope", fix="fill in both")
+    with transaction.atomic():
+        _, text = api_keys.create_key(name, scopes, console.now_ms, console.user.actor, reason)
+    async_to_sync(console.context.app.refresh)()
+    return show(request, "console/shown_once.html", what=f"The API key {name}", secret=text,
+                back="settings")  # fmt: skip
+
+
+@page("manage_keys", "POST")
+def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
+    """Revoke an API key at once."""
+    console, reason = console_of(request), reason_of(request)
+    with transaction.atomic():
+        api_keys.revoke_key(prefix, console.now_ms, console.user.actor, reason)
+    async_to_sync(console.context.app.refresh)()
+    say(request, f"The key {prefix} is revoked.")
+    return redirect("settings")
+
+
+@page("view_settings")
+def audit(request: HttpRequest) -> HttpResponse:
+    """Show the audit log, newest first."""
+    rows = AuditEntry.objects.order_by("-number")
+    if request.GET.get("format") == "csv":
+        header = ("number", "at_ms", "key", "action", "object", "reason", "outcome")
+        return csv_response("audit", header, rows.values_list(*header).iterator())
+    if after := number_of(request.GET.get("after"), 0, 2**62, 0):
+        rows = rows.filter(number__lt=after)
+    found = list(rows[: PAGE_SIZE + 1])
+    return show(request, "console/audit.html", rows=keyset(request, found, lambda row: row.number))
+
+
+@page("use_console", "GET", "POST")
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show and change one's own preferences: name, shortcuts."""
+    console = console_of(request)
+    user = console.user
+    if request.method == "POST":
+        user.display_name = " ".join(request.POST.get("display_name", "").split())[:80]
+        user.keys_off = request.POST.get("keys_off") == "yes"
+        user.key_map = _key_map(request.POST.get("key_map", ""))
+        user.save(update_fields=["display_name", "keys_off", "key_map"])
+        say(request, "Saved.")
+        return redirect("profile")
+    pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
+    return show(request, "console/profile.html", pairs=pairs, duties=ROLE_DUTIES[user.role])
+
+
+def _key_map(text: str) -> dict[str, str]:
+    """Return shortcuts from lines `j = n`; raises ApiError (422) for another form.
+
+    >>> _key_map("j = n")
+    {'j': 'n'}
+    """
+    found: dict[str, str] = {}
+    for line in text.splitlines()[:MAX_KEY_MAP]:
+        if not line.strip():
+            continue
+        old, equals, new = (part.strip() for part in line.partition("="))
+        if not equals or not 0 < len(old) <= 8 or not 0 < len(new) <= 8:
+            raise ApiError(422, f"a shortcut is unclear: {json.dumps(line[:20])}",
+                           fix="write lines like: j = n")  # fmt: skip
+        found[old] = new
+    return found
