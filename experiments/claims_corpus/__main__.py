@@ -10,9 +10,9 @@ import typer
 
 from experiments.claims_corpus import corpus, learn_weights, real_pages
 from wavebreak.cli import run_app
-from wavebreak_cases.cli.claims import print_evaluation
 from wavebreak.cli.console import out, progress_bar
 from wavebreak.cli.options import Json
+from wavebreak_cases.cli.claims import print_evaluation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 

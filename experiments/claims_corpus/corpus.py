@@ -67,7 +67,7 @@ _LOOKALIKES = str.maketrans("aeopcx", "аеорсх")
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One hand-written text; `says` is what it states, by field of `wavebreak_cases.claims.FIELDS`."""
+    """One hand-written text; `says` is what it states, by `claims.FIELDS`."""
 
     language: str
     text: str

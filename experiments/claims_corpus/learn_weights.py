@@ -1,7 +1,7 @@
 """Learning the shipped weights of the claims reader from the development split of the corpus.
 
-`learn` writes `learned.toml` and `meaning.toml` under `packages/engine/src/wavebreak/policy/claims`; run it after
-pages, vocabulary or concepts have changed. It takes minutes and never reads the heldout split.
+`learn` writes `learned.toml` and `meaning.toml` in the shipped `policy/claims`; run it after pages,
+vocabulary or concepts have changed. It takes minutes and never reads the heldout split.
 Families weigh alike, however many pages they have. Words and meaning are learned separately, then
 added. The threshold is the lowest score at which the precision over left-out families is still
 `PRECISION`; the intercept is shifted so that this threshold is one half.
@@ -28,6 +28,7 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from experiments.claims_corpus.corpus import CorpusPage, generate_pages, read_files
+from wavebreak.errors import UsageError
 from wavebreak_cases.claims import embeddings
 from wavebreak_cases.claims.classifier import (
     MIN_FEATURES,
@@ -39,7 +40,6 @@ from wavebreak_cases.claims.classifier import (
 from wavebreak_cases.claims.evaluation import PageResult
 from wavebreak_cases.claims.normalize import fold
 from wavebreak_cases.claims.page_text import find_contacts, parse_html
-from wavebreak.errors import UsageError
 
 OUT = Path(__file__).resolve().parents[2] / "packages/engine/src/wavebreak/policy/claims"
 PRECISION = 0.95
@@ -54,13 +54,13 @@ MEANING_STEP = {"means": 0.001, "spread": 0.0001, "weights": 0.02}
 _VECTORS: Any = DictVectorizer
 _MODEL: Any = LogisticRegression
 HEAD = """\
-# Learned by experiments/claims_corpus/learn_weights.py, see wavebreak_cases.claims.classifier: weights
+# Learned by experiments/claims_corpus/learn_weights.py, see claims/classifier.py: weights
 # in log odds of the page's manner, and by weight the marks that have it: concepts, pairs of them in
 # a sentence, runs of four letters (_ is a word's edge). Each of these three sums is divided by the
 # root of how many marks of the kind a page has.
 """
 MEANING_HEAD = """\
-# Learned by experiments/claims_corpus/learn_weights.py, see wavebreak_cases.claims.embeddings. Numbers
+# Learned by experiments/claims_corpus/learn_weights.py, see claims/embeddings.py. Numbers
 # are whole steps: how far sentences vary, the weight of each wave, the mean of each language.
 """
 

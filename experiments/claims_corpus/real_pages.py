@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavebreak.errors import UsageError
 from wavebreak_cases.claims.evaluation import READ_AT, PageResult, summarize_reasons
 from wavebreak_cases.claims.page_text import parse_text
 from wavebreak_cases.claims.reader import read
-from wavebreak.errors import UsageError
 
 LIST = Path(__file__).with_name("real_pages.csv")
 

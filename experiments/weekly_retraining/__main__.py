@@ -11,10 +11,10 @@ import typer
 from experiments.weekly_retraining import retraining
 from experiments.weekly_retraining.report import print_weeks, write_weeks
 from wavebreak import rules
-from wavebreak_lab import training
 from wavebreak.cli import run_app
 from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.cli.options import PolicyDir
+from wavebreak_lab import training
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 

@@ -20,7 +20,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from wavebreak import engine
-from wavebreak_lab import training
 from wavebreak import model as models
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
@@ -30,6 +29,7 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.outcomes import reaches
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
+from wavebreak_lab import training
 from wavebreak_lab.simulation import CAMPAIGNS, START_MS, simulate, write
 
 WEEK_MS = 7 * 86_400_000

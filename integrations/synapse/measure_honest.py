@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE / "tests"), str(ROOT / "tests"), str(ROOT / "clients/py
 
 from synapse_support.honest_people import HONEST, outcomes_of_honest_people  # noqa: E402
 
-SHIPPED = ROOT / "src" / "wavebreak" / "policy" / "model"
+SHIPPED = ROOT / "packages/engine/src/wavebreak/policy/model"
 
 
 def main() -> None:

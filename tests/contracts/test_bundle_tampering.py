@@ -17,6 +17,10 @@ import pytest
 
 from support.case_workflow import Bench, small_run
 from wavebreak import __version__
+from wavebreak.ledger import DirectoryRecorder, DirectoryStorage, Ledger, new_signer, proof_bundle
+from wavebreak.ledger.checkpoints import encode_verifier_key, fingerprint
+from wavebreak.ledger.key_history import RETIRED, REVOKED, KeyChange
+from wavebreak.ledger.verifier import Key, canonical
 from wavebreak_cases.bundles import archive_writer, report
 from wavebreak_cases.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
 from wavebreak_cases.bundles.bag_tags import tag_files
@@ -24,10 +28,6 @@ from wavebreak_cases.bundles.report_settings import read_settings
 from wavebreak_cases.bundles.verify import Finding, exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import load_case
 from wavebreak_cases.cases.case import Task, TaskAdded
-from wavebreak.ledger import DirectoryRecorder, DirectoryStorage, Ledger, new_signer, proof_bundle
-from wavebreak.ledger.checkpoints import encode_verifier_key, fingerprint
-from wavebreak.ledger.key_history import RETIRED, REVOKED, KeyChange
-from wavebreak.ledger.verifier import Key, canonical
 
 
 class Original:

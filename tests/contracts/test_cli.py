@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import inspect
 import pkgutil
 import re
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ import typer
 from typer.testing import CliRunner
 
 import wavebreak
-from wavebreak import cli
-from wavebreak_server.cli import serve
 from wavebreak.cli.app import (
     GROUP,
     RENAMED_COMMANDS,
@@ -30,8 +28,9 @@ from wavebreak.cli.app import (
     summary,
 )
 from wavebreak.errors import MissingExtraError
-from wavebreak.extras import CASES, COMMANDS, LAB, SERVER
+from wavebreak.extras import COMMANDS, LAB, SERVER
 from wavebreak.ledger.sources import SERVICE_DATABASE
+from wavebreak_server.cli import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(wavebreak.__file__).parent
@@ -50,30 +49,17 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
 """Commands of a group that its module imports from another."""
 
 
-def distributions() -> dict[str, str]:
-    """The distribution of each module of the command line, by the contracts of imports."""
-    parser = configparser.ConfigParser()
-    parser.read_string((ROOT / ".importlinter").read_text("utf-8"))
-    contracts = {
-        name: {
-            key: [m for m in parser[section][key].split() if m.startswith("wavebreak.cli.")]
-            for key in ("source_modules", "forbidden_modules")
-        }
-        for name, section in (
-            (brings, f"importlinter:contract:{brings.replace('wavebreak', 'commands')}")
-            for brings in ("wavebreak", SERVER, CASES)
-        )
-    }
-    # What builds on all others has no contract of its own.
-    of_lab = dict.fromkeys(contracts["wavebreak"]["forbidden_modules"], LAB)
-    return of_lab | {m: n for n, keys in contracts.items() for m in keys["source_modules"]}
-
-
-DISTRIBUTIONS = distributions()
+PROJECTS = {
+    tomllib.loads(file.read_text("utf-8"))["project"]["name"]: tomllib.loads(
+        file.read_text("utf-8")
+    )["project"]
+    for file in sorted(ROOT.glob("packages/*/pyproject.toml"))
+}
+"""What each distribution's pyproject.toml says of it, by its name."""
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
 NOT_FOR_RUN_HELP = (
-    *HEAVY, "wavebreak.engine", "wavebreak_lab.simulation", "wavebreak_lab.training", "wavebreak_cases.claims",
-    "wavebreak_lab.red_team", "wavebreak_server.service", "phonenumbers", "cryptography",
+    *HEAVY, "wavebreak.engine", "wavebreak_lab", "wavebreak_cases", "wavebreak_server",
+    "phonenumbers", "cryptography",
 )  # fmt: skip
 
 
@@ -108,11 +94,14 @@ def test_root_help_lists_every_command_with_its_summary() -> None:
             assert summary(name) == " ".join(first.split()) != "", name
 
 
-def declared() -> dict[str, str]:
-    """The entry points of commands that the project declares: module by name."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    points: dict[str, str] = project["entry-points"][GROUP]
-    return points
+def declared(distribution: str = "") -> dict[str, str]:
+    """The entry points of commands of one distribution, or of all: module by name."""
+    chosen = [distribution] if distribution else list(PROJECTS)
+    return {
+        name: module
+        for each in chosen
+        for name, module in PROJECTS[each]["entry-points"][GROUP].items()
+    }
 
 
 def test_table_of_distributions_names_the_commands_of_the_entry_points() -> None:
@@ -127,40 +116,39 @@ def test_installed_entry_points_are_those_of_the_project() -> None:
     assert {name: set(installed) for name, installed in command_modules().items()} == modules
 
 
-def test_every_command_module_has_an_entry_point() -> None:
-    modules = {m.name for m in pkgutil.iter_modules(cli.__path__)} - NOT_COMMANDS
-    assert {f"wavebreak.cli.{name}" for name in modules} == set(declared().values())
+def test_every_command_module_has_an_entry_point_of_its_distribution() -> None:
+    for distribution in PROJECTS:
+        package = f"{distribution.replace('-', '_')}.cli"
+        modules = {m.name for m in pkgutil.iter_modules(import_module(package).__path__)}
+        given = set(declared(distribution).values())
+        assert given == {f"{package}.{name}" for name in modules - NOT_COMMANDS}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_lies_in_the_distribution_that_the_table_names(command: str) -> None:
-    assert COMMANDS[command] in {DISTRIBUTIONS[module] for module in command_modules()[command]}
+    names = {name.partition(".")[0] for name in declared(COMMANDS[command])}
+    assert command in names
 
 
 @pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
 def test_command_is_defined_in_a_module_of_its_entry_points(path: tuple[str, ...]) -> None:
     module = inspect.unwrap(LEAVES[path].callback).__module__
     elsewhere = ELSEWHERE.get(path)
-    assert module in ({f"wavebreak.cli.{elsewhere}"} if elsewhere else command_modules()[path[0]])
-
-
-def test_every_module_of_the_command_line_lies_in_one_distribution() -> None:
-    modules = {f"wavebreak.cli.{m.name}" for m in pkgutil.iter_modules(cli.__path__)}
-    assert modules == set(DISTRIBUTIONS)
+    known = {f"wavebreak_cases.cli.{elsewhere}"} if elsewhere else command_modules()[path[0]]
+    assert module in known
 
 
 @pytest.fixture
 def engine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Entry points as where the distribution `wavebreak` is installed, and no other."""
-    info = tmp_path / "wavebreak-0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: wavebreak\nVersion: 0\n")
-    points = [
-        f"{name} = {module}"
-        for name, module in declared().items()
-        if DISTRIBUTIONS[module] == "wavebreak"
-    ]
-    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *points]) + "\n")
+    points = "\n".join(f"{name} = {module}" for name, module in declared("wavebreak").items())
+    for distribution in PROJECTS:
+        info = tmp_path / f"{distribution.replace('-', '_')}-0.dist-info"
+        info.mkdir()
+        about = f"Metadata-Version: 2.4\nName: {distribution}\nVersion: 0\n"
+        (info / "METADATA").write_text(about)
+        brought = f"[{GROUP}]\n{points}\n" if distribution == "wavebreak" else ""
+        (info / "entry_points.txt").write_text(brought)
     monkeypatch.syspath_prepend(tmp_path)
     command_modules.cache_clear()
     yield

@@ -184,7 +184,9 @@ def test_linked_files_exist() -> None:
 
 
 def test_documented_source_files_exist() -> None:
-    places = [ROOT, ROOT / "src", ROOT / "packages/engine/src/wavebreak", ROOT / "packages/engine/src/wavebreak/policy"]
+    sources = sorted((ROOT / "packages").glob("*/src/*/"))
+    assert len(sources) == 4
+    places = [ROOT, *sources, ROOT / "packages/engine/src/wavebreak/policy"]
     checked, missing = 0, []
     for document in documents():
         if document.name == "CHANGELOG.md" or document.parent.name == "adr":

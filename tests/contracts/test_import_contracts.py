@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from wavebreak import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / ".importlinter"
@@ -30,64 +33,90 @@ def lint(source: Path) -> str:
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A copy of the package's sources, to break."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.json", "*.toml")
-    return shutil.copytree(ROOT / "src" / "wavebreak", tmp_path / "wavebreak", ignore=ignored)
+def sources(tmp_path: Path) -> Path:
+    """A copy of the sources of all distributions, to break: each package by its name."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.json", "*.toml", "static", "templates")
+    for package in ROOT.glob("packages/*/src/*/"):
+        shutil.copytree(package, tmp_path / package.name, ignore=ignored)
+    return tmp_path
+
+
+def append(path: Path, *imports: str) -> None:
+    """Import something at the end of a module, or of a new one."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    after = "".join(f"import {name}\n" for name in imports)
+    path.write_text(f"{before}\n{after}", encoding="utf-8")
 
 
 def test_every_contract_is_kept() -> None:
     expected = len(contracts())
-    assert expected == 21
-    assert f"Contracts: {expected} kept, 0 broken." in lint(ROOT / "src")
+    assert expected == 20
+    assert f"Contracts: {expected} kept, 0 broken." in lint(ROOT)
 
 
-def test_every_contract_breaks_when_a_module_imports_what_it_may_not(package: Path) -> None:
+def test_every_contract_breaks_when_a_module_imports_what_it_may_not(sources: Path) -> None:
     heavy = ["numba", "lightgbm", "cmaes", "matplotlib", "phonenumbers", "typer", "jinja2"]
     heavy += ["django", "warcio", "cryptography", "bagit", "rapidfuzz", "wavebreak_client"]
-    heavy += ["wavebreak.cli", "wavebreak.rules"]
-    trespass = "\n".join(["", *(f"import {name}" for name in heavy), ""])
-    events = package / "schema" / "events.py"
-    case = package / "cases" / "case.py"
-    events.write_text(events.read_text(encoding="utf-8") + trespass, encoding="utf-8")
-    case.write_text("import wavebreak_server.service, wavebreak_lab.training\n", encoding="utf-8")
-    (package / "console" / "stray.py").write_text("import wavebreak_cases.pages\n", encoding="utf-8")
-    commands = {"options": "service", "sources": "cases", "claims": "training"}
-    for module, package_of_another in commands.items():
-        path = package / "cli" / f"{module}.py"
-        stray = f"\nimport wavebreak.{package_of_another}\n"
-        path.write_text(path.read_text(encoding="utf-8") + stray, encoding="utf-8")
+    append(sources / "wavebreak/schema/events.py", *heavy, "wavebreak.cli", "wavebreak.rules")
+    append(sources / "wavebreak/outcomes.py", "wavebreak_server.service")
+    append(sources / "wavebreak_server/service/fair_queue.py", "wavebreak_server.console")
+    append(sources / "wavebreak_cases/cases/case.py", "wavebreak_cases.pages.views")
+    append(sources / "wavebreak_lab/simulation/world.py", "wavebreak_lab.training")
     # Long names are printed on several lines.
-    said = " ".join(lint(package.parent).split())
+    said = " ".join(lint(sources).split())
     for contract in contracts().values():
         assert f"{contract['name']} BROKEN" in said
 
 
-def test_a_module_that_no_layer_names_is_refused(package: Path) -> None:
-    (package / "stray.py").write_text('"""Stands nowhere."""\n', encoding="utf-8")
-    said = lint(package.parent)
-    assert "wavebreak.stray" in said
-    assert f"{contracts()['importlinter:contract:layers']['name']} BROKEN" in said
+@pytest.mark.parametrize(
+    ("package", "contract"),
+    [
+        ("wavebreak", "layers"), ("wavebreak_server", "server"),
+        ("wavebreak_cases", "cases"), ("wavebreak_lab", "lab"),
+    ],
+)  # fmt: skip
+def test_a_module_that_no_layer_names_is_refused(
+    sources: Path, package: str, contract: str
+) -> None:
+    (sources / package / "stray.py").write_text('"""Stands nowhere."""\n', encoding="utf-8")
+    said = lint(sources)
+    assert f"{package}.stray" in said
+    assert f"{contracts()[f'importlinter:contract:{contract}']['name']} BROKEN" in said
 
 
 def test_the_layers_are_exhaustive_and_ignore_no_import() -> None:
-    layers = contracts()["importlinter:contract:layers"]
-    assert layers["exhaustive"] == "True"
-    assert "ignore_imports" not in layers
-    assert layers["exhaustive_ignores"].split() == ["__main__"]
+    for name in ("layers", "server", "cases", "lab"):
+        layers = contracts()[f"importlinter:contract:{name}"]
+        assert layers["exhaustive"] == "True"
+        assert "ignore_imports" not in layers
+        assert layers.get("exhaustive_ignores", "").split() in ([], ["__main__"])
 
 
-def test_the_server_names_no_module_of_cases() -> None:
-    """Not in a string either: what it shows of cases comes from a plug-in."""
-    named = re.compile(r"wavebreak[./](case_pages|cases|claims|bundles)\b")
-    sources = [
-        path
-        for package in ("console", "service")
-        for path in (ROOT / "src" / "wavebreak" / package).rglob("*")
-        if path.suffix in (".py", ".html", ".toml")
-    ]
-    assert len(sources) > 100
-    assert [str(p) for p in sources if named.search(p.read_text(encoding="utf-8"))] == []
+@pytest.mark.parametrize(
+    ("package", "above"),
+    [("wavebreak", "server|cases|lab"), ("wavebreak_server", "cases|lab"),
+     ("wavebreak_cases", "lab")],
+)  # fmt: skip
+def test_no_distribution_names_a_module_of_one_that_builds_on_it(package: str, above: str) -> None:
+    """Not in a string either: what it shows of theirs comes by an entry point."""
+    named = re.compile(rf"wavebreak_({above})\b")
+    (folder,) = ROOT.glob(f"packages/*/src/{package}/")
+    files = [path for path in folder.rglob("*") if path.suffix in (".py", ".html", ".toml")]
+    assert len(files) > 60
+    assert [str(p) for p in files if named.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_the_distributions_have_one_version_and_pin_each_other_to_it() -> None:
+    versions, pins = set(), []
+    for file in ROOT.glob("packages/*/pyproject.toml"):
+        text = file.read_text(encoding="utf-8")
+        project = tomllib.loads(text)["project"]
+        versions.add(project["version"])
+        pins += re.findall(r'"wavebreak[\w-]*(?:\[[\w,]*\])?(?:==([\w.]+))?"', text)
+    assert versions == {__version__}
+    assert len(pins) > 6
+    # A distribution's own extras name no version.
+    assert set(pins) == {__version__, ""}
 
 
 def test_make_help_lists_every_target() -> None:
@@ -118,7 +147,7 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
         "$(TESTS) -n $(WORKERS) --dist worksteal -rs",
         "$(filter-out tests clients,$(TESTS)) "
         "$(if $(filter file,$(origin TESTS)),integrations) -rs",
-        "--doctest-modules src",
+        "--doctest-modules packages",
     ]
 
 

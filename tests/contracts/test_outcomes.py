@@ -13,8 +13,6 @@ import pytest
 
 from support.notice_decisions import decision
 from wavebreak import outcomes
-from wavebreak_cases.bundles.report_text import ReportText
-from wavebreak_server.console.config import Harm
 from wavebreak.engine.enforcement import refuses
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.metrics import Persona
@@ -26,8 +24,10 @@ from wavebreak.notices.short_notice import short_notices
 from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
 from wavebreak.rules import load_policy
+from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS
 from wavebreak_lab.training.config import Tolerance
+from wavebreak_server.console.config import Harm
 
 ROOT = Path(__file__).resolve().parents[2]
 

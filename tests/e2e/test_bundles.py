@@ -25,6 +25,11 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.case_workflow import ABOVE, BELOW, OTHER, REPORTS, SENDER, SHOT, Bench, small_run
 from wavebreak import __version__
+from wavebreak.io import read
+from wavebreak.ledger import DirectoryRecorder, new_signer
+from wavebreak.ledger.checkpoints import add_cosignature, fingerprint
+from wavebreak.ledger.verifier import WITNESS, Key, canonical
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import _write_zip, write_bundle
 from wavebreak_cases.bundles.bag_tags import tag_files
@@ -34,11 +39,6 @@ from wavebreak_cases.bundles.reproduction import RerunManifest
 from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import load_case
 from wavebreak_cases.cases.case import CaseOpened
-from wavebreak.io import read
-from wavebreak.ledger import DirectoryRecorder, new_signer
-from wavebreak.ledger.checkpoints import add_cosignature, fingerprint
-from wavebreak.ledger.verifier import WITNESS, Key, canonical
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 
 class Made:

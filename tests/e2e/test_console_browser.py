@@ -34,14 +34,14 @@ from support.operator_events import TEAM, team_events
 from support.service_harness import abuser
 from support.service_process import KEY, SIGNER, Server
 from support.webhook_receiver import Receiver, listening
+from wavebreak.model import save, smallest_model
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import open_workspace
-from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_cases.cases.case import CaseOpened
 from wavebreak_cases.claims.exhibits import Actor
-from wavebreak.model import save, smallest_model
+from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
+from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.service.live_policy import models_directory
 
 ROOT = Path(__file__).resolve().parents[2]

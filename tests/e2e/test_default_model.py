@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from wavebreak import model, rules
-from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
+from wavebreak_lab import simulation
 from wavebreak_lab.simulation.world import FULL_COVERAGE
 
 WORST = ("restrict", "suspend", "ban")

@@ -14,7 +14,6 @@ import pytest
 
 from support.fake_model import Synthetic
 from wavebreak import rules
-from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
@@ -23,6 +22,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak_lab import simulation
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 EDGE = Pseudonymizer(b"a key for tests only")

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from wavebreak import rules
-from wavebreak_lab import red_team
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak_lab import red_team
 from wavebreak_lab.simulation.attackers import PRESETS
 
 EDGE = Pseudonymizer(b"a key for tests only")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from wavebreak import engine, rules
-from wavebreak_lab import simulation
 from wavebreak.ledger import (
     DirectoryRecorder,
     DirectoryStorage,
@@ -20,6 +19,7 @@ from wavebreak.ledger import (
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak_lab import simulation
 
 SIGNER = new_signer("example.org/run", secret=bytes(range(32)))
 EDGE = Pseudonymizer(b"a key that is long enough")

@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner
 
 from wavebreak import model, rules
-from wavebreak_lab import simulation
 from wavebreak.cli import app
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
@@ -28,6 +27,7 @@ from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak_lab import simulation
 
 KEY = Pseudonymizer(b"a key for tests only")
 CLI = CliRunner()

@@ -13,7 +13,6 @@ import pytest
 
 from support.banning_policy import load_banning_policy
 from wavebreak import rules
-from wavebreak_lab import simulation
 from wavebreak.engine import Engine, run
 from wavebreak.engine.decision import Decision
 from wavebreak.evaluation import evaluate, read_labels
@@ -21,6 +20,7 @@ from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak_lab import simulation
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 EDGE = Pseudonymizer(b"a key for tests only")

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 from support import scoring_points
 from support.banning_policy import load_banning_policy
 from wavebreak import cli, engine, model, rules
-from wavebreak_lab import simulation, training
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.evaluation.label_votes import Key, LabelVote
 from wavebreak.evaluation.scoring_points import Points, open_run, replay
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import CONFIRMING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak_lab import simulation, training
 from wavebreak_lab.training import leakage, pipeline
 
 SMALL, POLICY = scoring_points.small(), rules.load_policy()

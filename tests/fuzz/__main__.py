@@ -21,8 +21,8 @@ import numba
 
 from fuzz import targets
 from fuzz.mutations import MOST_BYTES, mutations
-from wavebreak_cases.bundles import archive_reader
 from wavebreak.compiled.code_cache import cache_root
+from wavebreak_cases.bundles import archive_reader
 from wavebreak_server.service import cloudevents, request_decoder
 
 MOST_MUTATIONS = 10_000_000

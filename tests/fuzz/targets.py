@@ -26,10 +26,10 @@ from django.db import connection, transaction
 from support.service_harness import SECRET, abuser
 from support.shared_policy import make_engine
 from wavebreak import rules
-from wavebreak_cases.bundles.archive_reader import Bounds, unpack
 from wavebreak.engine import snapshot
 from wavebreak.errors import SnapshotError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak_cases.bundles.archive_reader import Bounds, unpack
 from wavebreak_server.service import backup, cloudevents, database, decide, event_log, row_macs
 from wavebreak_server.service.api_keys import create_key
 from wavebreak_server.service.request_decoder import Body, DecodeResult, RequestDecoder

@@ -16,10 +16,10 @@ from support import service_harness
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
+from wavebreak.notices import Statement
 from wavebreak_server.console import appeals, statements
 from wavebreak_server.console.help_answers import help_trend
 from wavebreak_server.console.models import Appeal, NoticeState
-from wavebreak.notices import Statement
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.models import (
     AuditEntry,

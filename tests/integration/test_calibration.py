@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from support.events import edge
 from wavebreak import calibration, rules
-from wavebreak_lab import simulation
 from wavebreak.calibration.measurement import measure
 from wavebreak.calibration.report import print_calibration
 from wavebreak.cli.app import app
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Console
+from wavebreak_lab import simulation
 
 POLICY = rules.load_policy()
 SETTINGS = calibration.load_settings()

@@ -20,9 +20,9 @@ from support.console_harness import PASSWORD, RunningConsole, Visitor, running_c
 from support.openid_provider import OpenIdProvider
 from support.service_harness import migrated
 from support.webhook_receiver import listening
+from wavebreak.errors import UsageError
 from wavebreak_server.console import startup
 from wavebreak_server.console.models import User
-from wavebreak.errors import UsageError
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.models import AuditEntry
 

@@ -16,6 +16,8 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.chromium import chromium
 from support.hostile_website import ACTOR, AT, DOT, PAGE, Web, outside, web
+from wavebreak.errors import ClaimError
+from wavebreak.ssrf_guard import ForbiddenAddressError
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
 from wavebreak_cases.claims.config import CaptureLimits, load_limits
@@ -29,8 +31,6 @@ from wavebreak_cases.claims.exhibits import (
 )
 from wavebreak_cases.claims.screenshot import render
 from wavebreak_cases.claims.warc import encode_warc, read_warc
-from wavebreak.errors import ClaimError
-from wavebreak.ssrf_guard import ForbiddenAddressError
 
 
 @pytest.fixture

@@ -13,6 +13,10 @@ from PIL import Image
 
 from support.factories import DAY, HOUR, MINUTE, NOON, events_file
 from wavebreak import rules
+from wavebreak.engine import run
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import encode_verifier_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import write_bundle
 from wavebreak_cases.bundles.reproduction import RunInputs
@@ -33,10 +37,6 @@ from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
 from wavebreak_cases.claims.exhibits import Actor, write_exhibit, write_file
 from wavebreak_cases.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak_cases.claims.warc import Exchange, encode_warc
-from wavebreak.engine import run
-from wavebreak.ledger import new_signer
-from wavebreak.ledger.checkpoints import encode_verifier_key
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 KEY = bytes(range(32))
 PAGE = (

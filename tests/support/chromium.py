@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavebreak_cases.claims.screenshot import find_browser
 from wavebreak.errors import ClaimError, WavebreakError
+from wavebreak_cases.claims.screenshot import find_browser
 
 FIX = (
     "install it (Debian: apt-get install chromium), or put one named chromium or google-chrome on "

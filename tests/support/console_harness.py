@@ -17,17 +17,17 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.db import connection
 
 from support import service_harness
+from wavebreak.engine import Engine
+from wavebreak.model import Model
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy
+from wavebreak.schema.coverage import Profile
 from wavebreak_server.console.config import load_config
 from wavebreak_server.console.holder_pages import ConsolePages
 from wavebreak_server.console.indexer import Indexer, index_decisions
 from wavebreak_server.console.models import User
 from wavebreak_server.console.server import ConsoleOptions, ConsoleRouter, configure
 from wavebreak_server.console.users import create_user
-from wavebreak.engine import Engine
-from wavebreak.model import Model
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.rules import Policy
-from wavebreak.schema.coverage import Profile
 from wavebreak_server.service.decide import DecideResponder, load_decide_policy
 from wavebreak_server.service.policy_switch import PolicySwitch
 

@@ -25,13 +25,13 @@ import pyarrow as pa
 from support.service_process import SIGNER, Server
 from support.webhook_receiver import Receiver, listening
 from wavebreak import rules
-from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.ledger import read_entry
 from wavebreak.ledger.audit import audit_directory as check_ledger
 from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows
+from wavebreak_lab import simulation
 from wavebreak_server.service import database, event_log
 from wavebreak_server.service.ledger_store import OpeningRows, export_ledger
 

@@ -13,11 +13,11 @@ from django.db import connection
 
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import SECRET, abuser, now_ms
+from wavebreak.ledger import new_signer
 from wavebreak_cases.bundles.workspace import CASE, load_case
+from wavebreak_cases.cases.case import Case
 from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
 from wavebreak_cases.pages.store import CaseStore, open_store
-from wavebreak_cases.cases.case import Case
-from wavebreak.ledger import new_signer
 
 T = TypeVar("T")
 SIGNER = new_signer("example.org/cases", secret=bytes(range(32)))

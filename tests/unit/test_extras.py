@@ -16,14 +16,14 @@ from wavebreak.extras import EXTRAS, Optional, load, load_plugin, missing_extra
 from wavebreak.reports import charts
 from wavebreak.reports.charts import Interval
 
-PROJECT = tomllib.loads(
-    (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-)["project"]
+PROJECTS = {
+    project["name"]: project
+    for file in (Path(__file__).resolve().parents[2] / "packages").glob("*/pyproject.toml")
+    for project in [tomllib.loads(file.read_text(encoding="utf-8"))["project"]]
+}
 DISTRIBUTIONS = {
-    "allauth": "django-allauth", "argon2": "argon2-cffi", "django_htmx": "django-htmx",
-    "bs4": "beautifulsoup4", "docx": "python-docx", "nats": "nats-py", "sklearn": "scikit-learn",
-    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
-    "opentelemetry.sdk": "opentelemetry-sdk", "PIL": "pillow",
+    "nats": "nats-py", "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.sdk": "opentelemetry-sdk", "rfc3161_client": "rfc3161-client",
 }  # fmt: skip
 BLOCKED = """
 import sys
@@ -38,31 +38,43 @@ CORE = ("events", "ledger", "models", "policy", "run", "serve")
 
 
 def requirements(extra: str) -> set[str]:
-    """Names that an extra requires itself."""
-    listed = PROJECT["optional-dependencies"][extra]
-    return {re.split(r"[\[=<>~! ]", line)[0] for line in listed} - {"wavebreak"}
+    """Names that an extra such as `wavebreak-server[nats]` requires itself."""
+    name, _, of = extra.rstrip("]").partition("[")
+    listed = PROJECTS[name]["optional-dependencies"][of]
+    return {re.split(r"[\[=<>~! ]", line)[0] for line in listed}
 
 
-def test_extras_of_modules_are_those_of_the_project() -> None:
+def test_extras_of_modules_are_those_of_the_projects() -> None:
     for module, extra in EXTRAS.items():
         assert DISTRIBUTIONS.get(module, module) in requirements(extra), module
-    declared = set(PROJECT["optional-dependencies"])
-    assert declared == {*EXTRAS.values(), "all"}
-    (everything,) = PROJECT["optional-dependencies"]["all"]
-    assert set(re.findall(r"\w+", everything)) == {*EXTRAS.values(), "wavebreak"}
+    declared = {
+        f"{name}[{extra}]"
+        for name, project in PROJECTS.items()
+        for extra in project.get("optional-dependencies", {})
+    }
+    # `all` brings the other distributions; the pages of cases need no package but the server.
+    assert declared == {*EXTRAS.values(), "wavebreak[all]", "wavebreak-cases[console]"}
+
+
+def test_all_brings_every_distribution_with_every_extra() -> None:
+    brought = " ".join(PROJECTS["wavebreak"]["optional-dependencies"]["all"])
+    for name, project in PROJECTS.items():
+        extras = sorted({*project.get("optional-dependencies", {})} - {"all"})
+        wanted = f"{name}[{','.join(extras)}]" if extras else name
+        assert wanted in brought
 
 
 def test_missing_extra_of_a_submodule_is_its_packages() -> None:
     error = missing_extra("nats.js.errors")
     assert error is not None
-    assert error.fix == "pip install 'wavebreak[nats]'"
+    assert error.fix == "pip install 'wavebreak-server[nats]'"
     assert missing_extra("opentelemetry.trace") is None
 
 
 def test_load_without_the_package_raises_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "redis.asyncio", raising=False)
-    with pytest.raises(MissingExtraError, match="the extra `redis` brings it"):
+    with pytest.raises(MissingExtraError, match=r"`wavebreak-server\[redis\]` brings it"):
         load("redis.asyncio")
     with pytest.raises(ModuleNotFoundError):
         load("wavebreak.no_such_module")
@@ -78,15 +90,14 @@ def test_command_without_its_extra_ends_with_code_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def absent() -> None:
-        raise ModuleNotFoundError("No module named 'bs4'", name="bs4")
+        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
 
     monkeypatch.setattr(cli, "app", absent)
-    for command, extra in (("train", "claims"), ("claim", "cases"), ("case", "cases")):
-        monkeypatch.setattr(sys, "argv", ["wavebreak", command])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code == 2
-        assert f"fix: pip install 'wavebreak[{extra}]'" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["wavebreak", "backup"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "fix: pip install 'wavebreak-server[postgres]'" in capsys.readouterr().err
 
 
 def test_picture_without_matplotlib_is_a_note_with_the_fix(

@@ -11,6 +11,11 @@ from msgspec import UNSET
 from typer.testing import CliRunner
 
 from support.case_workflow import KEY, SENDER, Bench, small_run
+from wavebreak.cli import app
+from wavebreak.errors import CaseError
+from wavebreak.ledger import DirectoryRecorder, OpeningFile, new_signer
+from wavebreak.ledger.checkpoints import encode_signer
+from wavebreak.ledger.entries import ErasureEntry
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.account_erasure import erase_account, find_traces
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
@@ -20,11 +25,6 @@ from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.workspace import load_case
 from wavebreak_cases.cases.case import StateChanged, evidence_for_party
 from wavebreak_cases.cases.workflow import is_current
-from wavebreak.cli import app
-from wavebreak.errors import CaseError
-from wavebreak.ledger import DirectoryRecorder, OpeningFile, new_signer
-from wavebreak.ledger.checkpoints import encode_signer
-from wavebreak.ledger.entries import ErasureEntry
 
 WHY: dict[str, Any] = {"by": "Noa", "role": "investigator", "why": "request of 3 May"}
 HIDDEN = make_renamer(case_key(KEY, "C-7"))("a", SENDER)

@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 from support.case_workflow import KEY, OTHER, PAGE, SENDER, Bench, small_run
 from support.factories import DAY
 from support.hostile_website import outside, web
+from wavebreak.cli import app
+from wavebreak.errors import CaseError, FileError
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
 from wavebreak_cases.bundles.case_batch import read_batch
@@ -29,9 +32,6 @@ from wavebreak_cases.cases.case import Case, EvidenceCorrected, EvidenceReviewed
 from wavebreak_cases.cases.completeness import closing_commands, find_gaps
 from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
 from wavebreak_cases.claims.exhibits import Actor
-from wavebreak.cli import app
-from wavebreak.errors import CaseError, FileError
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 GIVEN = RunInputs(None, None, Pseudonymizer(KEY, None))
 DRAFT = CaseDraft("Rapid Messages Ltd", domain=("rapid.example",))

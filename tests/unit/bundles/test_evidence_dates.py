@@ -12,6 +12,8 @@ import pytest
 from support.case_workflow import KEY, PARTY, SENDER, Bench, small_run
 from support.factories import HOUR, NOON
 from wavebreak import engine, rules
+from wavebreak.errors import CaseError
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.evidence_dates import ConductDates
 from wavebreak_cases.bundles.reproduction import RunInputs
@@ -30,8 +32,6 @@ from wavebreak_cases.cases.notices import Delivery, Notice, ServiceAttempt
 from wavebreak_cases.cases.parties import Basis, Evidence, Party, Relation, Strength
 from wavebreak_cases.claims.exhibits import Published, add_file
 from wavebreak_cases.claims.review import add_label
-from wavebreak.errors import CaseError
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 AT = "2026-02-20T09:00:00Z"
 UNDATED = b"<html><p>We send bulk WhatsApp messages, 80,000 a day, from $99. No ban.</p></html>"

@@ -14,6 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import KEY, PARTY, Bench
+from wavebreak.cli import app
+from wavebreak.errors import CaseError, EvidenceError
+from wavebreak.ledger.checkpoints import encode_signer
+from wavebreak.ledger.verifier import canonical
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import write_bundle
 from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, draft_case
@@ -29,10 +33,6 @@ from wavebreak_cases.bundles.workspace import load_case, salted_digest
 from wavebreak_cases.cases.case import CaseOpened, ExhibitAdded, PartyNamed
 from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.claims.redaction import Marks, TextMark
-from wavebreak.cli import app
-from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.ledger.checkpoints import encode_signer
-from wavebreak.ledger.verifier import canonical
 
 NOA = Actor("Noa Bar", "here", "a customer, no party", "order 4")
 MARKS = Marks((TextMark("phone", "050-765-4321"), TextMark("name", "Dana Levi")))

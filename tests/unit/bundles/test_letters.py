@@ -10,6 +10,8 @@ import pypdf
 import pytest
 
 from support.case_workflow import PARTY, Bench
+from wavebreak.durations import DAY_MS
+from wavebreak.errors import CaseError
 from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
 from wavebreak_cases.bundles.case_exports import list_deadlines
 from wavebreak_cases.bundles.letters import write_letter
@@ -17,13 +19,17 @@ from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import Operator, load_settings
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.workspace import CaseWorkspace
-from wavebreak_cases.cases.case import CaseOpened, EvidenceAdded, NoticeSent, PartyNamed, ReplyReceived
+from wavebreak_cases.cases.case import (
+    CaseOpened,
+    EvidenceAdded,
+    NoticeSent,
+    PartyNamed,
+    ReplyReceived,
+)
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.notices import Language, Notice, Reply
 from wavebreak_cases.cases.parties import Basis, Evidence, Strength
 from wavebreak_cases.cases.post_notice_monitoring import overdue_items
-from wavebreak.durations import DAY_MS
-from wavebreak.errors import CaseError
 
 OPERATOR = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.example")
 

@@ -9,11 +9,11 @@ import pytest
 from support.case_workflow import KEY, OTHER, SENDER, Bench, chatting, sending, small_run
 from support.factories import DAY, NOON, events_file
 from wavebreak import rules
+from wavebreak.engine import run
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles.evidence_intake import add_post_notice_evidence
 from wavebreak_cases.bundles.reproduction import RunInputs
 from wavebreak_cases.cases.case import StateChanged
-from wavebreak.engine import run
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 GIVEN = RunInputs(None, None, Pseudonymizer(KEY, None))
 LATER = NOON + 20 * DAY

@@ -10,6 +10,8 @@ import pytest
 from support.case_workflow import KEY, PARTY, SENDER, Bench
 from support.factories import MINUTE, NOON, events_file
 from wavebreak import rules
+from wavebreak.engine import run
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake, report_conduct
 from wavebreak_cases.bundles.case_exports import export_files
 from wavebreak_cases.bundles.report_sections import ReportSource
@@ -20,8 +22,6 @@ from wavebreak_cases.bundles.rerun_manifest import RerunManifest
 from wavebreak_cases.cases.case import CaseOpened, PartyNamed
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.cases.parties import Basis, Strength
-from wavebreak.engine import run
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 SENT, ATTEMPTED = 60, 25
 

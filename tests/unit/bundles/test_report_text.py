@@ -18,6 +18,9 @@ from PIL import Image
 
 from support.case_workflow import PARTY, Bench, small_run
 from wavebreak import config
+from wavebreak.errors import UsageError
+from wavebreak.explain.collect import KINDS
+from wavebreak.outcomes import OUTCOMES
 from wavebreak_cases.bundles import evidence_dates, exhibit_redaction, report
 from wavebreak_cases.bundles.report_settings import encode_settings, load_settings
 from wavebreak_cases.bundles.report_text import ReportText
@@ -31,9 +34,6 @@ from wavebreak_cases.claims.exhibits import Actor, add_file, read_custody
 from wavebreak_cases.claims.ocr import recognize_exhibit
 from wavebreak_cases.claims.redaction import Marks, Region, TextMark, redact_exhibit
 from wavebreak_cases.claims.review import add_label
-from wavebreak.errors import UsageError
-from wavebreak.explain.collect import KINDS
-from wavebreak.outcomes import OUTCOMES
 
 AT = "2026-03-02T09:00:00Z"
 SAID = "We send bulk messages, 80,000 a day, from $99."

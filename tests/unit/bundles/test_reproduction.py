@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from support.events import Item, edge, labelled, sent
-from wavebreak_cases.bundles.reproduction import write_log
 from wavebreak.io import read
 from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, WIRE_SCHEMA
+from wavebreak_cases.bundles.reproduction import write_log
 
 CHOSEN = labelled("undetermined", outcome="limit", hold_s=60)
 

@@ -11,6 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import PARTY, Bench
+from wavebreak.cli import app
+from wavebreak.errors import CaseError
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.bundles import evidence_intake, report_sections
 from wavebreak_cases.bundles.case_exports import export_files
 from wavebreak_cases.bundles.case_listing import list_cases, list_parties
@@ -30,9 +33,6 @@ from wavebreak_cases.cases.case import (
 from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
 from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
 from wavebreak_cases.cases.workflow import require_current, stale_determinations
-from wavebreak.cli import app
-from wavebreak.errors import CaseError
-from wavebreak.ledger.checkpoints import encode_verifier_key
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from support.case_workflow import PARTY, Bench
+from wavebreak.cli import app
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.verify import Finding, verify_bundle
 from wavebreak_cases.cases.case import CaseOpened, PartyNamed
 from wavebreak_cases.cases.parties import Basis, Strength
-from wavebreak.cli import app
 
 HOSTILE = {
     "30 digits": b"123456789012345678901234567890",

@@ -13,6 +13,11 @@ from typer.testing import CliRunner
 from support.case_workflow import KEY, OTHER, PARTY, SENDER, Bench, small_run
 from support.factories import DAY
 from wavebreak import rules
+from wavebreak.cli import app
+from wavebreak.errors import CaseError, ClaimError, UsageError
+from wavebreak.ledger import Ledger
+from wavebreak.ledger.entries import StepEntry
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.reproduction import RunInputs, extract_run
@@ -20,11 +25,6 @@ from wavebreak_cases.bundles.workspace import load_case, salted_digest
 from wavebreak_cases.cases.case import CaseOpened, Exhibit, ExhibitAdded, PartyNamed, StateChanged
 from wavebreak_cases.cases.date_ranges import format_instant, parse_date
 from wavebreak_cases.cases.parties import Basis, DateSource, Evidence, Strength
-from wavebreak.cli import app
-from wavebreak.errors import CaseError, ClaimError, UsageError
-from wavebreak.ledger import Ledger
-from wavebreak.ledger.entries import StepEntry
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 GIVEN = RunInputs(None, None, Pseudonymizer(KEY, None))
 

@@ -11,12 +11,12 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor
 from support.legal_cases import PAGE, act, case_visits, queried, served_case, store_of, text_of
-from wavebreak_cases.pages import acts, files, forms
-from wavebreak_cases.pages.demo_case import CASE_ID
+from wavebreak.ledger import DirectoryStorage
 from wavebreak_cases.cases.case import ActionReversed, Step
 from wavebreak_cases.cases.parties import DateSource
+from wavebreak_cases.pages import acts, files, forms
+from wavebreak_cases.pages.demo_case import CASE_ID
 from wavebreak_server.console.models import Appeal
-from wavebreak.ledger import DirectoryStorage
 from wavebreak_server.service.models import AuditEntry
 
 PARTY = {"kind": "company", "name": "Example Sender Ltd"}

@@ -12,10 +12,10 @@ import pytest
 from support.legal_cases import ACCOUNT, SIGNER, case_at, demo_at, store_at
 from support.service_harness import migrated, now_ms
 from wavebreak_cases.bundles.workspace import CASE
+from wavebreak_cases.cases.case import StateChanged, TaskFinished
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.demo_case import CASE_ID
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_cases.cases.case import StateChanged, TaskFinished
 from wavebreak_server.console.models import User
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import EnforcementState

@@ -21,9 +21,9 @@ from support.legal_cases import (
     text_of,
 )
 from wavebreak_cases.bundles import evidence_intake
+from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_cases.claims.exhibits import Actor
 
 TABS = ["", "/parties", "/claims", "/notices", "/determination", "/bundle"]
 HOSTILE = (

@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw
 
 from support.console_harness import RunningConsole, Visitor
 from support.legal_cases import PAGE, case_visits, queried, served_case, store_of, text_of
-from wavebreak_cases.pages.demo_case import CASE_ID
 from wavebreak_cases.cases.case import ExhibitRedacted
 from wavebreak_cases.claims import redaction
 from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.claims.redaction import Marks, Region, TextMark
+from wavebreak_cases.pages.demo_case import CASE_ID
 from wavebreak_server.service.models import AuditEntry
 
 AT = "2026-03-02T09:00:00Z"

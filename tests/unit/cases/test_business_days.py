@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from wavebreak_cases.cases.business_days import business_deadline, load_calendar
 from wavebreak.errors import CaseError
+from wavebreak_cases.cases.business_days import business_deadline, load_calendar
 
 
 def ms(text: str) -> int:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wavebreak.errors import CaseError
 from wavebreak_cases.cases.date_ranges import (
     DateRange,
     Ternary,
@@ -13,7 +14,6 @@ from wavebreak_cases.cases.date_ranges import (
     parse_date,
     parse_instant,
 )
-from wavebreak.errors import CaseError
 
 DAY = 86_400_000
 

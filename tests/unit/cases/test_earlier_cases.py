@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.workspace import encode_case, load_case
 from wavebreak_cases.cases.case import DeterminationSigned, EvidenceCorrected, evidence_for_party
 from wavebreak_cases.cases.determination import METHOD, determine
 from wavebreak_cases.cases.eligibility import load_grounds
 from wavebreak_cases.cases.workflow import append_action, is_current
-from wavebreak.errors import CaseError
 
 EARLIER = Path(__file__).parents[2] / "fixtures" / "cases" / "without-sources-of-dates.json"
 

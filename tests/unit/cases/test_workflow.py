@@ -8,6 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from wavebreak.errors import CaseError
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.cases.case import (
     AccountLinked,
     Action,
@@ -53,9 +56,6 @@ from wavebreak_cases.cases.parties import (
 from wavebreak_cases.cases.post_notice_monitoring import follow_up_actions, overdue_items
 from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
 from wavebreak_cases.cases.workflow import append_action, replay
-from wavebreak.errors import CaseError
-from wavebreak.ledger import new_signer
-from wavebreak.ledger.checkpoints import encode_verifier_key
 
 GROUNDS = load_grounds()
 NOW = parse_instant("2026-11-01T00:00:00Z")

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from support import chromium
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims.config import RenderLimits, load_limits
 from wavebreak_cases.claims.screenshot import find_browser
-from wavebreak.errors import ClaimError
 
 BOUNDS = msgspec.structs.replace(load_limits().render, browsers=("some-chromium",))
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavebreak import config
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims import embeddings
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.lexicon import LANGUAGES
 from wavebreak_cases.claims.page_text import parse_text
 from wavebreak_cases.claims.reader import read
-from wavebreak.errors import ClaimError
 
 AT = "2026-01-01T00:00:00Z"
 SAID = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.command_line import WAVEBREAK
-from wavebreak_cases import claims
 from wavebreak.errors import FileError
+from wavebreak_cases import claims
 
 
 def test_evaluation_counts_unreadable_pages_as_not_flagged(tmp_path: Path) -> None:

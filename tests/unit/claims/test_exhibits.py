@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from pypdf import PdfWriter
 
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import (
     Actor,
@@ -24,7 +25,6 @@ from wavebreak_cases.claims.exhibits import (
     read_custody,
     validate_file,
 )
-from wavebreak.errors import ClaimError
 
 ACTOR, AT = Actor("A", "bench", "why", "mandate"), "2026-03-04T05:06:07Z"
 SMALL = msgspec.structs.replace(

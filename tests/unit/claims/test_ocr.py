@@ -12,14 +12,14 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from wavebreak.errors import ClaimError
+from wavebreak.reports import charts
 from wavebreak_cases.claims import ocr, redaction
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import Actor, add_file, check_exhibit, read_custody
 from wavebreak_cases.claims.page_text import parse_text
 from wavebreak_cases.claims.reader import exhibit_documents, read
 from wavebreak_cases.claims.redaction import Marks, TextMark, redact_exhibit
-from wavebreak.errors import ClaimError
-from wavebreak.reports import charts
 
 NOA = Actor("Noa", "here", "bulk sending", "order 4")
 AT = "2026-03-02T09:00:00Z"

@@ -15,12 +15,18 @@ import pytest
 import typst
 from PIL import Image, PngImagePlugin
 
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims import redaction
-from wavebreak_cases.claims.exhibits import Actor, add_file, check_exhibit, load_exhibit, read_custody
+from wavebreak_cases.claims.exhibits import (
+    Actor,
+    add_file,
+    check_exhibit,
+    load_exhibit,
+    read_custody,
+)
 from wavebreak_cases.claims.reader import exhibit_documents
 from wavebreak_cases.claims.redaction import Marks, Region, TextMark, check_copy, redact_exhibit
 from wavebreak_cases.claims.review import add_label, read_labels
-from wavebreak.errors import ClaimError
 
 NOA = Actor("Noa", "here", "a customer, no party", "order 4")
 ADDED = Actor("Noa", "here", "complaint of Dana Levi", "order 4")

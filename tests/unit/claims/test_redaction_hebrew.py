@@ -11,13 +11,13 @@ import pytest
 import typst
 from PIL import Image
 
+from wavebreak.errors import ClaimError
+from wavebreak.reports import charts
 from wavebreak_cases.claims import ocr, redaction
 from wavebreak_cases.claims.exhibits import Actor, add_file, load_exhibit
 from wavebreak_cases.claims.ocr import RecognizedPage, RecognizedWord
 from wavebreak_cases.claims.redaction import Marks, Region, TextMark, check_copy, redact_exhibit
 from wavebreak_cases.claims.term_search import find_term, fold_letters, hides_term
-from wavebreak.errors import ClaimError
-from wavebreak.reports import charts
 
 NOA = Actor("Noa", "here", "a customer, no party", "order 4")
 AT = "2026-03-02T09:00:00Z"

@@ -10,11 +10,11 @@ import pytest
 import typst
 from PIL import Image
 
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims import redaction, redaction_process
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import Actor, add_file
 from wavebreak_cases.claims.redaction import Marks, PagePictures, Region, TextMark
-from wavebreak.errors import ClaimError
 
 NOA = Actor("Noa", "here", "a customer, no party", "order 4")
 AT = "2026-03-02T09:00:00Z"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.command_line import WAVEBREAK
-from wavebreak_cases import claims
 from wavebreak.errors import ClaimError
+from wavebreak_cases import claims
 
 ACTOR, AT = claims.Actor("A. Rao", "bench", "triage", "mandate 12"), "2026-03-04T05:06:07Z"
 

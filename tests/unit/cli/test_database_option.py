@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak_server.cli import serve
 from wavebreak.cli.app import keys
 from wavebreak.errors import UsageError
+from wavebreak_server.cli import serve
 
 URL = "postgresql://me:secret@db/abuse"
 

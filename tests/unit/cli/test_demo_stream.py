@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wavebreak_lab.cli import demo, demo_stream
-from wavebreak_server.cli import serve
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak_lab.cli import demo, demo_stream
+from wavebreak_server.cli import serve
 from wavebreak_server.service.request_decoder import Body
 
 NOW = 1_772_366_400_000

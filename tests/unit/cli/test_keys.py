@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from wavebreak_server.cli import serve
 from wavebreak.cli.app import keys as app
 from wavebreak.errors import UsageError
+from wavebreak_server.cli import serve
 from wavebreak_server.service import database
 from wavebreak_server.service.app_context import load_key_entries, run_in_transaction
 

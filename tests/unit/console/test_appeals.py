@@ -15,12 +15,12 @@ from support import service_harness
 from support.console_harness import SECRET
 from support.notice_decisions import decision
 from support.service_harness import SIGNER
+from wavebreak.notices import load_platform
+from wavebreak.schema.events import TYPES
 from wavebreak_server.console import appeals, contact_warnings
 from wavebreak_server.console.config import Appeals
 from wavebreak_server.console.models import Appeal, IndexerState, NoticeState
 from wavebreak_server.console.server import ConsoleOptions, configure
-from wavebreak.notices import load_platform
-from wavebreak.schema.events import TYPES
 from wavebreak_server.service.holder_notices import HolderNotices, erase_holder_texts
 from wavebreak_server.service.ledger_store import LedgerStore
 from wavebreak_server.service.models import (

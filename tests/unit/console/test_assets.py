@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 FRONTEND = ROOT / "frontend"
-STATIC = ROOT / "src" / "wavebreak" / "console" / "static" / "console"
+STATIC = ROOT / "packages/server/src/wavebreak_server/console/static/console"
 STYLES = sorted((FRONTEND / "src" / "styles").glob("*.css"))
 BUNDLES = ["console.js", "theme.js", "charts.js", "graph.js", "editor.js"]
 FIRST_LOAD = [

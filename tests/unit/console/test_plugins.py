@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from support.console_harness import RunningConsole, console_test
 from support.console_without_plugins import ACCOUNT, PAGES, PATHS
 from support.service_harness import abuser
 from support.service_process import KEY, LEDGER_KEY
+from wavebreak.errors import MissingExtraError
 from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
 from wavebreak_server.console.plugins import installed_plugins, open_plugins, with_plugin_links
-from wavebreak.errors import MissingExtraError
 from wavebreak_server.service import django_settings
 
 TESTS = Path(support.__file__).parents[1]
@@ -33,9 +32,10 @@ async def _with_abuser(console: RunningConsole) -> None:
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
     """The environment of processes in which the package is installed without its plug-in."""
-    installed = tmp_path / "site" / "wavebreak-0.dist-info"
+    installed = tmp_path / "site" / "wavebreak_cases-0.dist-info"
     installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: wavebreak\nVersion: 0\n")
+    about = "Metadata-Version: 2.1\nName: wavebreak-cases\nVersion: 0\n"
+    (installed / "METADATA").write_text(about)
     before = os.environ.get("PYTHONPATH", "")
     return os.environ | {
         "PYTHONPATH": os.pathsep.join([str(installed.parent), before]),
@@ -46,7 +46,8 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 def test_the_pages_of_cases_are_a_plugin() -> None:
     (plugin,) = installed_plugins()
-    assert (plugin.directory, plugin.extra) == ("cases", "cases")
+    assert plugin.directory == "cases"
+    assert "wavebreak_cases.pages.apps.CasePages" in django_settings.settings()["INSTALLED_APPS"]
 
 
 @console_test(_with_abuser)
@@ -63,18 +64,6 @@ def test_links_of_a_plugin_without_a_place_come_last() -> None:
     first = NavigationItem("first", "First", "overview", "view_overview", "g f")
     names = [item.name for item in with_plugin_links([first])]
     assert names == ["first", "cases"]
-
-
-def test_plugin_is_left_out_where_a_package_of_its_extra_is_missing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def found(name: str) -> Any:
-        return None if name == "rapidfuzz" else find_spec(name)
-
-    here = "wavebreak_cases.pages.apps.CasePages"
-    assert here in django_settings.settings()["INSTALLED_APPS"]
-    monkeypatch.setattr(django_settings, "find_spec", found)
-    assert here not in django_settings.settings()["INSTALLED_APPS"]
 
 
 def test_console_without_plugins_has_no_page_link_or_panel_of_theirs(
@@ -113,7 +102,7 @@ def test_directory_for_a_plugin_that_is_not_installed_is_refused_with_its_fix(
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "--cases: the packages of the console's cases are not installed" in done.stderr
-    assert "fix: pip install 'wavebreak[cases]'" in done.stderr
+    assert "fix: pip install 'wavebreak-cases[console]'" in done.stderr
 
 
 def test_a_plugin_opens_the_directory_that_was_given_or_its_own_in_the_service_s(
@@ -131,8 +120,8 @@ def test_a_plugin_opens_the_directory_that_was_given_or_its_own_in_the_service_s
 def test_directory_of_no_plugin_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match="--letters") as refused:
         open_plugins({"letters": tmp_path}, tmp_path, None, bytes(32), None)
-    assert refused.value.fix == "pip install 'wavebreak[letters]'"
+    assert refused.value.fix == "pip install 'wavebreak-letters[console]'"
 
 
 def test_a_plugin_adds_nothing_by_itself() -> None:
-    assert (ConsolePlugin.extra, ConsolePlugin.navigation, ConsolePlugin.after) == ("", (), "")
+    assert (ConsolePlugin.navigation, ConsolePlugin.after) == ((), "")

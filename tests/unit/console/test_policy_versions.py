@@ -10,9 +10,9 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
+from wavebreak.rules import load_policy
 from wavebreak_server.console import policy_versions
 from wavebreak_server.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
-from wavebreak.rules import load_policy
 from wavebreak_server.service import policy_switch
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.live_policy import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wavebreak.durations import HOUR_S
 from wavebreak_server.console.sign_in_audit import UnnamedAttempts
 from wavebreak_server.console.sign_in_limits import (
     KINDS,
@@ -11,7 +12,6 @@ from wavebreak_server.console.sign_in_limits import (
     factor_guess,
     password_guess,
 )
-from wavebreak.durations import HOUR_S
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"
 

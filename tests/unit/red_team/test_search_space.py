@@ -9,6 +9,7 @@ import pytest
 
 from wavebreak import config
 from wavebreak.errors import PolicyError, UsageError
+from wavebreak.rules import Feedback
 from wavebreak_lab.red_team.config import MissingReceipts, load_config
 from wavebreak_lab.red_team.feedback import FeedbackQueue
 from wavebreak_lab.red_team.search_space import (
@@ -19,7 +20,6 @@ from wavebreak_lab.red_team.search_space import (
     search_parameters,
 )
 from wavebreak_lab.red_team.tournament import resolve_families
-from wavebreak.rules import Feedback
 from wavebreak_lab.simulation.attackers import PRESETS
 
 SETTINGS = load_config()

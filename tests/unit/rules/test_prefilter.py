@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from support.rule_factories import policy, rule
 from wavebreak import rules
-from wavebreak_lab import simulation
 from wavebreak.compiled.numba_runtime import call_int64, callback, compiled
 from wavebreak.engine import Engine
 from wavebreak.features import row_values
@@ -26,6 +25,7 @@ from wavebreak.rules.expressions import parse
 from wavebreak.rules.prefilter import RARE as HAS_RARE
 from wavebreak.rules.prefilter import necessary_conditions, prefilter_source
 from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak_lab import simulation
 
 NAN = math.nan
 CLOCK = 1_767_225_600

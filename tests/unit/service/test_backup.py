@@ -20,10 +20,10 @@ from django.db import connection
 
 from support import service_harness
 from support.service_harness import SECRET, abuser
-from wavebreak_server.console.models import Appeal, NoticeState, PolicyVersion, ReviewCase, User
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak_server.console.models import Appeal, NoticeState, PolicyVersion, ReviewCase, User
 from wavebreak_server.service import backup, database, erasure, event_log
 from wavebreak_server.service.models import ApiKey, LogBatch, Owner
 

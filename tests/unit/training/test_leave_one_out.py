@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from support import scoring_points
-from wavebreak_lab import training
 from wavebreak.errors import TrainingError
 from wavebreak.evaluation.label_votes import Labels
 from wavebreak.evaluation.scoring_points import concat_points
+from wavebreak_lab import training
 from wavebreak_lab.training import abstention, leave_one_out, recalibration
 from wavebreak_lab.training.config import Abstention, Settings
 from wavebreak_lab.training.default_model import GatheredPlatforms

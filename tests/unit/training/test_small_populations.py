@@ -12,12 +12,12 @@ import pytest
 
 from support import scoring_points
 from wavebreak import model
-from wavebreak_lab import training
 from wavebreak.engine.decision import STRONG, ScoreNumbers, pack_policy, score_outcome
 from wavebreak.evaluation.label_votes import Labels
 from wavebreak.evaluation.scoring_points import Bools, Floats, Points, to_catalog_columns
 from wavebreak.model import ONE, to_fixed_point
 from wavebreak.outcomes import CHALLENGE, LIMIT
+from wavebreak_lab import training
 from wavebreak_lab.training import config, model_card, thresholds, trainer
 from wavebreak_lab.training.default_model import default_settings
 from wavebreak_lab.training.splits import TEST, assign_folds, assign_splits

@@ -9,11 +9,11 @@ import pytest
 
 from support import scoring_points
 from wavebreak import model
-from wavebreak_lab import training
 from wavebreak.errors import TrainingError
 from wavebreak.evaluation.label_votes import Labels
 from wavebreak.evaluation.scoring_points import to_catalog_columns
 from wavebreak.model import baseline
+from wavebreak_lab import training
 from wavebreak_lab.training import model_card, trainer
 from wavebreak_lab.training.trainer import TrainingResult, with_unlabelled
 

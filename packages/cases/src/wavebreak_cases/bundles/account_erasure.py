@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UnsetType
 
+from wavebreak.errors import CaseError
+from wavebreak.ledger import OpeningFile
 from wavebreak_cases.bundles.chronology import relied_decisions
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.reproduction import LOG_FILE, SEALED
 from wavebreak_cases.bundles.workspace import CaseWorkspace
 from wavebreak_cases.cases.case import AccountErased, Case, Erasure
-from wavebreak.errors import CaseError
-from wavebreak.ledger import OpeningFile
 
 OPENINGS = Path("private") / "openings.sqlite3"
 

@@ -26,6 +26,10 @@ import bagit
 import msgspec
 
 from wavebreak import __version__
+from wavebreak.durable_files import replacing
+from wavebreak.errors import CaseError, EvidenceError
+from wavebreak.ledger import proof_bundle, verifier
+from wavebreak.ledger.storage import LEDGER
 from wavebreak_cases.bundles import report
 from wavebreak_cases.bundles.archive_reader import (
     CERTIFICATE,
@@ -50,10 +54,6 @@ from wavebreak_cases.bundles.workspace import (
     encode_case,
     load_case,
 )
-from wavebreak.durable_files import replacing
-from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.ledger import proof_bundle, verifier
-from wavebreak.ledger.storage import LEDGER
 
 _README = """\
 This is a bundle of case {case}, made by Wavebreak {version}.

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wavebreak.errors import CaseError, FileError
 from wavebreak_cases.bundles.case_draft import CaseDraft
 from wavebreak_cases.cases.field_errors import describe_field_error
-from wavebreak.errors import CaseError, FileError
 
 MAX_BATCH = 16 << 20
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from wavebreak.errors import CaseError, WavebreakError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import case_steps, evidence_intake, reproduction
 from wavebreak_cases.bundles.evidence_dates import ConductDates, read_exhibit
@@ -28,7 +29,6 @@ from wavebreak_cases.cases import ties
 from wavebreak_cases.cases.case import CaseOpened, Exhibit, PartyNamed
 from wavebreak_cases.cases.parties import Basis, Evidence, Party, Strength, Violation
 from wavebreak_cases.claims.exhibits import EXHIBIT, Actor, Published
-from wavebreak.errors import CaseError, WavebreakError
 
 Line = Annotated[str, Meta(max_length=300)]
 Lines = Annotated[tuple[Line, ...], Meta(max_length=500)]

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.workspace import CASE, load_case
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.completeness import find_gaps
 from wavebreak_cases.cases.parties import NameWeights, Party, propose_merges
 from wavebreak_cases.cases.workflow import is_current
-from wavebreak.errors import CaseError
 
 
 class ListedCase(NamedTuple):

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from wavebreak.durations import DAY_MS
+from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
 from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.cases.notices import Language, Notice
 from wavebreak_cases.cases.parties import Basis, Link, Party, Strength
-from wavebreak.durations import DAY_MS
-from wavebreak.errors import CaseError
 
 
 def party_named(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UnsetType
 
+from wavebreak.reports.tables import Table
 from wavebreak_cases.cases.case import Action, Case, PreparedDetermination
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.determination import Determination
@@ -15,7 +16,6 @@ from wavebreak_cases.cases.parties import DateSource, Evidence, MergeProposal
 from wavebreak_cases.cases.post_notice_monitoring import overdue_items
 from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import is_current, stale_determinations
-from wavebreak.reports.tables import Table
 
 
 def format_time(ms: int | None) -> str:

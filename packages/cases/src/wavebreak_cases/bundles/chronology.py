@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UnsetType
 
+from wavebreak.engine.decision import Decision
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import reproduction
 from wavebreak_cases.bundles.evidence_dates import read_exhibit
@@ -24,7 +25,6 @@ from wavebreak_cases.cases.parties import DateSource, Evidence
 from wavebreak_cases.cases.reasons import Writer
 from wavebreak_cases.cases.workflow import is_current
 from wavebreak_cases.claims.exhibits import EXHIBIT, Published
-from wavebreak.engine.decision import Decision
 
 
 class Fact(NamedTuple):

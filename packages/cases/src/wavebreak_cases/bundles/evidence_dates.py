@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from wavebreak.errors import CaseError, ClaimError
+from wavebreak.lazily import LazyModule
 from wavebreak_cases import claims
 from wavebreak_cases.cases.case import ExhibitReview
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_date, parse_instant
 from wavebreak_cases.cases.parties import DateSource
 from wavebreak_cases.claims.config import load_limits
-from wavebreak.errors import CaseError, ClaimError
-from wavebreak.lazily import LazyModule
 
 if TYPE_CHECKING:
     from wavebreak_cases.bundles import reproduction

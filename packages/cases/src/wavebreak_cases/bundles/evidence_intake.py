@@ -17,6 +17,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from wavebreak.durations import DAY_MS
+from wavebreak.engine.decision_record import Decision
+from wavebreak.errors import CaseError
+from wavebreak.lazily import LazyModule
+from wavebreak.outcomes import NOT_REFUSING
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
@@ -60,11 +65,6 @@ from wavebreak_cases.cases.post_notice_monitoring import (
 from wavebreak_cases.cases.reasons import Context, Writer
 from wavebreak_cases.cases.ties import current_links
 from wavebreak_cases.cases.workflow import require_current
-from wavebreak.durations import DAY_MS
-from wavebreak.engine.decision_record import Decision
-from wavebreak.errors import CaseError
-from wavebreak.lazily import LazyModule
-from wavebreak.outcomes import NOT_REFUSING
 
 if TYPE_CHECKING:
     from wavebreak_cases.bundles import exhibit_list, reproduction, reversals

@@ -1,6 +1,7 @@
 """Redaction of an exhibit in a case: the copy, its step, and the steps that then show no digests.
 
-See `wavebreak_cases.cases.redactions` for what is shown, and `wavebreak_cases.claims.redaction` for the copy.
+See `wavebreak_cases.cases.redactions` for what is shown, and
+`wavebreak_cases.claims.redaction` for the copy.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import UNSET
 
+from wavebreak.errors import CaseError
+from wavebreak.lazily import LazyModule
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files, salted_digest
 from wavebreak_cases.cases.case import Case, CaseFile, ExhibitAdded, ExhibitRedacted, Step
 from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.cases.redactions import Redaction, RemovedRegion
-from wavebreak.errors import CaseError
-from wavebreak.lazily import LazyModule
 
 if TYPE_CHECKING:
     from wavebreak_cases.claims import redaction

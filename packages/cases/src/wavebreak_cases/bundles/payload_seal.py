@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
+from wavebreak.ledger import make_entry
+from wavebreak.ledger.entries import PackEntry
+from wavebreak.ledger.storage import LEDGER
 from wavebreak_cases.bundles.archive_reader import bundle_error, file_hash
 from wavebreak_cases.bundles.workspace import CaseWorkspace, salted_digest
 from wavebreak_cases.cases.case import CaseFile
 from wavebreak_cases.cases.date_ranges import format_instant
-from wavebreak.ledger import make_entry
-from wavebreak.ledger.entries import PackEntry
-from wavebreak.ledger.storage import LEDGER
 
 
 def payload_digest(data: Path) -> str:

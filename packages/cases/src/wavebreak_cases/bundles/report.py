@@ -15,6 +15,7 @@ import msgspec
 import typst
 
 from wavebreak import __version__
+from wavebreak.reports import charts
 from wavebreak_cases.bundles import report_conduct, report_pages, report_sections
 from wavebreak_cases.bundles.report_blocks import Block
 from wavebreak_cases.bundles.report_sections import ReportSource
@@ -22,7 +23,6 @@ from wavebreak_cases.bundles.report_settings import ReportSettings, load_setting
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import parse_date
-from wavebreak.reports import charts
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 FORMS_TEMPLATE = Path(__file__).with_name("certificate.typ")

@@ -10,11 +10,6 @@ import msgspec
 import numpy as np
 
 from wavebreak import rules
-from wavebreak_cases.bundles import reproduction
-from wavebreak_cases.bundles.chronology import relied_decisions
-from wavebreak_cases.bundles.report_blocks import Block, code, figure, heading, note, section, table, text
-from wavebreak_cases.bundles.report_sections import ReportSource
-from wavebreak_cases.cases.case import Exhibit
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import WavebreakError
 from wavebreak.explain import Timeline
@@ -22,6 +17,20 @@ from wavebreak.notices.languages import get_language
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import silence_phrase
 from wavebreak.reports import charts
+from wavebreak_cases.bundles import reproduction
+from wavebreak_cases.bundles.chronology import relied_decisions
+from wavebreak_cases.bundles.report_blocks import (
+    Block,
+    code,
+    figure,
+    heading,
+    note,
+    section,
+    table,
+    text,
+)
+from wavebreak_cases.bundles.report_sections import ReportSource
+from wavebreak_cases.cases.case import Exhibit
 
 DECISIONS_SHOWN = 40
 OWN = (

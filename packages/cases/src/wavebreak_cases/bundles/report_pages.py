@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavebreak.errors import ClaimError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.chronology import is_page
 from wavebreak_cases.bundles.evidence_dates import read_exhibit
@@ -17,7 +18,6 @@ from wavebreak_cases.cases.reasons import person
 from wavebreak_cases.claims.exhibits import Published
 from wavebreak_cases.claims.ocr import read_recognized
 from wavebreak_cases.claims.reader import NO_TEXT, PICTURE, SCAN, CitedSentence
-from wavebreak.errors import ClaimError
 
 MAX_ITEMS = 12
 MAX_PICTURE_BYTES = 8 << 20

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from wavebreak import config
-from wavebreak_cases.cases.notices import Language
 from wavebreak.errors import UsageError
+from wavebreak_cases.cases.notices import Language
 
 FILE = "report.json"
 Line = Annotated[str, Meta(max_length=300)]

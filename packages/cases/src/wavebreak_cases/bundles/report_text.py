@@ -8,11 +8,11 @@ from string import Template
 from typing import Any
 
 from wavebreak import config
+from wavebreak.errors import CaseError
+from wavebreak.text_direction import isolate, text_direction
 from wavebreak_cases.cases.date_ranges import format_instant, parse_instant
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.cases.reasons import Context, Writer
-from wavebreak.errors import CaseError
-from wavebreak.text_direction import isolate, text_direction
 
 _LEFT_TO_RIGHT = "\u200e"
 

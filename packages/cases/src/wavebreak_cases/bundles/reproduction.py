@@ -31,12 +31,6 @@ import pyarrow.compute as pc
 from msgspec import Meta
 
 from wavebreak import __version__, model, rules
-from wavebreak_cases.bundles.archive_reader import bundle_error
-from wavebreak_cases.bundles.pseudonyms import Renamer, rename_decision, rename_log
-from wavebreak_cases.bundles.rerun_manifest import ABOUT as ABOUT
-from wavebreak_cases.bundles.rerun_manifest import DECISIONS as DECISIONS
-from wavebreak_cases.bundles.rerun_manifest import MAX_EVENTS
-from wavebreak_cases.bundles.rerun_manifest import RerunManifest as RerunManifest
 from wavebreak.engine import Engine
 from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision
@@ -59,6 +53,12 @@ from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA
+from wavebreak_cases.bundles.archive_reader import bundle_error
+from wavebreak_cases.bundles.pseudonyms import Renamer, rename_decision, rename_log
+from wavebreak_cases.bundles.rerun_manifest import ABOUT as ABOUT
+from wavebreak_cases.bundles.rerun_manifest import DECISIONS as DECISIONS
+from wavebreak_cases.bundles.rerun_manifest import MAX_EVENTS
+from wavebreak_cases.bundles.rerun_manifest import RerunManifest as RerunManifest
 
 SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from wavebreak_cases.bundles.pseudonyms import Renamer
-from wavebreak_cases.cases.case import Reversal
 from wavebreak.io import read
 from wavebreak.outcomes import NOT_REFUSING, OUTCOMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LABELS, PERSONS, SOURCES, TYPES
+from wavebreak_cases.bundles.pseudonyms import Renamer
+from wavebreak_cases.cases.case import Reversal
 
 _LABELED = TYPES.index("label.assigned")
 

@@ -17,6 +17,22 @@ import bagit
 import msgspec
 
 from wavebreak import __version__
+from wavebreak.engine.decision import Decision
+from wavebreak.errors import EvidenceError, WavebreakError
+from wavebreak.ledger import verifier
+from wavebreak.ledger.checkpoints import fingerprint
+from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
+from wavebreak.ledger.storage import LEDGER
+from wavebreak.ledger.verifier import (
+    LOG,
+    WITNESS,
+    Checkpoint,
+    Key,
+    VerifierError,
+    read_json,
+    read_key,
+    read_lines,
+)
 from wavebreak_cases.bundles import report, reproduction
 from wavebreak_cases.bundles.archive_reader import (
     CERTIFICATE,
@@ -59,22 +75,6 @@ from wavebreak_cases.claims import exhibits as accepting
 from wavebreak_cases.claims import exhibits as claims
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.redaction import Region, check_copy
-from wavebreak.engine.decision import Decision
-from wavebreak.errors import EvidenceError, WavebreakError
-from wavebreak.ledger import verifier
-from wavebreak.ledger.checkpoints import fingerprint
-from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
-from wavebreak.ledger.storage import LEDGER
-from wavebreak.ledger.verifier import (
-    LOG,
-    WITNESS,
-    Checkpoint,
-    Key,
-    VerifierError,
-    read_json,
-    read_key,
-    read_lines,
-)
 
 _LEDGER_FILES = {"checkpoints.jsonl", "key.pub", "proofs.jsonl"}
 _LINE = re.compile(r"([0-9a-f]+)  (\S.*)")

@@ -22,24 +22,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from wavebreak_cases.cases.case import (
-    AccountErased,
-    AccountLinked,
-    Action,
-    Case,
-    CaseFile,
-    DeterminationPrepared,
-    DeterminationSigned,
-    Exhibit,
-    ExhibitAdded,
-    NoticeDelivered,
-    NoticeSent,
-    ReplyReceived,
-    Step,
-)
-from wavebreak_cases.cases.eligibility import Grounds
-from wavebreak_cases.cases.field_errors import describe_field_error
-from wavebreak_cases.cases.workflow import append_action, replay
 from wavebreak.durable_files import create_file
 from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak.ledger import (
@@ -63,6 +45,24 @@ from wavebreak.ledger.entries import (
 )
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import canonical
+from wavebreak_cases.cases.case import (
+    AccountErased,
+    AccountLinked,
+    Action,
+    Case,
+    CaseFile,
+    DeterminationPrepared,
+    DeterminationSigned,
+    Exhibit,
+    ExhibitAdded,
+    NoticeDelivered,
+    NoticeSent,
+    ReplyReceived,
+    Step,
+)
+from wavebreak_cases.cases.eligibility import Grounds
+from wavebreak_cases.cases.field_errors import describe_field_error
+from wavebreak_cases.cases.workflow import append_action, replay
 
 EntryDraft = tuple[str, Body, dict[str, Any]]
 

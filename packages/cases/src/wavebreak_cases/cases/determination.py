@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from wavebreak.durations import DAY_MS
 from wavebreak_cases.cases.counterfactuals import Counterfactual, find_counterfactuals
 from wavebreak_cases.cases.date_ranges import DateRange, Ternary, format_instant
 from wavebreak_cases.cases.eligibility import (
@@ -36,7 +37,6 @@ from wavebreak_cases.cases.eligibility import (
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.cases.parties import Evidence
 from wavebreak_cases.cases.reasons import LANGUAGES, Context, Writer, unique
-from wavebreak.durations import DAY_MS
 
 METHOD = 3
 """Version of the rules and of their words. Determinations by another are not made again."""

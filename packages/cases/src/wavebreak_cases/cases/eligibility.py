@@ -21,9 +21,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from wavebreak import config
+from wavebreak.errors import PolicyError
 from wavebreak_cases.cases.date_ranges import DateRange, Ternary, parse_instant
 from wavebreak_cases.cases.parties import STRENGTHS, Basis, Evidence, Strength
-from wavebreak.errors import PolicyError
 
 Conduct = Annotated[tuple[Literal["engaged", "assisted"], ...], Meta(min_length=1)]
 Result = Literal["eligible", "not_eligible", "no_violation", "undetermined"]

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from wavebreak import config
-from wavebreak_cases.cases.parties import Long, Text
 from wavebreak.errors import CaseError
+from wavebreak_cases.cases.parties import Long, Text
 
 Language = Literal["en", "he"]
 

@@ -9,20 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from rapidfuzz import fuzz
 
 from wavebreak import config
-from wavebreak_cases.cases.date_ranges import DateRange
 from wavebreak.errors import CaseError
-from wavebreak.extras import Optional
-
-if TYPE_CHECKING:
-    from rapidfuzz import fuzz
-else:  # only proposals of merges compare names
-    fuzz = Optional("rapidfuzz.fuzz")
+from wavebreak_cases.cases.date_ranges import DateRange
 
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
 Long = Annotated[str, Meta(max_length=4_000)]

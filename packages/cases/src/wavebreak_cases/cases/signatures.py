@@ -8,13 +8,13 @@ from hashlib import sha256
 
 import msgspec
 
-from wavebreak_cases.cases.determination import Determination
-from wavebreak_cases.cases.parties import Text
 from wavebreak.errors import CaseError
 from wavebreak.ledger import Signer, verifier
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.detached_signatures import sign_message, signature_holds
 from wavebreak.ledger.verifier import Key, VerifierError
+from wavebreak_cases.cases.determination import Determination
+from wavebreak_cases.cases.parties import Text
 
 
 class CaseSigner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from msgspec import UnsetType
 
+from wavebreak.errors import CaseError
 from wavebreak_cases.cases.case import Case, Exhibit
 from wavebreak_cases.cases.parties import STRENGTHS, Basis, Evidence, Link, Strength
-from wavebreak.errors import CaseError
 
 _PAGES = (".html", ".warc", ".warc.gz", ".wacz")
 _ANY = frozenset({"page", "document", "test_purchase", "partner_notice", "reply"})

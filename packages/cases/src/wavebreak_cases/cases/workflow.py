@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from wavebreak.errors import CaseError
 from wavebreak_cases.cases.case import (
     AccountErased,
     AccountLinked,
@@ -51,7 +52,6 @@ from wavebreak_cases.cases.parties import Evidence, Party
 from wavebreak_cases.cases.redactions import Redaction
 from wavebreak_cases.cases.signatures import KeySignature, check_signature, read_signer_key
 from wavebreak_cases.cases.ties import exhibit_kind, require_fitting
-from wavebreak.errors import CaseError
 
 TRANSITIONS: dict[str, tuple[State, ...]] = {
     "opened": ("investigating", "closed"),

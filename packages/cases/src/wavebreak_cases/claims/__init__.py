@@ -41,7 +41,13 @@ if TYPE_CHECKING:
         parse_file,
         read,
     )
-    from wavebreak_cases.claims.review import Label, add_label, describe_reading, read_labels, render_html
+    from wavebreak_cases.claims.review import (
+        Label,
+        add_label,
+        describe_reading,
+        read_labels,
+        render_html,
+    )
     from wavebreak_cases.claims.screenshot import find_browser
 else:
     __getattr__ = lazily(__name__, {

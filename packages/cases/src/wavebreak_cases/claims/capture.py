@@ -15,10 +15,10 @@ from urllib.parse import urldefrag, urljoin
 
 from bs4 import BeautifulSoup, Tag
 
-from wavebreak_cases.claims.config import CaptureLimits, load_limits
-from wavebreak_cases.claims.warc import Exchange, fetch_exchange, normalize_url
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import ForbiddenAddressError, Resolver, resolve_host, resolve_target
+from wavebreak_cases.claims.config import CaptureLimits, load_limits
+from wavebreak_cases.claims.warc import Exchange, fetch_exchange, normalize_url
 
 _CSS = re.compile(
     r"""url\(\s*['"]?([^'")\s]{1,2048})|@import\s+['"]([^'"]{1,2048})""", re.IGNORECASE

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak import config
-from wavebreak_cases.claims.config import load_limits
 from wavebreak.errors import ClaimError
+from wavebreak_cases.claims.config import load_limits
 
 Floats = NDArray[np.float32]
 FEATURES = 4096

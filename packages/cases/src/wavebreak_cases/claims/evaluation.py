@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavebreak_cases.claims.reader import Reading, highest_scoring, parse_file, read
 from wavebreak.errors import ClaimError, FileError
+from wavebreak_cases.claims.reader import Reading, highest_scoring, parse_file, read
 
 FIELDS = ("offers", "capacities", "prices", "contacts", "channels", "brands", "published")
 LABELS = "labels.csv"

@@ -35,12 +35,12 @@ from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from wavebreak import __version__
+from wavebreak.durable_files import create_file, sync_file
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
 from wavebreak_cases.claims.config import Limits, UploadLimits, load_limits
 from wavebreak_cases.claims.screenshot import Rendering, render
 from wavebreak_cases.claims.warc import ArchivedPage, encode_warc, read_warc
-from wavebreak.durable_files import create_file, sync_file
-from wavebreak.errors import ClaimError
 
 VERSION = 1
 EXHIBIT, CUSTODY = "exhibit.json", "custody.jsonl"

@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 import msgspec
 
 from wavebreak import config
-from wavebreak_cases.claims.normalize import LETTERS, fold
 from wavebreak.errors import PolicyError
+from wavebreak_cases.claims.normalize import LETTERS, fold
 
 LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
 OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")

@@ -24,11 +24,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from wavebreak_cases.claims.config import OcrLimits, load_limits
-from wavebreak_cases.claims.exhibits import Actor, append_custody, load_exhibit, open_pdf, write_file
-from wavebreak_cases.claims.page_text import page_texts
 from wavebreak.errors import ClaimError
 from wavebreak.lazily import LazyModule
+from wavebreak_cases.claims.config import OcrLimits, load_limits
+from wavebreak_cases.claims.exhibits import (
+    Actor,
+    append_custody,
+    load_exhibit,
+    open_pdf,
+    write_file,
+)
+from wavebreak_cases.claims.page_text import page_texts
 
 if TYPE_CHECKING:
     from PIL import Image

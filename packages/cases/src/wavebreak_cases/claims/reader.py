@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from wavebreak.errors import ClaimError
 from wavebreak_cases.claims import exhibits, ocr, quantities
 from wavebreak_cases.claims.classifier import (
     Classification,
@@ -28,7 +29,6 @@ from wavebreak_cases.claims.page_text import (
     parse_pdf,
     parse_text,
 )
-from wavebreak.errors import ClaimError
 
 PICTURE = "a picture whose text was not recognised"
 SCAN = "a PDF without text, a scan, which was not recognised"

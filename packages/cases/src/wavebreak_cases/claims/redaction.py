@@ -32,6 +32,8 @@ from pypdf.generic import (
     StreamObject,
 )
 
+from wavebreak.errors import ClaimError
+from wavebreak.text_direction import is_right_to_left, letter_directions
 from wavebreak_cases.claims import ocr, pdf_pages
 from wavebreak_cases.claims.exhibits import (
     Actor,
@@ -56,8 +58,6 @@ from wavebreak_cases.claims.term_search import (
     merge_spans,
     visual_readings,
 )
-from wavebreak.errors import ClaimError
-from wavebreak.text_direction import is_right_to_left, letter_directions
 
 TEXT, PICTURE, PDF = "redacted.txt", "redacted.png", "redacted.pdf"
 MARK = re.compile(r"\[redacted: (phone|mail|name|text)\]")

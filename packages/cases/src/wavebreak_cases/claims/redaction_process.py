@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wavebreak.errors import ClaimError, WavebreakError
+from wavebreak.lazily import LazyModule
 from wavebreak_cases.claims import ocr
 from wavebreak_cases.claims.config import RedactionLimits, load_limits
 from wavebreak_cases.claims.exhibits import Actor
-from wavebreak.errors import ClaimError, WavebreakError
-from wavebreak.lazily import LazyModule
 
 if TYPE_CHECKING:
     from wavebreak_cases.claims import redaction

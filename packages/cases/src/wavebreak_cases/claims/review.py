@@ -14,10 +14,10 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak_cases.claims.exhibits import Actor, append_custody, load_exhibit
-from wavebreak_cases.claims.reader import ClaimedCapacity, ClaimedPrice, Reading
 from wavebreak.durable_files import append_line
 from wavebreak.errors import ClaimError
+from wavebreak_cases.claims.exhibits import Actor, append_custody, load_exhibit
+from wavebreak_cases.claims.reader import ClaimedCapacity, ClaimedPrice, Reading
 
 LABELS = "labels.jsonl"
 

@@ -29,9 +29,9 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
-from wavebreak_cases.claims.config import UploadLimits
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import Target
+from wavebreak_cases.claims.config import UploadLimits
 
 Truncation = Literal["length", "time", "disconnect"]
 _PIECE = 64 * 1024

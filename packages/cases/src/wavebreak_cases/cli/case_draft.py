@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavebreak_cases.cases.parties import Basis, Strength
 from wavebreak.cli.app import cases
+from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.options import (
+    AllowPrivate,
+    Browser,
+    Json,
+    Key,
+    Lateness,
+    ModelDir,
+    NoBrowser,
+    PolicyDir,
+    Wide,
+)
+from wavebreak.errors import UsageError, WavebreakError
+from wavebreak.reports.tables import Table, count_of, print_table
+from wavebreak_cases.cases.parties import Basis, Strength
 from wavebreak_cases.cli.case_options import (
     Authority,
     Began,
@@ -31,20 +45,6 @@ from wavebreak_cases.cli.case_options import (
     open_case_at,
     run_inputs,
 )
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import (
-    AllowPrivate,
-    Browser,
-    Json,
-    Key,
-    Lateness,
-    ModelDir,
-    NoBrowser,
-    PolicyDir,
-    Wide,
-)
-from wavebreak.errors import UsageError, WavebreakError
-from wavebreak.reports.tables import Table, count_of, print_table
 
 if TYPE_CHECKING:
     from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, PageSummary
@@ -196,9 +196,9 @@ def _means(
     capture: Any,
     run_inputs: Any,
 ) -> DraftMeans:
+    from wavebreak.privacy.secret_key import load_key
     from wavebreak_cases.bundles.case_draft import DraftMeans
     from wavebreak_cases.claims.exhibits import Actor
-    from wavebreak.privacy.secret_key import load_key
 
     actor = Actor(by, socket.gethostname(), why, authority)
     return DraftMeans(actor, role, load_key(key), partial(capture, actor), run_inputs)

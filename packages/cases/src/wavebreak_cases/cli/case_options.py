@@ -45,8 +45,8 @@ TieStrength = Annotated[Strength | None, typer.Option(help="How strongly.")]
 @contextmanager
 def open_case_at(place: Path, key: Path | None, new: str = "") -> Iterator[CaseWorkspace]:
     """Open a case's directory for one command; a new case gets the id `new`."""
-    from wavebreak_cases.bundles.workspace import open_workspace
     from wavebreak.ledger.checkpoints import load_or_create_signer
+    from wavebreak_cases.bundles.workspace import open_workspace
 
     with open_workspace(
         place,
@@ -63,9 +63,9 @@ def run_inputs(
 ) -> RunInputs:
     """With what a run was made, as the options of a command say it."""
     from wavebreak import model
-    from wavebreak_cases.bundles.reproduction import RunInputs
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak_cases.bundles.reproduction import RunInputs
 
     secret = load_key(key)
     return RunInputs(policy, model.load_selected(model_dir), Pseudonymizer(secret), lateness)

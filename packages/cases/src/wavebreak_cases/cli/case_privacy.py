@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wavebreak.cli.app import cases
-from wavebreak_cases.cli.case_options import Authority, By, Many, Place, Role, SealKey, open_case_at
 from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
+from wavebreak_cases.cli.case_options import Authority, By, Many, Place, Role, SealKey, open_case_at
 
 if TYPE_CHECKING:
     from wavebreak_cases.claims.redaction import Suggestion
@@ -42,8 +42,8 @@ def erase(
     Steps and exhibits are evidence under the pseudonym, and remain. The step that records the
     erasure is named by later determinations and by the report.
     """
-    from wavebreak_cases.bundles import account_erasure
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak_cases.bundles import account_erasure
 
     with open_case_at(place, seal_key) as at:
         done = account_erasure.erase_account(

@@ -15,10 +15,21 @@ import typer
 from msgspec import UNSET
 from rich.table import Table
 
-from wavebreak_cases import claims
-from wavebreak_cases.cases.parties import Basis, Relation, Strength, load_name_weights, propose_merges
-from wavebreak_cases.cli import case_draft, case_privacy
 from wavebreak.cli.app import app, cases
+from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
+from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
+from wavebreak.errors import UsageError
+from wavebreak.lazily import LazyModule
+from wavebreak.reports.tables import print_lines, print_table
+from wavebreak_cases import claims
+from wavebreak_cases.cases.parties import (
+    Basis,
+    Relation,
+    Strength,
+    load_name_weights,
+    propose_merges,
+)
+from wavebreak_cases.cli import case_draft, case_privacy
 from wavebreak_cases.cli.case_options import (
     Authority,
     Began,
@@ -40,13 +51,10 @@ from wavebreak_cases.cli.case_options import (
     run_inputs,
 )
 from wavebreak_cases.cli.case_options import open_case_at as _at
-from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
-from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
-from wavebreak.errors import UsageError
-from wavebreak.lazily import LazyModule
-from wavebreak.reports.tables import print_lines, print_table
 
 if TYPE_CHECKING:
+    from wavebreak.ledger import checkpoints
+    from wavebreak.privacy import secret_key
     from wavebreak_cases.bundles import (
         case_steps,
         case_tables,
@@ -61,8 +69,6 @@ if TYPE_CHECKING:
     from wavebreak_cases.cases.case import Action, Case
     from wavebreak_cases.cases.notices import Notice
     from wavebreak_cases.claims import exhibits
-    from wavebreak.ledger import checkpoints
-    from wavebreak.privacy import secret_key
 else:
     # The engine and the readers of pages take a second to import, and few steps need them.
     case_steps = LazyModule("wavebreak_cases.bundles.case_steps")
@@ -882,8 +888,8 @@ def verify(
     wide: Wide = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
-    from wavebreak_cases.bundles.verify import exit_code, verify_bundle
     from wavebreak.ledger.key_history import read_history
+    from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 
     history = read_history(key_history) if key_history else []
     keys = [checkpoints.load_verifier_key(text) for text in key or []]

@@ -16,12 +16,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import evaluation
-from wavebreak_cases import claims
-from wavebreak_cases.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar, styled
 from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
+from wavebreak_cases import claims
+from wavebreak_cases.claims.evaluation import SPLITS, Interval
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
 Of = Annotated[Path, typer.Argument(help="Directory of an exhibit.")]

@@ -27,8 +27,6 @@ from wavebreak_cases.bundles import (
 )
 from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, Failure, draft_case
 from wavebreak_cases.bundles.workspace import CASE, CaseWorkspace
-from wavebreak_cases.pages import files
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_cases.cases.case import (
     Action,
     Case,
@@ -47,6 +45,8 @@ from wavebreak_cases.cases.case import (
 from wavebreak_cases.cases.notices import Delivery, Notice, Reply, ServiceAttempt
 from wavebreak_cases.cases.parties import Basis, Evidence, Relation, Strength
 from wavebreak_cases.claims.exhibits import Actor
+from wavebreak_cases.pages import files
+from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.console.models import User
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError

@@ -20,7 +20,6 @@ class CasePages(ConsolePlugin):
 
     name = "wavebreak_cases.pages"
     label = "case_pages"
-    extra = "cases"
     directory = "cases"
     navigation: ClassVar = (NavigationItem("cases", "Cases", "cases", "view_cases", "g c"),)
     after = "appeals"

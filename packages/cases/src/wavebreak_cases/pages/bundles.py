@@ -21,15 +21,15 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
+from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
 from wavebreak_cases.bundles.verify import Finding, exit_code
 from wavebreak_cases.bundles.workspace import EXHIBITS
+from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.acts import Act
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_cases.cases.notices import Language
-from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 

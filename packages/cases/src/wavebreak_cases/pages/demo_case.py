@@ -15,10 +15,10 @@ from pathlib import Path
 
 from msgspec import UNSET
 
+from wavebreak.durations import DAY_MS, HOUR_MS
 from wavebreak_cases.bundles import case_steps, evidence_intake
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.workspace import CaseWorkspace, open_workspace
-from wavebreak_cases.pages.store import CaseStore, current_store
 from wavebreak_cases.cases.case import (
     AccountLinked,
     CaseOpened,
@@ -32,10 +32,18 @@ from wavebreak_cases.cases.case import (
 )
 from wavebreak_cases.cases.date_ranges import format_instant, parse_date
 from wavebreak_cases.cases.notices import Delivery
-from wavebreak_cases.cases.parties import Basis, DateSource, Evidence, Link, Party, Relation, Strength
+from wavebreak_cases.cases.parties import (
+    Basis,
+    DateSource,
+    Evidence,
+    Link,
+    Party,
+    Relation,
+    Strength,
+)
 from wavebreak_cases.claims.exhibits import Actor, add_file
 from wavebreak_cases.claims.review import add_label
-from wavebreak.durations import DAY_MS, HOUR_MS
+from wavebreak_cases.pages.store import CaseStore, current_store
 from wavebreak_server.service.app_context import run_background_query
 from wavebreak_server.service.models import Decision, EnforcementState
 from wavebreak_server.service.service import Service

@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wavebreak.notices.languages import get_language
+from wavebreak.notices.platform import load_platform
 from wavebreak_cases.bundles.case_exports import EXPORTS, export_files
 from wavebreak_cases.bundles.letters import letter_files
 from wavebreak_cases.bundles.report_settings import Operator, load_operator
+from wavebreak_cases.cases.notices import Language, Notice
 from wavebreak_cases.pages import bundles
 from wavebreak_cases.pages.acts import Act
 from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_cases.cases.notices import Language, Notice
-from wavebreak.notices.languages import get_language
-from wavebreak.notices.platform import load_platform
 from wavebreak_server.service.errors import ApiError
 
 REPORT = "report.pdf"

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wavebreak.errors import ClaimError, WavebreakError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import reproduction
 from wavebreak_cases.bundles.case_tables import to_words
 from wavebreak_cases.bundles.workspace import check_exhibit_files
-from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_cases.cases.case import Exhibit
 from wavebreak_cases.claims.exhibits import CUSTODY, EXHIBIT, CustodyRecord, detect_type
-from wavebreak.errors import ClaimError, WavebreakError
+from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_server.service.errors import ApiError
 
 MAX_IMAGE = 16 << 20

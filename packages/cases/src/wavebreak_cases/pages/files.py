@@ -19,11 +19,11 @@ from urllib.parse import urlencode
 
 from msgspec import UnsetType
 
+from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak_cases.bundles.case_tables import describe_action, describe_conduct, to_words
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.reversals import is_reversal
 from wavebreak_cases.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_cases.cases.case import (
     Case,
     EvidenceReviewed,
@@ -44,8 +44,8 @@ from wavebreak_cases.cases.workflow import (
     stale_determinations,
     validate_step,
 )
+from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.console.models import Appeal, User
-from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import AuditEntry, EnforcementState
 

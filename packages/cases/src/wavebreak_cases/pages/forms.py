@@ -15,14 +15,14 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 from msgspec import UnsetType
 
+from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.case_tables import describe_conduct, describe_date, to_words
-from wavebreak_cases.pages.store import current_store
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak_cases.cases.notices import load_templates
 from wavebreak_cases.cases.parties import Basis, Evidence, Strength
 from wavebreak_cases.cases.workflow import TRANSITIONS
-from wavebreak.errors import CaseError
+from wavebreak_cases.pages.store import current_store
 from wavebreak_server.service.errors import ApiError
 
 MAX_UPLOAD = 1_000_000

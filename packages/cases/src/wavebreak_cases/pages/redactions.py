@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
+from wavebreak.errors import ClaimError
 from wavebreak_cases.bundles import exhibit_redaction
 from wavebreak_cases.bundles.workspace import CaseWorkspace
-from wavebreak_cases.pages import files
-from wavebreak_cases.pages.acts import Act, StaleFormError
-from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_cases.cases.case import Case, Exhibit
 from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.claims import redaction, redaction_process
 from wavebreak_cases.claims.redaction import Marks, PagePictures, Suggestion
-from wavebreak.errors import ClaimError
+from wavebreak_cases.pages import files
+from wavebreak_cases.pages.acts import Act, StaleFormError
+from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from django.apps import apps
 
-from wavebreak_cases.pages.apps import CasePages
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Signer
+from wavebreak_cases.pages.apps import CasePages
 
 
 @dataclass(frozen=True)

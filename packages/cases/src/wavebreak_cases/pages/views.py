@@ -14,9 +14,12 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 
+from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
+from wavebreak.notices.languages import get_language
+from wavebreak.notices.platform import load_platform
+from wavebreak_cases.cases.case import Case
 from wavebreak_cases.pages import acts, bundles, documents, exhibits, files, forms, redactions
 from wavebreak_cases.pages.store import current_store
-from wavebreak_cases.cases.case import Case
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     View,
@@ -29,9 +32,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
-from wavebreak.notices.languages import get_language
-from wavebreak.notices.platform import load_platform
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 

@@ -29,7 +29,7 @@ def run_app(app: typer.Typer) -> None:
     except WavebreakError as error:
         _fail(error)
     except ModuleNotFoundError as error:
-        missing = missing_extra(error.name or "", next(iter(sys.argv[1:]), ""))
+        missing = missing_extra(error.name or "")
         if missing is None:
             raise
         _fail(missing)

@@ -101,9 +101,9 @@ def serve_demo(home: Path, world_dir: Path, port: int) -> None:
     if "serve" not in command_modules():
         out.print(f"The console on this day needs the server: pip install {SERVER}", soft_wrap=True)
         return
+    from wavebreak.io.readers import events_file
     from wavebreak_lab.cli.demo_stream import write_dated
     from wavebreak_server.cli.serve import serve
-    from wavebreak.io.readers import events_file
 
     out.print(styled("\n[bold]5. The console[/], on the same day, dated yesterday and today"))
     profile = next(world_dir.glob("*.profile.json"), None)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wavebreak_lab import simulation
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import json_rows
+from wavebreak_lab import simulation
 from wavebreak_server.service.pending_requests import BusyError
 from wavebreak_server.service.request_decoder import Body
 from wavebreak_server.service.service import Service

@@ -53,9 +53,9 @@ def run_red_team(
 ) -> None:
     """Let attackers adapt to the policy round by round, and count what evasion costs them."""
     from wavebreak import model, rules
-    from wavebreak_lab import red_team
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
+    from wavebreak_lab import red_team
 
     config = red_team.TournamentConfig(
         red_team.resolve_families(family or []),

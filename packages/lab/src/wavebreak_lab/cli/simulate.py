@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from wavebreak_lab import simulation
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, out, print_next_steps, progress_bar
 from wavebreak.cli.options import OutDir, People, Seed
 from wavebreak.errors import UsageError
+from wavebreak_lab import simulation
 
 
 def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:

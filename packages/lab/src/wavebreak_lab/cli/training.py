@@ -11,7 +11,6 @@ import msgspec
 import typer
 
 from wavebreak import model, rules
-from wavebreak_lab import training
 from wavebreak.cli.app import app, models
 from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import (
@@ -26,6 +25,7 @@ from wavebreak.cli.options import (
 )
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import print_lines, print_table
+from wavebreak_lab import training
 from wavebreak_lab.training import default_model, leave_one_out, platform_store, recalibration
 from wavebreak_lab.training.pipeline import REPORT
 
@@ -114,7 +114,8 @@ def _print_training(learned: TrainingResult, tested: ModelEvaluation) -> None:
 @app.command(
     "train-default",
     epilog="The shipped model: `wavebreak train-default --worlds 40 --held 20 "
-    "--background ../shared/data/traces --leave-one-out left-out -o packages/engine/src/wavebreak/policy/model`",
+    "--background ../shared/data/traces --leave-one-out left-out "
+    "-o packages/engine/src/wavebreak/policy/model`",
 )
 def train_default(
     out_path: OutDir,

@@ -10,8 +10,8 @@ from wavebreak.durations import HOUR_MS, SECOND_MS
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
 from wavebreak.outcomes import PERCEPTIBLE
-from wavebreak_lab.red_team.config import MissingReceipts
 from wavebreak.rules import Feedback
+from wavebreak_lab.red_team.config import MissingReceipts
 from wavebreak_lab.simulation.attackers import OperatorFeedback
 
 FeedbackMode = Literal["delayed", "instant", "never"]

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from wavebreak.evaluation import exact_interval, share_of
 from wavebreak.outcomes import REFUSING
-from wavebreak_lab.red_team.metrics import FamilyCounts
-from wavebreak_lab.red_team.tournament import FAMILIES, RoundSummary, Tournament
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import (
@@ -20,6 +18,8 @@ from wavebreak.reports.tables import (
     print_lines,
     print_table,
 )
+from wavebreak_lab.red_team.metrics import FamilyCounts
+from wavebreak_lab.red_team.tournament import FAMILIES, RoundSummary, Tournament
 
 _ALL_FAMILIES = "all families"
 _LINES_PER_CHART = 7  # in one picture

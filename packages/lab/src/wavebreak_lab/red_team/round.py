@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak_lab import simulation
 from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import BARRED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak_lab import simulation
 from wavebreak_lab.red_team.config import RedTeamConfig
 from wavebreak_lab.red_team.feedback import NEVER, FeedbackMode, FeedbackQueue
 from wavebreak_lab.simulation.attackers import (

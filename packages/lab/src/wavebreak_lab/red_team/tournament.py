@@ -13,13 +13,16 @@ import pyarrow as pa
 from cmaes._cma import CMA
 
 from wavebreak import engine
-from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy
+from wavebreak.schema import coverage
+from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak_lab import simulation
 from wavebreak_lab.red_team.config import RedTeamConfig
 from wavebreak_lab.red_team.feedback import FeedbackMode
 from wavebreak_lab.red_team.metrics import (
@@ -38,9 +41,6 @@ from wavebreak_lab.red_team.round import (
     simulate_environment,
 )
 from wavebreak_lab.red_team.search_space import decode, describe_changes, encode, search_parameters
-from wavebreak.rules import Policy
-from wavebreak.schema import coverage
-from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender
 from wavebreak_lab.simulation.log import Floats
 from wavebreak_lab.simulation.world import BATCH

@@ -17,7 +17,15 @@ from wavebreak_lab.simulation.behaviour import (
     MessageContent,
     RecipientBehaviour,
 )
-from wavebreak_lab.simulation.log import ABSENT, Bools, EventLog, Floats, Ints, StringPool, hexadecimal
+from wavebreak_lab.simulation.log import (
+    ABSENT,
+    Bools,
+    EventLog,
+    Floats,
+    Ints,
+    StringPool,
+    hexadecimal,
+)
 from wavebreak_lab.simulation.population import People
 
 DEFAULT_TYPING_SHARE = 0.65

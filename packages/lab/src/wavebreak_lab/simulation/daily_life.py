@@ -15,7 +15,13 @@ from wavebreak_lab.simulation.conversations import (
     add_group_messages,
     draw_conversations,
 )
-from wavebreak_lab.simulation.geography import COUNTRIES, Clock, day_curve, draw_addresses, local_hour
+from wavebreak_lab.simulation.geography import (
+    COUNTRIES,
+    Clock,
+    day_curve,
+    draw_addresses,
+    local_hour,
+)
 from wavebreak_lab.simulation.groups import Groups
 from wavebreak_lab.simulation.log import ABSENT, Floats, Ints
 from wavebreak_lab.simulation.population import draw_devices

@@ -18,7 +18,12 @@ from wavebreak_lab.simulation.attackers import EVERY_CAMPAIGN, Campaign, Sender
 from wavebreak_lab.simulation.attackers.infrastructure import Enrolment
 from wavebreak_lab.simulation.attackers.presets import TOOLS, TRAITS
 from wavebreak_lab.simulation.background_trace import load_trace
-from wavebreak_lab.simulation.behaviour import DEFAULT_CONTENT, TOLERATED, UNWANTED, ConversationStyle
+from wavebreak_lab.simulation.behaviour import (
+    DEFAULT_CONTENT,
+    TOLERATED,
+    UNWANTED,
+    ConversationStyle,
+)
 from wavebreak_lab.simulation.contact_requests import VIAS, RequestHabits
 from wavebreak_lab.simulation.daily_life import Habits
 from wavebreak_lab.simulation.geography import COUNTRIES, VIRTUAL

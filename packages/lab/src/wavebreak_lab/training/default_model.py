@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 
 from wavebreak import rules
-from wavebreak_lab import simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import FileError
@@ -36,6 +35,7 @@ from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.tables import Table
 from wavebreak.schema import coverage as profiles
+from wavebreak_lab import simulation
 from wavebreak_lab.training import sample_weights
 from wavebreak_lab.training.config import Default, Settings
 from wavebreak_lab.training.evaluation import ModelEvaluation

@@ -12,11 +12,11 @@ import typer
 from wavebreak.cli.app import logs
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps
 from wavebreak.cli.options import DatabaseUrl, Json, Key, Lateness, LedgerKey, Wide
-from wavebreak_server.cli.serve import bind_deployment_key
 from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
+from wavebreak_server.cli.serve import bind_deployment_key
 from wavebreak_server.service import database, log_repair, log_trim, ownership
 from wavebreak_server.service.ledger_store import LedgerStore
 from wavebreak_server.service.log_clock import allowed_ahead_ms

@@ -37,7 +37,7 @@ from wavebreak.cli.options import (
 )
 from wavebreak.durations import DAY_S, DURATION_PATTERN, duration_seconds
 from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
-from wavebreak.errors import FileError, MissingExtraError, UsageError
+from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LAB, load_plugin
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
@@ -303,7 +303,6 @@ def serve(
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
     if no_keys:
         _check_keyless(host)
-    with_console = _console_wanted(console)
     traffic = demo_streams() if demo else []
     chosen = _choose_policy(home, policy, calibrate_after, enforce=enforce)
     settings = Settings(
@@ -357,7 +356,7 @@ def serve(
         # For commands that this process starts: their arguments are in the list of processes.
         os.environ["WAVEBREAK_DATABASE"] = database_url
     pages = _Pages()
-    if with_console:
+    if console is not False:
         shown = demo or is_demo_home(home)
         asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
         pages = _open_console(parts, chosen, asked, secret, ledger_key)
@@ -761,18 +760,6 @@ def _check_keyless(host: str) -> None:
             "for tests only"
         )
     )
-
-
-def _console_wanted(asked: bool | None) -> bool:
-    """Whether to serve the console; raises MissingExtraError if it is asked for and missing."""
-    installed = django_settings.console_installed()
-    if asked and not installed:
-        raise MissingExtraError(
-            "the console's packages are not installed", fix="pip install 'wavebreak[console]'"
-        )
-    if asked is None and not installed:
-        err.print("no console: its packages are missing (pip install 'wavebreak[console]')")
-    return installed if asked is None else asked
 
 
 def _show_addresses(settings: Settings, pages: _Pages, url: str, port: int) -> None:

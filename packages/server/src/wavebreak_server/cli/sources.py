@@ -11,9 +11,9 @@ import typer
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, out, print_json
 from wavebreak.cli.options import DatabaseUrl, Json, PolicyDir, Wide
-from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, Reason, in_database
 from wavebreak.reports.tables import Table, print_lines, print_table, span, stamp
 from wavebreak.rules import load_policy
+from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, Reason, in_database
 from wavebreak_server.service.live_policy import live_directory
 from wavebreak_server.service.source_overview import (
     SourcesOverview,

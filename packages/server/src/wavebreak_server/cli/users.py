@@ -11,9 +11,9 @@ import typer
 from wavebreak.cli.app import users
 from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import DatabaseUrl, Json, Wide
-from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, in_database
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
+from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, in_database
 
 Name = Annotated[str, typer.Argument(help="User name: a-z, 0-9, dot, dash.")]
 PasswordFile = Annotated[

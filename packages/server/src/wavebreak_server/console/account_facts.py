@@ -17,9 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
 
-from wavebreak_server.console import statements
-from wavebreak_server.console.models import PersonAct, ReviewCase
-from wavebreak_server.console.pages import Console
 from wavebreak.engine import Engine
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES, describe
@@ -28,6 +25,9 @@ from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
+from wavebreak_server.console import statements
+from wavebreak_server.console.models import PersonAct, ReviewCase
+from wavebreak_server.console.pages import Console
 from wavebreak_server.service import actions
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.event_log import read_log

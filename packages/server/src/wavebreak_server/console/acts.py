@@ -16,13 +16,13 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import F
 
+from wavebreak.durations import duration_seconds
+from wavebreak.ledger.entries import AppealEntry
+from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.console import review_queue
 from wavebreak_server.console.config import load_config
 from wavebreak_server.console.models import Batch, PersonAct, Review, ReviewCase, User
 from wavebreak_server.console.pages import Console
-from wavebreak.durations import duration_seconds
-from wavebreak.ledger.entries import AppealEntry
-from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.service import actions
 from wavebreak_server.service.api import schemas
 from wavebreak_server.service.errors import ApiError

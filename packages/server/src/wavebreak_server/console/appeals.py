@@ -27,17 +27,17 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 
-from wavebreak_server.console import acts, statements
-from wavebreak_server.console.adapters import encryption
-from wavebreak_server.console.config import Appeals, load_config
-from wavebreak_server.console.models import Appeal, Review, User
-from wavebreak_server.console.pages import Console
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
+from wavebreak_server.console import acts, statements
+from wavebreak_server.console.adapters import encryption
+from wavebreak_server.console.config import Appeals, load_config
+from wavebreak_server.console.models import Appeal, Review, User
+from wavebreak_server.console.pages import Console
 from wavebreak_server.service.app_context import run_background_query, write_audit_entry
 from wavebreak_server.service.authentic_rows import authentic
 from wavebreak_server.service.erasure import refuse_erased
@@ -45,7 +45,11 @@ from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.ledger_store import LedgerStore
 from wavebreak_server.service.models import Webhook
-from wavebreak_server.service.platform_messages import enqueue_message, new_message_id, one_time_code
+from wavebreak_server.service.platform_messages import (
+    enqueue_message,
+    new_message_id,
+    one_time_code,
+)
 from wavebreak_server.service.service import Service
 
 logger = structlog.stdlib.get_logger("wavebreak.console")

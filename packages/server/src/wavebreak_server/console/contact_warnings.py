@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import structlog
 from django.db import transaction
 
-from wavebreak_server.console.account_facts import events_from_the_end
-from wavebreak_server.console.models import IndexerState
 from wavebreak.notices import contact_warning, get_language
 from wavebreak.schema.events import TYPES
+from wavebreak_server.console.account_facts import events_from_the_end
+from wavebreak_server.console.models import IndexerState
 from wavebreak_server.service.app_context import AppContext, run_background_query
 from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.models import Decision, EnforcementState

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
+from wavebreak.evaluation.intervals import exact_interval
 from wavebreak_server.console.config import Queue
 from wavebreak_server.console.models import Review, ReviewCase, User
 from wavebreak_server.console.review_queue import open_blind_copy, took_part
-from wavebreak.evaluation.intervals import exact_interval
 from wavebreak_server.service.errors import ApiError
 
 AGREED = ("benign", "abusive")

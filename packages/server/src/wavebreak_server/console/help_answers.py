@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.models import F
 
-from wavebreak_server.console.models import HelpAnswer
 from wavebreak.durations import DAY_MS
+from wavebreak_server.console.models import HelpAnswer
 
 TREND_DAYS = 90
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.conf import settings
 
+from wavebreak.engine import Engine
+from wavebreak.notices import Language, Statement
 from wavebreak_server.console import appeals, statements
 from wavebreak_server.console.contact_warnings import ContactWarner
 from wavebreak_server.console.models import Appeal
-from wavebreak.engine import Engine
-from wavebreak.notices import Language, Statement
 from wavebreak_server.service.app_context import AppContext
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.holder_notices import HolderNotices, NewAppeal, Notice

@@ -14,10 +14,10 @@ import msgspec
 from django.db import transaction
 from django.db.models import F
 
+from wavebreak.durations import DAY_MS
 from wavebreak_server.console.config import Queue
 from wavebreak_server.console.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.console.review_queue import becomes_case, is_drawn, priority_of, sample_key
-from wavebreak.durations import DAY_MS
 from wavebreak_server.service.app_context import run_background_query
 from wavebreak_server.service.models import Decision
 from wavebreak_server.service.service import Service

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
-from wavebreak_server.console.models import User
 from wavebreak.durations import DAY_S
+from wavebreak_server.console.models import User
 
 COOKIE = "wavebreak_device"
 PATH = "/console/user/"

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import structlog
 from django.db import DatabaseError, transaction
 
+from wavebreak.errors import WavebreakError
 from wavebreak_server.console import model_versions, policy_versions, replay_processes
 from wavebreak_server.console.model_versions import Scoring
 from wavebreak_server.console.models import ModelVersion
 from wavebreak_server.console.pages import Console
-from wavebreak.errors import WavebreakError
 from wavebreak_server.service.app_context import run_background_query
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.live_comparison import LiveFound, read_live

@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from wavebreak_server.console.openid_connect import signed_in_by_provider
 from wavebreak.durations import HOUR_S
+from wavebreak_server.console.openid_connect import signed_in_by_provider
 
 Handler = Callable[[HttpRequest], HttpResponse]
 

@@ -14,15 +14,15 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import F
 
-from wavebreak_server.console import policy_versions, replay_processes
-from wavebreak_server.console.models import ModelReplay, ModelVersion, User
-from wavebreak_server.console.pages import Console
 from wavebreak.engine import Engine
 from wavebreak.engine.policy_change import model_version
 from wavebreak.errors import ModelError
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
+from wavebreak_server.console import policy_versions, replay_processes
+from wavebreak_server.console.models import ModelReplay, ModelVersion, User
+from wavebreak_server.console.pages import Console
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.live_policy import live_policy, models_directory

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from wavebreak_server.console.pages import Console
 from wavebreak.engine import Engine
 from wavebreak.features.layout import SHARDS
 from wavebreak.linking import Operator
 from wavebreak.outcomes import OUTCOMES
+from wavebreak_server.console.pages import Console
 
 SHOWN = 12
 KINDS = {"device": "device", "block": "number block", "network": "network"}

@@ -23,10 +23,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
-from wavebreak_server.console.models import User
 from wavebreak.csv_files import CsvWriter
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
+from wavebreak_server.console.models import User
 from wavebreak_server.service.api.requests import RequestContext
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.service import Service

@@ -1,8 +1,8 @@
 """What a plug-in of the console is to Django: an app with links in the navigation.
 
 A distribution names a subclass of `ConsolePlugin` as an entry point of the group
-`wavebreak_server.console`. It is imported while Django is configured, before any model can be: what needs
-models is in the app's module `hooks`, which `console.plugins` loads.
+`wavebreak.console_plugins`. It is imported while Django is configured, before any model can be:
+what needs models is in the app's module `hooks`, which `console.plugins` loads.
 """
 
 from __future__ import annotations
@@ -27,15 +27,12 @@ class ConsolePlugin(AppConfig):
 
     Attributes:
         name: The app's package; `hooks` in it is a `console.plugins.PluginHooks`.
-        extra: The extra of the installation that brings the packages that it needs ("": none). The
-            app is left out where one of them is missing.
         directory: Name of the directory of its files, below that of the service.
         navigation: Its links, each named after the address that it leads to.
         after: Name of the link that they come after.
 
     """
 
-    extra: ClassVar[str] = ""
     directory: ClassVar[str]
     navigation: ClassVar[tuple[NavigationItem, ...]] = ()
     after: ClassVar[str] = ""

@@ -15,10 +15,10 @@ from django.apps import apps
 from django.http import HttpRequest
 from django.utils.safestring import SafeString, mark_safe
 
-from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
 from wavebreak.errors import MissingExtraError
 from wavebreak.ledger import Signer
 from wavebreak.ledger.checkpoints import load_or_create_signer
+from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
 from wavebreak_server.service.service import Background
 
 
@@ -118,7 +118,7 @@ def open_plugins(
     for name in (name for name, path in given.items() if path is not None and name not in known):
         raise MissingExtraError(
             f"--{name}: the packages of the console's {name} are not installed",
-            fix=f"pip install 'wavebreak[{name}]'",
+            fix=f"pip install 'wavebreak-{name}[console]'",
         )
     for plugin in plugins:
         directory = given.get(plugin.directory) or home / plugin.directory

@@ -23,12 +23,12 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak import config
-from wavebreak_server.console import policy_checks, replay_processes
-from wavebreak_server.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
-from wavebreak_server.console.pages import Console
 from wavebreak.errors import PolicyError, WavebreakError
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
+from wavebreak_server.console import policy_checks, replay_processes
+from wavebreak_server.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
+from wavebreak_server.console.pages import Console
 from wavebreak_server.service import calibration_schedule
 from wavebreak_server.service.actions import mark_done
 from wavebreak_server.service.app_context import write_audit_entry

@@ -21,12 +21,12 @@ from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 
-from wavebreak_server.console.config import Queue
-from wavebreak_server.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
 from wavebreak.durations import duration_ms
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, rank_of
 from wavebreak.reports.tables import number
+from wavebreak_server.console.config import Queue
+from wavebreak_server.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
 from wavebreak_server.service.errors import ApiError
 
 WIDE_REACH = 1_000

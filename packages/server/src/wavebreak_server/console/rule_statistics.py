@@ -19,8 +19,6 @@ import msgspec
 import numpy as np
 from django.db.models import Max
 
-from wavebreak_server.console.models import Appeal, PersonAct, Review
-from wavebreak_server.console.pages import Console
 from wavebreak.durations import DAY_MS, HOUR_MS
 from wavebreak.engine import Engine
 from wavebreak.evaluation import exact_interval
@@ -30,6 +28,8 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
+from wavebreak_server.console.models import Appeal, PersonAct, Review
+from wavebreak_server.console.pages import Console
 from wavebreak_server.service.models import Decision
 
 NEWEST = 50_000

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
-from wavebreak_server.console import sign_in_limits
 from wavebreak.errors import UsageError
+from wavebreak_server.console import sign_in_limits
 from wavebreak_server.service.django_settings import CONSOLE_MIDDLEWARE, OPENID_CONNECT
 from wavebreak_server.service.ingest_app import App, Receive, Scope, Send
 

@@ -15,6 +15,8 @@ import msgspec
 from django.conf import settings
 from django.urls import clear_url_caches
 
+from wavebreak.errors import UsageError
+from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.console import appeals, live_challengers, statements
 from wavebreak_server.console.config import load_config
 from wavebreak_server.console.indexer import Indexer
@@ -23,8 +25,6 @@ from wavebreak_server.console.permissions import ROLES
 from wavebreak_server.console.policy_versions import settle_interrupted
 from wavebreak_server.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
 from wavebreak_server.console.users import create_user
-from wavebreak.errors import UsageError
-from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.service.app_context import (
     AppContext,
     closing_connection,

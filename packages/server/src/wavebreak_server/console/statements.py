@@ -17,7 +17,6 @@ from django.conf import settings
 from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
 from django.db import transaction
 
-from wavebreak_server.console.models import Appeal, NoticeState, PersonAct, ReviewCase
 from wavebreak.durations import DAY_MS
 from wavebreak.notices import (
     Correction,
@@ -29,6 +28,7 @@ from wavebreak.notices import (
     with_corrections,
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
+from wavebreak_server.console.models import Appeal, NoticeState, PersonAct, ReviewCase
 from wavebreak_server.service.authentic_rows import checked_decisions
 from wavebreak_server.service.erasure import ErasedError, refuse_erased
 from wavebreak_server.service.holder_notices import HolderNotices, Notice

@@ -14,6 +14,7 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.db import Error, connection, transaction
 
+from wavebreak.ssrf_guard import Resolver, resolve_host
 from wavebreak_server.service.auth import KeyEntry, KeyRing
 from wavebreak_server.service.authentic_rows import authentic
 from wavebreak_server.service.decide import CYCLE_S, QuotaConfig
@@ -22,7 +23,6 @@ from wavebreak_server.service.holder_notices import HolderNotices, HolderPages, 
 from wavebreak_server.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak_server.service.observability import Metrics
 from wavebreak_server.service.rate_limit import TokenBucket
-from wavebreak.ssrf_guard import Resolver, resolve_host
 
 T = TypeVar("T")
 

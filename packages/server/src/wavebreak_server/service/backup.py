@@ -113,10 +113,8 @@ class _Manifest:
 def _tables() -> list[Any]:
     """Return the models whose rows a backup has; who owns the log is no part of it."""
     found = [m for m in apps.get_app_config("service").get_models() if m is not Owner]
-    if apps.is_installed("wavebreak_server.console"):
-        found += apps.get_app_config("console").get_models()
-        found += [apps.get_model(*name) for name in _CONSOLE_TABLES]
-    return found
+    found += apps.get_app_config("console").get_models()
+    return [*found, *(apps.get_model(*name) for name in _CONSOLE_TABLES)]
 
 
 def mac_key(secret: bytes) -> bytes:
@@ -220,7 +218,6 @@ def _save(home: Path, archive: zipfile.ZipFile, secret: bytes) -> Saved:
         migrations = sorted(
             f"{a}.{n}" for a, n in MigrationRecorder(connection).applied_migrations()
         )
-        _check_tables()
         position = AppliedPosition.objects.values_list("position", flat=True).first() or 0
         _check_snapshots(home, position)
         for table in _tables():
@@ -250,17 +247,6 @@ def _check_snapshots(home: Path, position: int) -> None:
         raise ServiceError(
             f"the log begins at position {begin:,}, and no snapshot in {home} leads there",
             fix="give the directory that `serve` uses, with its snapshots",
-        )
-
-
-def _check_tables() -> None:
-    """Refuse to leave the console's tables out where its packages are not installed here."""
-    with connection.cursor() as cursor:
-        held = set(connection.introspection.table_names(cursor))
-    if "console_user" in held and not apps.is_installed("wavebreak_server.console"):
-        raise ServiceError(
-            "the database has the console's tables, and its packages are not installed here",
-            fix="pip install 'wavebreak[console]', or back up where the service runs",
         )
 
 

@@ -1,10 +1,9 @@
-"""Django's settings: those of the API, and what the console adds where its extra is installed."""
+"""Django's settings: those of the API, and what the console adds."""
 
 from __future__ import annotations
 
 import secrets
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,8 @@ import django
 import django.conf
 
 from wavebreak.durations import DAY_S, MINUTE_S
-from wavebreak.extras import EXTRAS
 
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
-CONSOLE_PACKAGES = (
-    "allauth", "argon2", "babel", "django_htmx", "fido2", "qrcode", "whitenoise",
-)  # fmt: skip
 API_MIDDLEWARE = ("wavebreak_server.service.api.routes.method_not_allowed",)
 CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.SecurityMiddleware",
@@ -35,26 +30,14 @@ CONSOLE_MIDDLEWARE = (
 OPENID_CONNECT = {"provider_class": "wavebreak_server.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
 SIGN_IN_FORMS = "wavebreak_server.console.sign_in_forms"
-PLUGINS = "wavebreak_server.console"
+PLUGINS = "wavebreak.console_plugins"
 """Group of the entry points by which distributions add pages: see `console.plugin_app`."""
 
 
-def console_installed() -> bool:
-    """Whether the packages of the extra `console` are installed."""
-    try:
-        return all(find_spec(package) is not None for package in CONSOLE_PACKAGES)
-    except ModuleNotFoundError:
-        return False
-
-
 def _plugins() -> list[str]:
-    """Return the Django apps of installed plug-ins; of each, all packages are there."""
+    """Return the Django apps of installed plug-ins."""
     found = [entry.load() for entry in entry_points(group=PLUGINS)]
-    return sorted(
-        f"{plugin.__module__}.{plugin.__qualname__}"
-        for plugin in found
-        if all(find_spec(package) for package, extra in EXTRAS.items() if extra == plugin.extra)
-    )
+    return sorted(f"{plugin.__module__}.{plugin.__qualname__}" for plugin in found)
 
 
 def set_up() -> None:
@@ -82,7 +65,7 @@ def settings() -> dict[str, Any]:
         # `observability.configure_logging` configures logging.
         "LOGGING_CONFIG": None,
     }
-    return {**api, **_console()} if console_installed() else api
+    return {**api, **_console()}
 
 
 def _console() -> dict[str, Any]:

@@ -97,14 +97,10 @@ def erase_holder_texts(account: str, now_ms: int) -> int:
     With a statement go the keyed digests of its words and of the device that it came from; with one
     that its holder has not confirmed goes the whole appeal.
 
-    Also where the console's pages are not served now: its tables are there once it is installed.
-
     Returns:
         How many statements of appeals were erased.
 
     """
-    if not apps.is_installed("wavebreak_server.console"):
-        return 0
     apps.get_model("console", "NoticeState").objects.filter(account=account).delete()
     rows = apps.get_model("console", "Appeal").objects.filter(account=account)
     erased = rows.filter(statement__isnull=False)

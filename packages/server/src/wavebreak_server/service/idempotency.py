@@ -12,7 +12,11 @@ import msgspec
 from django.db import connection
 
 from wavebreak_server.service.errors import RejectedEvent, rejected_event
-from wavebreak_server.service.pending_requests import Accepted, IdempotencyConflictError, IdempotencyKey
+from wavebreak_server.service.pending_requests import (
+    Accepted,
+    IdempotencyConflictError,
+    IdempotencyKey,
+)
 
 _INSERT = "INSERT INTO idempotency (key, body, answer, at_ms) VALUES (%s,%s,%s,%s)"
 _SELECT = "SELECT body, answer FROM idempotency WHERE key = %s"

@@ -12,7 +12,12 @@ from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.verifier import Checkpoint, Key
 from wavebreak_server.service import database, ownership, row_macs
 from wavebreak_server.service.database_audit import DatabaseAudit, audit_service
-from wavebreak_server.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows, rotate_service_key
+from wavebreak_server.service.ledger_store import (
+    LEDGER_KEY,
+    LedgerRows,
+    OpeningRows,
+    rotate_service_key,
+)
 
 
 class ServiceLedger:

@@ -25,7 +25,12 @@ from wavebreak_server.service.log_writer import LogWriter
 from wavebreak_server.service.models import AppliedPosition
 from wavebreak_server.service.new_names import NewNames
 from wavebreak_server.service.pending_requests import DecidedBatch, LoggedBatch
-from wavebreak_server.service.recovery import BackgroundWork, SnapshotScheduler, recover, start_thread
+from wavebreak_server.service.recovery import (
+    BackgroundWork,
+    SnapshotScheduler,
+    recover,
+    start_thread,
+)
 from wavebreak_server.service.settings import Settings
 from wavebreak_server.service.start_checks import check_database
 

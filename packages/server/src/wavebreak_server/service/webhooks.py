@@ -42,16 +42,20 @@ from django.db import models, transaction
 from wavebreak.durations import HOUR_S
 from wavebreak.errors import WavebreakError
 from wavebreak.outcomes import outcomes_from, rank_of
+from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 from wavebreak_server.service.app_context import AppContext, closing_connection, write_audit_entry
 from wavebreak_server.service.authentic_rows import authentic, checked
 from wavebreak_server.service.decide import outcome_in_force
 from wavebreak_server.service.holder_notices import Notice
 from wavebreak_server.service.ledger_store import LedgerStore
 from wavebreak_server.service.models import STATES, Decision, Delivery, StateChange, Webhook
-from wavebreak_server.service.platform_messages import enqueue_message, message_body, remove_delivered
+from wavebreak_server.service.platform_messages import (
+    enqueue_message,
+    message_body,
+    remove_delivered,
+)
 from wavebreak_server.service.service import Service
 from wavebreak_server.service.states import State, StateTerms, changed_states, state_of
-from wavebreak.ssrf_guard import PinnedTransport, resolve_target
 
 logger = structlog.stdlib.get_logger("wavebreak.webhooks")
 

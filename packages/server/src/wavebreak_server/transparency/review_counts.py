@@ -10,7 +10,13 @@ from statistics import median
 from wavebreak.durations import HOUR_MS
 from wavebreak.outcomes import REFUSING_ALL
 from wavebreak.schema.events import PERSONS
-from wavebreak_server.transparency.history import DECIDED, AppealRow, DecisionRow, History, severity_of
+from wavebreak_server.transparency.history import (
+    DECIDED,
+    AppealRow,
+    DecisionRow,
+    History,
+    severity_of,
+)
 from wavebreak_server.transparency.periods import Period
 from wavebreak_server.transparency.report import LEDGER, OPENINGS, ReportBuilder, Sources
 

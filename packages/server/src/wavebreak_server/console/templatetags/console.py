@@ -13,10 +13,10 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from wavebreak_server.console import plugins
 from wavebreak.explain.narrative import format_value
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
+from wavebreak_server.console import plugins
 
 register = template.Library()
 

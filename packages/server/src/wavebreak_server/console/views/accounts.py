@@ -8,6 +8,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from wavebreak.errors import EventError
+from wavebreak.outcomes import ABOVE_ALLOW, OUTCOMES, SETTABLE
+from wavebreak.schema.events import AccountRegistered
 from wavebreak_server.console import account_facts, acts, neighbours
 from wavebreak_server.console.models import PersonAct, ReviewCase
 from wavebreak_server.console.pages import (
@@ -21,9 +24,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak.errors import EventError
-from wavebreak.outcomes import ABOVE_ALLOW, OUTCOMES, SETTABLE
-from wavebreak.schema.events import AccountRegistered
 from wavebreak_server.service.decide import pseudonymize_event
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import EnforcementState

@@ -6,6 +6,9 @@ from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from wavebreak.durations import DAY_MS
+from wavebreak.notices import get_language
+from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
 from wavebreak_server.console import account_facts, acts, statements
 from wavebreak_server.console import appeals as domain
 from wavebreak_server.console.help_answers import help_trend
@@ -22,9 +25,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak.durations import DAY_MS
-from wavebreak.notices import get_language
-from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 

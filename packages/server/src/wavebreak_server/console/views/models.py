@@ -11,6 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from wavebreak.errors import ModelError
+from wavebreak.features.catalog import get_feature
+from wavebreak.features.descriptions import feature_title
+from wavebreak.model import load, storage
+from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console import live_challengers, policy_versions, replay_processes
 from wavebreak_server.console import model_versions as versions
 from wavebreak_server.console.models import ModelReplay, ModelVersion
@@ -29,11 +34,6 @@ from wavebreak_server.console.pages import (
     show,
 )
 from wavebreak_server.console.views.policy import KINDS, MOST_CHANGES, moves_of
-from wavebreak.errors import ModelError
-from wavebreak.features.catalog import get_feature
-from wavebreak.features.descriptions import feature_title
-from wavebreak.model import load, storage
-from wavebreak.outcomes import BY_RANK
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.live_policy import models_directory
 from wavebreak_server.service.model_replay import EDGES, inputs

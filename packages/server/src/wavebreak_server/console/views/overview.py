@@ -11,6 +11,8 @@ from typing import Any
 from django.db.models import Count, Min, Sum
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
+from wavebreak.durations import DAY_S
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak_server.console import review_queue
 from wavebreak_server.console.models import (
     Appeal,
@@ -20,8 +22,6 @@ from wavebreak_server.console.models import (
     ReviewCase,
 )
 from wavebreak_server.console.pages import Console, console_of, page, show
-from wavebreak.durations import DAY_S
-from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak_server.service import sources
 from wavebreak_server.service.models import Delivery, EnforcementState, Webhook
 from wavebreak_server.service.service import Service

@@ -13,6 +13,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from wavebreak.durations import DAY_MS
+from wavebreak.errors import WavebreakError
+from wavebreak.outcomes import rank_of
+from wavebreak.rules import load_policy
 from wavebreak_server.console import policy_versions as versions
 from wavebreak_server.console import replay_processes, rule_statistics
 from wavebreak_server.console.models import PolicyReplay, PolicyVersion
@@ -30,10 +34,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak.durations import DAY_MS
-from wavebreak.errors import WavebreakError
-from wavebreak.outcomes import rank_of
-from wavebreak.rules import load_policy
 from wavebreak_server.service import calibration_schedule, live_policy
 from wavebreak_server.service.errors import ApiError
 

@@ -15,16 +15,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from wavebreak_server.console import appeals, help_answers, statements
-from wavebreak_server.console.models import Appeal
-from wavebreak_server.console.public_access import (
-    form_token,
-    from_elsewhere,
-    once,
-    peer_of,
-    public,
-    read_form_token,
-)
 from wavebreak.durations import DAY_MS
 from wavebreak.notices import (
     HelpPage,
@@ -36,6 +26,16 @@ from wavebreak.notices import (
     negotiate,
 )
 from wavebreak.notices.public_pages import REASONS, public_text, public_texts
+from wavebreak_server.console import appeals, help_answers, statements
+from wavebreak_server.console.models import Appeal
+from wavebreak_server.console.public_access import (
+    form_token,
+    from_elsewhere,
+    once,
+    peer_of,
+    public,
+    read_form_token,
+)
 from wavebreak_server.service.app_context import AppContext
 from wavebreak_server.service.erasure import ErasedError
 from wavebreak_server.service.errors import MEDIA_TYPE, ApiError, describe_error

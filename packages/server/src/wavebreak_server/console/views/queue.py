@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from wavebreak.durations import DAY_S, HOUR_MS
+from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
 from wavebreak_server.console import acts, golden_cases, review_queue
 from wavebreak_server.console.account_facts import account_page, decision_shown
 from wavebreak_server.console.config import load_config
@@ -31,8 +33,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak.durations import DAY_S, HOUR_MS
-from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
 from wavebreak_server.service import actions
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError

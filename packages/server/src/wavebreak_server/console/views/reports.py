@@ -9,11 +9,19 @@ from django.db.models import Avg, Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from wavebreak.notices.platform import load_platform
 from wavebreak_server.console import help_answers, review_queue
 from wavebreak_server.console.models import Review
-from wavebreak_server.console.pages import Console, console_of, page, reason_of, sandboxed, say, show
+from wavebreak_server.console.pages import (
+    Console,
+    console_of,
+    page,
+    reason_of,
+    sandboxed,
+    say,
+    show,
+)
 from wavebreak_server.console.report_files import ReportFiles, reports_of
-from wavebreak.notices.platform import load_platform
 from wavebreak_server.service.app_context import write_audit_entry
 
 MONTHS = 12

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from wavebreak.schema.events import TYPES
 from wavebreak_server.console.config import load_config
 from wavebreak_server.console.models import User
 from wavebreak_server.console.pages import (
@@ -27,7 +28,6 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.console.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 from wavebreak_server.console.users import create_user, end_sessions
-from wavebreak.schema.events import TYPES
 from wavebreak_server.service import api_keys
 from wavebreak_server.service import sources as source_service
 from wavebreak_server.service.app_context import write_audit_entry

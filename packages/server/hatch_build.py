@@ -9,7 +9,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-STATIC = "packages/server/src/wavebreak_server/console/static/console"
+STATIC = "src/wavebreak_server/console/static/console"
 
 
 class AssetsHook(BuildHookInterface[Any]):
@@ -34,7 +34,11 @@ class AssetsHook(BuildHookInterface[Any]):
         """
         if version == "editable":
             return
-        path = Path(self.root) / "frontend" / "build.py"
+        path = Path(self.root).parents[1] / "frontend" / "build.py"
+        if not path.exists() and (Path(self.root) / STATIC / "manifest.json").exists():
+            # An unpacked source distribution: what was built came with it.
+            build_data["artifacts"].append(f"/{STATIC}/**")
+            return
         spec = importlib.util.spec_from_file_location("wavebreak_frontend_build", path)
         if spec is None or spec.loader is None:
             raise RuntimeError(f"{path} is missing")
