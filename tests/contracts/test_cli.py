@@ -18,7 +18,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import wavebreak
 from wavebreak.cli.app import (
     GROUP,
     RENAMED_COMMANDS,
@@ -33,7 +32,6 @@ from wavebreak.ledger.sources import SERVICE_DATABASE
 from wavebreak_server.cli import serve
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = Path(wavebreak.__file__).parent
 NOT_COMMANDS = {
     "app", "case_draft", "case_options", "case_privacy", "console", "demo_stream", "help_pages",
     "options",
@@ -58,7 +56,8 @@ PROJECTS = {
 """What each distribution's pyproject.toml says of it, by its name."""
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
 NOT_FOR_RUN_HELP = (
-    *HEAVY, "wavebreak.engine", "wavebreak_lab", "wavebreak_cases", "wavebreak_server",
+    *HEAVY, "wavebreak.engine", "wavebreak_lab.simulation", "wavebreak_lab.training",
+    "wavebreak_cases.claims", "wavebreak_lab.red_team", "wavebreak_server.service",
     "phonenumbers", "cryptography",
 )  # fmt: skip
 
@@ -284,7 +283,7 @@ def called(node: ast.AST) -> set[str]:
 def table_printers() -> set[str]:
     """Names of functions that print a table, directly or through other functions."""
     calls: dict[str, set[str]] = {}
-    for path in PACKAGE.rglob("*.py"):
+    for path in ROOT.glob("packages/*/src/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.lstrip("_").startswith(
                 ("print_", "render")

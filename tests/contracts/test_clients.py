@@ -49,7 +49,7 @@ def test_main_wheel_has_no_client() -> None:
         project = tomllib.loads(file.read_text(encoding="utf-8"))
         (carried,) = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
         assert [path.name for path in (file.parent / "src").iterdir()] == [Path(carried).name]
-        assert not any("client" in each for each in project["project"]["dependencies"])
+        assert not any("wavebreak-client" in each for each in project["project"]["dependencies"])
 
 
 def test_python_client_imports_only_httpx() -> None:
