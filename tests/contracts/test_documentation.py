@@ -35,7 +35,7 @@ WITH_OUTPUTS = (
 
 
 def documents() -> list[Path]:
-    found = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    found = [*ROOT.glob("*.md"), *ROOT.glob("packages/*/README.md"), *DOCS.rglob("*.md")]
     assert len(found) >= 40
     return found
 
