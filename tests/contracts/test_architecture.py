@@ -106,3 +106,13 @@ def test_page_has_each_command_in_its_distribution() -> None:
         project["name"]: set(project["entry-points"]["wavebreak.commands"])
         for project in projects()
     }
+
+
+def test_readme_lists_packages_that_exist_in_each_distribution() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("\n## What is inside\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| ([^|]+) \|$", table, re.MULTILINE)
+    assert {name.replace("-", "_") for name, _ in rows} == set(PACKAGES)
+    for name, packages in rows:
+        tree = children_of(PACKAGES[name.replace("-", "_")])
+        assert set(re.findall(r"`(\w+)`", packages)) <= tree, name
