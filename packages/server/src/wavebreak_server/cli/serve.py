@@ -169,7 +169,7 @@ ConsoleFlag = Annotated[
     bool | None,
     typer.Option(
         "--console/--no-console",
-        help="Serve the console's pages (default: they are served).",
+        help="Serve the console's pages (default: where the extra `console` is installed).",
     ),
 ]
 Backfill = Annotated[
