@@ -288,6 +288,8 @@ def cli_page() -> str:
         parts.append(f"## {' '.join(path)}\n\n{paragraphs(command.help or '')}\n")
         if not hasattr(command, "commands"):
             parts.append(usage(path, command))
+            if (distribution := distribution_of(command)) != "wavebreak":
+                parts.append(f"Comes with `{distribution}`.\n")
             parts += parameters(command)
             if command.epilog:
                 parts.append(f"{paragraphs(command.epilog)}\n")
@@ -306,6 +308,12 @@ def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
             below = command.commands[name]
             if not getattr(below, "hidden", False):
                 yield from commands(below, (*path, name))
+
+
+def distribution_of(command: Any) -> str:
+    """Return the distribution that brings a command: the one of its module."""
+    package: str = command.callback.__module__.partition(".")[0]
+    return package.replace("_", "-")
 
 
 def paragraphs(text: str) -> str:
@@ -369,8 +377,10 @@ def type_name(kind: Any) -> str:
 def default_of(option: Any) -> str:
     """Return an option's default, or nothing where there is none worth naming."""
     value = option.default
+    if value is False and option.secondary_opts:
+        return f"`{option.secondary_opts[0]}`"
     if callable(value) or value is None or value == "" or value is False or value == ():
-        return "" if not option.secondary_opts else f"`{option.secondary_opts[0]}`"
+        return ""
     if value is True:
         return f"`{option.opts[0]}`"
     if isinstance(value, (list, tuple)):
@@ -385,6 +395,9 @@ Every command has `--help`. `wavebreak --version` prints the version, `wavebreak
 same program. Messages for people go to standard error where a command writes data to standard
 output. Exit codes: 0 success, 1 the answer is no (a check failed), 2 wrong usage; `verify` also
 uses 3 where not everything could be checked.
+
+`pip install wavebreak` brings the commands that name no other distribution. One whose distribution
+is not installed says which to install.
 """
 
 

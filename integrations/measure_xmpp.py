@@ -1,7 +1,7 @@
 """Measure what the modules add to a message, beside a server without a module in the same run.
 
-    PYTHONPATH=src:tests:. .venv/bin/python -m integrations.measure_xmpp [prosody] [ejabberd]
-    PYTHONPATH=src:tests:. .venv/bin/python -m integrations.measure_xmpp --spammer-gap 40 prosody
+    PYTHONPATH=tests:. .venv/bin/python -m integrations.measure_xmpp [prosody] [ejabberd]
+    PYTHONPATH=tests:. .venv/bin/python -m integrations.measure_xmpp --spammer-gap 40 prosody
 
 With `--spammer-gap` a spammer writes to a stranger every so many seconds, every second one of whom
 reports it; how many it reaches is counted.

@@ -1,6 +1,6 @@
 """Count what a model decides about 300 honest accounts of a homeserver that opened minutes ago.
 
-    PYTHONPATH=src:tests python integrations/synapse/measure_honest.py [--model shipped|none]
+    PYTHONPATH=tests python integrations/synapse/measure_honest.py [--model shipped|none]
         [--people 300]
 
 All are new, none has a number, and each opens three chats that are answered: on a real Synapse with

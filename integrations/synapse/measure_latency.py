@@ -1,6 +1,6 @@
 """Measure what the module costs a message: sends to several real Synapses, in turns.
 
-    PYTHONPATH=src:tests python integrations/synapse/measure_latency.py [--sends 500] [--runs 3]
+    PYTHONPATH=tests python integrations/synapse/measure_latency.py [--sends 500] [--runs 3]
         [--members 400] [--arms none,shadow,known]
 
 With `--members`, messages go into a group of so many accounts, else into a direct chat.

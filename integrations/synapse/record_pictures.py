@@ -1,6 +1,6 @@
 """Record how a spammer is stopped on a real Synapse, as an animated picture for the documentation.
 
-    PYTHONPATH=src:tests python integrations/synapse/record_pictures.py
+    PYTHONPATH=tests python integrations/synapse/record_pictures.py
 
 Starts a Wavebreak and a Synapse in a temporary directory, has a spammer write to 40 strangers, and
 draws what the servers answered. Writes `docs/images/synapse-spammer.gif`.

@@ -35,7 +35,7 @@ WITH_OUTPUTS = (
 
 
 def documents() -> list[Path]:
-    found = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    found = [*ROOT.glob("*.md"), *ROOT.glob("packages/*/README.md"), *DOCS.rglob("*.md")]
     assert len(found) >= 40
     return found
 
@@ -186,7 +186,8 @@ def test_linked_files_exist() -> None:
 def test_documented_source_files_exist() -> None:
     sources = sorted((ROOT / "packages").glob("*/src/*/"))
     assert len(sources) == 4
-    places = [ROOT, *sources, ROOT / "packages/engine/src/wavebreak/policy"]
+    packages = [source.parent for source in sources]
+    places = [ROOT, *sources, *packages, ROOT / "packages/engine/src/wavebreak/policy"]
     checked, missing = 0, []
     for document in documents():
         if document.name == "CHANGELOG.md" or document.parent.name == "adr":

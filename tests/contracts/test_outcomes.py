@@ -159,7 +159,7 @@ def _calm(row: OutcomeRow, calm: set[str]) -> bool:
 
 
 def _python_client(row: OutcomeRow) -> bool:
-    path = "clients/python/packages/engine/src/wavebreak_client/states.py"
+    path = "clients/python/src/wavebreak_client/states.py"
     return row.name in _named_in(path, "OUTCOMES") and _calm(row, _named_in(path, "CALM"))
 
 
@@ -189,7 +189,7 @@ def _prosody(row: OutcomeRow) -> bool:
 
 def _synapse(row: OutcomeRow) -> bool:
     """It cannot ask for a challenge, so that none reaches it."""
-    path = "integrations/synapse/packages/engine/src/wavebreak_synapse/callbacks.py"
+    path = "integrations/synapse/src/wavebreak_synapse/callbacks.py"
     enforced, silenced = _named_in(path, "ENFORCED"), _named_in(path, "SILENCED")
     every = (row.name in silenced) == (row.refuses is Refusal.EVERY_ACT)
     return every and (row.name == "challenge" or (row.name in enforced) == (not _is_calm(row)))

@@ -1,4 +1,4 @@
-"""The soak run from the command line: `PYTHONPATH=src:tests python -m soak --minutes 60`."""
+"""The soak run from the command line: `PYTHONPATH=tests python -m soak --minutes 60`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def save(home: Path, file: Path, secret: bytes) -> Saved:
     link in its place is replaced, and never followed.
 
     Raises:
-        ServiceError: The database cannot be read, or has tables that need the extra `console`.
+        ServiceError: The database cannot be read.
         FileError: The file cannot be written.
     """
     try:
@@ -442,7 +442,7 @@ def _check_name(name: str) -> None:
             return
         raise FileError(
             f"the backup has a table that is unknown here: {name[:100]!r}",
-            fix="install the extra `console` or a newer version, or use another backup",
+            fix="install a newer version, or use another backup",
         )
     if not _FILE.fullmatch(name):
         raise FileError(f"no backup has a part {name[:100]!r}", fix=_DAMAGED)
