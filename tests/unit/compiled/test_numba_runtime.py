@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +138,42 @@ def run_module(folder: Path, cache: Path) -> str:
 def test_machine_code_is_reused_by_a_second_process(tmp_path: Path) -> None:
     assert run_module(tmp_path, tmp_path / "cache") == "42 0 0"
     assert run_module(tmp_path, tmp_path / "cache") == "42 1 1"
+
+
+def test_machine_code_is_reused_by_a_copy_of_the_package_elsewhere(tmp_path: Path) -> None:
+    """As in another environment, checkout or container: only what the sources hold counts."""
+    said = []
+    for name in ("one", "other"):
+        shutil.copytree(
+            PACKAGE, tmp_path / name / "wavebreak", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        code = (
+            "from wavebreak.compiled.numba_runtime import PACKAGE;"
+            "from wavebreak.features.sequential_tests import quarter_power as power;"
+            "power(4); print(PACKAGE, sum(power.stats.cache_hits.values()))"
+        )
+        environment = {
+            **os.environ,
+            "WAVEBREAK_CACHE": str(tmp_path / "cache"),
+            "PYTHONPATH": str(tmp_path / name),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(done.stdout.split())
+    assert said == [[str(tmp_path / n / "wavebreak"), h] for n, h in (("one", "0"), ("other", "1"))]
+
+
+def test_every_source_that_is_compiled_is_in_the_digest() -> None:
+    """With one left out, its callers' machine code would outlive a change of it."""
+    marks = re.compile(r"^@compiled|\bcompiled\(", re.MULTILINE)
+    named = {path for path in PACKAGE.rglob("*.py") if marks.search(path.read_text("utf-8"))}
+    assert len(named) > 20
+    assert named <= set(source_files(PACKAGE, SOURCES))
 
 
 def test_compiled_without_writable_cache_compiles_anyway(tmp_path: Path) -> None:

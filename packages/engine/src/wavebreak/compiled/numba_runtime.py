@@ -20,6 +20,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.caching import UserProvidedCacheLocator
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
@@ -39,14 +40,17 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 SOURCES = (
-    "features",
-    "io",
-    "compiled/arrow_cdata.py",
+    "compiled",
+    "durations.py",
     "engine/decision.py",
     "engine/enforcement.py",
+    "engine/kernel_policy.py",
+    "features",
+    "io",
+    "linking",
+    "model",
     "outcomes.py",
     "schema/events.py",
-    "durations.py",
 )
 """Sources that are compiled together: packages (all their modules) and modules."""
 
@@ -79,15 +83,34 @@ def sources_digest() -> str:
     return digest.hexdigest()[:12]
 
 
+class PackageLocator(UserProvidedCacheLocator):  # type: ignore[misc]
+    """Where Numba keeps the machine code of a function: by the place of its source in the package.
+
+    By itself Numba takes the place on the disk, so that each environment, checkout and container
+    compiles anew what it shares with others: over a minute of processor. The directory is named by
+    the digest of all sources, and Numba compares each file's content besides.
+    """
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        """Return the directory of a source file's machine code, within the cache directory."""
+        path = Path(py_file).resolve()
+        if path.is_relative_to(PACKAGE):
+            return "-".join([PACKAGE.name, *path.relative_to(PACKAGE).parent.parts])
+        elsewhere: str = super().get_suitable_cache_subpath(py_file)
+        return elsewhere
+
+
 @contextmanager
 def numba_cache_in(directory: Path) -> Iterator[bool]:
     """Make Numba cache what the block decorates in `directory`; False: it is not writable."""
-    before = _settings.CACHE_DIR
+    before = _settings.CACHE_DIR, _settings.CACHE_LOCATOR_CLASSES
     _settings.CACHE_DIR = str(directory)
+    _settings.CACHE_LOCATOR_CLASSES = f"{__name__}.{PackageLocator.__name__}"
     try:
         yield writable(directory)
     finally:
-        _settings.CACHE_DIR = before
+        _settings.CACHE_DIR, _settings.CACHE_LOCATOR_CLASSES = before
 
 
 def _kernel_cache() -> Path:
