@@ -34,7 +34,7 @@ class Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 """
-CORE = ("events", "ledger", "models", "policy", "run", "serve")
+CORE = ("events", "ledger", "models", "policy", "run")
 
 
 def requirements(extra: str) -> set[str]:
