@@ -17,9 +17,6 @@ from support.console_harness import RunningConsole, Visitor, console_test, runni
 from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
 from wavebreak.notices import Statement
-from wavebreak_server.console import appeals, statements
-from wavebreak_server.console.help_answers import help_trend
-from wavebreak_server.console.models import Appeal, NoticeState
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.models import (
     AuditEntry,
@@ -30,6 +27,11 @@ from wavebreak_server.service.models import (
 )
 from wavebreak_server.service.platform_messages import one_time_code
 from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.help.service import help_trend
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.statements.models import NoticeState
 
 HOUR = 3_600_000
 BECAUSE = "because a test asks for it"

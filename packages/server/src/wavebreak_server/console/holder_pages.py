@@ -10,14 +10,15 @@ from django.conf import settings
 
 from wavebreak.engine import Engine
 from wavebreak.notices import Language, Statement
-from wavebreak_server.console import appeals, statements
-from wavebreak_server.console.contact_warnings import ContactWarner
-from wavebreak_server.console.models import Appeal
 from wavebreak_server.service.app_context import AppContext
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.holder_notices import HolderNotices, NewAppeal, Notice
 from wavebreak_server.service.ledger_store import LedgerStore
 from wavebreak_server.service.service import Background
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.queue.contact_warnings import ContactWarner
+from wavebreak_server.slices.statements import service as statements
 
 
 def open_holder_pages(app: AppContext, local: Path | None) -> list[Background]:

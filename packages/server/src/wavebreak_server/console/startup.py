@@ -17,14 +17,7 @@ from django.urls import clear_url_caches
 
 from wavebreak.errors import UsageError
 from wavebreak.outcomes import WITHOUT_STATEMENT
-from wavebreak_server.console import appeals, live_challengers, statements
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.indexer import Indexer
-from wavebreak_server.console.models import User
-from wavebreak_server.console.permissions import ROLES
-from wavebreak_server.console.policy_versions import settle_interrupted
 from wavebreak_server.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
-from wavebreak_server.console.users import create_user
 from wavebreak_server.service.app_context import (
     AppContext,
     closing_connection,
@@ -36,6 +29,15 @@ from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.ingest_app import App
 from wavebreak_server.service.models import Decision
 from wavebreak_server.service.service import Background, Service
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue.indexer import Indexer
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.slices.users.service import create_user
+from wavebreak_server.slices.versions import live_challengers
+from wavebreak_server.slices.versions.policy_versions import settle_interrupted
 
 DEMO_LOOK_S = 1.0
 """Seconds between two looks for a notice of the demonstration."""

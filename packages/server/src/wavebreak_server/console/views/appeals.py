@@ -9,10 +9,6 @@ from django.shortcuts import redirect
 from wavebreak.durations import DAY_MS
 from wavebreak.notices import get_language
 from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
-from wavebreak_server.console import account_facts, acts, statements
-from wavebreak_server.console import appeals as domain
-from wavebreak_server.console.help_answers import help_trend
-from wavebreak_server.console.models import Appeal
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -27,6 +23,12 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.appeals import service as domain
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.help.service import help_trend
+from wavebreak_server.slices.statements import service as statements
 
 STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.UNVERIFIED)
 COLUMNS = (

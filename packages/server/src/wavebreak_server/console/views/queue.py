@@ -15,10 +15,6 @@ from django.urls import reverse
 
 from wavebreak.durations import DAY_S, HOUR_MS
 from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
-from wavebreak_server.console import acts, golden_cases, review_queue
-from wavebreak_server.console.account_facts import account_page, decision_shown
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.models import Batch, Review, ReviewCase, SecondOpinion
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -37,6 +33,13 @@ from wavebreak_server.service import actions
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import Decision
+from wavebreak_server.slices.accounts.service import account_page, decision_shown
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.models import Batch
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue import golden_cases
+from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.slices.queue.models import Review, ReviewCase, SecondOpinion
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine")

@@ -13,8 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.schema.events import TYPES
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.models import User
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -26,8 +24,6 @@ from wavebreak_server.console.pages import (
     say,
     show,
 )
-from wavebreak_server.console.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
-from wavebreak_server.console.users import create_user, end_sessions
 from wavebreak_server.service import api_keys
 from wavebreak_server.service import sources as source_service
 from wavebreak_server.service.app_context import write_audit_entry
@@ -35,6 +31,10 @@ from wavebreak_server.service.auth import SCOPES
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import AuditEntry, Webhook
 from wavebreak_server.service.source_overview import sources_overview
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
+from wavebreak_server.slices.users.service import create_user, end_sessions
 
 MAX_KEY_MAP = 60
 

@@ -1,4 +1,4 @@
-"""What a person does to accounts from the console: one act, a batch, and their undo.
+"""What a person does to accounts: one act, a batch, and their undo.
 
 Each act is `actions.override_account`, as from the API: a label in the log, an audit entry and a
 ledger entry. The state before it is kept beside it, and undo restores that state.
@@ -19,14 +19,16 @@ from django.db.models import F
 from wavebreak.durations import duration_seconds
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
-from wavebreak_server.console import review_queue
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.models import Batch, PersonAct, Review, ReviewCase, User
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service import actions
 from wavebreak_server.service.api import schemas
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import Decision
+from wavebreak_server.slices.acts.models import Batch, PersonAct
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
 
 _LOCKS = tuple(Lock() for _ in range(64))
 """Who acts on an account reads what is in force, and sets it, before the next one does."""
@@ -102,7 +104,7 @@ class AppliedAct(NamedTuple):
 
 
 def apply(
-    console: Console,
+    acting: ActingUser,
     account: str,
     act: Act,
     reason: str,
@@ -116,7 +118,7 @@ def apply(
     """Apply an act to an account, and store what was in force before it.
 
     Args:
-        console: Who acts.
+        acting: Who acts.
         account: The account.
         act: What they want.
         reason: Why.
@@ -132,16 +134,16 @@ def apply(
 
     """
     with _lock_of(account):
-        before = _state(console, account)
+        before = _state(acting, account)
         if seen is not None and seen != OUTCOMES[before.outcome]:
             raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
         result = _override(
-            console, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed
+            acting, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed
         )
         made: PersonAct = PersonAct.objects.create(
             account=account,
-            by=console.user,
-            at_ms=console.now_ms,
+            by=acting.user,
+            at_ms=acting.now_ms,
             verdict=act.verdict,
             outcome=result.outcome,
             until_ms=result.until_ms,
@@ -160,7 +162,7 @@ def _lock_of(account: str) -> Lock:
 
 
 def apply_and_close(
-    console: Console,
+    acting: ActingUser,
     account: str,
     act: Act,
     reason: str,
@@ -172,14 +174,14 @@ def apply_and_close(
 
     Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
     """
-    settings, now = load_config().queue, console.now_ms
-    with review_queue.taken_of_account(settings, account, console.user, now) as case:
+    settings, now = load_config().queue, acting.now_ms
+    with review_queue.taken_of_account(settings, account, acting.user, now) as case:
         said = f"{batch.id}: {reason}" if batch else reason
-        applied = apply(console, account, act, said, seen=seen, batch=batch, case=case)
+        applied = apply(acting, account, act, said, seen=seen, batch=batch, case=case)
         with transaction.atomic():
             if case is not None and batch is not None:
                 review = Review(
-                    case=case, reviewer=console.user, kind="first", verdict=act.verdict,
+                    case=case, reviewer=acting.user, kind="first", verdict=act.verdict,
                     outcome=act.outcome, hold_s=act.hold_s, reason=reason, at_ms=now,
                     batch=batch.id,
                 )  # fmt: skip
@@ -217,14 +219,14 @@ LEFT_ALONE = "left alone"
 """Begin of the note of an act whose undo changes nothing: somebody has decided since."""
 
 
-def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = None) -> str:
+def undo(acting: ActingUser, act: PersonAct, reason: str, *, noted: str | None = None) -> str:
     """Undo an act: restore the outcome before it, with its end, and open the case that it closed.
 
     An outcome that has ended meanwhile is not restored, and an account on which something else was
     decided since is left alone.
 
     Args:
-        console: Who undoes it.
+        acting: Who undoes it.
         act: The act.
         reason: Why.
         noted: What is shown beside the act instead of the reason.
@@ -237,11 +239,11 @@ def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = N
         act.refresh_from_db()
         if act.undone_ms is not None:
             return "undone before"
-        note = _decided_since(console, act)
+        note = _decided_since(acting, act)
         if not note:
-            note, event = _restore(console, act, reason)
+            note, event = _restore(acting, act, reason)
             act.undo_event = event
-        act.undone_ms, act.undone_by = console.now_ms, console.user
+        act.undone_ms, act.undone_by = acting.now_ms, acting.user
         noted = reason if noted is None else noted
         act.undone_note = "; ".join(filter(None, (note, noted)))[:UNDONE_NOTE]
         with transaction.atomic():
@@ -251,27 +253,27 @@ def undo(console: Console, act: PersonAct, reason: str, *, noted: str | None = N
     return note
 
 
-def _decided_since(console: Console, act: PersonAct) -> str:
+def _decided_since(acting: ActingUser, act: PersonAct) -> str:
     """Return what was decided on an account after an act, as a note; "" where nothing was."""
     later = PersonAct.objects.filter(account=act.account, id__gt=act.id, undone_ms=None)
     newest = later.select_related("by").order_by("-id").first()
     if newest is not None:
         return f"{LEFT_ALONE}: {newest.by.shown_name} decided since"
-    now = _state(console, act.account)
+    now = _state(acting, act.account)
     if (OUTCOMES[now.outcome], now.until_ms) != (act.outcome, act.until_ms):
         return f"{LEFT_ALONE}: {OUTCOMES[now.outcome]} was decided since"
     return ""
 
 
-def _restore(console: Console, act: PersonAct, reason: str) -> tuple[str, str]:
+def _restore(acting: ActingUser, act: PersonAct, reason: str) -> tuple[str, str]:
     """Restore what was in force before an act; return a note, and the label in the log."""
     outcome, hold_s, note = act.before, None, ""
     if act.before_until_ms is not None:
         # The label will be dated with this clock; ends are whole seconds.
-        hold_s = act.before_until_ms // 1000 - console.now_ms // 1000
+        hold_s = act.before_until_ms // 1000 - acting.now_ms // 1000
         if hold_s <= 0:
             outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
-    result = _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")
+    result = _override(acting, act.account, "undetermined", outcome, hold_s, reason, "analyst")
     return note, result.event
 
 
@@ -293,12 +295,12 @@ def _reopen(case: ReviewCase, act: PersonAct) -> None:
     )
 
 
-def start_batch(console: Console, act: Act, reason: str, source: str, count: int) -> Batch:
+def start_batch(acting: ActingUser, act: Act, reason: str, source: str, count: int) -> Batch:
     """Create a batch for acts on many accounts."""
     made: Batch = Batch.objects.create(
         id=f"batch_{secrets.token_hex(8)}",
-        by=console.user,
-        at_ms=console.now_ms,
+        by=acting.user,
+        at_ms=acting.now_ms,
         what=act.words,
         reason=reason,
         source=source[:128],
@@ -324,7 +326,7 @@ class Left(NamedTuple):
 
 
 def run_batch(
-    console: Console, batch: Batch, accounts: Sequence[str], act: Act, newest: int
+    acting: ActingUser, batch: Batch, accounts: Sequence[str], act: Act, newest: int
 ) -> Left:
     """Act on each account, one decision an account, and close its case; return whom it left.
 
@@ -338,7 +340,7 @@ def run_batch(
             left.decided.append(account)
             continue
         try:
-            applied = apply_and_close(console, account, act, batch.reason, batch=batch)
+            applied = apply_and_close(acting, account, act, batch.reason, batch=batch)
         except ApiError:
             left.failed.append(account)
         else:
@@ -349,26 +351,26 @@ def run_batch(
     return left
 
 
-def undo_batch(console: Console, batch: Batch, reason: str) -> tuple[int, int]:
+def undo_batch(acting: ActingUser, batch: Batch, reason: str) -> tuple[int, int]:
     """Undo a batch, newest act first; return how many acts were undone, and how many left alone."""
     undone = left = 0
     for act in batch.acts.filter(undone_ms=None).order_by("-id"):
-        note = undo(console, act, f"undo {batch.id}: {reason}", noted="")
+        note = undo(acting, act, f"undo {batch.id}: {reason}", noted="")
         left_alone = note.startswith(LEFT_ALONE)
         undone, left = undone + (not left_alone), left + left_alone
     with transaction.atomic():
-        batch.undone_ms, batch.undone_by = console.now_ms, console.user
+        batch.undone_ms, batch.undone_by = acting.now_ms, acting.user
         batch.save(update_fields=["undone_ms", "undone_by"])
     return undone, left
 
 
-def _state(console: Console, account: str) -> actions.AccountState:
-    state: actions.AccountState = async_to_sync(actions.sealed_state)(console.context, account)
+def _state(acting: ActingUser, account: str) -> actions.AccountState:
+    state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
     return state
 
 
 def _override(
-    console: Console,
+    acting: ActingUser,
     account: str,
     verdict: str,
     outcome: str,
@@ -386,7 +388,7 @@ def _override(
             fields["hold_s"] = hold_s
     change = schemas.Override.model_validate(fields)
     result: schemas.OverrideResult = async_to_sync(actions.override_account)(
-        console.context, account, change, appealed=appealed
+        acting.context, account, change, appealed=appealed
     )
     return result
 

@@ -17,7 +17,7 @@ from wavebreak.engine import Engine
 from wavebreak.features.layout import SHARDS
 from wavebreak.linking import Operator
 from wavebreak.outcomes import OUTCOMES
-from wavebreak_server.console.pages import Console
+from wavebreak_server.slices.users.acting import ActingUser
 
 SHOWN = 12
 KINDS = {"device": "device", "block": "number block", "network": "network"}
@@ -40,9 +40,9 @@ class _Lent(NamedTuple):
     rows: list[Any]
 
 
-def shared_by(console: Console, account: str) -> list[Shared]:
+def shared_by(acting: ActingUser, account: str) -> list[Shared]:
     """Return who shares a device, a number block or a network with an account."""
-    lent: _Lent | None = console.ask(lambda engine: _lend(engine, account))
+    lent: _Lent | None = acting.ask(lambda engine: _lend(engine, account))
     if lent is None:
         return []
     found = {
@@ -51,7 +51,7 @@ def shared_by(console: Console, account: str) -> list[Shared]:
     }
     others = {name: [s for s in slots if s != lent.slot] for name, slots in found.items()}
     wanted = sorted({slot for slots in others.values() for slot in slots[:SHOWN]})
-    named: dict[int, tuple[str, str]] = console.ask(lambda engine: _named(engine, wanted))
+    named: dict[int, tuple[str, str]] = acting.ask(lambda engine: _named(engine, wanted))
     return [
         Shared(KINDS[name], len(slots), [named[slot] for slot in slots[:SHOWN]])
         for name, slots in others.items()
@@ -96,13 +96,13 @@ class _Kept:
 _kept = _Kept()
 
 
-def operators(console: Console) -> list[Operator]:
+def operators(acting: ActingUser) -> list[Operator]:
     """Return the operators, those with most accounts first, at most a minute old."""
     with _kept.lock:
         fresh = time.monotonic() - _kept.at < OPERATORS_FOR_S
-        if not fresh or _kept.service != id(console.service):
-            _kept.operators = console.ask(lambda engine: engine.operators())
-            _kept.at, _kept.service = time.monotonic(), id(console.service)
+        if not fresh or _kept.service != id(acting.service):
+            _kept.operators = acting.ask(lambda engine: engine.operators())
+            _kept.at, _kept.service = time.monotonic(), id(acting.service)
         return _kept.operators
 
 
@@ -114,9 +114,9 @@ class Membership(NamedTuple):
     ties: list[tuple[str, str, int]]
 
 
-def membership(console: Console, account: str) -> Membership | None:
+def membership(acting: ActingUser, account: str) -> Membership | None:
     """Return the operator that an account seems to be of, with its ties: who, why, weight."""
-    for operator in operators(console):
+    for operator in operators(acting):
         if account in operator.accounts:
             own = [e for e in operator.edges if account in e.accounts][:SHOWN]
             ties = [

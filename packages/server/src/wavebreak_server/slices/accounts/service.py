@@ -25,13 +25,14 @@ from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
-from wavebreak_server.console import statements
-from wavebreak_server.console.models import PersonAct, ReviewCase
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service import actions
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.event_log import read_log
 from wavebreak_server.service.models import Decision, LedgerEntry, LedgerOpening, LogBatch
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.users.acting import ActingUser
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0
@@ -126,13 +127,13 @@ def _rules() -> dict[str, str]:
     return {rule.id: rule.about for rule in load_policy().rules}
 
 
-def account_page(console: Console, account: str, *, blind: bool = False) -> dict[str, Any]:
+def account_page(acting: ActingUser, account: str, *, blind: bool = False) -> dict[str, Any]:
     """Return what the account's page shows at once; raises ApiError (404) if it is unknown.
 
     A `blind` page leaves out what people decided.
     """
-    state: actions.AccountState = async_to_sync(actions.sealed_state)(console.context, account)
-    facts: dict[str, Any] = console.ask(lambda engine: _facts(engine, account))
+    state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
+    facts: dict[str, Any] = acting.ask(lambda engine: _facts(engine, account))
     rows = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
     decisions = [
         decision_shown(msgspec.json.decode(bytes(body))) | {"number": number_}
@@ -157,7 +158,7 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
                                        .order_by("-id")[:10]),
         "facts": facts,
         "notice": None if blind else statements.newest_notice(
-            console.context.app.holder_notices, account, console.now_ms
+            acting.context.app.holder_notices, account, acting.now_ms
         ),
     }  # fmt: skip
 

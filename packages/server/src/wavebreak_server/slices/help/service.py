@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F
 
 from wavebreak.durations import DAY_MS
-from wavebreak_server.console.models import HelpAnswer
+from wavebreak_server.slices.help.models import HelpAnswer
 
 TREND_DAYS = 90
 

@@ -1,4 +1,4 @@
-"""Settings of the console, from `console.toml`."""
+"""Settings of queue, acts and appeals, from `console.toml`."""
 
 from __future__ import annotations
 

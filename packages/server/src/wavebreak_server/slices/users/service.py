@@ -6,8 +6,8 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 
-from wavebreak_server.console.models import User
-from wavebreak_server.console.permissions import ROLES
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import ROLES
 
 _WHOSE = ("_auth_user_id", "account_authentication_methods_user")
 """Where a session says whose it is: once signed in, and once the password was right."""

@@ -33,11 +33,6 @@ from wavebreak.errors import WavebreakError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
-from wavebreak_server.console import acts, statements
-from wavebreak_server.console.adapters import encryption
-from wavebreak_server.console.config import Appeals, load_config
-from wavebreak_server.console.models import Appeal, Review, User
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service.app_context import run_background_query, write_audit_entry
 from wavebreak_server.service.authentic_rows import authentic
 from wavebreak_server.service.erasure import refuse_erased
@@ -51,6 +46,14 @@ from wavebreak_server.service.platform_messages import (
     one_time_code,
 )
 from wavebreak_server.service.service import Service
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.config import Appeals, load_config
+from wavebreak_server.slices.encryption import encryption
+from wavebreak_server.slices.queue.models import Review
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -384,39 +387,39 @@ def conflict(appeal: Appeal, user: User) -> str:
     return ""
 
 
-def decide(console: Console, appeal: Appeal, answer: Answer, version: int) -> str:
+def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
     """Decide an appeal: act on the account, seal the result, and send it to the platform.
 
     Returns what the act did not bring, "" where it did all.
     Raises ApiError (403) for who took part in the decision, (409) if it changed meanwhile.
     """
-    if why := conflict(appeal, console.user):
+    if why := conflict(appeal, acting.user):
         raise ApiError(403, why, fix="a colleague who took no part decides this appeal")
     taken = Appeal.objects.filter(id=appeal.id, state=Appeal.OPEN, version=version).update(
         version=F("version") + 1
     )
     if not taken:
         raise ApiError(409, "the appeal changed while you read it", fix="read it anew, then decide")
-    outcome, until, fault = _enforce(console, appeal, answer)
-    now = console.now_ms
+    outcome, until, fault = _enforce(acting, appeal, answer)
+    now = acting.now_ms
     with transaction.atomic():
         appeal.refresh_from_db()
-        appeal.state, appeal.decided_ms, appeal.decided_by = Appeal.DECIDED, now, console.user
+        appeal.state, appeal.decided_ms, appeal.decided_by = Appeal.DECIDED, now, acting.user
         appeal.result, appeal.reason = answer.result, answer.reason
         appeal.new_outcome, appeal.new_until_ms = outcome, until
         appeal.version += 1
         appeal.save()
         if answer.result == Appeal.UNCHANGED:
-            _seal_unchanged(console, appeal)
+            _seal_unchanged(acting, appeal)
         write_audit_entry(
-            now, console.user.actor, "decide_appeal", appeal.account,
+            now, acting.user.actor, "decide_appeal", appeal.account,
             f"appeal {appeal.id}: {answer.result}: {' '.join(answer.reason.split())}"[:1000],
         )  # fmt: skip
-        _notify(console, appeal)
+        _notify(acting, appeal)
     return fault
 
 
-def _enforce(console: Console, appeal: Appeal, answer: Answer) -> tuple[str, int | None, str]:
+def _enforce(acting: ActingUser, appeal: Appeal, answer: Answer) -> tuple[str, int | None, str]:
     """Act on the account as the answer says; return the outcome in force, its end, the fault."""
     if answer.result == Appeal.UNCHANGED:
         return appeal.outcome, None, ""
@@ -424,22 +427,22 @@ def _enforce(console: Console, appeal: Appeal, answer: Answer) -> tuple[str, int
     act = acts.Act(verdict, answer.outcome, answer.hold)
     reason = f"appeal {appeal.id}: {' '.join(answer.reason.split())}"[:500]
     sealed = None if appeal.position is None else AppealEntry(appeal.position, answer.result)
-    made, fault = acts.apply(console, appeal.account, act, reason, by="appeal", appealed=sealed)
+    made, fault = acts.apply(acting, appeal.account, act, reason, by="appeal", appealed=sealed)
     return made.outcome, made.until_ms, fault
 
 
-def _seal_unchanged(console: Console, appeal: Appeal) -> None:
+def _seal_unchanged(acting: ActingUser, appeal: Appeal) -> None:
     if appeal.position is None:
         return
     hidden = {
-        "account": appeal.account, "by": console.user.actor, "id": f"appeal-{appeal.id}",
+        "account": appeal.account, "by": acting.user.actor, "id": f"appeal-{appeal.id}",
     }  # fmt: skip
-    with console.service.ledger_store.sealing() as sealing:
+    with acting.service.ledger_store.sealing() as sealing:
         sealing.add([Draft("appeal", AppealEntry(appeal.position, "unchanged"), hidden)])
 
 
-def _notify(console: Console, appeal: Appeal) -> None:
-    notices = console.context.app.holder_notices
+def _notify(acting: ActingUser, appeal: Appeal) -> None:
+    notices = acting.context.app.holder_notices
     decision = statements.stored_decision(appeal.decision)
     url = ""
     if decision is not None:
@@ -455,7 +458,7 @@ def _notify(console: Console, appeal: Appeal) -> None:
         "reason": appeal.reason,
         "url": url,
     }
-    enqueue_message("appeal.decided", data, console.now_ms)
+    enqueue_message("appeal.decided", data, acting.now_ms)
 
 
 class GroupAnswers(NamedTuple):
@@ -466,7 +469,7 @@ class GroupAnswers(NamedTuple):
     faults: list[str]
 
 
-def decide_together(console: Console, appeal: Appeal, answer: Answer) -> GroupAnswers:
+def decide_together(acting: ActingUser, appeal: Appeal, answer: Answer) -> GroupAnswers:
     """Decide the marked appeals of a group as one was.
 
     Each gets its own answer, act and entry. What another person must decide is left.
@@ -475,7 +478,7 @@ def decide_together(console: Console, appeal: Appeal, answer: Answer) -> GroupAn
     rows = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
     for other in rows.exclude(group="").order_by("deadline_ms", "id")[:TOGETHER]:
         try:
-            fault = decide(console, other, answer, other.version)
+            fault = decide(acting, other, answer, other.version)
         except ApiError:
             answers.left.append(other)
         else:

@@ -28,9 +28,11 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
-from wavebreak_server.console.models import Appeal, PersonAct, Review
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service.models import Decision
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.queue.models import Review
+from wavebreak_server.slices.users.acting import ActingUser
 
 NEWEST = 50_000
 """Stored decisions that the figures are from."""
@@ -157,12 +159,12 @@ class RuleFigures:
     covered: bool
 
 
-def rule_figures(console: Console) -> list[RuleFigures]:
+def rule_figures(acting: ActingUser) -> list[RuleFigures]:
     """Return the figures of every rule of the policy that decides, in its order."""
-    policy, hits, shadow, silent = console.ask(_asked)
-    met, judged = _met(_database(console)), _verdicts()
+    policy, hits, shadow, silent = acting.ask(_asked)
+    met, judged = _met(_database(acting)), _verdicts()
     appeals = _appeals()
-    today = datetime.fromtimestamp(console.now_ms / 1000, UTC).date()
+    today = datetime.fromtimestamp(acting.now_ms / 1000, UTC).date()
     return [
         RuleFigures(
             rule,
@@ -179,8 +181,8 @@ def rule_figures(console: Console) -> list[RuleFigures]:
     ]
 
 
-def _database(console: Console) -> str:
-    settings = console.service.settings
+def _database(acting: ActingUser) -> str:
+    settings = acting.service.settings
     return f"{settings.home} {settings.database}"
 
 
@@ -267,9 +269,9 @@ def _appeals() -> dict[str, tuple[int, int]]:
     return found
 
 
-def hits_over_time(console: Console, rule: str) -> list[tuple[int, int]]:
+def hits_over_time(acting: ActingUser, rule: str) -> list[tuple[int, int]]:
     """Return how many accounts a rule met by day of the log's time (ms), or by hour of few days."""
-    met = [d for d in _decisions(_database(console)) if rule in d.rules]
+    met = [d for d in _decisions(_database(acting)) if rule in d.rules]
     if not met:
         return []
     first, last = min(d.ts for d in met), max(d.ts for d in met)
@@ -281,10 +283,10 @@ def hits_over_time(console: Console, rule: str) -> list[tuple[int, int]]:
     return [(at * step, len(found.get(at, ()))) for at in span]
 
 
-def newest_accounts(console: Console, rule: str) -> list[_Seen]:
+def newest_accounts(acting: ActingUser, rule: str) -> list[_Seen]:
     """Return the newest decisions that named a rule, one an account."""
     found: dict[str, _Seen] = {}
-    for decision in reversed(_decisions(_database(console))):
+    for decision in reversed(_decisions(_database(acting))):
         if rule in decision.rules and decision.account not in found:
             found[decision.account] = decision
             if len(found) == SHOWN_ACCOUNTS:

@@ -19,10 +19,6 @@ import structlog
 from django.db import DatabaseError, transaction
 
 from wavebreak.errors import WavebreakError
-from wavebreak_server.console import model_versions, policy_versions, replay_processes
-from wavebreak_server.console.model_versions import Scoring
-from wavebreak_server.console.models import ModelVersion
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service.app_context import run_background_query
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.live_comparison import LiveFound, read_live
@@ -30,6 +26,10 @@ from wavebreak_server.service.live_policy import models_directory
 from wavebreak_server.service.policy_replay import Change
 from wavebreak_server.service.policy_switch import PolicySwitch
 from wavebreak_server.service.service import Service
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.versions import model_versions, policy_versions, replay_processes
+from wavebreak_server.slices.versions.model_versions import Scoring
+from wavebreak_server.slices.versions.models import ModelVersion
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -44,14 +44,14 @@ def directory_of(home: Path, version: ModelVersion) -> Path:
     return models_directory(home) / f"{version.name}.live"
 
 
-def start(console: Console, version: ModelVersion, reason: str) -> None:
+def start(acting: ActingUser, version: ModelVersion, reason: str) -> None:
     """Follow the live stream with a model beside the one that scores.
 
     Raises ApiError (409) where the model is closed, scores already, or another one is followed.
     """
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
-    if model_versions.scoring(console).model == version.model:
+    if model_versions.scoring(acting).model == version.model:
         raise ApiError(409, f"{version.name} scores already", fix="choose another model")
     other = followed()
     if other is not None and other.id != version.id:
@@ -60,19 +60,19 @@ def start(console: Console, version: ModelVersion, reason: str) -> None:
         )
     _problems.pop(version.id, None)
     with transaction.atomic():
-        version.beside_ms, version.beside_by = console.now_ms, console.user
+        version.beside_ms, version.beside_by = acting.now_ms, acting.user
         version.save(update_fields=["beside_ms", "beside_by"])
-        model_versions.audit(version, "follow_model", reason, console.user, console.now_ms)
+        model_versions.audit(version, "follow_model", reason, acting.user, acting.now_ms)
 
 
-def stop(console: Console, version: ModelVersion, reason: str) -> None:
+def stop(acting: ActingUser, version: ModelVersion, reason: str) -> None:
     """Follow the live stream no longer; what was found stays."""
     if version.beside_ms is None:
         raise ApiError(409, f"{version.name} is not followed", fix="there is nothing to end")
     with transaction.atomic():
         version.beside_ms = None
         version.save(update_fields=["beside_ms"])
-        model_versions.audit(version, "end_following", reason, console.user, console.now_ms)
+        model_versions.audit(version, "end_following", reason, acting.user, acting.now_ms)
 
 
 def followed() -> ModelVersion | None:
@@ -105,9 +105,9 @@ class Shown(NamedTuple):
         return found.agree / found.accounts if found and found.accounts else None
 
 
-def shown(console: Console, version: ModelVersion, most: int) -> Shown | None:
+def shown(acting: ActingUser, version: ModelVersion, most: int) -> Shown | None:
     """Return what was found on the live stream; None where the model was never followed."""
-    out = directory_of(console.service.settings.home, version)
+    out = directory_of(acting.service.settings.home, version)
     found = read_live(out)
     if version.beside_ms is None and found is None:
         return None

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.evaluation.intervals import exact_interval
-from wavebreak_server.console.config import Queue
-from wavebreak_server.console.models import Review, ReviewCase, User
-from wavebreak_server.console.review_queue import open_blind_copy, took_part
 from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.queue.service import open_blind_copy, took_part
+from wavebreak_server.slices.users.models import User
 
 AGREED = ("benign", "abusive")
 """Verdicts that a golden case may have."""
@@ -75,7 +76,7 @@ def golden_cases() -> QuerySet:
 def is_due(settings: Queue, user: User) -> bool:
     """Whether the next case of a reviewer is a golden one: each has its turn after as many others.
 
-    >>> from wavebreak_server.console.config import load_config
+    >>> from wavebreak_server.slices.config import load_config
     >>> load_config().queue.golden_share
     0.03
     """

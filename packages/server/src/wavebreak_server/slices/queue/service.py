@@ -25,9 +25,11 @@ from wavebreak.durations import duration_ms
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, rank_of
 from wavebreak.reports.tables import number
-from wavebreak_server.console.config import Queue
-from wavebreak_server.console.models import CaseSkip, PersonAct, Review, ReviewCase, User
 from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
+from wavebreak_server.slices.users.models import User
 
 WIDE_REACH = 1_000
 """Strangers written to first that count as the widest reach."""
@@ -50,7 +52,7 @@ class Priority(NamedTuple):
 def chance_of_abuse(settings: Queue, basis: str, score: float | None) -> float:
     """Return the chance that an account is abusive, as far as a decision tells it.
 
-    >>> from wavebreak_server.console.config import load_config
+    >>> from wavebreak_server.slices.config import load_config
     >>> chance_of_abuse(load_config().queue, "doubt", 0.8)
     0.8
     """
@@ -62,7 +64,7 @@ def chance_of_abuse(settings: Queue, basis: str, score: float | None) -> float:
 def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     """Return the priority of a decision.
 
-    >>> from wavebreak_server.console.config import load_config
+    >>> from wavebreak_server.slices.config import load_config
     >>> p = priority_of(load_config().queue, {"outcome": "limit", "basis": "doubt", "score": 0.6,
     ...     "reasons": [{"feature": "stranger_contacts", "value": 40}]})
     >>> round(p.harm, 3), round(p.uncertainty, 2), p.why[0]

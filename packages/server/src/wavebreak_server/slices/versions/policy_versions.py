@@ -26,9 +26,6 @@ from wavebreak import config
 from wavebreak.errors import PolicyError, WavebreakError
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
-from wavebreak_server.console import policy_checks, replay_processes
-from wavebreak_server.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service import calibration_schedule
 from wavebreak_server.service.actions import mark_done
 from wavebreak_server.service.app_context import write_audit_entry
@@ -47,6 +44,10 @@ from wavebreak_server.service.live_policy import (
 )
 from wavebreak_server.service.policy_switch import Deciding, PolicySwitch
 from wavebreak_server.service.service import Service
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.versions import policy_checks, replay_processes
+from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
@@ -78,9 +79,9 @@ class StaleError(ApiError):
 # Where versions lie, and which one decides
 
 
-def directory_of(console: Console, version: PolicyVersion) -> Path:
+def directory_of(acting: ActingUser, version: PolicyVersion) -> Path:
     """Return the directory of a version."""
-    return version_directory(console.service.settings.home, version.name, version.digest)
+    return version_directory(acting.service.settings.home, version.name, version.digest)
 
 
 def live_version(service: Service) -> PolicyVersion | None:
@@ -88,9 +89,9 @@ def live_version(service: Service) -> PolicyVersion | None:
     return version_of(live_name(service))
 
 
-def live_policy_of(console: Console) -> Policy:
+def live_policy_of(acting: ActingUser) -> Policy:
     """Return the policy that decides."""
-    live: Policy = console.service.responder.policy
+    live: Policy = acting.service.responder.policy
     return live
 
 
@@ -101,9 +102,9 @@ def live_since(service: Service) -> int | None:
     return live.at_ms if live is not None and same else None
 
 
-def live_directory(console: Console) -> Path | None:
+def live_directory(acting: ActingUser) -> Path | None:
     """Return the directory of the policy that decides (None: the shipped one)."""
-    return directory_that_decides(console.service)
+    return directory_that_decides(acting.service)
 
 
 def directory_that_decides(service: Service) -> Path | None:
@@ -178,11 +179,11 @@ def check(directory: Path) -> tuple[str, Problem | None]:
     return found.version, None
 
 
-def check_files(console: Console, files: Mapping[str, str]) -> Problem | None:
+def check_files(acting: ActingUser, files: Mapping[str, str]) -> Problem | None:
     """Check files as if they were those of a version; return the first problem."""
     if too_large := _too_large(files):
         return too_large
-    policies = policies_directory(console.service.settings.home)
+    policies = policies_directory(acting.service.settings.home)
     policies.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(prefix="checked.", dir=policies) as tried:
         write_files(Path(tried), files)
@@ -309,9 +310,9 @@ def loaded(directory: Path, digest: str) -> Policy:
     return load_policy(directory, compiled=False)
 
 
-def changed_files(console: Console, version: PolicyVersion) -> list[tuple[str, str, str]]:
+def changed_files(acting: ActingUser, version: PolicyVersion) -> list[tuple[str, str, str]]:
     """Return the files that differ from the live policy: name, live text, text of the version."""
-    live, own = live_directory(console), directory_of(console, version)
+    live, own = live_directory(acting), directory_of(acting, version)
     names = dict.fromkeys((*file_names(live), *file_names(own)))
     texts = ((name, effective_text(live, name), effective_text(own, name)) for name in names)
     return [each for each in texts if each[1] != each[2]]
@@ -321,45 +322,45 @@ def changed_files(console: Console, version: PolicyVersion) -> list[tuple[str, s
 
 
 def create_draft(
-    console: Console, reason: str, start: PolicyVersion | None = None
+    acting: ActingUser, reason: str, start: PolicyVersion | None = None
 ) -> PolicyVersion:
     """Create a draft: a copy of the live policy, or of another version.
 
     Args:
-        console: Who creates it.
+        acting: Who creates it.
         reason: Why.
         start: The version to copy (None: the live policy).
 
     """
-    source = directory_of(console, start) if start else live_directory(console)
+    source = directory_of(acting, start) if start else live_directory(acting)
     with transaction.atomic():
         made: PolicyVersion = PolicyVersion.objects.create(
-            author=console.user,
-            parent=start or live_version(console.service),
+            author=acting.user,
+            parent=start or live_version(acting.service),
             reason=reason,
-            created_ms=console.now_ms,
-            changed_ms=console.now_ms,
+            created_ms=acting.now_ms,
+            changed_ms=acting.now_ms,
         )
-        _audit(console, "create_policy", made, reason)
-    _store(console, made, policy_files(source) if source else {})
+        _audit(acting, "create_policy", made, reason)
+    _store(acting, made, policy_files(source) if source else {})
     return made
 
 
-def _store(console: Console, version: PolicyVersion, files: Mapping[str, str]) -> Problem | None:
+def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str]) -> Problem | None:
     """Check a version's new files, and let the version have them; return the first problem.
 
     Raises StaleError where the version is not as it was read, or is no longer open.
     """
     if too_large := _too_large(files):
         raise ApiError(422, too_large.what, fix=too_large.fix)
-    home, former = console.service.settings.home, version.digest
+    home, former = acting.service.settings.home, version.digest
     directory, digest = store_files(home, version.name, files), digest_of(files)
     policy, problem = check(directory) if files else ("", None)
     taken = advance_if_unchanged(
         version,
         PolicyVersion.OPEN,
         digest=digest,
-        changed_ms=console.now_ms,
+        changed_ms=acting.now_ms,
         problem=f"{problem.what}\n{problem.fix}" if problem else "",
         state=PolicyVersion.CHECKED if policy else PolicyVersion.DRAFT,
         policy=policy,
@@ -399,13 +400,13 @@ def advance(version: Any, states: Sequence[str], **change: Any) -> None:
         raise StaleError
 
 
-def own_draft(console: Console, version: PolicyVersion) -> PolicyVersion:
+def own_draft(acting: ActingUser, version: PolicyVersion) -> PolicyVersion:
     """Return a version that this person may change; raises ApiError (403, 409)."""
     if not version.is_open:
         raise ApiError(
             409, f"{version.name} is {version.state}", fix="start a draft from it, or a new one"
         )
-    if version.author_id != console.user.id:
+    if version.author_id != acting.user.id:
         raise ApiError(
             403,
             f"{version.name} is a draft of {version.author.shown_name}",
@@ -415,14 +416,14 @@ def own_draft(console: Console, version: PolicyVersion) -> PolicyVersion:
 
 
 def save_file(
-    console: Console, version: PolicyVersion, name: str, text: str, seen: str, rule: str = ""
+    acting: ActingUser, version: PolicyVersion, name: str, text: str, seen: str, rule: str = ""
 ) -> Problem | None:
     """Save a file of a draft, or one rule of it, and check the whole; return the first problem.
 
     A text that does not load is kept in the draft, which then cannot be replayed.
 
     Args:
-        console: Who saves.
+        acting: Who saves.
         version: The draft.
         name: The file.
         text: Its text, or the text of the rule.
@@ -434,14 +435,14 @@ def save_file(
         ApiError: The draft is not this person's, or has no such file.
 
     """
-    own_draft(console, version)
+    own_draft(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
         raise ApiError(
             422, "there is no such file", fix="name it rules/NAME.toml, in a-z, 0-9 and _"
         )
     if len(text) > MAX_TEXT:
         raise ApiError(422, f"the text exceeds {MAX_TEXT:,} characters", fix="make it two files")
-    directory = directory_of(console, version)
+    directory = directory_of(acting, version)
     files = _files_seen(version, directory, seen)
     text = text.replace("\r\n", "\n").rstrip() + "\n"
     if rule:
@@ -451,8 +452,8 @@ def save_file(
         files.pop(name, None)
     else:
         files[name] = text
-    problem = _store(console, version, files)
-    return within_rule(problem, directory_of(console, version), name, rule)
+    problem = _store(acting, version, files)
+    return within_rule(problem, directory_of(acting, version), name, rule)
 
 
 def _files_seen(version: PolicyVersion, directory: Path, seen: str) -> dict[str, str]:
@@ -480,10 +481,10 @@ def within_rule(
 
 
 def check_text(
-    console: Console, version: PolicyVersion, name: str, text: str, rule: str = ""
+    acting: ActingUser, version: PolicyVersion, name: str, text: str, rule: str = ""
 ) -> Problem | None:
     """Check a text as if it were saved; nothing is stored."""
-    directory = directory_of(console, version)
+    directory = directory_of(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
         return Problem("there is no such file", "name it rules/NAME.toml")
     if len(text) > MAX_TEXT:
@@ -491,28 +492,28 @@ def check_text(
     whole, offset = text.replace("\r\n", "\n"), 0
     if rule:
         whole, offset = with_rule(effective_text(directory, name), rule, whole)
-    problem = check_files(console, policy_files(directory) | {name: whole})
+    problem = check_files(acting, policy_files(directory) | {name: whole})
     return problem._replace(line=max(1, problem.line - offset)) if problem else None
 
 
-def delete_file(console: Console, version: PolicyVersion, name: str, seen: str) -> Problem | None:
+def delete_file(acting: ActingUser, version: PolicyVersion, name: str, seen: str) -> Problem | None:
     """Take a version's own file away, so that the shipped one, if any, counts again."""
-    own_draft(console, version)
-    files = _files_seen(version, directory_of(console, version), seen)
+    own_draft(acting, version)
+    files = _files_seen(version, directory_of(acting, version), seen)
     files.pop(name, None)
-    return _store(console, version, files)
+    return _store(acting, version, files)
 
 
 # Replays
 
 
-def replay_directory(console: Console, replay: PolicyReplay) -> Path:
+def replay_directory(acting: ActingUser, replay: PolicyReplay) -> Path:
     """Return the directory of a replay's files."""
-    of = policies_directory(console.service.settings.home) / f"v{replay.of_id}.replays"
+    of = policies_directory(acting.service.settings.home) / f"v{replay.of_id}.replays"
     return of / str(replay.id)
 
 
-def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
+def start_replay(acting: ActingUser, version: PolicyVersion) -> PolicyReplay:
     """Replay the service's log under the live policy and a version, in a process of its own.
 
     Raises ApiError (409) while another one runs, or where the version does not load.
@@ -522,23 +523,23 @@ def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
             409, f"{version.name} cannot be replayed", fix="correct what its page says first"
         )
     for running in PolicyReplay.objects.filter(state=PolicyReplay.RUNNING).select_related("of"):
-        if follow(console, running).state == PolicyReplay.RUNNING:
+        if follow(acting, running).state == PolicyReplay.RUNNING:
             raise ApiError(
                 409, f"a replay of {running.of.name} is running", fix="wait until it has ended"
             )
-    directory = directory_of(console, version)
+    directory = directory_of(acting, version)
     made: PolicyReplay = PolicyReplay.objects.create(
         of=version,
-        by=console.user,
-        started_ms=console.now_ms,
+        by=acting.user,
+        started_ms=acting.now_ms,
         digest=version.digest,
-        live=console.service.responder.policy.version,
+        live=acting.service.responder.policy.version,
     )
-    live, switch = live_directory(console), console.service.switch
+    live, switch = live_directory(acting), acting.service.switch
     options = switch.options() if isinstance(switch, PolicySwitch) else ()
-    out = replay_directory(console, made)
+    out = replay_directory(acting, made)
     command = [
-        "rules", "replay", str(console.service.settings.home),
+        "rules", "replay", str(acting.service.settings.home),
         "--policy", str(directory), "-o", str(out), *options,
         *(["--live", str(live)] if live else []),
     ]  # fmt: skip
@@ -566,9 +567,9 @@ def store_end(replay: Any, out: Path, now_ms: int) -> bool:
     return end.result is not None
 
 
-def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
+def follow(acting: ActingUser, replay: PolicyReplay) -> PolicyReplay:
     """Note whether a replay has ended, and with what."""
-    ended = store_end(replay, replay_directory(console, replay), console.now_ms)
+    ended = store_end(replay, replay_directory(acting, replay), acting.now_ms)
     if ended and replay.result["digest"] == replay.digest:
         PolicyVersion.objects.filter(
             id=replay.of_id, state=PolicyVersion.CHECKED, digest=replay.digest
@@ -576,12 +577,12 @@ def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
     return replay
 
 
-def valid_replay(console: Console, version: PolicyVersion) -> PolicyReplay | None:
+def valid_replay(acting: ActingUser, version: PolicyVersion) -> PolicyReplay | None:
     """Return the newest replay that holds: of these files, against the policy that decides now."""
     found: PolicyReplay | None = version.replays.filter(
         state=PolicyReplay.DONE,
         digest=version.digest,
-        live=console.service.responder.policy.version,
+        live=acting.service.responder.policy.version,
     ).last()
     return found
 
@@ -589,77 +590,77 @@ def valid_replay(console: Console, version: PolicyVersion) -> PolicyReplay | Non
 # Approval, live, rollback
 
 
-def approve(console: Console, version: PolicyVersion, reason: str, seen: str) -> None:
+def approve(acting: ActingUser, version: PolicyVersion, reason: str, seen: str) -> None:
     """Approve a replayed version; raises ApiError where this person wrote it, or it changed."""
-    if version.author_id == console.user.id:
+    if version.author_id == acting.user.id:
         raise ApiError(
             403, "you wrote this version", fix="ask a lead or another policy owner to approve it"
         )
-    if version.state != PolicyVersion.REPLAYED or valid_replay(console, version) is None:
+    if version.state != PolicyVersion.REPLAYED or valid_replay(acting, version) is None:
         raise ApiError(
             409,
             f"{version.name} has no replay against the policy that decides now",
             fix="replay it first",
         )
-    _files_seen(version, directory_of(console, version), seen)
+    _files_seen(version, directory_of(acting, version), seen)
     with transaction.atomic():
         advance(
             version,
             [PolicyVersion.REPLAYED],
             state=PolicyVersion.APPROVED,
             approval=reason,
-            approved_by=console.user,
-            approved_ms=console.now_ms,
+            approved_by=acting.user,
+            approved_ms=acting.now_ms,
         )
-        _audit(console, "approve_policy", version, reason)
+        _audit(acting, "approve_policy", version, reason)
 
 
-def reject(console: Console, version: PolicyVersion, reason: str) -> None:
+def reject(acting: ActingUser, version: PolicyVersion, reason: str) -> None:
     """Close a version that shall not go live."""
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
     with transaction.atomic():
-        note = f"{console.user.shown_name}: {reason}"[:500]
+        note = f"{acting.user.shown_name}: {reason}"[:500]
         advance(version, PolicyVersion.OPEN, state=PolicyVersion.REJECTED, note=note)
-        _audit(console, "reject_policy", version, reason)
+        _audit(acting, "reject_policy", version, reason)
 
 
-def go_live(console: Console, version: PolicyVersion, reason: str) -> float:
+def go_live(acting: ActingUser, version: PolicyVersion, reason: str) -> float:
     """Let an approved version decide; return how many seconds requests were refused.
 
     Raises StaleError where somebody else lets it go live, or changes it, at the same time.
     """
-    now = deciding(console.service)
-    if version.state != PolicyVersion.APPROVED or valid_replay(console, version) is None:
+    now = deciding(acting.service)
+    if version.state != PolicyVersion.APPROVED or valid_replay(acting, version) is None:
         raise ApiError(
             409,
             f"{version.name} is not approved against the policy that decides now",
             fix="replay it, and have it approved",
         )
-    if version.digest != files_digest(directory_of(console, version)):
+    if version.digest != files_digest(directory_of(acting, version)):
         raise ApiError(
             409, f"the files of {version.name} were changed", fix="save, replay, approve it again"
         )
-    before = live_version(console.service)
-    with going_live(version, console):
+    before = live_version(acting.service)
+    with going_live(version, acting):
         seconds = switch(
-            console, "policy_live", _label(version), reason,
+            acting, "policy_live", _label(version), reason,
             policy=version.name, digest=version.digest, instead_of=now,
         )  # fmt: skip
-    _retire(console, before, "")
+    _retire(acting, before, "")
     return seconds
 
 
 @contextmanager
-def going_live(version: Any, console: Console) -> Iterator[None]:
+def going_live(version: Any, acting: ActingUser) -> Iterator[None]:
     """Let an approved version of a policy or a model go live within the block, once.
 
     Meanwhile nobody changes it. It stays approved where the block fails.
     """
     kind = type(version)
     advance(
-        version, [kind.APPROVED], state=kind.GOING_LIVE, live_by=console.user,
-        live_ms=console.now_ms,
+        version, [kind.APPROVED], state=kind.GOING_LIVE, live_by=acting.user,
+        live_ms=acting.now_ms,
     )  # fmt: skip
     try:
         yield
@@ -727,14 +728,14 @@ def version_of(name: str) -> PolicyVersion | None:
     return found if isinstance(found, PolicyVersion) else None
 
 
-def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
+def roll_back(acting: ActingUser, reason: str, seen: str) -> tuple[str, float]:
     """Let the version before the live one decide again; return its name, and the seconds it took.
 
     A calibration's approval is withdrawn, and the service returns to shadow, where it came from.
     Raises ApiError where another version than `seen` decides by now.
     """
-    now = deciding(console.service)
-    name, target = live_name(console.service), previous_policy(console.service)
+    now = deciding(acting.service)
+    name, target = live_name(acting.service), previous_policy(acting.service)
     if target is None:
         raise ApiError(404, "there is no earlier version", fix="start a draft instead")
     if name != seen:
@@ -745,31 +746,31 @@ def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
     live, earlier = version_of(name), version_of(target)
     enforce = False if calibrated else None
     seconds = switch(
-        console, "policy_rollback", target or "policy of serve", reason,
+        acting, "policy_rollback", target or "policy of serve", reason,
         policy=target, digest=earlier.digest if earlier else "", back=True, enforce=enforce,
         instead_of=now,
     )  # fmt: skip
     if calibrated:
-        calibration_schedule.withdraw(console.service.settings.home)
-    _retire(console, live, f"rolled back: {reason}")
+        calibration_schedule.withdraw(acting.service.settings.home)
+    _retire(acting, live, f"rolled back: {reason}")
     if earlier is not None:
         earlier.state, earlier.retired_ms = PolicyVersion.LIVE, None
         earlier.save(update_fields=["state", "retired_ms"])
     return target, seconds
 
 
-def _retire(console: Console, version: PolicyVersion | None, note: str) -> None:
+def _retire(acting: ActingUser, version: PolicyVersion | None, note: str) -> None:
     if version is not None:
-        version.state, version.retired_ms = PolicyVersion.RETIRED, console.now_ms
+        version.state, version.retired_ms = PolicyVersion.RETIRED, acting.now_ms
         version.note, version.version = note[:500], version.version + 1
         version.save(update_fields=["state", "retired_ms", "note", "version"])
 
 
-def switch(console: Console, act: str, what: str, reason: str, **wanted: Any) -> float:
+def switch(acting: ActingUser, act: str, what: str, reason: str, **wanted: Any) -> float:
     """Switch the service, between two states of an audit entry; see `PolicySwitch`.
 
     Args:
-        console: Who does it.
+        acting: Who does it.
         act: The act, for the audit log.
         what: What goes live.
         reason: Why.
@@ -779,15 +780,15 @@ def switch(console: Console, act: str, what: str, reason: str, **wanted: Any) ->
         ApiError: Nothing was switched.
 
     """
-    switching = console.service.switch
+    switching = acting.service.switch
     if switching is None:
         raise ApiError(503, "this service cannot switch policies", fix="start it anew")
     with transaction.atomic():
         entry = write_audit_entry(
-            console.now_ms, console.user.actor, act, what[:128], reason, "asked"
+            acting.now_ms, acting.user.actor, act, what[:128], reason, "asked"
         )
     try:
-        seconds: float = async_to_sync(switching)(console.service, **wanted)
+        seconds: float = async_to_sync(switching)(acting.service, **wanted)
     except ApiError:
         raise
     except WavebreakError as error:
@@ -797,8 +798,8 @@ def switch(console: Console, act: str, what: str, reason: str, **wanted: Any) ->
     return seconds
 
 
-def _audit(console: Console, act: str, version: PolicyVersion, reason: str) -> int:
-    return write_audit_entry(console.now_ms, console.user.actor, act, _label(version), reason)
+def _audit(acting: ActingUser, act: str, version: PolicyVersion, reason: str) -> int:
+    return write_audit_entry(acting.now_ms, acting.user.actor, act, _label(version), reason)
 
 
 def _label(version: PolicyVersion) -> str:

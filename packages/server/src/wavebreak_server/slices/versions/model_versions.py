@@ -20,15 +20,16 @@ from wavebreak.errors import ModelError
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
-from wavebreak_server.console import policy_versions, replay_processes
-from wavebreak_server.console.models import ModelReplay, ModelVersion, User
-from wavebreak_server.console.pages import Console
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.live_policy import live_policy, models_directory
 from wavebreak_server.service.model_replay import inputs
 from wavebreak_server.service.policy_switch import PolicySwitch
 from wavebreak_server.service.service import Service
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.versions import policy_versions, replay_processes
+from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 
 CARD = "card.html"
 _COPIED = (TREES, METADATA, CARD, BASELINE, "training.json")
@@ -44,9 +45,9 @@ class Scoring(NamedTuple):
     policy: str
 
 
-def scoring(console: Console) -> Scoring:
+def scoring(acting: ActingUser) -> Scoring:
     """Return the versions that decide now, as the engine has them."""
-    return console.ask(scoring_of)
+    return acting.ask(scoring_of)
 
 
 def scoring_of(engine: Engine) -> Scoring:
@@ -70,14 +71,14 @@ def unregistered(home: Path) -> list[str]:
 # Registration
 
 
-def register(console: Console, name: str, reason: str) -> ModelVersion:
+def register(acting: ActingUser, name: str, reason: str) -> ModelVersion:
     """Register a directory of `HOME/models` as a challenger; raises ApiError where it is none."""
-    home = console.service.settings.home
+    home = acting.service.settings.home
     if name not in unregistered(home):
         raise ApiError(
             404, "there is no such model", fix="copy what `wavebreak train` wrote to HOME/models"
         )
-    return _register(home, models_directory(home) / name, console.user, reason, console.now_ms)
+    return _register(home, models_directory(home) / name, acting.user, reason, acting.now_ms)
 
 
 def register_by_command(
@@ -142,13 +143,13 @@ def _copy(source: Path, target: Path) -> None:
 # Comparison
 
 
-def replay_directory(console: Console, replay: ModelReplay) -> Path:
+def replay_directory(acting: ActingUser, replay: ModelReplay) -> Path:
     """Return the directory of a comparison's files."""
-    place = models_directory(console.service.settings.home)
+    place = models_directory(acting.service.settings.home)
     return place / f"m{replay.of_id}.replays" / str(replay.id)
 
 
-def compare(console: Console, version: ModelVersion, days: int) -> ModelReplay:
+def compare(acting: ActingUser, version: ModelVersion, days: int) -> ModelReplay:
     """Replay the last days of the log under both models, in a process of its own.
 
     Raises ApiError (409) while another comparison runs, or where the model is closed.
@@ -156,22 +157,22 @@ def compare(console: Console, version: ModelVersion, days: int) -> ModelReplay:
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
     for running in ModelReplay.objects.filter(state=ModelReplay.RUNNING).select_related("of"):
-        if follow(console, running).state == ModelReplay.RUNNING:
+        if follow(acting, running).state == ModelReplay.RUNNING:
             raise ApiError(
                 409, f"a comparison of {running.of.name} is running", fix="wait until it has ended"
             )
-    now, home = scoring(console), console.service.settings.home
+    now, home = scoring(acting), acting.service.settings.home
     made: ModelReplay = ModelReplay.objects.create(
         of=version,
-        by=console.user,
-        started_ms=console.now_ms,
+        by=acting.user,
+        started_ms=acting.now_ms,
         champion=now.model,
         policy=now.policy,
         days=days,
     )
-    switch, policy = console.service.switch, policy_versions.live_directory(console)
+    switch, policy = acting.service.switch, policy_versions.live_directory(acting)
     options = switch.options() if isinstance(switch, PolicySwitch) else ()
-    out = replay_directory(console, made)
+    out = replay_directory(acting, made)
     command = [
         "challenger", "replay", str(home), str(directory_of(home, version)),
         "-o", str(out), "--days", str(days), *options,
@@ -181,18 +182,18 @@ def compare(console: Console, version: ModelVersion, days: int) -> ModelReplay:
     return made
 
 
-def follow(console: Console, replay: ModelReplay) -> ModelReplay:
+def follow(acting: ActingUser, replay: ModelReplay) -> ModelReplay:
     """Note whether a comparison has ended, and with what."""
-    if policy_versions.store_end(replay, replay_directory(console, replay), console.now_ms):
+    if policy_versions.store_end(replay, replay_directory(acting, replay), acting.now_ms):
         ModelVersion.objects.filter(id=replay.of_id, state=ModelVersion.REGISTERED).update(
             state=ModelVersion.COMPARED, version=F("version") + 1
         )
     return replay
 
 
-def valid_replay(console: Console, version: ModelVersion) -> ModelReplay | None:
+def valid_replay(acting: ActingUser, version: ModelVersion) -> ModelReplay | None:
     """Return the newest comparison that holds: with what scores and decides now."""
-    now = scoring(console)
+    now = scoring(acting)
     found: ModelReplay | None = version.replays.filter(
         state=ModelReplay.DONE, champion=now.model, policy=now.policy
     ).last()
@@ -202,13 +203,13 @@ def valid_replay(console: Console, version: ModelVersion) -> ModelReplay | None:
 # Approval, promotion, rollback
 
 
-def approve(console: Console, version: ModelVersion, reason: str, seen: str) -> None:
+def approve(acting: ActingUser, version: ModelVersion, reason: str, seen: str) -> None:
     """Approve a compared model; raises ApiError where this person registered it."""
-    if version.author_id == console.user.id:
+    if version.author_id == acting.user.id:
         raise ApiError(
             403, "you registered this model", fix="ask another data scientist, or a lead"
         )
-    if version.state != ModelVersion.COMPARED or valid_replay(console, version) is None:
+    if version.state != ModelVersion.COMPARED or valid_replay(acting, version) is None:
         raise ApiError(
             409,
             f"{version.name} has no comparison with the model that scores now",
@@ -222,47 +223,47 @@ def approve(console: Console, version: ModelVersion, reason: str, seen: str) -> 
             [ModelVersion.COMPARED],
             state=ModelVersion.APPROVED,
             approval=reason,
-            approved_by=console.user,
-            approved_ms=console.now_ms,
+            approved_by=acting.user,
+            approved_ms=acting.now_ms,
         )
-        audit(version, "approve_model", reason, console.user, console.now_ms)
+        audit(version, "approve_model", reason, acting.user, acting.now_ms)
 
 
-def reject(console: Console, version: ModelVersion, reason: str) -> None:
+def reject(acting: ActingUser, version: ModelVersion, reason: str) -> None:
     """Close a model that shall not be promoted."""
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
     with transaction.atomic():
-        note = f"{console.user.shown_name}: {reason}"[:500]
+        note = f"{acting.user.shown_name}: {reason}"[:500]
         change = {"state": ModelVersion.REJECTED, "note": note}
         policy_versions.advance(version, ModelVersion.OPEN, **change)
-        audit(version, "reject_model", reason, console.user, console.now_ms)
+        audit(version, "reject_model", reason, acting.user, acting.now_ms)
 
 
-def promote(console: Console, version: ModelVersion, reason: str) -> float:
+def promote(acting: ActingUser, version: ModelVersion, reason: str) -> float:
     """Let an approved model score; return how many seconds requests were refused.
 
     Raises StaleError where somebody else promotes it, or withdraws it, at the same time.
     """
-    now = policy_versions.deciding(console.service)
-    if version.state != ModelVersion.APPROVED or valid_replay(console, version) is None:
+    now = policy_versions.deciding(acting.service)
+    if version.state != ModelVersion.APPROVED or valid_replay(acting, version) is None:
         raise ApiError(
             409,
             f"{version.name} is not approved against what scores and decides now",
             fix="compare it, and have it approved",
         )
-    home = console.service.settings.home
+    home = acting.service.settings.home
     if _load(directory_of(home, version)).version != version.model:
         raise ApiError(
             409, f"the files of {version.name} were changed", fix="register the model anew"
         )
-    before = version_of(live_name(console.service))
-    with policy_versions.going_live(version, console):
+    before = version_of(live_name(acting.service))
+    with policy_versions.going_live(version, acting):
         seconds = policy_versions.switch(
-            console, "promote_model", _label(version), reason,
+            acting, "promote_model", _label(version), reason,
             model=version.name, approved_model=version.model, instead_of=now,
         )  # fmt: skip
-    _retire(console, before, "")
+    _retire(acting, before, "")
     return seconds
 
 
@@ -287,32 +288,32 @@ def previous_model(service: Service) -> str | None:
     return live.earlier_models[-1] if live and live.model and live.earlier_models else None
 
 
-def roll_back(console: Console, reason: str, seen: str) -> tuple[str, float]:
+def roll_back(acting: ActingUser, reason: str, seen: str) -> tuple[str, float]:
     """Let the model before the promoted one score again; return its name, and the seconds.
 
     Raises ApiError where another model than `seen` scores by now.
     """
-    now = policy_versions.deciding(console.service)
-    name, target = live_name(console.service), previous_model(console.service)
+    now = policy_versions.deciding(acting.service)
+    name, target = live_name(acting.service), previous_model(acting.service)
     if target is None:
         raise ApiError(404, "there is no earlier model", fix="register and promote another one")
     if name != seen:
         raise ApiError(409, f"{name} scores by now", fix="look at the models again")
     live, earlier = version_of(name), version_of(target)
     seconds = policy_versions.switch(
-        console, "model_rollback", target or "model of serve", reason,
+        acting, "model_rollback", target or "model of serve", reason,
         model=target, approved_model=earlier.model if earlier else "", back=True, instead_of=now,
     )  # fmt: skip
-    _retire(console, live, f"rolled back: {reason}")
+    _retire(acting, live, f"rolled back: {reason}")
     if earlier is not None:
         earlier.state, earlier.retired_ms = ModelVersion.LIVE, None
         earlier.save(update_fields=["state", "retired_ms"])
     return target, seconds
 
 
-def _retire(console: Console, version: ModelVersion | None, note: str) -> None:
+def _retire(acting: ActingUser, version: ModelVersion | None, note: str) -> None:
     if version is not None:
-        version.state, version.retired_ms = ModelVersion.RETIRED, console.now_ms
+        version.state, version.retired_ms = ModelVersion.RETIRED, acting.now_ms
         version.note, version.version = note[:500], version.version + 1
         version.save(update_fields=["state", "retired_ms", "note", "version"])
 
@@ -335,10 +336,10 @@ def people_who_may_approve(version: ModelVersion) -> list[str]:
 # The model that scores
 
 
-def champion_directory(console: Console) -> Path | None:
+def champion_directory(acting: ActingUser) -> Path | None:
     """Return the directory of the model that scores; None without one, or where it is unknown."""
-    home, switch = console.service.settings.home, console.service.switch
-    if name := live_name(console.service):
+    home, switch = acting.service.settings.home, acting.service.switch
+    if name := live_name(acting.service):
         return models_directory(home) / name
     base = switch.base_model if isinstance(switch, PolicySwitch) else None
     directory = Path(base) if base else SHIPPED

@@ -1,4 +1,4 @@
-"""Indexer: reads new decisions into the console's tables, in a background task of the service.
+"""Indexer: reads new decisions into the queue's tables, in a background task of the service.
 
 Each pass reads decisions behind a cursor, counts them by day, opens or refreshes the account's
 review case, and moves the cursor in the same transaction, so that every decision counts once.
@@ -15,12 +15,12 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak.durations import DAY_MS
-from wavebreak_server.console.config import Queue
-from wavebreak_server.console.models import DailyCount, IndexerState, ReviewCase
-from wavebreak_server.console.review_queue import becomes_case, is_drawn, priority_of, sample_key
 from wavebreak_server.service.app_context import run_background_query
 from wavebreak_server.service.models import Decision
 from wavebreak_server.service.service import Service
+from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
+from wavebreak_server.slices.queue.service import becomes_case, is_drawn, priority_of, sample_key
 
 BATCH = 500
 PACE_S = 0.5
@@ -28,7 +28,7 @@ PERSONS = frozenset({"person", "challenge"})
 
 
 def index_decisions(settings: Queue, now_ms: int) -> tuple[int, int]:
-    """Read up to `BATCH` decisions into the console's tables; return how many, and the cursor."""
+    """Read up to `BATCH` decisions into the queue's tables; return how many, and the cursor."""
     with transaction.atomic():
         state, _ = IndexerState.objects.select_for_update().get_or_create(id=1)
         newer = Decision.objects.after(state.cursor)[:BATCH]

@@ -28,11 +28,14 @@ from wavebreak.notices import (
     with_corrections,
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
-from wavebreak_server.console.models import Appeal, NoticeState, PersonAct, ReviewCase
 from wavebreak_server.service.authentic_rows import checked_decisions
 from wavebreak_server.service.erasure import ErasedError, refuse_erased
 from wavebreak_server.service.holder_notices import HolderNotices, Notice
 from wavebreak_server.service.models import Decision
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.statements.models import NoticeState
 
 LINK_DAYS = 30
 """For how long a link outlives the time for an appeal."""
