@@ -26,6 +26,7 @@ from wavebreak_server.service.models import (
     Webhook,
 )
 from wavebreak_server.service.platform_messages import one_time_code
+from wavebreak_server.service.statement_links import token_of
 from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
@@ -61,7 +62,7 @@ async def _token(console: RunningConsole, outcome: str = "ban") -> str:
             Decision.objects.filter(outcome=outcome).values_list("number", "body").latest("number")
         )
         decision = msgspec.json.decode(bytes(body)) | {"number": number}
-        return statements.token_of(console.running.context.holder_notices, decision)
+        return token_of(console.running.context.holder_notices, decision)
 
     return str(await stored(load))
 

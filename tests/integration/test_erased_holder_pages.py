@@ -15,6 +15,7 @@ from wavebreak.notices import get_language
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.models import Decision, Webhook
 from wavebreak_server.service.platform_messages import one_time_code
+from wavebreak_server.service.statement_links import token_of
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.statements.models import NoticeState
@@ -64,7 +65,7 @@ def _newest(account: str, outcome: str = "ban") -> dict[str, Any]:
 
 async def _token(console: RunningConsole, account: str, outcome: str = "ban") -> str:
     notices = console.running.context.holder_notices
-    return str(await stored(lambda: statements.token_of(notices, _newest(account, outcome))))
+    return str(await stored(lambda: token_of(notices, _newest(account, outcome))))
 
 
 def _form(answer: httpx.Response) -> str:

@@ -22,7 +22,6 @@ from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
-from wavebreak_server.console.holder_pages import ConsolePages
 from wavebreak_server.console.server import ConsoleOptions, ConsoleRouter, configure
 from wavebreak_server.service.decide import DecideResponder, load_decide_policy
 from wavebreak_server.service.policy_switch import PolicySwitch
@@ -134,7 +133,7 @@ async def running_console(
     background = [*more.pop("background", ()), *[Indexer(load_config().queue)] * indexed]
     async with service_harness.running(home, background=background, pages=pages, **more) as one:
         apps.append(one.client._transport.app)  # type: ignore[attr-defined]
-        one.context.holder_pages = ConsolePages(one.context)
+        one.context.set_public_url(settings.CONSOLE_URL)
         console = RunningConsole(one, apps[0])
         try:
             yield console

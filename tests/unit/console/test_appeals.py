@@ -18,7 +18,7 @@ from support.service_harness import SIGNER
 from wavebreak.notices import load_platform
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console.server import ConsoleOptions, configure
-from wavebreak_server.service.holder_notices import HolderNotices, erase_holder_texts
+from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.ledger_store import LedgerStore
 from wavebreak_server.service.models import (
     Decision,
@@ -31,6 +31,7 @@ from wavebreak_server.service.platform_messages import enqueue_message, message_
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.config import Appeals
+from wavebreak_server.slices.erasure.service import erase_holder_texts
 from wavebreak_server.slices.queue import contact_warnings
 from wavebreak_server.slices.queue.models import IndexerState
 from wavebreak_server.slices.statements.models import NoticeState

@@ -25,7 +25,7 @@ from asgiref.sync import async_to_sync
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
@@ -35,7 +35,6 @@ from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
 from wavebreak_server.service.app_context import run_background_query, write_audit_entry
 from wavebreak_server.service.authentic_rows import authentic
-from wavebreak_server.service.erasure import refuse_erased
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.ledger_store import LedgerStore
@@ -46,10 +45,12 @@ from wavebreak_server.service.platform_messages import (
     one_time_code,
 )
 from wavebreak_server.service.service import Service
+from wavebreak_server.service.statement_links import has_notice, token_of
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.config import Appeals, load_config
 from wavebreak_server.slices.encryption import encryption
+from wavebreak_server.slices.erasure.service import refuse_erased
 from wavebreak_server.slices.queue.models import Review
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.acting import ActingUser
@@ -341,6 +342,49 @@ def open_from_platform(
     return open_confirmed(found.id, ties, store, by, now_ms, reason), True
 
 
+class PlatformAppeal(NamedTuple):
+    """An appeal that a platform submits for a holder whom it has authenticated.
+
+    `by` is the key with which it asks, `reason` why it does, for the audit log.
+    """
+
+    decision: str
+    statement: str
+    language: str
+    by: str
+    reason: str
+
+
+def submit_for_holder(
+    notices: HolderNotices, new: PlatformAppeal, ties: Ties, store: LedgerStore, now_ms: int
+) -> tuple[Appeal, bool]:
+    """Open an appeal that a platform submits, in the open transaction.
+
+    Returns:
+        The appeal, and whether it is new.
+
+    Raises:
+        ApiError: (404) there is no such decision, (409) it cannot be appealed against.
+
+    """
+    decision = statements.stored_decision(new.decision)
+    if decision is None or not has_notice(decision):
+        raise ApiError(404, "no decision with this id can be appealed against")
+    found = appeal_of(new.decision)
+    confirmed = found is not None and found.state != Appeal.UNVERIFIED
+    if not confirmed and not may_appeal(notices, decision, now_ms):
+        raise ApiError(409, "the time for an appeal has ended, or nothing is restricted")
+    statement = clean_statement(new.statement)
+    return open_from_platform(
+        decision, statement, new.language, ties, store, new.by, new.reason, now_ms
+    )
+
+
+def confirmed_appeals() -> QuerySet:
+    """Return the appeals that their holders, or their platform, confirmed."""
+    return Appeal.objects.filter(state__in=_LIVE)
+
+
 # Decision
 
 
@@ -446,7 +490,7 @@ def _notify(acting: ActingUser, appeal: Appeal) -> None:
     decision = statements.stored_decision(appeal.decision)
     url = ""
     if decision is not None:
-        url = statements.address("notice", statements.token_of(notices, decision))
+        url = notices.address("notice", token_of(notices, decision))
     data = {
         "account": appeal.account,
         "appeal": appeal.id,

@@ -1,8 +1,6 @@
-"""Statements of reasons on public pages: signed links, and what a holder is shown behind them.
+"""Statements of reasons on public pages: what a holder is shown behind a signed link.
 
-A link holds a decision's id and its own end, signed; it is the same whenever it is made, so that a
-webhook's message has the same body at each attempt. Who has it knows the account; nobody can guess
-it. The statement is stored as it was first shown: after a review it stays, below its correction.
+The statement is stored as it was first shown: after a review it stays, below its correction.
 An erasure of the account ends the links to what was decided before it, and nothing is stored again.
 """
 
@@ -13,62 +11,31 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from django.conf import settings
-from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
 from django.db import transaction
 
-from wavebreak.durations import DAY_MS
 from wavebreak.notices import (
     Correction,
     Language,
     Links,
+    Platform,
     Statement,
-    appeal_deadline,
     get_language,
     with_corrections,
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.service.authentic_rows import checked_decisions
-from wavebreak_server.service.erasure import ErasedError, refuse_erased
-from wavebreak_server.service.holder_notices import HolderNotices, Notice
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.models import Decision
+from wavebreak_server.service.statement_links import decision_id_of, has_notice, token_of
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.erasure.service import ErasedError, refuse_erased
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements.models import NoticeState
 
-LINK_DAYS = 30
-"""For how long a link outlives the time for an appeal."""
-MAX_TOKEN = 200
 MOST_EARLIER = 100
 """Earlier decisions on an account among which the one is looked for that an undo brought back."""
-
-
-class _EndSigner(TimestampSigner):
-    """Signs a value with the second at which it ends, instead of the second of signing."""
-
-    def __init__(self, ends_s: int = 0) -> None:
-        super().__init__(sep=".", salt="notice")
-        self._ends_s = ends_s
-
-    def timestamp(self) -> str:
-        """Return the end."""
-        return str(b62_encode(self._ends_s))
-
-    def read(self, token: str) -> tuple[str, int]:
-        """Return a token's value and end (seconds); raises BadSignature."""
-        value, _, end = Signer.unsign(self, token).rpartition(self.sep)
-        try:
-            return value, b62_decode(end)
-        except (ValueError, KeyError):
-            raise BadSignature("no end") from None
-
-
-def token_of(notices: HolderNotices, decision: Mapping[str, Any]) -> str:
-    """Return the token of a decision's statement; the same each time."""
-    notified = notices.notify_at_ms(decision)
-    ends = appeal_deadline(decision, notices.platform, notified) + LINK_DAYS * DAY_MS
-    return str(_EndSigner(ends // 1000).sign(str(decision["id"])))
 
 
 def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, Any] | None:
@@ -76,19 +43,23 @@ def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, An
 
     All of these look the same to who asks. Raises ErasedError where an erasure has ended the link.
     """
-    if len(token) > MAX_TOKEN:
-        return None
-    try:
-        decision_id, ends_s = _EndSigner().read(token)
-    except BadSignature:
-        return None
-    if now_ms > ends_s * 1000:
+    decision_id = decision_id_of(token, now_ms)
+    if decision_id is None:
         return None
     decision = stored_decision(decision_id)
     if decision is None or not has_notice(decision) or now_ms < notices.notify_at_ms(decision):
         return None
     refuse_erased(decision_id)
     return decision
+
+
+def offered_language(platform: Platform, code: str | None) -> str:
+    """Return the language that a platform asks for (None: its own); raises ApiError (422)."""
+    if code is None:
+        return platform.default_language
+    if code not in platform.languages:
+        raise ApiError(422, "language is not offered", fix=f"use {', '.join(platform.languages)}")
+    return code
 
 
 def stored_decision(decision_id: str) -> dict[str, Any] | None:
@@ -98,24 +69,6 @@ def stored_decision(decision_id: str) -> dict[str, Any] | None:
         return None
     decision: dict[str, Any] = msgspec.json.decode(bytes(rows[0].body))
     return decision | {"number": rows[0].number}
-
-
-def has_notice(decision: Mapping[str, Any]) -> bool:
-    """Whether a holder is notified of a decision."""
-    return decision["outcome"] not in WITHOUT_STATEMENT
-
-
-def address(page: str, token: str) -> str:
-    """Return the public address of a page for holders: `notice` or `appeal`."""
-    return f"{settings.CONSOLE_URL}/{page}/{token}"
-
-
-def notice_of(notices: HolderNotices, decision: Mapping[str, Any]) -> Notice | None:
-    """Return where a decision's statement is, and from when; None where there is no notice."""
-    if not has_notice(decision):
-        return None
-    url = address("notice", token_of(notices, decision))
-    return Notice(url=url, notify_at_ms=notices.notify_at_ms(decision))
 
 
 def statement_of(
@@ -131,8 +84,11 @@ def statement_of(
         shown = shown_statement(str(decision["id"]), language.code)
         if shown is not None:
             return with_corrections(shown, corrections)
-    token = token_of(notices, decision)
-    links = Links(appeal=address("appeal", token), statement=address("notice", token))
+    links = None
+    if notices.public_url:
+        token = token_of(notices, decision)
+        appeal, statement = (notices.address(page, token) for page in ("appeal", "notice"))
+        links = Links(appeal=appeal, statement=statement)
     made = _with_grounds(decision)
     written = notices.statement(
         made, language, now_ms, links, found_automatically=_found_automatically(made)
@@ -268,5 +224,5 @@ def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str
         "notify_at_ms": notify_at_ms,
         "due": notify_at_ms <= now_ms,
         "shown": list(shown.values("language", "shown_ms")),
-        "url": address("notice", token_of(notices, decision)),
+        "url": notices.address("notice", token_of(notices, decision)),
     }

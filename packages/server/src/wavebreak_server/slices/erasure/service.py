@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 from django.db import transaction
-from django.db.models import Subquery
+from django.db.models import F, Subquery
 
 from wavebreak.durable_files import sync_directory, sync_file
 from wavebreak.errors import ServiceError
@@ -30,9 +30,10 @@ from wavebreak.ledger.entries import ErasureEntry
 from wavebreak_server.service import database, event_log
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.holder_notices import erase_holder_texts
 from wavebreak_server.service.ledger_store import LedgerStore, OpeningRows
 from wavebreak_server.service.models import Decision, Erasure
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.statements.models import NoticeState
 
 LIST_FILE = "erasures.jsonl"
 MAX_LIST = 256 << 20
@@ -119,6 +120,25 @@ def _erase(listed: Sequence[Erasure], now_ms: int) -> list[Erased]:
             row.save(update_fields=["events", "openings", "erased"])
         done.append(Erased(log.events, log.batches, openings))
     return done
+
+
+def erase_holder_texts(account: str, now_ms: int) -> int:
+    """Erase an account's statements of appeals and its shown notices, in the open transaction.
+
+    With a statement go the keyed digests of its words and of the device that it came from; with one
+    that its holder has not confirmed goes the whole appeal.
+
+    Returns:
+        How many statements of appeals were erased.
+
+    """
+    NoticeState.objects.filter(account=account).delete()
+    rows = Appeal.objects.filter(account=account)
+    erased = rows.filter(statement__isnull=False)
+    count = int(erased.update(statement=None, erased_ms=now_ms, version=F("version") + 1))
+    rows.filter(opened_ms=None).delete()
+    rows.update(text_key="", device_key="")
+    return count
 
 
 def seal(erasure_id: int, ledger_store: LedgerStore, by: str) -> None:

@@ -6,15 +6,15 @@ import asyncio
 import secrets
 from typing import Annotated, Any
 
-import msgspec
 from django.db import transaction
 from django.http import HttpRequest
 from ninja import Path, Router
 
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.outcomes import LIMIT, OUTCOMES, row_of
-from wavebreak_server.service import actions, erasure
+from wavebreak_server.service import actions
 from wavebreak_server.service.api import schemas
+from wavebreak_server.service.api.decisions import numbered_decision
 from wavebreak_server.service.api.openapi import problems
 from wavebreak_server.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
 from wavebreak_server.service.app_context import (
@@ -29,6 +29,7 @@ from wavebreak_server.service.decide import Quota, quota_status
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import Decision, QuotaExtension
 from wavebreak_server.service.pending_requests import BusyError
+from wavebreak_server.slices.erasure import service as erasure
 
 router = Router()
 
@@ -46,11 +47,6 @@ def _is_extended(account: str, now_ms: int) -> bool:
 def _quota(context: RequestContext, state: actions.AccountState, extended: bool) -> Quota:
     limit = state.new_chats_1d if state.outcome == LIMIT else None
     return quota_status(context.app.quota_config, limit, state.chats, extended)
-
-
-def numbered_decision(number: int, body: Any) -> schemas.NumberedDecision:
-    """Return a stored decision with its number; its JSON is passed through unchanged."""
-    return schemas.NumberedDecision(number=number, decision=msgspec.Raw(bytes(body)))
 
 
 @router.post(

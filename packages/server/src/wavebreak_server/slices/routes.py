@@ -26,9 +26,7 @@ from ninja.renderers import BaseRenderer
 from wavebreak import __version__
 from wavebreak.errors import WavebreakError
 from wavebreak_server.service.api import (
-    accounts,
     admin,
-    appeals,
     decisions,
     hot_path,
     operators,
@@ -46,6 +44,9 @@ from wavebreak_server.service.api.openapi import (
 )
 from wavebreak_server.service.api.requests import ApiParser
 from wavebreak_server.service.errors import MEDIA_TYPE, ApiError, describe_error
+from wavebreak_server.slices.accounts import api as accounts
+from wavebreak_server.slices.appeals import api as appeals
+from wavebreak_server.slices.statements import api as statements
 
 logger = structlog.stdlib.get_logger("wavebreak.api")
 
@@ -85,8 +86,8 @@ api = Api(
     parser=ApiParser(),
 )
 for _router in (
-    hot_path.router, accounts.router, decisions.router, states.router, appeals.router,
-    operators.router, sources.router, admin.router, system.router,
+    hot_path.router, accounts.router, decisions.router, states.router, statements.router,
+    appeals.router, operators.router, sources.router, admin.router, system.router,
 ):  # fmt: skip
     api.add_router("", _router)
 
@@ -222,6 +223,6 @@ def method_not_allowed(
 
 
 urlpatterns: list[Any] = api.urls[0]
-handler400 = "wavebreak_server.service.api.routes.malformed"
-handler403 = handler404 = "wavebreak_server.service.api.routes.not_found"
-handler500 = "wavebreak_server.service.api.routes.malformed"
+handler400 = "wavebreak_server.slices.routes.malformed"
+handler403 = handler404 = "wavebreak_server.slices.routes.not_found"
+handler500 = "wavebreak_server.slices.routes.malformed"
