@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -44,9 +43,9 @@ def create(
     from django.core.exceptions import ValidationError
 
     from wavebreak_server.service.app_context import write_audit_entry
-    from wavebreak_server.slices.users.service import create_user
+    from wavebreak_server.slices.users.service import create_user, new_password
 
-    password = secrets.token_urlsafe(15)
+    password = new_password()
     if password_file is not None:
         try:
             password = password_file.read_text("utf-8").strip()

@@ -21,7 +21,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.acts import service as acts
@@ -123,12 +122,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
     console, language = console_of(request), get_language(found.language)
     conflict = domain.conflict(found, console.user)
     may_read = console.user.may("decide_appeals") and not conflict
-    statement = domain.read_statement(found) if may_read else None
-    if statement is not None:
-        write_audit_entry(
-            console.now_ms, console.user.actor, "read_appeal", found.account,
-            f"read the statement of appeal {found.id}",
-        )  # fmt: skip
+    statement = domain.read_for(console, found)
     decision = statements.stored_decision(found.decision) or {}
     notices = console.context.app.holder_notices
     shown = None
@@ -147,7 +141,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         language=language,
         account=account_facts.account_page(console, found.account),
         conflict=conflict,
-        duplicates=list(_duplicates(found)[:20]),
+        duplicates=list(domain.duplicates(found)[:20]),
         together=together.exclude(group="").exclude(id=found.id).count(),
         results=domain.RESULTS,
         settable=[name for name in NEEDING_HOLD if name in SETTABLE],
@@ -155,18 +149,6 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         most=domain.MAX_REASON,
         now=console.now_ms,
     )
-
-
-def _duplicates(found: Appeal) -> QuerySet:
-    """Return other appeals of the same group, or with the same words, that wait."""
-    same = Q()
-    if found.group:
-        same |= Q(group=found.group)
-    if found.text_key:
-        same |= Q(text_key=found.text_key)
-    if not same:
-        return Appeal.objects.none()
-    return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=found.id).order_by("id")
 
 
 @page("decide_appeals", "POST")

@@ -431,6 +431,34 @@ def conflict(appeal: Appeal, user: User) -> str:
     return ""
 
 
+def read_for(acting: ActingUser, appeal: Appeal) -> str | None:
+    """Return an appeal's statement for who may decide the appeal, and audit that it was read.
+
+    None for anybody else, and where `read_statement` has none.
+    """
+    if not acting.user.may("decide_appeals") or conflict(appeal, acting.user):
+        return None
+    statement = read_statement(appeal)
+    if statement is not None:
+        write_audit_entry(
+            acting.now_ms, acting.user.actor, "read_appeal", appeal.account,
+            f"read the statement of appeal {appeal.id}",
+        )  # fmt: skip
+    return statement
+
+
+def duplicates(appeal: Appeal) -> QuerySet:
+    """Return other appeals of the same group, or with the same words, that wait."""
+    same = Q()
+    if appeal.group:
+        same |= Q(group=appeal.group)
+    if appeal.text_key:
+        same |= Q(text_key=appeal.text_key)
+    if not same:
+        return Appeal.objects.none()
+    return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=appeal.id).order_by("id")
+
+
 def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
     """Decide an appeal: act on the account, seal the result, and send it to the platform.
 

@@ -15,10 +15,12 @@ from typing import NamedTuple
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.evaluation.intervals import exact_interval
+from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.queue.service import open_blind_copy, took_part
+from wavebreak_server.slices.users.acting import ActingUser
 from wavebreak_server.slices.users.models import User
 
 AGREED = ("benign", "abusive")
@@ -27,10 +29,11 @@ KIND = "golden"
 SHOWN_CASES, SHOWN_REVIEWERS = 200, 100
 
 
-def mark(case_id: int, verdict: str, reason: str) -> ReviewCase:
-    """Make a closed case golden, in the open transaction.
+def mark(acting: ActingUser, case_id: int, verdict: str, reason: str) -> ReviewCase:
+    """Make a closed case golden, and audit it, in the open transaction.
 
     Args:
+        acting: Who marks it.
         case_id: The case.
         verdict: What the team agreed on, one of AGREED.
         reason: Why; the reviewer reads it afterwards.
@@ -50,13 +53,15 @@ def mark(case_id: int, verdict: str, reason: str) -> ReviewCase:
         )
     found.golden, found.golden_reason = verdict, reason
     found.save(update_fields=["golden", "golden_reason"])
+    what = f"{found.account}: {verdict}"
+    write_audit_entry(acting.now_ms, acting.user.actor, "mark_golden", what, reason)
     return found
 
 
-def unmark(case_id: int) -> ReviewCase:
-    """Offer a golden case to nobody any more, in the open transaction; answers to it stay.
+def unmark(acting: ActingUser, case_id: int, reason: str) -> ReviewCase:
+    """Offer a golden case to nobody any more, and audit it; answers to it stay.
 
-    Raises ApiError (404) where it is not golden.
+    In the open transaction. Raises ApiError (404) where it is not golden.
     """
     found: ReviewCase | None = (
         golden_cases().select_for_update(of=("self",)).filter(id=case_id).first()
@@ -65,6 +70,7 @@ def unmark(case_id: int) -> ReviewCase:
         raise ApiError(404, "the case is not golden", fix="see the list of golden cases")
     found.golden = ""
     found.save(update_fields=["golden"])
+    write_audit_entry(acting.now_ms, acting.user.actor, "unmark_golden", found.account, reason)
     return found
 
 
