@@ -28,8 +28,8 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import BY_RANK
 from wavebreak.rules import STAGES, describe_rule, load_policy
 from wavebreak.schema.events import EVENTS
-from wavebreak_server.service.api.routes import document
 from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.slices.routes import document
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"

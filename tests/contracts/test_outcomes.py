@@ -27,7 +27,7 @@ from wavebreak.rules import load_policy
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS
 from wavebreak_lab.training.config import Tolerance
-from wavebreak_server.console.config import Harm
+from wavebreak_server.slices.config import Harm
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from django.urls import resolve, reverse
 
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
-from wavebreak_server.console.models import PersonAct
+from wavebreak_server.slices.acts.models import PersonAct
 
 URLS = "wavebreak_server.console.urls"
 IDS = (

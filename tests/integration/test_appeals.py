@@ -17,9 +17,6 @@ from support.console_harness import RunningConsole, Visitor, console_test, runni
 from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
 from wavebreak.notices import Statement
-from wavebreak_server.console import appeals, statements
-from wavebreak_server.console.help_answers import help_trend
-from wavebreak_server.console.models import Appeal, NoticeState
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.models import (
     AuditEntry,
@@ -29,7 +26,13 @@ from wavebreak_server.service.models import (
     Webhook,
 )
 from wavebreak_server.service.platform_messages import one_time_code
+from wavebreak_server.service.statement_links import token_of
 from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.help.service import help_trend
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.statements.models import NoticeState
 
 HOUR = 3_600_000
 BECAUSE = "because a test asks for it"
@@ -59,7 +62,7 @@ async def _token(console: RunningConsole, outcome: str = "ban") -> str:
             Decision.objects.filter(outcome=outcome).values_list("number", "body").latest("number")
         )
         decision = msgspec.json.decode(bytes(body)) | {"number": number}
-        return statements.token_of(console.running.context.holder_notices, decision)
+        return token_of(console.running.context.holder_notices, decision)
 
     return str(await stored(load))
 

@@ -12,11 +12,13 @@ from django.db import connection
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.notices import get_language
-from wavebreak_server.console import statements
-from wavebreak_server.console.models import Appeal, NoticeState
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.models import Decision, Webhook
 from wavebreak_server.service.platform_messages import one_time_code
+from wavebreak_server.service.statement_links import token_of
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.statements.models import NoticeState
 
 HOUR = 3_600_000
 BECAUSE = "because a test asks for it"
@@ -63,7 +65,7 @@ def _newest(account: str, outcome: str = "ban") -> dict[str, Any]:
 
 async def _token(console: RunningConsole, account: str, outcome: str = "ban") -> str:
     notices = console.running.context.holder_notices
-    return str(await stored(lambda: statements.token_of(notices, _newest(account, outcome))))
+    return str(await stored(lambda: token_of(notices, _newest(account, outcome))))
 
 
 def _form(answer: httpx.Response) -> str:

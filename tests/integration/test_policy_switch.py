@@ -29,8 +29,8 @@ from wavebreak.errors import ModelError, PolicyError, ServiceError
 from wavebreak.model import Model, load, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, load_policy
-from wavebreak_server.service import backup, database, decide
 from wavebreak_server.service import calibration_schedule as schedule
+from wavebreak_server.service import database, decide
 from wavebreak_server.service.live_policy import (
     live_directory,
     live_model,
@@ -43,6 +43,7 @@ from wavebreak_server.service.pending_requests import BusyError
 from wavebreak_server.service.policy_switch import ChangedFilesError, Deciding, PolicySwitch
 from wavebreak_server.service.recovery import list_snapshots
 from wavebreak_server.service.settings import Limits
+from wavebreak_server.slices.backup import service as backup
 
 TS = 1_767_222_000_000
 RULE = """

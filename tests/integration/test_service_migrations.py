@@ -104,5 +104,5 @@ def test_first_version_continues_after_migration(tmp_path: Path, first: list[Dec
 def test_models_match_the_migrations(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         # Ends with an error where a model has changed without a migration.
-        call_command("makemigrations", "service", check=True, dry_run=True, verbosity=0)
+        call_command("makemigrations", "service", "console", check=True, dry_run=True, verbosity=0)
         assert len(tables()) >= 14

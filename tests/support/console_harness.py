@@ -22,14 +22,13 @@ from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.holder_pages import ConsolePages
-from wavebreak_server.console.indexer import Indexer, index_decisions
-from wavebreak_server.console.models import User
 from wavebreak_server.console.server import ConsoleOptions, ConsoleRouter, configure
-from wavebreak_server.console.users import create_user
 from wavebreak_server.service.decide import DecideResponder, load_decide_policy
 from wavebreak_server.service.policy_switch import PolicySwitch
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue.indexer import Indexer, index_decisions
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.service import create_user
 
 PASSWORD = "correct horse battery staple"
 HOST = "http://localhost"
@@ -134,7 +133,7 @@ async def running_console(
     background = [*more.pop("background", ()), *[Indexer(load_config().queue)] * indexed]
     async with service_harness.running(home, background=background, pages=pages, **more) as one:
         apps.append(one.client._transport.app)  # type: ignore[attr-defined]
-        one.context.holder_pages = ConsolePages(one.context)
+        one.context.set_public_url(settings.CONSOLE_URL)
         console = RunningConsole(one, apps[0])
         try:
             yield console

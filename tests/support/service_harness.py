@@ -37,13 +37,14 @@ from wavebreak_server.service.auth import SCOPES, KeyRing
 from wavebreak_server.service.decide import load_quota_config
 from wavebreak_server.service.ingest_app import App, IngestApp
 from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.middleware import RequestMiddleware
+from wavebreak_server.service.middleware import Operations, RequestMiddleware
 from wavebreak_server.service.models import AuditEntry, Decision
 from wavebreak_server.service.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.service.pending_requests import BusyError
 from wavebreak_server.service.policy_switch import PolicySwitch
 from wavebreak_server.service.service import Background, Service
 from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.slices.routes import document
 
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))
@@ -266,6 +267,7 @@ async def running(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
         held,
         tracer or NoOpTracer(),
+        Operations(document()),
     )
     held.metrics.watch(
         lambda: service_gauges(made),

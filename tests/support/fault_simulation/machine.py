@@ -30,7 +30,7 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak_server.service import database, erasure, event_log, webhooks
+from wavebreak_server.service import database, event_log, webhooks
 from wavebreak_server.service.admission import Admission
 from wavebreak_server.service.decoder_pool import decode_and_pack
 from wavebreak_server.service.idempotency import find_response
@@ -47,6 +47,7 @@ from wavebreak_server.service.recovery import list_snapshots
 from wavebreak_server.service.request_decoder import Body, DecodedBatch, RequestDecoder
 from wavebreak_server.service.settings import Limits, Settings
 from wavebreak_server.service.sqlite_backend import base as sqlite_backend
+from wavebreak_server.slices.erasure import service as erasure
 
 NOON_MS = 1_772_366_400_000
 FILE = "/wavebreak.sqlite3"

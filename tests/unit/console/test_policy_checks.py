@@ -9,12 +9,12 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
-from wavebreak_server.console import policy_checks, policy_versions
-from wavebreak_server.console.models import PolicyVersion
-from wavebreak_server.console.policy_checks import check_rules
 from wavebreak_server.console.views.policy import NEW_RULE
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.live_policy import policies_directory
+from wavebreak_server.slices.versions import policy_checks, policy_versions
+from wavebreak_server.slices.versions.models import PolicyVersion
+from wavebreak_server.slices.versions.policy_checks import check_rules
 
 ARGUMENTS = ",".join(["unanswered_strangers_1d"] * 30)
 COSTLY = {

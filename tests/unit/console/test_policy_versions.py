@@ -11,8 +11,6 @@ import pytest
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak.rules import load_policy
-from wavebreak_server.console import policy_versions
-from wavebreak_server.console.models import ModelVersion, PolicyReplay, PolicyVersion, User
 from wavebreak_server.service import policy_switch
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.live_policy import (
@@ -23,6 +21,9 @@ from wavebreak_server.service.live_policy import (
     version_directory,
 )
 from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.versions import policy_versions
+from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
 
 FILE = "evidence.toml"
 TEXT = "[evidence]\nreply = 0.1\n"

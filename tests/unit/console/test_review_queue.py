@@ -12,13 +12,15 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import DATABASES, abuser, migrated
-from wavebreak_server.console import acts
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.models import PersonAct, Review, ReviewCase, User
-from wavebreak_server.console.review_queue import is_drawn, sampled, wrong_actions
 from wavebreak_server.console.views import queue
 from wavebreak_server.service.app_context import run_background_query as stored
 from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.queue.service import is_drawn, sampled, wrong_actions
+from wavebreak_server.slices.users.models import User
 
 
 async def _with_abusers(console: RunningConsole) -> None:

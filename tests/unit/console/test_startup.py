@@ -9,9 +9,9 @@ from pathlib import Path
 import support
 from support.service_harness import migrated
 from wavebreak_server.console import startup
-from wavebreak_server.console.models import User
-from wavebreak_server.console.permissions import ROLES
 from wavebreak_server.service.app_context import run_in_transaction
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import ROLES
 
 
 def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:

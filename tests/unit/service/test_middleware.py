@@ -14,8 +14,9 @@ from opentelemetry.trace import NoOpTracer
 from support import service_harness
 from wavebreak_server.service import bootstrap
 from wavebreak_server.service.auth import SCOPES, KeyEntry, generate_key
-from wavebreak_server.service.middleware import MAX_BODY, SMALL_BODY, RequestMiddleware
+from wavebreak_server.service.middleware import MAX_BODY, SMALL_BODY, Operations, RequestMiddleware
 from wavebreak_server.service.observability import Metrics, service_gauges
+from wavebreak_server.slices.routes import document
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,7 +41,7 @@ def asked(
     held = service_harness.context()
     entry = KeyEntry(KEY.prefix, KEY.digest, "test", frozenset(SCOPES) - {"admin"}, 10.0, 10.0)
     held.key_ring.replace([entry])
-    app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer())
+    app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer(), Operations(document()))
     named = {"authorization": f"Bearer {key}"} | headers
 
     async def ask() -> httpx.Response:

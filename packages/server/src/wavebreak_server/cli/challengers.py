@@ -160,7 +160,7 @@ def register(
 ) -> None:
     """Register a model as a challenger of a service; the console compares and promotes it."""
     from wavebreak_server.cli.serve import in_database
-    from wavebreak_server.console import model_versions
+    from wavebreak_server.slices.versions import model_versions
 
     made = in_database(
         database_url,

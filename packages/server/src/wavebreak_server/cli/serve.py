@@ -54,8 +54,6 @@ from wavebreak_server.service import (
     brokers,
     database,
     decide,
-    django_settings,
-    erasure,
     live_policy,
     observability,
     ownership,
@@ -66,17 +64,20 @@ from wavebreak_server.service import (
     start_checks,
 )
 from wavebreak_server.service import backfill as backfilling
-from wavebreak_server.service import backup as backups
 from wavebreak_server.service import calibration_schedule as schedule
 from wavebreak_server.service.auth import SCOPES, allow_all
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.ingest_app import App
 from wavebreak_server.service.ledger_store import LEDGER_KEY, LedgerStore, sealed_key_id
+from wavebreak_server.service.middleware import Operations
 from wavebreak_server.service.models import ApiKey
 from wavebreak_server.service.server import serve as serving
 from wavebreak_server.service.service import Background, Service
 from wavebreak_server.service.settings import Limits, Settings, is_loopback
+from wavebreak_server.slices import routes
+from wavebreak_server.slices.backup import service as backups
+from wavebreak_server.slices.erasure import service as erasure
 
 DECODER_BYTES = 192 << 20
 """Memory of a decoder process, besides the bodies that it holds."""
@@ -169,7 +170,8 @@ ConsoleFlag = Annotated[
     bool | None,
     typer.Option(
         "--console/--no-console",
-        help="Serve the console's pages (default: where the extra `console` is installed).",
+        help="Serve the console's pages and its sign-in (default). Without it appeals are taken, "
+        "and the pages for account holders are served, as with it.",
     ),
 ]
 Backfill = Annotated[
@@ -355,13 +357,12 @@ def serve(
     if database_url:
         # For commands that this process starts: their arguments are in the list of processes.
         os.environ["WAVEBREAK_DATABASE"] = database_url
-    pages = _Pages()
+    shown = demo or is_demo_home(home)
+    asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
     if console is not False:
-        shown = demo or is_demo_home(home)
-        asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
         pages = _open_console(parts, chosen, asked, secret, ledger_key)
     else:
-        django_settings.without_console()
+        pages = _open_public_pages(parts, chosen, asked, secret)
     service = Service(
         settings,
         partial(parts.engine, deciding, loaded, chosen.enforce, profile=parts.live_profile()),
@@ -385,9 +386,11 @@ def serve(
     serving(
         service,
         allow_all if no_keys else parts.context.key_ring.authorize,
-        ready=partial(_show_addresses, settings, pages, console_url),
+        ready=partial(_show_addresses, parts, pages, console_url),
         pages=pages.wrap,
-        middleware=bootstrap.request_middleware(service, parts.context, options),
+        middleware=bootstrap.request_middleware(
+            service, parts.context, options, Operations(routes.document())
+        ),
     )
 
 
@@ -494,7 +497,9 @@ class _Parts:
     def switched(self, directory: Path | None, model_dir: str | None) -> None:
         """Take the sheets of the policy, and the baseline of the model, that decide from now on."""
         self.context.quota_config = decide.load_quota_config(directory)
-        self.context.holder_notices = HolderNotices.load(rules.load_policy(directory), directory)
+        self.context.holder_notices = HolderNotices.load(
+            rules.load_policy(directory), directory, self.context.holder_notices.public_url
+        )
         self.context.metrics.model = _with_baseline(model_dir)
 
 
@@ -564,10 +569,6 @@ def is_demo_home(home: Path) -> bool:
     return home.name == DEMO_HOME and (home.parent / DEMO_WORLD).is_dir()
 
 
-def _api_alone(api: App) -> App:
-    return api
-
-
 @dataclass(frozen=True)
 class _Pages:
     """The pages of a service.
@@ -581,8 +582,8 @@ class _Pages:
         signed_in_before: Whether the people of a demonstration were there already.
     """
 
-    wrap: Callable[[App], App] = _api_alone
-    tasks: Sequence[Background] = ()
+    wrap: Callable[[App], App]
+    tasks: Sequence[Background]
     shown: str = ""
     demo_people: tuple[str, ...] = ()
     password: str = ""
@@ -592,22 +593,42 @@ class _Pages:
 def _open_console(
     parts: _Parts, chosen: _Chosen, asked: _ConsoleOptions, secret: bytes, seal_key: Path | None
 ) -> _Pages:
-    """Configure the console, its pages for account holders, and its plug-ins."""
-    from wavebreak_server.console import holder_pages, plugins, startup
+    """Configure the console, the pages for account holders, and plug-ins."""
+    from wavebreak_server.console import plugins, startup
+    from wavebreak_server.slices.background import background_tasks
 
-    home, port = parts.settings.home, parts.settings.port
+    home = parts.settings.home
     names, password = startup.create_demo_people() if asked.demo else ((), "")
     shown = "served" if startup.people() else "empty"
-    url = asked.url or f"http://localhost:{port}"
+    url = _public_url(parts, asked)
     options = startup.options(url, asked.second_factor, asked.oidc, asked.trusted_proxies)
-    wrap, tasks = startup.start(options, secret, chosen.directory, home)
-    tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
+    wrap, tasks = startup.start(options, secret, home)
+    tasks += background_tasks(parts.context, chosen.directory)
     # Whoever has the link reads the code: not where others can reach the service.
     parts.context.shows_codes = asked.demo and is_loopback(parts.settings.host)
     plugins.open_plugins({"cases": asked.cases}, home, seal_key, secret, chosen.directory)
     if asked.demo:
         tasks += [*plugins.demo_tasks(), startup.demo_notice(parts.context)]
     return _Pages(wrap, tasks, shown, names, password, asked.demo and not names)
+
+
+def _open_public_pages(
+    parts: _Parts, chosen: _Chosen, asked: _ConsoleOptions, secret: bytes
+) -> _Pages:
+    """Configure the pages for account holders: due process needs no console."""
+    from wavebreak_server.console import startup
+    from wavebreak_server.slices.background import background_tasks
+
+    options = startup.options(_public_url(parts, asked), None, None, asked.trusted_proxies)
+    wrap = startup.start_without_console(options, secret)
+    return _Pages(wrap, background_tasks(parts.context, chosen.directory))
+
+
+def _public_url(parts: _Parts, asked: _ConsoleOptions) -> str:
+    """Return the address that links begin with, which is also that of the service's notices."""
+    url = asked.url or f"http://localhost:{parts.settings.port}"
+    parts.context.set_public_url(url)
+    return url
 
 
 def _backfill_of(path: Path | None) -> list[Background]:
@@ -762,15 +783,16 @@ def _check_keyless(host: str) -> None:
     )
 
 
-def _show_addresses(settings: Settings, pages: _Pages, url: str, port: int) -> None:
+def _show_addresses(parts: _Parts, pages: _Pages, url: str, port: int) -> None:
     """Print the service's URLs, and how to sign in where that is not known yet."""
+    from wavebreak_server.console.startup import use_port
+
+    use_port(parts.context, url, port)
+    settings = parts.settings
     at = f"http://{settings.host}:{port}"
     out.print(styled("wavebreak serves [bold]{}[/] from {}", at, settings.home))
     steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
     if pages.shown:
-        from wavebreak_server.console.startup import use_port
-
-        use_port(url, port)
         steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
     if pages.shown == "empty":
         steps.insert(

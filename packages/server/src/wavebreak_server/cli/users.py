@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -43,10 +42,10 @@ def create(
     """Create a person who may sign in to the console."""
     from django.core.exceptions import ValidationError
 
-    from wavebreak_server.console.users import create_user
     from wavebreak_server.service.app_context import write_audit_entry
+    from wavebreak_server.slices.users.service import create_user, new_password
 
-    password = secrets.token_urlsafe(15)
+    password = new_password()
     if password_file is not None:
         try:
             password = password_file.read_text("utf-8").strip()
@@ -77,7 +76,7 @@ def list_(
     """List who may sign in to the console: name, role, second factor, last sign-in."""
     from allauth.mfa.models import Authenticator
 
-    from wavebreak_server.console.models import User
+    from wavebreak_server.slices.users.models import User
 
     def work(_now_ms: int) -> list[dict[str, object]]:
         secured = set(Authenticator.objects.values_list("user_id", flat=True))

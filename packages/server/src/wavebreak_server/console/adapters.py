@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import time
 from typing import Any
 
@@ -16,26 +13,18 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.providers.base import AuthProcess
-from cryptography.fernet import Fernet
-from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak_server.console import sign_in_audit
 from wavebreak_server.console.known_devices import remember_device
-from wavebreak_server.console.models import User
 from wavebreak_server.console.openid_connect import check_id_token, end_session_url
 from wavebreak_server.console.pages import error_page
 from wavebreak_server.console.sign_in_audit import means_of
 from wavebreak_server.console.sign_in_guesses import Guess
 from wavebreak_server.service.app_context import write_audit_entry
-
-
-def encryption(purpose: str) -> Fernet:
-    """Return the encryption of a purpose, whose key is derived from the deployment's."""
-    key = hmac.digest(settings.SECRET_KEY.encode(), f"encrypt {purpose}".encode(), hashlib.sha256)
-    return Fernet(base64.urlsafe_b64encode(key))
-
+from wavebreak_server.slices.encryption import encryption
+from wavebreak_server.slices.users.models import User
 
 _SIGN_IN_ANEW = (
     "Sign in anew first",

@@ -13,7 +13,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak.durations import DAY_S
-from wavebreak_server.console.models import User
+from wavebreak_server.slices.users.models import User
 
 COOKIE = "wavebreak_device"
 PATH = "/console/user/"

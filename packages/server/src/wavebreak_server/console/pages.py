@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
@@ -24,12 +24,11 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak.csv_files import CsvWriter
-from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
-from wavebreak_server.console.models import User
 from wavebreak_server.service.api.requests import RequestContext
 from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.service import Service
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
 
 T = TypeVar("T")
 View = Callable[..., HttpResponse]
@@ -38,31 +37,15 @@ MAX_REASON = 500
 CSV_LINES = 500
 
 
-class Console:
+class Console(ActingUser):
     """What a page needs: the person, the service, and its functions from synchronous code."""
 
     def __init__(self, request: HttpRequest) -> None:
         scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
+        user: User = request.user
+        context = RequestContext(scope["wavebreak"], scope["wavebreak.context"], user.actor)
+        super().__init__(user, context)
         self.request = request
-        self.user: User = request.user
-        self.context = RequestContext(
-            scope["wavebreak"], scope["wavebreak.context"], self.user.actor
-        )
-
-    @property
-    def service(self) -> Service:
-        """The service."""
-        return self.context.service
-
-    @property
-    def now_ms(self) -> int:
-        """The service's clock, in milliseconds."""
-        return self.context.now_ms
-
-    def ask(self, query: Callable[[Engine], T]) -> T:
-        """Run a query on the engine between two batches; raises BusyError if it does not run."""
-        answer: T = async_to_sync(self.service.ask)(query)
-        return answer
 
 
 def console_of(request: HttpRequest) -> Console:

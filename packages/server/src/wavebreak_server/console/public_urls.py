@@ -1,12 +1,13 @@
-"""URLs of the public pages: statements, appeals, help."""
+"""URLs of the public pages, and with the API's those of a service without a console."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.urls import path
+from django.urls import include, path
 
 from wavebreak_server.console.views import public
+from wavebreak_server.slices import routes
 
 PUBLIC: list[Any] = [
     path("notice/<str:token>.json", public.notice_json, name="notice_json"),
@@ -15,3 +16,8 @@ PUBLIC: list[Any] = [
     path("help/<str:lang>", public.help_article, name="help"),
     path("business/<str:lang>", public.business_article, name="business"),
 ]
+
+urlpatterns: list[Any] = [*PUBLIC, path("", include((routes.urlpatterns, "api")))]
+handler400 = "wavebreak_server.slices.routes.malformed"
+handler403 = handler404 = "wavebreak_server.slices.routes.not_found"
+handler500 = "wavebreak_server.console.views.errors.server_error"

@@ -1,12 +1,12 @@
-"""The console in the service: configuration at start, and the ASGI app that routes to it."""
+"""Pages in the service: configuration at start, and the ASGI apps that route to them."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -14,10 +14,16 @@ from django.core.handlers.asgi import ASGIHandler
 
 from wavebreak.errors import UsageError
 from wavebreak_server.console import sign_in_limits
-from wavebreak_server.service.django_settings import CONSOLE_MIDDLEWARE, OPENID_CONNECT
+from wavebreak_server.service.django_settings import (
+    CONSOLE_MIDDLEWARE,
+    OPENID_CONNECT,
+    PUBLIC_MIDDLEWARE,
+)
 from wavebreak_server.service.ingest_app import App, Receive, Scope, Send
 
-PREFIXES = ("/console", "/static/", "/notice/", "/appeal/", "/help/", "/business/")
+PUBLIC_PREFIXES = ("/static/", "/notice/", "/appeal/", "/help/", "/business/")
+"""Paths of the pages for account holders and of what these load; they are served always."""
+PREFIXES = ("/console", *PUBLIC_PREFIXES)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -68,21 +74,31 @@ def configure(options: ConsoleOptions, secret: bytes) -> None:
 
 
 class ConsoleRouter:
-    """ASGI app: the console's paths through Django with sessions, all others to the API."""
+    """ASGI app: the paths of all pages through Django with sessions, all others to the API."""
+
+    prefixes: ClassVar[tuple[str, ...]] = PREFIXES
+    middleware: ClassVar[tuple[str, ...]] = CONSOLE_MIDDLEWARE
 
     def __init__(self, api: App) -> None:
-        self._api, self._console = api, _handler()
+        self._api, self._pages = api, _handler(self.middleware)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        console = scope["type"] == "http" and scope["path"].startswith(PREFIXES)
-        await (self._console if console else self._api)(scope, receive, send)
+        page = scope["type"] == "http" and scope["path"].startswith(self.prefixes)
+        await (self._pages if page else self._api)(scope, receive, send)
 
 
-def _handler() -> App:
-    """Return a Django handler with the console's middleware; the API's handler keeps its own."""
+class PublicRouter(ConsoleRouter):
+    """ASGI app: the pages for account holders, without sessions; all other paths to the API."""
+
+    prefixes = PUBLIC_PREFIXES
+    middleware = PUBLIC_MIDDLEWARE
+
+
+def _handler(middleware: Sequence[str]) -> App:
+    """Return a Django handler with the middleware of pages; the API's handler keeps its own."""
     former = settings.MIDDLEWARE
-    settings.MIDDLEWARE = list(CONSOLE_MIDDLEWARE)
+    settings.MIDDLEWARE = list(middleware)
     try:
         handler: App = ASGIHandler()
     finally:

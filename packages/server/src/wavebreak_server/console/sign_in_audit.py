@@ -21,10 +21,10 @@ from django.db import transaction
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
-from wavebreak_server.console.models import User
-from wavebreak_server.console.users import end_sessions
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.rate_limit import TokenBucket
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.service import end_sessions
 
 NOBODY = "sign-in"
 """The key of entries about somebody who has not shown who they are."""

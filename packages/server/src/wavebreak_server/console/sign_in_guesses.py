@@ -9,10 +9,10 @@ from django.http import HttpRequest
 
 from wavebreak_server.console import sign_in_audit
 from wavebreak_server.console.known_devices import known_device
-from wavebreak_server.console.models import User
 from wavebreak_server.console.public_access import peer_of
 from wavebreak_server.console.sign_in_limits import Counted, factor_guess, limits, password_guess
 from wavebreak_server.service.peer_networks import peer_network
+from wavebreak_server.slices.users.models import User
 
 
 class Guess:

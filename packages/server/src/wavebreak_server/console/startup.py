@@ -17,14 +17,14 @@ from django.urls import clear_url_caches
 
 from wavebreak.errors import UsageError
 from wavebreak.outcomes import WITHOUT_STATEMENT
-from wavebreak_server.console import appeals, live_challengers, statements
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.indexer import Indexer
-from wavebreak_server.console.models import User
-from wavebreak_server.console.permissions import ROLES
-from wavebreak_server.console.policy_versions import settle_interrupted
-from wavebreak_server.console.server import LOOPBACK, ConsoleOptions, ConsoleRouter, configure
-from wavebreak_server.console.users import create_user
+from wavebreak_server.console.server import (
+    LOOPBACK,
+    ConsoleOptions,
+    ConsoleRouter,
+    PublicRouter,
+    configure,
+)
+from wavebreak_server.service import django_settings
 from wavebreak_server.service.app_context import (
     AppContext,
     closing_connection,
@@ -36,6 +36,13 @@ from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.ingest_app import App
 from wavebreak_server.service.models import Decision
 from wavebreak_server.service.service import Background, Service
+from wavebreak_server.service.statement_links import notice_of
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.slices.users.service import create_user
+from wavebreak_server.slices.versions import live_challengers
+from wavebreak_server.slices.versions.policy_versions import settle_interrupted
 
 DEMO_LOOK_S = 1.0
 """Seconds between two looks for a notice of the demonstration."""
@@ -73,7 +80,7 @@ def _provider(path: Path) -> dict[str, Any]:
 
 
 def start(
-    chosen: ConsoleOptions, secret: bytes, local: Path | None, home: Path
+    chosen: ConsoleOptions, secret: bytes, home: Path
 ) -> tuple[Callable[[App], App], list[Background]]:
     """Configure the console; return what wraps the API's app, and the background tasks.
 
@@ -82,7 +89,15 @@ def start(
     configure(chosen, secret)
     run_in_transaction(partial(settle_interrupted, home))
     clear_url_caches()
-    return ConsoleRouter, [Indexer(load_config(local).queue), live_challengers.keep_following]
+    return ConsoleRouter, [live_challengers.keep_following]
+
+
+def start_without_console(chosen: ConsoleOptions, secret: bytes) -> Callable[[App], App]:
+    """Configure the pages for account holders alone; return what wraps the API's app."""
+    configure(chosen, secret)
+    django_settings.without_console()
+    clear_url_caches()
+    return PublicRouter
 
 
 def demo_notice(app: AppContext) -> Background:
@@ -105,17 +120,18 @@ def _appealable_notice(notices: HolderNotices, now_ms: int) -> str:
     newest = Decision.objects.exclude(outcome__in=WITHOUT_STATEMENT).order_by("-number")[:100]
     for row in checked_decisions(newest):
         decision = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
-        made = statements.notice_of(notices, decision)
+        made = notice_of(notices, decision)
         due = made is not None and made.notify_at_ms <= now_ms
         if made is not None and due and appeals.may_appeal(notices, decision, now_ms):
             return made.url
     return ""
 
 
-def use_port(url: str, port: int) -> None:
+def use_port(context: AppContext, url: str, port: int) -> None:
     """Let links name the port that is listened on, where no public address was given."""
     if not url:
         settings.CONSOLE_URL = f"http://localhost:{port}"
+        context.set_public_url(settings.CONSOLE_URL)
 
 
 def people() -> int:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -19,10 +19,11 @@ from wavebreak_server.service.auth import KeyEntry, KeyRing
 from wavebreak_server.service.authentic_rows import authentic
 from wavebreak_server.service.decide import CYCLE_S, QuotaConfig
 from wavebreak_server.service.executors import Executors
-from wavebreak_server.service.holder_notices import HolderNotices, HolderPages, Notice
+from wavebreak_server.service.holder_notices import HolderNotices, Notice
 from wavebreak_server.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak_server.service.observability import Metrics
 from wavebreak_server.service.rate_limit import TokenBucket
+from wavebreak_server.service.statement_links import notice_of
 
 T = TypeVar("T")
 
@@ -51,7 +52,6 @@ class AppContext:
         open_streams: Server-sent event streams that are open, by key.
         deliveries_due: Set when a delivery becomes due, to wake the dispatcher.
         holder_notices: What statements of reasons need beside a decision.
-        holder_pages: Pages for holders, where the console serves them.
         shows_codes: Whether an appeal's page shows its code: in a demonstration, which has no app
             that would bring it.
         reloads: How often keys are reloaded for one that is not known.
@@ -70,7 +70,6 @@ class AppContext:
     open_streams: Counter[str] = field(default_factory=Counter)
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
     holder_notices: HolderNotices = field(default_factory=HolderNotices)
-    holder_pages: HolderPages | None = None
     shows_codes: bool = False
     reloads: TokenBucket = field(
         default_factory=lambda: TokenBucket(RELOADS_PER_S, RELOADS_AT_ONCE, time.monotonic)
@@ -95,11 +94,13 @@ class AppContext:
         await run(closing_connection(self.load_keys))
         self.quota_extensions = await run(closing_connection(load_quota_extensions))
 
+    def set_public_url(self, url: str) -> None:
+        """Set the address that links for holders begin with."""
+        self.holder_notices = replace(self.holder_notices, public_url=url.rstrip("/"))
+
     def notice_of(self, decision: bytes) -> Notice | None:
-        """Return where the holder reads a stored decision's statement, if pages are served."""
-        if self.holder_pages is None:
-            return None
-        return self.holder_pages.notice(msgspec.json.decode(decision))
+        """Return where the holder reads a stored decision's statement, if an address is known."""
+        return notice_of(self.holder_notices, msgspec.json.decode(decision))
 
     def quota_extension(self, account: str, now_ms: int) -> int:
         """Return the new chats that an account was given beyond its limit's in this cycle."""

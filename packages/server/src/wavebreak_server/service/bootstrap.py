@@ -28,7 +28,7 @@ from wavebreak_server.service.app_context import (
 )
 from wavebreak_server.service.auth import SCOPES, KeyRing
 from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.middleware import RequestMiddleware
+from wavebreak_server.service.middleware import Operations, RequestMiddleware
 from wavebreak_server.service.models import ApiKey
 from wavebreak_server.service.observability import (
     Metrics,
@@ -196,7 +196,7 @@ def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Backg
 
 
 def request_middleware(
-    service: Service, context: AppContext, options: ServeOptions
+    service: Service, context: AppContext, options: ServeOptions, operations: Operations
 ) -> Callable[[Any], RequestMiddleware]:
     """Return what wraps the ASGI app, and register the service's metrics."""
     context.metrics.watch(
@@ -205,4 +205,4 @@ def request_middleware(
         lambda: dict(service.skews.seconds),
     )
     tracer = make_tracer(options.traces)
-    return lambda app: RequestMiddleware(app, context, tracer)
+    return lambda app: RequestMiddleware(app, context, tracer, operations)

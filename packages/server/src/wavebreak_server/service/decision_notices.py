@@ -14,8 +14,9 @@ from wavebreak.notices import short_notices
 from wavebreak.schema.events import Challenge
 from wavebreak_server.service.authentic_rows import checked_decisions
 from wavebreak_server.service.decide import DecideResponse
-from wavebreak_server.service.holder_notices import HolderNotices, HolderPages
+from wavebreak_server.service.holder_notices import HolderNotices
 from wavebreak_server.service.models import Decision
+from wavebreak_server.service.statement_links import notice_of
 
 logger = structlog.stdlib.get_logger("wavebreak.notices")
 
@@ -26,9 +27,7 @@ def warm() -> None:
         short_notices("limit", None)
 
 
-def with_notice(
-    response: DecideResponse, notices: HolderNotices, pages: HolderPages | None
-) -> DecideResponse:
+def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideResponse:
     """Return a response with a short notice, and of its decision when and where it is explained.
 
     In a pool thread, which keeps its connection. Where the database does not answer, or the
@@ -44,7 +43,7 @@ def with_notice(
         if not rows or rows[0].outcome != response.outcome:
             return response
         decision = msgspec.json.decode(bytes(rows[0].body))
-        notice = pages.notice(decision) if pages is not None else None
+        notice = notice_of(notices, decision)
     except (Error, ServiceError) as error:
         connection.close()
         logger.warning("an answer goes without its decision", cause=type(error).__name__)

@@ -13,7 +13,7 @@ import django.conf
 from wavebreak.durations import DAY_S, MINUTE_S
 
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
-API_MIDDLEWARE = ("wavebreak_server.service.api.routes.method_not_allowed",)
+API_MIDDLEWARE = ("wavebreak_server.slices.routes.method_not_allowed",)
 CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.SecurityMiddleware",
     "wavebreak_server.console.middleware.StaticFilesMiddleware",
@@ -27,6 +27,8 @@ CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.SecondFactorMiddleware",
 )
 """Middleware of the console's pages; requests to the API do not pass through it."""
+PUBLIC_MIDDLEWARE = CONSOLE_MIDDLEWARE[:2]
+"""Middleware of the pages for account holders where the console's pages are not served."""
 OPENID_CONNECT = {"provider_class": "wavebreak_server.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
 SIGN_IN_FORMS = "wavebreak_server.console.sign_in_forms"
@@ -54,7 +56,7 @@ def settings() -> dict[str, Any]:
         "INSTALLED_APPS": ["wavebreak_server.service"],
         "DATABASES": {"default": {"ENGINE": "django.db.backends.dummy"}},
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
-        "ROOT_URLCONF": "wavebreak_server.service.api.routes",
+        "ROOT_URLCONF": "wavebreak_server.slices.routes",
         # Replaced at start by a key derived from the deployment's (`console.server.configure`).
         "SECRET_KEY": secrets.token_hex(32),
         "ALLOWED_HOSTS": ["*"],
@@ -173,5 +175,5 @@ def _console() -> dict[str, Any]:
 
 
 def without_console() -> None:
-    """Serve no page of the console: its addresses are unknown."""
-    django.conf.settings.ROOT_URLCONF = "wavebreak_server.service.api.routes"
+    """Serve no page of the console: its addresses are unknown. Those for holders are served."""
+    django.conf.settings.ROOT_URLCONF = "wavebreak_server.console.public_urls"

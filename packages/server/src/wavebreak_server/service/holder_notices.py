@@ -1,22 +1,14 @@
-"""Notices to account holders as the service knows them: texts of the operator, and where they are.
-
-`HolderPages` is what the console offers to the API and to webhooks where its pages are served:
-links that holders open without signing in, and appeals. The service alone writes statements, and
-leads to the platform's own pages.
-"""
+"""Notices to account holders: texts of the operator, when they are due, and where they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from django.apps import apps
-from django.db.models import F
 
-from wavebreak.engine import Engine
 from wavebreak.notices import (
     Circumstances,
     Language,
@@ -47,6 +39,7 @@ class HolderNotices:
         platform: The operator's names, terms and links.
         feedback: The policy's delays of notices.
         challenges: The kind of challenge that each action asks for.
+        public_url: Address under which holders read, without a slash at its end ("": none).
 
     """
 
@@ -55,12 +48,17 @@ class HolderNotices:
     challenges: Mapping[str, Challenge] = field(
         default_factory=lambda: load_decide_policy(None).challenge
     )
+    public_url: str = ""
 
     @classmethod
-    def load(cls, policy: Policy, directory: Path | None) -> HolderNotices:
+    def load(cls, policy: Policy, directory: Path | None, public_url: str = "") -> HolderNotices:
         """Return the notices of a policy and its directory (None: the shipped files)."""
         challenges = load_decide_policy(directory).challenge
-        return cls(load_platform(directory), policy.feedback, challenges)
+        return cls(load_platform(directory), policy.feedback, challenges, public_url)
+
+    def address(self, page: str, token: str) -> str:
+        """Return the public address of a page for holders: `notice` or `appeal`."""
+        return f"{self.public_url}/{page}/{token}"
 
     def notify_at_ms(self, decision: Mapping[str, Any]) -> int:
         """Return when the holder is notified of a decision (ms)."""
@@ -89,54 +87,3 @@ class HolderNotices:
                 automated_detection=found_automatically,
             ),
         )
-
-
-def erase_holder_texts(account: str, now_ms: int) -> int:
-    """Erase an account's statements of appeals and its shown notices, in the open transaction.
-
-    With a statement go the keyed digests of its words and of the device that it came from; with one
-    that its holder has not confirmed goes the whole appeal.
-
-    Returns:
-        How many statements of appeals were erased.
-
-    """
-    apps.get_model("console", "NoticeState").objects.filter(account=account).delete()
-    rows = apps.get_model("console", "Appeal").objects.filter(account=account)
-    erased = rows.filter(statement__isnull=False)
-    count = int(erased.update(statement=None, erased_ms=now_ms, version=F("version") + 1))
-    rows.filter(opened_ms=None).delete()
-    rows.update(text_key="", device_key="")
-    return count
-
-
-class NewAppeal(msgspec.Struct, frozen=True):
-    """An appeal that a platform submits for a holder whom it has authenticated."""
-
-    decision: str
-    statement: str
-    language: str
-
-
-class HolderPages(Protocol):
-    """Pages for holders, and their appeals, where a console serves them."""
-
-    def notice(self, decision: Mapping[str, Any]) -> Notice | None:
-        """Return where the holder reads a decision's statement; None where there is no notice."""
-
-    def statement(self, decision: Mapping[str, Any], language: Language, now_ms: int) -> Statement:
-        """Return the statement with its links and corrections, and store it as shown."""
-
-    def ties(self, engine: Engine, account: str) -> Any:
-        """Read what appeals are grouped by, on the engine's thread."""
-
-    def open_appeal(
-        self, new: NewAppeal, ties: Any, by: str, reason: str, now_ms: int, store: Any
-    ) -> tuple[dict[str, Any], bool]:
-        """Open an appeal in the open transaction; return it, and whether it is new."""
-
-    def appeals(self, since: int, limit: int) -> list[dict[str, Any]]:
-        """Return appeals with an id above `since`, in order."""
-
-    def appeal(self, appeal_id: int) -> dict[str, Any] | None:
-        """Return an appeal."""

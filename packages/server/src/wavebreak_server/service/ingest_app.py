@@ -216,7 +216,7 @@ class IngestApp:
         try:
             async with asyncio.timeout(NOTICE_S):
                 return await context.executors.notices.run(
-                    lambda: with_notice(response, context.holder_notices, context.holder_pages)
+                    lambda: with_notice(response, context.holder_notices)
                 )
         except TimeoutError:
             return response

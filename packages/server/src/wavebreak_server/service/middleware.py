@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from django.conf import settings
 from opentelemetry.trace import Tracer
 
 from wavebreak_server.service.api.openapi import SECURITY_SCHEME
-from wavebreak_server.service.api.routes import document
 from wavebreak_server.service.app_context import AppContext
 from wavebreak_server.service.auth import Denied
 from wavebreak_server.service.errors import MEDIA_TYPE, ApiError, describe_error
@@ -43,53 +42,60 @@ _NO_STORE = (b"cache-control", b"no-store")
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
 
 
-@cache
-def _route_patterns() -> tuple[frozenset[str], tuple[tuple[re.Pattern[str], str], ...]]:
-    """Declared paths without parameters, and patterns of those with parameters, longest first.
-
-    An account's id may hold slashes, as in the API's own routes.
-    """
-    paths = sorted(document()["paths"], key=len, reverse=True)
-    patterns = tuple((_pattern(path), path) for path in paths if "{" in path)
-    return frozenset(path for path in paths if "{" not in path), patterns
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"{\w+}", "[^/]+", path.replace("{account}", ".+")))
-
-
-def route_of(path: str) -> str:
-    """Return the declared route of a request's path, or `other`.
-
-    >>> route_of("/v1/accounts/ann"), route_of("/v1/events"), route_of("/x")
-    ('/v1/accounts/{account}', '/v1/events', 'other')
-    >>> route_of("/v1/accounts/a/b/override")
-    '/v1/accounts/{account}/override'
-    """
-    plain, patterns = _route_patterns()
-    if path in plain:
-        return path
-    return next((route for pattern, route in patterns if pattern.fullmatch(path)), "other")
-
-
-class _Operation(NamedTuple):
+class Operation(NamedTuple):
     """The scopes of which an operation needs one (none: no key), and the bytes of its body."""
 
     scopes: tuple[str, ...]
     body: int
 
 
-@cache
-def _operations() -> dict[tuple[str, str], _Operation]:
-    """Declared operations by route and method."""
-    found = {}
-    for route, methods in document()["paths"].items():
-        for method, operation in methods.items():
-            scopes = tuple(one[SECURITY_SCHEME][0] for one in operation.get("security", ()))
-            size = MAX_BODY if route in _LARGE_BODIES else SMALL_BODY
-            takes = size if "requestBody" in operation else 0
-            found[route, method.upper()] = _Operation(scopes, takes)
-    return found
+class Operations:
+    """The operations that an API declares, by route and method.
+
+    Args:
+        document: The OpenAPI document.
+
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        # Longest first: an account's id may hold slashes, as in the API's own routes.
+        paths = sorted(document["paths"], key=len, reverse=True)
+        self._plain = frozenset(path for path in paths if "{" not in path)
+        self._patterns = tuple((_pattern(path), path) for path in paths if "{" in path)
+        self._declared = {
+            (route, method.upper()): _operation(route, operation)
+            for route, methods in document["paths"].items()
+            for method, operation in methods.items()
+        }
+
+    def route_of(self, path: str) -> str:
+        """Return the declared route of a request's path, or `other`.
+
+        >>> paths = "/v1/events", "/v1/accounts/{account}", "/v1/accounts/{account}/override"
+        >>> declared = Operations({"paths": {path: {} for path in paths}})
+        >>> [declared.route_of(path) for path in ("/v1/accounts/ann", "/v1/events", "/x")]
+        ['/v1/accounts/{account}', '/v1/events', 'other']
+        >>> declared.route_of("/v1/accounts/a/b/override")
+        '/v1/accounts/{account}/override'
+        """
+        if path in self._plain:
+            return path
+        matching = (route for pattern, route in self._patterns if pattern.fullmatch(path))
+        return next(matching, "other")
+
+    def get(self, route: str, method: str) -> Operation | None:
+        """Return the operation of a route and a method, if it is declared."""
+        return self._declared.get((route, method))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"{\w+}", "[^/]+", path.replace("{account}", ".+")))
+
+
+def _operation(route: str, declared: Mapping[str, Any]) -> Operation:
+    scopes = tuple(one[SECURITY_SCHEME][0] for one in declared.get("security", ()))
+    size = MAX_BODY if route in _LARGE_BODIES else SMALL_BODY
+    return Operation(scopes, size if "requestBody" in declared else 0)
 
 
 class RequestMiddleware:
@@ -100,9 +106,11 @@ class RequestMiddleware:
         app: App,
         context: AppContext,
         tracer: Tracer,
+        operations: Operations,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app, self._context, self._tracer, self._clock = app, context, tracer, clock
+        self._operations = operations
         self._metrics, self._held = context.metrics, 0
         # Looking a metric's child up by its labels takes twice as long as counting.
         self._cached_counters = cache(self._counters)
@@ -114,7 +122,7 @@ class RequestMiddleware:
             return
         scope["wavebreak.context"] = self._context
         await self._context.load_unknown(_authorization(scope))
-        route, began = route_of(scope["path"]), self._clock()
+        route, began = self._operations.route_of(scope["path"]), self._clock()
 
         async def send_counted(message: Scope) -> None:
             if message["type"] == "http.response.start":
@@ -138,7 +146,7 @@ class RequestMiddleware:
 
     def _admit(self, scope: Scope, route: str) -> int:
         """Return how many bytes of a body are read; raises ApiError (401, 403, 429) before any."""
-        operation = _operations().get((route, scope["method"]))
+        operation = self._operations.get(route, scope["method"])
         headers = dict(scope["headers"])
         if operation is None:
             if not scope["path"].startswith(_PAGES):

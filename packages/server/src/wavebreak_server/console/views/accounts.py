@@ -11,8 +11,6 @@ from django.urls import reverse
 from wavebreak.errors import EventError
 from wavebreak.outcomes import ABOVE_ALLOW, OUTCOMES, SETTABLE
 from wavebreak.schema.events import AccountRegistered
-from wavebreak_server.console import account_facts, acts, neighbours
-from wavebreak_server.console.models import PersonAct, ReviewCase
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -27,6 +25,11 @@ from wavebreak_server.console.pages import (
 from wavebreak_server.service.decide import pseudonymize_event
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import EnforcementState
+from wavebreak_server.slices.accounts import neighbours
+from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.queue.models import ReviewCase
 
 _PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
 

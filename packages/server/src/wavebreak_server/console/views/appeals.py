@@ -9,10 +9,6 @@ from django.shortcuts import redirect
 from wavebreak.durations import DAY_MS
 from wavebreak.notices import get_language
 from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
-from wavebreak_server.console import account_facts, acts, statements
-from wavebreak_server.console import appeals as domain
-from wavebreak_server.console.help_answers import help_trend
-from wavebreak_server.console.models import Appeal
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -25,8 +21,13 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.appeals import service as domain
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.help.service import help_trend
+from wavebreak_server.slices.statements import service as statements
 
 STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.UNVERIFIED)
 COLUMNS = (
@@ -121,12 +122,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
     console, language = console_of(request), get_language(found.language)
     conflict = domain.conflict(found, console.user)
     may_read = console.user.may("decide_appeals") and not conflict
-    statement = domain.read_statement(found) if may_read else None
-    if statement is not None:
-        write_audit_entry(
-            console.now_ms, console.user.actor, "read_appeal", found.account,
-            f"read the statement of appeal {found.id}",
-        )  # fmt: skip
+    statement = domain.read_for(console, found)
     decision = statements.stored_decision(found.decision) or {}
     notices = console.context.app.holder_notices
     shown = None
@@ -145,7 +141,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         language=language,
         account=account_facts.account_page(console, found.account),
         conflict=conflict,
-        duplicates=list(_duplicates(found)[:20]),
+        duplicates=list(domain.duplicates(found)[:20]),
         together=together.exclude(group="").exclude(id=found.id).count(),
         results=domain.RESULTS,
         settable=[name for name in NEEDING_HOLD if name in SETTABLE],
@@ -153,18 +149,6 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         most=domain.MAX_REASON,
         now=console.now_ms,
     )
-
-
-def _duplicates(found: Appeal) -> QuerySet:
-    """Return other appeals of the same group, or with the same words, that wait."""
-    same = Q()
-    if found.group:
-        same |= Q(group=found.group)
-    if found.text_key:
-        same |= Q(text_key=found.text_key)
-    if not same:
-        return Appeal.objects.none()
-    return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=found.id).order_by("id")
 
 
 @page("decide_appeals", "POST")

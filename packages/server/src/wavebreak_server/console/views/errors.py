@@ -8,7 +8,7 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak_server.console.pages import error_page
-from wavebreak_server.service.api import routes
+from wavebreak_server.slices import routes
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 

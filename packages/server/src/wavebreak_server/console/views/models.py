@@ -16,9 +16,6 @@ from wavebreak.features.catalog import get_feature
 from wavebreak.features.descriptions import feature_title
 from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
-from wavebreak_server.console import live_challengers, policy_versions, replay_processes
-from wavebreak_server.console import model_versions as versions
-from wavebreak_server.console.models import ModelReplay, ModelVersion
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -37,6 +34,9 @@ from wavebreak_server.console.views.policy import KINDS, MOST_CHANGES, moves_of
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.live_policy import models_directory
 from wavebreak_server.service.model_replay import EDGES, inputs
+from wavebreak_server.slices.versions import live_challengers, policy_versions, replay_processes
+from wavebreak_server.slices.versions import model_versions as versions
+from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20
 TRAINING_NAMES = {

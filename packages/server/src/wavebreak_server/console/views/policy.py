@@ -17,9 +17,6 @@ from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
 from wavebreak.outcomes import rank_of
 from wavebreak.rules import load_policy
-from wavebreak_server.console import policy_versions as versions
-from wavebreak_server.console import replay_processes, rule_statistics
-from wavebreak_server.console.models import PolicyReplay, PolicyVersion
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -36,6 +33,9 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.service import calibration_schedule, live_policy
 from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.versions import policy_versions as versions
+from wavebreak_server.slices.versions import replay_processes, rule_statistics
+from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
 
 MOST_CHANGES = 1_000_000
 KINDS = {

@@ -26,8 +26,6 @@ from wavebreak.notices import (
     negotiate,
 )
 from wavebreak.notices.public_pages import REASONS, public_text, public_texts
-from wavebreak_server.console import appeals, help_answers, statements
-from wavebreak_server.console.models import Appeal
 from wavebreak_server.console.public_access import (
     form_token,
     from_elsewhere,
@@ -37,11 +35,15 @@ from wavebreak_server.console.public_access import (
     read_form_token,
 )
 from wavebreak_server.service.app_context import AppContext
-from wavebreak_server.service.erasure import ErasedError
 from wavebreak_server.service.errors import MEDIA_TYPE, ApiError, describe_error
 from wavebreak_server.service.peer_networks import peer_network
 from wavebreak_server.service.platform_messages import one_time_code
 from wavebreak_server.service.service import Service
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.erasure.service import ErasedError
+from wavebreak_server.slices.help import service as help_answers
+from wavebreak_server.slices.statements import service as statements
 
 BUILDERS: dict[str, Callable[..., HelpPage]] = {"help": help_page, "business": business_page}
 

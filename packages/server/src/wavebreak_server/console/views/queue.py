@@ -15,10 +15,6 @@ from django.urls import reverse
 
 from wavebreak.durations import DAY_S, HOUR_MS
 from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
-from wavebreak_server.console import acts, golden_cases, review_queue
-from wavebreak_server.console.account_facts import account_page, decision_shown
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.models import Batch, Review, ReviewCase, SecondOpinion
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -34,9 +30,15 @@ from wavebreak_server.console.pages import (
     warn,
 )
 from wavebreak_server.service import actions
-from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import Decision
+from wavebreak_server.slices.accounts.service import account_page, decision_shown
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.models import Batch
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue import golden_cases, second_opinions
+from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.slices.queue.models import Review, ReviewCase
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine")
@@ -282,9 +284,7 @@ def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     verdict = request.POST.get("verdict", "")
     with transaction.atomic():
-        found = golden_cases.mark(case_id, verdict, reason)
-        what = f"{found.account}: {verdict}"
-        write_audit_entry(console.now_ms, console.user.actor, "mark_golden", what, reason)
+        found = golden_cases.mark(console, case_id, verdict, reason)
     say(request, f"{found.account} is a golden case: {verdict}.")
     return redirect("golden_cases")
 
@@ -294,10 +294,7 @@ def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
     """Offer a golden case no more."""
     console, reason = console_of(request), reason_of(request)
     with transaction.atomic():
-        found = golden_cases.unmark(case_id)
-        write_audit_entry(
-            console.now_ms, console.user.actor, "unmark_golden", found.account, reason
-        )
+        found = golden_cases.unmark(console, case_id, reason)
     say(request, f"{found.account} is no golden case any more. Its answers stay.")
     return redirect("golden_cases")
 
@@ -306,11 +303,7 @@ def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
 def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
     """Ask a colleague for a second opinion; the case is free for them meanwhile."""
     console, found = console_of(request), _case(case_id)
-    question = reason_of(request)
-    SecondOpinion.objects.create(
-        case=found, asked_by=console.user, question=question, asked_ms=console.now_ms
-    )
-    review_queue.release(case_id, console.user, f"Second opinion asked: {question}")
+    second_opinions.ask(console, found, reason_of(request))
     say(request, "Asked. The case is free for a colleague.")
     return redirect("queue")
 
@@ -319,13 +312,8 @@ def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
 def answer_opinion(request: HttpRequest, opinion_id: int) -> HttpResponse:
     """Answer a question about a case."""
     console = console_of(request)
-    found = SecondOpinion.objects.filter(id=opinion_id, answered_by=None).first()
-    if found is None or found.asked_by_id == console.user.id:
-        raise ApiError(404, "there is no such open question for you", fix="open the case anew")
-    found.answer, found.answered_by, found.answered_ms = (
-        reason_of(request), console.user, console.now_ms,
-    )  # fmt: skip
-    found.save()
+    found = second_opinions.open_question(console, opinion_id)
+    second_opinions.answer(console, found, reason_of(request))
     return redirect("queue_case", found.case_id)
 
 

@@ -10,8 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.notices.platform import load_platform
-from wavebreak_server.console import help_answers, review_queue
-from wavebreak_server.console.models import Review
 from wavebreak_server.console.pages import (
     Console,
     console_of,
@@ -21,8 +19,11 @@ from wavebreak_server.console.pages import (
     say,
     show,
 )
-from wavebreak_server.console.report_files import ReportFiles, reports_of
 from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.slices.help import service as help_answers
+from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.slices.queue.models import Review
+from wavebreak_server.slices.reports.service import ReportFiles, reports_of
 
 MONTHS = 12
 

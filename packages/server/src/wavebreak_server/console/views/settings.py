@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 
 from allauth.mfa.models import Authenticator
 from asgiref.sync import async_to_sync
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.schema.events import TYPES
-from wavebreak_server.console.config import load_config
-from wavebreak_server.console.models import User
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -26,15 +22,16 @@ from wavebreak_server.console.pages import (
     say,
     show,
 )
-from wavebreak_server.console.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
-from wavebreak_server.console.users import create_user, end_sessions
 from wavebreak_server.service import api_keys
 from wavebreak_server.service import sources as source_service
-from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.auth import SCOPES
 from wavebreak_server.service.errors import ApiError
 from wavebreak_server.service.models import AuditEntry, Webhook
 from wavebreak_server.service.source_overview import sources_overview
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.users import service as users
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 
 MAX_KEY_MAP = 60
 
@@ -96,13 +93,7 @@ def add_user(request: HttpRequest) -> HttpResponse:
     """Create a person's account; its first password is shown once."""
     console, reason = console_of(request), reason_of(request)
     name, role = request.POST.get("username", "").strip(), request.POST.get("role", "")
-    password = secrets.token_urlsafe(15)
-    try:
-        with transaction.atomic():
-            create_user(name, role, password)
-            write_audit_entry(console.now_ms, console.user.actor, "add_user", name, reason)
-    except ValidationError as error:
-        raise ApiError(422, "; ".join(error.messages), fix="change the form") from None
+    password = users.add_user(console, name, role, reason)
     return show(request, "console/shown_once.html", what=f"The first password of {name}",
                 secret=password, back="settings")  # fmt: skip
 
@@ -111,19 +102,8 @@ def add_user(request: HttpRequest) -> HttpResponse:
 def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Change a person's role, or switch the account off; open sessions end."""
     console, reason = console_of(request), reason_of(request)
-    user = User.objects.filter(id=user_id).first()
-    role = request.POST.get("role", "")
-    if user is None or role not in ROLE_NAMES:
-        raise ApiError(422, "the person or the role is unknown", fix="open the page anew")
-    if user.id == console.user.id:
-        raise ApiError(409, "nobody changes their own role", fix="ask another administrator")
-    active = request.POST.get("active") == "yes"
-    with transaction.atomic():
-        user.role, user.is_active = role, active
-        user.save(update_fields=["role", "is_active"])
-        end_sessions(user)
-        what = f"{user.username}: {role}, {'active' if active else 'off'}"
-        write_audit_entry(console.now_ms, console.user.actor, "change_user", what, reason)
+    role, active = request.POST.get("role", ""), request.POST.get("active") == "yes"
+    what = users.change_user(console, user_id, role, reason, active=active)
     say(request, f"{what}. Open sessions have ended.")
     return redirect("settings")
 
@@ -132,16 +112,7 @@ def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
 def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a person a new password and remove their second factors; sessions end."""
     console, reason = console_of(request), reason_of(request)
-    user = User.objects.filter(id=user_id).first()
-    if user is None or user.id == console.user.id:
-        raise ApiError(422, "not this person", fix="change your own password in your profile")
-    password = secrets.token_urlsafe(15)
-    with transaction.atomic():
-        user.set_password(password)
-        user.save(update_fields=["password"])
-        Authenticator.objects.filter(user=user).delete()
-        end_sessions(user)
-        write_audit_entry(console.now_ms, console.user.actor, "reset_user", user.username, reason)
+    user, password = users.reset_user(console, user_id, reason)
     return show(request, "console/shown_once.html", what=f"The new password of {user.username}",
                 secret=password, back="settings")  # fmt: skip
 

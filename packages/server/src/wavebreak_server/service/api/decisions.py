@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Path, Router
 
 from wavebreak.ledger import merkle_tree
 from wavebreak.ledger.proofs import encode_hashes, encode_proof
 from wavebreak_server.service.api import schemas
-from wavebreak_server.service.api.accounts import numbered_decision
 from wavebreak_server.service.api.event_streams import StreamSource, stream_response
 from wavebreak_server.service.api.openapi import STREAM, TEXT, media, problems
 from wavebreak_server.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
@@ -21,6 +21,11 @@ from wavebreak_server.service.ledger_store import OpeningRows
 from wavebreak_server.service.models import Decision
 
 router = Router()
+
+
+def numbered_decision(number: int, body: Any) -> schemas.NumberedDecision:
+    """Return a stored decision with its number; its JSON is passed through unchanged."""
+    return schemas.NumberedDecision(number=number, decision=msgspec.Raw(bytes(body)))
 
 
 def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:

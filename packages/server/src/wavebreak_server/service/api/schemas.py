@@ -568,8 +568,8 @@ class StatementQuery(QueryModel):
 class DecisionStatement(ResponseModel):
     """A decision's statement of reasons in one language, as text and by its parts.
 
-    The holder is notified from `notify_at_ms` on, and reads it at `url` (empty: no pages are
-    served). `statement` has the parts that the explanation of notices describes.
+    The holder is notified from `notify_at_ms` on, and reads it at `url` (empty: no public
+    address is known). `statement` has the parts that the explanation of notices describes.
     """
 
     decision: str

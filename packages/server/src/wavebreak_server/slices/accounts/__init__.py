@@ -1,0 +1,1 @@
+"""Accounts: what is known of one, its timeline, and its neighbours."""

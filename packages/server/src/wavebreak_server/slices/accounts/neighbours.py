@@ -1,0 +1,128 @@
+"""Neighbours of an account: who shares its device, number block or network, and its operator.
+
+A search over all accounts takes tens of milliseconds at a million of them. The engine only lends
+its arrays for it; it goes on deciding meanwhile, so that a count may be of a moment in between.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.engine import Engine
+from wavebreak.features.layout import SHARDS
+from wavebreak.linking import Operator
+from wavebreak.outcomes import OUTCOMES
+from wavebreak_server.slices.users.acting import ActingUser
+
+SHOWN = 12
+KINDS = {"device": "device", "block": "number block", "network": "network"}
+"""Fields of a row that name something shared, and what a page calls it."""
+OPERATORS_FOR_S = 60.0
+"""How long a list of operators is kept: ties are closed once an hour of the log's time."""
+
+
+class Shared(NamedTuple):
+    """Accounts that share something: its kind, how many others, and some with their outcome."""
+
+    kind: str
+    others: int
+    shown: list[tuple[str, str]]
+
+
+class _Lent(NamedTuple):
+    slot: int
+    entities: dict[str, int]
+    rows: list[Any]
+
+
+def shared_by(acting: ActingUser, account: str) -> list[Shared]:
+    """Return who shares a device, a number block or a network with an account."""
+    lent: _Lent | None = acting.ask(lambda engine: _lend(engine, account))
+    if lent is None:
+        return []
+    found = {
+        name: _holders(lent.rows, name, entity) if entity else []
+        for name, entity in lent.entities.items()
+    }
+    others = {name: [s for s in slots if s != lent.slot] for name, slots in found.items()}
+    wanted = sorted({slot for slots in others.values() for slot in slots[:SHOWN]})
+    named: dict[int, tuple[str, str]] = acting.ask(lambda engine: _named(engine, wanted))
+    return [
+        Shared(KINDS[name], len(slots), [named[slot] for slot in slots[:SHOWN]])
+        for name, slots in others.items()
+    ]
+
+
+def _lend(engine: Engine, account: str) -> _Lent | None:
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    if not 0 <= slot < engine.core.accounts:
+        return None
+    row = engine.core.row_of(slot)
+    many = engine.core.accounts
+    rows = [engine.core.rows[s].records[: len(range(s, many, SHARDS))] for s in range(SHARDS)]
+    return _Lent(slot, {name: int(row[name]) for name in KINDS}, rows)
+
+
+def _holders(rows: list[Any], name: str, entity: int) -> list[int]:
+    """Return the slots of the accounts whose last `name` is an entity."""
+    return [
+        int(local) * SHARDS + s
+        for s, records in enumerate(rows)
+        for local in np.flatnonzero(records[name] == entity)
+    ]
+
+
+def _named(engine: Engine, slots: list[int]) -> dict[int, tuple[str, str]]:
+    if not slots:
+        return {}
+    names = engine.fanout.accounts.texts(slots).to_pylist()
+    outcomes = (OUTCOMES[int(engine.core.row_of(slot)["enforcement"])] for slot in slots)
+    return dict(zip(slots, zip(names, outcomes, strict=True), strict=True))
+
+
+class _Kept:
+    """The operators as they were last described, of one service."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.at, self.service, self.operators = -1e9, 0, list[Operator]()
+
+
+_kept = _Kept()
+
+
+def operators(acting: ActingUser) -> list[Operator]:
+    """Return the operators, those with most accounts first, at most a minute old."""
+    with _kept.lock:
+        fresh = time.monotonic() - _kept.at < OPERATORS_FOR_S
+        if not fresh or _kept.service != id(acting.service):
+            _kept.operators = acting.ask(lambda engine: engine.operators())
+            _kept.at, _kept.service = time.monotonic(), id(acting.service)
+        return _kept.operators
+
+
+class Membership(NamedTuple):
+    """The operator that an account seems to be of, and the account's own ties within it."""
+
+    operator: Operator
+    others: int
+    ties: list[tuple[str, str, int]]
+
+
+def membership(acting: ActingUser, account: str) -> Membership | None:
+    """Return the operator that an account seems to be of, with its ties: who, why, weight."""
+    for operator in operators(acting):
+        if account in operator.accounts:
+            own = [e for e in operator.edges if account in e.accounts][:SHOWN]
+            ties = [
+                (next((a for a in e.accounts if a != account), account), "; ".join(e.evidence),
+                 e.weight)
+                for e in own
+            ]  # fmt: skip
+            return Membership(operator, len(operator.accounts) - 1, ties)
+    return None

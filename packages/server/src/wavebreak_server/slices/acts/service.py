@@ -1,0 +1,398 @@
+"""What a person does to accounts: one act, a batch, and their undo.
+
+Each act is `actions.override_account`, as from the API: a label in the log, an audit entry and a
+ledger entry. The state before it is kept beside it, and undo restores that state.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from collections.abc import Sequence
+from threading import Lock
+from typing import NamedTuple
+
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from django.db.models import F
+
+from wavebreak.durations import duration_seconds
+from wavebreak.ledger.entries import AppealEntry
+from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
+from wavebreak_server.service import actions
+from wavebreak_server.service.api import schemas
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.models import Decision
+from wavebreak_server.slices.acts.models import Batch, PersonAct
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
+
+_LOCKS = tuple(Lock() for _ in range(64))
+"""Who acts on an account reads what is in force, and sets it, before the next one does."""
+UNDONE_NOTE = 200
+"""Characters of what is noted about an undone act."""
+HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
+"""Durations that the forms offer."""
+CHOICES = {
+    "benign": "Benign: lift what is in force, and give the account a month's grace",
+    "abusive": "Abusive: apply the policy (a ban)",
+    "undetermined": "Neither: set another outcome, for a time",
+}
+
+
+class Act(NamedTuple):
+    """What a person wants: a verdict, and where it is neither, an outcome and its duration."""
+
+    verdict: str
+    outcome: str = ""
+    hold: str = ""
+
+    @property
+    def hold_s(self) -> int | None:
+        """The duration in seconds; None: without an end, or as the policy says."""
+        return duration_seconds(self.hold) if self.hold else None
+
+    @property
+    def words(self) -> str:
+        """The act in a few words.
+
+        >>> Act("undetermined", "restrict", "3d").words, Act("benign").words
+        ('restrict for 3d', 'benign')
+        """
+        if self.verdict != "undetermined":
+            return self.verdict
+        return f"{self.outcome} for {self.hold}" if self.hold else self.outcome
+
+
+def act_of(form: dict[str, str]) -> Act:
+    """Return the act that a form asks for; raises ApiError (422) with the fix.
+
+    >>> act_of({"verdict": "undetermined", "outcome": "limit", "hold": "7d"})
+    Act(verdict='undetermined', outcome='limit', hold='7d')
+    >>> act_of({"verdict": "undetermined", "outcome": "ban", "hold": "90d"}).words
+    'ban for 90d'
+    """
+    verdict, outcome, hold = (form.get(name, "") for name in ("verdict", "outcome", "hold"))
+    if verdict not in CHOICES:
+        raise ApiError(422, "no verdict was chosen", fix=f"choose {', '.join(CHOICES)}")
+    if verdict != "undetermined":
+        return Act(verdict)
+    if outcome not in SETTABLE:
+        raise ApiError(422, "no outcome was chosen", fix=f"choose {', '.join(SETTABLE)}")
+    if hold and hold not in HOLDS:
+        raise ApiError(422, "the duration is unknown", fix=f"choose {', '.join(HOLDS)}")
+    if outcome in NEEDING_HOLD and not hold:
+        raise ApiError(422, f"{outcome} needs a duration", fix="choose until when it holds")
+    return Act(verdict, outcome, "" if outcome == "allow" else hold)
+
+
+class OtherOutcomeError(ApiError):
+    """Another outcome is in force than the one that the person saw."""
+
+    def __init__(self, seen: str, now: str) -> None:
+        super().__init__(409, f"{seen} is now {now}", fix="read the account again, then decide")
+
+
+class AppliedAct(NamedTuple):
+    """An act that was carried out; `fault` says what it did not bring, empty where it did all."""
+
+    act: PersonAct
+    fault: str
+
+
+def apply(
+    acting: ActingUser,
+    account: str,
+    act: Act,
+    reason: str,
+    *,
+    by: str = "analyst",
+    seen: str | None = None,
+    batch: Batch | None = None,
+    case: ReviewCase | None = None,
+    appealed: AppealEntry | None = None,
+) -> AppliedAct:
+    """Apply an act to an account, and store what was in force before it.
+
+    Args:
+        acting: Who acts.
+        account: The account.
+        act: What they want.
+        reason: Why.
+        by: Who labels: an analyst, or an appeal.
+        seen: The outcome that they have read (None: it is not asked for).
+        batch: The batch that the act is of.
+        case: The case that it closes.
+        appealed: The answer to an appeal that is sealed with the act.
+
+    Raises:
+        OtherOutcomeError: Another outcome is in force by now.
+        ApiError: The account is unknown, or the service cannot take the act now.
+
+    """
+    with _lock_of(account):
+        before = _state(acting, account)
+        if seen is not None and seen != OUTCOMES[before.outcome]:
+            raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
+        result = _override(
+            acting, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed
+        )
+        made: PersonAct = PersonAct.objects.create(
+            account=account,
+            by=acting.user,
+            at_ms=acting.now_ms,
+            verdict=act.verdict,
+            outcome=result.outcome,
+            until_ms=result.until_ms,
+            before=OUTCOMES[before.outcome],
+            before_until_ms=before.until_ms,
+            reason=reason,
+            event=result.event,
+            batch=batch,
+            case=case,
+        )
+    return AppliedAct(made, without_effect(act, made))
+
+
+def _lock_of(account: str) -> Lock:
+    return _LOCKS[zlib.crc32(account.encode()) % len(_LOCKS)]
+
+
+def apply_and_close(
+    acting: ActingUser,
+    account: str,
+    act: Act,
+    reason: str,
+    *,
+    seen: str | None = None,
+    batch: Batch | None = None,
+) -> AppliedAct:
+    """Apply an act to an account, and close its open case; of a batch, with a review.
+
+    Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
+    """
+    settings, now = load_config().queue, acting.now_ms
+    with review_queue.taken_of_account(settings, account, acting.user, now) as case:
+        said = f"{batch.id}: {reason}" if batch else reason
+        applied = apply(acting, account, act, said, seen=seen, batch=batch, case=case)
+        with transaction.atomic():
+            if case is not None and batch is not None:
+                review = Review(
+                    case=case, reviewer=acting.user, kind="first", verdict=act.verdict,
+                    outcome=act.outcome, hold_s=act.hold_s, reason=reason, at_ms=now,
+                    batch=batch.id,
+                )  # fmt: skip
+                review_queue.close(settings, case, review, now, review_queue.sample_key())
+            elif case is not None:
+                review_queue.end(case, act.verdict, now)
+    return applied
+
+
+def without_effect(act: Act, made: PersonAct) -> str:
+    """Return what a person must know where an act did not bring what it asks for; else empty.
+
+    >>> made = PersonAct(account="ann", before="limit", outcome="limit")
+    >>> without_effect(Act("abusive"), made)[:62]
+    'ann: the verdict abusive changed nothing; limit is in force. L'
+    >>> without_effect(Act("abusive"), PersonAct(account="ann", before="allow", outcome="ban"))
+    ''
+    """
+    unchanged = (made.before, made.before_until_ms) == (made.outcome, made.until_ms)
+    holds = {
+        "benign": made.outcome == "allow",
+        "abusive": made.outcome == "ban" or not unchanged,
+        "undetermined": made.outcome == act.outcome,
+    }
+    if holds[act.verdict]:
+        return ""
+    what = "changed nothing" if unchanged else "did not bring what you asked for"
+    return (
+        f"{made.account}: the verdict {act.words} {what}; {made.outcome} is in force. Look whether "
+        "the policy enforces a rule on labels, and which rules are off (Settings, Sources)."
+    )
+
+
+LEFT_ALONE = "left alone"
+"""Begin of the note of an act whose undo changes nothing: somebody has decided since."""
+
+
+def undo(acting: ActingUser, act: PersonAct, reason: str, *, noted: str | None = None) -> str:
+    """Undo an act: restore the outcome before it, with its end, and open the case that it closed.
+
+    An outcome that has ended meanwhile is not restored, and an account on which something else was
+    decided since is left alone.
+
+    Args:
+        acting: Who undoes it.
+        act: The act.
+        reason: Why.
+        noted: What is shown beside the act instead of the reason.
+
+    Returns:
+        A note where the outcome before it is not restored.
+
+    """
+    with _lock_of(act.account):
+        act.refresh_from_db()
+        if act.undone_ms is not None:
+            return "undone before"
+        note = _decided_since(acting, act)
+        if not note:
+            note, event = _restore(acting, act, reason)
+            act.undo_event = event
+        act.undone_ms, act.undone_by = acting.now_ms, acting.user
+        noted = reason if noted is None else noted
+        act.undone_note = "; ".join(filter(None, (note, noted)))[:UNDONE_NOTE]
+        with transaction.atomic():
+            act.save(update_fields=["undone_ms", "undone_by", "undone_note", "undo_event"])
+            if act.undo_event and act.case is not None:
+                _reopen(act.case, act)
+    return note
+
+
+def _decided_since(acting: ActingUser, act: PersonAct) -> str:
+    """Return what was decided on an account after an act, as a note; "" where nothing was."""
+    later = PersonAct.objects.filter(account=act.account, id__gt=act.id, undone_ms=None)
+    newest = later.select_related("by").order_by("-id").first()
+    if newest is not None:
+        return f"{LEFT_ALONE}: {newest.by.shown_name} decided since"
+    now = _state(acting, act.account)
+    if (OUTCOMES[now.outcome], now.until_ms) != (act.outcome, act.until_ms):
+        return f"{LEFT_ALONE}: {OUTCOMES[now.outcome]} was decided since"
+    return ""
+
+
+def _restore(acting: ActingUser, act: PersonAct, reason: str) -> tuple[str, str]:
+    """Restore what was in force before an act; return a note, and the label in the log."""
+    outcome, hold_s, note = act.before, None, ""
+    if act.before_until_ms is not None:
+        # The label will be dated with this clock; ends are whole seconds.
+        hold_s = act.before_until_ms // 1000 - acting.now_ms // 1000
+        if hold_s <= 0:
+            outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
+    result = _override(acting, act.account, "undetermined", outcome, hold_s, reason, "analyst")
+    return note, result.event
+
+
+def _reopen(case: ReviewCase, act: PersonAct) -> None:
+    """Open the case of an undone act again, in the open transaction; its verdict counts no more."""
+    newest = Decision.objects.filter(account=act.account).order_by("-number")
+    number = newest.values_list("number", flat=True).first() or 0
+    ReviewCase.objects.filter(id=case.id).update(reopened_at=number)
+    review_queue.reopen(
+        ReviewCase.objects.filter(id=case.id, state=ReviewCase.CLOSED), act.undone_ms or 0
+    )
+    case.reviews.filter(kind="first", undone_ms=None).update(undone_ms=act.undone_ms)
+    # Nobody looks a second time at a verdict that was taken back.
+    second = ReviewCase.objects.filter(
+        account=act.account, decision=case.decision, blind=True, golden="", state=ReviewCase.OPEN
+    )
+    second.update(
+        state=ReviewCase.CLOSED, closed_ms=act.undone_ms, verdict="ended", version=F("version") + 1
+    )
+
+
+def start_batch(acting: ActingUser, act: Act, reason: str, source: str, count: int) -> Batch:
+    """Create a batch for acts on many accounts."""
+    made: Batch = Batch.objects.create(
+        id=f"batch_{secrets.token_hex(8)}",
+        by=acting.user,
+        at_ms=acting.now_ms,
+        what=act.words,
+        reason=reason,
+        source=source[:128],
+        count=count,
+    )
+    return made
+
+
+def newest_act() -> int:
+    """Return the number of the newest act; 0 before there was any."""
+    return PersonAct.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
+class Left(NamedTuple):
+    """Accounts that a batch did not reach: decided by a person since, or out of reach now.
+
+    `faults` are those of acts that it carried out.
+    """
+
+    decided: list[str]
+    failed: list[str]
+    faults: list[str]
+
+
+def run_batch(
+    acting: ActingUser, batch: Batch, accounts: Sequence[str], act: Act, newest: int
+) -> Left:
+    """Act on each account, one decision an account, and close its case; return whom it left.
+
+    `newest` is the newest act when the person saw the accounts (`newest_act`): who was decided on
+    after it is left alone.
+    """
+    left = Left([], [], [])
+    for account in accounts:
+        later = PersonAct.objects.filter(account=account, id__gt=newest).exclude(batch=batch)
+        if later.exists():
+            left.decided.append(account)
+            continue
+        try:
+            applied = apply_and_close(acting, account, act, batch.reason, batch=batch)
+        except ApiError:
+            left.failed.append(account)
+        else:
+            batch.done += 1
+            if applied.fault:
+                left.faults.append(applied.fault)
+    batch.save(update_fields=["done"])
+    return left
+
+
+def undo_batch(acting: ActingUser, batch: Batch, reason: str) -> tuple[int, int]:
+    """Undo a batch, newest act first; return how many acts were undone, and how many left alone."""
+    undone = left = 0
+    for act in batch.acts.filter(undone_ms=None).order_by("-id"):
+        note = undo(acting, act, f"undo {batch.id}: {reason}", noted="")
+        left_alone = note.startswith(LEFT_ALONE)
+        undone, left = undone + (not left_alone), left + left_alone
+    with transaction.atomic():
+        batch.undone_ms, batch.undone_by = acting.now_ms, acting.user
+        batch.save(update_fields=["undone_ms", "undone_by"])
+    return undone, left
+
+
+def _state(acting: ActingUser, account: str) -> actions.AccountState:
+    state: actions.AccountState = async_to_sync(actions.sealed_state)(acting.context, account)
+    return state
+
+
+def _override(
+    acting: ActingUser,
+    account: str,
+    verdict: str,
+    outcome: str,
+    hold_s: int | None,
+    reason: str,
+    by: str,
+    appealed: AppealEntry | None = None,
+) -> schemas.OverrideResult:
+    # The API asks for a reason of eight characters; a form is content with a word.
+    said = reason if len(reason) >= schemas.MIN_REASON else f"reason: {reason}"
+    fields: dict[str, object] = {"verdict": verdict, "reason": said, "by": by}
+    if verdict == "undetermined":
+        fields["outcome"] = outcome
+        if hold_s is not None:
+            fields["hold_s"] = hold_s
+    change = schemas.Override.model_validate(fields)
+    result: schemas.OverrideResult = async_to_sync(actions.override_account)(
+        acting.context, account, change, appealed=appealed
+    )
+    return result
+
+
+def reviewers_of(account: str) -> set[User]:
+    """Return who has acted on an account: an appeal is decided by somebody else."""
+    return {act.by for act in PersonAct.objects.filter(account=account).select_related("by")}

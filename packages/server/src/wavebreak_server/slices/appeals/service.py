@@ -1,0 +1,653 @@
+"""Appeals: from a holder's statement to the answer of a person who took no part in the decision.
+
+An appeal is submitted on a public page and confirmed by a code that the platform brings to the
+account, or by a platform that has authenticated the holder itself. One a decision. Over an
+operator's quota it is received too, and marked to be decided together with others of its group:
+nothing is refused silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import os
+import statistics
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import structlog
+from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Q, QuerySet
+
+from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
+from wavebreak.engine import Engine
+from wavebreak.errors import WavebreakError
+from wavebreak.ledger import Draft
+from wavebreak.ledger.entries import AppealEntry
+from wavebreak.notices import appeal_deadline
+from wavebreak_server.service.app_context import run_background_query, write_audit_entry
+from wavebreak_server.service.authentic_rows import authentic
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.holder_notices import HolderNotices
+from wavebreak_server.service.ledger_store import LedgerStore
+from wavebreak_server.service.models import Webhook
+from wavebreak_server.service.platform_messages import (
+    enqueue_message,
+    new_message_id,
+    one_time_code,
+)
+from wavebreak_server.service.service import Service
+from wavebreak_server.service.statement_links import has_notice, token_of
+from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.config import Appeals, load_config
+from wavebreak_server.slices.encryption import encryption
+from wavebreak_server.slices.erasure.service import refuse_erased
+from wavebreak_server.slices.queue.models import Review
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
+
+logger = structlog.stdlib.get_logger("wavebreak.console")
+
+MAX_STATEMENT, MAX_REASON = 2_000, 2_000
+CODE_MS, MAX_ATTEMPTS, MAX_CODES = 15 * MINUTE_MS, 5, 5
+"""A code's life; guesses a code; codes before an appeal that nobody confirms lapses."""
+LAPSE_MS = DAY_MS
+UPKEEP_S = 600.0
+TOGETHER = 100
+"""Appeals of a group that one act may decide."""
+RESULTS = {
+    Appeal.UNCHANGED: "Unchanged: the decision was right",
+    Appeal.PARTIALLY: "Partially reversed: something milder is right",
+    Appeal.REVERSED: "Reversed: the decision was wrong; restore the earlier state",
+}
+_LIVE = (Appeal.OPEN, Appeal.DECIDED)
+
+
+def appeal_settings() -> Appeals:
+    """Return the settings of appeals, of the local policy where there is one."""
+    directory: Path | None = getattr(settings, "CONSOLE_POLICY", None)
+    return load_config(directory).appeals
+
+
+# The statement at rest
+
+
+def _cipher() -> Fernet:
+    key = os.environ.get("WAVEBREAK_APPEAL_KEY", "")
+    if not key:
+        return encryption("appeal")
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
+
+
+def encrypt(statement: str) -> bytes:
+    """Encrypt a statement with the key of appeals."""
+    return _cipher().encrypt(statement.encode())
+
+
+def read_statement(appeal: Appeal) -> str | None:
+    """Return an appeal's statement; None if it was erased or its key is another one."""
+    if appeal.statement is None:
+        return None
+    try:
+        return _cipher().decrypt(bytes(appeal.statement)).decode()
+    except InvalidToken:
+        return None
+
+
+def clean_statement(text: str) -> str:
+    r"""Return a statement without control characters; raises ApiError (422) for its length.
+
+    >>> clean_statement("  It was my\r\nwedding.\x00 ")
+    'It was my\nwedding.'
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(c for c in lines if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs"))
+    kept = kept.strip()
+    if not kept:
+        raise ApiError(422, "the statement is empty", fix="say why the decision is wrong")
+    if len(kept) > MAX_STATEMENT:
+        raise ApiError(422, f"the statement exceeds {MAX_STATEMENT} characters", fix="shorten it")
+    return kept
+
+
+def _digest(what: str, text: str) -> str:
+    key = settings.SECRET_KEY.encode()
+    return hmac.digest(key, f"{what}\0{text}".encode(), hashlib.sha256).hex()[:32]
+
+
+def text_key(statement: str) -> str:
+    """Return a keyed digest of a statement's words, by which duplicates are found."""
+    return _digest("appeal text", " ".join(statement.casefold().split()))
+
+
+# What appeals are grouped by
+
+
+class Ties(NamedTuple):
+    """What an account shares with others: its operator's id, and a digest of its device."""
+
+    operator: str = ""
+    device: str = ""
+
+
+def ties_of(engine: Engine, account: str) -> Ties:
+    """Read an account's ties, on the engine's thread."""
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    if not 0 <= slot < engine.core.accounts:
+        return Ties()
+    device = int(engine.core.row_of(slot)["device"])
+    operator = next((o.id for o in engine.operators() if account in o.accounts), "")
+    return Ties(operator, _digest("device", str(device)) if device > 0 else "")
+
+
+def _join_group(appeal: Appeal) -> None:
+    """Name the group of an appeal that has no operator, and of the appeals that it equals."""
+    for kind, field in (("text", "text_key"), ("device", "device_key")):
+        value = getattr(appeal, field)
+        same = Appeal.objects.filter(state=Appeal.OPEN, **{field: value}).exclude(id=appeal.id)
+        if value and same.exists():
+            named = same.exclude(group="").values_list("group", flat=True).first()
+            appeal.group = named or f"{kind}-{value[:12]}"
+            same.filter(group="").update(group=appeal.group, version=F("version") + 1)
+            return
+
+
+# Submission
+
+
+def appeal_of(decision_id: str) -> Appeal | None:
+    """Return the appeal against a decision, if there is one that was not left unconfirmed."""
+    rows = Appeal.objects.filter(decision=decision_id).exclude(state=Appeal.WITHDRAWN)
+    found: Appeal | None = rows.select_related("decided_by").first()
+    return found
+
+
+def may_appeal(notices: HolderNotices, decision: Mapping[str, Any], now_ms: int) -> bool:
+    """Whether an appeal against a decision can still be submitted."""
+    return decision["outcome"] != "allow" and now_ms <= appeal_until(notices, decision)
+
+
+def appeal_until(notices: HolderNotices, decision: Mapping[str, Any]) -> int:
+    """Return the last instant of an appeal (ms)."""
+    return appeal_deadline(decision, notices.platform, notices.notify_at_ms(decision))
+
+
+def _draft(decision: Mapping[str, Any], statement: str, language: str, via: str) -> dict[str, Any]:
+    return {
+        "number": decision["number"],
+        "account": decision["account"],
+        "outcome": decision["outcome"],
+        "basis": decision.get("basis") or "",
+        "rule": next(iter(decision.get("rules") or ()), ""),
+        "model": "" if decision.get("rules") else decision.get("model") or "",
+        "via": via,
+        "language": language,
+        "statement": encrypt(statement),
+        "text_key": text_key(statement),
+    }
+
+
+def submit(
+    decision: Mapping[str, Any],
+    statement: str,
+    language: str,
+    now_ms: int,
+    *,
+    shows_codes: bool = False,
+) -> Appeal:
+    """Store a statement that its holder has yet to confirm, and send the code.
+
+    Where the page shows codes, no webhook has to bring them.
+
+    Runs in the open transaction. Raises ApiError (409) if the appeal is confirmed already, (410)
+    if the account was erased, (429) if too many codes were sent, (503) if no webhook would bring
+    the code.
+    """
+    values = _draft(decision, statement, language, "page")
+    defaults = values | {"created_ms": now_ms}
+    rows = Appeal.objects.select_for_update().exclude(state=Appeal.WITHDRAWN)
+    found: tuple[Appeal, bool] = rows.get_or_create(decision=decision["id"], defaults=defaults)
+    appeal, new = found
+    if appeal.state != Appeal.UNVERIFIED:
+        raise ApiError(409, "there is an appeal against this decision", fix="see its status")
+    if not new:
+        for name, value in values.items():
+            setattr(appeal, name, value)
+        appeal.save()
+    send_code(appeal, now_ms, shows_codes=shows_codes)
+    # Last: an erasure that begins meanwhile finds the text, or is found and undoes the write.
+    refuse_erased(appeal.decision)
+    return appeal
+
+
+def send_code(appeal: Appeal, now_ms: int, *, shows_codes: bool = False) -> None:
+    """Send a new code for an unconfirmed appeal, in the open transaction.
+
+    Raises ApiError (429) after `MAX_CODES`, (503) where no webhook would bring it and no page shows
+    it.
+    """
+    if appeal.codes_sent >= MAX_CODES:
+        raise ApiError(429, "too many codes were sent", fix="try again tomorrow", retry_after_s=600)
+    expires = now_ms + CODE_MS
+    data = {"account": appeal.account, "expires_ms": expires, "language": appeal.language}
+    message = enqueue_message("appeal.code", data, now_ms)
+    if not message and shows_codes:
+        message = new_message_id()
+    if not message:
+        raise ApiError(503, "no webhook would bring the code", fix="add a webhook")
+    appeal.code_message, appeal.code_expires_ms = message, expires
+    appeal.code_attempts, appeal.codes_sent = 0, appeal.codes_sent + 1
+    appeal.save()
+
+
+def can_send_codes() -> bool:
+    """Whether a webhook would bring a code to the holder."""
+    return any(authentic(Webhook.objects.all()))
+
+
+def code_usable(appeal: Appeal, now_ms: int) -> bool:
+    """Whether an appeal's code can still be entered."""
+    return (
+        bool(appeal.code_message)
+        and now_ms < appeal.code_expires_ms
+        and appeal.code_attempts < MAX_ATTEMPTS
+    )
+
+
+def check_code(appeal: Appeal, code: str, key: bytes, now_ms: int) -> bool:
+    """Count an attempt and return whether the code is right; False if it is over."""
+    if not code_usable(appeal, now_ms):
+        return False
+    counted = Appeal.objects.filter(
+        id=appeal.id,
+        state=Appeal.UNVERIFIED,
+        code_message=appeal.code_message,
+        code_attempts__lt=MAX_ATTEMPTS,
+    ).update(code_attempts=F("code_attempts") + 1)
+    appeal.code_attempts += 1
+    right = one_time_code(key, appeal.code_message)
+    return bool(counted) and hmac.compare_digest(code.encode(), right.encode())
+
+
+def open_confirmed(
+    appeal_id: int, ties: Ties, store: LedgerStore, by: str, now_ms: int, reason: str = ""
+) -> Appeal:
+    """Open an unconfirmed appeal, seal that it is open, and audit it, in the open transaction."""
+    appeal: Appeal = Appeal.objects.select_for_update(of=("self",)).get(id=appeal_id)
+    if appeal.state != Appeal.UNVERIFIED:
+        return appeal
+    terms = appeal_settings()
+    appeal.state, appeal.opened_ms = Appeal.OPEN, now_ms
+    appeal.deadline_ms = now_ms + terms.review_days * DAY_MS
+    appeal.group, appeal.device_key = ties.operator, ties.device
+    appeal.position = store.position(appeal.decision)
+    appeal.code_message, appeal.code_expires_ms = "", 0
+    if ties.operator:
+        others = Appeal.objects.filter(state=Appeal.OPEN, group=ties.operator).count()
+        appeal.together = others >= terms.open_per_operator
+    else:
+        _join_group(appeal)
+    appeal.version += 1
+    appeal.save()
+    if appeal.position is not None:
+        hidden = {"account": appeal.account, "by": by, "id": f"appeal-{appeal.id}"}
+        with store.sealing() as sealing:
+            sealing.add([Draft("appeal", AppealEntry(appeal.position, "opened"), hidden)])
+    write_audit_entry(now_ms, by, "open_appeal", appeal.account, reason or f"appeal {appeal.id}")
+    return appeal
+
+
+def open_from_platform(
+    decision: Mapping[str, Any],
+    statement: str,
+    language: str,
+    ties: Ties,
+    store: LedgerStore,
+    by: str,
+    reason: str,
+    now_ms: int,
+) -> tuple[Appeal, bool]:
+    """Open an appeal of a holder whom the platform has authenticated, in the open transaction.
+
+    Returns:
+        The appeal, and whether it is new; an existing one is returned as it is.
+
+    """
+    found = appeal_of(str(decision["id"]))
+    if found is not None and found.state in _LIVE:
+        return found, False
+    values = _draft(decision, statement, language, "platform")
+    if found is None:
+        try:
+            with transaction.atomic():
+                found = Appeal.objects.create(decision=decision["id"], created_ms=now_ms, **values)
+        except IntegrityError:
+            return open_from_platform(
+                decision, statement, language, ties, store, by, reason, now_ms
+            )
+    else:
+        for name, value in values.items():
+            setattr(found, name, value)
+        found.save()
+    return open_confirmed(found.id, ties, store, by, now_ms, reason), True
+
+
+class PlatformAppeal(NamedTuple):
+    """An appeal that a platform submits for a holder whom it has authenticated.
+
+    `by` is the key with which it asks, `reason` why it does, for the audit log.
+    """
+
+    decision: str
+    statement: str
+    language: str
+    by: str
+    reason: str
+
+
+def submit_for_holder(
+    notices: HolderNotices, new: PlatformAppeal, ties: Ties, store: LedgerStore, now_ms: int
+) -> tuple[Appeal, bool]:
+    """Open an appeal that a platform submits, in the open transaction.
+
+    Returns:
+        The appeal, and whether it is new.
+
+    Raises:
+        ApiError: (404) there is no such decision, (409) it cannot be appealed against.
+
+    """
+    decision = statements.stored_decision(new.decision)
+    if decision is None or not has_notice(decision):
+        raise ApiError(404, "no decision with this id can be appealed against")
+    found = appeal_of(new.decision)
+    confirmed = found is not None and found.state != Appeal.UNVERIFIED
+    if not confirmed and not may_appeal(notices, decision, now_ms):
+        raise ApiError(409, "the time for an appeal has ended, or nothing is restricted")
+    statement = clean_statement(new.statement)
+    return open_from_platform(
+        decision, statement, new.language, ties, store, new.by, new.reason, now_ms
+    )
+
+
+def confirmed_appeals() -> QuerySet:
+    """Return the appeals that their holders, or their platform, confirmed."""
+    return Appeal.objects.filter(state__in=_LIVE)
+
+
+# Decision
+
+
+class Answer(NamedTuple):
+    """What a reviewer answers: the result, the reason for the holder, a milder outcome."""
+
+    result: str
+    reason: str
+    outcome: str = ""
+    hold: str = ""
+
+
+def answer_of(form: Mapping[str, str]) -> Answer:
+    """Return the answer that a form gives; raises ApiError (422) with the fix.
+
+    >>> answer_of({"result": "unchanged", "reason": " It was bulk. "})
+    Answer(result='unchanged', reason='It was bulk.', outcome='', hold='')
+    """
+    result, reason = form.get("result", ""), form.get("reason", "").replace("\r\n", "\n").strip()
+    if result not in RESULTS:
+        raise ApiError(422, "no result was chosen", fix="choose what becomes of the decision")
+    if not reason:
+        raise ApiError(422, "the reason is missing", fix="give the holder the reason")
+    if len(reason) > MAX_REASON:
+        raise ApiError(422, f"the reason exceeds {MAX_REASON} characters", fix="shorten it")
+    if result != Appeal.PARTIALLY:
+        return Answer(result, reason)
+    act = acts.act_of({"verdict": "undetermined"} | {k: form.get(k, "") for k in _MILDER})
+    return Answer(result, reason, act.outcome, act.hold)
+
+
+_MILDER = ("outcome", "hold")
+
+
+def conflict(appeal: Appeal, user: User) -> str:
+    """Return why a person may not decide an appeal; empty if they may.
+
+    Whoever acted on the account, or reviewed a case of it, took part in what is appealed against.
+    """
+    if user in acts.reviewers_of(appeal.account):
+        return "You acted on this account."
+    if Review.objects.filter(case__account=appeal.account, reviewer=user).exists():
+        return "You reviewed a case of this account."
+    return ""
+
+
+def read_for(acting: ActingUser, appeal: Appeal) -> str | None:
+    """Return an appeal's statement for who may decide the appeal, and audit that it was read.
+
+    None for anybody else, and where `read_statement` has none.
+    """
+    if not acting.user.may("decide_appeals") or conflict(appeal, acting.user):
+        return None
+    statement = read_statement(appeal)
+    if statement is not None:
+        write_audit_entry(
+            acting.now_ms, acting.user.actor, "read_appeal", appeal.account,
+            f"read the statement of appeal {appeal.id}",
+        )  # fmt: skip
+    return statement
+
+
+def duplicates(appeal: Appeal) -> QuerySet:
+    """Return other appeals of the same group, or with the same words, that wait."""
+    same = Q()
+    if appeal.group:
+        same |= Q(group=appeal.group)
+    if appeal.text_key:
+        same |= Q(text_key=appeal.text_key)
+    if not same:
+        return Appeal.objects.none()
+    return Appeal.objects.filter(same, state=Appeal.OPEN).exclude(id=appeal.id).order_by("id")
+
+
+def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> str:
+    """Decide an appeal: act on the account, seal the result, and send it to the platform.
+
+    Returns what the act did not bring, "" where it did all.
+    Raises ApiError (403) for who took part in the decision, (409) if it changed meanwhile.
+    """
+    if why := conflict(appeal, acting.user):
+        raise ApiError(403, why, fix="a colleague who took no part decides this appeal")
+    taken = Appeal.objects.filter(id=appeal.id, state=Appeal.OPEN, version=version).update(
+        version=F("version") + 1
+    )
+    if not taken:
+        raise ApiError(409, "the appeal changed while you read it", fix="read it anew, then decide")
+    outcome, until, fault = _enforce(acting, appeal, answer)
+    now = acting.now_ms
+    with transaction.atomic():
+        appeal.refresh_from_db()
+        appeal.state, appeal.decided_ms, appeal.decided_by = Appeal.DECIDED, now, acting.user
+        appeal.result, appeal.reason = answer.result, answer.reason
+        appeal.new_outcome, appeal.new_until_ms = outcome, until
+        appeal.version += 1
+        appeal.save()
+        if answer.result == Appeal.UNCHANGED:
+            _seal_unchanged(acting, appeal)
+        write_audit_entry(
+            now, acting.user.actor, "decide_appeal", appeal.account,
+            f"appeal {appeal.id}: {answer.result}: {' '.join(answer.reason.split())}"[:1000],
+        )  # fmt: skip
+        _notify(acting, appeal)
+    return fault
+
+
+def _enforce(acting: ActingUser, appeal: Appeal, answer: Answer) -> tuple[str, int | None, str]:
+    """Act on the account as the answer says; return the outcome in force, its end, the fault."""
+    if answer.result == Appeal.UNCHANGED:
+        return appeal.outcome, None, ""
+    verdict = "benign" if answer.result == Appeal.REVERSED else "undetermined"
+    act = acts.Act(verdict, answer.outcome, answer.hold)
+    reason = f"appeal {appeal.id}: {' '.join(answer.reason.split())}"[:500]
+    sealed = None if appeal.position is None else AppealEntry(appeal.position, answer.result)
+    made, fault = acts.apply(acting, appeal.account, act, reason, by="appeal", appealed=sealed)
+    return made.outcome, made.until_ms, fault
+
+
+def _seal_unchanged(acting: ActingUser, appeal: Appeal) -> None:
+    if appeal.position is None:
+        return
+    hidden = {
+        "account": appeal.account, "by": acting.user.actor, "id": f"appeal-{appeal.id}",
+    }  # fmt: skip
+    with acting.service.ledger_store.sealing() as sealing:
+        sealing.add([Draft("appeal", AppealEntry(appeal.position, "unchanged"), hidden)])
+
+
+def _notify(acting: ActingUser, appeal: Appeal) -> None:
+    notices = acting.context.app.holder_notices
+    decision = statements.stored_decision(appeal.decision)
+    url = ""
+    if decision is not None:
+        url = notices.address("notice", token_of(notices, decision))
+    data = {
+        "account": appeal.account,
+        "appeal": appeal.id,
+        "decision": appeal.decision,
+        "result": appeal.result,
+        "outcome": appeal.new_outcome,
+        "until_ms": appeal.new_until_ms,
+        "language": appeal.language,
+        "reason": appeal.reason,
+        "url": url,
+    }
+    enqueue_message("appeal.decided", data, acting.now_ms)
+
+
+class GroupAnswers(NamedTuple):
+    """Appeals of a group: decided, left to somebody else, and the faults of acts."""
+
+    decided: list[Appeal]
+    left: list[Appeal]
+    faults: list[str]
+
+
+def decide_together(acting: ActingUser, appeal: Appeal, answer: Answer) -> GroupAnswers:
+    """Decide the marked appeals of a group as one was.
+
+    Each gets its own answer, act and entry. What another person must decide is left.
+    """
+    answers = GroupAnswers([], [], [])
+    rows = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
+    for other in rows.exclude(group="").order_by("deadline_ms", "id")[:TOGETHER]:
+        try:
+            fault = decide(acting, other, answer, other.version)
+        except ApiError:
+            answers.left.append(other)
+        else:
+            answers.decided.append(other)
+            if fault:
+                answers.faults.append(fault)
+    return answers
+
+
+# Figures
+
+
+class Figures(NamedTuple):
+    """Appeals about one rule or model: how many, what became of them, median hours."""
+
+    name: str
+    received: int
+    open: int
+    unchanged: int
+    partially: int
+    reversed: int
+    median_hours: float | None
+
+
+def figures(field: str) -> list[Figures]:
+    """Return figures by `rule` or by `model`, most appeals first; all together under an empty name.
+
+    Appeals that nobody confirmed are not counted.
+    """
+    live = Appeal.objects.filter(state__in=_LIVE)
+    if field == "model":
+        live = live.exclude(model="")
+    counted = live.values(field).annotate(
+        n=Count("id"),
+        waiting=Count("id", filter=Q(state=Appeal.OPEN)),
+        **{name: Count("id", filter=Q(result=name)) for name in RESULTS},
+    )
+    hours: dict[str, list[float]] = {}
+    spans = live.filter(state=Appeal.DECIDED).order_by("-id")
+    for name, opened, decided in spans.values_list(field, "opened_ms", "decided_ms")[:20_000]:
+        hours.setdefault(name, []).append((decided - opened) / HOUR_MS)
+    rows = [
+        Figures(
+            row[field], row["n"], row["waiting"], row[Appeal.UNCHANGED], row[Appeal.PARTIALLY],
+            row[Appeal.REVERSED], _median(hours.get(row[field], ())),
+        )
+        for row in counted.order_by("-n", field)
+    ]  # fmt: skip
+    return rows
+
+
+def _median(values: Iterable[float]) -> float | None:
+    held = list(values)
+    return statistics.median(held) if held else None
+
+
+# Erasure
+
+
+def erase_statements(now_ms: int, terms: Appeals | None = None) -> tuple[int, int]:
+    """Erase statements on schedule; return how many, and how many unconfirmed appeals lapsed."""
+    terms = terms or appeal_settings()
+    with transaction.atomic():
+        old = Appeal.objects.filter(
+            state=Appeal.DECIDED,
+            statement__isnull=False,
+            decided_ms__lt=now_ms - terms.statement_days * DAY_MS,
+        )
+        erased = old.update(**_erased(now_ms))
+        lapsed = Appeal.objects.filter(
+            state=Appeal.UNVERIFIED, created_ms__lt=now_ms - LAPSE_MS
+        ).update(state=Appeal.WITHDRAWN, code_message="", **_erased(now_ms))
+    return erased, lapsed
+
+
+def _erased(now_ms: int) -> dict[str, Any]:
+    return {"statement": None, "text_key": "", "erased_ms": now_ms, "version": F("version") + 1}
+
+
+class AppealUpkeep:
+    """Erases statements on schedule while the service runs; a `Service(background=…)`."""
+
+    async def __call__(self, service: Service) -> None:
+        """Erase every ten minutes until cancelled."""
+        while True:
+            try:
+                await run_background_query(lambda: erase_statements(service.clock()))
+            except Exception as error:
+                logger.exception("erasing statements failed", cause=type(error).__name__)
+            await asyncio.sleep(UPKEEP_S)
+
+
+def confirm(service: Service, appeal: Appeal, now_ms: int) -> Appeal:
+    """Open an appeal whose code was right; for synchronous views."""
+    try:
+        ties: Ties = async_to_sync(service.ask)(lambda engine: ties_of(engine, appeal.account))
+    except WavebreakError:
+        ties = Ties()
+    with transaction.atomic():
+        return open_confirmed(appeal.id, ties, service.ledger_store, "holder", now_ms)

@@ -1,0 +1,26 @@
+"""What runs beside a service for due process: the review queue, appeals, and contact warnings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from wavebreak_server.service.app_context import AppContext
+from wavebreak_server.service.service import Background
+from wavebreak_server.slices.appeals.service import AppealUpkeep
+from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.queue.contact_warnings import ContactWarner
+from wavebreak_server.slices.queue.indexer import Indexer
+
+
+def background_tasks(context: AppContext, policy: Path | None) -> list[Background]:
+    """Return the background tasks of due process, whether or not the console's pages are served.
+
+    Args:
+        context: The application context of the service.
+        policy: Directory of a local policy (None: the shipped one).
+
+    """
+    settings.CONSOLE_POLICY = policy
+    return [Indexer(load_config(policy).queue), AppealUpkeep(), ContactWarner(context)]

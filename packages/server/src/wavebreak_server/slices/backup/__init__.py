@@ -1,0 +1,1 @@
+"""Backup and restore of all tables and files of a service."""

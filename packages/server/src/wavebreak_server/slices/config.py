@@ -1,0 +1,84 @@
+"""Settings of queue, acts and appeals, from `console.toml`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from wavebreak import config
+from wavebreak.durations import Duration
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Harm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Harm to the holder if an outcome is wrong, 0 to 1."""
+
+    observe: Share
+    challenge: Share
+    limit: Share
+    restrict: Share
+    suspend: Share
+    ban: Share
+
+
+class Chance(Struct, frozen=True, forbid_unknown_fields=True):
+    """Chance that an account is abusive, by the basis of the decision."""
+
+    impossible: Share
+    evidence: Share
+    tie: Share
+    takeover: Share
+    doubt: Share
+
+
+class Queue(Struct, frozen=True, forbid_unknown_fields=True):
+    """How cases are ordered, claimed and sampled."""
+
+    least_priority: Share
+    age_floor: Duration
+    lease: Duration
+    skip: Duration
+    blind_share: Share
+    golden_share: Share
+    harm: Harm
+    chance: Chance
+    drawn_share: Share = 0.02
+    drawn_turn: Share = 0.1
+
+
+class Bulk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of acts on many accounts."""
+
+    most: Annotated[int, Meta(ge=1, le=100_000)]
+    typed_from: Annotated[int, Meta(ge=1)]
+    sample: Annotated[int, Meta(ge=1, le=50)]
+
+
+class Appeals(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long appeals may take, and when they are grouped."""
+
+    review_days: Annotated[int, Meta(ge=1, le=90)]
+    open_per_operator: Annotated[int, Meta(ge=1, le=10_000)]
+    statement_days: Annotated[int, Meta(ge=1, le=365)]
+
+
+class ConsoleConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file `console.toml`."""
+
+    queue: Queue
+    bulk: Bulk
+    appeals: Appeals
+
+
+@cache
+def load_config(directory: Path | None = None) -> ConsoleConfig:
+    """Load the settings: the shipped file, or the one of a policy directory.
+
+    >>> load_config().bulk.most
+    2000
+    """
+    return config.load_config(config.resolve_path("console.toml", directory), ConsoleConfig)

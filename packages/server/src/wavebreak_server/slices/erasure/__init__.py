@@ -1,0 +1,1 @@
+"""Erasure of what is known of a person, and the list by which it is applied again."""

@@ -1,0 +1,1 @@
+"""Help: what readers of the public help pages answered."""

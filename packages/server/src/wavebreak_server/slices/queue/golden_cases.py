@@ -1,0 +1,167 @@
+"""Golden cases: closed cases with an agreed verdict, by which reviewers are calibrated.
+
+A lead marks a closed case with the verdict that the team agreed on. A copy of it is offered to each
+reviewer now and then among other cases, shown as a second look is: without the first verdict and
+what came of it. Its verdict changes nothing on the account. Afterwards the reviewer reads what was
+agreed and why; leads and auditors see how often each reviewer agrees.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from wavebreak.evaluation.intervals import exact_interval
+from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.queue.service import open_blind_copy, took_part
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
+
+AGREED = ("benign", "abusive")
+"""Verdicts that a golden case may have."""
+KIND = "golden"
+SHOWN_CASES, SHOWN_REVIEWERS = 200, 100
+
+
+def mark(acting: ActingUser, case_id: int, verdict: str, reason: str) -> ReviewCase:
+    """Make a closed case golden, and audit it, in the open transaction.
+
+    Args:
+        acting: Who marks it.
+        case_id: The case.
+        verdict: What the team agreed on, one of AGREED.
+        reason: Why; the reviewer reads it afterwards.
+
+    Raises:
+        ApiError: The case is unknown (404), open, a second look, or golden already (409), or the
+            verdict is none that can be agreed on (422).
+    """
+    if verdict not in AGREED:
+        raise ApiError(422, "no verdict was chosen", fix=f"choose {' or '.join(AGREED)}")
+    found: ReviewCase | None = ReviewCase.objects.select_for_update().filter(id=case_id).first()
+    if found is None:
+        raise ApiError(404, "there is no such case", fix="go back to the queue")
+    if found.state != ReviewCase.CLOSED or found.blind or found.golden:
+        raise ApiError(
+            409, "the case is open, a second look, or golden already", fix="choose a closed case"
+        )
+    found.golden, found.golden_reason = verdict, reason
+    found.save(update_fields=["golden", "golden_reason"])
+    what = f"{found.account}: {verdict}"
+    write_audit_entry(acting.now_ms, acting.user.actor, "mark_golden", what, reason)
+    return found
+
+
+def unmark(acting: ActingUser, case_id: int, reason: str) -> ReviewCase:
+    """Offer a golden case to nobody any more, and audit it; answers to it stay.
+
+    In the open transaction. Raises ApiError (404) where it is not golden.
+    """
+    found: ReviewCase | None = (
+        golden_cases().select_for_update(of=("self",)).filter(id=case_id).first()
+    )
+    if found is None:
+        raise ApiError(404, "the case is not golden", fix="see the list of golden cases")
+    found.golden = ""
+    found.save(update_fields=["golden"])
+    write_audit_entry(acting.now_ms, acting.user.actor, "unmark_golden", found.account, reason)
+    return found
+
+
+def golden_cases() -> QuerySet:
+    """Return the golden cases, newest first."""
+    return ReviewCase.objects.filter(blind=False).exclude(golden="").order_by("-id")
+
+
+def is_due(settings: Queue, user: User) -> bool:
+    """Whether the next case of a reviewer is a golden one: each has its turn after as many others.
+
+    >>> from wavebreak_server.slices.config import load_config
+    >>> load_config().queue.golden_share
+    0.03
+    """
+    if settings.golden_share <= 0:
+        return False
+    mine = Review.objects.filter(reviewer=user, batch="")
+    last = mine.filter(kind=KIND).order_by("-id").values_list("id", flat=True).first()
+    others = mine.filter(id__gt=last or 0).exclude(kind=KIND)
+    return bool(others.count() >= round(1 / settings.golden_share) - 1)
+
+
+def offer(user: User, now_ms: int) -> ReviewCase | None:
+    """Open a copy of a golden case that is new to a reviewer, in the open transaction.
+
+    The one with the fewest answers comes first. None where there is none left.
+    """
+    waiting = ReviewCase.objects.filter(
+        account=OuterRef("account"), state=ReviewCase.OPEN, blind=True
+    )
+    answers = Count("copies__reviews", filter=Q(copies__reviews__kind=KIND))
+    chosen = (
+        golden_cases()
+        .exclude(took_part(user))
+        .exclude(Exists(waiting))
+        .annotate(answers=answers)
+        .order_by("answers", "id")
+        .first()
+    )
+    if chosen is None:
+        return None
+    return open_blind_copy(
+        chosen, now_ms, golden=chosen.golden, golden_reason=chosen.golden_reason, copy_of=chosen
+    )
+
+
+class Answers(NamedTuple):
+    """Answers to golden cases: all, as agreed, undetermined; the share agreed with its interval."""
+
+    total: int
+    agreed: int
+    undetermined: int
+
+    @property
+    def share(self) -> float | None:
+        """The share that agrees; None without an answer."""
+        return self.agreed / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper and Pearson's interval of that share."""
+        return exact_interval(self.agreed, self.total)
+
+
+def count_answers(pairs: Sequence[tuple[str, str]]) -> Answers:
+    """Count answers, given as (agreed verdict, answer).
+
+    >>> count_answers([("benign", "benign"), ("abusive", "undetermined")])
+    Answers(total=2, agreed=1, undetermined=1)
+    """
+    given = Counter("agreed" if agreed == answer else answer for agreed, answer in pairs)
+    return Answers(len(pairs), given["agreed"], given["undetermined"])
+
+
+def answers_by_reviewer() -> list[tuple[str, Answers]]:
+    """Return each reviewer's answers, most answers first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    given = Review.objects.filter(kind=KIND).select_related("reviewer", "case")
+    for review in given.order_by("id"):
+        pair = (review.case.golden, review.verdict)
+        found.setdefault(review.reviewer.shown_name, []).append(pair)
+    counted = [(name, count_answers(pairs)) for name, pairs in found.items()]
+    return sorted(counted, key=lambda one: (-one[1].total, one[0]))[:SHOWN_REVIEWERS]
+
+
+def answers_by_case() -> list[tuple[ReviewCase, Answers]]:
+    """Return the golden cases with the answers to each, newest case first."""
+    cases = list(golden_cases()[:SHOWN_CASES])
+    pairs: dict[int, list[tuple[str, str]]] = {}
+    given = Review.objects.filter(kind=KIND, case__copy_of__in=cases)
+    for original, agreed, verdict in given.values_list("case__copy_of", "case__golden", "verdict"):
+        pairs.setdefault(original, []).append((agreed, verdict))
+    return [(case, count_answers(pairs.get(case.id, []))) for case in cases]

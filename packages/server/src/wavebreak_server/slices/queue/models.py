@@ -1,0 +1,153 @@
+"""Tables of the review queue: cases, verdicts, second opinions, and how far it has read."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from wavebreak_server.service.models import ID_LENGTH
+from wavebreak_server.slices.users.models import User
+
+
+class IndexerState(models.Model):
+    """How far the indexer has read the decisions: one row with `id` 1.
+
+    `warned` is how far contacts of banned accounts were warned.
+    """
+
+    cursor = models.BigIntegerField(default=0)
+    warned = models.BigIntegerField(default=0)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_indexer"
+
+
+class DailyCount(models.Model):
+    """Decisions of a day (of the log's time, days since 1970) by outcome and stage."""
+
+    day = models.IntegerField()
+    outcome = models.CharField(max_length=16)
+    stage = models.CharField(max_length=16)
+    automated = models.BooleanField()
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_daily_count"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["day", "outcome", "stage", "automated"], name="console_daily_count_once"
+            ),
+        )
+
+
+class ReviewCase(models.Model):
+    """An account that a person should look at, one open case an account.
+
+    `harm` and `uncertainty` are from 0 to 1, `priority` their product; `why` says in sentences why
+    the case is where it is. `version` counts changes: a form for an earlier version is refused.
+    While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
+    An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
+    `drawn` is one that chance has drawn, whatever its priority: they tell how many acts are wrong.
+    `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
+    """
+
+    OPEN, DECIDING, CLOSED = "open", "deciding", "closed"
+
+    account = models.CharField(max_length=ID_LENGTH)
+    decision = models.BigIntegerField()
+    outcome = models.CharField(max_length=16)
+    rule = models.CharField(max_length=64, default="")
+    basis = models.CharField(max_length=16, default="")
+    score = models.FloatField(null=True)
+    decisions = models.IntegerField(default=1)
+    opened_ms = models.BigIntegerField()
+    changed_ms = models.BigIntegerField()
+    harm = models.FloatField()
+    uncertainty = models.FloatField()
+    priority = models.FloatField()
+    why = models.JSONField(default=list)
+    state = models.CharField(max_length=8, default=OPEN)
+    golden = models.CharField(max_length=16, default="")
+    golden_reason = models.CharField(max_length=500, default="", blank=True)
+    copy_of = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="copies")
+    blind = models.BooleanField(default=False)
+    claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    lease_until_ms = models.BigIntegerField(default=0)
+    claimed_ms = models.BigIntegerField(default=0)
+    note = models.CharField(max_length=500, default="", blank=True)
+    note_by = models.CharField(max_length=32, default="", blank=True)
+    closed_ms = models.BigIntegerField(null=True)
+    verdict = models.CharField(max_length=16, default="")
+    version = models.IntegerField(default=0)
+    reopened_at = models.BigIntegerField(default=0)
+    drawn = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_review_case"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["account", "blind"],
+                condition=models.Q(state="open"),
+                name="console_one_open_case",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["state", "-priority", "id"], name="console_case_priority"),
+            models.Index(fields=["state", "opened_ms"], name="console_case_age"),
+            models.Index(fields=["account"], name="console_case_account"),
+            models.Index(fields=["drawn", "state", "id"], name="console_case_drawn"),
+        )
+
+
+class Review(models.Model):
+    """A person's verdict on a case. `kind`: first, blind (a sampled second look) or golden.
+
+    One whose act was undone (`undone_ms`) counts in no figure about accounts and rules.
+    """
+
+    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=8)
+    verdict = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=16, default="")
+    hold_s = models.BigIntegerField(null=True)
+    reason = models.CharField(max_length=500)
+    at_ms = models.BigIntegerField()
+    seconds = models.IntegerField(default=0)
+    batch = models.CharField(max_length=24, default="")
+    undone_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_review"
+        indexes = (models.Index(fields=["reviewer", "at_ms"], name="console_review_by"),)
+
+
+class CaseSkip(models.Model):
+    """A case that a reviewer does not want to be offered again today."""
+
+    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="skips")
+    reviewer = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    until_ms = models.BigIntegerField()
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_case_skip"
+
+
+class SecondOpinion(models.Model):
+    """A reviewer's question to a colleague about a case, and its answer."""
+
+    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="opinions")
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    question = models.CharField(max_length=500)
+    asked_ms = models.BigIntegerField()
+    answered_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    answer = models.CharField(max_length=500, default="")
+    answered_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_second_opinion"

@@ -1,0 +1,1 @@
+"""Reports: the files of transparency reports that the service has written."""

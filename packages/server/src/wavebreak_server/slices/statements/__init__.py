@@ -1,0 +1,1 @@
+"""Statements of reasons, as account holders are shown them."""

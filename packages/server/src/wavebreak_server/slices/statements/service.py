@@ -1,0 +1,228 @@
+"""Statements of reasons on public pages: what a holder is shown behind a signed link.
+
+The statement is stored as it was first shown: after a review it stays, below its correction.
+An erasure of the account ends the links to what was decided before it, and nothing is stored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from django.db import transaction
+
+from wavebreak.notices import (
+    Correction,
+    Language,
+    Links,
+    Platform,
+    Statement,
+    get_language,
+    with_corrections,
+)
+from wavebreak.outcomes import WITHOUT_STATEMENT
+from wavebreak_server.service.authentic_rows import checked_decisions
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.service.holder_notices import HolderNotices
+from wavebreak_server.service.models import Decision
+from wavebreak_server.service.statement_links import decision_id_of, has_notice, token_of
+from wavebreak_server.slices.acts.models import PersonAct
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.erasure.service import ErasedError, refuse_erased
+from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.statements.models import NoticeState
+
+MOST_EARLIER = 100
+"""Earlier decisions on an account among which the one is looked for that an undo brought back."""
+
+
+def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, Any] | None:
+    """Return the decision of a token; None if it is forged, over, or not due yet.
+
+    All of these look the same to who asks. Raises ErasedError where an erasure has ended the link.
+    """
+    decision_id = decision_id_of(token, now_ms)
+    if decision_id is None:
+        return None
+    decision = stored_decision(decision_id)
+    if decision is None or not has_notice(decision) or now_ms < notices.notify_at_ms(decision):
+        return None
+    refuse_erased(decision_id)
+    return decision
+
+
+def offered_language(platform: Platform, code: str | None) -> str:
+    """Return the language that a platform asks for (None: its own); raises ApiError (422)."""
+    if code is None:
+        return platform.default_language
+    if code not in platform.languages:
+        raise ApiError(422, "language is not offered", fix=f"use {', '.join(platform.languages)}")
+    return code
+
+
+def stored_decision(decision_id: str) -> dict[str, Any] | None:
+    """Return a stored decision by its id, with its number."""
+    rows = checked_decisions(Decision.objects.filter(id=decision_id))
+    if not rows:
+        return None
+    decision: dict[str, Any] = msgspec.json.decode(bytes(rows[0].body))
+    return decision | {"number": rows[0].number}
+
+
+def statement_of(
+    notices: HolderNotices, decision: Mapping[str, Any], language: Language, now_ms: int
+) -> Statement:
+    """Return the statement of a decision in a language, with corrections above it.
+
+    A corrected statement is the one that the holder was shown first. What an undo brought back
+    rests on what it rested on before.
+    """
+    corrections = corrections_of(decision)
+    if corrections:
+        shown = shown_statement(str(decision["id"]), language.code)
+        if shown is not None:
+            return with_corrections(shown, corrections)
+    links = None
+    if notices.public_url:
+        token = token_of(notices, decision)
+        appeal, statement = (notices.address(page, token) for page in ("appeal", "notice"))
+        links = Links(appeal=appeal, statement=statement)
+    made = _with_grounds(decision)
+    written = notices.statement(
+        made, language, now_ms, links, found_automatically=_found_automatically(made)
+    )
+    return with_corrections(written, corrections)
+
+
+_GROUNDS = ("basis", "rules", "reasons", "score", "model", "stage")
+
+
+def _with_grounds(decision: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a decision with the grounds of the one that it brought back, if it is an undo's."""
+    act = _act(decision, "undo_event")
+    if decision.get("basis") != "person" or act is None:
+        return decision
+    earlier = Decision.objects.filter(
+        account=decision["account"], number__lt=decision.get("number", 2**62)
+    ).order_by("-number")
+    undone = False
+    for row in checked_decisions(earlier[:MOST_EARLIER]):
+        found: dict[str, Any] = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
+        if found.get("trigger") == act.event:
+            undone = True
+        elif undone and found["outcome"] == decision["outcome"]:
+            # A hold for the owner is not what a person's challenge is.
+            if found.get("basis") == "takeover":
+                return decision
+            found = dict(_with_grounds(found))
+            return dict(decision) | {name: found[name] for name in _GROUNDS if name in found}
+    return decision
+
+
+def _act(decision: Mapping[str, Any], label: str) -> PersonAct | None:
+    """Return the act whose label, or whose undo's, a decision was made by."""
+    if not (trigger := decision.get("trigger")):
+        return None
+    acts = PersonAct.objects.filter(account=decision["account"], **{label: trigger})
+    found: PersonAct | None = acts.first()
+    return found
+
+
+def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
+    """Whether what a person decided on was a case that the rules or the model had opened."""
+    if decision.get("basis") != "person":
+        return None
+    earlier = ReviewCase.objects.filter(account=decision["account"])
+    return bool(earlier.filter(decision__lt=decision.get("number", 2**62)).exists())
+
+
+def corrections_of(decision: Mapping[str, Any]) -> tuple[Correction, ...]:
+    """Return what appeals, a verdict or an undo made of a decision, oldest first."""
+    decided = Appeal.objects.filter(decision=str(decision["id"]), state=Appeal.DECIDED)
+    corrections = [*_answers(decided), *_undone(decision)]
+    if all(one.result != "reversed" for one in corrections):
+        corrections += _lifted(decision)
+    return tuple(sorted(corrections, key=lambda one: one.at_ms))
+
+
+def _undone(decision: Mapping[str, Any]) -> list[Correction]:
+    """Return the undo of the act that a decision is of, if it was undone."""
+    act = _act(decision, "event")
+    if act is None or act.undone_ms is None or not act.undo_event:
+        return []
+    return [Correction(at_ms=act.undone_ms, result="reversed", reason="", outcome=act.before)]
+
+
+def _lifted(decision: Mapping[str, Any]) -> list[Correction]:
+    """Return the verdict by which a person lifted a decision, where it is what came next."""
+    if decision["outcome"] == "allow" or "number" not in decision:
+        return []
+    later = Decision.objects.filter(account=decision["account"], number__gt=decision["number"])
+    following = checked_decisions(later.order_by("number")[:1])
+    if not following:
+        return []
+    act = _act(msgspec.json.decode(bytes(following[0].body)), "event")
+    if act is None or act.verdict != "benign" or act.undo_event:
+        return []
+    return [Correction(at_ms=act.at_ms, result="reversed", reason="")]
+
+
+def _answers(decided: Iterable[Appeal]) -> list[Correction]:
+    return [
+        Correction(
+            at_ms=appeal.decided_ms,
+            result=appeal.result,
+            reason=appeal.reason,
+            outcome=appeal.new_outcome or "allow",
+            until_ms=appeal.new_until_ms,
+        )
+        for appeal in decided
+    ]
+
+
+def keep_shown(decision: Mapping[str, Any], statement: Statement, now_ms: int) -> None:
+    """Store a statement that is shown to the holder, unless one was stored in its language.
+
+    None is stored after an erasure of the account.
+    """
+    if statement.corrections:
+        return
+    with suppress(ErasedError), transaction.atomic():
+        NoticeState.objects.get_or_create(
+            decision=str(decision["id"]),
+            language=statement.language,
+            defaults={
+                "account": str(decision["account"]),
+                "shown_ms": now_ms,
+                "statement": msgspec.json.encode(statement),
+            },
+        )
+        # Last: an erasure that begins meanwhile finds the row, or is found and undoes the write.
+        refuse_erased(str(decision["id"]))
+
+
+def shown_statement(decision_id: str, language: str) -> Statement | None:
+    """Return the statement that a holder was shown first in a language, without corrections."""
+    rows = NoticeState.objects.filter(decision=decision_id, language=language)
+    body = rows.values_list("statement", flat=True).first()
+    return None if body is None else msgspec.json.decode(bytes(body), type=Statement)
+
+
+def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
+    """Return what the holder of an account was notified of last, in English, for reviewers."""
+    rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_STATEMENT)
+    newest = checked_decisions(rows.order_by("-number")[:1])
+    if not newest:
+        return None
+    decision = msgspec.json.decode(bytes(newest[0].body)) | {"number": newest[0].number}
+    shown = NoticeState.objects.filter(decision=decision["id"]).order_by("shown_ms")
+    notify_at_ms = notices.notify_at_ms(decision)
+    return {
+        "statement": statement_of(notices, decision, get_language("en"), now_ms),
+        "notify_at_ms": notify_at_ms,
+        "due": notify_at_ms <= now_ms,
+        "shown": list(shown.values("language", "shown_ms")),
+        "url": notices.address("notice", token_of(notices, decision)),
+    }

@@ -1,0 +1,42 @@
+"""Tables of the people who sign in."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import RegexValidator
+from django.db import models
+
+from wavebreak_server.slices.users.permissions import ROLE_NAMES, may
+
+USERNAME = RegexValidator(r"^[a-z][a-z0-9._-]{1,23}$", "2 to 24 of a-z, 0-9, dot, dash")
+
+
+class User(AbstractUser):
+    """A person who signs in. `role` decides what they may see and do.
+
+    `key_map` remaps the keyboard shortcuts, `keys_off` switches single keys off.
+    """
+
+    username = models.CharField(max_length=24, unique=True, validators=[USERNAME])
+    role = models.CharField(max_length=16, choices=tuple(ROLE_NAMES.items()), default="auditor")
+    display_name = models.CharField(max_length=80, blank=True)
+    key_map = models.JSONField(default=dict, blank=True)
+    keys_off = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_user"
+
+    @property
+    def actor(self) -> str:
+        """The name under which acts are audited and sealed."""
+        return f"user:{self.username}"
+
+    @property
+    def shown_name(self) -> str:
+        """The name that others see."""
+        return str(self.display_name or self.username)
+
+    def may(self, permission: str) -> bool:
+        """Whether the person has a permission."""
+        return bool(self.is_active) and may(self.role, permission)

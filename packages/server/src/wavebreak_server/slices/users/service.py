@@ -1,0 +1,121 @@
+"""People of the console: creation by an administrator or the command line, and their sessions."""
+
+from __future__ import annotations
+
+import secrets
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.service.errors import ApiError
+from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import ROLES
+
+_WHOSE = ("_auth_user_id", "account_authentication_methods_user")
+"""Where a session says whose it is: once signed in, and once the password was right."""
+
+
+def create_user(name: str, role: str, password: str) -> User:
+    """Create a person's account, in the open transaction.
+
+    Raises ValidationError for a name, a role or a password that will not do.
+    """
+    if role not in ROLES:
+        raise ValidationError(f"the role is unknown: use {', '.join(ROLES)}")
+    user = User(username=name, role=role)
+    validate_password(password, user)
+    user.set_password(password)
+    user.full_clean()
+    user.save()
+    return user
+
+
+def new_password() -> str:
+    """Return a password that is shown once."""
+    return secrets.token_urlsafe(15)
+
+
+def add_user(acting: ActingUser, name: str, role: str, reason: str) -> str:
+    """Create a person's account and audit it; return its first password.
+
+    Raises ApiError (422) for a name or a role that will not do.
+    """
+    password = new_password()
+    try:
+        with transaction.atomic():
+            create_user(name, role, password)
+            write_audit_entry(acting.now_ms, acting.user.actor, "add_user", name, reason)
+    except ValidationError as error:
+        raise ApiError(422, "; ".join(error.messages), fix="change the form") from None
+    return password
+
+
+def change_user(acting: ActingUser, user_id: int, role: str, reason: str, *, active: bool) -> str:
+    """Change a person's role, or switch the account off, and end their sessions.
+
+    Returns:
+        What they are now, as the audit log says it.
+
+    Raises:
+        ApiError: (422) the person or the role is unknown, (409) it is the one who acts.
+
+    """
+    user = User.objects.filter(id=user_id).first()
+    if user is None or role not in ROLES:
+        raise ApiError(422, "the person or the role is unknown", fix="open the page anew")
+    if user.id == acting.user.id:
+        raise ApiError(409, "nobody changes their own role", fix="ask another administrator")
+    with transaction.atomic():
+        user.role, user.is_active = role, active
+        user.save(update_fields=["role", "is_active"])
+        end_sessions(user)
+        what = f"{user.username}: {role}, {'active' if active else 'off'}"
+        write_audit_entry(acting.now_ms, acting.user.actor, "change_user", what, reason)
+    return what
+
+
+def reset_user(acting: ActingUser, user_id: int, reason: str) -> tuple[User, str]:
+    """Give a person a new password, remove their second factors, and end their sessions.
+
+    Returns:
+        The person and the password.
+
+    Raises:
+        ApiError: (422) the person is unknown, or the one who acts.
+
+    """
+    user: User | None = User.objects.filter(id=user_id).first()
+    if user is None or user.id == acting.user.id:
+        raise ApiError(422, "not this person", fix="change your own password in your profile")
+    password = new_password()
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        Authenticator.objects.filter(user=user).delete()
+        end_sessions(user)
+        write_audit_entry(acting.now_ms, acting.user.actor, "reset_user", user.username, reason)
+    return user, password
+
+
+def end_sessions(user: User, keep: str = "") -> int:
+    """End every session of a person, and every sign-in that waits for its second factor.
+
+    Args:
+        user: The person.
+        keep: The key of a session that goes on ("": none).
+
+    Returns:
+        How many ended.
+
+    """
+    ended = 0
+    for session in Session.objects.exclude(session_key=keep).iterator():
+        if str(user.pk) in map(session.get_decoded().get, _WHOSE):
+            session.delete()
+            ended += 1
+    return ended

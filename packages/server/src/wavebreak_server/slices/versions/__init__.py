@@ -1,0 +1,1 @@
+"""Versions of policies and models: from a draft to what decides, and back."""
