@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(wavebreak.__file__).parent
 NOT_COMMANDS = {
     "app", "case_draft", "case_options", "case_privacy", "console", "demo_stream", "help_pages",
-    "options",
+    "options", "serve_flags",
 }  # fmt: skip
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -20,22 +20,14 @@ from wavebreak import engine, model, rules
 from wavebreak.cli.app import app, keys
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import (
-    AllowIdentifiers,
     DatabaseUrl,
-    Enforce,
-    IpDatabase,
     Json,
     Key,
-    Lateness,
-    LedgerKey,
-    MaxMemory,
-    ModelDir,
     OutFile,
-    PolicyDir,
-    Shards,
     Wide,
+    refuse_visible_password,
 )
-from wavebreak.durations import DAY_S, DURATION_PATTERN, duration_seconds
+from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
 from wavebreak.errors import FileError, UsageError
 from wavebreak.extras import LAB, load_plugin
@@ -44,9 +36,12 @@ from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_sig
 from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.privacy.secret_key import load_key, load_webhook_key
+from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret_file
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak.schema import coverage
+from wavebreak_server.cli.serve_flags import ServeHelp, print_all, with_flags
+from wavebreak_server.config import MEBIBYTE
+from wavebreak_server.config_sources import Effective, check_combinations, resolve
 from wavebreak_server.service import (
     api_keys,
     app_context,
@@ -82,160 +77,21 @@ DECODER_BYTES = 192 << 20
 """Memory of a decoder process, besides the bodies that it holds."""
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
-NewNamesPerHour = Annotated[
-    int,
-    typer.Option(
-        "--new-names-per-hour",
-        min=1,
-        help="Accounts, networks, devices and clients that an API key may name for the first time "
-        "in an hour.",
-    ),
-]
-StreamProfile = Annotated[
+ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--profile",
-        help="Coverage profile of the stream (see wavebreak profile; default: every field).",
+        "--config",
+        metavar="FILE",
+        help="File of options (default: HOME/wavebreak.toml).",
     ),
 ]
-SnapshotSeconds = Annotated[
-    float, typer.Option(min=0.1, help="Longest time between snapshots of the engine's state.")
-]
-Demo = Annotated[
-    bool, typer.Option("--demo", help="Send a simulated day to the service as a live stream.")
-]
-AcceptLoss = Annotated[
+HelpAll = Annotated[
     bool,
     typer.Option(
-        "--accept-loss",
-        help="Start although log rows are damaged; their events are lost. What a trim removed is "
-        "no such loss: it needs a snapshot or a backup.",
+        "--help-all", is_eager=True, callback=print_all, help="Show every option in full."
     ),
 ]
 
-
-Nats = Annotated[str, typer.Option("--nats", metavar="URL", help="Also read events from NATS.")]
-Redis = Annotated[str, typer.Option("--redis", metavar="URL", help="Also read events from Redis.")]
-Stream = Annotated[str, typer.Option(help="Name of the event stream at the broker.")]
-Durable = Annotated[str, typer.Option(help="Name of the durable consumer (NATS).")]
-Group = Annotated[str, typer.Option(help="Name of the consumer group (Redis).")]
-StreamLabels = Annotated[
-    bool,
-    typer.Option(
-        "--stream-labels",
-        help="Let the broker's events label accounts, which bans and unbans (default: refused).",
-    ),
-]
-Traces = Annotated[
-    str,
-    typer.Option(metavar="URL", help="OTLP endpoint (HTTP) that receives traces (default: none)."),
-]
-Private = Annotated[
-    bool,
-    typer.Option(
-        "--private-webhooks", help="Allow webhooks to private addresses, any port, and http."
-    ),
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure-webhooks", help="Allow new webhooks that go to http.")
-]
-WebhookKey = Annotated[
-    Path | None,
-    typer.Option(
-        "--webhook-key",
-        help="Key file of the secrets of webhooks (created at first use; default: "
-        "HOME/webhook.key).",
-    ),
-]
-Keyless = Annotated[
-    bool,
-    typer.Option(
-        "--no-keys", help="Accept requests without an API key (for tests, on this machine only)."
-    ),
-]
-
-CalibrateAfter = Annotated[
-    str,
-    typer.Option(
-        "--calibrate-after",
-        metavar="DURATION",
-        help="Decide in shadow; after 7d (say) propose a calibrated policy in HOME/calibrated; "
-        "enforce it once it is approved.",
-    ),
-]
-
-ConsoleFlag = Annotated[
-    bool | None,
-    typer.Option(
-        "--console/--no-console",
-        help="Serve the console's pages (default: where the extra `console` is installed).",
-    ),
-]
-Backfill = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="EVENTS", help="Read the events of a file or directory first, into an empty log."
-    ),
-]
-ConsoleUrl = Annotated[
-    str,
-    typer.Option(
-        metavar="URL",
-        help="Public address of the console, as people type it (default: this address).",
-    ),
-]
-Oidc = Annotated[
-    Path | None,
-    typer.Option(help="TOML file of an OpenID Connect provider (see the how-to on the console)."),
-]
-SecondFactor = Annotated[
-    bool | None,
-    typer.Option(
-        "--second-factor/--no-second-factor",
-        help="Whether everybody needs a second factor (default: unless on this machine only).",
-    ),
-]
-Cases = Annotated[
-    Path | None,
-    typer.Option("--cases", help="Directory of the legal cases (default: HOME/cases)."),
-]
-Proxies = Annotated[
-    int, typer.Option(min=0, max=8, help="Proxies in front that set X-Forwarded-For.")
-]
-
-HeaderTimeout = Annotated[
-    float,
-    typer.Option(min=0.1, metavar="SECONDS", help="Time for the headers of a request (else 408)."),
-]
-BodyTimeout = Annotated[
-    float,
-    typer.Option(min=0.1, metavar="SECONDS", help="Time for the body of a request (else 408)."),
-]
-MostConnections = Annotated[
-    int, typer.Option("--connections", min=1, help="Connections at once, of everybody.")
-]
-PeerConnections = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Connections at once of one address (0: no limit; none either for this machine, or "
-        "with --trusted-proxies).",
-    ),
-]
-
-KeyEvents = Annotated[
-    float,
-    typer.Option(min=1, help="Events per second of one API key, over ten seconds (else 429)."),
-]
-KeyMegabytes = Annotated[
-    float,
-    typer.Option(
-        min=0.001, help="Decompressed MiB per second of one API key, over ten seconds (else 429)."
-    ),
-]
-
-MEBIBYTE = 1 << 20
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
 DEMO_WORLD = "world"
@@ -248,147 +104,152 @@ RECOVERY_NOTE_S = 5
 
 
 @app.command(
+    cls=ServeHelp,
     epilog="Examples: `wavebreak serve var --profile world/profile.json`; "
-    "`wavebreak serve var --nats nats://127.0.0.1:4222 --stream events --durable wavebreak`"
+    "`wavebreak serve var --config /etc/wavebreak.toml`",
 )
-def serve(
-    home: Home,
-    database_url: DatabaseUrl = "",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Port = 8480,
-    policy: PolicyDir = None,
-    enforce: Enforce = False,
-    shards: Shards = 1,
-    decoders: Annotated[
-        int, typer.Option(min=1, max=16, help="Processes that decode requests.")
-    ] = 1,
-    profile_file: StreamProfile = None,
-    key: Key = None,
-    ip_database: IpDatabase = None,
-    lateness: Lateness = 60,
-    model_dir: ModelDir = None,
-    nats: Nats = "",
-    redis: Redis = "",
-    stream: Stream = "events",
-    durable: Durable = "wavebreak",
-    group: Group = "wavebreak",
-    stream_labels: StreamLabels = False,
-    traces: Traces = "",
-    private_webhooks: Private = False,
-    insecure_webhooks: Insecure = False,
-    webhook_key: WebhookKey = None,
-    no_keys: Keyless = False,
-    demo: Demo = False,
-    ledger_key: LedgerKey = None,
-    snapshot_seconds: SnapshotSeconds = 300,
-    accept_loss: AcceptLoss = False,
-    calibrate_after: CalibrateAfter = "",
-    console: ConsoleFlag = None,
-    console_url: ConsoleUrl = "",
-    oidc: Oidc = None,
-    second_factor: SecondFactor = None,
-    trusted_proxies: Proxies = 0,
-    backfill: Backfill = None,
-    cases: Cases = None,
-    header_timeout: HeaderTimeout = Limits.header_s,
-    body_timeout: BodyTimeout = Limits.body_s,
-    connections: MostConnections = Limits.connections,
-    peer_connections: PeerConnections = Limits.peer_connections,
-    allow_identifiers: AllowIdentifiers = False,
-    key_events: KeyEvents = Limits.key_events,
-    key_megabytes: KeyMegabytes = Limits.key_bytes / MEBIBYTE,
-    max_memory: MaxMemory = "",
-    new_names_per_hour: NewNamesPerHour = 10_000_000,
-) -> None:
-    """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
-    if no_keys:
-        _check_keyless(host)
-    traffic = demo_streams() if demo else []
-    chosen = _choose_policy(home, policy, calibrate_after, enforce=enforce)
+@with_flags
+def serve(home: Home, config: ConfigFile = None, help_all: HelpAll = False, **flags: Any) -> None:
+    """Serve decisions over HTTP, and the console; acknowledged events are durable."""
+    refuse_visible_password(flags["database"] or "")
+    run(home, resolve(home, flags, os.environ, config))
+
+
+def run(home: Path, given: Effective) -> None:
+    """Serve until a signal ends the process.
+
+    Args:
+        home: Directory of the service.
+        given: The options, and where they come from.
+
+    Raises:
+        UsageError: Options contradict each other, or one has no meaning here.
+    """
+    asked = given.configuration
+    listening, deciding_by, limits = asked.listening, asked.decisions, asked.limits
+    if given.file is not None:
+        err.print(f"options from {given.file}", soft_wrap=True)
+    if asked.start.no_keys:
+        _check_keyless(listening.host)
+    check_combinations(asked)
+    traffic = demo_streams() if asked.start.demo else []
+    database_url = _database_url(asked.storage.database)
+    chosen = _choose_policy(
+        home, deciding_by.policy, deciding_by.calibrate_after, enforce=deciding_by.enforce
+    )
     settings = Settings(
         home,
         database_url,
-        host,
-        port,
-        decoders=decoders,
-        workers=shards,
+        listening.host,
+        listening.port,
+        decoders=deciding_by.decoders,
+        workers=deciding_by.shards,
         enforce=chosen.enforce,
-        accept_loss=accept_loss,
-        snapshot_s=snapshot_seconds,
+        accept_loss=asked.start.accept_loss,
+        snapshot_s=asked.storage.snapshot_seconds,
         limits=Limits(
-            header_s=header_timeout,
-            body_s=body_timeout,
-            connections=connections,
-            key_events=key_events,
-            key_bytes=key_megabytes * MEBIBYTE,
+            header_s=limits.header_timeout,
+            body_s=limits.body_timeout,
+            connections=limits.connections,
+            key_events=limits.key_events,
+            key_bytes=limits.key_megabytes * MEBIBYTE,
             # Behind a proxy, everybody has its address.
-            peer_connections=0 if trusted_proxies else peer_connections,
+            peer_connections=0 if listening.trusted_proxies else limits.peer_connections,
         ),
-        allow_identifiers=allow_identifiers,
-        ceiling=_ceiling(max_memory, decoders),
-        new_names_per_hour=new_names_per_hour,
+        allow_identifiers=deciding_by.allow_identifiers,
+        ceiling=_ceiling(limits.max_memory, deciding_by.decoders),
+        new_names_per_hour=limits.new_names_per_hour,
     )
-    streams = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
-    secret = load_key(key)
+    consumed = asked.brokers
+    streams = brokers.configured_sources(
+        consumed.nats,
+        consumed.redis,
+        consumed.stream,
+        consumed.durable,
+        consumed.group,
+        labels=consumed.stream_labels,
+    )
+    secret = load_key(asked.keys.key)
     row_macs.bind(secret)
     _prepare(settings)
     deciding = rules.load_policy(chosen.directory)
-    used_model = _live_model(home, model_dir)
+    used_model = _live_model(home, deciding_by.model)
     loaded = model.load_selected(used_model)
     options = bootstrap.ServeOptions(
-        traces,
-        private_webhooks,
+        asked.observability.traces,
+        asked.webhooks.private_webhooks,
         streams,
         _with_baseline(used_model) if loaded else None,
-        allow_insecure_webhooks=insecure_webhooks,
-        webhook_key=load_webhook_key(webhook_key, home),
-        profiled=profile_file is not None,
+        allow_insecure_webhooks=asked.webhooks.insecure_webhooks,
+        webhook_key=load_webhook_key(asked.keys.webhook_key, home),
+        profiled=deciding_by.profile is not None,
     )
     parts = _Parts(
         settings,
-        _load_profile(profile_file),
-        lateness,
-        Pseudonymizer(secret, ip_database),
+        _load_profile(deciding_by.profile),
+        deciding_by.lateness,
+        Pseudonymizer(secret, deciding_by.ip_database),
         bootstrap.create_context(deciding, chosen.directory, secret, options),
     )
-    named = {"--profile": profile_file}
+    named = {"--profile": deciding_by.profile}
     if database_url:
         # For commands that this process starts: their arguments are in the list of processes.
         os.environ["WAVEBREAK_DATABASE"] = database_url
     pages = _Pages()
-    if console is not False:
-        shown = demo or is_demo_home(home)
-        asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
-        pages = _open_console(parts, chosen, asked, secret, ledger_key)
+    shown = asked.console
+    if shown.console is not False:
+        pages = _open_console(
+            parts,
+            chosen,
+            _ConsoleOptions(
+                shown.console_url,
+                shown.second_factor,
+                shown.oidc,
+                listening.trusted_proxies,
+                shown.cases,
+                asked.start.demo or is_demo_home(home),
+            ),
+            secret,
+            asked.keys.ledger_key,
+        )
     else:
         django_settings.without_console()
     service = Service(
         settings,
         partial(parts.engine, deciding, loaded, chosen.enforce, profile=parts.live_profile()),
         parts.pseudonymizer,
-        lateness_s=lateness,
+        lateness_s=deciding_by.lateness,
         responder=parts.responder(deciding, chosen.directory),
         clock=_now_ms,
         report=partial(err.print, soft_wrap=True),
         progress=_recovery_progress(),
         recovered=parts.context.load_keys,
-        ledger_store=_ledger_store(home, ledger_key),
+        ledger_store=_ledger_store(home, asked.keys.ledger_key),
         background=[
             *bootstrap.background_tasks(parts.context, options),
             *traffic,
-            *_backfill_of(backfill),
-            *_calibration_of(home, calibrate_after, chosen, {**named, "--model": used_model}),
+            *_backfill_of(asked.start.backfill),
+            *_calibration_of(
+                home, deciding_by.calibrate_after, chosen, {**named, "--model": used_model}
+            ),
             *pages.tasks,
         ],
     )
-    service.switch = _policy_switch(parts, chosen, model_dir, named)
+    service.switch = _policy_switch(parts, chosen, deciding_by.model, named)
     serving(
         service,
-        allow_all if no_keys else parts.context.key_ring.authorize,
-        ready=partial(_show_addresses, settings, pages, console_url),
+        allow_all if asked.start.no_keys else parts.context.key_ring.authorize,
+        ready=partial(_show_addresses, settings, pages, shown.console_url),
         pages=pages.wrap,
         middleware=bootstrap.request_middleware(service, parts.context, options),
     )
+
+
+def _database_url(value: str) -> str:
+    """Return the URL of the database; a value that is no URL names the file that holds it."""
+    if not value or "://" in value:
+        return value
+    return read_secret_file(Path(value), "file of the database URL")
 
 
 def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
@@ -417,7 +278,7 @@ def _choose_policy(
     home: Path, policy: Path | None, calibrate_after: str, *, enforce: bool
 ) -> _Chosen:
     """Choose the policy: the one that went live last, an approved calibration, or the given one."""
-    approved = _approved_policy(home, calibrate_after, enforce=enforce)
+    approved = _approved_policy(home, calibrate_after)
     base = approved or policy
     directory = _live_policy(home, base, approved)
     live = live_policy.live_policy(home)
@@ -622,16 +483,10 @@ def _backfill_of(path: Path | None) -> list[Background]:
     return [run]
 
 
-def _approved_policy(home: Path, calibrate_after: str, *, enforce: bool) -> Path | None:
+def _approved_policy(home: Path, calibrate_after: str) -> Path | None:
     """Return the directory of the approved policy, if the service is calibrated and has one."""
     if not calibrate_after:
         return None
-    if not re.fullmatch(DURATION_PATTERN, calibrate_after):
-        raise UsageError("--calibrate-after is no duration", fix="write 7d, 48h or 90m")
-    if enforce:
-        raise UsageError(
-            "--calibrate-after begins in shadow, and --enforce does not", fix="give one of them"
-        )
     approved = schedule.approved_policy(home)
     if approved is None:
         out.print(f"in shadow; a policy is proposed {calibrate_after} after the first event")
