@@ -322,7 +322,7 @@ class Observability(Group, frozen=True, kw_only=True):
             "OTLP endpoint (HTTP) that receives traces.",
             metavar="URL",
             unset="none",
-            example="http://127.0.0.1:4318/v1/traces",
+            example="http://collector.example.org:4318/v1/traces",
             confidential="url",
         ),
     ] = ""
