@@ -134,7 +134,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     deciding_by = asked.decisions
     traffic = demo_streams() if asked.start.demo else []
     choice = choose_policy(home, deciding_by, reports.say)
-    settings = _settings(home, asked, choice)
+    settings = service_settings(home, asked, choice)
     consumed = _broker_sources(asked.brokers)
 
     secret = _open_storage(settings, asked, reports)
@@ -186,7 +186,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
 # Options
 
 
-def _settings(home: Path, asked: Configuration, choice: PolicyChoice) -> Settings:
+def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> Settings:
     """Return the settings and limits that the options give a service."""
     limits = Limits(
         header_s=asked.limits.header_timeout,
