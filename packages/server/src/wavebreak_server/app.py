@@ -22,6 +22,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret_file
 from wavebreak.schema import coverage
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
+from wavebreak_server.console import holder_pages, plugins, startup
 from wavebreak_server.deciding import (
     EngineParts,
     PolicyChoice,
@@ -371,7 +372,6 @@ def _open_pages(
     if shown.console is False:
         django_settings.without_console()
         return Pages()
-    from wavebreak_server.console import holder_pages, plugins, startup
 
     settings, demo = parts.settings, asked.start.demo or is_demo_home(parts.settings.home)
     names, password = startup.create_demo_people() if demo else ((), "")
