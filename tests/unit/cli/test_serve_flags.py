@@ -61,7 +61,7 @@ FLAGS_OF_0_2 = [
     "--max-memory",
     "--new-names-per-hour",
 ]
-MOST_LINES = 42
+MOST_LINES = 41
 
 
 def page(option: str) -> str:

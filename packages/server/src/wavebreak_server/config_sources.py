@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -284,11 +284,14 @@ def check_combinations(configuration: Configuration) -> None:
 def has_password(url: str) -> bool:
     """Whether a URL holds a password, or is so wrong that it may.
 
-    >>> [has_password(f"nats://{part}:4222") for part in ("host", "me@host", "me:secret@host")]
+    >>> [has_password(f"nats://{part}") for part in ("host", "me@host", "me:pass@host")]
     [False, False, True]
+    >>> has_password("postgresql://db/abuse?user=me&password=pass")
+    True
     """
     try:
-        return bool(urlsplit(url).password)
+        parts = urlsplit(url)
+        return bool(parts.password) or "password" in parse_qs(parts.query)
     except ValueError:
         return True
 
@@ -296,9 +299,14 @@ def has_password(url: str) -> bool:
 def without_password(url: str) -> str:
     """Return a URL whose password is hidden.
 
-    >>> without_password("postgresql://me:secret@db/abuse"), without_password("/etc/url")
+    >>> without_password("postgresql://me:pass@db/abuse"), without_password("/etc/url")
     ('postgresql://me:***@db/abuse', '/etc/url')
+    >>> without_password("postgresql://db/abuse?password=pass&user=me")
+    'postgresql://db/abuse?password=***&user=me'
     """
     if not has_password(url):
         return url
-    return re.sub(r"(?<=//)([^/@:]*):.*@", r"\1:***@", url) if "//" in url else HIDDEN
+    if "//" not in url:
+        return HIDDEN
+    hidden = re.sub(r"(?<=//)([^/@:]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", hidden)
