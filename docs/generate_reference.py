@@ -28,7 +28,8 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import BY_RANK
 from wavebreak.rules import STAGES, describe_rule, load_policy
 from wavebreak.schema.events import EVENTS
-from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.cli.config import reference, sample_file
+from wavebreak_server.service.settings import Limits
 from wavebreak_server.slices.routes import document
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -376,6 +377,8 @@ def type_name(kind: Any) -> str:
 
 def default_of(option: Any) -> str:
     """Return an option's default, or nothing where there is none worth naming."""
+    if isinstance(option.show_default, str):
+        return option.show_default
     value = option.default
     if value is False and option.secondary_opts:
         return f"`{option.secondary_opts[0]}`"
@@ -519,11 +522,12 @@ repeat a value that was sent. Starting a service: [Deploy](../how-to/deploy.md).
 
 def configuration_page() -> str:
     """Return the page of settings, environment variables and policy files."""
-    parts = [NOTICE, CONFIGURATION_INTRODUCTION + ENVIRONMENT + "\n"]
-    parts.append(f"## Settings of the service\n\n{summary_of(Settings)}\n")
-    parts.append(settings_table(Settings, leave_out={"limits"}))
-    parts.append(f"## Limits of the service\n\n{summary_of(Limits)}\n")
-    parts.append(settings_table(Limits))
+    parts = [NOTICE, "# Configuration\n", reference()]
+    parts.append(f"## A sample file\n\n{SAMPLE_INTRODUCTION}")
+    parts.append(f"```toml\n{sample_file()}```\n")
+    parts.append(f"## Further variables of the environment\n\n{ENVIRONMENT}\n")
+    parts.append(f"## Fixed limits\n\n{FIXED_INTRODUCTION}")
+    parts.append(settings_table(Limits, leave_out=CONFIGURED_LIMITS))
     parts.append("## Policy files\n\n" + POLICY_INTRODUCTION)
     for path in policy_files():
         name = path.relative_to(POLICY).as_posix()
@@ -560,25 +564,26 @@ def policy_files() -> list[Path]:
     return [*top, POLICY / "cases" / "determination.toml", POLICY / "claims" / "capture.toml"]
 
 
-CONFIGURATION_INTRODUCTION = """# Configuration
-
-Options of a command come first ([command line](cli.md#wavebreak-serve)), then environment
-variables, then defaults. A policy directory, given with `--policy DIR`, replaces shipped policy
-files of the same name.
-
-## Environment variables
-
+SAMPLE = ROOT / "deploy" / "wavebreak.toml"
+SAMPLE_INTRODUCTION = "`deploy/wavebreak.toml`; `wavebreak config docs --sample` prints it.\n"
+CONFIGURED_LIMITS = {
+    "header_s", "body_s", "connections", "peer_connections", "key_events", "key_bytes"
+}  # fmt: skip
+"""Limits that options of the service set."""
+FIXED_INTRODUCTION = """No option changes these limits of requests and queues. Sizes are in bytes,
+times in seconds.
 """
 
 ENVIRONMENT = table(
     ["variable", "meaning", "default"],
     [
-        ("`WAVEBREAK_KEY`",
-         "the pseudonymization key: 64 hexadecimal digits, or the path of a file with them",
-         "a key file in the user's configuration directory, created on first use"),
+        ("`WAVEBREAK_KEY`, `WAVEBREAK_WEBHOOK_KEY`",
+         "besides the path of a key file: the key itself, 64 hexadecimal digits", "a key file"),
         ("`WAVEBREAK_LEDGER_KEY`",
-         "the key that signs checkpoints: what `wavebreak ledger keygen` writes, or its path",
-         "a key file in the user's configuration directory, created on first use"),
+         "besides the path of a key file: the key itself, as `wavebreak ledger keygen` writes it",
+         "a key file"),
+        ("`WAVEBREAK_APPEAL_KEY`", "the key of appeals' texts, any text",
+         "derived from the pseudonymization key"),
         ("`WAVEBREAK_BY`", "the name of the person who works on a case (`--by`)",
          "none: `--by` is required"),
         ("`WAVEBREAK_CACHE`", "directory for compiled machine code",
@@ -586,7 +591,8 @@ ENVIRONMENT = table(
     ],
 )  # fmt: skip
 
-POLICY_INTRODUCTION = """These files ship inside the package, in `wavebreak/policy`. Rules have a
+POLICY_INTRODUCTION = """A policy directory, given as `policy`, replaces shipped policy files of the
+same name. These files ship inside the package, in `wavebreak/policy`. Rules have a
 [page of their own](rules.md). Each file below is complete, with its comments.
 """
 
@@ -599,21 +605,22 @@ PAGES: dict[str, Callable[[], str]] = {
     "http-api.md": http_page,
     "configuration.md": configuration_page,
 }
+"""The generated pages, below docs/reference."""
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` compare them; return 1 if one was out of date."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = REFERENCE / name, make().rstrip() + "\n"
-        text = re.sub(r"\n{3,}", "\n\n", text)
+    files = {REFERENCE / name: make for name, make in PAGES.items()} | {SAMPLE: sample_file}
+    for path, make in files.items():
+        text = re.sub(r"\n{3,}", "\n\n", make().rstrip() + "\n")
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(name)
+            stale.append(path)
             if "--check" not in arguments:
                 path.write_text(text, encoding="utf-8")
-    for name in stale:
-        print(f"out of date: docs/reference/{name}; fix: make docs")
-    print(f"docs/reference: {len(PAGES)} pages, {len(stale)} of them out of date")
+    for path in stale:
+        print(f"out of date: {path.relative_to(ROOT)}; fix: make docs")
+    print(f"docs/reference: {len(PAGES)} pages, and a sample; {len(stale)} files out of date")
     return 1 if stale and "--check" in arguments else 0
 
 

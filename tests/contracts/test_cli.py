@@ -29,12 +29,12 @@ from wavebreak.cli.app import (
 from wavebreak.errors import MissingExtraError
 from wavebreak.extras import COMMANDS, LAB, SERVER
 from wavebreak.ledger.sources import SERVICE_DATABASE
-from wavebreak_server.cli import serve
+from wavebreak_server.app import demo_streams
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COMMANDS = {
     "app", "case_draft", "case_options", "case_privacy", "console", "demo_stream", "help_pages",
-    "options",
+    "options", "serve_flags",
 }  # fmt: skip
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module
@@ -182,7 +182,7 @@ def test_ledger_of_a_service_needs_the_server(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("engine_alone")
 def test_demo_stream_without_the_simulation_names_what_brings_it() -> None:
     with pytest.raises(MissingExtraError) as missing:
-        serve.demo_streams()
+        demo_streams()
     assert missing.value.fix == f"pip install {LAB}"
 
 

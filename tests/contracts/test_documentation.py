@@ -22,6 +22,8 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import EVENTS, TYPES
+from wavebreak_server.config import groups
+from wavebreak_server.config_sources import read_file
 from wavebreak_server.service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +107,18 @@ def test_documented_commands_and_options_exist() -> None:
                 problems.append(f"{document.relative_to(ROOT)}: {' '.join(words)}: {what}")
     assert seen > 40
     assert problems == []
+
+
+def test_options_of_the_service_that_documents_show_are_valid(tmp_path: Path) -> None:
+    checked = 0
+    for document in sorted((DOCS / "how-to").glob("*.md")):
+        for text in blocks(document, "toml"):
+            if set(tomllib.loads(text)) <= set(groups()):
+                file = tmp_path / "wavebreak.toml"
+                file.write_text(text, "utf-8")
+                assert read_file(file).problems == (), document
+                checked += 1
+    assert checked >= 2
 
 
 def test_documented_modules_can_be_run() -> None:

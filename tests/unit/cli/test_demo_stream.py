@@ -14,7 +14,7 @@ import pytest
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab.cli import demo, demo_stream
-from wavebreak_server.cli import serve
+from wavebreak_server.app import demo_streams
 from wavebreak_server.service.request_decoder import Body
 
 NOW = 1_772_366_400_000
@@ -60,7 +60,7 @@ def test_demo_events_are_dated_up_to_the_clock() -> None:
 
 
 def test_served_demo_sends_the_simulated_day() -> None:
-    assert serve.demo_streams() == [demo_stream.send_day]
+    assert demo_streams() == [demo_stream.send_day]
 
 
 def test_demo_without_the_server_says_how_to_install_it(

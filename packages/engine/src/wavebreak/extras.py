@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, str] = {
     "red-team": LAB,
     "claim": CASES,
     "serve": SERVER,
+    "config": SERVER,
     "key": SERVER,
     "sources": SERVER,
     "user": SERVER,

@@ -182,6 +182,9 @@ ledgers = _group(
 transparency = _group(
     app, "transparency", "Count reports for publication from the sealed ledger, and recount them."
 )
+configuration = _group(
+    app, "config", "Show, check and document the options of the service and their file."
+)
 keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
 logs = _group(app, "log", "Repair dates in the service's log, and remove old events from it.")
 users = _group(app, "user", "Create and list the people who may sign in to the console.")

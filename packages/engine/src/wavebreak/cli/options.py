@@ -107,13 +107,19 @@ def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str
     if "://" not in value:
         return read_secret_file(Path(value), "file of the database URL")
     given = ctx.get_parameter_source(param.name or "")
-    if given is not None and given.name == "COMMANDLINE" and _has_password(value):
+    if given is not None and given.name == "COMMANDLINE":
+        refuse_visible_password(value)
+    return value
+
+
+def refuse_visible_password(url: str) -> None:
+    """Raise UsageError for a database's URL of the command line that holds a password."""
+    if _has_password(url):
         raise UsageError(
             "the URL on the command line holds a password, which the list of processes shows",
             fix="write the URL to a file of mode 0600 and give --database-file FILE, or set "
             "WAVEBREAK_DATABASE",
         )
-    return value
 
 
 def _has_password(url: str) -> bool:

@@ -103,14 +103,17 @@ def serve_demo(home: Path, world_dir: Path, port: int) -> None:
         return
     from wavebreak.io.readers import events_file
     from wavebreak_lab.cli.demo_stream import write_dated
-    from wavebreak_server.cli.serve import serve
+    from wavebreak_server.cli.serve import run
+    from wavebreak_server.config_sources import resolve
 
     out.print(styled("\n[bold]5. The console[/], on the same day, dated yesterday and today"))
     profile = next(world_dir.glob("*.profile.json"), None)
     dated = home.parent / "dated" / "events.parquet"
     if not (home.exists() and dated.exists()):
         write_dated(events_file(world_dir), dated, time.time_ns() // 1_000_000)
-    serve(home, port=port, enforce=True, profile_file=profile, backfill=dated, console=True)
+    flags = {"port": port, "enforce": True, "profile": profile, "backfill": dated, "console": True}
+    # The demo is the same everywhere: it reads no variable and no file of another service.
+    run(home, resolve(None, flags, {}))
 
 
 def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:

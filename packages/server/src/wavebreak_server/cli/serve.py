@@ -2,770 +2,115 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from wavebreak import engine, model, rules
 from wavebreak.cli.app import app, keys
-from wavebreak.cli.console import command, err, out, print_json, print_next_steps, styled
+from wavebreak.cli.console import (
+    TerminalConsole,
+    command,
+    err,
+    out,
+    print_json,
+    print_next_steps,
+    styled,
+)
 from wavebreak.cli.options import (
-    AllowIdentifiers,
     DatabaseUrl,
-    Enforce,
-    IpDatabase,
     Json,
     Key,
-    Lateness,
-    LedgerKey,
-    MaxMemory,
-    ModelDir,
     OutFile,
-    PolicyDir,
-    Shards,
     Wide,
+    refuse_visible_password,
 )
-from wavebreak.durations import DAY_S, DURATION_PATTERN, duration_seconds
-from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
+from wavebreak.durations import DAY_S
 from wavebreak.errors import FileError, UsageError
-from wavebreak.extras import LAB, load_plugin
-from wavebreak.io.readers import events_file
-from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
-from wavebreak.model import baseline
-from wavebreak.model.storage import SHIPPED
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.privacy.secret_key import load_key, load_webhook_key
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, print_table, stamp
-from wavebreak.schema import coverage
+from wavebreak_server.app import Application, Reports, build
+from wavebreak_server.cli.serve_flags import ServeHelp, print_all, with_flags
+from wavebreak_server.config_sources import Effective, check_combinations, resolve
 from wavebreak_server.service import (
     api_keys,
     app_context,
-    bootstrap,
-    brokers,
     database,
-    decide,
-    live_policy,
-    observability,
     ownership,
-    policy_switch,
     private_files,
     row_macs,
-    sources,
-    start_checks,
 )
-from wavebreak_server.service import backfill as backfilling
-from wavebreak_server.service import calibration_schedule as schedule
-from wavebreak_server.service.auth import SCOPES, allow_all
+from wavebreak_server.service.auth import SCOPES
 from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.ingest_app import App
-from wavebreak_server.service.ledger_store import LEDGER_KEY, LedgerStore, sealed_key_id
-from wavebreak_server.service.middleware import Operations
+from wavebreak_server.service.ledger_store import sealed_key_id
 from wavebreak_server.service.models import ApiKey
 from wavebreak_server.service.server import serve as serving
-from wavebreak_server.service.service import Background, Service
-from wavebreak_server.service.settings import Limits, Settings, is_loopback
-from wavebreak_server.slices import routes
+from wavebreak_server.service.settings import is_loopback
 from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
 
-DECODER_BYTES = 192 << 20
-"""Memory of a decoder process, besides the bodies that it holds."""
-
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
-NewNamesPerHour = Annotated[
-    int,
-    typer.Option(
-        "--new-names-per-hour",
-        min=1,
-        help="Accounts, networks, devices and clients that an API key may name for the first time "
-        "in an hour.",
-    ),
-]
-StreamProfile = Annotated[
+ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--profile",
-        help="Coverage profile of the stream (see wavebreak profile; default: every field).",
+        "--config",
+        metavar="FILE",
+        help="File of options (default: HOME/wavebreak.toml).",
     ),
 ]
-SnapshotSeconds = Annotated[
-    float, typer.Option(min=0.1, help="Longest time between snapshots of the engine's state.")
-]
-Demo = Annotated[
-    bool, typer.Option("--demo", help="Send a simulated day to the service as a live stream.")
-]
-AcceptLoss = Annotated[
+HelpAll = Annotated[
     bool,
     typer.Option(
-        "--accept-loss",
-        help="Start although log rows are damaged; their events are lost. What a trim removed is "
-        "no such loss: it needs a snapshot or a backup.",
+        "--help-all", is_eager=True, callback=print_all, help="Show every option in full."
     ),
 ]
-
-
-Nats = Annotated[str, typer.Option("--nats", metavar="URL", help="Also read events from NATS.")]
-Redis = Annotated[str, typer.Option("--redis", metavar="URL", help="Also read events from Redis.")]
-Stream = Annotated[str, typer.Option(help="Name of the event stream at the broker.")]
-Durable = Annotated[str, typer.Option(help="Name of the durable consumer (NATS).")]
-Group = Annotated[str, typer.Option(help="Name of the consumer group (Redis).")]
-StreamLabels = Annotated[
-    bool,
-    typer.Option(
-        "--stream-labels",
-        help="Let the broker's events label accounts, which bans and unbans (default: refused).",
-    ),
-]
-Traces = Annotated[
-    str,
-    typer.Option(metavar="URL", help="OTLP endpoint (HTTP) that receives traces (default: none)."),
-]
-Private = Annotated[
-    bool,
-    typer.Option(
-        "--private-webhooks", help="Allow webhooks to private addresses, any port, and http."
-    ),
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure-webhooks", help="Allow new webhooks that go to http.")
-]
-WebhookKey = Annotated[
-    Path | None,
-    typer.Option(
-        "--webhook-key",
-        help="Key file of the secrets of webhooks (created at first use; default: "
-        "HOME/webhook.key).",
-    ),
-]
-Keyless = Annotated[
-    bool,
-    typer.Option(
-        "--no-keys", help="Accept requests without an API key (for tests, on this machine only)."
-    ),
-]
-
-CalibrateAfter = Annotated[
-    str,
-    typer.Option(
-        "--calibrate-after",
-        metavar="DURATION",
-        help="Decide in shadow; after 7d (say) propose a calibrated policy in HOME/calibrated; "
-        "enforce it once it is approved.",
-    ),
-]
-
-ConsoleFlag = Annotated[
-    bool | None,
-    typer.Option(
-        "--console/--no-console",
-        help="Serve the console's pages and its sign-in (default). Without it appeals are taken, "
-        "and the pages for account holders are served, as with it.",
-    ),
-]
-Backfill = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="EVENTS", help="Read the events of a file or directory first, into an empty log."
-    ),
-]
-ConsoleUrl = Annotated[
-    str,
-    typer.Option(
-        metavar="URL",
-        help="Public address of the console, as people type it (default: this address).",
-    ),
-]
-Oidc = Annotated[
-    Path | None,
-    typer.Option(help="TOML file of an OpenID Connect provider (see the how-to on the console)."),
-]
-SecondFactor = Annotated[
-    bool | None,
-    typer.Option(
-        "--second-factor/--no-second-factor",
-        help="Whether everybody needs a second factor (default: unless on this machine only).",
-    ),
-]
-Cases = Annotated[
-    Path | None,
-    typer.Option("--cases", help="Directory of the legal cases (default: HOME/cases)."),
-]
-Proxies = Annotated[
-    int, typer.Option(min=0, max=8, help="Proxies in front that set X-Forwarded-For.")
-]
-
-HeaderTimeout = Annotated[
-    float,
-    typer.Option(min=0.1, metavar="SECONDS", help="Time for the headers of a request (else 408)."),
-]
-BodyTimeout = Annotated[
-    float,
-    typer.Option(min=0.1, metavar="SECONDS", help="Time for the body of a request (else 408)."),
-]
-MostConnections = Annotated[
-    int, typer.Option("--connections", min=1, help="Connections at once, of everybody.")
-]
-PeerConnections = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Connections at once of one address (0: no limit; none either for this machine, or "
-        "with --trusted-proxies).",
-    ),
-]
-
-KeyEvents = Annotated[
-    float,
-    typer.Option(min=1, help="Events per second of one API key, over ten seconds (else 429)."),
-]
-KeyMegabytes = Annotated[
-    float,
-    typer.Option(
-        min=0.001, help="Decompressed MiB per second of one API key, over ten seconds (else 429)."
-    ),
-]
-
-MEBIBYTE = 1 << 20
-DEMO_HOME = "service"
-"""Directory of the demo's service below the demo's own."""
-DEMO_WORLD = "world"
-"""Directory of the demo's simulated day, beside its service."""
-DEMO_STREAMS = "wavebreak.demo_streams"
-"""The group of entry points whose `day` sends simulated events to a service, in the background."""
-
-RECOVERY_NOTE_S = 5
-"""Seconds between two progress lines while the log is replayed."""
 
 
 @app.command(
+    cls=ServeHelp,
     epilog="Examples: `wavebreak serve var --profile world/profile.json`; "
-    "`wavebreak serve var --nats nats://127.0.0.1:4222 --stream events --durable wavebreak`"
+    "`wavebreak serve var --config /etc/wavebreak.toml`",
 )
-def serve(
-    home: Home,
-    database_url: DatabaseUrl = "",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Port = 8480,
-    policy: PolicyDir = None,
-    enforce: Enforce = False,
-    shards: Shards = 1,
-    decoders: Annotated[
-        int, typer.Option(min=1, max=16, help="Processes that decode requests.")
-    ] = 1,
-    profile_file: StreamProfile = None,
-    key: Key = None,
-    ip_database: IpDatabase = None,
-    lateness: Lateness = 60,
-    model_dir: ModelDir = None,
-    nats: Nats = "",
-    redis: Redis = "",
-    stream: Stream = "events",
-    durable: Durable = "wavebreak",
-    group: Group = "wavebreak",
-    stream_labels: StreamLabels = False,
-    traces: Traces = "",
-    private_webhooks: Private = False,
-    insecure_webhooks: Insecure = False,
-    webhook_key: WebhookKey = None,
-    no_keys: Keyless = False,
-    demo: Demo = False,
-    ledger_key: LedgerKey = None,
-    snapshot_seconds: SnapshotSeconds = 300,
-    accept_loss: AcceptLoss = False,
-    calibrate_after: CalibrateAfter = "",
-    console: ConsoleFlag = None,
-    console_url: ConsoleUrl = "",
-    oidc: Oidc = None,
-    second_factor: SecondFactor = None,
-    trusted_proxies: Proxies = 0,
-    backfill: Backfill = None,
-    cases: Cases = None,
-    header_timeout: HeaderTimeout = Limits.header_s,
-    body_timeout: BodyTimeout = Limits.body_s,
-    connections: MostConnections = Limits.connections,
-    peer_connections: PeerConnections = Limits.peer_connections,
-    allow_identifiers: AllowIdentifiers = False,
-    key_events: KeyEvents = Limits.key_events,
-    key_megabytes: KeyMegabytes = Limits.key_bytes / MEBIBYTE,
-    max_memory: MaxMemory = "",
-    new_names_per_hour: NewNamesPerHour = 10_000_000,
-) -> None:
-    """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
-    if no_keys:
-        _check_keyless(host)
-    traffic = demo_streams() if demo else []
-    chosen = _choose_policy(home, policy, calibrate_after, enforce=enforce)
-    settings = Settings(
-        home,
-        database_url,
-        host,
-        port,
-        decoders=decoders,
-        workers=shards,
-        enforce=chosen.enforce,
-        accept_loss=accept_loss,
-        snapshot_s=snapshot_seconds,
-        limits=Limits(
-            header_s=header_timeout,
-            body_s=body_timeout,
-            connections=connections,
-            key_events=key_events,
-            key_bytes=key_megabytes * MEBIBYTE,
-            # Behind a proxy, everybody has its address.
-            peer_connections=0 if trusted_proxies else peer_connections,
-        ),
-        allow_identifiers=allow_identifiers,
-        ceiling=_ceiling(max_memory, decoders),
-        new_names_per_hour=new_names_per_hour,
-    )
-    streams = brokers.configured_sources(nats, redis, stream, durable, group, labels=stream_labels)
-    secret = load_key(key)
-    row_macs.bind(secret)
-    _prepare(settings)
-    deciding = rules.load_policy(chosen.directory)
-    used_model = _live_model(home, model_dir)
-    loaded = model.load_selected(used_model)
-    options = bootstrap.ServeOptions(
-        traces,
-        private_webhooks,
-        streams,
-        _with_baseline(used_model) if loaded else None,
-        allow_insecure_webhooks=insecure_webhooks,
-        webhook_key=load_webhook_key(webhook_key, home),
-        profiled=profile_file is not None,
-    )
-    parts = _Parts(
-        settings,
-        _load_profile(profile_file),
-        lateness,
-        Pseudonymizer(secret, ip_database),
-        bootstrap.create_context(deciding, chosen.directory, secret, options),
-    )
-    named = {"--profile": profile_file}
-    if database_url:
-        # For commands that this process starts: their arguments are in the list of processes.
-        os.environ["WAVEBREAK_DATABASE"] = database_url
-    shown = demo or is_demo_home(home)
-    asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases, shown)
-    if console is not False:
-        pages = _open_console(parts, chosen, asked, secret, ledger_key)
-    else:
-        pages = _open_public_pages(parts, chosen, asked, secret)
-    service = Service(
-        settings,
-        partial(parts.engine, deciding, loaded, chosen.enforce, profile=parts.live_profile()),
-        parts.pseudonymizer,
-        lateness_s=lateness,
-        responder=parts.responder(deciding, chosen.directory),
-        clock=_now_ms,
-        report=partial(err.print, soft_wrap=True),
-        progress=_recovery_progress(),
-        recovered=parts.context.load_keys,
-        ledger_store=_ledger_store(home, ledger_key),
-        background=[
-            *bootstrap.background_tasks(parts.context, options),
-            *traffic,
-            *_backfill_of(backfill),
-            *_calibration_of(home, calibrate_after, chosen, {**named, "--model": used_model}),
-            *pages.tasks,
-        ],
-    )
-    service.switch = _policy_switch(parts, chosen, model_dir, named)
-    serving(
-        service,
-        allow_all if no_keys else parts.context.key_ring.authorize,
-        ready=partial(_show_addresses, parts, pages, console_url),
-        pages=pages.wrap,
-        middleware=bootstrap.request_middleware(
-            service, parts.context, options, Operations(routes.document())
-        ),
-    )
+@with_flags
+def serve(home: Home, config: ConfigFile = None, help_all: HelpAll = False, **flags: Any) -> None:
+    """Serve decisions over HTTP, and the console; acknowledged events are durable."""
+    refuse_visible_password(flags["database"] or "")
+    run(home, resolve(home, flags, os.environ, config))
 
 
-def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
-    """Return what the state of accounts may have of the memory that the service may use."""
-    besides = Limits().queue_bytes + decoders * DECODER_BYTES
-    return parse_ceiling(max_memory, copies=True, besides=besides)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Which policy a start decides by.
-
-    `base` is the directory that `serve` was started with, `directory` that of the policy that
-    decides: another one where a version went live, or where a calibration was approved. `asked` is
-    whether --enforce was given, `enforce` whether outcomes are enforced.
-    """
-
-    base: Path | None
-    directory: Path | None
-    enforce: bool
-    calibrated: bool
-    asked: bool
-
-
-def _choose_policy(
-    home: Path, policy: Path | None, calibrate_after: str, *, enforce: bool
-) -> _Chosen:
-    """Choose the policy: the one that went live last, an approved calibration, or the given one."""
-    approved = _approved_policy(home, calibrate_after, enforce=enforce)
-    base = approved or policy
-    directory = _live_policy(home, base, approved)
-    live = live_policy.live_policy(home)
-    calibrated = live is not None and live.enforce and directory != base
-    return _Chosen(
-        base,
-        directory,
-        enforce or approved is not None or calibrated,
-        approved is not None,
-        enforce,
-    )
-
-
-def _load_profile(file: Path | None) -> coverage.Profile | None:
-    if file is None:
-        err.print(
-            styled("[yellow]no --profile:[/] assuming that the stream has every event and field")
-        )
-        return None
-    return coverage.load(file)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What the engines of a service, and its answers to `decide`, are made of."""
-
-    settings: Settings
-    profile: coverage.Profile | None
-    lateness: int
-    pseudonymizer: Pseudonymizer
-    context: app_context.AppContext
-
-    def live_coverage(self) -> sources.Coverage | None:
-        """Return what the declared sources carry that decide; None where none is declared."""
-        live = live_policy.live_policy(self.settings.home)
-        if live is None or live.carries is None:
-            return None
-        return sources.Coverage(live.carries, live.challenges, live.sources)
-
-    def live_profile(self) -> coverage.Profile | None:
-        """Return the coverage of the stream at the start."""
-        declared = self.live_coverage()
-        return declared.profile() if declared is not None else self.profile
-
-    def engine(
-        self,
-        policy: rules.Policy,
-        loaded: model.Model | None,
-        enforce: bool,
-        profile: coverage.Profile | None = None,
-    ) -> engine.Engine:
-        """Return an engine of a policy and a model, without state."""
-        return engine.Engine(
-            policy,
-            profile or self.profile,
-            enforce=enforce,
-            workers=self.settings.workers,
-            lateness_s=self.lateness,
-            model=loaded,
-        )
-
-    def responder(self, policy: rules.Policy, directory: Path | None) -> decide.DecideResponder:
-        """Return what answers `decide` under a policy of a directory."""
-        terms = decide.load_decide_policy(directory)
-        declared = self.live_coverage()
-        return decide.DecideResponder(
-            policy,
-            terms,
-            self.pseudonymizer,
-            self.context.quota_extension,
-            challenges=declared is None or declared.challenges_anyone,
-        )
-
-    def switched(self, directory: Path | None, model_dir: str | None) -> None:
-        """Take the sheets of the policy, and the baseline of the model, that decide from now on."""
-        self.context.quota_config = decide.load_quota_config(directory)
-        self.context.holder_notices = HolderNotices.load(
-            rules.load_policy(directory), directory, self.context.holder_notices.public_url
-        )
-        self.context.metrics.model = _with_baseline(model_dir)
-
-
-def _with_baseline(model_dir: str | None) -> Path | None:
-    """Return a model's directory, if it has the baseline that drift is measured against."""
-    directory = Path(model_dir or SHIPPED)
-    return directory if (directory / baseline.FILE).is_file() else None
-
-
-def _policy_switch(
-    parts: _Parts, chosen: _Chosen, model_dir: str | None, named: Mapping[str, object]
-) -> policy_switch.PolicySwitch:
-    """Return what switches the service to another policy, model or mode.
+def run(home: Path, given: Effective) -> None:
+    """Serve until a signal ends the process.
 
     Args:
-        parts: What engines are made of.
-        chosen: Which policy decides at the start.
-        model_dir: The model that `serve` was started with.
-        named: Other options of `serve` that a replay repeats.
+        home: Directory of the service.
+        given: The options, and where they come from.
 
+    Raises:
+        WavebreakError: Options contradict each other, or one has no meaning here.
     """
-    home = parts.settings.home
-    live = live_policy.live_policy(home)
-    version = live.version if live and chosen.directory != chosen.base else ""
-    digest = live.digest if live and version else ""
-    return policy_switch.PolicySwitch(
-        home,
-        chosen.base,
-        parts.engine,
-        parts.responder,
-        parts.switched,
-        (*_options(named), "--lateness", str(parts.lateness)),
-        model_dir,
-        chosen.asked,
-        policy_switch.Deciding(
-            version, live.model if live else "", chosen.enforce, parts.live_coverage(), digest
-        ),
+    asked = given.configuration
+    if given.file is not None:
+        err.print(f"options from {given.file}", soft_wrap=True)
+    if asked.start.no_keys:
+        _check_keyless(asked.listening.host)
+    check_combinations(asked)
+    built = build(home, asked, Reports(partial(_print, out), partial(_print, err)))
+    serving(
+        built.service,
+        built.authorize,
+        ready=partial(_show_addresses, built, asked.console.console_url),
+        pages=built.pages.wrap,
+        middleware=built.middleware,
     )
 
 
-def _calibration_of(
-    home: Path, calibrate_after: str, chosen: _Chosen, named: Mapping[str, object]
-) -> list[Background]:
-    """Return the task that proposes and enforces a calibration; none without --calibrate-after."""
-    if not calibrate_after:
-        return []
-    command = _calibrate_command(home, {"--policy": chosen.directory, **named})
-    enforced_ms = schedule.approved_ms(home) if chosen.calibrated else 0
-    after_s = duration_seconds(calibrate_after)
-    return [schedule.CalibrationSchedule(home, after_s, command, enforced_ms)]
-
-
-@dataclass(frozen=True)
-class _ConsoleOptions:
-    """Options of `serve` that the console alone reads; `demo`: it shows a case."""
-
-    url: str
-    second_factor: bool | None
-    oidc: Path | None
-    trusted_proxies: int
-    cases: Path | None
-    demo: bool
-
-
-def is_demo_home(home: Path) -> bool:
-    """Return whether a service's directory lies beside the simulated day of `wavebreak demo`."""
-    return home.name == DEMO_HOME and (home.parent / DEMO_WORLD).is_dir()
-
-
-@dataclass(frozen=True)
-class _Pages:
-    """The pages of a service.
-
-    Attributes:
-        wrap: Wraps the API's app.
-        tasks: Background tasks.
-        shown: "" without a console, "empty" where nobody can sign in yet, else "served".
-        demo_people: Who was created for a demonstration.
-        password: The one password of these.
-        signed_in_before: Whether the people of a demonstration were there already.
-    """
-
-    wrap: Callable[[App], App]
-    tasks: Sequence[Background]
-    shown: str = ""
-    demo_people: tuple[str, ...] = ()
-    password: str = ""
-    signed_in_before: bool = False
-
-
-def _open_console(
-    parts: _Parts, chosen: _Chosen, asked: _ConsoleOptions, secret: bytes, seal_key: Path | None
-) -> _Pages:
-    """Configure the console, the pages for account holders, and plug-ins."""
-    from wavebreak_server.console import plugins, startup
-    from wavebreak_server.slices.background import background_tasks
-
-    home = parts.settings.home
-    names, password = startup.create_demo_people() if asked.demo else ((), "")
-    shown = "served" if startup.people() else "empty"
-    url = _public_url(parts, asked)
-    options = startup.options(url, asked.second_factor, asked.oidc, asked.trusted_proxies)
-    wrap, tasks = startup.start(options, secret, home)
-    tasks += background_tasks(parts.context, chosen.directory)
-    # Whoever has the link reads the code: not where others can reach the service.
-    parts.context.shows_codes = asked.demo and is_loopback(parts.settings.host)
-    plugins.open_plugins({"cases": asked.cases}, home, seal_key, secret, chosen.directory)
-    if asked.demo:
-        tasks += [*plugins.demo_tasks(), startup.demo_notice(parts.context)]
-    return _Pages(wrap, tasks, shown, names, password, asked.demo and not names)
-
-
-def _open_public_pages(
-    parts: _Parts, chosen: _Chosen, asked: _ConsoleOptions, secret: bytes
-) -> _Pages:
-    """Configure the pages for account holders: due process needs no console."""
-    from wavebreak_server.console import startup
-    from wavebreak_server.slices.background import background_tasks
-
-    options = startup.options(_public_url(parts, asked), None, None, asked.trusted_proxies)
-    wrap = startup.start_without_console(options, secret)
-    return _Pages(wrap, background_tasks(parts.context, chosen.directory))
-
-
-def _public_url(parts: _Parts, asked: _ConsoleOptions) -> str:
-    """Return the address that links begin with, which is also that of the service's notices."""
-    url = asked.url or f"http://localhost:{parts.settings.port}"
-    parts.context.set_public_url(url)
-    return url
-
-
-def _backfill_of(path: Path | None) -> list[Background]:
-    """Return the task that reads a file's events; raises FileError where there is no such file."""
-    if path is None:
-        return []
-    file = events_file(path)
-
-    async def run(service: Service) -> None:
-        await backfilling.backfill(service, file)
-
-    return [run]
-
-
-def _approved_policy(home: Path, calibrate_after: str, *, enforce: bool) -> Path | None:
-    """Return the directory of the approved policy, if the service is calibrated and has one."""
-    if not calibrate_after:
-        return None
-    if not re.fullmatch(DURATION_PATTERN, calibrate_after):
-        raise UsageError("--calibrate-after is no duration", fix="write 7d, 48h or 90m")
-    if enforce:
-        raise UsageError(
-            "--calibrate-after begins in shadow, and --enforce does not", fix="give one of them"
-        )
-    approved = schedule.approved_policy(home)
-    if approved is None:
-        out.print(f"in shadow; a policy is proposed {calibrate_after} after the first event")
-        return None
-    out.print(f"enforcing the approved policy {approved[0].version}")
-    return approved[1]
-
-
-def _live_policy(home: Path, policy: Path | None, approved: Path | None) -> Path | None:
-    """Return the directory of the policy that went live last; else the given one.
-
-    A calibration that was approved after it counts as the later one.
-    """
-    live = live_policy.live_policy(home)
-    directory = live_policy.live_directory(home)
-    later = approved is not None and live is not None and schedule.approved_ms(home) > live.at_ms
-    if directory is None or later:
-        return policy
-    out.print(f"deciding by {directory.name}, which went live in the console, not by --policy")
-    return directory
-
-
-def _live_model(home: Path, model_dir: str | None) -> str | None:
-    """Return the model that went live last, or else the given one.
-
-    Raises:
-        UsageError: Its files are gone, or were changed after it went live.
-
-    """
-    live = live_policy.live_model(home)
-    if live is None:
-        return model_dir
-    directory, version = live
-    found = model.load(directory).version if directory.is_dir() else "gone"
-    if found != version:
-        raise UsageError(
-            f"{directory} is not the model that went live: it is {found}, not {version}",
-            fix="restore its files from a backup",
-        )
-    out.print(f"scoring by {directory.name} ({version}), which went live in the console")
-    return str(directory)
-
-
-def _calibrate_command(home: Path, options: Mapping[str, object]) -> list[str]:
-    """Return the command that writes the service's proposal."""
-    target = str(schedule.proposal_directory(home))
-    command = [sys.executable, "-m", "wavebreak", "calibrate", str(home), "-o", target]
-    return command + _options(options)
-
-
-def _options(given: Mapping[str, object]) -> list[str]:
-    """Return options of a command: those that have a value."""
-    return [str(part) for option in given.items() if option[1] is not None for part in option]
-
-
-def demo_streams() -> list[Background]:
-    """Return the task that sends a simulated day, which the distribution of simulations brings."""
-    return [load_plugin(DEMO_STREAMS, "day", LAB, "the simulation, which --demo sends,")]
-
-
-def _ledger_store(home: Path, key: Path | None) -> LedgerStore:
-    """Return the service's signer; print its verifier key and store it in the service directory."""
-    signer = load_or_create_signer(key)
-    public = encode_verifier_key(signer.key)
-    (home / LEDGER_KEY).write_text(f"{public}\n", "utf-8")
-    out.print(styled("verifier key of the ledger: [bold]{}[/]", public), soft_wrap=True)
-    store = LedgerStore(signer, _now_ms)
-    erasure.seal_pending(store, _now_ms())
-    return store
-
-
-def _recovery_progress() -> Callable[[int, int], None]:
-    """Return a callback that prints the progress of a long replay of the log."""
-    printed = time.monotonic()
-
-    def show(position: int, end: int) -> None:
-        nonlocal printed
-        if time.monotonic() - printed >= RECOVERY_NOTE_S:
-            printed = time.monotonic()
-            err.print(f"replaying the log: {position:,} of {end:,} events")
-
-    return show
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _prepare(settings: Settings) -> None:
-    """Set up directory, tables, logs and machine code; print the first API key."""
-    observability.configure_logging(sys.stderr)
-    if outdated := start_checks.outdated_python(sys.version_info[:3]):
-        err.print(styled("[yellow]warning:[/] {} (a distribution may have fixed them)", outdated))
-    private_files.use_private_umask()
-    if opened := private_files.make_private(settings.home):
-        err.print(f"{opened} files and directories of {settings.home} were open to others: closed")
-    database.connect(settings.database, settings.home)
-    # Until the process ends.
-    owning = ExitStack()
-    owning.enter_context(ownership.owned(settings.home))
-    atexit.register(owning.close)
-    listed = erasure.read_list(settings.home / erasure.LIST_FILE)
-    erasure.apply_again(settings.home, listed, _now_ms(), _report_erasures)
-    if first := bootstrap.create_first_key(_now_ms()):
-        said = "the first API key, with every scope (shown only now): [bold]{}[/]"
-        out.print(styled(said, first))
-    # The first body must not wait for a compiler.
-    err.print("starting (up to two minutes more when the engine is not compiled yet)")
-    engine.warm()
-
-
-def _report_erasures(count: int) -> None:
-    err.print(f"erasing again what {count:,} listed erasures cover: one pass over the log")
+def _print(console: TerminalConsole, template: str, *values: object) -> None:
+    console.print(styled(template, *values), soft_wrap=True)
 
 
 def _check_keyless(host: str) -> None:
@@ -783,12 +128,12 @@ def _check_keyless(host: str) -> None:
     )
 
 
-def _show_addresses(parts: _Parts, pages: _Pages, url: str, port: int) -> None:
+def _show_addresses(built: Application, url: str, port: int) -> None:
     """Print the service's URLs, and how to sign in where that is not known yet."""
     from wavebreak_server.console.startup import use_port
 
-    use_port(parts.context, url, port)
-    settings = parts.settings
+    settings, pages = built.settings, built.pages
+    use_port(built.context, url, port)
     at = f"http://{settings.host}:{port}"
     out.print(styled("wavebreak serves [bold]{}[/] from {}", at, settings.home))
     steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
@@ -862,8 +207,9 @@ def restore(
     row_macs.bind(secret)
     database.connect(database_url, home)
     with ownership.owned(home):
+        now_ms = time.time_ns() // 1_000_000
         restored = backups.restore(
-            file, home, secret, _now_ms(), accept_unproven=accept_unproven, erasures=erasures
+            file, home, secret, now_ms, accept_unproven=accept_unproven, erasures=erasures
         )
     rows = restored.rows
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")

@@ -1,4 +1,4 @@
-"""Composition root: builds the application context, background tasks and middleware of a service.
+"""Stages of a start: the application context, background tasks and middleware of a service.
 
 Traces go to an OpenTelemetry endpoint if one is set. A span names a route and a status, never an
 account, a key or an address.

@@ -1,0 +1,398 @@
+"""Composition root: one function builds the service of a configuration, stage by stage."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wavebreak import engine, model, rules
+from wavebreak.engine.state_ceiling import StateCeiling, parse_ceiling
+from wavebreak.extras import LAB, load_plugin
+from wavebreak.io.readers import events_file
+from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret_file
+from wavebreak.schema import coverage
+from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
+from wavebreak_server.console import plugins, startup
+from wavebreak_server.deciding import (
+    EngineParts,
+    PolicyChoice,
+    Say,
+    baseline_directory,
+    calibration_tasks,
+    choose_model,
+    choose_policy,
+    make_policy_switch,
+)
+from wavebreak_server.service import backfill as backfilling
+from wavebreak_server.service import (
+    bootstrap,
+    brokers,
+    database,
+    observability,
+    ownership,
+    private_files,
+    row_macs,
+    start_checks,
+)
+from wavebreak_server.service.app_context import AppContext
+from wavebreak_server.service.auth import Authorize, allow_all
+from wavebreak_server.service.ingest_app import App
+from wavebreak_server.service.ledger_store import LEDGER_KEY, LedgerStore
+from wavebreak_server.service.middleware import Operations
+from wavebreak_server.service.service import Background, Service
+from wavebreak_server.service.settings import Limits, Settings, is_loopback
+from wavebreak_server.slices import routes
+from wavebreak_server.slices.background import background_tasks
+from wavebreak_server.slices.erasure import service as erasure
+
+DECODER_BYTES = 192 << 20
+"""Memory of a decoder process, besides the bodies that it holds."""
+DEMO_HOME = "service"
+"""Directory of the demo's service below the demo's own."""
+DEMO_WORLD = "world"
+"""Directory of the demo's simulated day, beside its service."""
+DEMO_STREAMS = "wavebreak.demo_streams"
+"""The group of entry points whose `day` sends simulated events to a service, in the background."""
+RECOVERY_NOTE_S = 5
+"""Seconds between two progress lines while the log is replayed."""
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where a start reports.
+
+    Attributes:
+        say: Takes what whoever starts the service keeps: keys, and what decides.
+        note: Takes progress and warnings.
+    """
+
+    say: Say
+    note: Say
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages of a service.
+
+    Attributes:
+        wrap: Wraps the API's app.
+        tasks: Background tasks.
+        shown: "" without a console, "empty" where nobody can sign in yet, else "served".
+        demo_people: Who was created for a demonstration.
+        password: The one password of these.
+        signed_in_before: Whether the people of a demonstration were there already.
+    """
+
+    wrap: Callable[[App], App]
+    tasks: Sequence[Background]
+    shown: str = ""
+    demo_people: tuple[str, ...] = ()
+    password: str = ""
+    signed_in_before: bool = False
+
+
+@dataclass(frozen=True)
+class Application:
+    """A service that is built and not yet started.
+
+    Attributes:
+        service: The service.
+        settings: Its settings.
+        context: What its operations share.
+        authorize: Checks the key of a request.
+        pages: What is served beside the API.
+        middleware: What wraps the whole app.
+    """
+
+    service: Service
+    settings: Settings
+    context: AppContext
+    authorize: Authorize
+    pages: Pages
+    middleware: Callable[[Any], Any]
+
+
+def build(home: Path, asked: Configuration, reports: Reports) -> Application:
+    """Build the service of a configuration.
+
+    Args:
+        home: Directory of the service.
+        asked: The options.
+        reports: Where the start reports.
+
+    Raises:
+        WavebreakError: An option has no meaning here, or what it names cannot be used.
+    """
+    deciding_by = asked.decisions
+    traffic = demo_streams() if asked.start.demo else []
+    choice = choose_policy(home, deciding_by, reports.say)
+    settings = service_settings(home, asked, choice)
+    consumed = _broker_sources(asked.brokers)
+
+    secret = _open_storage(settings, asked, reports)
+
+    policy = rules.load_policy(choice.directory)
+    used_model = choose_model(home, deciding_by.model, reports.say)
+    loaded = model.load_selected(used_model)
+
+    # API keys, webhooks, and notices to account holders.
+    options = _delivery_options(home, asked, consumed, baseline_directory(used_model))
+    context = bootstrap.create_context(policy, choice.directory, secret, options)
+    parts = EngineParts(
+        settings,
+        _load_profile(deciding_by.profile, reports.note),
+        deciding_by.lateness,
+        Pseudonymizer(secret, deciding_by.ip_database),
+        context,
+    )
+    pages = _open_pages(asked, parts, choice, secret)
+    service = Service(
+        settings,
+        partial(parts.engine, policy, loaded, choice.enforce, profile=parts.live_profile()),
+        parts.pseudonymizer,
+        lateness_s=parts.lateness,
+        responder=parts.responder(policy, choice.directory),
+        clock=_now_ms,
+        report=partial(reports.note, "{}"),
+        progress=_recovery_progress(reports.note),
+        recovered=context.load_keys,
+        ledger_store=_open_ledger(home, asked.keys.ledger_key, reports.say),
+        background=[
+            *bootstrap.background_tasks(context, options),
+            *traffic,
+            *_backfill(asked.start.backfill),
+            *calibration_tasks(home, deciding_by, choice, used_model),
+            *pages.tasks,
+        ],
+    )
+    service.switch = make_policy_switch(parts, choice, deciding_by)
+    return Application(
+        service,
+        settings,
+        context,
+        allow_all if asked.start.no_keys else context.key_ring.authorize,
+        pages,
+        bootstrap.request_middleware(service, context, options, Operations(routes.document())),
+    )
+
+
+# Options
+
+
+def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> Settings:
+    """Return the settings and limits that the options give a service."""
+    limits = Limits(
+        header_s=asked.limits.header_timeout,
+        body_s=asked.limits.body_timeout,
+        connections=asked.limits.connections,
+        key_events=asked.limits.key_events,
+        key_bytes=asked.limits.key_megabytes * MEBIBYTE,
+        # Behind a proxy, everybody has its address.
+        peer_connections=0 if asked.listening.trusted_proxies else asked.limits.peer_connections,
+    )
+    return Settings(
+        home,
+        database_url(asked.storage.database),
+        asked.listening.host,
+        asked.listening.port,
+        decoders=asked.decisions.decoders,
+        workers=asked.decisions.shards,
+        enforce=choice.enforce,
+        accept_loss=asked.start.accept_loss,
+        snapshot_s=asked.storage.snapshot_seconds,
+        limits=limits,
+        allow_identifiers=asked.decisions.allow_identifiers,
+        ceiling=_ceiling(asked.limits.max_memory, asked.decisions.decoders),
+        new_names_per_hour=asked.limits.new_names_per_hour,
+    )
+
+
+def _delivery_options(
+    home: Path,
+    asked: Configuration,
+    consumed: Sequence[brokers.BrokerSource],
+    baseline: Path | None,
+) -> bootstrap.ServeOptions:
+    """Return the options of webhooks, traces and background tasks."""
+    return bootstrap.ServeOptions(
+        asked.observability.traces,
+        asked.webhooks.private_webhooks,
+        consumed,
+        baseline,
+        allow_insecure_webhooks=asked.webhooks.insecure_webhooks,
+        webhook_key=load_webhook_key(asked.keys.webhook_key, home),
+        profiled=asked.decisions.profile is not None,
+    )
+
+
+def database_url(value: str) -> str:
+    """Return the URL of the database; a value that is no URL names the file that holds it.
+
+    >>> database_url(""), database_url("postgresql://me@db/abuse")
+    ('', 'postgresql://me@db/abuse')
+    """
+    if not value or "://" in value:
+        return value
+    return read_secret_file(Path(value), "file of the database URL")
+
+
+def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
+    """Return what the state of accounts may have of the memory that the service may use."""
+    besides = Limits().queue_bytes + decoders * DECODER_BYTES
+    return parse_ceiling(max_memory, copies=True, besides=besides)
+
+
+def _load_profile(file: Path | None, note: Say) -> coverage.Profile | None:
+    if file is None:
+        note("[yellow]no --profile:[/] assuming that the stream has every event and field")
+        return None
+    return coverage.load(file)
+
+
+# Events
+
+
+def demo_streams() -> list[Background]:
+    """Return the task that sends a simulated day, which the distribution of simulations brings."""
+    return [load_plugin(DEMO_STREAMS, "day", LAB, "the simulation, which --demo sends,")]
+
+
+def _broker_sources(asked: Brokers) -> list[brokers.BrokerSource]:
+    return brokers.configured_sources(
+        asked.nats,
+        asked.redis,
+        asked.stream,
+        asked.durable,
+        asked.group,
+        labels=asked.stream_labels,
+    )
+
+
+def _backfill(path: Path | None) -> list[Background]:
+    """Return the task that reads a file's events; raises FileError where there is no such file."""
+    if path is None:
+        return []
+    file = events_file(path)
+
+    async def run(service: Service) -> None:
+        await backfilling.backfill(service, file)
+
+    return [run]
+
+
+# Storage
+
+
+def _open_storage(settings: Settings, asked: Configuration, reports: Reports) -> bytes:
+    """Set up directory, tables, logs and machine code; return the deployment's key.
+
+    The first API key is said, where there was none.
+    """
+    secret = load_key(asked.keys.key)
+    row_macs.bind(secret)
+    observability.configure_logging(sys.stderr)
+    if outdated := start_checks.outdated_python(sys.version_info[:3]):
+        reports.note("[yellow]warning:[/] {} (a distribution may have fixed them)", outdated)
+    private_files.use_private_umask()
+    if opened := private_files.make_private(settings.home):
+        text = "{} files and directories of {} were open to others: closed"
+        reports.note(text, opened, settings.home)
+    database.connect(settings.database, settings.home)
+    # Until the process ends.
+    owning = ExitStack()
+    owning.enter_context(ownership.owned(settings.home))
+    atexit.register(owning.close)
+    if settings.database:
+        # For commands that this process starts: their arguments are in the list of processes.
+        os.environ["WAVEBREAK_DATABASE"] = settings.database
+    listed = erasure.read_list(settings.home / erasure.LIST_FILE)
+    again = "erasing again what {:,} listed erasures cover: one pass over the log"
+    erasure.apply_again(settings.home, listed, _now_ms(), partial(reports.note, again))
+    if first := bootstrap.create_first_key(_now_ms()):
+        said = "the first API key, with every scope (shown only now): [bold]{}[/]"
+        reports.say(said, first)
+    # The first body must not wait for a compiler.
+    reports.note("starting (up to two minutes more when the engine is not compiled yet)")
+    engine.warm()
+    return secret
+
+
+# Ledger
+
+
+def _open_ledger(home: Path, key: Path | None, say: Say) -> LedgerStore:
+    """Return the service's signer; say its verifier key and store it in the service directory."""
+    signer = load_or_create_signer(key)
+    public = encode_verifier_key(signer.key)
+    (home / LEDGER_KEY).write_text(f"{public}\n", "utf-8")
+    say("verifier key of the ledger: [bold]{}[/]", public)
+    store = LedgerStore(signer, _now_ms)
+    erasure.seal_pending(store, _now_ms())
+    return store
+
+
+def _recovery_progress(note: Say) -> Callable[[int, int], None]:
+    """Return a callback that reports the progress of a long replay of the log."""
+    reported = time.monotonic()
+
+    def show(position: int, end: int) -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= RECOVERY_NOTE_S:
+            reported = time.monotonic()
+            note("replaying the log: {:,} of {:,} events", position, end)
+
+    return show
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+# Console
+
+
+def is_demo_home(home: Path) -> bool:
+    """Return whether a service's directory lies beside the simulated day of `wavebreak demo`."""
+    return home.name == DEMO_HOME and (home.parent / DEMO_WORLD).is_dir()
+
+
+def _open_pages(
+    asked: Configuration, parts: EngineParts, choice: PolicyChoice, secret: bytes
+) -> Pages:
+    """Configure the pages for account holders, and the console with its plug-ins.
+
+    Due process needs no console: without it appeals are taken, and notices are shown.
+    """
+    shown, settings, proxies = asked.console, parts.settings, asked.listening.trusted_proxies
+    url = shown.console_url or f"http://localhost:{settings.port}"
+    # Links of notices begin with it, too.
+    parts.context.set_public_url(url)
+    tasks = background_tasks(parts.context, choice.directory)
+    if shown.console is False:
+        options = startup.options(url, None, None, proxies)
+        return Pages(startup.start_without_console(options, secret), tasks)
+
+    demo = asked.start.demo or is_demo_home(settings.home)
+    names, password = startup.create_demo_people() if demo else ((), "")
+    people = "served" if startup.people() else "empty"
+    options = startup.options(url, shown.second_factor, shown.oidc, proxies)
+    wrap, console_tasks = startup.start(options, secret, settings.home)
+    tasks = [*console_tasks, *tasks]
+    # Whoever has the link reads the code: not where others can reach the service.
+    parts.context.shows_codes = demo and is_loopback(settings.host)
+    plugins.open_plugins(
+        {"cases": shown.cases}, settings.home, asked.keys.ledger_key, secret, choice.directory
+    )
+    if demo:
+        tasks += [*plugins.demo_tasks(), startup.demo_notice(parts.context)]
+    return Pages(wrap, tasks, people, names, password, demo and not names)

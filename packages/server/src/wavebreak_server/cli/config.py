@@ -1,0 +1,170 @@
+"""Commands of the service's configuration: show, check, docs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from wavebreak.cli.app import configuration
+from wavebreak.cli.console import echo, err, out, print_json, styled
+from wavebreak.cli.options import Json, Wide
+from wavebreak.errors import UsageError
+from wavebreak.reports.tables import Table, count_of, print_table
+from wavebreak_server.config import (
+    DeclaredOption,
+    assignment,
+    declared_options,
+    group_summary,
+    groups,
+    value_text,
+)
+from wavebreak_server.config_sources import (
+    FILE,
+    FILE_VARIABLE,
+    Effective,
+    check_combinations,
+    read_file,
+    resolve,
+)
+
+SAMPLE_WIDTH = 98
+
+INTRODUCTION = f"""Each option of `wavebreak serve` is a key of a TOML file, a variable of the
+environment and a flag. A flag comes before the environment, the environment before the file, the
+file before the default.
+
+- The file is the one that `--config FILE` names, or `{FILE_VARIABLE}`, else `HOME/{FILE}`
+  where it exists. Relative paths in it are taken from its directory.
+- An unknown key, a wrong type and a value out of bounds end the start: the error names file, key
+  and the fix. `wavebreak config check FILE` finds them before.
+- `wavebreak config show HOME` prints every value in effect, and where it comes from.
+- Keys and passwords are never read from the file: give the path of a file of mode 0600, or set
+  the variable.
+"""
+
+
+@configuration.command("show", epilog="Example: `wavebreak config show var`")
+def show(
+    home: Annotated[
+        Path | None, typer.Argument(help="Directory of the service, whose file is read.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="TOML file, as of `wavebreak serve`."),
+    ] = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Print the value of every option of the service, and where it comes from."""
+    given = resolve(home, {}, os.environ, config)
+    if as_json:
+        print_json(
+            {
+                "file": str(given.file) if given.file is not None else None,
+                "options": [_shown_option(given, each) for each in declared_options()],
+            }
+        )
+        return
+    rows = [
+        (f"{each.group}.{each.name}", _value_words(given, each), given.sources[each.name])
+        for each in declared_options()
+    ]
+    read = f"from {given.file}" if given.file is not None else "no file"
+    title = f"Options of the service ({read})"
+    words = frozenset({0, 1, 2})
+    print_table(Table(title, ("option", "value", "comes from"), rows, words=words), out)
+
+
+def _shown_option(given: Effective, declared: DeclaredOption) -> dict[str, Any]:
+    value = given.shown(declared)
+    return {
+        "group": declared.group,
+        "name": declared.name,
+        "value": str(value) if isinstance(value, Path) else value,
+        "from": given.sources[declared.name],
+        "variable": declared.variable,
+        "flags": list(declared.flags),
+    }
+
+
+def _value_words(given: Effective, declared: DeclaredOption) -> str:
+    if given.sources[declared.name] == "default":
+        return declared.default_words
+    return value_text(given.shown(declared)) or declared.default_words
+
+
+@configuration.command("check", epilog="Example: `wavebreak config check var/wavebreak.toml`")
+def check(
+    file: Annotated[Path, typer.Argument(help="TOML file of the service's options.")],
+) -> None:
+    """Check a file of options: exit code 0 where it is valid, 2 where it is not."""
+    said = read_file(file)
+    for problem in said.problems:
+        err.print(styled("[bold red]error:[/] {}", problem.what), soft_wrap=True)
+        err.print(styled("[bold]fix:[/] {}", problem.fix), soft_wrap=True)
+    if said.problems:
+        sys.exit(2)
+    try:
+        check_combinations(resolve(None, {}, {}, file).configuration)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error.what}", fix=error.fix) from None
+    out.print(f"{file}: {count_of(len(said.values), 'option')}, valid", soft_wrap=True)
+
+
+@configuration.command("docs", epilog="Example: `wavebreak config docs --sample`")
+def docs(
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Print a sample file, with every key in a comment.")
+    ] = False,
+) -> None:
+    """Print the reference of all options in Markdown, or a sample file."""
+    echo(sample_file() if sample else f"# Options of the service\n\n{reference()}", nl=False)
+
+
+def reference() -> str:
+    """Return what all options are, in Markdown: a table for each group."""
+    parts = [INTRODUCTION]
+    for group, options in groups().items():
+        name = f"[{group}]" if group != "start" else "Flags of one start"
+        parts.append(f"## {name}\n\n{group_summary(group)}\n\n{_group_table(options)}")
+    return "\n".join(parts)
+
+
+def _group_table(options: tuple[DeclaredOption, ...]) -> str:
+    flag_only = options[0].about.flag_only
+    heads = ["flag"] if flag_only else ["key", "flag", "variable"]
+    lines = [f"| {' | '.join([*heads, 'meaning', 'value', 'default'])} |"]
+    lines.append("|" + "---|" * (len(heads) + 3))
+    for each in options:
+        flags = [*each.flags, *([each.about.off] if each.about.off else [])]
+        names = [", ".join(f"`{flag}`" for flag in flags)]
+        if not flag_only:
+            names = [f"`{each.name}`", *names, f"`{each.variable}`"]
+        default = each.about.unset or f"`{value_text(each.default)}`"
+        cells = [*names, each.about.help, each.value_words, default]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def sample_file() -> str:
+    """Return a file of options in which each key is a comment."""
+    return "\n".join(_sample_lines()) + "\n"
+
+
+def _sample_lines() -> Iterator[str]:
+    yield "# Options of the Wavebreak service. What is commented out has the default."
+    yield "# Reference: docs/reference/configuration.md, or `wavebreak config docs`."
+    for group, options in groups().items():
+        if options[0].about.flag_only:
+            continue
+        yield from ("", f"# {group_summary(group)}", f"[{group}]")
+        for each in options:
+            text = f"{each.about.help} Default: {each.default_words}."
+            yield from (f"# {line}" for line in textwrap.wrap(text, SAMPLE_WIDTH))
+            yield f"# {assignment(each)}"

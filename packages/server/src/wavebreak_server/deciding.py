@@ -1,0 +1,216 @@
+"""What a service decides by: the policy and model of a start, and engines made of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavebreak import engine, model, rules
+from wavebreak.durations import duration_seconds
+from wavebreak.errors import UsageError
+from wavebreak.model import baseline
+from wavebreak.model.storage import SHIPPED
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema import coverage
+from wavebreak_server.config import Decisions
+from wavebreak_server.service import app_context, decide, live_policy, policy_switch, sources
+from wavebreak_server.service import calibration_schedule as schedule
+from wavebreak_server.service.holder_notices import HolderNotices
+from wavebreak_server.service.service import Background
+from wavebreak_server.service.settings import Settings
+
+Say = Callable[..., None]
+"""Prints a text with Rich's markup, and the values of its fields."""
+
+
+@dataclass(frozen=True)
+class PolicyChoice:
+    """Which policy a start decides by.
+
+    Attributes:
+        base: The directory that `serve` was started with.
+        directory: That of the policy that decides: another one where a version went live, or where
+            a calibration was approved.
+        enforce: Whether outcomes are enforced.
+        calibrated: Whether an approved calibration decides.
+        asked: Whether --enforce was given.
+    """
+
+    base: Path | None
+    directory: Path | None
+    enforce: bool
+    calibrated: bool
+    asked: bool
+
+
+def choose_policy(home: Path, asked: Decisions, say: Say) -> PolicyChoice:
+    """Choose the policy: the one that went live last, an approved calibration, or the given one."""
+    approved = _approved_policy(home, asked.calibrate_after, say)
+    base = approved or asked.policy
+    directory = _live_policy(home, base, approved, say)
+    live = live_policy.live_policy(home)
+    calibrated = live is not None and live.enforce and directory != base
+    return PolicyChoice(
+        base,
+        directory,
+        asked.enforce or approved is not None or calibrated,
+        approved is not None,
+        asked.enforce,
+    )
+
+
+def _approved_policy(home: Path, calibrate_after: str, say: Say) -> Path | None:
+    """Return the directory of the approved policy, if the service is calibrated and has one."""
+    if not calibrate_after:
+        return None
+    approved = schedule.approved_policy(home)
+    if approved is None:
+        say("in shadow; a policy is proposed {} after the first event", calibrate_after)
+        return None
+    say("enforcing the approved policy {}", approved[0].version)
+    return approved[1]
+
+
+def _live_policy(home: Path, policy: Path | None, approved: Path | None, say: Say) -> Path | None:
+    """Return the directory of the policy that went live last; else the given one.
+
+    A calibration that was approved after it counts as the later one.
+    """
+    live = live_policy.live_policy(home)
+    directory = live_policy.live_directory(home)
+    later = approved is not None and live is not None and schedule.approved_ms(home) > live.at_ms
+    if directory is None or later:
+        return policy
+    say("deciding by {}, which went live in the console, not by --policy", directory.name)
+    return directory
+
+
+def choose_model(home: Path, model_dir: str | None, say: Say) -> str | None:
+    """Return the model that went live last, or else the given one.
+
+    Raises:
+        UsageError: Its files are gone, or were changed after it went live.
+
+    """
+    live = live_policy.live_model(home)
+    if live is None:
+        return model_dir
+    directory, version = live
+    loaded = model.load(directory).version if directory.is_dir() else "gone"
+    if loaded != version:
+        raise UsageError(
+            f"{directory} is not the model that went live: it is {loaded}, not {version}",
+            fix="restore its files from a backup",
+        )
+    say("scoring by {} ({}), which went live in the console", directory.name, version)
+    return str(directory)
+
+
+def baseline_directory(model_dir: str | None) -> Path | None:
+    """Return a model's directory, if it has the baseline that drift is measured against."""
+    directory = Path(model_dir or SHIPPED)
+    return directory if (directory / baseline.FILE).is_file() else None
+
+
+@dataclass(frozen=True)
+class EngineParts:
+    """What the engines of a service, and its answers to `decide`, are made of."""
+
+    settings: Settings
+    profile: coverage.Profile | None
+    lateness: int
+    pseudonymizer: Pseudonymizer
+    context: app_context.AppContext
+
+    def live_coverage(self) -> sources.Coverage | None:
+        """Return what the declared sources carry that decide; None where none is declared."""
+        live = live_policy.live_policy(self.settings.home)
+        if live is None or live.carries is None:
+            return None
+        return sources.Coverage(live.carries, live.challenges, live.sources)
+
+    def live_profile(self) -> coverage.Profile | None:
+        """Return the coverage of the stream at the start."""
+        declared = self.live_coverage()
+        return declared.profile() if declared is not None else self.profile
+
+    def engine(
+        self,
+        policy: rules.Policy,
+        loaded: model.Model | None,
+        enforce: bool,
+        profile: coverage.Profile | None = None,
+    ) -> engine.Engine:
+        """Return an engine of a policy and a model, without state."""
+        return engine.Engine(
+            policy,
+            profile or self.profile,
+            enforce=enforce,
+            workers=self.settings.workers,
+            lateness_s=self.lateness,
+            model=loaded,
+        )
+
+    def responder(self, policy: rules.Policy, directory: Path | None) -> decide.DecideResponder:
+        """Return what answers `decide` under a policy of a directory."""
+        terms = decide.load_decide_policy(directory)
+        declared = self.live_coverage()
+        return decide.DecideResponder(
+            policy,
+            terms,
+            self.pseudonymizer,
+            self.context.quota_extension,
+            challenges=declared is None or declared.challenges_anyone,
+        )
+
+    def switched(self, directory: Path | None, model_dir: str | None) -> None:
+        """Take the sheets of the policy, and the baseline of the model, that decide from now on."""
+        self.context.quota_config = decide.load_quota_config(directory)
+        self.context.holder_notices = HolderNotices.load(
+            rules.load_policy(directory), directory, self.context.holder_notices.public_url
+        )
+        self.context.metrics.model = baseline_directory(model_dir)
+
+
+def make_policy_switch(
+    parts: EngineParts, choice: PolicyChoice, asked: Decisions
+) -> policy_switch.PolicySwitch:
+    """Return what switches the service to another policy, model or mode."""
+    home = parts.settings.home
+    live = live_policy.live_policy(home)
+    version = live.version if live and choice.directory != choice.base else ""
+    digest = live.digest if live and version else ""
+    return policy_switch.PolicySwitch(
+        home,
+        choice.base,
+        parts.engine,
+        parts.responder,
+        parts.switched,
+        (*_words({"--profile": asked.profile}), "--lateness", str(parts.lateness)),
+        asked.model,
+        choice.asked,
+        policy_switch.Deciding(
+            version, live.model if live else "", choice.enforce, parts.live_coverage(), digest
+        ),
+    )
+
+
+def calibration_tasks(
+    home: Path, asked: Decisions, choice: PolicyChoice, used_model: str | None
+) -> list[Background]:
+    """Return the task that proposes and enforces a calibration; none without --calibrate-after."""
+    if not asked.calibrate_after:
+        return []
+    options = {"--policy": choice.directory, "--profile": asked.profile, "--model": used_model}
+    target = str(schedule.proposal_directory(home))
+    command = [sys.executable, "-m", "wavebreak", "calibrate", str(home), "-o", target]
+    enforced_ms = schedule.approved_ms(home) if choice.calibrated else 0
+    after_s = duration_seconds(asked.calibrate_after)
+    return [schedule.CalibrationSchedule(home, after_s, command + _words(options), enforced_ms)]
+
+
+def _words(given: Mapping[str, object]) -> list[str]:
+    """Return options of a command: those that have a value."""
+    return [str(part) for option in given.items() if option[1] is not None for part in option]
