@@ -39,8 +39,8 @@ INTRODUCTION = f"""Each option of `wavebreak serve` is a key of a TOML file, a v
 environment and a flag. A flag comes before the environment, the environment before the file, the
 file before the default.
 
-- The file is the one that `--config FILE` names, or `{FILE_VARIABLE}`, else `HOME/{FILE}`
-  where it exists. Relative paths in it are taken from its directory.
+- The file is the one that `--config FILE` names, or `{FILE_VARIABLE}`, else
+  `{FILE}` in HOME where it exists. Relative paths in it are taken from its directory.
 - An unknown key, a wrong type and a value out of bounds end the start: the error names file, key
   and the fix. `wavebreak config check FILE` finds them before.
 - `wavebreak config show HOME` prints every value in effect, and where it comes from.
