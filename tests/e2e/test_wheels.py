@@ -199,9 +199,9 @@ def test_server_serves_and_names_the_extra_of_a_broker(environment: Make) -> Non
     ):  # fmt: skip
         assert f"fix: pip install 'wavebreak-server[{extra}]'" in server.refused(*command.split())
     port = free_port()
-    command = server.command("serve", "home", "--port", str(port), "--model", "none")
+    started = server.command("serve", "home", "--port", str(port), "--model", "none")
     with subprocess.Popen(
-        command, cwd=server.home, env=server.variables(), stdout=subprocess.PIPE,
+        started, cwd=server.home, env=server.variables(), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         try:

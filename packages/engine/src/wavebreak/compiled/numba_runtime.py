@@ -35,6 +35,7 @@ _njit: Any = numba.njit
 _cfunc: Any = numba.cfunc
 _intrinsic: Any = intrinsic
 _int64: Any = np.int64
+_locator: Any = UserProvidedCacheLocator
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -83,7 +84,7 @@ def sources_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-class PackageLocator(UserProvidedCacheLocator):  # type: ignore[misc]
+class PackageLocator(_locator):
     """Where Numba keeps the machine code of a function: by the place of its source in the package.
 
     By itself Numba takes the place on the disk, so that each environment, checkout and container
@@ -97,8 +98,7 @@ class PackageLocator(UserProvidedCacheLocator):  # type: ignore[misc]
         path = Path(py_file).resolve()
         if path.is_relative_to(PACKAGE):
             return "-".join([PACKAGE.name, *path.relative_to(PACKAGE).parent.parts])
-        elsewhere: str = super().get_suitable_cache_subpath(py_file)
-        return elsewhere
+        return str(_locator.get_suitable_cache_subpath(py_file))
 
 
 @contextmanager
