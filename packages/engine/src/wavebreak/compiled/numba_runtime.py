@@ -84,7 +84,7 @@ def sources_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-class PackageLocator(_locator):
+class PackageLocator(UserProvidedCacheLocator):
     """Where Numba keeps the machine code of a function: by the place of its source in the package.
 
     By itself Numba takes the place on the disk, so that each environment, checkout and container
