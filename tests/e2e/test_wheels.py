@@ -227,7 +227,7 @@ def until_ready(port: int, process: subprocess.Popen[str]) -> bool:
 
 def test_cases_need_no_server(environment: Make) -> None:
     cases = environment("wavebreak-cases")
-    absent = ("django", "ninja", "pydantic", "uvicorn", "sklearn", "wavebreak_server")
+    absent = ("django", "ninja", "uvicorn", "sklearn", "wavebreak_server")
     assert cases.has(*absent) == set()
     cases.ok("case", "open", "cases/C-7", "--title", "Bulk Co", "--by", "Noa")
     assert "Bulk Co" in cases.ok("case", "list", "cases")
@@ -240,4 +240,4 @@ def test_lab_simulates_trains_and_shows_the_day(environment: Make) -> None:
     shown = lab.ok("demo", "--people", "60", "-o", "demo")
     assert "1. A simulated day" in shown
     assert (lab.home / "demo" / "run" / "decisions.jsonl").stat().st_size > 1000
-    assert "leave-one-out" in lab.ok("train", "--help")
+    assert "leave-one-out" in lab.ok("model", "--help")
