@@ -210,7 +210,8 @@ def test_server_serves_and_names_the_extra_of_a_broker(environment: Make) -> Non
             process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=120)
     assert ready, said[-3000:]
-    assert process.returncode == 128 + signal.SIGINT, said[-3000:]
+    # Which of the two depends on whether what started the tests ignores the signal.
+    assert process.returncode in (0, 128 + signal.SIGINT), said[-3000:]
 
 
 def until_ready(port: int, process: subprocess.Popen[str]) -> bool:
