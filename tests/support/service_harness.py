@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import secrets
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from support.banning_policy import load_banning_policy
 from support.external_servers import postgresql
+from support.service_process import migrated_file
 from wavebreak import engine
 from wavebreak.ledger import new_signer
 from wavebreak.model import Model
@@ -91,15 +91,15 @@ def migrated(kind: str, home: Path) -> Iterator[None]:
 @cache
 def _template(kind: str) -> str:
     """Migrate a database of a kind that others are copies of; return its file or its name."""
-    home = Path(tempfile.mkdtemp(prefix="wavebreak-migrated-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    name = "" if kind == "sqlite" else f"wavebreak_migrated_{secrets.token_hex(6)}"
-    if name:
-        administer(f'CREATE DATABASE "{name}"')
-    database.connect(f"{postgresql().url}/{name}" if name else "", home)
+    if kind == "sqlite":
+        return str(migrated_file())
+    name = f"wavebreak_migrated_{secrets.token_hex(6)}"
+    administer(f'CREATE DATABASE "{name}"')
+    # PostgreSQL writes nothing there.
+    database.connect(f"{postgresql().url}/{name}", Path(tempfile.gettempdir()))
     database.migrate()
     connection.close()
-    return name or str(home / database.FILE)
+    return name
 
 
 def administer(statement: str) -> None:

@@ -47,11 +47,11 @@ database.migrate()
 
 
 @cache
-def _migrated() -> Path:
-    """Return a database file with its tables, which servers begin with a copy of.
+def migrated_file() -> Path:
+    """Return an SQLite file with all tables and no rows of a service; tests begin with copies.
 
-    Fifty migrations are a third of what a first start costs; those that test them start on an
-    earlier version's database, or say so.
+    Fifty migrations are a third of what a first start costs. A process of its own makes it, since
+    Django's connection of this one may be in use.
     """
     home = Path(tempfile.mkdtemp(prefix="wavebreak-migrated-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
@@ -102,7 +102,7 @@ class Server:
     def start(self, *more: str, wait: bool = True) -> Server:
         """Start it, and wait until it takes events."""
         if not self.database and self.home.is_dir() and not any(self.home.iterdir()):
-            shutil.copy(_migrated(), self.home / SERVICE_DATABASE)
+            shutil.copy(migrated_file(), self.home / SERVICE_DATABASE)
         program = f"{_skewed(self.skew_s)}from wavebreak.cli import main; main()"
         command = [
             sys.executable,
