@@ -23,7 +23,7 @@ from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret
 from wavebreak.schema import coverage
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
 from wavebreak_server.console import plugins, startup
-from wavebreak_server.deciding import (
+from wavebreak_server.policy_choice import (
     EngineParts,
     PolicyChoice,
     Say,

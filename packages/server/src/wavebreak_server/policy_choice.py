@@ -49,8 +49,8 @@ def choose_policy(home: Path, asked: Decisions, say: Say) -> PolicyChoice:
     """Choose the policy: the one that went live last, an approved calibration, or the given one."""
     approved = _approved_policy(home, asked.calibrate_after, say)
     base = approved or asked.policy
-    directory = _live_policy(home, base, approved, say)
     live = live_policy.live_policy(home)
+    directory = _live_directory(home, base, approved, live, say)
     calibrated = live is not None and live.enforce and directory != base
     return PolicyChoice(
         base,
@@ -73,12 +73,17 @@ def _approved_policy(home: Path, calibrate_after: str, say: Say) -> Path | None:
     return approved[1]
 
 
-def _live_policy(home: Path, policy: Path | None, approved: Path | None, say: Say) -> Path | None:
+def _live_directory(
+    home: Path,
+    policy: Path | None,
+    approved: Path | None,
+    live: live_policy.LivePolicy | None,
+    say: Say,
+) -> Path | None:
     """Return the directory of the policy that went live last; else the given one.
 
     A calibration that was approved after it counts as the later one.
     """
-    live = live_policy.live_policy(home)
     directory = live_policy.live_directory(home)
     later = approved is not None and live is not None and schedule.approved_ms(home) > live.at_ms
     if directory is None or later:

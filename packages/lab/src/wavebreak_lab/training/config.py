@@ -22,7 +22,6 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Number = Annotated[int, Meta(ge=1, le=10_000)]
 Positive = Annotated[float, Meta(gt=0.0)]
-NotNegative = Annotated[float, Meta(ge=0.0)]
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

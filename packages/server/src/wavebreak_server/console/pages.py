@@ -27,7 +27,7 @@ from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
 from wavebreak_server.service.api.requests import RequestContext
 from wavebreak_server.service.errors import ApiError
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
 T = TypeVar("T")

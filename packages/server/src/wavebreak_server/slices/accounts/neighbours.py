@@ -17,7 +17,7 @@ from wavebreak.engine import Engine
 from wavebreak.features.layout import SHARDS
 from wavebreak.linking import Operator
 from wavebreak.outcomes import OUTCOMES
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 
 SHOWN = 12
 KINDS = {"device": "device", "block": "number block", "network": "network"}

@@ -32,7 +32,7 @@ from wavebreak_server.service.models import Decision, LedgerEntry, LedgerOpening
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements import service as statements
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0

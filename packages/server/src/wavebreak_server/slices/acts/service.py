@@ -27,7 +27,7 @@ from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
 _LOCKS = tuple(Lock() for _ in range(64))

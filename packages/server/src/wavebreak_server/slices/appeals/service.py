@@ -53,7 +53,7 @@ from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.erasure.service import refuse_erased
 from wavebreak_server.slices.queue.models import Review
 from wavebreak_server.slices.statements import service as statements
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
 logger = structlog.stdlib.get_logger("wavebreak.console")

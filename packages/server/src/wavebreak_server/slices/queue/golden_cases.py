@@ -20,7 +20,7 @@ from wavebreak_server.service.errors import ApiError
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.queue.service import open_blind_copy, took_part
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
 AGREED = ("benign", "abusive")

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from wavebreak_server.service.app_context import write_audit_entry
 from wavebreak_server.service.errors import ApiError
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
 

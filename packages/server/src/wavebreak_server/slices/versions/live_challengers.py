@@ -26,7 +26,7 @@ from wavebreak_server.service.live_policy import models_directory
 from wavebreak_server.service.policy_replay import Change
 from wavebreak_server.service.policy_switch import PolicySwitch
 from wavebreak_server.service.service import Service
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.versions import model_versions, policy_versions, replay_processes
 from wavebreak_server.slices.versions.model_versions import Scoring
 from wavebreak_server.slices.versions.models import ModelVersion

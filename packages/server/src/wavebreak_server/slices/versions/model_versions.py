@@ -26,7 +26,7 @@ from wavebreak_server.service.live_policy import live_policy, models_directory
 from wavebreak_server.service.model_replay import inputs
 from wavebreak_server.service.policy_switch import PolicySwitch
 from wavebreak_server.service.service import Service
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions import policy_versions, replay_processes
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion

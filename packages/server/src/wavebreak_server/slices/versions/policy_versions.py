@@ -44,7 +44,7 @@ from wavebreak_server.service.live_policy import (
 )
 from wavebreak_server.service.policy_switch import Deciding, PolicySwitch
 from wavebreak_server.service.service import Service
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions import policy_checks, replay_processes
 from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion

@@ -32,7 +32,7 @@ from wavebreak_server.service.models import Decision
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import Review
-from wavebreak_server.slices.users.acting import ActingUser
+from wavebreak_server.slices.users.acting_user import ActingUser
 
 NEWEST = 50_000
 """Stored decisions that the figures are from."""
