@@ -21,9 +21,9 @@ from benchmarks.figures import Figure, figure
 from support.console_harness import running_console
 from support.service_harness import migrated
 from wavebreak.schema.events import TYPES
-from wavebreak_server.service.models import Decision, EnforcementState
-from wavebreak_server.service.request_decoder import Body
+from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
+from wavebreak_server.storage.models import Decision, EnforcementState
 
 NAME = "console"
 TARGET_MS = 200.0

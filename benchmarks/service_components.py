@@ -20,10 +20,10 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak_server.service import decide
-from wavebreak_server.service.decoder_pool import decode_and_pack
-from wavebreak_server.service.request_decoder import Body, RequestDecoder, concat_batches
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.pipeline import decide
+from wavebreak_server.pipeline.decoder_pool import decode_and_pack
+from wavebreak_server.pipeline.request_decoder import Body, RequestDecoder, concat_batches
+from wavebreak_server.settings import Limits
 
 NAME = "parts"
 EACH = 500

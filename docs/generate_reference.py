@@ -29,7 +29,7 @@ from wavebreak.outcomes import BY_RANK
 from wavebreak.rules import STAGES, describe_rule, load_policy
 from wavebreak.schema.events import EVENTS
 from wavebreak_server.cli.config import reference, sample_file
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.settings import Limits
 from wavebreak_server.slices.routes import document
 
 ROOT = Path(__file__).resolve().parent.parent

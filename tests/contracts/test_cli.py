@@ -57,7 +57,7 @@ PROJECTS = {
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
 NOT_FOR_RUN_HELP = (
     *HEAVY, "wavebreak.engine", "wavebreak_lab.simulation", "wavebreak_lab.training",
-    "wavebreak_cases.claims", "wavebreak_lab.red_team", "wavebreak_server.service",
+    "wavebreak_cases.claims", "wavebreak_lab.red_team", "wavebreak_server.storage",
     "phonenumbers", "cryptography",
 )  # fmt: skip
 

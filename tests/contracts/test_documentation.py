@@ -24,7 +24,7 @@ from wavebreak.rules import load_policy
 from wavebreak.schema.events import EVENTS, TYPES
 from wavebreak_server.config import groups
 from wavebreak_server.config_sources import read_file
-from wavebreak_server.service.settings import Settings
+from wavebreak_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from support import service_harness
 from support.service_harness import Running
-from wavebreak_server.service.auth import SCOPES
-from wavebreak_server.service.ingest_app import HOT_PATHS
+from wavebreak_server.http.auth import SCOPES
+from wavebreak_server.http.ingest_app import HOT_PATHS
 from wavebreak_server.slices.routes import document
 
 SHAPED = HOT_PATHS | {"/v1/webhooks", "/v1/labels", "/v1/accounts/{account}/override"}

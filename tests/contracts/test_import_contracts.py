@@ -58,8 +58,8 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(sources: Pa
     heavy = ["numba", "lightgbm", "cmaes", "matplotlib", "phonenumbers", "typer", "jinja2"]
     heavy += ["django", "warcio", "cryptography", "bagit", "rapidfuzz", "wavebreak_client"]
     append(sources / "wavebreak/schema/events.py", *heavy, "wavebreak.cli", "wavebreak.rules")
-    append(sources / "wavebreak/outcomes.py", "wavebreak_server.service")
-    append(sources / "wavebreak_server/service/fair_queue.py", "wavebreak_server.console")
+    append(sources / "wavebreak/outcomes.py", "wavebreak_server.storage")
+    append(sources / "wavebreak_server/pipeline/fair_queue.py", "wavebreak_server.console")
     append(sources / "wavebreak_cases/cases/case.py", "wavebreak_cases.pages.views")
     append(sources / "wavebreak_lab/simulation/world.py", "wavebreak_lab.training")
     # Long names are printed on several lines.

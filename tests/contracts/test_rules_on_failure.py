@@ -15,7 +15,7 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.events import EVENTS, TYPES, Event
-from wavebreak_server.service.decide import DecideResponder, load_decide_policy
+from wavebreak_server.pipeline.decide import DecideResponder, load_decide_policy
 
 POLICY, MANNERS, EDGE = rules.load_policy(), load_decide_policy(None), Pseudonymizer(bytes(32))
 IDS = [rule.id for rule in POLICY.rules]

@@ -42,7 +42,7 @@ from wavebreak_cases.cases.case import CaseOpened
 from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_server.service.live_policy import models_directory
+from wavebreak_server.pipeline.live_policy import models_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "frontend" / "build-test" / "axe.min.js"

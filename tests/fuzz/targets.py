@@ -30,11 +30,12 @@ from wavebreak.engine import snapshot
 from wavebreak.errors import SnapshotError, WavebreakError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles.archive_reader import Bounds, unpack
-from wavebreak_server.service import cloudevents, database, decide, event_log, row_macs
-from wavebreak_server.service.api_keys import create_key
-from wavebreak_server.service.request_decoder import Body, DecodeResult, RequestDecoder
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.pipeline import cloudevents, decide
+from wavebreak_server.pipeline.request_decoder import Body, DecodeResult, RequestDecoder
+from wavebreak_server.settings import Limits
 from wavebreak_server.slices.backup import service as backup
+from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.storage import database, event_log, row_macs
 
 CORPUS = Path(__file__).parent / "corpus"
 """Inputs by target that reached code which no seed reaches, and those that once failed."""

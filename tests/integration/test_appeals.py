@@ -17,22 +17,22 @@ from support.console_harness import RunningConsole, Visitor, console_test, runni
 from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
 from wavebreak.notices import Statement
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import (
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.platform_messages import one_time_code
+from wavebreak_server.pipeline.statement_links import token_of
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.help.service import help_trend
+from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.slices.statements.models import NoticeState
+from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher
+from wavebreak_server.storage.models import (
     AuditEntry,
     Decision,
     LedgerEntry,
     PlatformMessage,
     Webhook,
 )
-from wavebreak_server.service.platform_messages import one_time_code
-from wavebreak_server.service.statement_links import token_of
-from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
-from wavebreak_server.slices.appeals import service as appeals
-from wavebreak_server.slices.appeals.models import Appeal
-from wavebreak_server.slices.help.service import help_trend
-from wavebreak_server.slices.statements import service as statements
-from wavebreak_server.slices.statements.models import NoticeState
 
 HOUR = 3_600_000
 BECAUSE = "because a test asks for it"

@@ -12,9 +12,9 @@ import pytest
 from support import brokers
 from support.brokers import Broker
 from wavebreak.errors import WavebreakError
-from wavebreak_server.service.brokers import consume
-from wavebreak_server.service.observability import Metrics
-from wavebreak_server.service.pending_requests import BusyError
+from wavebreak_server.pipeline.brokers import consume
+from wavebreak_server.pipeline.observability import Metrics
+from wavebreak_server.pipeline.pending_requests import BusyError
 
 COUNT = 400
 

@@ -12,11 +12,11 @@ import pytest
 
 from support import service_harness
 from support.service_harness import Running
-from wavebreak_server.service import ingest_app
-from wavebreak_server.service.errors import ApiError, describe_error
-from wavebreak_server.service.ingest_app import IngestApp
-from wavebreak_server.service.rate_limit import KeyBudgets
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.errors import ApiError, describe_error
+from wavebreak_server.http import ingest_app
+from wavebreak_server.http.ingest_app import IngestApp
+from wavebreak_server.http.rate_limit import KeyBudgets
+from wavebreak_server.settings import Limits
 
 LINES = {"content-type": "application/x-ndjson"}
 PACKED = LINES | {"content-encoding": "gzip"}

@@ -13,13 +13,13 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak_server.console.views import queue
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import AuditEntry, LedgerEntry
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLES, may
 from wavebreak_server.slices.versions.models import PolicyVersion
+from wavebreak_server.storage.models import AuditEntry, LedgerEntry
 
 ARGUMENTS: dict[str, str] = {
     "account": "ann", "case_id": "1", "batch_id": "none", "opinion_id": "1", "act_id": "1",

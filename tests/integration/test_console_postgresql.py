@@ -11,12 +11,12 @@ import pytest
 
 from support.console_harness import PASSWORD, RunningConsole, Visitor, running_console, switch_of
 from support.service_harness import DATABASES, abuser, migrated, now_ms
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import AuditEntry, Decision
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.versions.models import PolicyVersion
+from wavebreak_server.storage.models import AuditEntry, Decision
 
 HOUR_MS = 3_600_000
 RULE, FILE = "daily_allowance", "rules/doubt.toml"

@@ -17,13 +17,13 @@ from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import known_names
-from wavebreak_server.service import event_log
-from wavebreak_server.service.api_keys import create_key
-from wavebreak_server.service.app_context import closing_connection
-from wavebreak_server.service.live_policy import live_policy
-from wavebreak_server.service.models import Decision
-from wavebreak_server.service.policy_switch import PROFILE, PolicySwitch
-from wavebreak_server.service.sources import ABILITIES, Coverage
+from wavebreak_server.http.app_context import closing_connection
+from wavebreak_server.pipeline.live_policy import live_policy
+from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.sources.service import ABILITIES, Coverage
+from wavebreak_server.slices.versions.policy_switch import PROFILE, PolicySwitch
+from wavebreak_server.storage import event_log
+from wavebreak_server.storage.models import Decision
 
 BECAUSE = "because a test asks for it"
 RULE = "number_enumeration"

@@ -15,7 +15,7 @@ from support import external_servers
 from support.service_harness import abuser
 from support.service_process import Server
 from support.webhook_receiver import Receiver, listening
-from wavebreak_server.service import event_log
+from wavebreak_server.storage import event_log
 
 KILLS = 3
 

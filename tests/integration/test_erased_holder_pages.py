@@ -12,13 +12,13 @@ from django.db import connection
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.notices import get_language
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import Decision, Webhook
-from wavebreak_server.service.platform_messages import one_time_code
-from wavebreak_server.service.statement_links import token_of
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.platform_messages import one_time_code
+from wavebreak_server.pipeline.statement_links import token_of
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.statements.models import NoticeState
+from wavebreak_server.storage.models import Decision, Webhook
 
 HOUR = 3_600_000
 BECAUSE = "because a test asks for it"

@@ -16,11 +16,11 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from support import service_harness
 from support.service_harness import Running, abuser, migrated, running
 from support.webhook_receiver import HostileReceiver, Receiver, listening
-from wavebreak_server.service import api_keys
-from wavebreak_server.service.api.event_streams import MAX_STREAMS_PER_KEY
-from wavebreak_server.service.app_context import run_in_transaction
-from wavebreak_server.service.models import ApiKey, Webhook
-from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher, webhook_secret
+from wavebreak_server.http.app_context import run_in_transaction
+from wavebreak_server.slices.keys import service as api_keys
+from wavebreak_server.slices.streams.api import MAX_STREAMS_PER_KEY
+from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher, webhook_secret
+from wavebreak_server.storage.models import ApiKey, Webhook
 
 BECAUSE = "because a test asks for it"
 SLOW = RetryPolicy(answer_s=60.0, whole_s=60.0)

@@ -14,10 +14,10 @@ from support import service_harness
 from support.service_harness import DATABASES, SIGNER, Running, abuser, now_ms
 from wavebreak.cli.app import app
 from wavebreak.ledger import read_entry
-from wavebreak_server.service import log_repair
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.models import LedgerEntry
-from wavebreak_server.service.recovery import list_snapshots
+from wavebreak_server.pipeline import log_repair
+from wavebreak_server.pipeline.recovery import list_snapshots
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import LedgerEntry
 
 FAR = 4_070_908_800_000
 """The year 2099."""

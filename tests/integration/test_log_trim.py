@@ -16,12 +16,14 @@ from support import service_harness
 from support.service_harness import SECRET, SIGNER, Running, abuser, decided, now_ms, running
 from wavebreak.cli.app import app
 from wavebreak.errors import ServiceError, UsageError
-from wavebreak_server.service import database, event_log, log_repair, log_trim
-from wavebreak_server.service.database_audit import DatabaseAudit
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.models import AuditEntry, LogBatch
-from wavebreak_server.service.recovery import list_snapshots
+from wavebreak_server.pipeline import log_repair
+from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.slices.backup import service as backup
+from wavebreak_server.slices.log import trim as log_trim
+from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage.database_audit import DatabaseAudit
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import AuditEntry, LogBatch
 
 DAY_MS = 86_400_000
 

@@ -22,9 +22,9 @@ from support.service_harness import migrated
 from support.webhook_receiver import listening
 from wavebreak.errors import UsageError
 from wavebreak_server.console import startup
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import AuditEntry
 
 LOGIN = "/console/user/oidc/company/login/"
 CALLBACK = f"http://localhost{LOGIN}callback/"

@@ -29,21 +29,22 @@ from wavebreak.errors import ModelError, PolicyError, ServiceError
 from wavebreak.model import Model, load, save, smallest_model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, load_policy
-from wavebreak_server.service import calibration_schedule as schedule
-from wavebreak_server.service import database, decide
-from wavebreak_server.service.live_policy import (
+from wavebreak_server.pipeline import decide
+from wavebreak_server.pipeline.live_policy import (
     live_directory,
     live_model,
     live_policy,
     models_directory,
     policies_directory,
 )
-from wavebreak_server.service.models import EnforcementState, LedgerEntry
-from wavebreak_server.service.pending_requests import BusyError
-from wavebreak_server.service.policy_switch import ChangedFilesError, Deciding, PolicySwitch
-from wavebreak_server.service.recovery import list_snapshots
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.recovery import list_snapshots
+from wavebreak_server.settings import Limits
 from wavebreak_server.slices.backup import service as backup
+from wavebreak_server.slices.calibration import service as schedule
+from wavebreak_server.slices.versions.policy_switch import ChangedFilesError, Deciding, PolicySwitch
+from wavebreak_server.storage import database
+from wavebreak_server.storage.models import EnforcementState, LedgerEntry
 
 TS = 1_767_222_000_000
 RULE = """

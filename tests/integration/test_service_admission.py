@@ -19,9 +19,9 @@ from django.db import connection
 from support import brokers, service_harness
 from support.service_harness import DATABASES, Running, abuser, now_ms
 from wavebreak.ledger import read_entry
-from wavebreak_server.service.bootstrap import ServeOptions, background_tasks
-from wavebreak_server.service.brokers import BrokerSource
-from wavebreak_server.service.models import LedgerEntry, LedgerOpening
+from wavebreak_server.bootstrap import ServeOptions, background_tasks
+from wavebreak_server.pipeline.brokers import BrokerSource
+from wavebreak_server.storage.models import LedgerEntry, LedgerOpening
 
 DAY_MS = 86_400_000
 FAR = 4_070_908_800_000

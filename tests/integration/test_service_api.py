@@ -15,7 +15,7 @@ from support.operator_events import TEAM, team_events
 from support.service_harness import Live, Running, abuser
 from support.state_stream import following
 from wavebreak.features.layout import ON_DOUBT
-from wavebreak_server.service.api_keys import create_key
+from wavebreak_server.slices.keys.service import create_key
 
 BECAUSE = "because a test asks for it"
 NEW_CHATS = 10

@@ -8,7 +8,7 @@ from typing import Any
 
 from support import service_harness
 from support.service_harness import Live, Running, now_ms
-from wavebreak_server.service.log_clock import ClockSkews
+from wavebreak_server.pipeline.log_clock import ClockSkews
 
 
 def sent(number: int, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from support import service_harness
 from support.service_harness import Live, Running
-from wavebreak_server.service.models import Idempotency
+from wavebreak_server.storage.models import Idempotency
 
 BECAUSE = "because a test asks for it"
 

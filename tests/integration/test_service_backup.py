@@ -15,8 +15,8 @@ from django.db import connection
 from support import crash_test, service_harness
 from support.service_process import KEY, Server
 from wavebreak.errors import FileError
-from wavebreak_server.service import database
 from wavebreak_server.slices.backup import service as backup
+from wavebreak_server.storage import database
 
 KINDS = service_harness.DATABASES
 

@@ -17,7 +17,7 @@ from support.service_harness import abuser
 from wavebreak.engine import Engine
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service.bootstrap import ServeOptions, background_tasks
+from wavebreak_server.bootstrap import ServeOptions, background_tasks
 
 
 @pytest.fixture(params=brokers.KINDS)

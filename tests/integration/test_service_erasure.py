@@ -19,10 +19,10 @@ from wavebreak.errors import ServiceError
 from wavebreak.ledger.entries import read_entry
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service import database, event_log
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.models import AuditEntry, Erasure, LedgerEntry, LogBatch
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import AuditEntry, Erasure, LedgerEntry, LogBatch
 
 BECAUSE = "?reason=asked%20for%20by%20its%20holder"
 START = 1_767_222_000_000

@@ -16,7 +16,7 @@ import pytest
 
 from support.service_harness import service
 from support.service_process import Server, serving
-from wavebreak_server.service.pending_requests import BusyError
+from wavebreak_server.pipeline.pending_requests import BusyError
 
 NOON = 1_772_366_400_000
 

@@ -44,14 +44,14 @@ from wavebreak.ledger.verifier import (
     read_checkpoint,
     read_lines,
 )
-from wavebreak_server.service.ledger_store import (
+from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher
+from wavebreak_server.storage.ledger_store import (
     LedgerStore,
     OpeningRows,
     PendingReceipt,
     export_ledger,
     rotate_service_key,
 )
-from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
 
 BECAUSE = "because a test asks for it"
 

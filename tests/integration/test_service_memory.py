@@ -15,7 +15,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import ACCOUNT_BYTES, state_bytes
 from wavebreak.rules import load_policy
-from wavebreak_server.service.new_names import NO_MEMORY, TOO_MANY_NAMES
+from wavebreak_server.pipeline.new_names import NO_MEMORY, TOO_MANY_NAMES
 
 START = 1_767_222_000_000
 ROOM = 60

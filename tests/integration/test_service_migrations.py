@@ -19,9 +19,9 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service import database, event_log
-from wavebreak_server.service.engine_thread import decision_row
-from wavebreak_server.service.recovery import engine_versions
+from wavebreak_server.pipeline.engine_thread import decision_row
+from wavebreak_server.pipeline.recovery import engine_versions
+from wavebreak_server.storage import database, event_log
 
 FIRST = [("service", "0001_initial")]
 LOG_ROW = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUES (%s,%s,%s,%s,%s)"

@@ -18,12 +18,12 @@ from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service import event_log, state_changes
-from wavebreak_server.service.enforcement_cache import EnforcementCache
-from wavebreak_server.service.models import AppliedPosition, Decision, EnforcementState, StateChange
-from wavebreak_server.service.pending_requests import DecidedBatch
-from wavebreak_server.service.recovery import engine_versions, list_snapshots, recover
-from wavebreak_server.service.states import State, StateTerms, StreamPosition, states_after
+from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
+from wavebreak_server.pipeline.pending_requests import DecidedBatch
+from wavebreak_server.pipeline.recovery import engine_versions, list_snapshots, recover
+from wavebreak_server.pipeline.states import State, StateTerms, StreamPosition, states_after
+from wavebreak_server.storage import event_log, state_changes
+from wavebreak_server.storage.models import AppliedPosition, Decision, EnforcementState, StateChange
 
 TS = 1_767_222_000_000
 HOUR = 3_600_000

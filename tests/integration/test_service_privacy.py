@@ -13,8 +13,8 @@ import pytest
 
 from support import service_harness
 from support.service_harness import abuser
-from wavebreak_server.service import observability
-from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher
+from wavebreak_server.pipeline import observability
+from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher
 
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "planted-fingerprint"
 CONTENT = "planted-words-of-a-message"

@@ -19,13 +19,14 @@ from support.service_harness import DATABASES, Running
 from support.state_stream import following, next_state
 from wavebreak.engine import Engine
 from wavebreak.outcomes import CHALLENGE
-from wavebreak_server.service import database_audit, webhooks
-from wavebreak_server.service.api_keys import create_key
-from wavebreak_server.service.app_context import closing_connection
-from wavebreak_server.service.live_policy import live_policy
-from wavebreak_server.service.models import ApiKey, Delivery, LogBatch, Source
-from wavebreak_server.service.sources import Coverage, SourceUpkeep, declared_coverage
-from wavebreak_server.service.states import StateTerms
+from wavebreak_server.http.app_context import closing_connection
+from wavebreak_server.pipeline.live_policy import live_policy
+from wavebreak_server.pipeline.states import StateTerms
+from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.sources.service import Coverage, SourceUpkeep, declared_coverage
+from wavebreak_server.slices.webhooks import service as webhooks
+from wavebreak_server.storage import database_audit
+from wavebreak_server.storage.models import ApiKey, Delivery, LogBatch, Source
 
 BECAUSE = "because a test asks for it"
 SENDS = ["message.sent", "message.sent.size", "message.sent.in_contacts", "account.registered"]

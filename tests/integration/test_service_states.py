@@ -13,7 +13,7 @@ from django.db import connection
 from support import service_harness
 from support.service_harness import Live, Running, abuser
 from support.state_stream import following, next_state
-from wavebreak_server.service.models import Decision, EnforcementState
+from wavebreak_server.storage.models import Decision, EnforcementState
 
 BECAUSE = "because a test asks for it"
 START = 1_767_222_000_000

@@ -15,10 +15,10 @@ from standardwebhooks.webhooks import Webhook
 from support import service_harness
 from support.service_harness import DATABASES, Running, abuser
 from support.webhook_receiver import Receiver, listening
-from wavebreak_server.service.app_context import closing_connection
-from wavebreak_server.service.models import Delivery, PlatformMessage
-from wavebreak_server.service.models import Webhook as StoredWebhook
-from wavebreak_server.service.webhooks import RetryPolicy, WebhookDispatcher, bring_forward
+from wavebreak_server.http.app_context import closing_connection
+from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher, bring_forward
+from wavebreak_server.storage.models import Delivery, PlatformMessage
+from wavebreak_server.storage.models import Webhook as StoredWebhook
 
 BECAUSE = "because a test asks for it"
 QUICK = RetryPolicy(attempts=3, first_s=0.05, factor=1.0, answer_s=0.5, whole_s=1.0)

@@ -19,9 +19,9 @@ from django.urls import URLPattern, get_resolver
 from support.console_harness import PASSWORD, RunningConsole, Visitor, console_test
 from wavebreak_server.console import sign_in_audit, sign_in_guesses
 from wavebreak_server.console.sign_in_limits import SignInLimits
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import AuditEntry
 
 LOGIN = "/console/user/login/"
 CODE = "/console/user/2fa/authenticate/"

@@ -23,9 +23,10 @@ import pytest
 from support import service_harness
 from support.service_harness import migrated, running
 from support.service_process import KEY, Answered, Server, serving
-from wavebreak_server.service import database, pipeline
-from wavebreak_server.service.models import AppliedPosition
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.pipeline import pipeline
+from wavebreak_server.settings import Limits
+from wavebreak_server.storage import database
+from wavebreak_server.storage.models import AppliedPosition
 
 EVENT = {"ts": 1_767_222_000_000, "type": "message.sent", "account": "ann", "peer": "bob"}
 BODY = json.dumps([EVENT]).encode()

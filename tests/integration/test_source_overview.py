@@ -16,12 +16,12 @@ from support.console_harness import RunningConsole, console_test, switch_of
 from support.service_harness import SECRET
 from wavebreak.cli.app import app
 from wavebreak.rules import load_policy
-from wavebreak_server.service.api_keys import create_key
-from wavebreak_server.service.app_context import closing_connection, run_background_query
-from wavebreak_server.service.log_clock import ClockSkews
-from wavebreak_server.service.models import AuditEntry, KeyActivity
-from wavebreak_server.service.source_overview import sources_overview
-from wavebreak_server.service.sources import store_activity
+from wavebreak_server.http.app_context import closing_connection, run_background_query
+from wavebreak_server.pipeline.log_clock import ClockSkews
+from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.sources.overview import sources_overview
+from wavebreak_server.slices.sources.service import store_activity
+from wavebreak_server.storage.models import AuditEntry, KeyActivity
 
 BECAUSE = "because a test asks for it"
 XMPP = {

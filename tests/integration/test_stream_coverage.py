@@ -13,8 +13,8 @@ from django.db import connection
 from support import service_harness
 from wavebreak.rules import load_policy
 from wavebreak.schema.coverage import declared, known_names
-from wavebreak_server.service.observability import service_gauges
-from wavebreak_server.service.stream_coverage import CoverageReport, measure_begin, unseen
+from wavebreak_server.pipeline.observability import service_gauges
+from wavebreak_server.slices.sources.coverage import CoverageReport, measure_begin, unseen
 
 START = 1_767_222_000_000
 HOUR_MS = 3_600_000

@@ -25,10 +25,10 @@ from support.service_harness import SIGNER, Running, abuser
 from wavebreak.engine import Engine, snapshot
 from wavebreak.errors import EvidenceError, SnapshotError
 from wavebreak.ledger.verifier import read_checkpoint
-from wavebreak_server.service import database, event_log, row_macs, state_changes
-from wavebreak_server.service.app_context import closing_connection
-from wavebreak_server.service.database_audit import audit_service
-from wavebreak_server.service.models import AuditEntry, Decision
+from wavebreak_server.http.app_context import closing_connection
+from wavebreak_server.storage import database, event_log, row_macs, state_changes
+from wavebreak_server.storage.database_audit import audit_service
+from wavebreak_server.storage.models import AuditEntry, Decision
 
 BECAUSE = "because a test asks for it"
 START = 1_767_222_000_000

@@ -28,7 +28,7 @@ from support import external_servers
 from support.history import History, LoggedEvent, acknowledged
 from support.service_process import Server
 from support.webhook_receiver import Answer, listening
-from wavebreak_server.service import event_log
+from wavebreak_server.storage import event_log
 
 ACCOUNTS, PEERS = 5_000, 20_000
 BODY_EVENTS = 500

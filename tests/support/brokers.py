@@ -10,7 +10,7 @@ import nats
 import redis
 
 from support import external_servers
-from wavebreak_server.service.brokers import BrokerSource, NatsSource, RedisSource
+from wavebreak_server.pipeline.brokers import BrokerSource, NatsSource, RedisSource
 
 STREAM = "events"
 KINDS = ("subjects", "entries")

@@ -23,12 +23,12 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak_server.console.server import ConsoleOptions, ConsoleRouter, configure
-from wavebreak_server.service.decide import DecideResponder, load_decide_policy
-from wavebreak_server.service.policy_switch import PolicySwitch
+from wavebreak_server.pipeline.decide import DecideResponder, load_decide_policy
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.indexer import Indexer, index_decisions
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.service import create_user
+from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 
 PASSWORD = "correct horse battery staple"
 HOST = "http://localhost"

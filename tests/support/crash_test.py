@@ -32,8 +32,8 @@ from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows
 from wavebreak_lab import simulation
-from wavebreak_server.service import database, event_log
-from wavebreak_server.service.ledger_store import OpeningRows, export_ledger
+from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage.ledger_store import OpeningRows, export_ledger
 
 POLICY = rules.load_policy()
 

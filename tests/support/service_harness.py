@@ -30,21 +30,22 @@ from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
-from wavebreak_server.service import database, decide, event_log, row_macs
-from wavebreak_server.service.api_keys import create_key
-from wavebreak_server.service.app_context import AppContext
-from wavebreak_server.service.auth import SCOPES, KeyRing
-from wavebreak_server.service.decide import load_quota_config
-from wavebreak_server.service.ingest_app import App, IngestApp
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.middleware import Operations, RequestMiddleware
-from wavebreak_server.service.models import AuditEntry, Decision
-from wavebreak_server.service.observability import Metrics, rejected_by_cause, service_gauges
-from wavebreak_server.service.pending_requests import BusyError
-from wavebreak_server.service.policy_switch import PolicySwitch
-from wavebreak_server.service.service import Background, Service
-from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.http.app_context import AppContext
+from wavebreak_server.http.auth import SCOPES, KeyRing
+from wavebreak_server.http.ingest_app import App, IngestApp
+from wavebreak_server.http.middleware import Operations, RequestMiddleware
+from wavebreak_server.pipeline import decide
+from wavebreak_server.pipeline.decide import load_quota_config
+from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
+from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.settings import Limits, Settings
+from wavebreak_server.slices.keys.service import create_key
 from wavebreak_server.slices.routes import document
+from wavebreak_server.slices.versions.policy_switch import PolicySwitch
+from wavebreak_server.storage import database, event_log, row_macs
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import AuditEntry, Decision
 
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))

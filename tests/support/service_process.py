@@ -39,7 +39,7 @@ JSON = {"content-type": "application/json"}
 _MIGRATE = """
 import sys
 from pathlib import Path
-from wavebreak_server.service import database, row_macs
+from wavebreak_server.storage import database, row_macs
 row_macs.bind(bytes(32))
 database.connect("", Path(sys.argv[1]))
 database.migrate()

@@ -20,7 +20,7 @@ from wavebreak.durable_files import (
     sync_directory,
 )
 from wavebreak.engine import snapshot
-from wavebreak_server.service import live_policy
+from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.backup import service as backup
 
 

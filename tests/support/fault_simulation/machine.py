@@ -30,24 +30,25 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak_server.service import database, event_log, webhooks
-from wavebreak_server.service.admission import Admission
-from wavebreak_server.service.decoder_pool import decode_and_pack
-from wavebreak_server.service.idempotency import find_response
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.models import Webhook
-from wavebreak_server.service.pending_requests import (
+from wavebreak_server.pipeline.admission import Admission
+from wavebreak_server.pipeline.decoder_pool import decode_and_pack
+from wavebreak_server.pipeline.idempotency import find_response
+from wavebreak_server.pipeline.pending_requests import (
     Accepted,
     BusyError,
     IdempotencyKey,
     PendingRequest,
 )
-from wavebreak_server.service.pipeline import Stages, recover_stages
-from wavebreak_server.service.recovery import list_snapshots
-from wavebreak_server.service.request_decoder import Body, DecodedBatch, RequestDecoder
-from wavebreak_server.service.settings import Limits, Settings
-from wavebreak_server.service.sqlite_backend import base as sqlite_backend
+from wavebreak_server.pipeline.pipeline import Stages, recover_stages
+from wavebreak_server.pipeline.recovery import list_snapshots
+from wavebreak_server.pipeline.request_decoder import Body, DecodedBatch, RequestDecoder
+from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.slices.webhooks import service as webhooks
+from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import Webhook
+from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 
 NOON_MS = 1_772_366_400_000
 FILE = "/wavebreak.sqlite3"

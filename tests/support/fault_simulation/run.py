@@ -20,10 +20,10 @@ from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.entries import DecisionEntry, LabelEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.outcomes import OUTCOMES
-from wavebreak_server.service.decide import enforcement_state
-from wavebreak_server.service.ledger_store import OpeningRows, export_ledger
-from wavebreak_server.service.pending_requests import Accepted
-from wavebreak_server.service.request_decoder import Body
+from wavebreak_server.pipeline.decide import enforcement_state
+from wavebreak_server.pipeline.pending_requests import Accepted
+from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.storage.ledger_store import OpeningRows, export_ledger
 
 ACCOUNTS, SENDS = 3, 60
 MOST_TURNS = 60

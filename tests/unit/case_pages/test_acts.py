@@ -16,8 +16,8 @@ from wavebreak_cases.cases.case import ActionReversed, Step
 from wavebreak_cases.cases.parties import DateSource
 from wavebreak_cases.pages import acts, files, forms
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_server.service.models import AuditEntry
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.storage.models import AuditEntry
 
 PARTY = {"kind": "company", "name": "Example Sender Ltd"}
 

@@ -10,7 +10,7 @@ import pypdf
 from support.console_harness import RunningConsole
 from support.legal_cases import PAGE, act, case_visits, queried, served_case, text_of
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.storage.models import AuditEntry
 
 DOCUMENTS = f"{PAGE}/documents"
 SANDBOX = "default-src 'none'; sandbox"

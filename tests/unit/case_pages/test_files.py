@@ -16,9 +16,9 @@ from wavebreak_cases.cases.case import StateChanged, TaskFinished
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.demo_case import CASE_ID
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import EnforcementState
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import EnforcementState
 
 
 @pytest.fixture

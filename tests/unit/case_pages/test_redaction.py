@@ -20,7 +20,7 @@ from wavebreak_cases.claims import redaction
 from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.claims.redaction import Marks, Region, TextMark
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.storage.models import AuditEntry
 
 AT = "2026-03-02T09:00:00Z"
 REDACT = f"{PAGE}/exhibits/E4/redact"

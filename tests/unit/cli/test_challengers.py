@@ -11,12 +11,12 @@ from wavebreak.cli.app import challengers as group
 from wavebreak.errors import UsageError
 from wavebreak.model import load, save, smallest_model
 from wavebreak_server.cli import challengers
-from wavebreak_server.service import database
-from wavebreak_server.service.app_context import run_in_transaction
-from wavebreak_server.service.live_policy import models_directory
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.http.app_context import run_in_transaction
+from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.users.service import create_user
 from wavebreak_server.slices.versions.models import ModelVersion
+from wavebreak_server.storage import database
+from wavebreak_server.storage.models import AuditEntry
 
 PASSWORD = "correct horse battery staple"
 

@@ -15,7 +15,7 @@ from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab.cli import demo, demo_stream
 from wavebreak_server.app import demo_streams
-from wavebreak_server.service.request_decoder import Body
+from wavebreak_server.pipeline.request_decoder import Body
 
 NOW = 1_772_366_400_000
 

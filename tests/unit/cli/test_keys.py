@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from wavebreak.cli.app import keys as app
 from wavebreak.errors import UsageError
 from wavebreak_server.cli import serve
-from wavebreak_server.service import database
-from wavebreak_server.service.app_context import load_key_entries, run_in_transaction
+from wavebreak_server.http.app_context import load_key_entries, run_in_transaction
+from wavebreak_server.storage import database
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import msgspec
 from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.notices import get_language
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.models import AuditEntry, Decision
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.storage.models import AuditEntry, Decision
 
 LANGUAGES = ("en", "he")
 HOUR_MS = 3_600_000

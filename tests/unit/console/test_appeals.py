@@ -18,16 +18,8 @@ from support.service_harness import SIGNER
 from wavebreak.notices import load_platform
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console.server import ConsoleOptions, configure
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.models import (
-    Decision,
-    Delivery,
-    EnforcementState,
-    PlatformMessage,
-    Webhook,
-)
-from wavebreak_server.service.platform_messages import enqueue_message, message_body, one_time_code
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.platform_messages import enqueue_message, message_body, one_time_code
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.config import Appeals
@@ -35,6 +27,14 @@ from wavebreak_server.slices.erasure.service import erase_holder_texts
 from wavebreak_server.slices.queue import contact_warnings
 from wavebreak_server.slices.queue.models import IndexerState
 from wavebreak_server.slices.statements.models import NoticeState
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import (
+    Decision,
+    Delivery,
+    EnforcementState,
+    PlatformMessage,
+    Webhook,
+)
 
 NOW = 1_795_701_720_000
 DAY = 86_400_000

@@ -16,11 +16,11 @@ import pytest
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak.model import Model, save, smallest_model
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.live_policy import live_model, models_directory
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.live_policy import live_model, models_directory
 from wavebreak_server.slices.versions import live_challengers, replay_processes
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
+from wavebreak_server.storage.models import AuditEntry
 
 PAGES = "/console/policy/models"
 

@@ -20,7 +20,7 @@ from support.service_process import KEY, LEDGER_KEY
 from wavebreak.errors import MissingExtraError
 from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
 from wavebreak_server.console.plugins import installed_plugins, open_plugins, with_plugin_links
-from wavebreak_server.service import django_settings
+from wavebreak_server.storage import django_settings
 
 TESTS = Path(support.__file__).parents[1]
 

@@ -10,8 +10,8 @@ import pytest
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak_server.console.views.policy import NEW_RULE
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.live_policy import policies_directory
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.live_policy import policies_directory
 from wavebreak_server.slices.versions import policy_checks, policy_versions
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_checks import check_rules

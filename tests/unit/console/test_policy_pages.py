@@ -10,11 +10,11 @@ from typing import Any
 
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
-from wavebreak_server.service import calibration_schedule
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.live_policy import live_policy, version_directory
-from wavebreak_server.service.models import AuditEntry
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.live_policy import live_policy, version_directory
+from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
+from wavebreak_server.storage.models import AuditEntry
 
 FILE = "rules/doubt.toml"
 RULE = "daily_allowance"

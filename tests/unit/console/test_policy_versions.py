@@ -11,19 +11,18 @@ import pytest
 from support.console_harness import RunningConsole, Visitor, console_test, switch_of
 from support.service_harness import abuser
 from wavebreak.rules import load_policy
-from wavebreak_server.service import policy_switch
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.live_policy import (
+from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.live_policy import (
     LivePolicy,
     live_directory,
     live_policy,
     set_live_policy,
     version_directory,
 )
-from wavebreak_server.service.models import AuditEntry
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions import policy_versions
+from wavebreak_server.slices.versions import policy_switch, policy_versions
 from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
+from wavebreak_server.storage.models import AuditEntry
 
 FILE = "evidence.toml"
 TEXT = "[evidence]\nreply = 0.1\n"

@@ -13,8 +13,8 @@ import pytest
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import DATABASES, abuser, migrated
 from wavebreak_server.console.views import queue
-from wavebreak_server.service.app_context import run_background_query as stored
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.config import load_config

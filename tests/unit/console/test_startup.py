@@ -9,7 +9,7 @@ from pathlib import Path
 import support
 from support.service_harness import migrated
 from wavebreak_server.console import startup
-from wavebreak_server.service.app_context import run_in_transaction
+from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
 

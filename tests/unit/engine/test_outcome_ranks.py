@@ -37,8 +37,9 @@ from wavebreak.outcomes import (
     OutcomeRow,
     Refusal,
 )
-from wavebreak_server.service import actions, policy_replay
-from wavebreak_server.service.decide import DecideResponse, strictest
+from wavebreak_server.pipeline.decide import DecideResponse, strictest
+from wavebreak_server.slices.acts import actions
+from wavebreak_server.slices.versions import policy_replay
 from wavebreak_server.transparency import history
 
 REQUEST = 7

@@ -17,8 +17,8 @@ from wavebreak.io.arrow_columns import gather_batches
 from wavebreak.io.field_limits import validate_event
 from wavebreak.io.validation import batch_of_events, validate_columns, validate_plain_batches
 from wavebreak.schema.events import Refusal
-from wavebreak_server.service.request_decoder import Body, DecodeResult, RequestDecoder
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.pipeline.request_decoder import Body, DecodeResult, RequestDecoder
+from wavebreak_server.settings import Limits
 
 Result = tuple[list[Item], list[int], list[Refusal]]
 

@@ -30,7 +30,7 @@ from wavebreak.notices import (
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import Rule
 from wavebreak.rules.model import Feedback
-from wavebreak_server.service.holder_notices import HolderNotices
+from wavebreak_server.pipeline.holder_notices import HolderNotices
 
 RULES = policy().rules
 HELD = {"outcome": "challenge", "action": "recover", "basis": "takeover"}

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak_server.service.admission import Admission, LabelRecord
-from wavebreak_server.service.request_decoder import Body, DecodeResult, RequestDecoder
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.pipeline.admission import Admission, LabelRecord
+from wavebreak_server.pipeline.request_decoder import Body, DecodeResult, RequestDecoder
+from wavebreak_server.settings import Limits
 
 NOON = 1_772_366_400_000
 EVENTS = [

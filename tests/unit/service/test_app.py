@@ -11,7 +11,7 @@ from wavebreak.errors import UsageError
 from wavebreak_server.app import database_url, is_demo_home, service_settings
 from wavebreak_server.config_sources import resolve
 from wavebreak_server.policy_choice import PolicyChoice
-from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.settings import Limits, Settings
 
 HOME = Path("var")
 SHADOW = PolicyChoice(None, None, False, False, False)

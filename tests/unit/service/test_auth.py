@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from wavebreak_server.service import auth
-from wavebreak_server.service.auth import Allowed, Denied, KeyEntry, KeyRing
+from wavebreak_server.http import auth
+from wavebreak_server.http.auth import Allowed, Denied, KeyEntry, KeyRing
 
 CLOCK = [0.0]
 

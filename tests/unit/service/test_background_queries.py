@@ -8,8 +8,8 @@ from pathlib import Path
 from django.db import connection, connections
 
 from support import service_harness
-from wavebreak_server.service import database
-from wavebreak_server.service.app_context import run_background_query
+from wavebreak_server.http.app_context import run_background_query
+from wavebreak_server.storage import database
 
 
 def asked() -> tuple[str, bool]:

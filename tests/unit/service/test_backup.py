@@ -23,8 +23,6 @@ from support.service_harness import SECRET, abuser
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service import database, event_log
-from wavebreak_server.service.models import ApiKey, LogBatch, Owner
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.backup import service as backup
 from wavebreak_server.slices.erasure import service as erasure
@@ -32,6 +30,8 @@ from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions.models import PolicyVersion
+from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage.models import ApiKey, LogBatch, Owner
 
 # Their modules cannot be imported before Django is configured, as the service does.
 Authenticator, Session = apps.get_model("mfa.Authenticator"), apps.get_model("sessions.Session")

@@ -13,8 +13,8 @@ import pytest
 
 from support.service_harness import migrated
 from wavebreak.errors import UsageError
-from wavebreak_server.service import calibration_schedule as schedule
-from wavebreak_server.service.models import AuditEntry, LogBatch
+from wavebreak_server.slices.calibration import service as schedule
+from wavebreak_server.storage.models import AuditEntry, LogBatch
 
 NOW = 1_767_222_000_000
 WEEK = 7 * 86_400

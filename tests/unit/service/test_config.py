@@ -15,7 +15,7 @@ from wavebreak.errors import UsageError
 from wavebreak_server.cli.config import reference, sample_file
 from wavebreak_server.config import assignment, declared_options, groups, option
 from wavebreak_server.config_sources import read_file, resolve
-from wavebreak_server.service.settings import Limits, Settings
+from wavebreak_server.settings import Limits, Settings
 
 KEY = "00112233445566778899aabbccddeeff"
 

@@ -18,17 +18,18 @@ import pytest
 
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
-from wavebreak_server.service import decoder_pool, event_log
-from wavebreak_server.service.decoder_pool import DecoderPool, DecoderProcess
-from wavebreak_server.service.pending_requests import BusyError, PendingRequest
-from wavebreak_server.service.request_decoder import (
+from wavebreak_server.pipeline import decoder_pool
+from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
+from wavebreak_server.pipeline.pending_requests import BusyError, PendingRequest
+from wavebreak_server.pipeline.request_decoder import (
     Body,
     DecodedBatch,
     DecodeResult,
     RequestDecoder,
     TooLargeError,
 )
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.settings import Limits
+from wavebreak_server.storage import event_log
 
 EDGE = Pseudonymizer(b"a key for tests only")
 POISON = Body(b"poison", "lines")

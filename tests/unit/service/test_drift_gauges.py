@@ -9,7 +9,7 @@ import numpy as np
 
 from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
-from wavebreak_server.service.observability import MIN_SCORED_ACCOUNTS, Metrics, ScoreDriftMonitor
+from wavebreak_server.pipeline.observability import MIN_SCORED_ACCOUNTS, Metrics, ScoreDriftMonitor
 
 
 class Asked:

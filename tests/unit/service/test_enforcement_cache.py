@@ -13,8 +13,8 @@ from wavebreak.io.jsonl import decode_event
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Event
-from wavebreak_server.service.decide import DecideResponder, load_decide_policy
-from wavebreak_server.service.enforcement_cache import ALLOWED, EnforcementCache, KnownState
+from wavebreak_server.pipeline.decide import DecideResponder, load_decide_policy
+from wavebreak_server.pipeline.enforcement_cache import ALLOWED, EnforcementCache, KnownState
 
 HOUR_MS = 3_600_000
 DECIDE_POLICY = load_decide_policy(None)

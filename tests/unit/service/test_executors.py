@@ -8,7 +8,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from wavebreak_server.service.executors import DaemonExecutor, SharedRuns
+from wavebreak_server.pipeline.executors import DaemonExecutor, SharedRuns
 
 WAIT_S = 20
 

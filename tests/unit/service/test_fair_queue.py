@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from wavebreak_server.service.fair_queue import TURN_BYTES, FairQueue
-from wavebreak_server.service.pending_requests import PendingRequest
-from wavebreak_server.service.request_decoder import Body
+from wavebreak_server.pipeline.fair_queue import TURN_BYTES, FairQueue
+from wavebreak_server.pipeline.pending_requests import PendingRequest
+from wavebreak_server.pipeline.request_decoder import Body
 
 
 def request(sender: str, size: int = 1) -> PendingRequest:

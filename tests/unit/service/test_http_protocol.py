@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from wavebreak_server.service.http_protocol import ConnectionTransport
+from wavebreak_server.http.protocol import ConnectionTransport
 
 
 class Wire:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from wavebreak_server.service import observability
+from wavebreak_server.pipeline import observability
 
 PHONE = "+972501234567"
 

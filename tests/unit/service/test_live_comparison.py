@@ -17,9 +17,9 @@ from support.service_harness import abuser, migrated
 from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service import event_log
-from wavebreak_server.service.live_comparison import LiveComparison, LiveFound, read_live
-from wavebreak_server.service.policy_replay import Change
+from wavebreak_server.slices.versions.live_comparison import LiveComparison, LiveFound, read_live
+from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.storage import event_log
 
 TS = 1_767_222_000_000
 LABEL = {"id": "l", "ts": TS + 3_600_000, "type": "label.assigned", "source": "analyst"}

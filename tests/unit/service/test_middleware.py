@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NoOpTracer
 
 from support import service_harness
-from wavebreak_server.service import bootstrap
-from wavebreak_server.service.auth import SCOPES, KeyEntry, generate_key
-from wavebreak_server.service.middleware import MAX_BODY, SMALL_BODY, Operations, RequestMiddleware
-from wavebreak_server.service.observability import Metrics, service_gauges
+from wavebreak_server import bootstrap
+from wavebreak_server.http.auth import SCOPES, KeyEntry, generate_key
+from wavebreak_server.http.middleware import MAX_BODY, SMALL_BODY, Operations, RequestMiddleware
+from wavebreak_server.pipeline.observability import Metrics, service_gauges
 from wavebreak_server.slices.routes import document
 
 ROOT = Path(__file__).resolve().parents[3]

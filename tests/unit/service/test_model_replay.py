@@ -18,9 +18,9 @@ from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service import event_log
-from wavebreak_server.service.model_replay import EDGES, first_position, run
-from wavebreak_server.service.policy_replay import Change
+from wavebreak_server.slices.versions.model_replay import EDGES, first_position, run
+from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.storage import event_log
 
 TS = 1_767_222_000_000
 

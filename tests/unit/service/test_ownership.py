@@ -15,8 +15,8 @@ from django.db import connection, transaction
 from support import service_harness
 from support.service_harness import Running, abuser
 from wavebreak.errors import ServiceError
-from wavebreak_server.service import database, ownership
-from wavebreak_server.service.models import ApiKey, AuditEntry
+from wavebreak_server.storage import database, ownership
+from wavebreak_server.storage.models import ApiKey, AuditEntry
 
 KINDS = pytest.mark.parametrize("kind", service_harness.DATABASES)
 RELEASE_S = 20

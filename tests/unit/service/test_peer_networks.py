@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wavebreak_server.console.public_access import WRITES, PeerLimits
-from wavebreak_server.service.http_protocol import Connections
-from wavebreak_server.service.peer_networks import peer_network
+from wavebreak_server.http.peer_networks import peer_network
+from wavebreak_server.http.protocol import Connections
 
 SAME_IPV4 = (
     "198.51.100.7",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wavebreak.errors import FileError
-from wavebreak_server.service.private_files import created, make_private, open_regular
+from wavebreak_server.storage.private_files import created, make_private, open_regular
 
 
 def mode(path: Path) -> int:

@@ -10,7 +10,7 @@ from wavebreak import engine as pipeline
 from wavebreak import rules
 from wavebreak.errors import PolicyError
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak_server.service.decide import (
+from wavebreak_server.pipeline.decide import (
     BUCKET_S,
     ChatCounts,
     QuotaConfig,

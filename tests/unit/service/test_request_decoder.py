@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
-from wavebreak_server.service.admission import Admission
-from wavebreak_server.service.request_decoder import (
+from wavebreak_server.pipeline.admission import Admission
+from wavebreak_server.pipeline.request_decoder import (
     Body,
     DecodedBatch,
     DecodeResult,
@@ -27,7 +27,7 @@ from wavebreak_server.service.request_decoder import (
     TooLargeError,
     decompress,
 )
-from wavebreak_server.service.settings import Limits
+from wavebreak_server.settings import Limits
 
 EDGE = Pseudonymizer(b"a key for tests only")
 NOON = 1_772_366_400_000
@@ -355,8 +355,8 @@ def test_decompression_is_bounded_and_keeps_order(
 
     together = RequestDecoder._together
     expected = decode(*packed)
-    monkeypatch.setattr("wavebreak_server.service.request_decoder.MAX_JOINT_BYTES", 2 * size)
-    monkeypatch.setattr("wavebreak_server.service.request_decoder.decompress", noted)
+    monkeypatch.setattr("wavebreak_server.pipeline.request_decoder.MAX_JOINT_BYTES", 2 * size)
+    monkeypatch.setattr("wavebreak_server.pipeline.request_decoder.decompress", noted)
     monkeypatch.setattr(RequestDecoder, "_together", read)
     decoded = decode(*packed)
     assert 2 <= most <= 4

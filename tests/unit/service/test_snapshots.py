@@ -13,7 +13,7 @@ import pytest
 from support.parity_streams import crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
-from wavebreak_server.service.recovery import SnapshotScheduler, list_snapshots
+from wavebreak_server.pipeline.recovery import SnapshotScheduler, list_snapshots
 
 WHOLE = log(crowded(random.Random(7)))
 SECRET = bytes(range(16))

@@ -11,8 +11,8 @@ import pytest
 from django.db import OperationalError, connection
 
 from support.service_harness import migrated
-from wavebreak_server.service import database
-from wavebreak_server.service.sqlite_backend import base
+from wavebreak_server.storage import database
+from wavebreak_server.storage.sqlite_backend import base
 
 
 @pytest.fixture

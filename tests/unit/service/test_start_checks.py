@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from wavebreak.cli.app import app
 from wavebreak.errors import ServiceError
-from wavebreak_server.service import private_files, start_checks
+from wavebreak_server.pipeline import start_checks
+from wavebreak_server.storage import private_files
 
 
 @pytest.mark.parametrize(

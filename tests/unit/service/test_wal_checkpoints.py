@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from django.db import Error, connection, transaction
 
-from wavebreak_server.service import database, event_log, log_writer
-from wavebreak_server.service.log_writer import WalCheckpointer
+from wavebreak_server.pipeline import log_writer
+from wavebreak_server.pipeline.log_writer import WalCheckpointer
+from wavebreak_server.storage import database, event_log
 
 BLOB = bytes(200_000)
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from wavebreak_server.service import webhooks
+from wavebreak_server.slices.webhooks import service as webhooks
 
 KEY = bytes(range(32))
 BODY = json.dumps({"type": "decision.made", "data": {"outcome": "ban", "name": "é"}}).encode()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wavebreak_server.service.settings import Settings as ServiceSettings
+from wavebreak_server.settings import Settings as ServiceSettings
 
 from wavebreak_synapse.config import DEFAULT_URL, SettingError, parse_settings
 

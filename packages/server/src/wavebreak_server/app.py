@@ -21,8 +21,16 @@ from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_sig
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret_file
 from wavebreak.schema import coverage
+from wavebreak_server import bootstrap
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
 from wavebreak_server.console import plugins, startup
+from wavebreak_server.http.app_context import AppContext
+from wavebreak_server.http.auth import Authorize, allow_all
+from wavebreak_server.http.ingest_app import App
+from wavebreak_server.http.middleware import Operations
+from wavebreak_server.pipeline import backfill as backfilling
+from wavebreak_server.pipeline import brokers, observability, start_checks
+from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.policy_choice import (
     EngineParts,
     PolicyChoice,
@@ -33,27 +41,12 @@ from wavebreak_server.policy_choice import (
     choose_policy,
     make_policy_switch,
 )
-from wavebreak_server.service import backfill as backfilling
-from wavebreak_server.service import (
-    bootstrap,
-    brokers,
-    database,
-    observability,
-    ownership,
-    private_files,
-    row_macs,
-    start_checks,
-)
-from wavebreak_server.service.app_context import AppContext
-from wavebreak_server.service.auth import Authorize, allow_all
-from wavebreak_server.service.ingest_app import App
-from wavebreak_server.service.ledger_store import LEDGER_KEY, LedgerStore
-from wavebreak_server.service.middleware import Operations
-from wavebreak_server.service.service import Background, Service
-from wavebreak_server.service.settings import Limits, Settings, is_loopback
+from wavebreak_server.settings import Limits, Settings, is_loopback
 from wavebreak_server.slices import routes
 from wavebreak_server.slices.background import background_tasks
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.storage import database, ownership, private_files, row_macs
+from wavebreak_server.storage.ledger_store import LEDGER_KEY, LedgerStore
 
 DECODER_BYTES = 192 << 20
 """Memory of a decoder process, besides the bodies that it holds."""

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct, field
 from wavebreak.durations import DURATION_PATTERN
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
-from wavebreak_server.service import settings
+from wavebreak_server import settings
 
 MEBIBYTE = 1 << 20
 

@@ -15,11 +15,14 @@ from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak_server.config import Decisions
-from wavebreak_server.service import app_context, decide, live_policy, policy_switch, sources
-from wavebreak_server.service import calibration_schedule as schedule
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.service import Background
-from wavebreak_server.service.settings import Settings
+from wavebreak_server.http import app_context
+from wavebreak_server.pipeline import decide, live_policy
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.service import Background
+from wavebreak_server.settings import Settings
+from wavebreak_server.slices.calibration import service as schedule
+from wavebreak_server.slices.sources import service as sources
+from wavebreak_server.slices.versions import policy_switch
 
 Say = Callable[..., None]
 """Prints a text with Rich's markup, and the values of its fields."""

@@ -4,4 +4,4 @@ They show the workspaces of `bundles`, and seal what counsel does on them as the
 """
 
 # Importing the service configures Django, without which no module of this package can be imported.
-import wavebreak_server.service  # noqa: F401
+import wavebreak_server.storage  # noqa: F401

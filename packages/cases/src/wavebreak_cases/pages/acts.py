@@ -47,8 +47,8 @@ from wavebreak_cases.cases.parties import Basis, Evidence, Relation, Strength
 from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.models import User
 
 Clock = Callable[[], int]

@@ -30,8 +30,8 @@ from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.acts import Act
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 
 JOB = "job.json"
 LIMIT_S = 1800

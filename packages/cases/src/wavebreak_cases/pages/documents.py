@@ -17,7 +17,7 @@ from wavebreak_cases.pages import bundles
 from wavebreak_cases.pages.acts import Act
 from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 
 REPORT = "report.pdf"
 MEDIA: Mapping[str, str] = {

@@ -20,7 +20,7 @@ from wavebreak_cases.bundles.workspace import check_exhibit_files
 from wavebreak_cases.cases.case import Exhibit
 from wavebreak_cases.claims.exhibits import CUSTODY, EXHIBIT, CustodyRecord, detect_type
 from wavebreak_cases.pages.files import LoadedCase
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 
 MAX_IMAGE = 16 << 20
 """Bytes of a picture that a page shows."""

@@ -45,10 +45,10 @@ from wavebreak_cases.cases.workflow import (
     validate_step,
 )
 from wavebreak_cases.pages.store import CaseStore
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import AuditEntry, EnforcementState
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import AuditEntry, EnforcementState
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOADED = 256

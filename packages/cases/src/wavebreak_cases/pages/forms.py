@@ -23,7 +23,7 @@ from wavebreak_cases.cases.notices import load_templates
 from wavebreak_cases.cases.parties import Basis, Evidence, Strength
 from wavebreak_cases.cases.workflow import TRANSITIONS
 from wavebreak_cases.pages.store import current_store
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 
 MAX_UPLOAD = 1_000_000
 """Bytes of a file that a form takes; larger ones go through the command line. The service refuses

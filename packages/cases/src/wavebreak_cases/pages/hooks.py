@@ -12,7 +12,7 @@ from wavebreak_cases.pages import demo_case, files
 from wavebreak_cases.pages.store import CaseStore, current_store, is_open, open_store
 from wavebreak_cases.pages.urls import URLS
 from wavebreak_server.console.plugins import PluginOptions
-from wavebreak_server.service.service import Background
+from wavebreak_server.pipeline.service import Background
 
 __all__ = ["URLS", "account_panel", "demo_tasks", "open"]
 

@@ -27,8 +27,8 @@ from wavebreak_cases.claims.redaction import Marks, PagePictures, Suggestion
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.acts import Act, StaleFormError
 from wavebreak_cases.pages.files import LoadedCase
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 
 EDGES = ("page", "left", "top", "right", "bottom")
 """Fields of a region, in the order in which a region is written."""

@@ -32,8 +32,8 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 
 TABS = {
     "": "Overview",

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import json_rows
 from wavebreak_lab import simulation
-from wavebreak_server.service.pending_requests import BusyError
-from wavebreak_server.service.request_decoder import Body
-from wavebreak_server.service.service import Service
+from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.pipeline.service import Service
 
 SPEED, STEP_S = 240.0, 0.5
 """A day passes in six minutes, sent twice a second."""

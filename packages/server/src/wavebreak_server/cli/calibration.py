@@ -154,7 +154,7 @@ def _service_logs(
 ) -> tuple[Logs, Profile | None]:
     """Return the log of a service, which may run, and its field coverage."""
     from wavebreak.schema import coverage
-    from wavebreak_server.service import database, event_log
+    from wavebreak_server.storage import database, event_log
 
     if not database_url and not (home / database.FILE).exists():
         raise UsageError(
@@ -189,7 +189,9 @@ def approve(
 ) -> None:
     """Approve a service's calibration proposal: the service enforces it within seconds."""
     from wavebreak_server.cli.serve import bind_deployment_key
-    from wavebreak_server.service import app_context, calibration_schedule, database
+    from wavebreak_server.http import app_context
+    from wavebreak_server.slices.calibration import service as calibration_schedule
+    from wavebreak_server.storage import database
 
     if not database_url and not (home / database.FILE).exists():
         raise UsageError(

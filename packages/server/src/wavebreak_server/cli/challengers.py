@@ -23,7 +23,7 @@ from wavebreak.reports.tables import Table, print_table
 
 if TYPE_CHECKING:
     from wavebreak.engine import Engine
-    from wavebreak_server.service.model_replay import Reached
+    from wavebreak_server.slices.versions.model_replay import Reached
 
 ServiceHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
 Challenger = Annotated[Path, typer.Argument(help="Model directory that `wavebreak train` wrote.")]
@@ -53,7 +53,8 @@ def replay(
     import os
     import time
 
-    from wavebreak_server.service import database, model_replay, policy_replay
+    from wavebreak_server.slices.versions import model_replay, policy_replay
+    from wavebreak_server.storage import database
 
     # The service goes on beside it.
     os.nice(10)
@@ -127,7 +128,8 @@ def follow(
     import os
     import time
 
-    from wavebreak_server.service import database, live_comparison
+    from wavebreak_server.slices.versions import live_comparison
+    from wavebreak_server.storage import database
 
     os.nice(10)
     parent = os.getppid()

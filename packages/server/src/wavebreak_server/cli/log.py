@@ -17,9 +17,11 @@ from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
 from wavebreak_server.cli.serve import bind_deployment_key
-from wavebreak_server.service import database, log_repair, log_trim, ownership
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.log_clock import allowed_ahead_ms
+from wavebreak_server.pipeline import log_repair
+from wavebreak_server.pipeline.log_clock import allowed_ahead_ms
+from wavebreak_server.slices.log import trim as log_trim
+from wavebreak_server.storage import database, ownership
+from wavebreak_server.storage.ledger_store import LedgerStore
 
 BY = "command line"
 SHOWN_ROWS = 20

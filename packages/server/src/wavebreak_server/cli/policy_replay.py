@@ -46,7 +46,9 @@ def replay_rules(
     from wavebreak import engine, model
     from wavebreak.rules import load_policy
     from wavebreak.schema import coverage
-    from wavebreak_server.service import database, live_policy, policy_replay
+    from wavebreak_server.pipeline import live_policy
+    from wavebreak_server.slices.versions import policy_replay
+    from wavebreak_server.storage import database
 
     # The service goes on beside it.
     os.nice(10)

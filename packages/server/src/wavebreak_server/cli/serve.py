@@ -37,22 +37,17 @@ from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak_server.app import Application, Reports, build
 from wavebreak_server.cli.serve_flags import ServeHelp, print_all, with_flags
 from wavebreak_server.config_sources import Effective, check_combinations, resolve
-from wavebreak_server.service import (
-    api_keys,
-    app_context,
-    database,
-    ownership,
-    private_files,
-    row_macs,
-)
-from wavebreak_server.service.auth import SCOPES
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.ledger_store import sealed_key_id
-from wavebreak_server.service.models import ApiKey
-from wavebreak_server.service.server import serve as serving
-from wavebreak_server.service.settings import is_loopback
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http import app_context
+from wavebreak_server.http.auth import SCOPES
+from wavebreak_server.http.server import serve as serving
+from wavebreak_server.settings import is_loopback
 from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.slices.keys import service as api_keys
+from wavebreak_server.storage import database, ownership, private_files, row_macs
+from wavebreak_server.storage.ledger_store import sealed_key_id
+from wavebreak_server.storage.models import ApiKey
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
 ConfigFile = Annotated[

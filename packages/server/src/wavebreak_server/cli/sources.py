@@ -14,14 +14,10 @@ from wavebreak.cli.options import DatabaseUrl, Json, PolicyDir, Wide
 from wavebreak.reports.tables import Table, print_lines, print_table, span, stamp
 from wavebreak.rules import load_policy
 from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, Reason, in_database
-from wavebreak_server.service.live_policy import live_directory
-from wavebreak_server.service.source_overview import (
-    SourcesOverview,
-    SourceView,
-    sources_overview,
-)
-from wavebreak_server.service.sources import approve as approve_source
-from wavebreak_server.service.stream_coverage import measure_begin
+from wavebreak_server.pipeline.live_policy import live_directory
+from wavebreak_server.slices.sources.coverage import measure_begin
+from wavebreak_server.slices.sources.overview import SourcesOverview, SourceView, sources_overview
+from wavebreak_server.slices.sources.service import approve as approve_source
 
 Approve = Annotated[
     str,

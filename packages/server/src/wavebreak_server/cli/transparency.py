@@ -65,8 +65,8 @@ def _opened(source: Path, url: str) -> Iterator[_Opened]:
     """Open a ledger: its directory, or a copy of a service's for as long as it is read."""
     from wavebreak.ledger import OpeningFile
     from wavebreak.ledger.key_history import HISTORY
-    from wavebreak_server.service import database
-    from wavebreak_server.service.ledger_store import LEDGER_KEY, OpeningRows, export_ledger
+    from wavebreak_server.storage import database
+    from wavebreak_server.storage.ledger_store import LEDGER_KEY, OpeningRows, export_ledger
 
     if url or (source / database.FILE).exists():
         database.connect(url, source, reading=True)

@@ -42,7 +42,7 @@ def create(
     """Create a person who may sign in to the console."""
     from django.core.exceptions import ValidationError
 
-    from wavebreak_server.service.app_context import write_audit_entry
+    from wavebreak_server.http.app_context import write_audit_entry
     from wavebreak_server.slices.users.service import create_user, new_password
 
     password = new_password()

@@ -6,4 +6,4 @@ the log, an audit entry and a ledger entry, and can be undone.
 """
 
 # Importing the service configures Django, without which no module of this package can be imported.
-import wavebreak_server.service  # noqa: F401
+import wavebreak_server.storage  # noqa: F401

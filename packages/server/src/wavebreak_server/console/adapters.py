@@ -22,7 +22,7 @@ from wavebreak_server.console.openid_connect import check_id_token, end_session_
 from wavebreak_server.console.pages import error_page
 from wavebreak_server.console.sign_in_audit import means_of
 from wavebreak_server.console.sign_in_guesses import Guess
-from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.users.models import User
 

@@ -25,8 +25,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
-from wavebreak_server.service.api.requests import RequestContext
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.requests import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 

@@ -19,7 +19,7 @@ from wavebreak.errors import MissingExtraError
 from wavebreak.ledger import Signer
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
-from wavebreak_server.service.service import Background
+from wavebreak_server.pipeline.service import Background
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
 from wavebreak.durations import DAY_S, HOUR_S
-from wavebreak_server.service.peer_networks import peer_network
-from wavebreak_server.service.rate_limit import TokenBucket
+from wavebreak_server.http.peer_networks import peer_network
+from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.slices.erasure.service import ErasedError
 
 View = Callable[..., HttpResponse]

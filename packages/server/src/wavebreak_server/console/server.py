@@ -14,12 +14,12 @@ from django.core.handlers.asgi import ASGIHandler
 
 from wavebreak.errors import UsageError
 from wavebreak_server.console import sign_in_limits
-from wavebreak_server.service.django_settings import (
+from wavebreak_server.http.ingest_app import App, Receive, Scope, Send
+from wavebreak_server.storage.django_settings import (
     CONSOLE_MIDDLEWARE,
     OPENID_CONNECT,
     PUBLIC_MIDDLEWARE,
 )
-from wavebreak_server.service.ingest_app import App, Receive, Scope, Send
 
 PUBLIC_PREFIXES = ("/static/", "/notice/", "/appeal/", "/help/", "/business/")
 """Paths of the pages for account holders and of what these load; they are served always."""

@@ -21,8 +21,8 @@ from django.db import transaction
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.rate_limit import TokenBucket
+from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.service import end_sessions
 

@@ -11,7 +11,7 @@ from wavebreak_server.console import sign_in_audit
 from wavebreak_server.console.known_devices import known_device
 from wavebreak_server.console.public_access import peer_of
 from wavebreak_server.console.sign_in_limits import Counted, factor_guess, limits, password_guess
-from wavebreak_server.service.peer_networks import peer_network
+from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.slices.users.models import User
 
 

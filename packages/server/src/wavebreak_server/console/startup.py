@@ -24,25 +24,25 @@ from wavebreak_server.console.server import (
     PublicRouter,
     configure,
 )
-from wavebreak_server.service import django_settings
-from wavebreak_server.service.app_context import (
+from wavebreak_server.http.app_context import (
     AppContext,
     closing_connection,
     run_background_query,
     run_in_transaction,
 )
-from wavebreak_server.service.authentic_rows import checked_decisions
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.ingest_app import App
-from wavebreak_server.service.models import Decision
-from wavebreak_server.service.service import Background, Service
-from wavebreak_server.service.statement_links import notice_of
+from wavebreak_server.http.ingest_app import App
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.pipeline.statement_links import notice_of
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
 from wavebreak_server.slices.users.service import create_user
 from wavebreak_server.slices.versions import live_challengers
 from wavebreak_server.slices.versions.policy_versions import settle_interrupted
+from wavebreak_server.storage import django_settings
+from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.storage.models import Decision
 
 DEMO_LOOK_S = 1.0
 """Seconds between two looks for a notice of the demonstration."""

@@ -6,4 +6,4 @@ that migrations and content types do not change.
 """
 
 # Importing the service configures Django, without which no module of this package can be imported.
-import wavebreak_server.service  # noqa: F401
+import wavebreak_server.storage  # noqa: F401

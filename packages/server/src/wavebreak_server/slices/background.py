@@ -6,8 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from wavebreak_server.service.app_context import AppContext
-from wavebreak_server.service.service import Background
+from wavebreak_server.http.app_context import AppContext
+from wavebreak_server.pipeline.service import Background
 from wavebreak_server.slices.appeals.service import AppealUpkeep
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.contact_warnings import ContactWarner

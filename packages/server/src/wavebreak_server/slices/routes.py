@@ -25,16 +25,9 @@ from ninja.renderers import BaseRenderer
 
 from wavebreak import __version__
 from wavebreak.errors import WavebreakError
-from wavebreak_server.service.api import (
-    admin,
-    decisions,
-    hot_path,
-    operators,
-    sources,
-    states,
-    system,
-)
-from wavebreak_server.service.api.openapi import (
+from wavebreak_server.errors import MEDIA_TYPE, ApiError, describe_error
+from wavebreak_server.http import hot_path
+from wavebreak_server.http.openapi import (
     INTRODUCTION,
     JSON,
     PAGE,
@@ -42,11 +35,16 @@ from wavebreak_server.service.api.openapi import (
     media,
     render_docs_page,
 )
-from wavebreak_server.service.api.requests import ApiParser
-from wavebreak_server.service.errors import MEDIA_TYPE, ApiError, describe_error
+from wavebreak_server.http.requests import ApiParser
 from wavebreak_server.slices.accounts import api as accounts
+from wavebreak_server.slices.admin import api as admin
 from wavebreak_server.slices.appeals import api as appeals
+from wavebreak_server.slices.decisions import api as decisions
+from wavebreak_server.slices.operators import api as operators
+from wavebreak_server.slices.sources import api as sources
 from wavebreak_server.slices.statements import api as statements
+from wavebreak_server.slices.states import api as states
+from wavebreak_server.slices.system import api as system
 
 logger = structlog.stdlib.get_logger("wavebreak.api")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
-from wavebreak_server.service.migration_operations import WidenField
+from wavebreak_server.storage.migration_operations import WidenField
 
 
 class Migration(migrations.Migration):

@@ -22,14 +22,14 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service.decide import pseudonymize_event
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import EnforcementState
+from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.storage.models import EnforcementState
 
 _PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
 

@@ -21,7 +21,7 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals import service as domain

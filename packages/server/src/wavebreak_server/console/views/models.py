@@ -31,11 +31,11 @@ from wavebreak_server.console.pages import (
     show,
 )
 from wavebreak_server.console.views.policy import KINDS, MOST_CHANGES, moves_of
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.live_policy import models_directory
-from wavebreak_server.service.model_replay import EDGES, inputs
+from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.versions import live_challengers, policy_versions, replay_processes
 from wavebreak_server.slices.versions import model_versions as versions
+from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from wavebreak.linking import Operator
 from wavebreak.outcomes import SETTABLE
 from wavebreak_server.console.pages import Console, console_of, csv_response, page, show
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts.service import outcome_in_force
 from wavebreak_server.slices.acts import service as acts

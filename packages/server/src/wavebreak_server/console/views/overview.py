@@ -14,13 +14,13 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from wavebreak.durations import DAY_S
 from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak_server.console.pages import Console, console_of, page, show
-from wavebreak_server.service import sources
-from wavebreak_server.service.models import Delivery, EnforcementState, Webhook
-from wavebreak_server.service.service import Service
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import DailyCount, ReviewCase
+from wavebreak_server.slices.sources import service as sources
 from wavebreak_server.slices.versions.models import ModelVersion, PolicyVersion
+from wavebreak_server.storage.models import Delivery, EnforcementState, Webhook
 
 DAYS = 14
 LIVE_S = 2.0

@@ -31,8 +31,9 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service import calibration_schedule, live_policy
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline import live_policy
+from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions import policy_versions as versions
 from wavebreak_server.slices.versions import replay_processes, rule_statistics
 from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion

@@ -34,11 +34,11 @@ from wavebreak_server.console.public_access import (
     public,
     read_form_token,
 )
-from wavebreak_server.service.app_context import AppContext
-from wavebreak_server.service.errors import MEDIA_TYPE, ApiError, describe_error
-from wavebreak_server.service.peer_networks import peer_network
-from wavebreak_server.service.platform_messages import one_time_code
-from wavebreak_server.service.service import Service
+from wavebreak_server.errors import MEDIA_TYPE, ApiError, describe_error
+from wavebreak_server.http.app_context import AppContext
+from wavebreak_server.http.peer_networks import peer_network
+from wavebreak_server.pipeline.platform_messages import one_time_code
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.erasure.service import ErasedError

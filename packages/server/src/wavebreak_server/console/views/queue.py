@@ -29,16 +29,16 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.service import actions
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import Decision
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts.service import account_page, decision_shown
+from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import Batch
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue import golden_cases, second_opinions
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.storage.models import Decision
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine")

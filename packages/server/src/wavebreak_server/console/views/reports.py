@@ -19,7 +19,7 @@ from wavebreak_server.console.pages import (
     say,
     show,
 )
-from wavebreak_server.service.app_context import write_audit_entry
+from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import Review

@@ -22,16 +22,16 @@ from wavebreak_server.console.pages import (
     say,
     show,
 )
-from wavebreak_server.service import api_keys
-from wavebreak_server.service import sources as source_service
-from wavebreak_server.service.auth import SCOPES
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import AuditEntry, Webhook
-from wavebreak_server.service.source_overview import sources_overview
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.keys import service as api_keys
+from wavebreak_server.slices.sources import service as source_service
+from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
+from wavebreak_server.storage.models import AuditEntry, Webhook
 
 MAX_KEY_MAP = 60
 

@@ -12,24 +12,24 @@ from ninja import Path, Router
 
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.outcomes import LIMIT, OUTCOMES, row_of
-from wavebreak_server.service import actions
-from wavebreak_server.service.api import schemas
-from wavebreak_server.service.api.decisions import numbered_decision
-from wavebreak_server.service.api.openapi import problems
-from wavebreak_server.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak_server.service.app_context import (
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import (
     CYCLE_MS,
     closing_connection,
     run_query,
     run_write,
     write_audit_entry,
 )
-from wavebreak_server.service.authentic_rows import checked_decisions
-from wavebreak_server.service.decide import Quota, quota_status
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import Decision, QuotaExtension
-from wavebreak_server.service.pending_requests import BusyError
+from wavebreak_server.http.openapi import problems
+from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak_server.pipeline.decide import Quota, quota_status
+from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.slices import schemas
+from wavebreak_server.slices.acts import actions
+from wavebreak_server.slices.decisions.api import numbered_decision
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.storage.models import Decision, QuotaExtension
 
 router = Router()
 

@@ -25,14 +25,14 @@ from wavebreak.model import describe_direction
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
-from wavebreak_server.service import actions
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.event_log import read_log
-from wavebreak_server.service.models import Decision, LedgerEntry, LedgerOpening, LogBatch
+from wavebreak_server.errors import ApiError
+from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.storage.event_log import read_log
+from wavebreak_server.storage.models import Decision, LedgerEntry, LedgerOpening, LogBatch
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0

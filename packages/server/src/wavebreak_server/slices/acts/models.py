@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
-from wavebreak_server.service.models import ID_LENGTH
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import ID_LENGTH
 
 
 class Batch(models.Model):

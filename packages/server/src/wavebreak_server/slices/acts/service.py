@@ -19,16 +19,16 @@ from django.db.models import F
 from wavebreak.durations import duration_seconds
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
-from wavebreak_server.service import actions
-from wavebreak_server.service.api import schemas
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import Decision
+from wavebreak_server.errors import ApiError
+from wavebreak_server.slices import schemas
+from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import Decision
 
 _LOCKS = tuple(Lock() for _ in range(64))
 """Who acts on an account reads what is in force, and sets it, before the next one does."""

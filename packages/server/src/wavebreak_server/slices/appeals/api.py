@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from ninja import Path, Router, Status
 
-from wavebreak_server.service.api import schemas
-from wavebreak_server.service.api.openapi import problems
-from wavebreak_server.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak_server.service.app_context import run_query, run_write
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.models import Decision
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import run_query, run_write
+from wavebreak_server.http.openapi import problems
+from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak_server.slices import schemas
 from wavebreak_server.slices.appeals import service
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements.service import offered_language
+from wavebreak_server.storage.models import Decision
 
 router = Router()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
-from wavebreak_server.service.models import ID_LENGTH
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.models import ID_LENGTH
 
 
 class Appeal(models.Model):

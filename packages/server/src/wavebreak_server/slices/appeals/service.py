@@ -33,19 +33,16 @@ from wavebreak.errors import WavebreakError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
-from wavebreak_server.service.app_context import run_background_query, write_audit_entry
-from wavebreak_server.service.authentic_rows import authentic
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.ledger_store import LedgerStore
-from wavebreak_server.service.models import Webhook
-from wavebreak_server.service.platform_messages import (
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import run_background_query, write_audit_entry
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.platform_messages import (
     enqueue_message,
     new_message_id,
     one_time_code,
 )
-from wavebreak_server.service.service import Service
-from wavebreak_server.service.statement_links import has_notice, token_of
+from wavebreak_server.pipeline.service import Service
+from wavebreak_server.pipeline.statement_links import has_notice, token_of
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.config import Appeals, load_config
@@ -55,6 +52,9 @@ from wavebreak_server.slices.queue.models import Review
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.storage.authentic_rows import authentic
+from wavebreak_server.storage.ledger_store import LedgerStore
+from wavebreak_server.storage.models import Webhook
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 

@@ -39,13 +39,13 @@ from django.db.migrations.recorder import MigrationRecorder
 from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError, ServiceError, WavebreakError
-from wavebreak_server.service import database
-from wavebreak_server.service.event_log import log_start
-from wavebreak_server.service.models import AppliedPosition, LogBatch, Owner
-from wavebreak_server.service.ownership import LOCK_FILE
-from wavebreak_server.service.private_files import FILE_MODE, created, open_regular
-from wavebreak_server.service.recovery import list_snapshots
+from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
+from wavebreak_server.storage import database
+from wavebreak_server.storage.event_log import log_start
+from wavebreak_server.storage.models import AppliedPosition, LogBatch, Owner
+from wavebreak_server.storage.ownership import LOCK_FILE
+from wavebreak_server.storage.private_files import FILE_MODE, created, open_regular
 
 VERSION = 2
 UNSEALED_VERSION = 1

@@ -27,13 +27,13 @@ from wavebreak.durable_files import sync_directory, sync_file
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import ErasureEntry
-from wavebreak_server.service import database, event_log
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.ledger_store import LedgerStore, OpeningRows
-from wavebreak_server.service.models import Decision, Erasure
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements.models import NoticeState
+from wavebreak_server.storage import database, event_log
+from wavebreak_server.storage.ledger_store import LedgerStore, OpeningRows
+from wavebreak_server.storage.models import Decision, Erasure
 
 LIST_FILE = "erasures.jsonl"
 MAX_LIST = 256 << 20

@@ -17,13 +17,13 @@ from django.db import transaction
 
 from wavebreak.notices import contact_warning, get_language
 from wavebreak.schema.events import TYPES
-from wavebreak_server.service.app_context import AppContext, run_background_query
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.models import Decision, EnforcementState
-from wavebreak_server.service.platform_messages import enqueue_message
-from wavebreak_server.service.service import Service
+from wavebreak_server.http.app_context import AppContext, run_background_query
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.platform_messages import enqueue_message
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.accounts.service import events_from_the_end
 from wavebreak_server.slices.queue.models import IndexerState
+from wavebreak_server.storage.models import Decision, EnforcementState
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 

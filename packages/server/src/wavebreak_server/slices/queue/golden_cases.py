@@ -15,8 +15,8 @@ from typing import NamedTuple
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.evaluation.intervals import exact_interval
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.queue.service import open_blind_copy, took_part

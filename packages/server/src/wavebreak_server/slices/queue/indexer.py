@@ -15,12 +15,12 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak.durations import DAY_MS
-from wavebreak_server.service.app_context import run_background_query
-from wavebreak_server.service.models import Decision
-from wavebreak_server.service.service import Service
+from wavebreak_server.http.app_context import run_background_query
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.service import becomes_case, is_drawn, priority_of, sample_key
+from wavebreak_server.storage.models import Decision
 
 BATCH = 500
 PACE_S = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import ReviewCase, SecondOpinion
 from wavebreak_server.slices.users.acting_user import ActingUser

@@ -25,7 +25,7 @@ from wavebreak.durations import duration_ms
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, rank_of
 from wavebreak.reports.tables import number
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase

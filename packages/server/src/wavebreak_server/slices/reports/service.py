@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from wavebreak.durations import HOUR_S
 from wavebreak.errors import WavebreakError
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 from wavebreak_server.transparency import Report, read_report
 from wavebreak_server.transparency.report import shown
 

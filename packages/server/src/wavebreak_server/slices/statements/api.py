@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from ninja import Path, Router
 
 from wavebreak.notices import get_language
-from wavebreak_server.service.api import schemas
-from wavebreak_server.service.api.openapi import problems
-from wavebreak_server.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak_server.service.app_context import run_write
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.statement_links import has_notice, notice_of
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import run_write
+from wavebreak_server.http.openapi import problems
+from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak_server.pipeline.statement_links import has_notice, notice_of
+from wavebreak_server.slices import schemas
 from wavebreak_server.slices.statements import service
 
 router = Router()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from wavebreak_server.service.models import ID_LENGTH
+from wavebreak_server.storage.models import ID_LENGTH
 
 
 class NoticeState(models.Model):

@@ -23,16 +23,16 @@ from wavebreak.notices import (
     with_corrections,
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
-from wavebreak_server.service.authentic_rows import checked_decisions
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.holder_notices import HolderNotices
-from wavebreak_server.service.models import Decision
-from wavebreak_server.service.statement_links import decision_id_of, has_notice, token_of
+from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.statement_links import decision_id_of, has_notice, token_of
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.erasure.service import ErasedError, refuse_erased
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements.models import NoticeState
+from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.storage.models import Decision
 
 MOST_EARLIER = 100
 """Earlier decisions on an account among which the one is looked for that an undo brought back."""

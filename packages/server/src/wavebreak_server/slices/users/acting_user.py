@@ -8,8 +8,8 @@ from typing import TypeVar
 from asgiref.sync import async_to_sync
 
 from wavebreak.engine import Engine
-from wavebreak_server.service.api.requests import RequestContext
-from wavebreak_server.service.service import Service
+from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.models import User
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES

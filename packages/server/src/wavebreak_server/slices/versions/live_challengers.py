@@ -19,17 +19,17 @@ import structlog
 from django.db import DatabaseError, transaction
 
 from wavebreak.errors import WavebreakError
-from wavebreak_server.service.app_context import run_background_query
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.live_comparison import LiveFound, read_live
-from wavebreak_server.service.live_policy import models_directory
-from wavebreak_server.service.policy_replay import Change
-from wavebreak_server.service.policy_switch import PolicySwitch
-from wavebreak_server.service.service import Service
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import run_background_query
+from wavebreak_server.pipeline.live_policy import models_directory
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.versions import model_versions, policy_versions, replay_processes
+from wavebreak_server.slices.versions.live_comparison import LiveFound, read_live
 from wavebreak_server.slices.versions.model_versions import Scoring
 from wavebreak_server.slices.versions.models import ModelVersion
+from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 

@@ -20,16 +20,16 @@ from wavebreak.errors import ModelError
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.live_policy import live_policy, models_directory
-from wavebreak_server.service.model_replay import inputs
-from wavebreak_server.service.policy_switch import PolicySwitch
-from wavebreak_server.service.service import Service
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.pipeline.live_policy import live_policy, models_directory
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions import policy_versions, replay_processes
+from wavebreak_server.slices.versions.model_replay import inputs
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
+from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 
 CARD = "card.html"
 _COPIED = (TREES, METADATA, CARD, BASELINE, "training.json")

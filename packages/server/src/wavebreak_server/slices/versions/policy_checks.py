@@ -18,7 +18,7 @@ from typing import NamedTuple
 from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.rules import load_policy
-from wavebreak_server.service.errors import ApiError
+from wavebreak_server.errors import ApiError
 
 SECONDS, MEMORY, AT_ONCE = 10, 1 << 30, 2
 """Of a process: seconds of a processor, and bytes; processes at once."""

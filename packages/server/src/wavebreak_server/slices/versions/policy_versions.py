@@ -26,12 +26,10 @@ from wavebreak import config
 from wavebreak.errors import PolicyError, WavebreakError
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
-from wavebreak_server.service import calibration_schedule
-from wavebreak_server.service.actions import mark_done
-from wavebreak_server.service.app_context import write_audit_entry
-from wavebreak_server.service.decide import load_decide_policy, load_quota_config
-from wavebreak_server.service.errors import ApiError
-from wavebreak_server.service.live_policy import (
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.pipeline.decide import load_decide_policy, load_quota_config
+from wavebreak_server.pipeline.live_policy import (
     digest_of,
     files_digest,
     live_policy,
@@ -42,12 +40,14 @@ from wavebreak_server.service.live_policy import (
     version_directory,
     write_files,
 )
-from wavebreak_server.service.policy_switch import Deciding, PolicySwitch
-from wavebreak_server.service.service import Service
+from wavebreak_server.pipeline.service import Service
+from wavebreak_server.slices.acts.actions import mark_done
+from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions import policy_checks, replay_processes
 from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
+from wavebreak_server.slices.versions.policy_switch import Deciding, PolicySwitch
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""

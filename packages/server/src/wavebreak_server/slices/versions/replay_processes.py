@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wavebreak_server.service.policy_replay import CHANGES, PROGRESS, RESULT, Change
+from wavebreak_server.slices.versions.policy_replay import CHANGES, PROGRESS, RESULT, Change
 
 _running: dict[Path, subprocess.Popen[bytes]] = {}
 _ERRORS = "errors.txt"

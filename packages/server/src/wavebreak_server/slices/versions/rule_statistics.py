@@ -28,11 +28,11 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
-from wavebreak_server.service.models import Decision
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.queue.models import Review
 from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.storage.models import Decision
 
 NEWEST = 50_000
 """Stored decisions that the figures are from."""

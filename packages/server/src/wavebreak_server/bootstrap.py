@@ -1,0 +1,210 @@
+"""Stages of a start: the application context, background tasks and middleware of a service.
+
+Traces go to an OpenTelemetry endpoint if one is set. A span names a route and a status, never an
+account, a key or an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from opentelemetry.trace import NoOpTracer, Tracer
+
+from wavebreak import extras
+from wavebreak.rules import Policy
+from wavebreak_server.http.app_context import (
+    AppContext,
+    load_key_entries,
+    run_background_query,
+    run_in_transaction,
+)
+from wavebreak_server.http.auth import SCOPES, KeyRing
+from wavebreak_server.http.middleware import Operations, RequestMiddleware
+from wavebreak_server.pipeline import brokers, decide, decision_notices
+from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.observability import (
+    Metrics,
+    ScoreDriftMonitor,
+    rejected_by_cause,
+    service_gauges,
+)
+from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.slices.keys import service as api_keys
+from wavebreak_server.slices.sources.coverage import CoverageReport
+from wavebreak_server.slices.sources.service import SourceUpkeep
+from wavebreak_server.slices.webhooks.service import WebhookDispatcher
+from wavebreak_server.storage import ownership
+from wavebreak_server.storage.models import ApiKey
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+logger = structlog.stdlib.get_logger("wavebreak.background")
+
+TRACED_SERVICE_NAME = "wavebreak"
+RESTART_PAUSE_S = 5.0
+REFRESH_S = 2.0
+"""How often keys are reloaded: a change by the command line takes effect within this time."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Options of `serve` beside the service's own settings.
+
+    Attributes:
+        traces: OTLP endpoint of traces (empty: none).
+        allow_private_webhooks: Whether webhooks may go to private addresses.
+        sources: Broker streams to consume.
+        model: Directory of the model (None: no model).
+        allow_insecure_webhooks: Whether webhooks may go to http.
+        webhook_key: Key of the secrets of webhooks (empty: the pseudonymization key).
+        profiled: Whether a profile says what the stream carries.
+    """
+
+    traces: str = ""
+    allow_private_webhooks: bool = False
+    sources: Sequence[brokers.BrokerSource] = field(default_factory=tuple)
+    model: Path | None = None
+    allow_insecure_webhooks: bool = False
+    webhook_key: bytes = b""
+    profiled: bool = False
+
+
+def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
+    """Return a tracer for an OTLP/HTTP `endpoint` (empty: none); tests pass an `exporter`.
+
+    Raises MissingExtraError if the extra `otel` is not installed.
+    """
+    if not endpoint and exporter is None:
+        return NoOpTracer()
+    resources = extras.load("opentelemetry.sdk.resources")
+    resource = resources.Resource.create({"service.name": TRACED_SERVICE_NAME})
+    trace = extras.load("opentelemetry.sdk.trace")
+    provider: TracerProvider = trace.TracerProvider(resource=resource)
+    export = extras.load("opentelemetry.sdk.trace.export")
+    if exporter is None:
+        otlp = extras.load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        otlp_exporter = otlp.OTLPSpanExporter(endpoint=endpoint)
+        provider.add_span_processor(export.BatchSpanProcessor(otlp_exporter))
+    else:
+        provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    return provider.get_tracer(TRACED_SERVICE_NAME)
+
+
+def create_context(
+    policy: Policy, local: Path | None, secret: bytes, options: ServeOptions
+) -> AppContext:
+    """Create the application context, with the stored keys."""
+    decision_notices.warm()
+    key_ring = KeyRing(time.time, time.monotonic)
+    key_ring.replace(load_key_entries())
+    return AppContext(
+        key_ring,
+        Metrics(),
+        decide.load_quota_config(local),
+        options.webhook_key or secret,
+        edge_key=secret,
+        allow_private_webhooks=options.allow_private_webhooks,
+        allow_insecure_webhooks=options.allow_insecure_webhooks,
+        holder_notices=HolderNotices.load(policy, local),
+    )
+
+
+def create_first_key(now_ms: int) -> str:
+    """Create a key with all scopes if there is no key; return its text, else an empty string."""
+
+    def create() -> str:
+        if ApiKey.objects.exists():
+            return ""
+        _, text = api_keys.create_key("first", SCOPES, now_ms, "start", "created at first start")
+        return text
+
+    return run_in_transaction(create)
+
+
+def background_tasks(context: AppContext, options: ServeOptions) -> list[Background]:
+    """Return the coroutines that run beside the service; each restarts when it fails.
+
+    They end when another server has taken over the log.
+    """
+    tasks: list[Background] = [
+        _key_refresher(context),
+        WebhookDispatcher(context, Random()),
+        SourceUpkeep(),
+    ]
+    if not options.profiled:
+        tasks.append(CoverageReport())
+    if options.model is not None:
+        tasks.append(ScoreDriftMonitor(context.metrics, options.model))
+    tasks += [_broker_consumer(context, source) for source in options.sources]
+    return [_restarting(task) for task in tasks]
+
+
+def _restarting(task: Background) -> Background:
+    async def run(service: Service) -> None:
+        while not ownership.lost():
+            try:
+                await _until_lost(asyncio.ensure_future(task(service)))
+            except Exception:
+                logger.exception("background task failed; it restarts")
+            await asyncio.sleep(RESTART_PAUSE_S)
+
+    return run
+
+
+async def _until_lost(running: asyncio.Future[None]) -> None:
+    """Wait for a task; cancel it when another server has taken over the log."""
+    try:
+        while not running.done() and not ownership.lost():
+            await asyncio.wait({running}, timeout=REFRESH_S)
+        if running.done():
+            running.result()
+    finally:
+        running.cancel()
+
+
+def _key_refresher(context: AppContext) -> Background:
+    async def run(service: Service) -> None:
+        while True:
+            await context.refresh()
+            if service.progress().ready:
+                await run_background_query(service.ledger_store.seal_pending)
+            await asyncio.sleep(REFRESH_S)
+
+    return run
+
+
+def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Background:
+    async def run(service: Service) -> None:
+        async def accept(body: bytes, form: str, key: str) -> int:
+            sender = f"stream {source.name}"
+            accepted = await service.accept(
+                Body(body, form), sender=sender, key=key, labels=source.labels, audit="broker"
+            )
+            return int(accepted.count)
+
+        await brokers.consume(source, accept, context.metrics)
+
+    return run
+
+
+def request_middleware(
+    service: Service, context: AppContext, options: ServeOptions, operations: Operations
+) -> Callable[[Any], RequestMiddleware]:
+    """Return what wraps the ASGI app, and register the service's metrics."""
+    context.metrics.watch(
+        lambda: service_gauges(service),
+        lambda: rejected_by_cause(service),
+        lambda: dict(service.skews.seconds),
+    )
+    tracer = make_tracer(options.traces)
+    return lambda app: RequestMiddleware(app, context, tracer, operations)

@@ -1,0 +1,300 @@
+"""ASGI app of the hot path: /v1/events and /v1/decide; every other path goes to Django.
+
+The two operations are declared in `api.hot_path` for the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
+from typing import Any
+
+import msgspec
+
+from wavebreak.errors import EventError, WavebreakError
+from wavebreak.io.line_splitter import MAX_LINE
+from wavebreak.outcomes import WITHOUT_NOTICE
+from wavebreak_server.errors import (
+    MEDIA_TYPE,
+    ApiError,
+    describe_error,
+    encode_problem,
+    error_status,
+    rejected_event,
+)
+from wavebreak_server.http.app_context import AppContext
+from wavebreak_server.http.auth import Allowed, Authorize
+from wavebreak_server.http.rate_limit import KeyBudgets
+from wavebreak_server.pipeline import cloudevents
+from wavebreak_server.pipeline.decide import DecideResponse
+from wavebreak_server.pipeline.decision_notices import with_notice
+from wavebreak_server.pipeline.idempotency import encode_response
+from wavebreak_server.pipeline.pending_requests import Accepted, error_location
+from wavebreak_server.pipeline.request_decoder import Body, TooLargeError
+from wavebreak_server.pipeline.service import Service
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+EVENTS_PATH, DECIDE_PATH = "/v1/events", "/v1/decide"
+HOT_PATHS = frozenset({EVENTS_PATH, DECIDE_PATH})
+CALLER = "wavebreak.caller"
+"""Of an ASGI scope: the scopes for one of which the request is authorized already, and its key."""
+
+_FORMS = {
+    b"application/json": "json",
+    b"application/x-ndjson": "lines",
+    b"application/jsonl": "lines",
+    b"application/x-jsonlines": "lines",
+    b"application/cloudevents+json": "cloudevents",
+    b"application/cloudevents-batch+json": "cloudevents-batch",
+    b"application/vnd.apache.arrow.stream": "arrow",
+}
+_ENCODINGS = {b"": "", b"identity": "", b"gzip": "gzip", b"zstd": "zstd"}
+_MODES = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record", b"mode=attempt": "attempt"}
+MAX_ASKED = 4 * MAX_LINE
+"""Bytes of the events of one question."""
+NOTICE_S = 1.0
+"""How long an answer waits for the notice to the holder."""
+_MAX_KEY_BYTES = 255
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class IngestApp:
+    """The ASGI app of the hot path.
+
+    Args:
+        service: The service that takes the events.
+        authorize: Authorizes a caller for a scope.
+        fallback: The app that answers all other paths.
+        failed: Called when the service cannot start.
+    """
+
+    def __init__(
+        self, service: Service, authorize: Authorize, fallback: App, failed: Callable[[], None]
+    ) -> None:
+        self.service, self.authorize = service, authorize
+        self.fallback, self.failed = fallback, failed
+        limits = service.settings.limits
+        self._budgets = KeyBudgets(limits.key_events, limits.key_bytes, time.monotonic)
+        self._handlers = {EVENTS_PATH: self._events, DECIDE_PATH: self._decide}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, or the server's start and stop."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        handler = self._handlers.get(scope["path"]) if scope["type"] == "http" else None
+        if handler is None:
+            scope["wavebreak"] = self.service
+            await self.fallback(scope, receive, send)
+            return
+        try:
+            if scope["method"] != "POST":
+                raise ApiError(405, "only POST is allowed here", fix="use POST")
+            status, body = await handler(scope, receive)
+            await _send(send, status, body)
+        except WavebreakError as error:
+            await self._send_error(error, send)
+        except Exception as error:
+            self.service.counts["errors"] += 1
+            self.service.report(f"request failed: {error_location(error)}")
+            await _send(send, 500, encode_problem(500, "internal error"))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.service.start(self.failed)
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.service.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    def _authorized(self, headers: dict[bytes, bytes], scope: str) -> Allowed:
+        verdict = self.authorize(headers.get(b"authorization"), scope)
+        if isinstance(verdict, Allowed):
+            return verdict
+        raise ApiError(
+            verdict.status, verdict.detail, fix=verdict.fix, retry_after_s=verdict.retry_after_s
+        )
+
+    async def _events(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """Ingest events; the response is sent when they are durable."""
+        headers = dict(scope["headers"])
+        caller = self._authorized(headers, "ingest")
+        if scope.get("query_string"):
+            raise ApiError(422, "unknown query parameter", fix="send none")
+        if caller.key_id and (wait_s := self._budgets.wait_s(caller.key_id)):
+            raise ApiError(
+                429,
+                "this key's budget of events or bytes is spent",
+                fix="send fewer events, or smaller ones",
+                retry_after_s=wait_s,
+            )
+        body = await self._read_body(headers, receive, caller.key_id)
+        accepted = await self._accept(body, caller, _idempotency_key(headers))
+        if not accepted.count and accepted.refused:
+            members = msgspec.json.decode(encode_response(accepted))
+            first = rejected_event(accepted.refused[0])
+            return 422, encode_problem(
+                422, first.reason, first.fix, cause=first.cause, field=first.field, **members
+            )
+        return 202, encode_response(accepted)
+
+    async def _accept(self, body: Body, caller: Allowed, name: str) -> Accepted:
+        """Pass a body on, and charge its key for it."""
+        events, size = 0, 0
+        try:
+            accepted: Accepted = await self.service.accept(
+                body,
+                sender=caller.key_id,
+                owner=caller.owner,
+                key=name,
+                labels="override" in caller.scopes,
+                identifiers=caller.identifiers,
+                audit=f"POST {EVENTS_PATH}",
+                arriving=True,
+                source=caller.source,
+            )
+            events = accepted.count + accepted.refused_total
+            size = max(len(body.content), accepted.unpacked)
+        except EventError as error:
+            too_large = isinstance(error, TooLargeError)
+            size = self.service.settings.limits.unpacked if too_large else len(body.content)
+            raise
+        finally:
+            if caller.key_id and (events or size):
+                self._budgets.charge(caller.key_id, events, size)
+        return accepted
+
+    async def _decide(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """Decide events of one account: before they happen, or with `mode=record` since they did.
+
+        With `mode=attempt` the log takes those that are refused, as acts that did not happen.
+        """
+        headers = dict(scope["headers"])
+        caller = self._authorized(headers, "decide")
+        mode = _MODES.get(scope["query_string"])
+        if mode is None:
+            raise ApiError(
+                422,
+                "unknown query parameter or mode",
+                fix="send mode=ask, mode=record or mode=attempt, and nothing else",
+            )
+        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if media != b"application/json" or headers.get(b"content-encoding"):
+            raise ApiError(
+                415, "the body must be events in JSON", fix="send Content-Type application/json"
+            )
+        content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_ASKED)
+        response = await self.service.decide(
+            content,
+            mode,
+            sender=caller.key_id,
+            owner=caller.owner,
+            key=_idempotency_key(headers),
+            labels="override" in caller.scopes,
+            identifiers=caller.identifiers,
+            source=caller.source,
+        )
+        context = scope.get("wavebreak.context")
+        if context is not None and response.outcome not in WITHOUT_NOTICE:
+            response = await self._with_notice(context, response)
+        return 200, msgspec.json.encode(response)
+
+    async def _with_notice(self, context: AppContext, response: DecideResponse) -> DecideResponse:
+        """Add the notice to the holder, from when, and where; nothing of it delays an answer."""
+        try:
+            async with asyncio.timeout(NOTICE_S):
+                return await context.executors.notices.run(
+                    lambda: with_notice(response, context.holder_notices)
+                )
+        except TimeoutError:
+            return response
+
+    async def _read_body(self, headers: dict[bytes, bytes], receive: Receive, sender: str) -> Body:
+        """Read a request's body, within limits, with its media type and encoding."""
+        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        encoding = headers.get(b"content-encoding", b"").strip().lower()
+        binary = b"ce-specversion" in headers and media in (b"", b"application/json")
+        if media not in _FORMS and not binary:
+            known = ", ".join(m.decode() for m in _FORMS)
+            raise ApiError(415, "unsupported Content-Type", fix=f"send one of {known}")
+        if encoding not in _ENCODINGS:
+            raise ApiError(415, "unsupported Content-Encoding", fix="send gzip, zstd or none")
+        content = await self._read_content(headers, receive, sender)
+        if binary:
+            if encoding:
+                raise ApiError(
+                    415, "a binary CloudEvent must not be compressed", fix="send it uncompressed"
+                )
+            return Body(cloudevents.binary_to_line(headers, content), "lines")
+        return Body(content, _FORMS[media], _ENCODINGS[encoding])
+
+    async def _read_content(
+        self, headers: dict[bytes, bytes], receive: Receive, sender: str, *, at_most: int = 0
+    ) -> bytes:
+        limit = at_most or self.service.settings.limits.body
+        too_large = ApiError(413, f"the body exceeds {limit} bytes", fix="split the batch")
+        length = headers.get(b"content-length", b"0")
+        declared = int(length) if length.isdigit() else 0
+        if declared > limit:
+            raise too_large
+        if not at_most:
+            self.service.check_capacity(declared, sender)
+        parts, size, more = [], 0, True
+        with nullcontext(None) if at_most else self.service.receiving(sender) as arrived:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ApiError(400, "the client disconnected before the body was complete")
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                if arrived:
+                    arrived(len(part))
+                parts.append(part)
+                more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _send_error(self, error: WavebreakError, send: Send) -> None:
+        response = describe_error(error)
+        self.service.counts[f"answers.{error_status(error)}"] += 1
+        headers = [(k.lower().encode(), v.encode()) for k, v in response.headers.items()]
+        if response.status == 405:
+            headers.append((b"allow", b"POST"))
+        await _send(send, response.status, response.body, headers)
+
+
+def _idempotency_key(headers: dict[bytes, bytes]) -> str:
+    """Return the Idempotency-Key; raises ApiError (400) if it is too long."""
+    key = headers.get(b"idempotency-key", b"")
+    if len(key) > _MAX_KEY_BYTES:
+        raise ApiError(
+            400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
+        )
+    return key.decode("latin-1")
+
+
+async def _send(
+    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    media = MEDIA_TYPE.encode() if status >= 400 else b"application/json"
+    all_headers = [
+        (b"content-type", media),
+        (b"content-length", str(len(body)).encode()),
+        *_SECURITY_HEADERS,
+        *(headers or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,79 @@
+"""Backfill: the events of a file read into an empty log when a service starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from wavebreak.io.readers import (
+    InputFile,
+    columnar_batches,
+    events_file,
+    file_format,
+    json_items,
+    line_blocks,
+)
+from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.pipeline.service import Service
+
+ROWS = 20_000
+"""Events of one body."""
+
+
+class Part(NamedTuple):
+    """A body of events, and the share of the file that has been read."""
+
+    body: Body
+    progress: float
+
+
+def bodies(path: Path) -> Iterator[Part]:
+    """Yield the events of a file (or of a directory's one `events.*`) as bodies of requests.
+
+    Raises FileError where the file cannot be read.
+    """
+    file = events_file(path)
+    kind = file_format(file)
+    if kind.format in ("lines", "json"):
+        source = InputFile(file, kind.codec)
+        stream = json_items(source) if kind.format == "json" else source
+        for block in line_blocks(stream, ROWS):
+            yield Part(Body(bytes(block.text), "lines"), source.progress())
+        return
+    for batch, progress in columnar_batches(file, kind, ROWS):
+        yield Part(Body(_stream(batch), "arrow"), progress)
+
+
+def _stream(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+async def backfill(service: Service, path: Path) -> None:
+    """Read a file into the log, if the log is empty; with `path` bound, a background task."""
+    if service.progress().logged:
+        return
+    accepted = refused = 0
+    parts = bodies(path)
+    while (part := await asyncio.to_thread(next, parts, None)) is not None:
+        taken = await _accept(service, part.body, f"{path.name}-{accepted}-{refused}")
+        accepted, refused = accepted + taken[0], refused + taken[1]
+    service.report(f"backfill: {accepted:,} events read, {refused:,} refused")
+
+
+async def _accept(service: Service, body: Body, key: str) -> tuple[int, int]:
+    while True:
+        try:
+            answer = await service.accept(
+                body, sender="backfill", key=key, labels=True, audit="serve --backfill"
+            )
+            return int(answer.count), int(answer.refused_total)
+        except BusyError as busy:
+            await asyncio.sleep(busy.retry_after_s)

@@ -1,0 +1,513 @@
+"""The `decide` operation: the outcome of events of an account, and the quota of new chats.
+
+A response is meant for the platform: it names rules. What an account holder may see is for the
+platform to decide, and must include neither rules nor thresholds.
+
+The quota counts, from the engine's exact table of known pairs, the strangers that an account wrote
+to first in the last sixteen buckets of 96 minutes and that have not answered; an answer frees a
+place. How many a limit leaves is the rule's that limited it. Its states are NONE, FIRST_WARNING,
+SECOND_WARNING and CAPPED.
+
+Where the engine does not answer, an outcome that is known to be in force still holds (see
+`enforcement_cache`), and the policy's `on_failure` says what is done with everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+import pyarrow as pa
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from wavebreak import config
+from wavebreak.durations import Duration, duration_ms
+from wavebreak.engine import Engine
+from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
+from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.features.dry_run import DryRunResult
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.features.facts import NO_FACT, fact_kinds
+from wavebreak.features.layout import BUCKETS, BY_SCORE, HELD, NO_RULE, REPLIED, SHARDS, STRANGER
+from wavebreak.features.pair_table import pairs_of_owner
+from wavebreak.features.shards import ShardedKernel
+from wavebreak.io.arrow_columns import wire_batch_of_one
+from wavebreak.io.jsonl import decode_event
+from wavebreak.io.line_splitter import MAX_LINE
+from wavebreak.outcomes import (
+    CHALLENGE,
+    LIMIT,
+    NOT_REFUSING,
+    OUTCOMES,
+    REFUSING_ALL,
+    code_of,
+    rank_of,
+)
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy, Program, Rule
+from wavebreak.rules.model import Stage
+from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
+from wavebreak_server.errors import ApiError, rejection
+from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState
+from wavebreak_server.pipeline.request_decoder import concat_batches, date_event, with_sources
+
+BUCKET_S = 5_760
+CYCLE_S = BUCKETS * BUCKET_S
+
+MAX_EVENTS = 50
+"""Events of one question."""
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+
+State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
+
+
+class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Warning thresholds (shares of the quota), and the size of an extension."""
+
+    first_warning: Annotated[float, Meta(gt=0, le=1)]
+    second_warning: Annotated[float, Meta(gt=0, le=1)]
+    extension: Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class _QuotaFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file `quota.toml`."""
+
+    quota: QuotaConfig
+
+
+class Quota(Struct, frozen=True, kw_only=True):
+    """An account's quota: new chats of the cycle that got no reply yet."""
+
+    state: State
+    used: int | None
+    limit: Annotated[int, Meta(description="the quota, with any extension")] | None
+    left: int | None
+    cycle_s: int = CYCLE_S
+    next_free_ms: Annotated[int, Meta(description="when the oldest chat leaves the cycle")] | None
+    extension: Literal["none", "available", "used"]
+
+
+class ChatCounts(NamedTuple):
+    """Strangers written to first in a cycle: all, those who answered, the oldest who did not."""
+
+    opened: int
+    answered: int
+    oldest_s: int | None
+
+
+def load_quota_config(local: Path | None = None) -> QuotaConfig:
+    """Load `quota.toml` of a local policy, or the shipped one; raises PolicyError if invalid.
+
+    >>> load_quota_config().first_warning
+    0.5
+    """
+    return config.load_config(config.resolve_path("quota.toml", local), _QuotaFile).quota
+
+
+def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
+    """Count strangers whom account `slot` wrote to in the cycle that ends at `now_s` (log time)."""
+    flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
+    opened = ((flags & STRANGER) > 0) & (first > now_s // BUCKET_S - BUCKETS)
+    waits = opened & ((flags & REPLIED) == 0)
+    oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
+    return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)
+
+
+def quota_status(
+    terms: QuotaConfig, limit: int | None, chats: ChatCounts | None, extended: bool
+) -> Quota:
+    """Return an account's quota; `limit` and `chats` are None if the account is not limited.
+
+    >>> terms = QuotaConfig(0.5, 0.8, 5)
+    >>> [quota_status(terms, 10, ChatCounts(n, 0, 0), False).state for n in (4, 5, 8, 10)]
+    ['NONE', 'FIRST_WARNING', 'SECOND_WARNING', 'CAPPED']
+    >>> quota_status(terms, 10, ChatCounts(10, 4, 0), False).left
+    4
+    >>> quota_status(terms, 10, ChatCounts(10, 0, 0), True).left
+    5
+    """
+    if limit is None or chats is None:
+        return Quota(
+            state="NONE", used=None, limit=None, left=None, next_free_ms=None, extension="none"
+        )
+    used = chats.opened - chats.answered
+    frees = None if chats.oldest_s is None else (chats.oldest_s + CYCLE_S) * 1000
+    whole = limit + terms.extension * extended
+    steps: tuple[tuple[State, float], ...] = (
+        ("CAPPED", whole),
+        ("SECOND_WARNING", terms.second_warning * whole),
+        ("FIRST_WARNING", terms.first_warning * whole),
+    )
+    state: State = next((name for name, at in steps if used >= at), "NONE")
+    return Quota(
+        state=state,
+        used=used,
+        limit=whole,
+        left=max(0, whole - used),
+        next_free_ms=frees,
+        extension="used" if extended else "available",
+    )
+
+
+_KINDS = fact_kinds()
+
+
+class RetryAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait before the action is tried again."""
+
+    closed: Duration
+    at_most: Duration
+
+
+class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How `decide` responds; see policy/service.toml."""
+
+    on_failure: dict[Stage, Literal["open", "closed"]]
+    challenge: dict[str, Literal["captcha", "code", "push"]]
+    retry_after: RetryAfter
+
+
+class DecideResponse(msgspec.Struct, frozen=True):
+    """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
+
+    `allowed` says whether the action may proceed. `challenge` is one to offer: it ends a challenge,
+    and raises what a limit on doubt leaves. `mode` is ask, record, attempt or on_failure (the
+    engine did not answer: `outcome` is the last one that is known), `rules` are those that newly
+    fired, and `by_score` says that the model's score decided. Of an array of events, the response
+    is that of the strictest, and `refused` holds the indexes of those that may not proceed.
+
+    The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
+    short text for the holder by language, and `statement_url` where the statement of reasons is.
+    """
+
+    account: str
+    outcome: str
+    allowed: bool
+    until: int | None = None
+    challenge: str | None = None
+    retry_after_ms: int | None = None
+    rules: tuple[str, ...] = ()
+    by_score: bool = False
+    mode: str = "ask"
+    refused: tuple[int, ...] | UnsetType = UNSET
+    notify_at_ms: int | None = None
+    notice: dict[str, str] | None = None
+    statement_url: str | None = None
+
+
+def load_decide_policy(directory: Path | None) -> DecidePolicy:
+    """Load `service.toml` of a policy directory, or the shipped one; raises PolicyError."""
+    return config.load_config(config.resolve_path("service.toml", directory), DecidePolicy)
+
+
+class ParsedEvents(NamedTuple):
+    """The events of a request, and whether it holds an array of them."""
+
+    events: tuple[Event, ...]
+    array: bool
+
+
+def parse_events(content: bytes, arrival_ms: int) -> ParsedEvents:
+    """Parse one event, or an array of 1 to 50 events of one account.
+
+    Args:
+        content: The body of the request.
+        arrival_ms: The time of events that have none.
+
+    Raises:
+        ApiError: An event is invalid (422), or there are too many (413).
+    """
+    text = content.strip(b" \t\r\n")
+    if not text.startswith(b"["):
+        if len(content) > MAX_LINE:
+            raise ApiError(413, f"the body exceeds {MAX_LINE} bytes", fix="send one short event")
+        return ParsedEvents((_parse_event(text, arrival_ms, ""),), False)
+    try:
+        items = _ITEMS.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ApiError(
+            422,
+            "the array is not valid JSON",
+            fix="send one event, or an array of events, in JSON",
+            cause="bad_json",
+        ) from None
+    if not 1 <= len(items) <= MAX_EVENTS:
+        raise ApiError(
+            422,
+            f"{len(items)} events in one question",
+            fix=f"ask about 1 to {MAX_EVENTS} events",
+            cause="bad_value",
+        )
+    events = tuple(
+        _parse_event(bytes(item), arrival_ms, f"item {n}: ") for n, item in enumerate(items, 1)
+    )
+    if len({event.account for event in events}) > 1:
+        raise ApiError(
+            422,
+            "field `account`: the events are of several accounts",
+            fix="ask about each account by itself",
+            cause="bad_value",
+            field="account",
+        )
+    return ParsedEvents(events, True)
+
+
+def _parse_event(content: bytes, arrival_ms: int, where: str) -> Event:
+    event = decode_event(content)
+    if isinstance(event, Refusal) and (event.cause, event.field) == ("missing_field", "ts"):
+        event = decode_event(date_event(content, arrival_ms))
+    if isinstance(event, Event):
+        return event
+    raise _rejection(event, where)
+
+
+def _rejection(refusal: Refusal, where: str = "") -> ApiError:
+    """Return the error of a question: its only event, or the one at `where`, was refused."""
+    message = where + refusal.message.removeprefix("line 1: ")
+    return rejection(msgspec.structs.replace(refusal, line=1, message=message))
+
+
+def pseudonymize_event(
+    event: Event, pseudonymizer: Pseudonymizer, source: str = ""
+) -> pa.RecordBatch:
+    """Pseudonymize one event of a source: a narrow batch of one row for a dry run.
+
+    A missing id is not generated, as it would be in the log.
+    """
+    named = event if event.id else msgspec.structs.replace(event, id="asked")
+    log, refused = pseudonymizer.split(wire_batch_of_one(named), narrow=True)
+    if refused:
+        raise _rejection(refused[0])
+    return with_sources(log, [source], [1])
+
+
+class DecideResponder:
+    """Responds to `decide` under one policy.
+
+    Args:
+        policy: The rules.
+        decide_policy: How to respond.
+        pseudonymizer: Pseudonymizes the events.
+        extension: Returns the new chats that an account was given beyond its limit's, at a time
+            (ms; default: none).
+        challenges: Whether some account can be asked for a challenge.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        decide_policy: DecidePolicy,
+        pseudonymizer: Pseudonymizer,
+        extension: Callable[[str, int], int] | None = None,
+        *,
+        challenges: bool = True,
+    ) -> None:
+        self.challenges = challenges
+        self.policy, self.decide_policy, self.pseudonymizer = policy, decide_policy, pseudonymizer
+        self._extension = extension or (lambda _account, _now_ms: 0)
+        self._closed = _fail_closed_types(policy, decide_policy)
+
+    def respond_to_all(
+        self, engine: Engine, events: Sequence[Event], logs: Sequence[pa.RecordBatch], mode: str
+    ) -> list[DecideResponse]:
+        """Respond to each event by one dry run, as if those before it had been sent."""
+        tried = engine.trials(concat_batches(logs))
+        return [
+            self._respond(engine, events[k], logs[k], mode, one, before=k)
+            for k, one in enumerate(tried)
+        ]
+
+    def respond(
+        self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str
+    ) -> DecideResponse:
+        """Respond by a dry run of the event; `log` is its pseudonymized batch."""
+        return self.respond_to_all(engine, [event], [log], mode)[0]
+
+    def _respond(
+        self,
+        engine: Engine,
+        event: Event,
+        log: pa.RecordBatch,
+        mode: str,
+        tried: DryRunResult,
+        *,
+        before: int,
+    ) -> DecideResponse:
+        """Respond by the result of an event's dry run; so many events are asked about before it."""
+        fired, lead = 0, NO_RULE
+        for hit in tried.hits:
+            fired |= int(hit["hits"])
+            lead = int(hit["rule"])
+        program = engine.program
+        known = lead < len(program.ids)
+        until = tried.until * 1000 or None
+        refused = _refused(event, tried) and not self._fits_quota(engine, log, tried, before)
+        raises = refused and tried.outcome == LIMIT and tried.on_doubt
+        challenges = self.challenges and engine.challenges_by(tried.source)
+        challenged = challenges and (tried.outcome == CHALLENGE or raises)
+        action = program.actions[lead] if known else "challenge"
+        return DecideResponse(
+            event.account,
+            outcome_in_force(OUTCOMES[tried.outcome], challenges=challenges),
+            allowed=not refused,
+            until=until if tried.outcome else None,
+            challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
+            retry_after_ms=self._wait(engine, log, tried) if refused else None,
+            rules=_enforced_rules(program, fired),
+            by_score=lead == BY_SCORE,
+            mode=mode,
+        )
+
+    def _fits_quota(
+        self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
+    ) -> bool:
+        """Whether a chat that a limit refuses fits the quota with its extension.
+
+        Each event before it may have taken a place. If the kernel enforces, its decision holds: it
+        knows of no extension.
+        """
+        if tried.outcome != LIMIT or engine.enforce:
+            return False
+        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+        now_s = int(engine.fanout.clock[0]["newest"]) // 1000
+        chats = count_chats(engine.core, slot, now_s)
+        extension = self._extension(log.column("account")[0].as_py(), now_s * 1000)
+        return chats.opened - chats.answered + before < tried.quota + extension
+
+    def _wait(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
+        """Return the milliseconds until another try may succeed; None if waiting never helps.
+
+        Under a limit that is when the oldest stranger without an answer leaves the cycle, unless
+        the limit ends before; somebody's answer or a passed challenge may free a place earlier.
+        """
+        ends = [tried.until * 1000] if tried.until else []
+        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+        if tried.outcome == LIMIT and tried.quota > 0 and 0 <= slot < engine.core.accounts:
+            now_s = int(engine.fanout.clock[0]["newest"]) // 1000
+            oldest = count_chats(engine.core, slot, now_s).oldest_s
+            ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
+        if not ends:
+            return None
+        left = min(ends) - int(log.column("ts")[0].as_py())
+        return max(0, min(left, duration_ms(self.decide_policy.retry_after.at_most)))
+
+    def fallback(
+        self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0
+    ) -> DecideResponse:
+        """Respond without the engine.
+
+        An outcome that is known to be in force refuses what it would have refused. Where that
+        depends on the account's chats, which only the engine knows, the answer is to ask again. All
+        other events pass or wait as the `on_failure` of the rules for them says.
+
+        Args:
+            event: The event.
+            known: The last known outcome of its account.
+            now_ms: The service's clock.
+        """
+        closed = EVENTS.index(type(event)) in self._closed
+        refused, depends = _known_refusal(event, known)
+        wait = duration_ms(self.decide_policy.retry_after.closed)
+        if refused:
+            at_most = duration_ms(self.decide_policy.retry_after.at_most)
+            left = None if known.until_ms is None else min(known.until_ms - now_ms, at_most)
+        else:
+            left = wait if closed or depends else None
+        action = "recover" if known.quota == HELD else "challenge"
+        challenged = known.outcome == CHALLENGE and self.challenges
+        return DecideResponse(
+            event.account,
+            outcome_in_force(OUTCOMES[known.outcome], challenges=self.challenges),
+            allowed=not (refused or depends or closed),
+            until=known.until_ms,
+            challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
+            retry_after_ms=left,
+            mode="on_failure",
+        )
+
+
+def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResponse:
+    """Return the strictest response, with the indexes of refused events for an array.
+
+    >>> allowed = DecideResponse("ann", "limit", True)
+    >>> strictest([allowed, DecideResponse("ann", "limit", False)], array=True).refused
+    (1,)
+    """
+    first = max(responses, key=lambda one: (not one.allowed, rank_of(one.outcome)))
+    if not array:
+        return first
+    refused = tuple(k for k, one in enumerate(responses) if not one.allowed)
+    return msgspec.structs.replace(first, refused=refused)
+
+
+def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
+    """Whether a known outcome refuses an event, or may refuse it depending on the chats.
+
+    No earlier outcome refuses a registration.
+    """
+    if OUTCOMES[known.outcome] in NOT_REFUSING or isinstance(event, AccountRegistered):
+        return False, False
+    kind = int(_KINDS[EVENTS.index(type(event)), 0])
+    if isinstance(event, MessageSent) and event.group is not None:
+        kind = SENT_GROUP
+    friend = isinstance(event, MessageSent) and bool(event.in_contacts)
+    opens = int(kind in (SENT, MEMBER_ADDED) and not friend)
+    linked = int(kind == SESSION and bool(getattr(event, "linked", None)))
+    most = refuses(known.outcome, kind, opens, linked, known.quota, known.quota)
+    least = refuses(known.outcome, kind, 0, linked, 0, known.quota)
+    return bool(least), bool(most and not least)
+
+
+def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
+    """Return an account's outcome in force and its end (ms); call on the engine thread."""
+    slot = int(engine.fanout.accounts.find(pa.array([account], pa.string()))[0])
+    if slot < 0 or slot >= engine.core.accounts:
+        return "allow", None
+    row = engine.core.row_of(slot)
+    challenges = engine.challenges_by(engine.core.source_of(slot))
+    outcome = outcome_in_force(OUTCOMES[int(row["enforcement"])], challenges=challenges)
+    return outcome, int(row["until"]) * 1000 or None
+
+
+def outcome_in_force(outcome: str, *, challenges: bool) -> str:
+    """Return an outcome by name as it is in force; see `kernel_policy.effective_outcome`.
+
+    >>> outcome_in_force("challenge", challenges=False), outcome_in_force("ban", challenges=False)
+    ('limit', 'ban')
+    """
+    return OUTCOMES[effective_outcome(code_of(outcome), challenges=challenges)]
+
+
+def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
+    """Return the enforced rules among those that fired (one bit each)."""
+    some = enumerate(program.ids) if fired else ()
+    return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
+
+
+def _refused(event: Event, tried: DryRunResult) -> bool:
+    # No earlier outcome refuses a registration; its own decision can refuse the account.
+    registers = isinstance(event, AccountRegistered)
+    if registers:
+        return OUTCOMES[tried.outcome] in REFUSING_ALL
+    return tried.refused
+
+
+def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:
+    """Whether a rule is enforced and fails closed."""
+    on_failure = rule.on_failure or decide_policy.on_failure.get(rule.stage, "open")
+    return rule.mode == "enforce" and on_failure == "closed"
+
+
+def _fail_closed_types(policy: Policy, decide_policy: DecidePolicy) -> frozenset[int]:
+    """Return the codes of event types that have a rule which fails closed."""
+    kinds = fact_kinds()
+    types = set()
+    for code, name in enumerate(TYPES):
+        kind = int(kinds[code, 0])
+        names = {"sent", "sent_group"} if name == "message.sent" else set()
+        names |= {KINDS[kind]} if kind != NO_FACT else set()
+        if any(fails_closed(rule, decide_policy) and names & set(rule.on) for rule in policy.rules):
+            types.add(code)
+    return frozenset(types)

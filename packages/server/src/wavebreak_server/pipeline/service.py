@@ -1,0 +1,832 @@
+"""The service facade: one process that owns a log, its lifecycle, and what callers may ask of it.
+
+The flow from HTTP to a webhook, with its threads (boxes) and queues (arrows):
+
+    event loop            decoder threads           writer thread           engine thread
+  +--------------+ put  +------------------+ put  +---------------+ put   +---------------+
+  | IngestApp    |----->| DecoderPool      |----->| LogWriter     |------>| EngineThread  |
+  |  -> accept() |      |  one process per |      |  one commit:  |       |  Engine.take  |
+  |              |      |  thread decodes  |      |  events,      |<------|               |
+  |              |      |  + pseudonymizes |      |  decisions,   |decided+---------------+
+  |              |      +------------------+      |  ledger       |            ^     |
+  |              |<-------------------------------|               |            |     v
+  |              |  future: Accepted, durable     +---------------+            |  snapshot
+  |              |                                        |                    |  thread
+  |              |<---------------------------------------+ on_stored          |
+  |              |  wait_for_decision()                                        |
+  |  ask()       |-------------------------------------------------------------+ EngineQuery
+  +--------------+
+         | deliveries_due, wait_for_decision()
+         v
+  WebhookDispatcher (coroutine): outbox -> attempt in a pool thread -> receiver
+
+The SQLite write-ahead log is checkpointed by one more thread (`log_writer.WalCheckpointer`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from django.db import Error, connection
+
+from wavebreak.engine import Engine
+from wavebreak.errors import ServiceError, WavebreakError
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import Event
+from wavebreak_server.errors import ApiError
+from wavebreak_server.pipeline.admission import LABEL, Admission, event_fault
+from wavebreak_server.pipeline.attempts import (
+    AnsweredAttempts,
+    attempt_key,
+    attempted,
+    encode_lines,
+)
+from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
+from wavebreak_server.pipeline.decide import (
+    DecideResponder,
+    DecideResponse,
+    ParsedEvents,
+    enforcement_state,
+    parse_events,
+    pseudonymize_event,
+    strictest,
+)
+from wavebreak_server.pipeline.decoder_pool import DecoderProcess
+from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
+from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
+from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
+from wavebreak_server.pipeline.log_writer import LogWriter
+from wavebreak_server.pipeline.new_names import NoRoomError
+from wavebreak_server.pipeline.pending_requests import (
+    Accepted,
+    BusyError,
+    IdempotencyKey,
+    PendingRequest,
+    error_location,
+)
+from wavebreak_server.pipeline.pipeline import Pipeline, start_pipeline
+from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.settings import Settings
+from wavebreak_server.storage import database, ownership
+from wavebreak_server.storage.ledger_store import LedgerStore, count_differing_decisions
+
+logger = structlog.stdlib.get_logger("wavebreak.service")
+
+DECIDE = "POST /v1/decide"
+SWITCH_POLL_S = 0.005
+"""How often a query tries a former engine that is being copied, or that decides its last batch."""
+Background = Callable[["Service"], Awaitable[None]]
+
+
+class Switch(Protocol):
+    """Lets another policy, model, mode or coverage decide: see `policy_switch.PolicySwitch`."""
+
+    deciding: Any
+
+    def __call__(self, service: Service, *options: Any, **named: Any) -> Awaitable[float]:
+        """Switch; return how long requests were refused (s)."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What a running service goes on with after a switch.
+
+    Attributes:
+        make_engine: Returns an engine without state.
+        responder: Answers `decide`.
+        carry: Moves the state of the stopped pipeline; returns what undoes it.
+        done: Called once the new pipeline runs.
+    """
+
+    make_engine: Callable[[], Engine]
+    responder: DecideResponder
+    carry: Callable[[Pipeline], Callable[[], None]]
+    done: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Positions of the log, decisions, and what waits.
+
+    `ready` is False during recovery and while the log cannot be written; `why` gives the reason,
+    and `detail` what operators may read of it: it may name the database's server.
+    """
+
+    ready: bool
+    why: str
+    logged: int
+    decided: int
+    applied: int
+    decisions: int
+    waiting_bodies: int
+    waiting_bytes: int
+    snapshot: int
+    detail: str = ""
+
+
+class Service:
+    """One process that owns a log.
+
+    Args:
+        settings: Where the service stores its files, and its limits.
+        make_engine: Returns an engine without state.
+        pseudonymizer: Pseudonymizes the events.
+        responder: Answers `decide`.
+        clock: Returns milliseconds.
+        ledger_store: Seals decisions.
+        lateness_s: Allowed lateness of events.
+        background: Coroutines that run beside the service.
+        report: Called with messages for the operator.
+        progress: Called during recovery with the position reached and the log's end.
+        recovered: Called once the database was checked and the log replayed, before any answer.
+
+    Attributes:
+        switch: Switches to another policy, model or mode (None: only a new start does).
+        states: The enforcement states that are known while the engine does not answer.
+        lateness_s: Allowed lateness of events.
+        ahead_ms: How far events may be dated ahead of the clock.
+        skews: How far the clocks of senders are from the service's.
+        lacking: What the log lacks that rules read, where nobody has declared what it carries.
+        waiting: The sources whose declaration waits for an administrator.
+        switches: How often the engine was replaced since the start.
+        measured: The profile of the begin of the log, once it is long enough and nobody else has
+            said what the stream carries.
+        counts: Bodies, events, rejections by cause, and refused requests.
+        started: Set once events are accepted.
+        differ: Earlier decisions that the current versions would not reproduce.
+        failed: What kept the service from starting.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_engine: Callable[[], Engine],
+        pseudonymizer: Pseudonymizer,
+        *,
+        responder: DecideResponder,
+        clock: Callable[[], int],
+        ledger_store: LedgerStore,
+        lateness_s: int = 60,
+        background: Sequence[Background] = (),
+        report: Callable[[str], None] = lambda _: None,
+        progress: Callable[[int, int], None] = lambda _at, _end: None,
+        recovered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
+        self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
+        self.report = report
+        self.switch: Switch | None = None
+        self.switches = 0
+        self.states = EnforcementCache(clock)
+        self.counts: Counter[str] = Counter()
+        self.failed: BaseException | None = None
+        self.started = asyncio.Event()
+        self._make_engine, self.lateness_s = make_engine, lateness_s
+        self.ahead_ms = allowed_ahead_ms(lateness_s)
+        self.skews = ClockSkews(lateness_s * 1000)
+        self.lacking = ""
+        self.waiting: tuple[str, ...] = ()
+        self.measured: Profile | None = None
+        self._background, self._progress, self._recovered = background, progress, recovered
+        self._backpressure = Backpressure(settings.limits)
+        keep_ms = int(settings.limits.idempotency_s * 1000)
+        self._answered = AnsweredAttempts(lambda: self.clock(), keep_ms)
+        self._pipeline: Pipeline | None = None
+        self._stopped, self._switching = False, ""
+        self._lifecycle = asyncio.Lock()
+        self._failed: Callable[[], None] = lambda: None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stored = asyncio.Event()
+
+    # Lifecycle
+
+    def start(self, failed: Callable[[], None]) -> None:
+        """Recover in a thread and start to serve; `failed` is called if that is not possible."""
+        self._loop, self._failed = asyncio.get_running_loop(), failed
+        threading.Thread(target=self._start, args=(failed,), name="wavebreak-start").start()
+
+    def _start(self, failed: Callable[[], None]) -> None:
+        try:
+            pipeline = self._started(self._make_engine, self._new_decoders())
+            self._recovered()
+            self.ledger_store.seal_states()
+            self.differ = count_differing_decisions()
+            self._pipeline = pipeline
+            assert self._loop is not None  # noqa: S101
+            self._loop.call_soon_threadsafe(self._on_started)
+        except Error as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            fix = "check the database, or restore a backup"
+            self.failed = ServiceError(f"the log cannot be read: {reason}", fix=fix)
+            failed()
+        except BaseException as error:
+            self.failed = error
+            failed()
+        finally:
+            connection.close()
+
+    def _new_decoder(self) -> DecoderProcess:
+        return DecoderProcess(self.pseudonymizer, self.settings.limits)
+
+    def _new_decoders(self) -> list[DecoderProcess]:
+        return [self._new_decoder() for _ in range(self.settings.decoders)]
+
+    def _started(
+        self, make_engine: Callable[[], Engine], decoders: list[DecoderProcess]
+    ) -> Pipeline:
+        """Recover, and start the pipeline; closes the decoders if that fails."""
+        try:
+            return start_pipeline(
+                self.settings,
+                make_engine,
+                decoders,
+                self.ledger_store,
+                lateness_s=self.lateness_s,
+                clock=self.clock,
+                on_stored=self._on_stored,
+                pause_decoding=self._should_pause_decoding,
+                report=self.report,
+                progress=self._progress,
+                states=self.states,
+                new_decoder=self._new_decoder,
+            )
+        except BaseException:
+            for decoder in decoders:
+                decoder.close()
+            raise
+
+    def _on_started(self) -> None:
+        _freeze()
+        self._tasks = [asyncio.ensure_future(run(self)) for run in self._background]
+        for task in self._tasks:
+            task.add_done_callback(self._on_background_ended)
+        self.started.set()
+
+    def _on_background_ended(self, task: asyncio.Task[None]) -> None:
+        """Report a task beside the service that failed; nobody waits for it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            where = error_location(error)
+            self.report(f"a task beside the service has ended with an error: {where}")
+
+    async def stop(self) -> None:
+        """Accept no more, finish what was accepted, write a snapshot."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._lifecycle:
+            if self._pipeline is not None and not self._stopped:
+                self._stopped = True
+                await asyncio.to_thread(self._stop_pipeline, self._pipeline)
+
+    def _stop_pipeline(self, pipeline: Pipeline) -> None:
+        pipeline.stop()
+        # Nothing that was erased stays in the write-ahead log of a service that is not running.
+        with suppress(Error):
+            database.truncate_wal()
+        connection.close()
+
+    async def replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:
+        """Stop the pipeline in order, and start it with other engines; see `policy_switch`.
+
+        Meanwhile new bodies are refused, as during a start. What was accepted is finished, and the
+        former engine answers `decide` until the other one does.
+
+        Args:
+            prepare: Returns what to go on with; called in a thread while the service goes on.
+            why: The reason that refused requests are given.
+
+        Returns:
+            How many seconds bodies were refused.
+
+        Raises:
+            BusyError: The service is not running, or is being switched.
+            ServiceError: The other engines could not start; the former ones go on.
+        """
+        if self._lifecycle.locked() or not self.progress().ready:
+            raise BusyError(
+                self._switching or "the service is not ready",
+                retry_after_s=self.settings.limits.retry_after_s,
+            )
+        # The switch goes on if the request that asked for it is cancelled.
+        return await asyncio.shield(asyncio.ensure_future(self._replace_engine(prepare, why)))
+
+    async def _replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:
+        async with self._lifecycle:
+            wanted = await asyncio.to_thread(prepare)
+            decoders = await asyncio.to_thread(self._new_decoders)
+            began = time.monotonic()
+            self._switching = why
+            try:
+                await asyncio.to_thread(self._replace, wanted, decoders)
+            finally:
+                self._switching = ""
+                self.switches += 1
+                gc.unfreeze()
+                _freeze()
+                self._wake()
+            return time.monotonic() - began
+
+    def _replace(self, wanted: Replacement, decoders: list[DecoderProcess]) -> None:
+        """Replace the pipeline, in a thread; no request is put into it meanwhile."""
+        former = self._pipeline
+        assert former is not None  # noqa: S101 - replace_engine has seen it
+        undo: Callable[[], None] = _nothing
+        try:
+            former.stop(snapshot=False)
+            try:
+                undo = wanted.carry(former)
+                started = self._started(wanted.make_engine, decoders)
+            except BaseException as error:
+                self.report(f"the switch failed, what decided before decides on: {error}")
+                for decoder in decoders:
+                    decoder.close()
+                undo()
+                self._pipeline = self._started(self._make_engine, self._new_decoders())
+                raise
+            self._make_engine = wanted.make_engine
+            self._pipeline, self.responder = started, wanted.responder
+            with suppress(Error, WavebreakError):
+                # What is not sealed now is sealed at the next start.
+                self.ledger_store.seal_states()
+            wanted.done()
+        except BaseException as error:
+            if self._pipeline is former:
+                # It has stopped, and neither it nor another one goes on.
+                self._pipeline, self.failed = None, error
+                self._failed()
+            raise
+        finally:
+            connection.close()
+
+    def progress(self) -> Progress:
+        """Return how far the service is."""
+        waiting, pipeline = self._backpressure, self._pipeline
+        if pipeline is None or self._stopped:
+            why = "the service could not start" if self.failed else "the log is being recovered"
+            detail = str(self.failed or "")
+            return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0, detail)
+        writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
+        reasons = (
+            (ownership.lost(), "another server has taken over the log"),
+            (self._switching, self._switching),
+            (writer.failing, "the log cannot be written"),
+            (self._stalled(writer), "the database does not answer"),
+            (engine_thread.broken, "the engine has stopped"),
+        )
+        detail, why = next((each for each in reasons if each[0]), ("", ""))
+        return Progress(
+            ready=not why,
+            why=why,
+            logged=writer.end,
+            decided=engine_thread.position,
+            applied=writer.applied,
+            decisions=writer.decisions,
+            waiting_bodies=waiting.bodies,
+            waiting_bytes=waiting.bytes,
+            snapshot=pipeline.snapshots.position,
+            detail=detail,
+        )
+
+    def rules_off(self) -> tuple[str, ...]:
+        """Return the rules that cannot hold for any account, by what the stream is to carry."""
+        pipeline = self._pipeline
+        return pipeline.engine_thread.engine.rules_off if pipeline is not None else ()
+
+    def rules_off_by_source(self) -> dict[str, tuple[str, ...]]:
+        """Return the rules that cannot hold for the accounts of each source, and do for others'."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return {}
+        engine = pipeline.engine_thread.engine
+        off = frozenset(engine.rules_off)
+        return {
+            name: tuple(rule for rule in one.program.not_covered if rule not in off)
+            for name, one in engine.by_source.items()
+        }
+
+    def model_abstains(self) -> bool:
+        """Whether the model says nothing now, on a platform that has just opened."""
+        pipeline = self._pipeline
+        return pipeline is not None and pipeline.engine_thread.engine.core.abstains
+
+    def log_clock(self) -> LogClock:
+        """Return the log's time, and how many of its events were out of time."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return LogClock(None, 0, 0)
+        return LogClock.of(pipeline.engine_thread.engine.fanout)
+
+    def clock_fault(self) -> str:
+        """Return what is wrong where the log's time is too far ahead of the clock; else empty."""
+        return self.log_clock().fault(self.clock(), self.ahead_ms)
+
+    def _stalled(self, writer: LogWriter) -> str:
+        """Return how long the current transaction has lasted, if that is too long."""
+        lasted_s = writer.stalled_s
+        long = lasted_s > self.settings.limits.stall_s
+        return f"a transaction has lasted {lasted_s:.0f} s" if long else ""
+
+    def state_size(self) -> tuple[int, int]:
+        """Return the bytes of the state of accounts, and its ceiling (0: none)."""
+        ceiling = self.settings.ceiling
+        held = self._pipeline.new_names.held if self._pipeline is not None else 0
+        return held, ceiling.bytes if ceiling is not None else 0
+
+    # Backpressure
+
+    def check_capacity(self, size: int, sender: str = "") -> None:
+        """Raise BusyError if a sender's body of this many bytes cannot be held now."""
+        self._check_owned()
+        pipeline = None if self._stopped else self._pipeline
+        if why := self._switching or self._backpressure.reason_to_refuse(pipeline, size, sender):
+            self.counts["busy"] += 1
+            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+
+    def _check_owned(self) -> None:
+        """Raise BusyError if another server has taken over the log."""
+        if why := ownership.lost():
+            self.counts["busy"] += 1
+            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+
+    @contextmanager
+    def receiving(self, sender: str) -> Iterator[Callable[[int], None]]:
+        """Give what counts the bytes of a body as they arrive, until the block ends.
+
+        It raises BusyError if they cannot be held.
+        """
+        with self._backpressure.receiving(sender) as count:
+
+            def arrived(size: int) -> None:
+                self.check_capacity(size, sender)
+                count(size)
+
+            yield arrived
+
+    def _should_pause_decoding(self) -> bool:
+        pipeline = self._pipeline
+        return pipeline is not None and should_pause_decoding(pipeline, self.settings.limits)
+
+    # Facade
+
+    async def accept(
+        self,
+        body: Body,
+        *,
+        sender: str = "",
+        owner: str = "",
+        key: str = "",
+        ask: Callable[[Engine], Any] | None = None,
+        labels: bool = False,
+        audit: str = "",
+        identifiers: bool = False,
+        arriving: bool = False,
+        repeat: IdempotencyKey | None = None,
+        response: bytes = b"",
+        source: str = "",
+    ) -> Any:
+        """Add a body's events to the log; returns when they are durable.
+
+        Args:
+            body: The request body.
+            sender: Who sends it.
+            owner: To whom the Idempotency-Key belongs (default: the sender).
+            key: The Idempotency-Key (empty: none).
+            ask: Asked of the engine once it has taken the events.
+            labels: Whether the events may label accounts; labels are sealed in the ledger.
+            audit: The reason of the labels' audit entry (empty: the caller writes one).
+            identifiers: Whether ids may look like personal data, whatever the settings say.
+            arriving: Whether events without a time are taken at the service's clock.
+            repeat: What makes the request idempotent in place of an Idempotency-Key.
+            response: What is stored under it (empty: the usual response).
+            source: The source that the sender's key belongs to (empty: to none).
+
+        Returns:
+            `Accepted`, or the result of `ask`.
+
+        Raises:
+            BusyError: The body cannot be held now.
+            NoRoomError: None of its events was accepted, since their new names have no room.
+            IdempotencyConflictError: The key is in progress, or was used with another body.
+            EventError: The body cannot be read.
+        """
+        size = len(body.content)
+        self.check_capacity(size, sender)
+        idempotency_key = IdempotencyKey.of(owner or sender, key, body) if key else repeat
+        admission = self._admission(
+            labels=labels, identifiers=identifiers, arriving=arriving, source=source
+        )
+        admitted = replace(body, admission=admission)
+        with self._backpressure.hold(size, idempotency_key, sender):
+            try:
+                result = await self._log(admitted, idempotency_key, ask, sender, audit, response)
+            except NoRoomError as error:
+                self.counts[f"refused.{error.cause}"] += error.events
+                raise
+        if isinstance(result, Accepted):
+            self._count(result)
+            if arriving and sender and result.newest_ms:
+                self._note_skew(sender, result.newest_ms)
+        return result
+
+    def _note_skew(self, sender: str, newest_ms: int) -> None:
+        """Note how far a sender's clock is behind, and report it once if that makes events late."""
+        if self.skews.note(sender, self.clock(), newest_ms):
+            logger.warning(
+                "a key's newest event is further behind than lateness allows", key=sender
+            )
+
+    def _admission(
+        self,
+        *,
+        labels: bool,
+        identifiers: bool = False,
+        arriving: bool = False,
+        source: str = "",
+    ) -> Admission:
+        """Return what a sender may send now."""
+        now_ms = self.clock()
+        return Admission(
+            labels,
+            now_ms + self.ahead_ms + 1,
+            identifiers or self.settings.allow_identifiers,
+            now_ms if arriving else 0,
+            source,
+        )
+
+    async def _log(
+        self,
+        body: Body,
+        key: IdempotencyKey | None,
+        ask: Callable[[Engine], Any] | None,
+        sender: str,
+        audit: str,
+        response: bytes,
+    ) -> Any:
+        """Send a body through the pipeline and wait for its result."""
+        assert self._pipeline is not None  # noqa: S101 - check_capacity has seen it
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        request = PendingRequest(body, future, loop, key, ask, sender, audit, response)
+        self._pipeline.decoder_pool.put(request)
+        return await request.future
+
+    def _count(self, accepted: Accepted) -> None:
+        self.counts["bodies"] += 1
+        self.counts["events"] += accepted.count
+        for refusal in accepted.refused:
+            self.counts[f"refused.{refusal.cause}"] += 1
+        for cause, count in accepted.unlisted:
+            self.counts[f"refused.{cause}"] += count
+
+    async def ask(self, ask: Callable[[Engine], Any], *, brief: bool = False) -> Any:
+        """Run a query on the engine between two batches of the log.
+
+        A `brief` query runs on this thread if the engine is idle; while the engine is replaced, it
+        is the former one that answers. Raises BusyError if the engine is not running.
+        """
+        self._check_owned()
+        while brief and self._switching and (former := self._pipeline) is not None:
+            if former.engine_thread.broken:
+                break
+            if (answer := former.engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
+                return answer
+            await asyncio.sleep(SWITCH_POLL_S)
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.engine_thread.broken or self._switching:
+            why = self._switching or "the engine is not running"
+            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+        engine_thread = pipeline.engine_thread
+        if brief and (answer := engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
+            return answer
+        loop = asyncio.get_running_loop()
+        query = EngineQuery(ask, loop.create_future(), loop)
+        engine_thread.put(query)
+        return await query.future
+
+    async def decide(
+        self,
+        content: bytes,
+        mode: str,
+        *,
+        sender: str = "",
+        owner: str = "",
+        key: str = "",
+        labels: bool = False,
+        identifiers: bool = False,
+        source: str = "",
+    ) -> DecideResponse:
+        """Decide events of one account in JSON, by a dry run.
+
+        In mode `record` the events are added to the log; in mode `attempt` those that are refused,
+        as acts that did not happen. An attempt is answered once: the same ids get the same answer.
+
+        If the engine does not answer in time, the outcome that is known to be in force holds, and
+        for everybody else the policy's `on_failure`; an event to record is still added to the log,
+        once for each Idempotency-Key, and an attempt is not.
+
+        Args:
+            content: The event, or an array of events.
+            mode: `ask`, `record` or `attempt`.
+            sender: Who sends it.
+            owner: To whom the Idempotency-Key belongs (default: the sender).
+            key: The Idempotency-Key (empty: none).
+            labels: Whether an event to record may label its account.
+            identifiers: Whether ids may look like personal data, whatever the settings say.
+            source: The source that the sender's key belongs to (empty: to none).
+
+        Raises:
+            ApiError: An event is invalid, is dated ahead of the clock, has an id that looks like
+                personal data, or is an attempt without an id (422); or it is a label, and the
+                sender may not label accounts (403).
+            BusyError: The event is to be recorded and cannot be held now, no outcome is known yet,
+                or another server has taken over the log.
+        """
+        self._check_owned()
+        admission = self._admission(
+            labels=labels or mode == "ask", identifiers=identifiers, arriving=True
+        )
+        asked = parse_events(content, admission.arrival_ms)
+        self._check_admission(asked, admission)
+        self.counts["decide"] += 1
+        if mode == "attempt":
+            return await self._attempt(
+                asked,
+                sender=sender,
+                owner=owner or sender,
+                labels=labels,
+                identifiers=identifiers,
+                source=source,
+            )
+        tried = await self._dry_run(asked.events, mode, source)
+        response = strictest(tried, array=asked.array)
+        if mode != "record":
+            return response
+        account = response.account
+        state = await self.accept(
+            Body(content, "json"),
+            sender=sender,
+            owner=owner,
+            key=key,
+            ask=lambda engine: enforcement_state(engine, account),
+            labels=labels,
+            audit=DECIDE,
+            identifiers=identifiers,
+            arriving=True,
+            source=source,
+        )
+        if isinstance(state, Accepted) or response.mode == "on_failure":
+            return response
+        if not await self._is_sealed(account):
+            return strictest(list(map(self._last_known, asked.events)), array=asked.array)
+        return msgspec.structs.replace(response, outcome=state[0], until=state[1])
+
+    def _check_admission(self, asked: ParsedEvents, admission: Admission) -> None:
+        """Raise ApiError (403 or 422) for an event that may not enter the log."""
+        for n, event in enumerate(asked.events, 1):
+            if fault := event_fault(event, admission):
+                self.counts[f"refused.{fault.cause}"] += 1
+                where = f"item {n}: " if asked.array else ""
+                raise ApiError(
+                    403 if fault is LABEL else 422,
+                    f"{where}field `{fault.field}`: {fault.what}",
+                    fix=fault.fix,
+                    cause=fault.cause,
+                    field=fault.field,
+                )
+
+    async def _dry_run(
+        self, events: Sequence[Event], mode: str, source: str
+    ) -> list[DecideResponse]:
+        """Respond to events of one account by dry runs, or by its last known outcome."""
+        logs = [pseudonymize_event(event, self.pseudonymizer, source) for event in events]
+        try:
+            async with asyncio.timeout(self.settings.limits.answer_s):
+                responses: list[DecideResponse] = await self.ask(
+                    lambda engine: self.responder.respond_to_all(engine, events, logs, mode),
+                    brief=True,
+                )
+                await self.wait_until_sealed(events[0].account)
+        except (BusyError, TimeoutError):
+            return list(map(self._last_known, events))
+        return responses
+
+    async def _attempt(
+        self,
+        asked: ParsedEvents,
+        *,
+        sender: str,
+        owner: str,
+        labels: bool,
+        identifiers: bool,
+        source: str,
+    ) -> DecideResponse:
+        """Decide events that have not happened; the log takes those that are refused."""
+        key = attempt_key(owner, asked.events)
+        if answered := self._answered.allowed(key):
+            return msgspec.json.decode(answered, type=DecideResponse)
+        events = list(map(attempted, asked.events))
+        # Both wait for others: the engine, and the database. An answer that is stored in between is
+        # found where it would be stored a second time.
+        responses, answered = await asyncio.gather(
+            self._dry_run(events, "attempt", source), self._answered.refused(key)
+        )
+        response = strictest(responses, array=asked.array)
+        if response.mode == "on_failure":
+            return response
+        if answered:
+            return msgspec.json.decode(answered, type=DecideResponse)
+        refused = [e for e, one in zip(events, responses, strict=True) if not one.allowed]
+        answer = msgspec.json.encode(response)
+        if not refused:
+            self._answered.remember(key, answer)
+            return response
+        account = response.account
+        try:
+            state = await self.accept(
+                Body(encode_lines(refused), "lines"),
+                sender=sender,
+                repeat=key,
+                ask=lambda engine: enforcement_state(engine, account),
+                labels=labels,
+                audit=DECIDE,
+                identifiers=identifiers,
+                response=answer,
+                source=source,
+            )
+        except BusyError:
+            if not self._switching:
+                raise
+            # Nobody is refused by what would leave no trace, but by what is in force.
+            return strictest(list(map(self._last_known, events)), array=asked.array)
+        if isinstance(state, Accepted):
+            # Answered meanwhile, or none of it could enter the log.
+            return (
+                msgspec.json.decode(state.answer, type=DecideResponse) if state.answer else response
+            )
+        if not await self._is_sealed(account):
+            return strictest(list(map(self._last_known, events)), array=asked.array)
+        return response
+
+    async def _is_sealed(self, account: str) -> bool:
+        """Whether the newest decision on an account is sealed in time."""
+        try:
+            async with asyncio.timeout(self.settings.limits.answer_s):
+                await self.wait_until_sealed(account)
+        except TimeoutError:
+            return False
+        return True
+
+    def _last_known(self, event: Event) -> DecideResponse:
+        """Respond without the engine, by the last known outcome of the account."""
+        if not self.states.loaded:
+            raise BusyError(
+                "the enforcement states are being loaded",
+                retry_after_s=self.settings.limits.retry_after_s,
+            )
+        self.counts["on_failure"] += 1
+        return self.responder.fallback(event, self.states.state(event.account), self.clock())
+
+    async def wait_until_sealed(self, account: str) -> None:
+        """Wait until the newest decision on an account is sealed; no response shows it before."""
+        pipeline = self._pipeline
+        if pipeline and (number := pipeline.engine_thread.unsealed.get(account, 0)):
+            await self.wait_for_decision(number - 1)
+
+    async def wait_for_decision(self, number: int) -> int:
+        """Wait until a decision beyond `number` is stored; return the newest one's number."""
+        while self._pipeline is None or self._pipeline.log_writer.decisions <= number:
+            await self._stored.wait()
+        return self._pipeline.log_writer.decisions
+
+    def _on_stored(self, number: int) -> None:
+        """Wake what waits for a decision; called by the writer thread."""
+        if self._pipeline is not None:
+            self._pipeline.engine_thread.sealed = number
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._stored.set()
+        self._stored = asyncio.Event()
+
+
+def _freeze() -> None:
+    # The engine's objects stay: each collection would spend a tenth of a second on them.
+    gc.collect()
+    gc.freeze()
+
+
+def _nothing() -> None:
+    """Undo nothing."""

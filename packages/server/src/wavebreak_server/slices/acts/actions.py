@@ -1,0 +1,239 @@
+"""What a person does to accounts: overrides and labels, the same from the API and the console.
+
+Each act writes an audit entry before it begins, adds a label to the log that a replay reproduces,
+and is sealed in the ledger; the audit entry then says `done`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from wavebreak.engine import Engine
+from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.ledger import Draft
+from wavebreak.ledger.entries import AppealEntry, OverrideEntry
+from wavebreak.outcomes import ALLOW, LIMIT, OBSERVE, OUTCOMES, RANKS, row_of
+from wavebreak.schema.identifiers import fault
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http.app_context import run_query, run_write, write_audit_entry
+from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.pipeline.decide import ChatCounts, count_chats
+from wavebreak_server.pipeline.log_clock import FAULT_FIX
+from wavebreak_server.pipeline.pending_requests import Accepted
+from wavebreak_server.pipeline.request_decoder import Body
+from wavebreak_server.slices import schemas
+from wavebreak_server.storage.models import AuditEntry
+
+SEALED_S = 5.0
+"""How long a request waits for a decision to be sealed before it shows it."""
+
+
+class AccountState(NamedTuple):
+    """An account in the engine: outcome (index), its end, the log's time (both ms), chats.
+
+    `new_chats_1d` is what a limit in force leaves a day.
+    """
+
+    outcome: int
+    until_ms: int | None
+    now_ms: int
+    chats: ChatCounts | None
+    new_chats_1d: int = 0
+
+
+def describe_end(outcome: str, until_ms: int | None) -> str:
+    """Return how an outcome ends.
+
+    >>> describe_end("ban", None)
+    'does not end by itself; ends on appeal or override'
+    >>> describe_end("ban", 1_000)
+    'ends by itself, or on appeal'
+    """
+    # A ban has an end where a person gave it one.
+    return row_of("suspend" if outcome == "ban" and until_ms is not None else outcome).end_words
+
+
+def read_account_state(engine: Engine, account: str) -> AccountState | None:
+    """Read an account's state on the engine's thread; None if the log does not contain it."""
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    if not 0 <= slot < engine.core.accounts:
+        return None
+    row = engine.core.row_of(slot)
+    now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
+    decided, until = int(row["enforcement"]), int(row["until"])
+    if decided == 0 or 0 < until <= now_s:
+        return AccountState(0, None, now_s * 1000, None)
+    challenges = engine.challenges_by(engine.core.source_of(slot))
+    outcome = effective_outcome(decided, challenges=challenges)
+    chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
+    end_ms = until * 1000 if until else None
+    # A challenge that nobody can ask for refuses every new chat.
+    left = int(row["quota"]) if outcome == decided else 0
+    return AccountState(outcome, end_ms, now_s * 1000, chats, left)
+
+
+async def sealed_state(context: RequestContext, account: str) -> AccountState:
+    """Return an account's state once its newest decision is sealed; raises ApiError (404, 503)."""
+    state = await sealed_state_if_known(context, account)
+    if state is None:
+        raise ApiError(404, "the log has no such account")
+    return state
+
+
+async def sealed_state_if_known(context: RequestContext, account: str) -> AccountState | None:
+    """Return an account's state once its newest decision is sealed; raises ApiError (503).
+
+    None if the log does not contain the account.
+    """
+    state: AccountState | None = await context.service.ask(
+        lambda engine: read_account_state(engine, account)
+    )
+    await wait_until_sealed(context, account)
+    return state
+
+
+async def wait_until_sealed(context: RequestContext, account: str) -> None:
+    """Wait until the newest decision on an account is sealed; raises ApiError (503)."""
+    try:
+        await asyncio.wait_for(context.service.wait_until_sealed(account), SEALED_S)
+    except TimeoutError:
+        raise ApiError(
+            503, "a decision is not sealed yet", fix="try again later", retry_after_s=1
+        ) from None
+
+
+async def override_account(
+    context: RequestContext,
+    account: str,
+    change: schemas.Override,
+    *,
+    appealed: AppealEntry | None = None,
+) -> schemas.OverrideResult:
+    """Add a person's verdict on an account to the log; return the resulting enforcement state.
+
+    With the verdict `undetermined` a person may set an outcome, for a time (ADR 22). The state of
+    an appeal that is sealed with it: `reversed` where nothing above observe is left in force,
+    `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
+    it is known which decision the appeal was against, and what a person answered.
+    """
+    if change.outcome == "challenge" and not await context.service.ask(
+        lambda engine: engine.challenges_account(account)
+    ):
+        raise ApiError(
+            422, "the source of this account cannot ask for a challenge", fix="set limit instead"
+        )
+    chosen = {"outcome": change.outcome, "hold_s": change.hold_s}
+    set_to = {name: value for name, value in chosen.items() if value is not None}
+    verdict = " ".join([change.verdict, *map(str, set_to.values())])
+    reason = f"{verdict}, {change.by}: {change.reason}"
+    await check_ids(context, [account])
+    entry = await begin_audit(context, "override", account, reason)
+    overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
+    event = f"override-{secrets.token_hex(12)}"
+    label = {"id": event, "account": account, "label": change.verdict, "source": change.by}
+    before: AccountState | None = await context.service.ask(
+        lambda engine: read_account_state(engine, account)
+    )
+    state: AccountState = await add_labels(
+        context, [label | set_to], lambda engine: read_account_state(engine, account)
+    )
+    await wait_until_sealed(context, account)
+    outcome = OUTCOMES[state.outcome]
+    body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {verdict}")
+    hidden = {"account": account, "by": context.key, "id": event}
+    drafts = [Draft("override", body, hidden)]
+    if appealed is not None:
+        drafts.append(Draft("appeal", appealed, hidden))
+    elif change.by == "appeal" and overridden is not None:
+        result = appeal_result(before.outcome if before else 0, state.outcome)
+        drafts.append(Draft("appeal", AppealEntry(overridden, result), hidden))
+    await finish_audit(context, entry, *drafts)
+    return schemas.OverrideResult(event=event, outcome=outcome, until_ms=state.until_ms)
+
+
+def appeal_result(before: int, after: int) -> str:
+    """Return the state of an appeal, by the outcomes in force before and after its decision.
+
+    >>> from wavebreak.outcomes import BAN
+    >>> [appeal_result(BAN, after) for after in (BAN, LIMIT, OBSERVE, ALLOW)]
+    ['unchanged', 'partially_reversed', 'reversed', 'reversed']
+    """
+    milder = RANKS[after] < RANKS[before]
+    if after == ALLOW or (milder and RANKS[after] <= RANKS[OBSERVE]):
+        return "reversed"
+    return "partially_reversed" if milder else "unchanged"
+
+
+async def add_labels(
+    context: RequestContext,
+    labels: list[dict[str, Any]],
+    ask: Callable[[Engine], Any] | None = None,
+) -> Any:
+    """Add labels to the log, which seals them; return the result of `ask`, or `Accepted`.
+
+    The caller has checked the ids (`check_ids`), before it wrote an audit entry with one.
+    """
+    earliest: int = await context.service.ask(lambda engine: engine.fanout.earliest_in_time())
+    # A hold lasts as long as was said, whatever the log's time is. The log may be ahead of this
+    # clock by more than its lateness, and a late label would have no effect.
+    now = max(context.now_ms, earliest)
+    if wrong := context.service.clock_fault():
+        raise ApiError(503, wrong, fix=FAULT_FIX)
+    lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
+    content = b"\n".join(map(msgspec.json.encode, lines))
+    result = await context.service.accept(
+        Body(content, "lines"), sender=context.key, ask=ask, labels=True, identifiers=True
+    )
+    if isinstance(result, Accepted) and result.refused:
+        raise ApiError(422, f"a label was refused: {result.refused[0].message}")
+    return result
+
+
+async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
+    """Raise ApiError (422) for an id that looks like personal data and is not in the log yet."""
+    allow = context.service.settings.allow_identifiers
+    faults = {each: kind for each in accounts if (kind := fault("account", each, allow=allow))}
+    if faults:
+        names = pa.array(list(faults))
+        slots = await context.service.ask(lambda engine: engine.fanout.accounts.find(names))
+        for kind, slot in zip(faults.values(), slots.tolist(), strict=True):
+            if slot < 0:
+                raise ApiError(422, f"the account's id {kind.name}", fix=kind.fix)
+
+
+async def begin_audit(context: RequestContext, action: str, target: str, reason: str) -> int:
+    """Write an audit entry with the outcome `asked`, before the change; return its number."""
+    arguments = (context.now_ms, context.key, action, target, reason, "asked")
+    return await run_write(lambda: write_audit_entry(*arguments))
+
+
+async def finish_audit(context: RequestContext, number: int, *drafts: Draft) -> None:
+    """Set an audit entry's outcome to `done`, and seal drafts in the same transaction."""
+
+    def finish() -> None:
+        if drafts:
+            with context.service.ledger_store.sealing() as sealing:
+                sealing.add(drafts)
+        mark_done(number)
+
+    await run_write(finish)
+
+
+def mark_done(number: int) -> None:
+    """Set an audit entry's outcome to `done`, in the open transaction; it is sealed anew.
+
+    Raises ApiError if somebody without the deployment's key changed the entry meanwhile.
+    """
+    entry = AuditEntry.objects.get(number=number)
+    if not entry.is_authentic:
+        raise ApiError(
+            500, f"the audit entry {number} was changed", fix="run `wavebreak ledger verify`"
+        )
+    entry.outcome = "done"
+    entry.save(update_fields=["outcome", "sealed"])

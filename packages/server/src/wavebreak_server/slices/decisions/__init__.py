@@ -1,0 +1,1 @@
+"""Decisions: pages of them, and their proofs."""

@@ -1,0 +1,95 @@
+"""API key management: create, list, rotate and revoke keys, each with an audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wavebreak_server.errors import ApiError
+from wavebreak_server.http import auth
+from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.storage.models import ApiKey
+
+
+def create_key(
+    name: str,
+    scopes: Iterable[str],
+    now_ms: int,
+    by: str,
+    reason: str,
+    *,
+    rate: float = 1000.0,
+    burst: float = 2000.0,
+    owner: str = "",
+    source: str = "",
+    identifiers: bool = False,
+) -> tuple[ApiKey, str]:
+    """Create a key; return its record and its text, which is stored nowhere.
+
+    `owner` is the prefix of the first key of which it is a successor, `source` that which it
+    belongs to. With `identifiers` ids that it sends may look like personal data.
+    """
+    generated = auth.generate_key()
+    wanted = set(scopes)
+    key = ApiKey.objects.create(
+        prefix=generated.prefix,
+        digest=generated.digest,
+        name=name,
+        rate=rate,
+        burst=burst,
+        scopes=" ".join(scope for scope in auth.SCOPES if scope in wanted),
+        created_ms=now_ms,
+        owner=owner,
+        source=source,
+        identifiers=identifiers,
+    )
+    write_audit_entry(now_ms, by, "add_key", generated.prefix, reason)
+    return key, generated.text
+
+
+def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> tuple[ApiKey, str]:
+    """Create a key's successor with its scopes and rate; the old key expires after the grace.
+
+    Raises:
+        ApiError: The key is unknown or expired (404), or already has a successor, or was put into
+            the database by somebody else (409).
+    """
+    former = _active_key(prefix, now_ms)
+    if not former.is_authentic:
+        raise ApiError(409, "the key was not made by this service", fix="revoke it")
+    if former.ends_ms is not None:
+        raise ApiError(409, "the key already has a successor", fix="rotate the successor")
+    former.ends_ms = now_ms + grace_s * 1000
+    former.save()
+    write_audit_entry(now_ms, by, "rotate_key", prefix, reason)
+    return create_key(
+        former.name,
+        former.scopes.split(),
+        now_ms,
+        by,
+        f"successor of {prefix}",
+        rate=former.rate,
+        burst=former.burst,
+        owner=former.owner or former.prefix,
+        source=former.source,
+        identifiers=former.identifiers,
+    )
+
+
+def revoke_key(prefix: str, now_ms: int, by: str, reason: str) -> None:
+    """Expire a key now; raises ApiError (404) if it is unknown or already expired."""
+    key = _active_key(prefix, now_ms)
+    key.ends_ms = now_ms
+    key.save()
+    write_audit_entry(now_ms, by, "revoke_key", prefix, reason)
+
+
+def list_keys() -> list[ApiKey]:
+    """Return every key, oldest first."""
+    return list(ApiKey.objects.order_by("created_ms", "prefix"))
+
+
+def _active_key(prefix: str, now_ms: int) -> ApiKey:
+    key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
+    if key is None or (key.ends_ms is not None and key.ends_ms <= now_ms):
+        raise ApiError(404, "the key is unknown or expired")
+    return key

@@ -1,0 +1,1 @@
+"""Event sources: what they declare, and what the log covers."""

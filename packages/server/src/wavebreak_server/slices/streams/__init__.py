@@ -1,0 +1,1 @@
+"""Decisions and states as server-sent events."""

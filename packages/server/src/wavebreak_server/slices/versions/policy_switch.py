@@ -1,0 +1,303 @@
+"""Switch of a running service to another policy, model, mode or coverage, without losing an event.
+
+1. The rules are compiled and the model is loaded, while the service goes on.
+2. The service refuses new bodies (503 with Retry-After), and finishes what it has accepted:
+   decisions are stored and sealed. What decided before answers `decide` until step 4 is done; an
+   attempt that it refuses is not recorded.
+3. The engine's state goes over to the other policy or model, as a snapshot at the log's end.
+4. `HOME/policies/live` names what decides, and the pipeline starts from that snapshot. Where the
+   mode is another one too, it is switched there, as after a restart in the other mode.
+
+A crash leaves the service with one of the two, and with every event: before step 4 the next start
+goes on with the former one, after it with the new one. Where the new one cannot start, the former
+one starts again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from msgspec import UNSET, UnsetType
+
+from wavebreak import model
+from wavebreak.engine import Engine, snapshot
+from wavebreak.engine.policy_change import carried_state, model_version
+from wavebreak.errors import ServiceError
+from wavebreak.rules import Policy, load_policy
+from wavebreak.schema.coverage import save
+from wavebreak_server.pipeline.decide import DecideResponder
+from wavebreak_server.pipeline.engine_thread import EngineThread
+from wavebreak_server.pipeline.live_policy import (
+    LivePolicy,
+    files_digest,
+    live_policy,
+    models_directory,
+    set_live_policy,
+    version_directory,
+)
+from wavebreak_server.pipeline.pipeline import Pipeline
+from wavebreak_server.pipeline.recovery import engine_versions, snapshot_path
+from wavebreak_server.pipeline.service import Replacement, Service
+from wavebreak_server.slices.sources.service import Coverage
+from wavebreak_server.storage import state_changes
+from wavebreak_server.storage.models import AppliedPosition
+from wavebreak_server.storage.row_macs import bound_key
+
+WHY = "the policy or the model is being switched"
+PROFILE = "sources.profile.json"
+"""File in the service's directory: the profile of the declared sources, for replays."""
+
+
+class ChangedFilesError(ServiceError):
+    """The files of a version, or of a model, are not those that were approved."""
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """What decides: versions by their directories' names, the mode, and the coverage.
+
+    Attributes:
+        policy: The version in `HOME/policies`; "": the policy that `serve` was started with.
+        digest: Of that version's files ("": it is not compared with them).
+        model: The model in `HOME/models`; "": the model that `serve` was started with.
+        enforce: Whether outcomes are enforced.
+        coverage: What the declared sources carry and can (None: none is declared).
+    """
+
+    policy: str = ""
+    model: str = ""
+    enforce: bool = False
+    coverage: Coverage | None = None
+    digest: str = ""
+
+
+@dataclass
+class PolicySwitch:
+    """Switches a service to another policy, model or mode.
+
+    Attributes:
+        home: The service's directory.
+        base: The directory of the policy that `serve` was started with (None: the shipped one).
+        engine: Returns an engine of a policy and a model, without state, in a mode; with a profile
+            where sources are declared.
+        responder: Returns what answers `decide` under a policy of a directory.
+        switched: Called with the directories of the policy and the model once they decide.
+        replay_options: Options of `wavebreak rules replay` that repeat how the service decides,
+            beside the model and the mode.
+        base_model: The model that `serve` was started with: a directory, "none", or None for the
+            shipped one.
+        base_enforce: Whether `serve` was started with enforcement.
+        deciding: What decides now.
+    """
+
+    home: Path
+    base: Path | None
+    engine: Callable[..., Engine]
+    responder: Callable[[Policy, Path | None], DecideResponder]
+    switched: Callable[[Path | None, str | None], None] = lambda _policy, _model: None
+    replay_options: tuple[str, ...] = ()
+    base_model: str | None = None
+    base_enforce: bool = False
+    deciding: Deciding = field(default_factory=Deciding)
+
+    def directory(self, version: str, digest: str = "") -> Path | None:
+        """Return the directory of a version; "": the policy that `serve` was started with."""
+        return version_directory(self.home, version, digest) if version else self.base
+
+    def model_directory(self, name: str) -> str | None:
+        """Return the directory of a model; "": the model that `serve` was started with."""
+        return str(models_directory(self.home) / name) if name else self.base_model
+
+    def options(self) -> tuple[str, ...]:
+        """Return the options of a replay that repeat how the service decides now."""
+        used, coverage = self.model_directory(self.deciding.model), self.deciding.coverage
+        return (
+            *(self.replay_options if coverage is None else self._with_profile(coverage)),
+            *(("--model", used) if used else ()),
+            "--enforce" if self.deciding.enforce else "--shadow",
+        )
+
+    def _with_profile(self, coverage: Coverage) -> list[str]:
+        """Return the options of a replay with the profile that the sources have declared."""
+        path = self.home / PROFILE
+        save(coverage.profile(), path)
+        options = list(self.replay_options)
+        if "--profile" in options:
+            at = options.index("--profile")
+            del options[at : at + 2]
+        return [*options, "--profile", str(path)]
+
+    async def __call__(
+        self,
+        service: Service,
+        policy: str | None = None,
+        *,
+        digest: str = "",
+        model: str | None = None,
+        approved_model: str = "",
+        enforce: bool | None = None,
+        coverage: Coverage | UnsetType | None = UNSET,
+        back: bool = False,
+        instead_of: Deciding | None = None,
+    ) -> float:
+        """Let another policy, model or mode decide; return how long bodies were refused (s).
+
+        Args:
+            service: The running service.
+            policy: The version that decides from now on (None: as now).
+            digest: What the files of that version were approved with ("": as they are).
+            model: The model's directory in `HOME/models` (None: as now).
+            approved_model: The version that was approved of that model ("": as it is).
+            enforce: The mode (None: as now).
+            coverage: What the declared sources carry and can (None: no source is declared; UNSET:
+                as now).
+            back: Whether this is a rollback: what decides now is not noted as an earlier version.
+            instead_of: What must still decide when the switch begins (None: whatever does).
+
+        Raises:
+            ChangedFilesError: The files are not those that were approved.
+            PolicyError: The version does not load.
+            ModelError: The model does not load.
+            BusyError: The service is not running, or another switch is in progress.
+            ServiceError: The new engine could not start; the former one decides on.
+
+        """
+
+        def prepared() -> Replacement:
+            # Another switch may have ended between the request and now.
+            now = self.deciding
+            if instead_of is not None and now != instead_of:
+                raise ServiceError(
+                    "something else decides by now", fix="look at the versions again"
+                )
+            wanted = Deciding(
+                now.policy if policy is None else policy,
+                now.model if model is None else model,
+                now.enforce if enforce is None else enforce,
+                now.coverage if coverage is UNSET else coverage,
+                now.digest if policy is None else digest or self._noted_digest(policy),
+            )
+            return self._prepared(service, wanted, back, approved_model)
+
+        return await service.replace_engine(prepared, WHY)
+
+    def _noted_digest(self, policy: str) -> str:
+        """Return the digest with which a version decided earlier; "" where it never did."""
+        live = live_policy(self.home)
+        return live.digests.get(policy, "") if live else ""
+
+    def _prepared(
+        self, service: Service, wanted: Deciding, back: bool, approved_model: str
+    ) -> Replacement:
+        """Load and compile what shall decide, while the service goes on."""
+        directory = self.directory(wanted.policy, wanted.digest)
+        model_path = self.model_directory(wanted.model)
+        digest = files_digest(directory) if directory and wanted.policy else ""
+        policy, loaded = load_policy(directory), model.load_selected(model_path)
+        responder = self.responder(policy, directory)
+        if directory and wanted.policy:
+            _check_approved(wanted.policy, wanted.digest or digest, digest, files_digest(directory))
+        if approved_model:
+            _check_approved(wanted.model, approved_model, loaded.version if loaded else "none")
+        wanted = replace(wanted, digest=digest)
+        make = partial(self.engine, policy, loaded, wanted.enforce)
+        coverage = wanted.coverage
+        if coverage is not None:
+            make = partial(make, profile=coverage.profile())
+        fresh = make()
+        responder.challenges = fresh.challenges_anyone
+
+        def carry(stopped: Pipeline) -> Callable[[], None]:
+            """Move the state of a stopped pipeline; return what undoes it."""
+            thread, before = stopped.engine_thread, live_policy(self.home)
+            position, decisions = thread.position, thread.decisions
+            if thread.broken or stopped.log_writer.applied != position:
+                raise ServiceError(
+                    "the log is not decided to its end", fix="try again when the service is ready"
+                )
+            made_by = AppliedPosition.objects.values_list("made_by", flat=True).get(id=1)
+            changes = state_changes.newest()
+            path = snapshot_path(self.home, position, decisions)
+            snapshot.write(_carried(thread, fresh), path, bound_key("snapshot"))
+            earlier = self._earlier(wanted, before, back)
+            live = LivePolicy(
+                wanted.policy, policy.version, digest, position, decisions, service.clock(),
+                wanted.model, model_version(fresh), *earlier,
+                enforce=wanted.enforce and not self.base_enforce,
+                carries=coverage.carries if coverage else None,
+                challenges=coverage.challenges if coverage else True,
+                sources=coverage.sources if coverage else (),
+                digests=self._digests(before),
+            )  # fmt: skip
+            set_live_policy(self.home, live)
+            # What goes on from the snapshot is of these versions, and of the mode up to now.
+            versions = engine_versions(fresh, service.lateness_s, enforce=thread.engine.enforce)
+            AppliedPosition.objects.filter(id=1).update(made_by=versions)
+            if thread.engine.challenges_anyone != fresh.challenges_anyone:
+                state_changes.show_challenges_anew()
+
+            def undo() -> None:
+                former = thread.engine.policy.version
+                set_live_policy(
+                    self.home, before or LivePolicy("", former, "", 0, 0, service.clock())
+                )
+                # The mode may have been switched already.
+                AppliedPosition.objects.filter(id=1).update(made_by=made_by)
+                state_changes.undo(changes)
+                thread.ask_between_turns(
+                    lambda old: snapshot.save(old, path, bound_key("snapshot"))
+                )
+
+            return undo
+
+        def done() -> None:
+            self.deciding = wanted
+            self.switched(directory, model_path)
+
+        return Replacement(make, responder, carry, done)
+
+    def _digests(self, before: LivePolicy | None) -> dict[str, str]:
+        """Return the digests of the versions that decided before, by version."""
+        if before is None:
+            return {}
+        now = {before.version: before.digest} if before.version else {}
+        return before.digests | now
+
+    def _earlier(
+        self, wanted: Deciding, before: LivePolicy | None, back: bool
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the versions and the models that decided before, for rollbacks."""
+        noted = (before.earlier or () if before else (), before.earlier_models if before else ())
+        return (
+            _noted(noted[0], self.deciding.policy, wanted.policy, back),
+            _noted(noted[1], self.deciding.model, wanted.model, back),
+        )
+
+
+def _check_approved(name: str, approved: str, *found: str) -> None:
+    """Raise ChangedFilesError where what was read is not what was approved."""
+    if any(each != approved for each in found):
+        raise ChangedFilesError(
+            f"the files of {name} are not those that were approved",
+            fix="restore them, or have them approved anew",
+        )
+
+
+def _carried(thread: EngineThread, fresh: Engine) -> snapshot.EngineState:
+    """Return the state from which another engine goes on.
+
+    The stopped engine answers `decide` meanwhile, but for the time of a copy.
+    """
+    room = snapshot.CopyBuffer(snapshot.copy_size(thread.engine))
+    copied = thread.ask_between_turns(lambda old: snapshot.copy_state(old, room))
+    return carried_state(thread.engine, fresh, copied)
+
+
+def _noted(earlier: tuple[str, ...], now: str, wanted: str, back: bool) -> tuple[str, ...]:
+    """Return the earlier versions after a switch."""
+    if now == wanted:
+        return earlier
+    return earlier[:-1] if back else (*earlier, now)

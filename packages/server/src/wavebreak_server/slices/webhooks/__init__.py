@@ -1,0 +1,1 @@
+"""Webhooks: registration, delivery, dead letters."""

@@ -1,0 +1,69 @@
+"""Reading of authenticated rows: what somebody else put into the database is not acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import TypeVar
+
+import structlog
+
+from wavebreak.errors import ServiceError
+from wavebreak_server.storage.models import (
+    ApiKey,
+    AuditEntry,
+    AuthenticatedModel,
+    Decision,
+    Source,
+    StateChange,
+    Webhook,
+)
+
+logger = structlog.stdlib.get_logger("wavebreak.authentication")
+
+Row = TypeVar("Row", bound=AuthenticatedModel)
+FIX = "run `wavebreak ledger verify`, and restore a backup from before the change"
+NAMES: dict[type[AuthenticatedModel], str] = {
+    ApiKey: "API key",
+    Webhook: "webhook",
+    Source: "source",
+    AuditEntry: "audit entry",
+    Decision: "decision",
+    StateChange: "change of an enforcement state",
+}
+"""What the rows of a table are called, in messages."""
+
+
+def row_name(row: AuthenticatedModel) -> str:
+    """Return how a message names a row."""
+    return f"{NAMES[type(row)]} {row.pk}"
+
+
+def authentic(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows that this service wrote; report each other one once, and leave it out."""
+    for row in rows:
+        if row.is_authentic:
+            yield row
+        else:
+            _report(row_name(row))
+
+
+@lru_cache(maxsize=1_000)
+def _report(name: str) -> None:
+    logger.error("a row was changed or added in the database; it is not used", row=name, fix=FIX)
+
+
+def checked(rows: Iterable[Row]) -> list[Row]:
+    """Return rows as they were stored; raises ServiceError for one that was changed."""
+    found = list(rows)
+    for row in found:
+        if not row.is_authentic:
+            raise ServiceError(
+                f"{row_name(row)} was changed in the database since it was stored", fix=FIX
+            )
+    return found
+
+
+def checked_decisions(rows: Iterable[Decision]) -> list[Decision]:
+    """Return decisions as they were stored; raises ServiceError for one that was changed."""
+    return checked(rows)
