@@ -3,7 +3,7 @@
 PYTHON ?=
 WORKERS ?= 2
 # Page capture is tested with Chromium, which is looked for, and installed where it is not there.
-TESTS = tests clients
+TESTS = $(wildcard packages/*/tests) tests clients
 UPGRADE ?=
 
 BIN := .venv/bin
@@ -38,7 +38,7 @@ help: ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 	@echo "The first one that needs it makes .venv from requirements.lock."
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
-	@echo "TESTS=tests/integration (only these, of make test)."
+	@echo "TESTS=packages/server/tests/integration (only these, of make test)."
 
 # Built by Node from a wheel: nobody has to install one.
 assets: $(CORE_READY) ## the scripts, styles and fonts of the console, where a source changed
@@ -61,7 +61,7 @@ test: $(READY) ## every test but speed
 integrations: $(READY) ## the integrations' tests with real chat servers, which it installs
 	@$(BIN)/python integrations/setup.py
 	@$(BIN)/python integrations/synapse/install_synapse.py
-	@$(BIN)/pytest $(filter-out tests clients,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
+	@$(BIN)/pytest $(filter-out packages/%/tests tests clients,$(TESTS)) $(if $(filter file,$(origin TESTS)),integrations) -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"
@@ -73,7 +73,7 @@ check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tes
 	@echo "Layers (import-linter)"
 	@$(BIN)/lint-imports --no-logo
 	@echo "Examples in docstrings"
-	@$(BIN)/pytest --doctest-modules packages
+	@$(BIN)/pytest --doctest-modules packages/*/src
 	@echo "Rules"
 	@$(BIN)/wavebreak rules check
 	@echo "All checks passed. Next: make test"

@@ -18,7 +18,7 @@ from wavebreak_cases.claims.screenshot import find_browser
 
 FIX = (
     "install it (Debian: apt-get install chromium), or put one named chromium or google-chrome on "
-    "the PATH; for tests that need none: make test TESTS=tests/unit"
+    "the PATH; for tests that need none: make test TESTS=packages/engine/tests"
 )
 
 

@@ -18,7 +18,7 @@ from wavebreak.reports.charts import Interval
 
 PROJECTS = {
     project["name"]: project
-    for file in (Path(__file__).resolve().parents[2] / "packages").glob("*/pyproject.toml")
+    for file in (Path(__file__).resolve().parents[3] / "packages").glob("*/pyproject.toml")
     for project in [tomllib.loads(file.read_text(encoding="utf-8"))["project"]]
 }
 DISTRIBUTIONS = {

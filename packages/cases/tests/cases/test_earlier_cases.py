@@ -13,7 +13,9 @@ from wavebreak_cases.cases.determination import METHOD, determine
 from wavebreak_cases.cases.eligibility import load_grounds
 from wavebreak_cases.cases.workflow import append_action, is_current
 
-EARLIER = Path(__file__).parents[2] / "fixtures" / "cases" / "without-sources-of-dates.json"
+EARLIER = (
+    Path(__file__).parents[4] / "tests" / "fixtures" / "cases" / "without-sources-of-dates.json"
+)
 
 
 def test_case_of_an_earlier_version_opens_to_the_byte() -> None:

@@ -11,7 +11,7 @@ from experiments.claims_corpus import corpus
 from wavebreak_cases import claims
 from wavebreak_cases.claims.lexicon import LANGUAGES
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def test_corpus_pages_are_many_varied_and_reproducible() -> None:

@@ -18,7 +18,7 @@ from wavebreak_server.http.middleware import MAX_BODY, SMALL_BODY, Operations, R
 from wavebreak_server.pipeline.observability import Metrics, service_gauges
 from wavebreak_server.slices.routes import document
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

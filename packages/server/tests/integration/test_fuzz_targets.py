@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import support
 from fuzz import targets
 from fuzz.mutations import MOST_BYTES, mutations
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(support.__file__).parents[1]
 MUTATIONS = {
     "body-json": 400,
     "body-lines": 400,

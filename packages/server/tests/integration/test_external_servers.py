@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import support
 from support.external_servers import Postgres, answers
 
-SUPPORT = Path(__file__).resolve().parents[1]
+SUPPORT = Path(support.__file__).parents[1]
 STARTED = """
 import os, pathlib, signal, sys, tempfile
 sys.path.insert(0, {support!r})

@@ -13,7 +13,7 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.io.csv_import import PRESETS, Counts, convert, read_csv
 from wavebreak.schema import coverage
 
-TRACES = Path(__file__).resolve().parents[4] / "shared" / "data" / "traces"
+TRACES = Path(__file__).resolve().parents[5] / "shared" / "data" / "traces"
 HEAD = "ts,type,account,peer,group,size,duration_s\n"
 MAIL = {"message": "message.sent"}
 

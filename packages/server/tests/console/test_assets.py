@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 FRONTEND = ROOT / "frontend"
 STATIC = ROOT / "packages/server/src/wavebreak_server/console/static/console"
 STYLES = sorted((FRONTEND / "src" / "styles").glob("*.css"))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import support
 from support.rule_factories import FEATURES, KINDS, policy, rule
 from wavebreak.compiled.numba_runtime import call_int64, compiled
 from wavebreak.errors import PolicyError
@@ -138,7 +139,7 @@ print(matching_rules(made, "sent", {"a": 2, "b": 2}), made.keepalive.keepalive.c
 def run(cache: Path) -> str:
     environment = {**os.environ, "WAVEBREAK_CACHE": str(cache)}
     command = [sys.executable, "-c", MODULE]
-    folder = Path(__file__).parents[2]
+    folder = Path(support.__file__).parents[1]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True
     )

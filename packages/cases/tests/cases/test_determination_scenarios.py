@@ -1,7 +1,7 @@
 """Worked determinations, each named in words, under the reference policy.
 
 Their reasons in English and Hebrew are held in `tests/fixtures/determination-reasons.md`, for
-lawyers to read; `python tests/unit/cases/test_determination_scenarios.py` writes it anew.
+lawyers to read; `python packages/cases/tests/cases/test_determination_scenarios.py` writes it anew.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ CONTEXT = Context(
     {"E-V1": "Price page", "E-V2": "Order page"},
     {"N1": parse_instant("2021-05-01T00:00:00Z")},
 )
-HELD = Path(__file__).parents[2] / "fixtures" / "determination-reasons.md"
+HELD = Path(__file__).parents[4] / "tests" / "fixtures" / "determination-reasons.md"
 
 
 def reasons(scenario: Scenario) -> Determination:
