@@ -2,8 +2,9 @@
 
 PYTHON ?=
 WORKERS ?= 2
+# The long ones come first: none keeps one worker waiting for another at the end.
 # Page capture is tested with Chromium, which is looked for, and installed where it is not there.
-TESTS = $(wildcard packages/*/tests) tests clients
+TESTS = tests $(wildcard packages/*/tests) clients
 UPGRADE ?=
 
 BIN := .venv/bin
@@ -55,7 +56,7 @@ serve: assets ## the service on a simulated live stream, and where to click; Ctr
 test: $(READY) ## every test but speed
 	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
 	@$(BIN)/python frontend/build.py --tests
-	@$(BIN)/python -m compileall -q packages
+	@$(BIN)/python -m compileall -q -j 0 packages
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 

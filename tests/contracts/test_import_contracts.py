@@ -140,7 +140,7 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
         "make test",
     ]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "TESTS = $(wildcard packages/*/tests) tests clients\n" in makefile
+    assert "TESTS = tests $(wildcard packages/*/tests) clients\n" in makefile
     # `make test` alone runs tests; `make check` runs the examples in docstrings.
     ran = re.findall(r"/pytest (.+)", makefile)
     assert sorted(ran) == [
