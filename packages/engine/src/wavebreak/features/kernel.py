@@ -29,7 +29,6 @@ from wavebreak.features.account_updates import (
     update_session,
 )
 from wavebreak.features.fact_kinds import (
-    ACCEPTED_BY,
     ADDED_AS_CONTACT,
     ADDED_TO_GROUP,
     BLOCKED_BY,
@@ -39,28 +38,31 @@ from wavebreak.features.fact_kinds import (
     DELETE,
     DELIVERED,
     EPOCH,
+    EVENT_KINDS,
+    FACTS,
     GROUP_CREATED,
     GROUP_JOINED,
+    KINDS,
     LABELLED,
     LOOKED_UP,
     MEMBER_ADDED,
     MEMBER_LEFT,
     READ,
     READ_BY,
-    RECEIVED,
     REFUSED,
     REGISTERED,
     REMOVED_AS_CONTACT,
     REPORTED,
     REPORTED_BY,
     REQUESTED,
-    REQUESTED_BY,
     SENT,
     SENT_GROUP,
     SESSION,
     TYPING,
     UNBLOCKED_BY,
     UNDELIVERABLE,
+    Update,
+    kinds_that_update,
 )
 from wavebreak.features.layout import (
     ADDED,
@@ -141,6 +143,17 @@ from wavebreak.features.window_counters import count_event
 from wavebreak.features.windows import ring_total
 from wavebreak.outcomes import CHALLENGE, LIMIT, OUTCOMES, RESTRICT
 from wavebreak.schema.events import UNDETERMINED
+
+CHATS, ANSWERS, SHARED, RARE_KINDS, PLAIN = (
+    kinds_that_update(update)
+    for update in (Update.CHAT, Update.ANSWER, Update.SHARED, Update.RARE, Update.PLAIN)
+)
+REACHING = tuple(
+    KINDS.index(row.counterpart)
+    for row in EVENT_KINDS
+    if row.counterpart and FACTS[KINDS.index(row.counterpart)].bars
+)
+"""What enforcement on who acts keeps from the counterpart."""
 
 _count_group_send = count_event("group_send")
 _count_group_created = count_event("group_created")
@@ -289,23 +302,20 @@ def apply_event(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> bool:
     """Update an account's state. True when the event ends or sets enforcement on the account."""
-    if kind in (SENT, REQUESTED):
+    if kind in CHATS:
         _apply_contact(w, sh, row, ev, kind, local, now, barred)
-    elif kind in (RECEIVED, REQUESTED_BY, ACCEPTED_BY):
+    elif kind in ANSWERS:
         if update_received(w, sh, row, ev, kind, local, now):
             credit_entities(w, row)
     elif kind == LABELLED:
         return _apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
         return _pass_challenge(sh, row)
-    elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
+    elif kind in SHARED:
         _apply_shared(w, sh, row, ev, kind, local, now)
-    elif kind in (
-        SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
-        CHALLENGE_FAILED,
-    ):  # fmt: skip
+    elif kind in RARE_KINDS:
         _apply_rare(sh, row, ev, kind, local, now)
-    else:
+    elif kind in PLAIN:
         _apply_plain(sh, row, ev, kind, local, now)
     return False
 
@@ -671,8 +681,7 @@ def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int)
     """
     if kind in (CHALLENGE_PASSED, LABELLED):
         return bool((ev.flags & ATTEMPTED) != 0)
-    reaching = kind in (RECEIVED, ADDED_TO_GROUP, REQUESTED_BY, ACCEPTED_BY)
-    return bool(w.enforce and reaching and is_undelivered(w, sh, ev, kind, local, now))
+    return bool(w.enforce and kind in REACHING and is_undelivered(w, sh, ev, kind, local, now))
 
 
 @compiled(inline="always")

@@ -31,8 +31,12 @@ def build_enum_table(words: Sequence[str]) -> EnumTable:
     hashed = np.array(
         [[len(w), w[0], w[len(w) // 3], w[2 * len(w) // 3], w[-1]] for w in letters], np.int64
     )
-    if len(np.unique(hashed, axis=0)) < len(words):
-        raise ValueError("two words have equal length and hashed letters")
+    alike: dict[tuple[int, ...], str] = {}
+    for word, letters_of in zip(words, map(tuple, hashed.tolist()), strict=True):
+        if letters_of in alike:
+            pair = f"{alike[letters_of]} and {word}"
+            raise ValueError(f"{pair} have equal length and hashed letters")
+        alike[letters_of] = word
     draw = np.random.default_rng(0)
     while True:
         factors = draw.integers(1, _PLACES, hashed.shape[1:])
