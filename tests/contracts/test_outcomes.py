@@ -6,18 +6,29 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from support.notice_decisions import decision
 from wavebreak import outcomes
+from wavebreak.engine.decision import STRONG, ScoreNumbers, Terms, pack_policy, score_outcome
 from wavebreak.engine.enforcement import refuses
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.metrics import Persona
+from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.layout import EASED, RANK, REFUSES, SCORED
+from wavebreak.features.layout import (
+    EASED_BITS,
+    LEVEL_PLACE,
+    RANK,
+    REFUSES,
+    SCORE_LEVELS,
+    SCORED,
+)
 from wavebreak.notices import build_statement, dsa, get_language, load_platform
 from wavebreak.notices.languages import LANGUAGES
 from wavebreak.notices.short_notice import short_notices
@@ -45,13 +56,22 @@ def _named_in(path: str, name: str) -> set[str]:
 
 
 def _kernel(row: OutcomeRow) -> bool:
-    """The kernel knows its rank and refusals; its bits hold the code, beside one for "nothing"."""
+    """The kernel knows its rank and refusals, and has room for its code."""
     return (
         RANK[row.code] == row.rank
         and REFUSES[row.code] == row.refuses
-        and row.code <= EASED
-        and row.code < SCORED
+        and row.code == _eased(row.code)
+        and LEVEL_PLACE[row.code] in (SCORED, *range(len(SCORE_LEVELS)))
     )
+
+
+def _eased(code: int, marks: int = 0) -> int:
+    """The code that the record of an account holds, after it was noted among other marks."""
+    rare = SimpleNamespace(spare=marks)
+    note_eased_outcome.py_func(rare, code)  # type: ignore[attr-defined]
+    assert rare.spare & ~EASED_BITS == marks & ~EASED_BITS
+    assert rare.spare < 256, "one byte"
+    return int(eased_outcome.py_func(rare))  # type: ignore[attr-defined]
 
 
 def _refusals(row: OutcomeRow) -> bool:
@@ -165,10 +185,7 @@ def _python_client(row: OutcomeRow) -> bool:
 
 def _typescript_client(row: OutcomeRow) -> bool:
     path = "clients/typescript/src/states.ts"
-    body = re.search(r"function isCalm.*?\n}", _text(path), re.DOTALL)
-    assert body is not None
-    calm = set(re.findall(r'"(\w+)"', body[0]))
-    return row.name in _named_in(path, "OUTCOMES") and _calm(row, calm)
+    return row.name in _named_in(path, "OUTCOMES") and _calm(row, _named_in(path, "CALM"))
 
 
 def _ejabberd(row: OutcomeRow) -> bool:
@@ -249,6 +266,30 @@ def test_an_outcome_that_is_in_the_table_alone_is_named_with_each_consumer() -> 
     # The others derive theirs from the row itself.
     assert answered == ["explanation", "colours"]
     assert _empty_cells("Prosody", [row]) == ["request × Prosody"]
+
+
+def test_records_of_accounts_have_room_for_sixteen_outcomes() -> None:
+    """What is stored of the first seven stays: three bits from the second, and others beside."""
+    assert [_eased(code, marks) for code in range(16) for marks in (0, 0b110001)] == [
+        code for code in range(16) for _ in range(2)
+    ]
+    assert SCORE_LEVELS == (0, 1, 2, 3, 4), "places are stored: append, six at most"
+    assert len(SCORE_LEVELS) < SCORED
+
+
+def test_scores_ask_for_outcomes_that_have_a_place() -> None:
+    for silent, takeover, margin in product((0, 1), (0, 1), range(0, 1_001, 100)):
+        policy = pack_policy(
+            [Terms(outcomes.CHALLENGE, 60, recovers=True)], suspend_after=3, double_at_most=4,
+            score=ScoreNumbers({outcomes.OBSERVE: 100, outcomes.LIMIT: 400, STRONG: 900}, {}),
+        )  # fmt: skip
+        assert score_outcome(policy, margin, takeover, silent) in SCORE_LEVELS
+
+
+def test_severities_are_those_that_policies_and_models_have_read() -> None:
+    assert outcomes.SEVERITIES[:7] == (0, 1, 2, 3, 4, 5, 6)
+    severest_last = sorted(TABLE, key=lambda row: outcomes.SEVERITIES[row.code])
+    assert tuple(row.name for row in severest_last) == outcomes.BY_RANK
 
 
 def test_there_are_seven_outcomes_and_their_codes_are_never_changed() -> None:

@@ -20,7 +20,8 @@ from wavebreak.engine.decision import (
 )
 from wavebreak.engine.enforcement import SENT, refuses
 from wavebreak.features import kernel
-from wavebreak.features.layout import EASED, EASED_AT, NO_RULE, RANK, REFUSES
+from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
+from wavebreak.features.layout import NO_RULE, RANK, REFUSES
 from wavebreak.monitoring import run_diff
 from wavebreak.outcomes import (
     ALLOW,
@@ -164,12 +165,14 @@ def test_a_person_eases_an_outcome_by_choosing_one_of_less_rank(
     row, rare = _rows(enforcement=before, worst=before)
     for name in ("_rest_rules", "_publish_enforcement", "_note_outcome"):
         monkeypatch.setattr(kernel, name, lambda *_: None)
+    for compiled in (eased_outcome, note_eased_outcome):
+        monkeypatch.setattr(kernel, compiled.__name__, compiled.py_func)
     monkeypatch.setattr(kernel, "rare_row", lambda *_: rare)
     worker = SimpleNamespace(new_chats_1d=5, benign_grace_s=60)
     event = SimpleNamespace(outcome=chosen, ts=1_000_000, size=60)
     kernel._set_outcome.py_func(worker, None, row, event, 0, 0)  # type: ignore[attr-defined]
     assert row.enforcement == chosen
-    assert (int(rare.spare) >> EASED_AT) & EASED == eased
+    assert eased_outcome.py_func(rare) == eased  # type: ignore[attr-defined]
 
 
 def test_lists_of_outcomes_follow_the_ranks() -> None:

@@ -17,6 +17,8 @@ from wavebreak.features.account_updates import (
     count_failure,
     count_leaving,
     count_refused_request,
+    eased_outcome,
+    note_eased_outcome,
     note_label_by_others,
     note_origin,
     rare_row,
@@ -74,12 +76,12 @@ from wavebreak.features.layout import (
     BY_SCORE,
     CONTACT,
     DELETED,
-    EASED,
-    EASED_AT,
     ENFORCEMENT,
     GROUPED,
     HELD,
     IN_CONTACTS,
+    LEVEL_CODE,
+    LEVEL_PLACE,
     LINKED,
     MET_CHALLENGE,
     MET_LIMIT,
@@ -377,11 +379,11 @@ def _begin_grace(w: Any, sh: Any, row: Any) -> bool:
     r = rares_of(sh)[np.int64(row.rare) - 1]
     if row.enforcement == CHALLENGE:
         r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
-    if not (np.int64(r.spare) >> EASED_AT) & EASED:
+    if eased_outcome(r) == 0:
         return False
     ends = min(np.int64(row.until) + w.benign_grace_s, LAST_SECOND)
     if row.enforcement == 0 or row.clock >= ends:
-        r.spare = np.int64(r.spare) & ~(EASED << EASED_AT)
+        note_eased_outcome(r, int64(0))
         return False
     row.until = ends
     row.enforcement = 0
@@ -456,7 +458,7 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int, at: in
         row.fired = ~w.registration
         row.flags = np.int64(row.flags) | SCORED << SCORED_AT
         row.until = min(max(now, at) + w.benign_grace_s, LAST_SECOND)
-    elif (np.int64(r.spare) >> EASED_AT) & EASED:
+    elif eased_outcome(r) > 0:
         row.until = now + max(w.grace_s, w.benign_grace_s)
     else:
         row.until = now + w.grace_s
@@ -505,14 +507,15 @@ def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int
     """
     r = rare_row(sh, row)
     outcome, before = int64(ev.outcome), int64(row.enforcement)
-    eased = int64((np.int64(r.spare) >> EASED_AT) & EASED)
+    eased = int64(eased_outcome(r))
     if RANK[before] > RANK[eased]:
         eased = before
     if outcome > 0 or before > 0:
         _rest_rules(w, sh, row)
     if RANK[outcome] >= RANK[eased]:
         eased = int64(0)
-    r.spare = (np.int64(r.spare) & ~(EASED << EASED_AT)) | eased << EASED_AT | BY_PERSON
+    note_eased_outcome(r, eased)
+    r.spare |= BY_PERSON
     if outcome == 0 and before == 0:
         return outcome
     _note_outcome(row, r, outcome, position, ev.ts)
@@ -617,9 +620,9 @@ def _score_outcome(w: Any, row: Any, fired: int) -> int:
     level = call_int64(w.weigh, w.policy, np.int64(row.score), fired, silent)
     flags = np.int64(row.flags)
     asked = (flags >> SCORED_AT) & SCORED
-    if asked == SCORED or RANK[level] <= RANK[asked]:
+    if asked == SCORED or RANK[level] <= RANK[LEVEL_CODE[asked]]:
         return int64(0)
-    row.flags = (flags & ~(SCORED << SCORED_AT)) | level << SCORED_AT
+    row.flags = (flags & ~(SCORED << SCORED_AT)) | LEVEL_PLACE[level] << SCORED_AT
     return level
 
 
