@@ -293,11 +293,11 @@ def test_a_consumer_has_an_answer_for_each_event_type(consumer: str) -> None:
 
 
 def test_an_event_type_that_no_consumer_knows_is_named_with_each() -> None:
-    named = {consumer: empty_cells(consumer, ["call.started"]) for consumer in CONSUMERS}
+    named = {consumer: empty_cells(consumer, ["nudge.sent"]) for consumer in CONSUMERS}
     assert [consumer for consumer, cells in named.items() if not cells] == []
-    assert named["kernel"] == [f"call.started × kernel: {TABLE}"]
-    assert table_faults(types=(*TYPES, "call.started")) == [
-        "call.started has no row in features/fact_kinds.EVENT_KINDS"
+    assert named["kernel"] == [f"nudge.sent × kernel: {TABLE}"]
+    assert table_faults(types=(*TYPES, "nudge.sent")) == [
+        "nudge.sent has no row in features/fact_kinds.EVENT_KINDS"
     ]
 
 

@@ -19,7 +19,7 @@ from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak.reports.tables import print_lines, print_table
 from wavebreak_cases import claims
 from wavebreak_cases.cases.parties import (

@@ -211,8 +211,8 @@ def table_faults(
 
     >>> table_faults()
     []
-    >>> table_faults(types=(*TYPES, "call.started"))
-    ['call.started has no row in features/fact_kinds.EVENT_KINDS']
+    >>> table_faults(types=(*TYPES, "nudge.sent"))
+    ['nudge.sent has no row in features/fact_kinds.EVENT_KINDS']
     """
     rows = [row.type for row in kinds]
     faults = [f"{t} has no row in features/fact_kinds.EVENT_KINDS" for t in types if t not in rows]
