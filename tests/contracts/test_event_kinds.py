@@ -20,7 +20,6 @@ from wavebreak.engine.enforcement import refuses
 from wavebreak.explain.collect import KINDS as COUNTS
 from wavebreak.explain.collect import timeline_of_events
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.fact_kinds import EVENT_KINDS, FACTS, KINDS, EventKind, Update, table_faults
 from wavebreak.features.facts import Fanout
 from wavebreak.features.layout import SHARDS
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
@@ -28,11 +27,12 @@ from wavebreak.io.field_limits import EITHER, LIMITS
 from wavebreak.notices import build_statement, get_language, load_platform
 from wavebreak.outcomes import BAN
 from wavebreak.schema.coverage import declared, known_names
+from wavebreak.schema.event_kinds import EVENT_KINDS, FACTS, KINDS, EventKind, Update, table_faults
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 from wavebreak_lab.simulation.log import NOT_PLAYED
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = "packages/engine/src/wavebreak/features/fact_kinds.py"
+TABLE = "packages/engine/src/wavebreak/schema/event_kinds.py"
 SIMULATION = "packages/lab/src/wavebreak_lab/simulation"
 SYNAPSE = "integrations/synapse/src/wavebreak_synapse/mapping.py"
 PROSODY = "integrations/prosody/mod_wavebreak/mapping.lib.lua"
@@ -297,7 +297,7 @@ def test_an_event_type_that_no_consumer_knows_is_named_with_each() -> None:
     assert [consumer for consumer, cells in named.items() if not cells] == []
     assert named["kernel"] == [f"nudge.sent × kernel: {TABLE}"]
     assert table_faults(types=(*TYPES, "nudge.sent")) == [
-        "nudge.sent has no row in features/fact_kinds.EVENT_KINDS"
+        "nudge.sent has no row in schema/event_kinds.EVENT_KINDS"
     ]
 
 

@@ -20,7 +20,6 @@ from wavebreak.engine.enforcement import refuses
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.metrics import Persona
 from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import (
     EASED_BITS,
     LEVEL_PLACE,
@@ -35,6 +34,7 @@ from wavebreak.notices.short_notice import short_notices
 from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
 from wavebreak.rules import load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS
 from wavebreak_lab.training.config import Tolerance

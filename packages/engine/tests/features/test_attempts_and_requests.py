@@ -6,8 +6,8 @@ import pytest
 
 from support.parity_streams import HOUR, MINUTE, START, Both, Row, log
 from wavebreak.engine import enforcement
-from wavebreak.features.fact_kinds import ACCEPTED, REQUESTED, SENT
 from wavebreak.outcomes import BAN, CHALLENGE, LIMIT, OUTCOMES, RESTRICT, SUSPEND
+from wavebreak.schema.event_kinds import ACCEPTED, REQUESTED, SENT
 from wavebreak.schema.events import TYPES, UNDETERMINED
 
 

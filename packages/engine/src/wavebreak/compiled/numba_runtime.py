@@ -51,6 +51,7 @@ SOURCES = (
     "linking",
     "model",
     "outcomes.py",
+    "schema/event_kinds.py",
     "schema/events.py",
 )
 """Sources that are compiled together: packages (all their modules) and modules."""

@@ -17,7 +17,6 @@ from wavebreak.compiled.numba_runtime import compilable
 from wavebreak.engine.decision_record import Decision as Decision
 from wavebreak.engine.decision_record import Reason as Reason
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.fact_kinds import LABELLED
 from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, RANK
 from wavebreak.outcomes import (
     ALLOW,
@@ -30,6 +29,7 @@ from wavebreak.outcomes import (
     SUSPEND,
 )
 from wavebreak.rules import STAGES, Program, features_read
+from wavebreak.schema.event_kinds import LABELLED
 
 STRONG: Final = RESTRICT
 """Level of a score that is strong doubt: a limit that leaves fewer new chats. Levels are codes of

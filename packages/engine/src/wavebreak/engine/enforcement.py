@@ -11,28 +11,28 @@ import hashlib
 import numpy as np
 
 from wavebreak.durations import duration_ms
-from wavebreak.features.fact_kinds import (
-    FACTS,
-    Bar,
-)
-from wavebreak.features.fact_kinds import (
-    GROUP_CREATED as GROUP_CREATED,
-)
-from wavebreak.features.fact_kinds import (
-    MEMBER_ADDED as MEMBER_ADDED,
-)
-from wavebreak.features.fact_kinds import (
-    SENT as SENT,
-)
-from wavebreak.features.fact_kinds import (
-    SENT_GROUP as SENT_GROUP,
-)
-from wavebreak.features.fact_kinds import (
-    SESSION as SESSION,
-)
 from wavebreak.features.layout import HELD, REFUSES
 from wavebreak.outcomes import CHALLENGE, Refusal
 from wavebreak.rules import Feedback
+from wavebreak.schema.event_kinds import (
+    FACTS,
+    Bar,
+)
+from wavebreak.schema.event_kinds import (
+    GROUP_CREATED as GROUP_CREATED,
+)
+from wavebreak.schema.event_kinds import (
+    MEMBER_ADDED as MEMBER_ADDED,
+)
+from wavebreak.schema.event_kinds import (
+    SENT as SENT,
+)
+from wavebreak.schema.event_kinds import (
+    SENT_GROUP as SENT_GROUP,
+)
+from wavebreak.schema.event_kinds import (
+    SESSION as SESSION,
+)
 
 # Plain numbers: `refuses` is compiled.
 NOTHING, _, NEW_CHATS, EVERY_ACT = (int(scope) for scope in Refusal)

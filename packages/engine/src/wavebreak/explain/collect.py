@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError, UsageError, WavebreakError
-from wavebreak.features.fact_kinds import EVENT_KINDS
 from wavebreak.io import read
 from wavebreak.linking import Edge, storage
 from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.event_kinds import EVENT_KINDS
 
 Times = NDArray[np.int64]
 

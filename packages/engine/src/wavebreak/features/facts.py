@@ -32,7 +32,6 @@ from wavebreak.compiled.arrow_cdata import (
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.features.dedup import DuplicateFilter
-from wavebreak.features.fact_kinds import EVENT_KINDS, KINDS
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
 from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import (
@@ -54,6 +53,7 @@ from wavebreak.features.layout import (
     TO_GROUP,
     UNKNOWN,
 )
+from wavebreak.schema.event_kinds import EVENT_KINDS, KINDS
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, SOURCES, TYPES
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])

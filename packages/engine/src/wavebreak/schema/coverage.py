@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import FileError
-from wavebreak.features.fact_kinds import EVENT_KINDS, Carried
+from wavebreak.schema.event_kinds import EVENT_KINDS, Carried
 from wavebreak.schema.events import EVENTS, TYPES
 
 COVERED = 0.01

@@ -212,15 +212,15 @@ def table_faults(
     >>> table_faults()
     []
     >>> table_faults(types=(*TYPES, "nudge.sent"))
-    ['nudge.sent has no row in features/fact_kinds.EVENT_KINDS']
+    ['nudge.sent has no row in schema/event_kinds.EVENT_KINDS']
     """
     rows = [row.type for row in kinds]
-    faults = [f"{t} has no row in features/fact_kinds.EVENT_KINDS" for t in types if t not in rows]
+    faults = [f"{t} has no row in schema/event_kinds.EVENT_KINDS" for t in types if t not in rows]
     faults += [f"{t} is no type of schema/events" for t in rows if t not in types]
     if not faults and tuple(rows) != types:
         faults.append("the rows are not in the order of schema/events")
     return faults + [
-        f"{row.type} makes an account event {name!r}, which is not in features/fact_kinds.FACTS"
+        f"{row.type} makes an account event {name!r}, which is not in schema/event_kinds.FACTS"
         for row in kinds
         for name in (row.actor, row.counterpart)
         if name and name not in KINDS
