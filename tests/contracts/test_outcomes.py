@@ -38,7 +38,7 @@ from wavebreak.schema.event_kinds import KINDS
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS
 from wavebreak_lab.training.config import Tolerance
-from wavebreak_server.slices.config import Harm
+from wavebreak_server.slices.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,7 +145,7 @@ def _case_report(row: OutcomeRow) -> bool:
 
 def _console(row: OutcomeRow) -> bool:
     """The review queue weighs the harm of a false one."""
-    return row.name == "allow" or row.name in Harm.__struct_fields__
+    return row.name == "allow" or row.name in load_config().queue.harm
 
 
 def _colours(row: OutcomeRow) -> bool:
@@ -216,56 +216,70 @@ def _documentation(row: OutcomeRow) -> bool:
     return f"| `{row.name}` |" in _text("docs/explanation/decisions.md")
 
 
-CONSUMERS: dict[str, Callable[[OutcomeRow], Any]] = {
-    "kernel": _kernel,
-    "refusals": _refusals,
-    "statement of reasons": _statement,
-    "short notice": _notice,
-    "record of the transparency database": _transparency_database,
-    "explanation": _explanation,
-    "action of the policy": _policy,
-    "simulator": _simulator,
-    "evaluation": _evaluation,
-    "tolerance of a model": _training,
-    "case report": _case_report,
-    "harm in the review queue": _console,
-    "colours": _colours,
-    "graph of neighbours": _graph,
-    "form of an act": _forms,
-    "Python client": _python_client,
-    "TypeScript client": _typescript_client,
-    "ejabberd": _ejabberd,
-    "Prosody": _prosody,
-    "Synapse": _synapse,
-    "documentation": _documentation,
+ENGINE = "packages/engine/src/wavebreak"
+GENERATED = "run python clients/generate_events.py"
+CONSUMERS: dict[str, tuple[Callable[[OutcomeRow], Any], str]] = {
+    "kernel": (_kernel, f"{ENGINE}/features/layout.py"),
+    "refusals": (_refusals, f"{ENGINE}/engine/enforcement.py"),
+    "statement of reasons": (
+        _statement,
+        f"{ENGINE}/notices/statement.py and its translations",
+    ),
+    "short notice": (_notice, f"{ENGINE}/notices/short_notice.py"),
+    "record of the transparency database": (
+        _transparency_database,
+        f"{ENGINE}/notices/dsa.py",
+    ),
+    "explanation": (_explanation, f"{ENGINE}/outcomes.py"),
+    "action of the policy": (_policy, f"{ENGINE}/policy/actions.toml"),
+    "simulator": (_simulator, "packages/lab/src/wavebreak_lab/simulation/attackers/config.py"),
+    "evaluation": (_evaluation, f"{ENGINE}/evaluation/metrics.py"),
+    "tolerance of a model": (
+        _training,
+        f"packages/lab/src/wavebreak_lab/training/config.py and {ENGINE}/policy/training.toml",
+    ),
+    "case report": (_case_report, f"{ENGINE}/policy/cases/report.toml"),
+    "harm in the review queue": (_console, f"{ENGINE}/policy/console.toml"),
+    "colours": (_colours, "frontend/src/styles, and reports/charts.py"),
+    "graph of neighbours": (_graph, "frontend/src/graph.ts, then make assets"),
+    "form of an act": (_forms, "frontend/src/lib/acts.ts, then make assets"),
+    "Python client": (_python_client, GENERATED),
+    "TypeScript client": (_typescript_client, GENERATED),
+    "ejabberd": (_ejabberd, GENERATED),
+    "Prosody": (_prosody, GENERATED),
+    "Synapse": (_synapse, GENERATED),
+    "documentation": (_documentation, "docs/explanation/decisions.md"),
 }
+"""Each consumer's answer to an outcome, and where it is given."""
 
 
 def _empty_cells(consumer: str, rows: Iterable[OutcomeRow]) -> list[str]:
     """The outcomes for which a consumer has no answer, or another than the table."""
+    answers, where = CONSUMERS[consumer]
     empty = []
     for row in rows:
         try:
-            answered = CONSUMERS[consumer](row)
+            answered = answers(row)
         except (LookupError, AttributeError, UsageError):
             answered = False
         if not answered:
-            empty.append(f"{row.name} × {consumer}")
+            empty.append(f"{row.name} × {consumer}: {where}")
     return empty
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_a_consumer_has_an_answer_for_each_outcome(consumer: str) -> None:
-    assert _empty_cells(consumer, TABLE) == []
+    empty = _empty_cells(consumer, TABLE)
+    assert empty == [], "\n".join(["empty cells:", *empty])
 
 
 def test_an_outcome_that_is_in_the_table_alone_is_named_with_each_consumer() -> None:
-    name = cast(outcomes.Outcome, "request")
-    row = outcomes.row_of("restrict")._replace(code=len(TABLE), name=name, rank=15, state="asked")
+    name = cast(outcomes.Outcome, "quiet")
+    row = outcomes.row_of("restrict")._replace(code=len(TABLE), name=name, rank=15, state="slowed")
     answered = [consumer for consumer in CONSUMERS if not _empty_cells(consumer, [row])]
     # The others derive theirs from the row itself.
     assert answered == ["explanation", "colours"]
-    assert _empty_cells("Prosody", [row]) == ["request × Prosody"]
+    assert _empty_cells("Prosody", [row]) == [f"quiet × Prosody: {GENERATED}"]
 
 
 def test_records_of_accounts_have_room_for_sixteen_outcomes() -> None:

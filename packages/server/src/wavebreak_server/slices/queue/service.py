@@ -76,7 +76,7 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     reached = max((values[name] or 0.0 for name in _REACH if name in values), default=0.0)
     reach = min(1.0, math.log1p(reached) / math.log1p(WIDE_REACH))
     severity = rank_of(outcome) / rank_of(BY_RANK[-1])
-    wrong = float(getattr(settings.harm, outcome, 0.0))
+    wrong = settings.harm.get(outcome, 0.0)
     harm = (1 - chance) * wrong + chance * reach * (1 - severity)
     uncertainty = 4 * chance * (1 - chance)
     basis = str(decision.get("basis", ""))
