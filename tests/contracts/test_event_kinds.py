@@ -25,10 +25,10 @@ from wavebreak.features.layout import SHARDS
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.io.field_limits import EITHER, LIMITS
 from wavebreak.notices import build_statement, get_language, load_platform
-from wavebreak.outcomes import BAN
+from wavebreak.outcomes import BAN, CHALLENGE
 from wavebreak.schema.coverage import declared, known_names
 from wavebreak.schema.event_kinds import EVENT_KINDS, FACTS, KINDS, EventKind, Update, table_faults
-from wavebreak.schema.events import LOG_SCHEMA, TYPES
+from wavebreak.schema.events import LOG_SCHEMA, TYPES, UNDETERMINED
 from wavebreak_lab.simulation.log import NOT_PLAYED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,9 +63,11 @@ BEFORE: tuple[tuple[str, str, str | None, Row], ...] = (
     ("group.created", "a", None, {"group": "g"}),
     ("group.member_added", "a", "d", {"group": "g"}),
     ("user.blocked", "b", "a", {}),
-    ("label.assigned", "a", None, {"label": 2, "source": 0, "outcome": 2, "hold_s": 3_600}),
 )
 """What has to have happened so that an event of each type can mean something."""
+ASKED = {"label": UNDETERMINED, "source": 0, "outcome": CHALLENGE, "hold_s": 3_600}
+CHALLENGED = ("label.assigned", "a", None, ASKED)
+"""And so that a passed challenge can."""
 BETWEEN = {
     "contact.accepted": ("c", "a"),
     "contact.refused": ("c", "a"),
@@ -116,7 +118,8 @@ def _records(events: Iterable[Row], account: str) -> list[Any]:
 
 
 def _is_counted(kind: str, account: str) -> bool:
-    before = [_item(*each, at) for at, each in enumerate(BEFORE)]
+    happened = (*BEFORE, CHALLENGED) if kind == "challenge.passed" else BEFORE
+    before = [_item(*each, at) for at, each in enumerate(happened)]
     return _records(before, account) != _records([*before, _event(kind)], account)
 
 
