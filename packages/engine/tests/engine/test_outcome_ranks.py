@@ -165,7 +165,8 @@ def test_a_person_eases_an_outcome_by_choosing_one_of_less_rank(
     row, rare = _rows(enforcement=before, worst=before)
     for name in ("_rest_rules", "_publish_enforcement", "_note_outcome"):
         monkeypatch.setattr(kernel, name, lambda *_: None)
-    for compiled in (eased_outcome, note_eased_outcome):
+    of_marks: tuple[Any, ...] = (eased_outcome, note_eased_outcome)
+    for compiled in of_marks:
         monkeypatch.setattr(kernel, compiled.__name__, compiled.py_func)
     monkeypatch.setattr(kernel, "rare_row", lambda *_: rare)
     worker = SimpleNamespace(new_chats_1d=5, benign_grace_s=60)

@@ -302,7 +302,7 @@ class Column(NamedTuple):
     words: tuple[str, ...] = ()
 
 
-def _column(hint: Any, most: int | None = None) -> Column:
+def _column(hint: Any, most: float | None = None) -> Column:
     """Return the column of a field's annotation; `most` is the bound of a number."""
     origin = get_origin(hint)
     if origin is Annotated:
