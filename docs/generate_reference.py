@@ -24,9 +24,9 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import BY_RANK
 from wavebreak.rules import STAGES, describe_rule, load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS
 from wavebreak_server.cli.config import reference, sample_file
 from wavebreak_server.settings import Limits

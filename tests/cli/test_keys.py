@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from wavebreak.cli.app import keys as app
 from wavebreak.errors import UsageError
 from wavebreak_server.cli import serve
+from wavebreak_server.cli.serve import keys as app
 from wavebreak_server.http.app_context import load_key_entries, run_in_transaction
 from wavebreak_server.storage import database
 

@@ -19,9 +19,9 @@ import pytest
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS, TYPES
 from wavebreak_server.config import groups
 from wavebreak_server.config_sources import read_file

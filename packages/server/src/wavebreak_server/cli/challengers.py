@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavebreak.cli.app import challengers
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import out, print_next_steps
 from wavebreak.cli.options import (
     DatabaseUrl,
@@ -20,6 +20,10 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.reports.tables import Table, print_table
+
+challengers = command_group(
+    "challenger", "Register another model for a running service, and compare the two."
+)
 
 if TYPE_CHECKING:
     from wavebreak.engine import Engine

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak.cli.app import logs
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps
 from wavebreak.cli.options import DatabaseUrl, Json, Key, Lateness, LedgerKey, Wide
 from wavebreak.durations import duration_ms
@@ -22,6 +22,8 @@ from wavebreak_server.pipeline.log_clock import allowed_ahead_ms
 from wavebreak_server.slices.log import trim as log_trim
 from wavebreak_server.storage import database, ownership
 from wavebreak_server.storage.ledger_store import LedgerStore
+
+logs = command_group("log", "Repair dates in the service's log, and remove old events from it.")
 
 BY = "command line"
 SHOWN_ROWS = 20

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from wavebreak.cli.app import app, keys
+from wavebreak.cli.app import app, command_group
 from wavebreak.cli.console import (
     TerminalConsole,
     command,
@@ -48,6 +48,8 @@ from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.storage import database, ownership, private_files, row_macs
 from wavebreak_server.storage.ledger_store import sealed_key_id
 from wavebreak_server.storage.models import ApiKey
+
+keys = command_group("key", "Create, list, rotate and revoke API keys of the service.")
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
 ConfigFile = Annotated[

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
-from wavebreak.cli.app import transparency
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import (
     command,
     err,
@@ -27,6 +27,10 @@ from wavebreak.cli.console import (
 from wavebreak.cli.options import DatabaseUrl, Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
 from wavebreak.reports.tables import count_of, print_lines, print_table
+
+transparency = command_group(
+    "transparency", "Count reports for publication from the sealed ledger, and recount them."
+)
 
 if TYPE_CHECKING:
     from wavebreak.ledger.storage import OpeningStore
