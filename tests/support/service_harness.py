@@ -32,8 +32,9 @@ from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import SCOPES, KeyRing
-from wavebreak_server.http.ingest_app import App, IngestApp
+from wavebreak_server.http.ingest_app import IngestApp
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
+from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.decide import load_quota_config
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
@@ -41,7 +42,7 @@ from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.keys.service import create_key
-from wavebreak_server.slices.routes import document
+from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.storage import database, event_log, row_macs
 from wavebreak_server.storage.ledger_store import LedgerStore
@@ -268,7 +269,7 @@ async def running(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
         held,
         tracer or NoOpTracer(),
-        Operations(document()),
+        Operations(OPERATIONS),
     )
     held.metrics.watch(
         lambda: service_gauges(made),

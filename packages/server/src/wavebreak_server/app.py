@@ -26,8 +26,8 @@ from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
 from wavebreak_server.console import plugins, startup
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Authorize, allow_all
-from wavebreak_server.http.ingest_app import App
 from wavebreak_server.http.middleware import Operations
+from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
 from wavebreak_server.pipeline import brokers, observability, start_checks
 from wavebreak_server.pipeline.service import Background, Service
@@ -175,7 +175,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
         context,
         allow_all if asked.start.no_keys else context.key_ring.authorize,
         pages,
-        bootstrap.request_middleware(service, context, options, Operations(routes.document())),
+        bootstrap.request_middleware(service, context, options, Operations(routes.OPERATIONS)),
     )
 
 

@@ -30,7 +30,7 @@ from wavebreak_server.http.app_context import (
     run_background_query,
     run_in_transaction,
 )
-from wavebreak_server.http.ingest_app import App
+from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.pipeline.statement_links import notice_of
