@@ -39,7 +39,7 @@ from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.decide import load_quota_config
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.pipeline.pending_requests import BusyError
-from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.keys.service import create_key
 from wavebreak_server.slices.routes import OPERATIONS
@@ -160,16 +160,21 @@ def service(
             limits=limits or Limits(),
             **settings,
         ),
-        make,
+        Decider(
+            make,
+            decide.DecideResponder(
+                policy,
+                decide.load_decide_policy(None),
+                edge,
+                held.quota_extension if held else None,
+            ),
+            lateness_s,
+        ),
         edge,
         clock=clock or now_ms,
-        lateness_s=lateness_s,
-        progress=progress,
         ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
-        responder=decide.DecideResponder(
-            policy, decide.load_decide_policy(None), edge, held.quota_extension if held else None
-        ),
         background=tuple(background),
+        observer=Observer(progress=progress),
     )
 
 

@@ -30,7 +30,7 @@ from wavebreak_server.http.middleware import Operations
 from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
 from wavebreak_server.pipeline import brokers, observability, start_checks
-from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
 from wavebreak_server.policy_choice import (
     EngineParts,
     PolicyChoice,
@@ -151,14 +151,13 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     pages = _open_pages(asked, parts, choice, secret)
     service = Service(
         settings,
-        partial(parts.engine, policy, loaded, choice.enforce, profile=parts.live_profile()),
+        Decider(
+            partial(parts.engine, policy, loaded, choice.enforce, profile=parts.live_profile()),
+            parts.responder(policy, choice.directory),
+            parts.lateness,
+        ),
         parts.pseudonymizer,
-        lateness_s=parts.lateness,
-        responder=parts.responder(policy, choice.directory),
         clock=_now_ms,
-        report=partial(reports.note, "{}"),
-        progress=_recovery_progress(reports.note),
-        recovered=context.load_keys,
         ledger_store=_open_ledger(home, asked.keys.ledger_key, reports.say),
         background=[
             *bootstrap.background_tasks(context, options),
@@ -167,6 +166,11 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             *calibration_tasks(home, deciding_by, choice, used_model),
             *pages.tasks,
         ],
+        observer=Observer(
+            report=partial(reports.note, "{}"),
+            progress=_recovery_progress(reports.note),
+            recovered=context.load_keys,
+        ),
     )
     service.switch = make_policy_switch(parts, choice, deciding_by)
     return Application(

@@ -35,6 +35,7 @@ from wavebreak_server.pipeline.observability import (
     rejected_by_cause,
     service_gauges,
 )
+from wavebreak_server.pipeline.pending_requests import Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.slices.keys import service as api_keys
@@ -186,10 +187,8 @@ def _key_refresher(context: AppContext) -> Background:
 def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Background:
     async def run(service: Service) -> None:
         async def accept(body: bytes, form: str, key: str) -> int:
-            sender = f"stream {source.name}"
-            accepted = await service.accept(
-                Body(body, form), sender=sender, key=key, labels=source.labels, audit="broker"
-            )
+            sender = Sender(f"stream {source.name}", labels=source.labels)
+            accepted = await service.accept(Body(body, form), sender, key=key, audit="broker")
             return int(accepted.count)
 
         await brokers.consume(source, accept, context.metrics)

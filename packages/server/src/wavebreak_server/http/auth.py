@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, get_args
 
 from wavebreak_server.errors import PROBLEMS, ApiError, DomainError
 from wavebreak_server.http.rate_limit import TokenBucket
+from wavebreak_server.pipeline.pending_requests import Sender
 
 Scope = Literal["ingest", "decide", "read", "override", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -38,6 +39,12 @@ class Allowed:
     owner: str = ""
     identifiers: bool = False
     source: str = ""
+
+    @property
+    def sender(self) -> Sender:
+        """The caller as whoever sends events."""
+        labels = "override" in self.scopes
+        return Sender(self.key_id, self.owner, labels, self.identifiers, self.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,15 +199,7 @@ class IngestApp:
         events, size = 0, 0
         try:
             accepted: Accepted = await self.service.accept(
-                body,
-                sender=caller.key_id,
-                owner=caller.owner,
-                key=name,
-                labels="override" in caller.scopes,
-                identifiers=caller.identifiers,
-                audit=f"POST {EVENTS_PATH}",
-                arriving=True,
-                source=caller.source,
+                body, caller.sender, key=name, audit=f"POST {EVENTS_PATH}", arriving=True
             )
             events = accepted.count + accepted.refused_total
             size = max(len(body.content), accepted.unpacked)
@@ -241,14 +233,7 @@ class IngestApp:
             )
         content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_ASKED)
         response = await self.service.decide(
-            content,
-            mode,
-            sender=caller.key_id,
-            owner=caller.owner,
-            key=_idempotency_key(headers),
-            labels="override" in caller.scopes,
-            identifiers=caller.identifiers,
-            source=caller.source,
+            content, mode, caller.sender, key=_idempotency_key(headers)
         )
         context = scope.get("wavebreak.context")
         if context is not None and response.outcome not in WITHOUT_NOTICE:

@@ -24,7 +24,7 @@ from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.http.app_context import run_query, run_write, write_audit_entry
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.pipeline.decide import ChatCounts, count_chats
-from wavebreak_server.pipeline.pending_requests import Accepted
+from wavebreak_server.pipeline.pending_requests import Accepted, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.slices.acts.api import Override, OverrideResult
 from wavebreak_server.storage.models import AuditEntry
@@ -187,7 +187,7 @@ async def add_labels(
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
     content = b"\n".join(map(msgspec.json.encode, lines))
     result = await context.service.accept(
-        Body(content, "lines"), sender=context.key, ask=ask, labels=True, identifiers=True
+        Body(content, "lines"), Sender(context.key, labels=True, identifiers=True), ask=ask
     )
     if isinstance(result, Accepted) and result.refused:
         raise ApiError(422, f"a label was refused: {result.refused[0].message}")
