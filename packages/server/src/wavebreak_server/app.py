@@ -132,7 +132,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     settings = service_settings(home, asked, choice)
     consumed = _broker_sources(asked.brokers)
 
-    secret = _open_storage(settings, asked, reports)
+    secret, owner = _open_storage(settings, asked, reports)
 
     policy = rules.load_policy(choice.directory)
     used_model = choose_model(home, deciding_by.model, reports.say)
@@ -172,6 +172,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             recovered=context.load_keys,
         ),
     )
+    service.lost = lambda: owner.lost
     service.switch = make_policy_switch(parts, choice, deciding_by)
     return Application(
         service,
@@ -290,8 +291,10 @@ def _backfill(path: Path | None) -> list[Background]:
 # Storage
 
 
-def _open_storage(settings: Settings, asked: Configuration, reports: Reports) -> bytes:
-    """Set up directory, tables, logs and machine code; return the deployment's key.
+def _open_storage(
+    settings: Settings, asked: Configuration, reports: Reports
+) -> tuple[bytes, ownership.Owner]:
+    """Set up directory, tables, logs and machine code; return the deployment's key, and the owner.
 
     The first API key is said, where there was none.
     """
@@ -307,7 +310,7 @@ def _open_storage(settings: Settings, asked: Configuration, reports: Reports) ->
     database.connect(settings.database, settings.home)
     # Until the process ends.
     owning = ExitStack()
-    owning.enter_context(ownership.owned(settings.home))
+    owner = owning.enter_context(ownership.owned(settings.home))
     atexit.register(owning.close)
     if settings.database:
         # For commands that this process starts: their arguments are in the list of processes.
@@ -321,7 +324,7 @@ def _open_storage(settings: Settings, asked: Configuration, reports: Reports) ->
     # The first body must not wait for a compiler.
     reports.note("starting (up to two minutes more when the engine is not compiled yet)")
     engine.warm()
-    return secret
+    return secret, owner
 
 
 # Ledger

@@ -40,7 +40,7 @@ from wavebreak_server.http.responses import (
 )
 from wavebreak_server.pipeline import cloudevents
 from wavebreak_server.pipeline.decide import MAX_EVENTS, DecideResponse
-from wavebreak_server.pipeline.decision_notices import with_notice
+from wavebreak_server.pipeline.holder_notices import with_notice
 from wavebreak_server.pipeline.idempotency import IngestResponse, encode_response
 from wavebreak_server.pipeline.pending_requests import Accepted, error_location
 from wavebreak_server.pipeline.request_decoder import Body, TooLargeError

@@ -45,7 +45,7 @@ from wavebreak_server.pipeline.pending_requests import (
 )
 from wavebreak_server.pipeline.request_decoder import DecodedBatch, DecodeResult
 from wavebreak_server.settings import Limits
-from wavebreak_server.storage import database, event_log, ownership, row_macs
+from wavebreak_server.storage import database, event_log, row_macs
 from wavebreak_server.storage.ledger_store import LedgerStore, PendingReceipt
 from wavebreak_server.storage.models import AUDIT_KEY, AuditEntry
 
@@ -146,12 +146,14 @@ class LogHooks(NamedTuple):
             new names there is no room.
         out_of_time: Returns which events of a batch are late, and which have an id that the log
             has, as far as the engine has read it.
+        lost: Returns why this process no longer owns the log; empty while it does.
     """
 
     on_logged: Callable[[LoggedBatch], None]
     on_stored: Callable[[int], None]
     admit: Callable[[list[Group], int], list[Group]]
     out_of_time: Callable[[pa.RecordBatch], tuple[Mask, Mask]]
+    lost: Callable[[], str]
 
 
 class LogWriter:
@@ -185,7 +187,7 @@ class LogWriter:
         self.failing = ""
         self.commits = 0
         self._clock, self._keep_ms = clock, int(limits.idempotency_s * 1000)
-        self._on_logged, self._on_stored, self._admit, self._out_of_time = hooks
+        self._on_logged, self._on_stored, self._admit, self._out_of_time, self._lost = hooks
         self._retry_after_s = limits.retry_after_s
         self._queue: SimpleQueue[Group | DecidedBatch | threading.Event | None] = SimpleQueue()
         self._groups: deque[Group] = deque()
@@ -458,7 +460,7 @@ class LogWriter:
             # Somebody waits for what is queued to be refused.
             self._hurry.clear()
             return False
-        if ownership.lost():
+        if self._lost():
             return False  # for good: the log has another owner
         try:
             if not database.truncate_wal(wait_s=0):

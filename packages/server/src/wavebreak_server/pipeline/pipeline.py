@@ -73,11 +73,13 @@ class Runtime(NamedTuple):
         clock: Returns milliseconds.
         monotonic: Returns seconds.
         start_work: Runs the work of snapshots beside the engine.
+        lost: Returns why this process no longer owns the log; empty while it does.
     """
 
     clock: Callable[[], int]
     monotonic: Callable[[], float] = time.monotonic
     start_work: Callable[[Callable[[], None]], BackgroundWork] = start_thread
+    lost: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ def recover_stages(host: Host) -> Stages:
             listener.on_stored,
             new_names.admit,
             lambda log: _out_of_time(engine_thread, log),
+            runtime.lost,
         ),
         clock=runtime.clock,
         limits=settings.limits,

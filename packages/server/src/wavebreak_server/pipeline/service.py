@@ -46,12 +46,6 @@ from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.admission import LABEL, Admission, event_fault
-from wavebreak_server.pipeline.attempts import (
-    AnsweredAttempts,
-    attempt_key,
-    attempted,
-    encode_lines,
-)
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
     DecideResponder,
@@ -65,6 +59,12 @@ from wavebreak_server.pipeline.decide import (
 from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
+from wavebreak_server.pipeline.idempotency import (
+    AnsweredAttempts,
+    attempt_key,
+    attempted,
+    encode_lines,
+)
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak_server.pipeline.log_writer import LogWriter
 from wavebreak_server.pipeline.new_names import NoRoomError
@@ -80,7 +80,7 @@ from wavebreak_server.pipeline.pending_requests import (
 from wavebreak_server.pipeline.pipeline import Host, Listener, Pipeline, Runtime, start_pipeline
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.settings import Settings
-from wavebreak_server.storage import database, ownership
+from wavebreak_server.storage import database
 from wavebreak_server.storage.ledger_store import LedgerStore, count_differing_decisions
 
 logger = structlog.stdlib.get_logger("wavebreak.service")
@@ -173,6 +173,7 @@ class Service:
 
     Attributes:
         switch: Switches to another policy, model or mode (None: only a new start does).
+        lost: Returns why this process no longer owns the log; empty while it does.
         states: The enforcement states that are known while the engine does not answer.
         lateness_s: Allowed lateness of events.
         ahead_ms: How far events may be dated ahead of the clock.
@@ -204,6 +205,7 @@ class Service:
         self.ledger_store, self.differ = ledger_store, 0
         self.report, self._progress, self._recovered = observer
         self.switch: Switch | None = None
+        self.lost: Callable[[], str] = lambda: ""
         self.switches = 0
         self.states = EnforcementCache(clock)
         self.counts: Counter[str] = Counter()
@@ -271,7 +273,7 @@ class Service:
                     self.ledger_store,
                     self.lateness_s,
                     self.states,
-                    Runtime(self.clock),
+                    Runtime(self.clock, lost=lambda: self.lost()),
                     Listener(self._on_stored, self.report, self._progress),
                 ),
                 decoders,
@@ -395,7 +397,7 @@ class Service:
             return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0, detail)
         writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
         reasons = (
-            (ownership.lost(), "another server has taken over the log"),
+            (self.lost(), "another server has taken over the log"),
             (self._switching, self._switching),
             (writer.failing, "the log cannot be written"),
             (self._stalled(writer), "the database does not answer"),
@@ -472,7 +474,7 @@ class Service:
 
     def _check_owned(self) -> None:
         """Raise BusyError if another server has taken over the log."""
-        if why := ownership.lost():
+        if why := self.lost():
             self.counts["busy"] += 1
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 

@@ -12,7 +12,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_write
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.schemas import DecisionId, Request, Response
-from wavebreak_server.pipeline.statement_links import has_notice, notice_of
+from wavebreak_server.pipeline.holder_notices import has_notice, notice_of
 from wavebreak_server.slices.statements import service
 
 LanguageCode = Annotated[
