@@ -41,7 +41,7 @@ from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, 
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
 from wavebreak_server.settings import Limits, Settings
-from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.keys.service import KeyTerms, create_key
 from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.storage import database, event_log, row_macs
@@ -302,7 +302,7 @@ def _keys() -> dict[str, str]:
     try:
         wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
         made = {
-            name: create_key(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
+            name: create_key(name, scopes, 0, "test", "made for a test", KeyTerms(1e6, 1e6))
             for name, scopes in wanted.items()
         }
         return {name: text for name, (_, text) in made.items()}

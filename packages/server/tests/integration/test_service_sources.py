@@ -22,7 +22,7 @@ from wavebreak.outcomes import CHALLENGE
 from wavebreak_server.http.app_context import closing_connection
 from wavebreak_server.pipeline.live_policy import live_policy
 from wavebreak_server.pipeline.states import StateTerms
-from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.keys.service import KeyTerms, create_key
 from wavebreak_server.slices.sources.service import Coverage, SourceUpkeep, declared_coverage
 from wavebreak_server.slices.webhooks import service as webhooks
 from wavebreak_server.storage import database_audit
@@ -75,7 +75,7 @@ async def covered(made: Running) -> frozenset[str]:
 def own_key(source: str, *scopes: str) -> str:
     """Create a key that belongs to a source."""
     try:
-        _, text = create_key("adapter", scopes, 0, "test", BECAUSE, source=source, rate=1e6)
+        _, text = create_key("adapter", scopes, 0, "test", BECAUSE, KeyTerms(1e6, source=source))
         return text
     finally:
         connection.close()

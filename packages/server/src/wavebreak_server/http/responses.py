@@ -78,8 +78,12 @@ def malformed(_request: HttpRequest, **_details: Any) -> HttpResponse:
 
 async def send_problem(send: Send, problem: ErrorResponse) -> None:
     """Send a problem from an ASGI app."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    await send_body(send, problem.status, problem.body, headers)
+    await send_body(send, problem.status, problem.body, encoded_headers(problem))
+
+
+def encoded_headers(problem: ErrorResponse) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a problem as ASGI has them."""
+    return [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
 
 
 async def send_body(

@@ -14,7 +14,6 @@ from wavebreak_server.http.operations import Operation, RequestContext, Router, 
 from wavebreak_server.http.responses import JSON, PAGE
 from wavebreak_server.slices.accounts import api as accounts
 from wavebreak_server.slices.appeals import api as appeals
-from wavebreak_server.slices.audit import api as audit
 from wavebreak_server.slices.decisions import api as decisions
 from wavebreak_server.slices.keys import api as keys
 from wavebreak_server.slices.operators import api as operators
@@ -74,7 +73,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *sources.router.operations,
     *webhooks.router.operations,
     *keys.router.operations,
-    *audit.router.operations,
     *system.router.operations,
 )
 urlpatterns: list[Any] = url_patterns(OPERATIONS)

@@ -170,9 +170,7 @@ async def extend_quota(context: RequestContext, account: AccountId, body: Justif
     scopes=("admin",),
 )
 async def erase_personal(
-    context: RequestContext,
-    account: AccountId,
-    query: Justification,
+    context: RequestContext, account: AccountId, query: Justification
 ) -> ErasureResult:
     """Erase an account's pseudonyms from the log, and the openings of its ledger entries."""
     entry = await actions.begin_audit(context, "erase_personal", account, query.reason)

@@ -92,10 +92,7 @@ def _as_json(appeal: Appeal) -> HolderAppeal:
     409,
     503,
     scopes=("override",),
-    statuses=(
-        201,
-        200,
-    ),
+    statuses=(201, 200),
 )
 async def submit_appeal(context: RequestContext, body: NewAppeal) -> WithStatus[HolderAppeal]:
     """Open an appeal, or return the one that there is."""
@@ -117,10 +114,7 @@ async def submit_appeal(context: RequestContext, body: NewAppeal) -> WithStatus[
 
 
 @router.operation(
-    "GET",
-    "/v1/appeals",
-    "Appeals that their holders confirmed, by id.",
-    scopes=("read",),
+    "GET", "/v1/appeals", "Appeals that their holders confirmed, by id.", scopes=("read",)
 )
 async def list_appeals(context: RequestContext, query: PageQuery) -> HolderAppeals:
     """Return a page of appeals."""

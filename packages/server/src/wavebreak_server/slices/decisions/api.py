@@ -102,11 +102,7 @@ def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:
     return [(row.number, row.body) for row in rows]
 
 
-@router.operation(
-    "GET",
-    "/v1/decisions",
-    "Decisions after a number, in the order of the log.",
-)
+@router.operation("GET", "/v1/decisions", "Decisions after a number, in the order of the log.")
 async def decisions(context: RequestContext, query: PageQuery) -> Decisions:
     """Return a page of decisions."""
     rows = await run_query(lambda: load_decisions(query.since, query.limit))

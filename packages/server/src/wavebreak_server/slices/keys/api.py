@@ -83,22 +83,13 @@ def key_response(key: ApiKey, text: str = "") -> Key:
     )
 
 
-@router.operation(
-    "GET",
-    "/v1/keys",
-    "All API keys, without their secrets.",
-)
+@router.operation("GET", "/v1/keys", "All API keys, without their secrets.")
 async def keys(context: RequestContext) -> Keys:
     """Return every key."""
     return Keys(keys=[key_response(key) for key in await run_query(api_keys.list_keys)])
 
 
-@router.operation(
-    "POST",
-    "/v1/keys",
-    "Create an API key. Its text is shown once.",
-    statuses=(201,),
-)
+@router.operation("POST", "/v1/keys", "Create an API key. Its text is shown once.", statuses=(201,))
 async def add_key(context: RequestContext, body: NewKey) -> Key:
     """Create a key."""
     created = await run_write(
@@ -108,10 +99,7 @@ async def add_key(context: RequestContext, body: NewKey) -> Key:
             context.now_ms,
             context.key,
             body.reason,
-            rate=body.rate,
-            burst=body.burst,
-            source=body.source or "",
-            identifiers=body.identifiers,
+            api_keys.KeyTerms(body.rate, body.burst, body.source or "", body.identifiers),
         )
     )
     await context.app.refresh()
@@ -134,18 +122,8 @@ async def rotate_key(context: RequestContext, prefix: KeyPrefix, body: Rotation)
     return key_response(*created)
 
 
-@router.operation(
-    "DELETE",
-    "/v1/keys/{prefix}",
-    "Revoke a key at once.",
-    404,
-    statuses=(204,),
-)
-async def revoke_key(
-    context: RequestContext,
-    prefix: KeyPrefix,
-    query: Justification,
-) -> None:
+@router.operation("DELETE", "/v1/keys/{prefix}", "Revoke a key at once.", 404, statuses=(204,))
+async def revoke_key(context: RequestContext, prefix: KeyPrefix, query: Justification) -> None:
     """Revoke a key."""
     arguments = (prefix, context.now_ms, context.key, query.reason)
     await run_write(lambda: api_keys.revoke_key(*arguments))

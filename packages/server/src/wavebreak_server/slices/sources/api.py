@@ -10,13 +10,7 @@ from wavebreak.schema.coverage import known_names
 from wavebreak_server.errors import DomainError
 from wavebreak_server.http.app_context import run_query, run_write
 from wavebreak_server.http.operations import RequestContext, Router
-from wavebreak_server.http.schemas import (
-    Justification,
-    Reason,
-    Request,
-    Response,
-    check_reason,
-)
+from wavebreak_server.http.schemas import Justification, Reason, Request, Response, check_reason
 from wavebreak_server.slices.sources import service as sources
 from wavebreak_server.slices.sources.overview import SourcesOverview, sources_overview
 from wavebreak_server.slices.sources.service import ABILITIES, SELF, Ability, Applied
@@ -200,10 +194,7 @@ async def declare_source(context: RequestContext, body: NewSource) -> DeclaredSo
     "Declare what the source of this key carries and can, as an adapter does when it "
     "starts. What is less than before waits for an administrator, but before the first event.",
     409,
-    scopes=(
-        "ingest",
-        "decide",
-    ),
+    scopes=("ingest", "decide"),
 )
 async def declare_self(context: RequestContext, body: Declaration) -> DeclaredSource:
     """Declare the source that the caller's key belongs to."""
@@ -249,9 +240,7 @@ async def approve_source(
     scopes=("admin",),
 )
 async def remove_source(
-    context: RequestContext,
-    name: SourceName,
-    query: Justification,
+    context: RequestContext, name: SourceName, query: Justification
 ) -> Application:
     """Remove a source."""
     await run_write(lambda: sources.remove(name, context.now_ms, context.key, query.reason))

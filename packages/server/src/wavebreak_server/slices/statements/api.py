@@ -54,9 +54,7 @@ router = Router()
     scopes=("read",),
 )
 async def statement(
-    context: RequestContext,
-    decision: DecisionId,
-    query: StatementQuery,
+    context: RequestContext, decision: DecisionId, query: StatementQuery
 ) -> DecisionStatement:
     """Return a statement of reasons, with its link and the time of notification."""
     notices = context.app.holder_notices

@@ -95,9 +95,6 @@ async def follow_states(context: RequestContext, query: StreamQuery) -> Streamin
 async def query_states(context: RequestContext, body: Accounts) -> enforcement_states.States:
     """Return the state of each account."""
     find: Any = partial(
-        enforcement_states.states_of,
-        body.accounts,
-        context.now_ms,
-        _terms(context),
+        enforcement_states.states_of, body.accounts, context.now_ms, _terms(context)
     )
     return enforcement_states.States(await run_query(find))

@@ -1,14 +1,18 @@
-"""Operations of the deployment: metrics, liveness and readiness."""
+"""Operations of the deployment: metrics, liveness, readiness, and the audit log."""
 
 from __future__ import annotations
 
+import msgspec
 from django.http import HttpResponse
 
 from wavebreak_server.errors import ApiError, DomainError
+from wavebreak_server.http.app_context import run_query
 from wavebreak_server.http.auth import Allowed
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.responses import TEXT
+from wavebreak_server.http.schemas import DecisionNumber, PageQuery, Response
 from wavebreak_server.slices.sources import service as sources
+from wavebreak_server.storage import models
 
 router = Router()
 ABSTAINS = (
@@ -18,12 +22,27 @@ ABSTAINS = (
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class AuditLogEntry(Response):
+    """One administrative change."""
+
+    number: int
+    at_ms: int
+    key: str
+    action: str
+    object: str
+    reason: str
+    outcome: str
+
+
+class AuditLog(Response):
+    """Administrative changes, oldest first; the next page starts at `since` = `next`."""
+
+    entries: list[AuditLogEntry]
+    next: DecisionNumber
+
+
 @router.operation(
-    "GET",
-    "/metrics",
-    "Metrics in the Prometheus text format.",
-    scopes=("read",),
-    media=TEXT,
+    "GET", "/metrics", "Metrics in the Prometheus text format.", scopes=("read",), media=TEXT
 )
 async def metrics(context: RequestContext) -> HttpResponse:
     """Return the metrics."""
@@ -31,23 +50,14 @@ async def metrics(context: RequestContext) -> HttpResponse:
     return HttpResponse(text, content_type=METRICS_TEXT)
 
 
-@router.operation(
-    "GET",
-    "/healthz",
-    "Liveness: whether the process responds.",
-    media=TEXT,
-)
+@router.operation("GET", "/healthz", "Liveness: whether the process responds.", media=TEXT)
 async def healthz(context: RequestContext) -> HttpResponse:
     """Return `ok`."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @router.operation(
-    "GET",
-    "/readyz",
-    "Readiness: whether events are accepted and decided.",
-    503,
-    media=TEXT,
+    "GET", "/readyz", "Readiness: whether events are accepted and decided.", 503, media=TEXT
 )
 async def readyz(context: RequestContext) -> HttpResponse:
     """Return `ready`, or 503 with the reason; with a key that reads, in detail."""
@@ -68,3 +78,17 @@ async def readyz(context: RequestContext) -> HttpResponse:
         lines += sources.notices(context.service)
         lines += [ABSTAINS] * context.service.model_abstains()
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
+
+
+@router.operation(
+    "GET", "/v1/audit", "The audit log: who changed what, when and why.", scopes=("admin",)
+)
+async def audit(context: RequestContext, query: PageQuery) -> AuditLog:
+    """Return a page of the audit log."""
+    rows = await run_query(
+        lambda: list(models.AuditEntry.objects.after(query.since)[: query.limit])
+    )
+    return AuditLog(
+        entries=[msgspec.convert(row, AuditLogEntry, from_attributes=True) for row in rows],
+        next=query.next_page(row.number for row in rows),
+    )

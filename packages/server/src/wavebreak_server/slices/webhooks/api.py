@@ -125,11 +125,7 @@ def _load_webhook(webhook_id: str, *, lock: bool = True) -> models.Webhook:
     return webhook
 
 
-@router.operation(
-    "GET",
-    "/v1/webhooks",
-    "All webhooks.",
-)
+@router.operation("GET", "/v1/webhooks", "All webhooks.")
 async def webhooks(context: RequestContext) -> Webhooks:
     """Return every webhook."""
     ordered = models.Webhook.objects.order_by("created_ms", "id")
@@ -184,11 +180,7 @@ async def add_webhook(context: RequestContext, body: NewWebhook) -> Webhook:
     404,
     statuses=(204,),
 )
-async def remove_webhook(
-    context: RequestContext,
-    webhook: WebhookId,
-    query: Justification,
-) -> None:
+async def remove_webhook(context: RequestContext, webhook: WebhookId, query: Justification) -> None:
     """Remove a webhook and its deliveries."""
 
     def remove() -> None:
@@ -251,10 +243,7 @@ async def enable_webhook(
 
 
 @router.operation(
-    "GET",
-    "/v1/webhooks/{webhook}/dead",
-    "A webhook's dead-lettered deliveries.",
-    404,
+    "GET", "/v1/webhooks/{webhook}/dead", "A webhook's dead-lettered deliveries.", 404
 )
 async def dead_letters(context: RequestContext, webhook: WebhookId) -> DeadLetters:
     """Return the deliveries that used up their attempts."""
