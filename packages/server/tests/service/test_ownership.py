@@ -200,10 +200,11 @@ def test_overtaken_service_refuses_and_says_so(bound: Path) -> None:
         change = await made.ask("POST", "/v1/labels", json=label | {"reason": "a good reason"})
         assert change.status_code == 503
 
-    async def whole() -> None:
+    async def whole(owner: ownership.Owner) -> None:
         async with service_harness.running(bound) as made:
+            made.service.lost = lambda: owner.lost
             await test(made)
 
-    with ownership.owned(bound):
-        asyncio.run(whole())
+    with ownership.owned(bound) as owner:
+        asyncio.run(whole(owner))
     assert len(service_harness.logged()) == 11
