@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from http import HTTPStatus
@@ -52,6 +53,21 @@ def test_only_a_terminal_is_told_to_run_a_command(adapter: str) -> None:
     texts = [getattr(problem.fixes, adapter) for problem in PROBLEMS.values()]
     assert [text for text in texts if re.search(r"\bwavebreak [a-z]+", text)] == []
     assert len([text for text in texts if text]) >= 11
+
+
+def test_nothing_below_the_commands_raises_a_text_with_a_command() -> None:
+    below = [SOURCES / name for name in ("http", "pipeline", "storage", "slices", "console")]
+    paths = [path for place in below for path in place.rglob("*.py")]
+    assert len(paths) > 100
+    naming = [
+        f"{path.name}:{text.lineno}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Raise)
+        for text in ast.walk(node)
+        if isinstance(text, ast.Constant) and re.search(r"\bwavebreak [a-z]+", str(text.value))
+    ]
+    assert naming == []
 
 
 def test_every_status_of_an_operation_has_a_code() -> None:
