@@ -24,7 +24,7 @@ from wavebreak_server.http.schemas import (
     StreamQuery,
     encoded,
 )
-from wavebreak_server.slices.streams.api import StreamSource, stream_response
+from wavebreak_server.http.streams import StreamSource, stream_response
 from wavebreak_server.storage import models
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.ledger_store import OpeningRows

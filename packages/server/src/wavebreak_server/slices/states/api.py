@@ -20,9 +20,9 @@ from wavebreak_server.http.schemas import (
     StreamQuery,
     check_account_ids,
 )
+from wavebreak_server.http.streams import StreamSource, stream_response
 from wavebreak_server.pipeline import states as enforcement_states
 from wavebreak_server.pipeline.states import MAX_ACCOUNTS, MAX_PAGE
-from wavebreak_server.slices.streams.api import StreamSource, stream_response
 
 SCOPES: tuple[Scope, ...] = ("read", "decide")
 
