@@ -307,7 +307,7 @@ def _converted(source: str, value: Any, kind: Any, *, strict: bool = False) -> A
     """Return a value of a request as its type; raises ApiError (422)."""
     try:
         converted = msgspec.convert(value, kind, strict=strict)
-        if kind is AccountId:
+        if kind == AccountId:
             check_account_ids([converted])
         return converted
     except (msgspec.ValidationError, ValueError) as error:
