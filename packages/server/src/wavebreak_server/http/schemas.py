@@ -50,7 +50,7 @@ class Response(Struct):
 def check_account_ids(accounts: Iterable[str]) -> None:
     """Raise ValueError for an id that has too many bytes in UTF-8."""
     if any(len(account.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES for account in accounts):
-        raise ValueError(f"account: expected at most {MAX_ID_BYTES} bytes")
+        raise ValueError(f"the id of an account has more than {MAX_ID_BYTES} bytes")
 
 
 def check_reason(reason: str) -> None:
