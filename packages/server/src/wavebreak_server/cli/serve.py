@@ -336,10 +336,7 @@ def create(
                 now,
                 BY,
                 reason,
-                rate=rate,
-                burst=burst,
-                source=source,
-                identifiers=identifiers,
+                api_keys.KeyTerms(rate, burst, source, identifiers),
             ),
             key=deployment_key,
         )

@@ -25,8 +25,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
-from wavebreak_server.errors import ApiError
-from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.errors import ApiError, fix_for
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
@@ -77,7 +77,7 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
                 return view(request, *args, **kwargs)
             except WavebreakError as error:
                 status = error.status if isinstance(error, ApiError) else 503
-                return error_page(request, status, error.what, error.fix)
+                return error_page(request, status, error.what, fix_for(error, "page"))
 
         wrapped.permission = permission  # type: ignore[attr-defined]
         wrapped.methods = allowed  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 from wavebreak.errors import UsageError
 from wavebreak_server.console import sign_in_limits
-from wavebreak_server.http.ingest_app import App, Receive, Scope, Send
+from wavebreak_server.http.responses import App, Receive, Scope, Send
 from wavebreak_server.storage.django_settings import (
     CONSOLE_MIDDLEWARE,
     OPENID_CONNECT,

@@ -8,7 +8,7 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak_server.console.pages import error_page
-from wavebreak_server.slices import routes
+from wavebreak_server.http import responses
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -24,7 +24,7 @@ def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
     """Return the page of an unknown address, or the API's problem."""
     if request.path.startswith("/console") and request.user.is_authenticated:
         return error_page(request, 404, "There is no such page", "Use the navigation.")
-    return routes.not_found(request, **details)
+    return responses.not_found(request, **details)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -33,4 +33,4 @@ def server_error(request: HttpRequest) -> HttpResponse:
     logger.exception("page failed", route=match.route if match else "")
     if request.path.startswith("/console") and getattr(request, "user", None) is not None:
         return error_page(request, 500, "Something went wrong here", "Try again; it is logged.")
-    return routes.malformed(request)
+    return responses.malformed(request)
