@@ -320,7 +320,7 @@ def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> Non
             f"{prepared.id} is signed already",
             fix="determine again: `wavebreak case determine CASE PARTY`",
         )
-    if _same_person(step.by, prepared.by):
+    if same_person(step.by, prepared.by):
         raise CaseError(
             f"who prepared {prepared.id} cannot sign it", fix="let another person sign: four eyes"
         )
@@ -348,7 +348,7 @@ def _validate_authentication(
     check_signature(given, case.id, prepared.id, prepared.value)
 
 
-def _same_person(one: str, other: str) -> bool:
+def same_person(one: str, other: str) -> bool:
     """Whether two names are spellings of one."""
     plain = (
         " ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in (one, other)
