@@ -15,7 +15,6 @@ from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.workspace import CaseWorkspace
 from wavebreak_cases.cases.case import Action, Case, Reversal
 from wavebreak_cases.cases.signatures import KeySignature
-from wavebreak_cases.claims.exhibits import Actor
 
 MAX_UPLOAD = 1_000_000
 """Bytes of a file that a form takes; larger ones go through the command line. The service refuses
@@ -158,8 +157,11 @@ class Work:
         return {"by": self.by, "role": self.role, "why": self.why}
 
     @property
-    def actor(self) -> Actor:
-        """Who acts, as custody says it."""
+    def actor(self) -> Any:
+        """Who acts, as custody says it (`claims.exhibits.Actor`)."""
+        # The readers of pages take a second to import, and few acts need them.
+        from wavebreak_cases.claims.exhibits import Actor
+
         authority = self.values.get("authority") or self.authority
         return Actor(self.by, self.host, self.why, authority)
 

@@ -10,10 +10,11 @@ from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work
 from wavebreak_cases.bundles import evidence_intake, evidence_items
 from wavebreak_cases.cases import case as steps
 from wavebreak_cases.cases.parties import Basis, Evidence, Strength
-from wavebreak_cases.claims.exhibits import EXHIBIT
 
 
 def _add_exhibit(work: Work) -> None:
+    from wavebreak_cases.claims.exhibits import EXHIBIT
+
     v, source = work.values, work.values["file"]
     given = (work.workspace, source, work.actor, work.role)
     if (source / EXHIBIT).exists():

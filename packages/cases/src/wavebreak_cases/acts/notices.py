@@ -82,6 +82,8 @@ def _record_delivery(work: Work) -> None:
 
 
 def _delivery_faults(_case: Case, values: Values, _now: int) -> Iterator[Fault]:
+    if not values["exhibit"]:
+        yield Fault("exhibit", *_PROOF)
     if not values["how"] and not values["method"]:
         yield Fault("how", *_PROOF)
 
@@ -270,7 +272,6 @@ ACTS = (
         "it.",
         example="Example: `wavebreak case delivery cases/C-7 N1 --exhibit E3 --how courier --by "
         "Noa`",
-        missing=_PROOF,
     ),
     Act(
         "record_reply",

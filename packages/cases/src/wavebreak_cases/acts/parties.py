@@ -61,7 +61,9 @@ def _erase_account(work: Work) -> Any:
 def _record_reversal(work: Work) -> None:
     v = work.values
     found = case_steps.action_reversed(work.case, work.secret(), v["account"], v["at"], v["source"])
-    evidence_intake.record_reversals(work.workspace, [found], by=work.by, role=work.role)
+    if found.account not in work.case.reversals:
+        why = work.why or found.basis
+        work.workspace.take(steps.ActionReversed(found), by=work.by, role=work.role, why=why)
 
 
 ACTS = (

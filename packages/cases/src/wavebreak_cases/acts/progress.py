@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,6 @@ from wavebreak.ledger.checkpoints import encode_verifier_key, load_verifier_key
 from wavebreak_cases.acts import fields
 from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work
 from wavebreak_cases.bundles import case_steps, evidence_intake
-from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, Failure, draft_case
 from wavebreak_cases.cases import case as steps
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.parties import Basis, Strength
@@ -84,8 +83,14 @@ _OPEN = (
 )
 
 
-def _open_case(work: Work) -> tuple[Failure, ...]:
-    """Open the case; where a party is given, draft it as `wavebreak case draft` does."""
+def _open_case(work: Work) -> Sequence[Any]:
+    """Open the case; where a party is given, draft it as `wavebreak case draft` does.
+
+    Returns what could not be taken in (`case_draft.Failure`).
+    """
+    # It reads runs with the engine, which takes seconds to import.
+    from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, draft_case
+
     v = work.values
     if not v["party"]:
         work.take(steps.CaseOpened(v["title"], v["about"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,43 +11,30 @@ from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
-from wavebreak_cases.cli import cases
-from wavebreak_cases.cli.case_options import Authority, By, Many, Place, Role, SealKey, open_case_at
+from wavebreak_cases.cli.case_options import (
+    ActCommand,
+    Authority,
+    By,
+    Many,
+    Place,
+    Role,
+    SealKey,
+    act_command,
+    open_case_at,
+)
 
 if TYPE_CHECKING:
     from wavebreak_cases.claims.redaction import Suggestion
 
 
-@cases.command(
-    epilog="Examples: `wavebreak case erase cases/C-7 +972501234567 --why 'request of 3 May' --by "
-    "Noa`; `wavebreak case erase cases/C-7 a-27317357c7601754229b25ba --why 'request 12' --by Noa`"
-)
-def erase(
-    place: Place,
-    account: Annotated[
-        str, typer.Argument(help="The account: its id as in the events, or its pseudonym.")
-    ],
-    by: By,
-    why: Annotated[str, typer.Option(help="Why: the request that it answers.")],
-    ledger: Annotated[
-        Path | None, typer.Option(help="Erase in this ledger of a run too; needs the own id.")
-    ] = None,
-    key: Key = None,
-    role: Role = "investigator",
-    seal_key: SealKey = None,
-) -> None:
-    """Erase what opens the sealed entries on an account; say what was found and what remains.
-
-    Steps and exhibits are evidence under the pseudonym, and remain. The step that records the
-    erasure is named by later determinations and by the report.
-    """
-    from wavebreak.privacy.secret_key import load_key
+@act_command("erase")
+def erase(call: ActCommand, key: Key = None) -> None:
+    """Say what was found, and what remains."""
     from wavebreak_cases.bundles import account_erasure
 
-    with open_case_at(place, seal_key) as at:
-        done = account_erasure.erase_account(
-            at, load_key(key), account, by=by, role=role, why=why, ledger=ledger
-        )
+    ledger = call.given["ledger"]
+    with call.open() as at:
+        done = call.do(at)
         case = at.case
     said = account_erasure.describe_erasure(done.found)
     widest = max(len(name) for name, _ in said)
