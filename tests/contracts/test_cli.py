@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -298,7 +299,7 @@ def table_printers() -> set[str]:
 PRINTERS = table_printers()
 PRINTS_TABLES = [
     path for path, command in sorted(LEAVES.items())
-    if called(ast.parse(inspect.cleandoc(inspect.getsource(inspect.unwrap(command.callback)))))
+    if called(ast.parse(dedent(inspect.getsource(inspect.unwrap(command.callback)))))
     & PRINTERS
 ]  # fmt: skip
 

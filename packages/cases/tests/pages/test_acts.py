@@ -144,6 +144,7 @@ async def test_each_act_is_sealed_and_audited_by_its_user(console: RunningConsol
         assert answer.status_code == 302, (name, text_of(answer.text))
         step = newest(console)
         assert type(step.did).__name__ == taken, name
+        assert type(step.did) in ACTS[name].steps
         assert (step.by, step.role, step.why) == ("user:dana", "counsel", "for the file"), name
         entries = await audited()
         assert entries[-1] == ("user:dana", name, CASE_ID, "for the file")

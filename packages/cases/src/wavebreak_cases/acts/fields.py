@@ -119,6 +119,7 @@ EXHIBIT = Field(
     choices=exhibits,
     option=Option("The exhibit that shows it: E1."),
 )
+PROOF = replace(EXHIBIT, option=Option("The exhibit that shows it: E1.", default=""))
 WHOSE = Field(
     "party",
     "Whose conduct it shows",

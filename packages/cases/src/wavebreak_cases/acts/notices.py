@@ -212,9 +212,7 @@ ACTS = (
         "notices",
         (
             fields.NOTICE,
-            replace(
-                fields.EXHIBIT, required=False, option=replace(fields.EXHIBIT.option, default="")
-            ),
+            replace(fields.PROOF, required=False),
             fields.AT,
             Field(
                 "method",
@@ -261,7 +259,7 @@ ACTS = (
                 on_form=False,
                 option=Option("By what service: registered mail, courier.", default=""),
             ),
-            replace(fields.EXHIBIT, option=replace(fields.EXHIBIT.option, default="")),
+            fields.PROOF,
         ),
         _record_delivery,
         (steps.NoticeDelivered,),
@@ -287,7 +285,7 @@ ACTS = (
                 "area",
                 option=Option("How it arrived; of an answer: what it says.", "--how", ""),
             ),
-            replace(fields.EXHIBIT, option=replace(fields.EXHIBIT.option, default="")),
+            fields.PROOF,
         ),
         _record_reply,
         (steps.ReplyReceived,),

@@ -40,6 +40,9 @@ SealKey = Annotated[
     Path | None, typer.Option(help="Key file that seals steps (default: the one of `run`).")
 ]
 Many = list[str] | None
+# Types of parameters that are made here, of which no checker knows.
+_annotated: Any = Annotated
+_enum: Any = StrEnum
 
 PartyKind = StrEnum("PartyKind", ["company", "person"])
 Doing = StrEnum("Doing", ["engaged", "assisted", "neither", "unknown"])
@@ -90,24 +93,26 @@ def _parameter(field: Field, option: Option) -> inspect.Parameter:
     kinds: dict[str, Any] = {"number": int, "file": Path, "path": Path}
     kind, default = kinds.get(field.kind, str), option.default
     if field.values and option.flag is None:
-        kind = StrEnum("Choice", {value: value for value, _ in field.values})
+        kind = _enum("Choice", {value: value for value, _ in field.values})
         default = kind(default) if isinstance(default, str) else default
     if option.flag is not None:
         kind = bool
-    if field.kind == "several" or field.kind == "lines":
+    if field.kind in ("several", "lines"):
         kind, default = list[kind], None
-    limits = {"min": 1, "max": field.limit} if field.kind == "number" else {}
+    limits: dict[str, Any] = {"min": 1, "max": field.limit} if field.kind == "number" else {}
     if option.name.isupper():
         info = typer.Argument(help=option.help)
     else:
         flag = option.name or f"--{field.name.replace('_', '-')}"
         info = typer.Option(flag, help=option.help, **limits)
-    annotation = Annotated[kind | None if default is None else kind, info]
+    annotation = _annotated[kind | None if default is None else kind, info]
     given = inspect.Parameter.empty if default is REQUIRED else default
     return _keyword(_key(option, field.name), annotation, given)
 
 
-def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> Any:
+def _keyword(
+    name: str, annotation: Any, default: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
@@ -122,11 +127,11 @@ def act_parameters(command: str) -> dict[str, inspect.Parameter]:
                 made = _parameter(field, field.option)
                 found.setdefault(made.name, made)
         if act.switch is not None:
-            annotation = Annotated[bool, typer.Option(act.switch.name, help=act.switch.help)]
+            annotation = _annotated[bool, typer.Option(act.switch.name, help=act.switch.help)]
             found[_key(act.switch)] = _keyword(_key(act.switch), annotation, False)
         if act.why is not None:
             required = act.why.default is REQUIRED
-            annotation = Annotated[str, typer.Option(help=act.why.help)]
+            annotation = _annotated[str, typer.Option(help=act.why.help)]
             default = inspect.Parameter.empty if required else act.why.default
             found["why"] = _keyword("why", annotation, default)
     return found
@@ -214,13 +219,14 @@ def _value(field: Field, option: Option, raw: Any) -> Any:
 
 
 def act_command(
-    name: str, *, by: Any = inspect.Parameter.empty
+    name: str, *, by: Any = inspect.Parameter.empty, group: typer.Typer = cases
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the command of some acts to `case`; the function is given the call and its own options.
 
     Args:
         name: The command.
         by: The default of who acts; None where who acts is not asked.
+        group: The group of commands.
 
     """
 
@@ -241,10 +247,10 @@ def act_command(
             function(ActCommand(name, given), **{key: given[key] for key in own})
 
         first = next(act for act in acts_of(name) if act.help)
-        command.__doc__, command.__module__ = first.help, function.__module__
+        command.__doc__, command.__wrapped__ = first.help, function  # type: ignore[attr-defined]
         command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
         command.__annotations__ = {key: each.annotation for key, each in parameters.items()}
-        cases.command(name, epilog=first.example)(command)
+        group.command(name, epilog=first.example)(command)
         return function
 
     return decorate

@@ -33,6 +33,7 @@ from wavebreak_cases.cases import signatures
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.cases.parties import load_name_weights, propose_merges
+from wavebreak_cases.cases.workflow import describe_action, replay
 from wavebreak_cases.cli import case_draft, case_privacy, cases
 from wavebreak_cases.cli.case_options import (
     ActCommand,
@@ -54,26 +55,27 @@ Tongue = StrEnum("Tongue", ["en", "he"])
 
 def _print_step(case: Case) -> None:
     last = case.steps[-1]
-    done = case_tables.describe_action(last.did)
+    done = describe_action(last.did)
     out.print(f"{case.id}, step {last.n}: {done}; the case is {case.state}")
 
 
 def _print_steps(case: Case, before: int) -> None:
     for step in case.steps[before:]:
-        out.print(f"step {step.n}: {case_tables.describe_action(step.did)} {step.why}")
+        out.print(f"step {step.n}: {describe_action(step.did)} {step.why}")
 
 
-def _take_step(call: ActCommand) -> None:
+def take_step(call: ActCommand) -> None:
+    """Do the act of a command that takes one step, and print that."""
     with call.open() as at:
         call.do(at)
         _print_step(at.case)
 
 
 def _take_step_with_key(call: ActCommand, key: Key = None) -> None:
-    _take_step(call)
+    take_step(call)
 
 
-act_command("open")(_take_step)
+act_command("open")(take_step)
 
 
 @cases.command(epilog="Example: `wavebreak case show cases/C-7`")
@@ -98,7 +100,7 @@ def show(
         print_table(table, out)
 
 
-act_command("party")(_take_step)
+act_command("party")(take_step)
 
 
 @act_command("relate")
@@ -138,7 +140,7 @@ def merge(
             _print_step(at.case)
 
 
-act_command("unmerge")(_take_step)
+act_command("unmerge")(take_step)
 act_command("link")(_take_step_with_key)
 
 
@@ -170,7 +172,7 @@ def evidence(
 
     source, by, why = (call.given[name] for name in ("source", "by", "why"))
     with call.open() as at:
-        of_run: dict[str, str] = {}
+        of_run: dict[str, Any] = {}
         if account or source not in at.case.exhibits:
             inputs = run_inputs(policy, model_dir, lateness, key)
             if ledger:
@@ -299,7 +301,7 @@ def _write_letter(
         out.print(str(path))
 
 
-act_command("delivery")(_take_step)
+act_command("delivery")(take_step)
 
 
 @act_command("determine")
@@ -312,7 +314,7 @@ def determine(call: ActCommand, policy: PolicyDir = None) -> None:
         print_lines(case_tables.tie_lines(at.case), out)
 
 
-act_command("signer")(_take_step)
+act_command("signer")(take_step)
 
 
 @act_command("sign", by=None)
@@ -342,8 +344,8 @@ def sign(
         _print_step(at.case)
 
 
-act_command("task")(_take_step)
-act_command("advance")(_take_step)
+act_command("task")(take_step)
+act_command("advance")(take_step)
 
 
 @cases.command(epilog="Example: `wavebreak case export cases/C-7 -o C-7-export --language he`")
@@ -418,7 +420,6 @@ def report(
     """Typeset the report alone, as a bundle has it, to be read; a bundle can be verified too."""
     from wavebreak_cases.bundles.exhibit_redaction import shown_case
     from wavebreak_cases.bundles.report import render_report
-    from wavebreak_cases.cases.workflow import replay
 
     written, case = workspace.load_case(place / workspace.CASE)
     said = _settings(case, language, policy, prepared_by, signing_key, issued, settings)

@@ -62,7 +62,7 @@ class ActRequest:
     seen: int | None = None
 
     @property
-    def signed(self) -> dict[str, str]:
+    def signed(self) -> dict[str, Any]:
         """Who acts in which role, and why, as a step says it."""
         return {"by": self.user.actor, "role": self.user.role, "why": self.reason}
 
