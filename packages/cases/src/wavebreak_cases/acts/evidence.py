@@ -72,16 +72,11 @@ def _statement(v: Values) -> evidence_items.Statement:
 
 ACTS = (
     Act(
-        "add_exhibit",
-        "Add an exhibit",
-        "Take it in",
-        "claims",
+        "add_exhibit", "Add an exhibit", "Take it in", "claims",
         (
             fields.FILE,
             Field(
-                "kind",
-                "What it is",
-                "choice",
+                "kind", "What it is", "choice",
                 values=fields.words(
                     "claim", "document", "delivery", "reply", "test_purchase", "partner_notice"
                 ),
@@ -89,27 +84,19 @@ ACTS = (
             ),
             Field("title", "Title", option=Option("What it is called.", default="")),
             Field(
-                "authority",
-                "By what authority",
-                hint="A mandate, an order, a ticket.",
+                "authority", "By what authority", hint="A mandate, an order, a ticket.",
                 option=Option("By what authority.", default="not stated"),
             ),
         ),
-        _add_exhibit,
-        (steps.ExhibitAdded,),
+        _add_exhibit, (steps.ExhibitAdded,),
         about="An upload is dated by nobody: what it shows, and since when, a person says.",
-        ordered=False,
-        command="exhibit",
+        ordered=False, command="exhibit",
         help="Add an exhibit: a captured claim with its custody, or a file.",
         example="Examples: `wavebreak case exhibit cases/C-7 claims/bulk --by Noa`; `wavebreak "
-        "case exhibit cases/C-7 receipt.pdf --kind delivery --by Noa`",
-        why=fields.WHY_NOT_STATED,
+        "case exhibit cases/C-7 receipt.pdf --kind delivery --by Noa`", why=fields.WHY_NOT_STATED,
     ),
     Act(
-        "add_evidence",
-        "Draw evidence from an exhibit",
-        "Draw the evidence",
-        "claims",
+        "add_evidence", "Draw evidence from an exhibit", "Draw the evidence", "claims",
         (
             replace(
                 fields.EXHIBIT, option=Option("An exhibit (E1), or what `run -o` wrote.", "SOURCE")
@@ -118,21 +105,16 @@ ACTS = (
             fields.CONDUCT,
             fields.VIOLATION,
             Field(
-                "seen",
-                "Where it was seen",
-                "choice",
+                "seen", "Where it was seen", "choice",
                 values=fields.words("on_platform", "off_platform"),
                 option=Option("Where it was seen.", default="off_platform"),
             ),
             *fields.DATES,
             *fields.TIE,
         ),
-        _add_evidence,
-        (steps.EvidenceAdded, steps.StateChanged, steps.TaskAdded),
-        about="It counts as not known until a person reviews it.",
-        guard=fields.date_faults,
-        ordered=False,
-        command="evidence",
+        _add_evidence, (steps.EvidenceAdded, steps.StateChanged, steps.TaskAdded),
+        about="It counts as not known until a person reviews it.", guard=fields.date_faults,
+        ordered=False, command="evidence",
         help="Add evidence of conduct from an exhibit, or from a run with all inputs to reproduce "
         "it.\n\nWithout dates they are those that the exhibit gives itself: the time of a "
         "capture, what a page\nsays of its publication, the log of a run. Where it gives none "
@@ -140,14 +122,10 @@ ACTS = (
         example="Examples: `wavebreak case evidence cases/C-7 E1 --party P1 --conduct engaged "
         "--violation bulk --until 2021-03 --date-basis 'the invoice' --basis statement --strength "
         "strong --by Noa`; `wavebreak case evidence cases/C-7 out --account a-17 --party P1 "
-        "--conduct engaged --violation automated --by Noa`",
-        why=fields.WHY_NOT_STATED,
+        "--conduct engaged --violation automated --by Noa`", why=fields.WHY_NOT_STATED,
     ),
     Act(
-        "correct_evidence",
-        "Correct evidence",
-        "Save the evidence",
-        "claims",
+        "correct_evidence", "Correct evidence", "Save the evidence", "claims",
         (
             fields.ITEM,
             fields.may_state(fields.WHOSE),
@@ -156,39 +134,27 @@ ACTS = (
             *fields.DATES,
             *fields.TIE,
         ),
-        _correct_evidence,
-        (steps.EvidenceCorrected, steps.StateChanged, steps.TaskAdded),
+        _correct_evidence, (steps.EvidenceCorrected, steps.StateChanged, steps.TaskAdded),
         about="The earlier wording stays in the sealed steps. A person reviews it again.",
-        guard=fields.date_faults,
-        command="correct",
+        guard=fields.date_faults, command="correct",
         help="State an item of evidence anew: its dates, conduct or tie; it has to be confirmed "
         "again.\n\nWhat is not given stays. Dates that nobody gave a basis for are taken from "
         "the exhibit again.",
         example="Example: `wavebreak case correct cases/C-7 V1 --until 2021-03 --date-basis 'the "
-        "invoice' --by Noa --why 'the month was missing'`",
-        why=fields.WHY_NEEDED,
+        "invoice' --by Noa --why 'the month was missing'`", why=fields.WHY_NEEDED,
     ),
     Act(
-        "review_evidence",
-        "Review evidence",
-        "Seal the review",
-        "claims",
+        "review_evidence", "Review evidence", "Seal the review", "claims",
         (
             fields.ITEM,
             Field(
-                "shows",
-                "Does the exhibit show this?",
-                "choice",
+                "shows", "Does the exhibit show this?", "choice",
                 values=[("yes", "Yes, it shows it"), ("no", "No, it does not")],
                 option=Option("It does not show this.", "--reject", False, flag=("yes", "no")),
             ),
         ),
-        _review_evidence,
-        (steps.EvidenceReviewed,),
-        command="confirm",
+        _review_evidence, (steps.EvidenceReviewed,), command="confirm",
         help="Show an item with its dates, ask, and confirm that its exhibit shows it, or reject "
-        "it.",
-        example="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`",
-        why=fields.WHY,
+        "it.", example="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`", why=fields.WHY,
     ),
-)
+)  # fmt: skip

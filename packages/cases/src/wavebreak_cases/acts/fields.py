@@ -159,46 +159,34 @@ DAYS = Field(
 DATE = "In words or EDTF: 2019-11, about November 2019, before 2020-03, unknown."
 DATES = (
     Field(
-        "began",
-        "When it began",
-        required=False,
-        hint=f"{DATE} Empty: as the exhibit says.",
+        "began", "When it began", required=False, hint=f"{DATE} Empty: as the exhibit says.",
         option=Option("When it began: about 2019-11, before 2020, unknown.", default=""),
     ),
     Field(
-        "until",
-        "Until when it is shown to have lasted",
-        required=False,
+        "until", "Until when it is shown to have lasted", required=False,
         hint=f"{DATE} Empty: as the exhibit says.",
         option=Option("Until when it is shown to have lasted.", default=""),
     ),
     Field(
-        "zone",
-        "Time zone of the dates",
-        required=False,
-        hint="Like Asia/Jerusalem.",
+        "zone", "Time zone of the dates", required=False, hint="Like Asia/Jerusalem.",
         option=Option("Time zone of dates: Asia/Jerusalem.", default=None),
     ),
     Field(
-        "date_basis",
-        "On what these dates rest",
-        required=False,
+        "date_basis", "On what these dates rest", required=False,
         hint="A date that you state needs it: the invoice, the archive’s copy.",
         option=Option("On what stated dates rest: 'the invoice'.", default=""),
     ),
-)
+)  # fmt: skip
 CONDUCT = Field(
     "conduct",
     "What the party did",
     "choice",
     values=[
-        ("engaged", "engaged in it"),
-        ("assisted", "assisted others in it"),
-        ("neither", "no violation"),
-        ("unknown", "not known"),
+        ("engaged", "engaged in it"), ("assisted", "assisted others in it"),
+        ("neither", "no violation"), ("unknown", "not known"),
     ],
     option=Option("What the party did; neither: no violation."),
-)
+)  # fmt: skip
 VIOLATION = Field(
     "violation",
     "Kind of violation",
@@ -221,57 +209,34 @@ TIE = (may_state(BASIS), may_state(STRENGTH))
 LINES = "One a line."
 PARTY_FIELDS = (
     Field(
-        "kind",
-        "What it is",
-        "choice",
-        values=words("company", "person"),
+        "kind", "What it is", "choice", values=words("company", "person"),
         option=Option("What it is.", default="company"),
     ),
     Field("name", "Name", option=Option("Its name.", "NAME")),
     Field(
-        "aliases",
-        "Other names",
-        "lines",
-        required=False,
-        hint=LINES,
+        "aliases", "Other names", "lines", required=False, hint=LINES,
         option=Option("Another name.", "--alias", ()),
     ),
     Field(
-        "domains",
-        "Domains",
-        "lines",
-        required=False,
-        hint=LINES,
+        "domains", "Domains", "lines", required=False, hint=LINES,
         option=Option("A domain.", "--domain", ()),
     ),
     Field(
-        "numbers",
-        "Numbers that it publishes",
-        "lines",
-        required=False,
-        hint="One a line, with the country: +97235550100.",
-        pattern=E164,
+        "numbers", "Numbers that it publishes", "lines", required=False,
+        hint="One a line, with the country: +97235550100.", pattern=E164,
         fault="is not E.164: a number with its country, like +972501234567",
         option=Option("A number it publishes, E.164.", "--number", ()),
     ),
     Field(
-        "apps",
-        "Applications that it offers",
-        "lines",
-        required=False,
-        hint=LINES,
+        "apps", "Applications that it offers", "lines", required=False, hint=LINES,
         option=Option("An application it offers.", "--app", ()),
     ),
     Field(
-        "sites",
-        "Addresses of pages",
-        "lines",
-        required=False,
-        hint=LINES,
+        "sites", "Addresses of pages", "lines", required=False, hint=LINES,
         option=Option("A page's address.", "--site", ()),
     ),
     Field("note", "Remark", "area", required=False, option=Option("A remark.", default="")),
-)
+)  # fmt: skip
 FILE = Field(
     "file",
     "File",

@@ -29,25 +29,19 @@ def _drafted(section: str, *given: Field) -> Iterator[Field]:
 
 _OPEN = (
     Field(
-        "id",
-        "Number",
-        hint="Letters, digits, dots and dashes; it is the case's name for good.",
+        "id", "Number", hint="Letters, digits, dots and dashes; it is the case's name for good.",
         pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
         fault="is not well formed: use letters, digits, dots and dashes",
     ),
     Field("title", "Title", option=Option("What it is called.")),
     Field(
-        "about",
-        "What it is about",
-        "area",
-        required=False,
+        "about", "What it is about", "area", required=False,
         option=Option("What it is about, in a paragraph.", default=""),
     ),
     *_drafted(
         "The party",
         Field(
-            "party",
-            "Party",
+            "party", "Party",
             hint="The name of the person or company. All below is of it, and may be left empty.",
         ),
         *(f for f in fields.PARTY_FIELDS if f.name in ("kind", "aliases", "domains", "numbers")),
@@ -56,8 +50,7 @@ _OPEN = (
         "What shows it",
         replace(
             fields.FILE,
-            label="Their page, or another exhibit",
-            hint=f"{fields.FILE.hint} {_SAVED}",
+            label="Their page, or another exhibit", hint=f"{fields.FILE.hint} {_SAVED}",
         ),
         fields.CONDUCT,
         fields.VIOLATION,
@@ -68,19 +61,16 @@ _OPEN = (
     *_drafted(
         "Its accounts here",
         Field(
-            "account",
-            "Accounts of the party",
-            "lines",
+            "account", "Accounts of the party", "lines",
             hint="One a line, as the console names them. Their pseudonyms are kept.",
         ),
         replace(fields.BASIS, name="account_basis", label="What ties the accounts to the party"),
         replace(
             fields.STRENGTH,
-            name="account_strength",
-            label="How strongly the accounts are tied to it",
+            name="account_strength", label="How strongly the accounts are tied to it",
         ),
     ),
-)
+)  # fmt: skip
 
 
 def _open_case(work: Work) -> Sequence[Any]:
@@ -163,137 +153,85 @@ def _sign_determination(work: Work) -> None:
 
 ACTS = (
     Act(
-        "open_case",
-        "Open a case",
-        "Open the case",
-        "",
-        _OPEN,
-        _open_case,
+        "open_case", "Open a case", "Open the case", "", _OPEN, _open_case,
         (
-            steps.CaseOpened,
-            steps.PartyNamed,
-            steps.ExhibitAdded,
-            steps.EvidenceAdded,
+            steps.CaseOpened, steps.PartyNamed, steps.ExhibitAdded, steps.EvidenceAdded,
             steps.AccountLinked,
         ),
         about="A title and a reason are enough. What you know of the party can be given at once: "
         "the exhibit is taken in, evidence is drawn from it, and the case then says what is "
-        "missing.",
-        guard=_case_number_faults,
-        ordered=False,
-        command="open",
+        "missing.", guard=_case_number_faults, ordered=False, command="open",
         help="Open a case in a new directory.",
         example="Example: `wavebreak case open cases/C-7 --title 'Bulk Co' --by Noa`",
     ),
     Act(
-        "add_task",
-        "Add a task",
-        "Add the task",
-        "",
+        "add_task", "Add a task", "Add the task", "",
         (
             Field(
-                "what",
-                "What is to be done",
-                "area",
+                "what", "What is to be done", "area",
                 option=Option("What is to be done; or T1.", "WHAT"),
             ),
             Field(
-                "due",
-                "Until when (UTC)",
-                "moment",
-                required=False,
+                "due", "Until when (UTC)", "moment", required=False,
                 option=Option("Until when: 2026-03-09T00:00:00Z.", default=""),
             ),
         ),
-        _add_task,
-        (steps.TaskAdded,),
-        ordered=False,
-        command="task",
+        _add_task, (steps.TaskAdded,), ordered=False, command="task",
         help="Add a task, or mark one as done.",
         example="Examples: `wavebreak case task cases/C-7 'buy a package' --due "
         "2026-03-09T00:00:00Z --by Noa`; `wavebreak case task cases/C-7 T1 --done --by Noa`",
     ),
     Act(
-        "finish_task",
-        "Finish a task",
-        "It is done",
-        "",
+        "finish_task", "Finish a task", "It is done", "",
         (
             Field(
-                "task",
-                "Task",
-                "choice",
-                choices=fields.open_tasks,
+                "task", "Task", "choice", choices=fields.open_tasks,
                 option=Option("What is to be done; or T1.", "WHAT"),
             ),
         ),
-        lambda work: work.take(steps.TaskFinished(work.values["task"])),
-        (steps.TaskFinished,),
-        ordered=False,
-        command="task",
-        asked_by="done",
+        lambda work: work.take(steps.TaskFinished(work.values["task"])), (steps.TaskFinished,),
+        ordered=False, command="task", asked_by="done",
         switch=Option("That task is done.", "--done"),
     ),
     Act(
-        "change_state",
-        "Change the state",
-        "Change the state",
-        "",
+        "change_state", "Change the state", "Change the state", "",
         (
             Field(
-                "to",
-                "To",
-                "choice",
+                "to", "To", "choice",
                 values=fields.words(*(state for state in TRANSITIONS if state != "opened")),
-                choices=fields.next_states,
-                option=Option("The state to go to.", "TO"),
+                choices=fields.next_states, option=Option("The state to go to.", "TO"),
             ),
         ),
-        lambda work: work.take(steps.StateChanged(work.values["to"])),
-        (steps.StateChanged,),
+        lambda work: work.take(steps.StateChanged(work.values["to"])), (steps.StateChanged,),
         command="advance",
         help="Change the state: investigating, noticed, determined, referred, closed, reopened.",
         example="Example: `wavebreak case advance cases/C-7 investigating --by Noa`",
         why=fields.WHY,
     ),
     Act(
-        "prepare_determination",
-        "Prepare a determination",
-        "Prepare it",
-        "determination",
+        "prepare_determination", "Prepare a determination", "Prepare it", "determination",
         (
             replace(fields.PARTY, option=Option("On whom: P1.", "PARTY")),
             Field(
-                "as_of",
-                "As of (UTC)",
-                "moment",
-                required=False,
-                past=True,
+                "as_of", "As of (UTC)", "moment", required=False, past=True,
                 hint="Left empty: as of now.",
                 option=Option("As of: 2026-03-02T09:00:00Z (default: now).", default=""),
             ),
         ),
-        _prepare_determination,
-        (steps.DeterminationPrepared, steps.ActionReversed),
+        _prepare_determination, (steps.DeterminationPrepared, steps.ActionReversed),
         about="It is advice from rules and dates. Another person reads the exhibits and signs.",
         command="determine",
         help="Prepare a determination: eligibility for legal action, its grounds, what would "
-        "change it.",
-        example="Example: `wavebreak case determine cases/C-7 P1 --by Noa`",
+        "change it.", example="Example: `wavebreak case determine cases/C-7 P1 --by Noa`",
     ),
     Act(
-        "name_signer",
-        "Name a signer",
-        "Name the signer",
-        "determination",
+        "name_signer", "Name a signer", "Name the signer", "determination",
         (
             Field("name", "Who may sign", option=Option("Who may sign.", "NAME")),
             Field(
-                "key",
-                "Verifier key",
+                "key", "Verifier key",
                 hint="As `wavebreak ledger keygen` printed it on the signer's machine: "
-                "name+id+base64.",
-                pattern=re.compile(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"),
+                "name+id+base64.", pattern=re.compile(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"),
                 fault="is no verifier key: write it as name+id+base64",
                 option=Option("Verifier key, or its file: `wavebreak ledger keygen` prints it."),
             ),
@@ -301,37 +239,27 @@ ACTS = (
                 "signs_as", "In which role", option=Option("In which role.", "--role", "counsel")
             ),
         ),
-        _name_signer,
-        (steps.SignerNamed,),
+        _name_signer, (steps.SignerNamed,),
         about="The person may then sign determinations of this case by command, with that key.",
         command="signer",
         help="Name a person who may sign determinations of the case, by a key that the person "
         "holds.",
         example="Example: `wavebreak case signer cases/C-7 'Adv. Levi' --role counsel --key "
-        "levi.example+1a2b3c4d+AQ... --by Noa`",
-        why=fields.WHY,
+        "levi.example+1a2b3c4d+AQ... --by Noa`", why=fields.WHY,
     ),
     Act(
-        "sign_determination",
-        "Sign a determination",
-        "Sign",
-        "determination",
+        "sign_determination", "Sign a determination", "Sign", "determination",
         (
             Field(
-                "determination",
-                "Determination",
-                "choice",
-                choices=fields.unsigned,
+                "determination", "Determination", "choice", choices=fields.unsigned,
                 option=Option("The determination: D1.", "ITEM"),
             ),
         ),
-        _sign_determination,
-        (steps.DeterminationSigned,),
-        about="You sign under the name that you are signed in with.",
-        command="sign",
+        _sign_determination, (steps.DeterminationSigned,),
+        about="You sign under the name that you are signed in with.", command="sign",
         help="Sign a determination with a key that the case names (`case signer`).\n\nThe signer "
         "is who the key belongs to, and may not be the person who prepared it.",
         example="Example: `wavebreak case sign cases/C-7 D1 --signing-key levi.key`",
         why=fields.WHY,
     ),
-)
+)  # fmt: skip
