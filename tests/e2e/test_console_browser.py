@@ -40,8 +40,8 @@ from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import open_workspace
 from wavebreak_cases.cases.case import CaseOpened
 from wavebreak_cases.claims.exhibits import Actor
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.pipeline.live_policy import models_directory
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -29,7 +29,7 @@ from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.claims.exhibits import Actor
 from wavebreak_cases.pages import files
-from wavebreak_cases.pages.store import CaseStore
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.models import User

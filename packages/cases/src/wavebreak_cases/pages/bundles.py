@@ -29,7 +29,7 @@ from wavebreak_cases.bundles.workspace import EXHIBITS
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.acts import ActRequest
-from wavebreak_cases.pages.store import CaseStore
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 

@@ -15,8 +15,8 @@ from wavebreak_cases.bundles.report_settings import Operator, load_operator
 from wavebreak_cases.cases.notices import Language, Notice
 from wavebreak_cases.pages import bundles
 from wavebreak_cases.pages.acts import ActRequest
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.files import LoadedCase
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.errors import ApiError
 
 REPORT = "report.pdf"

@@ -46,7 +46,7 @@ from wavebreak_cases.cases.workflow import (
     stale_determinations,
     validate_step,
 )
-from wavebreak_cases.pages.store import CaseStore
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.users.models import User

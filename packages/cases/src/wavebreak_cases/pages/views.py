@@ -21,7 +21,7 @@ from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import Act
 from wavebreak_cases.cases.case import Case, Step
 from wavebreak_cases.pages import acts, bundles, documents, exhibits, files, forms, redactions
-from wavebreak_cases.pages.store import current_store
+from wavebreak_cases.pages.apps import current_store
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     View,
