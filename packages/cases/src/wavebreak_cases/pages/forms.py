@@ -107,7 +107,7 @@ class ActForm(forms.Form):
     @property
     def faults(self) -> list[tuple[forms.BoundField, str]]:
         """Every fault with its field, in their order: what stands at the top of the page."""
-        return [(self[name], text) for name, texts in self.errors.items() for text in texts]
+        return [(self[name], text) for name in self.fields for text in self.errors.get(name, ())]
 
     @property
     def shown_fields(self) -> list[tuple[str, forms.BoundField]]:
