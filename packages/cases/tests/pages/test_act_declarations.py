@@ -31,7 +31,8 @@ COMMANDS: Any = typer.main.get_command(cases).commands  # type: ignore[attr-defi
 def test_every_kind_of_step_has_a_row_and_words_in_each_language() -> None:
     assert set(get_args(Action)) == set(STEPS)
     for kind in STEPS.values():
-        tag = str(kind.did.__struct_config__.tag)
+        did: Any = kind.did
+        tag = str(did.__struct_config__.tag)
         for language in ("en", "he"):
             assert ReportText(language).of("steps_done", tag), (kind.did, language)
 

@@ -12,9 +12,13 @@ from typing import Any, Literal, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from wavebreak.errors import CaseError
+from wavebreak.extras import LazyModule
 from wavebreak_cases.bundles.workspace import CaseWorkspace
 from wavebreak_cases.cases.case import Action, Case, Reversal
 from wavebreak_cases.cases.signatures import KeySignature
+
+# The readers of pages take a second to import, and few acts need them.
+exhibits: Any = LazyModule("wavebreak_cases.claims.exhibits")
 
 MAX_UPLOAD = 1_000_000
 """Bytes of a file that a form takes; larger ones go through the command line. The service refuses
@@ -159,11 +163,8 @@ class Work:
     @property
     def actor(self) -> Any:
         """Who acts, as custody says it (`claims.exhibits.Actor`)."""
-        # The readers of pages take a second to import, and few acts need them.
-        from wavebreak_cases.claims.exhibits import Actor
-
         authority = self.values.get("authority") or self.authority
-        return Actor(self.by, self.host, self.why, authority)
+        return exhibits.Actor(self.by, self.host, self.why, authority)
 
     def take(self, did: Action) -> Case:
         """Take one step."""

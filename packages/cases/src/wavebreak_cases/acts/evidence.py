@@ -6,18 +6,16 @@ from dataclasses import replace
 
 from wavebreak.errors import UsageError
 from wavebreak_cases.acts import fields
-from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work
+from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work, exhibits
 from wavebreak_cases.bundles import evidence_intake, evidence_items
 from wavebreak_cases.cases import case as steps
 from wavebreak_cases.cases.parties import Basis, Evidence, Strength
 
 
 def _add_exhibit(work: Work) -> None:
-    from wavebreak_cases.claims.exhibits import EXHIBIT
-
     v, source = work.values, work.values["file"]
     given = (work.workspace, source, work.actor, work.role)
-    if (source / EXHIBIT).exists():
+    if (source / exhibits.EXHIBIT).exists():
         evidence_intake.add_claim_exhibit(*given, title=v["title"], kind=v["kind"])
     else:
         evidence_intake.add_file_exhibit(

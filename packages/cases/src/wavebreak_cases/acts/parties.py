@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wavebreak.extras import LazyModule
 from wavebreak_cases.acts import fields
 from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work
 from wavebreak_cases.bundles import case_steps, evidence_intake
 from wavebreak_cases.cases import case as steps
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.parties import Basis, Relation, Strength
+
+# It reads runs with the engine, which takes seconds to import.
+account_erasure: Any = LazyModule("wavebreak_cases.bundles.account_erasure")
 
 
 def _name_party(work: Work) -> None:
@@ -47,9 +51,6 @@ def _link_account(work: Work) -> None:
 
 
 def _erase_account(work: Work) -> Any:
-    # It reads runs with the engine, which takes a second to import.
-    from wavebreak_cases.bundles import account_erasure
-
     ledger: Path | None = work.values["ledger"]
     account = work.values["account"]
     return account_erasure.erase_account(

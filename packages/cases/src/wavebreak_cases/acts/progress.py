@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from wavebreak.errors import CaseError, UsageError
+from wavebreak.extras import LazyModule
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_verifier_key
 from wavebreak_cases.acts import fields
 from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work
@@ -17,6 +18,9 @@ from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.parties import Basis, Strength
 from wavebreak_cases.cases.signatures import CaseSigner
 from wavebreak_cases.cases.workflow import TRANSITIONS, same_person
+
+# It reads runs with the engine, which takes seconds to import.
+case_draft: Any = LazyModule("wavebreak_cases.bundles.case_draft")
 
 _SAVED = "A page that your browser shows: save it as HTML or print it to PDF."
 
@@ -78,14 +82,11 @@ def _open_case(work: Work) -> Sequence[Any]:
 
     Returns what could not be taken in (`case_draft.Failure`).
     """
-    # It reads runs with the engine, which takes seconds to import.
-    from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, draft_case
-
     v = work.values
     if not v["party"]:
         work.take(steps.CaseOpened(v["title"], v["about"]))
         return ()
-    draft = CaseDraft(
+    draft = case_draft.CaseDraft(
         party=v["party"],
         title=v["title"],
         about=v["about"],
@@ -106,8 +107,9 @@ def _open_case(work: Work) -> Sequence[Any]:
         account_basis=Basis(v["account_basis"]) if v["account_basis"] else None,
         account_strength=Strength(v["account_strength"]) if v["account_strength"] else None,
     )
-    means = DraftMeans(work.actor, work.role, work.secret(), _by_command, _by_command)
-    return draft_case(work.workspace, draft, means).failures
+    means = case_draft.DraftMeans(work.actor, work.role, work.secret(), _by_command, _by_command)
+    failures: Sequence[Any] = case_draft.draft_case(work.workspace, draft, means).failures
+    return failures
 
 
 def _by_command(*_given: object) -> Any:

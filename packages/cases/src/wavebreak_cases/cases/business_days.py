@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,6 +12,9 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import CaseError
+from wavebreak.extras import LazyModule
+
+np: Any = LazyModule("numpy")  # of all that a case does, only a notice counts days
 
 
 class BusinessCalendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,8 +62,6 @@ def business_deadline(calendar: BusinessCalendar, start_ms: int, days: int) -> i
     >>> datetime.fromtimestamp(end / 1000, UTC).isoformat()
     '2026-03-02T23:59:59+00:00'
     """
-    import numpy as np  # of all that a case does, only a notice counts days
-
     zone = ZoneInfo(calendar.zone)
     first = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(zone).date()
     last = np.busday_offset(

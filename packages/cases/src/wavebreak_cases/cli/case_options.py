@@ -43,6 +43,7 @@ Many = list[str] | None
 # Types of parameters that are made here, of which no checker knows.
 _annotated: Any = Annotated
 _enum: Any = StrEnum
+_list: Any = list
 
 PartyKind = StrEnum("PartyKind", ["company", "person"])
 Doing = StrEnum("Doing", ["engaged", "assisted", "neither", "unknown"])
@@ -98,7 +99,7 @@ def _parameter(field: Field, option: Option) -> inspect.Parameter:
     if option.flag is not None:
         kind = bool
     if field.kind in ("several", "lines"):
-        kind, default = list[kind], None
+        kind, default = _list[kind], None
     limits: dict[str, Any] = {"min": 1, "max": field.limit} if field.kind == "number" else {}
     if option.name.isupper():
         info = typer.Argument(help=option.help)

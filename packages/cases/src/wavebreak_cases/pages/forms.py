@@ -126,7 +126,8 @@ class ActForm(forms.Form):
         for name, what, fix in self.act.guard(self.case, self.values, self.now):
             if name not in self.errors:
                 self.add_error(name, f"{what[:1].upper()}{what[1:]}: {fix}.")
-        return self.cleaned_data
+        cleaned: dict[str, Any] = self.cleaned_data
+        return cleaned
 
     def name_lost_files(self) -> None:
         """Ask for files again where the form is shown again: no browser sends them twice."""
