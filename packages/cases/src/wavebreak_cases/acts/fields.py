@@ -10,7 +10,7 @@ from wavebreak.errors import CaseError
 from wavebreak_cases.acts.declaration import REQUIRED, Choices, Fault, Field, Option, Values
 from wavebreak_cases.bundles.case_tables import describe_conduct, describe_date, to_words
 from wavebreak_cases.cases.case import Case
-from wavebreak_cases.cases.date_ranges import parse_date
+from wavebreak_cases.cases.date_ranges import format_instant, parse_date
 from wavebreak_cases.cases.notices import load_templates
 from wavebreak_cases.cases.parties import E164, Basis, Strength
 from wavebreak_cases.cases.workflow import TRANSITIONS
@@ -250,8 +250,12 @@ WHY_NEEDED = replace(WHY, default=REQUIRED)
 
 
 def date_faults(_case: Case, values: Values, now: int) -> Iterator[Fault]:
-    """Dates that are not understood, or have not come yet; a workspace says it of one alone."""
-    for name in ("began", "until"):
+    """Dates that are not understood, have not come yet, or rest on nothing.
+
+    A workspace refuses the first of them as well, in the same words.
+    """
+    stated = False
+    for name, what in (("began", "when it began"), ("until", "until when it lasted")):
         if not values[name]:
             continue
         try:
@@ -259,6 +263,13 @@ def date_faults(_case: Case, values: Values, now: int) -> Iterator[Fault]:
         except CaseError as error:
             yield Fault(name, error.what, error.fix)
             continue
+        stated |= dates.earliest is not None or dates.latest is not None
         if dates.earliest is not None and dates.earliest > now:
-            what = "when it began" if name == "began" else "until when it lasted"
-            yield Fault(name, f"{what} is in the future", "give the date at which it was")
+            then = format_instant(dates.earliest)
+            yield Fault(name, f"{what} is in the future: {then}", "give the time at which it was")
+    if stated and not values["date_basis"].strip():
+        yield Fault(
+            "date_basis",
+            "a date that a person states needs its basis",
+            "say on what it rests (--date-basis), as in: the invoice of 3 May 2021",
+        )

@@ -24,8 +24,14 @@ from wavebreak_cases.cases.parties import Evidence
 from wavebreak_server.console.pages import MAX_REASON
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+_OPTIONS = re.compile(r" \([^()]*--[^()]*\)")
 _MISSING = "It is missing: fill it in."
 _CHOOSE = "Choose one of those that are offered."
+
+
+def page_fix(fix: str) -> str:
+    """Return what to do, without commands and their options: a page has forms for them."""
+    return "" if "`wavebreak" in fix else _OPTIONS.sub("", fix)
 
 
 class LinesField(forms.CharField):
@@ -125,7 +131,8 @@ class ActForm(forms.Form):
         self.values = self.act.complete(given)
         for name, what, fix in self.act.guard(self.case, self.values, self.now):
             if name not in self.errors:
-                self.add_error(name, f"{what[:1].upper()}{what[1:]}: {fix}.")
+                said = ": ".join(each for each in (what, page_fix(fix)) if each)
+                self.add_error(name, f"{said[:1].upper()}{said[1:]}.")
         cleaned: dict[str, Any] = self.cleaned_data
         return cleaned
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
@@ -71,19 +70,11 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
             except (MissingExtraError, ServiceError) as error:
                 return error_page(request, 503, error.what, error.fix)
             except WavebreakError as error:
-                return error_page(request, 422, error.what, _page_fix(error.fix))
+                return error_page(request, 422, error.what, forms.page_fix(error.fix))
 
         return wrapped
 
     return decorate
-
-
-def _page_fix(fix: str) -> str:
-    """Return what to do, without commands and their options: a page has forms for them."""
-    return "" if "`wavebreak" in fix else _OPTIONS.sub("", fix)
-
-
-_OPTIONS = re.compile(r" \([^()]*--[^()]*\)")
 
 
 @case_page("view_cases")
@@ -309,7 +300,7 @@ def _show_redaction(
         shown=shown,
         reason=request.POST.get("reason", ""),
         error=error,
-        fix=_page_fix(error.fix) if error else "",
+        fix=forms.page_fix(error.fix) if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
     )
     if error is not None:
@@ -433,7 +424,7 @@ def _show_form(
         case=case,
         case_id=case.id or "cases",
         error=error,
-        fix=_page_fix(error.fix) if error else "",
+        fix=forms.page_fix(error.fix) if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
         letter=letter,
         came_from=_came_from(request),
