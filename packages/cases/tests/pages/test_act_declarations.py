@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from support.console_harness import RunningConsole
-from support.legal_cases import PAGE, act, case_visits, queried, served_case, text_of
+from support.legal_cases import PAGE, SIGNER, act, case_visits, queried, served_case, text_of
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work
 from wavebreak_cases.bundles.report_text import ReportText
@@ -54,7 +55,18 @@ def test_every_act_has_a_command_a_form_steps_and_a_row_of_the_documentation(
     assert row in DOCS.read_text("utf-8").splitlines()
 
 
-def call_faults(_case: Case, values: Values, _now: int) -> Iterator[Any]:
+def test_role_of_a_signer_is_not_that_of_who_names_the_signer(tmp_path: Path) -> None:
+    place, key = str(tmp_path / "C-7"), str(tmp_path / "key")
+    shared = ["--by", "Noa", "--seal-key", key]
+    public = encode_verifier_key(SIGNER.key)
+    for words in (["open", place, "--title", "x"], ["signer", place, "Levi", "--key", public]):
+        assert CliRunner().invoke(cases, [*words, *shared]).exit_code == 0
+    with open_case_at(tmp_path / "C-7", tmp_path / "key") as at:
+        assert at.case.steps[-1].role == "investigator"
+        assert [signer.role for signer in at.case.signers.values()] == ["counsel"]
+
+
+def call_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Any]:
     if values["minutes"] == 13:
         yield "minutes", "nobody calls for 13 minutes", "count again"
 

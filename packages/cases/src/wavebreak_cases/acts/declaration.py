@@ -176,7 +176,7 @@ class Work:
         return self.workspace.clock() if at is None else at
 
 
-def _no_faults(_case: Case, _values: Values, _now: int) -> Iterator[Fault]:
+def _no_faults(_case: Case, _values: Values, _now: int | None) -> Iterator[Fault]:
     return iter(())
 
 
@@ -193,7 +193,8 @@ class Act:
         effect: Does it; returns what a command shows beside the steps.
         steps: The steps that it may take.
         about: A sentence on what follows from it.
-        guard: Finds what is wrong with its fields together.
+        guard: Finds what is wrong with its fields together, at a time (None: whoever takes the
+            steps looks at that).
         previewed: Whether a form shows it before it is done.
         ordered: Whether a form is refused where the case changed since it was shown.
         command: The command that does it.
@@ -215,7 +216,7 @@ class Act:
     effect: Callable[[Work], Any]
     steps: tuple[type, ...]
     about: str = ""
-    guard: Callable[[Case, Values, int], Iterator[Fault]] = _no_faults
+    guard: Callable[[Case, Values, int | None], Iterator[Fault]] = _no_faults
     previewed: bool = False
     ordered: bool = True
     command: str = ""
@@ -238,7 +239,7 @@ class Act:
             CaseError: A field is wrong, or the case does not allow the step.
 
         """
-        for _, what, fix in self.guard(work.case, work.values, work.workspace.clock()):
+        for _, what, fix in self.guard(work.case, work.values, None):
             raise CaseError(what, fix=fix)
         return self.effect(work)
 

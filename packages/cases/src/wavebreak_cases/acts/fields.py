@@ -249,10 +249,10 @@ WHY_NOT_STATED = replace(WHY, default="not stated")
 WHY_NEEDED = replace(WHY, default=REQUIRED)
 
 
-def date_faults(_case: Case, values: Values, now: int) -> Iterator[Fault]:
+def date_faults(_case: Case, values: Values, now: int | None) -> Iterator[Fault]:
     """Dates that are not understood, have not come yet, or rest on nothing.
 
-    A workspace refuses the first of them as well, in the same words.
+    A case refuses the first of them as well, in the same words.
     """
     stated = False
     for name, what in (("began", "when it began"), ("until", "until when it lasted")):
@@ -264,7 +264,7 @@ def date_faults(_case: Case, values: Values, now: int) -> Iterator[Fault]:
             yield Fault(name, error.what, error.fix)
             continue
         stated |= dates.earliest is not None or dates.latest is not None
-        if dates.earliest is not None and dates.earliest > now:
+        if now is not None and dates.earliest is not None and dates.earliest > now:
             then = format_instant(dates.earliest)
             yield Fault(name, f"{what} is in the future: {then}", "give the time at which it was")
     if stated and not values["date_basis"].strip():

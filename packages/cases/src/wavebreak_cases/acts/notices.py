@@ -81,7 +81,7 @@ def _record_delivery(work: Work) -> None:
     work.take(steps.NoticeDelivered(delivery))
 
 
-def _delivery_faults(_case: Case, values: Values, _now: int) -> Iterator[Fault]:
+def _delivery_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fault]:
     if not values["exhibit"]:
         yield Fault("exhibit", *_PROOF)
     if not values["how"] and not values["method"]:

@@ -34,12 +34,12 @@ def _relate_parties(work: Work) -> None:
     evidence_intake.relate_parties(work.workspace, relation, **work.signed)
 
 
-def _relation_faults(_case: Case, values: Values, _now: int) -> Iterator[Fault]:
+def _relation_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fault]:
     if values["party"] and values["party"] == values["other"]:
         yield Fault("other", "a party has no relation with itself", "choose another party")
 
 
-def _merge_faults(_case: Case, values: Values, _now: int) -> Iterator[Fault]:
+def _merge_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fault]:
     if values["keep"] and values["keep"] == values["drop"]:
         yield Fault("drop", "these parties are one already", "choose another party")
 

@@ -116,7 +116,7 @@ def _by_command(*_given: object) -> Any:
     raise CaseError("pages and runs are not taken in here", fix="use `wavebreak case draft`")
 
 
-def _case_number_faults(_case: Case, values: Values, now: int) -> Iterator[Fault]:
+def _case_number_faults(_case: Case, values: Values, now: int | None) -> Iterator[Fault]:
     if values["id"] == "new":
         yield Fault("id", "“new” is no number of a case", "choose another")
     yield from fields.date_faults(_case, values, now)

@@ -183,14 +183,17 @@ class ActCommand:
         """Return the act as it is done; `more` are values of its fields, or else of `Work`."""
         values = act.complete(self.values(act))
         values |= {name: more.pop(name) for name in list(more) if name in values}
+        # Where a field of the act has such a name, as the role of a signer, it is not who acts.
+        own = act_parameters(self.name).keys() - {"why"}
+        beside = {key: value for key, value in self.given.items() if key not in own}
         given: dict[str, Any] = {
-            "by": self.given.get("by", ""),
-            "role": self.given.get("role", "investigator"),
-            "why": self.given.get("why", ""),
+            "by": beside.get("by", ""),
+            "role": beside.get("role", "investigator"),
+            "why": beside.get("why", ""),
             "host": socket.gethostname(),
-            "secret": lambda: load_key(self.given.get("key")),
-            "policy": self.given.get("policy"),
-            "authority": self.given.get("authority", "not stated"),
+            "secret": lambda: load_key(beside.get("key")),
+            "policy": beside.get("policy"),
+            "authority": beside.get("authority", "not stated"),
         }
         return Work(workspace, values, **given | more)
 
