@@ -30,6 +30,7 @@ from wavebreak_cases.bundles.workspace import CASE, is_case, load_case
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.completeness import Gap, closing_commands, find_gaps
 from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
+from wavebreak_cases.cli import cases
 from wavebreak_cases.cli.case_options import (
     Authority,
     Began,
