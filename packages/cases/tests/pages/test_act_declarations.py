@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 from support.console_harness import RunningConsole
 from support.legal_cases import PAGE, SIGNER, act, case_visits, queried, served_case, text_of
+from wavebreak.cli.app import app
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import Action, Case, Task, TaskAdded
 from wavebreak_cases.cases.workflow import STEPS
-from wavebreak_cases.cli import cases
 from wavebreak_cases.cli.case_options import act_command, act_parameters, open_case_at
 from wavebreak_cases.cli.cases import take_step
 from wavebreak_cases.pages.demo_case import CASE_ID
@@ -26,7 +26,9 @@ from wavebreak_cases.pages.forms import act_form
 from wavebreak_server.storage.models import AuditEntry
 
 DOCS = Path(__file__).parents[4] / "docs/how-to/build-a-case.md"
-COMMANDS: Any = typer.main.get_command(cases).commands  # type: ignore[attr-defined]
+ROOT: Any = typer.main.get_command(app)
+ROOT.load("case")
+COMMANDS = ROOT.commands["case"].commands
 
 
 def test_every_kind_of_step_has_a_row_and_words_in_each_language() -> None:
@@ -60,7 +62,7 @@ def test_role_of_a_signer_is_not_that_of_who_names_the_signer(tmp_path: Path) ->
     shared = ["--by", "Noa", "--seal-key", key]
     public = encode_verifier_key(SIGNER.key)
     for words in (["open", place, "--title", "x"], ["signer", place, "Levi", "--key", public]):
-        assert CliRunner().invoke(cases, [*words, *shared]).exit_code == 0
+        assert CliRunner().invoke(app, ["case", *words, *shared]).exit_code == 0
     with open_case_at(tmp_path / "C-7", tmp_path / "key") as at:
         assert at.case.steps[-1].role == "investigator"
         assert [signer.role for signer in at.case.signers.values()] == ["counsel"]
