@@ -165,14 +165,14 @@ class ActCommand:
         with open_case_at(place, self.given["seal_key"], new) as opened:
             yield opened
 
-    def do(self, workspace: CaseWorkspace, act: Act | None = None, **more: Any) -> Any:
+    def do(self, workspace: CaseWorkspace, **more: Any) -> Any:
         """Do the act; `more` are values of its fields, or else of `Work`.
 
         Raises:
             UsageError: A field of the act that was asked for is not given.
 
         """
-        act = act or self.act
+        act = self.act
         work = self.work(workspace, act, **more)
         needed = [f.name for f in act.fields if f.required and f.option and f.kind != "moment"]
         if act.missing and any(work.values[name] in ("", None) for name in needed):
