@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -33,15 +34,12 @@ from wavebreak_server.app import demo_streams
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COMMANDS = {
-    "app", "case_draft", "case_options", "case_privacy", "console", "demo_stream", "help_pages",
+    "app", "case_draft", "case_options", "console", "demo_stream", "help_pages",
     "options", "serve_flags",
 }  # fmt: skip
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module
-    for module, names in (
-        ("case_draft", ("draft", "list", "parties")),
-        ("case_privacy", ("erase", "redact")),
-    )
+    for module, names in (("case_draft", ("draft", "list", "parties")),)
     for name in names
 }
 """Commands of a group that its module imports from another."""
@@ -298,7 +296,7 @@ def table_printers() -> set[str]:
 PRINTERS = table_printers()
 PRINTS_TABLES = [
     path for path, command in sorted(LEAVES.items())
-    if called(ast.parse(inspect.cleandoc(inspect.getsource(inspect.unwrap(command.callback)))))
+    if called(ast.parse(dedent(inspect.getsource(inspect.unwrap(command.callback)))))
     & PRINTERS
 ]  # fmt: skip
 

@@ -40,8 +40,8 @@ from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import open_workspace
 from wavebreak_cases.cases.case import CaseOpened
 from wavebreak_cases.claims.exhibits import Actor
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.pipeline.live_policy import models_directory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -451,6 +451,33 @@ def test_region_is_drawn_with_the_mouse_and_by_fields(person: Person) -> None:
         page.get_by_role("button", name="Put the copy in its place").click()
     assert "A redacted copy." in page.locator("main").inner_text()
     assert "Sealed as step 3" in page.locator("main").inner_text()
+
+
+def test_form_of_a_case_names_every_wrong_field_beside_it(person: Person, tmp_path: Path) -> None:
+    page = person.sign_in("counsel").open(f"/console/cases/{SCANNED}/act/add_exhibit")
+    letter = tmp_path / "letter.txt"
+    letter.write_text("We send bulk messages.")
+    page.set_input_files("#f-file", letter)
+    page.fill("#f-title", "A letter")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Take it in").click()
+    faults = page.get_by_role("alert").filter(has_text="4 fields are wrong")
+    assert faults.locator("li").count() == 4
+    for name, fault in (
+        ("f-file", "Choose the file again: letter.txt is not kept."),
+        ("f-kind", "It is missing"),
+        ("f-authority", "It is missing"),
+        ("reason", "A reason is missing"),
+    ):
+        field = page.locator(f"#{name}")
+        assert field.get_attribute("aria-invalid") == "true"
+        described = (field.get_attribute("aria-describedby") or "").split()
+        words = [page.locator(f"[id='{each}']").inner_text() for each in described]
+        assert any(fault in text for text in words), (name, words)
+    assert page.locator("#f-title").input_value() == "A letter"
+    person.shoot("case-form-faults")
+    faults.get_by_role("link", name="By what authority").click()
+    assert page.evaluate("document.activeElement.id") == "f-authority"
 
 
 def replace_in_zip(source: Path, target: Path, old: bytes, new: bytes) -> None:

@@ -11,8 +11,8 @@ from support.legal_cases import store_at
 from support.service_harness import abuser, migrated
 from wavebreak_cases.bundles.workspace import CASE, load_case
 from wavebreak_cases.pages import demo_case
+from wavebreak_cases.pages.apps import open_store
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_cases.pages.store import open_store
 
 
 def build(home: Path) -> tuple[int, bool]:

@@ -16,8 +16,8 @@ from support.service_harness import SECRET, abuser, now_ms
 from wavebreak.ledger import new_signer
 from wavebreak_cases.bundles.workspace import CASE, load_case
 from wavebreak_cases.cases.case import Case
+from wavebreak_cases.pages.apps import CaseStore, open_store
 from wavebreak_cases.pages.demo_case import CASE_ID, build_demo_case
-from wavebreak_cases.pages.store import CaseStore, open_store
 
 T = TypeVar("T")
 SIGNER = new_signer("example.org/cases", secret=bytes(range(32)))

@@ -18,8 +18,13 @@ from wavebreak.errors import CaseError, FileError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
-from wavebreak_cases.bundles.case_batch import read_batch
-from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, draft_case
+from wavebreak_cases.bundles.case_draft import (
+    CaseDraft,
+    DraftMeans,
+    DraftResult,
+    draft_case,
+    read_batch,
+)
 from wavebreak_cases.bundles.case_listing import list_cases, list_parties
 from wavebreak_cases.bundles.case_tables import tie_lines
 from wavebreak_cases.bundles.evidence_items import Statement, restate_evidence

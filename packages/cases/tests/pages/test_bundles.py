@@ -23,8 +23,8 @@ from support.legal_cases import (
 )
 from wavebreak_cases.bundles.verify import exit_code, verify_bundle
 from wavebreak_cases.pages import bundles
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.storage.models import AuditEntry
 
 FINDINGS: list[dict[str, object]] = [

@@ -14,8 +14,8 @@ from support.service_harness import migrated, now_ms
 from wavebreak_cases.bundles.workspace import CASE
 from wavebreak_cases.cases.case import StateChanged, TaskFinished
 from wavebreak_cases.pages import files
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.demo_case import CASE_ID
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import EnforcementState

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UnsetType
 
 from wavebreak.reports.tables import Table
-from wavebreak_cases.cases.case import Action, Case, PreparedDetermination
+from wavebreak_cases.cases.case import Case, PreparedDetermination
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.determination import Determination
 from wavebreak_cases.cases.parties import DateSource, Evidence, MergeProposal
@@ -46,58 +45,6 @@ def to_words(word: str) -> str:
     'not eligible'
     """
     return word.replace("_", " ")
-
-
-_ACTION_SUBJECTS = {
-    "opened": "title", "named": "party.name", "related": "relation.party",
-    "merged": "drop", "unmerged": "party", "linked": "link.account", "exhibited": "exhibit.id",
-    "found": "evidence.id", "confirmed": "evidence", "sent": "notice.id",
-    "delivered": "delivery.notice", "replied": "reply.notice", "determined": "id",
-    "corrected": "evidence.id", "reversed": "reversal.account", "erased": "erasure.account",
-    "redacted": "redaction.exhibit",
-    "attempted": "attempt.notice",
-    "authorized": "signer.name",
-    "signed": "determination", "tasked": "task.what", "finished": "task", "advanced": "to",
-}  # fmt: skip
-_ACTION_PHRASES = {
-    "opened": "case opened", "named": "party named", "related": "tie between parties",
-    "merged": "parties merged by a person", "unmerged": "merge undone by a person",
-    "linked": "account tied", "exhibited": "exhibit taken",
-    "found": "evidence drawn", "confirmed": "evidence judged by a person", "sent": "notice sent",
-    "delivered": "notice arrived", "replied": "notice answered",
-    "corrected": "evidence stated anew", "reversed": "action reversed on appeal",
-    "erased": "openings of an account erased",
-    "redacted": "exhibit redacted",
-    "attempted": "notice not served", "authorized": "signer named",
-    "determined": "determination prepared", "signed": "determination signed", "tasked": "task",
-    "finished": "task done", "advanced": "case now",
-}  # fmt: skip
-
-
-def action_subject(what: Action) -> str:
-    """What a step is about: an id, a title, a state.
-
-    >>> from wavebreak_cases.cases.case import StateChanged
-    >>> action_subject(StateChanged("noticed"))
-    'noticed'
-    """
-    value = msgspec.to_builtins(what)
-    for name in _ACTION_SUBJECTS[str(type(what).__struct_config__.tag)].split("."):
-        value = value[name]
-    return str(value)
-
-
-def describe_action(what: Action) -> str:
-    """A step in a few words.
-
-    >>> from wavebreak_cases.cases.case import StateChanged
-    >>> describe_action(StateChanged("noticed"))
-    'case now: noticed'
-    """
-    shows = getattr(what, "shows", None)
-    judged = "" if shows is None else " shows it" if shows else " does not show it"
-    phrase = _ACTION_PHRASES[str(type(what).__struct_config__.tag)]
-    return f"{phrase}: {action_subject(what)}{judged}"
 
 
 def evidence_lines(case: Case, name: str) -> Iterator[str]:

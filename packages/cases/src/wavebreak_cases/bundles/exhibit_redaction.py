@@ -1,6 +1,6 @@
 """Redaction of an exhibit in a case: the copy, its step, and the steps that then show no digests.
 
-See `wavebreak_cases.cases.redactions` for what is shown, and
+See `wavebreak_cases.cases.case.Redaction` for what is shown, and
 `wavebreak_cases.claims.redaction` for the copy.
 """
 
@@ -18,9 +18,16 @@ from msgspec import UNSET
 from wavebreak.errors import CaseError
 from wavebreak.extras import LazyModule
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files, salted_digest
-from wavebreak_cases.cases.case import Case, CaseFile, ExhibitAdded, ExhibitRedacted, Step
+from wavebreak_cases.cases.case import (
+    Case,
+    CaseFile,
+    ExhibitAdded,
+    ExhibitRedacted,
+    Redaction,
+    RemovedRegion,
+    Step,
+)
 from wavebreak_cases.cases.date_ranges import format_instant
-from wavebreak_cases.cases.redactions import Redaction, RemovedRegion
 
 if TYPE_CHECKING:
     from wavebreak_cases.claims import redaction

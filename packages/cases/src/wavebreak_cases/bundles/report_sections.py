@@ -16,7 +16,6 @@ from msgspec import UnsetType
 from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.verifier import read_key
 from wavebreak_cases.bundles import chronology, exhibit_list
-from wavebreak_cases.bundles.case_tables import action_subject
 from wavebreak_cases.bundles.report_blocks import (
     Block,
     bullets,
@@ -36,7 +35,7 @@ from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.cases.parties import Evidence, Party
 from wavebreak_cases.cases.reasons import person
 from wavebreak_cases.cases.ties import overruled_ties
-from wavebreak_cases.cases.workflow import is_current, stale_determinations
+from wavebreak_cases.cases.workflow import action_subject, is_current, stale_determinations
 from wavebreak_cases.claims.exhibits import CUSTODY, CustodyRecord
 
 

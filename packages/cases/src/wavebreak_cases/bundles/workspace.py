@@ -14,11 +14,12 @@ determination and an exhibit have an entry of their own kind as well.
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import file_digest, sha256
+from hashlib import file_digest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -36,40 +37,20 @@ from wavebreak.ledger import (
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.entries import (
     Body,
-    CustodyEntry,
-    DeterminationEntry,
-    ErasureEntry,
-    LinkEntry,
-    NoticeEntry,
     StepEntry,
 )
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import canonical
 from wavebreak_cases.cases.case import (
-    AccountErased,
-    AccountLinked,
     Action,
     Case,
     CaseFile,
-    DeterminationPrepared,
-    DeterminationSigned,
     Exhibit,
-    ExhibitAdded,
-    NoticeDelivered,
-    NoticeSent,
-    ReplyReceived,
     Step,
 )
 from wavebreak_cases.cases.eligibility import Grounds
-from wavebreak_cases.cases.field_errors import describe_field_error
-from wavebreak_cases.cases.workflow import append_action, replay
-
-EntryDraft = tuple[str, Body, dict[str, Any]]
-
-
-def salted_digest(salt: str, value: Any) -> str:
-    """Salted SHA-256 of a value in canonical JSON, in hex."""
-    return sha256(salt.encode() + canonical(msgspec.to_builtins(value)).encode()).hexdigest()
+from wavebreak_cases.cases.workflow import append_action, kind_of, replay
+from wavebreak_cases.cases.workflow import salted_digest as salted_digest
 
 
 def step_entries(
@@ -77,50 +58,14 @@ def step_entries(
 ) -> list[tuple[Entry, Openings]]:
     """The entries of the last step of `after`, which was taken in the case `before`."""
     step = after.steps[-1]
-    body = StepEntry(before.id, before.state, after.state, salted_digest(salt, step))
-    drafts: list[EntryDraft] = [("step", body, {"by": step.by, "reason": step.why or None})]
-    drafts += _action_entries(after, step, salt)
+    body: Body = StepEntry(before.id, before.state, after.state, salted_digest(salt, step))
+    drafts = [("step", body, {"by": step.by, "reason": step.why or None})]
+    kind = kind_of(step.did)
+    if kind.seal is not None:
+        drafts.append((kind.entry, *kind.seal(after, step, step.did, salt)))
     return [
-        make_entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in drafts
+        make_entry(entry, body, hidden, at=step.at, salts=salts) for entry, body, hidden in drafts
     ]
-
-
-def _action_entries(case: Case, step: Step, salt: str) -> Iterator[EntryDraft]:
-    by = {"by": step.by}
-    match did := step.did:
-        case AccountLinked(link=tie):
-            body = LinkEntry(case.id, tie.basis, tie.strength, tie.exhibit)
-            yield "link", body, by | {"account": tie.account, "party": tie.party}
-        case ExhibitAdded(exhibit=e):
-            act = "taken into the case"
-            seal = salted_digest(salt, e)
-            yield "custody", CustodyEntry(e.id, act, seal, step.why, step.role, "none"), by
-        case AccountErased(erasure=e):
-            yield "erasure", ErasureEntry(e.openings, 0), by | {"reason": step.why or None}
-        case NoticeSent(notice=n):
-            yield _notice_entry(case, n.id, "sent", salted_digest(salt, n), by)
-        case NoticeDelivered(delivery=d):
-            yield _notice_entry(case, d.notice, "delivered", salted_digest(salt, d), by)
-        case ReplyReceived(reply=r):
-            yield _notice_entry(case, r.notice, "answered", salted_digest(salt, r), by)
-        case DeterminationPrepared():
-            yield _determination_entry(case, did.id, salt, by)
-        case DeterminationSigned():
-            yield _determination_entry(case, did.determination, salt, by)
-
-
-def _notice_entry(case: Case, notice: str, state: str, seal: str, by: dict[str, Any]) -> EntryDraft:
-    party = case.notices[notice].party
-    return "notice", NoticeEntry(case.id, state, seal), by | {"party": party}
-
-
-def _determination_entry(case: Case, name: str, salt: str, by: dict[str, Any]) -> EntryDraft:
-    prepared = case.determinations[name]
-    value = prepared.value
-    rule = ", ".join(ground.rule for ground in value.grounds) or None
-    body = DeterminationEntry(case.id, value.result, rule, value.policy, salted_digest(salt, value))
-    hidden = {"party": value.party, "prepared_by": prepared.by} | (by if prepared.signed_by else {})
-    return "determination", body, hidden
 
 
 CASE, EXHIBITS, GROUNDS = "case.json", "exhibits", "grounds"
@@ -308,3 +253,39 @@ def _validate(value: T) -> T:
         return msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError as error:
         raise CaseError(describe_field_error(error), fix="correct that field") from None
+
+
+_LENGTH = re.compile(r"Expected `(?P<what>str|array)` of length (?P<sign>>=|<=) (?P<count>\d+)")
+_UNKNOWN_VALUE = re.compile(r"Invalid enum value (?P<value>.*)")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+
+
+def describe_field_error(error: msgspec.ValidationError) -> str:
+    """Return what is wrong with which field, without types and paths.
+
+    >>> say = lambda text: describe_field_error(msgspec.ValidationError(text))
+    >>> say("Expected `str` of length >= 1 - at `$.did.party.name`")
+    'name is empty'
+    >>> say("Expected `str` of length <= 300 - at `$.did.party.aliases[...]`")
+    'aliases is longer than 300 characters'
+    >>> say("Invalid enum value 'guilty' - at `$.conduct`")
+    "conduct: 'guilty' is none of the values that it may have"
+    >>> say("Object missing required field `party`")
+    'party is missing'
+    """
+    text, _, path = str(error).partition(" - at `")
+    names = re.findall(r"[A-Za-z_]\w*", path)
+    field = names[-1].replace("_", " ") if names else "a field"
+    if found := _LENGTH.fullmatch(text):
+        if found["sign"] == ">=":
+            return f"{field} is empty"
+        unit = "characters" if found["what"] == "str" else "entries"
+        return f"{field} is longer than {int(found['count']):,} {unit}"
+    if found := _UNKNOWN_VALUE.fullmatch(text):
+        return f"{field}: {found['value'][:80]} is none of the values that it may have"
+    if found := _UNKNOWN_FIELD.fullmatch(text):
+        return f"{found['name'][:40]} is not known"
+    if found := _MISSING.fullmatch(text):
+        return f"{found['name']} is missing"
+    return f"{field} is not well formed: {text.replace('`', '')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,10 +14,7 @@ from wavebreak import config
 from wavebreak.errors import CaseError
 from wavebreak.extras import LazyModule
 
-if TYPE_CHECKING:
-    import numpy as np
-else:  # only a notice counts days
-    np = LazyModule("numpy")
+np: Any = LazyModule("numpy")  # of all that a case does, only a notice counts days
 
 
 class BusinessCalendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

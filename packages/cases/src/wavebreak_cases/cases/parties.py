@@ -22,6 +22,8 @@ from wavebreak_cases.cases.date_ranges import DateRange
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
 Long = Annotated[str, Meta(max_length=4_000)]
 Names = Annotated[tuple[Text, ...], Meta(max_length=500)]
+E164 = re.compile(r"\+[1-9][0-9]{5,14}")
+"""A telephone number with its country."""
 
 
 class Strength(StrEnum):
@@ -71,7 +73,7 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse a number that is not E.164: two spellings would never meet."""
         for number in self.numbers:
-            if not re.fullmatch(r"\+[1-9][0-9]{5,14}", number):
+            if not E164.fullmatch(number):
                 raise CaseError(
                     f"{number[:40]} is not E.164: a number with its country",
                     fix="write it like +972501234567",

@@ -24,8 +24,12 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import UsageError, WavebreakError
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, count_of, print_table
-from wavebreak_cases.cases.parties import Basis, Strength
+from wavebreak_cases.bundles.workspace import CASE, is_case, load_case
+from wavebreak_cases.cases.case import Case
+from wavebreak_cases.cases.completeness import Gap, closing_commands, find_gaps
+from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
 from wavebreak_cases.cli import cases
 from wavebreak_cases.cli.case_options import (
     Authority,
@@ -46,10 +50,9 @@ from wavebreak_cases.cli.case_options import (
     run_inputs,
 )
 
+# The engine takes seconds to import, and `case list` needs nothing of it.
 if TYPE_CHECKING:
     from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, PageSummary
-    from wavebreak_cases.cases.case import Case
-    from wavebreak_cases.cases.completeness import Gap
 
 MAX_NEXT_STEPS = 8
 
@@ -196,7 +199,6 @@ def _means(
     capture: Any,
     run_inputs: Any,
 ) -> DraftMeans:
-    from wavebreak.privacy.secret_key import load_key
     from wavebreak_cases.bundles.case_draft import DraftMeans
     from wavebreak_cases.claims.exhibits import Actor
 
@@ -209,7 +211,6 @@ def _draft_one(
 ) -> tuple[Case, DraftResult, list[PageSummary]]:
     """Draft one case; return it with what came of it and what its pages offer."""
     from wavebreak_cases.bundles.case_draft import draft_case, summarize_pages
-    from wavebreak_cases.bundles.workspace import is_case
 
     new = "" if is_case(place) else place.resolve().name
     with open_case_at(place, seal_key, new) as at:
@@ -221,7 +222,7 @@ def _draft_batch(
     place: Path, batch: Path, means: DraftMeans, seal_key: Path | None, *, as_json: bool
 ) -> None:
     """Draft every case of a file; what is wrong with one keeps none of the others out."""
-    from wavebreak_cases.bundles.case_batch import read_batch
+    from wavebreak_cases.bundles.case_draft import read_batch
 
     lines = read_batch(batch)
     rows: list[tuple[str, ...]] = []
@@ -305,15 +306,12 @@ def _print_draft(
 
 def _gaps(case: Case, pages: Sequence[PageSummary]) -> tuple[Gap, ...]:
     from wavebreak_cases.bundles.case_draft import offered_violations
-    from wavebreak_cases.cases.completeness import find_gaps
 
     read: Mapping[str, tuple[str, ...]] = {p.exhibit: offered_violations(p.offers) for p in pages}
     return find_gaps(case, read)
 
 
 def _print_gaps(place: Path, gaps: Sequence[Gap]) -> None:
-    from wavebreak_cases.cases.completeness import closing_commands
-
     if not gaps:
         out.print("nothing is missing: the determinations are signed")
         print_next_steps([command("wavebreak", "bundle", place, "-o", f"{place.name}.zip")])
@@ -334,9 +332,6 @@ def _print_gaps(place: Path, gaps: Sequence[Gap]) -> None:
 
 def _show_gaps(place: Path, *, as_json: bool) -> None:
     """Show what a case needs, without a change."""
-    from wavebreak_cases.bundles.workspace import CASE, is_case, load_case
-    from wavebreak_cases.cases.completeness import find_gaps
-
     if not is_case(place):
         raise UsageError(
             f"there is no case in {place}",
@@ -389,7 +384,6 @@ def parties(
 ) -> None:
     """List the parties across cases: who may be in several, with the reasons; nothing is merged."""
     from wavebreak_cases.bundles.case_listing import list_cases, list_parties
-    from wavebreak_cases.cases.parties import load_name_weights
 
     listed = list_cases(place)
     found = list_parties(listed, load_name_weights(policy))

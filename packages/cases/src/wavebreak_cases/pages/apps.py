@@ -1,13 +1,34 @@
-"""Django's configuration of the pages of cases, and their link in the navigation."""
+"""Django's configuration of the pages of cases, their link in the navigation, and their cases."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
+from django.apps import apps
+
+from wavebreak.errors import ServiceError
+from wavebreak.ledger import Signer
 from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
 
-if TYPE_CHECKING:
-    from wavebreak_cases.pages.store import CaseStore
+
+@dataclass(frozen=True)
+class CaseStore:
+    """The cases that a service works on.
+
+    Attributes:
+        directory: Directory of the case workspaces, one each; it need not exist yet.
+        signer: Key that seals the steps.
+        secret: The deployment's pseudonym key, from which each case's own is derived.
+        policy: Directory of a local policy (None: the shipped one).
+
+    """
+
+    directory: Path
+    signer: Signer
+    secret: bytes
+    policy: Path | None = None
 
 
 class CasePages(ConsolePlugin):
@@ -24,3 +45,28 @@ class CasePages(ConsolePlugin):
     navigation: ClassVar = (NavigationItem("cases", "Cases", "cases", "view_cases", "g c"),)
     after = "appeals"
     store: CaseStore | None = None
+
+
+def _plugin() -> CasePages:
+    plugin: CasePages = apps.get_app_config(CasePages.label)
+    return plugin
+
+
+def open_store(store: CaseStore) -> None:
+    """Set the store of this process; called once at the start of the console."""
+    _plugin().store = store
+
+
+def is_open() -> bool:
+    """Return whether this process has a store."""
+    return _plugin().store is not None
+
+
+def current_store() -> CaseStore:
+    """Return the store of this process; raises ServiceError where none is open."""
+    store = _plugin().store
+    if store is None:
+        raise ServiceError(
+            "this service was started without cases", fix="start it with --cases DIRECTORY"
+        )
+    return store

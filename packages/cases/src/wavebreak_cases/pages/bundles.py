@@ -28,8 +28,8 @@ from wavebreak_cases.bundles.verify import Finding, exit_code
 from wavebreak_cases.bundles.workspace import EXHIBITS
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.pages import files
-from wavebreak_cases.pages.acts import Act
-from wavebreak_cases.pages.store import CaseStore
+from wavebreak_cases.pages.acts import ActRequest
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 
@@ -106,7 +106,7 @@ def newest_job(store: CaseStore, case_id: str) -> BundleJob | None:
     return job
 
 
-def report_settings(act: Act, language: Language) -> ReportSettings:
+def report_settings(act: ActRequest, language: Language) -> ReportSettings:
     """Return what a report says beside its case: who is signed in prepared it."""
     return load_settings(
         language,
@@ -116,7 +116,7 @@ def report_settings(act: Act, language: Language) -> ReportSettings:
     )
 
 
-def start(case_id: str, act: Act, language: Language = "en") -> threading.Thread:
+def start(case_id: str, act: ActRequest, language: Language = "en") -> threading.Thread:
     """Begin to build a case's bundle in a language; return the thread that does it.
 
     Raises ApiError (409) where it is being built, or somebody else writes to the case.
@@ -191,7 +191,7 @@ def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
         _running.discard(place)
 
 
-def typeset_report(loaded: files.LoadedCase, act: Act, language: Language) -> bytes:
+def typeset_report(loaded: files.LoadedCase, act: ActRequest, language: Language) -> bytes:
     """Return the report of a case as PDF, typeset by the command in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="wavebreak-report-") as place:
         settings, out = Path(place) / SETTINGS, Path(place) / "report.pdf"

@@ -43,7 +43,7 @@ from wavebreak_cases.cases.parties import (
 )
 from wavebreak_cases.claims.exhibits import Actor, add_file
 from wavebreak_cases.claims.review import add_label
-from wavebreak_cases.pages.store import CaseStore, current_store
+from wavebreak_cases.pages.apps import CaseStore, current_store
 from wavebreak_server.http.app_context import run_background_query
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.storage.models import Decision, EnforcementState

@@ -14,9 +14,9 @@ from wavebreak_cases.bundles.letters import letter_files
 from wavebreak_cases.bundles.report_settings import Operator, load_operator
 from wavebreak_cases.cases.notices import Language, Notice
 from wavebreak_cases.pages import bundles
-from wavebreak_cases.pages.acts import Act
+from wavebreak_cases.pages.acts import ActRequest
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.files import LoadedCase
-from wavebreak_cases.pages.store import CaseStore
 from wavebreak_server.errors import ApiError
 
 REPORT = "report.pdf"
@@ -38,7 +38,9 @@ class CaseDocument(NamedTuple):
     content: bytes
 
 
-def make_document(loaded: LoadedCase, act: Act, name: str, language: Language) -> CaseDocument:
+def make_document(
+    loaded: LoadedCase, act: ActRequest, name: str, language: Language
+) -> CaseDocument:
     """Return a document of a case: the report, an export, or the letter of a recorded notice.
 
     Raises:
@@ -62,7 +64,7 @@ def make_document(loaded: LoadedCase, act: Act, name: str, language: Language) -
     return CaseDocument(f"{case.id}-{stem}{tongue}.{ending}", MEDIA[ending], content)
 
 
-def draft_letter(loaded: LoadedCase, act: Act, notice: Notice, ending: str) -> CaseDocument:
+def draft_letter(loaded: LoadedCase, act: ActRequest, notice: Notice, ending: str) -> CaseDocument:
     """Return the draft of a letter as it was previewed; raises ApiError (422) for other endings."""
     if ending not in LETTERS:
         raise ApiError(422, "a letter is a PDF or a DOCX file", fix="choose one of them")

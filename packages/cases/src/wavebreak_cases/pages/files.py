@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from msgspec import UnsetType
 
 from wavebreak.errors import CaseBusyError, CaseError
-from wavebreak_cases.bundles.case_tables import describe_action, describe_conduct, to_words
+from wavebreak_cases.bundles.case_tables import describe_conduct, to_words
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.reversals import is_reversal
 from wavebreak_cases.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
@@ -40,11 +40,13 @@ from wavebreak_cases.cases.notices import Notice
 from wavebreak_cases.cases.parties import DateSource, Evidence, load_name_weights, propose_merges
 from wavebreak_cases.cases.workflow import (
     TRANSITIONS,
+    describe_action,
     is_current,
+    kind_of,
     stale_determinations,
     validate_step,
 )
-from wavebreak_cases.pages.store import CaseStore
+from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.users.models import User
@@ -422,16 +424,6 @@ class ShownStep(NamedTuple):
     tone: str
 
 
-_TONES = {
-    "StateChanged": "accent",
-    "DeterminationSigned": "accent",
-    "DeterminationPrepared": "accent",
-    "NoticeSent": "observe",
-    "NoticeDelivered": "observe",
-    "ReplyReceived": "observe",
-}
-
-
 def timeline(case: Case, people: dict[str, str]) -> list[ShownStep]:
     """Return the sealed steps, the newest first."""
     return [shown_step(step, people) for step in reversed(case.steps)]
@@ -447,7 +439,7 @@ def shown_step(step: Step, people: dict[str, str]) -> ShownStep:
         step.role,
         words[:1].upper() + words[1:],
         step.why,
-        _TONES.get(type(step.did).__name__, ""),
+        kind_of(step.did).tone,
     )
 
 

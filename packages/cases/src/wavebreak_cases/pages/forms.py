@@ -1,634 +1,234 @@
-"""Forms of the acts on a case: their fields, what may be chosen, and how they are read.
+"""Forms of the acts on a case: Django's, each made of an act's declaration.
 
-Each act has one form, on a page of its own. What was typed is shown again with an error, or where
-the case changed meanwhile, so that nothing is lost.
+Each act has one form, on a page of its own. What was typed is shown again with every fault beside
+its field, or where the case changed meanwhile, so that nothing is lost but a file, which a browser
+does not send twice: its field says so.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from django.core.files.uploadedfile import UploadedFile
-from msgspec import UnsetType
+from django import forms
+from django.core.validators import RegexValidator
+from msgspec import UNSET, UnsetType
 
 from wavebreak.errors import CaseError
-from wavebreak_cases.bundles.case_tables import describe_conduct, describe_date, to_words
+from wavebreak_cases.acts.declaration import MAX_UPLOAD, Act, Field, violation_choices
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
-from wavebreak_cases.cases.notices import load_templates
-from wavebreak_cases.cases.parties import Basis, Evidence, Strength
-from wavebreak_cases.cases.workflow import TRANSITIONS
-from wavebreak_cases.pages.store import current_store
-from wavebreak_server.errors import ApiError
+from wavebreak_cases.cases.parties import Evidence
+from wavebreak_server.console.pages import MAX_REASON
 
-MAX_UPLOAD = 1_000_000
-"""Bytes of a file that a form takes; larger ones go through the command line. The service refuses
-bodies over 1 MiB, and the rest of a form needs some of that."""
-
-Choices = list[tuple[str, str]]
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
-_LIMITS = {"text": 300, "area": 4_000, "lines": 20_000, "moment": 19, "number": 3, "choice": 300}
+_OPTIONS = re.compile(r" \([^()]*--[^()]*\)")
+_MISSING = "It is missing: fill it in."
+_CHOOSE = "Choose one of those that are offered."
 
 
-def _static(*names: str) -> Callable[[Case], Choices]:
-    return lambda _case: [(name, to_words(name)) for name in names]
+def page_fix(fix: str) -> str:
+    """Return what to do, without commands and their options: a page has forms for them."""
+    return "" if "`wavebreak" in fix else _OPTIONS.sub("", fix)
 
 
-def parties(case: Case) -> Choices:
-    """The parties that are not merged into another."""
-    return [(p.id, f"{p.name} ({p.id})") for p in case.parties.values() if not p.same_as]
+class LinesField(forms.CharField):
+    """A value a line."""
+
+    def __init__(self, declared: Field, **options: Any) -> None:
+        super().__init__(**options)
+        self.declared = declared
+
+    def clean(self, value: Any) -> Any:
+        """Return the lines; every one that does not match is named."""
+        lines = tuple(line.strip() for line in super().clean(value).splitlines() if line.strip())
+        pattern = self.declared.pattern
+        wrong = [line for line in lines if pattern and not pattern.fullmatch(line)]
+        long = [line for line in lines if len(line) > 300]
+        faults = [f"{line[:40]} {self.declared.fault}." for line in wrong]
+        faults += [f"{line[:40]}… is longer than 300 characters." for line in long]
+        if faults or len(lines) > 500:
+            raise forms.ValidationError(faults or "There are more than 500 lines.")
+        return lines
 
 
-def merged_parties(case: Case) -> Choices:
-    """The parties that are merged into another."""
-    return [
-        (p.id, f"{p.name} ({p.id}), merged into {p.same_as}")
-        for p in case.parties.values()
-        if p.same_as
-    ]
+class MomentField(forms.CharField):
+    """An instant to the minute or second, in UTC, as milliseconds."""
+
+    def __init__(self, declared: Field, now: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.past, self.now = declared.past, now
+
+    def clean(self, value: Any) -> Any:
+        """Return the instant (None: not given)."""
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            at = parse_instant(f"{text}Z") if _MOMENT.fullmatch(text) else None
+        except CaseError:
+            at = None
+        if at is None:
+            raise forms.ValidationError("It is no date with a time: 2026-03-02T09:00.")
+        if self.past and at > self.now:
+            raise forms.ValidationError("It is in the future: give the time at which it was.")
+        return at
 
 
-def exhibits(case: Case) -> Choices:
-    """The exhibits."""
-    return [(e.id, f"{e.id}: {e.title}") for e in case.exhibits.values()]
+class SeveralField(forms.ChoiceField):
+    """A set of values, chosen as one; UNSET where it is not stated."""
+
+    def clean(self, value: Any) -> Any:
+        """Return the values."""
+        chosen = super().clean(value)
+        return UNSET if chosen in ("", "not_stated") else tuple(chosen.split("+"))
 
 
-def notices(case: Case) -> Choices:
-    """The notices."""
-    return [
-        (n.id, f"{n.id} to {case.parties[case.root(n.party)].name}") for n in case.notices.values()
-    ]
+class UploadField(forms.FileField):
+    """A file of at most `MAX_UPLOAD` bytes."""
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        """Return the file."""
+        given = super().clean(data, initial)
+        if given and given.size > MAX_UPLOAD:
+            raise forms.ValidationError(
+                f"The file is larger than {MAX_UPLOAD:,} bytes: take it in by command."
+            )
+        return given
 
 
-def evidence(case: Case) -> Choices:
-    """The items of evidence, those that nobody reviewed first."""
-    ordered = sorted(case.evidence.values(), key=lambda e: e.confirmed != "unknown")
-    return [
-        (
-            e.id,
-            f"{e.id}: {describe_conduct(e)}, from {e.exhibit}; "
-            f"began {describe_date(e.began, e.began_source)}; "
-            f"lasted until {describe_date(e.lasted, e.lasted_source)}",
-        )
-        for e in ordered
-    ]
+class ActForm(forms.Form):
+    """A form of an act: its fields, then the reason. Subclasses are made by `act_form`."""
+
+    act: Act
+    case: Case
+    now: int
+    values: dict[str, Any]
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, auto_id="f-%s", **options)
+
+    @property
+    def faults(self) -> list[tuple[forms.BoundField, str]]:
+        """Every fault with its field, in their order: what stands at the top of the page."""
+        return [(self[name], text) for name in self.fields for text in self.errors.get(name, ())]
+
+    @property
+    def shown_fields(self) -> list[tuple[str, forms.BoundField]]:
+        """The fields but for the reason, each with its heading."""
+        return [(f.section, self[f.name]) for f in self.act.fields if f.on_form]
+
+    @property
+    def hidden_values(self) -> dict[str, str]:
+        """What was sent for the fields, to be sent again."""
+        return {f.name: self.data.get(f.name, "") for f in self.act.fields if f.on_form}
+
+    def clean(self) -> dict[str, Any]:
+        """Let the act's guard look at the fields together."""
+        given = {k: v for k, v in self.cleaned_data.items() if k != "reason"}
+        self.values = self.act.complete(given)
+        for name, what, fix in self.act.guard(self.case, self.values, self.now):
+            if name not in self.errors:
+                said = ": ".join(each for each in (what, page_fix(fix)) if each)
+                self.add_error(name, f"{said[:1].upper()}{said[1:]}.")
+        cleaned: dict[str, Any] = self.cleaned_data
+        return cleaned
+
+    def name_lost_files(self) -> None:
+        """Ask for files again where the form is shown again: no browser sends them twice."""
+        for name, file in self.files.items():
+            if name in self.fields and name not in self.errors:
+                self.add_error(name, f"Choose the file again: {Path(file.name).name} is not kept.")
 
 
-def open_tasks(case: Case) -> Choices:
-    """The tasks that are not done."""
-    return [(t.id, f"{t.id}: {t.what[:120]}") for t in case.open_tasks()]
-
-
-def unsigned(case: Case) -> Choices:
-    """The determinations that nobody signed."""
-    return [
-        (d.id, f"{d.id}: {case.parties[d.value.party].name}, {to_words(d.value.result)}")
-        for d in case.determinations.values()
-        if not d.signed_by
-    ]
-
-
-def states(case: Case) -> Choices:
-    """The states that the case may go to."""
-    return [(state, state) for state in TRANSITIONS.get(case.state, ())]
-
-
-def templates(_case: Case) -> Choices:
-    """The templates of notices in the policy."""
-    known = load_templates(current_store().policy).template
-    return [(name, to_words(name)) for name in dict.fromkeys(t.id for t in known)]
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of a form.
-
-    Attributes:
-        name: Its name.
-        label: What it asks for.
-        kind: `text`, `area`, `lines` (a value a line), `choice`, `moment` (UTC), `number`, `file`.
-        needed: Whether it must be given.
-        hint: What a person should know to fill it in.
-        choices: What may be chosen.
-        section: The heading under which it is ("": none).
-
-    """
-
-    name: str
-    label: str
-    kind: str = "text"
-    needed: bool = True
-    hint: str = ""
-    choices: Callable[[Case], Choices] | None = None
-    section: str = ""
-
-
-@dataclass(frozen=True)
-class Form:
-    """The form of an act.
-
-    Attributes:
-        name: The act's name, also in the address and in the audit log.
-        title: What the act does.
-        button: What the button says.
-        tab: The tab that shows what came of it.
-        fields: Its fields.
-        about: A sentence on what follows from the act.
-        previewed: Whether the act is shown before it is done.
-        ordered: Whether it is refused where the case changed since the form was made.
-
-    """
-
-    name: str
-    title: str
-    button: str
-    tab: str
-    fields: tuple[Field, ...]
-    about: str = ""
-    previewed: bool = False
-    ordered: bool = True
-
-
-_BASES: Mapping[Basis, str] = {
-    Basis.STATEMENT: "its own statement",
-    Basis.NUMBER: "a number that its page gives",
-    Basis.PAYMENT: "a payment",
-    Basis.PURCHASE: "a test purchase",
-    Basis.INFRASTRUCTURE: "servers, domains or devices that it uses",
-    Basis.ADMISSION: "an admission",
-    Basis.AFFILIATION: "a party that it belongs with",
-    Basis.SUCCESSION: "a party that it took over from",
-}
-_STRENGTH = Field(
-    "strength",
-    "How strongly",
-    "choice",
-    choices=_static(*(str(s) for s in Strength)),
-    hint="A tie that nobody judged is “unknown”; it is never taken for one that is there.",
-)
-_BASIS = Field(
-    "basis",
-    "What ties it to the party",
-    "choice",
-    choices=lambda _case: [(str(basis), _BASES[basis]) for basis in Basis],
-)
-_PARTY = Field("party", "Party", "choice", choices=parties)
-_EXHIBIT = Field("exhibit", "The exhibit that shows it", "choice", choices=exhibits)
-_NOTICE = Field("notice", "Notice", "choice", choices=notices)
-_AT = Field("at", "When (UTC)", "moment")
-_DATE = "In words or EDTF: 2019-11, about November 2019, before 2020-03, unknown."
-_LINES = "One a line."
-_DATES = (
-    Field("began", "When it began", needed=False, hint=f"{_DATE} Empty: as the exhibit says."),
-    Field(
-        "until",
-        "Until when it is shown to have lasted",
-        needed=False,
-        hint=f"{_DATE} Empty: as the exhibit says.",
-    ),
-    Field("zone", "Time zone of the dates", needed=False, hint="Like Asia/Jerusalem."),
-    Field(
-        "date_basis",
-        "On what these dates rest",
-        needed=False,
-        hint="A date that you state needs it: the invoice, the archive’s copy.",
-    ),
-)
-_CONDUCT = (
-    Field(
-        "conduct",
-        "What the party did",
-        "choice",
-        choices=lambda _case: [
-            ("engaged", "engaged in it"),
-            ("assisted", "assisted others in it"),
-            ("neither", "no violation"),
-            ("unknown", "not known"),
-        ],
-    ),
-    Field(
-        "violation",
-        "Kind of violation",
-        "choice",
-        needed=False,
-        choices=lambda _case: [
-            ("not_stated", "not stated"),
-            *(
-                ("+".join(kinds), " and ".join(kind.replace("_", "-") for kind in kinds))
-                for n in (1, 2, 3)
-                for kinds in combinations(("bulk", "automated", "non_personal"), n)
-            ),
-        ],
-        hint="Without one a violation counts as not known.",
-    ),
-)
-_PARTY_FIELDS = (
-    Field("kind", "What it is", "choice", choices=_static("company", "person")),
-    Field("name", "Name"),
-    Field("aliases", "Other names", "lines", needed=False, hint=_LINES),
-    Field("domains", "Domains", "lines", needed=False, hint=_LINES),
-    Field(
-        "numbers",
-        "Numbers that it publishes",
-        "lines",
-        needed=False,
-        hint="One a line, with the country: +97235550100.",
-    ),
-    Field("apps", "Applications that it offers", "lines", needed=False, hint=_LINES),
-    Field("sites", "Addresses of pages", "lines", needed=False, hint=_LINES),
-    Field("note", "Remark", "area", needed=False),
-)
-
-FORMS: Mapping[str, Form] = {
-    form.name: form
-    for form in (
-        Form(
-            "add_party",
-            "Name a party",
-            "Name the party",
-            "parties",
-            _PARTY_FIELDS,
-            ordered=False,
-        ),
-        Form(
-            "change_party",
-            "Correct a party",
-            "Save the party",
-            "parties",
-            (_PARTY, *_PARTY_FIELDS),
-            about="The earlier wording stays in the sealed steps.",
-        ),
-        Form(
-            "relate_parties",
-            "Relate two parties",
-            "Record the relation",
-            "parties",
-            (
-                Field("party", "Party", "choice", choices=parties),
-                Field(
-                    "kind",
-                    "is the",
-                    "choice",
-                    choices=_static("affiliate", "successor", "owner", "officer", "reseller"),
-                ),
-                Field("other", "of", "choice", choices=parties),
-                _STRENGTH,
-                _EXHIBIT,
-            ),
-            ordered=False,
-        ),
-        Form(
-            "merge_parties",
-            "Merge two parties",
-            "Merge them",
-            "parties",
-            (
-                Field("keep", "The party that stays", "choice", choices=parties),
-                Field("drop", "The party that is the same", "choice", choices=parties),
-            ),
-            about="Evidence, accounts and notices of both count as of one. A step can undo it.",
-        ),
-        Form(
-            "unmerge_parties",
-            "Undo a merge",
-            "Undo the merge",
-            "parties",
-            (Field("party", "The party that is another one", "choice", choices=merged_parties),),
-            about="The party is itself again, with its own evidence. The merge stays in the steps.",
-        ),
-        Form(
-            "link_account",
-            "Link an account",
-            "Link the account",
-            "parties",
-            (
-                _PARTY,
-                Field("account", "Account", hint="As the console names it. Its pseudonym is kept."),
-                _BASIS,
-                _STRENGTH,
-                _EXHIBIT,
-            ),
-            ordered=False,
-        ),
-        Form(
-            "erase_account",
-            "Erase what opens entries on an account",
-            "Erase",
-            "parties",
-            (
-                Field(
-                    "account",
-                    "Account",
-                    hint="As the console names it, or its pseudonym in this case.",
-                ),
-            ),
-            about="Sealed entries on it can then not be opened. Steps and exhibits remain, under "
-            "the pseudonym. Say which request this answers.",
-        ),
-        Form(
-            "add_exhibit",
-            "Add an exhibit",
-            "Take it in",
-            "claims",
-            (
-                Field(
-                    "file",
-                    "File",
-                    "file",
-                    hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed.",
-                ),
-                Field(
-                    "kind",
-                    "What it is",
-                    "choice",
-                    choices=_static(
-                        "claim", "document", "delivery", "reply", "test_purchase", "partner_notice"
-                    ),
-                ),
-                Field("title", "Title"),
-                Field("authority", "By what authority", hint="A mandate, an order, a ticket."),
-            ),
-            about="An upload is dated by nobody: what it shows, and since when, a person says.",
-            ordered=False,
-        ),
-        Form(
-            "add_evidence",
-            "Draw evidence from an exhibit",
-            "Draw the evidence",
-            "claims",
-            (
-                _EXHIBIT,
-                Field("party", "Whose conduct it shows", "choice", choices=parties),
-                *_CONDUCT,
-                Field(
-                    "seen",
-                    "Where it was seen",
-                    "choice",
-                    choices=_static("on_platform", "off_platform"),
-                ),
-                *_DATES,
-                _BASIS,
-                _STRENGTH,
-            ),
-            about="It counts as not known until a person reviews it.",
-            ordered=False,
-        ),
-        Form(
-            "correct_evidence",
-            "Correct evidence",
-            "Save the evidence",
-            "claims",
-            (
-                Field("item", "Evidence", "choice", choices=evidence),
-                Field("party", "Whose conduct it shows", "choice", choices=parties),
-                *_CONDUCT,
-                *_DATES,
-                _BASIS,
-                _STRENGTH,
-            ),
-            about="The earlier wording stays in the sealed steps. A person reviews it again.",
-        ),
-        Form(
-            "review_evidence",
-            "Review evidence",
-            "Seal the review",
-            "claims",
-            (
-                Field("item", "Evidence", "choice", choices=evidence),
-                Field(
-                    "shows",
-                    "Does the exhibit show this?",
-                    "choice",
-                    choices=lambda _case: [("yes", "Yes, it shows it"), ("no", "No, it does not")],
-                ),
-            ),
-        ),
-        Form(
-            "send_notice",
-            "Write a notice",
-            "Record as sent",
-            "notices",
-            (
-                _PARTY,
-                Field("template", "Template", "choice", choices=templates),
-                Field(
-                    "language",
-                    "Language",
-                    "choice",
-                    choices=lambda _case: [("en", "English"), ("he", "עברית")],
-                ),
-                Field("operator", "Who writes", hint="The operator's name."),
-                Field("contact", "Where answers reach the operator"),
-                Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
-                Field(
-                    "calendar",
-                    "Calendar of days of business",
-                    needed=False,
-                    hint="israel, united-states, monday-to-friday; empty: all days count.",
-                ),
-                Field(
-                    "exhibit",
-                    "The exhibit that proves that it was sent",
-                    "choice",
-                    needed=False,
-                    choices=exhibits,
-                    hint="Asked for again beside the letter, where you record it as sent.",
-                ),
-                Field(
-                    "about", "Of a reminder: the notice", "choice", needed=False, choices=notices
-                ),
-            ),
-            about="You see the letter first. Nothing is sent from here: send it, then record it "
-            "with its proof.",
-            previewed=True,
-        ),
-        Form(
-            "record_past_notice",
-            "Record a notice sent before",
-            "Record the notice",
-            "notices",
-            (
-                _PARTY,
-                _AT,
-                Field(
-                    "language",
-                    "Language",
-                    "choice",
-                    choices=lambda _case: [("en", "English"), ("he", "עברית")],
-                ),
-                Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
-                Field("exhibit", "The exhibit that holds it", "choice", choices=exhibits),
-            ),
-            ordered=False,
-        ),
-        Form(
-            "record_failed_service",
-            "Record a failed delivery",
-            "Record the attempt",
-            "notices",
-            (
-                _NOTICE,
-                _AT,
-                Field("method", "By what service", hint="Registered mail, a delivery service."),
-                Field("address", "At which address"),
-                Field("failure", "Why it failed", hint="Refused, moved, nobody there."),
-                Field(
-                    "exhibit",
-                    "The exhibit that shows it",
-                    "choice",
-                    needed=False,
-                    choices=exhibits,
-                ),
-            ),
-            ordered=False,
-        ),
-        Form(
-            "record_delivery",
-            "Record a delivery",
-            "Record the delivery",
-            "notices",
-            (
-                _NOTICE,
-                _AT,
-                Field(
-                    "how", "How it arrived", hint="By hand, registered mail, e-mail with receipt."
-                ),
-                Field("address", "At which address", needed=False),
-                _EXHIBIT,
-            ),
-            ordered=False,
-        ),
-        Form(
-            "record_reply",
-            "Record an answer",
-            "Record the answer",
-            "notices",
-            (_NOTICE, _AT, Field("about", "What it says, in a line", "area"), _EXHIBIT),
-            ordered=False,
-        ),
-        Form(
-            "add_task",
-            "Add a task",
-            "Add the task",
-            "",
-            (
-                Field("what", "What is to be done", "area"),
-                Field("due", "Until when (UTC)", "moment", needed=False),
-            ),
-            ordered=False,
-        ),
-        Form(
-            "finish_task",
-            "Finish a task",
-            "It is done",
-            "",
-            (Field("task", "Task", "choice", choices=open_tasks),),
-            ordered=False,
-        ),
-        Form(
-            "change_state",
-            "Change the state",
-            "Change the state",
-            "",
-            (Field("to", "To", "choice", choices=states),),
-        ),
-        Form(
-            "prepare_determination",
-            "Prepare a determination",
-            "Prepare it",
-            "determination",
-            (
-                _PARTY,
-                Field(
-                    "as_of", "As of (UTC)", "moment", needed=False, hint="Left empty: as of now."
-                ),
-            ),
-            about="It is advice from rules and dates. Another person reads the exhibits and signs.",
-        ),
-        Form(
-            "sign_determination",
-            "Sign a determination",
-            "Sign",
-            "determination",
-            (Field("determination", "Determination", "choice", choices=unsigned),),
-            about="You sign under the name that you are signed in with.",
-        ),
+def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.Field:
+    """Return the field of a form that a declared one is."""
+    common: dict[str, Any] = {
+        "label": declared.label,
+        "required": declared.required,
+        "help_text": declared.hint,
+        "error_messages": {"required": _MISSING, "invalid_choice": _CHOOSE},
+    }
+    text = {"max_length": declared.limit} | common
+    area = forms.Textarea(attrs={"rows": 2 if declared.kind == "lines" else 3, "dir": "auto"})
+    match declared.kind:
+        case "choice":
+            offered = declared.offered(case, policy)
+            return forms.ChoiceField(choices=[("", "Choose…"), *offered], **common)
+        case "several":
+            offered = violation_choices(declared.values)
+            return SeveralField(choices=[("", "Choose…"), *offered], **common)
+        case "lines":
+            return LinesField(declared, widget=area, **text)
+        case "area":
+            return forms.CharField(widget=area, **text)
+        case "moment":
+            local = forms.TextInput(attrs={"type": "datetime-local", "autocomplete": "off"})
+            return MomentField(declared, now, widget=local, **text)
+        case "number":
+            return forms.IntegerField(min_value=1, max_value=declared.limit, **common)
+        case "file":
+            messages = {"required": "No file was chosen.", "empty": "The file is empty."}
+            return UploadField(**common | {"error_messages": messages})
+    line = forms.TextInput(attrs={"dir": "auto", "autocomplete": "off"})
+    fault = f"It {declared.fault}."
+    whole = (
+        [RegexValidator(rf"\A(?:{declared.pattern.pattern})\Z", fault)] if declared.pattern else []
     )
-}
-_DRAFTED = ("kind", "aliases", "domains", "numbers")
+    return forms.CharField(widget=line, validators=whole, **text)
 
 
-def _section(heading: str, *fields: Field) -> tuple[Field, ...]:
-    return tuple(replace(field, section=heading) for field in fields)
+def act_form(
+    act: Act, case: Case, policy: Path | None, now: int, *, reason: str = "Why"
+) -> type[ActForm]:
+    """Return the class of an act's form in the present state of a case.
+
+    Args:
+        act: The act.
+        case: The case; one without steps is to be opened.
+        policy: Directory of a local policy.
+        now: The present (ms).
+        reason: What the form asks as the reason ("": it asks for none, as it is a preview).
+
+    """
+    fields: dict[str, Any] = {
+        each.name: _field(each, case, policy, now) for each in act.fields if each.on_form
+    }
+    if reason:
+        fields["reason"] = ReasonField(
+            label=reason,
+            max_length=MAX_REASON,
+            widget=forms.TextInput(attrs={"id": "reason", "autocomplete": "off"}),
+            help_text="Sealed with the step, under your name.",
+            error_messages={"required": "A reason is missing: say in a line why."},
+        )
+    return type(f"{act.name}_form", (ActForm,), fields | {"act": act, "case": case, "now": now})
 
 
-OPEN = Form(
-    "open_case",
-    "Open a case",
-    "Open the case",
-    "",
-    (
-        Field(
-            "id", "Number", hint="Letters, digits, dots and dashes; it is the case's name for good."
-        ),
-        Field("title", "Title"),
-        Field("about", "What it is about", "area", needed=False),
-        *_section(
-            "The party",
-            Field(
-                "party",
-                "Party",
-                needed=False,
-                hint="The name of the person or company. All below is of it, and may be left "
-                "empty.",
-            ),
-            *(replace(field, needed=False) for field in _PARTY_FIELDS if field.name in _DRAFTED),
-        ),
-        *_section(
-            "What shows it",
-            Field(
-                "file",
-                "Their page, or another exhibit",
-                "file",
-                needed=False,
-                hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed. A "
-                "page that your browser shows: save it as HTML or print it to PDF.",
-            ),
-            *(replace(field, needed=False) for field in _CONDUCT),
-            replace(_BASIS, label="What ties the exhibit to the party", needed=False),
-            replace(_STRENGTH, label="How strongly the exhibit is tied to it", needed=False),
-        ),
-        *_section("Its dates", *_DATES),
-        *_section(
-            "Its accounts here",
-            Field(
-                "account",
-                "Accounts of the party",
-                "lines",
-                needed=False,
-                hint="One a line, as the console names them. Their pseudonyms are kept.",
-            ),
-            replace(
-                _BASIS,
-                name="account_basis",
-                label="What ties the accounts to the party",
-                needed=False,
-            ),
-            replace(
-                _STRENGTH,
-                name="account_strength",
-                label="How strongly the accounts are tied to it",
-                needed=False,
-            ),
-        ),
-    ),
-    about="A title and a reason are enough. What you know of the party can be given at once: the "
-    "exhibit is taken in, evidence is drawn from it, and the case then says what is missing.",
-)
+class ReasonField(forms.CharField):
+    """Why somebody acts, in a line."""
+
+    def to_python(self, value: Any) -> str:
+        """Return it with single spaces."""
+        return " ".join(super().to_python(value).split())
+
+
+def first_values(act: Act, case: Case, asked: Mapping[str, str]) -> dict[str, str]:
+    """Return what a form begins with: what its link named, and what is known of that."""
+    names = {each.name for each in act.fields if each.on_form}
+    values = {name: text[:300] for name, text in asked.items() if name in names}
+    party = case.parties.get(values.get("party", ""))
+    if act.name == "change_party" and party is not None:
+        for name in ("kind", "name", "note"):
+            values[name] = getattr(party, name)
+        for name in ("aliases", "domains", "numbers", "apps", "sites"):
+            values[name] = "\n".join(getattr(party, name))
+    item = case.evidence.get(values.get("item", ""))
+    if act.name == "correct_evidence" and item is not None:
+        values = stated_values(item) | values
+    return values
 
 
 _ZONED = re.compile(r"(?P<said>.*) \((?P<zone>[A-Za-z_]+(?:/[\w+-]+)*)\)")
@@ -666,70 +266,3 @@ def _means(said: str, zone: str, dates: DateRange) -> bool:
     except CaseError:
         return False
     return (again.earliest, again.latest) == (dates.earliest, dates.latest)
-
-
-class BoundField:
-    """A field with its value and what may be chosen, as a template shows it."""
-
-    def __init__(self, field: Field, case: Case, value: str) -> None:
-        self.field, self.value = field, value
-        self.choices = field.choices(case) if field.choices else []
-
-    @property
-    def most(self) -> int:
-        """The longest value in characters."""
-        return _LIMITS.get(self.field.kind, 300)
-
-
-def bind(form: Form, case: Case, values: Mapping[str, str]) -> list[BoundField]:
-    """Return the fields of a form with values."""
-    return [BoundField(field, case, values.get(field.name, "")) for field in form.fields]
-
-
-def read(
-    form: Form, case: Case, posted: Mapping[str, str], files: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the values of a form that was sent; raises ApiError (422) for the first wrong one."""
-    values: dict[str, Any] = {}
-    for field in form.fields:
-        if field.kind == "file":
-            given = files.get(field.name)
-            values[field.name] = _file(given) if given or field.needed else None
-            continue
-        text = posted.get(field.name, "").strip()
-        if field.needed and not text:
-            raise ApiError(422, f"“{field.label}” is missing", fix="fill it in")
-        if len(text) > _LIMITS[field.kind]:
-            raise ApiError(422, f"“{field.label}” is too long", fix="shorten it")
-        values[field.name] = _value(field, case, text)
-    return values
-
-
-def _value(field: Field, case: Case, text: str) -> Any:
-    if field.choices is not None and text and text not in dict(field.choices(case)):
-        raise ApiError(422, f"“{field.label}” is not one of those offered", fix="choose one")
-    if field.kind == "lines":
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    if field.kind == "moment":
-        if not text:
-            return None
-        if not _MOMENT.fullmatch(text):
-            raise ApiError(422, f"“{field.label}” is no date with a time", fix="2026-03-02T09:00")
-        return parse_instant(f"{text}Z")
-    if field.kind == "number":
-        if text and not (text.isascii() and text.isdigit() and 1 <= int(text) <= 365):
-            raise ApiError(422, f"“{field.label}” is not a number from 1 to 365", fix="correct it")
-        return int(text) if text else None
-    return text
-
-
-def _file(given: Any) -> UploadedFile:
-    if given is None or not given.size:
-        raise ApiError(422, "no file was chosen, or it is empty", fix="choose a file")
-    if given.size > MAX_UPLOAD:
-        raise ApiError(
-            422,
-            f"the file is larger than {MAX_UPLOAD:,} bytes",
-            fix="take it in with the command that this page shows",
-        )
-    return given

@@ -25,7 +25,7 @@ from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.claims import redaction, redaction_process
 from wavebreak_cases.claims.redaction import Marks, PagePictures, Suggestion
 from wavebreak_cases.pages import files
-from wavebreak_cases.pages.acts import Act, StaleFormError
+from wavebreak_cases.pages.acts import ActRequest, StaleFormError
 from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
@@ -164,7 +164,7 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def preview(loaded: LoadedCase, exhibit_id: str, marks: Marks, act: Act) -> PreviewedCopy:
+def preview(loaded: LoadedCase, exhibit_id: str, marks: Marks, act: ActRequest) -> PreviewedCopy:
     """Make the copy as it would be kept, and return what is shown of it; nothing is kept.
 
     Raises:
@@ -208,7 +208,7 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
     yield text[at:], False
 
 
-def redact(case_id: str, exhibit_id: str, marks: Marks, act: Act) -> Case:
+def redact(case_id: str, exhibit_id: str, marks: Marks, act: ActRequest) -> Case:
     """Redact an exhibit as the command does; return the case after it.
 
     The copy is made under the case's lock and outside of the transaction, which would keep the
@@ -236,7 +236,7 @@ def redact(case_id: str, exhibit_id: str, marks: Marks, act: Act) -> Case:
 
 
 @contextmanager
-def _audited(workspace: CaseWorkspace, act: Act) -> Iterator[None]:
+def _audited(workspace: CaseWorkspace, act: ActRequest) -> Iterator[None]:
     with transaction.atomic():
         case_id = workspace.case.id
         write_audit_entry(act.clock(), act.user.actor, "redact_exhibit", case_id, act.reason)

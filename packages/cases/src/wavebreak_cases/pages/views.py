@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
@@ -17,9 +16,11 @@ from django.shortcuts import redirect
 from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
 from wavebreak.notices.languages import get_language
 from wavebreak.notices.platform import load_platform
-from wavebreak_cases.cases.case import Case
+from wavebreak_cases.acts import ACTS
+from wavebreak_cases.acts.declaration import Act
+from wavebreak_cases.cases.case import Case, Step
 from wavebreak_cases.pages import acts, bundles, documents, exhibits, files, forms, redactions
-from wavebreak_cases.pages.store import current_store
+from wavebreak_cases.pages.apps import current_store
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     View,
@@ -69,19 +70,11 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
             except (MissingExtraError, ServiceError) as error:
                 return error_page(request, 503, error.what, error.fix)
             except WavebreakError as error:
-                return error_page(request, 422, error.what, _page_fix(error.fix))
+                return error_page(request, 422, error.what, forms.page_fix(error.fix))
 
         return wrapped
 
     return decorate
-
-
-def _page_fix(fix: str) -> str:
-    """Return what to do, without commands and their options: a page has forms for them."""
-    return "" if "`wavebreak" in fix else _OPTIONS.sub("", fix)
-
-
-_OPTIONS = re.compile(r" \([^()]*--[^()]*\)")
 
 
 @case_page("view_cases")
@@ -108,19 +101,17 @@ def cases(request: HttpRequest) -> HttpResponse:
 def open_case(request: HttpRequest) -> HttpResponse:
     """Open a new case."""
     console, store = console_of(request), current_store()
-    form, nothing = forms.OPEN, Case("")
+    made = _form_class(request, ACTS["open_case"], Case(""))
     if request.method != "POST":
         year = datetime.fromtimestamp(console.now_ms / 1000, UTC).year
-        return _show_form(request, form, nothing, {"id": files.next_case_id(store, year)}, "cases")
-    posted = request.POST.dict()
+        return _show_form(request, made(initial={"id": files.next_case_id(store, year)}))
+    form = made(request.POST, request.FILES)
+    if not form.is_valid():
+        return _show_form(request, form)
     try:
-        values = forms.read(form, nothing, posted, request.FILES)
-        if values["id"] == "new":
-            raise ApiError(422, "“new” is no number of a case", fix="choose another")
-        act = _act(request, values, None)
-        case_id, failures = acts.open_case(act)
+        case_id, failures = acts.open_case(_act(request, form.values, None))
     except WavebreakError as error:
-        return _show_form(request, form, nothing, posted, "cases", error=error)
+        return _show_form(request, form, error=error)
     say(request, f"Case {case_id} is open; its first step is sealed.")
     for failure in failures:
         warn(request, f"{failure.source} is not in it: {failure.error.what}.")
@@ -309,7 +300,7 @@ def _show_redaction(
         shown=shown,
         reason=request.POST.get("reason", ""),
         error=error,
-        fix=_page_fix(error.fix) if error else "",
+        fix=forms.page_fix(error.fix) if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
     )
     if error is not None:
@@ -327,38 +318,52 @@ def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
 @case_page("work_on_cases", "GET", "POST")
 def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Show the form of an act, or do it."""
-    form = forms.FORMS.get(name)
-    if form is None:
+    declared = ACTS.get(name)
+    if declared is None or name == "open_case":
         raise ApiError(404, "there is no such act", fix="use the buttons of the case")
     loaded = files.load(current_store(), case_id)
+    made = _form_class(request, declared, loaded.case)
     if request.method != "POST":
-        values = _first_values(form, loaded.case, request.GET.dict())
-        return _show_form(request, form, loaded.case, values, case_id)
-    posted = request.POST.dict()
+        return _show_form(request, made(initial=_first_values(declared, loaded.case, request)))
+    form = made(request.POST, request.FILES)
+    if not form.is_valid():
+        return _show_form(request, form)
+    seen = number_of(request.POST.get("seen"), 0, 20_000, -1) if declared.ordered else None
+    before = len(loaded.case.steps)
     try:
-        values = forms.read(form, loaded.case, posted, request.FILES)
-        seen = number_of(posted.get("seen"), 0, 20_000, -1) if form.ordered else None
-        if form.previewed and posted.get("confirmed") != "yes":
-            preview = _act(request, values, seen, reason="preview")
-            letter = acts.draft(case_id, preview)
-            if ending := posted.get("download", ""):
-                made = documents.draft_letter(loaded, preview, letter, ending)
-                return _download(request, case_id, made)
-            return _show_form(request, form, loaded.case, posted, case_id, letter=letter)
-        before = len(loaded.case.steps)
-        after = acts.perform(name, case_id, _act(request, values, seen))
-    except acts.StaleFormError as stale:
-        return _show_form(request, form, stale.case, posted, case_id, error=stale, seen=stale.seen)
+        if "reason" not in form.fields:
+            return _preview(request, loaded, form)
+        after = acts.perform(name, case_id, _act(request, form.values, seen))
     except MissingExtraError:
         raise
     except WavebreakError as error:
-        return _show_form(request, form, loaded.case, posted, case_id, error=error)
+        return _show_form(request, form, error=error)
     _say_steps(request, after, min(3, len(after.steps) - before))
     return (
-        redirect("legal_case_tab", case_id, form.tab)
-        if form.tab and not _came_from(request)
+        redirect("legal_case_tab", case_id, declared.tab)
+        if declared.tab and not _came_from(request)
         else redirect("legal_case", case_id)
     )
+
+
+def _form_class(request: HttpRequest, declared: Act, case: Case) -> type[forms.ActForm]:
+    """Return the form of an act; of a preview it asks for no reason yet."""
+    reason = "Why"
+    if declared.previewed:
+        confirmed = request.POST.get("confirmed") == "yes"
+        reason = "How it was sent, and by whom" if confirmed else ""
+    policy, now = current_store().policy, console_of(request).now_ms
+    return forms.act_form(declared, case, policy, now, reason=reason)
+
+
+def _preview(request: HttpRequest, loaded: files.LoadedCase, form: forms.ActForm) -> HttpResponse:
+    """Show the letter that an act would record, or return it as a file."""
+    preview = _act(request, form.values, None, reason="preview")
+    letter = acts.draft(loaded.case.id, preview)
+    if ending := request.POST.get("download", ""):
+        made = documents.draft_letter(loaded, preview, letter, ending)
+        return _download(request, loaded.case.id, made)
+    return _show_form(request, form, letter=letter)
 
 
 def _came_from(request: HttpRequest) -> str:
@@ -369,9 +374,9 @@ def _came_from(request: HttpRequest) -> str:
 
 def _act(
     request: HttpRequest, values: Mapping[str, Any], seen: int | None, reason: str = ""
-) -> acts.Act:
+) -> acts.ActRequest:
     console = console_of(request)
-    return acts.Act(
+    return acts.ActRequest(
         console.user,
         reason or reason_of(request),
         values,
@@ -381,20 +386,10 @@ def _act(
     )
 
 
-def _first_values(form: Any, case: Case, asked: Mapping[str, str]) -> dict[str, str]:
+def _first_values(declared: Act, case: Case, request: HttpRequest) -> dict[str, str]:
     """Return what a form begins with: what the link named, and what is known already."""
-    names = {field.name for field in form.fields}
-    values = {name: text[:300] for name, text in asked.items() if name in names}
-    party = case.parties.get(values.get("party", ""))
-    if form.name == "change_party" and party is not None:
-        for name in ("kind", "name", "note"):
-            values[name] = getattr(party, name)
-        for name in ("aliases", "domains", "numbers", "apps", "sites"):
-            values[name] = "\n".join(getattr(party, name))
-    item = case.evidence.get(values.get("item", ""))
-    if form.name == "correct_evidence" and item is not None:
-        values = forms.stated_values(item) | values
-    if form.name == "send_notice":
+    values = forms.first_values(declared, case, request.GET.dict())
+    if declared.name == "send_notice":
         operator, english = load_platform(current_store().policy), get_language("en")
         shipped = load_platform()
         if operator.name != shipped.name:
@@ -407,47 +402,46 @@ def _first_values(form: Any, case: Case, asked: Mapping[str, str]) -> dict[str, 
 
 def _show_form(
     request: HttpRequest,
-    form: Any,
-    case: Case,
-    values: Mapping[str, str],
-    case_id: str,
+    form: forms.ActForm,
     *,
     error: WavebreakError | None = None,
-    seen: int | None = None,
     letter: Any = None,
 ) -> HttpResponse:
     """Show a form: with its values and what is wrong, or with the letter that it would record."""
+    case, late = form.case, tuple[Step, ...]()
+    if error or form.errors:
+        form.name_lost_files()
+    if isinstance(error, acts.StaleFormError):
+        case = error.case
+        late = case.steps[error.seen :]
     people = files.shown_people(case) if case.steps else {}
-    rows = files.evidence_rows(case, people)
+    chosen = form.data or form.initial
     response = show(
         request,
         "console/legal_case_form.html",
         form=form,
-        fields=forms.bind(form, case, values),
-        hidden={k: v for k, v in values.items() if k in {f.name for f in form.fields}},
-        reason=values.get("reason", ""),
+        act=form.act,
         case=case,
-        case_id=case_id,
+        case_id=case.id or "cases",
         error=error,
-        fix=_page_fix(error.fix) if error else "",
-        meanwhile=[files.shown_step(s, people) for s in case.steps[seen:]]
-        if seen is not None
-        else [],
+        fix=forms.page_fix(error.fix) if error else "",
+        meanwhile=[files.shown_step(step, people) for step in late],
         letter=letter,
         came_from=_came_from(request),
-        multipart=any(field.kind == "file" for field in form.fields),
-        evidence=next((e for e in rows if e.item.id == values.get("item")), None),
+        evidence=next(
+            (e for e in files.evidence_rows(case, people) if e.item.id == chosen.get("item")), None
+        ),
         determination=next(
             (
                 d
                 for d in files.determination_rows(case, console_of(request).user, people)
-                if d.prepared.id == values.get("determination")
+                if d.prepared.id == chosen.get("determination")
             ),
             None,
         ),
-        directory=current_store().directory / case_id,
+        directory=current_store().directory / case.id,
     )
-    if error is not None:
+    if error or form.errors:
         response.status_code = error.status if isinstance(error, ApiError) else 422
     return response
 

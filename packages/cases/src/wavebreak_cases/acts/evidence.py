@@ -1,0 +1,158 @@
+"""Acts on the exhibits of a case, and on the evidence that is drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wavebreak.errors import UsageError
+from wavebreak_cases.acts import fields
+from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work, exhibits
+from wavebreak_cases.bundles import evidence_intake, evidence_items
+from wavebreak_cases.cases import case as steps
+from wavebreak_cases.cases.parties import Basis, Evidence, Strength
+
+
+def _add_exhibit(work: Work) -> None:
+    v, source = work.values, work.values["file"]
+    given = (work.workspace, source, work.actor, work.role)
+    if (source / exhibits.EXHIBIT).exists():
+        evidence_intake.add_claim_exhibit(*given, title=v["title"], kind=v["kind"])
+    else:
+        evidence_intake.add_file_exhibit(
+            *given, title=v["title"], kind=v["kind"] or "document", pictures_only=work.pictures_only
+        )
+
+
+def _add_evidence(work: Work) -> str:
+    v = work.values
+    exhibit = work.case.exhibits[v["exhibit"]]
+    item = evidence_items.draw_evidence(
+        work.workspace, exhibit, v["party"], v["seen"], _statement(v), work.by
+    )
+    evidence_intake.add_evidence(work.workspace, item, **work.signed)
+    return item.id
+
+
+def _correct_evidence(work: Work) -> str:
+    v = work.values
+    old = _known_item(work)
+    new = evidence_items.restate_evidence(
+        work.workspace, old, _statement(v), work.by, party=v["party"]
+    )
+    evidence_intake.correct_evidence(work.workspace, new, **work.signed)
+    return old.id
+
+
+def _review_evidence(work: Work) -> None:
+    _known_item(work)
+    work.take(steps.EvidenceReviewed(work.values["item"], work.values["shows"] == "yes"))
+
+
+def _known_item(work: Work) -> Evidence:
+    item: str = work.values["item"]
+    if item not in work.case.evidence:
+        raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
+    return work.case.evidence[item]
+
+
+def _statement(v: Values) -> evidence_items.Statement:
+    return evidence_items.Statement(
+        v["conduct"],
+        v["violation"],
+        v["began"],
+        v["until"],
+        v["zone"] or None,
+        v["date_basis"],
+        Basis(v["basis"]) if v["basis"] else None,
+        Strength(v["strength"]) if v["strength"] else None,
+    )
+
+
+ACTS = (
+    Act(
+        "add_exhibit", "Add an exhibit", "Take it in", "claims",
+        (
+            fields.FILE,
+            Field(
+                "kind", "What it is", "choice",
+                values=fields.words(
+                    "claim", "document", "delivery", "reply", "test_purchase", "partner_notice"
+                ),
+                option=Option("What it is.", default=None),
+            ),
+            Field("title", "Title", option=Option("What it is called.", default="")),
+            Field(
+                "authority", "By what authority", hint="A mandate, an order, a ticket.",
+                option=Option("By what authority.", default="not stated"),
+            ),
+        ),
+        _add_exhibit, (steps.ExhibitAdded,),
+        about="An upload is dated by nobody: what it shows, and since when, a person says.",
+        ordered=False, command="exhibit",
+        help="Add an exhibit: a captured claim with its custody, or a file.",
+        example="Examples: `wavebreak case exhibit cases/C-7 claims/bulk --by Noa`; `wavebreak "
+        "case exhibit cases/C-7 receipt.pdf --kind delivery --by Noa`", why=fields.WHY_NOT_STATED,
+    ),
+    Act(
+        "add_evidence", "Draw evidence from an exhibit", "Draw the evidence", "claims",
+        (
+            replace(
+                fields.EXHIBIT, option=Option("An exhibit (E1), or what `run -o` wrote.", "SOURCE")
+            ),
+            fields.WHOSE,
+            fields.CONDUCT,
+            fields.VIOLATION,
+            Field(
+                "seen", "Where it was seen", "choice",
+                values=fields.words("on_platform", "off_platform"),
+                option=Option("Where it was seen.", default="off_platform"),
+            ),
+            *fields.DATES,
+            *fields.TIE,
+        ),
+        _add_evidence, (steps.EvidenceAdded, steps.StateChanged, steps.TaskAdded),
+        about="It counts as not known until a person reviews it.", guard=fields.date_faults,
+        ordered=False, command="evidence",
+        help="Add evidence of conduct from an exhibit, or from a run with all inputs to reproduce "
+        "it.\n\nWithout dates they are those that the exhibit gives itself: the time of a "
+        "capture, what a page\nsays of its publication, the log of a run. Where it gives none "
+        "they stay unknown. Conduct after\na notice reopens the case.",
+        example="Examples: `wavebreak case evidence cases/C-7 E1 --party P1 --conduct engaged "
+        "--violation bulk --until 2021-03 --date-basis 'the invoice' --basis statement --strength "
+        "strong --by Noa`; `wavebreak case evidence cases/C-7 out --account a-17 --party P1 "
+        "--conduct engaged --violation automated --by Noa`", why=fields.WHY_NOT_STATED,
+    ),
+    Act(
+        "correct_evidence", "Correct evidence", "Save the evidence", "claims",
+        (
+            fields.ITEM,
+            fields.may_state(fields.WHOSE),
+            fields.may_state(fields.CONDUCT, "What the party did."),
+            fields.VIOLATION,
+            *fields.DATES,
+            *fields.TIE,
+        ),
+        _correct_evidence, (steps.EvidenceCorrected, steps.StateChanged, steps.TaskAdded),
+        about="The earlier wording stays in the sealed steps. A person reviews it again.",
+        guard=fields.date_faults, command="correct",
+        help="State an item of evidence anew: its dates, conduct or tie; it has to be confirmed "
+        "again.\n\nWhat is not given stays. Dates that nobody gave a basis for are taken from "
+        "the exhibit again.",
+        example="Example: `wavebreak case correct cases/C-7 V1 --until 2021-03 --date-basis 'the "
+        "invoice' --by Noa --why 'the month was missing'`", why=fields.WHY_NEEDED,
+    ),
+    Act(
+        "review_evidence", "Review evidence", "Seal the review", "claims",
+        (
+            fields.ITEM,
+            Field(
+                "shows", "Does the exhibit show this?", "choice",
+                values=[("yes", "Yes, it shows it"), ("no", "No, it does not")],
+                option=Option("It does not show this.", "--reject", False, flag=("yes", "no")),
+            ),
+        ),
+        _review_evidence, (steps.EvidenceReviewed,), command="confirm",
+        help="Show an item with its dates, ask, and confirm that its exhibit shows it, or reject "
+        "it.", example="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`", why=fields.WHY,
+    ),
+)  # fmt: skip
