@@ -25,7 +25,9 @@ from typing import Any
 
 import psycopg
 
+from support import warm_process
 from support.external_servers import free_port
+from support.warm_process import WarmProcess
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.checkpoints import encode_signer
 from wavebreak.ledger.sources import SERVICE_DATABASE
@@ -97,38 +99,30 @@ class Server:
     database: str = ""
     keyed: bool = False
     skew_s: int = 0
-    _process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     def start(self, *more: str, wait: bool = True) -> Server:
         """Start it, and wait until it takes events."""
         if not self.database and self.home.is_dir() and not any(self.home.iterdir()):
             shutil.copy(migrated_file(), self.home / SERVICE_DATABASE)
-        program = f"{_skewed(self.skew_s)}from wavebreak.cli import main; main()"
-        command = [
-            sys.executable,
-            "-c",
-            program,
-            "serve",
-            str(self.home),
-            "--port",
-            str(self.port),
-            "--model",
-            "none",
-            *([] if self.keyed else ["--no-keys"]),
-            *self.options,
-            *more,
-        ]
+        words = ["serve", str(self.home), "--port", str(self.port), "--model", "none"]
+        words += [*([] if self.keyed else ["--no-keys"]), *self.options, *more]
         if self.database:
-            command += ["--database", self.database]
+            words += ["--database", self.database]
+        environment = os.environ | {"WAVEBREAK_KEY": KEY, "WAVEBREAK_LEDGER_KEY": LEDGER_KEY}
         log = self.home.parent / f"{self.home.name}.out"
         with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                stdout=out,
-                stderr=out,
-                preexec_fn=self.limits,
-                env=os.environ | {"WAVEBREAK_KEY": KEY, "WAVEBREAK_LEDGER_KEY": LEDGER_KEY},
-            )
+            if self.skew_s or self.limits:
+                program = f"{_skewed(self.skew_s)}from wavebreak.cli import main; main()"
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", program, *words],
+                    stdout=out,
+                    stderr=out,
+                    preexec_fn=self.limits,
+                    env=environment,
+                )
+            else:
+                self._process = warm_process.start(words, environment, out)
         if wait:
             self.wait()
         return self

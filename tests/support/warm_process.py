@@ -1,0 +1,134 @@
+"""Commands of Wavebreak in processes of their own, forked from one that has imported everything.
+
+Importing is a third of what a server's start costs. The process that is forked has done nothing
+else: it has read no file of a service, and started no thread but those of BLAS, which expect it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+PRELOADED = ("wavebreak.cli", "wavebreak.cli.app", "wavebreak_server.cli.serve",
+             "wavebreak_server.app", "wavebreak_server.pipeline.decoder_pool")  # fmt: skip
+_MOST = 1 << 20
+
+
+class WarmProcess:
+    """A process that was forked; what tests ask of one that `subprocess` has started."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._status = status
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; its exit status, as `subprocess` gives it."""
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("wavebreak", timeout or 0)
+            self.returncode = os.waitstatus_to_exitcode(int(os.read(self._status, 32)))
+            os.close(self._status)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def start(arguments: Sequence[str], environment: Mapping[str, str], out: IO[bytes]) -> WarmProcess:
+    """Run `wavebreak` with arguments; standard output and error go to a file."""
+    control = _warm()
+    status, told = os.pipe()
+    request = {"arguments": arguments, "environment": dict(environment), "cwd": os.getcwd()}
+    sent = json.dumps(request).encode()
+    assert len(sent) < _MOST
+    try:
+        socket.send_fds(control, [sent], [out.fileno(), told])
+        pid = control.recv(32)
+        assert pid, "the process that is forked has ended; its error is above"
+        return WarmProcess(int(pid), status)
+    finally:
+        os.close(told)
+
+
+@cache
+def _warm() -> socket.socket:
+    """Start the process that is forked; it ends with this one."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
+    # As text: the processes that it starts would run a file again.
+    program = Path(__file__).read_text(encoding="utf-8")
+    command = [sys.executable, "-c", program, str(its.fileno())]
+    process = subprocess.Popen(command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
+    its.close()
+
+    def end() -> None:
+        ours.close()
+        process.wait(60)
+
+    atexit.register(end)
+    return ours
+
+
+def _next_request(control: socket.socket) -> list[str]:
+    """Fork a process for each request, and return in it what it was asked to run.
+
+    Nothing in the process that is forked, once the other end is closed.
+    """
+    for name in PRELOADED:
+        importlib.import_module(name)
+    # A process in between waits for each; nobody waits for that one.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        sent, files, _flags, _address = socket.recv_fds(control, _MOST, 2)
+        if not sent:
+            return []
+        if os.fork() == 0:
+            return _begin(json.loads(sent), control, *files)
+        for file in files:
+            os.close(file)
+
+
+def _begin(request: dict[str, Any], control: socket.socket, out: int, told: int) -> list[str]:
+    """Fork once more, and wait for that process; return in it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if pid := os.fork():
+        control.send(str(pid).encode())
+        control.close()
+        os.close(out)
+        os.write(told, str(os.waitpid(pid, 0)[1]).encode())
+        os._exit(0)
+    os.close(told)
+    control.close()
+    os.chdir(request["cwd"])
+    for standard in (1, 2):
+        os.dup2(out, standard)
+    os.close(out)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    return list(request["arguments"])
+
+
+if __name__ == "__main__" and (words := _next_request(socket.socket(fileno=int(sys.argv[1])))):
+    sys.argv[1:] = words
+    importlib.import_module("wavebreak.cli").main()
