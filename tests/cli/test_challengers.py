@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import wavebreak_server.cli.challengers  # noqa: F401 - it adds the commands
 from wavebreak.cli.app import challengers as group
 from wavebreak.errors import UsageError
 from wavebreak.model import load, save, smallest_model
-from wavebreak_server.cli import challengers
 from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.users.service import create_user
@@ -57,7 +57,8 @@ def test_data_scientist_registers_a_copy(home: Path) -> None:
     ],
 )
 def test_register_names_what_is_wrong(home: Path, by: str, model: str, said: str) -> None:
+    arguments = ["register", str(home), str(home.parent / model), "--by", by, "--reason", "new"]
     with pytest.raises(UsageError, match=said):
-        challengers.register(home, home.parent / model, by, "a reason")
+        CliRunner().invoke(group, arguments, catch_exceptions=False)
     assert not ModelVersion.objects.exists()
     assert not models_directory(home).exists()

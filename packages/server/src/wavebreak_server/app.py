@@ -19,7 +19,7 @@ from wavebreak.extras import LAB, load_plugin
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret_file
+from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
 from wavebreak_server import bootstrap
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
@@ -195,7 +195,7 @@ def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> 
     )
     return Settings(
         home,
-        database_url(asked.storage.database),
+        asked.storage.database_url(),
         asked.listening.host,
         asked.listening.port,
         decoders=asked.decisions.decoders,
@@ -226,17 +226,6 @@ def _delivery_options(
         webhook_key=load_webhook_key(asked.keys.webhook_key, home),
         profiled=asked.decisions.profile is not None,
     )
-
-
-def database_url(value: str) -> str:
-    """Return the URL of the database; a value that is no URL names the file that holds it.
-
-    >>> database_url(""), database_url("postgresql://me@db/abuse")
-    ('', 'postgresql://me@db/abuse')
-    """
-    if not value or "://" in value:
-        return value
-    return read_secret_file(Path(value), "file of the database URL")
 
 
 def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
