@@ -368,7 +368,7 @@ def _open_pages(
     names, password = startup.create_demo_people() if demo else ((), "")
     people = "served" if startup.people() else "empty"
     options = startup.options(url, shown.second_factor, shown.oidc, proxies)
-    wrap, console_tasks = startup.start(options, secret, settings.home)
+    wrap, console_tasks = startup.start(options, secret, settings.home, parts.context)
     tasks = [*console_tasks, *tasks]
     # Whoever has the link reads the code: not where others can reach the service.
     parts.context.shows_codes = demo and is_loopback(settings.host)

@@ -49,8 +49,8 @@ file before the default.
   the variable.
 """
 
-OTHERS = """These commands open the directory of a service, too. They take `--config` and the flags of
-the options below, and read file and variables as `serve` does.
+OTHERS = """These commands open the directory of a service, too. They take `--config` and the flags
+of the options below, and read file and variables as `serve` does.
 """
 
 

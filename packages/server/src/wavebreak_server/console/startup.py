@@ -39,7 +39,9 @@ from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
 from wavebreak_server.slices.users.service import create_user
 from wavebreak_server.slices.versions import live_challengers
-from wavebreak_server.slices.versions.policy_versions import settle_interrupted
+from wavebreak_server.slices.versions.model_versions import MODEL
+from wavebreak_server.slices.versions.policy_versions import POLICY
+from wavebreak_server.slices.versions.service import settle_interrupted
 from wavebreak_server.storage import django_settings
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
@@ -80,16 +82,16 @@ def _provider(path: Path) -> dict[str, Any]:
 
 
 def start(
-    chosen: ConsoleOptions, secret: bytes, home: Path
+    chosen: ConsoleOptions, secret: bytes, home: Path, context: AppContext
 ) -> tuple[Callable[[App], App], list[Background]]:
     """Configure the console; return what wraps the API's app, and the background tasks.
 
     What people did when the service ended is settled first.
     """
     configure(chosen, secret)
-    run_in_transaction(partial(settle_interrupted, home))
+    run_in_transaction(partial(settle_interrupted, (POLICY, MODEL), home))
     clear_url_caches()
-    return ConsoleRouter, [live_challengers.keep_following]
+    return ConsoleRouter, [partial(live_challengers.keep_following, context)]
 
 
 def start_without_console(chosen: ConsoleOptions, secret: bytes) -> Callable[[App], App]:

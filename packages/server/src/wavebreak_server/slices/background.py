@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.conf import settings
-
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.pipeline.service import Background
 from wavebreak_server.slices.appeals.service import AppealUpkeep
-from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.config import use_settings
 from wavebreak_server.slices.queue.contact_warnings import ContactWarner
 from wavebreak_server.slices.queue.indexer import Indexer
 
@@ -22,5 +20,5 @@ def background_tasks(context: AppContext, policy: Path | None) -> list[Backgroun
         policy: Directory of a local policy (None: the shipped one).
 
     """
-    settings.CONSOLE_POLICY = policy
-    return [Indexer(load_config(policy).queue), AppealUpkeep(), ContactWarner(context)]
+    used = use_settings(context, policy)
+    return [Indexer(used.queue), AppealUpkeep(used.appeals), ContactWarner(context)]

@@ -41,6 +41,7 @@ from wavebreak_server.pipeline.platform_messages import one_time_code
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.erasure.service import ErasedError
 from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.statements import service as statements
@@ -270,7 +271,7 @@ def _take_code(page: Public, token: str, found: Appeal, typed: str) -> HttpRespo
     if not appeals.check_code(found, code, page.app.webhook_key, page.now_ms):
         over = not appeals.code_usable(found, page.now_ms)
         return _code_page(page, token, found, page.text("code_over" if over else "wrong_code"), 422)
-    appeals.confirm(page.service, found, page.now_ms)
+    appeals.confirm(page.service, found, page.now_ms, settings_of(page.app).appeals)
     return _again_here(page, token)
 
 
@@ -290,7 +291,7 @@ def _form_page(
     status: int = 200,
 ) -> HttpResponse:
     statement = statements.statement_of(page.notices, decision, page.language, page.now_ms)
-    days = appeals.appeal_settings().statement_days
+    days = settings_of(page.app).appeals.statement_days
     return page.render(
         "appeal",
         status,

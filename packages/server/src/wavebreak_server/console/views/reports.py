@@ -23,14 +23,14 @@ from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import Review
-from wavebreak_server.slices.reports.service import ReportFiles, reports_of
+from wavebreak_server.slices.reports.service import ReportFiles
 
 MONTHS = 12
 
 
 def _files(console: Console) -> ReportFiles:
     settings = console.service.settings
-    return reports_of(settings.home, settings.database)
+    return console.context.app.state_of(ReportFiles, settings.home, settings.database)
 
 
 @page("view_reports")

@@ -24,7 +24,7 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
-from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
@@ -55,7 +55,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         scopes=SCOPES,
         now=console_of(request).now_ms,
         platform=console_of(request).context.app.holder_notices.platform,
-        appeals=load_config().appeals,
+        appeals=settings_of(console_of(request).context.app).appeals,
     )
 
 

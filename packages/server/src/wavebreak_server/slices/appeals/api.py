@@ -14,6 +14,7 @@ from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQue
 from wavebreak_server.slices import schemas
 from wavebreak_server.slices.appeals import service
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.statements.service import offered_language
 from wavebreak_server.storage.models import Decision
 
@@ -57,9 +58,9 @@ async def submit_appeal(request: HttpRequest, new: schemas.NewAppeal) -> Any:
     language = offered_language(notices.platform, new.language)
     wanted = service.PlatformAppeal(new.decision, new.statement, language, context.key, new.reason)
     ties = await context.service.ask(lambda engine: service.ties_of(engine, account))
-    store = context.service.ledger_store
+    store, terms = context.service.ledger_store, settings_of(context.app).appeals
     made, opened = await run_write(
-        lambda: service.submit_for_holder(notices, wanted, ties, store, context.now_ms)
+        lambda: service.submit_for_holder(notices, wanted, ties, store, context.now_ms, terms)
     )
     return Status(201 if opened else 200, _as_json(made))
 

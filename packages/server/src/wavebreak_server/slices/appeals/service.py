@@ -16,7 +16,6 @@ import os
 import statistics
 import unicodedata
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -45,7 +44,7 @@ from wavebreak_server.pipeline.service import Service
 from wavebreak_server.pipeline.statement_links import has_notice, token_of
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
-from wavebreak_server.slices.config import Appeals, load_config
+from wavebreak_server.slices.config import Appeals
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.erasure.service import refuse_erased
 from wavebreak_server.slices.queue.models import Review
@@ -71,12 +70,6 @@ RESULTS = {
     Appeal.REVERSED: "Reversed: the decision was wrong; restore the earlier state",
 }
 _LIVE = (Appeal.OPEN, Appeal.DECIDED)
-
-
-def appeal_settings() -> Appeals:
-    """Return the settings of appeals, of the local policy where there is one."""
-    directory: Path | None = getattr(settings, "CONSOLE_POLICY", None)
-    return load_config(directory).appeals
 
 
 # The statement at rest
@@ -280,13 +273,18 @@ def check_code(appeal: Appeal, code: str, key: bytes, now_ms: int) -> bool:
 
 
 def open_confirmed(
-    appeal_id: int, ties: Ties, store: LedgerStore, by: str, now_ms: int, reason: str = ""
+    appeal_id: int,
+    ties: Ties,
+    store: LedgerStore,
+    by: str,
+    now_ms: int,
+    terms: Appeals,
+    reason: str = "",
 ) -> Appeal:
     """Open an unconfirmed appeal, seal that it is open, and audit it, in the open transaction."""
     appeal: Appeal = Appeal.objects.select_for_update(of=("self",)).get(id=appeal_id)
     if appeal.state != Appeal.UNVERIFIED:
         return appeal
-    terms = appeal_settings()
     appeal.state, appeal.opened_ms = Appeal.OPEN, now_ms
     appeal.deadline_ms = now_ms + terms.review_days * DAY_MS
     appeal.group, appeal.device_key = ties.operator, ties.device
@@ -316,6 +314,7 @@ def open_from_platform(
     by: str,
     reason: str,
     now_ms: int,
+    terms: Appeals,
 ) -> tuple[Appeal, bool]:
     """Open an appeal of a holder whom the platform has authenticated, in the open transaction.
 
@@ -333,13 +332,13 @@ def open_from_platform(
                 found = Appeal.objects.create(decision=decision["id"], created_ms=now_ms, **values)
         except IntegrityError:
             return open_from_platform(
-                decision, statement, language, ties, store, by, reason, now_ms
+                decision, statement, language, ties, store, by, reason, now_ms, terms
             )
     else:
         for name, value in values.items():
             setattr(found, name, value)
         found.save()
-    return open_confirmed(found.id, ties, store, by, now_ms, reason), True
+    return open_confirmed(found.id, ties, store, by, now_ms, terms, reason), True
 
 
 class PlatformAppeal(NamedTuple):
@@ -356,7 +355,12 @@ class PlatformAppeal(NamedTuple):
 
 
 def submit_for_holder(
-    notices: HolderNotices, new: PlatformAppeal, ties: Ties, store: LedgerStore, now_ms: int
+    notices: HolderNotices,
+    new: PlatformAppeal,
+    ties: Ties,
+    store: LedgerStore,
+    now_ms: int,
+    terms: Appeals,
 ) -> tuple[Appeal, bool]:
     """Open an appeal that a platform submits, in the open transaction.
 
@@ -376,7 +380,7 @@ def submit_for_holder(
         raise ApiError(409, "the time for an appeal has ended, or nothing is restricted")
     statement = clean_statement(new.statement)
     return open_from_platform(
-        decision, statement, new.language, ties, store, new.by, new.reason, now_ms
+        decision, statement, new.language, ties, store, new.by, new.reason, now_ms, terms
     )
 
 
@@ -610,9 +614,8 @@ def _median(values: Iterable[float]) -> float | None:
 # Erasure
 
 
-def erase_statements(now_ms: int, terms: Appeals | None = None) -> tuple[int, int]:
+def erase_statements(now_ms: int, terms: Appeals) -> tuple[int, int]:
     """Erase statements on schedule; return how many, and how many unconfirmed appeals lapsed."""
-    terms = terms or appeal_settings()
     with transaction.atomic():
         old = Appeal.objects.filter(
             state=Appeal.DECIDED,
@@ -631,23 +634,30 @@ def _erased(now_ms: int) -> dict[str, Any]:
 
 
 class AppealUpkeep:
-    """Erases statements on schedule while the service runs; a `Service(background=…)`."""
+    """Erases statements on schedule while the service runs; a `Service(background=…)`.
+
+    Args:
+        terms: How long statements are kept.
+    """
+
+    def __init__(self, terms: Appeals) -> None:
+        self._terms = terms
 
     async def __call__(self, service: Service) -> None:
         """Erase every ten minutes until cancelled."""
         while True:
             try:
-                await run_background_query(lambda: erase_statements(service.clock()))
+                await run_background_query(lambda: erase_statements(service.clock(), self._terms))
             except Exception as error:
                 logger.exception("erasing statements failed", cause=type(error).__name__)
             await asyncio.sleep(UPKEEP_S)
 
 
-def confirm(service: Service, appeal: Appeal, now_ms: int) -> Appeal:
+def confirm(service: Service, appeal: Appeal, now_ms: int, terms: Appeals) -> Appeal:
     """Open an appeal whose code was right; for synchronous views."""
     try:
         ties: Ties = async_to_sync(service.ask)(lambda engine: ties_of(engine, appeal.account))
     except WavebreakError:
         ties = Ties()
     with transaction.atomic():
-        return open_confirmed(appeal.id, ties, service.ledger_store, "holder", now_ms)
+        return open_confirmed(appeal.id, ties, service.ledger_store, "holder", now_ms, terms)
