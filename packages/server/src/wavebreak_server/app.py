@@ -23,7 +23,8 @@ from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
 from wavebreak_server import bootstrap
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
-from wavebreak_server.console import plugins, startup
+from wavebreak_server.console import plugins
+from wavebreak_server.console import server as console_server
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Authorize, allow_all
 from wavebreak_server.http.ingest_app import App
@@ -361,14 +362,14 @@ def _open_pages(
     parts.context.set_public_url(url)
     tasks = background_tasks(parts.context, choice.directory)
     if shown.console is False:
-        options = startup.options(url, None, None, proxies)
-        return Pages(startup.start_without_console(options, secret), tasks)
+        options = console_server.options(url, None, None, proxies)
+        return Pages(console_server.start_without_console(options, secret, parts.context), tasks)
 
     demo = asked.start.demo or is_demo_home(settings.home)
-    names, password = startup.create_demo_people() if demo else ((), "")
-    people = "served" if startup.people() else "empty"
-    options = startup.options(url, shown.second_factor, shown.oidc, proxies)
-    wrap, console_tasks = startup.start(options, secret, settings.home, parts.context)
+    names, password = console_server.create_demo_people() if demo else ((), "")
+    people = "served" if console_server.people() else "empty"
+    options = console_server.options(url, shown.second_factor, shown.oidc, proxies)
+    wrap, console_tasks = console_server.start(options, secret, settings.home, parts.context)
     tasks = [*console_tasks, *tasks]
     # Whoever has the link reads the code: not where others can reach the service.
     parts.context.shows_codes = demo and is_loopback(settings.host)
@@ -376,5 +377,5 @@ def _open_pages(
         {"cases": shown.cases}, settings.home, asked.keys.ledger_key, secret, choice.directory
     )
     if demo:
-        tasks += [*plugins.demo_tasks(), startup.demo_notice(parts.context)]
+        tasks += [*plugins.demo_tasks(), console_server.demo_notice(parts.context)]
     return Pages(wrap, tasks, people, names, password, demo and not names)

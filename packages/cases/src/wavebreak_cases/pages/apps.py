@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
+from wavebreak_server.console.plugins import ConsolePlugin, NavigationItem
 
 if TYPE_CHECKING:
     from wavebreak_cases.pages.store import CaseStore

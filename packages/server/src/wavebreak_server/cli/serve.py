@@ -209,7 +209,7 @@ def _check_keyless(host: str) -> None:
 
 def _show_addresses(built: Application, url: str, port: int) -> None:
     """Print the service's URLs, and how to sign in where that is not known yet."""
-    from wavebreak_server.console.startup import use_port
+    from wavebreak_server.console.server import use_port
 
     settings, pages = built.settings, built.pages
     use_port(built.context, url, port)

@@ -27,9 +27,9 @@ from wavebreak.notices import (
 )
 from wavebreak.notices.public_pages import REASONS, public_text, public_texts
 from wavebreak_server.console.public_access import (
+    OnceADay,
     form_token,
     from_elsewhere,
-    once,
     peer_of,
     public,
     read_form_token,
@@ -402,7 +402,7 @@ def _count(page: Public, page_name: str) -> bool:
         return False
     agent = page.request.headers.get("User-Agent", "")[:400]
     viewer = f"viewer\0{page_name}\0{peer_network(peer_of(page.request))}\0{agent}"
-    if once.first(f"form\0{nonce}", viewer):
+    if page.app.state_of(OnceADay).first(f"form\0{nonce}", viewer):
         given = reason if helped == "no" and reason in REASONS else ""
         help_answers.count_answer(
             page.now_ms, page_name, page.language.code, helped == "yes", given

@@ -67,7 +67,7 @@ class SessionFigures(NamedTuple):
     """What a reviewer did since a time (ms): cases, verdicts with their counts, seconds a case."""
 
     since: int
-    count: int
+    cases: int
     mix: list[tuple[str, int]]
     median_s: int | None
 

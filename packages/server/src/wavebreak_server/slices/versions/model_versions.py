@@ -93,7 +93,7 @@ class ModelKind(Kind):
     def has_its_files(self, acting: ActingUser, version: ModelVersion) -> bool:
         """Return whether the files are those of the model's version."""
         directory = directory_of(acting.service.settings.home, version)
-        return _load(directory).version == version.model
+        return bool(_load(directory).version == version.model)
 
     def replay_command(self, acting: ActingUser, replay: ModelReplay, out: Path) -> list[str]:
         """Return `challenger replay` with the model as the challenger."""

@@ -129,7 +129,7 @@ class PolicyKind(Kind):
 
     def has_its_files(self, acting: ActingUser, version: PolicyVersion) -> bool:
         """Return whether the files are those of the version's digest."""
-        return version.digest == files_digest(directory_of(acting, version))
+        return bool(version.digest == files_digest(directory_of(acting, version)))
 
     def replay_command(self, acting: ActingUser, replay: PolicyReplay, out: Path) -> list[str]:
         """Return `rules replay` with the version as the draft."""

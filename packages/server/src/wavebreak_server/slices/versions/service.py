@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -97,7 +97,6 @@ class Kind(ABC):
         refusals: How their steps are refused.
         content: The field that says which policy or model a version is.
         noted: The field of the note of what decides that has the name of a version.
-        place: Returns the directory of all versions and replays, below that of the service.
     """
 
     versions: ClassVar[type[Any]]
@@ -109,7 +108,11 @@ class Kind(ABC):
     refusals: ClassVar[Refusals]
     content: ClassVar[str]
     noted: ClassVar[str]
-    place: ClassVar[Callable[[Path], Path]]
+
+    @staticmethod
+    @abstractmethod
+    def place(home: Path) -> Path:
+        """Return the directory of all versions and replays, below that of the service."""
 
     @abstractmethod
     def live_name(self, service: Service) -> str:
