@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,6 +26,8 @@ from wavebreak_server.storage.models import Delivery, EnforcementState, Webhook
 DAYS = 14
 LIVE_S = 2.0
 MAX_STREAMS = 50
+STREAMS = "console"
+"""The name under which open streams of the console are counted, beside those of API keys."""
 
 
 @page("view_overview")
@@ -147,24 +150,23 @@ def live_values(service: Service) -> dict[str, Any]:
     }
 
 
-_open_streams = 0
-
-
 @page("view_overview")
 def live(request: HttpRequest) -> HttpResponse:
     """Stream the live values as server-sent events, with rates since the last one."""
-    if _open_streams >= MAX_STREAMS:
+    console = console_of(request)
+    streams = console.context.app.open_streams
+    if streams[STREAMS] >= MAX_STREAMS:
         return HttpResponse("too many open streams", status=503, content_type="text/plain")
-    console: Console = console_of(request)
-    response = StreamingHttpResponse(_stream(console.service), content_type="text/event-stream")
+    response = StreamingHttpResponse(
+        _stream(console.service, streams), content_type="text/event-stream"
+    )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _stream(service: Service) -> AsyncIterator[bytes]:
-    global _open_streams
-    _open_streams += 1
+async def _stream(service: Service, streams: Counter[str]) -> AsyncIterator[bytes]:
+    streams[STREAMS] += 1
     try:
         before, since = live_values(service), time.monotonic()
         for _ in range(1800):
@@ -179,4 +181,4 @@ async def _stream(service: Service) -> AsyncIterator[bytes]:
                      for k, v in now.items()}  # fmt: skip
             yield b"data: " + json.dumps(shown | rates).encode() + b"\n\n"
     finally:
-        _open_streams -= 1
+        streams[STREAMS] -= 1

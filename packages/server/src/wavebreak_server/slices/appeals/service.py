@@ -389,6 +389,75 @@ def confirmed_appeals() -> QuerySet:
     return Appeal.objects.filter(state__in=_LIVE)
 
 
+# Lists
+
+
+_ORDERED_BY = {
+    Appeal.OPEN: "deadline_ms", Appeal.DECIDED: "decided_ms", Appeal.UNVERIFIED: "created_ms",
+}  # fmt: skip
+
+
+def find_appeal(number: int) -> Appeal:
+    """Return an appeal with who decided it; raises ApiError (404)."""
+    found: Appeal | None = Appeal.objects.select_related("decided_by").filter(id=number).first()
+    if found is None or found.state == Appeal.WITHDRAWN:
+        raise ApiError(404, "there is no such appeal", fix="see the list of appeals")
+    return found
+
+
+def listed(state: str, chosen: Mapping[str, str], now_ms: int) -> QuerySet:
+    """Return the appeals of a state, of a group, an outcome, a result, or that are late."""
+    names = ("group", "outcome", "result")
+    wanted = {name: value[:48] for name in names if (value := chosen.get(name))}
+    rows = Appeal.objects.filter(state=state, **wanted)
+    return rows.filter(deadline_ms__lt=now_ms) if chosen.get("due") == "late" else rows
+
+
+def ordered_by(appeal: Appeal, state: str) -> int:
+    """Return the time by which an appeal is in the list of a state (ms)."""
+    return int(getattr(appeal, _ORDERED_BY[state]) or 0)
+
+
+def in_order(rows: QuerySet, state: str, after: tuple[int, int] | None = None) -> QuerySet:
+    """Return appeals of a state: those that wait by their deadline, others newest first.
+
+    Args:
+        rows: The appeals.
+        state: Their state.
+        after: Time and number of the appeal that the rows are behind (None: all).
+    """
+    key, rising = _ORDERED_BY[state], state == Appeal.OPEN
+    if after is not None:
+        at_ms, number = after
+        beyond = "gt" if rising else "lt"
+        rows = rows.filter(
+            Q(**{f"{key}__{beyond}": at_ms}) | Q(**{key: at_ms, f"id__{beyond}": number})
+        )
+    return rows.order_by(key, "id") if rising else rows.order_by(F(key).desc(), "-id")
+
+
+def waiting_counts(now_ms: int) -> dict[str, int]:
+    """Return how many appeals wait, how many are late, and how many are due within a day."""
+    counts: dict[str, int] = Appeal.objects.filter(state=Appeal.OPEN).aggregate(
+        open=Count("id"),
+        late=Count("id", filter=Q(deadline_ms__lt=now_ms)),
+        soon=Count("id", filter=Q(deadline_ms__range=(now_ms, now_ms + DAY_MS))),
+    )
+    return counts
+
+
+def waiting_groups(most: int) -> list[dict[str, Any]]:
+    """Return the groups with the most appeals that wait."""
+    waiting = Appeal.objects.filter(state=Appeal.OPEN).exclude(group="")
+    return list(waiting.values("group").annotate(n=Count("id")).order_by("-n")[:most])
+
+
+def others_together(appeal: Appeal) -> int:
+    """Return how many other appeals of its group are to be decided together."""
+    together = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
+    return int(together.exclude(group="").exclude(id=appeal.id).count())
+
+
 # Decision
 
 

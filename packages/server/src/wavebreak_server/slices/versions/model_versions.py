@@ -48,7 +48,7 @@ DAYS = (1, 7, 30, 0)
 class ModelKind(Kind):
     """Registered models, in their lifecycle."""
 
-    versions, replays, letter = ModelVersion, ModelReplay, "m"
+    versions, replays = ModelVersion, ModelReplay
     permission, content, noted = "approve_models", "model", "model"
     place = staticmethod(models_directory)
     replayed = (ModelVersion.REGISTERED, ModelVersion.COMPARED)

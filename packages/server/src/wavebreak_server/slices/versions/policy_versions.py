@@ -74,7 +74,7 @@ class Problem(NamedTuple):
 class PolicyKind(Kind):
     """Versions of the policy, in their lifecycle."""
 
-    versions, replays, letter = PolicyVersion, PolicyReplay, "v"
+    versions, replays = PolicyVersion, PolicyReplay
     permission, content, noted = "approve_policy", "policy", "version"
     place = staticmethod(policies_directory)
     replayed = (PolicyVersion.CHECKED, PolicyVersion.REPLAYED)

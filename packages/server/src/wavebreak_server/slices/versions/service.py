@@ -28,17 +28,9 @@ from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.acts.actions import mark_done
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions.models import (
-    ModelReplay,
-    ModelVersion,
-    PolicyReplay,
-    PolicyVersion,
-)
+from wavebreak_server.slices.versions.models import PolicyReplay, Replay, Version
 from wavebreak_server.slices.versions.policy_switch import Deciding, PolicySwitch
 from wavebreak_server.slices.versions.replay_processes import ReplayProcesses
-
-Version = PolicyVersion | ModelVersion
-Replay = PolicyReplay | ModelReplay
 
 
 class StaleError(ApiError):
@@ -90,7 +82,6 @@ class Kind(ABC):
     Attributes:
         versions: Their table.
         replays: The table of their replays.
-        letter: What their names begin with, before the number.
         permission: What a person needs who approves one.
         replayed: The states before and after a replay.
         acts: What the audit log calls their steps.
@@ -101,7 +92,6 @@ class Kind(ABC):
 
     versions: ClassVar[type[Any]]
     replays: ClassVar[type[Any]]
-    letter: ClassVar[str]
     permission: ClassVar[str]
     replayed: ClassVar[tuple[str, str]]
     acts: ClassVar[Acts]
@@ -176,7 +166,7 @@ def newest_versions(kind: Kind, before: int | None, most: int) -> list[Any]:
 
 def version_of(kind: Kind, name: str) -> Any | None:
     """Return a version by its name; None for what is none, as an approved calibration."""
-    number = re.fullmatch(rf"{kind.letter}(\d{{1,15}})", name)
+    number = re.fullmatch(rf"{kind.versions.LETTER}(\d{{1,15}})", name)
     return kind.versions.objects.filter(id=int(number[1])).first() if number else None
 
 
@@ -207,7 +197,7 @@ def newest_replay(kind: Kind, acting: ActingUser, number: int) -> Any | None:
 
 def replay_directory(kind: Kind, acting: ActingUser, replay: Replay) -> Path:
     """Return the directory of a replay's files."""
-    of = f"{kind.letter}{replay.of_id}.replays"
+    of = f"{kind.versions.LETTER}{replay.of_id}.replays"
     return kind.place(acting.service.settings.home) / of / str(replay.id)
 
 
