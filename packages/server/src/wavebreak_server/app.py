@@ -44,8 +44,11 @@ from wavebreak_server.policy_choice import (
 )
 from wavebreak_server.settings import Limits, Settings, is_loopback
 from wavebreak_server.slices import routes
-from wavebreak_server.slices.background import background_tasks
+from wavebreak_server.slices.appeals.service import AppealUpkeep
+from wavebreak_server.slices.config import use_settings
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.slices.queue.contact_warnings import ContactWarner
+from wavebreak_server.slices.queue.indexer import Indexer
 from wavebreak_server.storage import database, ownership, private_files, row_macs
 from wavebreak_server.storage.ledger_store import LEDGER_KEY, LedgerStore
 
@@ -360,7 +363,12 @@ def _open_pages(
     url = shown.console_url or f"http://localhost:{settings.port}"
     # Links of notices begin with it, too.
     parts.context.set_public_url(url)
-    tasks = background_tasks(parts.context, choice.directory)
+    used = use_settings(parts.context, choice.directory)
+    tasks: list[Background] = [
+        Indexer(used.queue),
+        AppealUpkeep(used.appeals),
+        ContactWarner(parts.context),
+    ]
     if shown.console is False:
         options = console_server.options(url, None, None, proxies)
         return Pages(console_server.start_without_console(options, secret, parts.context), tasks)
