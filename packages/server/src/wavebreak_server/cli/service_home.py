@@ -46,8 +46,8 @@ def opens_home(*names: str, home: str = "home") -> Callable[..., Callable[..., N
     known = declared_options() if names == ("*",) else tuple(option(name) for name in names)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True)
-        kept = [each for each in own.parameters.values() if each.name != OPTIONS]
+        signature = inspect.signature(command, eval_str=True)
+        kept = [each for each in signature.parameters.values() if each.name != OPTIONS]
         config = inspect.Parameter(
             "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile
         )
@@ -64,7 +64,7 @@ def opens_home(*names: str, home: str = "home") -> Callable[..., Callable[..., N
                 error.what = options.in_given_form(error.what)
                 raise
 
-        run.__signature__ = own.replace(parameters=[*kept, *flags])  # type: ignore[attr-defined]
+        run.__signature__ = signature.replace(parameters=[*kept, *flags])  # type: ignore[attr-defined]
         run.__annotations__ = {}
         run.option_names = tuple(each.name for each in known)  # type: ignore[attr-defined]
         return run

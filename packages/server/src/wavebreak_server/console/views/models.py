@@ -128,8 +128,8 @@ def _metadata(directory: Path) -> dict[str, Any]:
 def card(request: HttpRequest, name: str) -> HttpResponse:
     """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
     place = models_directory(console_of(request).service.settings.home)
-    found = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
-    path = ({"shipped": storage.SHIPPED} | found).get(name, place) / versions.CARD
+    directories = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
+    path = ({"shipped": storage.SHIPPED} | directories).get(name, place) / versions.CARD
     if not path.is_file():
         raise ApiError(404, "there is no such card", fix="see the list of models")
     return sandboxed(path.read_text("utf-8"))
@@ -149,70 +149,70 @@ def model_version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a model beside the one that scores: figures, features, card, approval."""
     console = console_of(request)
     newest = service.newest_replay(MODEL, console, number)
-    found = service.find_version(MODEL, number)
+    version = service.find_version(MODEL, number)
     home, now = console.service.settings.home, versions.scoring(console)
-    directory = versions.directory_of(home, found)
+    directory = versions.directory_of(home, version)
     champion = versions.champion_directory(console) if now.model else None
     done = newest if newest is not None and newest.state == ModelReplay.DONE else None
     return show(
         request,
         "console/model_version.html",
-        version=found,
-        is_live=now.model == found.model,
+        version=version,
+        is_live=now.model == version.model,
         used=now.model,
         metadata=_metadata(directory),
         champion=_metadata(champion) if champion else None,
         champion_card=_card_name(home, champion) if champion else "",
         own_card=_card_name(home, directory),
-        features=_features(found, champion),
+        features=_features(version, champion),
         replay=newest,
         result=done.result if done else None,
         reached=_reached(done.result) if done else [],
         bins=_bins(done.result) if done else [],
         moves=moves_of(done.result) if done else [],
         progress=_progress(console, newest),
-        valid=service.valid_replay(MODEL, console, found),
-        mine=found.author_id == console.user.id,
-        approvers=service.people_who_may_approve(MODEL, found),
+        valid=service.valid_replay(MODEL, console, version),
+        mine=version.author_id == console.user.id,
+        approvers=service.people_who_may_approve(MODEL, version),
         days=versions.DAYS,
         running=newest is not None and newest.state == ModelReplay.RUNNING,
         beside=live_challengers.followed(),
-        live=live_challengers.shown(console, found, SHOWN_LIVE),
+        live=live_challengers.shown(console, version, SHOWN_LIVE),
     )
 
 
 @page("view_policy")
 def live(request: HttpRequest, number: int) -> HttpResponse:
     """Show what was found on the live stream, as a part of a model's page; or all as CSV."""
-    console, found = console_of(request), service.find_version(MODEL, number)
+    console, version = console_of(request), service.find_version(MODEL, number)
     if request.GET.get("format") == "csv":
-        every = live_challengers.shown(console, found, MOST_CHANGES)
+        every = live_challengers.shown(console, version, MOST_CHANGES)
         header = ("account", "kind", "champion", "challenger", "label")
         changes = every.changes if every else []
         rows = ((c.account, c.kind, c.before, c.after, c.label) for c in changes)
-        return csv_response(f"live-{found.name}", header, rows)
+        return csv_response(f"live-{version.name}", header, rows)
     return render(
         request,
         "console/parts/model_live.html",
-        {"version": found, "live": live_challengers.shown(console, found, SHOWN_LIVE)},
+        {"version": version, "live": live_challengers.shown(console, version, SHOWN_LIVE)},
     )
 
 
 @page("register_models", "POST")
 def follow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model decide the live stream beside the one that scores, acting on nobody."""
-    console, found = console_of(request), service.find_version(MODEL, number)
-    live_challengers.start(console, found, reason_of(request))
-    say(request, f"{found.name} follows the live stream. Its first figures take a minute or two.")
+    console, version = console_of(request), service.find_version(MODEL, number)
+    live_challengers.start(console, version, reason_of(request))
+    say(request, f"{version.name} follows the live stream. Its first figures take a minute or two.")
     return redirect("model_version", number)
 
 
 @page("register_models", "POST")
 def unfollow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model follow the live stream no longer."""
-    console, found = console_of(request), service.find_version(MODEL, number)
-    live_challengers.stop(console, found, reason_of(request))
-    say(request, f"{found.name} follows the live stream no longer. What was found stays.")
+    console, version = console_of(request), service.find_version(MODEL, number)
+    live_challengers.stop(console, version, reason_of(request))
+    say(request, f"{version.name} follows the live stream no longer. What was found stays.")
     return redirect("model_version", number)
 
 
@@ -222,23 +222,25 @@ def _progress(console: Console, replay: ModelReplay | None) -> dict[str, int]:
     return replay_processes.progress(service.replay_directory(MODEL, console, replay))
 
 
-def _features(found: ModelVersion, champion: Path | None) -> list[dict[str, Any]]:
+def _features(version: ModelVersion, champion: Path | None) -> list[dict[str, Any]]:
     """Return the features that either model reads most, with their share of the gain in each."""
-    own = dict(found.features)
+    challenger = dict(version.features)
     other: dict[str, float] = {}
     if champion is not None:
         try:
             other = dict(inputs(load(champion), 400))
         except ModelError:
             other = {}
-    names = sorted(own | other, key=lambda name: -max(own.get(name, 0), other.get(name, 0)))
+    names = sorted(
+        challenger | other, key=lambda name: -max(challenger.get(name, 0), other.get(name, 0))
+    )
     return [
         {
             "name": name,
             "title": feature_title(name),
             "meaning": get_feature(name).description,
             "champion": other.get(name),
-            "challenger": own.get(name),
+            "challenger": challenger.get(name),
         }
         for name in names[:SHOWN_FEATURES]
     ]

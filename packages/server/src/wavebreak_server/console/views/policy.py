@@ -133,8 +133,8 @@ def _running(console: Console) -> dict[str, Any]:
 def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     """Show one rule: conditions, examples, figures, whom it met."""
     console = console_of(request)
-    found = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
-    if found is None:
+    figures = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
+    if figures is None:
         raise ApiError(404, "there is no such rule", fix="see the list of rules")
     live = versions.directory_that_decides(console.service)
     name = versions.file_of_rule(live, rule_id)
@@ -146,10 +146,10 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     return show(
         request,
         "console/policy_rule.html",
-        figures=found,
-        rule=found.rule,
-        conditions=rule_statistics.conditions_of(found.rule.when),
-        examples=rule_statistics.examples_of(found.rule),
+        figures=figures,
+        rule=figures.rule,
+        conditions=rule_statistics.conditions_of(figures.rule.when),
+        examples=rule_statistics.examples_of(figures.rule),
         chart=chart,
         counted=[row for row in counted[::-1] if row[1]][:PAGE_SIZE],
         hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < DAY_MS,
@@ -198,54 +198,54 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a version: what it changes, its replay, its approval."""
     console = console_of(request)
     newest = service.newest_replay(POLICY, console, number)
-    found = service.find_version(POLICY, number)
-    directory = versions.directory_of(console, found)
+    version = service.find_version(POLICY, number)
+    directory = versions.directory_of(console, version)
     live = service.live_version(POLICY, console.service)
-    is_live = live is not None and live.id == found.id
+    is_live = live is not None and live.id == version.id
     return show(
         request,
         "console/policy_version.html",
-        version=found,
+        version=version,
         is_live=is_live,
         running=_running(console),
         files=versions.file_names(directory),
         own=sorted(live_policy.policy_files(directory)),
-        changes=[] if is_live else _changes(console, found),
-        compared=[] if is_live else versions.changed_files(console, found),
-        problem=found.problem.partition("\n"),
+        changes=[] if is_live else _changes(console, version),
+        compared=[] if is_live else versions.changed_files(console, version),
+        problem=version.problem.partition("\n"),
         replay=newest,
         progress=replay_processes.progress(service.replay_directory(POLICY, console, newest))
         if newest
         else {},
-        valid=service.valid_replay(POLICY, console, found),
-        mine=found.author_id == console.user.id,
-        approvers=service.people_who_may_approve(POLICY, found),
-        steps=_steps(found, is_live=is_live),
+        valid=service.valid_replay(POLICY, console, version),
+        mine=version.author_id == console.user.id,
+        approvers=service.people_who_may_approve(POLICY, version),
+        steps=_steps(version, is_live=is_live),
     )
 
 
-def _steps(found: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
+def _steps(version: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
     """Return the steps of a version, each done, current or left."""
     names = ("written", "checked", "replayed", "approved", "live")
     states = (
         PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED,
         PolicyVersion.LIVE,
     )  # fmt: skip
-    at = states.index(found.state) if found.state in states else (4 if found.live_ms else 0)
+    at = states.index(version.state) if version.state in states else (4 if version.live_ms else 0)
     if is_live:
         return [(name, "done") for name in names]
     return [
-        (name, "done" if k <= at else "current" if k == at + 1 and found.is_open else "left")
+        (name, "done" if k <= at else "current" if k == at + 1 and version.is_open else "left")
         for k, name in enumerate(names)
     ]
 
 
-def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange]:
-    directory = versions.directory_of(console, found)
-    if not found.policy or not live_policy.policy_files(directory):
+def _changes(console: Console, version: PolicyVersion) -> list[versions.RuleChange]:
+    directory = versions.directory_of(console, version)
+    if not version.policy or not live_policy.policy_files(directory):
         return []
     try:
-        draft = versions.loaded(directory, found.digest)
+        draft = versions.loaded(directory, version.digest)
     except WavebreakError:
         return []
     return versions.changed_rules(versions.live_policy_of(console), draft)
@@ -254,30 +254,30 @@ def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange
 @page("edit_policy", "GET", "POST")
 def edit(request: HttpRequest, number: int) -> HttpResponse:
     """Edit a file of a draft, or one rule of it; saving checks the whole policy."""
-    console, found = console_of(request), service.find_version(POLICY, number)
+    console, version = console_of(request), service.find_version(POLICY, number)
     given = request.POST if request.method == "POST" else request.GET
     name, rule_id = given.get("file", "")[:60], given.get("rule", "")[:48]
-    versions.own_draft(console, found)
+    versions.own_draft(console, version)
     if request.method != "POST":
-        return _editor(request, found, name, rule_id)
+        return _editor(request, version, name, rule_id)
     text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
     try:
         if request.POST.get("act") == "remove":
-            problem = versions.delete_file(console, found, name, seen)
+            problem = versions.delete_file(console, version, name, seen)
         else:
-            problem = versions.save_file(console, found, name, text, seen, rule_id)
+            problem = versions.save_file(console, version, name, text, seen, rule_id)
     except service.StaleError as error:
-        return _editor(request, found, name, rule_id, text=text, stale=error)
+        return _editor(request, version, name, rule_id, text=text, stale=error)
     if problem:
         warn(request, "Saved, but it cannot decide yet: see what to correct below.")
-        return _editor(request, found, name, rule_id, problem=problem)
+        return _editor(request, version, name, rule_id, problem=problem)
     say(request, f"Saved and checked: {name}.")
-    return redirect("policy_version", found.id)
+    return redirect("policy_version", version.id)
 
 
 def _editor(
     request: HttpRequest,
-    found: PolicyVersion,
+    version: PolicyVersion,
     name: str,
     rule_id: str,
     *,
@@ -287,7 +287,7 @@ def _editor(
 ) -> HttpResponse:
     """Show the editor; for a stale form, the stored text beside the one that was sent."""
     console = console_of(request)
-    directory = versions.directory_of(console, found)
+    directory = versions.directory_of(console, version)
     whole = versions.effective_text(directory, name) if name else ""
     stored = versions.block_of(whole, rule_id) if rule_id else whole
     if not stored and name.startswith("rules/"):
@@ -300,7 +300,7 @@ def _editor(
     response = show(
         request,
         "console/policy_edit.html",
-        version=found,
+        version=version,
         files=versions.file_names(directory),
         own=set(live_policy.policy_files(directory)),
         file=name,
@@ -308,8 +308,8 @@ def _editor(
         text=stored if text is None else text,
         stored=stored,
         live=versions.block_of(live, rule_id) if rule_id else live,
-        seen=found.digest,
-        problem=problem or _problem(found, directory, name, rule_id),
+        seen=version.digest,
+        problem=problem or _problem(version, directory, name, rule_id),
         stale=stale,
     )
     response.status_code = 409 if stale else 422 if problem else 200
@@ -317,20 +317,20 @@ def _editor(
 
 
 def _problem(
-    found: PolicyVersion, directory: Path, name: str, rule_id: str
+    version: PolicyVersion, directory: Path, name: str, rule_id: str
 ) -> versions.Problem | None:
-    problem = versions.stored_problem(found, directory)
+    problem = versions.stored_problem(version, directory)
     return versions.within_rule(problem, directory, name, rule_id)
 
 
 @page("edit_policy", "POST")
 def check(request: HttpRequest, number: int) -> HttpResponse:
     """Check a text while it is typed; return what is wrong, by line."""
-    console, found = console_of(request), service.find_version(POLICY, number)
-    versions.own_draft(console, found)
+    console, version = console_of(request), service.find_version(POLICY, number)
+    versions.own_draft(console, version)
     name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
     text = request.POST.get("text", "")
-    problem = versions.check_text(console, found, name, text, rule_id)
+    problem = versions.check_text(console, version, name, text, rule_id)
     if problem is None:
         return JsonResponse([], safe=False)
     elsewhere = problem.file and problem.file != name

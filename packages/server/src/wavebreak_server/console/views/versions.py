@@ -41,8 +41,8 @@ def version_rows(request: HttpRequest, kind: service.Kind) -> Rows:
     """Return a page of the versions, newest first."""
     after = request.GET.get("after")
     before = number_of(after, 1, LARGEST, LARGEST) if after else None
-    found = service.newest_versions(kind, before, PAGE_SIZE + 1)
-    return keyset(request, found, lambda version: version.id)
+    versions = service.newest_versions(kind, before, PAGE_SIZE + 1)
+    return keyset(request, versions, lambda version: version.id)
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class StepViews:
         kind: The kind of the versions.
         page: Name of the page of a version.
         index: Name of the page of all.
-        said: What is said after each step, by its name; `{name}` and `{seconds}` are filled in.
+        messages: What is said after each step, by its name; `{name}` and `{seconds}` are filled in.
     """
 
     kind: service.Kind
     page: str
     index: str
-    said: dict[str, str]
+    messages: dict[str, str]
 
     def approve(self) -> View:
         """Return the view that approves a version that somebody else wrote."""
@@ -68,7 +68,7 @@ class StepViews:
             console, reason = console_of(request), reason_of(request)
             version = service.find_version(self.kind, number)
             service.approve(self.kind, console, version, reason, request.POST.get("seen", ""))
-            say(request, self.said["approve"])
+            say(request, self.messages["approve"])
             return redirect(self.page, number)
 
         return page(self.kind.permission, "POST")(view)
@@ -79,7 +79,7 @@ class StepViews:
         def view(request: HttpRequest, number: int) -> HttpResponse:
             version = service.find_version(self.kind, number)
             service.reject(self.kind, console_of(request), version, reason_of(request))
-            say(request, self.said["reject"])
+            say(request, self.messages["reject"])
             return redirect(self.page, number)
 
         return page(self.kind.permission, "POST")(view)
@@ -90,7 +90,7 @@ class StepViews:
         def view(request: HttpRequest, number: int) -> HttpResponse:
             version = service.find_version(self.kind, number)
             seconds = service.go_live(self.kind, console_of(request), version, reason_of(request))
-            say(request, self.said["go_live"].format(name=version.name, seconds=seconds))
+            say(request, self.messages["go_live"].format(name=version.name, seconds=seconds))
             return redirect(self.page, number)
 
         return page(self.kind.permission, "POST")(view)
@@ -103,7 +103,7 @@ class StepViews:
             seen = request.POST.get("seen", "")
             target, seconds = service.roll_back(self.kind, console, reason, seen)
             name = target or f"The {self.kind.content} that the service was started with"
-            say(request, self.said["roll_back"].format(name=name, seconds=seconds))
+            say(request, self.messages["roll_back"].format(name=name, seconds=seconds))
             return redirect(self.index)
 
         return page(self.kind.permission, "POST")(view)
@@ -122,22 +122,22 @@ def replay_page(
         file: What the name of the CSV file begins with.
     """
     console = console_of(request)
-    found = service.find_replay(kind, console, number)
-    out = service.replay_directory(kind, console, found)
+    replay = service.find_replay(kind, console, number)
+    out = service.replay_directory(kind, console, replay)
     values = {
-        "replay": found, "version": found.of, "progress": replay_processes.progress(out),
+        "replay": replay, "version": replay.of, "progress": replay_processes.progress(out),
     }  # fmt: skip
     if request.headers.get("HX-Request"):
         return render(request, f"console/parts/{template}", values | {"fresh": True})
     chosen = request.GET.get("kind", "")
     changes = replay_processes.changes(out, chosen if chosen in KINDS else "")
     if request.GET.get("format") == "csv":
-        return _changes_csv(f"{file}-{found.of.name}-{found.id}", changes)
+        return _changes_csv(f"{file}-{replay.of.name}-{replay.id}", changes)
     # The file is in order and does not change: the position in it is the key.
     since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
     rows = list(islice(changes, since, since + PAGE_SIZE + 1))
     following = f"?kind={chosen}&after={since + PAGE_SIZE}" if len(rows) > PAGE_SIZE else ""
-    result = found.result
+    result = replay.result
     return show(
         request,
         f"console/{template}",
@@ -150,7 +150,7 @@ def replay_page(
         since=since,
         kind=chosen,
         kinds=KINDS,
-        current=service.is_current(kind, console, found),
+        current=service.is_current(kind, console, replay),
     )
 
 

@@ -137,8 +137,8 @@ def unregistered(home: Path) -> list[str]:
     """Return the directories in `HOME/models` that hold a model and are no registered ones."""
     place = models_directory(home)
     known = {f"m{number}" for number in ModelVersion.objects.values_list("id", flat=True)}
-    found = sorted(place.iterdir()) if place.is_dir() else []
-    return [p.name for p in found if (p / METADATA).is_file() and p.name not in known]
+    directories = sorted(place.iterdir()) if place.is_dir() else []
+    return [p.name for p in directories if (p / METADATA).is_file() and p.name not in known]
 
 
 # Registration
@@ -180,16 +180,16 @@ def _register(home: Path, directory: Path, user: User, reason: str, now_ms: int)
     if known is not None:
         raise ApiError(409, f"{loaded.version} is registered already", fix=f"see {known.name}")
     with transaction.atomic():
-        made: ModelVersion = ModelVersion.objects.create(
+        version: ModelVersion = ModelVersion.objects.create(
             author=user,
             reason=reason,
             created_ms=now_ms,
             model=loaded.version,
             features=[[name, round(share, 4)] for name, share in inputs(loaded, 400)],
         )
-        _copy(directory, directory_of(home, made))
-        audit(MODEL, made, "register_model", reason, user, now_ms)
-    return made
+        _copy(directory, directory_of(home, version))
+        audit(MODEL, version, "register_model", reason, user, now_ms)
+    return version
 
 
 def _load(directory: Path) -> Model:
@@ -201,14 +201,14 @@ def _load(directory: Path) -> Model:
 
 
 def _copy(source: Path, target: Path) -> None:
-    found = [source / name for name in _COPIED if (source / name).is_file()]
-    if sum(path.stat().st_size for path in found) > MAX_BYTES:
+    files = [source / name for name in _COPIED if (source / name).is_file()]
+    if sum(path.stat().st_size for path in files) > MAX_BYTES:
         raise ApiError(
             422, f"the model exceeds {MAX_BYTES:,} bytes", fix="train it with fewer trees"
         )
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700, parents=True)
-    for path in found:
+    for path in files:
         (target / path.name).write_bytes(path.read_bytes())
         (target / path.name).chmod(0o600)
 
@@ -220,8 +220,8 @@ def compare(acting: ActingUser, version: ModelVersion, days: int) -> ModelReplay
     """Replay the last days of the log under both models; raises ApiError (409) of a closed one."""
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
-    made: ModelReplay = start_replay(MODEL, acting, version, days=days)
-    return made
+    replay: ModelReplay = start_replay(MODEL, acting, version, days=days)
+    return replay
 
 
 # The model that scores

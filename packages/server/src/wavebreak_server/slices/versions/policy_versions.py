@@ -116,8 +116,8 @@ class PolicyKind(Kind):
         earlier = PolicyVersion.objects.filter(
             state=PolicyVersion.RETIRED, note="", live_ms__lt=(now.live_ms or 0) if now else 0
         )
-        found = earlier.order_by("-live_ms").first()
-        return found.name if found else ""
+        previous = earlier.order_by("-live_ms").first()
+        return previous.name if previous else ""
 
     def compared_with(self, acting: ActingUser, version: PolicyVersion) -> dict[str, str]:
         """Return the digest of a version's files, and the policy that decides."""
@@ -241,15 +241,15 @@ def check(directory: Path) -> tuple[str, Problem | None]:
 
     The rules are checked in a process with limits (`policy_checks`).
     """
-    found = policy_checks.check_rules(directory)
-    if not found.version:
-        return "", located(directory, found.what, found.fix)
+    checked = policy_checks.check_rules(directory)
+    if not checked.version:
+        return "", located(directory, checked.what, checked.fix)
     try:
         load_decide_policy(directory)
         load_quota_config(directory)
     except PolicyError as error:
         return "", located(directory, error.what, error.fix or "")
-    return found.version, None
+    return checked.version, None
 
 
 def check_files(acting: ActingUser, files: Mapping[str, str]) -> Problem | None:
@@ -407,22 +407,22 @@ def create_draft(
     """
     source = directory_of(acting, start) if start else directory_that_decides(acting.service)
     with transaction.atomic():
-        made: PolicyVersion = PolicyVersion.objects.create(
+        draft: PolicyVersion = PolicyVersion.objects.create(
             author=acting.user,
             parent=start or live_version(POLICY, acting.service),
             reason=reason,
             created_ms=acting.now_ms,
             changed_ms=acting.now_ms,
         )
-        audit(POLICY, made, "create_policy", reason, acting.user, acting.now_ms)
-    _store(acting, made, policy_files(source) if source else {})
-    return made
+        audit(POLICY, draft, "create_policy", reason, acting.user, acting.now_ms)
+    _store(acting, draft, policy_files(source) if source else {})
+    return draft
 
 
 def open_drafts(acting: ActingUser, most: int) -> list[PolicyVersion]:
     """Return the newest versions of this person that may still go live."""
-    found = PolicyVersion.objects.filter(state__in=PolicyVersion.OPEN, author=acting.user)
-    return list(found.order_by("-id")[:most])
+    drafts = PolicyVersion.objects.filter(state__in=PolicyVersion.OPEN, author=acting.user)
+    return list(drafts.order_by("-id")[:most])
 
 
 def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str]) -> Problem | None:
@@ -435,7 +435,7 @@ def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str])
     home, former = acting.service.settings.home, version.digest
     directory, digest = store_files(home, version.name, files), digest_of(files)
     policy, problem = check(directory) if files else ("", None)
-    taken = advance_if_unchanged(
+    is_changed = advance_if_unchanged(
         version,
         PolicyVersion.OPEN,
         digest=digest,
@@ -447,8 +447,8 @@ def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str])
         approved_ms=None,
         approval="",
     )
-    _remove_unused(home, version, former if taken else digest)
-    if not taken:
+    _remove_unused(home, version, former if is_changed else digest)
+    if not is_changed:
         raise StaleError
     return problem
 
@@ -570,5 +570,5 @@ def start_policy_replay(acting: ActingUser, version: PolicyVersion) -> PolicyRep
         raise ApiError(
             409, f"{version.name} cannot be replayed", fix="correct what its page says first"
         )
-    made: PolicyReplay = start_replay(POLICY, acting, version)
-    return made
+    replay: PolicyReplay = start_replay(POLICY, acting, version)
+    return replay

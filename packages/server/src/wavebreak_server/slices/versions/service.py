@@ -146,14 +146,14 @@ class Kind(ABC):
 
 def find_version(kind: Kind, number: int) -> Any:
     """Return a version with who wrote, approved and released it; raises ApiError (404)."""
-    found = (
+    version = (
         kind.versions.objects.select_related("author", "approved_by", "live_by")
         .filter(id=number)
         .first()
     )
-    if found is None:
+    if version is None:
         raise kind.refusals.unknown.error(404)
-    return found
+    return version
 
 
 def newest_versions(kind: Kind, before: int | None, most: int) -> list[Any]:
@@ -183,10 +183,10 @@ def people_who_may_approve(kind: Kind, version: Version) -> list[str]:
 
 def find_replay(kind: Kind, acting: ActingUser, number: int) -> Any:
     """Return a replay, with its end where it has ended; raises ApiError (404)."""
-    found = kind.replays.objects.select_related("of", "by").filter(id=number).first()
-    if found is None:
+    replay = kind.replays.objects.select_related("of", "by").filter(id=number).first()
+    if replay is None:
         raise kind.refusals.unknown_replay.error(404)
-    return follow(kind, acting, found)
+    return follow(kind, acting, replay)
 
 
 def newest_replay(kind: Kind, acting: ActingUser, number: int) -> Any | None:
@@ -216,18 +216,18 @@ def start_replay(kind: Kind, acting: ActingUser, version: Version, **terms: Any)
     for running in kind.replays.objects.filter(state=kind.replays.RUNNING).select_related("of"):
         if follow(kind, acting, running).state == running.RUNNING:
             raise kind.refusals.replay_runs.error(409, running.of.name)
-    made = kind.replays.objects.create(
+    replay = kind.replays.objects.create(
         of=version,
         by=acting.user,
         started_ms=acting.now_ms,
         **kind.compared_with(acting, version),
         **terms,
     )
-    switch, out = acting.service.switch, replay_directory(kind, acting, made)
+    switch, out = acting.service.switch, replay_directory(kind, acting, replay)
     options = switch.options() if isinstance(switch, PolicySwitch) else ()
     processes = acting.context.app.state_of(ReplayProcesses)
-    processes.start(out, [*kind.replay_command(acting, made, out), "-o", str(out), *options])
-    return made
+    processes.start(out, [*kind.replay_command(acting, replay, out), "-o", str(out), *options])
+    return replay
 
 
 def follow(kind: Kind, acting: ActingUser, replay: Replay) -> Any:
