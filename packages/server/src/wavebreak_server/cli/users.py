@@ -74,23 +74,20 @@ def create(
 @opens_home("database")
 def list_(home: Home, options: Effective, as_json: Json = False, wide: Wide = False) -> None:
     """List who may sign in to the console: name, role, second factor, last sign-in."""
-    from allauth.mfa.models import Authenticator
-
-    from wavebreak_server.slices.users.models import User
+    from wavebreak_server.slices.users.service import people
 
     def work(_now_ms: int) -> list[dict[str, object]]:
-        secured = set(Authenticator.objects.values_list("user_id", flat=True))
         return [
             {
                 "name": user.username,
                 "role": user.role,
                 "active": user.is_active,
-                "second_factor": user.id in secured,
+                "second_factor": secured,
                 "last_sign_in": user.last_login.isoformat(timespec="minutes")
                 if user.last_login
                 else None,
             }
-            for user in User.objects.order_by("username")
+            for user, secured in people()
         ]
 
     found = in_database(options, home, work, authenticated=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from allauth.mfa.models import Authenticator
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -29,7 +28,6 @@ from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
-from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 from wavebreak_server.storage.models import AuditEntry, Webhook
 
@@ -39,11 +37,7 @@ MAX_KEY_MAP = 60
 @page("view_settings")
 def settings(request: HttpRequest) -> HttpResponse:
     """Show people, keys and webhooks."""
-    secured = set(Authenticator.objects.values_list("user_id", flat=True))
-    people = [
-        {"user": user, "second_factor": user.id in secured}
-        for user in User.objects.order_by("username")
-    ]
+    people = [{"user": user, "second_factor": secured} for user, secured in users.people()]
     return show(
         request,
         "console/settings.html",

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from wavebreak.engine import Engine
 from wavebreak.explain import narrative
@@ -244,6 +244,12 @@ def accounts_with(outcome: str) -> QuerySet:
     """Return the accounts that have an outcome, or any where there is no such one, by name."""
     rows = EnforcementState.objects.exclude(outcome="allow").order_by("account")
     return rows.filter(outcome=outcome) if outcome in OUTCOMES else rows
+
+
+def accounts_by_outcome() -> dict[str, int]:
+    """Return how many accounts have each outcome in force."""
+    rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
+    return dict(rows)
 
 
 def accounts_beginning_with(text: str, most: int) -> list[str]:

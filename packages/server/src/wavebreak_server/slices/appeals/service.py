@@ -24,7 +24,7 @@ from asgiref.sync import async_to_sync
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
@@ -444,6 +444,14 @@ def waiting_counts(now_ms: int) -> dict[str, int]:
         soon=Count("id", filter=Q(deadline_ms__range=(now_ms, now_ms + DAY_MS))),
     )
     return counts
+
+
+def open_appeals() -> tuple[int, int | None]:
+    """Return how many appeals are open, and since when the oldest is (ms)."""
+    counted = Appeal.objects.filter(state=Appeal.OPEN).aggregate(
+        count=Count("id"), oldest=Min("opened_ms")
+    )
+    return counted["count"], counted["oldest"]
 
 
 def waiting_groups(most: int) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Avg, Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak_server.errors import ApiError
@@ -80,6 +80,14 @@ def session_figures(user: User, since_ms: int) -> SessionFigures:
     return SessionFigures(
         since_ms, len(seconds), mix, seconds[len(seconds) // 2] if seconds else None
     )
+
+
+def busiest_reviewers(most: int) -> list[dict[str, Any]]:
+    """Return the people with the most reviews, with their mean time a case."""
+    counted = Review.objects.values("reviewer__username").annotate(
+        reviews=Count("id"), seconds=Avg("seconds")
+    )
+    return list(counted.order_by("-reviews")[:most])
 
 
 # Golden cases

@@ -25,6 +25,7 @@ from django.db.models import (
     Count,
     Exists,
     F,
+    Min,
     OuterRef,
     Q,
     QuerySet,
@@ -166,6 +167,14 @@ def open_counts(field: str) -> list[tuple[str, int]]:
     """Return how many open cases have each value of a field, the most frequent first."""
     opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
     return list(opened.values_list(field).annotate(n=Count("id")).order_by("-n"))
+
+
+def open_cases() -> tuple[int, int | None]:
+    """Return how many cases are open, and since when the oldest is (ms)."""
+    counted = ReviewCase.objects.filter(state=ReviewCase.OPEN).aggregate(
+        count=Count("id"), oldest=Min("opened_ms")
+    )
+    return counted["count"], counted["oldest"]
 
 
 def accounts_of_cases(numbers: list[int]) -> list[str]:

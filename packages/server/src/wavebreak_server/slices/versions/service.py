@@ -164,6 +164,13 @@ def newest_versions(kind: Kind, before: int | None, most: int) -> list[Any]:
     return list(rows.order_by("-id")[:most])
 
 
+def waiting_for(kind: Kind, user: User) -> list[Any]:
+    """Return the versions that wait for the approval of a person."""
+    if not user.may(kind.permission):
+        return []
+    return list(kind.versions.objects.filter(state=kind.replayed[1]).exclude(author=user))
+
+
 def version_of(kind: Kind, name: str) -> Any | None:
     """Return a version by its name; None for what is none, as an approved calibration."""
     number = re.fullmatch(rf"{kind.versions.LETTER}(\d{{1,15}})", name)
