@@ -2,12 +2,14 @@
 
 PYTHON ?=
 WORKERS ?= 2
+# The long ones come first: none keeps one worker waiting for another at the end.
 # Page capture is tested with Chromium, which is looked for, and installed where it is not there.
-TESTS = $(wildcard packages/*/tests) tests clients
+TESTS = tests $(wildcard packages/*/tests) clients
 UPGRADE ?=
 
 BIN := .venv/bin
 # Two steps make .venv: what the demo and the service need, then what tests and development add.
+MADE_BY := .venv/.made-by
 CORE_READY := .venv/.ready-core
 READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
@@ -31,7 +33,8 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test integrations check fix speed docs lock sbom audit clean assets
+FORCE:
+.PHONY: FORCE help demo serve test integrations check fix speed docs lock sbom audit clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -53,7 +56,7 @@ serve: assets ## the service on a simulated live stream, and where to click; Ctr
 test: $(READY) ## every test but speed
 	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
 	@$(BIN)/python frontend/build.py --tests
-	@$(BIN)/python -m compileall -q packages
+	@$(BIN)/python -m compileall -q -j 0 packages
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
@@ -67,15 +70,14 @@ check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tes
 	@echo "Format and lint (ruff)"
 	@$(BIN)/ruff format --quiet --check . || { echo "Next: make fix"; exit 1; }
 	@$(BIN)/ruff check --quiet . || { echo "Next: make fix, then fix by hand what is left"; exit 1; }
-	@echo "Types (mypy)"
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/python frontend/build.py --check
-	@echo "Layers (import-linter)"
-	@$(BIN)/lint-imports --no-logo
-	@echo "Examples in docstrings"
-	@$(BIN)/pytest --doctest-modules packages/*/src
-	@echo "Rules"
-	@$(BIN)/wavebreak rules check
+	@echo "Types (mypy), and meanwhile the rest"
+	@types=$$(mktemp); trap 'rm -f "$$types"' EXIT; failed=0; \
+	$(BIN)/mypy --no-error-summary >"$$types" 2>&1 & mypy=$$!; \
+	$(BIN)/python frontend/build.py --check || failed=1; \
+	echo "Layers (import-linter)"; $(BIN)/lint-imports --no-logo || failed=1; \
+	echo "Examples in docstrings"; $(BIN)/pytest --doctest-modules packages/*/src || failed=1; \
+	echo "Rules"; $(BIN)/wavebreak rules check || failed=1; \
+	wait $$mypy || failed=1; cat "$$types"; exit $$failed
 	@echo "All checks passed. Next: make test"
 
 fix: $(READY) ## fix format and lint in place
@@ -128,11 +130,20 @@ clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as we
 	@find packages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean."
 
-$(CORE_READY): requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
-	@for python in $(or $(PYTHON),python3.11 python3); do \
+# Another Python's libraries beside those of the one that made .venv would load, and fail later.
+$(MADE_BY): FORCE
+	@build='import sys, sysconfig; print(sys.version.split()[0], sysconfig.get_config_var("SOABI"), sys.base_prefix)'; \
+	is=$$($(BIN)/python -c "$$build" 2>/dev/null); was=$$(cat $@ 2>/dev/null || echo "$$is"); \
+	wanted=$(if $(PYTHON),$$($(PYTHON) -c "$$build" 2>/dev/null),"$$is"); \
+	if [ -n "$$is" ] && [ "$$is" = "$$was" ] && [ "$$is" = "$$wanted" ] && \
+	  [ $$(ls -d .venv/lib/python3.* | wc -l) -eq 1 ]; then \
+	  [ -e $@ ] || { echo "$$is" >$@; touch -r .venv/pyvenv.cfg $@; }; exit 0; \
+	fi; \
+	for python in $(or $(PYTHON),python3.11 python3); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    [ ! -e .venv/pyvenv.cfg ] || echo ".venv is of another Python ($${was:-it is gone}): it is made anew"; \
 	    echo "1 of 3: preparing .venv with $$($$python --version) ($$python)"; \
-	    $$python -m venv .venv && exit 0; \
+	    $$python -m venv --clear .venv && $$python -c "$$build" >$@ && exit 0; \
 	    echo "Fix: install what $$python -m venv needs (Debian: apt-get install python3-venv)" >&2; \
 	    exit 1; \
 	  fi; \
@@ -140,6 +151,8 @@ $(CORE_READY): requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
 	echo "Wavebreak needs Python 3.11 or newer; tried: $(or $(PYTHON),python3.11 python3)." >&2; \
 	echo "Fix: install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 1
+
+$(CORE_READY): $(MADE_BY) requirements-core.lock $(PACKAGES:%=%/pyproject.toml)
 	@echo "2 of 3: installing what requirements-core.lock pins (once; seconds, and the download)"
 	@awk '/^uv==/ { own = 1 } own { print; if (!/\\$$/) exit }' requirements-core.lock >.venv/uv.lock
 	@$(PIP_INSTALL) --require-hashes -r .venv/uv.lock

@@ -21,6 +21,7 @@ from benchmarks.figures import Figure, figure
 from support.console_harness import running_console
 from support.service_harness import migrated
 from wavebreak.schema.events import TYPES
+from wavebreak_server.pipeline.pending_requests import Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.storage.models import Decision, EnforcementState
@@ -52,7 +53,7 @@ async def _measure(
     async with running_console(home, accounts=accounts + 1) as console:
         for first in range(0, accounts, BATCH):
             body = Body(_messages(first, min(BATCH, accounts - first), accounts), "arrow")
-            await console.service.accept(body, sender="bench", key=f"b{first}")
+            await console.service.accept(body, Sender("bench"), key=f"b{first}")
         await console.running.wait_until_applied(600)
         await asyncio.to_thread(_fill, decisions, cases, accounts)
         person = await console.person("lead")

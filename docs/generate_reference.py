@@ -24,11 +24,12 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import BY_RANK
 from wavebreak.rules import STAGES, describe_rule, load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS
 from wavebreak_server.cli.config import reference, sample_file
+from wavebreak_server.errors import PROBLEMS
 from wavebreak_server.settings import Limits
 from wavebreak_server.slices.routes import document
 
@@ -508,6 +509,27 @@ def schema_words(schema: dict[str, Any]) -> str:
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
+def problems_page() -> str:
+    """Return the page of the kinds of problems."""
+    parts = [NOTICE, PROBLEMS_INTRODUCTION]
+    for code, problem in PROBLEMS.items():
+        parts += [f"## {code}\n", f"{problem.status} {problem.title}. {problem.meaning}\n"]
+        fixes = zip(
+            ("a caller of the API", "a terminal", "the console"), problem.fixes, strict=True
+        )
+        rows = [(reader, fix) for reader, fix in fixes if fix]
+        parts += [table(["way out for", "text"], rows) + "\n"] if rows else []
+    return "\n".join(parts)
+
+
+PROBLEMS_INTRODUCTION = """# Problems
+
+An error of the HTTP API is a problem (RFC 9457): `type` is `/api/docs#CODE`, which the running
+service documents as this page does, `title` names the status, `detail` says what is wrong and
+`fix` how it is mended. A client decides by `status` and by the code of `type`; texts may change.
+An error of the domain has a way out for each reader: of the API, of a terminal, of the console.
+"""
+
 HTTP_INTRODUCTION = """# HTTP API
 
 The running service publishes this document as OpenAPI 3.1 at `/api/openapi.json` and as a page at
@@ -603,6 +625,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "rules.md": rules_page,
     "cli.md": cli_page,
     "http-api.md": http_page,
+    "problems.md": problems_page,
     "configuration.md": configuration_page,
 }
 """The generated pages, below docs/reference."""

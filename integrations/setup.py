@@ -27,6 +27,8 @@ SERVERS = {
     "prosody": ("prosody", "prosody-modules"),
     "ejabberd": ("ejabberd",),
 }
+OLDEST = {"prosody": (13, 0), "ejabberd": (24, 12)}
+"""What the tests run on: Debian 13 has both. Debian 12 has Prosody 0.12 and ejabberd 23.01."""
 PROGRAMS = {"prosody": "usr/bin/prosody", "ejabberd": "usr/sbin/ejabberdctl"}
 
 
@@ -40,6 +42,27 @@ def found(server: str) -> Path | None:
         if (root / PROGRAMS[server]).exists():
             return root
     return None
+
+
+def version(server: str, root: Path) -> str:
+    """Return which version of a server lies below a root; empty where that cannot be seen."""
+    if server == "prosody":
+        file = root / "usr/lib/prosody/prosody.version"
+        return file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    names = [path.name for path in root.glob("usr/lib/*/ejabberd-*")]
+    return max((name.partition("-")[2] for name in names), default="")
+
+
+def check_version(server: str, root: Path) -> None:
+    """Raise SetupError where a server is older than what the tests run on."""
+    is_there = version(server, root)
+    numbers = tuple(map(int, re.findall(r"\d+", is_there)[:2]))
+    if numbers and numbers < OLDEST[server]:
+        oldest = ".".join(map(str, OLDEST[server]))
+        raise SetupError(
+            f"{server} is {is_there}, the tests need {oldest} or newer; use Debian 13. "
+            "Synapse alone: integrations/synapse/install_synapse.py, pytest integrations/synapse"
+        )
 
 
 def _run(command: list[str], **more: object) -> str:
@@ -93,6 +116,7 @@ def main(servers: list[str]) -> None:
         where = found(server)
         if where is None:
             raise SetupError(f"{server} is not there after its installation")
+        check_version(server, where)
         print(f"{server}: {where / PROGRAMS[server]}")
     client()
     print(f"slixmpp: {PYTHON}")

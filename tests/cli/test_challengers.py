@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import wavebreak_server.cli.challengers  # noqa: F401 - it adds the commands
-from wavebreak.cli.app import challengers as group
 from wavebreak.errors import UsageError
 from wavebreak.model import load, save, smallest_model
+from wavebreak_server.cli.challengers import challengers as group
 from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.slices.users.service import create_user

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak.cli.app import keys
 from wavebreak.errors import UsageError
 from wavebreak_server.cli import serve
+from wavebreak_server.cli.serve import keys
 from wavebreak_server.config_sources import Effective
 
 URL = "postgresql://me:secret@db/abuse"

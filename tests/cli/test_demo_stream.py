@@ -15,6 +15,7 @@ from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak_lab.cli import demo, demo_stream
 from wavebreak_server.app import demo_streams
+from wavebreak_server.pipeline.pending_requests import Sender
 from wavebreak_server.pipeline.request_decoder import Body
 
 NOW = 1_772_366_400_000
@@ -43,7 +44,7 @@ class _Service:
     def clock(self) -> int:
         return NOW
 
-    async def accept(self, body: Body, **_: Any) -> None:
+    async def accept(self, body: Body, _sender: Sender, **_: Any) -> None:
         self.events += map(msgspec.json.decode, body.content.splitlines())
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import wavebreak_server.cli.serve  # noqa: F401 - it adds the commands
-from wavebreak.cli.app import keys as app
 from wavebreak.errors import UsageError
+from wavebreak_server.cli.serve import keys as app
 from wavebreak_server.http.app_context import load_key_entries, run_in_transaction
 from wavebreak_server.storage import database
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Union
 
@@ -18,9 +19,9 @@ import pytest
 import typer
 
 from wavebreak.cli.app import app
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS, TYPES
 from wavebreak_server.config import groups
 from wavebreak_server.config_sources import read_file
@@ -59,11 +60,18 @@ def command_lines(document: Path) -> Iterator[list[str]]:
                     yield shlex.split(line.removeprefix(prompt))[1:]
 
 
-def problem(words: list[str]) -> str:
-    """Return what the command line does not know of a command, or nothing."""
+@cache
+def command_line() -> Any:
+    """Return the tree of all commands."""
     command: Any = typer.main.get_command(app)
     if hasattr(command, "load"):
         command.load()
+    return command
+
+
+def problem(words: list[str]) -> str:
+    """Return what the command line does not know of a command, or nothing."""
+    command = command_line()
     while hasattr(command, "commands"):
         if not words or words[0] not in command.commands:
             return f"no command {words[:1]}"

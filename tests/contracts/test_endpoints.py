@@ -20,7 +20,12 @@ from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.ingest_app import HOT_PATHS
 from wavebreak_server.slices.routes import document
 
-SHAPED = HOT_PATHS | {"/v1/webhooks", "/v1/labels", "/v1/accounts/{account}/override"}
+SHAPED = HOT_PATHS | {
+    "/v1/webhooks",
+    "/v1/labels",
+    "/v1/accounts/{account}/override",
+    "/v1/decisions/{decision}/statement",
+}
 REASON = "because a test asks for it"
 OPERATION_COUNT = 43
 ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32,

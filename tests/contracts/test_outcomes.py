@@ -6,28 +6,39 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from support.notice_decisions import decision
 from wavebreak import outcomes
+from wavebreak.engine.decision import STRONG, ScoreNumbers, Terms, pack_policy, score_outcome
 from wavebreak.engine.enforcement import refuses
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.metrics import Persona
-from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.layout import EASED, RANK, REFUSES, SCORED
+from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
+from wavebreak.features.layout import (
+    EASED_BITS,
+    LEVEL_PLACE,
+    RANK,
+    REFUSES,
+    SCORE_LEVELS,
+    SCORED,
+)
 from wavebreak.notices import build_statement, dsa, get_language, load_platform
 from wavebreak.notices.languages import LANGUAGES
 from wavebreak.notices.short_notice import short_notices
 from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
 from wavebreak.rules import load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_lab.simulation.attackers.config import ENDS, REFUSALS
 from wavebreak_lab.training.config import Tolerance
-from wavebreak_server.slices.config import Harm
+from wavebreak_server.slices.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,13 +56,22 @@ def _named_in(path: str, name: str) -> set[str]:
 
 
 def _kernel(row: OutcomeRow) -> bool:
-    """The kernel knows its rank and refusals; its bits hold the code, beside one for "nothing"."""
+    """The kernel knows its rank and refusals, and has room for its code."""
     return (
         RANK[row.code] == row.rank
         and REFUSES[row.code] == row.refuses
-        and row.code <= EASED
-        and row.code < SCORED
+        and row.code == _eased(row.code)
+        and LEVEL_PLACE[row.code] in (SCORED, *range(len(SCORE_LEVELS)))
     )
+
+
+def _eased(code: int, marks: int = 0) -> int:
+    """The code that the record of an account holds, after it was noted among other marks."""
+    rare = SimpleNamespace(spare=marks)
+    note_eased_outcome.py_func(rare, code)  # type: ignore[attr-defined]
+    assert rare.spare & ~EASED_BITS == marks & ~EASED_BITS
+    assert rare.spare < 256, "one byte"
+    return int(eased_outcome.py_func(rare))  # type: ignore[attr-defined]
 
 
 def _refusals(row: OutcomeRow) -> bool:
@@ -125,7 +145,7 @@ def _case_report(row: OutcomeRow) -> bool:
 
 def _console(row: OutcomeRow) -> bool:
     """The review queue weighs the harm of a false one."""
-    return row.name == "allow" or row.name in Harm.__struct_fields__
+    return row.name == "allow" or row.name in load_config().queue.harm
 
 
 def _colours(row: OutcomeRow) -> bool:
@@ -165,10 +185,7 @@ def _python_client(row: OutcomeRow) -> bool:
 
 def _typescript_client(row: OutcomeRow) -> bool:
     path = "clients/typescript/src/states.ts"
-    body = re.search(r"function isCalm.*?\n}", _text(path), re.DOTALL)
-    assert body is not None
-    calm = set(re.findall(r'"(\w+)"', body[0]))
-    return row.name in _named_in(path, "OUTCOMES") and _calm(row, calm)
+    return row.name in _named_in(path, "OUTCOMES") and _calm(row, _named_in(path, "CALM"))
 
 
 def _ejabberd(row: OutcomeRow) -> bool:
@@ -199,56 +216,94 @@ def _documentation(row: OutcomeRow) -> bool:
     return f"| `{row.name}` |" in _text("docs/explanation/decisions.md")
 
 
-CONSUMERS: dict[str, Callable[[OutcomeRow], Any]] = {
-    "kernel": _kernel,
-    "refusals": _refusals,
-    "statement of reasons": _statement,
-    "short notice": _notice,
-    "record of the transparency database": _transparency_database,
-    "explanation": _explanation,
-    "action of the policy": _policy,
-    "simulator": _simulator,
-    "evaluation": _evaluation,
-    "tolerance of a model": _training,
-    "case report": _case_report,
-    "harm in the review queue": _console,
-    "colours": _colours,
-    "graph of neighbours": _graph,
-    "form of an act": _forms,
-    "Python client": _python_client,
-    "TypeScript client": _typescript_client,
-    "ejabberd": _ejabberd,
-    "Prosody": _prosody,
-    "Synapse": _synapse,
-    "documentation": _documentation,
+ENGINE = "packages/engine/src/wavebreak"
+GENERATED = "run python clients/generate_events.py"
+CONSUMERS: dict[str, tuple[Callable[[OutcomeRow], Any], str]] = {
+    "kernel": (_kernel, f"{ENGINE}/features/layout.py"),
+    "refusals": (_refusals, f"{ENGINE}/engine/enforcement.py"),
+    "statement of reasons": (
+        _statement,
+        f"{ENGINE}/notices/statement.py and its translations",
+    ),
+    "short notice": (_notice, f"{ENGINE}/notices/short_notice.py"),
+    "record of the transparency database": (
+        _transparency_database,
+        f"{ENGINE}/notices/dsa.py",
+    ),
+    "explanation": (_explanation, f"{ENGINE}/outcomes.py"),
+    "action of the policy": (_policy, f"{ENGINE}/policy/actions.toml"),
+    "simulator": (_simulator, "packages/lab/src/wavebreak_lab/simulation/attackers/config.py"),
+    "evaluation": (_evaluation, f"{ENGINE}/evaluation/metrics.py"),
+    "tolerance of a model": (
+        _training,
+        f"packages/lab/src/wavebreak_lab/training/config.py and {ENGINE}/policy/training.toml",
+    ),
+    "case report": (_case_report, f"{ENGINE}/policy/cases/report.toml"),
+    "harm in the review queue": (_console, f"{ENGINE}/policy/console.toml"),
+    "colours": (_colours, "frontend/src/styles, and reports/charts.py"),
+    "graph of neighbours": (_graph, "frontend/src/graph.ts, then make assets"),
+    "form of an act": (_forms, "frontend/src/lib/acts.ts, then make assets"),
+    "Python client": (_python_client, GENERATED),
+    "TypeScript client": (_typescript_client, GENERATED),
+    "ejabberd": (_ejabberd, GENERATED),
+    "Prosody": (_prosody, GENERATED),
+    "Synapse": (_synapse, GENERATED),
+    "documentation": (_documentation, "docs/explanation/decisions.md"),
 }
+"""Each consumer's answer to an outcome, and where it is given."""
 
 
 def _empty_cells(consumer: str, rows: Iterable[OutcomeRow]) -> list[str]:
     """The outcomes for which a consumer has no answer, or another than the table."""
+    answers, where = CONSUMERS[consumer]
     empty = []
     for row in rows:
         try:
-            answered = CONSUMERS[consumer](row)
+            answered = answers(row)
         except (LookupError, AttributeError, UsageError):
             answered = False
         if not answered:
-            empty.append(f"{row.name} × {consumer}")
+            empty.append(f"{row.name} × {consumer}: {where}")
     return empty
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_a_consumer_has_an_answer_for_each_outcome(consumer: str) -> None:
-    assert _empty_cells(consumer, TABLE) == []
+    empty = _empty_cells(consumer, TABLE)
+    assert empty == [], "\n".join(["empty cells:", *empty])
 
 
 def test_an_outcome_that_is_in_the_table_alone_is_named_with_each_consumer() -> None:
-    name = cast(outcomes.Outcome, "request")
-    row = outcomes.row_of("restrict")._replace(code=len(TABLE), name=name, rank=15, state="asked")
+    name = cast(outcomes.Outcome, "quiet")
+    row = outcomes.row_of("restrict")._replace(code=len(TABLE), name=name, rank=15, state="slowed")
     answered = [consumer for consumer in CONSUMERS if not _empty_cells(consumer, [row])]
     # The others derive theirs from the row itself.
     assert answered == ["explanation", "colours"]
-    assert _empty_cells("Prosody", [row]) == ["request × Prosody"]
+    assert _empty_cells("Prosody", [row]) == [f"quiet × Prosody: {GENERATED}"]
+
+
+def test_records_of_accounts_have_room_for_sixteen_outcomes() -> None:
+    """What is stored of the first seven stays: three bits from the second, and others beside."""
+    assert [_eased(code, marks) for code in range(16) for marks in (0, 0b110001)] == [
+        code for code in range(16) for _ in range(2)
+    ]
+    assert SCORE_LEVELS == (0, 1, 2, 3, 4), "places are stored: append, six at most"
+    assert len(SCORE_LEVELS) < SCORED
+
+
+def test_scores_ask_for_outcomes_that_have_a_place() -> None:
+    for silent, takeover, margin in product((0, 1), (0, 1), range(0, 1_001, 100)):
+        policy = pack_policy(
+            [Terms(outcomes.CHALLENGE, 60, recovers=True)], suspend_after=3, double_at_most=4,
+            score=ScoreNumbers({outcomes.OBSERVE: 100, outcomes.LIMIT: 400, STRONG: 900}, {}),
+        )  # fmt: skip
+        assert score_outcome(policy, margin, takeover, silent) in SCORE_LEVELS
+
+
+def test_severities_are_those_that_policies_and_models_have_read() -> None:
+    assert outcomes.SEVERITIES[:7] == (0, 1, 2, 3, 4, 5, 6)
+    severest_last = sorted(TABLE, key=lambda row: outcomes.SEVERITIES[row.code])
+    assert tuple(row.name for row in severest_last) == outcomes.BY_RANK
 
 
 def test_there_are_seven_outcomes_and_their_codes_are_never_changed() -> None:

@@ -10,7 +10,6 @@ from functools import cache
 import pytest
 
 from wavebreak.features import catalog
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import OUTCOMES
 from wavebreak.rules import (
     Policy,
@@ -23,6 +22,7 @@ from wavebreak.rules import (
 )
 from wavebreak.rules.conditions import MAX_CONDITIONS, condition_count
 from wavebreak.rules.loader import SHIPPED
+from wavebreak.schema.event_kinds import KINDS
 
 FILES = sorted((SHIPPED / "rules").glob("*.toml"))
 IDS = [row["id"] for path in FILES for row in tomllib.loads(path.read_text())["rule"]]

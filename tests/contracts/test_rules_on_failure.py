@@ -10,10 +10,10 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.errors import PolicyError
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS, TYPES, Event
 from wavebreak_server.pipeline.decide import DecideResponder, load_decide_policy
 

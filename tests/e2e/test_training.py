@@ -19,9 +19,9 @@ from wavebreak import cli, engine, model, rules
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.evaluation.label_votes import Key, LabelVote
 from wavebreak.evaluation.scoring_points import Points, open_run, replay
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import CONFIRMING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab import simulation, training
 from wavebreak_lab.training import leakage, pipeline
 

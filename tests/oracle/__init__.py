@@ -18,8 +18,8 @@ from oracle.log_clock import LogTime
 from oracle.scoring_points import Scorer, scores, with_re_evaluations
 from oracle.shared_state import Shared
 from wavebreak.features.catalog import FEATURES, MODEL_INPUTS
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import SOURCES
 
 FORMULAS = (

@@ -22,6 +22,7 @@ from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.message_features import Formula
 from wavebreak.features.shared_state import UNPROVEN_COUNTED
+from wavebreak.outcomes import SEVERITIES
 from wavebreak.schema.events import UNDETERMINED
 
 HOUR_S, WEEK_S = 3_600, 604_800
@@ -330,7 +331,7 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "unproven_reports_7d": lambda s: _complaints(s, "reported_by", unproven=True),
     "blocks_7d": lambda s: _complaints(s, "blocked_by"),
     "block_weight_7d": lambda s: _weight(s, "blocked_by"),
-    "enforcement_level": lambda s: Enforcement(s).outcome,
+    "enforcement_level": lambda s: SEVERITIES[Enforcement(s).outcome],
     "strikes": _without_rules,
     "refused": _without_rules,
     "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),

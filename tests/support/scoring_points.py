@@ -9,7 +9,7 @@ import numpy as np
 
 from wavebreak.evaluation.label_votes import Labels, LabelVote, resolve_votes
 from wavebreak.evaluation.scoring_points import Points, model_inputs
-from wavebreak.features.fact_kinds import KINDS
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab.training.config import Settings, load_settings
 
 NAMES = model_inputs()

@@ -32,16 +32,17 @@ from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import SCOPES, KeyRing
-from wavebreak_server.http.ingest_app import App, IngestApp
+from wavebreak_server.http.ingest_app import IngestApp
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
+from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import decide
 from wavebreak_server.pipeline.decide import load_quota_config
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.pipeline.pending_requests import BusyError
-from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
 from wavebreak_server.settings import Limits, Settings
-from wavebreak_server.slices.keys.service import create_key
-from wavebreak_server.slices.routes import document
+from wavebreak_server.slices.keys.service import KeyTerms, create_key
+from wavebreak_server.slices.routes import OPERATIONS
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.storage import database, event_log, row_macs
 from wavebreak_server.storage.ledger_store import LedgerStore
@@ -159,16 +160,21 @@ def service(
             limits=limits or Limits(),
             **settings,
         ),
-        make,
+        Decider(
+            make,
+            decide.DecideResponder(
+                policy,
+                decide.load_decide_policy(None),
+                edge,
+                held.quota_extension if held else None,
+            ),
+            lateness_s,
+        ),
         edge,
         clock=clock or now_ms,
-        lateness_s=lateness_s,
-        progress=progress,
         ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
-        responder=decide.DecideResponder(
-            policy, decide.load_decide_policy(None), edge, held.quota_extension if held else None
-        ),
         background=tuple(background),
+        observer=Observer(progress=progress),
     )
 
 
@@ -268,7 +274,7 @@ async def running(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
         held,
         tracer or NoOpTracer(),
-        Operations(document()),
+        Operations(OPERATIONS),
     )
     held.metrics.watch(
         lambda: service_gauges(made),
@@ -296,7 +302,7 @@ def _keys() -> dict[str, str]:
     try:
         wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
         made = {
-            name: create_key(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
+            name: create_key(name, scopes, 0, "test", "made for a test", KeyTerms(1e6, 1e6))
             for name, scopes in wanted.items()
         }
         return {name: text for name, (_, text) in made.items()}

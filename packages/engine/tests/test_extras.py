@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from wavebreak import cli
 from wavebreak.errors import MissingExtraError
-from wavebreak.extras import EXTRAS, Optional, load, load_plugin, missing_extra
+from wavebreak.extras import EXTRAS, LazyModule, load, load_plugin, missing_extra
 from wavebreak.reports import charts
 from wavebreak.reports.charts import Interval
 
@@ -25,6 +26,10 @@ DISTRIBUTIONS = {
     "nats": "nats-py", "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry.sdk": "opentelemetry-sdk", "rfc3161_client": "rfc3161-client",
 }  # fmt: skip
+LAZY = (
+    "wavebreak.evaluation", "wavebreak.explain", "wavebreak_cases.claims", "wavebreak_lab.training",
+)  # fmt: skip
+"""Packages whose modules are imported when a name is first wanted."""
 BLOCKED = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -103,7 +108,7 @@ def test_command_without_its_extra_ends_with_code_two(
 def test_picture_without_matplotlib_is_a_note_with_the_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(charts, "matplotlib", Optional("matplotlib"))
+    monkeypatch.setattr(charts, "matplotlib", LazyModule("matplotlib"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     drawn = charts.shares("a", "A", ["x"], {"x": [Interval(0.1, 0.0, 0.2, "10 %")]})
     assert drawn.startswith('<p class="note">No chart: matplotlib is not installed')
@@ -115,3 +120,29 @@ def test_core_commands_import_without_any_extra() -> None:
     code += "".join(f"import wavebreak.cli.{name}\n" for name in CORE)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_every_name_of_a_package_is_found_and_no_other(package: str) -> None:
+    found = import_module(package)
+    values = {name: getattr(found, name) for name in found.__all__}
+    assert all(vars(found)[name] is value for name, value in values.items())
+    with pytest.raises(AttributeError, match="no attribute 'nobody'"):
+        _ = found.nobody
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        (
+            "wavebreak_server.cli.serve",
+            "sklearn scipy.special scipy.stats matplotlib lightgbm playwright",
+        ),
+        ("wavebreak_cases.cli.claims", "sklearn scipy matplotlib lightgbm playwright numba django"),
+    ],
+)
+def test_command_imports_nothing_of_other_commands(module: str, unwanted: str) -> None:
+    program = f"import sys, {module}; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert set(said) & set(unwanted.split()) == set()

@@ -32,6 +32,7 @@ from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_server.pipeline.admission import Admission
 from wavebreak_server.pipeline.decoder_pool import decode_and_pack
+from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.idempotency import find_response
 from wavebreak_server.pipeline.pending_requests import (
     Accepted,
@@ -39,7 +40,7 @@ from wavebreak_server.pipeline.pending_requests import (
     IdempotencyKey,
     PendingRequest,
 )
-from wavebreak_server.pipeline.pipeline import Stages, recover_stages
+from wavebreak_server.pipeline.pipeline import Host, Listener, Runtime, Stages, recover_stages
 from wavebreak_server.pipeline.recovery import list_snapshots
 from wavebreak_server.pipeline.request_decoder import Body, DecodedBatch, RequestDecoder
 from wavebreak_server.settings import Limits, Settings
@@ -234,16 +235,15 @@ class Machine:
             erasure.apply_again(self.home, listed, self.clock_ms)
             erasure.seal_pending(self.ledger_store, self.clock_ms)
             self.stages = recover_stages(
-                self.settings,
-                make_engine,
-                self.ledger_store,
-                lateness_s=60,
-                clock=self.now_ms,
-                on_stored=self._on_stored,
-                report=self.said.append,
-                progress=lambda _at, _end: None,
-                start_work=self._start_work,
-                monotonic=lambda: 0.0,
+                Host(
+                    self.settings,
+                    make_engine,
+                    self.ledger_store,
+                    60,
+                    EnforcementCache(self.now_ms),
+                    Runtime(self.now_ms, lambda: 0.0, self._start_work),
+                    Listener(self._on_stored, self.said.append, lambda _at, _end: None),
+                )
             )
         except Error as error:
             self.said.append(f"the start failed: {error}")
@@ -337,7 +337,7 @@ class Machine:
             reply.set_result(reads[0] if isinstance(reads[0], EventError) else Accepted(0))
             return reply
         decoded = DecodedBatch(event_log.decode_stream(stream), reads, blob)
-        stages.log_writer.put_decoded([waiting], decoded)
+        stages.log_writer.put(([waiting], decoded))
         return reply
 
     def write(self) -> None:

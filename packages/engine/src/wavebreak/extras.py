@@ -1,14 +1,16 @@
-"""What an installation may lack: optional packages by extra, commands by distribution.
+"""What is imported late: what an installation may lack, and what only some commands need.
 
 A plain `pip install wavebreak` runs, explains and evaluates. `EXTRAS` says what draws charts or
 talks to another database or broker; these packages are imported when first used. `COMMANDS` says
 which distribution brings a command, and entry points say which are installed: no distribution
-imports one that builds on it.
+imports one that builds on it. What only one command needs (SciPy, Matplotlib, readers of pages)
+would cost every start up to two seconds: a package names it by `lazily`, a module by `LazyModule`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -136,10 +138,10 @@ def load(module: str) -> Any:
         raise missing from None
 
 
-class Optional:
-    """An optional module that is imported when an attribute of it is first read.
+class LazyModule:
+    """A module that is imported when an attribute of it is first read, optional or not.
 
-    >>> Optional("json").loads("[1]")
+    >>> LazyModule("json").loads("[1]")
     [1]
     """
 
@@ -147,6 +149,27 @@ class Optional:
         self._name = module
 
     def __getattr__(self, attribute: str) -> Any:
+        """Import the module, and return what it has under a name."""
         value = getattr(load(self._name), attribute)
         setattr(self, attribute, value)
         return value
+
+
+def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+    """Return a package's `__getattr__`: `modules` maps a module of it to its names, by spaces.
+
+    Each name is looked up once, then kept in the package.
+
+    >>> lazily("json", {"decoder": "JSONDecoder"})("JSONDecoder")
+    <class 'json.decoder.JSONDecoder'>
+    """
+    module_of = {name: module for module, names in modules.items() for name in names.split()}
+
+    def load_name(name: str) -> object:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+        value: object = getattr(import_module(f"{package}.{module_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return load_name

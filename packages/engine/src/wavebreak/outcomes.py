@@ -216,6 +216,9 @@ OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 """Names by code: what decodes a stored number."""
 RANKS: Final = tuple(row.rank for row in TABLE)
 """Ranks by code."""
+SEVERITIES: Final = tuple(row.rank / 10 for row in TABLE)
+"""What the feature `enforcement_level` says of them, by code: 0 (allow) to 6 (ban), and of a later
+outcome a number between those of its neighbours, so that rules compare severities."""
 BY_RANK: Final[tuple[Outcome, ...]] = tuple(
     row.name for row in sorted(TABLE, key=lambda row: row.rank)
 )

@@ -17,12 +17,12 @@ from wavebreak.engine.eviction import evict
 from wavebreak.engine.policy_change import carried_state
 from wavebreak.errors import SnapshotError
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import SEVERAL
 from wavebreak.outcomes import Outcome
 from wavebreak.rules import EnforcementTerms, Policy, Rule
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile, declared
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import TYPES
 
 SENDS = ("message.sent",)

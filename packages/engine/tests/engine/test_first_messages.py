@@ -13,8 +13,8 @@ from wavebreak.engine import Engine
 from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import Policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import TYPES
 
 SHIPPED = rules.load_policy()

@@ -20,7 +20,8 @@ from wavebreak.engine.decision import (
 )
 from wavebreak.engine.enforcement import SENT, refuses
 from wavebreak.features import kernel
-from wavebreak.features.layout import EASED, EASED_AT, NO_RULE, RANK, REFUSES
+from wavebreak.features.account_updates import eased_outcome, note_eased_outcome
+from wavebreak.features.layout import NO_RULE, RANK, REFUSES
 from wavebreak.monitoring import run_diff
 from wavebreak.outcomes import (
     ALLOW,
@@ -42,11 +43,11 @@ from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.versions import policy_replay
 from wavebreak_server.transparency import history
 
-REQUEST = 7
+QUIET = len(TABLE)
 ROW = OutcomeRow(
-    code=REQUEST,
-    name=cast(Outcome, "request"),
-    rank=15,
+    code=QUIET,
+    name=cast(Outcome, "quiet"),
+    rank=12,
     refuses=Refusal.NOTHING,
     end=End.BY_HOLD,
     settable=True,
@@ -55,15 +56,15 @@ ROW = OutcomeRow(
     notified=False,
     perceptible=False,
     tone="observe",
-    label="Request",
-    state="delivered as requests",
-    refusal_words="nothing is refused; new chats arrive quietly",
+    label="Quiet",
+    state="delivered quietly",
+    refusal_words="nothing is refused; new chats arrive without a sound",
     end_words="ends by itself",
 )
 
 
 @pytest.fixture(autouse=True)
-def _with_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def _with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     table = (*TABLE, ROW)
     ranks = tuple(row.rank for row in table)
     names = tuple(row.name for row in table)
@@ -95,45 +96,45 @@ def test_the_table_takes_an_appended_row_with_a_rank_between_two() -> None:
     assert outcomes.table_faults((*TABLE[:2], ROW, *TABLE[2:])) != []
 
 
-@pytest.mark.parametrize("milder", [OBSERVE, REQUEST])
+@pytest.mark.parametrize("milder", [OBSERVE, QUIET])
 @pytest.mark.parametrize("harder", [CHALLENGE, LIMIT, RESTRICT, BAN])
 def test_the_more_severe_of_two_rules_decides(milder: int, harder: int) -> None:
     assert _decided(milder, harder)[0] == harder
     assert _decided(harder, milder)[0] == harder
-    assert _decided(OBSERVE, REQUEST)[0] == REQUEST
+    assert _decided(OBSERVE, QUIET)[0] == QUIET
 
 
 def test_a_decision_replaces_a_milder_outcome_and_never_a_severer_one() -> None:
-    assert _decided(REQUEST, current=LIMIT)[0] == UNCHANGED
-    assert _decided(REQUEST, current=OBSERVE)[0] == REQUEST
-    assert _decided(LIMIT, current=REQUEST)[0] == LIMIT
-    assert _decided(OBSERVE, current=REQUEST)[0] == UNCHANGED
+    assert _decided(QUIET, current=LIMIT)[0] == UNCHANGED
+    assert _decided(QUIET, current=OBSERVE)[0] == QUIET
+    assert _decided(LIMIT, current=QUIET)[0] == LIMIT
+    assert _decided(OBSERVE, current=QUIET)[0] == UNCHANGED
 
 
 def test_its_hold_does_not_double_as_that_of_a_restriction() -> None:
-    assert _decided(REQUEST, strikes=3) == (REQUEST, 60)
+    assert _decided(QUIET, strikes=3) == (QUIET, 60)
     assert _decided(RESTRICT, strikes=3)[1] == 60 * 8
 
 
 def test_a_takeover_does_not_turn_it_into_a_challenge() -> None:
-    terms = [Terms(CHALLENGE, 60, recovers=True), Terms(REQUEST, 60)]
+    terms = [Terms(CHALLENGE, 60, recovers=True), Terms(QUIET, 60)]
     policy = pack_policy(terms, suspend_after=3, double_at_most=4)
-    assert int(decide(policy, 0b10, 0, 0, ALLOW, 0, 0, 1_000, 0)) & 255 == REQUEST
+    assert int(decide(policy, 0b10, 0, 0, ALLOW, 0, 0, 1_000, 0)) & 255 == QUIET
     assert int(decide(policy, 0b11, 0, 0, ALLOW, 0, 0, 1_000, 0)) & 255 == CHALLENGE
 
 
 def test_a_score_asks_for_the_mildest_that_bounds_it() -> None:
-    score = ScoreNumbers({LIMIT: 100, OBSERVE: 10}, {REQUEST: 60}, silent=REQUEST)
+    score = ScoreNumbers({LIMIT: 100, OBSERVE: 10}, {QUIET: 60}, silent=QUIET)
     policy = pack_policy([], suspend_after=3, double_at_most=4, score=score)
     asked = [int(score_outcome(policy, margin, 0, 1)) for margin in (9, 10, 100)]
-    assert asked == [ALLOW, OBSERVE, REQUEST]
-    answer = int(decide(policy, 0, REQUEST, NO_RULE, ALLOW, 0, 0, 1_000, 0))
-    assert answer & 255 == REQUEST
-    assert outcomes.mildest(REQUEST, LIMIT) == REQUEST
+    assert asked == [ALLOW, OBSERVE, QUIET]
+    answer = int(decide(policy, 0, QUIET, NO_RULE, ALLOW, 0, 0, 1_000, 0))
+    assert answer & 255 == QUIET
+    assert outcomes.mildest(QUIET, LIMIT) == QUIET
 
 
 def test_it_refuses_what_its_row_says() -> None:
-    assert refuses(REQUEST, SENT, 1, 0, 9, 0) == 0
+    assert refuses(QUIET, SENT, 1, 0, 9, 0) == 0
     assert refuses(CHALLENGE, SENT, 1, 0, 0, 0) == 1
 
 
@@ -146,17 +147,17 @@ def _rows(**fields: int) -> tuple[Any, Any]:
 
 def test_the_worst_outcome_of_an_account_is_that_of_the_greatest_rank() -> None:
     row, rare = _rows(worst=LIMIT, enforcement=OBSERVE)
-    kernel._note_outcome.py_func(row, rare, REQUEST, 0, 0)  # type: ignore[attr-defined]
+    kernel._note_outcome.py_func(row, rare, QUIET, 0, 0)  # type: ignore[attr-defined]
     assert row.worst == LIMIT
     assert rare.answered == 0, "it is no answer that a sender meets"
     row, rare = _rows(worst=OBSERVE)
-    kernel._note_outcome.py_func(row, rare, REQUEST, 0, 0)  # type: ignore[attr-defined]
-    assert row.worst == REQUEST
+    kernel._note_outcome.py_func(row, rare, QUIET, 0, 0)  # type: ignore[attr-defined]
+    assert row.worst == QUIET
 
 
 @pytest.mark.parametrize(
     ("before", "chosen", "eased"),
-    [(LIMIT, REQUEST, LIMIT), (REQUEST, LIMIT, ALLOW), (REQUEST, OBSERVE, REQUEST)],
+    [(LIMIT, QUIET, LIMIT), (QUIET, LIMIT, ALLOW), (QUIET, OBSERVE, QUIET)],
 )
 def test_a_person_eases_an_outcome_by_choosing_one_of_less_rank(
     before: int, chosen: int, eased: int, monkeypatch: pytest.MonkeyPatch
@@ -164,33 +165,36 @@ def test_a_person_eases_an_outcome_by_choosing_one_of_less_rank(
     row, rare = _rows(enforcement=before, worst=before)
     for name in ("_rest_rules", "_publish_enforcement", "_note_outcome"):
         monkeypatch.setattr(kernel, name, lambda *_: None)
+    of_marks: tuple[Any, ...] = (eased_outcome, note_eased_outcome)
+    for compiled in of_marks:
+        monkeypatch.setattr(kernel, compiled.__name__, compiled.py_func)
     monkeypatch.setattr(kernel, "rare_row", lambda *_: rare)
     worker = SimpleNamespace(new_chats_1d=5, benign_grace_s=60)
     event = SimpleNamespace(outcome=chosen, ts=1_000_000, size=60)
     kernel._set_outcome.py_func(worker, None, row, event, 0, 0)  # type: ignore[attr-defined]
     assert row.enforcement == chosen
-    assert (int(rare.spare) >> EASED_AT) & EASED == eased
+    assert eased_outcome.py_func(rare) == eased  # type: ignore[attr-defined]
 
 
 def test_lists_of_outcomes_follow_the_ranks() -> None:
-    assert outcomes.outcomes_below("challenge") == ("allow", "observe", "request")
+    assert outcomes.outcomes_below("challenge")[:3] == ("allow", "observe", "quiet")
     assert ROW.name not in outcomes.outcomes_from("challenge")
-    assert outcomes.outcomes_from("request")[0] == ROW.name
+    assert outcomes.outcomes_from("quiet")[0] == ROW.name
 
 
 def test_services_and_reports_compare_by_rank() -> None:
-    answers = [DecideResponse("ann", name, True) for name in ("request", "limit", "observe")]
+    answers = [DecideResponse("ann", name, True) for name in ("quiet", "limit", "observe")]
     assert strictest(answers, array=False).outcome == "limit"
-    assert actions.appeal_result(BAN, REQUEST) == "partially_reversed"
-    assert actions.appeal_result(REQUEST, LIMIT) == "unchanged"
-    assert policy_replay.change_kind(LIMIT, REQUEST) == "milder"
-    assert policy_replay.change_kind(REQUEST, LIMIT) == "harsher"
-    assert policy_replay.change_kind(REQUEST, RESTRICT) == "stopped"
-    results = [run_diff.AccountResult(name, None, 0) for name in ("limit", "request")]
+    assert actions.appeal_result(BAN, QUIET) == "partially_reversed"
+    assert actions.appeal_result(QUIET, LIMIT) == "unchanged"
+    assert policy_replay.change_kind(LIMIT, QUIET) == "milder"
+    assert policy_replay.change_kind(QUIET, LIMIT) == "harsher"
+    assert policy_replay.change_kind(QUIET, RESTRICT) == "stopped"
+    results = [run_diff.AccountResult(name, None, 0) for name in ("limit", "quiet")]
     assert run_diff._kind(*results) == "milder"
-    assert history.severity_of("request") < history.severity_of("challenge")
+    assert history.severity_of("quiet") < history.severity_of("challenge")
 
 
 def test_ranks_and_codes_differ_only_where_a_row_was_appended() -> None:
-    assert sorted(RANKS) == list(RANKS)
+    assert sorted(RANKS[:7]) == list(RANKS[:7])
     assert len(OUTCOMES) == len(TABLE)

@@ -17,9 +17,9 @@ from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import OUTCOMES, Outcome
 from wavebreak.rules import EnforcementTerms, Policy, Rule
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import TYPES, UNDETERMINED
 
 GRACE = 7 * DAY

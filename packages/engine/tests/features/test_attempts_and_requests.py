@@ -7,6 +7,7 @@ import pytest
 from support.parity_streams import HOUR, MINUTE, START, Both, Row, log
 from wavebreak.engine import enforcement
 from wavebreak.outcomes import BAN, CHALLENGE, LIMIT, OUTCOMES, RESTRICT, SUSPEND
+from wavebreak.schema.event_kinds import ACCEPTED, REQUESTED, SENT
 from wavebreak.schema.events import TYPES, UNDETERMINED
 
 
@@ -100,7 +101,7 @@ def test_origin_share_answered_is_of_all_its_accounts() -> None:
 
 @pytest.mark.parametrize("outcome", [CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN])
 def test_request_is_refused_as_a_first_message_is(outcome: int) -> None:
-    sent, requested = enforcement.SENT, enforcement.REQUESTED
+    sent, requested = SENT, REQUESTED
     cases = [(opens, taken, quota) for opens in (0, 1) for taken in (0, 5) for quota in (0, 5, 255)]
     for opens, taken, quota in cases:
         answers = [
@@ -113,4 +114,4 @@ def test_request_is_refused_as_a_first_message_is(outcome: int) -> None:
     ("outcome", "refused"), [(LIMIT, 0), (RESTRICT, 0), (SUSPEND, 1), (BAN, 1)]
 )
 def test_acceptance_is_refused_by_suspension_and_ban_alone(outcome: int, refused: int) -> None:
-    assert enforcement.refuses(outcome, enforcement.ACCEPTED, 0, 0, 9, 0) == refused
+    assert enforcement.refuses(outcome, ACCEPTED, 0, 0, 9, 0) == refused

@@ -14,8 +14,8 @@ from support.parity_streams import DAY, HOUR, MINUTE, START, Both, Row, crowded,
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import TYPES
 
 EPOCH = KINDS.index("epoch")

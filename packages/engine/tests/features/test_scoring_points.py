@@ -17,8 +17,8 @@ from wavebreak import rules
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, callback, carray
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import FEATURES, INDEX, MODEL_INPUTS, NAMES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import TYPES
 
 SIZE = len(NAMES)

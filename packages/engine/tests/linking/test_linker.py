@@ -25,8 +25,7 @@ from wavebreak.features.layout import (
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.linking import Kind, Linker
-from wavebreak.linking.components import MOST_MEMBERS, components
-from wavebreak.linking.edges import LASTS, ends
+from wavebreak.linking.edges import LASTS, MOST_MEMBERS, components, ends
 
 NAMES = {
     Kind.TARGETS: "targets", Kind.SUCCESSION: "after", Kind.DEVICE: "device",

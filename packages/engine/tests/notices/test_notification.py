@@ -17,7 +17,7 @@ from wavebreak.notices import (
     load_platform,
     notice_time,
 )
-from wavebreak.outcomes import OUTCOMES
+from wavebreak.outcomes import NOT_REFUSING, OUTCOMES
 
 FEEDBACK = policy().feedback
 WARNS = msgspec.structs.replace(load_platform(), warn_contacts=True)
@@ -28,7 +28,7 @@ def test_notice_waits_as_the_policy_says(outcome: str) -> None:
     made = decision(outcome)
     at = notice_time(made, FEEDBACK)
     assert at == notification_time(FEEDBACK, made["id"], NOW, outcome)
-    assert (at == NOW) == (outcome in ("allow", "observe", "challenge"))
+    assert (at == NOW) == (outcome in (*NOT_REFUSING, "challenge"))
     assert is_due(made, FEEDBACK, at)
     assert not is_due(made, FEEDBACK, at - 1)
 

@@ -17,13 +17,13 @@ from wavebreak.compiled.numba_runtime import call_int64, callback, compiled
 from wavebreak.engine import Engine
 from wavebreak.features import row_values
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import RARE, ROW
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.prefilter import RARE as HAS_RARE
 from wavebreak.rules.prefilter import necessary_conditions, prefilter_source
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import LOG_SCHEMA
 from wavebreak_lab import simulation
 

@@ -13,8 +13,8 @@ from support import scoring_points
 from wavebreak.errors import FileError, PolicyError, TrainingError
 from wavebreak.evaluation.label_votes import LabelVote, read_votes, resolve_votes
 from wavebreak.evaluation.scoring_points import NOT_INPUTS, SIGNS, concat_points, model_inputs
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import RESTRICT
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab.training import config, sample_weights, splits
 from wavebreak_lab.training.trainer import account_labels
 

@@ -27,11 +27,11 @@ from wavebreak_server.console import plugins
 from wavebreak_server.console import server as console_server
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Authorize, allow_all
-from wavebreak_server.http.ingest_app import App
 from wavebreak_server.http.middleware import Operations
+from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline import backfill as backfilling
 from wavebreak_server.pipeline import brokers, observability, start_checks
-from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
 from wavebreak_server.policy_choice import (
     EngineParts,
     PolicyChoice,
@@ -136,7 +136,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     settings = service_settings(home, asked, choice)
     consumed = _broker_sources(asked.brokers)
 
-    secret = _open_storage(settings, asked, reports)
+    secret, owner = _open_storage(settings, asked, reports)
 
     policy = rules.load_policy(choice.directory)
     used_model = choose_model(home, deciding_by.model, reports.say)
@@ -155,14 +155,13 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     pages = _open_pages(asked, parts, choice, secret)
     service = Service(
         settings,
-        partial(parts.engine, policy, loaded, choice.enforce, profile=parts.live_profile()),
+        Decider(
+            partial(parts.engine, policy, loaded, choice.enforce, profile=parts.live_profile()),
+            parts.responder(policy, choice.directory),
+            parts.lateness,
+        ),
         parts.pseudonymizer,
-        lateness_s=parts.lateness,
-        responder=parts.responder(policy, choice.directory),
         clock=_now_ms,
-        report=partial(reports.note, "{}"),
-        progress=_recovery_progress(reports.note),
-        recovered=context.load_keys,
         ledger_store=_open_ledger(home, asked.keys.ledger_key, reports.say),
         background=[
             *bootstrap.background_tasks(context, options),
@@ -171,7 +170,13 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             *calibration_tasks(home, deciding_by, choice, used_model),
             *pages.tasks,
         ],
+        observer=Observer(
+            report=partial(reports.note, "{}"),
+            progress=_recovery_progress(reports.note),
+            recovered=context.load_keys,
+        ),
     )
+    service.lost = lambda: owner.lost
     service.switch = make_policy_switch(parts, choice, deciding_by)
     return Application(
         service,
@@ -179,7 +184,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
         context,
         allow_all if asked.start.no_keys else context.key_ring.authorize,
         pages,
-        bootstrap.request_middleware(service, context, options, Operations(routes.document())),
+        bootstrap.request_middleware(service, context, options, Operations(routes.OPERATIONS)),
     )
 
 
@@ -279,8 +284,10 @@ def _backfill(path: Path | None) -> list[Background]:
 # Storage
 
 
-def _open_storage(settings: Settings, asked: Configuration, reports: Reports) -> bytes:
-    """Set up directory, tables, logs and machine code; return the deployment's key.
+def _open_storage(
+    settings: Settings, asked: Configuration, reports: Reports
+) -> tuple[bytes, ownership.Owner]:
+    """Set up directory, tables, logs and machine code; return the deployment's key, and the owner.
 
     The first API key is said, where there was none.
     """
@@ -296,7 +303,7 @@ def _open_storage(settings: Settings, asked: Configuration, reports: Reports) ->
     database.connect(settings.database, settings.home)
     # Until the process ends.
     owning = ExitStack()
-    owning.enter_context(ownership.owned(settings.home))
+    owner = owning.enter_context(ownership.owned(settings.home))
     atexit.register(owning.close)
     if settings.database:
         # For commands that this process starts: their arguments are in the list of processes.
@@ -310,7 +317,7 @@ def _open_storage(settings: Settings, asked: Configuration, reports: Reports) ->
     # The first body must not wait for a compiler.
     reports.note("starting (up to two minutes more when the engine is not compiled yet)")
     engine.warm()
-    return secret
+    return secret, owner
 
 
 # Ledger

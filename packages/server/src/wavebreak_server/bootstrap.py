@@ -27,7 +27,7 @@ from wavebreak_server.http.app_context import (
 )
 from wavebreak_server.http.auth import SCOPES, KeyRing
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
-from wavebreak_server.pipeline import brokers, decide, decision_notices
+from wavebreak_server.pipeline import brokers, decide, holder_notices
 from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.observability import (
     Metrics,
@@ -35,13 +35,13 @@ from wavebreak_server.pipeline.observability import (
     rejected_by_cause,
     service_gauges,
 )
+from wavebreak_server.pipeline.pending_requests import Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.sources.coverage import CoverageReport
 from wavebreak_server.slices.sources.service import SourceUpkeep
 from wavebreak_server.slices.webhooks.service import WebhookDispatcher
-from wavebreak_server.storage import ownership
 from wavebreak_server.storage.models import ApiKey
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def create_context(
     policy: Policy, local: Path | None, secret: bytes, options: ServeOptions
 ) -> AppContext:
     """Create the application context, with the stored keys."""
-    decision_notices.warm()
+    holder_notices.warm()
     key_ring = KeyRing(time.time, time.monotonic)
     key_ring.replace(load_key_entries())
     return AppContext(
@@ -151,9 +151,9 @@ def background_tasks(context: AppContext, options: ServeOptions) -> list[Backgro
 
 def _restarting(task: Background) -> Background:
     async def run(service: Service) -> None:
-        while not ownership.lost():
+        while not service.lost():
             try:
-                await _until_lost(asyncio.ensure_future(task(service)))
+                await _until_lost(service, asyncio.ensure_future(task(service)))
             except Exception:
                 logger.exception("background task failed; it restarts")
             await asyncio.sleep(RESTART_PAUSE_S)
@@ -161,10 +161,10 @@ def _restarting(task: Background) -> Background:
     return run
 
 
-async def _until_lost(running: asyncio.Future[None]) -> None:
+async def _until_lost(service: Service, running: asyncio.Future[None]) -> None:
     """Wait for a task; cancel it when another server has taken over the log."""
     try:
-        while not running.done() and not ownership.lost():
+        while not running.done() and not service.lost():
             await asyncio.wait({running}, timeout=REFRESH_S)
         if running.done():
             running.result()
@@ -186,10 +186,8 @@ def _key_refresher(context: AppContext) -> Background:
 def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Background:
     async def run(service: Service) -> None:
         async def accept(body: bytes, form: str, key: str) -> int:
-            sender = f"stream {source.name}"
-            accepted = await service.accept(
-                Body(body, form), sender=sender, key=key, labels=source.labels, audit="broker"
-            )
+            sender = Sender(f"stream {source.name}", labels=source.labels)
+            accepted = await service.accept(Body(body, form), sender, key=key, audit="broker")
             return int(accepted.count)
 
         await brokers.consume(source, accept, context.metrics)

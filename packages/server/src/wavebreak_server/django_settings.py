@@ -17,7 +17,6 @@ import django.conf
 from wavebreak.durations import DAY_S, MINUTE_S
 
 CONSOLE = Path(__file__).resolve().parent / "console"
-API_MIDDLEWARE = ("wavebreak_server.slices.routes.method_not_allowed",)
 CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.SecurityMiddleware",
     "wavebreak_server.console.middleware.StaticFilesMiddleware",
@@ -53,7 +52,7 @@ def set_up() -> None:
     if not django.conf.settings.configured:
         django.conf.settings.configure(**settings())
         django.setup()
-        django.conf.settings.MIDDLEWARE = list(API_MIDDLEWARE)
+        django.conf.settings.MIDDLEWARE = []
 
 
 def settings() -> dict[str, Any]:
@@ -66,7 +65,7 @@ def settings() -> dict[str, Any]:
         # Replaced at start by a key derived from the deployment's (`console.server.configure`).
         "SECRET_KEY": secrets.token_hex(32),
         "ALLOWED_HOSTS": ["*"],
-        "MIDDLEWARE": list(API_MIDDLEWARE),
+        "MIDDLEWARE": [],
         "USE_TZ": True,
         "APPEND_SLASH": False,
         "DATA_UPLOAD_MAX_MEMORY_SIZE": 1 << 20,

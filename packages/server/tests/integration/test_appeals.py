@@ -18,8 +18,8 @@ from support.service_harness import abuser, now_ms
 from support.webhook_receiver import Receiver, listening
 from wavebreak.notices import Statement
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.holder_notices import token_of
 from wavebreak_server.pipeline.platform_messages import one_time_code
-from wavebreak_server.pipeline.statement_links import token_of
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.service import help_trend

@@ -19,7 +19,7 @@ from wavebreak.schema import coverage
 from wavebreak.schema.coverage import known_names
 from wavebreak_server.http.app_context import closing_connection
 from wavebreak_server.pipeline.live_policy import live_policy
-from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.keys.service import KeyTerms, create_key
 from wavebreak_server.slices.sources.service import ABILITIES, Coverage
 from wavebreak_server.slices.versions.policy_switch import PROFILE, PolicySwitch
 from wavebreak_server.storage import event_log
@@ -57,7 +57,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
 def key_of(source: str) -> str:
     try:
         return create_key(
-            source, ("ingest", "decide"), 0, "test", BECAUSE, source=source, rate=1e6
+            source, ("ingest", "decide"), 0, "test", BECAUSE, KeyTerms(1e6, source=source)
         )[1]
     finally:
         connection.close()

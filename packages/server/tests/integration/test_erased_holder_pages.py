@@ -13,8 +13,8 @@ from support.console_harness import RunningConsole, Visitor, console_test
 from support.service_harness import abuser, now_ms
 from wavebreak.notices import get_language
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.pipeline.holder_notices import token_of
 from wavebreak_server.pipeline.platform_messages import one_time_code
-from wavebreak_server.pipeline.statement_links import token_of
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.statements.models import NoticeState

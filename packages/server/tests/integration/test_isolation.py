@@ -17,8 +17,8 @@ from support import service_harness
 from support.service_harness import Running, abuser, migrated, running
 from support.webhook_receiver import HostileReceiver, Receiver, listening
 from wavebreak_server.http.app_context import run_in_transaction
+from wavebreak_server.http.streams import MAX_STREAMS_PER_KEY
 from wavebreak_server.slices.keys import service as api_keys
-from wavebreak_server.slices.streams.api import MAX_STREAMS_PER_KEY
 from wavebreak_server.slices.webhooks.service import RetryPolicy, WebhookDispatcher, webhook_secret
 from wavebreak_server.storage.models import ApiKey, Webhook
 

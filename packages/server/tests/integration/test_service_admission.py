@@ -192,7 +192,7 @@ def test_log_ahead_of_the_clock_is_not_ready(live: Live) -> None:
             told = await made.ask("GET", "/readyz", "")
             assert told.status_code == 503
             assert "ahead of this machine's clock" in told.json()["detail"]
-            assert "wavebreak log repair" in told.json()["fix"]
+            assert "repairs the log" in told.json()["fix"]
             body = {"verdict": "abusive", "reason": "because a test asks for it"}
             refused = await made.ask("POST", "/v1/accounts/ann/override", json=body)
             assert (refused.status_code, refused.json()["fix"]) == (503, told.json()["fix"])

@@ -16,7 +16,7 @@ import pytest
 
 from support.service_harness import service
 from support.service_process import Server, serving
-from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 
 NOON = 1_772_366_400_000
 
@@ -198,12 +198,12 @@ def test_decide_without_engine_follows_on_failure(tmp_path: Path) -> None:
     """A service without an engine yet: a message may pass, a registration waits."""
     made = service(tmp_path)
     with pytest.raises(BusyError, match="being loaded"):
-        asyncio.run(made.decide(json.dumps(sent(1)).encode(), "ask"))
+        asyncio.run(made.decide(json.dumps(sent(1)).encode(), "ask", Sender()))
     made.states.clear()
     joined = {"id": "j", "ts": NOON, "type": "account.registered", "account": "n"}
     for event, allowed, wait in ((sent(1), True, None), (joined, False, 1000)):
-        answer = asyncio.run(made.decide(json.dumps(event).encode(), "ask"))
+        answer = asyncio.run(made.decide(json.dumps(event).encode(), "ask", Sender()))
         assert (answer.mode, answer.outcome) == ("on_failure", "allow")
         assert (answer.allowed, answer.retry_after_ms) == (allowed, wait)
         with pytest.raises(BusyError):
-            asyncio.run(made.decide(json.dumps(event).encode(), "record"))
+            asyncio.run(made.decide(json.dumps(event).encode(), "record", Sender()))

@@ -22,6 +22,7 @@ from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.pending_requests import DecidedBatch
 from wavebreak_server.pipeline.recovery import engine_versions, list_snapshots, recover
 from wavebreak_server.pipeline.states import State, StateTerms, StreamPosition, states_after
+from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log, state_changes
 from wavebreak_server.storage.models import AppliedPosition, Decision, EnforcementState, StateChange
 
@@ -71,9 +72,8 @@ def started(
     unstored: list[DecidedBatch] = []
     engine, report = recover(
         lambda: Engine(chosen, enforce=enforce, accounts=1024),
-        home,
+        Settings(home),
         60,
-        accept_loss=False,
         write=unstored.append,
         progress=lambda _at, _end: None,
         states=EnforcementCache(lambda: TS) if states is None else states,

@@ -18,7 +18,7 @@ from wavebreak.cli.app import app
 from wavebreak.rules import load_policy
 from wavebreak_server.http.app_context import closing_connection, run_background_query
 from wavebreak_server.pipeline.log_clock import ClockSkews
-from wavebreak_server.slices.keys.service import create_key
+from wavebreak_server.slices.keys.service import KeyTerms, create_key
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.sources.service import store_activity
 from wavebreak_server.storage.models import AuditEntry, KeyActivity
@@ -41,7 +41,7 @@ visits = console_test(_prepared)
 
 def _own_key() -> str:
     try:
-        made = create_key("prosody", ["ingest"], 0, "test", BECAUSE, rate=1e6, source="xmpp")
+        made = create_key("prosody", ["ingest"], 0, "test", BECAUSE, KeyTerms(1e6, source="xmpp"))
         return made[1]
     finally:
         connection.close()

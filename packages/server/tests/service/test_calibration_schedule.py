@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.service_harness import migrated
-from wavebreak.errors import UsageError
+from wavebreak_server.errors import DomainError
 from wavebreak_server.slices.calibration import service as schedule
 from wavebreak_server.storage.models import AuditEntry, LogBatch
 
@@ -56,12 +56,12 @@ def test_policy_changed_after_its_approval_is_refused(home: Path) -> None:
     propose(home)
     schedule.approve(home, NOW, "Noa", "read it")
     propose(home, reply=0.1)
-    with pytest.raises(UsageError, match="changed after its approval"):
+    with pytest.raises(DomainError, match="changed after its approval"):
         schedule.approved_policy(home)
 
 
 def test_nothing_proposed_cannot_be_approved(home: Path) -> None:
-    with pytest.raises(UsageError, match="no calibration proposal"):
+    with pytest.raises(DomainError, match="no calibration proposal"):
         schedule.approve(home, NOW, "Noa", "read it")
 
 

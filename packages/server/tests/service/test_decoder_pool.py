@@ -189,6 +189,7 @@ def test_bodies_keep_their_order_across_processes() -> None:
 
     loop = asyncio.new_event_loop()
     intake = DecoderPool(readers, onward, retry_after_s=1)
+    intake.start()
     intake.put(PendingRequest(body("0"), loop.create_future(), loop))
     assert begun.wait(10)
     for n in range(1, 50):
@@ -223,6 +224,7 @@ def test_large_body_of_a_sender_delays_no_other() -> None:
         retry_after_s=1,
         new_decoder=lambda: apart,  # type: ignore[arg-type,return-value]
     )
+    intake.start()
 
     def put(one: Body, sender: str) -> None:
         intake.put(PendingRequest(one, loop.create_future(), loop, sender=sender))
@@ -252,6 +254,7 @@ def test_paused_pool_keeps_bodies_until_it_resumes(ends: str) -> None:
         retry_after_s=1,
         pause=behind.is_set,
     )
+    intake.start()
     for n in range(5):
         intake.put(PendingRequest(body(str(n)), loop.create_future(), loop))
     time.sleep(0.05)

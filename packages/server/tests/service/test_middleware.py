@@ -14,9 +14,10 @@ from opentelemetry.trace import NoOpTracer
 from support import service_harness
 from wavebreak_server import bootstrap
 from wavebreak_server.http.auth import SCOPES, KeyEntry, generate_key
-from wavebreak_server.http.middleware import MAX_BODY, SMALL_BODY, Operations, RequestMiddleware
+from wavebreak_server.http.middleware import Operations, RequestMiddleware
+from wavebreak_server.http.operations import MAX_BODY, SMALL_BODY
 from wavebreak_server.pipeline.observability import Metrics, service_gauges
-from wavebreak_server.slices.routes import document
+from wavebreak_server.slices.routes import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -41,7 +42,7 @@ def asked(
     held = service_harness.context()
     entry = KeyEntry(KEY.prefix, KEY.digest, "test", frozenset(SCOPES) - {"admin"}, 10.0, 10.0)
     held.key_ring.replace([entry])
-    app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer(), Operations(document()))
+    app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer(), Operations(OPERATIONS))
     named = {"authorization": f"Bearer {key}"} | headers
 
     async def ask() -> httpx.Response:

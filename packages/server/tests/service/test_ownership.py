@@ -69,27 +69,31 @@ def test_second_owner_of_a_directory_is_refused(bound: Path) -> None:
 
 
 def test_second_owner_of_a_postgresql_database_is_refused(tmp_path: Path) -> None:
-    with service_harness.migrated("postgresql", tmp_path), ownership.owned(tmp_path / "one"):
+    with (
+        service_harness.migrated("postgresql", tmp_path),
+        ownership.owned(tmp_path / "one") as owner,
+    ):
         with (
             pytest.raises(ServiceError, match=r"database is in use by another server \(process"),
             ownership.owned(tmp_path / "two", wait_s=0),
         ):
             pass
-        assert ownership.lost() == ""
+        assert owner.lost == ""
 
 
 @KINDS
 def test_overtaken_owner_writes_nothing(bound: Path) -> None:
-    with ownership.owned(bound):
+    with ownership.owned(bound) as owner:
         audit()
         overtake()
         with pytest.raises(ownership.OwnershipLostError), transaction.atomic():
             audit()
-        assert "another server has taken over" in ownership.lost()
+        assert "another server has taken over" in owner.lost
         with pytest.raises(ownership.OwnershipLostError):
             ApiKey.objects.all().delete()
         assert AuditEntry.objects.count() == 1
-    assert ownership.lost() == ""
+    audit()
+    assert AuditEntry.objects.count() == 2
 
 
 @KINDS
@@ -121,10 +125,10 @@ def test_transaction_of_the_owner_holds_the_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["sqlite"])
 def test_removed_lock_file_ends_ownership(bound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership, "WATCH_S", 0.01)
-    with ownership.owned(bound):
+    with ownership.owned(bound) as owner:
         (bound / ownership.LOCK_FILE).unlink()
-        wait_for(ownership.lost)
-        assert "was removed or replaced" in ownership.lost()
+        wait_for(lambda: owner.lost)
+        assert "was removed or replaced" in owner.lost
 
 
 def test_broken_session_takes_its_lock_again(
@@ -138,7 +142,7 @@ def test_broken_session_takes_its_lock_again(
             cursor.execute(held)
             return int(cursor.fetchone()[0])
 
-    with service_harness.migrated("postgresql", tmp_path), ownership.owned(tmp_path):
+    with service_harness.migrated("postgresql", tmp_path), ownership.owned(tmp_path) as owner:
         assert locks() == 1
         with connection.cursor() as cursor:
             cursor.execute(
@@ -146,7 +150,7 @@ def test_broken_session_takes_its_lock_again(
             )
         wait_for(lambda: locks() == 1)
         audit()
-        assert ownership.lost() == ""
+        assert owner.lost == ""
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
@@ -196,10 +200,11 @@ def test_overtaken_service_refuses_and_says_so(bound: Path) -> None:
         change = await made.ask("POST", "/v1/labels", json=label | {"reason": "a good reason"})
         assert change.status_code == 503
 
-    async def whole() -> None:
+    async def whole(owner: ownership.Owner) -> None:
         async with service_harness.running(bound) as made:
+            made.service.lost = lambda: owner.lost
             await test(made)
 
-    with ownership.owned(bound):
-        asyncio.run(whole())
+    with ownership.owned(bound) as owner:
+        asyncio.run(whole(owner))
     assert len(service_harness.logged()) == 11

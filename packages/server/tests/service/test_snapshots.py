@@ -14,6 +14,7 @@ from support.parity_streams import crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak_server.pipeline.recovery import SnapshotScheduler, list_snapshots
+from wavebreak_server.settings import Settings
 
 WHOLE = log(crowded(random.Random(7)))
 SECRET = bytes(range(16))
@@ -32,10 +33,7 @@ def in_order(array: Any) -> Any:
 
 def of(engine: Engine, home: Path, said: list[str]) -> SnapshotScheduler:
     return SnapshotScheduler(
-        home,
-        seconds=0,
-        events=1,
-        keep=2,
+        Settings(home, snapshot_s=0, snapshot_events=1, snapshots=2),
         applied=lambda: engine.fanout.position,
         position=0,
         report=said.append,

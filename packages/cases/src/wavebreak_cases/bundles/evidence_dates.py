@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from wavebreak.errors import CaseError, ClaimError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak_cases import claims
 from wavebreak_cases.cases.case import ExhibitReview
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_date, parse_instant

@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 from wavebreak.durations import DAY_MS
 from wavebreak.engine.decision_record import Decision
 from wavebreak.errors import CaseError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak.outcomes import NOT_REFUSING
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts

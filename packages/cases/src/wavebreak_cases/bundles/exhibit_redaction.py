@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from wavebreak.errors import CaseError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files, salted_digest
 from wavebreak_cases.cases.case import Case, CaseFile, ExhibitAdded, ExhibitRedacted, Step
 from wavebreak_cases.cases.date_ranges import format_instant

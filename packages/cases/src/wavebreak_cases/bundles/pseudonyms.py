@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wavebreak.engine.decision_record import Decision
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 
 if TYPE_CHECKING:
     import pyarrow as pa

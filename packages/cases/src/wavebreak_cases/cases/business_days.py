@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import CaseError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 
 if TYPE_CHECKING:
     import numpy as np

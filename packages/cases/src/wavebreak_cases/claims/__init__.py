@@ -5,7 +5,7 @@ An exhibit is a directory; `wavebreak_cases.claims.exhibits` documents its files
 
 from typing import TYPE_CHECKING
 
-from wavebreak.lazily import lazily
+from wavebreak.extras import lazily
 
 if TYPE_CHECKING:
     from wavebreak_cases.claims.capture import CaptureEnvironment

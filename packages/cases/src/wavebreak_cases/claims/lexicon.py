@@ -9,6 +9,7 @@ sentence show what is offered together, an account and a price, a message and a 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
 
 import msgspec
@@ -66,7 +67,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     `limits` finds in any language what an operator allows or limits.
     """
 
-    groups: dict[str, dict[str, re.Pattern[str]]]
+    groups: Mapping[str, dict[str, re.Pattern[str]]]
     limits: re.Pattern[str]
     stopwords: dict[str, frozenset[str]]
     units: dict[str, tuple[str, ...]]
@@ -109,10 +110,10 @@ def load_vocabulary() -> Vocabulary:
         for unit in Units.__struct_fields__
         if unit not in ("multipliers", "numerals")
     }
-    groups = {words.language: _compile_groups(words) for words in spoken}
+    groups = {words.language: _group_expressions(words) for words in spoken}
     return Vocabulary(
-        groups,
-        re.compile("|".join(group["limit"].pattern for group in groups.values())),
+        _CompiledGroups(groups),
+        re.compile("|".join(group["limit"] for group in groups.values())),
         {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
         units,
         {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
@@ -120,12 +121,25 @@ def load_vocabulary() -> Vocabulary:
     )
 
 
-def _compile_groups(words: Words) -> dict[str, re.Pattern[str]]:
-    compiled = {}
+class _CompiledGroups(dict[str, dict[str, re.Pattern[str]]]):
+    """Compiles a language's expressions for its first page: all six take a second."""
+
+    def __init__(self, expressions: dict[str, dict[str, str]]) -> None:
+        super().__init__()
+        self._expressions = expressions
+
+    def __missing__(self, language: str) -> dict[str, re.Pattern[str]]:
+        expressions = self._expressions[language]
+        self[language] = {name: re.compile(text) for name, text in expressions.items()}
+        return self[language]
+
+
+def _group_expressions(words: Words) -> dict[str, str]:
+    expressions = {}
     for name, patterns in (words.offers | words.stance).items():
         either = "|".join(_compile_pattern(pattern, name) for pattern in patterns)
-        compiled[name] = re.compile(rf"(?<!{_WORD})(?:{either})(?!{_WORD})")
-    return compiled
+        expressions[name] = rf"(?<!{_WORD})(?:{either})(?!{_WORD})"
+    return expressions
 
 
 def _read_language(language: str) -> Words:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from wavebreak.errors import ClaimError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak_cases.claims.config import OcrLimits, load_limits
 from wavebreak_cases.claims.exhibits import (
     Actor,

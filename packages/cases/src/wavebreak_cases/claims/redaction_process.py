@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wavebreak.errors import ClaimError, WavebreakError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak_cases.claims import ocr
 from wavebreak_cases.claims.config import RedactionLimits, load_limits
 from wavebreak_cases.claims.exhibits import Actor

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavebreak.cli.app import cases
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import (
     AllowPrivate,
@@ -27,6 +26,7 @@ from wavebreak.cli.options import (
 from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.reports.tables import Table, count_of, print_table
 from wavebreak_cases.cases.parties import Basis, Strength
+from wavebreak_cases.cli import cases
 from wavebreak_cases.cli.case_options import (
     Authority,
     Began,

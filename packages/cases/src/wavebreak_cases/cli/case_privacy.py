@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavebreak.cli.app import cases
 from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
+from wavebreak_cases.cli import cases
 from wavebreak_cases.cli.case_options import Authority, By, Many, Place, Role, SealKey, open_case_at
 
 if TYPE_CHECKING:

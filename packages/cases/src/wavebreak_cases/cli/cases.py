@@ -15,11 +15,11 @@ import typer
 from msgspec import UNSET
 from rich.table import Table
 
-from wavebreak.cli.app import app, cases
+from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak.reports.tables import print_lines, print_table
 from wavebreak_cases import claims
 from wavebreak_cases.cases.parties import (
@@ -29,7 +29,7 @@ from wavebreak_cases.cases.parties import (
     load_name_weights,
     propose_merges,
 )
-from wavebreak_cases.cli import case_draft, case_privacy
+from wavebreak_cases.cli import case_draft, case_privacy, cases
 from wavebreak_cases.cli.case_options import (
     Authority,
     Began,

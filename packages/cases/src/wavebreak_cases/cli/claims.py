@@ -16,12 +16,16 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import evaluation
-from wavebreak.cli.app import claim
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import command, echo, out, print_next_steps, progress_bar, styled
 from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 from wavebreak_cases import claims
 from wavebreak_cases.claims.evaluation import SPLITS, Interval
+
+claim = command_group(
+    "claim", "Capture, read and judge public claims about bulk and automated messaging."
+)
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
 Of = Annotated[Path, typer.Argument(help="Directory of an exhibit.")]

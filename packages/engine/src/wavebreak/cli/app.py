@@ -84,10 +84,10 @@ def command_modules() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _command_docstrings(module: str) -> dict[str, str]:
-    """Read the docstrings of the root commands of a module from its source, without importing it.
+    """Read what a module says of its root commands from its source, without importing it.
 
     A root command is a function under `@app.command(...)`, named by the first argument of that
-    decorator or else by the function.
+    decorator or else by the function; or what `command_group` returns.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:
@@ -95,21 +95,28 @@ def _command_docstrings(module: str) -> dict[str, str]:
     tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     docstrings = {}
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        for decorator in node.decorator_list:
-            match decorator:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="app"), attr="command")):
-                    args = decorator.args
-                    name = ast.literal_eval(args[0]) if args else node.name
-                    docstrings[name] = ast.get_docstring(node) or ""
+        match node:
+            case ast.Assign(value=ast.Call(func=ast.Name(id="command_group"), args=args)):
+                name, text = map(ast.literal_eval, args)
+                docstrings[name] = text
+            case ast.FunctionDef(decorator_list=decorators):
+                for decorator in decorators:
+                    match decorator:
+                        case ast.Call(
+                            func=ast.Attribute(value=ast.Name(id="app"), attr="command"), args=args
+                        ):
+                            name = ast.literal_eval(args[0]) if args else node.name
+                            docstrings[name] = ast.get_docstring(node) or ""
     return docstrings
 
 
 def summary(name: str) -> str:
     """Return the first paragraph of a root command's help, in one line."""
-    texts = [_command_docstrings(module).get(name, "") for module in command_modules()[name]]
-    return " ".join(inspect.cleandoc("".join(texts)).split("\n\n")[0].split())
+    for module in command_modules()[name]:
+        for place in (module, module.rpartition(".")[0]):
+            if text := _command_docstrings(place).get(name):
+                return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
+    return ""
 
 
 class LazyGroup(GroupHelp):
@@ -152,9 +159,14 @@ class LazyGroup(GroupHelp):
         self.commands = {name: root.commands[name] for name in modules if name in root.commands}
 
 
-def _group(parent: CommandTree, name: str, summary: str) -> CommandTree:
+def command_group(name: str, summary: str) -> CommandTree:
+    """Add a group of commands to the root.
+
+    A distribution declares its groups in the modules that its entry points name, or in their
+    package, as a call of this function with two texts: the root help reads them without an import.
+    """
     group = CommandTree(help=summary)
-    parent.add_typer(group, name=name)
+    app.add_typer(group, name=name)
     return group
 
 
@@ -166,33 +178,15 @@ app = CommandTree(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-imports = _group(app, "import", "Convert another system's trace into events.")
-rules = _group(app, "rules", "List, show and check the rules of a policy.")
-features = _group(app, "features", "List and show the features that rules and models read.")
-operators = _group(
-    app, "operators", "List and show accounts that seem to be of one operator, and why."
+imports = command_group("import", "Convert another system's trace into events.")
+rules = command_group("rules", "List, show and check the rules of a policy.")
+features = command_group("features", "List and show the features that rules and models read.")
+operators = command_group(
+    "operators", "List and show accounts that seem to be of one operator, and why."
 )
-models = _group(app, "model", "Show what a model reads and from which score it acts.")
-challengers = _group(
-    app, "challenger", "Register another model for a running service, and compare the two."
-)
-ledgers = _group(
-    app, "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."
-)
-transparency = _group(
-    app, "transparency", "Count reports for publication from the sealed ledger, and recount them."
-)
-configuration = _group(
-    app, "config", "Show, check and document the options of the service and their file."
-)
-keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
-logs = _group(app, "log", "Repair dates in the service's log, and remove old events from it.")
-users = _group(app, "user", "Create and list the people who may sign in to the console.")
-claim = _group(
-    app, "claim", "Capture, read and judge public claims about bulk and automated messaging."
-)
-cases = _group(
-    app, "case", "Work on a case: parties, exhibits, evidence, notices, determination, signature."
+models = command_group("model", "Show what a model reads and from which score it acts.")
+ledgers = command_group(
+    "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."
 )
 
 

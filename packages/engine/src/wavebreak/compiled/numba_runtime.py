@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.caching import UserProvidedCacheLocator
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numba.np.numpy_support import carray as numba_carray
 
 from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
@@ -51,6 +51,7 @@ SOURCES = (
     "linking",
     "model",
     "outcomes.py",
+    "schema/event_kinds.py",
     "schema/events.py",
 )
 """Sources that are compiled together: packages (all their modules) and modules."""
@@ -143,6 +144,19 @@ def compiled(
         return dispatcher
 
     return decorate
+
+
+def compilable(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Decorate a step of a function that is plain Python where it is called from Python.
+
+    >>> @compilable
+    ... def half(number):
+    ...     return number / 2
+    >>> half(3)
+    1.5
+    """
+    decorated: Callable[..., Result] = register_jitable(function)
+    return decorated
 
 
 @dataclass(frozen=True, slots=True)

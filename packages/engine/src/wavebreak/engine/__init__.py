@@ -5,7 +5,7 @@ The kernel's libraries take most of a second to import: each name is imported on
 
 from typing import TYPE_CHECKING
 
-from wavebreak.lazily import lazily
+from wavebreak.extras import lazily
 
 if TYPE_CHECKING:
     from wavebreak.engine.batch_run import Progress, run

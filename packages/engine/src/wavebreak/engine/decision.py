@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compilable
 from wavebreak.engine.decision_record import Decision as Decision
 from wavebreak.engine.decision_record import Reason as Reason
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.fact_kinds import LABELLED
 from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, RANK
 from wavebreak.outcomes import (
     ALLOW,
@@ -29,6 +29,7 @@ from wavebreak.outcomes import (
     SUSPEND,
 )
 from wavebreak.rules import STAGES, Program, features_read
+from wavebreak.schema.event_kinds import LABELLED
 
 STRONG: Final = RESTRICT
 """Level of a score that is strong doubt: a limit that leaves fewer new chats. Levels are codes of
@@ -41,8 +42,8 @@ PENDING: Final = 64
 (
     SUSPEND_AFTER, DOUBLE_AT_MOST, SCORE_NEW_CHATS, SCORE_FEW_CHATS, SCORE_DECIDES, SILENT,
 ) = range(6)  # fmt: skip
-THRESHOLDS, SCORE_HOLDS = 8, 16
-RULES, FIELDS = 24, 5
+THRESHOLDS, SCORE_HOLDS = 8, 8 + len(OUTCOMES)
+RULES, FIELDS = SCORE_HOLDS + len(OUTCOMES), 5
 OUTCOME, HOLD_S, NEW_CHATS, RECOVERS, DOUBTS = range(FIELDS)
 SIZE: Final = RULES + FIELDS * 64
 NEVER: Final = 2**62
@@ -121,25 +122,7 @@ def decide(
     none; rule BY_SCORE: no rule asked for as much as the score; doubt 1: a passed challenge
     raises what it leaves).
     """
-    best, rule, hold, left, doubt = 0, NO_RULE, 0, 0, 0
-    if policy[SCORE_DECIDES] == 1 and level > 0:
-        best, rule, doubt = level if RANK[level] < RANK[LIMIT] else LIMIT, BY_SCORE, 1
-        hold = policy[SCORE_HOLDS + best]
-        if best == LIMIT:
-            left = policy[SCORE_NEW_CHATS if level == LIMIT else SCORE_FEW_CHATS]
-    for k in range(64):
-        outcome = policy[RULES + FIELDS * k + OUTCOME] if (hits >> k) & 1 else 0
-        if outcome == ALLOW or RANK[outcome] < RANK[best]:
-            continue
-        lasting, chats = policy[RULES + FIELDS * k + HOLD_S], policy[RULES + FIELDS * k + NEW_CHATS]
-        if (
-            RANK[outcome] > RANK[best]
-            or chats < left
-            or (chats == left and (lasting > hold or rule == BY_SCORE))
-        ):
-            same = outcome == best and chats == left
-            best, rule, hold, left = outcome, k, max(lasting, hold) if same else lasting, chats
-            doubt = policy[RULES + FIELDS * k + DOUBTS]
+    best, rule, hold, left, doubt = _severest_asked(policy, hits, level)
     if taken < PENDING and RANK[CHALLENGE] <= RANK[best] < RANK[BAN]:
         best, rule, hold, left = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S], HELD
         current = ALLOW if current == LIMIT else current
@@ -152,9 +135,42 @@ def decide(
         hold = hold << min(strikes, policy[DOUBLE_AT_MOST])
         best = SUSPEND if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER] else best
     end = 0 if best == BAN or hold == 0 else min(now + hold, 0xFFFFFFFF)
-    narrower = best == LIMIT and left < quota
-    unmoved = best == current and not narrower and (until == 0 or (end != 0 and end <= until))
-    return UNCHANGED if unmoved else best | rule << 8 | end << 16 | left << 48 | doubt << 56
+    if best == current and not (best == LIMIT and left < quota) and not _outlasts(end, until):
+        return UNCHANGED
+    return best | rule << 8 | end << 16 | left << 48 | doubt << 56
+
+
+@compilable
+def _severest_asked(policy: Any, hits: int, level: int) -> tuple[int, int, int, int, int]:
+    """Return what score and rules ask for: outcome, rule, hold, new chats left, and doubt.
+
+    Of rules that ask for the same the first decides, unless another one lasts longer.
+    """
+    best, rule, hold, left, doubt = 0, NO_RULE, 0, 0, 0
+    if policy[SCORE_DECIDES] == 1 and level > 0:
+        best, rule, doubt = level if RANK[level] < RANK[LIMIT] else LIMIT, BY_SCORE, 1
+        hold = policy[SCORE_HOLDS + best]
+        if best == LIMIT:
+            left = policy[SCORE_NEW_CHATS if level == LIMIT else SCORE_FEW_CHATS]
+    for k in range(64):
+        terms = RULES + FIELDS * k
+        outcome = policy[terms + OUTCOME] if (hits >> k) & 1 else 0
+        if outcome == ALLOW or RANK[outcome] < RANK[best]:
+            continue
+        lasting, chats = policy[terms + HOLD_S], policy[terms + NEW_CHATS]
+        longer = chats == left and (lasting > hold or rule == BY_SCORE)
+        if RANK[outcome] > RANK[best] or chats < left or longer:
+            if outcome == best and chats == left:
+                lasting = max(lasting, hold)
+            best, rule, hold, left = outcome, k, lasting, chats
+            doubt = policy[terms + DOUBTS]
+    return best, rule, hold, left, doubt
+
+
+@compilable
+def _outlasts(end: int, until: int) -> bool:
+    """Whether an end is later than another; 0 is never."""
+    return until != 0 and (end == 0 or end > until)
 
 
 class Terms(NamedTuple):

@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+
 from wavebreak.durations import duration_ms
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import HELD, REFUSES
 from wavebreak.outcomes import CHALLENGE, Refusal
 from wavebreak.rules import Feedback
-
-SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
-    KINDS.index(kind) for kind in ("sent", "sent_group", "session", "typing", "looked_up")
+from wavebreak.schema.event_kinds import (
+    FACTS,
+    Bar,
 )
-GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = (
-    KINDS.index(kind) for kind in ("group_created", "member_added", "received", "added_to_group")
+from wavebreak.schema.event_kinds import (
+    GROUP_CREATED as GROUP_CREATED,
 )
-REQUESTED, REQUESTED_BY, ACCEPTED, ACCEPTED_BY = (
-    KINDS.index(kind) for kind in ("requested", "requested_by", "accepted", "accepted_by")
+from wavebreak.schema.event_kinds import (
+    MEMBER_ADDED as MEMBER_ADDED,
+)
+from wavebreak.schema.event_kinds import (
+    SENT as SENT,
+)
+from wavebreak.schema.event_kinds import (
+    SENT_GROUP as SENT_GROUP,
+)
+from wavebreak.schema.event_kinds import (
+    SESSION as SESSION,
 )
 
 # Plain numbers: `refuses` is compiled.
-NOTHING, BEYOND_ALLOWANCE, NEW_CHATS, EVERY_ACT = (int(scope) for scope in Refusal)
+NOTHING, _, NEW_CHATS, EVERY_ACT = (int(scope) for scope in Refusal)
+CHAT, GROWTH, LINKING, ALLOWANCE, OF_TAKEOVER = map(
+    int, (Bar.CHAT, Bar.GROWTH, Bar.LINKING, Bar.ALLOWANCE, Bar.HELD)
+)
+BARS = np.array([fact.bars for fact in FACTS], np.int64)
+"""By what an outcome refuses each kind of account event (`Bar`)."""
 
 
 def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota: int) -> int:
@@ -50,19 +65,17 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     (0, 1)
     """
     scope = REFUSES[outcome]
-    if scope == NOTHING:
+    bars = BARS[kind]
+    if scope == NOTHING or bars == 0:
         return 0
-    reaches = kind in (SENT, RECEIVED, REQUESTED, REQUESTED_BY)
-    grows = kind in (GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP)
     if scope == EVERY_ACT:
-        acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP, ACCEPTED, ACCEPTED_BY)
-        return 1 if reaches or grows or acts else 0
-    if outcome == CHALLENGE and quota == HELD and kind in (SENT, SENT_GROUP, REQUESTED):
+        return 1
+    if outcome == CHALLENGE and quota == HELD and bars & OF_TAKEOVER:
         return 1
     if scope == NEW_CHATS:
-        return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
-    slowed = scope == BEYOND_ALLOWANCE and kind in (SENT, REQUESTED, MEMBER_ADDED) and opens == 1
-    return 1 if slowed and taken >= quota else 0
+        barred = (bars & GROWTH) | (bars & CHAT) * opens | (bars & LINKING) * linked
+        return 1 if barred else 0
+    return 1 if bars & ALLOWANCE and opens == 1 and taken >= quota else 0
 
 
 def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:

@@ -335,7 +335,10 @@ class Engine:
             self.fanout.number_sources(self.by_source)
             self._judge_by_source()
         self.linker.load(_under("linker.", arrays))
-        self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()
+        self.fired = arrays["fired"].copy()
+        # A snapshot may be older than the newest outcomes.
+        self.asked = np.zeros(len(OUTCOMES), np.int64)
+        self.asked[: arrays["asked"].size] = arrays["asked"]
         ends = np.concatenate(([0], np.cumsum(arrays["ids.sizes"]))).astype(np.int32)
         parts = map(pa.py_buffer, (ends, arrays["ids.text"].copy()))
         ids = pa.StringArray.from_buffers(len(ends) - 1, *parts)

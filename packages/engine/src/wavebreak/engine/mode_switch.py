@@ -13,8 +13,7 @@ import numpy as np
 
 from wavebreak.engine.engine import Engine
 from wavebreak.features.layout import (
-    EASED,
-    EASED_AT,
+    EASED_BITS,
     ENFORCEMENT,
     ON_DOUBT,
     SCORED,
@@ -56,7 +55,7 @@ def _clear_outcomes(engine: Engine) -> None:
         rows = core.rows[s].records[: len(range(s, core.accounts, SHARDS))]
         rares = core.rares[s].records[: int(core.shards[s]["rare_n"])]
         eased = rows["rare"][(rows["enforcement"] > 0) & (rows["rare"] > 0)].astype(np.int64) - 1
-        rares["spare"][eased] &= np.uint8(0xFF & ~(EASED << EASED_AT))
+        rares["spare"][eased] &= np.uint8(0xFF & ~EASED_BITS)
         _clear_rows(rows, core.policy.keep)
         for name in _OF_OUR_ACTIONS:
             rares[name] = 0

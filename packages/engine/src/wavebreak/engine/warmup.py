@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from wavebreak.engine.engine import Engine
 from wavebreak.features import catalog
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import jsonl
 from wavebreak.model import smallest_model
 from wavebreak.rules import EnforcementTerms, Policy, compile_prefilter, load_policy
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 

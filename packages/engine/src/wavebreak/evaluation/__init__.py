@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from wavebreak.lazily import lazily
+from wavebreak.extras import lazily
 
 if TYPE_CHECKING:
     from wavebreak.evaluation.intervals import exact_interval

@@ -22,7 +22,7 @@ from wavebreak.io import read
 from wavebreak.linking import Edge, storage
 from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.schema.events import TYPES
+from wavebreak.schema.event_kinds import EVENT_KINDS
 
 Times = NDArray[np.int64]
 
@@ -44,17 +44,6 @@ KINDS = (
     "challenges",
 )
 _FIELDS = ("id", "ts", "type", "account", "peer", "group", "count", "attempted")
-_KIND_OF_TYPE = {
-    "contact.looked_up": "lookups",
-    "group.created": "groups_created",
-    "group.member_added": "members_added",
-    "session.started": "sessions",
-    "account.registered": "registered",
-    "message.undeliverable": "undeliverable",
-    "challenge.passed": "challenges",
-    "challenge.failed": "challenges",
-}
-_COMPLAINTS = {"user.reported": "reports", "user.blocked": "blocks"}
 
 # Account ids are not pseudonymised, so any key finds the account; nothing keyed is shown.
 _KEY = b"explain" * 4
@@ -152,31 +141,28 @@ class _TimelineBuilder:
 
     def add_other(self, event: dict[str, Any]) -> None:
         """Add an event of another account towards this one."""
-        kind, ts, other = TYPES[event["type"]], event["ts"], event["account"]
-        if kind == "message.sent":
-            self._times["received"].append(ts)
+        row, ts, other = EVENT_KINDS[event["type"]], event["ts"], event["account"]
+        if row.counted_at in ("received", "replies"):
+            if row.counted_at == "received":
+                self._times["received"].append(ts)
             if other in self._contacted and other not in self._senders:
                 self._times["replies"].append(ts)
             self._senders.add(other)
-        elif kind in ("contact.requested", "contact.accepted"):
-            if other in self._contacted and other not in self._senders:
-                self._times["replies"].append(ts)
-            self._senders.add(other)
-        elif kind in _COMPLAINTS:
-            self._times[_COMPLAINTS[kind]].append(ts)
+        elif row.counted_at:
+            self._times[row.counted_at].append(ts)
 
     def add_own(self, event: dict[str, Any]) -> None:
         """Add an event of this account."""
-        kind, ts = TYPES[event["type"]], event["ts"]
-        if kind == "message.sent":
+        row, ts = EVENT_KINDS[event["type"]], event["ts"]
+        if row.counts == "sends":
             self._add_send(ts, event["peer"])
-        elif kind == "contact.requested":
+        elif row.counts == "first_contacts":
             if event["peer"] not in self._senders | self._contacted:
                 self._times["first_contacts"].append(ts)
             self._contacted.add(event["peer"])
-        elif kind in _KIND_OF_TYPE:
-            self._times[_KIND_OF_TYPE[kind]].append(ts)
-            self._looked_up += (event["count"] or 1) if kind == "contact.looked_up" else 0
+        elif row.counts:
+            self._times[row.counts].append(ts)
+            self._looked_up += (event["count"] or 1) if row.counts == "lookups" else 0
 
     def _add_send(self, ts: int, peer: str | None) -> None:
         self._times["sends"].append(ts)

@@ -11,7 +11,7 @@ from wavebreak.durations import HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.explain.collect import Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.model import describe_contribution, describe_direction
-from wavebreak.outcomes import OUTCOMES, SILENCING, rank_of, row_of
+from wavebreak.outcomes import OUTCOMES, SEVERITIES, SILENCING, rank_of, row_of
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
 from wavebreak.schema.events import CHANNELS
 
@@ -25,9 +25,9 @@ _BASES = {
     "challenge": "a challenge was passed",
 }
 _FEATURES = {feature.name: feature for feature in FEATURES}
-_CODES: dict[str, tuple[str, ...]] = {
-    "channel": tuple(channel.replace("_", " ") for channel in CHANNELS),
-    "enforcement_level": OUTCOMES,
+_CODES: dict[str, dict[float, str]] = {
+    "channel": {code: channel.replace("_", " ") for code, channel in enumerate(CHANNELS)},
+    "enforcement_level": dict(zip(SEVERITIES, OUTCOMES, strict=True)),
 }
 _SAID = 3
 
@@ -128,8 +128,8 @@ def format_value(name: str, value: float | None, *, named: bool = True) -> str:
     """
     if value is None or value != value:
         return "missing"
-    if named and value in range(len(_CODES.get(name, ()))):
-        return _CODES[name][int(value)]
+    if named and (word := _CODES.get(name, {}).get(value)):
+        return word
     unit = _FEATURES[name].unit if name in _FEATURES else ""
     if unit == "share":
         return f"{number(100 * value)} %"

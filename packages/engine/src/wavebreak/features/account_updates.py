@@ -25,8 +25,7 @@ from wavebreak.features.layout import (
     CONTACT,
     COUNTRY_KNOWN,
     COUNTRY_MISMATCH,
-    EASED,
-    EASED_AT,
+    EASED_BITS,
     FOUND,
     GROUPED,
     HUNTED,
@@ -101,6 +100,19 @@ _count_unproven_report = count_event("unproven_report")
 _count_block = count_event("block")
 _count_block_weight = count_event("block_weight")
 _count_request_refused = count_event("request_refused")
+
+
+@compiled()
+def eased_outcome(r: Any) -> int:
+    """Return the code of the outcome that a person has eased (0: none)."""
+    marks = int64(r.spare)
+    return int64((marks >> 1 & 7) | (marks >> 3 & 8))
+
+
+@compiled()
+def note_eased_outcome(r: Any, outcome: int) -> None:
+    """Note the outcome that a person has eased (0: none any more)."""
+    r.spare = (int64(r.spare) & ~EASED_BITS) | (outcome & 7) << 1 | (outcome & 8) << 3
 
 
 @compiled()
@@ -488,7 +500,7 @@ def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
         return True
     if ev.label != BENIGN:
         return False
-    r.spare = np.int64(r.spare) & ~(BLAMED_BY_EVIDENCE | UNCONFIRMED | EASED << EASED_AT)
+    r.spare = np.int64(r.spare) & ~(BLAMED_BY_EVIDENCE | UNCONFIRMED | EASED_BITS)
     withdraw_blame(w, row, r)
     contribute(w, FOUND, int64(ev.account), -1)
     advance_windows(row)

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.account_features import ACCOUNT_FEATURES
-from wavebreak.features.evidence_features import EVIDENCE_FEATURES
+from wavebreak.features.account_features import ACCOUNT_FEATURES, EVIDENCE_FEATURES
 from wavebreak.features.feature import Feature, WindowedCount
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
 from wavebreak.features.message_features import MESSAGE_FEATURES

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.kernel import (
     evaluate_account,
     expire_enforcement,
@@ -18,6 +17,7 @@ from wavebreak.features.layout import SHARD_BITS
 from wavebreak.features.memory import entities_of, prefetch_touched, rows_of, touched_accounts_of
 from wavebreak.features.message_updates import advance_clock
 from wavebreak.features.shared_state import is_young, was_young
+from wavebreak.schema.event_kinds import EPOCH
 
 
 @compiled()

@@ -32,7 +32,6 @@ from wavebreak.compiled.arrow_cdata import (
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_MS, MINUTE_MS
 from wavebreak.features.dedup import DuplicateFilter
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.interner import Interner, NameSpans, equal_bytes
 from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.features.layout import (
@@ -54,6 +53,7 @@ from wavebreak.features.layout import (
     TO_GROUP,
     UNKNOWN,
 )
+from wavebreak.schema.event_kinds import EVENT_KINDS, KINDS
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, SOURCES, TYPES
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
@@ -287,42 +287,13 @@ NO_FACT = 255
 LABELLED = TYPES.index("label.assigned")
 DATING = "labels by their own dates"
 """How events are dated; another way makes other decisions of the same log."""
-_ROLES: dict[str, tuple[str, str]] = {
-    "account.registered": ("registered", ""),
-    "session.started": ("session", ""),
-    "typing.started": ("typing", ""),
-    "message.sent": ("sent", "received"),
-    "message.delivered": ("", "delivered"),
-    "message.read": ("read", "read_by"),
-    "message.undeliverable": ("undeliverable", ""),
-    "contact.looked_up": ("looked_up", ""),
-    "contact.added": ("contact_added", "added_as_contact"),
-    "contact.removed": ("contact_removed", "removed_as_contact"),
-    "group.created": ("group_created", ""),
-    "group.member_added": ("member_added", "added_to_group"),
-    "group.joined": ("group_joined", ""),
-    "group.left": ("group_left", "member_left"),
-    "user.reported": ("reported", "reported_by"),
-    "user.blocked": ("blocked", "blocked_by"),
-    "user.unblocked": ("", "unblocked_by"),
-    "consent.granted": ("", ""),
-    "consent.revoked": ("", ""),
-    "challenge.passed": ("challenge_passed", ""),
-    "challenge.failed": ("challenge_failed", ""),
-    "account.deleted": ("deleted", ""),
-    "label.assigned": ("labelled", ""),
-    "contact.requested": ("requested", "requested_by"),
-    "contact.accepted": ("accepted", "accepted_by"),
-    "contact.refused": ("", "declined_by"),
-}
-"""For each event type the kinds of the actor's and the counterpart's account event ("": none)."""
 
 
 def fact_kinds() -> Any:
     """Return the kind of account event by event type and role: uint8 (256, 2); 255 for none."""
     kinds = np.full((256, 2), NO_FACT, np.uint8)
-    for code, name in enumerate(TYPES):
-        for role, kind in enumerate(_ROLES[name]):
+    for code, row in enumerate(EVENT_KINDS):
+        for role, kind in enumerate((row.actor, row.counterpart)):
             if kind:
                 kinds[code, role] = KINDS.index(kind)
     return kinds

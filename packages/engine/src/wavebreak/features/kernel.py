@@ -17,6 +17,8 @@ from wavebreak.features.account_updates import (
     count_failure,
     count_leaving,
     count_refused_request,
+    eased_outcome,
+    note_eased_outcome,
     note_label_by_others,
     note_origin,
     rare_row,
@@ -28,40 +30,6 @@ from wavebreak.features.account_updates import (
     update_report_made,
     update_session,
 )
-from wavebreak.features.fact_kinds import (
-    ACCEPTED_BY,
-    ADDED_AS_CONTACT,
-    ADDED_TO_GROUP,
-    BLOCKED_BY,
-    CHALLENGE_FAILED,
-    CHALLENGE_PASSED,
-    DECLINED_BY,
-    DELETE,
-    DELIVERED,
-    EPOCH,
-    GROUP_CREATED,
-    GROUP_JOINED,
-    LABELLED,
-    LOOKED_UP,
-    MEMBER_ADDED,
-    MEMBER_LEFT,
-    READ,
-    READ_BY,
-    RECEIVED,
-    REFUSED,
-    REGISTERED,
-    REMOVED_AS_CONTACT,
-    REPORTED,
-    REPORTED_BY,
-    REQUESTED,
-    REQUESTED_BY,
-    SENT,
-    SENT_GROUP,
-    SESSION,
-    TYPING,
-    UNBLOCKED_BY,
-    UNDELIVERABLE,
-)
 from wavebreak.features.layout import (
     ADDED,
     ATTEMPTED,
@@ -72,12 +40,12 @@ from wavebreak.features.layout import (
     BY_SCORE,
     CONTACT,
     DELETED,
-    EASED,
-    EASED_AT,
     ENFORCEMENT,
     GROUPED,
     HELD,
     IN_CONTACTS,
+    LEVEL_CODE,
+    LEVEL_PLACE,
     LINKED,
     MET_CHALLENGE,
     MET_LIMIT,
@@ -140,7 +108,54 @@ from wavebreak.features.values import SIZE, compute_features
 from wavebreak.features.window_counters import count_event
 from wavebreak.features.windows import ring_total
 from wavebreak.outcomes import CHALLENGE, LIMIT, OUTCOMES, RESTRICT
+from wavebreak.schema.event_kinds import (
+    ADDED_AS_CONTACT,
+    ADDED_TO_GROUP,
+    BLOCKED_BY,
+    CHALLENGE_FAILED,
+    CHALLENGE_PASSED,
+    DECLINED_BY,
+    DELETE,
+    DELIVERED,
+    EPOCH,
+    EVENT_KINDS,
+    FACTS,
+    GROUP_CREATED,
+    GROUP_JOINED,
+    KINDS,
+    LABELLED,
+    LOOKED_UP,
+    MEMBER_ADDED,
+    MEMBER_LEFT,
+    READ,
+    READ_BY,
+    REFUSED,
+    REGISTERED,
+    REMOVED_AS_CONTACT,
+    REPORTED,
+    REPORTED_BY,
+    REQUESTED,
+    SENT,
+    SENT_GROUP,
+    SESSION,
+    TYPING,
+    UNBLOCKED_BY,
+    UNDELIVERABLE,
+    Update,
+    kinds_that_update,
+)
 from wavebreak.schema.events import UNDETERMINED
+
+CHATS, ANSWERS, SHARED, RARE_KINDS, PLAIN = (
+    kinds_that_update(update)
+    for update in (Update.CHAT, Update.ANSWER, Update.SHARED, Update.RARE, Update.PLAIN)
+)
+REACHING = tuple(
+    KINDS.index(row.counterpart)
+    for row in EVENT_KINDS
+    if row.counterpart and FACTS[KINDS.index(row.counterpart)].bars
+)
+"""What enforcement on who acts keeps from the counterpart."""
 
 _count_group_send = count_event("group_send")
 _count_group_created = count_event("group_created")
@@ -289,23 +304,20 @@ def apply_event(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> bool:
     """Update an account's state. True when the event ends or sets enforcement on the account."""
-    if kind in (SENT, REQUESTED):
+    if kind in CHATS:
         _apply_contact(w, sh, row, ev, kind, local, now, barred)
-    elif kind in (RECEIVED, REQUESTED_BY, ACCEPTED_BY):
+    elif kind in ANSWERS:
         if update_received(w, sh, row, ev, kind, local, now):
             credit_entities(w, row)
     elif kind == LABELLED:
         return _apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
         return _pass_challenge(sh, row)
-    elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
+    elif kind in SHARED:
         _apply_shared(w, sh, row, ev, kind, local, now)
-    elif kind in (
-        SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
-        CHALLENGE_FAILED,
-    ):  # fmt: skip
+    elif kind in RARE_KINDS:
         _apply_rare(sh, row, ev, kind, local, now)
-    else:
+    elif kind in PLAIN:
         _apply_plain(sh, row, ev, kind, local, now)
     return False
 
@@ -367,11 +379,11 @@ def _begin_grace(w: Any, sh: Any, row: Any) -> bool:
     r = rares_of(sh)[np.int64(row.rare) - 1]
     if row.enforcement == CHALLENGE:
         r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
-    if not (np.int64(r.spare) >> EASED_AT) & EASED:
+    if eased_outcome(r) == 0:
         return False
     ends = min(np.int64(row.until) + w.benign_grace_s, LAST_SECOND)
     if row.enforcement == 0 or row.clock >= ends:
-        r.spare = np.int64(r.spare) & ~(EASED << EASED_AT)
+        note_eased_outcome(r, int64(0))
         return False
     row.until = ends
     row.enforcement = 0
@@ -446,7 +458,7 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int, at: in
         row.fired = ~w.registration
         row.flags = np.int64(row.flags) | SCORED << SCORED_AT
         row.until = min(max(now, at) + w.benign_grace_s, LAST_SECOND)
-    elif (np.int64(r.spare) >> EASED_AT) & EASED:
+    elif eased_outcome(r) > 0:
         row.until = now + max(w.grace_s, w.benign_grace_s)
     else:
         row.until = now + w.grace_s
@@ -495,14 +507,15 @@ def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int
     """
     r = rare_row(sh, row)
     outcome, before = int64(ev.outcome), int64(row.enforcement)
-    eased = int64((np.int64(r.spare) >> EASED_AT) & EASED)
+    eased = int64(eased_outcome(r))
     if RANK[before] > RANK[eased]:
         eased = before
     if outcome > 0 or before > 0:
         _rest_rules(w, sh, row)
     if RANK[outcome] >= RANK[eased]:
         eased = int64(0)
-    r.spare = (np.int64(r.spare) & ~(EASED << EASED_AT)) | eased << EASED_AT | BY_PERSON
+    note_eased_outcome(r, eased)
+    r.spare |= BY_PERSON
     if outcome == 0 and before == 0:
         return outcome
     _note_outcome(row, r, outcome, position, ev.ts)
@@ -607,9 +620,9 @@ def _score_outcome(w: Any, row: Any, fired: int) -> int:
     level = call_int64(w.weigh, w.policy, np.int64(row.score), fired, silent)
     flags = np.int64(row.flags)
     asked = (flags >> SCORED_AT) & SCORED
-    if asked == SCORED or RANK[level] <= RANK[asked]:
+    if asked == SCORED or RANK[level] <= RANK[LEVEL_CODE[asked]]:
         return int64(0)
-    row.flags = (flags & ~(SCORED << SCORED_AT)) | level << SCORED_AT
+    row.flags = (flags & ~(SCORED << SCORED_AT)) | LEVEL_PLACE[level] << SCORED_AT
     return level
 
 
@@ -671,8 +684,7 @@ def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int)
     """
     if kind in (CHALLENGE_PASSED, LABELLED):
         return bool((ev.flags & ATTEMPTED) != 0)
-    reaching = kind in (RECEIVED, ADDED_TO_GROUP, REQUESTED_BY, ACCEPTED_BY)
-    return bool(w.enforce and reaching and is_undelivered(w, sh, ev, kind, local, now))
+    return bool(w.enforce and kind in REACHING and is_undelivered(w, sh, ev, kind, local, now))
 
 
 @compiled(inline="always")

@@ -17,7 +17,16 @@ import numpy as np
 
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.window_counters import COUNTERS, RARE_COUNTERS, ROW_COUNTERS, Counter
-from wavebreak.outcomes import RANKS, TABLE
+from wavebreak.outcomes import (
+    ALLOW,
+    CHALLENGE,
+    LIMIT,
+    OBSERVE,
+    RANKS,
+    RESTRICT,
+    SEVERITIES,
+    TABLE,
+)
 
 SHARDS: Final = 64
 """Logical shards: a fixed number, so that decisions do not depend on the number of workers."""
@@ -35,6 +44,8 @@ RANK: Final = np.array(RANKS, np.int64)
 """Ranks of outcomes by code: a code says nothing of severity."""
 REFUSES: Final = np.array([row.refuses for row in TABLE], np.int64)
 """What outcomes refuse (`Refusal`) by code."""
+SEVERITY: Final = np.array(SEVERITIES, np.float64)
+"""What `enforcement_level` says of outcomes, by code."""
 STAGES: Final = ("registration", "messaging", "feedback", "review")
 
 _RINGS = {
@@ -132,17 +143,27 @@ ON_DOUBT = 1 << 15
 HELD = 255
 """ROW.quota of a takeover's challenge: every send is held until the owner answers."""
 SCORED_AT, SCORED = 10, 7
-"""Three bits from bit 10: the most severe level that a score has asked for, until it ends; SCORED
-itself: it may ask for nothing more. A level is a code of outcome below SCORED."""
+"""Three bits from bit 10: the most severe level that a score has asked for, until it ends, as its
+place in SCORE_LEVELS; SCORED itself: it may ask for nothing more."""
+SCORE_LEVELS: Final = (ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT)
+"""Codes of the outcomes that a score may ask for; a place is stored, so new ones come last."""
+LEVEL_CODE: Final = np.array(SCORE_LEVELS, np.int64)
+LEVEL_PLACE: Final = np.array(
+    [SCORE_LEVELS.index(row.code) if row.code in SCORE_LEVELS else SCORED for row in TABLE],
+    np.int64,
+)
+"""From a place in SCORE_LEVELS to the code, and from a code to its place."""
 # RARE.met: outcomes below a restriction that the account has had
 MET_CHALLENGE, MET_LIMIT = 1, 2
-# RARE.spare (a new name would be another layout, and with it another version of the features):
-# whether complaint evidence has blamed the account, whoever else did; in three bits from EASED_AT
-# the most severe outcome that a person has eased, until the grace period has run out; and whether
-# a limit in force was set by a person.
+# RARE.spare holds marks. Its name is stored with each snapshot: under another one, no snapshot of
+# an earlier version could be read.
 BLAMED_BY_EVIDENCE = 1
-EASED_AT, EASED = 1, 7
+"""Complaint evidence has blamed the account, whoever else did."""
+EASED_BITS: Final = 0b1001110
+"""The most severe outcome that a person has eased, until the grace period has run out: a code of
+four bits, whose highest stands apart (`account_updates.eased_outcome`)."""
 BY_PERSON = 16
+"""A limit in force was set by a person."""
 UNCONFIRMED = 32
 """A honeypot or a partner calls the account abusive."""
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import HOUR_S, WEEK_S
-from wavebreak.features.fact_kinds import ACCEPTED_BY, RECEIVED
 from wavebreak.features.layout import (
     ANSWERED,
     ATTEMPTED,
@@ -53,6 +52,7 @@ from wavebreak.features.shared_state import (
 )
 from wavebreak.features.window_counters import advance_row_counters, count_event
 from wavebreak.features.windows import COUNT_LOG2, advance_nibble_ring, log2, push_bit
+from wavebreak.schema.event_kinds import ACCEPTED_BY, RECEIVED
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600

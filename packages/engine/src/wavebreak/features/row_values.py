@@ -20,6 +20,7 @@ from wavebreak.features.layout import (
     COUNTRY_MISMATCH,
     LABEL_ABUSIVE,
     LABEL_BENIGN,
+    SEVERITY,
     UNCONFIRMED,
     UNKNOWN,
 )
@@ -245,8 +246,8 @@ def channel(row: Any) -> int:
 
 
 @compiled()
-def enforcement_level(row: Any) -> int:
-    return int64(row.enforcement)
+def enforcement_level(row: Any) -> float:
+    return float(SEVERITY[row.enforcement])
 
 
 @compiled()

@@ -13,16 +13,6 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import call_int64, compiled, int64
-from wavebreak.features.fact_kinds import (
-    BLOCKED_BY,
-    MEMBER_ADDED,
-    REGISTERED,
-    REPORTED_BY,
-    REQUESTED,
-    SENT,
-    SENT_GROUP,
-    SESSION,
-)
 from wavebreak.features.layout import LINKED
 from wavebreak.features.memory import points_of, rares_of, values_of
 from wavebreak.features.score import (
@@ -37,6 +27,16 @@ from wavebreak.features.score import (
 from wavebreak.features.shared_state import is_young
 from wavebreak.features.values import SIZE, At
 from wavebreak.features.windows import ring_total
+from wavebreak.schema.event_kinds import (
+    BLOCKED_BY,
+    MEMBER_ADDED,
+    REGISTERED,
+    REPORTED_BY,
+    REQUESTED,
+    SENT,
+    SENT_GROUP,
+    SESSION,
+)
 
 
 def _steps(most: int) -> Any:

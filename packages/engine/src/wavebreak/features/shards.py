@@ -16,7 +16,6 @@ import numpy as np
 from wavebreak.compiled.numba_runtime import callback
 from wavebreak.features import epoch_close, kernel
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.layout import (
@@ -42,6 +41,7 @@ from wavebreak.features.newcomer_share import NewcomerShare
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
 from wavebreak.features.reputation import merge_contributions, newcomers_beside
 from wavebreak.features.sequential_tests import pack_terms
+from wavebreak.schema.event_kinds import EPOCH
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from wavebreak.compiled.arrow_cdata import (
     struct_members,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.io.enum_table import EnumTable, build_enum_table, find_word
 from wavebreak.io.field_limits import EITHER, LIMITS, PERSONS_OUTCOME, Limit, milliseconds
 from wavebreak.schema.events import (
     CODES,
@@ -43,13 +42,69 @@ from wavebreak.schema.events import (
     EVENTS,
     REASONS,
     TYPES,
-    VIAS,
-    VIAS_OF,
     WIRE_SCHEMA,
+    WORDS,
     Event,
     null_column,
     null_columns,
 )
+
+_PLACES = 1024
+
+
+class EnumTable(NamedTuple):
+    """Perfect-hash table: the slot of a word follows from its length and four letters."""
+
+    factors: NDArray[np.int64]
+    at: NDArray[np.int16]
+    spelt: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+
+
+def build_enum_table(words: Sequence[str]) -> EnumTable:
+    """Build the table of distinct ASCII words for `find_word`.
+
+    Raises ValueError for words that the hashed letters do not distinguish.
+    """
+    letters = [word.encode() for word in words]
+    hashed = np.array(
+        [[len(w), w[0], w[len(w) // 3], w[2 * len(w) // 3], w[-1]] for w in letters], np.int64
+    )
+    alike: dict[tuple[int, ...], str] = {}
+    for word, letters_of in zip(words, map(tuple, hashed.tolist()), strict=True):
+        if letters_of in alike:
+            pair = f"{alike[letters_of]} and {word}"
+            raise ValueError(f"{pair} have equal length and hashed letters")
+        alike[letters_of] = word
+    draw = np.random.default_rng(0)
+    while True:
+        factors = draw.integers(1, _PLACES, hashed.shape[1:])
+        places = (hashed @ factors) % _PLACES
+        if len(np.unique(places)) == len(words):
+            break
+    at = np.full(_PLACES, -1, np.int16)
+    at[places] = np.arange(len(words))
+    longest = max(map(len, letters))
+    spelt = np.array([list(w.ljust(longest, b"\0")) for w in letters], np.uint8)
+    return EnumTable(factors, at, spelt, np.array(list(map(len, letters)), np.int64))
+
+
+@compiled(inline="always")
+def find_word(text: Any, at: Any, size: Any, words: Any) -> Any:
+    """In compiled code: return the index of the word of `size` letters at `at`, or -1."""
+    if size < 1 or size > words.spelt.shape[1]:
+        return int64(-1)
+    hashed = words.factors[0] * size + words.factors[1] * text[at]
+    hashed += words.factors[2] * text[at + size // 3]
+    hashed += words.factors[3] * text[at + 2 * size // 3] + words.factors[4] * text[at + size - 1]
+    word = int64(words.at[hashed % _PLACES])
+    if word < 0 or words.sizes[word] != size:
+        return int64(-1)
+    for k in range(size):
+        if words.spelt[word, k] != text[at + k]:
+            return int64(-1)
+    return word
+
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
 # The fields that streams carry most often come first.
@@ -171,7 +226,7 @@ TEXT, WORD, LONG, SHORT, FLAG = range(5)
 """Kinds of fields: any text, a word of an enumeration, 64 or 32 bits, true or false."""
 
 _REASONS = tuple(dict.fromkeys(word for words in REASONS.values() for word in words))
-_OF_FIELD = {"type": TYPES, "reason": _REASONS, **CODES}
+_OF_FIELD: dict[str, tuple[str, ...]] = {"type": TYPES, "reason": _REASONS, **CODES}
 _ALL = sorted({word for words in _OF_FIELD.values() for word in words})
 NO_CODE = 255
 """The code of a word that is not in the enumeration."""
@@ -205,12 +260,18 @@ class FieldTables(NamedTuple):
 
 
 FIELD_TABLES = FieldTables(KINDS, build_enum_table(_ALL), _CODES)
-_LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
 
 
 def _bounds(name: str) -> tuple[int, int]:
-    limit = _LIMIT.get(name)
-    if limit is None or limit.kind in ("choice", "flag"):
+    """Inclusive bounds of a field, which are the same in every type."""
+    bounds = {_bounds_of(fields[name]) for fields in LIMITS.values() if name in fields}
+    if len(bounds) > 1:
+        raise TypeError(f"the types of events have different bounds for the field {name}")
+    return bounds.pop() if bounds else (0, 0)
+
+
+def _bounds_of(limit: Limit) -> tuple[int, int]:
+    if limit.kind in ("choice", "flag"):
         return 0, 0
     return (1, limit.max_bytes) if limit.kind == "text" else (limit.low, limit.high)
 
@@ -225,13 +286,23 @@ def _per_type(test: Any, kind: type) -> NDArray[Any]:
 
 
 _BIT = {name: 1 << k for k, name in enumerate(NAMES)}
-_PEER, _GROUP, _TYPE, _REASON, _VIA = map(NAMES.index, (*COUNTERPARTS, "type", "reason", "via"))
+_PEER, _GROUP, _TYPE = map(NAMES.index, (*COUNTERPARTS, "type"))
 _MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.int64)
 _MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.int64)
 _EITHER = _per_type(lambda t: t in EITHER, np.bool_)
-_WHY = _per_type(lambda t: sum(1 << _REASONS.index(r) for r in REASONS.get(t, ())), np.int64)
-_HOW = _per_type(lambda t: sum(1 << VIAS.index(v) for v in VIAS_OF.get(t, ())), np.int64)
-_RULES = (_MAY, _MUST, _EITHER, _WHY, _HOW)
+_VARYING = tuple(n for n, words in WORDS.items() if len(set(words.values())) > 1)
+_CHOICES = np.array([NAMES.index(name) for name in _VARYING], np.int64)
+"""Fields that have other words in each type."""
+_ALLOWED = np.array(
+    [
+        _per_type(
+            lambda t, n=name: sum(1 << _OF_FIELD[n].index(w) for w in WORDS[n].get(t, ())), np.int64
+        )
+        for name in _VARYING
+    ]
+)
+"""By field of _CHOICES and type: its words, as bits."""
+_RULES = (_MAY, _MUST, _EITHER, _CHOICES, _ALLOWED)
 # What fields of a label say of each other is decided row by row: few events have them.
 _ROW_BY_ROW = sum(_BIT[n] for n in PERSONS_OUTCOME)
 
@@ -332,21 +403,19 @@ def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
 @compiled()
 def _check_rows(sheet: Any, rules: Any) -> None:
     """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
-    may, must, either, why, how = rules
+    may, must, either, choices, allowed = rules
     rows = len(sheet.present)
     types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
-    reasons = sheet.memory[max(sheet.where[_REASON, 1], 0) :][:rows]
-    vias = sheet.memory[max(sheet.where[_VIA, 1], 0) :][:rows]
     for row in range(rows):
         fields = int64(sheet.present[row])
         code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
         wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
         wrong |= code == NO_CODE or fields & _ROW_BY_ROW != 0
-        if fields >> _REASON & 1:
-            wrong |= why[code] >> reasons[row] & 1 == 0
-        if fields >> _VIA & 1:
-            wrong |= how[code] >> vias[row] & 1 == 0
+        for k in range(len(choices)):
+            if fields >> choices[k] & 1:
+                word = sheet.memory[sheet.where[choices[k], 1] + row]
+                wrong |= allowed[k, code] >> word & 1 == 0
         sheet.doubt[row] |= wrong
     for field in range(len(sheet.many)):
         if 0 < sheet.many[field] < rows:

@@ -25,14 +25,15 @@ from wavebreak.io.arrow_columns import (
     DecodedColumns,
     Mask,
     allocate_buffers,
+    build_enum_table,
     enum_code,
+    find_word,
     finish_columns,
     mark_field,
     text_offsets,
     write_flag,
     write_number,
 )
-from wavebreak.io.enum_table import build_enum_table, find_word
 from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')

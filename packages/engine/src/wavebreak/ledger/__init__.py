@@ -8,7 +8,7 @@ Every failed check raises an `EvidenceError` with a name.
 
 from typing import TYPE_CHECKING
 
-from wavebreak.lazily import lazily
+from wavebreak.extras import lazily
 from wavebreak.ledger.checkpoints import Signer, new_signer
 from wavebreak.ledger.entries import Entry, Openings, make_entry, read_entry
 from wavebreak.ledger.ledger import Ledger, MemoryStorage, Storage

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wavebreak.durable_files import create_file
 from wavebreak.errors import EvidenceError, FileError
-from wavebreak.lazily import LazyModule
+from wavebreak.extras import LazyModule
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
 from wavebreak.privacy.secret_key import read_secret_file

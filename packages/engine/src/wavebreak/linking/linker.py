@@ -32,8 +32,7 @@ from wavebreak.features.memory import GrowableArray, rows_of
 from wavebreak.features.message_updates import pair_flags
 from wavebreak.features.sequential_tests import quarter_power, quarters_of
 from wavebreak.features.shared_state import EPOCHS_A_DAY
-from wavebreak.linking.components import components
-from wavebreak.linking.edges import LEAST_WEIGHT, EdgeTable, Kind, ends, weights
+from wavebreak.linking.edges import LEAST_WEIGHT, EdgeTable, Kind, components, ends, weights
 from wavebreak.linking.meetings import ROOM, VISITORS, meet
 from wavebreak.linking.operators import (
     MOST_EDGES_SHOWN,

@@ -5,7 +5,7 @@ Inference is compiled by Numba: each name is imported on first use.
 
 from typing import TYPE_CHECKING
 
-from wavebreak.lazily import lazily
+from wavebreak.extras import lazily
 
 if TYPE_CHECKING:
     from wavebreak.model.calibration import Steps, to_fixed_point

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wavebreak.extras import Optional
+from wavebreak.extras import LazyModule as Optional
 from wavebreak.notices.languages import CATALOGS, DOMAIN
 from wavebreak.notices.rule_texts import load_rule_texts
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from wavebreak.extras import Optional
+from wavebreak.extras import LazyModule as Optional
 from wavebreak.text_direction import Direction, isolate, text_direction
 
 _babel, _dates, _numbers, _units = (

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from wavebreak.durations import HOUR_MS
 from wavebreak.errors import MissingExtraError
-from wavebreak.extras import Optional
+from wavebreak.extras import LazyModule
 from wavebreak.outcomes import OUTCOMES, Tone, row_of
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 Times = NDArray[np.int64]
 Arguments = ParamSpec("Arguments")
 
-matplotlib: Any = Optional("matplotlib")
-dates: Any = Optional("matplotlib.dates")
-figures: Any = Optional("matplotlib.figure")
-ticker: Any = Optional("matplotlib.ticker")
+matplotlib: Any = LazyModule("matplotlib")
+dates: Any = LazyModule("matplotlib.dates")
+figures: Any = LazyModule("matplotlib.figure")
+ticker: Any = LazyModule("matplotlib.ticker")
 
 # Okabe and Ito's palette: distinguishable under every common colour blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (

@@ -24,7 +24,6 @@ from wavebreak import config
 from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.outcomes import BY_RANK, TIMED, rank_of
 from wavebreak.rules.basis import check_basis
 from wavebreak.rules.compiler import (
@@ -45,6 +44,7 @@ from wavebreak.rules.model import (
     Rule,
     Score,
 )
+from wavebreak.schema.event_kinds import KINDS
 
 SHIPPED = config.SHIPPED
 

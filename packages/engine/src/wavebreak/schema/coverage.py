@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import FileError
+from wavebreak.schema.event_kinds import EVENT_KINDS, Carried
 from wavebreak.schema.events import EVENTS, TYPES
 
 COVERED = 0.01
 """A field is covered if at least this share of its type's events carry it."""
 
-DENSE = ("typing.started", "message.delivered", "message.read")
+DENSE = tuple(row.type for row in EVENT_KINDS if row.carried is Carried.BESIDE_MESSAGES)
 """Types that accompany messages: covered if there is at least one per hundred sends."""
 
 SELDOM: dict[str, str] = {
@@ -37,7 +38,7 @@ SELDOM_SHARE = 0.0001
 """A field of SELDOM is covered where it occurs so often, and in at least one of ten thousand events
 of its type: a test client's three events are not a stream's field."""
 
-LABELS = "label.assigned"
+BESIDE = tuple(row.type for row in EVENT_KINDS if row.carried is Carried.ALWAYS)
 """What people say of accounts comes beside a stream, from the service's own pages and operations:
 it is covered whatever the stream carries, and an account without a label has none."""
 
@@ -80,7 +81,7 @@ class Profile:
 
         A type is covered where it occurs, a type that accompanies messages (DENSE) where there is
         at least one per hundred sends; a field where at least 1 % of its type's events have it, or
-        where it is rare by nature (SELDOM) and occurs at least three times. Labels (LABELS) are
+        where it is rare by nature (SELDOM) and occurs at least three times. Labels (BESIDE) are
         always covered.
 
         >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
@@ -92,13 +93,13 @@ class Profile:
         >>> seen.covers("label.assigned")
         True
         """
-        if source == LABELS or source.startswith(f"{LABELS}."):
+        kind = source if source in TYPES else source.rpartition(".")[0]
+        if kind in BESIDE:
             return True
         if source in TYPES:
             share = self.types.get(source, 0.0)
             least = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
             return share > 0 and share >= least
-        kind = source.rpartition(".")[0]
         if kind not in TYPES or not self.covers(kind):
             return False
         share = self.fields.get(source, 0.0)

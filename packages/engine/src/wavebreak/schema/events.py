@@ -11,14 +11,15 @@ import re
 from datetime import datetime
 from functools import cache, lru_cache, reduce
 from operator import or_
-from typing import Annotated, Any, Literal, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta, Struct
 
-from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, OUTCOMES, Outcome
+from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, Outcome
 
 TS_END = 4_102_444_800_000
 """First millisecond of the year 2100: event times stop before it."""
@@ -60,21 +61,9 @@ Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
 
-MEDIA: tuple[str, ...] = get_args(Media)
-REASONS_UNDELIVERABLE: tuple[str, ...] = get_args(Undeliverable)
-REPORT_REASONS: tuple[str, ...] = get_args(Report)
-VERIFICATIONS: tuple[str, ...] = get_args(Verification)
-CHANNELS: tuple[str, ...] = get_args(Channel)
-CATEGORIES: tuple[str, ...] = get_args(Category)
-CHALLENGES: tuple[str, ...] = get_args(Challenge)
-LABELS: tuple[str, ...] = get_args(Label)
-UNDETERMINED = LABELS.index("undetermined")
-"""The label by which a person withdraws earlier ones."""
-SOURCES: tuple[str, ...] = get_args(Source)
 PERSONS: tuple[Source, ...] = get_args(Person)
 """Sources of labels that are a person of the platform, who may end and decide what is in force. A
 honeypot is a device that measures, a partner somebody else's word: what they say is observed."""
-VIAS: tuple[str, ...] = tuple(dict.fromkeys(get_args(Via) + get_args(RequestVia)))
 
 
 class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -305,64 +294,121 @@ AnyEvent: Any = reduce(or_, EVENTS)
 PERSONAL = ("phone", "ip", "device", "origin")
 """Wire fields that pseudonymization replaces."""
 
+
+class Column(NamedTuple):
+    """How a field of one event type is kept: its Arrow type, and its words if it has a choice."""
+
+    kind: pa.DataType
+    words: tuple[str, ...] = ()
+
+
+def _column(hint: Any, most: float | None = None) -> Column:
+    """Return the column of a field's annotation; `most` is the bound of a number."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        bounds = [meta.le for meta in hint.__metadata__ if isinstance(meta, Meta)]
+        return _column(hint.__origin__, bounds[0])
+    if origin in (Union, UnionType):
+        # The first alternative: a time is an integer first, and None comes last.
+        return _column(get_args(hint)[0], most)
+    if origin is Literal:
+        return Column(pa.string(), get_args(hint))
+    if hint is int:
+        return Column(pa.int32() if most is not None and most <= _INT32_MAX else pa.int64())
+    kinds = {str: pa.string(), bool: pa.bool_()}
+    if hint not in kinds:
+        raise TypeError(f"no column holds values of {hint}")
+    return Column(kinds[hint])
+
+
+def _fields() -> dict[str, dict[str, Column]]:
+    """Return the column of each field by event type, in order of declaration."""
+    fields: dict[str, dict[str, Column]] = {}
+    for event, name in zip(EVENTS, TYPES, strict=True):
+        hints = get_type_hints(event, include_extras=True)
+        for field in event.__struct_fields__:
+            column = _column(hints[field])
+            by_type = fields.setdefault(field, {})
+            if any(column.kind != other.kind for other in by_type.values()):
+                raise TypeError(f"{field} of {name} is of another kind than of earlier types")
+            by_type[name] = column
+    return fields
+
+
+FIELDS: dict[str, dict[str, Column]] = _fields()
+"""Every field, with its column by the event types that have it."""
+
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    name: {kind: column.words for kind, column in by_type.items()}
+    for name, by_type in FIELDS.items()
+    if any(column.words for column in by_type.values())
+}
+"""The words of each enumerated field by event type."""
+
+REASONS = WORDS["reason"]
+"""What a code of the log's `reason` means, by event type."""
+
 CODES: dict[str, tuple[str, ...]] = {
-    "media": MEDIA,
-    "category": CATEGORIES,
-    "verification": VERIFICATIONS,
-    "channel": CHANNELS,
-    "kind": CHALLENGES,
-    "label": LABELS,
-    "source": SOURCES,
-    "outcome": OUTCOMES,
-    "via": VIAS,
+    name: tuple(dict.fromkeys(word for words in by_type.values() for word in words))
+    for name, by_type in WORDS.items()
+    if name != "reason"
 }
 """Enumerated columns of the log whose codes are indexes; `reason` depends on the type."""
 
-REASONS: dict[str, tuple[str, ...]] = {
-    "message.undeliverable": REASONS_UNDELIVERABLE,
-    "user.reported": REPORT_REASONS,
-}
-"""What a code of the log's `reason` means, by event type."""
+MEDIA, CATEGORIES, VERIFICATIONS = CODES["media"], CODES["category"], CODES["verification"]
+CHANNELS, CHALLENGES, LABELS = CODES["channel"], CODES["kind"], CODES["label"]
+SOURCES = CODES["source"]
+UNDETERMINED = LABELS.index("undetermined")
+"""The label by which a person withdraws earlier ones."""
 
-VIAS_OF: dict[str, tuple[str, ...]] = {
-    "message.sent": get_args(Via),
-    "contact.requested": get_args(RequestVia),
-}
-"""Which of VIAS an event type has."""
-
-_WIRE = """id:string ts:int64 type:string account:string peer:string group:string message:string
-size:int64 media:string recipients:int32 in_contacts:bool broadcast:bool template:string
-category:string phone:string ip:string device:string client:string attested:bool
-verification:string attempts:int32 channel:string business:string linked:bool reason:string
-count:int32 hits:int32 kind:string label:string source:string outcome:string hold_s:int32
-attempted:bool origin:string via:string"""
-_LOG = """id:string ts:int64 type:uint8 account:string peer:string group:string message:string
-size:int64 media:uint8 recipients:int32 in_contacts:bool broadcast:bool template:string
-category:uint8 client:string attested:bool verification:uint8 attempts:int32 channel:uint8
-business:string linked:bool reason:uint8 count:int32 hits:int32 kind:uint8 label:uint8
-source:uint8 number:string block:string number_country:string address:string network:string
-asn:uint32 network_country:string device:string outcome:uint8 hold_s:int32
-attempted:bool origin:string via:uint8 stream_source:string"""
+_WIRE_ORDER = """id ts type account peer group message size media recipients in_contacts broadcast
+template category phone ip device client attested verification attempts channel business linked
+reason count hits kind label source outcome hold_s attempted origin via"""
+_LOG_ORDER = """id ts type account peer group message size media recipients in_contacts broadcast
+template category client attested verification attempts channel business linked reason count hits
+kind label source number block number_country address network asn network_country device outcome
+hold_s attempted origin via stream_source"""
+"""Columns that stored files and logs have; that of a later field comes after them."""
+_OF_THE_LOG = {
+    name: pa.string()
+    for name in (
+        "number", "block", "number_country", "address", "network", "network_country", "device",
+        "origin", "stream_source",
+    )
+}  # fmt: skip
+"""Text columns of the log that no event has, or not so: pseudonyms and what is derived of them."""
 
 
-def _schema(text: str, never_null: tuple[str, ...] = ()) -> pa.Schema:
-    pairs = [entry.split(":") for entry in text.split()]
-    return pa.schema([pa.field(n, pa.type_for_alias(t), n not in never_null) for n, t in pairs])
+def _schema(
+    order: str, kinds: dict[str, pa.DataType], never_null: tuple[str, ...] = ()
+) -> pa.Schema:
+    names = dict.fromkeys([*order.split(), *kinds])
+    return pa.schema([pa.field(name, kinds[name], name not in never_null) for name in names])
 
 
-WIRE_SCHEMA: pa.Schema = _schema(_WIRE)
+_KINDS = {"type": pa.string()} | {n: next(iter(f.values())).kind for n, f in FIELDS.items()}
+
+WIRE_SCHEMA: pa.Schema = _schema(_WIRE_ORDER, _KINDS)
 """An event as it arrives: the contract's fields, flat and nullable; `ts` in milliseconds."""
 
 SCHEMA_KEY = b"wavebreak.schema"
 
-LOG_SCHEMA: pa.Schema = _schema(_LOG, ("id", "ts", "type", "account")).with_metadata(
-    {SCHEMA_KEY: b"1"}
-)
+LOG_SCHEMA: pa.Schema = _schema(
+    _LOG_ORDER,
+    {
+        name: pa.uint8() if name in WORDS or name == "type" else kind
+        for name, kind in _KINDS.items()
+        if name not in PERSONAL
+    }
+    | {"asn": pa.uint32()}
+    | _OF_THE_LOG,
+    ("id", "ts", "type", "account"),
+).with_metadata({SCHEMA_KEY: b"1"})
 """An event as the engine reads it: enumerations as codes, personal fields as pseudonyms.
 
 `stream_source` is the source whose key sent the event (`service.sources`); a file has none."""
 
-LATER_COLUMNS = ("outcome", "hold_s", "attempted", "origin", "via", "stream_source")
+LATER_COLUMNS: tuple[str, ...] = tuple(LOG_SCHEMA.names[LOG_SCHEMA.names.index("outcome") :])
 """Columns of the log that a log of an earlier version may lack; they read as null."""
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import json_rows
 from wavebreak_lab import simulation
-from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Service
 
@@ -79,7 +79,7 @@ async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) ->
 async def _send_batch(service: Service, lines: bytes, key: str) -> None:
     while True:
         try:
-            await service.accept(Body(lines, "lines"), sender="demo", key=key)
+            await service.accept(Body(lines, "lines"), Sender("demo"), key=key)
             return
         except BusyError as busy:
             await asyncio.sleep(busy.retry_after_s)

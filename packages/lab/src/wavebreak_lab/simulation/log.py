@@ -6,7 +6,7 @@ they become text only when a batch is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,6 +21,12 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Column = Any  # a scalar or an array of numbers, one an event
+
+NOT_PLAYED: Mapping[str, str] = {
+    "account.deleted": "nobody leaves within the days that are simulated",
+    "label.assigned": "the truth is in labels.csv, and decisions must not read it",
+}
+"""Event types that no persona and no tactic makes, and why."""
 
 ABSENT = -1
 """A planned column holds this where the event has no such field."""

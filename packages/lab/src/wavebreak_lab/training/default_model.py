@@ -30,11 +30,11 @@ from wavebreak.evaluation.scoring_points import (
     file_digest,
     record_points,
 )
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.tables import Table
 from wavebreak.schema import coverage as profiles
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab import simulation
 from wavebreak_lab.training import sample_weights
 from wavebreak_lab.training.config import Default, Settings

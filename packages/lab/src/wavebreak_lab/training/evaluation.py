@@ -20,8 +20,8 @@ from sklearn.metrics import (
 
 from wavebreak.evaluation.scoring_points import Bools, Floats, Ints, Points, to_catalog_columns
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.model import to_fixed_point
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab.training import leakage, sample_weights, thresholds
 from wavebreak_lab.training.splits import FIT, OUT, SPLITS
 from wavebreak_lab.training.thresholds import Threshold, reaches

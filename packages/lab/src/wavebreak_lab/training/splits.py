@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wavebreak.evaluation.label_votes import Key, ResolvedLabel
 from wavebreak.evaluation.scoring_points import Bools, Points
-from wavebreak.features.fact_kinds import KINDS
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak_lab.training.config import Split
 
 FIT, CALIBRATE, TEST, OUT = 0, 1, 2, 3

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavebreak.cli.app import challengers
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import out, print_next_steps
 from wavebreak.cli.options import Json, OutDir, Wide
 from wavebreak.reports.tables import Table, print_table
 from wavebreak_server.cli.service_home import Home, Reason, connect, in_database, opens_home
 from wavebreak_server.config import Decisions
 from wavebreak_server.config_sources import Effective
+
+challengers = command_group(
+    "challenger", "Register another model for a running service, and compare the two."
+)
 
 if TYPE_CHECKING:
     from wavebreak.engine import Engine

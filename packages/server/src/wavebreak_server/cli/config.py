@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wavebreak.cli.app import app, configuration
+from wavebreak.cli.app import app, command_group
 from wavebreak.cli.console import echo, err, out, print_json, styled
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
@@ -32,6 +32,10 @@ from wavebreak_server.config_sources import (
     check_combinations,
     read_file,
     resolve,
+)
+
+configuration = command_group(
+    "config", "Show, check and document the options of the service and their file."
 )
 
 SAMPLE_WIDTH = 98

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak.cli.app import logs
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps
 from wavebreak.cli.options import Json, Wide
 from wavebreak.durations import duration_ms
@@ -30,6 +30,8 @@ from wavebreak_server.pipeline.log_clock import allowed_ahead_ms
 from wavebreak_server.slices.log import trim as log_trim
 from wavebreak_server.storage import ownership
 from wavebreak_server.storage.ledger_store import LedgerStore
+
+logs = command_group("log", "Repair dates in the service's log, and remove old events from it.")
 
 SHOWN_ROWS = 20
 """Rows of the log that are listed."""

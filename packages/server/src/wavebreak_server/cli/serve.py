@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wavebreak.cli.app import app, keys
+from wavebreak.cli.app import app, command_group
 from wavebreak.cli.console import (
     TerminalConsole,
     command,
@@ -40,6 +40,8 @@ from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.storage import ownership, private_files, row_macs
 from wavebreak_server.storage.models import ApiKey
+
+keys = command_group("key", "Create, list, rotate and revoke API keys of the service.")
 
 _FURTHER = "Further options (`wavebreak serve --help-all` explains them)"
 _GROUP_WIDTH = 15
@@ -365,10 +367,7 @@ def create(
                 now,
                 BY,
                 reason,
-                rate=rate,
-                burst=burst,
-                source=source,
-                identifiers=identifiers,
+                api_keys.KeyTerms(rate, burst, source, identifiers),
             ),
         )
     )

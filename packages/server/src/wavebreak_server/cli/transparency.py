@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
-from wavebreak.cli.app import transparency
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import (
     command,
     err,
@@ -29,6 +29,10 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.reports.tables import count_of, print_lines, print_table
 from wavebreak_server.cli.service_home import connect, opens_home
 from wavebreak_server.config_sources import Effective
+
+transparency = command_group(
+    "transparency", "Count reports for publication from the sealed ledger, and recount them."
+)
 
 if TYPE_CHECKING:
     from wavebreak.ledger.storage import OpeningStore

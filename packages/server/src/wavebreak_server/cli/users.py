@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from wavebreak.cli.app import users
+from wavebreak.cli.app import command_group
 from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
 from wavebreak_server.cli.service_home import BY, Home, in_database, opens_home
 from wavebreak_server.config_sources import Effective
+
+users = command_group("user", "Create and list the people who may sign in to the console.")
 
 Name = Annotated[str, typer.Argument(help="User name: a-z, 0-9, dot, dash.")]
 PasswordFile = Annotated[

@@ -29,9 +29,9 @@ from wavebreak import __version__
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
 from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
-from wavebreak_server.errors import ApiError
-from wavebreak_server.http.requests import RequestContext
-from wavebreak_server.slices import routes
+from wavebreak_server.errors import ApiError, fix_for
+from wavebreak_server.http import responses
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
@@ -93,7 +93,7 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
                 return view(request, *args, **kwargs)
             except WavebreakError as error:
                 status = error.status if isinstance(error, ApiError) else 503
-                return error_page(request, status, error.what, error.fix)
+                return error_page(request, status, error.what, fix_for(error, "page"))
 
         wrapped.permission = permission  # type: ignore[attr-defined]
         wrapped.methods = allowed  # type: ignore[attr-defined]
@@ -278,7 +278,7 @@ def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
     """Return the page of an unknown address, or the API's problem."""
     if request.path.startswith("/console") and request.user.is_authenticated:
         return error_page(request, 404, "There is no such page", "Use the navigation.")
-    return routes.not_found(request, **details)
+    return responses.not_found(request, **details)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -287,4 +287,4 @@ def server_error(request: HttpRequest) -> HttpResponse:
     logger.exception("page failed", route=match.route if match else "")
     if request.path.startswith("/console") and getattr(request, "user", None) is not None:
         return error_page(request, 500, "Something went wrong here", "Try again; it is logged.")
-    return routes.malformed(request)
+    return responses.malformed(request)

@@ -22,9 +22,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from wavebreak.durations import DAY_S, HOUR_S
 from wavebreak_server.console.site import Site
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.http.rate_limit import TokenBucket
-from wavebreak_server.http.requests import RequestContext
 from wavebreak_server.slices.erasure.service import ErasedError
 
 View = Callable[..., HttpResponse]

@@ -18,6 +18,6 @@ PUBLIC: list[Any] = [
 ]
 
 urlpatterns: list[Any] = [*PUBLIC, path("", include((routes.urlpatterns, "api")))]
-handler400 = "wavebreak_server.slices.routes.malformed"
-handler403 = handler404 = "wavebreak_server.slices.routes.not_found"
+handler400 = "wavebreak_server.http.responses.malformed"
+handler403 = handler404 = "wavebreak_server.http.responses.not_found"
 handler500 = "wavebreak_server.console.pages.server_error"

@@ -34,10 +34,9 @@ from wavebreak_server.http.app_context import (
     run_background_query,
     run_in_transaction,
 )
-from wavebreak_server.http.ingest_app import App, Receive, Scope, Send
-from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.http.responses import App, Receive, Scope, Send
+from wavebreak_server.pipeline.holder_notices import HolderNotices, notice_of
 from wavebreak_server.pipeline.service import Background, Service
-from wavebreak_server.pipeline.statement_links import notice_of
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES

@@ -40,8 +40,8 @@ from wavebreak_server.console.sign_in_limits import (
     factor_guess,
     password_guess,
 )
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.http.peer_networks import peer_network
-from wavebreak_server.http.requests import RequestContext
 from wavebreak_server.slices.users.models import User
 
 View = Callable[..., HttpResponseBase]

@@ -22,8 +22,8 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
 from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.http.rate_limit import TokenBucket
-from wavebreak_server.http.requests import RequestContext
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.service import end_sessions
 

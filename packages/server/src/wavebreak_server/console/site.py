@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
-from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.http.operations import RequestContext
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 

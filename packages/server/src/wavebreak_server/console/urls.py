@@ -166,7 +166,7 @@ urlpatterns: list[Any] = [
     # Under a namespace: some operations are named as pages are.
     path("", include((routes.urlpatterns, "api"))),
 ]
-handler400 = "wavebreak_server.slices.routes.malformed"
-handler403 = "wavebreak_server.slices.routes.not_found"
+handler400 = "wavebreak_server.http.responses.malformed"
+handler403 = "wavebreak_server.http.responses.not_found"
 handler404 = "wavebreak_server.console.pages.not_found"
 handler500 = "wavebreak_server.console.pages.server_error"

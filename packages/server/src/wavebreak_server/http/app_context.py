@@ -19,9 +19,8 @@ from wavebreak_server.http.auth import KeyEntry, KeyRing
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.pipeline.decide import CYCLE_S, QuotaConfig
 from wavebreak_server.pipeline.executors import Executors
-from wavebreak_server.pipeline.holder_notices import HolderNotices, Notice
+from wavebreak_server.pipeline.holder_notices import HolderNotices, Notice, notice_of
 from wavebreak_server.pipeline.observability import Metrics
-from wavebreak_server.pipeline.statement_links import notice_of
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.models import ApiKey, AuditEntry, QuotaExtension
 

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from wavebreak_server.errors import PROBLEMS, ApiError, DomainError
 from wavebreak_server.http.rate_limit import TokenBucket
+from wavebreak_server.pipeline.pending_requests import Sender
 
 Scope = Literal["ingest", "decide", "read", "override", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -38,6 +40,12 @@ class Allowed:
     identifiers: bool = False
     source: str = ""
 
+    @property
+    def sender(self) -> Sender:
+        """The caller as whoever sends events."""
+        labels = "override" in self.scopes
+        return Sender(self.key_id, self.owner, labels, self.identifiers, self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class Denied:
@@ -51,6 +59,17 @@ class Denied:
 
 Authorize = Callable[..., Allowed | Denied]
 """Takes the value of the Authorization header and the scopes of which one is needed."""
+
+
+def require(verdict: Allowed | Denied) -> Allowed:
+    """Return an authorized caller; raises ApiError (401, 403 or 429) for a refused one."""
+    if isinstance(verdict, Allowed):
+        return verdict
+    if verdict.status == 401:
+        raise DomainError("api-key-missing")
+    raise ApiError(
+        verdict.status, verdict.detail, fix=verdict.fix, retry_after_s=verdict.retry_after_s
+    )
 
 
 def allow_all(_authorization: bytes | None, *_scopes: str) -> Allowed | Denied:
@@ -135,8 +154,7 @@ class KeyRing:
         """
         known = self._find(authorization)
         if known is None:
-            fix = "send `Authorization: Bearer wb_…` (`wavebreak key create` creates a key)"
-            return Denied(401, "the API key is missing, unknown or expired", fix)
+            return Denied(401, PROBLEMS["api-key-missing"].what)
         entry, bucket = known
         wait = bucket.take(cost)
         if wait > 0:

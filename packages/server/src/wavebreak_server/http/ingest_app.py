@@ -1,21 +1,20 @@
-"""ASGI app of the hot path: /v1/events and /v1/decide; every other path goes to Django.
-
-The two operations are declared in `api.hot_path` for the OpenAPI document.
-"""
+"""ASGI app of the hot path: /v1/events and /v1/decide; every other path goes to Django."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from wavebreak.errors import EventError, WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.outcomes import WITHOUT_NOTICE
+from wavebreak.schema.events import AnyEvent
 from wavebreak_server.errors import (
     MEDIA_TYPE,
     ApiError,
@@ -25,26 +24,30 @@ from wavebreak_server.errors import (
     rejected_event,
 )
 from wavebreak_server.http.app_context import AppContext
-from wavebreak_server.http.auth import Allowed, Authorize
+from wavebreak_server.http.auth import Allowed, Authorize, require
+from wavebreak_server.http.operations import HotPath, Operation
 from wavebreak_server.http.rate_limit import KeyBudgets
+from wavebreak_server.http.responses import (
+    JSON,
+    App,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_body,
+    send_problem,
+    too_large,
+)
 from wavebreak_server.pipeline import cloudevents
-from wavebreak_server.pipeline.decide import DecideResponse
-from wavebreak_server.pipeline.decision_notices import with_notice
-from wavebreak_server.pipeline.idempotency import encode_response
+from wavebreak_server.pipeline.decide import MAX_EVENTS, DecideResponse
+from wavebreak_server.pipeline.holder_notices import with_notice
+from wavebreak_server.pipeline.idempotency import IngestResponse, encode_response
 from wavebreak_server.pipeline.pending_requests import Accepted, error_location
 from wavebreak_server.pipeline.request_decoder import Body, TooLargeError
 from wavebreak_server.pipeline.service import Service
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 EVENTS_PATH, DECIDE_PATH = "/v1/events", "/v1/decide"
 HOT_PATHS = frozenset({EVENTS_PATH, DECIDE_PATH})
-CALLER = "wavebreak.caller"
-"""Of an ASGI scope: the scopes for one of which the request is authorized already, and its key."""
-
 _FORMS = {
     b"application/json": "json",
     b"application/x-ndjson": "lines",
@@ -54,6 +57,11 @@ _FORMS = {
     b"application/cloudevents-batch+json": "cloudevents-batch",
     b"application/vnd.apache.arrow.stream": "arrow",
 }
+EVENT_MEDIA_TYPES = tuple(
+    media.decode()
+    for media in _FORMS
+    if media not in (b"application/jsonl", b"application/x-jsonlines")
+)
 _ENCODINGS = {b"": "", b"identity": "", b"gzip": "gzip", b"zstd": "zstd"}
 _MODES = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record", b"mode=attempt": "attempt"}
 MAX_ASKED = 4 * MAX_LINE
@@ -61,10 +69,53 @@ MAX_ASKED = 4 * MAX_LINE
 NOTICE_S = 1.0
 """How long an answer waits for the notice to the holder."""
 _MAX_KEY_BYTES = 255
-_SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
+
+_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "a request with the same key and body is processed once; empty: no key",
+    "schema": {"type": "string", "maxLength": _MAX_KEY_BYTES},
+}
+_MODE_PARAMETER = {
+    "name": "mode",
+    "in": "query",
+    "required": False,
+    "description": "ask: decide without recording; record: add the events to the log; "
+    "attempt: the log takes those that are refused, as acts that did not happen, and the "
+    "same ids get the same answer for a day",
+    "schema": {"enum": ["ask", "record", "attempt"], "default": "ask"},
+}
+_PROBLEMS = (400, 409, 413, 415, 422, 503)
+EVENTS = Operation(
+    "POST",
+    EVENTS_PATH,
+    "take_events",
+    "Ingest events. The response is sent when they are durable in the log.",
+    ("ingest",),
+    _PROBLEMS,
+    statuses=(202,),
+    hot=HotPath(
+        IngestResponse,
+        (_KEY_PARAMETER,),
+        {media: list[AnyEvent] if media == JSON else None for media in EVENT_MEDIA_TYPES},
+    ),
 )
+DECIDE = Operation(
+    "POST",
+    DECIDE_PATH,
+    "decide",
+    "Decide up to 50 events of one account before they happen (`mode=ask`, or "
+    "`mode=attempt`, which records what is refused) or as they happen (`mode=record`).",
+    ("decide",),
+    _PROBLEMS,
+    hot=HotPath(
+        DecideResponse,
+        (_MODE_PARAMETER, _KEY_PARAMETER),
+        {JSON: AnyEvent | Annotated[list[AnyEvent], Meta(min_length=1, max_length=MAX_EVENTS)]},
+    ),
+)
+OPERATIONS = (EVENTS, DECIDE)
 
 
 class IngestApp:
@@ -100,13 +151,14 @@ class IngestApp:
             if scope["method"] != "POST":
                 raise ApiError(405, "only POST is allowed here", fix="use POST")
             status, body = await handler(scope, receive)
-            await _send(send, status, body)
+            media = MEDIA_TYPE if status >= 400 else JSON
+            await send_body(send, status, body, [(b"content-type", media.encode())])
         except WavebreakError as error:
             await self._send_error(error, send)
         except Exception as error:
             self.service.counts["errors"] += 1
             self.service.report(f"request failed: {error_location(error)}")
-            await _send(send, 500, encode_problem(500, "internal error"))
+            await send_problem(send, describe_error(ApiError(500, "internal error")))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -119,18 +171,10 @@ class IngestApp:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def _authorized(self, headers: dict[bytes, bytes], scope: str) -> Allowed:
-        verdict = self.authorize(headers.get(b"authorization"), scope)
-        if isinstance(verdict, Allowed):
-            return verdict
-        raise ApiError(
-            verdict.status, verdict.detail, fix=verdict.fix, retry_after_s=verdict.retry_after_s
-        )
-
     async def _events(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         """Ingest events; the response is sent when they are durable."""
         headers = dict(scope["headers"])
-        caller = self._authorized(headers, "ingest")
+        caller = require(self.authorize(headers.get(b"authorization"), *EVENTS.scopes))
         if scope.get("query_string"):
             raise ApiError(422, "unknown query parameter", fix="send none")
         if caller.key_id and (wait_s := self._budgets.wait_s(caller.key_id)):
@@ -155,15 +199,7 @@ class IngestApp:
         events, size = 0, 0
         try:
             accepted: Accepted = await self.service.accept(
-                body,
-                sender=caller.key_id,
-                owner=caller.owner,
-                key=name,
-                labels="override" in caller.scopes,
-                identifiers=caller.identifiers,
-                audit=f"POST {EVENTS_PATH}",
-                arriving=True,
-                source=caller.source,
+                body, caller.sender, key=name, audit=f"POST {EVENTS_PATH}", arriving=True
             )
             events = accepted.count + accepted.refused_total
             size = max(len(body.content), accepted.unpacked)
@@ -182,7 +218,7 @@ class IngestApp:
         With `mode=attempt` the log takes those that are refused, as acts that did not happen.
         """
         headers = dict(scope["headers"])
-        caller = self._authorized(headers, "decide")
+        caller = require(self.authorize(headers.get(b"authorization"), *DECIDE.scopes))
         mode = _MODES.get(scope["query_string"])
         if mode is None:
             raise ApiError(
@@ -197,14 +233,7 @@ class IngestApp:
             )
         content = await self._read_content(headers, receive, caller.key_id, at_most=MAX_ASKED)
         response = await self.service.decide(
-            content,
-            mode,
-            sender=caller.key_id,
-            owner=caller.owner,
-            key=_idempotency_key(headers),
-            labels="override" in caller.scopes,
-            identifiers=caller.identifiers,
-            source=caller.source,
+            content, mode, caller.sender, key=_idempotency_key(headers)
         )
         context = scope.get("wavebreak.context")
         if context is not None and response.outcome not in WITHOUT_NOTICE:
@@ -243,37 +272,22 @@ class IngestApp:
     async def _read_content(
         self, headers: dict[bytes, bytes], receive: Receive, sender: str, *, at_most: int = 0
     ) -> bytes:
-        limit = at_most or self.service.settings.limits.body
-        too_large = ApiError(413, f"the body exceeds {limit} bytes", fix="split the batch")
+        limit, fix = at_most or self.service.settings.limits.body, "split the batch"
         length = headers.get(b"content-length", b"0")
         declared = int(length) if length.isdigit() else 0
         if declared > limit:
-            raise too_large
+            raise too_large(limit, fix)
         if not at_most:
             self.service.check_capacity(declared, sender)
-        parts, size, more = [], 0, True
         with nullcontext(None) if at_most else self.service.receiving(sender) as arrived:
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ApiError(400, "the client disconnected before the body was complete")
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise too_large
-                if arrived:
-                    arrived(len(part))
-                parts.append(part)
-                more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            return await read_body(receive, limit, arrived, fix=fix)
 
     async def _send_error(self, error: WavebreakError, send: Send) -> None:
         response = describe_error(error)
         self.service.counts[f"answers.{error_status(error)}"] += 1
-        headers = [(k.lower().encode(), v.encode()) for k, v in response.headers.items()]
         if response.status == 405:
-            headers.append((b"allow", b"POST"))
-        await _send(send, response.status, response.body, headers)
+            response.headers["Allow"] = "POST"
+        await send_problem(send, response)
 
 
 def _idempotency_key(headers: dict[bytes, bytes]) -> str:
@@ -284,17 +298,3 @@ def _idempotency_key(headers: dict[bytes, bytes]) -> str:
             400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
         )
     return key.decode("latin-1")
-
-
-async def _send(
-    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
-) -> None:
-    media = MEDIA_TYPE.encode() if status >= 400 else b"application/json"
-    all_headers = [
-        (b"content-type", media),
-        (b"content-length", str(len(body)).encode()),
-        *_SECURITY_HEADERS,
-        *(headers or []),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await send({"type": "http.response.body", "body": body})

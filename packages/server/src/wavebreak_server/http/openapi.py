@@ -1,188 +1,171 @@
-"""The OpenAPI 3.1 document, generated from the declared operations, and its page.
-
-ninja generates operations, parameters and schemas. `ApiDocument` adds what it leaves out: problem
-responses, scopes, the msgspec schemas of the hot path, and the media types of other responses.
-"""
+"""The OpenAPI 3.1 document, generated from the declared operations, and its page."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from ninja.openapi.schema import OpenAPISchema
-from ninja.operation import Operation
+from markupsafe import Markup
+from msgspec import Struct
 
+from wavebreak import __version__
 from wavebreak.engine.decision import Decision
-from wavebreak.linking import Operator
 from wavebreak.reports.html import html_table, join_html, page
 from wavebreak.reports.tables import Table
-from wavebreak.schema.events import AnyEvent
-from wavebreak_server.errors import DESCRIPTIONS, MEDIA_TYPE, Problem
-from wavebreak_server.http.requests import ApiKeyAuth
-from wavebreak_server.pipeline.decide import MAX_EVENTS, DecideResponse, Quota
-from wavebreak_server.pipeline.idempotency import IngestResponse
-from wavebreak_server.pipeline.states import States, StatesPage
+from wavebreak_server.errors import DESCRIPTIONS, MEDIA_TYPE, PROBLEMS, Problem
+from wavebreak_server.http.operations import Operation
+from wavebreak_server.http.responses import JSON
+from wavebreak_server.http.schemas import SCHEMAS
 
-JSON, TEXT, STREAM, PAGE = "application/json", "text/plain", "text/event-stream", "text/html"
-EVENT_MEDIA_TYPES = (
-    "application/json",
-    "application/x-ndjson",
-    "application/cloudevents+json",
-    "application/cloudevents-batch+json",
-    "application/vnd.apache.arrow.stream",
-)
-STRUCT_KEY = "x-msgspec-struct"
-"""Key of a schema that `ApiDocument` replaces by a reference to a msgspec struct."""
 SECURITY_SCHEME = "key"
 INTRODUCTION = (
     "Events in; decisions and enforcement states out. Message content is never accepted; phone "
     "numbers, addresses and devices are pseudonymized before anything is stored. Errors are "
     "problem details (RFC 9457) and repeat no value of the request."
 )
-_REF = "#/components/schemas/{name}"
-_STRUCTS: tuple[Any, ...] = (
-    Problem, AnyEvent, IngestResponse, DecideResponse, Decision, Operator, Quota, States,
-    StatesPage,
-)  # fmt: skip
+_RETRY_AFTER = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
 
 
-def _struct_components() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Schemas of the msgspec structs, in their order, and the components that they refer to."""
-    schemas, components = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
-    return list(schemas), components
+class _Schemas:
+    """JSON Schemas of what operations take and return, and the components that they refer to."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        types: list[Any] = [Problem, Decision]
+        for one in operations:
+            types += [*one.parameters.values(), one.query, one.body, one.response]
+            types += one.hot.bodies.values() if one.hot else ()
+        self._types = [kind for kind in types if kind is not None]
+        made, self.components = msgspec.json.schema_components(
+            self._types, ref_template=SCHEMAS + "{name}"
+        )
+        self._made = list(made)
+        for component in self.components.values():
+            if about := component.get("description"):
+                component["description"] = inspect.cleandoc(about)
+        for kind in self._types:
+            extra = getattr(kind, "schema_extra", None)
+            if extra:
+                self.components[kind.__name__] |= extra
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a type (None: of any value)."""
+        return {} if kind is None else dict(self._made[self._types.index(kind)])
+
+    def of_fields(self, struct: type[Struct]) -> Iterable[tuple[str, dict[str, Any], bool]]:
+        """Return each field of a struct: its name, its schema, and whether it is required."""
+        component = self.components[struct.__name__]
+        for name, schema in component["properties"].items():
+            yield name, schema, name in component["required"]
 
 
-def problem_responses(*statuses: int) -> dict[int, Any]:
-    """Return the responses of problems with these statuses."""
-    responses: dict[int, Any] = {}
-    for status in statuses:
-        responses[status] = {
-            "description": DESCRIPTIONS[status],
-            "content": {MEDIA_TYPE: {"schema": {STRUCT_KEY: "Problem"}}},
-        }
-        if status in (429, 503):
-            seconds = {"description": "seconds to wait", "schema": {"type": "integer"}}
-            responses[status]["headers"] = {"Retry-After": seconds}
-    return responses
-
-
-def problems(*statuses: int) -> dict[str, Any]:
-    """Return the `openapi_extra` of an operation that may return these problems.
-
-    Those of authentication, bodies and parameters are added without being declared.
-    """
-    return {"responses": problem_responses(*statuses)}
-
-
-def media(media_type: str, *statuses: int) -> dict[str, Any]:
-    """Return the `openapi_extra` of an operation whose 200 response is not a schema in JSON."""
-    content: dict[int, Any] = {200: {"content": {media_type: {"schema": {}}}}}
-    return {"responses": content | problem_responses(*statuses)}
-
-
-def hot_path_operation(name: str) -> dict[str, Any]:
-    """Return the `openapi_extra` of a hot path operation, `events` or `decide`."""
-    event = _struct_components()[0][_STRUCTS.index(AnyEvent)]
-    parameters: list[dict[str, Any]] = [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "a request with the same key and body is processed once; empty: no key",
-            "schema": {"type": "string", "maxLength": 255},
-        }
-    ]
-    body: dict[str, Any]
-    if name == "decide":
-        several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
-        body = {JSON: {"schema": {"oneOf": [event, several]}}}
-        success = {200: {"content": {JSON: {"schema": {STRUCT_KEY: "DecideResponse"}}}}}
-        mode = {
-            "name": "mode",
-            "in": "query",
-            "required": False,
-            "description": "ask: decide without recording; record: add the events to the log; "
-            "attempt: the log takes those that are refused, as acts that did not happen, and the "
-            "same ids get the same answer for a day",
-            "schema": {"enum": ["ask", "record", "attempt"], "default": "ask"},
-        }
-        parameters.insert(0, mode)
-    else:
-        body = {media_type: {"schema": {}} for media_type in EVENT_MEDIA_TYPES}
-        body[JSON] = {"schema": {"type": "array", "items": event}}
-        success = {202: {"content": {JSON: {"schema": {STRUCT_KEY: "IngestResponse"}}}}}
-    return {
-        "parameters": parameters,
-        "requestBody": {"required": True, "content": body},
-        "responses": success | problem_responses(400, 409, 413, 415, 422, 503),
-    }
-
-
-class ApiDocument(OpenAPISchema):
-    """The OpenAPI document of an API."""
-
-    def operation_details(self, operation: Operation) -> dict[str, Any]:
-        """Describe an operation: scope, security and responses in order of their status."""
-        details: dict[str, Any] = super().operation_details(operation)
-        needed = [auth.scopes for auth in operation.auth_callbacks if isinstance(auth, ApiKeyAuth)]
-        scopes = needed[0] if needed else ()
-        details.pop("description", None)
-        if scopes:
-            named = " or ".join(f"`{scope}`" for scope in scopes)
-            details["description"] = f"Needs a key with the scope {named}."
-        details["security"] = [{SECURITY_SCHEME: [scope]} for scope in scopes]
-        details["responses"] = dict(sorted(details["responses"].items()))
-        return details
-
-    def operation_security(self, operation: Operation) -> None:
-        """Register the security scheme; `operation_details` names it."""
-        for auth in operation.auth_callbacks:
-            if isinstance(auth, ApiKeyAuth):
-                self.securitySchemes[SECURITY_SCHEME] = auth.openapi_security_schema
-
-    def responses(self, operation: Operation) -> dict[int, Any]:
-        """Return the success response, and the problems that follow from the signature."""
-        responses: dict[int, Any] = super().responses(operation)
-        for response in responses.values():
-            response["description"] = operation.summary
-        sources = {model.__ninja_param_source__ for model in operation.models}
-        statuses: set[int] = {401, 403, 429} if operation.auth_callbacks else set()
-        statuses |= {400, 413, 415, 422} if "body" in sources else set()
-        statuses |= {422} if sources & {"query", "path"} else set()
-        return responses | problem_responses(*statuses)
-
-    def get_components(self) -> dict[str, Any]:
-        """Return the schemas of pydantic models and of msgspec structs."""
-        components: dict[str, Any] = super().get_components()
-        components["schemas"] = components["schemas"] | _struct_components()[1]
-        return components
-
-
-def build_document(api: Any) -> dict[str, Any]:
-    """Return an API's OpenAPI document as a JSON value."""
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ApiDocument(api, "")))
-    del document["servers"]
-    resolved: dict[str, Any] = _with_references(document)
-    # Models of query strings are only described as parameters.
-    text = msgspec.json.encode(resolved).decode()
-    components = resolved["components"]
-    components["schemas"] = {
+def build_document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI document of operations, as a JSON value."""
+    listed = [one for one in operations if one.listed]
+    schemas = _Schemas(listed)
+    paths: dict[str, dict[str, Any]] = {}
+    for one in listed:
+        paths.setdefault(one.route, {})[one.method.lower()] = _describe(one, schemas)
+    # Structs of query strings are only described as parameters.
+    queries = {one.query.__name__ for one in listed if one.query is not None}
+    text = msgspec.json.encode([paths, schemas.components]).decode()
+    components = {
         name: schema
-        for name, schema in components["schemas"].items()
-        if f'"{_REF.format(name=name)}"' in text
+        for name, schema in schemas.components.items()
+        if name not in queries or f'"{SCHEMAS}{name}"' in text
     }
-    return resolved
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Wavebreak",
+            "version": __version__,
+            "description": INTRODUCTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                SECURITY_SCHEME: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key: `wb_PREFIX_SECRET`. The roles of an operation are "
+                    "its scope.",
+                }
+            },
+        },
+    }
+    return document
 
 
-def _with_references(value: Any) -> Any:
-    """Return a JSON value with the placeholders of `struct_schema` as references."""
-    if isinstance(value, list):
-        return [_with_references(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if STRUCT_KEY in value:
-        return {"$ref": _REF.format(name=value[STRUCT_KEY])}
-    return {name: _with_references(each) for name, each in value.items()}
+def _describe(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    """Return an operation as the document has it."""
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": _parameters(operation, schemas),
+        "responses": _responses(operation, schemas),
+        "security": [{SECURITY_SCHEME: [scope]} for scope in operation.scopes],
+    }
+    bodies = operation.hot.bodies if operation.hot else {JSON: operation.body}
+    if operation.takes_body:
+        content = {media: {"schema": schemas.of(kind)} for media, kind in bodies.items()}
+        described["requestBody"] = {"required": True, "content": content}
+    if operation.scopes:
+        named = " or ".join(f"`{scope}`" for scope in operation.scopes)
+        described["description"] = f"Needs a key with the scope {named}."
+    return described
+
+
+def _parameters(operation: Operation, schemas: _Schemas) -> list[Any]:
+    parameters: list[Any] = [
+        _parameter("path", name, schemas.of(kind), required=True)
+        for name, kind in operation.parameters.items()
+    ]
+    if operation.query is not None:
+        parameters += [
+            _parameter("query", name, schema, required=required)
+            for name, schema, required in schemas.of_fields(operation.query)
+        ]
+    return parameters + list(operation.hot.parameters if operation.hot else ())
+
+
+def _parameter(place: str, name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    """Return a parameter, which has the description of its schema."""
+    schema = dict(schema)
+    about = schema.pop("description", "")
+    described = {"in": place, "name": name, "required": required, "schema": schema}
+    return described | ({"description": about} if about else {})
+
+
+def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    """Return the responses of success and the problems, in the order of their status."""
+    responses: dict[int, dict[str, Any]] = {}
+    for status in operation.statuses:
+        responses[status] = {"description": operation.summary}
+        if status != HTTPStatus.NO_CONTENT:
+            content = {operation.media: {"schema": schemas.of(operation.response)}}
+            responses[status]["content"] = content
+    for status in operation.problem_statuses:
+        content = {MEDIA_TYPE: {"schema": schemas.of(Problem)}}
+        responses[status] = {"description": DESCRIPTIONS[status], "content": content}
+        if status in (429, 503):
+            responses[status]["headers"] = _RETRY_AFTER
+    return {str(status): response for status, response in sorted(responses.items())}
+
+
+def docs_page(document: dict[str, Any]) -> tuple[str, str]:
+    """Return the page of a document, and the Content-Security-Policy that allows its style."""
+    text = render_docs_page(document)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    digest = hashlib.sha256((style[1] if style else "").encode()).digest()
+    source = f"style-src 'sha256-{base64.b64encode(digest).decode()}'"
+    return text, f"default-src 'none'; {source}; base-uri 'none'; frame-ancestors 'none'"
 
 
 def render_docs_page(document: dict[str, Any]) -> str:
@@ -204,7 +187,20 @@ def render_docs_page(document: dict[str, Any]) -> str:
     objects = [(name, schema) for name, schema in schemas if "properties" in schema]
     fields = join_html(html_table(_field_table(name, schema)) for name, schema in objects)
     lead = (INTRODUCTION, "The OpenAPI document: /api/openapi.json.")
-    return page("Wavebreak API", lead, [("Operations", html_table(table)), ("Schemas", fields)])
+    sections = [
+        ("Operations", html_table(table)),
+        ("Problems", join_html(_problem_text(code) for code in PROBLEMS)),
+        ("Schemas", fields),
+    ]
+    return page("Wavebreak API", lead, sections)
+
+
+def _problem_text(code: str) -> Markup:
+    """Describe a kind of problem, at the place that its URI names."""
+    problem = PROBLEMS[code]
+    text = problem.meaning + (f" Way out: {problem.fixes.api}." if problem.fixes.api else "")
+    heading = f"{code}: {problem.status} {problem.title}"
+    return Markup('<h3 id="{}">{}</h3><p>{}</p>').format(code, heading, text)
 
 
 def _scope(operation: dict[str, Any]) -> str:

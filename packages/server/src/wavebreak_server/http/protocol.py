@@ -15,8 +15,9 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from wavebreak_server.errors import MEDIA_TYPE, encode_problem
+from wavebreak_server.errors import ApiError, describe_error
 from wavebreak_server.http.peer_networks import peer_network
+from wavebreak_server.http.responses import encoded_headers, with_headers
 from wavebreak_server.settings import Limits
 
 MAX_PIPELINED = 16
@@ -370,14 +371,11 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _problem(status: int, detail: str) -> bytes:
-    body = encode_problem(status, detail, _FIXES[status])
-    return b"".join(
-        [
-            STATUS_LINE[status],
-            f"content-type: {MEDIA_TYPE}\r\n".encode(),
-            f"content-length: {len(body)}\r\n".encode(),
-            b"cache-control: no-store\r\n",
-            b"connection: close\r\n\r\n",
-            body,
-        ]
-    )
+    problem = describe_error(ApiError(status, detail, fix=_FIXES[status]))
+    headers = [
+        *encoded_headers(problem),
+        (b"content-length", str(len(problem.body)).encode()),
+        (b"connection", b"close"),
+    ]
+    lines = (b"%b: %b\r\n" % header for header in with_headers(headers))
+    return b"".join([STATUS_LINE[status], *lines, b"\r\n", problem.body])

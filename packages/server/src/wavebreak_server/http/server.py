@@ -15,8 +15,9 @@ from django.core.handlers.asgi import ASGIHandler
 
 from wavebreak.errors import UsageError
 from wavebreak_server.http.auth import Authorize
-from wavebreak_server.http.ingest_app import App, IngestApp
+from wavebreak_server.http.ingest_app import IngestApp
 from wavebreak_server.http.protocol import Connections, HttpProtocol
+from wavebreak_server.http.responses import App
 from wavebreak_server.pipeline.service import Service
 
 MOST_FILES = 65_536

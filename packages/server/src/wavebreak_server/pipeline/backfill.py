@@ -17,7 +17,7 @@ from wavebreak.io.readers import (
     json_items,
     line_blocks,
 )
-from wavebreak_server.pipeline.pending_requests import BusyError
+from wavebreak_server.pipeline.pending_requests import BusyError, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Service
 
@@ -72,7 +72,7 @@ async def _accept(service: Service, body: Body, key: str) -> tuple[int, int]:
     while True:
         try:
             answer = await service.accept(
-                body, sender="backfill", key=key, labels=True, audit="serve --backfill"
+                body, Sender("backfill", labels=True), key=key, audit="serve --backfill"
             )
             return int(answer.count), int(answer.refused_total)
         except BusyError as busy:

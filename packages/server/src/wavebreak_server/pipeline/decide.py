@@ -28,7 +28,6 @@ from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.features.dry_run import DryRunResult
-from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BUCKETS, BY_SCORE, HELD, NO_RULE, REPLIED, SHARDS, STRANGER
 from wavebreak.features.pair_table import pairs_of_owner
@@ -48,6 +47,7 @@ from wavebreak.outcomes import (
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule
 from wavebreak.rules.model import Stage
+from wavebreak.schema.event_kinds import KINDS
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
 from wavebreak_server.errors import ApiError, rejection
 from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState

@@ -238,26 +238,29 @@ class DecoderPool:
         self._in_progress: dict[int, frozenset[str]] = {}
         self._large_of: Counter[str] = Counter()
         self._apart = new_decoder is not None
-        self._threads = [self._start(self._small, decoder) for decoder in decoders]
+        self._threads = [self._thread(self._small, decoder) for decoder in decoders]
         self._large_threads = [
-            self._start(self._large, None, new_decoder)
+            self._thread(self._large, None, new_decoder)
             for _ in range(max(1, len(decoders) // 2) if new_decoder else 0)
         ]
 
-    def _start(
+    def start(self) -> None:
+        """Start to decode."""
+        for thread in (*self._threads, *self._large_threads):
+            thread.start()
+
+    def _thread(
         self,
         lane: _Lane,
         decoder: DecoderProcess | None,
         new_decoder: Callable[[], DecoderProcess] | None = None,
     ) -> threading.Thread:
-        thread = threading.Thread(
+        return threading.Thread(
             target=self._work,
             args=(lane, decoder, new_decoder),
             name="wavebreak-decode",
             daemon=True,
         )
-        thread.start()
-        return thread
 
     def put(self, waiting: PendingRequest) -> None:
         """Queue a body; the caller bounds what is queued."""

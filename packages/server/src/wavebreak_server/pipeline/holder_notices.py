@@ -1,27 +1,43 @@
-"""Notices to account holders: texts of the operator, when they are due, and where they are read."""
+"""Notices to account holders: the operator's texts, when they are due, and where they are read.
+
+A link to a statement of reasons holds a decision's id and its own end, so that a webhook's message
+has the same body at each attempt. Who has it knows the account; nobody can guess it. An answer of
+`decide` says a short text, from when, and where more is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import msgspec
+import structlog
+from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
+from django.db import Error, connection
 
+from wavebreak.durations import DAY_MS
+from wavebreak.errors import MissingExtraError, ServiceError
 from wavebreak.notices import (
     Circumstances,
     Language,
     Links,
     Platform,
     Statement,
+    appeal_deadline,
     build_statement,
     load_platform,
     notice_time,
+    short_notices,
 )
+from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak.rules import Feedback, Policy, load_policy
 from wavebreak.schema.events import Challenge
-from wavebreak_server.pipeline.decide import load_decide_policy
+from wavebreak_server.pipeline.decide import DecideResponse, load_decide_policy
+from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.storage.models import Decision
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -87,3 +103,108 @@ class HolderNotices:
                 automated_detection=found_automatically,
             ),
         )
+
+
+# Links
+
+LINK_DAYS = 30
+"""For how long a link outlives the time for an appeal."""
+MAX_TOKEN = 200
+
+
+class _EndSigner(TimestampSigner):
+    """Signs a value with the second at which it ends, instead of the second of signing."""
+
+    def __init__(self, ends_s: int = 0) -> None:
+        super().__init__(sep=".", salt="notice")
+        self._ends_s = ends_s
+
+    def timestamp(self) -> str:
+        """Return the end."""
+        return str(b62_encode(self._ends_s))
+
+    def read(self, token: str) -> tuple[str, int]:
+        """Return a token's value and end (seconds); raises BadSignature."""
+        value, _, end = Signer.unsign(self, token).rpartition(self.sep)
+        try:
+            return value, b62_decode(end)
+        except (ValueError, KeyError):
+            raise BadSignature("no end") from None
+
+
+def token_of(notices: HolderNotices, decision: Mapping[str, Any]) -> str:
+    """Return the token of a decision's statement; the same each time."""
+    notified = notices.notify_at_ms(decision)
+    ends = appeal_deadline(decision, notices.platform, notified) + LINK_DAYS * DAY_MS
+    return str(_EndSigner(ends // 1000).sign(str(decision["id"])))
+
+
+def decision_id_of(token: str, now_ms: int) -> str | None:
+    """Return the id of the decision that a token is of; None if it is forged or over."""
+    if len(token) > MAX_TOKEN:
+        return None
+    try:
+        decision_id, ends_s = _EndSigner().read(token)
+    except BadSignature:
+        return None
+    return None if now_ms > ends_s * 1000 else decision_id
+
+
+def has_notice(decision: Mapping[str, Any]) -> bool:
+    """Whether a holder is notified of a decision."""
+    return decision["outcome"] not in WITHOUT_STATEMENT
+
+
+def notice_of(notices: HolderNotices, decision: Mapping[str, Any]) -> Notice | None:
+    """Return where a decision's statement is, and from when.
+
+    None where there is no notice, and where no public address is known.
+    """
+    if not notices.public_url or not has_notice(decision):
+        return None
+    url = notices.address("notice", token_of(notices, decision))
+    return Notice(url=url, notify_at_ms=notices.notify_at_ms(decision))
+
+
+# Answers
+
+logger = structlog.stdlib.get_logger("wavebreak.notices")
+
+
+def warm() -> None:
+    """Load the texts of notices, so that no answer waits for them."""
+    with suppress(MissingExtraError):
+        short_notices("limit", None)
+
+
+def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideResponse:
+    """Return a response with a short notice, and of its decision when and where it is explained.
+
+    In a pool thread, which keeps its connection. Where the database does not answer, or the
+    packages of notices are missing, the answer goes without.
+    """
+    with suppress(MissingExtraError):
+        zone = notices.platform.time_zone
+        text = short_notices(response.outcome, response.until, _challenge(response), zone)
+        response = msgspec.structs.replace(response, notice=text or None)
+    try:
+        newest = Decision.objects.filter(account=response.account).order_by("-number")[:1]
+        rows = checked_decisions(newest)
+        if not rows or rows[0].outcome != response.outcome:
+            return response
+        decision = msgspec.json.decode(bytes(rows[0].body))
+        notice = notice_of(notices, decision)
+    except (Error, ServiceError) as error:
+        connection.close()
+        logger.warning("an answer goes without its decision", cause=type(error).__name__)
+        return response
+    return msgspec.structs.replace(
+        response,
+        notify_at_ms=notices.notify_at_ms(decision),
+        statement_url=notice.url if notice is not None else None,
+    )
+
+
+def _challenge(response: DecideResponse) -> Challenge | None:
+    known = response.challenge in get_args(Challenge)
+    return cast("Challenge", response.challenge) if known else None

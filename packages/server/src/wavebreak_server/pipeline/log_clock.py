@@ -18,7 +18,6 @@ from wavebreak_server.pipeline.admission import Mask
 
 MIN_AHEAD_S = 60
 """What every sender's clock may be ahead of the service's, however little lateness is allowed."""
-REPAIR = "`wavebreak log repair HOME`"
 
 
 def allowed_ahead_ms(lateness_s: int) -> int:
@@ -128,6 +127,3 @@ class ClockSkews:
             for key, seconds in sorted(self.seconds.items())
             if self._is_behind(seconds)
         ]
-
-
-FAULT_FIX = f"set the clock right; if it is right, stop the service and run {REPAIR}"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,7 +33,6 @@ from wavebreak.ledger.entries import LabelEntry
 from wavebreak_server.pipeline import idempotency
 from wavebreak_server.pipeline.admission import LabelRecord, Mask
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
-from wavebreak_server.pipeline.log_clock import in_time
 from wavebreak_server.pipeline.pending_requests import (
     Accepted,
     BusyError,
@@ -45,7 +44,8 @@ from wavebreak_server.pipeline.pending_requests import (
     resolve_futures,
 )
 from wavebreak_server.pipeline.request_decoder import DecodedBatch, DecodeResult
-from wavebreak_server.storage import database, event_log, ownership, row_macs
+from wavebreak_server.settings import Limits
+from wavebreak_server.storage import database, event_log, row_macs
 from wavebreak_server.storage.ledger_store import LedgerStore, PendingReceipt
 from wavebreak_server.storage.models import AUDIT_KEY, AuditEntry
 
@@ -120,25 +120,53 @@ Row = tuple[LoggedBatch, bytes]
 """Events with their position, and their encoding in the log."""
 
 
-class LogWriter:
-    """Owns the end of the log.
+class LogEnd(NamedTuple):
+    """The end of a log: the position after its newest event, and what is stored.
 
-    Args:
+    Attributes:
         end: Position after the newest event.
         applied: Position up to which decisions are stored.
         decisions: How many decisions are stored.
         made_by: Versions of policy, model and features, stored with the decisions.
+    """
+
+    end: int
+    applied: int
+    decisions: int
+    made_by: str
+
+
+class LogHooks(NamedTuple):
+    """What a log writer asks and calls.
+
+    Attributes:
         on_logged: Called with each committed batch, in order.
         on_stored: Called with the number of the newest stored decision.
-        clock: Returns milliseconds.
-        retry_after_s: For BusyError while the database fails.
-        keep_s: How long responses to requests with an Idempotency-Key are kept.
-        ledger_store: Seals decisions in the same transaction.
-        states: Takes each decision once it is committed.
         admit: Returns the bodies that go into the log at a position, without the events for whose
             new names there is no room.
         out_of_time: Returns which events of a batch are late, and which have an id that the log
             has, as far as the engine has read it.
+        lost: Returns why this process no longer owns the log; empty while it does.
+    """
+
+    on_logged: Callable[[LoggedBatch], None]
+    on_stored: Callable[[int], None]
+    admit: Callable[[list[Group], int], list[Group]]
+    out_of_time: Callable[[pa.RecordBatch], tuple[Mask, Mask]]
+    lost: Callable[[], str]
+
+
+class LogWriter:
+    """Owns the end of the log.
+
+    Args:
+        log: The log's end.
+        hooks: What it asks and calls.
+        clock: Returns milliseconds.
+        limits: For BusyError while the database fails, and how long responses to requests with an
+            Idempotency-Key are kept.
+        ledger_store: Seals decisions in the same transaction.
+        states: Takes each decision once it is committed.
 
     Attributes:
         failing: Why the database cannot be written, for operators; empty while it can.
@@ -147,28 +175,20 @@ class LogWriter:
 
     def __init__(
         self,
+        log: LogEnd,
+        hooks: LogHooks,
         *,
-        end: int,
-        applied: int,
-        decisions: int,
-        made_by: str,
-        on_logged: Callable[[LoggedBatch], None],
-        on_stored: Callable[[int], None],
         clock: Callable[[], int],
-        retry_after_s: float,
-        keep_s: float,
+        limits: Limits,
         ledger_store: LedgerStore,
         states: EnforcementCache,
-        admit: Callable[[list[Group], int], list[Group]] = lambda groups, _end: groups,
-        out_of_time: Callable[[pa.RecordBatch], tuple[Mask, Mask]] = in_time,
     ) -> None:
-        self.end, self.applied, self.decisions = end, applied, decisions
+        self.end, self.applied, self.decisions, self._made_by = log
         self.failing = ""
         self.commits = 0
-        self._made_by, self._clock, self._keep_ms = made_by, clock, int(keep_s * 1000)
-        self._admit, self._out_of_time = admit, out_of_time
-        self._on_logged, self._on_stored = on_logged, on_stored
-        self._retry_after_s = retry_after_s
+        self._clock, self._keep_ms = clock, int(limits.idempotency_s * 1000)
+        self._on_logged, self._on_stored, self._admit, self._out_of_time, self._lost = hooks
+        self._retry_after_s = limits.retry_after_s
         self._queue: SimpleQueue[Group | DecidedBatch | threading.Event | None] = SimpleQueue()
         self._groups: deque[Group] = deque()
         self._decided: list[DecidedBatch] = []
@@ -188,13 +208,9 @@ class LogWriter:
         self._checkpoints.start()
         self._thread.start()
 
-    def put_decoded(self, waiting: list[PendingRequest], decoded: DecodedBatch) -> None:
-        """Queue decoded bodies for the log."""
-        self._queue.put((waiting, decoded))
-
-    def put_decided(self, batch: DecidedBatch) -> None:
-        """Queue the engine's decisions."""
-        self._queue.put(batch)
+    def put(self, item: Group | DecidedBatch) -> None:
+        """Queue decoded bodies for the log, or the engine's decisions."""
+        self._queue.put(item)
 
     def check_database(self) -> None:
         """Have the thread find out whether the database fails, as a reader of it has met."""
@@ -444,7 +460,7 @@ class LogWriter:
             # Somebody waits for what is queued to be refused.
             self._hurry.clear()
             return False
-        if ownership.lost():
+        if self._lost():
             return False  # for good: the log has another owner
         try:
             if not database.truncate_wal(wait_s=0):

@@ -51,7 +51,7 @@ _EXEMPT: Final = frozenset({"", "backfill", "demo"})
 """Senders without a share: the operator's own commands."""
 _FIXES = {
     NO_MEMORY: "known accounts go on; the operator can give more with --max-memory, or evict idle "
-    "accounts (wavebreak log trim)",
+    "accounts",
     TOO_MANY_NAMES: "known accounts go on; retry in the next hour, or raise --new-names-per-hour",
 }
 _REASONS = {

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -88,6 +88,31 @@ class IdempotencyKey:
         named = hashlib.sha256(f"{owner}\0{key}".encode()).digest()
         prefix = f"{body.form}\0{body.encoding}\0".encode()
         return cls(named, hashlib.sha256(prefix + body.content).digest())
+
+
+class Repeat(NamedTuple):
+    """How a request is known again: its key, and what is stored under it (empty: the response)."""
+
+    key: IdempotencyKey | None = None
+    response: bytes = b""
+
+
+class Sender(NamedTuple):
+    """Who sends a body, and what it may send.
+
+    Attributes:
+        name: Its name: the prefix of its key, or what the service itself reads from.
+        owner: To whom an Idempotency-Key belongs (empty: the sender).
+        labels: Whether events may label accounts; labels are sealed in the ledger.
+        identifiers: Whether ids may look like personal data, whatever the settings say.
+        source: The source that the sender's key belongs to (empty: to none).
+    """
+
+    name: str = ""
+    owner: str = ""
+    labels: bool = False
+    identifiers: bool = False
+    source: str = ""
 
 
 @dataclass(slots=True, eq=False)

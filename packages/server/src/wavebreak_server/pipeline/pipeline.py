@@ -1,6 +1,8 @@
-"""The service's pipeline: recovery, then the threads between the event loop and the webhooks.
+"""The service's pipeline: recovery, then the stages between the event loop and the webhooks.
 
-`start_pipeline` connects the stages in the order of the flow; see the diagram in `service.py`.
+In the order of the flow: bodies are decoded, appended to the log, decided, sealed and stored. Each
+stage has `start`, `put` and `stop`; what a stage is done with it puts into the next. See the
+diagram in `service.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -19,7 +21,7 @@ from wavebreak_server.pipeline.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineThread
 from wavebreak_server.pipeline.log_clock import in_time, late_events, out_of_time
-from wavebreak_server.pipeline.log_writer import LogWriter
+from wavebreak_server.pipeline.log_writer import LogEnd, LogHooks, LogWriter
 from wavebreak_server.pipeline.new_names import NewNames
 from wavebreak_server.pipeline.pending_requests import DecidedBatch, LoggedBatch
 from wavebreak_server.pipeline.recovery import (
@@ -38,6 +40,71 @@ START_S = 30.0
 """How long a start waits for programs that read the database."""
 
 
+class Stage(Protocol):
+    """A stage; its `put` takes what the stage before it is done with."""
+
+    def start(self) -> None:
+        """Start to work."""
+        ...
+
+    def stop(self) -> None:
+        """Finish what was put, and end."""
+        ...
+
+
+class Listener(NamedTuple):
+    """Whom the stages tell what they have done.
+
+    Attributes:
+        on_stored: Called with the number of the newest decision that is stored and sealed.
+        report: Called with messages for the operator.
+        progress: Called with the position that recovery has reached and the log's end.
+    """
+
+    on_stored: Callable[[int], None]
+    report: Callable[[str], None]
+    progress: Callable[[int, int], None]
+
+
+class Runtime(NamedTuple):
+    """Time and threads.
+
+    Attributes:
+        clock: Returns milliseconds.
+        monotonic: Returns seconds.
+        start_work: Runs the work of snapshots beside the engine.
+        lost: Returns why this process no longer owns the log; empty while it does.
+    """
+
+    clock: Callable[[], int]
+    monotonic: Callable[[], float] = time.monotonic
+    start_work: Callable[[Callable[[], None]], BackgroundWork] = start_thread
+    lost: Callable[[], str] = lambda: ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the stages have of the service that they run in.
+
+    Attributes:
+        settings: The service's settings.
+        make_engine: Returns an engine without state.
+        ledger_store: Seals what the log writer commits.
+        lateness_s: Allowed lateness of events, which is part of the engine's version.
+        states: The enforcement states that are known while the engine does not answer.
+        runtime: Time and threads.
+        listener: Whom the stages tell what they have done.
+    """
+
+    settings: Settings
+    make_engine: Callable[[], Engine]
+    ledger_store: LedgerStore
+    lateness_s: int
+    states: EnforcementCache
+    runtime: Runtime
+    listener: Listener
+
+
 class Stages(NamedTuple):
     """The stages behind the decoder pool, at the end of the log."""
 
@@ -49,7 +116,10 @@ class Stages(NamedTuple):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The running stages."""
+    """The stages in the order of the flow, and what works between the engine's batches.
+
+    The log writer seals and stores what the engine has decided, in one transaction.
+    """
 
     decoder_pool: DecoderPool
     log_writer: LogWriter
@@ -58,9 +128,24 @@ class Pipeline:
     new_names: NewNames
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages, in the order of the flow."""
+        return self.decoder_pool, self.log_writer, self.engine_thread
+
+    @property
     def lag(self) -> int:
         """Events in the log that the engine has not decided."""
         return self.log_writer.end - self.engine_thread.position
+
+    def start(self, host: Host) -> None:
+        """Start the stages: the log first, requests last."""
+        self.log_writer.start()
+        # Decisions from before the restart are stored and sealed before any request is answered.
+        self.log_writer.flush()
+        host.states.read_engine(self.engine_thread.engine)
+        host.ledger_store.commit_log()
+        self.engine_thread.start()
+        self.decoder_pool.start()
 
     def stop(self, *, snapshot: bool = True) -> None:
         """Finish what was accepted, stage by stage, and write a snapshot."""
@@ -78,40 +163,14 @@ class Pipeline:
         self.snapshots.wait()
 
 
-def recover_stages(
-    settings: Settings,
-    make_engine: Callable[[], Engine],
-    ledger_store: LedgerStore,
-    *,
-    lateness_s: int,
-    clock: Callable[[], int],
-    on_stored: Callable[[int], None],
-    report: Callable[[str], None],
-    progress: Callable[[int, int], None],
-    states: EnforcementCache | None = None,
-    start_work: Callable[[Callable[[], None]], BackgroundWork] = start_thread,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Stages:
+def recover_stages(host: Host) -> Stages:
     """Recover the engine from disk, and connect the stages; none of them runs yet.
-
-    Args:
-        settings: The service's settings.
-        make_engine: Returns an engine without state.
-        ledger_store: Seals what the log writer commits.
-        lateness_s: Allowed lateness of events, which is part of the engine's version.
-        clock: Returns milliseconds.
-        on_stored: Called with the number of the newest decision that is stored and sealed.
-        report: Called with messages for the operator.
-        progress: Called with the position that recovery has reached and the log's end.
-        states: The enforcement states that are known while the engine does not answer (None: of
-            its own).
-        start_work: Runs the work of snapshots beside the engine.
-        monotonic: Returns seconds.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
-    states = EnforcementCache(clock) if states is None else states
+    settings, ledger_store, states = host.settings, host.ledger_store, host.states
+    runtime, listener = host.runtime, host.listener
     # Nothing is written after what a power cut might still take: see `truncate_wal`.
     if not database.truncate_wal(START_S):
         raise ServiceError(
@@ -119,32 +178,30 @@ def recover_stages(
             fix=f"end what has {database.FILE} open, and check the disk",
         )
     # 0. The database is as it was sealed, as far as a quick check shows.
-    check_database(ledger_store, report, accept_loss=settings.accept_loss)
+    check_database(ledger_store, listener.report, accept_loss=settings.accept_loss)
 
     # 1. Recovery: newest snapshot, then the rest of the log.
     unstored: list[DecidedBatch] = []
     engine, recovered = recover(
-        make_engine,
-        settings.home,
-        lateness_s,
-        accept_loss=settings.accept_loss,
+        host.make_engine,
+        settings,
+        host.lateness_s,
         write=unstored.append,
-        progress=progress,
+        progress=listener.progress,
         states=states,
-        ceiling=settings.ceiling,
     )
     engine.core.touch()
     ledger_store.versions(engine, recovered.made_by, recovered.earlier, recovered.differ)
     for message in recovered.messages:
-        report(message)
+        listener.report(message)
 
     # 2. Log: a batch is committed, then handed to the engine, without names that have no room.
     new_names = NewNames(
         settings.ceiling,
         settings.new_names_per_hour,
-        clock,
+        runtime.clock,
         lambda ask: engine_thread.ask_between_turns(ask),
-        report,
+        listener.report,
     )
     new_names.begin(engine)
     engine.watch = new_names.read
@@ -154,44 +211,41 @@ def recover_stages(
         engine_thread.put(logged)
 
     stored = AppliedPosition.objects.get(id=1)
+    end = max(recovered.end, engine.fanout.position)
     log_writer = LogWriter(
-        end=max(recovered.end, engine.fanout.position),
-        applied=stored.position,
-        decisions=stored.decisions,
-        made_by=recovered.made_by,
-        on_logged=on_logged,
-        on_stored=on_stored,
-        clock=clock,
-        retry_after_s=settings.limits.retry_after_s,
-        keep_s=settings.limits.idempotency_s,
+        LogEnd(end, stored.position, stored.decisions, recovered.made_by),
+        LogHooks(
+            on_logged,
+            listener.on_stored,
+            new_names.admit,
+            lambda log: _out_of_time(engine_thread, log),
+            runtime.lost,
+        ),
+        clock=runtime.clock,
+        limits=settings.limits,
         ledger_store=ledger_store,
         states=states,
-        admit=new_names.admit,
-        out_of_time=lambda log: _out_of_time(engine_thread, log),
     )
 
     # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.
     snapshots = SnapshotScheduler(
-        settings.home,
-        seconds=settings.snapshot_s,
-        events=settings.snapshot_events,
-        keep=settings.snapshots,
+        settings,
         applied=lambda: log_writer.applied,
         position=stored.position,
-        report=report,
-        start=start_work,
-        monotonic=monotonic,
+        report=listener.report,
+        start=runtime.start_work,
+        monotonic=runtime.monotonic,
     )
 
     def on_decided(decided: DecidedBatch) -> None:
         new_names.measure(engine, decided.reached)
-        log_writer.put_decided(decided)
+        log_writer.put(decided)
 
     engine_thread = EngineThread(
-        engine, recovered.decisions, on_decided, snapshots.between_batches, monotonic
+        engine, recovered.decisions, on_decided, snapshots.between_batches, runtime.monotonic
     )
     for decided in unstored:
-        log_writer.put_decided(decided)
+        log_writer.put(decided)
     return Stages(log_writer, engine_thread, snapshots, new_names)
 
 
@@ -208,64 +262,34 @@ def _out_of_time(engine_thread: EngineThread, log: pa.RecordBatch) -> tuple[Mask
 
 
 def start_pipeline(
-    settings: Settings,
-    make_engine: Callable[[], Engine],
+    host: Host,
     decoders: Sequence[DecoderProcess],
-    ledger_store: LedgerStore,
     *,
-    lateness_s: int,
-    clock: Callable[[], int],
-    on_stored: Callable[[int], None],
     pause_decoding: Callable[[], bool],
-    report: Callable[[str], None],
-    progress: Callable[[int, int], None],
-    states: EnforcementCache,
     new_decoder: Callable[[], DecoderProcess] | None = None,
 ) -> Pipeline:
-    """Recover the stages, then start them: the log first, requests last.
+    """Recover the stages, and start them.
 
     Args:
-        settings: As of `recover_stages`.
-        make_engine: As of `recover_stages`.
+        host: What the stages have of the service.
         decoders: The decoder processes, one for each decoding thread.
-        ledger_store: As of `recover_stages`.
-        lateness_s: As of `recover_stages`.
-        clock: Returns milliseconds.
-        on_stored: As of `recover_stages`.
         pause_decoding: Whether decoding should wait for the engine.
-        report: Called with messages for the operator.
-        progress: As of `recover_stages`.
-        states: As of `recover_stages`.
         new_decoder: Starts a decoder process for large bodies.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
-    log_writer, engine_thread, snapshots, new_names = recover_stages(
-        settings,
-        make_engine,
-        ledger_store,
-        lateness_s=lateness_s,
-        clock=clock,
-        on_stored=on_stored,
-        report=report,
-        progress=progress,
-        states=states,
-    )
-    log_writer.start()
-    # Decisions from before the restart are stored and sealed before any request is answered.
-    log_writer.flush()
-    states.read_engine(engine_thread.engine)
-    ledger_store.commit_log()
-    engine_thread.start()
-
-    # 4. Requests: decoded in processes, then handed to the log writer.
+    stages = recover_stages(host)
+    log_writer = stages.log_writer
+    # Requests: decoded in processes, then handed to the log writer.
     decoder_pool = DecoderPool(
         decoders,
-        log_writer.put_decoded,
-        retry_after_s=settings.limits.retry_after_s,
+        lambda waiting, decoded: log_writer.put((waiting, decoded)),
+        retry_after_s=host.settings.limits.retry_after_s,
         on_unreadable=log_writer.check_database,
         pause=pause_decoding,
         new_decoder=new_decoder,
     )
-    return Pipeline(decoder_pool, log_writer, engine_thread, snapshots, new_names)
+    pipeline = Pipeline(decoder_pool, *stages)
+    pipeline.start(host)
+    return pipeline

@@ -37,7 +37,6 @@ from django.db import transaction
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision as Made
 from wavebreak.engine.mode_switch import switch_mode
-from wavebreak.engine.state_ceiling import StateCeiling
 from wavebreak.engine.state_size import check_size
 from wavebreak.errors import ServiceError, SnapshotError
 from wavebreak.features.facts import DATING
@@ -45,6 +44,7 @@ from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import decision_row
 from wavebreak_server.pipeline.live_policy import live_policy
 from wavebreak_server.pipeline.pending_requests import DecidedBatch
+from wavebreak_server.settings import Settings
 from wavebreak_server.storage import event_log, state_changes
 from wavebreak_server.storage.models import AppliedPosition, Decision, LogRepair
 from wavebreak_server.storage.row_macs import bound_key
@@ -149,31 +149,28 @@ def usable_snapshots(home: Path) -> list[tuple[int, Path]]:
 
 def recover(
     make: Callable[[], Engine],
-    home: Path,
+    settings: Settings,
     lateness_s: int,
     *,
-    accept_loss: bool,
     write: Callable[[DecidedBatch], None],
     progress: Callable[[int, int], None],
     states: EnforcementCache,
-    ceiling: StateCeiling | None = None,
 ) -> tuple[Engine, RecoveryReport]:
     """Bring an engine to the end of the log.
 
     Args:
         make: Returns an engine without state.
-        home: Directory of the snapshots.
+        settings: Where the snapshots are, whether damaged rows are skipped, and the ceiling.
         lateness_s: Allowed lateness of events.
-        accept_loss: Whether damaged rows are skipped.
         write: Called with decisions that are not stored.
         progress: Called with the position reached and the log's end.
         states: Filled with the stored enforcement states, before the log is replayed.
-        ceiling: The state's ceiling (None: none).
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
         StateSizeError: The state that the log makes is beyond its ceiling.
     """
+    home, ceiling = settings.home, settings.ceiling
     applied = _begin_repairs()
     fresh = make()
     enforce = fresh.enforce
@@ -206,7 +203,7 @@ def recover(
     )
     for stretch in event_log.read_log(engine.fanout.position):
         if stretch.events is None:
-            if not accept_loss:
+            if not settings.accept_loss:
                 raise event_log.damage_error(stretch)
             engine.fanout.position = stretch.end
             report.messages.append(f"positions {stretch.first} to {stretch.end - 1} are lost")
@@ -435,7 +432,7 @@ def start_thread(work: Callable[[], None]) -> BackgroundWork:
 
 
 class SnapshotScheduler:
-    """Takes a snapshot after `seconds` or `events`, and keeps the newest `keep`.
+    """Takes a snapshot after so many seconds or events, and keeps the newest ones.
 
     `applied` returns the position up to which decisions are stored; `report` is called with
     messages for the operator. `start` runs work beside the engine, and `monotonic` returns
@@ -444,11 +441,8 @@ class SnapshotScheduler:
 
     def __init__(
         self,
-        home: Path,
+        settings: Settings,
         *,
-        seconds: float,
-        events: int,
-        keep: int,
         applied: Callable[[], int],
         position: int,
         report: Callable[[str], None] = lambda _: None,
@@ -456,7 +450,8 @@ class SnapshotScheduler:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._start, self._monotonic = start, monotonic
-        self.home, self.seconds, self.events, self.keep = home, seconds, events, keep
+        self.home, self.keep = settings.home, settings.snapshots
+        self.seconds, self.events = settings.snapshot_s, settings.snapshot_events
         self._report = report
         self._applied, self.position = applied, position
         self._at, self._retry_at = self._monotonic(), 0.0

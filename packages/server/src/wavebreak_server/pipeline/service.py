@@ -33,7 +33,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -46,12 +46,6 @@ from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.admission import LABEL, Admission, event_fault
-from wavebreak_server.pipeline.attempts import (
-    AnsweredAttempts,
-    attempt_key,
-    attempted,
-    encode_lines,
-)
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
     DecideResponder,
@@ -65,6 +59,12 @@ from wavebreak_server.pipeline.decide import (
 from wavebreak_server.pipeline.decoder_pool import DecoderProcess
 from wavebreak_server.pipeline.enforcement_cache import EnforcementCache
 from wavebreak_server.pipeline.engine_thread import ENGINE_BUSY, EngineQuery
+from wavebreak_server.pipeline.idempotency import (
+    AnsweredAttempts,
+    attempt_key,
+    attempted,
+    encode_lines,
+)
 from wavebreak_server.pipeline.log_clock import ClockSkews, LogClock, allowed_ahead_ms
 from wavebreak_server.pipeline.log_writer import LogWriter
 from wavebreak_server.pipeline.new_names import NoRoomError
@@ -73,12 +73,14 @@ from wavebreak_server.pipeline.pending_requests import (
     BusyError,
     IdempotencyKey,
     PendingRequest,
+    Repeat,
+    Sender,
     error_location,
 )
-from wavebreak_server.pipeline.pipeline import Pipeline, start_pipeline
+from wavebreak_server.pipeline.pipeline import Host, Listener, Pipeline, Runtime, start_pipeline
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.settings import Settings
-from wavebreak_server.storage import database, ownership
+from wavebreak_server.storage import database
 from wavebreak_server.storage.ledger_store import LedgerStore, count_differing_decisions
 
 logger = structlog.stdlib.get_logger("wavebreak.service")
@@ -115,6 +117,28 @@ class Replacement:
     done: Callable[[], None]
 
 
+class Decider(NamedTuple):
+    """Who decides: what returns an engine without state, what answers `decide`, lateness (s)."""
+
+    make_engine: Callable[[], Engine]
+    responder: DecideResponder
+    lateness_s: int = 60
+
+
+class Observer(NamedTuple):
+    """Who is told of a service's life.
+
+    Attributes:
+        report: Called with messages for the operator.
+        progress: Called during recovery with the position reached and the log's end.
+        recovered: Called once the database was checked and the log replayed, before any answer.
+    """
+
+    report: Callable[[str], None] = lambda _: None
+    progress: Callable[[int, int], None] = lambda _at, _end: None
+    recovered: Callable[[], None] = lambda: None
+
+
 @dataclass(frozen=True)
 class Progress:
     """Positions of the log, decisions, and what waits.
@@ -140,19 +164,16 @@ class Service:
 
     Args:
         settings: Where the service stores its files, and its limits.
-        make_engine: Returns an engine without state.
+        decider: Who decides.
         pseudonymizer: Pseudonymizes the events.
-        responder: Answers `decide`.
         clock: Returns milliseconds.
         ledger_store: Seals decisions.
-        lateness_s: Allowed lateness of events.
         background: Coroutines that run beside the service.
-        report: Called with messages for the operator.
-        progress: Called during recovery with the position reached and the log's end.
-        recovered: Called once the database was checked and the log replayed, before any answer.
+        observer: Who is told of the service's life.
 
     Attributes:
         switch: Switches to another policy, model or mode (None: only a new start does).
+        lost: Returns why this process no longer owns the log; empty while it does.
         states: The enforcement states that are known while the engine does not answer.
         lateness_s: Allowed lateness of events.
         ahead_ms: How far events may be dated ahead of the clock.
@@ -171,34 +192,31 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        make_engine: Callable[[], Engine],
+        decider: Decider,
         pseudonymizer: Pseudonymizer,
         *,
-        responder: DecideResponder,
         clock: Callable[[], int],
         ledger_store: LedgerStore,
-        lateness_s: int = 60,
         background: Sequence[Background] = (),
-        report: Callable[[str], None] = lambda _: None,
-        progress: Callable[[int, int], None] = lambda _at, _end: None,
-        recovered: Callable[[], None] = lambda: None,
+        observer: Observer = Observer(),  # noqa: B008 - immutable
     ) -> None:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
-        self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
-        self.report = report
+        self._make_engine, self.responder, self.lateness_s = decider
+        self.ledger_store, self.differ = ledger_store, 0
+        self.report, self._progress, self._recovered = observer
         self.switch: Switch | None = None
+        self.lost: Callable[[], str] = lambda: ""
         self.switches = 0
         self.states = EnforcementCache(clock)
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
         self.started = asyncio.Event()
-        self._make_engine, self.lateness_s = make_engine, lateness_s
-        self.ahead_ms = allowed_ahead_ms(lateness_s)
-        self.skews = ClockSkews(lateness_s * 1000)
+        self.ahead_ms = allowed_ahead_ms(self.lateness_s)
+        self.skews = ClockSkews(self.lateness_s * 1000)
         self.lacking = ""
         self.waiting: tuple[str, ...] = ()
         self.measured: Profile | None = None
-        self._background, self._progress, self._recovered = background, progress, recovered
+        self._background = background
         self._backpressure = Backpressure(settings.limits)
         keep_ms = int(settings.limits.idempotency_s * 1000)
         self._answered = AnsweredAttempts(lambda: self.clock(), keep_ms)
@@ -249,17 +267,17 @@ class Service:
         """Recover, and start the pipeline; closes the decoders if that fails."""
         try:
             return start_pipeline(
-                self.settings,
-                make_engine,
+                Host(
+                    self.settings,
+                    make_engine,
+                    self.ledger_store,
+                    self.lateness_s,
+                    self.states,
+                    Runtime(self.clock, lost=lambda: self.lost()),
+                    Listener(self._on_stored, self.report, self._progress),
+                ),
                 decoders,
-                self.ledger_store,
-                lateness_s=self.lateness_s,
-                clock=self.clock,
-                on_stored=self._on_stored,
                 pause_decoding=self._should_pause_decoding,
-                report=self.report,
-                progress=self._progress,
-                states=self.states,
                 new_decoder=self._new_decoder,
             )
         except BaseException:
@@ -379,7 +397,7 @@ class Service:
             return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0, detail)
         writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
         reasons = (
-            (ownership.lost(), "another server has taken over the log"),
+            (self.lost(), "another server has taken over the log"),
             (self._switching, self._switching),
             (writer.failing, "the log cannot be written"),
             (self._stalled(writer), "the database does not answer"),
@@ -456,7 +474,7 @@ class Service:
 
     def _check_owned(self) -> None:
         """Raise BusyError if another server has taken over the log."""
-        if why := ownership.lost():
+        if why := self.lost():
             self.counts["busy"] += 1
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 
@@ -483,34 +501,24 @@ class Service:
     async def accept(
         self,
         body: Body,
+        sender: Sender,
         *,
-        sender: str = "",
-        owner: str = "",
         key: str = "",
         ask: Callable[[Engine], Any] | None = None,
-        labels: bool = False,
         audit: str = "",
-        identifiers: bool = False,
         arriving: bool = False,
-        repeat: IdempotencyKey | None = None,
-        response: bytes = b"",
-        source: str = "",
+        repeat: Repeat | None = None,
     ) -> Any:
         """Add a body's events to the log; returns when they are durable.
 
         Args:
             body: The request body.
             sender: Who sends it.
-            owner: To whom the Idempotency-Key belongs (default: the sender).
             key: The Idempotency-Key (empty: none).
             ask: Asked of the engine once it has taken the events.
-            labels: Whether the events may label accounts; labels are sealed in the ledger.
             audit: The reason of the labels' audit entry (empty: the caller writes one).
-            identifiers: Whether ids may look like personal data, whatever the settings say.
             arriving: Whether events without a time are taken at the service's clock.
             repeat: What makes the request idempotent in place of an Idempotency-Key.
-            response: What is stored under it (empty: the usual response).
-            source: The source that the sender's key belongs to (empty: to none).
 
         Returns:
             `Accepted`, or the result of `ask`.
@@ -522,22 +530,22 @@ class Service:
             EventError: The body cannot be read.
         """
         size = len(body.content)
-        self.check_capacity(size, sender)
-        idempotency_key = IdempotencyKey.of(owner or sender, key, body) if key else repeat
-        admission = self._admission(
-            labels=labels, identifiers=identifiers, arriving=arriving, source=source
+        name = sender.name
+        self.check_capacity(size, name)
+        repeat = repeat or Repeat(
+            IdempotencyKey.of(sender.owner or name, key, body) if key else None
         )
-        admitted = replace(body, admission=admission)
-        with self._backpressure.hold(size, idempotency_key, sender):
+        admitted = replace(body, admission=self._admission(sender, arriving=arriving))
+        with self._backpressure.hold(size, repeat.key, name):
             try:
-                result = await self._log(admitted, idempotency_key, ask, sender, audit, response)
+                result = await self._log(admitted, repeat, ask, name, audit)
             except NoRoomError as error:
                 self.counts[f"refused.{error.cause}"] += error.events
                 raise
         if isinstance(result, Accepted):
             self._count(result)
-            if arriving and sender and result.newest_ms:
-                self._note_skew(sender, result.newest_ms)
+            if arriving and name and result.newest_ms:
+                self._note_skew(name, result.newest_ms)
         return result
 
     def _note_skew(self, sender: str, newest_ms: int) -> None:
@@ -547,38 +555,32 @@ class Service:
                 "a key's newest event is further behind than lateness allows", key=sender
             )
 
-    def _admission(
-        self,
-        *,
-        labels: bool,
-        identifiers: bool = False,
-        arriving: bool = False,
-        source: str = "",
-    ) -> Admission:
+    def _admission(self, sender: Sender, *, arriving: bool) -> Admission:
         """Return what a sender may send now."""
         now_ms = self.clock()
         return Admission(
-            labels,
+            sender.labels,
             now_ms + self.ahead_ms + 1,
-            identifiers or self.settings.allow_identifiers,
+            sender.identifiers or self.settings.allow_identifiers,
             now_ms if arriving else 0,
-            source,
+            sender.source,
         )
 
     async def _log(
         self,
         body: Body,
-        key: IdempotencyKey | None,
+        repeat: Repeat,
         ask: Callable[[Engine], Any] | None,
         sender: str,
         audit: str,
-        response: bytes,
     ) -> Any:
         """Send a body through the pipeline and wait for its result."""
         assert self._pipeline is not None  # noqa: S101 - check_capacity has seen it
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        request = PendingRequest(body, future, loop, key, ask, sender, audit, response)
+        request = PendingRequest(
+            body, future, loop, repeat.key, ask, sender, audit, repeat.response
+        )
         self._pipeline.decoder_pool.put(request)
         return await request.future
 
@@ -619,13 +621,9 @@ class Service:
         self,
         content: bytes,
         mode: str,
+        sender: Sender,
         *,
-        sender: str = "",
-        owner: str = "",
         key: str = "",
-        labels: bool = False,
-        identifiers: bool = False,
-        source: str = "",
     ) -> DecideResponse:
         """Decide events of one account in JSON, by a dry run.
 
@@ -640,11 +638,7 @@ class Service:
             content: The event, or an array of events.
             mode: `ask`, `record` or `attempt`.
             sender: Who sends it.
-            owner: To whom the Idempotency-Key belongs (default: the sender).
             key: The Idempotency-Key (empty: none).
-            labels: Whether an event to record may label its account.
-            identifiers: Whether ids may look like personal data, whatever the settings say.
-            source: The source that the sender's key belongs to (empty: to none).
 
         Raises:
             ApiError: An event is invalid, is dated ahead of the clock, has an id that looks like
@@ -654,37 +648,25 @@ class Service:
                 or another server has taken over the log.
         """
         self._check_owned()
-        admission = self._admission(
-            labels=labels or mode == "ask", identifiers=identifiers, arriving=True
-        )
+        asking = sender._replace(labels=sender.labels or mode == "ask", source="")
+        admission = self._admission(asking, arriving=True)
         asked = parse_events(content, admission.arrival_ms)
         self._check_admission(asked, admission)
         self.counts["decide"] += 1
         if mode == "attempt":
-            return await self._attempt(
-                asked,
-                sender=sender,
-                owner=owner or sender,
-                labels=labels,
-                identifiers=identifiers,
-                source=source,
-            )
-        tried = await self._dry_run(asked.events, mode, source)
+            return await self._attempt(asked, sender)
+        tried = await self._dry_run(asked.events, mode, sender.source)
         response = strictest(tried, array=asked.array)
         if mode != "record":
             return response
         account = response.account
         state = await self.accept(
             Body(content, "json"),
-            sender=sender,
-            owner=owner,
+            sender,
             key=key,
             ask=lambda engine: enforcement_state(engine, account),
-            labels=labels,
             audit=DECIDE,
-            identifiers=identifiers,
             arriving=True,
-            source=source,
         )
         if isinstance(state, Accepted) or response.mode == "on_failure":
             return response
@@ -722,25 +704,16 @@ class Service:
             return list(map(self._last_known, events))
         return responses
 
-    async def _attempt(
-        self,
-        asked: ParsedEvents,
-        *,
-        sender: str,
-        owner: str,
-        labels: bool,
-        identifiers: bool,
-        source: str,
-    ) -> DecideResponse:
+    async def _attempt(self, asked: ParsedEvents, sender: Sender) -> DecideResponse:
         """Decide events that have not happened; the log takes those that are refused."""
-        key = attempt_key(owner, asked.events)
+        key = attempt_key(sender.owner or sender.name, asked.events)
         if answered := self._answered.allowed(key):
             return msgspec.json.decode(answered, type=DecideResponse)
         events = list(map(attempted, asked.events))
         # Both wait for others: the engine, and the database. An answer that is stored in between is
         # found where it would be stored a second time.
         responses, answered = await asyncio.gather(
-            self._dry_run(events, "attempt", source), self._answered.refused(key)
+            self._dry_run(events, "attempt", sender.source), self._answered.refused(key)
         )
         response = strictest(responses, array=asked.array)
         if response.mode == "on_failure":
@@ -756,14 +729,10 @@ class Service:
         try:
             state = await self.accept(
                 Body(encode_lines(refused), "lines"),
-                sender=sender,
-                repeat=key,
+                sender,
                 ask=lambda engine: enforcement_state(engine, account),
-                labels=labels,
                 audit=DECIDE,
-                identifiers=identifiers,
-                response=answer,
-                source=source,
+                repeat=Repeat(key, answer),
             )
         except BusyError:
             if not self._switching:

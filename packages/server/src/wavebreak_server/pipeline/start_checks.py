@@ -17,8 +17,9 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from wavebreak.errors import EvidenceError, ServiceError
+from wavebreak_server.errors import DomainError
 from wavebreak_server.storage import event_log, row_macs
-from wavebreak_server.storage.authentic_rows import FIX, row_name
+from wavebreak_server.storage.authentic_rows import row_name
 from wavebreak_server.storage.database_audit import WRONG_STATES
 from wavebreak_server.storage.ledger_store import LedgerStore, SealedLog
 from wavebreak_server.storage.models import (
@@ -97,7 +98,7 @@ def check_database(
 
 
 def _changed(what: str) -> ServiceError:
-    return ServiceError(f"the database was changed: {what}", fix=FIX)
+    return DomainError("database-changed", change=what)
 
 
 def _check_decisions(sealed: SealedLog) -> None:
@@ -143,13 +144,10 @@ def _check_changes(sealed: SealedLog) -> None:
 def _check_rows(rows: Iterable[AuthenticatedModel]) -> None:
     for row in rows:
         if not row.is_authentic:
-            fix = FIX
+            named = row_name(row)
             if isinstance(row, ApiKey):
-                fix = f"{FIX}; or revoke it: wavebreak key revoke HOME {row.prefix}"
-            raise ServiceError(
-                f"the database was changed: this service did not write its {row_name(row)}",
-                fix=fix,
-            )
+                raise DomainError("foreign-key-row", row=named, prefix=row.prefix)
+            raise _changed(f"this service did not write its {named}")
 
 
 def _check_log(sealed: SealedLog) -> None:
@@ -195,11 +193,7 @@ def _check_key_of_earlier_rows() -> None:
     tables = (ApiKey, Webhook, AuditEntry)
     for row in chain.from_iterable(table.objects.exclude(_WITHOUT_MAC) for table in tables):
         if not row.is_authentic:
-            raise ServiceError(
-                f"{row_name(row)} was written under another deployment's key",
-                fix="give `serve` the key of the commands before it, such as `wavebreak user "
-                "create`: --key FILE, or the environment's WAVEBREAK_KEY",
-            )
+            raise DomainError("other-deployment-key", row=row_name(row))
 
 
 def _adopt_log() -> int:

@@ -10,20 +10,10 @@ from msgspec import Meta, Struct
 
 from wavebreak import config
 from wavebreak.durations import Duration
+from wavebreak.outcomes import ABOVE_ALLOW, Outcome
 from wavebreak_server.http.app_context import AppContext
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class Harm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Harm to the holder if an outcome is wrong, 0 to 1."""
-
-    observe: Share
-    challenge: Share
-    limit: Share
-    restrict: Share
-    suspend: Share
-    ban: Share
 
 
 class Chance(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +27,10 @@ class Chance(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
-    """How cases are ordered, claimed and sampled."""
+    """How cases are ordered, claimed and sampled.
+
+    `harm` is that to the holder if an outcome is wrong, 0 to 1, for each above allow.
+    """
 
     least_priority: Share
     age_floor: Duration
@@ -45,10 +38,14 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     skip: Duration
     blind_share: Share
     golden_share: Share
-    harm: Harm
+    harm: dict[Outcome, Share]
     chance: Chance
     drawn_share: Share = 0.02
     drawn_turn: Share = 0.1
+
+    def __post_init__(self) -> None:
+        if missing := [name for name in ABOVE_ALLOW if name not in self.harm]:
+            raise ValueError(f"harm lacks {', '.join(missing)}")
 
 
 class Bulk(Struct, frozen=True, forbid_unknown_fields=True):

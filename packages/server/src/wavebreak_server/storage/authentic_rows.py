@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from wavebreak.errors import ServiceError
+from wavebreak_server.errors import DomainError
 from wavebreak_server.storage.models import (
     ApiKey,
     AuditEntry,
@@ -22,7 +22,6 @@ from wavebreak_server.storage.models import (
 logger = structlog.stdlib.get_logger("wavebreak.authentication")
 
 Row = TypeVar("Row", bound=AuthenticatedModel)
-FIX = "run `wavebreak ledger verify`, and restore a backup from before the change"
 NAMES: dict[type[AuthenticatedModel], str] = {
     ApiKey: "API key",
     Webhook: "webhook",
@@ -50,20 +49,18 @@ def authentic(rows: Iterable[Row]) -> Iterator[Row]:
 
 @lru_cache(maxsize=1_000)
 def _report(name: str) -> None:
-    logger.error("a row was changed or added in the database; it is not used", row=name, fix=FIX)
+    logger.error("a row was changed or added in the database; it is not used", row=name)
 
 
 def checked(rows: Iterable[Row]) -> list[Row]:
-    """Return rows as they were stored; raises ServiceError for one that was changed."""
+    """Return rows as they were stored; raises DomainError for one that was changed."""
     found = list(rows)
     for row in found:
         if not row.is_authentic:
-            raise ServiceError(
-                f"{row_name(row)} was changed in the database since it was stored", fix=FIX
-            )
+            raise DomainError("row-changed", row=row_name(row))
     return found
 
 
 def checked_decisions(rows: Iterable[Decision]) -> list[Decision]:
-    """Return decisions as they were stored; raises ServiceError for one that was changed."""
+    """Return decisions as they were stored; raises DomainError for one that was changed."""
     return checked(rows)

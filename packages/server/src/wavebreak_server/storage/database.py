@@ -17,6 +17,7 @@ from django.db import DatabaseError, Error, connections
 from wavebreak import extras
 from wavebreak.errors import ServiceError
 from wavebreak.ledger.sources import SERVICE_DATABASE
+from wavebreak_server.storage.row_macs import ROW_KEYS
 from wavebreak_server.storage.sqlite_backend import base as sqlite_backend
 
 FILE = SERVICE_DATABASE
@@ -81,13 +82,17 @@ def database_settings(url: str, home: Path, *, reading: bool = False) -> dict[st
 
 
 def connect(url: str, home: Path, *, reading: bool = False) -> None:
-    """Bind the database as Django's default, replacing any other; opens no connection yet."""
+    """Bind the database as Django's default, replacing any other; opens no connection yet.
+
+    The deployment's key stays bound.
+    """
+    keys = connections.settings["default"].get(ROW_KEYS)
     connections.close_all()
     for alias in list(connections.settings):
         if hasattr(connections._connections, alias):
             delattr(connections._connections, alias)
     connections.settings = connections.configure_settings(
-        {"default": database_settings(url, home, reading=reading)}
+        {"default": database_settings(url, home, reading=reading) | {ROW_KEYS: keys}}
     )
 
 

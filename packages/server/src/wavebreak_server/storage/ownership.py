@@ -54,19 +54,13 @@ class OwnershipLostError(ServiceError, Error):
     retry_after_s = 1.0
 
 
-def lost() -> str:
-    """Return why this process no longer owns its log; empty while it does, or never did."""
-    return _current.lost if _current is not None else ""
-
-
 @contextlib.contextmanager
-def owned(home: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
+def owned(home: Path, *, wait_s: float = WAIT_S) -> Iterator[Owner]:
     """Own a service's directory and the bound database, whose tables are migrated, for the block.
 
     Raises:
         ServiceError: Another process owns one of them, or the file system has no locks.
     """
-    global _current
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(_locked_file(home, time.monotonic() + wait_s))
         session = stack.enter_context(_locked_database(time.monotonic() + wait_s))
@@ -76,16 +70,12 @@ def owned(home: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
                 fix=f"end what else writes to {database.FILE}, and check the disk",
             )
         database.migrate()
-        owner = _Owner(home / LOCK_FILE, lock, session, _raise_epoch())
-        _current = owner
-        _install(connections["default"])
-        connection_created.connect(_on_connection, dispatch_uid=__name__)
+        owner = Owner(home / LOCK_FILE, lock, session, _raise_epoch())
         owner.start()
         try:
-            yield
+            yield owner
         finally:
             owner.stop()
-            _current = None
 
 
 def migrate_beside(home: Path) -> None:
@@ -99,8 +89,13 @@ def migrate_beside(home: Path) -> None:
             pass
 
 
-class _Owner:
-    """What this process holds. `lost` is why it no longer owns the log."""
+class Owner:
+    """What this process holds.
+
+    Attributes:
+        epoch: The epoch that it has raised.
+        lost: Why it no longer owns the log; empty while it does.
+    """
 
     def __init__(
         self, path: Path, lock: int, session: BaseDatabaseWrapper | None, epoch: int
@@ -111,13 +106,31 @@ class _Owner:
         self._thread = threading.Thread(target=self._watch, name="wavebreak-owner", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch the locks."""
+        """Begin to watch the locks, and to check what writes."""
+        self._install(connections["default"])
+        connection_created.connect(self._on_connection)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop watching and checking."""
+        connection_created.disconnect(self._on_connection)
         self._stopping.set()
         self._thread.join()
+
+    def _on_connection(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
+        self._install(connection)
+
+    def _install(self, of: BaseDatabaseWrapper) -> None:
+        if self._guard not in of.execute_wrappers:
+            of.execute_wrappers.append(self._guard)
+
+    def _guard(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any
+    ) -> Any:
+        """Check the epoch before a statement that writes, until the owner ends."""
+        if not self._stopping.is_set() and str(sql).lstrip()[:6].upper() in _WRITES:
+            self.check(context["connection"])
+        return execute(sql, params, many, context)
 
     def check(self, of: BaseDatabaseWrapper) -> None:
         """Check the epoch once in each transaction; raises OwnershipLostError."""
@@ -161,27 +174,8 @@ class _Owner:
             self._compare(session)
 
 
-_current: _Owner | None = None
-
-
 def _checked() -> None:
     """Mark a transaction whose epoch was checked; Django drops the mark when it ends."""
-
-
-def _on_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    _install(connection)
-
-
-def _install(of: BaseDatabaseWrapper) -> None:
-    if _guard not in of.execute_wrappers:
-        of.execute_wrappers.append(_guard)
-
-
-def _guard(execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any) -> Any:
-    """Check the epoch before a statement that writes, where this process is an owner."""
-    if _current is not None and str(sql).lstrip()[:6].upper() in _WRITES:
-        _current.check(context["connection"])
-    return execute(sql, params, many, context)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """MACs of database rows under the deployment's key.
 
 Who can write the database, and does not hold the key, cannot make a row that the service takes for
-its own. The key is bound for the process, as the database is. Without one (a command that only
-reads, a program that uses the package) rows are written without a MAC, and none is checked.
+its own. The key is bound with the database: Django's settings of the connection hold it. Without
+one (a command that only reads, a program that uses the package) rows are written without a MAC,
+and none is checked.
 """
 
 from __future__ import annotations
@@ -11,22 +12,33 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+from django.db import connections
 
 _CONTEXT = b"wavebreak record authentication v1\0"
 _LEAF, _CHAIN = b"wavebreak log row v1\0", b"wavebreak log chain v1\0"
 CHAIN_START = bytes(32)
 """The chain before the log's first row."""
 SALT_BYTES = 32
+ROW_KEYS = "ROW_KEYS"
+"""Where the settings of the database's connection hold the keys; see `database.connect`."""
 
 
-class _Bound:
-    """The keys of this process, one a purpose; empty while none is bound."""
+class RowKeys:
+    """Keys that are derived from the deployment's, one a purpose."""
 
-    secret: ClassVar[bytes | None] = None
-    keys: ClassVar[dict[str, bytes]] = {}
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._keys: dict[str, bytes] = {}
+
+    def of(self, purpose: str) -> bytes:
+        """Return the key for a purpose."""
+        key = self._keys.get(purpose)
+        if key is None:
+            key = self._keys[purpose] = derived_key(self._secret, purpose)
+        return key
 
 
 def derived_key(secret: bytes, purpose: str) -> bytes:
@@ -36,17 +48,13 @@ def derived_key(secret: bytes, purpose: str) -> bytes:
 
 def bind(secret: bytes | None) -> None:
     """Bind the deployment's key; None: rows are neither authenticated nor checked."""
-    _Bound.secret, _Bound.keys = secret, {}
+    connections.settings["default"][ROW_KEYS] = None if secret is None else RowKeys(secret)
 
 
 def bound_key(purpose: str) -> bytes | None:
     """Return the bound key for a purpose; None while none is bound."""
-    if _Bound.secret is None:
-        return None
-    key = _Bound.keys.get(purpose)
-    if key is None:
-        key = _Bound.keys[purpose] = derived_key(_Bound.secret, purpose)
-    return key
+    keys: RowKeys | None = connections.settings["default"].get(ROW_KEYS)
+    return None if keys is None else keys.of(purpose)
 
 
 def key_id() -> str:

@@ -22,6 +22,7 @@ from wavebreak_server.transparency.report import (
     LEDGER,
     LIST,
     VERSION,
+    Basis,
     Publication,
     Report,
     ReportBuilder,
@@ -223,8 +224,7 @@ def _count_automation(builder: ReportBuilder, made: list[DecisionRow]) -> None:
             counts[part][0] / len(measures) if measures else None,
             "share",
             f"{counts[part][1]}, of all measures.",
-            counts=(f"automation.{part}", "decisions.measures"),
-            of=len(measures),
+            Basis((f"automation.{part}", "decisions.measures"), len(measures)),
         )
     by = Counter(row.basis or "not named" for row in solely)
     for basis in sorted(by):

@@ -170,6 +170,14 @@ def check_minimum(minimum: int) -> None:
         )
 
 
+class Basis(NamedTuple):
+    """What a number is computed from: counts, and how many cases; and what those rest on."""
+
+    counts: tuple[str, ...]
+    of: int
+    rests_on: str = LEDGER
+
+
 class _Ratio(NamedTuple):
     """A number that is computed from counts, and printed only where those are."""
 
@@ -207,15 +215,12 @@ class ReportBuilder:
         value: float | None,
         unit: str,
         definition: str,
-        *,
-        counts: tuple[str, ...],
-        of: int,
-        rests_on: str = LEDGER,
+        basis: Basis,
     ) -> None:
-        """Add a number computed from counts; `of` is how many cases it rests on."""
+        """Add a number computed from counts."""
         rounded = None if value is None else round(value, 4 if unit == "share" else 2)
-        self._ratios[name] = _Ratio(rounded, counts, of)
-        number = Number(name, label, unit, rests_on, definition, rounded)
+        self._ratios[name] = _Ratio(rounded, basis.counts, basis.of)
+        number = Number(name, label, unit, basis.rests_on, definition, rounded)
         self._sections[-1][2].append(number)
 
     def unknown(self, name: str, label: str, unit: str, rests_on: str, definition: str) -> None:

@@ -18,7 +18,7 @@ from wavebreak_server.transparency.history import (
     severity_of,
 )
 from wavebreak_server.transparency.periods import Period
-from wavebreak_server.transparency.report import LEDGER, OPENINGS, ReportBuilder, Sources
+from wavebreak_server.transparency.report import LEDGER, OPENINGS, Basis, ReportBuilder, Sources
 
 _Z = 1.959963984540054
 
@@ -149,8 +149,7 @@ def _count_appeals_of(
         "hours",
         "Median of the hours from the sealed opening to the sealed decision, over those decided "
         "in the period.",
-        counts=(f"{prefix}decided",),
-        of=len(hours),
+        Basis((f"{prefix}decided",), len(hours)),
     )
 
 
@@ -324,8 +323,7 @@ def _count_error(builder: ReportBuilder, name: str, label: str, results: list[bo
             value,
             "share",
             definition,
-            counts=counts,
-            of=reviewed,
+            Basis(counts, reviewed),
         )
 
 
@@ -419,7 +417,5 @@ def _measure(
             value,
             "share",
             definition,
-            counts=tuple(f"{prefix}.{cell}" for cell in below),
-            of=of,
-            rests_on=OPENINGS,
+            Basis(tuple(f"{prefix}.{cell}" for cell in below), of, OPENINGS),
         )

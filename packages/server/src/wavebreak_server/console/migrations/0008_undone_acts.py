@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Acts of earlier releases name no case; their undo opens none."""
 
-    dependencies = (("console", "0007_live_challengers"),)
+    dependencies = (("console", "0007_version_0_2"),)
     operations = (
         migrations.AddField(
             "personact",

@@ -28,7 +28,7 @@ from wavebreak_server.console.pages import (
     warn,
 )
 from wavebreak_server.console.views.versions import StepViews, replay_page, version_rows
-from wavebreak_server.errors import ApiError
+from wavebreak_server.errors import ApiError, fix_for
 from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions import policy_versions as versions
@@ -403,7 +403,7 @@ def approve_calibration(request: HttpRequest) -> HttpResponse:
         with transaction.atomic():
             calibration_schedule.approve(home, console.now_ms, console.user.actor, reason, seen)
     except WavebreakError as error:
-        raise ApiError(409, error.what, fix=error.fix or "") from error
+        raise ApiError(409, error.what, fix=fix_for(error, "page")) from error
     try:
         waited = async_to_sync(calibration_schedule.enforce_approved)(console.service)
     except WavebreakError as error:

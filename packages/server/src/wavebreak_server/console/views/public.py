@@ -34,9 +34,10 @@ from wavebreak_server.console.public_access import (
     public,
     read_form_token,
 )
-from wavebreak_server.errors import MEDIA_TYPE, ApiError, describe_error
+from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.peer_networks import peer_network
+from wavebreak_server.http.responses import problem_response
 from wavebreak_server.pipeline.platform_messages import one_time_code
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.appeals import service as appeals
@@ -132,14 +133,9 @@ def _refuse(request: HttpRequest, status: int) -> HttpResponse:
 
 def _refuse_json(_request: HttpRequest, status: int) -> HttpResponse:
     if status == 410:
-        return _problem(ErasedError())
+        return problem_response(ErasedError())
     what = "rate limit exceeded" if status == 429 else "the request is too large"
-    return _problem(ApiError(status, what, fix="try again later"))
-
-
-def _problem(error: ApiError) -> HttpResponse:
-    problem = describe_error(error)
-    return HttpResponse(problem.body, content_type=MEDIA_TYPE, status=problem.status)
+    return problem_response(ApiError(status, what, fix="try again later"))
 
 
 _APPEALED = {Appeal.OPEN: "received", Appeal.DECIDED: "answered"}
@@ -179,7 +175,7 @@ def notice_json(request: HttpRequest, token: str) -> HttpResponse:
     page = Public(request)
     decision = statements.decision_of(page.notices, token, page.now_ms)
     if decision is None:
-        return _problem(ApiError(404, "there is nothing at this address"))
+        return problem_response(ApiError(404, "there is nothing at this address"))
     body = msgspec.json.encode(_shown(page, decision))
     return HttpResponse(body, content_type="application/json")
 

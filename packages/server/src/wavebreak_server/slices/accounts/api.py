@@ -6,12 +6,14 @@ import asyncio
 import secrets
 from typing import Annotated, Any
 
+import msgspec
 from django.db import transaction
-from django.http import HttpRequest
-from ninja import Path, Router
+from msgspec import Meta
 
 from wavebreak.engine.kernel_policy import effective_outcome
-from wavebreak.outcomes import LIMIT, OUTCOMES, row_of
+from wavebreak.outcomes import LIMIT, OUTCOMES, Outcome, row_of
+from wavebreak.schema.events import Label
+from wavebreak.schema.events import Source as LabelSource
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import (
     CYCLE_MS,
@@ -20,16 +22,87 @@ from wavebreak_server.http.app_context import (
     run_write,
     write_audit_entry,
 )
-from wavebreak_server.http.openapi import problems
-from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak_server.http.operations import MAX_BODY, RequestContext, Router
+from wavebreak_server.http.schemas import (
+    AccountId,
+    Justification,
+    Request,
+    Response,
+    check_account_ids,
+)
 from wavebreak_server.pipeline.decide import Quota, quota_status
 from wavebreak_server.pipeline.pending_requests import BusyError
-from wavebreak_server.slices import schemas
 from wavebreak_server.slices.acts import actions
-from wavebreak_server.slices.decisions.api import numbered_decision
+from wavebreak_server.slices.acts.api import Override, OverrideResult
+from wavebreak_server.slices.decisions.api import NumberedDecision, numbered_decision
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.storage import models
 from wavebreak_server.storage.authentic_rows import checked_decisions
-from wavebreak_server.storage.models import Decision, QuotaExtension
+
+
+class Restriction(Response):
+    """An outcome in force: what it refuses, its start, its end (null: none)."""
+
+    outcome: Outcome
+    since_ms: int | None
+    until_ms: int | None
+    refuses: str
+    ends: str
+
+
+class Account(Response):
+    """An account's enforcement state, quota, restrictions, and newest decisions."""
+
+    account: str
+    outcome: Outcome
+    until_ms: int | None
+    quota: Quota
+    restrictions: list[Restriction]
+    decisions: list[NumberedDecision]
+    last_known: Annotated[
+        bool,
+        Meta(
+            description="true while the engine does not answer: the outcome is the last one known, "
+            "by the service's clock, and the quota is not counted"
+        ),
+    ]
+
+
+class AccountLabel(Request):
+    """A label of one account. It takes effect now; a label never changes past decisions."""
+
+    account: AccountId
+    label: Label
+    source: LabelSource
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an id that is too long."""
+        check_account_ids([self.account])
+
+
+class Labels(Justification):
+    """Labels to add to the log."""
+
+    labels: Annotated[list[AccountLabel], Meta(min_length=1, max_length=1000)]
+
+
+class LabeledEvents(Response):
+    """The ids of label events that are durably in the log."""
+
+    events: list[str]
+
+
+class ErasureResult(Response):
+    """What was erased: events that held a pseudonym, rewritten batches, ledger openings.
+
+    The ledger still verifies; its erased entries can no longer be opened.
+    """
+
+    account: str
+    events: int
+    batches: int
+    openings: int
+
 
 router = Router()
 
@@ -41,7 +114,7 @@ ENGINE_S = 2.0
 def _is_extended(account: str, now_ms: int) -> bool:
     """Whether the account was granted an extension in the cycle that ends now."""
     since = now_ms - CYCLE_MS
-    return bool(QuotaExtension.objects.filter(account=account, at_ms__gt=since).exists())
+    return bool(models.QuotaExtension.objects.filter(account=account, at_ms__gt=since).exists())
 
 
 def _quota(context: RequestContext, state: actions.AccountState, extended: bool) -> Quota:
@@ -49,33 +122,29 @@ def _quota(context: RequestContext, state: actions.AccountState, extended: bool)
     return quota_status(context.app.quota_config, limit, state.chats, extended)
 
 
-@router.post(
+@router.operation(
+    "POST",
     "/v1/accounts/{path:account}/override",
-    auth=ApiKeyAuth("override"),
-    response=schemas.OverrideResult,
-    summary="Override an account's enforcement state by a label in the log, which a replay "
-    "reproduces.",
-    openapi_extra=problems(503),
+    "Override an account's enforcement state by a label in the log, which a replay reproduces.",
+    503,
+    scopes=("override",),
 )
-async def override(
-    request: HttpRequest, account: Path[schemas.AccountId], change: schemas.Override
-) -> schemas.OverrideResult:
+async def override(context: RequestContext, account: AccountId, body: Override) -> OverrideResult:
     """Add a reviewer's verdict to the log, and return the resulting enforcement state."""
-    return await actions.override_account(RequestContext.of(request), account, change)
+    return await actions.override_account(context, account, body)
 
 
-@router.post(
+@router.operation(
+    "POST",
     "/v1/accounts/{path:account}/extension",
-    auth=ApiKeyAuth("override"),
-    response=schemas.QuotaJson,
-    summary="Grant a limited account more new chats, once per quota cycle.",
-    openapi_extra=problems(404, 409, 503),
+    "Grant a limited account more new chats, once per quota cycle.",
+    404,
+    409,
+    503,
+    scopes=("override",),
 )
-async def extend_quota(
-    request: HttpRequest, account: Path[schemas.AccountId], change: schemas.Justification
-) -> Quota:
+async def extend_quota(context: RequestContext, account: AccountId, body: Justification) -> Quota:
     """Grant a quota extension, and return the quota."""
-    context = RequestContext.of(request)
     state = await actions.sealed_state(context, account)
     if state.outcome != LIMIT:
         raise ApiError(409, "the account is not limited, so it has no quota")
@@ -83,30 +152,27 @@ async def extend_quota(
     def grant() -> None:
         if _is_extended(account, state.now_ms):
             raise ApiError(409, "the account already has an extension in this cycle")
-        QuotaExtension.objects.create(account=account, at_ms=state.now_ms)
-        write_audit_entry(context.now_ms, context.key, "extend_quota", account, change.reason)
+        models.QuotaExtension.objects.create(account=account, at_ms=state.now_ms)
+        write_audit_entry(context.now_ms, context.key, "extend_quota", account, body.reason)
 
     await run_write(grant)
     context.app.quota_extensions[account] = state.now_ms
     return _quota(context, state, True)
 
 
-@router.delete(
+@router.operation(
+    "DELETE",
     "/v1/accounts/{path:account}/personal",
-    auth=ApiKeyAuth("admin"),
-    response=schemas.ErasureResult,
-    summary="Erase the pseudonyms of an account's number and addresses, the openings of its "
+    "Erase the pseudonyms of an account's number and addresses, the openings of its "
     "ledger entries, and its appeals' texts. Counts that other accounts rely on remain, and its "
     "devices' too.",
-    openapi_extra=problems(503),
+    503,
+    scopes=("admin",),
 )
 async def erase_personal(
-    request: HttpRequest,
-    account: Path[schemas.AccountId],
-    query: Annotated[schemas.JustificationQuery, StrictQuery(...)],
-) -> schemas.ErasureResult:
+    context: RequestContext, account: AccountId, query: Justification
+) -> ErasureResult:
     """Erase an account's pseudonyms from the log, and the openings of its ledger entries."""
-    context = RequestContext.of(request)
     entry = await actions.begin_audit(context, "erase_personal", account, query.reason)
 
     home, now_ms = context.service.settings.home, context.now_ms
@@ -120,7 +186,7 @@ async def erase_personal(
         erasure.finish()
 
     await run_query(seal)
-    return schemas.ErasureResult(
+    return ErasureResult(
         account=account, events=done.events, batches=done.batches, openings=done.openings
     )
 
@@ -129,51 +195,49 @@ def _erase_together(asked: list[tuple[int, int]]) -> list[erasure.Erased]:
     return closing_connection(lambda: erasure.erase_together(asked))()
 
 
-@router.post(
+@router.operation(
+    "POST",
     "/v1/labels",
-    auth=ApiKeyAuth("override"),
-    response={202: schemas.LabeledEvents},
-    summary="Add labels of accounts to the log.",
-    openapi_extra=problems(503),
+    "Add labels of accounts to the log.",
+    503,
+    scopes=("override",),
+    statuses=(202,),
+    max_body=MAX_BODY,
 )
-async def label(request: HttpRequest, change: schemas.Labels) -> schemas.LabeledEvents:
+async def label(context: RequestContext, body: Labels) -> LabeledEvents:
     """Add labels to the log; returns when they are durable."""
-    context = RequestContext.of(request)
-    labels = [{"id": f"label-{secrets.token_hex(12)}"} | one.model_dump() for one in change.labels]
-    await actions.check_ids(context, [one.account for one in change.labels])
-    entry = await actions.begin_audit(context, "label", f"{len(labels)} labels", change.reason)
+    labels = [
+        {"id": f"label-{secrets.token_hex(12)}"} | msgspec.to_builtins(one) for one in body.labels
+    ]
+    await actions.check_ids(context, [one.account for one in body.labels])
+    entry = await actions.begin_audit(context, "label", f"{len(labels)} labels", body.reason)
     await actions.add_labels(context, labels)
     await actions.finish_audit(context, entry)
-    return schemas.LabeledEvents(events=[one["id"] for one in labels])
+    return LabeledEvents(events=[one["id"] for one in labels])
 
 
 # Last, since its path matches those above too.
-@router.get(
+@router.operation(
+    "GET",
     "/v1/accounts/{path:account}",
-    auth=ApiKeyAuth("read"),
-    response=schemas.Account,
-    summary="An account's enforcement state: outcome, quota, restrictions and their ends, "
+    "An account's enforcement state: outcome, quota, restrictions and their ends, "
     "decisions. An account that the log does not have is allowed.",
-    openapi_extra=problems(404, 503),
+    404,
+    503,
+    scopes=("read",),
 )
-async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
+async def account(context: RequestContext, account: AccountId) -> Account:
     """Return an account's enforcement state and its newest decisions."""
-    return await _read_account(request, account)
+    return await _read_account(context, account)
 
 
 def _read_also(act: str) -> None:
     """Let an account be read whose id ends like the path of an act, such as `a/override`."""
+    path, summary = f"/v1/accounts/{{path:account}}/{act}", f"An account whose id ends in {act}."
 
-    async def read(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
-        return await _read_account(request, f"{account}/{act}")
-
-    router.get(
-        f"/v1/accounts/{{path:account}}/{act}",
-        auth=ApiKeyAuth("read"),
-        response=schemas.Account,
-        url_name=f"account_{act}",
-        include_in_schema=False,
-    )(read)
+    @router.operation("GET", path, summary, scopes=("read",), name=f"account_{act}", listed=False)
+    async def read(context: RequestContext, account: AccountId) -> Account:
+        return await _read_account(context, f"{account}/{act}")
 
 
 for _act in ("override", "extension", "personal"):
@@ -191,8 +255,7 @@ async def _check_is_an_id(context: RequestContext, account: str) -> None:
         raise ApiError(404, error.what, fix=error.fix) from None
 
 
-async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
-    context = RequestContext.of(request)
+async def _read_account(context: RequestContext, account: str) -> Account:
     last_known = False
     try:
         async with asyncio.timeout(ENGINE_S):
@@ -204,7 +267,9 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
         state, last_known = _last_known(context, account), True
 
     def load() -> tuple[list[Any], bool]:
-        newest = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
+        newest = models.Decision.objects.filter(account=account).order_by("-number")[
+            :SHOWN_DECISIONS
+        ]
         rows = [(row.number, row.outcome, row.ts, row.body) for row in checked_decisions(newest)]
         return rows, _is_extended(account, state.now_ms)
 
@@ -212,14 +277,14 @@ async def _read_account(request: HttpRequest, account: str) -> schemas.Account:
     outcome = OUTCOMES[state.outcome]
     shown = (outcome, "challenge") if outcome == "limit" else (outcome,)
     since = next((ts for _, made, ts, _ in rows if made in shown), None)
-    restriction = schemas.Restriction(
+    restriction = Restriction(
         outcome=outcome,
         since_ms=since,
         until_ms=state.until_ms,
         refuses=row_of(outcome).refusal_words,
         ends=actions.describe_end(outcome, state.until_ms),
     )
-    return schemas.Account(
+    return Account(
         account=account,
         outcome=outcome,
         until_ms=state.until_ms,

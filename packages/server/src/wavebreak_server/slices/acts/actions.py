@@ -20,14 +20,13 @@ from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
 from wavebreak.outcomes import ALLOW, LIMIT, OBSERVE, OUTCOMES, RANKS, row_of
 from wavebreak.schema.identifiers import fault
-from wavebreak_server.errors import ApiError
+from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.http.app_context import run_query, run_write, write_audit_entry
-from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.pipeline.decide import ChatCounts, count_chats
-from wavebreak_server.pipeline.log_clock import FAULT_FIX
-from wavebreak_server.pipeline.pending_requests import Accepted
+from wavebreak_server.pipeline.pending_requests import Accepted, Sender
 from wavebreak_server.pipeline.request_decoder import Body
-from wavebreak_server.slices import schemas
+from wavebreak_server.slices.acts.api import Override, OverrideResult
 from wavebreak_server.storage.models import AuditEntry
 
 SEALED_S = 5.0
@@ -111,10 +110,10 @@ async def wait_until_sealed(context: RequestContext, account: str) -> None:
 async def override_account(
     context: RequestContext,
     account: str,
-    change: schemas.Override,
+    change: Override,
     *,
     appealed: AppealEntry | None = None,
-) -> schemas.OverrideResult:
+) -> OverrideResult:
     """Add a person's verdict on an account to the log; return the resulting enforcement state.
 
     With the verdict `undetermined` a person may set an outcome, for a time (ADR 22). The state of
@@ -154,7 +153,7 @@ async def override_account(
         result = appeal_result(before.outcome if before else 0, state.outcome)
         drafts.append(Draft("appeal", AppealEntry(overridden, result), hidden))
     await finish_audit(context, entry, *drafts)
-    return schemas.OverrideResult(event=event, outcome=outcome, until_ms=state.until_ms)
+    return OverrideResult(event=event, outcome=outcome, until_ms=state.until_ms)
 
 
 def appeal_result(before: int, after: int) -> str:
@@ -184,11 +183,11 @@ async def add_labels(
     # clock by more than its lateness, and a late label would have no effect.
     now = max(context.now_ms, earliest)
     if wrong := context.service.clock_fault():
-        raise ApiError(503, wrong, fix=FAULT_FIX)
+        raise DomainError("clock-fault", fault=wrong)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
     content = b"\n".join(map(msgspec.json.encode, lines))
     result = await context.service.accept(
-        Body(content, "lines"), sender=context.key, ask=ask, labels=True, identifiers=True
+        Body(content, "lines"), Sender(context.key, labels=True, identifiers=True), ask=ask
     )
     if isinstance(result, Accepted) and result.refused:
         raise ApiError(422, f"a label was refused: {result.refused[0].message}")
@@ -232,8 +231,6 @@ def mark_done(number: int) -> None:
     """
     entry = AuditEntry.objects.get(number=number)
     if not entry.is_authentic:
-        raise ApiError(
-            500, f"the audit entry {number} was changed", fix="run `wavebreak ledger verify`"
-        )
+        raise DomainError("row-changed", row=f"audit entry {number}")
     entry.outcome = "done"
     entry.save(update_fields=["outcome", "sealed"])

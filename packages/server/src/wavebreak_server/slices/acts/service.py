@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
 
+import msgspec
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import F
@@ -21,8 +22,9 @@ from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
-from wavebreak_server.slices import schemas
+from wavebreak_server.http.schemas import MIN_REASON
 from wavebreak_server.slices.acts import actions
+from wavebreak_server.slices.acts.api import Override, OverrideResult
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.queue import service as review_queue
@@ -446,16 +448,16 @@ def _override(
     reason: str,
     by: str,
     appealed: AppealEntry | None = None,
-) -> schemas.OverrideResult:
+) -> OverrideResult:
     # The API asks for a reason of eight characters; a form is content with a word.
-    said = reason if len(reason) >= schemas.MIN_REASON else f"reason: {reason}"
+    said = reason if len(reason) >= MIN_REASON else f"reason: {reason}"
     fields: dict[str, object] = {"verdict": verdict, "reason": said, "by": by}
     if verdict == "undetermined":
         fields["outcome"] = outcome
         if hold_s is not None:
             fields["hold_s"] = hold_s
-    change = schemas.Override.model_validate(fields)
-    result: schemas.OverrideResult = async_to_sync(actions.override_account)(
+    change = msgspec.convert(fields, Override)
+    result: OverrideResult = async_to_sync(actions.override_account)(
         acting.context, account, change, appealed=appealed
     )
     return result

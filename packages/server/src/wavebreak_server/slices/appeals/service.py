@@ -34,14 +34,13 @@ from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query, write_audit_entry
-from wavebreak_server.pipeline.holder_notices import HolderNotices
+from wavebreak_server.pipeline.holder_notices import HolderNotices, has_notice, token_of
 from wavebreak_server.pipeline.platform_messages import (
     enqueue_message,
     new_message_id,
     one_time_code,
 )
 from wavebreak_server.pipeline.service import Service
-from wavebreak_server.pipeline.statement_links import has_notice, token_of
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.config import Appeals

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wavebreak.errors import ServiceError, UsageError, WavebreakError
 from wavebreak.rules import Policy, load_policy
+from wavebreak_server.errors import DomainError
 from wavebreak_server.http.app_context import run_background_query, write_audit_entry
 from wavebreak_server.pipeline.live_policy import (
     digest_of,
@@ -61,15 +62,13 @@ def approve(home: Path, now_ms: int, by: str, reason: str, seen: str = "") -> st
         seen: The version that they have read ("": the one that is there).
 
     Raises:
-        UsageError: There is no proposal, or it is another one than was read.
+        DomainError: There is no proposal.
+        UsageError: It is another one than was read.
         PolicyError: Its policy does not load.
 
     """
     if not is_proposed(home):
-        raise UsageError(
-            f"{home} has no calibration proposal yet",
-            fix="wait for it, or write one: wavebreak calibrate HOME -o HOME/calibrated",
-        )
+        raise DomainError("no-proposal", home=home)
     directory = proposal_directory(home)
     version = load_policy(directory).version
     if seen and version != seen:
@@ -84,7 +83,7 @@ def approved_policy(home: Path) -> tuple[Policy, Path] | None:
     """Return the approved policy and its directory; None while nothing is approved.
 
     Raises:
-        UsageError: The policy was changed after it was approved.
+        DomainError: The policy was changed after it was approved.
 
     """
     directory = proposal_directory(home)
@@ -93,9 +92,8 @@ def approved_policy(home: Path) -> tuple[Policy, Path] | None:
     approved = json.loads((directory / _APPROVAL).read_text("utf-8"))["policy"]
     policy = load_policy(directory)
     if policy.version != approved:
-        raise UsageError(
-            f"{directory} was changed after its approval: it is {policy.version}, not {approved}",
-            fix="approve it again: wavebreak approve HOME --by NAME --reason WHY",
+        raise DomainError(
+            "changed-after-approval", directory=directory, found=policy.version, approved=approved
         )
     return policy, directory
 
@@ -115,16 +113,15 @@ def store_approved(home: Path) -> tuple[str, str]:
     """Copy the approved policy to `HOME/policies`; return the name and the digest of the copy.
 
     Raises:
-        UsageError: Nothing is approved, or the policy was changed after its approval.
+        DomainError: Nothing is approved, or the policy was changed after its approval.
+        UsageError: The policy is being changed.
 
     """
     files = policy_files(proposal_directory(home))
     digest = digest_of(files)
     approved = approved_policy(home)
     if approved is None:
-        raise UsageError(
-            f"{home} has no approved calibration", fix="approve it: wavebreak approve HOME"
-        )
+        raise DomainError("nothing-approved", home=home)
     if files_digest(approved[1]) != digest:
         raise UsageError(f"{approved[1]} is being changed", fix="approve it again when it is not")
     policies = policies_directory(home)

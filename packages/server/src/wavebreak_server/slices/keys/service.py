@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http import auth
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.storage.models import ApiKey
+
+
+class KeyTerms(NamedTuple):
+    """What a key may do.
+
+    Attributes:
+        rate: Requests per second.
+        burst: Requests at once.
+        source: The source that it belongs to (empty: to none).
+        identifiers: Whether ids that it sends may look like personal data.
+        owner: Prefix of the first key of which it is a successor.
+    """
+
+    rate: float = 1000.0
+    burst: float = 2000.0
+    source: str = ""
+    identifiers: bool = False
+    owner: str = ""
 
 
 def create_key(
@@ -16,31 +35,18 @@ def create_key(
     now_ms: int,
     by: str,
     reason: str,
-    *,
-    rate: float = 1000.0,
-    burst: float = 2000.0,
-    owner: str = "",
-    source: str = "",
-    identifiers: bool = False,
+    terms: KeyTerms = KeyTerms(),  # noqa: B008 - immutable
 ) -> tuple[ApiKey, str]:
-    """Create a key; return its record and its text, which is stored nowhere.
-
-    `owner` is the prefix of the first key of which it is a successor, `source` that which it
-    belongs to. With `identifiers` ids that it sends may look like personal data.
-    """
+    """Create a key; return its record and its text, which is stored nowhere."""
     generated = auth.generate_key()
     wanted = set(scopes)
     key = ApiKey.objects.create(
         prefix=generated.prefix,
         digest=generated.digest,
         name=name,
-        rate=rate,
-        burst=burst,
         scopes=" ".join(scope for scope in auth.SCOPES if scope in wanted),
         created_ms=now_ms,
-        owner=owner,
-        source=source,
-        identifiers=identifiers,
+        **terms._asdict(),
     )
     write_audit_entry(now_ms, by, "add_key", generated.prefix, reason)
     return key, generated.text
@@ -67,11 +73,13 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
         now_ms,
         by,
         f"successor of {prefix}",
-        rate=former.rate,
-        burst=former.burst,
-        owner=former.owner or former.prefix,
-        source=former.source,
-        identifiers=former.identifiers,
+        KeyTerms(
+            former.rate,
+            former.burst,
+            former.source,
+            former.identifiers,
+            former.owner or former.prefix,
+        ),
     )
 
 

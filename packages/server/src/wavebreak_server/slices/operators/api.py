@@ -4,49 +4,59 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from django.http import HttpRequest
-from ninja import Path, Router
+from msgspec import Meta
 
 from wavebreak.linking import Operator
 from wavebreak_server.errors import ApiError
-from wavebreak_server.http.openapi import problems
-from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak_server.slices import schemas
+from wavebreak_server.http.operations import RequestContext, Router
+from wavebreak_server.http.schemas import Request, Response
 
-router = Router()
+OperatorId = Annotated[str, Meta(pattern="^op-[0-9a-f]{12}$", description="the operator's id")]
 
 
-async def _operators(request: HttpRequest) -> list[Operator]:
-    context = RequestContext.of(request)
+class OperatorsQuery(Request):
+    """How many operators are wanted, those with most accounts first."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class Operators(Response):
+    """Accounts that seem to be of one operator; `total` counts those that are not listed too."""
+
+    operators: list[Operator]
+    total: int
+
+
+router = Router("read")
+
+
+async def _operators(context: RequestContext) -> list[Operator]:
     found: list[Operator] = await context.service.ask(lambda engine: engine.operators())
     return found
 
 
-@router.get(
+@router.operation(
+    "GET",
     "/v1/operators",
-    auth=ApiKeyAuth("read"),
-    response=schemas.Operators,
-    summary="Accounts that seem to be of one operator, with the evidence on each edge.",
-    openapi_extra=problems(503),
+    "Accounts that seem to be of one operator, with the evidence on each edge.",
+    503,
 )
-async def list_operators(
-    request: HttpRequest, query: Annotated[schemas.OperatorsQuery, StrictQuery(...)]
-) -> schemas.Operators:
+async def list_operators(context: RequestContext, query: OperatorsQuery) -> Operators:
     """Return the operators, those with most accounts first."""
-    found = await _operators(request)
-    return schemas.Operators(operators=found[: query.limit], total=len(found))
+    found = await _operators(context)
+    return Operators(operators=found[: query.limit], total=len(found))
 
 
-@router.get(
+@router.operation(
+    "GET",
     "/v1/operators/{operator}",
-    auth=ApiKeyAuth("read"),
-    response=schemas.OperatorJson,
-    summary="One operator: its accounts, and each edge between them with what it rests on.",
-    openapi_extra=problems(404, 503),
+    "One operator: its accounts, and each edge between them with what it rests on.",
+    404,
+    503,
 )
-async def get_operator(request: HttpRequest, operator: Path[schemas.OperatorId]) -> Operator:
+async def get_operator(context: RequestContext, operator: OperatorId) -> Operator:
     """Return one operator."""
-    for found in await _operators(request):
+    for found in await _operators(context):
         if found.id == operator:
             return found
     raise ApiError(404, "there is no such operator", fix="see /v1/operators")

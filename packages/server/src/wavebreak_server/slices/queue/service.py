@@ -15,7 +15,7 @@ import hmac
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
@@ -35,7 +35,7 @@ from django.db.models import (
 
 from wavebreak.durations import duration_ms
 from wavebreak.evaluation.intervals import exact_interval
-from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, rank_of
+from wavebreak.outcomes import BY_RANK, REFUSING_ALL, SILENCING, Outcome, rank_of
 from wavebreak.reports.tables import number
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.acts.models import PersonAct
@@ -88,7 +88,7 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     reached = max((values[name] or 0.0 for name in _REACH if name in values), default=0.0)
     reach = min(1.0, math.log1p(reached) / math.log1p(WIDE_REACH))
     severity = rank_of(outcome) / rank_of(BY_RANK[-1])
-    wrong = float(getattr(settings.harm, outcome, 0.0))
+    wrong = settings.harm.get(cast(Outcome, outcome), 0.0)
     harm = (1 - chance) * wrong + chance * reach * (1 - severity)
     uncertainty = 4 * chance * (1 - chance)
     basis = str(decision.get("basis", ""))

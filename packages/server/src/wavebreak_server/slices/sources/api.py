@@ -4,17 +4,112 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from django.http import HttpRequest
-from ninja import Path, Router
+from msgspec import Meta
 
-from wavebreak_server.errors import ApiError
+from wavebreak.schema.coverage import known_names
+from wavebreak_server.errors import DomainError
 from wavebreak_server.http.app_context import run_query, run_write
-from wavebreak_server.http.openapi import problems
-from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak_server.slices import schemas
+from wavebreak_server.http.operations import RequestContext, Router
+from wavebreak_server.http.schemas import Justification, Reason, Request, Response, check_reason
 from wavebreak_server.slices.sources import service as sources
 from wavebreak_server.slices.sources.overview import SourcesOverview, sources_overview
-from wavebreak_server.storage.models import Source
+from wavebreak_server.slices.sources.service import ABILITIES, SELF, Ability, Applied
+from wavebreak_server.storage import models
+
+SourceName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="the source's name: lower-case letters, digits, dots, hyphens",
+    ),
+]
+_CARRIED = sorted(known_names())
+CarriedName = Annotated[str, Meta(extra_json_schema={"enum": _CARRIED})]
+"""A type ("message.sent") or field ("message.sent.size") of events."""
+
+
+def check_source_name(name: str) -> None:
+    """Raise ValueError for the name by which a key names its own source."""
+    if name == SELF:
+        raise ValueError("name: self names the source of a key: give another name")
+
+
+class Declaration(Request, kw_only=True):
+    """What a source carries (types and fields of events), and what its platform can do."""
+
+    carries: Annotated[list[CarriedName], Meta(min_length=1, max_length=len(_CARRIED))]
+    can: Annotated[tuple[Ability, ...], Meta(max_length=len(ABILITIES))] = ()
+    reason: Reason = "declared by the source"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a reason of blanks."""
+        check_reason(self.reason)
+
+
+class NewSource(Declaration, kw_only=True):
+    """A source to declare."""
+
+    name: SourceName
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for the name of no source, and a reason of blanks."""
+        super().__post_init__()
+        check_source_name(self.name)
+
+
+class AskedDeclaration(Response):
+    """What a source has declared by its own key, and an administrator has not approved yet."""
+
+    carries: list[str]
+    can: list[Ability]
+    at_ms: int
+
+
+class Source(Response):
+    """A source as it decides: without `carries`, where its first declaration is not approved yet.
+
+    `asked` is the declaration that waits for an administrator (null: none does).
+    """
+
+    name: str
+    carries: list[str]
+    can: list[Ability]
+    created_ms: int
+    changed_ms: int
+    asked: AskedDeclaration | None = None
+
+
+class Approval(Justification):
+    """The approval of what a source has asked for, at the time `at_ms` of `asked`."""
+
+    at_ms: int
+
+
+class Application(Response):
+    """How the declared sources take effect.
+
+    `applied`: `unchanged` where their coverage decides already; `live` where it does from now on,
+    after `waited_s` in which events waited; `pending` where it will once the service can be
+    switched, at the latest after its next start; `waiting` where the declaration waits for an
+    administrator, and nothing has changed. `meaning` says so. `carries` is what every source
+    carries, and `rules_off` are the rules that lack what they read for every source. Without
+    `challenges` some source cannot ask for one: its accounts are limited instead.
+    """
+
+    applied: Applied
+    carries: list[str]
+    challenges: bool
+    rules_off: list[str]
+    waited_s: float
+    meaning: str = ""
+
+
+class DeclaredSource(Response):
+    """A source, and how its declaration takes effect."""
+
+    source: Source
+    coverage: Application
+
 
 router = Router()
 
@@ -28,13 +123,13 @@ _MEANINGS = {
 }
 
 
-def _shown(source: Source) -> schemas.Source:
-    asked = schemas.AskedDeclaration(
+def _shown(source: models.Source) -> Source:
+    asked = AskedDeclaration(
         carries=source.asked_carries.split(),
         can=list(sources.abilities_of(source.asked_can)),
         at_ms=source.asked_ms,
     )
-    return schemas.Source(
+    return Source(
         name=source.name,
         carries=source.carries.split(),
         can=list(sources.abilities_of(source.can)),
@@ -44,11 +139,11 @@ def _shown(source: Source) -> schemas.Source:
     )
 
 
-async def _applied(context: RequestContext, *, waits: bool = False) -> schemas.Application:
+async def _applied(context: RequestContext, *, waits: bool = False) -> Application:
     service = context.service
     done = await (sources.waiting if waits else sources.apply)(service)
     service.waiting = await run_query(sources.waiting_sources)
-    return schemas.Application(
+    return Application(
         applied=done.applied,
         carries=list(done.carries),
         challenges=done.challenges,
@@ -58,106 +153,95 @@ async def _applied(context: RequestContext, *, waits: bool = False) -> schemas.A
     )
 
 
-async def _shown_applied(context: RequestContext, source: Source) -> schemas.DeclaredSource:
+async def _shown_applied(context: RequestContext, source: models.Source) -> DeclaredSource:
     applied = await _applied(context, waits=bool(source.asked_ms))
-    return schemas.DeclaredSource(source=_shown(source), coverage=applied)
+    return DeclaredSource(source=_shown(source), coverage=applied)
 
 
-@router.get(
+@router.operation(
+    "GET",
     "/v1/sources",
-    auth=ApiKeyAuth("admin"),
-    response=schemas.SourcesJson,
-    operation_id="sources",
-    summary="What feeds the service: what each source carries and its platform can do, when it was "
+    "What feeds the service: what each source carries and its platform can do, when it was "
     "seen, and which rules lack what they read.",
+    scopes=("admin",),
+    name="sources",
 )
-async def listed(request: HttpRequest) -> SourcesOverview:
+async def listed(context: RequestContext) -> SourcesOverview:
     """Return every source."""
-    service = RequestContext.of(request).service
+    service = context.service
     return await run_query(lambda: sources_overview(service.responder.policy, service.measured))
 
 
-@router.post(
+@router.operation(
+    "POST",
     "/v1/sources",
-    auth=ApiKeyAuth("admin"),
-    response=schemas.DeclaredSource,
-    summary="Declare a source, or what it carries and can from now on. Accounts are judged by what "
+    "Declare a source, or what it carries and can from now on. Accounts are judged by what "
     "the source carries that reports their acts; where it cannot ask for a challenge, a limit is "
     "decided.",
-    openapi_extra=problems(409),
+    409,
+    scopes=("admin",),
 )
-async def declare_source(request: HttpRequest, new: schemas.NewSource) -> schemas.DeclaredSource:
+async def declare_source(context: RequestContext, body: NewSource) -> DeclaredSource:
     """Declare a source."""
-    context = RequestContext.of(request)
-    arguments = (new.name, new.carries, new.can, context.now_ms, context.key, new.reason)
+    arguments = (body.name, body.carries, body.can, context.now_ms, context.key, body.reason)
     source = await run_write(lambda: sources.declare(*arguments))
     return await _shown_applied(context, source)
 
 
-@router.put(
+@router.operation(
+    "PUT",
     "/v1/sources/self",
-    auth=ApiKeyAuth("ingest", "decide"),
-    response=schemas.DeclaredSource,
-    summary="Declare what the source of this key carries and can, as an adapter does when it "
+    "Declare what the source of this key carries and can, as an adapter does when it "
     "starts. What is less than before waits for an administrator, but before the first event.",
-    openapi_extra=problems(409),
+    409,
+    scopes=("ingest", "decide"),
 )
-async def declare_self(
-    request: HttpRequest, declaration: schemas.Declaration
-) -> schemas.DeclaredSource:
+async def declare_self(context: RequestContext, body: Declaration) -> DeclaredSource:
     """Declare the source that the caller's key belongs to."""
-    context = RequestContext.of(request)
     name = context.app.key_ring.source_of(context.key)
     if not name:
-        raise ApiError(
-            409,
-            "this key belongs to no source",
-            fix="create one that does: wavebreak key create HOME NAME --source SOURCE",
-        )
+        raise DomainError("key-without-source")
     source = await run_write(
         lambda: sources.declare_own(
             name,
-            declaration.carries,
-            declaration.can,
+            body.carries,
+            body.can,
             context.now_ms,
             context.key,
-            declaration.reason,
+            body.reason,
             senders=tuple(context.service.skews.seen_ms),
         )
     )
     return await _shown_applied(context, source)
 
 
-@router.post(
+@router.operation(
+    "POST",
     "/v1/sources/{name}/approval",
-    auth=ApiKeyAuth("admin"),
-    response=schemas.DeclaredSource,
-    summary="Approve what a source has declared by its own key: from now on it decides.",
-    openapi_extra=problems(404, 409),
+    "Approve what a source has declared by its own key: from now on it decides.",
+    404,
+    409,
+    scopes=("admin",),
 )
 async def approve_source(
-    request: HttpRequest, name: Path[schemas.SourceName], approval: schemas.Approval
-) -> schemas.DeclaredSource:
+    context: RequestContext, name: SourceName, body: Approval
+) -> DeclaredSource:
     """Approve a source's declaration."""
-    context = RequestContext.of(request)
-    arguments = (name, context.now_ms, context.key, approval.reason, approval.at_ms)
+    arguments = (name, context.now_ms, context.key, body.reason, body.at_ms)
     source = await run_write(lambda: sources.approve(*arguments))
     return await _shown_applied(context, source)
 
 
-@router.delete(
+@router.operation(
+    "DELETE",
     "/v1/sources/{name}",
-    auth=ApiKeyAuth("admin"),
-    response=schemas.Application,
-    summary="Remove a source; its accounts are judged by what all others carry.",
-    openapi_extra=problems(404),
+    "Remove a source; its accounts are judged by what all others carry.",
+    404,
+    scopes=("admin",),
 )
 async def remove_source(
-    request: HttpRequest,
-    name: Path[schemas.SourceName],
-    query: Annotated[schemas.JustificationQuery, StrictQuery(...)],
-) -> schemas.Application:
+    context: RequestContext, name: SourceName, query: Justification
+) -> Application:
     """Remove a source."""
-    context = RequestContext.of(request)
     await run_write(lambda: sources.remove(name, context.now_ms, context.key, query.reason))
     return await _applied(context)

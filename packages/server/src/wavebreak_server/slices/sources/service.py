@@ -382,8 +382,7 @@ def notices(service: Service) -> list[str]:
     if len(apart) > _MENTIONED:
         said.append(f"rules are off for the accounts of {len(apart) - _MENTIONED} more sources")
     said += [
-        f"the source {name} declares less than the service decides by: an administrator approves "
-        f"it (wavebreak sources HOME --approve {name})"
+        f"the source {name} declares less than the service decides by: an administrator approves it"
         for name in service.waiting
     ]
     return said

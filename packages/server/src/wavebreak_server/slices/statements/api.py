@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
-from django.http import HttpRequest
-from ninja import Path, Router
+from msgspec import Meta
 
 from wavebreak.notices import get_language
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_write
-from wavebreak_server.http.openapi import problems
-from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
-from wavebreak_server.pipeline.statement_links import has_notice, notice_of
-from wavebreak_server.slices import schemas
+from wavebreak_server.http.operations import RequestContext, Router
+from wavebreak_server.http.schemas import DecisionId, Request, Response
+from wavebreak_server.pipeline.holder_notices import has_notice, notice_of
 from wavebreak_server.slices.statements import service
+
+LanguageCode = Annotated[
+    str, Meta(pattern="^[a-z]{2,3}$", description="a language of platform.toml, as in he")
+]
+
+
+class StatementQuery(Request):
+    """The language of a statement of reasons; default: the platform's."""
+
+    language: LanguageCode | msgspec.UnsetType = msgspec.UNSET
+
+
+class DecisionStatement(Response):
+    """A decision's statement of reasons in one language, as text and by its parts.
+
+    The holder is notified from `notify_at_ms` on, and reads it at `url` (empty: no public
+    address is known). `statement` has the parts that the explanation of notices describes.
+    """
+
+    decision: str
+    language: str
+    direction: Literal["ltr", "rtl"]
+    title: str
+    text: str
+    url: str
+    notify_at_ms: int
+    statement: dict[str, Any]
+
 
 router = Router()
 
 
-@router.get(
+@router.operation(
+    "GET",
     "/v1/decisions/{decision}/statement",
-    auth=ApiKeyAuth("read"),
-    response=schemas.DecisionStatement,
-    summary="A decision's statement of reasons for the account's holder, to show or to send.",
-    openapi_extra=problems(404),
+    "A decision's statement of reasons for the account's holder, to show or to send.",
+    404,
+    scopes=("read",),
 )
 async def statement(
-    request: HttpRequest,
-    decision: Path[schemas.DecisionId],
-    query: Annotated[schemas.StatementQuery, StrictQuery(...)],
-) -> schemas.DecisionStatement:
+    context: RequestContext, decision: DecisionId, query: StatementQuery
+) -> DecisionStatement:
     """Return a statement of reasons, with its link and the time of notification."""
-    context = RequestContext.of(request)
     notices = context.app.holder_notices
-    language = get_language(service.offered_language(notices.platform, query.language))
+    language = get_language(service.offered_language(notices.platform, query.language or None))
 
-    def load() -> schemas.DecisionStatement:
+    def load() -> DecisionStatement:
         made = service.stored_decision(decision)
         if made is None or not has_notice(made):
             raise ApiError(404, "there is no notice of such a decision")
         written = service.statement_of(notices, made, language, context.now_ms)
         service.keep_shown(made, written, context.now_ms)
         notice = notice_of(notices, made)
-        return schemas.DecisionStatement(
+        return DecisionStatement(
             decision=written.decision,
             language=written.language,
             direction="rtl" if written.direction == "rtl" else "ltr",

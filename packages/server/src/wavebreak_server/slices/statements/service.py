@@ -24,8 +24,12 @@ from wavebreak.notices import (
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.errors import ApiError
-from wavebreak_server.pipeline.holder_notices import HolderNotices
-from wavebreak_server.pipeline.statement_links import decision_id_of, has_notice, token_of
+from wavebreak_server.pipeline.holder_notices import (
+    HolderNotices,
+    decision_id_of,
+    has_notice,
+    token_of,
+)
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.erasure.service import ErasedError, refuse_erased

@@ -6,19 +6,45 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from django.http import HttpRequest, StreamingHttpResponse
-from ninja import Router
+from django.http import StreamingHttpResponse
+from msgspec import Meta
 
 from wavebreak_server.http.app_context import run_query
 from wavebreak_server.http.auth import Scope
-from wavebreak_server.http.openapi import STREAM, media
-from wavebreak_server.http.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak_server.http.operations import MAX_BODY, RequestContext, Router
+from wavebreak_server.http.responses import STREAM
+from wavebreak_server.http.schemas import (
+    AccountId,
+    DecisionNumber,
+    Request,
+    StreamQuery,
+    check_account_ids,
+)
+from wavebreak_server.http.streams import StreamSource, stream_response
 from wavebreak_server.pipeline import states as enforcement_states
-from wavebreak_server.slices import schemas
-from wavebreak_server.slices.streams.api import StreamSource, stream_response
+from wavebreak_server.pipeline.states import MAX_ACCOUNTS, MAX_PAGE
 
 SCOPES: tuple[Scope, ...] = ("read", "decide")
-router = Router(auth=ApiKeyAuth(*SCOPES))
+
+
+class StatesQuery(Request):
+    """A page of enforcement states: of decisions with a number above `since`, at most `limit`."""
+
+    since: DecisionNumber = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = MAX_PAGE
+
+
+class Accounts(Request):
+    """Accounts whose enforcement states are asked for."""
+
+    accounts: Annotated[list[AccountId], Meta(min_length=1, max_length=MAX_ACCOUNTS)]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an id that is too long."""
+        check_account_ids(self.accounts)
+
+
+router = Router(*SCOPES)
 
 
 def _terms(context: RequestContext) -> enforcement_states.StateTerms:
@@ -26,33 +52,28 @@ def _terms(context: RequestContext) -> enforcement_states.StateTerms:
     return enforcement_states.StateTerms(feedback, responder.challenges)
 
 
-@router.get(
+@router.operation(
+    "GET",
     "/v1/states",
-    response=schemas.StatesPageJson,
-    summary="The enforcement states in force, by the number of their decisions: a snapshot.",
+    "The enforcement states in force, by the number of their decisions: a snapshot.",
 )
-async def states(
-    request: HttpRequest, query: Annotated[schemas.StatesQuery, StrictQuery(...)]
-) -> enforcement_states.StatesPage:
+async def states(context: RequestContext, query: StatesQuery) -> enforcement_states.StatesPage:
     """Return a page of the states that are not `allow`."""
-    context = RequestContext.of(request)
     terms = _terms(context)
     return await run_query(
         lambda: enforcement_states.states_page(query.since, query.limit, context.now_ms, terms)
     )
 
 
-@router.get(
+@router.operation(
+    "GET",
     "/v1/states/stream",
-    summary="Enforcement states as they change, lifts included, as server-sent events; the event "
+    "Enforcement states as they change, lifts included, as server-sent events; the event "
     "id is the decision's number.",
-    openapi_extra=media(STREAM),
+    media=STREAM,
 )
-async def follow_states(
-    request: HttpRequest, query: Annotated[schemas.StreamQuery, StrictQuery(...)]
-) -> StreamingHttpResponse:
+async def follow_states(context: RequestContext, query: StreamQuery) -> StreamingHttpResponse:
     """Stream enforcement states from a number on."""
-    context = RequestContext.of(request)
 
     def load(
         at: enforcement_states.StreamPosition, limit: int
@@ -61,22 +82,19 @@ async def follow_states(
         return [(position, msgspec.json.encode(state)) for position, state in changed]
 
     begin = enforcement_states.StreamPosition.begin
-    return stream_response(request, StreamSource("state", begin, load, SCOPES), query.since)
+    return stream_response(context, StreamSource("state", begin, load, SCOPES), query.since)
 
 
-@router.post(
+@router.operation(
+    "POST",
     "/v1/states/query",
-    response=schemas.StatesJson,
-    summary="The enforcement states of up to 1,000 accounts, in their order; an account without a "
+    "The enforcement states of up to 1,000 accounts, in their order; an account without a "
     "decision is allowed.",
+    max_body=MAX_BODY,
 )
-async def query_states(request: HttpRequest, asked: schemas.Accounts) -> enforcement_states.States:
+async def query_states(context: RequestContext, body: Accounts) -> enforcement_states.States:
     """Return the state of each account."""
-    context = RequestContext.of(request)
     find: Any = partial(
-        enforcement_states.states_of,
-        asked.accounts,
-        context.now_ms,
-        _terms(context),
+        enforcement_states.states_of, body.accounts, context.now_ms, _terms(context)
     )
     return enforcement_states.States(await run_query(find))

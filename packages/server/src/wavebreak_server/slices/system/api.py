@@ -1,16 +1,18 @@
-"""Operations of the deployment: metrics, liveness and readiness."""
+"""Operations of the deployment: metrics, liveness, readiness, and the audit log."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from ninja import Router
+import msgspec
+from django.http import HttpResponse
 
-from wavebreak_server.errors import ApiError
+from wavebreak_server.errors import ApiError, DomainError
+from wavebreak_server.http.app_context import run_query
 from wavebreak_server.http.auth import Allowed
-from wavebreak_server.http.openapi import TEXT, media
-from wavebreak_server.http.requests import ApiKeyAuth, RequestContext
-from wavebreak_server.pipeline.log_clock import FAULT_FIX
+from wavebreak_server.http.operations import RequestContext, Router
+from wavebreak_server.http.responses import TEXT
+from wavebreak_server.http.schemas import DecisionNumber, PageQuery, Response
 from wavebreak_server.slices.sources import service as sources
+from wavebreak_server.storage import models
 
 router = Router()
 ABSTAINS = (
@@ -20,38 +22,47 @@ ABSTAINS = (
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@router.get(
-    "/metrics",
-    auth=ApiKeyAuth("read"),
-    summary="Metrics in the Prometheus text format.",
-    openapi_extra=media(TEXT),
+class AuditLogEntry(Response):
+    """One administrative change."""
+
+    number: int
+    at_ms: int
+    key: str
+    action: str
+    object: str
+    reason: str
+    outcome: str
+
+
+class AuditLog(Response):
+    """Administrative changes, oldest first; the next page starts at `since` = `next`."""
+
+    entries: list[AuditLogEntry]
+    next: DecisionNumber
+
+
+@router.operation(
+    "GET", "/metrics", "Metrics in the Prometheus text format.", scopes=("read",), media=TEXT
 )
-async def metrics(request: HttpRequest) -> HttpResponse:
+async def metrics(context: RequestContext) -> HttpResponse:
     """Return the metrics."""
-    text = RequestContext.of(request).app.metrics.text()
+    text = context.app.metrics.text()
     return HttpResponse(text, content_type=METRICS_TEXT)
 
 
-@router.get(
-    "/healthz",
-    summary="Liveness: whether the process responds.",
-    openapi_extra=media(TEXT),
-)
-async def healthz(request: HttpRequest) -> HttpResponse:
+@router.operation("GET", "/healthz", "Liveness: whether the process responds.", media=TEXT)
+async def healthz(context: RequestContext) -> HttpResponse:
     """Return `ok`."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-@router.get(
-    "/readyz",
-    summary="Readiness: whether events are accepted and decided.",
-    openapi_extra=media(TEXT, 503),
+@router.operation(
+    "GET", "/readyz", "Readiness: whether events are accepted and decided.", 503, media=TEXT
 )
-async def readyz(request: HttpRequest) -> HttpResponse:
+async def readyz(context: RequestContext) -> HttpResponse:
     """Return `ready`, or 503 with the reason; with a key that reads, in detail."""
-    context = RequestContext.of(request)
     progress = context.service.progress()
-    header = request.headers.get("Authorization")
+    header = context.headers.get("Authorization")
     verdict = header and context.app.key_ring.authorize(header.encode(), "read")
     reads = isinstance(verdict, Allowed)
     if not progress.ready:
@@ -59,7 +70,7 @@ async def readyz(request: HttpRequest) -> HttpResponse:
         why = f"{progress.why}: {progress.detail}" if detailed else progress.why
         raise ApiError(503, f"not ready: {why}", fix="try again later", retry_after_s=1)
     if fault := context.service.clock_fault():
-        raise ApiError(503, f"not ready: {fault}", fix=FAULT_FIX, retry_after_s=1)
+        raise DomainError("clock-fault", fault=f"not ready: {fault}", retry_after_s=1)
     lines = ["ready"]
     if reads:
         lines += context.service.skews.faults()
@@ -67,3 +78,17 @@ async def readyz(request: HttpRequest) -> HttpResponse:
         lines += sources.notices(context.service)
         lines += [ABSTAINS] * context.service.model_abstains()
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain")
+
+
+@router.operation(
+    "GET", "/v1/audit", "The audit log: who changed what, when and why.", scopes=("admin",)
+)
+async def audit(context: RequestContext, query: PageQuery) -> AuditLog:
+    """Return a page of the audit log."""
+    rows = await run_query(
+        lambda: list(models.AuditEntry.objects.after(query.since)[: query.limit])
+    )
+    return AuditLog(
+        entries=[msgspec.convert(row, AuditLogEntry, from_attributes=True) for row in rows],
+        next=query.next_page(row.number for row in rows),
+    )

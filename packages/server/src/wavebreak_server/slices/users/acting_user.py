@@ -8,7 +8,7 @@ from typing import TypeVar
 from asgiref.sync import async_to_sync
 
 from wavebreak.engine import Engine
-from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.models import User
 

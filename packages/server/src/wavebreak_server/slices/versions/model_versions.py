@@ -20,7 +20,7 @@ from wavebreak.errors import ModelError
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
-from wavebreak_server.errors import ApiError
+from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.pipeline.live_policy import live_policy, models_directory
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
@@ -148,9 +148,7 @@ def register(acting: ActingUser, name: str, reason: str) -> ModelVersion:
     """Register a directory of `HOME/models` as a challenger; raises ApiError where it is none."""
     home = acting.service.settings.home
     if name not in unregistered(home):
-        raise ApiError(
-            404, "there is no such model", fix="copy what `wavebreak train` wrote to HOME/models"
-        )
+        raise DomainError("model-not-listed")
     return _register(home, models_directory(home) / name, acting.user, reason, acting.now_ms)
 
 
@@ -166,11 +164,7 @@ def register_by_command(
     """
     user = User.objects.filter(username=by).first()
     if user is None or not user.may("register_models"):
-        raise ApiError(
-            403,
-            f"{by} is no data scientist of this service",
-            fix="wavebreak user create HOME NAME --role data_scientist",
-        )
+        raise DomainError("not-a-data-scientist", by=by)
     return _register(home, directory, user, reason, now_ms)
 
 

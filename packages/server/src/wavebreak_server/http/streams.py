@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import closing_connection
 from wavebreak_server.http.auth import Scope
-from wavebreak_server.http.openapi import STREAM
-from wavebreak_server.http.requests import RequestContext
+from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.http.responses import STREAM
 
 STREAM_BATCH = 500
 KEEP_ALIVE_S = 15.0
@@ -38,15 +38,14 @@ class StreamSource(NamedTuple):
 
 
 def stream_response(
-    request: HttpRequest, source: StreamSource, since: int
+    context: RequestContext, source: StreamSource, since: int
 ) -> StreamingHttpResponse:
     """Return a stream from a number on; the header Last-Event-ID takes precedence.
 
     Raises:
         ApiError: The header is no number (422), or there are too many streams (503).
     """
-    context = RequestContext.of(request)
-    last = request.headers.get("Last-Event-ID", "")
+    last = context.headers.get("Last-Event-ID", "")
     if last and not (last.isdecimal() and len(last) <= 16):
         raise ApiError(422, "Last-Event-ID is not a decision's number", fix="send a number")
     if not _may_open(context):

@@ -1,1 +1,0 @@
-"""Decisions and states as server-sent events."""
