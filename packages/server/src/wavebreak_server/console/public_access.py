@@ -21,8 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
 from wavebreak.durations import DAY_S, HOUR_S
-from wavebreak_server.console.site import Site
-from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.console.site import Site, app_of
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.slices.erasure.service import ErasedError
@@ -137,7 +136,7 @@ def public(
             if request.method not in (*allowed, "HEAD"):
                 return HttpResponseNotAllowed(allowed)
             kind, terms = ("write", WRITES) if request.method == "POST" else ("read", READS)
-            limits = RequestContext.of(request).app.state_of(PeerLimits)
+            limits = app_of(request).state_of(PeerLimits)
             wait = limits.wait_s(peer_of(request), kind, terms)
             if wait > 0:
                 response = refuse(request, 429)

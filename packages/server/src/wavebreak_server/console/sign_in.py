@@ -40,7 +40,7 @@ from wavebreak_server.console.sign_in_limits import (
     factor_guess,
     password_guess,
 )
-from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.console.site import app_of
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.slices.users.models import User
 
@@ -108,7 +108,7 @@ class Guess:
         self._request, self._user = request, user
         self._device = known_device(request, user)
         self._counted = self._counts(name.strip().casefold(), factor)
-        self._limits = RequestContext.of(request).app.state_of(SignInLimits)
+        self._limits = app_of(request).state_of(SignInLimits)
         wait = self._limits.begin(self._counted)
         if wait > 0:
             request.slowed_s = wait

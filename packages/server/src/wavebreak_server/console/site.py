@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import HttpRequest
 
-from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.http.app_context import AppContext
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -32,5 +33,12 @@ class Site:
     @classmethod
     def of(cls, request: HttpRequest) -> Site:
         """Return the site of a request."""
-        site: Site = RequestContext.of(request).app.states[cls]
+        site: Site = app_of(request).states[cls]
         return site
+
+
+def app_of(request: HttpRequest) -> AppContext:
+    """Return the application context, which the front has put into the scope of a request."""
+    scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
+    app: AppContext = scope["wavebreak.context"]
+    return app
