@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from wavebreak.errors import UsageError
 from wavebreak.model import load, save, smallest_model
-from wavebreak_server.cli import challengers
 from wavebreak_server.cli.challengers import challengers as group
 from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.pipeline.live_policy import models_directory
@@ -57,7 +56,8 @@ def test_data_scientist_registers_a_copy(home: Path) -> None:
     ],
 )
 def test_register_names_what_is_wrong(home: Path, by: str, model: str, said: str) -> None:
+    arguments = ["register", str(home), str(home.parent / model), "--by", by, "--reason", "new"]
     with pytest.raises(UsageError, match=said):
-        challengers.register(home, home.parent / model, by, "a reason")
+        CliRunner().invoke(group, arguments, catch_exceptions=False)
     assert not ModelVersion.objects.exists()
     assert not models_directory(home).exists()

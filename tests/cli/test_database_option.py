@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from wavebreak.errors import UsageError
 from wavebreak_server.cli import serve
 from wavebreak_server.cli.serve import keys
+from wavebreak_server.config_sources import Effective
 
 URL = "postgresql://me:secret@db/abuse"
 
@@ -19,8 +20,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that commands bind."""
     found: list[str] = []
 
-    def bind(url: str, home: Path, work: object, **_: object) -> list[object]:
-        found.append(url)
+    def bind(options: Effective, home: Path, work: object, **_: object) -> list[object]:
+        found.append(options.configuration.storage.database_url())
         return []
 
     monkeypatch.delenv("WAVEBREAK_DATABASE", raising=False)

@@ -35,7 +35,7 @@ from wavebreak_server.app import demo_streams
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COMMANDS = {
     "app", "case_draft", "case_options", "console", "demo_stream", "help_pages",
-    "options", "serve_flags",
+    "options", "service_home",
 }  # fmt: skip
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module

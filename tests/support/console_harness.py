@@ -23,6 +23,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak_server.console.server import ConsoleOptions, ConsoleRouter, configure
+from wavebreak_server.console.site import Site
 from wavebreak_server.pipeline.decide import DecideResponder, load_decide_policy
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.indexer import Indexer, index_decisions
@@ -124,7 +125,7 @@ async def running_console(
     options: ConsoleOptions | None = None, **more: Any,
 ) -> AsyncIterator[RunningConsole]:  # fmt: skip
     """Run a service with its console until the block ends; `indexed`: with its indexer."""
-    configure(options or ConsoleOptions(url), SECRET)
+    site = configure(options or ConsoleOptions(url), SECRET)
     apps: list[Any] = []
 
     def pages(api: Any) -> Any:
@@ -133,7 +134,8 @@ async def running_console(
     background = [*more.pop("background", ()), *[Indexer(load_config().queue)] * indexed]
     async with service_harness.running(home, background=background, pages=pages, **more) as one:
         apps.append(one.client._transport.app)  # type: ignore[attr-defined]
-        one.context.set_public_url(settings.CONSOLE_URL)
+        one.context.states[Site] = site
+        one.context.set_public_url(site.url)
         console = RunningConsole(one, apps[0])
         try:
             yield console

@@ -19,11 +19,12 @@ from wavebreak.extras import LAB, load_plugin
 from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.privacy.secret_key import load_key, load_webhook_key, read_secret_file
+from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
 from wavebreak_server import bootstrap
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
-from wavebreak_server.console import plugins, startup
+from wavebreak_server.console import plugins
+from wavebreak_server.console import server as console_server
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Authorize, allow_all
 from wavebreak_server.http.middleware import Operations
@@ -43,8 +44,11 @@ from wavebreak_server.policy_choice import (
 )
 from wavebreak_server.settings import Limits, Settings, is_loopback
 from wavebreak_server.slices import routes
-from wavebreak_server.slices.background import background_tasks
+from wavebreak_server.slices.appeals.service import AppealUpkeep
+from wavebreak_server.slices.config import use_settings
 from wavebreak_server.slices.erasure import service as erasure
+from wavebreak_server.slices.queue.contact_warnings import ContactWarner
+from wavebreak_server.slices.queue.indexer import Indexer
 from wavebreak_server.storage import database, ownership, private_files, row_macs
 from wavebreak_server.storage.ledger_store import LEDGER_KEY, LedgerStore
 
@@ -200,7 +204,7 @@ def service_settings(home: Path, asked: Configuration, choice: PolicyChoice) -> 
     )
     return Settings(
         home,
-        database_url(asked.storage.database),
+        asked.storage.database_url(),
         asked.listening.host,
         asked.listening.port,
         decoders=asked.decisions.decoders,
@@ -231,17 +235,6 @@ def _delivery_options(
         webhook_key=load_webhook_key(asked.keys.webhook_key, home),
         profiled=asked.decisions.profile is not None,
     )
-
-
-def database_url(value: str) -> str:
-    """Return the URL of the database; a value that is no URL names the file that holds it.
-
-    >>> database_url(""), database_url("postgresql://me@db/abuse")
-    ('', 'postgresql://me@db/abuse')
-    """
-    if not value or "://" in value:
-        return value
-    return read_secret_file(Path(value), "file of the database URL")
 
 
 def _ceiling(max_memory: str, decoders: int) -> StateCeiling:
@@ -377,16 +370,21 @@ def _open_pages(
     url = shown.console_url or f"http://localhost:{settings.port}"
     # Links of notices begin with it, too.
     parts.context.set_public_url(url)
-    tasks = background_tasks(parts.context, choice.directory)
+    used = use_settings(parts.context, choice.directory)
+    tasks: list[Background] = [
+        Indexer(used.queue),
+        AppealUpkeep(used.appeals),
+        ContactWarner(parts.context),
+    ]
     if shown.console is False:
-        options = startup.options(url, None, None, proxies)
-        return Pages(startup.start_without_console(options, secret), tasks)
+        options = console_server.options(url, None, None, proxies)
+        return Pages(console_server.start_without_console(options, secret, parts.context), tasks)
 
     demo = asked.start.demo or is_demo_home(settings.home)
-    names, password = startup.create_demo_people() if demo else ((), "")
-    people = "served" if startup.people() else "empty"
-    options = startup.options(url, shown.second_factor, shown.oidc, proxies)
-    wrap, console_tasks = startup.start(options, secret, settings.home)
+    names, password = console_server.create_demo_people() if demo else ((), "")
+    people = "served" if console_server.people() else "empty"
+    options = console_server.options(url, shown.second_factor, shown.oidc, proxies)
+    wrap, console_tasks = console_server.start(options, secret, settings.home, parts.context)
     tasks = [*console_tasks, *tasks]
     # Whoever has the link reads the code: not where others can reach the service.
     parts.context.shows_codes = demo and is_loopback(settings.host)
@@ -394,5 +392,5 @@ def _open_pages(
         {"cases": shown.cases}, settings.home, asked.keys.ledger_key, secret, choice.directory
     )
     if demo:
-        tasks += [*plugins.demo_tasks(), startup.demo_notice(parts.context)]
+        tasks += [*plugins.demo_tasks(), console_server.demo_notice(parts.context)]
     return Pages(wrap, tasks, people, names, password, demo and not names)

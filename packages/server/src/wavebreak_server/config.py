@@ -22,6 +22,7 @@ from msgspec import Meta, Struct, field
 from wavebreak.durations import DURATION_PATTERN
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
+from wavebreak.privacy.secret_key import read_secret_file
 from wavebreak_server import settings
 
 MEBIBYTE = 1 << 20
@@ -216,6 +217,16 @@ class Storage(Group, frozen=True, kw_only=True):
         Meta(ge=0.1),
         Option("Longest time between snapshots of the engine's state.", metavar="SECONDS"),
     ] = settings.Settings.snapshot_s
+
+    def database_url(self) -> str:
+        """Return the URL of the database, which a file may hold; "" for SQLite in HOME.
+
+        >>> Storage().database_url(), Storage(database="postgresql://me@db/x").database_url()
+        ('', 'postgresql://me@db/x')
+        """
+        if not self.database or "://" in self.database:
+            return self.database
+        return read_secret_file(Path(self.database), "file of the database URL")
 
 
 class Brokers(Group, frozen=True, kw_only=True):

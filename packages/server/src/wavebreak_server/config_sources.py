@@ -185,6 +185,21 @@ class Effective:
             return HIDDEN
         return without_password(value) if confidential == "url" else value
 
+    def in_given_form(self, text: str) -> str:
+        """Return a text that names options by flags with each named as it was given.
+
+        That is by its variable, or by its key in the file; an option that was given by a flag, or
+        by nobody, keeps its flag.
+        """
+        for each in declared_options():
+            source = self.sources[each.name]
+            if source in ("default", "flag"):
+                continue
+            name = f"[{each.group}] {each.name} of {self.file}" if source == "file" else source
+            flags = "|".join(filter(None, (*each.flags, each.about.off)))
+            text = re.sub(rf"(?<![\w-])(?:{flags})(?![\w-])", name.replace("\\", r"\\"), text)
+        return text
+
 
 def resolve(
     home: Path | None,

@@ -22,7 +22,7 @@ from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.platform_messages import enqueue_message, message_body, one_time_code
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
-from wavebreak_server.slices.config import Appeals
+from wavebreak_server.slices.config import Appeals, load_config
 from wavebreak_server.slices.erasure.service import erase_holder_texts
 from wavebreak_server.slices.queue import contact_warnings
 from wavebreak_server.slices.queue.models import IndexerState
@@ -50,21 +50,24 @@ def database(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def opened(number: int, text: str, ties: appeals.Ties | None = None) -> Appeal:
+TERMS = load_config().appeals
+
+
+def opened(
+    number: int, text: str, ties: appeals.Ties | None = None, terms: Appeals = TERMS
+) -> Appeal:
     """An appeal that a platform opened, against a decision of its own."""
     made = decision(id=f"{number:032x}", account=f"a{number}") | {"number": number}
     store = LedgerStore(SIGNER, lambda: NOW)
     with transaction.atomic():
         return appeals.open_from_platform(
-            made, text, "en", ties or appeals.Ties(), store, "key", "", NOW
+            made, text, "en", ties or appeals.Ties(), store, "key", "", NOW, terms
         )[0]
 
 
-def test_appeals_over_an_operators_quota_are_received_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(appeals, "appeal_settings", lambda: Appeals(7, 2, 30))
-    made = [opened(n, f"text {n}", appeals.Ties("op-1")) for n in range(4)]
+def test_appeals_over_an_operators_quota_are_received_together() -> None:
+    terms = Appeals(7, 2, 30)
+    made = [opened(n, f"text {n}", appeals.Ties("op-1"), terms) for n in range(4)]
     assert [one.state for one in made] == [Appeal.OPEN] * 4
     assert [one.together for one in made] == [False, False, True, True]
     assert {one.group for one in made} == {"op-1"}

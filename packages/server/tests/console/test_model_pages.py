@@ -68,6 +68,12 @@ async def compared(scientist: Visitor, base: str) -> ModelReplay:
     return done
 
 
+def following(console: RunningConsole) -> asyncio.Task[None]:
+    """Begin the task that lets a challenger follow the live stream."""
+    context, service = console.running.context, console.service
+    return asyncio.create_task(live_challengers.keep_following(context, service))
+
+
 @visits
 async def test_model_is_promoted_by_two_people_and_back(
     console: RunningConsole, tmp_path: Path
@@ -182,7 +188,7 @@ async def test_challenger_follows_the_live_stream(console: RunningConsole, tmp_p
     second = await scientist.post(f"{PAGES}/{other.id}/follow", reason="both")
     assert second.status_code == 409
     assert "followed by m1" in second.text
-    task = asyncio.create_task(live_challengers.keep_following(console.service))
+    task = following(console)
     try:
         await shown_live(lead, base, "nobody was scored yet")
         await console.running.send(abuser(8, account="carl"))
@@ -228,7 +234,7 @@ async def test_why_the_live_stream_cannot_be_followed_stays_until_it_can(
         patched.setattr(live_challengers, "RETRY_S", 0.1)
         asked = await scientist.post(f"{base}/follow", reason="before it scores")
         assert asked.status_code == 302
-        task = asyncio.create_task(live_challengers.keep_following(console.service))
+        task = following(console)
         try:
             await shown_live(scientist, base, "no memory is left")
             while len(launched) < 3:

@@ -18,9 +18,14 @@ from support.console_without_plugins import ACCOUNT, PAGES, PATHS
 from support.service_harness import abuser
 from support.service_process import KEY, LEDGER_KEY
 from wavebreak.errors import MissingExtraError
-from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
-from wavebreak_server.console.plugins import installed_plugins, open_plugins, with_plugin_links
-from wavebreak_server.storage import django_settings
+from wavebreak_server import django_settings
+from wavebreak_server.console.plugins import (
+    ConsolePlugin,
+    NavigationItem,
+    installed_plugins,
+    open_plugins,
+    with_plugin_links,
+)
 
 TESTS = Path(support.__file__).parents[1]
 

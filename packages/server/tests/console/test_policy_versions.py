@@ -20,8 +20,11 @@ from wavebreak_server.pipeline.live_policy import (
     version_directory,
 )
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions import policy_switch, policy_versions
+from wavebreak_server.slices.versions import policy_switch
+from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
+from wavebreak_server.slices.versions.policy_versions import POLICY
+from wavebreak_server.slices.versions.service import settle_interrupted
 from wavebreak_server.storage.models import AuditEntry
 
 FILE = "evidence.toml"
@@ -205,7 +208,7 @@ async def test_interrupted_going_live_is_settled(console: RunningConsole, tmp_pa
         )
         live = LivePolicy(first.name, first.policy, first.digest, 0, 0, 5)
         set_live_policy(tmp_path, live)
-        policy_versions.settle_interrupted(tmp_path)
+        settle_interrupted((POLICY, MODEL), tmp_path)
         return dict(PolicyVersion.objects.values_list("id", "state"))
 
     assert await stored(settled) == {first.id: "live", second.id: "approved"}

@@ -12,9 +12,9 @@ import pytest
 
 from support.console_harness import RunningConsole, Visitor, console_test, running_console
 from support.service_harness import DATABASES, abuser, migrated
-from wavebreak_server.console.views import queue
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices import config as settings
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.config import load_config
@@ -53,7 +53,7 @@ def with_blind_share(share: float) -> pytest.MonkeyPatch:
         config, queue=msgspec.structs.replace(config.queue, blind_share=share)
     )
     patched = pytest.MonkeyPatch()
-    patched.setattr(queue, "load_config", lambda: changed)
+    patched.setattr(settings, "load_config", lambda: changed)
     return patched
 
 

@@ -14,6 +14,7 @@ from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
 from wavebreak_server.console.views import queue
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices import config as settings
 from wavebreak_server.slices.acts.models import Batch, PersonAct
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.models import Review, ReviewCase
@@ -181,7 +182,7 @@ def with_golden_share(share: float) -> Any:
         config, queue=msgspec.structs.replace(config.queue, golden_share=share)
     )
     patched = pytest.MonkeyPatch()
-    patched.setattr(queue, "load_config", lambda: changed)
+    patched.setattr(settings, "load_config", lambda: changed)
     return patched
 
 

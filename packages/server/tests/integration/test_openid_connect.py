@@ -21,7 +21,7 @@ from support.openid_provider import OpenIdProvider
 from support.service_harness import migrated
 from support.webhook_receiver import listening
 from wavebreak.errors import UsageError
-from wavebreak_server.console import startup
+from wavebreak_server.console import server
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry
@@ -45,7 +45,7 @@ def visit(
     """Run a console that knows the provider."""
     file = home / "provider.toml"
     file.write_text(provider.as_toml(role_claim="groups", roles=ROLES, **more), "utf-8")
-    options = startup.options("http://localhost", None, file, 0)
+    options = server.options("http://localhost", None, file, 0)
     provider.asked.clear()
 
     async def run() -> None:
@@ -347,7 +347,7 @@ def test_file_of_a_provider_is_checked(
     file = tmp_path / "provider.toml"
     file.write_text(provider.as_toml(**more), "utf-8")
     with pytest.raises(UsageError, match=said):
-        startup.options("http://localhost", None, file, 0)
+        server.options("http://localhost", None, file, 0)
 
 
 def test_sign_out_leads_to_the_providers_own(tmp_path: Path, provider: OpenIdProvider) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from wavebreak.errors import UsageError
-from wavebreak_server.app import database_url, is_demo_home, service_settings
+from wavebreak_server.app import is_demo_home, service_settings
+from wavebreak_server.config import Storage
 from wavebreak_server.config_sources import resolve
 from wavebreak_server.policy_choice import PolicyChoice
 from wavebreak_server.settings import Limits, Settings
@@ -69,9 +70,9 @@ def test_url_of_the_database_is_read_from_a_private_file(tmp_path: Path) -> None
     file.write_text("postgresql://me:secret@db/abuse\n")
     file.chmod(0o644)
     with pytest.raises(UsageError, match="can be read or changed by others"):
-        database_url(str(file))
+        Storage(database=str(file)).database_url()
     file.chmod(0o600)
-    assert database_url(str(file)) == "postgresql://me:secret@db/abuse"
+    assert Storage(database=str(file)).database_url() == "postgresql://me:secret@db/abuse"
 
 
 def test_directory_beside_a_simulated_day_is_of_the_demo(tmp_path: Path) -> None:

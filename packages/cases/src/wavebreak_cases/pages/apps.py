@@ -10,7 +10,7 @@ from django.apps import apps
 
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Signer
-from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
+from wavebreak_server.console.plugins import ConsolePlugin, NavigationItem
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,17 +10,15 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import (
-    DatabaseUrl,
-    Json,
-    Key,
-    ModelDir,
-    OutDir,
-    PolicyDir,
-    Shards,
-    Wide,
-)
+from wavebreak.cli.options import Json, OutDir, Wide
 from wavebreak.errors import UsageError
+from wavebreak_server.cli.service_home import (
+    Home,
+    connect,
+    in_database,
+    opens_home,
+)
+from wavebreak_server.config_sources import Effective
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +38,7 @@ PASSES = 2
     "my-policy`; `wavebreak calibrate out --slowed 0.005 -o my-policy`; of a service: "
     "`wavebreak calibrate var --profile profile.json -o my-policy`"
 )
+@opens_home("policy", "model", "profile", "key", "shards", "database", home="source")
 def calibrate(
     source: Annotated[
         Path,
@@ -49,8 +47,7 @@ def calibrate(
         ),
     ],
     out_path: OutDir,
-    policy: PolicyDir = None,
-    model_dir: ModelDir = None,
+    options: Effective,
     contamination: Annotated[
         float | None,
         typer.Option(min=0, max=0.49, help="At most this share of the accounts is abusive."),
@@ -61,27 +58,23 @@ def calibrate(
             min=0.0001, max=0.49, help="Share of accounts that one allowance or score may slow."
         ),
     ] = None,
-    profile: Annotated[
-        Path | None, typer.Option(help="Coverage profile (default: that of the run).")
-    ] = None,
-    key: Key = None,
-    shards: Shards = 1,
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Propose a policy's numbers from a platform's own first days in shadow."""
     from wavebreak import calibration, model, rules
 
+    asked, key = options.configuration.decisions, options.configuration.keys.key
+    policy, profile = asked.policy, asked.profile
     in_force = rules.load_policy(policy)
-    loaded = model.load_selected(model_dir)
+    loaded = model.load_selected(asked.model)
     version = loaded.version if loaded else None
     with progress_bar("calibrate") as show:
         stream: Profile | None
         if (source / "summary.json").is_file():
             logs, stream = _run_logs(source, in_force, version, profile, key, show)
         else:
-            logs, stream = _service_logs(source, database_url, profile, show)
+            logs, stream = _service_logs(source, options, show)
         made = calibration.calibrate(
             logs,
             in_force,
@@ -90,7 +83,7 @@ def calibrate(
             loaded,
             calibration.load_settings(policy, contamination=contamination, slowed=slowed),
             out_path,
-            workers=shards,
+            workers=asked.shards,
         )
     if as_json:
         print_json(made.as_json())
@@ -149,19 +142,18 @@ def _check_run(run: Path, summary: dict[str, Any], policy: str, model: str | Non
             )
 
 
-def _service_logs(
-    home: Path, database_url: str, profile: Path | None, show: Show
-) -> tuple[Logs, Profile | None]:
+def _service_logs(home: Path, options: Effective, show: Show) -> tuple[Logs, Profile | None]:
     """Return the log of a service, which may run, and its field coverage."""
     from wavebreak.schema import coverage
     from wavebreak_server.storage import database, event_log
 
-    if not database_url and not (home / database.FILE).exists():
+    if not options.configuration.storage.database_url() and not (home / database.FILE).exists():
         raise UsageError(
             f"{home} holds neither a run nor a service's database",
             fix="give what `wavebreak run -o` wrote, or the directory that `serve` uses",
         )
-    database.connect(database_url, home, reading=True)
+    connect(options, home, reading=True)
+    profile = options.configuration.decisions.profile
     passes, end = 0, event_log.log_end()
 
     def logs() -> Iterator[pa.RecordBatch]:
@@ -180,29 +172,18 @@ def _service_logs(
 
 
 @app.command(epilog="Example: `wavebreak approve var --by Noa --reason 'read the report'`")
+@opens_home("key", "database")
 def approve(
-    home: Annotated[Path, typer.Argument(help="Directory of the service.")],
+    home: Home,
     by: Annotated[str, typer.Option(help="Who approves, for the audit log.")],
     reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
-    key: Key = None,
-    database_url: DatabaseUrl = "",
+    options: Effective,
 ) -> None:
     """Approve a service's calibration proposal: the service enforces it within seconds."""
-    from wavebreak_server.cli.serve import bind_deployment_key
-    from wavebreak_server.http import app_context
     from wavebreak_server.slices.calibration import service as calibration_schedule
-    from wavebreak_server.storage import database
 
-    if not database_url and not (home / database.FILE).exists():
-        raise UsageError(
-            f"{home} holds no service database", fix="give the directory that `serve` uses"
-        )
-    database.connect(database_url, home)
-    database.migrate()
-    bind_deployment_key(key)
-    now = time.time_ns() // 1_000_000
-    version = app_context.run_in_transaction(
-        lambda: calibration_schedule.approve(home, now, by, reason)
+    version = in_database(
+        options, home, lambda now: calibration_schedule.approve(home, now, by, reason)
     )
     out.print(f"{version} is approved by {by}")
     serve = command("wavebreak", "serve", home)

@@ -9,17 +9,11 @@ import typer
 
 from wavebreak.cli.app import command_group
 from wavebreak.cli.console import out, print_next_steps
-from wavebreak.cli.options import (
-    DatabaseUrl,
-    Enforce,
-    Json,
-    Lateness,
-    ModelDir,
-    OutDir,
-    PolicyDir,
-    Wide,
-)
+from wavebreak.cli.options import Json, OutDir, Wide
 from wavebreak.reports.tables import Table, print_table
+from wavebreak_server.cli.service_home import Home, Reason, connect, in_database, opens_home
+from wavebreak_server.config import Decisions
+from wavebreak_server.config_sources import Effective
 
 challengers = command_group(
     "challenger", "Register another model for a running service, and compare the two."
@@ -29,27 +23,23 @@ if TYPE_CHECKING:
     from wavebreak.engine import Engine
     from wavebreak_server.slices.versions.model_replay import Reached
 
-ServiceHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
 Challenger = Annotated[Path, typer.Argument(help="Model directory that `wavebreak train` wrote.")]
-Profile = Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")]
+DECIDING = ("model", "policy", "enforce", "profile", "lateness", "database")
+"""Options that say how a service decides."""
 
 
 @challengers.command(
     "replay", epilog="Example: `wavebreak challenger replay var my-model -o replayed`"
 )
+@opens_home(*DECIDING)
 def replay(
-    home: ServiceHome,
+    home: Home,
     challenger: Challenger,
     out_path: OutDir,
+    options: Effective,
     days: Annotated[
         int, typer.Option(min=0, help="Days of the log, from its end (0: two million events).")
     ] = 30,
-    model_dir: ModelDir = None,
-    policy: PolicyDir = None,
-    enforce: Enforce = False,
-    profile: Profile = None,
-    lateness: Lateness = 60,
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -58,12 +48,11 @@ def replay(
     import time
 
     from wavebreak_server.slices.versions import model_replay, policy_replay
-    from wavebreak_server.storage import database
 
     # The service goes on beside it.
     os.nice(10)
-    database.connect(database_url, home, reading=True)
-    champion, other = _engines(challenger, model_dir, policy, profile, lateness, enforce=enforce)
+    connect(options, home, reading=True)
+    champion, other = _engines(challenger, options.configuration.decisions)
     now_ms = time.time_ns() // 1_000_000
     found = model_replay.run(champion, other, out_path, days=days, now_ms=now_ms)
     if as_json:
@@ -82,25 +71,23 @@ def replay(
     print_next_steps([f"the accounts: {out_path}/{policy_replay.CHANGES}"])
 
 
-def _engines(
-    challenger: Path,
-    model_dir: str | None,
-    policy: Path | None,
-    profile: Path | None,
-    lateness: int,
-    *,
-    enforce: bool,
-) -> tuple[Engine, Engine]:
+def _engines(challenger: Path, asked: Decisions) -> tuple[Engine, Engine]:
     """Return an engine of the model that scores and one of the challenger, which record points."""
     from wavebreak import engine, model, rules
     from wavebreak.schema import coverage
 
-    decides, carried = rules.load_policy(policy), coverage.load(profile) if profile else None
+    decides = rules.load_policy(asked.policy)
+    carried = coverage.load(asked.profile) if asked.profile else None
     champion, other = (
         engine.Engine(
-            decides, carried, enforce=enforce, lateness_s=lateness, model=loaded, record=True
+            decides,
+            carried,
+            enforce=asked.enforce,
+            lateness_s=asked.lateness,
+            model=loaded,
+            record=True,
         )
-        for loaded in (model.load_selected(model_dir), model.load(challenger))
+        for loaded in (model.load_selected(asked.model), model.load(challenger))
     )
     return champion, other
 
@@ -108,19 +95,15 @@ def _engines(
 @challengers.command(
     "follow", epilog="Example: `wavebreak challenger follow var my-model -o followed`"
 )
+@opens_home(*DECIDING)
 def follow(
-    home: ServiceHome,
+    home: Home,
     challenger: Challenger,
     out_path: OutDir,
+    options: Effective,
     days: Annotated[
         int, typer.Option(min=0, help="Days of the log that give both models their state.")
     ] = 1,
-    model_dir: ModelDir = None,
-    policy: PolicyDir = None,
-    enforce: Enforce = False,
-    profile: Profile = None,
-    lateness: Lateness = 60,
-    database_url: DatabaseUrl = "",
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when the process that started it ends.")
     ] = False,
@@ -133,12 +116,11 @@ def follow(
     import time
 
     from wavebreak_server.slices.versions import live_comparison
-    from wavebreak_server.storage import database
 
     os.nice(10)
     parent = os.getppid()
-    database.connect(database_url, home, reading=True)
-    champion, other = _engines(challenger, model_dir, policy, profile, lateness, enforce=enforce)
+    connect(options, home, reading=True)
+    champion, other = _engines(challenger, options.configuration.decisions)
     comparison = live_comparison.LiveComparison(
         champion, other, out_path, days=days, clock=lambda: time.time_ns() // 1_000_000
     )
@@ -157,19 +139,19 @@ def _reached(found: Reached | None) -> str:
     "register",
     epilog="Example: `wavebreak challenger register var my-model --by noa --reason 'autumn data'`",
 )
+@opens_home("key", "database")
 def register(
-    home: ServiceHome,
+    home: Home,
     challenger: Challenger,
     by: Annotated[str, typer.Option(help="Who registers it: a data scientist of the console.")],
-    reason: Annotated[str, typer.Option(help="Reason, for the audit log.")],
-    database_url: DatabaseUrl = "",
+    reason: Reason,
+    options: Effective,
 ) -> None:
     """Register a model as a challenger of a service; the console compares and promotes it."""
-    from wavebreak_server.cli.serve import in_database
     from wavebreak_server.slices.versions import model_versions
 
     made = in_database(
-        database_url,
+        options,
         home,
         lambda now: model_versions.register_by_command(home, challenger, by, reason, now),
     )

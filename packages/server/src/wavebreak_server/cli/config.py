@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from wavebreak.cli.app import command_group
+from wavebreak.cli.app import app, command_group
 from wavebreak.cli.console import echo, err, out, print_json, styled
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
+from wavebreak.extras import COMMANDS, SERVER
 from wavebreak.reports.tables import Table, count_of, print_table
 from wavebreak_server.config import (
     DeclaredOption,
@@ -50,6 +51,10 @@ file before the default.
 - `wavebreak config show HOME` prints every value in effect, and where it comes from.
 - Keys and passwords are never read from the file: give the path of a file of mode 0600, or set
   the variable.
+"""
+
+OTHERS = """These commands open the directory of a service, too. They take `--config` and the flags
+of the options below, and read file and variables as `serve` does.
 """
 
 
@@ -114,10 +119,11 @@ def check(
         err.print(styled("[bold]fix:[/] {}", problem.fix), soft_wrap=True)
     if said.problems:
         sys.exit(2)
+    options = resolve(None, {}, {}, file)
     try:
-        check_combinations(resolve(None, {}, {}, file).configuration)
+        check_combinations(options.configuration)
     except UsageError as error:
-        raise UsageError(f"{file}: {error.what}", fix=error.fix) from None
+        raise UsageError(options.in_given_form(error.what), fix=error.fix) from None
     out.print(f"{file}: {count_of(len(said.values), 'option')}, valid", soft_wrap=True)
 
 
@@ -137,7 +143,38 @@ def reference() -> str:
     for group, options in groups().items():
         name = f"[{group}]" if group != "start" else "Flags of one start"
         parts.append(f"## {name}\n\n{group_summary(group)}\n\n{_group_table(options)}")
-    return "\n".join(parts)
+    return "\n".join([*parts, f"## Other commands\n\n{OTHERS}\n{_commands_table()}"])
+
+
+def _commands_table() -> str:
+    """Return which commands beside `serve` read an option, as a table."""
+    commands = commands_by_option()
+    rows = [
+        f"| `{each.name}` | {', '.join(f'`{name}`' for name in commands[each.name])} |"
+        for each in declared_options()
+        if each.name in commands
+    ]
+    return "\n".join(["| option | commands |", "|---|---|", *rows]) + "\n"
+
+
+def commands_by_option() -> Mapping[str, list[str]]:
+    """Return the commands beside `serve` that read an option, by its name."""
+    root: Any = typer.main.get_command(app)
+    root.load(*(name for name, brings in COMMANDS.items() if brings == SERVER), "rules")
+    found: dict[str, list[str]] = {}
+    for path, command in sorted(_leaves(root.commands)):
+        for name in getattr(command.callback, "option_names", ()):
+            if path != "serve":
+                found.setdefault(name, []).append(path)
+    return found
+
+
+def _leaves(commands: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command.commands, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _group_table(options: tuple[DeclaredOption, ...]) -> str:

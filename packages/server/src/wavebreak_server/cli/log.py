@@ -11,21 +11,28 @@ import typer
 
 from wavebreak.cli.app import command_group
 from wavebreak.cli.console import command, err, out, print_json, print_next_steps
-from wavebreak.cli.options import DatabaseUrl, Json, Key, Lateness, LedgerKey, Wide
+from wavebreak.cli.options import Json, Wide
 from wavebreak.durations import duration_ms
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.reports.tables import Table, count_of, print_table, span, stamp
-from wavebreak_server.cli.serve import bind_deployment_key
+from wavebreak_server.cli.service_home import (
+    BY,
+    Home,
+    Reason,
+    bind_deployment_key,
+    connect,
+    opens_home,
+)
+from wavebreak_server.config_sources import Effective
 from wavebreak_server.pipeline import log_repair
 from wavebreak_server.pipeline.log_clock import allowed_ahead_ms
 from wavebreak_server.slices.log import trim as log_trim
-from wavebreak_server.storage import database, ownership
+from wavebreak_server.storage import ownership
 from wavebreak_server.storage.ledger_store import LedgerStore
 
 logs = command_group("log", "Repair dates in the service's log, and remove old events from it.")
 
-BY = "command line"
 SHOWN_ROWS = 20
 """Rows of the log that are listed."""
 
@@ -33,18 +40,14 @@ SHOWN_ROWS = 20
 @logs.command(
     "repair", epilog="Examples: `wavebreak log repair var`; `wavebreak log repair var --yes`"
 )
+@opens_home("lateness", "key", "ledger_key", "database")
 def repair(
     home: Annotated[Path, typer.Argument(help="Directory of the service, which must be stopped.")],
+    options: Effective,
     yes: Annotated[
         bool, typer.Option("--yes", help="Repair the log; without it, events are only listed.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Reason, for the audit log.")] = (
-        "repaired by command"
-    ),
-    lateness: Lateness = 60,
-    key: Key = None,
-    ledger_key: LedgerKey = None,
-    database_url: DatabaseUrl = "",
+    reason: Reason = "repaired by command",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -53,14 +56,10 @@ def repair(
     Each is given the time at which it was received. The next start replays the log from the first
     of them; decisions on record stay. Exits with 1 where events are found and not repaired.
     """
-    if not database_url and not (home / database.FILE).exists():
-        raise UsageError(
-            f"{home} holds no service database", fix="give the directory that `serve` uses"
-        )
-    database.connect(database_url, home)
-    now_ms, allowed_ms = _now_ms(), allowed_ahead_ms(lateness)
+    connect(options, home)
+    now_ms, allowed_ms = _now_ms(), allowed_ahead_ms(options.configuration.decisions.lateness)
     with ownership.owned(home):
-        bind_deployment_key(key)
+        bind_deployment_key(options)
         found = log_repair.find_ahead(now_ms, allowed_ms)
         if as_json:
             print_json({"rows": [row._asdict() for row in found], "repaired": bool(found and yes)})
@@ -73,7 +72,7 @@ def repair(
         if not yes:
             err.print("nothing was changed; back up, then repeat with --yes to repair the log")
             raise typer.Exit(1)
-        signer = load_or_create_signer(ledger_key)
+        signer = load_or_create_signer(options.configuration.keys.ledger_key)
         store = LedgerStore(signer, lambda: time.time_ns() // 1_000_000)
         done = log_repair.repair(home, store, now_ms, allowed_ms, reason)
     if as_json:
@@ -104,8 +103,10 @@ def _print_rows(found: list[log_repair.AheadRow]) -> None:
 
 
 @logs.command(epilog="Example: `wavebreak log trim var --keep 90d --reason 'retention of 90 days'`")
+@opens_home("key", "ledger_key", "database")
 def trim(
-    home: Annotated[Path, typer.Argument(help="Directory of the service.")],
+    home: Home,
+    options: Effective,
     keep: Annotated[str, typer.Option(help="How much of the log stays, as 90d or 72h.")],
     reason: Annotated[str, typer.Option(help="Reason, for the audit log and the ledger.")],
     forget_idle: Annotated[
@@ -120,30 +121,25 @@ def trim(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
     ] = False,
-    key: Key = None,
-    ledger_key: LedgerKey = None,
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
 ) -> None:
     """Remove old events from a service's log, as far as its snapshots allow; sealed and audited."""
     kept_ms = _duration_ms("--keep", keep)
     idle_ms = _duration_ms("--forget-idle", forget_idle) if forget_idle else 0
-    if not database_url and not (home / database.FILE).exists():
-        raise UsageError(
-            f"{home} holds no service database", fix="give the directory that `serve` uses"
-        )
-    database.connect(database_url, home)
+    connect(options, home)
     ownership.migrate_beside(home)
     # A running service would go on with the accounts that an eviction forgets.
     with ownership.owned(home) if idle_ms else nullcontext():
-        bind_deployment_key(key)
+        bind_deployment_key(options)
         now = _now_ms()
         if idle_ms:
             planned = log_trim.plan_eviction(home, idle_ms)
         else:
             planned = log_trim.plan(home, now - kept_ms)
         if not dry_run and (planned.rows or planned.evicted):
-            store = LedgerStore(load_or_create_signer(ledger_key), _now_ms)
+            store = LedgerStore(
+                load_or_create_signer(options.configuration.keys.ledger_key), _now_ms
+            )
             log_trim.trim(planned, store, now_ms=now, reason=reason, by=BY)
     if as_json:
         shown = {"first": planned.first, "end": planned.end, "rows": planned.rows,

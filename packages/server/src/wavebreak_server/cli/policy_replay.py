@@ -9,35 +9,26 @@ import typer
 
 from wavebreak.cli.app import rules
 from wavebreak.cli.console import echo, print_next_steps
-from wavebreak.cli.options import (
-    DatabaseUrl,
-    Enforce,
-    Json,
-    Lateness,
-    ModelDir,
-    OutDir,
-    PolicyDir,
-)
+from wavebreak.cli.options import Json, OutDir, PolicyDir
+from wavebreak_server.cli.service_home import Home, connect, opens_home
+from wavebreak_server.config_sources import Effective
 
 
 @rules.command(
     "replay", epilog="Example: `wavebreak rules replay var --policy my-policy -o replayed`"
 )
+@opens_home("enforce", "profile", "lateness", "model", "database")
 def replay_rules(
-    home: Annotated[Path, typer.Argument(help="Directory of the service.")],
+    home: Home,
     out_path: OutDir,
+    options: Effective,
     policy: PolicyDir = None,
     live: Annotated[
-        Path | None, typer.Option(help="Directory of the live policy (default: the shipped one).")
+        Path | None, typer.Option(help="Directory of the live policy (default: that of `serve`).")
     ] = None,
     events: Annotated[
         int, typer.Option(min=1, help="Events of the replay, from the end of the log.")
     ] = 2_000_000,
-    enforce: Enforce = False,
-    profile: Annotated[Path | None, typer.Option(help="Coverage profile of the stream.")] = None,
-    lateness: Lateness = 60,
-    model_dir: ModelDir = None,
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
 ) -> None:
     """Replay a service's log under the live policy and a draft; list the accounts that differ."""
@@ -48,18 +39,19 @@ def replay_rules(
     from wavebreak.schema import coverage
     from wavebreak_server.pipeline import live_policy
     from wavebreak_server.slices.versions import policy_replay
-    from wavebreak_server.storage import database
 
     # The service goes on beside it.
     os.nice(10)
-    database.connect(database_url, home, reading=True)
-    loaded, carried = model.load_selected(model_dir), coverage.load(profile) if profile else None
+    asked = options.configuration.decisions
+    connect(options, home, reading=True)
+    loaded = model.load_selected(asked.model)
+    carried = coverage.load(asked.profile) if asked.profile else None
     engines = [
         engine.Engine(
-            load_policy(directory), carried, enforce=enforce, lateness_s=lateness,
+            load_policy(directory), carried, enforce=asked.enforce, lateness_s=asked.lateness,
             model=loaded,
         )
-        for directory in (live, policy)
+        for directory in (live or asked.policy, policy)
     ]  # fmt: skip
     digest = live_policy.files_digest(policy) if policy else ""
     found = policy_replay.run(engines[0], engines[1], digest, out_path, most=events)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -22,44 +22,127 @@ from wavebreak.cli.console import (
     print_next_steps,
     styled,
 )
-from wavebreak.cli.options import (
-    DatabaseUrl,
-    Json,
-    Key,
-    OutFile,
-    Wide,
-    refuse_visible_password,
-)
+from wavebreak.cli.help_pages import CommandHelp
+from wavebreak.cli.options import Json, OutFile, Wide
 from wavebreak.durations import DAY_S
 from wavebreak.errors import FileError, UsageError
 from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak_server.app import Application, Reports, build
-from wavebreak_server.cli.serve_flags import ServeHelp, print_all, with_flags
-from wavebreak_server.config_sources import Effective, check_combinations, resolve
-from wavebreak_server.errors import ApiError
-from wavebreak_server.http import app_context
+from wavebreak_server.cli.service_home import BY, Home, Reason, connect, in_database, opens_home
+from wavebreak_server.config import DeclaredOption, declared_options, groups
+from wavebreak_server.config_sources import FILE_VARIABLE, Effective, check_combinations
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.server import serve as serving
 from wavebreak_server.settings import is_loopback
 from wavebreak_server.slices.backup import service as backups
 from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.slices.keys import service as api_keys
-from wavebreak_server.storage import database, ownership, private_files, row_macs
-from wavebreak_server.storage.ledger_store import sealed_key_id
+from wavebreak_server.storage import ownership, private_files, row_macs
 from wavebreak_server.storage.models import ApiKey
 
 keys = command_group("key", "Create, list, rotate and revoke API keys of the service.")
 
-Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="File of options (default: HOME/wavebreak.toml).",
-    ),
-]
+_FURTHER = "Further options (`wavebreak serve --help-all` explains them)"
+_GROUP_WIDTH = 15
+"""Columns of a group's name in the list of further options."""
+
+
+class ServeHelp(CommandHelp):
+    """Help of `serve`: the options that most people need; all others by name, or all in full."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the argument, the options of most people, and the names of the others."""
+        self._write_arguments(formatter)
+        with formatter.section("Options"):
+            common = [_brief(each) for each in declared_options() if each.about.common]
+            formatter.write_dl([*self._own_rows(), *common])
+        with formatter.section(_FURTHER):
+            for group, options in groups().items():
+                for line in _name_lines(group, options, formatter.width - 4):
+                    formatter.write(f"  {line}\n")
+
+    def format_all(self, ctx: Any, formatter: Any) -> None:
+        """Write the whole page with every option in full, by group."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self._write_arguments(formatter)
+        with formatter.section("Options"):
+            formatter.write_dl(self._own_rows())
+        for group, options in groups().items():
+            with formatter.section(group.capitalize()):
+                formatter.write_dl([(_names(each), _full(each)) for each in options])
+        self.format_epilog(ctx, formatter)
+
+    def _write_arguments(self, formatter: Any) -> None:
+        rows = [
+            (str(each.name).upper(), str(getattr(each, "help", "")))
+            for each in self.params
+            if each.param_type_name == "argument"
+        ]
+        with formatter.section("Arguments"):
+            formatter.write_dl(rows)
+
+    def _own_rows(self) -> list[tuple[str, str]]:
+        """Return the options that are of the command and not of the service."""
+        declared = {each.name for each in declared_options()}
+        own: list[Any] = [
+            each
+            for each in self.params
+            if each.param_type_name == "option" and each.name not in declared
+        ]
+        rows = [(" ".join([*each.opts, each.metavar or ""]).rstrip(), each.help) for each in own]
+        return [*rows, ("-h, --help", "Show this message and exit.")]
+
+
+def _names(declared: DeclaredOption) -> str:
+    """Return all names of an option with what stands for its value."""
+    off = f" / {declared.about.off}" if declared.about.off else ""
+    return f"{', '.join(declared.flags)}{off}{_value(declared)}"
+
+
+def _value(declared: DeclaredOption) -> str:
+    if declared.kind is bool:
+        return ""
+    kinds = {int: "N", float: "N", Path: "PATH"}
+    return f" {declared.about.metavar or kinds.get(declared.kind, 'TEXT')}"
+
+
+def _brief(declared: DeclaredOption) -> tuple[str, str]:
+    """Return an option's first name and what it does, in one line."""
+    off = f" / {declared.about.off}" if declared.about.off else ""
+    first = declared.about.help.partition(". ")[0].rstrip(".")
+    return f"{declared.flags[0]}{off}{_value(declared)}", f"{first}."
+
+
+def _full(declared: DeclaredOption) -> str:
+    return f"{declared.about.help} [default: {declared.default_words}]"
+
+
+def _name_lines(group: str, options: tuple[DeclaredOption, ...], width: int) -> list[str]:
+    """Return a group with the names that the short help does not explain, in whole names."""
+    names = [
+        name
+        for each in options
+        for name in (*each.flags, *([each.about.off] if each.about.off else []))
+        if not each.about.common or name in each.flags[1:]
+    ]
+    wrapped = textwrap.wrap(", ".join(names), width - _GROUP_WIDTH, break_on_hyphens=False)
+    heads = [group.capitalize(), *[""] * len(wrapped)]
+    return [f"{head:{_GROUP_WIDTH}}{line}" for head, line in zip(heads, wrapped, strict=False)]
+
+
+def print_all(ctx: typer.Context, asked: bool) -> None:
+    """Print every option in full, and end: the callback of `--help-all`."""
+    command: Any = ctx.command
+    if not asked or ctx.resilient_parsing or not isinstance(command, ServeHelp):
+        return
+    formatter = ctx.make_formatter()
+    command.format_all(ctx, formatter)
+    typer.echo(formatter.getvalue().rstrip("\n"))
+    raise typer.Exit
+
+
 HelpAll = Annotated[
     bool,
     typer.Option(
@@ -73,11 +156,10 @@ HelpAll = Annotated[
     epilog="Examples: `wavebreak serve var --profile world/profile.json`; "
     "`wavebreak serve var --config /etc/wavebreak.toml`",
 )
-@with_flags
-def serve(home: Home, config: ConfigFile = None, help_all: HelpAll = False, **flags: Any) -> None:
+@opens_home("*")
+def serve(home: Home, options: Effective, help_all: HelpAll = False) -> None:
     """Serve decisions over HTTP, and the console; acknowledged events are durable."""
-    refuse_visible_password(flags["database"] or "")
-    run(home, resolve(home, flags, os.environ, config))
+    run(home, options)
 
 
 def run(home: Path, given: Effective) -> None:
@@ -97,6 +179,8 @@ def run(home: Path, given: Effective) -> None:
         _check_keyless(asked.listening.host)
     check_combinations(asked)
     built = build(home, asked, Reports(partial(_print, out), partial(_print, err)))
+    # Commands that the service starts get from it what decides, whatever the file says by then.
+    os.environ[FILE_VARIABLE] = os.devnull
     serving(
         built.service,
         built.authorize,
@@ -127,7 +211,7 @@ def _check_keyless(host: str) -> None:
 
 def _show_addresses(built: Application, url: str, port: int) -> None:
     """Print the service's URLs, and how to sign in where that is not known yet."""
-    from wavebreak_server.console.startup import use_port
+    from wavebreak_server.console.server import use_port
 
     settings, pages = built.settings, built.pages
     use_port(built.context, url, port)
@@ -151,16 +235,12 @@ def _show_addresses(built: Application, url: str, port: int) -> None:
 
 
 @app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")
-def backup(
-    home: Home,
-    file: OutFile,
-    database_url: DatabaseUrl = "",
-    key: Key = None,
-) -> None:
+@opens_home("key", "database")
+def backup(home: Home, file: OutFile, options: Effective) -> None:
     """Write database, newest snapshot and files of the service to one file; the service may run."""
     private_files.use_private_umask()
-    database.connect(database_url, home, reading=True)
-    saved = backups.save(home, file, load_key(key, create=False))
+    connect(options, home, reading=True)
+    saved = backups.save(home, file, load_key(options.configuration.keys.key, create=False))
     rows = saved.rows
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions: {file}")
     if saved.left_out:
@@ -189,20 +269,20 @@ Erasures = Annotated[
 
 
 @app.command(epilog="Example: `wavebreak restore monday.wavebreak var2`")
+@opens_home("key", "database")
 def restore(
     file: Annotated[Path, typer.Argument(help="File that `wavebreak backup` wrote.")],
     home: Home,
-    database_url: DatabaseUrl = "",
-    key: Key = None,
+    options: Effective,
     accept_unproven: Unproven = False,
     erasures: Erasures = None,
 ) -> None:
     """Restore a backup into an empty directory or database, and erase again who was erased."""
     private_files.use_private_umask()
     private_files.make_private(home)
-    secret = _known_key(key) if accept_unproven else load_key(key, create=False)
+    secret = _deployment_key(options.configuration.keys.key, optional=accept_unproven)
     row_macs.bind(secret)
-    database.connect(database_url, home)
+    connect(options, home, create=True)
     with ownership.owned(home):
         now_ms = time.time_ns() // 1_000_000
         restored = backups.restore(
@@ -219,18 +299,16 @@ def restore(
     print_next_steps(steps)
 
 
-def _known_key(key: Path | None) -> bytes | None:
+def _deployment_key(path: Path | None, *, optional: bool) -> bytes | None:
     try:
-        return load_key(key, create=False)
+        return load_key(path, create=False)
     except FileError:
-        return None
+        if optional:
+            return None
+        raise
 
 
-T = TypeVar("T")
-
-KeysHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
 Prefix = Annotated[str, typer.Argument(help="The key's prefix, as `key list` shows it.")]
-Reason = Annotated[str, typer.Option(help="Reason, for the audit log.")]
 KeySource = Annotated[
     str,
     typer.Option(
@@ -246,53 +324,6 @@ KeyIdentifiers = Annotated[
         help="Ids that this key sends may look like personal data, such as JIDs (ann@example.org).",
     ),
 ]
-DeploymentKey = Annotated[
-    Path | None,
-    typer.Option("--key", help="The deployment's key file, which `serve` has, for the rows' MACs."),
-]
-BY = "command line"
-
-
-def in_database(
-    url: str,
-    home: Path,
-    work: Callable[[int], T],
-    *,
-    create: bool = False,
-    key: Path | None = None,
-    authenticated: bool = True,
-) -> T:
-    """Run `work` in a transaction on the service's database, with the time in milliseconds.
-
-    With `create`, a database that is not there yet is made. Rows that are `authenticated` need the
-    deployment's key, from the file `key`; raises UsageError for another one than the database's.
-    """
-    private_files.use_private_umask()
-    if create:
-        home.mkdir(mode=private_files.DIRECTORY_MODE, parents=True, exist_ok=True)
-    elif not url and not (home / database.FILE).exists():
-        raise UsageError(
-            f"{home} holds no service database", fix="give the directory that `serve` uses"
-        )
-    database.connect(url, home)
-    ownership.migrate_beside(home)
-    if authenticated:
-        bind_deployment_key(key)
-    now = time.time_ns() // 1_000_000
-    try:
-        return app_context.run_in_transaction(lambda: work(now))
-    except ApiError as error:
-        raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
-
-
-def bind_deployment_key(path: Path | None) -> None:
-    """Bind the deployment's key; raises UsageError if the bound database is of another one."""
-    row_macs.bind(load_key(path))
-    if sealed_key_id() not in ("", row_macs.key_id()):
-        raise UsageError(
-            "the service's database was written under another deployment's key",
-            fix="give --key FILE, or WAVEBREAK_KEY, as `wavebreak serve` has it",
-        )
 
 
 def _show_new_key(created: tuple[ApiKey, str]) -> None:
@@ -302,19 +333,19 @@ def _show_new_key(created: tuple[ApiKey, str]) -> None:
 
 
 @keys.command("create", epilog="Example: `wavebreak key create var gateway --scope ingest`")
+@opens_home("key", "database")
 def create(
-    home: KeysHome,
+    home: Home,
     name: Annotated[str, typer.Argument(help="The key's owner.")],
     scope: Annotated[
         list[str], typer.Option(help=f"A scope: {', '.join(SCOPES)}; repeat for more.")
     ],
+    options: Effective,
     rate: Annotated[float, typer.Option(min=0.01, help="Requests per second.")] = 1000.0,
     burst: Annotated[float, typer.Option(min=1, help="Requests in one burst.")] = 2000.0,
     source: KeySource = "",
     identifiers: KeyIdentifiers = False,
     reason: Reason = "created by command",
-    deployment_key: DeploymentKey = None,
-    database_url: DatabaseUrl = "",
 ) -> None:
     """Create an API key; its secret is printed only once."""
     if wrong := set(scope) - set(SCOPES):
@@ -328,7 +359,7 @@ def create(
         )
     _show_new_key(
         in_database(
-            database_url,
+            options,
             home,
             lambda now: api_keys.create_key(
                 name,
@@ -338,17 +369,15 @@ def create(
                 reason,
                 api_keys.KeyTerms(rate, burst, source, identifiers),
             ),
-            key=deployment_key,
         )
     )
 
 
 @keys.command("list", epilog="Example: `wavebreak key list var`")
-def list_(
-    home: KeysHome, database_url: DatabaseUrl = "", as_json: Json = False, wide: Wide = False
-) -> None:
+@opens_home("database")
+def list_(home: Home, options: Effective, as_json: Json = False, wide: Wide = False) -> None:
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
-    listed = in_database(database_url, home, lambda _: api_keys.list_keys(), authenticated=False)
+    listed = in_database(options, home, lambda _: api_keys.list_keys(), authenticated=False)
     if as_json:
         names = (
             "prefix",
@@ -380,39 +409,31 @@ def list_(
 
 
 @keys.command("rotate", epilog="Example: `wavebreak key rotate var 1a2b3c4d --grace 3600`")
+@opens_home("key", "database")
 def rotate(
-    home: KeysHome,
+    home: Home,
     prefix: Prefix,
+    options: Effective,
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that the old key stays valid.")
     ] = DAY_S,
     reason: Reason = "rotated by command",
-    deployment_key: DeploymentKey = None,
-    database_url: DatabaseUrl = "",
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
     created = in_database(
-        database_url,
-        home,
-        lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason),
-        key=deployment_key,
+        options, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
     )
     _show_new_key(created)
 
 
 @keys.command("revoke", epilog="Example: `wavebreak key revoke var 1a2b3c4d`")
+@opens_home("key", "database")
 def revoke(
-    home: KeysHome,
+    home: Home,
     prefix: Prefix,
+    options: Effective,
     reason: Reason = "revoked by command",
-    deployment_key: DeploymentKey = None,
-    database_url: DatabaseUrl = "",
 ) -> None:
     """Revoke a key; a running service refuses it within two seconds."""
-    in_database(
-        database_url,
-        home,
-        lambda now: api_keys.revoke_key(prefix, now, BY, reason),
-        key=deployment_key,
-    )
+    in_database(options, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
     out.print(f"{prefix} is revoked")

@@ -10,10 +10,11 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, out, print_json
-from wavebreak.cli.options import DatabaseUrl, Json, PolicyDir, Wide
+from wavebreak.cli.options import Json, Wide
 from wavebreak.reports.tables import Table, print_lines, print_table, span, stamp
 from wavebreak.rules import load_policy
-from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, Reason, in_database
+from wavebreak_server.cli.service_home import BY, Home, Reason, in_database, opens_home
+from wavebreak_server.config_sources import Effective
 from wavebreak_server.pipeline.live_policy import live_directory
 from wavebreak_server.slices.sources.coverage import measure_begin
 from wavebreak_server.slices.sources.overview import SourcesOverview, SourceView, sources_overview
@@ -37,13 +38,12 @@ _BASIS = {
 
 
 @app.command(epilog="Example: `wavebreak sources var`")
+@opens_home("policy", "key", "database")
 def sources(
-    home: KeysHome,
-    policy: PolicyDir = None,
-    deployment_key: DeploymentKey = None,
+    home: Home,
+    options: Effective,
     approve: Approve = "",
     reason: Reason = "approved by command",
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -53,20 +53,10 @@ def sources(
     cannot hold. A source declares itself (`PUT /v1/sources/self`), or an administrator does. What
     a source declares that is less than the service decides by waits until it is approved.
     """
-    decides = load_policy(live_directory(home) or policy)
+    decides = load_policy(live_directory(home) or options.configuration.decisions.policy)
     if approve:
-        in_database(
-            database_url,
-            home,
-            lambda now: approve_source(approve, now, BY, reason),
-            key=deployment_key,
-        )
-    found = in_database(
-        database_url,
-        home,
-        lambda _: sources_overview(decides, measure_begin()),
-        key=deployment_key,
-    )
+        in_database(options, home, lambda now: approve_source(approve, now, BY, reason))
+    found = in_database(options, home, lambda _: sources_overview(decides, measure_begin()))
     if as_json:
         print_json(msgspec.to_builtins(found))
         return

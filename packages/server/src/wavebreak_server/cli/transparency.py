@@ -24,9 +24,11 @@ from wavebreak.cli.console import (
     progress_bar,
     styled,
 )
-from wavebreak.cli.options import DatabaseUrl, Json, OutDir, OutFile, Wide
+from wavebreak.cli.options import Json, OutDir, OutFile, Wide
 from wavebreak.errors import FileError, UsageError
 from wavebreak.reports.tables import count_of, print_lines, print_table
+from wavebreak_server.cli.service_home import connect, opens_home
+from wavebreak_server.config_sources import Effective
 
 transparency = command_group(
     "transparency", "Count reports for publication from the sealed ledger, and recount them."
@@ -65,15 +67,15 @@ class _Opened(NamedTuple):
 
 
 @contextmanager
-def _opened(source: Path, url: str) -> Iterator[_Opened]:
+def _opened(source: Path, options: Effective) -> Iterator[_Opened]:
     """Open a ledger: its directory, or a copy of a service's for as long as it is read."""
     from wavebreak.ledger import OpeningFile
     from wavebreak.ledger.key_history import HISTORY
     from wavebreak_server.storage import database
     from wavebreak_server.storage.ledger_store import LEDGER_KEY, OpeningRows, export_ledger
 
-    if url or (source / database.FILE).exists():
-        database.connect(url, source, reading=True)
+    if options.configuration.storage.database_url() or (source / database.FILE).exists():
+        connect(options, source, reading=True)
         with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
             export_ledger(Path(copy))
             if (source / HISTORY).exists():
@@ -132,8 +134,10 @@ def _report_times(
     "january`; `wavebreak transparency report home --from 2026-01-01 --to 2027-01-01 --monthly "
     "--provider Example -o reports`"
 )
+@opens_home("database", home="source")
 def report(
     source: Source,
+    options: Effective,
     start: Annotated[str, typer.Option("--from", help="First day (UTC), as 2026-01-01.")],
     end: Annotated[str, typer.Option("--to", help="The day after the last one (UTC).")],
     out_path: OutDir,
@@ -160,7 +164,6 @@ def report(
         bool, typer.Option("--without-accounts", help="Count no accounts, and use no openings.")
     ] = False,
     key: KeyOption = None,
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -189,7 +192,7 @@ def report(
         internal,
     )
     parts = _parts(period, monthly, yearly)
-    with _opened(source, database_url) as ledger, progress_bar("counting") as show:
+    with _opened(source, options) as ledger, progress_bar("counting") as show:
         made = _write_reports(
             ledger, _key(key, ledger), out_path, parts, publication, events, without_accounts, show
         )
@@ -294,11 +297,13 @@ def _print_reports(
     "Exits with 0 where every number that can be recounted is equal under your key, 3 where the "
     "key came with the report, 1 where a number differs, 2 where the ledger does not verify."
 )
+@opens_home("database", home="ledger")
 def recount(
     report_path: Annotated[
         Path, typer.Argument(metavar="REPORT", help="A report's directory, or its report.json.")
     ],
     ledger: Annotated[Path, typer.Argument(help="The ledger, or a copy of it without openings.")],
+    options: Effective,
     key: Annotated[
         str | None, typer.Option("--key", help="Verifier key of the ledger, or its file.")
     ] = None,
@@ -306,7 +311,6 @@ def recount(
     every: Annotated[
         bool, typer.Option("--all", help="All numbers, not only those that are not equal.")
     ] = False,
-    database_url: DatabaseUrl = "",
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -316,7 +320,7 @@ def recount(
 
     published = read_report(report_path)
     verifier_key = load_verifier_key(key or published.ledger.key)
-    with _opened(ledger, database_url) as opened, progress_bar("recounting") as show:
+    with _opened(ledger, options) as opened, progress_bar("recounting") as show:
         done, checked, unchecked = _recount(
             published, report_path, opened, verifier_key, events, show
         )
@@ -405,19 +409,20 @@ def _print_recount(done: Recount, checked: list[str], unchecked: list[str], ever
     epilog="Examples: `wavebreak transparency export log -o decisions.csv`; `wavebreak "
     "transparency export home -o decisions.csv --accounts`"
 )
+@opens_home("database", home="source")
 def export(
     source: Source,
+    options: Effective,
     out_path: OutFile,
     accounts: Annotated[
         bool, typer.Option("--accounts", help="With each decision's account: personal data.")
     ] = False,
     key: KeyOption = None,
-    database_url: DatabaseUrl = "",
 ) -> None:
     """Write every sealed decision as a row of a CSV file, however many there are."""
     from wavebreak_server.transparency import OpenedAccounts, export_decisions, last_checkpoint
 
-    with _opened(source, database_url) as ledger, progress_bar("exporting") as show:
+    with _opened(source, options) as ledger, progress_bar("exporting") as show:
         if accounts and ledger.openings is None:
             raise FileError(
                 f"{source} has no openings, so that accounts are not known",

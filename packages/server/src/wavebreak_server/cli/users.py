@@ -9,10 +9,11 @@ import typer
 
 from wavebreak.cli.app import command_group
 from wavebreak.cli.console import out, print_json
-from wavebreak.cli.options import DatabaseUrl, Json, Wide
+from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
-from wavebreak_server.cli.serve import BY, DeploymentKey, KeysHome, in_database
+from wavebreak_server.cli.service_home import BY, Home, in_database, opens_home
+from wavebreak_server.config_sources import Effective
 
 users = command_group("user", "Create and list the people who may sign in to the console.")
 
@@ -28,9 +29,11 @@ PasswordFile = Annotated[
     epilog="Examples: `wavebreak user create var dana --role lead`; "
     "`wavebreak user create var omer --role analyst --password-file pw.txt`",
 )
+@opens_home("key", "database")
 def create(
-    home: KeysHome,
+    home: Home,
     name: Name,
+    options: Effective,
     role: Annotated[
         str,
         typer.Option(
@@ -38,8 +41,6 @@ def create(
         ),
     ] = "analyst",
     password_file: PasswordFile = None,
-    deployment_key: DeploymentKey = None,
-    database_url: DatabaseUrl = "",
 ) -> None:
     """Create a person who may sign in to the console."""
     from django.core.exceptions import ValidationError
@@ -61,7 +62,7 @@ def create(
         write_audit_entry(now_ms, BY, "add_user", name, f"created by command as {role}")
 
     try:
-        in_database(database_url, home, work, create=True, key=deployment_key)
+        in_database(options, home, work, create=True)
     except ValidationError as error:
         raise UsageError(
             "; ".join(error.messages), fix="choose another name, role or password"
@@ -72,30 +73,26 @@ def create(
 
 
 @users.command("list", epilog="Example: `wavebreak user list var`")
-def list_(
-    home: KeysHome, database_url: DatabaseUrl = "", as_json: Json = False, wide: Wide = False
-) -> None:
+@opens_home("database")
+def list_(home: Home, options: Effective, as_json: Json = False, wide: Wide = False) -> None:
     """List who may sign in to the console: name, role, second factor, last sign-in."""
-    from allauth.mfa.models import Authenticator
-
-    from wavebreak_server.slices.users.models import User
+    from wavebreak_server.slices.users.service import people
 
     def work(_now_ms: int) -> list[dict[str, object]]:
-        secured = set(Authenticator.objects.values_list("user_id", flat=True))
         return [
             {
                 "name": user.username,
                 "role": user.role,
                 "active": user.is_active,
-                "second_factor": user.id in secured,
+                "second_factor": secured,
                 "last_sign_in": user.last_login.isoformat(timespec="minutes")
                 if user.last_login
                 else None,
             }
-            for user in User.objects.order_by("username")
+            for user, secured in people()
         ]
 
-    found = in_database(database_url, home, work, authenticated=False)
+    found = in_database(options, home, work, authenticated=False)
     if as_json:
         print_json(found)
         return

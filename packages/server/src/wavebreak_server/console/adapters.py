@@ -17,11 +17,10 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from wavebreak_server.console import sign_in_audit
-from wavebreak_server.console.known_devices import remember_device
 from wavebreak_server.console.openid_connect import check_id_token, end_session_url
 from wavebreak_server.console.pages import error_page
+from wavebreak_server.console.sign_in import Guess, remember_device
 from wavebreak_server.console.sign_in_audit import means_of
-from wavebreak_server.console.sign_in_guesses import Guess
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.users.models import User

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from allauth.mfa.utils import is_mfa_enabled
-from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -15,6 +14,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from wavebreak.durations import HOUR_S
 from wavebreak_server.console.openid_connect import signed_in_by_provider
+from wavebreak_server.console.site import Site
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -38,11 +38,9 @@ class SecurityMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Handle a request."""
-        hosts = getattr(settings, "CONSOLE_HOSTS", None)
-        if hosts is not None and request.get_host().rpartition(":")[0].strip("[]") not in hosts:
-            host = request.get_host()
-            if host not in hosts:
-                return HttpResponse("unknown host", status=400, content_type="text/plain")
+        hosts, host = Site.of(request).hosts, request.get_host()
+        if host.rpartition(":")[0].strip("[]") not in hosts and host not in hosts:
+            return HttpResponse("unknown host", status=400, content_type="text/plain")
         response = self._get_response(request)
         response.headers.setdefault("Content-Security-Policy", _content_policy(request))
         response.headers.setdefault(
@@ -58,7 +56,7 @@ class SecurityMiddleware:
 
 def _content_policy(request: HttpRequest) -> str:
     """Return the content policy; the forms that sign in and out lead to the provider."""
-    origin = getattr(settings, "CONSOLE_SIGN_IN_ORIGIN", "")
+    origin = Site.of(request).sign_in_origin
     if origin and (request.path.startswith(USER_PATH) or signed_in_by_provider(request)):
         # Browsers apply form-action to the redirects that follow a form, too.
         return CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {origin}")
@@ -113,7 +111,7 @@ class SecondFactorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Handle a request."""
-        if getattr(settings, "CONSOLE_SECOND_FACTOR", False):
+        if Site.of(request).second_factor:
             user: Any = getattr(request, "user", None)
             inside = request.path.startswith("/console/")
             inside = inside and not request.path.startswith(USER_PATH)

@@ -16,10 +16,11 @@ from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
-from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+
+from wavebreak_server.console.site import Site
 
 
 class SignInError(OAuth2Error):
@@ -88,7 +89,7 @@ def end_session_url(request: HttpRequest) -> str:
     content policy lets forms lead to the origin of its sign-in page alone, so that an address
     elsewhere is not used.
     """
-    provider = signed_in_by_provider(request)
+    provider, site = signed_in_by_provider(request), Site.of(request)
     if not provider:
         return ""
     try:
@@ -99,9 +100,9 @@ def end_session_url(request: HttpRequest) -> str:
         # A provider that does not answer keeps nobody signed in here.
         return ""
     parts = urlsplit(end)
-    if f"{parts.scheme}://{parts.netloc}" != settings.CONSOLE_SIGN_IN_ORIGIN:
+    if f"{parts.scheme}://{parts.netloc}" != site.sign_in_origin:
         return ""
-    back = f"{settings.CONSOLE_URL}{reverse('account_login')}"
+    back = f"{site.url}{reverse('account_login')}"
     query = urlencode({"client_id": client, "post_logout_redirect_uri": back})
     return f"{end}{'&' if parts.query else '?'}{query}"
 

@@ -1,4 +1,4 @@
-"""What all pages share: who may see them, the service that they ask, errors, keyset pages, CSV."""
+"""What all pages share: who may see them, the service that they ask, navigation, errors, CSV."""
 
 from __future__ import annotations
 
@@ -8,32 +8,48 @@ import io
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import wraps
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import structlog
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
+from wavebreak import __version__
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
+from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
 from wavebreak_server.errors import ApiError, fix_for
+from wavebreak_server.http import responses
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
-T = TypeVar("T")
+logger = structlog.stdlib.get_logger("wavebreak.console")
+
 View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
 MAX_REASON = 500
+NAVIGATION = (
+    NavigationItem("overview", "Overview", "overview", "view_overview", "g o"),
+    NavigationItem("queue", "Queue", "queue", "view_queue", "g q"),
+    NavigationItem("accounts", "Accounts", "account", "view_accounts", "g a"),
+    NavigationItem("operators", "Operators", "operators", "view_accounts", "g p"),
+    NavigationItem("appeals", "Appeals", "appeals", "view_appeals", "g e"),
+    NavigationItem("policy", "Policy", "policy", "view_policy", "g r"),
+    NavigationItem("reports", "Reports", "reports", "view_reports", "g t"),
+    NavigationItem("settings", "Settings", "settings", "view_settings", "g s"),
+)
 CSV_LINES = 500
 
 
@@ -220,3 +236,55 @@ def sandboxed(text: str) -> HttpResponse:
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
     return response
+
+
+# What every template may read
+
+
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what every template may read."""
+    user: Any = getattr(request, "user", None)
+    signed_in = user is not None and user.is_authenticated
+    section = request.path.removeprefix("/console").strip("/").partition("/")[0] or "overview"
+    return {
+        "navigation": [
+            n
+            for n in with_plugin_links(NAVIGATION)
+            if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
+        ],
+        "section": section,
+        "version": __version__,
+        "session_began": _began(request) if signed_in else "",
+    }
+
+
+def _began(request: HttpRequest) -> str:
+    """Return when the session began, as ISO 8601."""
+    began = request.session.get("began", 0)
+    return datetime.fromtimestamp(began, UTC).isoformat() if began else ""
+
+
+# Errors that Django raises by itself
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form that this console did not send."""
+    return error_page(
+        request, 403, "This form is out of date", "Go back, reload the page and send it again."
+    )
+
+
+def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
+    """Return the page of an unknown address, or the API's problem."""
+    if request.path.startswith("/console") and request.user.is_authenticated:
+        return error_page(request, 404, "There is no such page", "Use the navigation.")
+    return responses.not_found(request, **details)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Log what went wrong, without a value of the request, and say so."""
+    match = request.resolver_match
+    logger.exception("page failed", route=match.route if match else "")
+    if request.path.startswith("/console") and getattr(request, "user", None) is not None:
+        return error_page(request, 500, "Something went wrong here", "Try again; it is logged.")
+    return responses.malformed(request)

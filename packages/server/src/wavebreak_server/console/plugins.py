@@ -1,25 +1,55 @@
 """Plug-ins of the console: pages of other distributions, and where the console shows them.
 
 The console knows no plug-in by name. Without one its pages do not exist, and nothing links to them.
+A distribution names a subclass of `ConsolePlugin` as an entry point of the group
+`wavebreak.console_plugins`. It is imported, and this module with it, while Django is configured,
+before any model can be: what needs models is in the app's module `hooks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.http import HttpRequest
 from django.utils.safestring import SafeString, mark_safe
 
 from wavebreak.errors import MissingExtraError
 from wavebreak.ledger import Signer
 from wavebreak.ledger.checkpoints import load_or_create_signer
-from wavebreak_server.console.plugin_app import ConsolePlugin, NavigationItem
-from wavebreak_server.pipeline.service import Background
+
+DemoTask = Callable[[Any], Awaitable[None]]
+"""A background task of a service, which is called with it."""
+
+
+class NavigationItem(NamedTuple):
+    """A link of the navigation."""
+
+    name: str
+    label: str
+    icon: str
+    permission: str
+    key: str
+
+
+class ConsolePlugin(AppConfig):
+    """A Django app that adds pages to the console; its templates and tags are found in it.
+
+    Attributes:
+        name: The app's package; `hooks` in it is a `console.plugins.PluginHooks`.
+        directory: Name of the directory of its files, below that of the service.
+        navigation: Its links, each named after the address that it leads to.
+        after: Name of the link that they come after.
+
+    """
+
+    directory: ClassVar[str]
+    navigation: ClassVar[tuple[NavigationItem, ...]] = ()
+    after: ClassVar[str] = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +83,7 @@ class PluginHooks(Protocol):
     def account_panel(self, request: HttpRequest, accounts: Sequence[str], *, several: bool) -> str:
         """Return the HTML that the page of an account, or of an operator's several, shows."""
 
-    def demo_tasks(self) -> list[Background]:
+    def demo_tasks(self) -> list[DemoTask]:
         """Return background tasks that show something in a demonstration."""
 
 
@@ -126,6 +156,6 @@ def open_plugins(
         _hooks(plugin).open(options)
 
 
-def demo_tasks() -> list[Background]:
+def demo_tasks() -> list[DemoTask]:
     """Return the tasks by which plug-ins show something in a demonstration."""
     return [task for plugin in installed_plugins() for task in _hooks(plugin).demo_tasks()]

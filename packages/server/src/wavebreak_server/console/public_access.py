@@ -16,12 +16,12 @@ from functools import wraps
 from threading import Lock
 from typing import Any
 
-from django.conf import settings
 from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
 from wavebreak.durations import DAY_S, HOUR_S
+from wavebreak_server.console.site import Site, app_of
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.slices.erasure.service import ErasedError
@@ -86,13 +86,9 @@ class OnceADay:
             return unused
 
 
-limits = PeerLimits()
-once = OnceADay()
-
-
 def peer_of(request: HttpRequest) -> str:
     """Return the address that asks: behind trusted proxies, the one that they saw."""
-    trusted = int(getattr(settings, "ALLAUTH_TRUSTED_PROXY_COUNT", 0) or 0)
+    trusted = Site.of(request).trusted_proxies
     seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     if trusted and len(seen) >= trusted and seen[-trusted]:
         return str(seen[-trusted])
@@ -140,6 +136,7 @@ def public(
             if request.method not in (*allowed, "HEAD"):
                 return HttpResponseNotAllowed(allowed)
             kind, terms = ("write", WRITES) if request.method == "POST" else ("read", READS)
+            limits = app_of(request).state_of(PeerLimits)
             wait = limits.wait_s(peer_of(request), kind, terms)
             if wait > 0:
                 response = refuse(request, 429)

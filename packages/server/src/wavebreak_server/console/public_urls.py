@@ -20,4 +20,4 @@ PUBLIC: list[Any] = [
 urlpatterns: list[Any] = [*PUBLIC, path("", include((routes.urlpatterns, "api")))]
 handler400 = "wavebreak_server.http.responses.malformed"
 handler403 = handler404 = "wavebreak_server.http.responses.not_found"
-handler500 = "wavebreak_server.console.views.errors.server_error"
+handler500 = "wavebreak_server.console.pages.server_error"

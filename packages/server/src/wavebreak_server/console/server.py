@@ -1,30 +1,59 @@
-"""Pages in the service: configuration at start, and the ASGI apps that route to them."""
+"""Pages in the service: their options, their start, and the ASGI apps that route to them."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import secrets
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import msgspec
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.urls import clear_url_caches
 
 from wavebreak.errors import UsageError
-from wavebreak_server.console import sign_in_limits
-from wavebreak_server.http.responses import App, Receive, Scope, Send
-from wavebreak_server.storage.django_settings import (
+from wavebreak.outcomes import WITHOUT_STATEMENT
+from wavebreak_server.console.site import LOOPBACK, Site
+from wavebreak_server.django_settings import (
     CONSOLE_MIDDLEWARE,
     OPENID_CONNECT,
     PUBLIC_MIDDLEWARE,
+    PUBLIC_URLS,
 )
+from wavebreak_server.http.app_context import (
+    AppContext,
+    closing_connection,
+    run_background_query,
+    run_in_transaction,
+)
+from wavebreak_server.http.responses import App, Receive, Scope, Send
+from wavebreak_server.pipeline.holder_notices import HolderNotices, notice_of
+from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.slices.users.service import create_user
+from wavebreak_server.slices.versions import live_challengers
+from wavebreak_server.slices.versions.model_versions import MODEL
+from wavebreak_server.slices.versions.policy_versions import POLICY
+from wavebreak_server.slices.versions.service import settle_interrupted
+from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.storage.models import Decision
 
 PUBLIC_PREFIXES = ("/static/", "/notice/", "/appeal/", "/help/", "/business/")
 """Paths of the pages for account holders and of what these load; they are served always."""
 PREFIXES = ("/console", *PUBLIC_PREFIXES)
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+DEMO_LOOK_S = 1.0
+"""Seconds between two looks for a notice of the demonstration."""
+_OIDC_FIX = "give provider_id, name, client_id, secret and [settings] server_url"
 
 
 @dataclass(frozen=True)
@@ -44,33 +73,38 @@ class ConsoleOptions:
     trusted_proxies: int = 0
 
 
-def configure(options: ConsoleOptions, secret: bytes) -> None:
+def configure(options: ConsoleOptions, secret: bytes) -> Site:
     """Set what depends on the deployment; called once, before the app is made.
 
-    Raises UsageError for an address that is no http or https URL.
+    Returns:
+        What pages read of it; it belongs into the application context.
+
+    Raises:
+        UsageError: The address is no http or https URL.
     """
     parts = urlsplit(options.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError("--console-url is not an address", fix="write https://abuse.example.org")
     secure, local = parts.scheme == "https", parts.hostname in LOOPBACK
     settings.SECRET_KEY = hmac.digest(secret, b"wavebreak console", hashlib.sha256).hex()
-    settings.CONSOLE_URL = options.url.rstrip("/")
-    settings.CONSOLE_HOSTS = frozenset({parts.hostname, *(LOOPBACK if local else ())})
-    settings.CONSOLE_SECOND_FACTOR = (
-        not local if options.second_factor is None else options.second_factor
-    )
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = secure
     settings.CSRF_TRUSTED_ORIGINS = [f"{parts.scheme}://{parts.netloc}"] if secure else []
     settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not secure
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = options.trusted_proxies
-    sign_in_limits.limits.forget()
-    settings.CONSOLE_SIGN_IN_ORIGIN = ""
     apps = [dict(options.oidc)] if options.oidc else []
     settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": OPENID_CONNECT | {"APPS": apps}}
+    sign_in_origin = ""
     if options.oidc:
         given = options.oidc["settings"]
         at = urlsplit(given.get("authorization_origin") or given["server_url"])
-        settings.CONSOLE_SIGN_IN_ORIGIN = f"{at.scheme}://{at.netloc}"
+        sign_in_origin = f"{at.scheme}://{at.netloc}"
+    return Site(
+        options.url.rstrip("/"),
+        frozenset({parts.hostname, *(LOOPBACK if local else ())}),
+        not local if options.second_factor is None else options.second_factor,
+        sign_in_origin,
+        options.trusted_proxies,
+    )
 
 
 class ConsoleRouter:
@@ -104,3 +138,118 @@ def _handler(middleware: Sequence[str]) -> App:
     finally:
         settings.MIDDLEWARE = former
     return handler
+
+
+# Start
+
+
+def options(
+    url: str, second_factor: bool | None, oidc: Path | None, trusted_proxies: int
+) -> ConsoleOptions:
+    """Return the console's options; raises UsageError for a file that is no provider."""
+    provider = _provider(oidc) if oidc else {}
+    return ConsoleOptions(url, second_factor, provider, trusted_proxies)
+
+
+def _provider(path: Path) -> dict[str, Any]:
+    try:
+        provider = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"--oidc: {path} cannot be read as TOML", fix=_OIDC_FIX) from None
+    missing = {"provider_id", "name", "client_id", "secret", "settings"} - provider.keys()
+    if missing or "server_url" not in provider["settings"]:
+        named = ", ".join(sorted(missing)) or "settings.server_url"
+        raise UsageError(f"--oidc: {path} lacks {named}", fix=_OIDC_FIX)
+    given = provider["settings"]
+    for name in ("server_url", "authorization_origin"):
+        parts = urlsplit(str(given.get(name, "https://unset")))
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise UsageError(f"--oidc: {path}: settings.{name} is no https URL", fix=_OIDC_FIX)
+    if unknown := set(given.get("roles", {}).values()) - set(ROLES):
+        raise UsageError(
+            f"--oidc: {path} names an unknown role {min(unknown)!r}", fix=f"use {', '.join(ROLES)}"
+        )
+    # A code that is stolen on its way is worth nothing without the verifier (RFC 9700, 2.1.1).
+    return provider | {"settings": {"oauth_pkce_enabled": True} | given}
+
+
+def start(
+    chosen: ConsoleOptions, secret: bytes, home: Path, context: AppContext
+) -> tuple[Callable[[App], App], list[Background]]:
+    """Configure the console; return what wraps the API's app, and the background tasks.
+
+    What people did when the service ended is settled first.
+    """
+    context.states[Site] = configure(chosen, secret)
+    run_in_transaction(partial(settle_interrupted, (POLICY, MODEL), home))
+    clear_url_caches()
+    return ConsoleRouter, [partial(live_challengers.keep_following, context)]
+
+
+def start_without_console(
+    chosen: ConsoleOptions, secret: bytes, context: AppContext
+) -> Callable[[App], App]:
+    """Configure the pages for account holders alone; return what wraps the API's app."""
+    context.states[Site] = configure(chosen, secret)
+    settings.ROOT_URLCONF = PUBLIC_URLS
+    clear_url_caches()
+    return PublicRouter
+
+
+def demo_notice(app: AppContext) -> Background:
+    """Return the task that reports where the holder of an account reads why it was limited."""
+
+    async def run(service: Service) -> None:
+        while not (
+            url := await run_background_query(
+                partial(_appealable_notice, app.holder_notices, service.clock())
+            )
+        ):
+            await asyncio.sleep(DEMO_LOOK_S)
+        service.report(f"what an account holder reads, and can appeal against: {url}")
+
+    return run
+
+
+def _appealable_notice(notices: HolderNotices, now_ms: int) -> str:
+    """Return the address of the newest notice that is due and can be appealed against, if any."""
+    newest = Decision.objects.exclude(outcome__in=WITHOUT_STATEMENT).order_by("-number")[:100]
+    for row in checked_decisions(newest):
+        decision = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
+        made = notice_of(notices, decision)
+        due = made is not None and made.notify_at_ms <= now_ms
+        if made is not None and due and appeals.may_appeal(notices, decision, now_ms):
+            return made.url
+    return ""
+
+
+def use_port(context: AppContext, url: str, port: int) -> None:
+    """Let links name the port that is listened on, where no public address was given."""
+    if not url:
+        url = f"http://localhost:{port}"
+        context.states[Site] = replace(context.states[Site], url=url)
+        context.set_public_url(url)
+
+
+def people() -> int:
+    """Return how many people may sign in."""
+    return closing_connection(lambda: int(User.objects.filter(is_active=True).count()))()
+
+
+def create_demo_people() -> tuple[tuple[str, ...], str]:
+    """Create a person of each role for a demonstration, with one password for all.
+
+    Of counsel there are two: one signs what the other prepared.
+
+    Returns:
+        Their names, which are their roles, and the password; nobody where people are known already.
+    """
+    password = secrets.token_urlsafe(12)
+
+    def create() -> tuple[str, ...]:
+        if User.objects.exists():
+            return ()
+        named = {role.replace("_", "-"): role for role in ROLES} | {"second-counsel": "counsel"}
+        return tuple(create_user(name, role, password).username for name, role in named.items())
+
+    return run_in_transaction(create), password

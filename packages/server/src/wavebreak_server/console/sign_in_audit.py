@@ -21,6 +21,7 @@ from django.db import transaction
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
+from wavebreak_server.console.site import app_of
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.slices.users.models import User
@@ -66,9 +67,6 @@ class UnnamedAttempts:
             return left_out
 
 
-unnamed = UnnamedAttempts()
-
-
 def audit(request: HttpRequest, action: str, user: User, reason: str, *, done: bool = True) -> None:
     """Write an entry about a person; `done` False: it was refused, and may be somebody else's."""
     _write(request, action, user.actor if done else NOBODY, user.username, reason, done)
@@ -76,7 +74,7 @@ def audit(request: HttpRequest, action: str, user: User, reason: str, *, done: b
 
 def audit_unnamed(request: HttpRequest, reason: str) -> None:
     """Write an entry about a refused sign-in of nobody who is known here, unless there are many."""
-    left_out = unnamed.take()
+    left_out = app_of(request).state_of(UnnamedAttempts).take()
     if left_out is None:
         return
     more = f"; {left_out} more like it since the entry before" if left_out else ""

@@ -156,6 +156,3 @@ class SignInLimits:
 
     def _digest(self, one: Counted) -> bytes:
         return hmac.digest(self._key, f"{one.kind}\0{one.key}".encode(), hashlib.sha256)[:16]
-
-
-limits = SignInLimits()

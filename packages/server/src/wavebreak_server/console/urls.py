@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account import views as account
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as recovery_codes
+from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as webauthn
+from allauth.socialaccount import views as social
+from allauth.socialaccount.providers.openid_connect import views as openid_connect
 from django.urls import include, path
 
 from wavebreak_server.console.plugins import plugin_urls
 from wavebreak_server.console.public_urls import PUBLIC
-from wavebreak_server.console.user_urls import USER
+from wavebreak_server.console.sign_in import change_password, slowed
 from wavebreak_server.console.views import (
     accounts,
     appeals,
@@ -53,28 +60,28 @@ CONSOLE: list[Any] = [
     path("policy/rules/<str:rule_id>", policy.rule, name="policy_rule"),
     path("policy/versions", policy.policy_versions, name="policy_versions"),
     path("policy/versions/new", policy.new_version, name="policy_new"),
-    path("policy/versions/<int:version_id>", policy.version, name="policy_version"),
-    path("policy/versions/<int:version_id>/edit", policy.edit, name="policy_edit"),
-    path("policy/versions/<int:version_id>/check", policy.check, name="policy_check"),
-    path("policy/versions/<int:version_id>/replay", policy.start_replay, name="policy_start"),
-    path("policy/versions/<int:version_id>/approve", policy.approve, name="policy_approve"),
-    path("policy/versions/<int:version_id>/reject", policy.reject, name="policy_reject"),
-    path("policy/versions/<int:version_id>/live", policy.live, name="policy_live"),
+    path("policy/versions/<int:number>", policy.version, name="policy_version"),
+    path("policy/versions/<int:number>/edit", policy.edit, name="policy_edit"),
+    path("policy/versions/<int:number>/check", policy.check, name="policy_check"),
+    path("policy/versions/<int:number>/replay", policy.start_replay, name="policy_start"),
+    path("policy/versions/<int:number>/approve", policy.approve, name="policy_approve"),
+    path("policy/versions/<int:number>/reject", policy.reject, name="policy_reject"),
+    path("policy/versions/<int:number>/live", policy.live, name="policy_live"),
     path("policy/rollback", policy.roll_back, name="policy_rollback"),
-    path("policy/replays/<int:replay_id>", policy.replay, name="policy_replay"),
+    path("policy/replays/<int:number>", policy.replay, name="policy_replay"),
     path("policy/models", models.models, name="policy_models"),
     path("policy/models/register", models.register_model, name="model_register"),
     path("policy/models/rollback", models.roll_back, name="model_rollback"),
-    path("policy/models/<int:model_id>", models.model_version, name="model_version"),
-    path("policy/models/<int:model_id>/compare", models.compare, name="model_compare"),
-    path("policy/models/<int:model_id>/live", models.live, name="model_live"),
-    path("policy/models/<int:model_id>/follow", models.follow, name="model_follow"),
-    path("policy/models/<int:model_id>/unfollow", models.unfollow, name="model_unfollow"),
-    path("policy/models/<int:model_id>/approve", models.approve, name="model_approve"),
-    path("policy/models/<int:model_id>/reject", models.reject, name="model_reject"),
-    path("policy/models/<int:model_id>/promote", models.promote, name="model_promote"),
+    path("policy/models/<int:number>", models.model_version, name="model_version"),
+    path("policy/models/<int:number>/compare", models.compare, name="model_compare"),
+    path("policy/models/<int:number>/live", models.live, name="model_live"),
+    path("policy/models/<int:number>/follow", models.follow, name="model_follow"),
+    path("policy/models/<int:number>/unfollow", models.unfollow, name="model_unfollow"),
+    path("policy/models/<int:number>/approve", models.approve, name="model_approve"),
+    path("policy/models/<int:number>/reject", models.reject, name="model_reject"),
+    path("policy/models/<int:number>/promote", models.promote, name="model_promote"),
     path("policy/models/<str:name>/card", models.card, name="policy_card"),
-    path("policy/comparisons/<int:replay_id>", models.model_replay, name="model_replay"),
+    path("policy/comparisons/<int:number>", models.model_replay, name="model_replay"),
     path("policy/calibration", policy.calibration, name="policy_calibration"),
     path("policy/calibration/report", policy.calibration_report, name="policy_calibration_report"),
     path(
@@ -103,6 +110,55 @@ CONSOLE: list[Any] = [
     path("profile", settings.profile, name="profile"),
 ]
 
+USER: list[Any] = [
+    path("login/", slowed(account.login), name="account_login"),
+    path("logout/", account.logout, name="account_logout"),
+    path("inactive/", account.account_inactive, name="account_inactive"),
+    path("reauthenticate/", slowed(account.reauthenticate), name="account_reauthenticate"),
+    path("password/change/", slowed(change_password), name="account_change_password"),
+    path("2fa/", mfa.index, name="mfa_index"),
+    path("2fa/authenticate/", slowed(mfa.authenticate), name="mfa_authenticate"),
+    path("2fa/reauthenticate/", slowed(mfa.reauthenticate), name="mfa_reauthenticate"),
+    path("2fa/totp/activate/", totp.activate_totp, name="mfa_activate_totp"),
+    path("2fa/totp/deactivate/", totp.deactivate_totp, name="mfa_deactivate_totp"),
+    path("2fa/recovery-codes/", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path(
+        "2fa/recovery-codes/generate/",
+        recovery_codes.generate_recovery_codes,
+        name="mfa_generate_recovery_codes",
+    ),
+    path(
+        "2fa/recovery-codes/download/",
+        recovery_codes.download_recovery_codes,
+        name="mfa_download_recovery_codes",
+    ),
+    path("2fa/webauthn/", webauthn.list_webauthn, name="mfa_list_webauthn"),
+    path("2fa/webauthn/add/", webauthn.add_webauthn, name="mfa_add_webauthn"),
+    path("2fa/webauthn/login/", webauthn.login_webauthn, name="mfa_login_webauthn"),
+    path(
+        "2fa/webauthn/reauthenticate/",
+        webauthn.reauthenticate_webauthn,
+        name="mfa_reauthenticate_webauthn",
+    ),
+    path(
+        "2fa/webauthn/keys/<int:pk>/remove/", webauthn.remove_webauthn, name="mfa_remove_webauthn"
+    ),
+    path("2fa/webauthn/keys/<int:pk>/edit/", webauthn.edit_webauthn, name="mfa_edit_webauthn"),
+    path("3rdparty/", social.connections, name="socialaccount_connections"),
+    path("3rdparty/login/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
+    path("oidc/<str:provider_id>/login/", openid_connect.login, name="openid_connect_login"),
+    path(
+        "oidc/<str:provider_id>/login/callback/",
+        openid_connect.callback,
+        name="openid_connect_callback",
+    ),
+]
+"""People's own pages: signing in and out, second factors, and nothing else of allauth.
+
+It has pages for mail addresses, lost passwords and signing up, too. They would let whoever has a
+session, or a mailbox, take the account over, and the console has no use for them.
+"""
+
 urlpatterns: list[Any] = [
     path("console/user/", include(USER)),
     path("console/", include(CONSOLE)),
@@ -112,5 +168,5 @@ urlpatterns: list[Any] = [
 ]
 handler400 = "wavebreak_server.http.responses.malformed"
 handler403 = "wavebreak_server.http.responses.not_found"
-handler404 = "wavebreak_server.console.views.errors.not_found"
-handler500 = "wavebreak_server.console.views.errors.server_error"
+handler404 = "wavebreak_server.console.pages.not_found"
+handler500 = "wavebreak_server.console.pages.server_error"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -54,6 +54,7 @@ class AppContext:
         shows_codes: Whether an appeal's page shows its code: in a demonstration, which has no app
             that would bring it.
         reloads: How often keys are reloaded for one that is not known.
+        states: What slices and pages keep in memory as long as the service runs, by its class.
     """
 
     key_ring: KeyRing
@@ -73,6 +74,14 @@ class AppContext:
     reloads: TokenBucket = field(
         default_factory=lambda: TokenBucket(RELOADS_PER_S, RELOADS_AT_ONCE, time.monotonic)
     )
+    states: dict[type, Any] = field(default_factory=dict)
+
+    def state_of(self, kind: type[T], *arguments: Any) -> T:
+        """Return the one object of a class that this service has, made when first asked for."""
+        if kind not in self.states:
+            self.states.setdefault(kind, kind(*arguments))
+        state: T = self.states[kind]
+        return state
 
     async def load_unknown(self, authorization: bytes | None) -> None:
         """Reload the keys for one that is not known yet: it may be new.

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.durations import Duration
 from wavebreak.outcomes import ABOVE_ALLOW, Outcome
+from wavebreak_server.http.app_context import AppContext
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -79,3 +80,15 @@ def load_config(directory: Path | None = None) -> ConsoleConfig:
     2000
     """
     return config.load_config(config.resolve_path("console.toml", directory), ConsoleConfig)
+
+
+def use_settings(app: AppContext, directory: Path | None) -> ConsoleConfig:
+    """Let a service have the settings of a policy's directory; return them."""
+    used = app.states[ConsoleConfig] = load_config(directory)
+    return used
+
+
+def settings_of(app: AppContext) -> ConsoleConfig:
+    """Return the settings of a service; the shipped ones where none were given to it."""
+    used: ConsoleConfig | None = app.states.get(ConsoleConfig)
+    return used or load_config()

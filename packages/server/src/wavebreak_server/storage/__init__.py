@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import structlog
 
-from wavebreak_server.storage import django_settings
+from wavebreak_server import django_settings
 
 django_settings.set_up()
 

@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.errors import EventError
-from wavebreak.outcomes import ABOVE_ALLOW, OUTCOMES, SETTABLE
+from wavebreak.outcomes import ABOVE_ALLOW, SETTABLE
 from wavebreak.schema.events import AccountRegistered
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -27,9 +27,7 @@ from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.acts import service as acts
-from wavebreak_server.slices.acts.models import PersonAct
-from wavebreak_server.slices.queue.models import ReviewCase
-from wavebreak_server.storage.models import EnforcementState
+from wavebreak_server.slices.queue import service as review_queue
 
 _PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
 
@@ -42,16 +40,12 @@ def accounts(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "POST":
         return _search(request)
-    rows = EnforcementState.objects.exclude(outcome="allow")
     outcome = request.GET.get("outcome", "")
-    if outcome in OUTCOMES:
-        rows = rows.filter(outcome=outcome)
+    rows = account_facts.accounts_with(outcome)
     if request.GET.get("format") == "csv":
         header = ("account", "outcome", "until", "ts", "decision")
-        return csv_response("accounts", header, rows.order_by("account").values_list(*header))
-    if after := request.GET.get("after"):
-        rows = rows.filter(account__gt=after)
-    found = list(rows.order_by("account")[: PAGE_SIZE + 1])
+        return csv_response("accounts", header, rows.values_list(*header))
+    found = list(rows.filter(account__gt=request.GET.get("after", ""))[: PAGE_SIZE + 1])
     return show(
         request,
         "console/accounts.html",
@@ -70,11 +64,7 @@ def _search(request: HttpRequest) -> HttpResponse:
         return redirect("account", wanted)
     if _PHONE.fullmatch(wanted):
         return _search_number(request, wanted)
-    near = list(
-        EnforcementState.objects.filter(account__startswith=wanted)
-        .order_by("account")
-        .values_list("account", flat=True)[:PAGE_SIZE]
-    )
+    near = account_facts.accounts_beginning_with(wanted, PAGE_SIZE)
     return show(request, "console/search.html", found=near, by_number=False)
 
 
@@ -104,7 +94,7 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
         "console/account.html",
         account=account_facts.account_page(console, account),
         entries=list(account_facts.ledger_entries(account)),
-        case=ReviewCase.objects.filter(account=account, state=ReviewCase.OPEN, blind=False).first(),
+        case=review_queue.open_case_of(account),
         choices=acts.CHOICES,
         settable=SETTABLE,
         holds=acts.HOLDS,
@@ -159,9 +149,7 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
 def undo(request: HttpRequest, act_id: int) -> HttpResponse:
     """Undo an act."""
     console = console_of(request)
-    found = PersonAct.objects.filter(id=act_id, undone_ms=None).first()
-    if found is None:
-        raise ApiError(404, "there is no such act to undo", fix="open the account anew")
+    found = acts.find_act(act_id)
     note = acts.undo(console, found, reason_of(request))
     (warn if note else say)(request, f"Undone{f': {note}' if note else ''}.")
     return redirect(reverse("account", args=[found.account]))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from wavebreak.durations import DAY_MS
 from wavebreak.notices import get_language
 from wavebreak.outcomes import NEEDING_HOLD, SETTABLE
 from wavebreak_server.console.pages import (
@@ -21,7 +19,6 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
-from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals import service as domain
@@ -30,6 +27,7 @@ from wavebreak_server.slices.help.service import help_trend
 from wavebreak_server.slices.statements import service as statements
 
 STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.UNVERIFIED)
+SHOWN_GROUPS = 20
 COLUMNS = (
     "id", "account", "outcome", "rule", "model", "state", "opened_ms", "deadline_ms", "decided_ms",
     "result", "group", "together", "language",
@@ -42,28 +40,23 @@ def appeals(request: HttpRequest) -> HttpResponse:
     console = console_of(request)
     state = request.GET.get("state", Appeal.OPEN)
     state = state if state in STATES else Appeal.OPEN
-    rows = _filtered(request, Appeal.objects.filter(state=state), console.now_ms)
+    chosen = {name: request.GET.get(name, "") for name in ("group", "outcome", "due", "result")}
+    rows = domain.listed(state, chosen, console.now_ms)
     if request.GET.get("format") == "csv":
         return csv_response("appeals", COLUMNS, rows.order_by("id").values_list(*COLUMNS))
-    rows = _after(request, rows, state)
-    found = list(rows[: PAGE_SIZE + 1])
-    waiting = Appeal.objects.filter(state=Appeal.OPEN)
+    at, _, last = request.GET.get("after", "").partition("-")
+    after = (number_of(at, 0, 2**62, 0), number_of(last, 0, 2**62, 0)) if last else None
+    found = list(domain.in_order(rows, state, after)[: PAGE_SIZE + 1])
     return show(
         request,
         "console/appeals.html",
-        rows=keyset(request, found, lambda row: f"{_order(row, state)}-{row.id}"),
+        rows=keyset(request, found, lambda row: f"{domain.ordered_by(row, state)}-{row.id}"),
         state=state,
         states=STATES,
         now=console.now_ms,
-        counts=waiting.aggregate(
-            open=Count("id"),
-            late=Count("id", filter=Q(deadline_ms__lt=console.now_ms)),
-            soon=Count("id", filter=Q(deadline_ms__range=_next_day(console.now_ms))),
-        ),
-        groups=list(
-            waiting.exclude(group="").values("group").annotate(n=Count("id")).order_by("-n")[:20]
-        ),
-        chosen={name: request.GET.get(name, "") for name in ("group", "outcome", "due", "result")},
+        counts=domain.waiting_counts(console.now_ms),
+        groups=domain.waiting_groups(SHOWN_GROUPS),
+        chosen=chosen,
         results=domain.RESULTS,
         by_rule=domain.figures("rule"),
         by_model=domain.figures("model"),
@@ -71,51 +64,10 @@ def appeals(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _next_day(now_ms: int) -> tuple[int, int]:
-    return now_ms, now_ms + DAY_MS
-
-
-def _filtered(request: HttpRequest, rows: QuerySet, now_ms: int) -> QuerySet:
-    for name in ("group", "outcome", "result"):
-        if value := request.GET.get(name):
-            rows = rows.filter(**{name: value[:48]})
-    if request.GET.get("due") == "late":
-        rows = rows.filter(deadline_ms__lt=now_ms)
-    return rows
-
-
-_KEYS = {Appeal.OPEN: "deadline_ms", Appeal.DECIDED: "decided_ms", Appeal.UNVERIFIED: "created_ms"}
-
-
-def _order(row: Appeal, state: str) -> int:
-    return int(getattr(row, _KEYS[state]) or 0)
-
-
-def _after(request: HttpRequest, rows: QuerySet, state: str) -> QuerySet:
-    """Return the rows behind the last one of the page before, in order."""
-    key, rising = _KEYS[state], state == Appeal.OPEN
-    at, _, last = request.GET.get("after", "").partition("-")
-    if last:
-        at_ms, last_id = number_of(at, 0, 2**62, 0), number_of(last, 0, 2**62, 0)
-        beyond = "gt" if rising else "lt"
-        rows = rows.filter(
-            Q(**{f"{key}__{beyond}": at_ms}) | Q(**{key: at_ms, f"id__{beyond}": last_id})
-        )
-    return rows.order_by(key, "id") if rising else rows.order_by(F(key).desc(), "-id")
-
-
 @page("view_appeals")
 def appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
     """Show an appeal: its statement, the decision as it was, and what the holder was shown."""
-    return _show_appeal(request, _appeal(appeal_id))
-
-
-def _appeal(appeal_id: int) -> Appeal:
-    rows = Appeal.objects.select_related("decided_by")
-    found: Appeal | None = rows.filter(id=appeal_id).first()
-    if found is None or found.state == Appeal.WITHDRAWN:
-        raise ApiError(404, "there is no such appeal", fix="see the list of appeals")
-    return found
+    return _show_appeal(request, domain.find_appeal(appeal_id))
 
 
 def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
@@ -129,7 +81,6 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
     if decision:
         shown = statements.shown_statement(found.decision, found.language)
         shown = shown or statements.statement_of(notices, decision, language, console.now_ms)
-    together = Appeal.objects.filter(state=Appeal.OPEN, group=found.group, together=True)
     return show(
         request,
         "console/appeal.html",
@@ -142,7 +93,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
         account=account_facts.account_page(console, found.account),
         conflict=conflict,
         duplicates=list(domain.duplicates(found)[:20]),
-        together=together.exclude(group="").exclude(id=found.id).count(),
+        together=domain.others_together(found),
         results=domain.RESULTS,
         settable=[name for name in NEEDING_HOLD if name in SETTABLE],
         holds=acts.HOLDS,
@@ -154,7 +105,7 @@ def _show_appeal(request: HttpRequest, found: Appeal) -> HttpResponse:
 @page("decide_appeals", "POST")
 def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     """Answer an appeal; who took part in the decision is refused."""
-    console, found = console_of(request), _appeal(appeal_id)
+    console, found = console_of(request), domain.find_appeal(appeal_id)
     if why := domain.conflict(found, console.user):
         return error_page(
             request, 403, f"You cannot decide this appeal. {why}",

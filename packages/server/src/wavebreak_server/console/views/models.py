@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import get_feature
@@ -17,12 +16,9 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console.pages import (
-    PAGE_SIZE,
     Console,
-    Rows,
     console_of,
     csv_response,
-    keyset,
     number_of,
     page,
     reason_of,
@@ -30,12 +26,24 @@ from wavebreak_server.console.pages import (
     say,
     show,
 )
-from wavebreak_server.console.views.policy import KINDS, MOST_CHANGES, moves_of
+from wavebreak_server.console.views.versions import (
+    MOST_CHANGES,
+    StepViews,
+    moves_of,
+    replay_page,
+    version_rows,
+)
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.live_policy import models_directory
-from wavebreak_server.slices.versions import live_challengers, policy_versions, replay_processes
+from wavebreak_server.slices.versions import (
+    live_challengers,
+    policy_versions,
+    replay_processes,
+    service,
+)
 from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
+from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20
@@ -44,6 +52,19 @@ TRAINING_NAMES = {
     "policy": "Under policy", "traces": "Real traces", "worlds": "Simulated worlds",
 }  # fmt: skip
 """What a page calls the notes that training leaves in a model's metadata."""
+STEPS = StepViews(
+    MODEL,
+    "model_version",
+    "policy_models",
+    {
+        "approve": "Approved. It scores nobody until it is promoted.",
+        "reject": "Withdrawn. Its files are kept.",
+        "go_live": "{name} scores now. New events waited {seconds:.1f} s meanwhile.",
+        "roll_back": "{name} scores again. New events waited {seconds:.1f} s meanwhile.",
+    },
+)
+approve, reject, promote = STEPS.approve(), STEPS.reject(), STEPS.go_live()
+roll_back = STEPS.roll_back()
 
 
 @page("view_policy")
@@ -51,22 +72,18 @@ def models(request: HttpRequest) -> HttpResponse:
     """Show the model that scores, and the registered ones, newest first."""
     console = console_of(request)
     home, used = console.service.settings.home, versions.scoring(console).model
-    rows = ModelVersion.objects.select_related("author", "approved_by", "live_by")
-    if after := request.GET.get("after"):
-        rows = rows.filter(id__lt=number_of(after, 1, 1 << 60, 1 << 60))
-    found = list(rows.order_by("-id")[: PAGE_SIZE + 1])
     target, champion = (
-        versions.previous_model(console.service),
+        MODEL.previous_name(console.service),
         versions.champion_directory(console),
     )
     return show(
         request,
         "console/policy_models.html",
-        rows=keyset(request, found, lambda version: version.id),
+        rows=version_rows(request, MODEL),
         used=used,
         champion=_metadata(champion) if champion and used else None,
         card=_card_name(home, champion) if champion and used else "",
-        live=versions.live_name(console.service),
+        live=MODEL.live_name(console.service),
         target=target,
         can_roll_back=target is not None,
         waiting=versions.unregistered(home),
@@ -111,8 +128,8 @@ def _metadata(directory: Path) -> dict[str, Any]:
 def card(request: HttpRequest, name: str) -> HttpResponse:
     """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
     place = models_directory(console_of(request).service.settings.home)
-    found = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
-    path = ({"shipped": storage.SHIPPED} | found).get(name, place) / versions.CARD
+    directories = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
+    path = ({"shipped": storage.SHIPPED} | directories).get(name, place) / versions.CARD
     if not path.is_file():
         raise ApiError(404, "there is no such card", fix="see the list of models")
     return sandboxed(path.read_text("utf-8"))
@@ -127,114 +144,103 @@ def register_model(request: HttpRequest) -> HttpResponse:
     return redirect("model_version", made.id)
 
 
-def _version(version_id: int) -> ModelVersion:
-    found: ModelVersion | None = (
-        ModelVersion.objects.select_related("author", "approved_by", "live_by")
-        .filter(id=version_id)
-        .first()
-    )
-    if found is None:
-        raise ApiError(404, "there is no such model", fix="see the list of models")
-    return found
-
-
 @page("view_policy")
-def model_version(request: HttpRequest, model_id: int) -> HttpResponse:
+def model_version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a model beside the one that scores: figures, features, card, approval."""
-    console, found = console_of(request), _version(model_id)
-    newest = found.replays.select_related("by").last()
-    if newest is not None:
-        newest = versions.follow(console, newest)
-        found = _version(model_id)
+    console = console_of(request)
+    newest = service.newest_replay(MODEL, console, number)
+    version = service.find_version(MODEL, number)
     home, now = console.service.settings.home, versions.scoring(console)
-    directory = versions.directory_of(home, found)
+    directory = versions.directory_of(home, version)
     champion = versions.champion_directory(console) if now.model else None
     done = newest if newest is not None and newest.state == ModelReplay.DONE else None
     return show(
         request,
         "console/model_version.html",
-        version=found,
-        is_live=now.model == found.model,
+        version=version,
+        is_live=now.model == version.model,
         used=now.model,
         metadata=_metadata(directory),
         champion=_metadata(champion) if champion else None,
         champion_card=_card_name(home, champion) if champion else "",
         own_card=_card_name(home, directory),
-        features=_features(found, champion),
+        features=_features(version, champion),
         replay=newest,
         result=done.result if done else None,
         reached=_reached(done.result) if done else [],
         bins=_bins(done.result) if done else [],
         moves=moves_of(done.result) if done else [],
         progress=_progress(console, newest),
-        valid=versions.valid_replay(console, found),
-        mine=found.author_id == console.user.id,
-        approvers=versions.people_who_may_approve(found),
+        valid=service.valid_replay(MODEL, console, version),
+        mine=version.author_id == console.user.id,
+        approvers=service.people_who_may_approve(MODEL, version),
         days=versions.DAYS,
         running=newest is not None and newest.state == ModelReplay.RUNNING,
         beside=live_challengers.followed(),
-        live=live_challengers.shown(console, found, SHOWN_LIVE),
+        live=live_challengers.shown(console, version, SHOWN_LIVE),
     )
 
 
 @page("view_policy")
-def live(request: HttpRequest, model_id: int) -> HttpResponse:
+def live(request: HttpRequest, number: int) -> HttpResponse:
     """Show what was found on the live stream, as a part of a model's page; or all as CSV."""
-    console, found = console_of(request), _version(model_id)
+    console, version = console_of(request), service.find_version(MODEL, number)
     if request.GET.get("format") == "csv":
-        every = live_challengers.shown(console, found, MOST_CHANGES)
+        every = live_challengers.shown(console, version, MOST_CHANGES)
         header = ("account", "kind", "champion", "challenger", "label")
         changes = every.changes if every else []
         rows = ((c.account, c.kind, c.before, c.after, c.label) for c in changes)
-        return csv_response(f"live-{found.name}", header, rows)
+        return csv_response(f"live-{version.name}", header, rows)
     return render(
         request,
         "console/parts/model_live.html",
-        {"version": found, "live": live_challengers.shown(console, found, SHOWN_LIVE)},
+        {"version": version, "live": live_challengers.shown(console, version, SHOWN_LIVE)},
     )
 
 
 @page("register_models", "POST")
-def follow(request: HttpRequest, model_id: int) -> HttpResponse:
+def follow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model decide the live stream beside the one that scores, acting on nobody."""
-    console, found = console_of(request), _version(model_id)
-    live_challengers.start(console, found, reason_of(request))
-    say(request, f"{found.name} follows the live stream. Its first figures take a minute or two.")
-    return redirect("model_version", model_id)
+    console, version = console_of(request), service.find_version(MODEL, number)
+    live_challengers.start(console, version, reason_of(request))
+    say(request, f"{version.name} follows the live stream. Its first figures take a minute or two.")
+    return redirect("model_version", number)
 
 
 @page("register_models", "POST")
-def unfollow(request: HttpRequest, model_id: int) -> HttpResponse:
+def unfollow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model follow the live stream no longer."""
-    console, found = console_of(request), _version(model_id)
-    live_challengers.stop(console, found, reason_of(request))
-    say(request, f"{found.name} follows the live stream no longer. What was found stays.")
-    return redirect("model_version", model_id)
+    console, version = console_of(request), service.find_version(MODEL, number)
+    live_challengers.stop(console, version, reason_of(request))
+    say(request, f"{version.name} follows the live stream no longer. What was found stays.")
+    return redirect("model_version", number)
 
 
 def _progress(console: Console, replay: ModelReplay | None) -> dict[str, int]:
     if replay is None:
         return {}
-    return replay_processes.progress(versions.replay_directory(console, replay))
+    return replay_processes.progress(service.replay_directory(MODEL, console, replay))
 
 
-def _features(found: ModelVersion, champion: Path | None) -> list[dict[str, Any]]:
+def _features(version: ModelVersion, champion: Path | None) -> list[dict[str, Any]]:
     """Return the features that either model reads most, with their share of the gain in each."""
-    own = dict(found.features)
+    challenger = dict(version.features)
     other: dict[str, float] = {}
     if champion is not None:
         try:
             other = dict(inputs(load(champion), 400))
         except ModelError:
             other = {}
-    names = sorted(own | other, key=lambda name: -max(own.get(name, 0), other.get(name, 0)))
+    names = sorted(
+        challenger | other, key=lambda name: -max(challenger.get(name, 0), other.get(name, 0))
+    )
     return [
         {
             "name": name,
             "title": feature_title(name),
             "meaning": get_feature(name).description,
             "champion": other.get(name),
-            "challenger": own.get(name),
+            "challenger": challenger.get(name),
         }
         for name in names[:SHOWN_FEATURES]
     ]
@@ -259,87 +265,14 @@ def _bins(result: dict[str, Any]) -> list[tuple[str, int, int, int]]:
 
 
 @page("register_models", "POST")
-def compare(request: HttpRequest, model_id: int) -> HttpResponse:
+def compare(request: HttpRequest, number: int) -> HttpResponse:
     """Replay the log under both models."""
     days = number_of(request.POST.get("days"), 0, 3_650, 30)
-    versions.compare(console_of(request), _version(model_id), days)
-    return redirect("model_version", model_id)
+    versions.compare(console_of(request), service.find_version(MODEL, number), days)
+    return redirect("model_version", number)
 
 
 @page("view_policy")
-def model_replay(request: HttpRequest, replay_id: int) -> HttpResponse:
+def model_replay(request: HttpRequest, number: int) -> HttpResponse:
     """Show the progress of a comparison, or the accounts that fare otherwise."""
-    console = console_of(request)
-    found = ModelReplay.objects.select_related("of", "by").filter(id=replay_id).first()
-    if found is None:
-        raise ApiError(404, "there is no such comparison", fix="see the list of models")
-    found = versions.follow(console, found)
-    out = versions.replay_directory(console, found)
-    if request.headers.get("HX-Request"):
-        return render(
-            request,
-            "console/parts/model_replay.html",
-            {"replay": found, "version": found.of, "progress": replay_processes.progress(out),
-             "fresh": True},
-        )  # fmt: skip
-    kind = request.GET.get("kind", "")
-    changes = replay_processes.changes(out, kind if kind in KINDS else "")
-    if request.GET.get("format") == "csv":
-        header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
-        rows = (
-            (c.account, c.kind, c.before, c.after, " ".join(c.rules_before),
-             " ".join(c.rules_after), c.label)
-            for c in changes
-        )  # fmt: skip
-        return csv_response(f"comparison-{found.of.name}-{found.id}", header, rows)
-    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
-    rows_shown = list(islice(changes, since, since + PAGE_SIZE + 1))
-    following = f"?kind={kind}&after={since + PAGE_SIZE}" if len(rows_shown) > PAGE_SIZE else ""
-    return show(
-        request,
-        "console/model_replay.html",
-        replay=found,
-        version=found.of,
-        progress=replay_processes.progress(out),
-        result=found.result,
-        rows=Rows(rows_shown[:PAGE_SIZE], following),
-        since=since,
-        kind=kind,
-        kinds=KINDS,
-    )
-
-
-@page("approve_models", "POST")
-def approve(request: HttpRequest, model_id: int) -> HttpResponse:
-    """Approve a model that somebody else registered."""
-    console, reason = console_of(request), reason_of(request)
-    versions.approve(console, _version(model_id), reason, request.POST.get("seen", ""))
-    say(request, "Approved. It scores nobody until it is promoted.")
-    return redirect("model_version", model_id)
-
-
-@page("approve_models", "POST")
-def reject(request: HttpRequest, model_id: int) -> HttpResponse:
-    """Withdraw a model that shall not be promoted."""
-    versions.reject(console_of(request), _version(model_id), reason_of(request))
-    say(request, "Withdrawn. Its files are kept.")
-    return redirect("model_version", model_id)
-
-
-@page("approve_models", "POST")
-def promote(request: HttpRequest, model_id: int) -> HttpResponse:
-    """Let an approved model score."""
-    console, found = console_of(request), _version(model_id)
-    seconds = versions.promote(console, found, reason_of(request))
-    say(request, f"{found.name} scores now. New events waited {seconds:.1f} s meanwhile.")
-    return redirect("model_version", model_id)
-
-
-@page("approve_models", "POST")
-def roll_back(request: HttpRequest) -> HttpResponse:
-    """Let the model before the promoted one score again."""
-    console, reason = console_of(request), reason_of(request)
-    target, seconds = versions.roll_back(console, reason, request.POST.get("seen", ""))
-    name = target or "The model that the service was started with"
-    say(request, f"{name} scores again. New events waited {seconds:.1f} s meanwhile.")
-    return redirect(reverse("policy_models"))
+    return replay_page(request, MODEL, number, "model_replay.html", "comparison")

@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from wavebreak.durations import DAY_S
 from wavebreak.outcomes import ABOVE_ALLOW, BY_RANK, outcomes_from, row_of
 from wavebreak_server.console.pages import Console, console_of, page, show
 from wavebreak_server.pipeline.service import Service
-from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.queue import service as review_queue
-from wavebreak_server.slices.queue.models import DailyCount, ReviewCase
+from wavebreak_server.slices.queue.models import DailyCount
 from wavebreak_server.slices.sources import service as sources
-from wavebreak_server.slices.versions.models import ModelVersion, PolicyVersion
-from wavebreak_server.storage.models import Delivery, EnforcementState, Webhook
+from wavebreak_server.slices.versions import service as versions
+from wavebreak_server.slices.versions.model_versions import MODEL
+from wavebreak_server.slices.versions.policy_versions import POLICY
+from wavebreak_server.storage.models import Delivery, Webhook
 
 DAYS = 14
 LIVE_S = 2.0
 MAX_STREAMS = 50
+STREAMS = "console"
+"""The name under which open streams of the console are counted, beside those of API keys."""
 
 
 @page("view_overview")
@@ -51,8 +57,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def _people() -> list[tuple[str, int]]:
     """Return how many accounts have each outcome in force that does something, worst first."""
-    rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
-    found = dict(rows)
+    found = account_facts.accounts_by_outcome()
     return [(name, found[name]) for name in reversed(ABOVE_ALLOW) if found.get(name)]
 
 
@@ -97,24 +102,15 @@ def false_actions() -> dict[str, Any]:
 
 def _waiting(console: Console) -> dict[str, Any]:
     """Return what waits for a person, and for this person's approval."""
-    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
-    appeals = Appeal.objects.filter(state=Appeal.OPEN)
-    user = console.user
+    cases, oldest = review_queue.open_cases()
+    waiting, oldest_appeal = appeals.open_appeals()
     return {
-        "cases": opened.count(),
-        "oldest": opened.aggregate(oldest=Min("opened_ms"))["oldest"],
-        "appeals": appeals.count() if user.may("view_appeals") else None,
-        "oldest_appeal": appeals.aggregate(oldest=Min("opened_ms"))["oldest"],
-        "policies": list(
-            PolicyVersion.objects.filter(state=PolicyVersion.REPLAYED).exclude(author=user)
-        )
-        if user.may("approve_policy")
-        else [],
-        "models": list(
-            ModelVersion.objects.filter(state=ModelVersion.COMPARED).exclude(author=user)
-        )
-        if user.may("approve_models")
-        else [],
+        "cases": cases,
+        "oldest": oldest,
+        "appeals": waiting if console.user.may("view_appeals") else None,
+        "oldest_appeal": oldest_appeal,
+        "policies": versions.waiting_for(POLICY, console.user),
+        "models": versions.waiting_for(MODEL, console.user),
         "now": console.now_ms,
     }
 
@@ -147,24 +143,23 @@ def live_values(service: Service) -> dict[str, Any]:
     }
 
 
-_open_streams = 0
-
-
 @page("view_overview")
 def live(request: HttpRequest) -> HttpResponse:
     """Stream the live values as server-sent events, with rates since the last one."""
-    if _open_streams >= MAX_STREAMS:
+    console = console_of(request)
+    streams = console.context.app.open_streams
+    if streams[STREAMS] >= MAX_STREAMS:
         return HttpResponse("too many open streams", status=503, content_type="text/plain")
-    console: Console = console_of(request)
-    response = StreamingHttpResponse(_stream(console.service), content_type="text/event-stream")
+    response = StreamingHttpResponse(
+        _stream(console.service, streams), content_type="text/event-stream"
+    )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _stream(service: Service) -> AsyncIterator[bytes]:
-    global _open_streams
-    _open_streams += 1
+async def _stream(service: Service, streams: Counter[str]) -> AsyncIterator[bytes]:
+    streams[STREAMS] += 1
     try:
         before, since = live_values(service), time.monotonic()
         for _ in range(1800):
@@ -179,4 +174,4 @@ async def _stream(service: Service) -> AsyncIterator[bytes]:
                      for k, v in now.items()}  # fmt: skip
             yield b"data: " + json.dumps(shown | rates).encode() + b"\n\n"
     finally:
-        _open_streams -= 1
+        streams[STREAMS] -= 1

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
-from wavebreak.outcomes import rank_of
 from wavebreak.rules import load_policy
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
-    Rows,
     console_of,
     csv_response,
-    number_of,
     page,
     reason_of,
     sandboxed,
@@ -31,20 +27,15 @@ from wavebreak_server.console.pages import (
     show,
     warn,
 )
+from wavebreak_server.console.views.versions import StepViews, replay_page, version_rows
 from wavebreak_server.errors import ApiError, fix_for
 from wavebreak_server.pipeline import live_policy
 from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.versions import policy_versions as versions
-from wavebreak_server.slices.versions import replay_processes, rule_statistics
-from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
+from wavebreak_server.slices.versions import replay_processes, rule_statistics, service
+from wavebreak_server.slices.versions.models import PolicyVersion
+from wavebreak_server.slices.versions.policy_versions import POLICY
 
-MOST_CHANGES = 1_000_000
-KINDS = {
-    "stopped": "Restricted or worse, and were not",
-    "freed": "Were restricted or worse, and are not",
-    "harsher": "Something harsher",
-    "milder": "Something milder",
-}
 NEW_RULE = """
 [[rule]]
 id = "name_of_the_rule"
@@ -62,6 +53,21 @@ mode = "shadow"
 fires_on = [{ unanswered_strangers_1d = 40 }]
 stays_quiet_on = [{ unanswered_strangers_1d = 39 }]
 """.lstrip()
+
+
+STEPS = StepViews(
+    POLICY,
+    "policy_version",
+    "policy_versions",
+    {
+        "approve": "Approved. It decides nothing until it goes live.",
+        "reject": "Closed. Its files are kept.",
+        "go_live": "{name} decides now. New events waited {seconds:.1f} s meanwhile.",
+        "roll_back": "{name} decides again. New events waited {seconds:.1f} s meanwhile.",
+    },
+)
+approve, reject, live = STEPS.approve(), STEPS.reject(), STEPS.go_live()
+roll_back = STEPS.roll_back()
 
 
 # Rules
@@ -117,8 +123,8 @@ def _running(console: Console) -> dict[str, Any]:
     """Return which policy decides, and since when."""
     return {
         "policy": console.service.responder.policy.version,
-        "version": versions.live_version(console.service),
-        "name": versions.live_name(console.service),
+        "version": service.live_version(POLICY, console.service),
+        "name": POLICY.live_name(console.service),
         "since": versions.live_since(console.service),
     }
 
@@ -127,10 +133,10 @@ def _running(console: Console) -> dict[str, Any]:
 def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     """Show one rule: conditions, examples, figures, whom it met."""
     console = console_of(request)
-    found = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
-    if found is None:
+    figures = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
+    if figures is None:
         raise ApiError(404, "there is no such rule", fix="see the list of rules")
-    live = versions.live_directory(console)
+    live = versions.directory_that_decides(console.service)
     name = versions.file_of_rule(live, rule_id)
     counted = rule_statistics.hits_over_time(console, rule_id)
     chart = {
@@ -140,26 +146,18 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     return show(
         request,
         "console/policy_rule.html",
-        figures=found,
-        rule=found.rule,
-        conditions=rule_statistics.conditions_of(found.rule.when),
-        examples=rule_statistics.examples_of(found.rule),
+        figures=figures,
+        rule=figures.rule,
+        conditions=rule_statistics.conditions_of(figures.rule.when),
+        examples=rule_statistics.examples_of(figures.rule),
         chart=chart,
         counted=[row for row in counted[::-1] if row[1]][:PAGE_SIZE],
         hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < DAY_MS,
         accounts=rule_statistics.newest_accounts(console, rule_id),
         file=name,
         text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
-        drafts=[v for v in _open_versions() if v.author_id == console.user.id],
+        drafts=versions.open_drafts(console, PAGE_SIZE),
     )
-
-
-def _open_versions() -> list[PolicyVersion]:
-    states = (
-        PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED
-    )  # fmt: skip
-    found = PolicyVersion.objects.filter(state__in=states).select_related("author")
-    return list(found.order_by("-id")[:PAGE_SIZE])
 
 
 # Versions
@@ -169,20 +167,15 @@ def _open_versions() -> list[PolicyVersion]:
 def policy_versions(request: HttpRequest) -> HttpResponse:
     """Show the versions, newest first, and which one decides."""
     console = console_of(request)
-    rows = PolicyVersion.objects.select_related("author", "approved_by", "live_by")
-    if after := request.GET.get("after"):
-        rows = rows.filter(id__lt=number_of(after, 1, 1 << 60, 1 << 60))
-    found = list(rows.order_by("-id")[: PAGE_SIZE + 1])
-    following = f"?after={found[PAGE_SIZE - 1].id}" if len(found) > PAGE_SIZE else ""
-    target = versions.previous_policy(console.service)
+    target = POLICY.previous_name(console.service)
     return show(
         request,
         "console/policy_versions.html",
-        rows=Rows(found[:PAGE_SIZE], following),
+        rows=version_rows(request, POLICY),
         tab="versions",
         running=_running(console),
         target=target,
-        earlier=versions.version_of(target or ""),
+        earlier=service.version_of(POLICY, target or ""),
         can_roll_back=target is not None,
     )
 
@@ -192,111 +185,99 @@ def new_version(request: HttpRequest) -> HttpResponse:
     """Start a draft from the live policy, or from another version."""
     console, reason = console_of(request), reason_of(request)
     start = request.POST.get("start", "")
-    made = versions.create_draft(console, reason, _version(int(start)) if start.isdigit() else None)
+    source = service.find_version(POLICY, int(start)) if start.isdigit() else None
+    made = versions.create_draft(console, reason, source)
     rule_id = request.POST.get("rule", "")
     if name := versions.file_of_rule(versions.directory_of(console, made), rule_id):
         return redirect(f"{reverse('policy_edit', args=[made.id])}?file={name}&rule={rule_id}")
     return redirect("policy_version", made.id)
 
 
-def _version(version_id: int) -> PolicyVersion:
-    found: PolicyVersion | None = (
-        PolicyVersion.objects.select_related("author", "approved_by", "live_by", "parent")
-        .filter(id=version_id)
-        .first()
-    )
-    if found is None:
-        raise ApiError(404, "there is no such version", fix="see the list of versions")
-    return found
-
-
 @page("view_policy")
-def version(request: HttpRequest, version_id: int) -> HttpResponse:
+def version(request: HttpRequest, number: int) -> HttpResponse:
     """Show a version: what it changes, its replay, its approval."""
-    console, found = console_of(request), _version(version_id)
-    newest = found.replays.select_related("by").last()
-    if newest is not None:
-        newest = versions.follow(console, newest)
-        found = _version(version_id)
-    directory = versions.directory_of(console, found)
-    live = versions.live_version(console.service)
-    is_live = live is not None and live.id == found.id
+    console = console_of(request)
+    newest = service.newest_replay(POLICY, console, number)
+    version = service.find_version(POLICY, number)
+    directory = versions.directory_of(console, version)
+    live = service.live_version(POLICY, console.service)
+    is_live = live is not None and live.id == version.id
     return show(
         request,
         "console/policy_version.html",
-        version=found,
+        version=version,
         is_live=is_live,
         running=_running(console),
         files=versions.file_names(directory),
         own=sorted(live_policy.policy_files(directory)),
-        changes=[] if is_live else _changes(console, found),
-        compared=[] if is_live else versions.changed_files(console, found),
-        problem=found.problem.partition("\n"),
+        changes=[] if is_live else _changes(console, version),
+        compared=[] if is_live else versions.changed_files(console, version),
+        problem=version.problem.partition("\n"),
         replay=newest,
-        progress=replay_processes.progress(versions.replay_directory(console, newest))
+        progress=replay_processes.progress(service.replay_directory(POLICY, console, newest))
         if newest
         else {},
-        valid=versions.valid_replay(console, found),
-        mine=found.author_id == console.user.id,
-        approvers=versions.people_who_may_approve(found),
-        steps=_steps(found, is_live=is_live),
+        valid=service.valid_replay(POLICY, console, version),
+        mine=version.author_id == console.user.id,
+        approvers=service.people_who_may_approve(POLICY, version),
+        steps=_steps(version, is_live=is_live),
     )
 
 
-def _steps(found: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
+def _steps(version: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
     """Return the steps of a version, each done, current or left."""
     names = ("written", "checked", "replayed", "approved", "live")
     states = (
         PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED,
         PolicyVersion.LIVE,
     )  # fmt: skip
-    at = states.index(found.state) if found.state in states else (4 if found.live_ms else 0)
+    at = states.index(version.state) if version.state in states else (4 if version.live_ms else 0)
     if is_live:
         return [(name, "done") for name in names]
     return [
-        (name, "done" if k <= at else "current" if k == at + 1 and found.is_open else "left")
+        (name, "done" if k <= at else "current" if k == at + 1 and version.is_open else "left")
         for k, name in enumerate(names)
     ]
 
 
-def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange]:
-    directory = versions.directory_of(console, found)
-    if not found.policy or not live_policy.policy_files(directory):
+def _changes(console: Console, version: PolicyVersion) -> list[versions.RuleChange]:
+    directory = versions.directory_of(console, version)
+    if not version.policy or not live_policy.policy_files(directory):
         return []
     try:
-        draft = versions.loaded(directory, found.digest)
+        draft = versions.loaded(directory, version.digest)
     except WavebreakError:
         return []
     return versions.changed_rules(versions.live_policy_of(console), draft)
 
 
 @page("edit_policy", "GET", "POST")
-def edit(request: HttpRequest, version_id: int) -> HttpResponse:
+def edit(request: HttpRequest, number: int) -> HttpResponse:
     """Edit a file of a draft, or one rule of it; saving checks the whole policy."""
-    console, found = console_of(request), _version(version_id)
+    console, version = console_of(request), service.find_version(POLICY, number)
     given = request.POST if request.method == "POST" else request.GET
     name, rule_id = given.get("file", "")[:60], given.get("rule", "")[:48]
-    versions.own_draft(console, found)
+    versions.own_draft(console, version)
     if request.method != "POST":
-        return _editor(request, found, name, rule_id)
+        return _editor(request, version, name, rule_id)
     text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
     try:
         if request.POST.get("act") == "remove":
-            problem = versions.delete_file(console, found, name, seen)
+            problem = versions.delete_file(console, version, name, seen)
         else:
-            problem = versions.save_file(console, found, name, text, seen, rule_id)
-    except versions.StaleError as error:
-        return _editor(request, found, name, rule_id, text=text, stale=error)
+            problem = versions.save_file(console, version, name, text, seen, rule_id)
+    except service.StaleError as error:
+        return _editor(request, version, name, rule_id, text=text, stale=error)
     if problem:
         warn(request, "Saved, but it cannot decide yet: see what to correct below.")
-        return _editor(request, found, name, rule_id, problem=problem)
+        return _editor(request, version, name, rule_id, problem=problem)
     say(request, f"Saved and checked: {name}.")
-    return redirect("policy_version", found.id)
+    return redirect("policy_version", version.id)
 
 
 def _editor(
     request: HttpRequest,
-    found: PolicyVersion,
+    version: PolicyVersion,
     name: str,
     rule_id: str,
     *,
@@ -306,16 +287,20 @@ def _editor(
 ) -> HttpResponse:
     """Show the editor; for a stale form, the stored text beside the one that was sent."""
     console = console_of(request)
-    directory = versions.directory_of(console, found)
+    directory = versions.directory_of(console, version)
     whole = versions.effective_text(directory, name) if name else ""
     stored = versions.block_of(whole, rule_id) if rule_id else whole
     if not stored and name.startswith("rules/"):
         stored = NEW_RULE
-    live = versions.effective_text(versions.live_directory(console), name) if name else ""
+    live = (
+        versions.effective_text(versions.directory_that_decides(console.service), name)
+        if name
+        else ""
+    )
     response = show(
         request,
         "console/policy_edit.html",
-        version=found,
+        version=version,
         files=versions.file_names(directory),
         own=set(live_policy.policy_files(directory)),
         file=name,
@@ -323,8 +308,8 @@ def _editor(
         text=stored if text is None else text,
         stored=stored,
         live=versions.block_of(live, rule_id) if rule_id else live,
-        seen=found.digest,
-        problem=problem or _problem(found, directory, name, rule_id),
+        seen=version.digest,
+        problem=problem or _problem(version, directory, name, rule_id),
         stale=stale,
     )
     response.status_code = 409 if stale else 422 if problem else 200
@@ -332,20 +317,20 @@ def _editor(
 
 
 def _problem(
-    found: PolicyVersion, directory: Path, name: str, rule_id: str
+    version: PolicyVersion, directory: Path, name: str, rule_id: str
 ) -> versions.Problem | None:
-    problem = versions.stored_problem(found, directory)
+    problem = versions.stored_problem(version, directory)
     return versions.within_rule(problem, directory, name, rule_id)
 
 
 @page("edit_policy", "POST")
-def check(request: HttpRequest, version_id: int) -> HttpResponse:
+def check(request: HttpRequest, number: int) -> HttpResponse:
     """Check a text while it is typed; return what is wrong, by line."""
-    console, found = console_of(request), _version(version_id)
-    versions.own_draft(console, found)
+    console, version = console_of(request), service.find_version(POLICY, number)
+    versions.own_draft(console, version)
     name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
     text = request.POST.get("text", "")
-    problem = versions.check_text(console, found, name, text, rule_id)
+    problem = versions.check_text(console, version, name, text, rule_id)
     if problem is None:
         return JsonResponse([], safe=False)
     elsewhere = problem.file and problem.file != name
@@ -355,112 +340,16 @@ def check(request: HttpRequest, version_id: int) -> HttpResponse:
 
 
 @page("edit_policy", "POST")
-def start_replay(request: HttpRequest, version_id: int) -> HttpResponse:
+def start_replay(request: HttpRequest, number: int) -> HttpResponse:
     """Replay the log under the live policy and a version."""
-    versions.start_replay(console_of(request), _version(version_id))
-    return redirect("policy_version", version_id)
+    versions.start_policy_replay(console_of(request), service.find_version(POLICY, number))
+    return redirect("policy_version", number)
 
 
 @page("view_policy")
-def replay(request: HttpRequest, replay_id: int) -> HttpResponse:
+def replay(request: HttpRequest, number: int) -> HttpResponse:
     """Show a replay: its progress, or the accounts that fare otherwise."""
-    console, found = console_of(request), _replay(request, replay_id)
-    out = versions.replay_directory(console, found)
-    if request.headers.get("HX-Request"):
-        progress = replay_processes.progress(out)
-        return render(
-            request,
-            "console/parts/policy_replay.html",
-            {"replay": found, "version": found.of, "progress": progress, "valid": None,
-             "fresh": True},
-        )  # fmt: skip
-    kind = request.GET.get("kind", "")
-    changes = replay_processes.changes(out, kind if kind in KINDS else "")
-    if request.GET.get("format") == "csv":
-        header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
-        rows = (
-            (c.account, c.kind, c.before, c.after, " ".join(c.rules_before),
-             " ".join(c.rules_after), c.label)
-            for c in changes
-        )  # fmt: skip
-        return csv_response(f"replay-{found.of.name}-{found.id}", header, rows)
-    # The file is in order and does not change: the position in it is the key.
-    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
-    rows_shown = list(islice(changes, since, since + PAGE_SIZE + 1))
-    following = f"?kind={kind}&after={since + PAGE_SIZE}" if len(rows_shown) > PAGE_SIZE else ""
-    return show(
-        request,
-        "console/policy_replay.html",
-        replay=found,
-        version=found.of,
-        progress=replay_processes.progress(out),
-        result=found.result,
-        events=found.result.get("end", 0) - found.result.get("first", 0),
-        moves=moves_of(found.result),
-        hits=_hits(found.result),
-        rows=Rows(rows_shown[:PAGE_SIZE], following),
-        since=since,
-        kind=kind,
-        kinds=KINDS,
-        current=found.live == versions.live_policy_of(console).version
-        and found.digest == found.of.digest,
-    )
-
-
-def _replay(request: HttpRequest, replay_id: int) -> PolicyReplay:
-    found = PolicyReplay.objects.select_related("of", "by").filter(id=replay_id).first()
-    if found is None:
-        raise ApiError(404, "there is no such replay", fix="see the list of versions")
-    return versions.follow(console_of(request), found)
-
-
-def moves_of(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return from what to what outcome accounts would change, with how many of each label."""
-    names = ("before", "after", "count", "benign", "abusive")
-    moves = [dict(zip(names, move, strict=True)) for move in result.get("moves", [])]
-    return [move | {"worse": rank_of(move["after"]) > rank_of(move["before"])} for move in moves]
-
-
-def _hits(result: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """Return the rules whose hits differ, those that differ most first."""
-    hits = [(name, *pair) for name, pair in result.get("hits", {}).items() if pair[0] != pair[1]]
-    return sorted(hits, key=lambda row: (-abs(row[1] - row[2]), row[0]))
-
-
-@page("approve_policy", "POST")
-def approve(request: HttpRequest, version_id: int) -> HttpResponse:
-    """Approve a version that somebody else wrote."""
-    console, reason = console_of(request), reason_of(request)
-    versions.approve(console, _version(version_id), reason, request.POST.get("seen", ""))
-    say(request, "Approved. It decides nothing until it goes live.")
-    return redirect("policy_version", version_id)
-
-
-@page("approve_policy", "POST")
-def reject(request: HttpRequest, version_id: int) -> HttpResponse:
-    """Close a version that shall not go live."""
-    versions.reject(console_of(request), _version(version_id), reason_of(request))
-    say(request, "Closed. Its files are kept.")
-    return redirect("policy_version", version_id)
-
-
-@page("approve_policy", "POST")
-def live(request: HttpRequest, version_id: int) -> HttpResponse:
-    """Let an approved version decide."""
-    console, found = console_of(request), _version(version_id)
-    seconds = versions.go_live(console, found, reason_of(request))
-    say(request, f"{found.name} decides now. New events waited {seconds:.1f} s meanwhile.")
-    return redirect("policy_version", version_id)
-
-
-@page("approve_policy", "POST")
-def roll_back(request: HttpRequest) -> HttpResponse:
-    """Let the version before the live one decide again."""
-    console, reason = console_of(request), reason_of(request)
-    target, seconds = versions.roll_back(console, reason, request.POST.get("seen", ""))
-    name = target or "The policy that the service was started with"
-    say(request, f"{name} decides again. New events waited {seconds:.1f} s meanwhile.")
-    return redirect("policy_versions")
+    return replay_page(request, POLICY, number, "policy_replay.html", "replay")
 
 
 # Calibration

@@ -27,9 +27,9 @@ from wavebreak.notices import (
 )
 from wavebreak.notices.public_pages import REASONS, public_text, public_texts
 from wavebreak_server.console.public_access import (
+    OnceADay,
     form_token,
     from_elsewhere,
-    once,
     peer_of,
     public,
     read_form_token,
@@ -42,6 +42,7 @@ from wavebreak_server.pipeline.platform_messages import one_time_code
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.appeals import service as appeals
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.erasure.service import ErasedError
 from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.statements import service as statements
@@ -266,7 +267,7 @@ def _take_code(page: Public, token: str, found: Appeal, typed: str) -> HttpRespo
     if not appeals.check_code(found, code, page.app.webhook_key, page.now_ms):
         over = not appeals.code_usable(found, page.now_ms)
         return _code_page(page, token, found, page.text("code_over" if over else "wrong_code"), 422)
-    appeals.confirm(page.service, found, page.now_ms)
+    appeals.confirm(page.service, found, page.now_ms, settings_of(page.app).appeals)
     return _again_here(page, token)
 
 
@@ -286,7 +287,7 @@ def _form_page(
     status: int = 200,
 ) -> HttpResponse:
     statement = statements.statement_of(page.notices, decision, page.language, page.now_ms)
-    days = appeals.appeal_settings().statement_days
+    days = settings_of(page.app).appeals.statement_days
     return page.render(
         "appeal",
         status,
@@ -397,7 +398,7 @@ def _count(page: Public, page_name: str) -> bool:
         return False
     agent = page.request.headers.get("User-Agent", "")[:400]
     viewer = f"viewer\0{page_name}\0{peer_network(peer_of(page.request))}\0{agent}"
-    if once.first(f"form\0{nonce}", viewer):
+    if page.app.state_of(OnceADay).first(f"form\0{nonce}", viewer):
         given = reason if helped == "no" and reason in REASONS else ""
         help_answers.count_answer(
             page.now_ms, page_name, page.language.code, helped == "yes", given

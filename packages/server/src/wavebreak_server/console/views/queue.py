@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from django.db import transaction
-from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from wavebreak.durations import DAY_S, HOUR_MS
-from wavebreak.outcomes import BY_RANK, OUTCOMES, SETTABLE
+from wavebreak.durations import HOUR_MS
+from wavebreak.outcomes import SETTABLE
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -31,32 +28,33 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts.service import account_page, decision_shown
-from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts import service as acts
-from wavebreak_server.slices.acts.models import Batch
-from wavebreak_server.slices.config import load_config
-from wavebreak_server.slices.queue import golden_cases, second_opinions
+from wavebreak_server.slices.config import ConsoleConfig, settings_of
+from wavebreak_server.slices.queue import reviews
 from wavebreak_server.slices.queue import service as review_queue
-from wavebreak_server.slices.queue.models import Review, ReviewCase
+from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.storage.models import Decision
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine")
 SESSION_MS = 8 * HOUR_MS
+SHOWN_BATCHES = 200
 
 
 @page("view_queue")
 def queue(request: HttpRequest) -> HttpResponse:
     """Show the open cases in their order."""
-    console, settings = console_of(request), load_config().queue
-    cases = _filtered(request, review_queue.ordered(settings, console.now_ms))
+    console = console_of(request)
+    chosen = {name: request.GET.get(name, "") for name in FILTERS}
+    mine = console.user if chosen["mine"] else None
+    ordered = review_queue.ordered(_settings(console).queue, console.now_ms)
+    cases = review_queue.filtered(ordered, chosen["outcome"], chosen["basis"], mine)
     if request.GET.get("format") == "csv":
         header = ("account", "outcome", "basis", "rule", "score", "priority", "opened_ms")
         return csv_response("queue", header, cases.values_list(*header).iterator())
     # The order changes while people work, so pages are numbered rather than keyed.
     at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
     found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
-    chosen = {name: request.GET.get(name, "") for name in FILTERS}
     filters = {name: value for name, value in chosen.items() if value}
     following = urlencode(filters | {"page": str(at + 1)})
     rows = Rows(found[:PAGE_SIZE], f"?{following}" if len(found) > PAGE_SIZE else "")
@@ -67,8 +65,8 @@ def queue(request: HttpRequest) -> HttpResponse:
         at=at,
         total=cases.count(),
         now=console.now_ms,
-        outcomes=_facet("outcome"),
-        bases=_facet("basis"),
+        outcomes=review_queue.open_counts("outcome"),
+        bases=review_queue.open_counts("basis"),
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
@@ -78,64 +76,32 @@ def queue(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _filtered(request: HttpRequest, cases: QuerySet) -> QuerySet:
-    for name in ("outcome", "basis"):
-        if value := request.GET.get(name):
-            cases = cases.filter(**{name: value[:16]})
-    if request.GET.get("mine"):
-        cases = cases.filter(claimed_by=console_of(request).user)
-    return cases
+def _settings(console: Console) -> ConsoleConfig:
+    return settings_of(console.context.app)
 
 
-def _facet(name: str) -> list[tuple[str, int]]:
-    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
-    return list(opened.values_list(name).annotate(n=Count("id")).order_by("-n"))
-
-
-def _session(request: HttpRequest) -> dict[str, object]:
-    """Return what the reviewer did in this session: cases, verdicts, seconds a case."""
+def _session(request: HttpRequest) -> reviews.SessionFigures:
+    """Return what the reviewer did in this session."""
     console = console_of(request)
     since = request.session.get("began", 0) * 1000 or console.now_ms - SESSION_MS
-    mine = Review.objects.filter(reviewer=console.user, at_ms__gte=since)
-    mix = list(mine.values_list("verdict").annotate(n=Count("id")).order_by("-n"))
-    seconds = sorted(mine.values_list("seconds", flat=True))
-    return {
-        "since": since,
-        "count": len(seconds),
-        "mix": mix,
-        "median_s": seconds[len(seconds) // 2] if seconds else None,
-    }
+    return reviews.session_figures(console.user, since)
 
 
 @page("review", "POST")
 def take_next(request: HttpRequest) -> HttpResponse:
     """Claim the first case that is free for this person, and open it."""
-    console, settings = console_of(request), load_config().queue
-    ordered = review_queue.ordered(settings, console.now_ms)
-    review_queue.reopen_interrupted(console.now_ms)
-    with transaction.atomic():
-        case_id = None
-        if golden_cases.is_due(settings, console.user):
-            copy = golden_cases.offer(console.user, console.now_ms)
-            case_id = copy.id if copy is not None else None
-        offered = review_queue.offered_to(ordered, console.user, console.now_ms)
-        if case_id is None and review_queue.drawn_is_due(settings, console.user):
-            drawn = offered.filter(drawn=True).order_by("id")
-            case_id = drawn.values_list("id", flat=True).first()
-        if case_id is None:
-            case_id = offered.values_list("id", flat=True).first()
-        if case_id is None:
-            say(request, "The queue is empty. Nothing waits for you.")
-            return redirect("queue")
-        review_queue.claim(settings, case_id, console.user, console.now_ms)
-    return redirect("queue_case", case_id)
+    console = console_of(request)
+    claimed = reviews.claim_next(_settings(console).queue, console.user, console.now_ms)
+    if claimed is None:
+        say(request, "The queue is empty. Nothing waits for you.")
+        return redirect("queue")
+    return redirect("queue_case", claimed.id)
 
 
 @page("view_queue")
 def case(request: HttpRequest, case_id: int) -> HttpResponse:
     """Show a case: why it is here, the account, and what may be done."""
-    console, settings = console_of(request), load_config().queue
-    found = _case(case_id)
+    console, found = console_of(request), review_queue.find_case(case_id)
     mine = found.claimed_by_id == console.user.id and found.lease_until_ms > console.now_ms
     body = Decision.objects.filter(number=found.decision).values_list("body", flat=True).first()
     decision = msgspec.json.decode(bytes(body)) if body is not None else {}
@@ -153,18 +119,9 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         choices=acts.CHOICES,
         settable=SETTABLE,
         holds=acts.HOLDS,
-        lease=settings.lease,
+        lease=_settings(console).queue.lease,
         session=_session(request),
     )
-
-
-def _case(case_id: int) -> ReviewCase:
-    found: ReviewCase | None = (
-        ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
-    )
-    if found is None:
-        raise ApiError(404, "there is no such case", fix="go back to the queue")
-    return found
 
 
 @page("review", "POST")
@@ -172,7 +129,7 @@ def claim(request: HttpRequest, case_id: int) -> HttpResponse:
     """Claim a case."""
     console = console_of(request)
     with transaction.atomic():
-        review_queue.claim(load_config().queue, case_id, console.user, console.now_ms)
+        review_queue.claim(_settings(console).queue, case_id, console.user, console.now_ms)
     return redirect("queue_case", case_id)
 
 
@@ -189,19 +146,19 @@ def release(request: HttpRequest, case_id: int) -> HttpResponse:
 def skip(request: HttpRequest, case_id: int) -> HttpResponse:
     """Skip a case; it is not offered again for a while, and nobody counts it."""
     console = console_of(request)
-    review_queue.skip(load_config().queue, case_id, console.user, console.now_ms)
+    review_queue.skip(_settings(console).queue, case_id, console.user, console.now_ms)
     return take_next(request)
 
 
 @page("review", "POST")
 def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     """Decide a case: act on the account, and close the case."""
-    console, settings = console_of(request), load_config().queue
+    console, settings = console_of(request), _settings(console_of(request)).queue
     act, reason = acts.act_of(request.POST.dict()), reason_of(request)
     version = number_of(request.POST.get("version"), 0, 1 << 31, -1)
     try:
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
-            applied = _carry_out(console, found, act, reason)
+            applied = acts.decide_case(console, found, act, reason)
     except review_queue.ChangedError:
         warn(request, "The case changed while you read it. Read what is new, then decide.")
         return redirect("queue_case", case_id)
@@ -215,46 +172,6 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     else:
         say(request, f"{found.account}: noted as a second look; nothing was changed.")
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
-
-
-def _carry_out(
-    console: Console, found: ReviewCase, act: acts.Act, reason: str
-) -> acts.AppliedAct | None:
-    """Act on the account of a case that was taken, and close the case.
-
-    A second look acts on nobody, and returns None.
-    """
-    applied = None
-    if not found.blind:
-        applied = acts.apply(console, found.account, act, reason, case=found)
-    seconds = min(DAY_S, max(0, (console.now_ms - found.claimed_ms) // 1000))
-    review = _review(console, found, act, reason, seconds=seconds)
-    with transaction.atomic():
-        review_queue.close(
-            load_config().queue, found, review, console.now_ms, review_queue.sample_key()
-        )
-    return applied
-
-
-def _review(console: Console, found: ReviewCase, act: acts.Act, reason: str, **more: Any) -> Review:
-    return Review(
-        case=found,
-        reviewer=console.user,
-        kind=_kind(found),
-        verdict=act.verdict,
-        outcome=act.outcome,
-        hold_s=act.hold_s,
-        reason=reason,
-        at_ms=console.now_ms,
-        **more,
-    )
-
-
-def _kind(found: ReviewCase) -> str:
-    """Return what kind of review a case gets."""
-    if not found.blind:
-        return "first"
-    return golden_cases.KIND if found.golden else "blind"
 
 
 def _agreed(found: ReviewCase, verdict: str) -> str:
@@ -272,9 +189,9 @@ def golden(request: HttpRequest) -> HttpResponse:
     return show(
         request,
         "console/golden_cases.html",
-        cases=golden_cases.answers_by_case(),
-        reviewers=golden_cases.answers_by_reviewer(),
-        share=load_config().queue.golden_share,
+        cases=reviews.answers_by_case(),
+        reviewers=reviews.answers_by_reviewer(),
+        share=_settings(console_of(request)).queue.golden_share,
     )
 
 
@@ -284,7 +201,7 @@ def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     verdict = request.POST.get("verdict", "")
     with transaction.atomic():
-        found = golden_cases.mark(console, case_id, verdict, reason)
+        found = reviews.mark(console, case_id, verdict, reason)
     say(request, f"{found.account} is a golden case: {verdict}.")
     return redirect("golden_cases")
 
@@ -294,7 +211,7 @@ def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
     """Offer a golden case no more."""
     console, reason = console_of(request), reason_of(request)
     with transaction.atomic():
-        found = golden_cases.unmark(console, case_id, reason)
+        found = reviews.unmark(console, case_id, reason)
     say(request, f"{found.account} is no golden case any more. Its answers stay.")
     return redirect("golden_cases")
 
@@ -302,8 +219,8 @@ def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
 @page("review", "POST")
 def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
     """Ask a colleague for a second opinion; the case is free for them meanwhile."""
-    console, found = console_of(request), _case(case_id)
-    second_opinions.ask(console, found, reason_of(request))
+    console, found = console_of(request), review_queue.find_case(case_id)
+    reviews.ask_opinion(console, found, reason_of(request))
     say(request, "Asked. The case is free for a colleague.")
     return redirect("queue")
 
@@ -312,16 +229,16 @@ def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
 def answer_opinion(request: HttpRequest, opinion_id: int) -> HttpResponse:
     """Answer a question about a case."""
     console = console_of(request)
-    found = second_opinions.open_question(console, opinion_id)
-    second_opinions.answer(console, found, reason_of(request))
+    found = reviews.open_question(console, opinion_id)
+    reviews.answer_opinion(console, found, reason_of(request))
     return redirect("queue_case", found.case_id)
 
 
 @page("act_on_many", "POST")
 def preview(request: HttpRequest) -> HttpResponse:
     """Show what an act on many accounts would do: the count, a sample, what is in force now."""
-    config, newest = load_config().bulk, acts.newest_act()
-    accounts = _accounts(request)
+    console, newest = console_of(request), acts.newest_act()
+    config, accounts = _settings(console).bulk, _accounts(request)
     act, reason = acts.act_of(request.POST.dict()), reason_of(request)
     return show(
         request,
@@ -332,33 +249,23 @@ def preview(request: HttpRequest) -> HttpResponse:
         newest=newest,
         words=act.words,
         reason=reason,
-        before=_outcomes_now(console_of(request), accounts),
-        sample=_sample(console_of(request), accounts, config.sample),
+        before=acts.outcomes_in_force(console, accounts),
+        sample=acts.preview_rows(console, accounts, config.sample),
         typed=f"{act.words.upper()} {len(accounts)}" if len(accounts) >= config.typed_from else "",
         source=request.POST.get("source", "selection")[:128],
     )
 
 
-def _outcomes_now(console: Console, accounts: list[str]) -> list[tuple[str, int]]:
-    """Return how many of some accounts have each outcome in force, most severe first."""
-    now = console.ask(lambda engine: [actions.read_account_state(engine, a) for a in accounts])
-    counts = Counter(OUTCOMES[state.outcome] for state in now if state is not None)
-    return [(name, counts[name]) for name in reversed(BY_RANK) if counts[name]]
-
-
 def _accounts(request: HttpRequest) -> list[str]:
     """Return the accounts of a form: selected cases, named accounts, or the queue's query."""
-    most = load_config().bulk.most
-    if request.POST.get("query") == "queue":
-        cases = ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False)
-        for name in ("outcome_is", "basis_is"):
-            if value := request.POST.get(name):
-                cases = cases.filter(**{name.removesuffix("_is"): value[:16]})
-        found = list(cases.order_by("-priority").values_list("account", flat=True)[: most + 1])
+    most = _settings(console_of(request)).bulk.most
+    given = request.POST
+    if given.get("query") == "queue":
+        outcome, basis = given.get("outcome_is", ""), given.get("basis_is", "")
+        found = review_queue.accounts_of_open_cases(outcome, basis, most + 1)
     else:
-        ids = [int(i) for i in request.POST.getlist("case") if i.isdigit()]
-        found = list(ReviewCase.objects.filter(id__in=ids).values_list("account", flat=True))
-        found += request.POST.getlist("account")
+        ids = [int(i) for i in given.getlist("case") if i.isdigit()]
+        found = [*review_queue.accounts_of_cases(ids), *given.getlist("account")]
     unique = list(dict.fromkeys(found))
     if not unique:
         raise ApiError(422, "no account was selected", fix="select some rows first")
@@ -367,26 +274,11 @@ def _accounts(request: HttpRequest) -> list[str]:
     return unique
 
 
-def _sample(console: Console, accounts: list[str], size: int) -> list[dict[str, object]]:
-    """Return some of the accounts, spread evenly: what is in force now, and their case."""
-    step = max(1, len(accounts) // size)
-    chosen = accounts[::step][:size]
-    cases = {c.account: c for c in ReviewCase.objects.filter(account__in=chosen).order_by("id")}
-    now = console.ask(lambda engine: {a: actions.read_account_state(engine, a) for a in chosen})
-    return [
-        {
-            "account": account,
-            "case": cases.get(account),
-            "outcome": OUTCOMES[state.outcome] if (state := now[account]) else "",
-        }
-        for account in chosen
-    ]
-
-
 @page("act_on_many", "POST")
 def bulk(request: HttpRequest) -> HttpResponse:
     """Act on many accounts under one batch: one decision an account."""
-    console, config = console_of(request), load_config().bulk
+    console = console_of(request)
+    config = _settings(console).bulk
     accounts, act, reason = _accounts(request), acts.act_of(request.POST.dict()), reason_of(request)
     typed = f"{act.words.upper()} {len(accounts)}"
     if len(accounts) >= config.typed_from and request.POST.get("typed") != typed:
@@ -412,16 +304,13 @@ def bulk(request: HttpRequest) -> HttpResponse:
 @page("view_queue")
 def batches(request: HttpRequest) -> HttpResponse:
     """Show the batches, newest first."""
-    found = list(Batch.objects.select_related("by", "undone_by").order_by("-at_ms")[:200])
-    return show(request, "console/batches.html", batches=found)
+    return show(request, "console/batches.html", batches=acts.newest_batches(SHOWN_BATCHES))
 
 
 @page("view_queue")
 def batch(request: HttpRequest, batch_id: str) -> HttpResponse:
     """Show a batch: its acts, and whether it was undone."""
-    found = Batch.objects.select_related("by", "undone_by").filter(id=batch_id).first()
-    if found is None:
-        raise ApiError(404, "there is no such batch", fix="see the list of batches")
+    found = acts.find_batch(batch_id)
     return show(
         request,
         "console/batch.html",
@@ -435,8 +324,8 @@ def batch(request: HttpRequest, batch_id: str) -> HttpResponse:
 def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
     """Undo a batch in one act."""
     console = console_of(request)
-    found = Batch.objects.filter(id=batch_id, undone_ms=None).first()
-    if found is None:
+    found = acts.find_batch(batch_id)
+    if found.undone_ms is not None:
         raise ApiError(404, "there is no such batch to undo", fix="see the list of batches")
     undone, left = acts.undo_batch(console, found, reason_of(request))
     say(request, f"Undone: {undone} accounts.")

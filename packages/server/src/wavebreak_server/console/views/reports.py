@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Avg, Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -21,16 +20,16 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.help import service as help_answers
+from wavebreak_server.slices.queue import reviews
 from wavebreak_server.slices.queue import service as review_queue
-from wavebreak_server.slices.queue.models import Review
-from wavebreak_server.slices.reports.service import ReportFiles, reports_of
+from wavebreak_server.slices.reports.service import ReportFiles
 
-MONTHS = 12
+MONTHS, SHOWN_REVIEWERS = 12, 20
 
 
 def _files(console: Console) -> ReportFiles:
     settings = console.service.settings
-    return reports_of(settings.home, settings.database)
+    return console.context.app.state_of(ReportFiles, settings.home, settings.database)
 
 
 @page("view_reports")
@@ -39,11 +38,6 @@ def reports(request: HttpRequest) -> HttpResponse:
     console = console_of(request)
     files = _files(console)
     running, failed = files.state()
-    reviewers = (
-        Review.objects.values("reviewer__username")
-        .annotate(reviews=Count("id"), seconds=Avg("seconds"))
-        .order_by("-reviews")[:20]
-    )
     return show(
         request,
         "console/reports.html",
@@ -52,7 +46,7 @@ def reports(request: HttpRequest) -> HttpResponse:
         failed=failed,
         months=_months(console.now_ms),
         agreement=review_queue.agreement(review_queue.blind_pairs()),
-        reviewers=list(reviewers),
+        reviewers=reviews.busiest_reviewers(SHOWN_REVIEWERS),
         help=help_answers.help_trend(console.now_ms),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from allauth.mfa.models import Authenticator
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -24,12 +23,11 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
-from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
-from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 from wavebreak_server.storage.models import AuditEntry, Webhook
 
@@ -39,11 +37,7 @@ MAX_KEY_MAP = 60
 @page("view_settings")
 def settings(request: HttpRequest) -> HttpResponse:
     """Show people, keys and webhooks."""
-    secured = set(Authenticator.objects.values_list("user_id", flat=True))
-    people = [
-        {"user": user, "second_factor": user.id in secured}
-        for user in User.objects.order_by("username")
-    ]
+    people = [{"user": user, "second_factor": secured} for user, secured in users.people()]
     return show(
         request,
         "console/settings.html",
@@ -55,7 +49,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         scopes=SCOPES,
         now=console_of(request).now_ms,
         platform=console_of(request).context.app.holder_notices.platform,
-        appeals=load_config().appeals,
+        appeals=settings_of(console_of(request).context.app).appeals,
     )
 
 

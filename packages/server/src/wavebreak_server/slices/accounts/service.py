@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
+from django.db.models import Count, QuerySet
 
 from wavebreak.engine import Engine
 from wavebreak.explain import narrative
@@ -32,7 +33,13 @@ from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements import service as statements
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.storage.event_log import read_log
-from wavebreak_server.storage.models import Decision, LedgerEntry, LedgerOpening, LogBatch
+from wavebreak_server.storage.models import (
+    Decision,
+    EnforcementState,
+    LedgerEntry,
+    LedgerOpening,
+    LogBatch,
+)
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0
@@ -231,6 +238,24 @@ def known_account(engine: Engine, account: str) -> bool:
     """Whether the log contains an account."""
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     return bool(0 <= slot < engine.core.accounts)
+
+
+def accounts_with(outcome: str) -> QuerySet:
+    """Return the accounts that have an outcome, or any where there is no such one, by name."""
+    rows = EnforcementState.objects.exclude(outcome="allow").order_by("account")
+    return rows.filter(outcome=outcome) if outcome in OUTCOMES else rows
+
+
+def accounts_by_outcome() -> dict[str, int]:
+    """Return how many accounts have each outcome in force."""
+    rows = EnforcementState.objects.values_list("outcome").annotate(n=Count("account"))
+    return dict(rows)
+
+
+def accounts_beginning_with(text: str, most: int) -> list[str]:
+    """Return accounts that were decided on whose names begin with a text."""
+    rows = EnforcementState.objects.filter(account__startswith=text).order_by("account")
+    return list(rows.values_list("account", flat=True)[:most])
 
 
 def accounts_by_number(number_pseudonym: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
@@ -17,15 +18,15 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import F
 
-from wavebreak.durations import duration_seconds
+from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.ledger.entries import AppealEntry
-from wavebreak.outcomes import NEEDING_HOLD, OUTCOMES, SETTABLE
+from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import MIN_REASON
 from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.api import Override, OverrideResult
 from wavebreak_server.slices.acts.models import Batch, PersonAct
-from wavebreak_server.slices.config import load_config
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.acting_user import ActingUser
@@ -176,7 +177,7 @@ def apply_and_close(
 
     Raises ApiError as `apply`, or (409) while a verdict on the case is being carried out.
     """
-    settings, now = load_config().queue, acting.now_ms
+    settings, now = settings_of(acting.context.app).queue, acting.now_ms
     with review_queue.taken_of_account(settings, account, acting.user, now) as case:
         said = f"{batch.id}: {reason}" if batch else reason
         applied = apply(acting, account, act, said, seen=seen, batch=batch, case=case)
@@ -215,6 +216,24 @@ def without_effect(act: Act, made: PersonAct) -> str:
         f"{made.account}: the verdict {act.words} {what}; {made.outcome} is in force. Look whether "
         "the policy enforces a rule on labels, and which rules are off (Settings, Sources)."
     )
+
+
+def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct | None:
+    """Act on the account of a case that was taken, and close the case with a review.
+
+    A second look acts on nobody, and returns None.
+    """
+    applied = None if case.blind else apply(acting, case.account, act, reason, case=case)
+    kind = ("golden" if case.golden else "blind") if case.blind else "first"
+    review = Review(
+        case=case, reviewer=acting.user, kind=kind, verdict=act.verdict, outcome=act.outcome,
+        hold_s=act.hold_s, reason=reason, at_ms=acting.now_ms,
+        seconds=min(DAY_S, max(0, (acting.now_ms - case.claimed_ms) // 1000)),
+    )  # fmt: skip
+    settings = settings_of(acting.context.app).queue
+    with transaction.atomic():
+        review_queue.close(settings, case, review, acting.now_ms, review_queue.sample_key())
+    return applied
 
 
 LEFT_ALONE = "left alone"
@@ -364,6 +383,55 @@ def undo_batch(acting: ActingUser, batch: Batch, reason: str) -> tuple[int, int]
         batch.undone_ms, batch.undone_by = acting.now_ms, acting.user
         batch.save(update_fields=["undone_ms", "undone_by"])
     return undone, left
+
+
+class PreviewRow(NamedTuple):
+    """An account that an act on many would concern: what is in force now, and its case."""
+
+    account: str
+    case: ReviewCase | None
+    outcome: str
+
+
+def preview_rows(acting: ActingUser, accounts: Sequence[str], size: int) -> list[PreviewRow]:
+    """Return some of the accounts, spread evenly."""
+    chosen = accounts[:: max(1, len(accounts) // size)][:size]
+    cases = {c.account: c for c in ReviewCase.objects.filter(account__in=chosen).order_by("id")}
+    outcomes = dict(zip(chosen, _outcomes(acting, chosen), strict=True))
+    return [PreviewRow(account, cases.get(account), outcomes[account]) for account in chosen]
+
+
+def outcomes_in_force(acting: ActingUser, accounts: Sequence[str]) -> list[tuple[str, int]]:
+    """Return how many of some accounts have each outcome in force, most severe first."""
+    counts = Counter(_outcomes(acting, accounts))
+    return [(name, counts[name]) for name in reversed(BY_RANK) if counts[name]]
+
+
+def _outcomes(acting: ActingUser, accounts: Sequence[str]) -> list[str]:
+    """Return the outcome of each account; "" for one that the engine does not know."""
+    now = acting.ask(lambda engine: [actions.read_account_state(engine, a) for a in accounts])
+    return [OUTCOMES[state.outcome] if state is not None else "" for state in now]
+
+
+def find_act(number: int) -> PersonAct:
+    """Return an act that can be undone; raises ApiError (404)."""
+    found: PersonAct | None = PersonAct.objects.filter(id=number, undone_ms=None).first()
+    if found is None:
+        raise ApiError(404, "there is no such act to undo", fix="open the account anew")
+    return found
+
+
+def find_batch(number: str) -> Batch:
+    """Return a batch with who made and who undid it; raises ApiError (404)."""
+    found: Batch | None = Batch.objects.select_related("by", "undone_by").filter(id=number).first()
+    if found is None:
+        raise ApiError(404, "there is no such batch", fix="see the list of batches")
+    return found
+
+
+def newest_batches(most: int) -> list[Batch]:
+    """Return the batches, newest first."""
+    return list(Batch.objects.select_related("by", "undone_by").order_by("-at_ms")[:most])
 
 
 def _state(acting: ActingUser, account: str) -> actions.AccountState:

@@ -13,6 +13,7 @@ from wavebreak_server.http.operations import RequestContext, Router, WithStatus
 from wavebreak_server.http.schemas import DecisionNumber, Justification, PageQuery, Response
 from wavebreak_server.slices.appeals import service
 from wavebreak_server.slices.appeals.models import Appeal
+from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.statements.api import LanguageCode
 from wavebreak_server.slices.statements.service import offered_language
 from wavebreak_server.storage import models
@@ -106,9 +107,9 @@ async def submit_appeal(context: RequestContext, body: NewAppeal) -> WithStatus[
         body.decision, body.statement, language, context.key, body.reason
     )
     ties = await context.service.ask(lambda engine: service.ties_of(engine, account))
-    store = context.service.ledger_store
+    store, terms = context.service.ledger_store, settings_of(context.app).appeals
     made, opened = await run_write(
-        lambda: service.submit_for_holder(notices, wanted, ties, store, context.now_ms)
+        lambda: service.submit_for_holder(notices, wanted, ties, store, context.now_ms, terms)
     )
     return WithStatus(201 if opened else 200, _as_json(made))
 

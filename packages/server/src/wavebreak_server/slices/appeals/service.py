@@ -16,7 +16,6 @@ import os
 import statistics
 import unicodedata
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -25,7 +24,7 @@ from asgiref.sync import async_to_sync
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
@@ -44,7 +43,7 @@ from wavebreak_server.pipeline.platform_messages import (
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.appeals.models import Appeal
-from wavebreak_server.slices.config import Appeals, load_config
+from wavebreak_server.slices.config import Appeals
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.erasure.service import refuse_erased
 from wavebreak_server.slices.queue.models import Review
@@ -70,12 +69,6 @@ RESULTS = {
     Appeal.REVERSED: "Reversed: the decision was wrong; restore the earlier state",
 }
 _LIVE = (Appeal.OPEN, Appeal.DECIDED)
-
-
-def appeal_settings() -> Appeals:
-    """Return the settings of appeals, of the local policy where there is one."""
-    directory: Path | None = getattr(settings, "CONSOLE_POLICY", None)
-    return load_config(directory).appeals
 
 
 # The statement at rest
@@ -279,13 +272,18 @@ def check_code(appeal: Appeal, code: str, key: bytes, now_ms: int) -> bool:
 
 
 def open_confirmed(
-    appeal_id: int, ties: Ties, store: LedgerStore, by: str, now_ms: int, reason: str = ""
+    appeal_id: int,
+    ties: Ties,
+    store: LedgerStore,
+    by: str,
+    now_ms: int,
+    terms: Appeals,
+    reason: str = "",
 ) -> Appeal:
     """Open an unconfirmed appeal, seal that it is open, and audit it, in the open transaction."""
     appeal: Appeal = Appeal.objects.select_for_update(of=("self",)).get(id=appeal_id)
     if appeal.state != Appeal.UNVERIFIED:
         return appeal
-    terms = appeal_settings()
     appeal.state, appeal.opened_ms = Appeal.OPEN, now_ms
     appeal.deadline_ms = now_ms + terms.review_days * DAY_MS
     appeal.group, appeal.device_key = ties.operator, ties.device
@@ -315,6 +313,7 @@ def open_from_platform(
     by: str,
     reason: str,
     now_ms: int,
+    terms: Appeals,
 ) -> tuple[Appeal, bool]:
     """Open an appeal of a holder whom the platform has authenticated, in the open transaction.
 
@@ -332,13 +331,13 @@ def open_from_platform(
                 found = Appeal.objects.create(decision=decision["id"], created_ms=now_ms, **values)
         except IntegrityError:
             return open_from_platform(
-                decision, statement, language, ties, store, by, reason, now_ms
+                decision, statement, language, ties, store, by, reason, now_ms, terms
             )
     else:
         for name, value in values.items():
             setattr(found, name, value)
         found.save()
-    return open_confirmed(found.id, ties, store, by, now_ms, reason), True
+    return open_confirmed(found.id, ties, store, by, now_ms, terms, reason), True
 
 
 class PlatformAppeal(NamedTuple):
@@ -355,7 +354,12 @@ class PlatformAppeal(NamedTuple):
 
 
 def submit_for_holder(
-    notices: HolderNotices, new: PlatformAppeal, ties: Ties, store: LedgerStore, now_ms: int
+    notices: HolderNotices,
+    new: PlatformAppeal,
+    ties: Ties,
+    store: LedgerStore,
+    now_ms: int,
+    terms: Appeals,
 ) -> tuple[Appeal, bool]:
     """Open an appeal that a platform submits, in the open transaction.
 
@@ -375,13 +379,90 @@ def submit_for_holder(
         raise ApiError(409, "the time for an appeal has ended, or nothing is restricted")
     statement = clean_statement(new.statement)
     return open_from_platform(
-        decision, statement, new.language, ties, store, new.by, new.reason, now_ms
+        decision, statement, new.language, ties, store, new.by, new.reason, now_ms, terms
     )
 
 
 def confirmed_appeals() -> QuerySet:
     """Return the appeals that their holders, or their platform, confirmed."""
     return Appeal.objects.filter(state__in=_LIVE)
+
+
+# Lists
+
+
+_ORDERED_BY = {
+    Appeal.OPEN: "deadline_ms", Appeal.DECIDED: "decided_ms", Appeal.UNVERIFIED: "created_ms",
+}  # fmt: skip
+
+
+def find_appeal(number: int) -> Appeal:
+    """Return an appeal with who decided it; raises ApiError (404)."""
+    found: Appeal | None = Appeal.objects.select_related("decided_by").filter(id=number).first()
+    if found is None or found.state == Appeal.WITHDRAWN:
+        raise ApiError(404, "there is no such appeal", fix="see the list of appeals")
+    return found
+
+
+def listed(state: str, chosen: Mapping[str, str], now_ms: int) -> QuerySet:
+    """Return the appeals of a state, of a group, an outcome, a result, or that are late."""
+    names = ("group", "outcome", "result")
+    wanted = {name: value[:48] for name in names if (value := chosen.get(name))}
+    rows = Appeal.objects.filter(state=state, **wanted)
+    return rows.filter(deadline_ms__lt=now_ms) if chosen.get("due") == "late" else rows
+
+
+def ordered_by(appeal: Appeal, state: str) -> int:
+    """Return the time by which an appeal is in the list of a state (ms)."""
+    return int(getattr(appeal, _ORDERED_BY[state]) or 0)
+
+
+def in_order(rows: QuerySet, state: str, after: tuple[int, int] | None = None) -> QuerySet:
+    """Return appeals of a state: those that wait by their deadline, others newest first.
+
+    Args:
+        rows: The appeals.
+        state: Their state.
+        after: Time and number of the appeal that the rows are behind (None: all).
+    """
+    key, rising = _ORDERED_BY[state], state == Appeal.OPEN
+    if after is not None:
+        at_ms, number = after
+        beyond = "gt" if rising else "lt"
+        rows = rows.filter(
+            Q(**{f"{key}__{beyond}": at_ms}) | Q(**{key: at_ms, f"id__{beyond}": number})
+        )
+    return rows.order_by(key, "id") if rising else rows.order_by(F(key).desc(), "-id")
+
+
+def waiting_counts(now_ms: int) -> dict[str, int]:
+    """Return how many appeals wait, how many are late, and how many are due within a day."""
+    counts: dict[str, int] = Appeal.objects.filter(state=Appeal.OPEN).aggregate(
+        open=Count("id"),
+        late=Count("id", filter=Q(deadline_ms__lt=now_ms)),
+        soon=Count("id", filter=Q(deadline_ms__range=(now_ms, now_ms + DAY_MS))),
+    )
+    return counts
+
+
+def open_appeals() -> tuple[int, int | None]:
+    """Return how many appeals are open, and since when the oldest is (ms)."""
+    counted = Appeal.objects.filter(state=Appeal.OPEN).aggregate(
+        count=Count("id"), oldest=Min("opened_ms")
+    )
+    return counted["count"], counted["oldest"]
+
+
+def waiting_groups(most: int) -> list[dict[str, Any]]:
+    """Return the groups with the most appeals that wait."""
+    waiting = Appeal.objects.filter(state=Appeal.OPEN).exclude(group="")
+    return list(waiting.values("group").annotate(n=Count("id")).order_by("-n")[:most])
+
+
+def others_together(appeal: Appeal) -> int:
+    """Return how many other appeals of its group are to be decided together."""
+    together = Appeal.objects.filter(state=Appeal.OPEN, group=appeal.group, together=True)
+    return int(together.exclude(group="").exclude(id=appeal.id).count())
 
 
 # Decision
@@ -609,9 +690,8 @@ def _median(values: Iterable[float]) -> float | None:
 # Erasure
 
 
-def erase_statements(now_ms: int, terms: Appeals | None = None) -> tuple[int, int]:
+def erase_statements(now_ms: int, terms: Appeals) -> tuple[int, int]:
     """Erase statements on schedule; return how many, and how many unconfirmed appeals lapsed."""
-    terms = terms or appeal_settings()
     with transaction.atomic():
         old = Appeal.objects.filter(
             state=Appeal.DECIDED,
@@ -630,23 +710,30 @@ def _erased(now_ms: int) -> dict[str, Any]:
 
 
 class AppealUpkeep:
-    """Erases statements on schedule while the service runs; a `Service(background=…)`."""
+    """Erases statements on schedule while the service runs; a `Service(background=…)`.
+
+    Args:
+        terms: How long statements are kept.
+    """
+
+    def __init__(self, terms: Appeals) -> None:
+        self._terms = terms
 
     async def __call__(self, service: Service) -> None:
         """Erase every ten minutes until cancelled."""
         while True:
             try:
-                await run_background_query(lambda: erase_statements(service.clock()))
+                await run_background_query(lambda: erase_statements(service.clock(), self._terms))
             except Exception as error:
                 logger.exception("erasing statements failed", cause=type(error).__name__)
             await asyncio.sleep(UPKEEP_S)
 
 
-def confirm(service: Service, appeal: Appeal, now_ms: int) -> Appeal:
+def confirm(service: Service, appeal: Appeal, now_ms: int, terms: Appeals) -> Appeal:
     """Open an appeal whose code was right; for synchronous views."""
     try:
         ties: Ties = async_to_sync(service.ask)(lambda engine: ties_of(engine, appeal.account))
     except WavebreakError:
         ties = Ties()
     with transaction.atomic():
-        return open_confirmed(appeal.id, ties, service.ledger_store, "holder", now_ms)
+        return open_confirmed(appeal.id, ties, service.ledger_store, "holder", now_ms, terms)

@@ -19,7 +19,19 @@ from typing import Any, NamedTuple, cast
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
-from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 
 from wavebreak.durations import duration_ms
 from wavebreak.evaluation.intervals import exact_interval
@@ -143,6 +155,55 @@ def ordered(settings: Queue, now_ms: int) -> QuerySet:
         .annotate(overdue=overdue)
         .order_by("-overdue", Case(When(overdue=True, then=F("opened_ms"))), "-priority", "id")
     )
+
+
+def filtered(cases: QuerySet, outcome: str, basis: str, claimed_by: User | None = None) -> QuerySet:
+    """Return the cases of an outcome, of a basis and of a person; "" and None stand for any."""
+    wanted = {"outcome": outcome[:16], "basis": basis[:16], "claimed_by": claimed_by}
+    return cases.filter(**{name: value for name, value in wanted.items() if value})
+
+
+def open_counts(field: str) -> list[tuple[str, int]]:
+    """Return how many open cases have each value of a field, the most frequent first."""
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
+    return list(opened.values_list(field).annotate(n=Count("id")).order_by("-n"))
+
+
+def open_cases() -> tuple[int, int | None]:
+    """Return how many cases are open, and since when the oldest is (ms)."""
+    counted = ReviewCase.objects.filter(state=ReviewCase.OPEN).aggregate(
+        count=Count("id"), oldest=Min("opened_ms")
+    )
+    return counted["count"], counted["oldest"]
+
+
+def accounts_of_cases(numbers: list[int]) -> list[str]:
+    """Return the accounts of cases."""
+    return list(ReviewCase.objects.filter(id__in=numbers).values_list("account", flat=True))
+
+
+def accounts_of_open_cases(outcome: str, basis: str, most: int) -> list[str]:
+    """Return the accounts of the open cases of an outcome and a basis, the most urgent first."""
+    cases = filtered(ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False), outcome, basis)
+    return list(cases.order_by("-priority").values_list("account", flat=True)[:most])
+
+
+def find_case(number: int) -> ReviewCase:
+    """Return a case with who has claimed it; raises ApiError (404)."""
+    found: ReviewCase | None = (
+        ReviewCase.objects.select_related("claimed_by").filter(id=number).first()
+    )
+    if found is None:
+        raise ApiError(404, "there is no such case", fix="go back to the queue")
+    return found
+
+
+def open_case_of(account: str) -> ReviewCase | None:
+    """Return the open case of an account that is no second look."""
+    found: ReviewCase | None = ReviewCase.objects.filter(
+        account=account, state=ReviewCase.OPEN, blind=False
+    ).first()
+    return found
 
 
 def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:

@@ -175,11 +175,3 @@ def _is_dsa(name: str) -> bool:
 
 def _month(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m")
-
-
-_reports: dict[Path, ReportFiles] = {}
-
-
-def reports_of(home: Path, database: str) -> ReportFiles:
-    """Return the reports of a service, the same object for each page."""
-    return _reports.setdefault(home, ReportFiles(home, database))

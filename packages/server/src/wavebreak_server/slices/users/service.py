@@ -35,6 +35,12 @@ def create_user(name: str, role: str, password: str) -> User:
     return user
 
 
+def people() -> list[tuple[User, bool]]:
+    """Return everybody by name, each with whether they have a second factor."""
+    secured = set(Authenticator.objects.values_list("user_id", flat=True))
+    return [(user, user.id in secured) for user in User.objects.order_by("username")]
+
+
 def new_password() -> str:
     """Return a password that is shown once."""
     return secrets.token_urlsafe(15)

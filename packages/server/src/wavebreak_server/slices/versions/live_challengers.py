@@ -20,16 +20,17 @@ from django.db import DatabaseError, transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak_server.errors import ApiError
-from wavebreak_server.http.app_context import run_background_query
+from wavebreak_server.http.app_context import AppContext, run_background_query
 from wavebreak_server.pipeline.live_policy import models_directory
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.versions import model_versions, policy_versions, replay_processes
 from wavebreak_server.slices.versions.live_comparison import LiveFound, read_live
-from wavebreak_server.slices.versions.model_versions import Scoring
+from wavebreak_server.slices.versions.model_versions import MODEL, Scoring
 from wavebreak_server.slices.versions.models import ModelVersion
 from wavebreak_server.slices.versions.policy_replay import Change
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
+from wavebreak_server.slices.versions.service import audit
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -58,11 +59,11 @@ def start(acting: ActingUser, version: ModelVersion, reason: str) -> None:
         raise ApiError(
             409, f"the live stream is followed by {other.name}", fix=f"end that of {other.name}"
         )
-    _problems.pop(version.id, None)
+    acting.context.app.state_of(Problems).pop(version.id, None)
     with transaction.atomic():
         version.beside_ms, version.beside_by = acting.now_ms, acting.user
         version.save(update_fields=["beside_ms", "beside_by"])
-        model_versions.audit(version, "follow_model", reason, acting.user, acting.now_ms)
+        audit(MODEL, version, "follow_model", reason, acting.user, acting.now_ms)
 
 
 def stop(acting: ActingUser, version: ModelVersion, reason: str) -> None:
@@ -72,7 +73,7 @@ def stop(acting: ActingUser, version: ModelVersion, reason: str) -> None:
     with transaction.atomic():
         version.beside_ms = None
         version.save(update_fields=["beside_ms"])
-        model_versions.audit(version, "end_following", reason, acting.user, acting.now_ms)
+        audit(MODEL, version, "end_following", reason, acting.user, acting.now_ms)
 
 
 def followed() -> ModelVersion | None:
@@ -112,11 +113,13 @@ def shown(acting: ActingUser, version: ModelVersion, most: int) -> Shown | None:
     if version.beside_ms is None and found is None:
         return None
     changes = list(islice(replay_processes.changes(out), most))
-    problem = _problems.get(version.id, "") if version.beside_ms is not None else ""
+    problems = acting.context.app.state_of(Problems)
+    problem = problems.get(version.id, "") if version.beside_ms is not None else ""
     return Shown(found, changes, problem)
 
 
-_problems: dict[int, str] = {}
+class Problems(dict[int, str]):
+    """Why the process of a model that is to be followed has ended, by the model's number."""
 
 
 class _Process(NamedTuple):
@@ -128,9 +131,9 @@ class _Process(NamedTuple):
     before: LiveFound | None
 
 
-async def keep_following(service: Service) -> None:
+async def keep_following(app: AppContext, service: Service) -> None:
     """Let a process follow the log where a model is to be followed: a background task."""
-    follower = _Follower(service)
+    follower = _Follower(service, app.state_of(Problems))
     try:
         while True:
             try:
@@ -146,8 +149,8 @@ async def keep_following(service: Service) -> None:
 class _Follower:
     """Starts and ends the process, as it is wanted."""
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._failed_at = service, -RETRY_S
+    def __init__(self, service: Service, problems: Problems) -> None:
+        self._service, self._problems, self._failed_at = service, problems, -RETRY_S
         self._running: _Process | None = None
 
     async def look(self) -> None:
@@ -167,10 +170,10 @@ class _Follower:
         """Remember why the process ended, until the next one has found something."""
         model = running.compares[0]
         if running.process.poll() is not None:
-            _problems[model] = replay_processes.last_error(running.out)
+            self._problems[model] = replay_processes.last_error(running.out)
             self._failed_at, self._running = time.monotonic(), None
-        elif model in _problems and read_live(running.out) != running.before:
-            del _problems[model]
+        elif model in self._problems and read_live(running.out) != running.before:
+            del self._problems[model]
 
     def _compares_else(self, compares: tuple[Any, ...]) -> bool:
         return self._running is not None and self._running.compares != compares

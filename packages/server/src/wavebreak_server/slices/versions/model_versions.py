@@ -1,18 +1,18 @@
-"""Registered models: copied, compared with the model that scores, approved, promoted, rolled back.
+"""Registered models: copies of their files, their comparison, and the model that scores.
 
 The files of a model lie in `HOME/models/m<id>`; `HOME/policies/live` says which one scores
-(`service.live_policy`). A model's version is a digest of its files: what is promoted is what was
-compared and approved. Which model scores is read from the engine, never from this table.
+(`pipeline.live_policy`). A model's version is a digest of its files: what is promoted is what was
+compared and approved. Which model scores is read from the engine, never from this table. The steps
+of a version are in `service`.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import F
 
 from wavebreak.engine import Engine
 from wavebreak.engine.policy_change import model_version
@@ -21,21 +21,94 @@ from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
 from wavebreak_server.errors import ApiError, DomainError
-from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.pipeline.live_policy import live_policy, models_directory
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions import policy_versions, replay_processes
 from wavebreak_server.slices.versions.model_replay import inputs
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
+from wavebreak_server.slices.versions.policy_versions import directory_that_decides
+from wavebreak_server.slices.versions.service import (
+    Acts,
+    Kind,
+    Refusal,
+    Refusals,
+    audit,
+    start_replay,
+)
 
 CARD = "card.html"
 _COPIED = (TREES, METADATA, CARD, BASELINE, "training.json")
 MAX_BYTES = 200_000_000
 DAYS = (1, 7, 30, 0)
 """Days of the log that a comparison may read; 0: as many events as allowed."""
+
+
+class ModelKind(Kind):
+    """Registered models, in their lifecycle."""
+
+    versions, replays = ModelVersion, ModelReplay
+    permission, content, noted = "approve_models", "model", "model"
+    place = staticmethod(models_directory)
+    replayed = (ModelVersion.REGISTERED, ModelVersion.COMPARED)
+    acts = Acts("approve_model", "reject_model", "promote_model", "model_rollback")
+    refusals = Refusals(
+        unknown=Refusal("there is no such model", "see the list of models"),
+        unknown_replay=Refusal("there is no such comparison", "see the list of models"),
+        author=Refusal("you registered this model", "ask another data scientist, or a lead"),
+        not_replayed=Refusal(
+            "{name} has no comparison with the model that scores now", "compare it first"
+        ),
+        not_approved=Refusal(
+            "{name} is not approved against what scores and decides now",
+            "compare it, and have it approved",
+        ),
+        changed_files=Refusal("the files of {name} were changed", "register the model anew"),
+        replay_runs=Refusal("a comparison of {name} is running", "wait until it has ended"),
+        nothing_earlier=Refusal("there is no earlier model", "register and promote another one"),
+        other_live=Refusal("{name} scores by now", "look at the models again"),
+    )
+
+    def live_name(self, service: Service) -> str:
+        """Return the name of the model that was promoted last; "": that of `serve` scores."""
+        live = live_policy(service.settings.home)
+        return live.model if live else ""
+
+    def previous_name(self, service: Service) -> str | None:
+        """Return the model that a rollback returns to."""
+        live = live_policy(service.settings.home)
+        return live.earlier_models[-1] if live and live.model and live.earlier_models else None
+
+    def compared_with(self, acting: ActingUser, version: ModelVersion) -> dict[str, str]:
+        """Return what scores and decides."""
+        now = scoring(acting)
+        return {"champion": now.model, "policy": now.policy}
+
+    def check_seen(self, acting: ActingUser, version: ModelVersion, seen: str) -> None:
+        """Raise ApiError (409) where another model was shown."""
+        if seen != version.model:
+            raise ApiError(409, "another model was shown", fix="read its page again")
+
+    def has_its_files(self, acting: ActingUser, version: ModelVersion) -> bool:
+        """Return whether the files are those of the model's version."""
+        directory = directory_of(acting.service.settings.home, version)
+        return bool(_load(directory).version == version.model)
+
+    def replay_command(self, acting: ActingUser, replay: ModelReplay, out: Path) -> list[str]:
+        """Return `challenger replay` with the model as the challenger."""
+        home, policy = acting.service.settings.home, directory_that_decides(acting.service)
+        return [
+            "challenger", "replay", str(home), str(directory_of(home, replay.of)),
+            "--days", str(replay.days), *(["--policy", str(policy)] if policy else []),
+        ]  # fmt: skip
+
+    def wanted(self, name: str, version: ModelVersion | None) -> dict[str, Any]:
+        """Return the model that a switch is asked for, with the version that was approved."""
+        return {"model": name, "approved_model": version.model if version else ""}
+
+
+MODEL = ModelKind()
 
 
 class Scoring(NamedTuple):
@@ -64,8 +137,8 @@ def unregistered(home: Path) -> list[str]:
     """Return the directories in `HOME/models` that hold a model and are no registered ones."""
     place = models_directory(home)
     known = {f"m{number}" for number in ModelVersion.objects.values_list("id", flat=True)}
-    found = sorted(place.iterdir()) if place.is_dir() else []
-    return [p.name for p in found if (p / METADATA).is_file() and p.name not in known]
+    directories = sorted(place.iterdir()) if place.is_dir() else []
+    return [p.name for p in directories if (p / METADATA).is_file() and p.name not in known]
 
 
 # Registration
@@ -101,16 +174,16 @@ def _register(home: Path, directory: Path, user: User, reason: str, now_ms: int)
     if known is not None:
         raise ApiError(409, f"{loaded.version} is registered already", fix=f"see {known.name}")
     with transaction.atomic():
-        made: ModelVersion = ModelVersion.objects.create(
+        version: ModelVersion = ModelVersion.objects.create(
             author=user,
             reason=reason,
             created_ms=now_ms,
             model=loaded.version,
             features=[[name, round(share, 4)] for name, share in inputs(loaded, 400)],
         )
-        _copy(directory, directory_of(home, made))
-        audit(made, "register_model", reason, user, now_ms)
-    return made
+        _copy(directory, directory_of(home, version))
+        audit(MODEL, version, "register_model", reason, user, now_ms)
+    return version
 
 
 def _load(directory: Path) -> Model:
@@ -122,14 +195,14 @@ def _load(directory: Path) -> Model:
 
 
 def _copy(source: Path, target: Path) -> None:
-    found = [source / name for name in _COPIED if (source / name).is_file()]
-    if sum(path.stat().st_size for path in found) > MAX_BYTES:
+    files = [source / name for name in _COPIED if (source / name).is_file()]
+    if sum(path.stat().st_size for path in files) > MAX_BYTES:
         raise ApiError(
             422, f"the model exceeds {MAX_BYTES:,} bytes", fix="train it with fewer trees"
         )
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700, parents=True)
-    for path in found:
+    for path in files:
         (target / path.name).write_bytes(path.read_bytes())
         (target / path.name).chmod(0o600)
 
@@ -137,194 +210,12 @@ def _copy(source: Path, target: Path) -> None:
 # Comparison
 
 
-def replay_directory(acting: ActingUser, replay: ModelReplay) -> Path:
-    """Return the directory of a comparison's files."""
-    place = models_directory(acting.service.settings.home)
-    return place / f"m{replay.of_id}.replays" / str(replay.id)
-
-
 def compare(acting: ActingUser, version: ModelVersion, days: int) -> ModelReplay:
-    """Replay the last days of the log under both models, in a process of its own.
-
-    Raises ApiError (409) while another comparison runs, or where the model is closed.
-    """
+    """Replay the last days of the log under both models; raises ApiError (409) of a closed one."""
     if not version.is_open:
         raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
-    for running in ModelReplay.objects.filter(state=ModelReplay.RUNNING).select_related("of"):
-        if follow(acting, running).state == ModelReplay.RUNNING:
-            raise ApiError(
-                409, f"a comparison of {running.of.name} is running", fix="wait until it has ended"
-            )
-    now, home = scoring(acting), acting.service.settings.home
-    made: ModelReplay = ModelReplay.objects.create(
-        of=version,
-        by=acting.user,
-        started_ms=acting.now_ms,
-        champion=now.model,
-        policy=now.policy,
-        days=days,
-    )
-    switch, policy = acting.service.switch, policy_versions.live_directory(acting)
-    options = switch.options() if isinstance(switch, PolicySwitch) else ()
-    out = replay_directory(acting, made)
-    command = [
-        "challenger", "replay", str(home), str(directory_of(home, version)),
-        "-o", str(out), "--days", str(days), *options,
-        *(["--policy", str(policy)] if policy else []),
-    ]  # fmt: skip
-    replay_processes.start(out, command)
-    return made
-
-
-def follow(acting: ActingUser, replay: ModelReplay) -> ModelReplay:
-    """Note whether a comparison has ended, and with what."""
-    if policy_versions.store_end(replay, replay_directory(acting, replay), acting.now_ms):
-        ModelVersion.objects.filter(id=replay.of_id, state=ModelVersion.REGISTERED).update(
-            state=ModelVersion.COMPARED, version=F("version") + 1
-        )
+    replay: ModelReplay = start_replay(MODEL, acting, version, days=days)
     return replay
-
-
-def valid_replay(acting: ActingUser, version: ModelVersion) -> ModelReplay | None:
-    """Return the newest comparison that holds: with what scores and decides now."""
-    now = scoring(acting)
-    found: ModelReplay | None = version.replays.filter(
-        state=ModelReplay.DONE, champion=now.model, policy=now.policy
-    ).last()
-    return found
-
-
-# Approval, promotion, rollback
-
-
-def approve(acting: ActingUser, version: ModelVersion, reason: str, seen: str) -> None:
-    """Approve a compared model; raises ApiError where this person registered it."""
-    if version.author_id == acting.user.id:
-        raise ApiError(
-            403, "you registered this model", fix="ask another data scientist, or a lead"
-        )
-    if version.state != ModelVersion.COMPARED or valid_replay(acting, version) is None:
-        raise ApiError(
-            409,
-            f"{version.name} has no comparison with the model that scores now",
-            fix="compare it first",
-        )
-    if seen != version.model:
-        raise ApiError(409, "another model was shown", fix="read its page again")
-    with transaction.atomic():
-        policy_versions.advance(
-            version,
-            [ModelVersion.COMPARED],
-            state=ModelVersion.APPROVED,
-            approval=reason,
-            approved_by=acting.user,
-            approved_ms=acting.now_ms,
-        )
-        audit(version, "approve_model", reason, acting.user, acting.now_ms)
-
-
-def reject(acting: ActingUser, version: ModelVersion, reason: str) -> None:
-    """Close a model that shall not be promoted."""
-    if not version.is_open:
-        raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
-    with transaction.atomic():
-        note = f"{acting.user.shown_name}: {reason}"[:500]
-        change = {"state": ModelVersion.REJECTED, "note": note}
-        policy_versions.advance(version, ModelVersion.OPEN, **change)
-        audit(version, "reject_model", reason, acting.user, acting.now_ms)
-
-
-def promote(acting: ActingUser, version: ModelVersion, reason: str) -> float:
-    """Let an approved model score; return how many seconds requests were refused.
-
-    Raises StaleError where somebody else promotes it, or withdraws it, at the same time.
-    """
-    now = policy_versions.deciding(acting.service)
-    if version.state != ModelVersion.APPROVED or valid_replay(acting, version) is None:
-        raise ApiError(
-            409,
-            f"{version.name} is not approved against what scores and decides now",
-            fix="compare it, and have it approved",
-        )
-    home = acting.service.settings.home
-    if _load(directory_of(home, version)).version != version.model:
-        raise ApiError(
-            409, f"the files of {version.name} were changed", fix="register the model anew"
-        )
-    before = version_of(live_name(acting.service))
-    with policy_versions.going_live(version, acting):
-        seconds = policy_versions.switch(
-            acting, "promote_model", _label(version), reason,
-            model=version.name, approved_model=version.model, instead_of=now,
-        )  # fmt: skip
-    _retire(acting, before, "")
-    return seconds
-
-
-def live_name(service: Service) -> str:
-    """Return the name of the model that was promoted last; "": that of `serve` scores."""
-    live = live_policy(service.settings.home)
-    return live.model if live else ""
-
-
-def version_of(name: str) -> ModelVersion | None:
-    """Return a registered model by its name."""
-    number = name.removeprefix("m")
-    if not number.isdigit():
-        return None
-    found: ModelVersion | None = ModelVersion.objects.filter(id=int(number)).first()
-    return found
-
-
-def previous_model(service: Service) -> str | None:
-    """Return the model that a rollback returns to ("": that of `serve`); None: there is none."""
-    live = live_policy(service.settings.home)
-    return live.earlier_models[-1] if live and live.model and live.earlier_models else None
-
-
-def roll_back(acting: ActingUser, reason: str, seen: str) -> tuple[str, float]:
-    """Let the model before the promoted one score again; return its name, and the seconds.
-
-    Raises ApiError where another model than `seen` scores by now.
-    """
-    now = policy_versions.deciding(acting.service)
-    name, target = live_name(acting.service), previous_model(acting.service)
-    if target is None:
-        raise ApiError(404, "there is no earlier model", fix="register and promote another one")
-    if name != seen:
-        raise ApiError(409, f"{name} scores by now", fix="look at the models again")
-    live, earlier = version_of(name), version_of(target)
-    seconds = policy_versions.switch(
-        acting, "model_rollback", target or "model of serve", reason,
-        model=target, approved_model=earlier.model if earlier else "", back=True, instead_of=now,
-    )  # fmt: skip
-    _retire(acting, live, f"rolled back: {reason}")
-    if earlier is not None:
-        earlier.state, earlier.retired_ms = ModelVersion.LIVE, None
-        earlier.save(update_fields=["state", "retired_ms"])
-    return target, seconds
-
-
-def _retire(acting: ActingUser, version: ModelVersion | None, note: str) -> None:
-    if version is not None:
-        version.state, version.retired_ms = ModelVersion.RETIRED, acting.now_ms
-        version.note, version.version = note[:500], version.version + 1
-        version.save(update_fields=["state", "retired_ms", "note", "version"])
-
-
-def _label(version: ModelVersion) -> str:
-    return f"{version.name} {version.model}"[:128]
-
-
-def audit(version: ModelVersion, act: str, reason: str, user: User, now_ms: int) -> int:
-    """Note an act on a model in the audit log, in the open transaction."""
-    return write_audit_entry(now_ms, user.actor, act, _label(version), reason)
-
-
-def people_who_may_approve(version: ModelVersion) -> list[str]:
-    """Return who could approve a model, by the names that others see."""
-    people = User.objects.filter(is_active=True).exclude(id=version.author_id).order_by("username")
-    return [person.shown_name for person in people if person.may("approve_models")]
 
 
 # The model that scores
@@ -333,7 +224,7 @@ def people_who_may_approve(version: ModelVersion) -> list[str]:
 def champion_directory(acting: ActingUser) -> Path | None:
     """Return the directory of the model that scores; None without one, or where it is unknown."""
     home, switch = acting.service.settings.home, acting.service.switch
-    if name := live_name(acting.service):
+    if name := MODEL.live_name(acting.service):
         return models_directory(home) / name
     base = switch.base_model if isinstance(switch, PolicySwitch) else None
     directory = Path(base) if base else SHIPPED

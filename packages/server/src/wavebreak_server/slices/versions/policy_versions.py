@@ -1,33 +1,28 @@
-"""Versions of the local policy: draft, check, replay, a second person's approval, live, rollback.
+"""Versions of the local policy: their files, checks, drafts, and what they change.
 
 The files of a version lie in a directory that their digest names; `HOME/policies/live` says which
-one decides (`service.live_policy`). A change of its files is another directory and sets a version
-back, so that what goes live is what was replayed and approved. Each step is taken by the database
-from the state and the files that a person has seen, so that of two at once one is refused. Which
-policy decides is read from the service, never from this table.
+one decides (`pipeline.live_policy`). A change of its files is another directory and sets a version
+back, so that what goes live is what was replayed and approved. The steps of a version are in
+`service`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import msgspec
-from asgiref.sync import async_to_sync
 from django.db import transaction
-from django.db.models import F
 
 from wavebreak import config
-from wavebreak.errors import PolicyError, WavebreakError
+from wavebreak.errors import PolicyError
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
 from wavebreak_server.errors import ApiError
-from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.pipeline.decide import load_decide_policy, load_quota_config
 from wavebreak_server.pipeline.live_policy import (
     digest_of,
@@ -41,13 +36,22 @@ from wavebreak_server.pipeline.live_policy import (
     write_files,
 )
 from wavebreak_server.pipeline.service import Service
-from wavebreak_server.slices.acts.actions import mark_done
 from wavebreak_server.slices.calibration import service as calibration_schedule
 from wavebreak_server.slices.users.acting_user import ActingUser
-from wavebreak_server.slices.users.models import User
-from wavebreak_server.slices.versions import policy_checks, replay_processes
-from wavebreak_server.slices.versions.models import ModelVersion, PolicyReplay, PolicyVersion
-from wavebreak_server.slices.versions.policy_switch import Deciding, PolicySwitch
+from wavebreak_server.slices.versions import policy_checks
+from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
+from wavebreak_server.slices.versions.policy_switch import PolicySwitch
+from wavebreak_server.slices.versions.service import (
+    Acts,
+    Kind,
+    Refusal,
+    Refusals,
+    StaleError,
+    advance_if_unchanged,
+    audit,
+    live_version,
+    start_replay,
+)
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
@@ -67,13 +71,92 @@ class Problem(NamedTuple):
     line: int = 0
 
 
-class StaleError(ApiError):
-    """A form was sent for files that have changed since."""
+class PolicyKind(Kind):
+    """Versions of the policy, in their lifecycle."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            409, "the version changed while you worked on it", fix="compare, then save again"
+    versions, replays = PolicyVersion, PolicyReplay
+    permission, content, noted = "approve_policy", "policy", "version"
+    place = staticmethod(policies_directory)
+    replayed = (PolicyVersion.CHECKED, PolicyVersion.REPLAYED)
+    acts = Acts("approve_policy", "reject_policy", "policy_live", "policy_rollback")
+    refusals = Refusals(
+        unknown=Refusal("there is no such version", "see the list of versions"),
+        unknown_replay=Refusal("there is no such replay", "see the list of versions"),
+        author=Refusal(
+            "you wrote this version", "ask a lead or another policy owner to approve it"
+        ),
+        not_replayed=Refusal(
+            "{name} has no replay against the policy that decides now", "replay it first"
+        ),
+        not_approved=Refusal(
+            "{name} is not approved against the policy that decides now",
+            "replay it, and have it approved",
+        ),
+        changed_files=Refusal("the files of {name} were changed", "save, replay, approve it again"),
+        replay_runs=Refusal("a replay of {name} is running", "wait until it has ended"),
+        nothing_earlier=Refusal("there is no earlier version", "start a draft instead"),
+        other_live=Refusal("{name} decides by now", "look at the versions again"),
+    )
+
+    def live_name(self, service: Service) -> str:
+        """Return the name of the version that decides; "": that of `serve`."""
+        live = live_policy(service.settings.home)
+        same = live is not None and live.policy == service.responder.policy.version
+        return live.version if live is not None and same else ""
+
+    def previous_name(self, service: Service) -> str | None:
+        """Return the version that a rollback returns to; also of services of 0.1 and 0.2."""
+        live = live_policy(service.settings.home)
+        if live is None or not live.version or live.policy != service.responder.policy.version:
+            return None
+        if live.earlier is not None:
+            return live.earlier[-1] if live.earlier else None
+        # It went live before earlier versions were noted.
+        now = live_version(self, service)
+        earlier = PolicyVersion.objects.filter(
+            state=PolicyVersion.RETIRED, note="", live_ms__lt=(now.live_ms or 0) if now else 0
         )
+        previous = earlier.order_by("-live_ms").first()
+        return previous.name if previous else ""
+
+    def compared_with(self, acting: ActingUser, version: PolicyVersion) -> dict[str, str]:
+        """Return the digest of a version's files, and the policy that decides."""
+        return {"digest": version.digest, "live": acting.service.responder.policy.version}
+
+    def check_seen(self, acting: ActingUser, version: PolicyVersion, seen: str) -> None:
+        """Raise ApiError (409) where the files are not those of a form."""
+        _files_seen(version, directory_of(acting, version), seen)
+
+    def has_its_files(self, acting: ActingUser, version: PolicyVersion) -> bool:
+        """Return whether the files are those of the version's digest."""
+        return bool(version.digest == files_digest(directory_of(acting, version)))
+
+    def replay_command(self, acting: ActingUser, replay: PolicyReplay, out: Path) -> list[str]:
+        """Return `rules replay` with the version as the draft."""
+        live = directory_that_decides(acting.service)
+        return [
+            "rules", "replay", str(acting.service.settings.home),
+            "--policy", str(directory_of(acting, replay.of)),
+            *(["--live", str(live)] if live else []),
+        ]  # fmt: skip
+
+    def wanted(self, name: str, version: PolicyVersion | None) -> dict[str, Any]:
+        """Return the policy that a switch is asked for, with the digest that was approved."""
+        return {"policy": name, "digest": version.digest if version else ""}
+
+    def rollback_terms(self, name: str) -> dict[str, Any]:
+        """Return to shadow from a calibration: it came from there."""
+        return {"enforce": False} if name.startswith(calibration_schedule.CALIBRATED) else {}
+
+    def withdraw(self, home: Path, name: str) -> bool:
+        """Withdraw the approval of a calibration that was rolled back."""
+        calibrated = name.startswith(calibration_schedule.CALIBRATED)
+        if calibrated:
+            calibration_schedule.withdraw(home)
+        return calibrated
+
+
+POLICY = PolicyKind()
 
 
 # Where versions lie, and which one decides
@@ -82,11 +165,6 @@ class StaleError(ApiError):
 def directory_of(acting: ActingUser, version: PolicyVersion) -> Path:
     """Return the directory of a version."""
     return version_directory(acting.service.settings.home, version.name, version.digest)
-
-
-def live_version(service: Service) -> PolicyVersion | None:
-    """Return the version that decides; None: a calibration, or the policy of `serve`."""
-    return version_of(live_name(service))
 
 
 def live_policy_of(acting: ActingUser) -> Policy:
@@ -102,15 +180,10 @@ def live_since(service: Service) -> int | None:
     return live.at_ms if live is not None and same else None
 
 
-def live_directory(acting: ActingUser) -> Path | None:
-    """Return the directory of the policy that decides (None: the shipped one)."""
-    return directory_that_decides(acting.service)
-
-
 def directory_that_decides(service: Service) -> Path | None:
     """Return the directory of the policy that a service decides by (None: the shipped one)."""
     live = live_policy(service.settings.home)
-    if live is not None and live_name(service):
+    if live is not None and POLICY.live_name(service):
         return version_directory(service.settings.home, live.version, live.digest)
     switch = service.switch
     return switch.base if isinstance(switch, PolicySwitch) else None
@@ -168,15 +241,15 @@ def check(directory: Path) -> tuple[str, Problem | None]:
 
     The rules are checked in a process with limits (`policy_checks`).
     """
-    found = policy_checks.check_rules(directory)
-    if not found.version:
-        return "", located(directory, found.what, found.fix)
+    checked = policy_checks.check_rules(directory)
+    if not checked.version:
+        return "", located(directory, checked.what, checked.fix)
     try:
         load_decide_policy(directory)
         load_quota_config(directory)
     except PolicyError as error:
         return "", located(directory, error.what, error.fix or "")
-    return found.version, None
+    return checked.version, None
 
 
 def check_files(acting: ActingUser, files: Mapping[str, str]) -> Problem | None:
@@ -312,7 +385,7 @@ def loaded(directory: Path, digest: str) -> Policy:
 
 def changed_files(acting: ActingUser, version: PolicyVersion) -> list[tuple[str, str, str]]:
     """Return the files that differ from the live policy: name, live text, text of the version."""
-    live, own = live_directory(acting), directory_of(acting, version)
+    live, own = directory_that_decides(acting.service), directory_of(acting, version)
     names = dict.fromkeys((*file_names(live), *file_names(own)))
     texts = ((name, effective_text(live, name), effective_text(own, name)) for name in names)
     return [each for each in texts if each[1] != each[2]]
@@ -332,18 +405,24 @@ def create_draft(
         start: The version to copy (None: the live policy).
 
     """
-    source = directory_of(acting, start) if start else live_directory(acting)
+    source = directory_of(acting, start) if start else directory_that_decides(acting.service)
     with transaction.atomic():
-        made: PolicyVersion = PolicyVersion.objects.create(
+        draft: PolicyVersion = PolicyVersion.objects.create(
             author=acting.user,
-            parent=start or live_version(acting.service),
+            parent=start or live_version(POLICY, acting.service),
             reason=reason,
             created_ms=acting.now_ms,
             changed_ms=acting.now_ms,
         )
-        _audit(acting, "create_policy", made, reason)
-    _store(acting, made, policy_files(source) if source else {})
-    return made
+        audit(POLICY, draft, "create_policy", reason, acting.user, acting.now_ms)
+    _store(acting, draft, policy_files(source) if source else {})
+    return draft
+
+
+def open_drafts(acting: ActingUser, most: int) -> list[PolicyVersion]:
+    """Return the newest versions of this person that may still go live."""
+    drafts = PolicyVersion.objects.filter(state__in=PolicyVersion.OPEN, author=acting.user)
+    return list(drafts.order_by("-id")[:most])
 
 
 def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str]) -> Problem | None:
@@ -356,7 +435,7 @@ def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str])
     home, former = acting.service.settings.home, version.digest
     directory, digest = store_files(home, version.name, files), digest_of(files)
     policy, problem = check(directory) if files else ("", None)
-    taken = advance_if_unchanged(
+    is_changed = advance_if_unchanged(
         version,
         PolicyVersion.OPEN,
         digest=digest,
@@ -368,8 +447,8 @@ def _store(acting: ActingUser, version: PolicyVersion, files: Mapping[str, str])
         approved_ms=None,
         approval="",
     )
-    _remove_unused(home, version, former if taken else digest)
-    if not taken:
+    _remove_unused(home, version, former if is_changed else digest)
+    if not is_changed:
         raise StaleError
     return problem
 
@@ -379,25 +458,6 @@ def _remove_unused(home: Path, version: PolicyVersion, digest: str) -> None:
     used = PolicyVersion.objects.filter(id=version.id, digest=digest)
     if digest and not used.exists() and not version.replays.filter(digest=digest).exists():
         remove_files(home, version.name, digest)
-
-
-def advance_if_unchanged(version: Any, states: Sequence[str], **change: Any) -> bool:
-    """Change a version of a policy or a model, if it is as it was read and in one of some states.
-
-    The database decides: of two requests that have read the same version, one changes it.
-    """
-    kind = type(version)
-    same = kind.objects.filter(id=version.id, version=version.version, state__in=states)
-    if not same.update(**change, version=F("version") + 1):
-        return False
-    version.refresh_from_db()
-    return True
-
-
-def advance(version: Any, states: Sequence[str], **change: Any) -> None:
-    """Change a version as `advance_if_unchanged` does; raises StaleError where it did not."""
-    if not advance_if_unchanged(version, states, **change):
-        raise StaleError
 
 
 def own_draft(acting: ActingUser, version: PolicyVersion) -> PolicyVersion:
@@ -504,309 +564,11 @@ def delete_file(acting: ActingUser, version: PolicyVersion, name: str, seen: str
     return _store(acting, version, files)
 
 
-# Replays
-
-
-def replay_directory(acting: ActingUser, replay: PolicyReplay) -> Path:
-    """Return the directory of a replay's files."""
-    of = policies_directory(acting.service.settings.home) / f"v{replay.of_id}.replays"
-    return of / str(replay.id)
-
-
-def start_replay(acting: ActingUser, version: PolicyVersion) -> PolicyReplay:
-    """Replay the service's log under the live policy and a version, in a process of its own.
-
-    Raises ApiError (409) while another one runs, or where the version does not load.
-    """
+def start_policy_replay(acting: ActingUser, version: PolicyVersion) -> PolicyReplay:
+    """Replay the log under a version that loads; raises ApiError (409) for another one."""
     if not version.is_open or not version.policy:
         raise ApiError(
             409, f"{version.name} cannot be replayed", fix="correct what its page says first"
         )
-    for running in PolicyReplay.objects.filter(state=PolicyReplay.RUNNING).select_related("of"):
-        if follow(acting, running).state == PolicyReplay.RUNNING:
-            raise ApiError(
-                409, f"a replay of {running.of.name} is running", fix="wait until it has ended"
-            )
-    directory = directory_of(acting, version)
-    made: PolicyReplay = PolicyReplay.objects.create(
-        of=version,
-        by=acting.user,
-        started_ms=acting.now_ms,
-        digest=version.digest,
-        live=acting.service.responder.policy.version,
-    )
-    live, switch = live_directory(acting), acting.service.switch
-    options = switch.options() if isinstance(switch, PolicySwitch) else ()
-    out = replay_directory(acting, made)
-    command = [
-        "rules", "replay", str(acting.service.settings.home),
-        "--policy", str(directory), "-o", str(out), *options,
-        *(["--live", str(live)] if live else []),
-    ]  # fmt: skip
-    replay_processes.start(out, command)
-    return made
-
-
-def store_end(replay: Any, out: Path, now_ms: int) -> bool:
-    """Store that a replay of a policy or a model has ended; return whether it has now, and well.
-
-    Args:
-        replay: The replay, as it was read.
-        out: The directory that its process writes to.
-        now_ms: The time.
-    """
-    end = replay_processes.ended(out) if replay.state == replay.RUNNING else None
-    if end is None:
-        return False
-    if end.result is not None:
-        replay.state, replay.result = replay.DONE, end.result
-    else:
-        replay.state, replay.problem = replay.FAILED, end.problem
-    replay.ended_ms = now_ms
-    replay.save()
-    return end.result is not None
-
-
-def follow(acting: ActingUser, replay: PolicyReplay) -> PolicyReplay:
-    """Note whether a replay has ended, and with what."""
-    ended = store_end(replay, replay_directory(acting, replay), acting.now_ms)
-    if ended and replay.result["digest"] == replay.digest:
-        PolicyVersion.objects.filter(
-            id=replay.of_id, state=PolicyVersion.CHECKED, digest=replay.digest
-        ).update(state=PolicyVersion.REPLAYED, version=F("version") + 1)
+    replay: PolicyReplay = start_replay(POLICY, acting, version)
     return replay
-
-
-def valid_replay(acting: ActingUser, version: PolicyVersion) -> PolicyReplay | None:
-    """Return the newest replay that holds: of these files, against the policy that decides now."""
-    found: PolicyReplay | None = version.replays.filter(
-        state=PolicyReplay.DONE,
-        digest=version.digest,
-        live=acting.service.responder.policy.version,
-    ).last()
-    return found
-
-
-# Approval, live, rollback
-
-
-def approve(acting: ActingUser, version: PolicyVersion, reason: str, seen: str) -> None:
-    """Approve a replayed version; raises ApiError where this person wrote it, or it changed."""
-    if version.author_id == acting.user.id:
-        raise ApiError(
-            403, "you wrote this version", fix="ask a lead or another policy owner to approve it"
-        )
-    if version.state != PolicyVersion.REPLAYED or valid_replay(acting, version) is None:
-        raise ApiError(
-            409,
-            f"{version.name} has no replay against the policy that decides now",
-            fix="replay it first",
-        )
-    _files_seen(version, directory_of(acting, version), seen)
-    with transaction.atomic():
-        advance(
-            version,
-            [PolicyVersion.REPLAYED],
-            state=PolicyVersion.APPROVED,
-            approval=reason,
-            approved_by=acting.user,
-            approved_ms=acting.now_ms,
-        )
-        _audit(acting, "approve_policy", version, reason)
-
-
-def reject(acting: ActingUser, version: PolicyVersion, reason: str) -> None:
-    """Close a version that shall not go live."""
-    if not version.is_open:
-        raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
-    with transaction.atomic():
-        note = f"{acting.user.shown_name}: {reason}"[:500]
-        advance(version, PolicyVersion.OPEN, state=PolicyVersion.REJECTED, note=note)
-        _audit(acting, "reject_policy", version, reason)
-
-
-def go_live(acting: ActingUser, version: PolicyVersion, reason: str) -> float:
-    """Let an approved version decide; return how many seconds requests were refused.
-
-    Raises StaleError where somebody else lets it go live, or changes it, at the same time.
-    """
-    now = deciding(acting.service)
-    if version.state != PolicyVersion.APPROVED or valid_replay(acting, version) is None:
-        raise ApiError(
-            409,
-            f"{version.name} is not approved against the policy that decides now",
-            fix="replay it, and have it approved",
-        )
-    if version.digest != files_digest(directory_of(acting, version)):
-        raise ApiError(
-            409, f"the files of {version.name} were changed", fix="save, replay, approve it again"
-        )
-    before = live_version(acting.service)
-    with going_live(version, acting):
-        seconds = switch(
-            acting, "policy_live", _label(version), reason,
-            policy=version.name, digest=version.digest, instead_of=now,
-        )  # fmt: skip
-    _retire(acting, before, "")
-    return seconds
-
-
-@contextmanager
-def going_live(version: Any, acting: ActingUser) -> Iterator[None]:
-    """Let an approved version of a policy or a model go live within the block, once.
-
-    Meanwhile nobody changes it. It stays approved where the block fails.
-    """
-    kind = type(version)
-    advance(
-        version, [kind.APPROVED], state=kind.GOING_LIVE, live_by=acting.user,
-        live_ms=acting.now_ms,
-    )  # fmt: skip
-    try:
-        yield
-    except BaseException:
-        advance_if_unchanged(
-            version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None
-        )
-        raise
-    advance_if_unchanged(version, [kind.GOING_LIVE], state=kind.LIVE)
-
-
-def settle_interrupted(home: Path) -> None:
-    """Note what became of the versions that were going live when the service ended."""
-    live = live_policy(home)
-    for kind, name in (
-        (PolicyVersion, live.version if live else ""),
-        (ModelVersion, live.model if live else ""),
-    ):
-        for version in kind.objects.filter(state=kind.GOING_LIVE):
-            if version.name == name:
-                former = kind.objects.filter(state=kind.LIVE)
-                former.update(
-                    state=kind.RETIRED, retired_ms=version.live_ms, version=F("version") + 1
-                )
-                advance_if_unchanged(version, [kind.GOING_LIVE], state=kind.LIVE)
-            else:
-                advance_if_unchanged(
-                    version, [kind.GOING_LIVE], state=kind.APPROVED, live_by=None, live_ms=None
-                )
-
-
-def deciding(service: Service) -> Deciding | None:
-    """Return what decides now, for a switch that must not replace anything else."""
-    switch = service.switch
-    return switch.deciding if isinstance(switch, PolicySwitch) else None
-
-
-def previous_policy(service: Service) -> str | None:
-    """Return the version that a rollback returns to ("": that of `serve`); None: there is none."""
-    live = live_policy(service.settings.home)
-    if live is None or not live.version or live.policy != service.responder.policy.version:
-        return None
-    if live.earlier is not None:
-        return live.earlier[-1] if live.earlier else None
-    # It went live before earlier versions were noted.
-    now = live_version(service)
-    earlier = PolicyVersion.objects.filter(
-        state=PolicyVersion.RETIRED, note="", live_ms__lt=(now.live_ms or 0) if now else 0
-    )
-    found = earlier.order_by("-live_ms").first()
-    return found.name if found else ""
-
-
-def live_name(service: Service) -> str:
-    """Return the name of the version that decides; "": that of `serve`."""
-    live = live_policy(service.settings.home)
-    same = live is not None and live.policy == service.responder.policy.version
-    return live.version if live is not None and same else ""
-
-
-def version_of(name: str) -> PolicyVersion | None:
-    """Return a version by its name; None for an approved calibration, or for that of `serve`."""
-    number = re.fullmatch(r"v(\d{1,15})", name)
-    found = PolicyVersion.objects.filter(id=int(number[1])).first() if number else None
-    return found if isinstance(found, PolicyVersion) else None
-
-
-def roll_back(acting: ActingUser, reason: str, seen: str) -> tuple[str, float]:
-    """Let the version before the live one decide again; return its name, and the seconds it took.
-
-    A calibration's approval is withdrawn, and the service returns to shadow, where it came from.
-    Raises ApiError where another version than `seen` decides by now.
-    """
-    now = deciding(acting.service)
-    name, target = live_name(acting.service), previous_policy(acting.service)
-    if target is None:
-        raise ApiError(404, "there is no earlier version", fix="start a draft instead")
-    if name != seen:
-        raise ApiError(
-            409, f"{name or 'the first policy'} decides by now", fix="look at the versions again"
-        )
-    calibrated = name.startswith(calibration_schedule.CALIBRATED)
-    live, earlier = version_of(name), version_of(target)
-    enforce = False if calibrated else None
-    seconds = switch(
-        acting, "policy_rollback", target or "policy of serve", reason,
-        policy=target, digest=earlier.digest if earlier else "", back=True, enforce=enforce,
-        instead_of=now,
-    )  # fmt: skip
-    if calibrated:
-        calibration_schedule.withdraw(acting.service.settings.home)
-    _retire(acting, live, f"rolled back: {reason}")
-    if earlier is not None:
-        earlier.state, earlier.retired_ms = PolicyVersion.LIVE, None
-        earlier.save(update_fields=["state", "retired_ms"])
-    return target, seconds
-
-
-def _retire(acting: ActingUser, version: PolicyVersion | None, note: str) -> None:
-    if version is not None:
-        version.state, version.retired_ms = PolicyVersion.RETIRED, acting.now_ms
-        version.note, version.version = note[:500], version.version + 1
-        version.save(update_fields=["state", "retired_ms", "note", "version"])
-
-
-def switch(acting: ActingUser, act: str, what: str, reason: str, **wanted: Any) -> float:
-    """Switch the service, between two states of an audit entry; see `PolicySwitch`.
-
-    Args:
-        acting: Who does it.
-        act: The act, for the audit log.
-        what: What goes live.
-        reason: Why.
-        wanted: Policy, model or mode that shall decide.
-
-    Raises:
-        ApiError: Nothing was switched.
-
-    """
-    switching = acting.service.switch
-    if switching is None:
-        raise ApiError(503, "this service cannot switch policies", fix="start it anew")
-    with transaction.atomic():
-        entry = write_audit_entry(
-            acting.now_ms, acting.user.actor, act, what[:128], reason, "asked"
-        )
-    try:
-        seconds: float = async_to_sync(switching)(acting.service, **wanted)
-    except ApiError:
-        raise
-    except WavebreakError as error:
-        raise ApiError(503, f"nothing was switched: {error.what}", fix=error.fix or "") from error
-    with transaction.atomic():
-        mark_done(entry)
-    return seconds
-
-
-def _audit(acting: ActingUser, act: str, version: PolicyVersion, reason: str) -> int:
-    return write_audit_entry(acting.now_ms, acting.user.actor, act, _label(version), reason)
-
-
-def _label(version: PolicyVersion) -> str:
-    return f"{version.name} {version.policy}".strip()[:128]
-
-
-def people_who_may_approve(version: PolicyVersion) -> list[str]:
-    """Return who could approve a version, by the names that others see."""
-    people = User.objects.filter(is_active=True).exclude(id=version.author_id).order_by("username")
-    return [person.shown_name for person in people if person.may("approve_policy")]

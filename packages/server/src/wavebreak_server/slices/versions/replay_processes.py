@@ -13,20 +13,41 @@ import msgspec
 
 from wavebreak_server.slices.versions.policy_replay import CHANGES, PROGRESS, RESULT, Change
 
-_running: dict[Path, subprocess.Popen[bytes]] = {}
 _ERRORS = "errors.txt"
 
 
-@atexit.register
-def _end() -> None:
-    for process in _running.values():
-        process.terminate()
+class Ended(NamedTuple):
+    """How a replay ended: its result, or why there is none."""
+
+    result: dict[str, Any] | None
+    problem: str = ""
 
 
-def start(out: Path, command: Sequence[str]) -> None:
-    """Start a command of `wavebreak` that writes a replay to `out`, which is new."""
-    out.mkdir(mode=0o700, parents=True)
-    _running[out] = launch(out, command)
+class ReplayProcesses:
+    """The replays of a service that run; they end with it."""
+
+    def __init__(self) -> None:
+        self._running: dict[Path, subprocess.Popen[bytes]] = {}
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+
+    def start(self, out: Path, command: Sequence[str]) -> None:
+        """Start a command of `wavebreak` that writes a replay to `out`, which is new."""
+        out.mkdir(mode=0o700, parents=True)
+        self._running[out] = launch(out, command)
+
+    def ended(self, out: Path) -> Ended | None:
+        """Return how a replay has ended; None while it runs."""
+        process = self._running.get(out)
+        is_over = process is None or process.poll() is not None
+        if is_over:
+            self._running.pop(out, None)
+        if (out / RESULT).is_file():
+            return Ended(msgspec.json.decode((out / RESULT).read_bytes()))
+        return Ended(None, last_error(out)) if is_over else None
 
 
 def launch(out: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -39,24 +60,6 @@ def launch(out: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=errors,
         )
-
-
-class Ended(NamedTuple):
-    """How a replay ended: its result, or why there is none."""
-
-    result: dict[str, Any] | None
-    problem: str = ""
-
-
-def ended(out: Path) -> Ended | None:
-    """Return how a replay has ended; None while it runs."""
-    process = _running.get(out)
-    is_over = process is None or process.poll() is not None
-    if is_over:
-        _running.pop(out, None)
-    if (out / RESULT).is_file():
-        return Ended(msgspec.json.decode((out / RESULT).read_bytes()))
-    return Ended(None, last_error(out)) if is_over else None
 
 
 def error_file(out: Path) -> Path:

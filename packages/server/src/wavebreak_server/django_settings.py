@@ -1,4 +1,8 @@
-"""Django's settings: those of the API, and what the console adds."""
+"""Django's settings: those of the API, and what the console adds.
+
+Models of storage and slices need all apps to be known, so that this is read before any of them is
+imported. It names what is above it by strings, which Django looks up.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import django.conf
 
 from wavebreak.durations import DAY_S, MINUTE_S
 
-CONSOLE = Path(__file__).resolve().parents[1] / "console"
+CONSOLE = Path(__file__).resolve().parent / "console"
 CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.SecurityMiddleware",
     "wavebreak_server.console.middleware.StaticFilesMiddleware",
@@ -26,13 +30,15 @@ CONSOLE_MIDDLEWARE = (
     "wavebreak_server.console.middleware.SecondFactorMiddleware",
 )
 """Middleware of the console's pages; requests to the API do not pass through it."""
+PUBLIC_URLS = "wavebreak_server.console.public_urls"
+"""Addresses of a service that serves no page of the console."""
 PUBLIC_MIDDLEWARE = CONSOLE_MIDDLEWARE[:2]
 """Middleware of the pages for account holders where the console's pages are not served."""
 OPENID_CONNECT = {"provider_class": "wavebreak_server.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
-SIGN_IN_FORMS = "wavebreak_server.console.sign_in_forms"
+SIGN_IN_FORMS = "wavebreak_server.console.sign_in"
 PLUGINS = "wavebreak.console_plugins"
-"""Group of the entry points by which distributions add pages: see `console.plugin_app`."""
+"""Group of the entry points by which distributions add pages: see `console.plugins`."""
 
 
 def _plugins() -> list[str]:
@@ -112,7 +118,7 @@ def _console() -> dict[str, Any]:
                         "django.template.context_processors.request",
                         "django.contrib.auth.context_processors.auth",
                         "django.contrib.messages.context_processors.messages",
-                        "wavebreak_server.console.context.page",
+                        "wavebreak_server.console.pages.page_context",
                     ],
                 },
             }
@@ -134,7 +140,7 @@ def _console() -> dict[str, Any]:
         "CSRF_COOKIE_NAME": "wavebreak_csrf",
         "CSRF_COOKIE_HTTPONLY": True,
         "CSRF_COOKIE_SAMESITE": "Strict",
-        "CSRF_FAILURE_VIEW": "wavebreak_server.console.views.errors.csrf_failure",
+        "CSRF_FAILURE_VIEW": "wavebreak_server.console.pages.csrf_failure",
         "EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend",
         "SECURE_CONTENT_TYPE_NOSNIFF": True,
         "X_FRAME_OPTIONS": "DENY",
@@ -171,8 +177,3 @@ def _console() -> dict[str, Any]:
         "MFA_TOTP_ISSUER": "Wavebreak",
         "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN": True,
     }
-
-
-def without_console() -> None:
-    """Serve no page of the console: its addresses are unknown. Those for holders are served."""
-    django.conf.settings.ROOT_URLCONF = "wavebreak_server.console.public_urls"

@@ -1,25 +1,36 @@
-"""Golden cases: closed cases with an agreed verdict, by which reviewers are calibrated.
+"""Reviews: what a person is offered next, golden cases, second opinions, figures of a session.
 
-A lead marks a closed case with the verdict that the team agreed on. A copy of it is offered to each
-reviewer now and then among other cases, shown as a second look is: without the first verdict and
-what came of it. Its verdict changes nothing on the account. Afterwards the reviewer reads what was
-agreed and why; leads and auditors see how often each reviewer agrees.
+Golden cases calibrate reviewers. A lead marks a closed case with the verdict that the team agreed
+on. A copy of it is offered to each reviewer now and then among other cases, shown as a second look
+is: without the first verdict and what came of it. Its verdict changes nothing on the account.
+Afterwards the reviewer reads what was agreed and why; leads and auditors see how often each
+reviewer agrees.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Avg, Count, Exists, OuterRef, Q, QuerySet
 
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.config import Queue
-from wavebreak_server.slices.queue.models import Review, ReviewCase
-from wavebreak_server.slices.queue.service import open_blind_copy, took_part
+from wavebreak_server.slices.queue.models import Review, ReviewCase, SecondOpinion
+from wavebreak_server.slices.queue.service import (
+    claim,
+    drawn_is_due,
+    offered_to,
+    open_blind_copy,
+    ordered,
+    release,
+    reopen_interrupted,
+    took_part,
+)
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 
@@ -27,6 +38,59 @@ AGREED = ("benign", "abusive")
 """Verdicts that a golden case may have."""
 KIND = "golden"
 SHOWN_CASES, SHOWN_REVIEWERS = 200, 100
+
+
+# What a person is offered, and did
+
+
+def claim_next(settings: Queue, user: User, now_ms: int) -> ReviewCase | None:
+    """Claim the first case that is free for a person: a golden or a drawn one in its turn.
+
+    None where nothing waits for them.
+    """
+    reopen_interrupted(now_ms)
+    with transaction.atomic():
+        case_id = None
+        if is_due(settings, user):
+            copy = offer(user, now_ms)
+            case_id = copy.id if copy is not None else None
+        offered = offered_to(ordered(settings, now_ms), user, now_ms)
+        if case_id is None and drawn_is_due(settings, user):
+            drawn = offered.filter(drawn=True).order_by("id")
+            case_id = drawn.values_list("id", flat=True).first()
+        if case_id is None:
+            case_id = offered.values_list("id", flat=True).first()
+        return claim(settings, case_id, user, now_ms) if case_id is not None else None
+
+
+class SessionFigures(NamedTuple):
+    """What a reviewer did since a time (ms): cases, verdicts with their counts, seconds a case."""
+
+    since: int
+    cases: int
+    mix: list[tuple[str, int]]
+    median_s: int | None
+
+
+def session_figures(user: User, since_ms: int) -> SessionFigures:
+    """Return what a reviewer did since a time."""
+    mine = Review.objects.filter(reviewer=user, at_ms__gte=since_ms)
+    mix = list(mine.values_list("verdict").annotate(n=Count("id")).order_by("-n"))
+    seconds = sorted(mine.values_list("seconds", flat=True))
+    return SessionFigures(
+        since_ms, len(seconds), mix, seconds[len(seconds) // 2] if seconds else None
+    )
+
+
+def busiest_reviewers(most: int) -> list[dict[str, Any]]:
+    """Return the people with the most reviews, with their mean time a case."""
+    counted = Review.objects.values("reviewer__username").annotate(
+        reviews=Count("id"), seconds=Avg("seconds")
+    )
+    return list(counted.order_by("-reviews")[:most])
+
+
+# Golden cases
 
 
 def mark(acting: ActingUser, case_id: int, verdict: str, reason: str) -> ReviewCase:
@@ -165,3 +229,30 @@ def answers_by_case() -> list[tuple[ReviewCase, Answers]]:
     for original, agreed, verdict in given.values_list("case__copy_of", "case__golden", "verdict"):
         pairs.setdefault(original, []).append((agreed, verdict))
     return [(case, count_answers(pairs.get(case.id, []))) for case in cases]
+
+
+# Second opinions
+
+
+def ask_opinion(acting: ActingUser, case: ReviewCase, question: str) -> None:
+    """Ask a colleague about a case, which is free for them meanwhile."""
+    SecondOpinion.objects.create(
+        case=case, asked_by=acting.user, question=question, asked_ms=acting.now_ms
+    )
+    release(case.id, acting.user, f"Second opinion asked: {question}")
+
+
+def open_question(acting: ActingUser, opinion_id: int) -> SecondOpinion:
+    """Return a question that a person may answer; raises ApiError (404) where there is none."""
+    found: SecondOpinion | None = SecondOpinion.objects.filter(
+        id=opinion_id, answered_by=None
+    ).first()
+    if found is None or found.asked_by_id == acting.user.id:
+        raise ApiError(404, "there is no such open question for you", fix="open the case anew")
+    return found
+
+
+def answer_opinion(acting: ActingUser, opinion: SecondOpinion, text: str) -> None:
+    """Answer an open question."""
+    opinion.answer, opinion.answered_by, opinion.answered_ms = text, acting.user, acting.now_ms
+    opinion.save()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import support
 from support.service_harness import migrated
-from wavebreak_server.console import startup
+from wavebreak_server.console import server
 from wavebreak_server.http.app_context import run_in_transaction
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
@@ -27,8 +27,8 @@ def test_demonstration_shows_a_case_about_a_ban(tmp_path: Path) -> None:
 def test_people_of_a_demonstration_can_sign_in(tmp_path: Path) -> None:
     with migrated("sqlite", tmp_path):
         # Also within a transaction of the caller: what closes a connection there loses it all.
-        names, password = run_in_transaction(startup.create_demo_people)
+        names, password = run_in_transaction(server.create_demo_people)
         assert names == (*(role.replace("_", "-") for role in ROLES), "second-counsel")
         assert User.objects.get(username="second-counsel").role == "counsel"
         assert User.objects.get(username="lead").check_password(password)
-        assert run_in_transaction(startup.create_demo_people)[0] == ()
+        assert run_in_transaction(server.create_demo_people)[0] == ()

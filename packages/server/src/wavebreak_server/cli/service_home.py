@@ -1,0 +1,171 @@
+"""Commands that open the directory of a service: the options that they share, and its database."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from wavebreak.cli.options import refuse_visible_password
+from wavebreak.errors import UsageError, WavebreakError
+from wavebreak_server.config import DeclaredOption, declared_options, option
+from wavebreak_server.config_sources import Effective, resolve
+
+T = TypeVar("T")
+
+Home = Annotated[Path, typer.Argument(help="Directory of the service.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="File of options (default: HOME/wavebreak.toml)."
+    ),
+]
+Reason = Annotated[str, typer.Option(help="Reason, for the audit log.")]
+OPTIONS = "options"
+"""The parameter of a command that `opens_home` fills."""
+BY = "command line"
+"""Who acts, in the audit log."""
+
+
+def opens_home(*names: str, home: str = "home") -> Callable[..., Callable[..., None]]:
+    """Give a command, which opens the directory of a service, the options that it has of `serve`.
+
+    It gets `--config` and the flag of each option. Its parameter `options` gets the options in
+    effect: of flags, environment, file and defaults, as `serve` reads them.
+
+    Args:
+        names: Names of options that the command reads; "*" stands for all.
+        home: The command's parameter for the directory.
+    """
+    known = declared_options() if names == ("*",) else tuple(option(name) for name in names)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        kept = [each for each in signature.parameters.values() if each.name != OPTIONS]
+        config = inspect.Parameter(
+            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile
+        )
+        flags = [config, *map(_parameter, known)]
+
+        @wraps(command)
+        def run(*, config: Path | None = None, **given: Any) -> None:
+            values = {each.name: given.pop(each.name, None) for each in known}
+            refuse_visible_password(values.get("database") or "")
+            options = resolve(given[home], values, os.environ, config)
+            try:
+                command(**given, **{OPTIONS: options})
+            except WavebreakError as error:
+                error.what = options.in_given_form(error.what)
+                raise
+
+        run.__signature__ = signature.replace(parameters=[*kept, *flags])  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        run.option_names = tuple(each.name for each in known)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _parameter(declared: DeclaredOption) -> inspect.Parameter:
+    about = declared.about
+    names = list(declared.flags)
+    if about.off:
+        names[0] += f"/{about.off}"
+    flag = typer.Option(
+        *names,
+        help=about.help,
+        metavar=about.metavar or None,
+        show_default=declared.default_words,
+        min=declared.meta.ge if declared.meta is not None else None,
+        max=declared.meta.le if declared.meta is not None else None,
+    )
+    return inspect.Parameter(
+        declared.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[declared.kind | None, flag],
+    )
+
+
+# The database of a service; what Django needs is imported when a command runs.
+
+
+def connect(options: Effective, home: Path, *, reading: bool = False, create: bool = False) -> None:
+    """Bind the process to the database of a service.
+
+    Args:
+        options: The options in effect.
+        home: Directory of the service.
+        reading: Whether the database is only read.
+        create: Whether a database that is not there yet is made.
+
+    Raises:
+        UsageError: There is no database.
+    """
+    from wavebreak_server.storage import database, private_files
+
+    url = options.configuration.storage.database_url()
+    if create:
+        home.mkdir(mode=private_files.DIRECTORY_MODE, parents=True, exist_ok=True)
+    elif not url and not (home / database.FILE).exists():
+        raise UsageError(
+            f"{home} holds no service database", fix="give the directory that `serve` uses"
+        )
+    database.connect(url, home, reading=reading)
+
+
+def in_database(
+    options: Effective,
+    home: Path,
+    work: Callable[[int], T],
+    *,
+    create: bool = False,
+    authenticated: bool = True,
+) -> T:
+    """Run `work` in a transaction on the service's database, with the time in milliseconds.
+
+    Args:
+        options: The options in effect.
+        home: Directory of the service.
+        work: What is done.
+        create: Whether a database that is not there yet is made.
+        authenticated: Whether rows are read or written that need the deployment's key.
+
+    Raises:
+        UsageError: There is no database, it was written under another key, or `work` raised an
+            ApiError.
+    """
+    from wavebreak_server.errors import ApiError
+    from wavebreak_server.http import app_context
+    from wavebreak_server.storage import ownership, private_files
+
+    private_files.use_private_umask()
+    connect(options, home, create=create)
+    ownership.migrate_beside(home)
+    if authenticated:
+        bind_deployment_key(options)
+    now = time.time_ns() // 1_000_000
+    try:
+        return app_context.run_in_transaction(lambda: work(now))
+    except ApiError as error:
+        raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
+
+
+def bind_deployment_key(options: Effective) -> None:
+    """Bind the deployment's key; raises UsageError if the bound database is of another one."""
+    from wavebreak.privacy.secret_key import load_key
+    from wavebreak_server.storage import row_macs
+    from wavebreak_server.storage.ledger_store import sealed_key_id
+
+    row_macs.bind(load_key(options.configuration.keys.key))
+    if sealed_key_id() not in ("", row_macs.key_id()):
+        raise UsageError(
+            "the service's database was written under another deployment's key",
+            fix="give --key FILE, or WAVEBREAK_KEY, as `wavebreak serve` has it",
+        )

@@ -1,0 +1,177 @@
+"""Pages that versions of policies and of models share: their steps, and replays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from wavebreak.outcomes import rank_of
+from wavebreak_server.console.pages import (
+    PAGE_SIZE,
+    Rows,
+    View,
+    console_of,
+    csv_response,
+    keyset,
+    number_of,
+    page,
+    reason_of,
+    say,
+    show,
+)
+from wavebreak_server.slices.versions import replay_processes, service
+from wavebreak_server.slices.versions.policy_replay import Change
+
+MOST_CHANGES = 1_000_000
+LARGEST = 1 << 60
+KINDS = {
+    "stopped": "Restricted or worse, and were not",
+    "freed": "Were restricted or worse, and are not",
+    "harsher": "Something harsher",
+    "milder": "Something milder",
+}
+
+
+def version_rows(request: HttpRequest, kind: service.Kind) -> Rows:
+    """Return a page of the versions, newest first."""
+    after = request.GET.get("after")
+    before = number_of(after, 1, LARGEST, LARGEST) if after else None
+    versions = service.newest_versions(kind, before, PAGE_SIZE + 1)
+    return keyset(request, versions, lambda version: version.id)
+
+
+@dataclass(frozen=True)
+class StepViews:
+    """Views of the steps of versions, for the forms of their pages.
+
+    Attributes:
+        kind: The kind of the versions.
+        page: Name of the page of a version.
+        index: Name of the page of all.
+        messages: What is said after each step, by its name; `{name}` and `{seconds}` are filled in.
+    """
+
+    kind: service.Kind
+    page: str
+    index: str
+    messages: dict[str, str]
+
+    def approve(self) -> View:
+        """Return the view that approves a version that somebody else wrote."""
+
+        def view(request: HttpRequest, number: int) -> HttpResponse:
+            console, reason = console_of(request), reason_of(request)
+            version = service.find_version(self.kind, number)
+            service.approve(self.kind, console, version, reason, request.POST.get("seen", ""))
+            say(request, self.messages["approve"])
+            return redirect(self.page, number)
+
+        return page(self.kind.permission, "POST")(view)
+
+    def reject(self) -> View:
+        """Return the view that closes a version that shall not go live."""
+
+        def view(request: HttpRequest, number: int) -> HttpResponse:
+            version = service.find_version(self.kind, number)
+            service.reject(self.kind, console_of(request), version, reason_of(request))
+            say(request, self.messages["reject"])
+            return redirect(self.page, number)
+
+        return page(self.kind.permission, "POST")(view)
+
+    def go_live(self) -> View:
+        """Return the view that lets an approved version decide."""
+
+        def view(request: HttpRequest, number: int) -> HttpResponse:
+            version = service.find_version(self.kind, number)
+            seconds = service.go_live(self.kind, console_of(request), version, reason_of(request))
+            say(request, self.messages["go_live"].format(name=version.name, seconds=seconds))
+            return redirect(self.page, number)
+
+        return page(self.kind.permission, "POST")(view)
+
+    def roll_back(self) -> View:
+        """Return the view that lets the version before the live one decide again."""
+
+        def view(request: HttpRequest) -> HttpResponse:
+            console, reason = console_of(request), reason_of(request)
+            seen = request.POST.get("seen", "")
+            target, seconds = service.roll_back(self.kind, console, reason, seen)
+            name = target or f"The {self.kind.content} that the service was started with"
+            say(request, self.messages["roll_back"].format(name=name, seconds=seconds))
+            return redirect(self.index)
+
+        return page(self.kind.permission, "POST")(view)
+
+
+def replay_page(
+    request: HttpRequest, kind: service.Kind, number: int, template: str, file: str
+) -> HttpResponse:
+    """Show a replay: its progress, or the accounts that fare otherwise.
+
+    Args:
+        request: The request; of htmx, for the progress alone.
+        kind: The kind of the version that was replayed.
+        number: The replay's.
+        template: The name of the page, and of the part with the progress.
+        file: What the name of the CSV file begins with.
+    """
+    console = console_of(request)
+    replay = service.find_replay(kind, console, number)
+    out = service.replay_directory(kind, console, replay)
+    values = {
+        "replay": replay, "version": replay.of, "progress": replay_processes.progress(out),
+    }  # fmt: skip
+    if request.headers.get("HX-Request"):
+        return render(request, f"console/parts/{template}", values | {"fresh": True})
+    chosen = request.GET.get("kind", "")
+    changes = replay_processes.changes(out, chosen if chosen in KINDS else "")
+    if request.GET.get("format") == "csv":
+        return _changes_csv(f"{file}-{replay.of.name}-{replay.id}", changes)
+    # The file is in order and does not change: the position in it is the key.
+    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
+    rows = list(islice(changes, since, since + PAGE_SIZE + 1))
+    following = f"?kind={chosen}&after={since + PAGE_SIZE}" if len(rows) > PAGE_SIZE else ""
+    result = replay.result
+    return show(
+        request,
+        f"console/{template}",
+        **values,
+        result=result,
+        events=result.get("end", 0) - result.get("first", 0),
+        moves=moves_of(result),
+        hits=_hits(result),
+        rows=Rows(rows[:PAGE_SIZE], following),
+        since=since,
+        kind=chosen,
+        kinds=KINDS,
+        current=service.is_current(kind, console, replay),
+    )
+
+
+def _changes_csv(name: str, changes: Iterator[Change]) -> HttpResponse:
+    header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
+    rows = (
+        (c.account, c.kind, c.before, c.after, " ".join(c.rules_before),
+         " ".join(c.rules_after), c.label)
+        for c in changes
+    )  # fmt: skip
+    return csv_response(name, header, rows)
+
+
+def moves_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return from what to what outcome accounts would change, with how many of each label."""
+    names = ("before", "after", "count", "benign", "abusive")
+    moves = [dict(zip(names, move, strict=True)) for move in result.get("moves", [])]
+    return [move | {"worse": rank_of(move["after"]) > rank_of(move["before"])} for move in moves]
+
+
+def _hits(result: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Return the rules whose hits differ, those that differ most first."""
+    hits = [(name, *pair) for name, pair in result.get("hits", {}).items() if pair[0] != pair[1]]
+    return sorted(hits, key=lambda row: (-abs(row[1] - row[2]), row[0]))
