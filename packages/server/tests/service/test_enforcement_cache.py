@@ -31,6 +31,7 @@ STRANGER = event("message.sent", peer="b", in_contacts=False)
 UNKNOWN = event("message.sent", peer="b")
 FRIEND = event("message.sent", peer="b", in_contacts=True)
 GROUP = event("message.sent", group="g")
+ASKS = event("contact.requested", peer="b")
 ADDS = event("group.member_added", group="g", peer="b")
 CREATES = event("group.created", group="g")
 LINKS = event("session.started", linked=True)
@@ -38,18 +39,31 @@ CONNECTS = event("session.started")
 READS = event("message.read", peer="b")
 REPORTS = event("user.reported", peer="b", reason="spam")
 LEAVES = event("group.left", group="g")
-ALL = (STRANGER, UNKNOWN, FRIEND, GROUP, ADDS, CREATES, LINKS, CONNECTS, READS, REPORTS, LEAVES)
+ALL = (
+    STRANGER,
+    UNKNOWN,
+    FRIEND,
+    GROUP,
+    ASKS,
+    ADDS,
+    CREATES,
+    LINKS,
+    CONNECTS,
+    READS,
+    REPORTS,
+    LEAVES,
+)
 
 
 @pytest.mark.parametrize(
     ("outcome", "quota", "waits"),
     [
-        ("ban", 0, (STRANGER, UNKNOWN, FRIEND, GROUP, ADDS, CREATES, LINKS, CONNECTS)),
-        ("suspend", 0, (STRANGER, UNKNOWN, FRIEND, GROUP, ADDS, CREATES, LINKS, CONNECTS)),
-        ("restrict", 0, (STRANGER, UNKNOWN, ADDS, CREATES, LINKS)),
-        ("challenge", 0, (STRANGER, UNKNOWN, ADDS, CREATES, LINKS)),
-        ("challenge", HELD, (STRANGER, UNKNOWN, FRIEND, GROUP, ADDS, CREATES, LINKS)),
-        ("limit", 5, (STRANGER, UNKNOWN, ADDS)),
+        ("ban", 0, (STRANGER, UNKNOWN, FRIEND, GROUP, ASKS, ADDS, CREATES, LINKS, CONNECTS)),
+        ("suspend", 0, (STRANGER, UNKNOWN, FRIEND, GROUP, ASKS, ADDS, CREATES, LINKS, CONNECTS)),
+        ("restrict", 0, (STRANGER, UNKNOWN, ASKS, ADDS, CREATES, LINKS)),
+        ("challenge", 0, (STRANGER, UNKNOWN, ASKS, ADDS, CREATES, LINKS)),
+        ("challenge", HELD, (STRANGER, UNKNOWN, FRIEND, GROUP, ASKS, ADDS, CREATES, LINKS)),
+        ("limit", 5, (STRANGER, UNKNOWN, ASKS, ADDS)),
         ("observe", 0, ()),
         ("allow", 0, ()),
     ],

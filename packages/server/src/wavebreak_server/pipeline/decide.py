@@ -25,7 +25,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wavebreak import config
 from wavebreak.durations import Duration, duration_ms
 from wavebreak.engine import Engine
-from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
+from wavebreak.engine.enforcement import SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.facts import NO_FACT, fact_kinds
@@ -47,7 +47,7 @@ from wavebreak.outcomes import (
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule
 from wavebreak.rules.model import Stage
-from wavebreak.schema.event_kinds import KINDS
+from wavebreak.schema.event_kinds import FACTS, KINDS, Bar
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
 from wavebreak_server.errors import ApiError, rejection
 from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState
@@ -453,7 +453,7 @@ def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
     if isinstance(event, MessageSent) and event.group is not None:
         kind = SENT_GROUP
     friend = isinstance(event, MessageSent) and bool(event.in_contacts)
-    opens = int(kind in (SENT, MEMBER_ADDED) and not friend)
+    opens = int(bool(FACTS[kind].bars & (Bar.CHAT | Bar.ALLOWANCE)) and not friend)
     linked = int(kind == SESSION and bool(getattr(event, "linked", None)))
     most = refuses(known.outcome, kind, opens, linked, known.quota, known.quota)
     least = refuses(known.outcome, kind, 0, linked, 0, known.quota)
