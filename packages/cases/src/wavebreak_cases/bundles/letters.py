@@ -50,6 +50,7 @@ def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, byt
     letterhead = [operator.name, *operator.address, operator.registration, operator.contact]
     about = {
         "language": draft.language,
+        "direction": words.direction,
         "letterhead": [line for line in letterhead if line],
         "date": words("letter_date", at=words.day(draft.sent)),
         "reference": words("letter_reference", **named),

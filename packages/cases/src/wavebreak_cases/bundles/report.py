@@ -52,6 +52,7 @@ def render_report(directory: Path, case: Case, settings: ReportSettings | None =
     last = case.steps[-1].at
     about = {
         "language": settings.language,
+        "direction": words.direction,
         "kind": words("kind"),
         "title": case.title,
         "facts": _title_facts(source),
@@ -119,6 +120,7 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
     words = ReportText(settings.language)
     about = {
         "language": settings.language,
+        "direction": words.direction,
         "case": words("header", case=case.id, title=words.isolated(case.title)),
         "footer": words("form_footer"),
         "pages": words.pages(),

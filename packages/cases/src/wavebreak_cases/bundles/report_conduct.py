@@ -13,7 +13,7 @@ from wavebreak import rules
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import WavebreakError
 from wavebreak.explain import Timeline
-from wavebreak.notices.languages import get_language
+from wavebreak.languages import get_language
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import silence_phrase
 from wavebreak.reports import charts

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UnsetType
 
+from wavebreak.languages import get_language
 from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.verifier import read_key
 from wavebreak_cases.bundles import chronology, exhibit_list
@@ -320,7 +321,7 @@ def _determination(source: ReportSource, prepared: PreparedDetermination) -> Ite
         yield note(words("no_reasons"))
     yield table(
         [words("supposing"), words("would_be")],
-        [(words.supposing(c.supposing), words.tie(c.result)) for c in value.changes],
+        [(words.supposing(c), words.tie(c.result)) for c in value.changes],
         [3, 1],
         none=words("no_changes"),
     )
@@ -418,6 +419,7 @@ def _notice(source: ReportSource, notice: Notice) -> Iterator[Block]:
     yield {
         "kind": "letter",
         "language": notice.language,
+        "direction": get_language(notice.language).direction,
         "subject": notice.subject,
         "paragraphs": list(notice.paragraphs),
     }

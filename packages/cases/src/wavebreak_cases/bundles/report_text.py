@@ -1,30 +1,21 @@
-"""Words of a report in one language: `cases/report.toml`, with names of months and ties."""
+"""Words of a report in one language: those of `cases/report.toml`, and of its catalogue."""
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from string import Template
 from typing import Any
 
+from msgspec import UnsetType
+
 from wavebreak import config
 from wavebreak.errors import CaseError
-from wavebreak.text_direction import isolate, text_direction
-from wavebreak_cases.cases.date_ranges import format_instant, parse_instant
+from wavebreak.languages import get_language, isolate, text_direction
+from wavebreak_cases.bundles.earlier_reasons import find_code
+from wavebreak_cases.cases.counterfactuals import Counterfactual
 from wavebreak_cases.cases.notices import Language
-from wavebreak_cases.cases.reasons import Context, Writer
+from wavebreak_cases.cases.reasons import Writer, supposition
 
 _LEFT_TO_RIGHT = "\u200e"
-
-
-@cache
-def _patterns(table: str) -> list[tuple[str, re.Pattern[str]]]:
-    """Return the sentences of a table that are kept in English, with their values as groups."""
-    every = config.read_toml(config.resolve_path("cases/report.toml"))["en"][table]
-    return [
-        (code, re.compile(re.sub(r"\\\$(\w+)", r"(?P<\1>.+)", re.escape(words)), re.DOTALL))
-        for code, words in every.items()
-    ]
 
 
 class ReportText:
@@ -37,14 +28,16 @@ class ReportText:
 
     def __init__(self, language: Language) -> None:
         self.language: Language = language
-        every = config.read_toml(config.resolve_path("cases/report.toml"))
-        self._words: dict[str, Any] = every[language]
-        self._writer = Writer(language, Context(), "")
+        speech = get_language(language)
+        self.direction = speech.direction
+        english = config.read_toml(config.resolve_path("cases/report.toml"))
+        self._words: dict[str, Any] = speech.translate_table("report", english)
+        self._writer = Writer(language)
 
     def __call__(self, key: str, /, **values: object) -> str:
         """Return a phrase, filled in, in the direction of its language."""
         phrase = Template(self._words[key]).substitute(values)
-        turned = self.language == "en" and text_direction(phrase) == "rtl"
+        turned = self.direction == "ltr" and text_direction(phrase) == "rtl"
         return f"{_LEFT_TO_RIGHT}{phrase}" if turned else phrase
 
     def of(self, table: str, code: str) -> str:
@@ -56,40 +49,37 @@ class ReportText:
         found = self._words[table].get(code)
         return code.replace("_", " ") if found is None else str(found)
 
-    def supposing(self, said: str) -> str:
-        """Return what a determination supposes otherwise, which is kept in English.
+    def supposing(self, change: Counterfactual) -> str:
+        """Return what a determination supposes otherwise.
 
-        >>> ReportText("he").supposing("E1 (V1): a person rejects it")
-        'E1 (V1): אדם דוחה זאת'
+        Of one that was sealed before there were codes, its English is put into the language.
         """
-        item, _, words = said.rpartition("): ")
+        if not isinstance(change.code, UnsetType):
+            return self._writer.supposition(change.code)
+        item, _, words = change.supposing.rpartition("): ")
+        matched = find_code("reasons.supposed", words)
+        if matched is None:
+            return change.supposing
+        code, values = matched
         head = f"{item}): " if item else ""
-        for code, pattern in _patterns("supposed"):
-            if found := pattern.fullmatch(words):
-                values = {name: self._value(value) for name, value in found.groupdict().items()}
-                return head + Template(self._words["supposed"][code]).substitute(values)
-        return said
+        try:
+            return head + self._writer.supposition(supposition(code, **values))
+        except (KeyError, CaseError):
+            return change.supposing
 
-    def custody(self, said: str) -> str:
+    def custody(self, sentence: str) -> str:
         """Return what a line of custody says, which is kept in English; a person's words as is.
 
         >>> ReportText("he").custody("of the original: taken in: upload")
         'של המקור: נקלט: קובץ שהועלה'
         """
-        for code, pattern in _patterns("custody_lines"):
-            if found := pattern.fullmatch(said):
-                values = found.groupdict()
-                if "line" in values:
-                    values["line"] = self.custody(values["line"])
-                return Template(self._words["custody_lines"][code]).substitute(values)
-        return self.isolated(said)
-
-    def _value(self, value: str) -> str:
-        """Return a strength or an instant in the language, other values as they are."""
-        try:
-            return self.instant(parse_instant(value))
-        except CaseError:
-            return self._writer.wording.words.get(value, value)
+        matched = find_code("report.custody_lines", sentence)
+        if matched is None:
+            return self.isolated(sentence)
+        code, values = matched
+        if "line" in values:
+            values = {**values, "line": self.custody(values["line"])}
+        return Template(self._words["custody_lines"][code]).substitute(values)
 
     def basis(self, basis: str) -> str:
         """Return what a date rests on; what a person wrote stays as it is.
@@ -117,11 +107,11 @@ class ReportText:
 
     def embedded(self, words: str) -> str:
         """Return words in the direction of the language, for text that has none of its own."""
-        return f"\u202b{words}\u202c" if self.language == "he" else words
+        return f"\u202b{words}\u202c" if self.direction == "rtl" else words
 
     def isolated(self, words: str) -> str:
         """Return words of a person, whose own direction is that of their first letter."""
-        return isolate(words) if self.language == "he" else words
+        return isolate(words) if self.direction == "rtl" else words
 
     def joined(self, parts: list[str]) -> str:
         """Return parts in a row."""
@@ -135,4 +125,4 @@ class ReportText:
         """Return an instant to the second, in UTC."""
         if ms is None:
             return self("unknown")
-        return f"{self._writer.day(ms)}, {format_instant(ms - ms % 1000)[11:19]}"
+        return self._writer.instant(ms)

@@ -12,6 +12,7 @@ from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
 from docx.shared import Pt
 
+from wavebreak.languages import get_language
 from wavebreak_cases.cases.notices import Language
 
 
@@ -25,7 +26,7 @@ class WordDocument:
     """
 
     def __init__(self, language: Language, title: str, at_ms: int = 0) -> None:
-        self.right_to_left = language == "he"
+        self.right_to_left = get_language(language).direction == "rtl"
         self._document = docx.Document()
         style: Any = self._document.styles["Normal"]
         style.font.name, style.font.size = "Arial", Pt(10.5)

@@ -21,6 +21,7 @@ from pypdf.errors import PyPdfError
 
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import Published, open_pdf
+from wavebreak_cases.claims.lexicon import LANGUAGES
 
 _INVISIBLE_TAGS = {
     "script",
@@ -205,7 +206,6 @@ _PUBLISHED = re.compile(
 )
 _COPYRIGHT = re.compile(r"(?:©|\(c\)|copyright)\s*(\d{4})", re.IGNORECASE)
 _DAY = timedelta(days=1, seconds=-1)
-_LANGUAGES = ["en", "he", "pt", "es", "hi", "id"]
 
 
 def find_publication(document: Document, at: str) -> Published | None:
@@ -247,7 +247,7 @@ def _text_dates(text: str) -> Iterator[datetime]:
     for match in list(_PUBLISHED.finditer(text))[:5]:
         read = dateparser.parse(
             match[1].strip(" .,"),
-            languages=_LANGUAGES,
+            languages=list(LANGUAGES),
             settings={"TIMEZONE": "UTC", "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "DMY"},
         )
         if read:

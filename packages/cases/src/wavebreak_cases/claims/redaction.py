@@ -33,7 +33,7 @@ from pypdf.generic import (
 )
 
 from wavebreak.errors import ClaimError
-from wavebreak.text_direction import is_right_to_left, letter_directions
+from wavebreak.languages import is_right_to_left, letter_directions
 from wavebreak_cases.claims import ocr, pdf_pages
 from wavebreak_cases.claims.exhibits import (
     Actor,

@@ -20,6 +20,7 @@ from wavebreak.cli.console import command, echo, out, print_json, print_next_ste
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.extras import LazyModule
+from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE
 from wavebreak.reports.tables import print_lines, print_table
 from wavebreak_cases import claims
 from wavebreak_cases.cases.parties import (
@@ -98,7 +99,8 @@ Kept = StrEnum(
     "Kept", ["document", "delivery", "reply", "claim", "test_purchase", "partner_notice"]
 )
 Goes = StrEnum("Goes", ["investigating", "noticed", "determined", "referred", "closed", "reopened"])
-Tongue = StrEnum("Tongue", ["en", "he"])
+Tongue = StrEnum("Tongue", [*LANGUAGES])  # type: ignore[misc]
+ENGLISH = Tongue(SOURCE_LANGUAGE)
 
 
 def _print_step(case: Case) -> None:
@@ -520,7 +522,7 @@ def notice(
     operator: Annotated[str, typer.Option(help="Who writes: the operator's name.")] = "",
     contact: Annotated[str, typer.Option(help="Where answers reach the operator.")] = "",
     template: Annotated[str, typer.Option(help="Which one.")] = "cease_and_desist",
-    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
     days: Annotated[int | None, typer.Option(min=1, max=365, help="Days to answer.")] = None,
     about: Annotated[str, typer.Option(help="Of a reminder: the notice, N1.")] = "",
     calendar: Annotated[
@@ -757,13 +759,13 @@ def advance(
 def export(
     place: Place,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The directory to write into.")],
-    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
 ) -> None:
     """Export exhibit list and chronology as CSV and DOCX, and deadlines as iCalendar."""
     from wavebreak_cases.bundles.case_exports import export_case
 
     case = workspace.load_case(place / workspace.CASE)[1]
-    for path in export_case(place, case, out_path, language.value):  # type: ignore[arg-type]
+    for path in export_case(place, case, out_path, language.value):
         out.print(str(path))
 
 
@@ -803,7 +805,7 @@ def _settings(
             )
         prepared_by, authenticated = known.name, checkpoints.fingerprint(holder.key)
     return report_settings.load_settings(
-        language.value,  # type: ignore[arg-type]
+        language.value,
         policy=policy,
         prepared_by=prepared_by,
         authenticated=authenticated,
@@ -815,7 +817,7 @@ def _settings(
 def report(
     place: Place,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The PDF file to write.")],
-    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
     prepared_by: PreparedBy = "",
     signing_key: PreparerKey = None,
     issued: Issued = "",
@@ -838,7 +840,7 @@ def report(
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
-    language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = ENGLISH,
     prepared_by: PreparedBy = "",
     signing_key: PreparerKey = None,
     issued: Issued = "",

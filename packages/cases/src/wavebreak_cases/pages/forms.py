@@ -16,6 +16,7 @@ from django.core.files.uploadedfile import UploadedFile
 from msgspec import UnsetType
 
 from wavebreak.errors import CaseError
+from wavebreak.languages import offered_languages
 from wavebreak_cases.bundles.case_tables import describe_conduct, describe_date, to_words
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
@@ -95,6 +96,11 @@ def unsigned(case: Case) -> Choices:
 def states(case: Case) -> Choices:
     """The states that the case may go to."""
     return [(state, state) for state in TRANSITIONS.get(case.state, ())]
+
+
+def languages(_case: Case) -> Choices:
+    """The languages that notices and reports are offered in."""
+    return [(language.code, language.name) for language in offered_languages()]
 
 
 def templates(_case: Case) -> Choices:
@@ -419,7 +425,7 @@ FORMS: Mapping[str, Form] = {
                     "language",
                     "Language",
                     "choice",
-                    choices=lambda _case: [("en", "English"), ("he", "עברית")],
+                    choices=languages,
                 ),
                 Field("operator", "Who writes", hint="The operator's name."),
                 Field("contact", "Where answers reach the operator"),
@@ -458,7 +464,7 @@ FORMS: Mapping[str, Form] = {
                     "language",
                     "Language",
                     "choice",
-                    choices=lambda _case: [("en", "English"), ("he", "עברית")],
+                    choices=languages,
                 ),
                 Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
                 Field("exhibit", "The exhibit that holds it", "choice", choices=exhibits),

@@ -19,7 +19,7 @@ from typing import Any
 
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import UsageError
-from wavebreak.notices.languages import get_language
+from wavebreak.languages import get_language
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import (

@@ -9,7 +9,7 @@ import msgspec
 
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
-from wavebreak.notices.languages import Language
+from wavebreak.languages import Language
 from wavebreak.notices.page import Link, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.statement import read_decision
@@ -60,7 +60,7 @@ def contact_warning(
     None where the operator does not warn (`warn_contacts` in platform.toml), or the decision is no
     ban.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> from wavebreak.notices.platform import load_platform
     >>> made = {"id": "abc", "ts": 7, "account": "a", "stage": "review", "outcome": "ban",
     ...     "action": "ban", "until": None, "score": None, "rules": [], "reasons": [],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from wavebreak.notices.languages import LANGUAGES, Language, get_language
+from wavebreak.languages import LANGUAGES, Language, get_language
 from wavebreak.notices.statement import challenge_text, outcome_title
 from wavebreak.outcomes import WITHOUT_NOTICE
 from wavebreak.schema.events import Challenge

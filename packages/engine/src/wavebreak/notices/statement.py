@@ -25,7 +25,7 @@ from wavebreak.engine.enforcement import (
 )
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import HELD
-from wavebreak.notices.languages import Language, get_language, msgid
+from wavebreak.languages import Language, get_language, msgid
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
@@ -450,7 +450,7 @@ def build_statement(
     Raises:
         UsageError: The decision lacks a field.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> from wavebreak.notices.platform import load_platform
     >>> made = {"id": "d1", "ts": 1_772_373_730_000, "account": "a", "stage": "messaging",
     ...     "outcome": "restrict", "action": "restrict", "until": 1_772_546_530_000, "score": None,

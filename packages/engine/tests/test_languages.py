@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.notices.languages import LANGUAGES, get_language, negotiate
+from wavebreak.languages import LANGUAGES, get_language, negotiate
 
 
 def test_languages_are_english_and_hebrew() -> None:
