@@ -139,7 +139,7 @@ def _training(row: OutcomeRow) -> bool:
 
 
 def _case_report(row: OutcomeRow) -> bool:
-    every = [ReportText(language).of("outcomes", row.name) for language in ("en", "he")]
+    every = [ReportText(language).of("outcomes", row.name) for language in LANGUAGES]
     return row.name not in every
 
 
