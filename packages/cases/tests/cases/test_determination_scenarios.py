@@ -14,7 +14,6 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from wavebreak import config
-from wavebreak.languages import LANGUAGES
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak_cases.cases.determination import PROSE_METHOD, Determination, determine
 from wavebreak_cases.cases.eligibility import Grounds, PublicNotice, load_grounds
@@ -301,7 +300,7 @@ def test_earlier_version_sealed_the_same_sentences(name: str) -> None:
         "P1", scenario.evidence, scenario.grounds, as_of, context=CONTEXT, method=PROSE_METHOD
     )
     assert prose.codes is UNSET
-    for language in LANGUAGES:
+    for language in ("en", "he"):
         assert prose.sentences(language) == reasons(scenario).sentences(language)
     assert prose.sentences("pt") == prose.sentences("en")
 

@@ -95,8 +95,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def _in(field: str, texts: Mapping[str, str], language: Language) -> str:
     """Return the operator's text in a language, else the English one, translated if shipped."""
-    own = texts.get(language.code)
-    return own or language.pgettext(f"platform.{field}", texts[SOURCE_LANGUAGE])
+    own, context = texts.get(language.code), f"platform.{field}"
+    return own or language.pgettext(context, texts[SOURCE_LANGUAGE])
 
 
 def _day_ms(day: date) -> int:
