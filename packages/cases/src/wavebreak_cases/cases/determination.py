@@ -10,7 +10,7 @@ lists the facts. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -395,14 +395,8 @@ def _sentences(found: _Found, writer: Writer) -> Iterator[Phrase]:
     yield from (phrases.item(items[name]) for name in relied)
     needed = {(item.id, condition.code) for item, condition in found.needs}
     for w in found.weighed:
-        if w.item.id in relied:
-            continue
-        yield phrases.item(w.item)
-        unmet = {(w.item.id, c.code) for c in _unmet_conditions(w)}
-        # What is only not known is named below, with what is needed.
-        if not unmet or not unmet <= needed:
-            why = _explain_disregarded(w, found.as_of, phrases)
-            yield phrases.sentence("disregarded", {"exhibit": w.item.exhibit, "why": why})
+        if w.item.id not in relied:
+            yield from _disregarded_item(w, needed, found.as_of, phrases)
     for item in items.values():
         yield from _after_notices(item, found, phrases)
     needs: dict[str, Phrase] = {}
@@ -431,3 +425,15 @@ def _after_notices(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[
     for notice, arrived in found.context.notices.items():
         if last_known(item, found.as_of).reaches(arrived + 1) is Ternary.YES:
             yield phrases.after_notice(item, notice, arrived)
+
+
+def _disregarded_item(
+    weighed: EvaluatedItem, needed: Set[tuple[str, str]], as_of: int, phrases: Phrases
+) -> Iterator[Phrase]:
+    """An item that no rule rests on, and why, unless all of that is named as needed."""
+    item = weighed.item
+    yield phrases.item(item)
+    unmet = {(item.id, condition.code) for condition in _unmet_conditions(weighed)}
+    if not unmet or not unmet <= needed:
+        why = _explain_disregarded(weighed, as_of, phrases)
+        yield phrases.sentence("disregarded", {"exhibit": item.exhibit, "why": why})

@@ -78,6 +78,20 @@ def parse_html(html: bytes | str) -> Document:
     soup = BeautifulSoup(html, "lxml")
     title = soup.title.get_text(" ", strip=True)[:300] if soup.title else ""
     document = Document("", title, str(soup.html.get("lang", "")) if soup.html else "")
+    summary = _read_metas(soup, document)
+    for time in soup.find_all("time", datetime=True)[:50]:
+        document.dates.append(("time", str(time["datetime"])[:64]))
+    for script in soup.find_all("script", type="application/ld+json")[:20]:
+        _read_json_ld(script.get_text()[:200_000], document)
+    document.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
+    lines = list(_blocks(soup.body or soup))
+    lines = [line for line in (title, summary) if line and line not in lines] + lines
+    document.text = "\n".join(lines)[: load_limits().reading.characters]
+    return document
+
+
+def _read_metas(soup: BeautifulSoup, document: Document) -> str:
+    """Read dates and names of a page's meta elements; return its description."""
     summary = ""
     for meta in soup.find_all("meta")[:200]:
         name = str(meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower()
@@ -88,15 +102,7 @@ def parse_html(html: bytes | str) -> Document:
             document.names.append(content)
         elif name == "description":
             summary = content
-    for time in soup.find_all("time", datetime=True)[:50]:
-        document.dates.append(("time", str(time["datetime"])[:64]))
-    for script in soup.find_all("script", type="application/ld+json")[:20]:
-        _read_json_ld(script.get_text()[:200_000], document)
-    document.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
-    lines = list(_blocks(soup.body or soup))
-    lines = [line for line in (title, summary) if line and line not in lines] + lines
-    document.text = "\n".join(lines)[: load_limits().reading.characters]
-    return document
+    return summary
 
 
 def page_texts(reader: PdfReader) -> list[str]:
