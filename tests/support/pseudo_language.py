@@ -75,11 +75,13 @@ def _case_documents(home: Path, code: str) -> dict[str, Any]:
     typeset["letter_starts"] = sorted(content[:4].hex() for content in files.values())
     abouts: list[Any] = []
 
-    def keep(template: Path, about: dict[str, Any], *more: Any) -> bytes:
-        abouts.append(about)
-        return typeset_file(template, about, *more)
+    typeset_file = report.typeset
 
-    typeset_file, report.typeset = report.typeset, keep
+    def keep(template: Path, about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:
+        abouts.append(about)
+        return typeset_file(template, about, figures, at)
+
+    report.typeset = keep
     case, settings = load_case(bench.case / "case.json")[1], load_settings(code)
     typeset["sentences"] = case.determinations["D1"].value.sentences(code)
     typeset["forms"] = msgspec.to_builtins(settings.forms)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from wavebreak_cases.bundles.case_exports import WordDocument
 from wavebreak_cases.bundles.report import typeset
 from wavebreak_cases.bundles.report_settings import Operator
 from wavebreak_cases.bundles.report_text import ReportText
-from wavebreak_cases.bundles.word_documents import WordDocument
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.notices import Notice
 

@@ -17,10 +17,9 @@ import typst
 from wavebreak import __version__
 from wavebreak.reports import charts
 from wavebreak_cases.bundles import report_conduct, report_pages, report_sections
-from wavebreak_cases.bundles.report_blocks import Block
 from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import ReportSettings, load_settings
-from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.report_text import Block, ReportText
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import parse_date
 

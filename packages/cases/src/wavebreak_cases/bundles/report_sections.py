@@ -18,8 +18,10 @@ from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.verifier import read_key
 from wavebreak_cases.bundles import chronology, exhibit_list
 from wavebreak_cases.bundles.case_tables import action_subject
-from wavebreak_cases.bundles.report_blocks import (
+from wavebreak_cases.bundles.report_settings import ReportSettings
+from wavebreak_cases.bundles.report_text import (
     Block,
+    ReportText,
     bullets,
     cited,
     heading,
@@ -29,8 +31,6 @@ from wavebreak_cases.bundles.report_blocks import (
     table,
     text,
 )
-from wavebreak_cases.bundles.report_settings import ReportSettings
-from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import AccountErased, Case, Exhibit, PreparedDetermination
 from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cases.notices import Notice

@@ -47,9 +47,8 @@ from wavebreak_cases.bundles.archive_reader import (
     file_hash,
     unpack,
 )
-from wavebreak_cases.bundles.bag_tags import check_tag_files
+from wavebreak_cases.bundles.bag import check_seal, check_tag_files
 from wavebreak_cases.bundles.exhibit_redaction import describe_removed, restated_steps
-from wavebreak_cases.bundles.payload_seal import check_seal
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings
 from wavebreak_cases.bundles.workspace import (
