@@ -526,11 +526,11 @@ def with_corrections(statement: Statement, corrections: Sequence[Correction]) ->
         _correction_section(one, language, statement.zone, n) for n, one in enumerate(corrections)
     )
     kept = [s for s in statement.sections if not s.id.startswith("correction")]
-    corrected = msgspec.structs.replace(
+    result = msgspec.structs.replace(
         statement, corrections=tuple(corrections), sections=(*corrected, *kept)
     )
     changes = [one for one in corrections if one.result != "unchanged"]
-    return _with_outcome(corrected, changes[-1], language) if changes else corrected
+    return _with_outcome(result, changes[-1], language) if changes else result
 
 
 def _with_outcome(statement: Statement, one: Correction, language: Language) -> Statement:
