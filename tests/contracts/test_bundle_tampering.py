@@ -23,7 +23,7 @@ from wavebreak.ledger.key_history import RETIRED, REVOKED, KeyChange
 from wavebreak.ledger.verifier import Key, canonical
 from wavebreak_cases.bundles import archive_writer, report
 from wavebreak_cases.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
-from wavebreak_cases.bundles.bag_tags import tag_files
+from wavebreak_cases.bundles.bag import tag_files
 from wavebreak_cases.bundles.report_settings import read_settings
 from wavebreak_cases.bundles.verify import Finding, exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import load_case

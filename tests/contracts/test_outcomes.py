@@ -28,8 +28,8 @@ from wavebreak.features.layout import (
     SCORE_LEVELS,
     SCORED,
 )
+from wavebreak.languages import LANGUAGES
 from wavebreak.notices import build_statement, dsa, get_language, load_platform
-from wavebreak.notices.languages import LANGUAGES
 from wavebreak.notices.short_notice import short_notices
 from wavebreak.outcomes import TABLE, OutcomeRow, Refusal
 from wavebreak.reports.charts import TONE_COLOURS
@@ -139,7 +139,7 @@ def _training(row: OutcomeRow) -> bool:
 
 
 def _case_report(row: OutcomeRow) -> bool:
-    every = [ReportText(language).of("outcomes", row.name) for language in ("en", "he")]
+    every = [ReportText(language).of("outcomes", row.name) for language in LANGUAGES]
     return row.name not in every
 
 

@@ -32,7 +32,7 @@ from wavebreak.ledger.verifier import WITNESS, Key, canonical
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import _write_zip, write_bundle
-from wavebreak_cases.bundles.bag_tags import tag_files
+from wavebreak_cases.bundles.bag import tag_files
 from wavebreak_cases.bundles.report import render_report
 from wavebreak_cases.bundles.report_settings import load_settings
 from wavebreak_cases.bundles.reproduction import RerunManifest

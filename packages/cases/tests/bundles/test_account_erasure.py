@@ -111,7 +111,7 @@ def test_determination_and_report_name_an_erasure(bench: Bench) -> None:
     for language, words in (("en", "can no longer be shown"), ("he", "נמחק")):
         sentences = made.sentences(language)
         assert [s for s in sentences if HIDDEN in s and words in s], language
-        text = ReportText(language)  # type: ignore[arg-type]
+        text = ReportText(language)
         block = parties(ReportSource(bench.case, case, load_settings(), text))
         assert HIDDEN in str(block["blocks"][-1]), language
         assert "request of 3 May" in str(block["blocks"][-1]), language

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from wavebreak import config
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
-from wavebreak_cases.cases.determination import Determination, determine
+from wavebreak_cases.cases.determination import PROSE_METHOD, Determination, determine
 from wavebreak_cases.cases.eligibility import Grounds, PublicNotice, load_grounds
 from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
-from wavebreak_cases.cases.reasons import Context, load_wording
+from wavebreak_cases.cases.reasons import Context, Phrase, Writer
 
 REFERENCE = load_grounds()
 LATER = PublicNotice(
@@ -282,11 +282,37 @@ def test_reasons_name_party_exhibits_and_missing_facts(name: str) -> None:
     assert sum("“beyond” notice" in line for line in english) == len(found.flags)
 
 
-def test_both_languages_have_the_same_words() -> None:
-    english, hebrew = load_wording("en"), load_wording("he")
-    for name in ("span", "until", "words", "result", "rule", "item", "fails", "needs"):
-        assert getattr(english, name).keys() == getattr(hebrew, name).keys(), name
-    assert len(english.months) == len(hebrew.months) == 12
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_codes_survive_their_seal_and_are_rendered(name: str) -> None:
+    found = reasons(SCENARIOS[name])
+    sealed = msgspec.json.decode(msgspec.json.encode(found), type=Determination)
+    assert sealed == found
+    assert not isinstance(found.codes, UnsetType)
+    assert tuple(map(Writer("en").render, found.codes)) == found.sentences("en")
+    assert b"\xd7" not in msgspec.json.encode(found)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_earlier_version_sealed_the_same_sentences(name: str) -> None:
+    scenario = SCENARIOS[name]
+    as_of = parse_instant(scenario.as_of)
+    prose = determine(
+        "P1", scenario.evidence, scenario.grounds, as_of, context=CONTEXT, method=PROSE_METHOD
+    )
+    assert prose.codes is UNSET
+    for language in ("en", "he"):
+        assert prose.sentences(language) == reasons(scenario).sentences(language)
+    assert prose.sentences("pt") == prose.sentences("en")
+
+
+def test_code_of_a_later_version_reads_in_english() -> None:
+    found = reasons(next(iter(SCENARIOS.values())))
+    assert not isinstance(found.codes, UnsetType)
+    later = msgspec.structs.replace(found, codes=(Phrase("result.maybe"), *found.codes[1:]))
+    assert later.sentences("he")[0] == found.sentences("en")[0]
+    assert later.sentences("he")[1:] == found.sentences("he")[1:]
+    shorter = msgspec.structs.replace(found, codes=found.codes[1:])
+    assert shorter.sentences("he") == found.sentences("en")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

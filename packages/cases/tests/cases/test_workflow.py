@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from wavebreak.errors import CaseError
+from wavebreak.languages import LANGUAGES
 from wavebreak.ledger import new_signer
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.cases.case import (
@@ -387,15 +388,19 @@ def test_overdue_items_are_listed() -> None:
     assert overdue_items(case, NOW + 15 * DAY) == ()
 
 
-def test_every_template_is_in_english_and_hebrew() -> None:
+def test_every_template_is_in_every_language() -> None:
     letters = load_templates()
-    languages = {(words.id, words.language) for words in letters.template}
-    assert languages == {
-        (name, language) for name in ("cease_and_desist", "reminder") for language in ("en", "he")
-    }
+    for name in ("cease_and_desist", "reminder"):
+        assert all(letters.find(name, code) for code in LANGUAGES)
+        assert letters.find(name, "pt") is None
+    new = msgspec.structs.replace
+    own = new(letters.template[0], language="he", subject="משלו")
+    assert new(letters, template=(own, *letters.template)).find(own.id, "he") == own
+    changed = new(letters.template[0], subject="Ours")
+    assert new(letters, template=(changed,)).find(own.id, "he") is None
     given = "party operator case conduct exhibits deadline contact notice"
     facts = {name: f"<{name}>" for name in given.split()}
-    for name, _ in languages:
+    for name in ("cease_and_desist", "reminder"):
         texts = [" ".join([*render_notice(letters, name, lang, facts)[1]]) for lang in ("en", "he")]
         assert [f in texts[0] for f in facts.values()] == [f in texts[1] for f in facts.values()]
         assert any("א" <= c <= "ת" for c in texts[1])

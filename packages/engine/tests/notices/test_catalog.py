@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
+from wavebreak.languages import CATALOGS, DOMAIN, LANGUAGES, read_catalog
 from wavebreak.notices.catalog import (
     PACKAGE,
     extract_catalog,
-    read_catalog,
+    table_texts,
     untranslated,
     update_translation,
 )
-from wavebreak.notices.languages import CATALOGS, LANGUAGES
 from wavebreak.notices.rule_texts import load_rule_texts
 
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
@@ -27,7 +27,7 @@ CALLS = {"_": 1, "gettext": 1, "msgid": 1, "ngettext": 2, "pgettext": 2}
 def texts_of_the_source() -> Iterator[str]:
     """Texts of translating calls, found by the syntax tree and not by babel's own reader."""
     for path in sorted(PACKAGE.glob("*.py")):
-        if path.name in ("languages.py", "catalog.py"):
+        if path.name == "catalog.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
@@ -38,22 +38,24 @@ def texts_of_the_source() -> Iterator[str]:
 
 
 def placeholders(text: str) -> set[str]:
-    return set(re.findall(r"\{(\w*)\}", text))
+    return set(re.findall(r"\{(\w*)\}|\$(\w+)", text))
 
 
 def test_extraction_finds_every_text() -> None:
-    scanned = set(texts_of_the_source()) | set(load_rule_texts().messages())
+    tables = {text for _, text in table_texts()}
+    scanned = set(texts_of_the_source()) | set(load_rule_texts().messages()) | tables
     found = {m.id if isinstance(m.id, str) else m.id[0] for m in extract_catalog() if m.id}
-    assert len(scanned) > 200
+    assert len(tables) > 400
+    assert len(scanned - tables) > 200
     assert scanned == found
 
 
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_translation_is_complete_and_holds_nothing_else(code: str) -> None:
     assert untranslated(code) == []
-    wanted = {m.id for m in extract_catalog() if isinstance(m.id, str)}
-    unused = [m.id for m in read_catalog(code) if isinstance(m.id, str) and m.id not in wanted]
-    assert unused == []
+    wanted = {(m.id, m.context) for m in extract_catalog() if isinstance(m.id, str)}
+    there = [(m.id, m.context) for m in read_catalog(code) if isinstance(m.id, str)]
+    assert [message for message in there if message not in wanted] == []
 
 
 @pytest.mark.parametrize("code", TRANSLATED)
@@ -63,7 +65,12 @@ def test_placeholders_are_those_of_the_source(code: str) -> None:
         assert not message.fuzzy
         assert message.id is not None
         if isinstance(message.id, str):
-            assert placeholders(message.id) == placeholders(str(message.string)), message.id
+            there = placeholders(str(message.string))
+            supposed = str(message.context).startswith("reasons.supposed.")
+            # A supposition of an earlier version is read from its English, and may say less.
+            assert there == placeholders(message.id) or (
+                supposed and there < placeholders(message.id)
+            ), message.id
         else:
             # One and two are words in Hebrew; the form for many has every placeholder.
             forms = tuple(message.string or ())
@@ -73,8 +80,11 @@ def test_placeholders_are_those_of_the_source(code: str) -> None:
     assert checked > 200
 
 
-def test_hebrew_has_no_latin_words() -> None:
+def test_hebrew_notices_have_no_latin_words() -> None:
+    tables = {context for context, _ in table_texts()}
     for message in read_catalog("he"):
+        if message.context in tables:
+            continue
         string = message.string or ""
         forms = (string,) if isinstance(string, str) else string
         for form in forms if message.id else ():
@@ -83,8 +93,8 @@ def test_hebrew_has_no_latin_words() -> None:
 
 
 def test_update_of_a_translation_changes_nothing(tmp_path: Path) -> None:
-    shipped = CATALOGS / "he" / "LC_MESSAGES" / "notices.po"
-    own = tmp_path / "he" / "LC_MESSAGES" / "notices.po"
+    shipped = CATALOGS / "he" / "LC_MESSAGES" / f"{DOMAIN}.po"
+    own = tmp_path / "he" / "LC_MESSAGES" / f"{DOMAIN}.po"
     own.parent.mkdir(parents=True)
     own.write_bytes(shipped.read_bytes())
     assert update_translation("he", tmp_path).read_bytes() == shipped.read_bytes()

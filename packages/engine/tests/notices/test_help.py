@@ -34,7 +34,7 @@ def test_pages_have_the_same_structure_in_every_language(build: Build) -> None:
         for p in pages
     ]
     assert shapes[0] == shapes[1]
-    assert [page.direction for page in pages] == ["ltr", "rtl"]
+    assert [page.direction for page in pages[:2]] == ["ltr", "rtl"]
     assert not re.search(r"[<>{}]", text(pages[0]) + text(pages[1]))
 
 

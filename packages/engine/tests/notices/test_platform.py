@@ -9,9 +9,10 @@ import pytest
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
-from wavebreak.notices import get_language, load_platform
+from wavebreak.notices import LANGUAGES, get_language, load_platform
 from wavebreak.notices.platform import FILE
 
+DEFAULT = 'default_language = "en"'
 SHIPPED = (config.SHIPPED / FILE).read_text(encoding="utf-8")
 
 
@@ -30,8 +31,23 @@ def test_shipped_platform_is_neutral_and_in_every_language() -> None:
     assert platform.name_in(get_language("he")) == "השירות"
     assert not platform.warn_contacts
     assert not any(getattr(platform.links, name) for name in platform.links.__struct_fields__)
-    for texts in (platform.name, platform.contact, *platform.terms.values()):
-        assert set(texts) == set(platform.languages)
+    assert platform.languages == LANGUAGES
+    for code in LANGUAGES:
+        language = get_language(code)
+        for field in ("name", "contact"):
+            assert language.translates(f"platform.{field}", getattr(platform, field)["en"])
+        for term, texts in platform.terms.items():
+            assert language.translates(f"platform.terms.{term}", texts["en"])
+
+
+def test_text_of_the_operator_goes_before_the_shipped_translation(tmp_path: Path) -> None:
+    own = tmp_path / FILE
+    own.write_text(SHIPPED.replace('en = "this service"', 'en = "Acme"'), encoding="utf-8")
+    assert load_platform(tmp_path).name_in(get_language("he")) == "Acme"
+    own.write_text(
+        SHIPPED.replace('en = "this service"', 'en = "Acme"\nhe = "אקמי"'), encoding="utf-8"
+    )
+    assert load_platform(tmp_path).name_in(get_language("he")) == "אקמי"
 
 
 def test_notice_dates_are_those_of_the_legal_determination() -> None:
@@ -46,9 +62,9 @@ def test_notice_dates_are_those_of_the_legal_determination() -> None:
     ("old", "new", "problem"),
     [
         ("appeal_days = 180", "appeal_days = 30", "appeal_days: 30 is less than 180"),
-        ('languages = ["en", "he"]', 'languages = ["tlh"]', "languages: tlh"),
-        ('languages = ["en", "he"]', "languages = []", "languages: there is none"),
-        ('default_language = "en"', 'default_language = "fr"', "default_language: 'fr'"),
+        (DEFAULT, f'languages = ["tlh"]\n{DEFAULT}', "languages: tlh"),
+        (DEFAULT, f"languages = []\n{DEFAULT}", "languages: there is none"),
+        (DEFAULT, 'default_language = "fr"', "default_language: 'fr'"),
         ("notice_date = 2019-12-07", "", "go together"),
         ("continues_from = 2019-12-08", "continues_from = 2019-12-01", "is before notice_date"),
         ('terms = ""', 'terms = "javascript:alert(1)"', "links.terms: is no address"),
@@ -75,8 +91,3 @@ def test_local_file_replaces_the_shipped_one(tmp_path: Path) -> None:
     platform = load_platform(tmp_path)
     assert platform.name_in(get_language("en")) == "Acme Chat"
     assert platform.links.terms == "/terms"
-
-
-def test_missing_translation_falls_back_to_english(tmp_path: Path) -> None:
-    load(tmp_path, ('he = "השירות"', ""))
-    assert load_platform(tmp_path).name_in(get_language("he")) == "this service"

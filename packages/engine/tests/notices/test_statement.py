@@ -461,7 +461,7 @@ def test_title_after_a_review_says_what_holds_now(
     assert new.text().startswith(reversed_title)
 
 
-@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("code", ["en", "he"])
 @pytest.mark.parametrize("outcome", ["limit", "restrict", "suspend", "ban"])
 def test_verdict_neither_establishes_no_breach(outcome: str, code: str) -> None:
     made = write(decision(outcome, basis="person", rules=[], score=0.9, stage="review"), code)

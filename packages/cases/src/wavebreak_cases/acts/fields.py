@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavebreak.errors import CaseError
+from wavebreak.languages import SOURCE_LANGUAGE, offered_languages
 from wavebreak_cases.acts.declaration import REQUIRED, Choices, Fault, Field, Option, Values
 from wavebreak_cases.bundles.case_tables import describe_conduct, describe_date, to_words
 from wavebreak_cases.cases.case import Case
@@ -145,8 +146,8 @@ LANGUAGE = Field(
     "language",
     "Language",
     "choice",
-    values=[("en", "English"), ("he", "עברית")],
-    option=Option("In which language.", default="en"),
+    values=[(language.code, language.name) for language in offered_languages()],
+    option=Option("In which language.", default=SOURCE_LANGUAGE),
 )
 DAYS = Field(
     "days",

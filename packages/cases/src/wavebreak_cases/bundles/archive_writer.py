@@ -40,9 +40,8 @@ from wavebreak_cases.bundles.archive_reader import (
     REPORT,
     VERIFIER,
 )
-from wavebreak_cases.bundles.bag_tags import tag_files
+from wavebreak_cases.bundles.bag import seal_payload, tag_files
 from wavebreak_cases.bundles.exhibit_redaction import shown_case
-from wavebreak_cases.bundles.payload_seal import seal_payload
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
 from wavebreak_cases.bundles.workspace import (

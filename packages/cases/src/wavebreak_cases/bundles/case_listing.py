@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,34 +79,38 @@ def list_parties(listed: list[ListedCase], weights: NameWeights) -> list[PartyAc
         weights: What speaks for one party, as for a merge within a case.
 
     """
-    entries: dict[str, PartyInCase] = {}
-    for name, case, _, _ in listed:
-        if case is None:
-            continue
-        results = {
-            case.root(d.value.party): str(d.value.result)
-            if is_current(case, d.value)
-            else "not_current"
-            for d in case.latest()
-        }
-        for party in case.parties.values():
-            if not party.same_as:
-                items = sum(case.root(e.party) == party.id for e in case.evidence.values())
-                result = (results[party.id],) if party.id in results else ()
-                entries[f"{name}/{party.id}"] = PartyInCase(name, party, items, result)
+    entries = {
+        f"{name}/{entry.party.id}": entry
+        for name, case, _, _ in listed
+        if case is not None
+        for entry in _parties_of(name, case)
+    }
     named = [msgspec.structs.replace(e.party, id=key) for key, e in entries.items()]
     groups = {key: {key} for key in entries}
     reasons: dict[str, list[str]] = {key: [] for key in entries}
     for proposal in propose_merges(named, weights):
-        one, other = proposal.party, proposal.other
-        reasons[one] += proposal.reasons
-        if groups[one] is not groups[other]:
-            groups[one] |= groups[other]
-            for key in groups[other]:
-                groups[key] = groups[one]
-    found = []
+        first, second = proposal.party, proposal.other
+        reasons[first] += proposal.reasons
+        if groups[first] is not groups[second]:
+            groups[first] |= groups[second]
+            groups |= dict.fromkeys(groups[second], groups[first])
+    across = []
     for group in {id(group): group for group in groups.values()}.values():
         keys = [key for key in entries if key in group]
         why = tuple(dict.fromkeys(reason for key in keys for reason in reasons[key]))
-        found.append(PartyAcrossCases(tuple(entries[key] for key in keys), why))
-    return sorted(found, key=lambda f: -len({e.case for e in f.entries}))
+        across.append(PartyAcrossCases(tuple(entries[key] for key in keys), why))
+    return sorted(across, key=lambda parties: -len({e.case for e in parties.entries}))
+
+
+def _parties_of(name: str, case: Case) -> Iterator[PartyInCase]:
+    """Yield the parties of a case that are not merged into another, with items and results."""
+    results = {}
+    for prepared in case.latest():
+        value = prepared.value
+        result = str(value.result) if is_current(case, value) else "not_current"
+        results[case.root(value.party)] = result
+    for party in case.parties.values():
+        if not party.same_as:
+            items = sum(case.root(e.party) == party.id for e in case.evidence.values())
+            known = (results[party.id],) if party.id in results else ()
+            yield PartyInCase(name, party, items, known)

@@ -143,8 +143,8 @@ def date_words(case: Case, e: Evidence, text: ReportText, end: str) -> str:
     """Return when the conduct of an item `began`, or `lasted`, with what that rests on."""
     writer = Writer(text.language, context_for_party(case, e.party), e.party)
     if end == "began":
-        return writer.dates(writer.wording.span, e.began, e.began_source)
-    return writer.dates(writer.wording.until, e.lasted, e.lasted_source)
+        return writer.dates("span", e.began, e.began_source)
+    return writer.dates("until", e.lasted, e.lasted_source)
 
 
 def _conduct_facts(case: Case, text: ReportText) -> Iterator[Fact]:

@@ -439,7 +439,7 @@ def draft_notice(
         "case": case.id,
         "deadline": said,
         "notice": about,
-        "conduct": "; ".join(letters.conduct[language][c] for c in did),
+        "conduct": "; ".join(letters.conduct_in(language)[c] for c in did),
         "exhibits": "; ".join(_named_exhibits(workspace, language, bearing)),
     }
     stated = {name: value for name, value in facts.items() if value}
@@ -486,7 +486,7 @@ def _named_exhibits(
 ) -> Iterator[str]:
     """Exhibits by number, title and address, each once."""
     titles = {e.id: e.title for e in workspace.case.exhibits.values()}
-    writer = Writer(language, Context(exhibits=titles), "")
+    writer = Writer(language, Context(exhibits=titles))
     for name in dict.fromkeys(e.exhibit for e in bearing):
         exhibit = workspace.case.exhibits[name]
         source = exhibit_list.exhibit_source(workspace.path, exhibit)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from wavebreak_cases.bundles.case_exports import WordDocument
 from wavebreak_cases.bundles.report import typeset
 from wavebreak_cases.bundles.report_settings import Operator
 from wavebreak_cases.bundles.report_text import ReportText
-from wavebreak_cases.bundles.word_documents import WordDocument
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.notices import Notice
 
@@ -50,6 +50,7 @@ def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, byt
     letterhead = [operator.name, *operator.address, operator.registration, operator.contact]
     about = {
         "language": draft.language,
+        "direction": words.direction,
         "letterhead": [line for line in letterhead if line],
         "date": words("letter_date", at=words.day(draft.sent)),
         "reference": words("letter_reference", **named),

@@ -17,10 +17,9 @@ import typst
 from wavebreak import __version__
 from wavebreak.reports import charts
 from wavebreak_cases.bundles import report_conduct, report_pages, report_sections
-from wavebreak_cases.bundles.report_blocks import Block
 from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import ReportSettings, load_settings
-from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.report_text import Block, ReportText
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import parse_date
 
@@ -52,6 +51,7 @@ def render_report(directory: Path, case: Case, settings: ReportSettings | None =
     last = case.steps[-1].at
     about = {
         "language": settings.language,
+        "direction": words.direction,
         "kind": words("kind"),
         "title": case.title,
         "facts": _title_facts(source),
@@ -119,6 +119,7 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
     words = ReportText(settings.language)
     about = {
         "language": settings.language,
+        "direction": words.direction,
         "case": words("header", case=case.id, title=words.isolated(case.title)),
         "footer": words("form_footer"),
         "pages": words.pages(),

@@ -13,13 +13,14 @@ from wavebreak import rules
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import WavebreakError
 from wavebreak.explain import Timeline
-from wavebreak.notices.languages import get_language
+from wavebreak.languages import get_language
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import silence_phrase
 from wavebreak.reports import charts
 from wavebreak_cases.bundles import reproduction
 from wavebreak_cases.bundles.chronology import relied_decisions
-from wavebreak_cases.bundles.report_blocks import (
+from wavebreak_cases.bundles.report_sections import ReportSource
+from wavebreak_cases.bundles.report_text import (
     Block,
     code,
     figure,
@@ -29,7 +30,6 @@ from wavebreak_cases.bundles.report_blocks import (
     table,
     text,
 )
-from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.cases.case import Exhibit
 
 DECISIONS_SHOWN = 40

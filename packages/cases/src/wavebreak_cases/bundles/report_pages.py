@@ -9,9 +9,17 @@ from wavebreak.errors import ClaimError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.chronology import is_page
 from wavebreak_cases.bundles.evidence_dates import read_exhibit
-from wavebreak_cases.bundles.report_blocks import Block, figure, heading, note, section, table, text
 from wavebreak_cases.bundles.report_sections import ReportSource
-from wavebreak_cases.bundles.report_text import ReportText
+from wavebreak_cases.bundles.report_text import (
+    Block,
+    ReportText,
+    figure,
+    heading,
+    note,
+    section,
+    table,
+    text,
+)
 from wavebreak_cases.cases.case import Exhibit
 from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cases.reasons import person

@@ -13,11 +13,14 @@ from pathlib import Path
 import msgspec
 from msgspec import UnsetType
 
+from wavebreak.languages import get_language
 from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.verifier import read_key
 from wavebreak_cases.bundles import chronology, exhibit_list
-from wavebreak_cases.bundles.report_blocks import (
+from wavebreak_cases.bundles.report_settings import ReportSettings
+from wavebreak_cases.bundles.report_text import (
     Block,
+    ReportText,
     bullets,
     cited,
     heading,
@@ -27,8 +30,6 @@ from wavebreak_cases.bundles.report_blocks import (
     table,
     text,
 )
-from wavebreak_cases.bundles.report_settings import ReportSettings
-from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import AccountErased, Case, Exhibit, PreparedDetermination
 from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cases.notices import Notice
@@ -319,7 +320,7 @@ def _determination(source: ReportSource, prepared: PreparedDetermination) -> Ite
         yield note(words("no_reasons"))
     yield table(
         [words("supposing"), words("would_be")],
-        [(words.supposing(c.supposing), words.tie(c.result)) for c in value.changes],
+        [(words.supposing(c), words.tie(c.result)) for c in value.changes],
         [3, 1],
         none=words("no_changes"),
     )
@@ -417,6 +418,7 @@ def _notice(source: ReportSource, notice: Notice) -> Iterator[Block]:
     yield {
         "kind": "letter",
         "language": notice.language,
+        "direction": get_language(notice.language).direction,
         "subject": notice.subject,
         "paragraphs": list(notice.paragraphs),
     }

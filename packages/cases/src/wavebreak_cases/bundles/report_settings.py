@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import UsageError
+from wavebreak.languages import SOURCE_LANGUAGE, get_language
 from wavebreak_cases.cases.notices import Language
 
 FILE = "report.json"
@@ -35,6 +36,21 @@ class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All forms, from `cases/certificates.toml`."""
 
     form: tuple[CertificateForm, ...]
+
+    def in_language(self, language: Language) -> tuple[CertificateForm, ...]:
+        """Return the forms in a language: the policy's own, and those that are translated."""
+        own = {form.id: form for form in self.form if form.language == language}
+        speech = get_language(language)
+        for form in self.form:
+            texts = msgspec.to_builtins(form)
+            del texts["id"], texts["language"]
+            context = f"certificates.form.{form.id}"
+            shipped = form.language == SOURCE_LANGUAGE and speech.code == language
+            if form.id not in own and shipped and speech.translates(context, texts):
+                words = speech.translate_table(context, texts)
+                fields = {"id": form.id, "language": language} | words
+                own[form.id] = msgspec.convert(fields, CertificateForm)
+        return tuple(own.values())
 
 
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,8 +121,7 @@ def load_settings(
     ['us_fre_902_13', 'us_fre_902_14', 'declaration']
     """
     path = config.resolve_path("cases/certificates.toml", policy)
-    forms = config.load_config(path, CertificateForms).form
-    own = tuple(form for form in forms if form.language == language)
+    own = config.load_config(path, CertificateForms).in_language(language)
     if not own:
         raise UsageError(
             f"{path.name} has no form in {language}",

@@ -1,30 +1,25 @@
-"""Words of a report in one language: `cases/report.toml`, with names of months and ties."""
+"""Words of a report in one language, of `cases/report.toml` and its catalogue, and blocks of them.
+
+A block is a plain value that `report.typ` typesets.
+"""
 
 from __future__ import annotations
 
-import re
-from functools import cache
+from collections.abc import Iterable, Sequence
 from string import Template
 from typing import Any
 
+from msgspec import UnsetType
+
 from wavebreak import config
 from wavebreak.errors import CaseError
-from wavebreak.text_direction import isolate, text_direction
-from wavebreak_cases.cases.date_ranges import format_instant, parse_instant
+from wavebreak.languages import get_language, isolate, text_direction
+from wavebreak_cases.bundles.earlier_reasons import find_code
+from wavebreak_cases.cases.counterfactuals import Counterfactual
 from wavebreak_cases.cases.notices import Language
-from wavebreak_cases.cases.reasons import Context, Writer
+from wavebreak_cases.cases.reasons import Writer, supposition
 
 _LEFT_TO_RIGHT = "\u200e"
-
-
-@cache
-def _patterns(table: str) -> list[tuple[str, re.Pattern[str]]]:
-    """Return the sentences of a table that are kept in English, with their values as groups."""
-    every = config.read_toml(config.resolve_path("cases/report.toml"))["en"][table]
-    return [
-        (code, re.compile(re.sub(r"\\\$(\w+)", r"(?P<\1>.+)", re.escape(words)), re.DOTALL))
-        for code, words in every.items()
-    ]
 
 
 class ReportText:
@@ -37,14 +32,16 @@ class ReportText:
 
     def __init__(self, language: Language) -> None:
         self.language: Language = language
-        every = config.read_toml(config.resolve_path("cases/report.toml"))
-        self._words: dict[str, Any] = every[language]
-        self._writer = Writer(language, Context(), "")
+        speech = get_language(language)
+        self.direction = speech.direction
+        english = config.read_toml(config.resolve_path("cases/report.toml"))
+        self._words: dict[str, Any] = speech.translate_table("report", english)
+        self._writer = Writer(language)
 
     def __call__(self, key: str, /, **values: object) -> str:
         """Return a phrase, filled in, in the direction of its language."""
         phrase = Template(self._words[key]).substitute(values)
-        turned = self.language == "en" and text_direction(phrase) == "rtl"
+        turned = self.direction == "ltr" and text_direction(phrase) == "rtl"
         return f"{_LEFT_TO_RIGHT}{phrase}" if turned else phrase
 
     def of(self, table: str, code: str) -> str:
@@ -56,40 +53,37 @@ class ReportText:
         found = self._words[table].get(code)
         return code.replace("_", " ") if found is None else str(found)
 
-    def supposing(self, said: str) -> str:
-        """Return what a determination supposes otherwise, which is kept in English.
+    def supposing(self, change: Counterfactual) -> str:
+        """Return what a determination supposes otherwise.
 
-        >>> ReportText("he").supposing("E1 (V1): a person rejects it")
-        'E1 (V1): אדם דוחה זאת'
+        Of one that was sealed before there were codes, its English is put into the language.
         """
-        item, _, words = said.rpartition("): ")
+        if not isinstance(change.code, UnsetType):
+            return self._writer.supposition(change.code)
+        item, _, words = change.supposing.rpartition("): ")
+        matched = find_code("reasons.supposed", words)
+        if matched is None:
+            return change.supposing
+        code, values = matched
         head = f"{item}): " if item else ""
-        for code, pattern in _patterns("supposed"):
-            if found := pattern.fullmatch(words):
-                values = {name: self._value(value) for name, value in found.groupdict().items()}
-                return head + Template(self._words["supposed"][code]).substitute(values)
-        return said
+        try:
+            return head + self._writer.supposition(supposition(code, **values))
+        except (KeyError, CaseError):
+            return change.supposing
 
-    def custody(self, said: str) -> str:
+    def custody(self, sentence: str) -> str:
         """Return what a line of custody says, which is kept in English; a person's words as is.
 
         >>> ReportText("he").custody("of the original: taken in: upload")
         'של המקור: נקלט: קובץ שהועלה'
         """
-        for code, pattern in _patterns("custody_lines"):
-            if found := pattern.fullmatch(said):
-                values = found.groupdict()
-                if "line" in values:
-                    values["line"] = self.custody(values["line"])
-                return Template(self._words["custody_lines"][code]).substitute(values)
-        return self.isolated(said)
-
-    def _value(self, value: str) -> str:
-        """Return a strength or an instant in the language, other values as they are."""
-        try:
-            return self.instant(parse_instant(value))
-        except CaseError:
-            return self._writer.wording.words.get(value, value)
+        matched = find_code("report.custody_lines", sentence)
+        if matched is None:
+            return self.isolated(sentence)
+        code, values = matched
+        if "line" in values:
+            values = {**values, "line": self.custody(values["line"])}
+        return Template(self._words["custody_lines"][code]).substitute(values)
 
     def basis(self, basis: str) -> str:
         """Return what a date rests on; what a person wrote stays as it is.
@@ -117,11 +111,11 @@ class ReportText:
 
     def embedded(self, words: str) -> str:
         """Return words in the direction of the language, for text that has none of its own."""
-        return f"\u202b{words}\u202c" if self.language == "he" else words
+        return f"\u202b{words}\u202c" if self.direction == "rtl" else words
 
     def isolated(self, words: str) -> str:
         """Return words of a person, whose own direction is that of their first letter."""
-        return isolate(words) if self.language == "he" else words
+        return isolate(words) if self.direction == "rtl" else words
 
     def joined(self, parts: list[str]) -> str:
         """Return parts in a row."""
@@ -135,4 +129,77 @@ class ReportText:
         """Return an instant to the second, in UTC."""
         if ms is None:
             return self("unknown")
-        return f"{self._writer.day(ms)}, {format_instant(ms - ms % 1000)[11:19]}"
+        return self._writer.instant(ms)
+
+
+Block = dict[str, Any]
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    widths: Sequence[float],
+    *,
+    none: str = "None.",
+    right: Sequence[bool] = (),
+) -> Block:
+    """A table; a width of 0 is as wide as its words, others share the rest."""
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    return {
+        "kind": "table",
+        "head": list(head),
+        "rows": cells,
+        "widths": list(widths),
+        "none": none,
+        "right": list(right),
+    }
+
+
+def _cell(cell: Any) -> str | Block:
+    return cell if isinstance(cell, dict) else "" if cell is None else str(cell)
+
+
+def cited(exhibits: Iterable[str]) -> Block:
+    """An invisible mark that exhibits are cited here, for those that have no heading."""
+    return {"kind": "cited", "exhibits": list(dict.fromkeys(exhibits))}
+
+
+def page_of(label: str) -> Block:
+    """A cell with the page of the heading with that label, or of where it is first cited."""
+    return {"page": label}
+
+
+def text(words: str) -> Block:
+    """A paragraph."""
+    return {"kind": "text", "text": words}
+
+
+def note(words: str) -> Block:
+    """A paragraph in small print."""
+    return {"kind": "note", "text": words}
+
+
+def heading(words: str, label: str = "") -> Block:
+    """A heading within a section; by a label, other blocks may give its page."""
+    return {"kind": "heading", "text": words, "label": label}
+
+
+def figure(file: str, alt: str, caption: str, kind: str = "figure") -> Block:
+    """A numbered figure with a caption: of `kind` figure, or picture for a screenshot."""
+    return {"kind": kind, "file": file, "alt": alt, "caption": caption}
+
+
+def bullets(items: Iterable[str], none: str = "None.") -> Block:
+    """A list."""
+    listed = list(items)
+    return {"kind": "list", "items": listed} if listed else note(none)
+
+
+def code(words: str) -> Block:
+    """A command."""
+    return {"kind": "code", "text": words}
+
+
+def section(title: str, blocks: Iterable[Block]) -> Block:
+    """A section."""
+    return {"title": title, "blocks": list(blocks)}

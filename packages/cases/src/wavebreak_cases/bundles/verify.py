@@ -47,9 +47,8 @@ from wavebreak_cases.bundles.archive_reader import (
     file_hash,
     unpack,
 )
-from wavebreak_cases.bundles.bag_tags import check_tag_files
+from wavebreak_cases.bundles.bag import check_seal, check_tag_files
 from wavebreak_cases.bundles.exhibit_redaction import describe_removed, restated_steps
-from wavebreak_cases.bundles.payload_seal import check_seal
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings
 from wavebreak_cases.bundles.workspace import (
@@ -68,7 +67,7 @@ from wavebreak_cases.cases.case import (
     evidence_for_party,
 )
 from wavebreak_cases.cases.date_ranges import format_instant
-from wavebreak_cases.cases.determination import METHOD, Determination, determine
+from wavebreak_cases.cases.determination import SAME_RULES, Determination, determine
 from wavebreak_cases.cases.eligibility import Grounds
 from wavebreak_cases.cases.workflow import apply_step, stale_determinations
 from wavebreak_cases.claims import exhibits as accepting
@@ -361,7 +360,7 @@ def check_determinations(data: Path, written: CaseFile) -> str:
     for step in written.steps:
         if isinstance(step.did, DeterminationPrepared):
             said = step.did.determination
-            if said.version != METHOD:
+            if said.version not in SAME_RULES:
                 others.append(step.did.id)
             elif _determine_again(data, case, said) != said:
                 raise bundle_error(
@@ -389,7 +388,9 @@ def _determine_again(data: Path, case: Case, said: Determination) -> Determinati
         raise bundle_error("determination_policy", f"the policy {said.policy[:60]} is another")
     evidence = evidence_for_party(case, said.party)
     context = context_for_party(case, said.party)
-    return determine(said.party, evidence, grounds, said.as_of, said.enforcement, context)
+    return determine(
+        said.party, evidence, grounds, said.as_of, said.enforcement, context, said.version
+    )
 
 
 def check_report_pages(data: Path, case: Case) -> str:

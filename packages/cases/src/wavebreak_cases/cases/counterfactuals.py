@@ -6,10 +6,10 @@ Each is found by determining again under the change that it names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.eligibility import (
@@ -26,26 +26,37 @@ from wavebreak_cases.cases.eligibility import (
     rule_ranks,
 )
 from wavebreak_cases.cases.parties import Basis, DateSource, Evidence, Strength
+from wavebreak_cases.cases.reasons import Phrase, plain_supposition, supposition
 
 MAX_COUNTERFACTUALS = 40
 """Maximum number of counterfactuals listed; the largest changes of the result come first."""
 _SUPPOSED = DateSource("person", "supposed", "supposed")
 
 
+Supposed: TypeAlias = tuple[str, dict[str, str]]
+"""A code of the suppositions in `cases/reasons.toml`, with its values."""
+
+
 class Counterfactual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Supposing this alone, the determination would be that."""
+    """Supposing this alone, the determination would be that; `code` is it before it is in words."""
 
     supposing: str
     result: Result
+    code: Phrase | UnsetType = UNSET
 
 
 class Change(NamedTuple):
     """One change: an item in place of the one with its id, an item more, or a later instant."""
 
-    supposing: str
+    code: Phrase
     item: Evidence | None = None
     more: Evidence | None = None
     as_of: int | None = None
+
+    @property
+    def supposing(self) -> str:
+        """What is supposed, in English, with codes and instants as they are in the policy."""
+        return plain_supposition(self.code)
 
 
 def apply_change(
@@ -63,15 +74,15 @@ def apply_change(
 def list_changes(evidence: Sequence[Evidence], grounds: Grounds, as_of: int) -> Iterator[Change]:
     """Each single change that is tried."""
     for item in evidence:
-        for words, other in _item_variants(item, grounds, as_of):
-            yield Change(f"{item.exhibit} ({item.id}): {words}", item=other)
-    for words, more in _additional_items(grounds, as_of):
-        yield Change(words, more=more)
+        for (code, values), other in _item_variants(item, grounds, as_of):
+            yield Change(supposition(code, item.exhibit, item.id, **values), item=other)
+    for (code, values), more in _additional_items(grounds, as_of):
+        yield Change(supposition(code, **values), more=more)
     for notice in grounds.notice:
         if notice.effective_ms > as_of:
             then = max(notice.effective_ms, notice.beyond_ms)
-            words = f"as of {format_instant(then)}, when notice {notice.id} is in force"
-            yield Change(words, as_of=then)
+            values = {"at": format_instant(then), "notice": notice.id}
+            yield Change(supposition("in_force", **values), as_of=then)
 
 
 def find_counterfactuals(
@@ -80,10 +91,13 @@ def find_counterfactuals(
     """List what would change a determination, one at a time: a fact or an item."""
     tried = _Tried(evidence, grounds, as_of)
     now = outcome(tried.whole)
-    results = {
-        change.supposing: tried.result(change) for change in list_changes(evidence, grounds, as_of)
-    }
-    changed = [Counterfactual(words, result) for words, result in results.items() if result != now]
+    changes = {change.supposing: change for change in list_changes(evidence, grounds, as_of)}
+    results = {words: tried.result(change) for words, change in changes.items()}
+    changed = [
+        Counterfactual(words, result, changes[words].code)
+        for words, result in results.items()
+        if result != now
+    ]
     return tuple(
         sorted(changed, key=lambda change: -abs(_rank(change.result) - _rank(now)))[
             :MAX_COUNTERFACTUALS
@@ -124,58 +138,59 @@ class _Tried:
         return outcome(max_ranks((rest, *new), len(rest)))
 
 
-def _item_variants(item: Evidence, grounds: Grounds, as_of: int) -> Iterator[tuple[str, Evidence]]:
+def _item_variants(
+    item: Evidence, grounds: Grounds, as_of: int
+) -> Iterator[tuple[Supposed, Evidence]]:
     """Each thing that may turn out otherwise about one item."""
     new = msgspec.structs.replace
     yield from _review_variants(item)
     if item.conduct not in ("engaged", "assisted") or not item.violations:
-        words = "it shows that the party engaged in bulk messaging"
-        yield words, new(item, conduct="engaged", violations=("bulk",))
+        yield ("engaged", {}), new(item, conduct="engaged", violations=("bulk",))
     if item.conduct != "neither":
-        yield "it shows no violation by the party", new(item, conduct="neither")
+        yield ("no_violation", {}), new(item, conduct="neither")
     if item.strength is not Strength.STRONG:
-        yield "it is tied to the party strongly", new(item, strength=Strength.STRONG)
+        yield ("strong", {}), new(item, strength=Strength.STRONG)
     if item.strength is not Strength.NONE:
-        yield "it turns out not to be the party's", new(item, strength=Strength.NONE)
+        yield ("not_the_party", {}), new(item, strength=Strength.NONE)
     for notice in notices_in_force(grounds, as_of):
         if notice.beyond_ms <= as_of:
             yield from _date_variants(item, notice.beyond, notice.beyond_ms)
 
 
-def _review_variants(item: Evidence) -> Iterator[tuple[str, Evidence]]:
+def _review_variants(item: Evidence) -> Iterator[tuple[Supposed, Evidence]]:
     """What a person may still find, or an appeal had not found."""
     new = msgspec.structs.replace
     if item.confirmed != "yes" and not item.case_facts.rejected_by:
-        yield "a person confirms it", new(item, confirmed="yes")
+        yield ("confirmed", {}), new(item, confirmed="yes")
     if item.case_facts.rejected_by:
         facts = new(item.case_facts, rejected_by="", rejected_why="")
-        words = "a person withdraws the rejection of the claim and confirms it"
-        yield words, new(item, confirmed="yes", facts=facts)
+        yield ("unrejected", {}), new(item, confirmed="yes", facts=facts)
     if item.confirmed != "no":
-        yield "a person rejects it", new(item, confirmed="no")
+        yield ("rejected", {}), new(item, confirmed="no")
     if item.case_facts.reversed_accounts:
         facts = new(item.case_facts, reversed_accounts=())
-        yield "no appeal had reversed the action", new(item, facts=facts)
+        yield ("unreversed", {}), new(item, facts=facts)
 
 
-def _date_variants(item: Evidence, beyond: str, at: int) -> Iterator[tuple[str, Evidence]]:
+def _date_variants(item: Evidence, beyond: str, at: int) -> Iterator[tuple[Supposed, Evidence]]:
     def dated(began: DateRange, lasted: DateRange) -> Evidence:
         return msgspec.structs.replace(
             item, began=began, lasted=lasted, began_source=_SUPPOSED, lasted_source=_SUPPOSED
         )
 
+    at_beyond = {"at": beyond}
     nothing, before = DateRange(), DateRange(None, at - 1, "supposed")
     if item.kind == "off_platform":
         on = DateRange(at, at, "supposed")
-        yield f"the conduct is shown until {beyond}", dated(nothing, on)
-        yield f"the conduct had ended before {beyond}", dated(nothing, before)
+        yield ("until", at_beyond), dated(nothing, on)
+        yield ("ended", at_beyond), dated(nothing, before)
     else:
         since = DateRange(at, None, "supposed")
-        yield f"the conduct began before {beyond}", dated(before, nothing)
-        yield f"the conduct began at or after {beyond}", dated(since, nothing)
+        yield ("before", at_beyond), dated(before, nothing)
+        yield ("after", at_beyond), dated(since, nothing)
 
 
-def _additional_items(grounds: Grounds, as_of: int) -> Iterator[tuple[str, Evidence]]:
+def _additional_items(grounds: Grounds, as_of: int) -> Iterator[tuple[Supposed, Evidence]]:
     """One more item of each kind, as good as the grounds want it and no better."""
     then, least = DateRange(as_of, as_of, "supposed"), grounds.link.least
     supposed = Evidence(
@@ -193,15 +208,13 @@ def _additional_items(grounds: Grounds, as_of: int) -> Iterator[tuple[str, Evide
         began_source=_SUPPOSED,
         lasted_source=_SUPPOSED,
     )
-    yield f"evidence on the platform, tied to the party at least {least}, confirmed", supposed
-    words = f"evidence of no violation, tied to the party at least {least}, confirmed"
-    yield words, msgspec.structs.replace(supposed, conduct="neither", violations=UNSET)
+    tied = {"least": str(least)}
+    yield ("on_platform", tied), supposed
+    yield ("clean", tied), msgspec.structs.replace(supposed, conduct="neither", violations=UNSET)
     for notice in notices_in_force(grounds, as_of):
         outside = msgspec.structs.replace(supposed, kind="off_platform", conduct=notice.conduct[0])
         if notice.beyond_ms <= as_of:
-            did = notice.conduct[0]
-            words = f"evidence from outside that the party {did} at or after {notice.beyond}"
-            yield f"{words}, tied at least {least}, confirmed", outside
+            yield ("outside", {"did": notice.conduct[0], "at": notice.beyond} | tied), outside
         long_ago = DateRange(None, notice.beyond_ms - 1, "supposed")
         linked = msgspec.structs.replace(
             supposed,
@@ -209,5 +222,4 @@ def _additional_items(grounds: Grounds, as_of: int) -> Iterator[tuple[str, Evide
             lasted=long_ago,
             basis=(*grounds.link.linked, Basis.STATEMENT)[0],
         )
-        words = f"evidence on the platform of conduct before {notice.beyond}"
-        yield f"{words}, of an affiliate or predecessor, confirmed", linked
+        yield ("linked", {"at": notice.beyond}), linked

@@ -10,13 +10,15 @@ lists the facts. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from wavebreak.durations import DAY_MS
+from wavebreak.languages import SOURCE_LANGUAGE
 from wavebreak_cases.cases.counterfactuals import Counterfactual, find_counterfactuals
 from wavebreak_cases.cases.date_ranges import DateRange, Ternary, format_instant
 from wavebreak_cases.cases.eligibility import (
@@ -34,12 +36,15 @@ from wavebreak_cases.cases.eligibility import (
     outcome,
     rule_names,
 )
-from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.cases.parties import Evidence
-from wavebreak_cases.cases.reasons import LANGUAGES, Context, Writer, unique
+from wavebreak_cases.cases.reasons import Context, Phrase, Phrases, Value, Writer, unique
 
-METHOD = 3
-"""Version of the rules and of their words. Determinations by another are not made again."""
+METHOD = 4
+"""Version of the rules and of their words. The rules are those of `PROSE_METHOD`."""
+PROSE_METHOD = 3
+"""The version that sealed its reasons as sentences in English and Hebrew, and no codes."""
+SAME_RULES = (PROSE_METHOD, METHOD)
+"""Versions whose determinations are made again by `verify`, and may be signed."""
 ADVICE = (
     "This is advice drawn from rules and dates. It is no legal opinion and decides nothing: "
     "a person with the role named in the policy reads the exhibits and signs, or does not."
@@ -87,16 +92,17 @@ class BoundaryFlag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reasons(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The reasons in sentences, in each language."""
+    """The reasons in sentences: in English, and of `PROSE_METHOD` in Hebrew."""
 
     en: tuple[str, ...]
-    he: tuple[str, ...]
+    he: tuple[str, ...] | UnsetType = UNSET
 
 
 class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The advice. Times are milliseconds; `of` is the SHA-256 of all that it was drawn from.
 
-    `method` is the version of the rules; earlier ones had no number, flags or sentences.
+    `method` is the version of the rules; earlier ones had no number, flags or sentences. `codes`
+    are the reasons before they are in words, one for each sentence in English.
     """
 
     party: str
@@ -116,6 +122,7 @@ class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: int | UnsetType = UNSET
     boundary: tuple[BoundaryFlag, ...] | UnsetType = UNSET
     reasons: Reasons | UnsetType = UNSET
+    codes: tuple[Phrase, ...] | UnsetType = UNSET
 
     @property
     def version(self) -> int:
@@ -128,10 +135,29 @@ class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return () if isinstance(self.boundary, UnsetType) else self.boundary
 
     def sentences(self, language: str) -> tuple[str, ...]:
-        """The reasons in a language; none in a determination by earlier rules."""
+        """The reasons in a language; none in a determination by earlier rules.
+
+        English is as it was sealed. Another language is rendered from the codes, or as it was
+        sealed; English stays where it was not, or where this version has no words for a code.
+        """
         if isinstance(self.reasons, UnsetType):
             return ()
-        return self.reasons.he if language == "he" else self.reasons.en
+        english, codes = self.reasons.en, () if isinstance(self.codes, UnsetType) else self.codes
+        if language == SOURCE_LANGUAGE or (codes and len(codes) != len(english)):
+            return english
+        if not codes:
+            sealed = {"he": self.reasons.he}.get(language, UNSET)
+            return english if isinstance(sealed, UnsetType) else sealed
+        writer = Writer(language)
+        return tuple(map(partial(_in_words, writer), codes, english))
+
+
+def _in_words(writer: Writer, phrase: Phrase, english: str) -> str:
+    """Return a sealed phrase in words; in English where its code is that of a later version."""
+    try:
+        return writer.render(phrase)
+    except (KeyError, ValueError, IndexError, OverflowError):
+        return english
 
 
 def determine(
@@ -141,11 +167,13 @@ def determine(
     as_of: int,
     enforcement: Iterable[EnforcementState] = (),
     context: Context | None = None,
+    method: int = METHOD,
 ) -> Determination:
     """Determine on a party from its evidence, as of an instant (ms).
 
     `enforcement` is shown beside and weighs nothing. The order of evidence changes nothing but the
     order of what is listed. `context` holds the names that the sentences use.
+    With `PROSE_METHOD` it is as that version sealed it.
     """
     weighed = [evaluate_item(item, grounds, as_of) for item in evidence]
     result = outcome(combined_ranks(weighed, grounds, as_of))
@@ -161,7 +189,14 @@ def determine(
         context or Context(),
     )
     relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
-    english = Writer("en", found.context, party)
+    english, phrases = Writer(SOURCE_LANGUAGE), Phrases(found.context, party)
+    codes = tuple(_sentences(found, english))
+    reasons = Reasons(tuple(map(english.render, codes)))
+    changes = find_counterfactuals(evidence, grounds, as_of)
+    if method == PROSE_METHOD:
+        hebrew = Writer("he")
+        reasons = Reasons(reasons.en, tuple(map(hebrew.render, _sentences(found, hebrew))))
+        changes = tuple(msgspec.structs.replace(change, code=UNSET) for change in changes)
     return Determination(
         party=party,
         as_of=as_of,
@@ -172,21 +207,27 @@ def determine(
         ),
         exhibits=tuple(dict.fromkeys(i.exhibit for i in evidence if i.id in relied)),
         disregarded=tuple(
-            Disregarded(w.item.id, w.item.exhibit, _explain_disregarded(w, as_of, english))
+            Disregarded(
+                w.item.id,
+                w.item.exhibit,
+                english.render(_explain_disregarded(w, as_of, phrases)),
+            )
             for w in weighed
             if w.item.id not in relied
         ),
         needs=unique(
-            english.condition(condition, item, fails=False) for item, condition in found.needs
+            english.render(phrases.condition(condition, item, fails=False))
+            for item, condition in found.needs
         ),
-        changes=find_counterfactuals(evidence, grounds, as_of),
+        changes=changes,
         enforcement=tuple(enforcement),
         policy=grounds.version,
         signs=grounds.signs,
         of=evidence_digest(evidence, grounds.version),
-        method=METHOD,
+        method=method,
         boundary=found.flags,
-        reasons=Reasons(*(tuple(_sentences(found, language)) for language in LANGUAGES)),
+        reasons=reasons,
+        codes=UNSET if method == PROSE_METHOD else codes,
     )
 
 
@@ -285,18 +326,16 @@ def _missing_facts(
     return tuple(needed)
 
 
-def _explain_disregarded(weighed: EvaluatedItem, as_of: int, writer: Writer) -> str:
+def _explain_disregarded(weighed: EvaluatedItem, as_of: int, phrases: Phrases) -> Phrase:
     """Why an item carries no rule: of each rule, the first condition that it does not meet."""
     if not weighed.rules:
-        return writer.fill(writer.wording.item["no_notice"], {"date:as_of": as_of})
+        return phrases.sentence("no_notice", {"as_of": as_of})
     reasons = []
     for condition in _unmet_conditions(weighed):
         fails = condition.answer is Ternary.NO
-        words = writer.condition(condition, weighed.item, fails=fails)
-        reasons.append(
-            words if fails else writer.fill(writer.wording.item["open"], {"need": words})
-        )
-    return "; ".join(unique(reasons))
+        phrase = phrases.condition(condition, weighed.item, fails=fails)
+        reasons.append(phrase if fails else phrases.sentence("open", {"need": phrase}))
+    return Phrase("reasons", {"parts": tuple(reasons)})
 
 
 def _unmet_conditions(weighed: EvaluatedItem) -> Iterator[Condition]:
@@ -341,47 +380,60 @@ def _touches(item: Evidence, first: int, past: int, as_of: int) -> bool:
     return starts and dates.latest is not None and dates.latest >= first
 
 
-def _sentences(found: _Found, language: Language) -> Iterator[str]:
-    """The reasons: result, rules with their items, what founds nothing, needs, flags."""
-    writer = Writer(language, found.context, found.party)
+def _sentences(found: _Found, writer: Writer) -> Iterator[Phrase]:
+    """The reasons: result, rules with their items, what founds nothing, needs, flags.
+
+    Needs that the writer puts into the same words are named once.
+    """
+    phrases = Phrases(found.context, found.party)
     items = {w.item.id: w.item for w in found.weighed}
-    yield writer.result(found.result, found.as_of)
+    yield phrases.result(found.result, found.as_of)
     relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
     for rule in found.rules:
         rests = [items[name] for name in rule.evidence]
-        yield writer.rule(rule.text, rule.notice, rests)
-    yield from (writer.item(items[name]) for name in relied)
+        yield phrases.rule(rule.text, rule.notice, rests)
+    yield from (phrases.item(items[name]) for name in relied)
     needed = {(item.id, condition.code) for item, condition in found.needs}
     for w in found.weighed:
-        if w.item.id in relied:
-            continue
-        yield writer.item(w.item)
-        unmet = {(w.item.id, c.code) for c in _unmet_conditions(w)}
-        # What is only not known is named below, with what is needed.
-        if not unmet or not unmet <= needed:
-            why = _explain_disregarded(w, found.as_of, writer)
-            yield writer.sentence("disregarded", {"exhibit": w.item.exhibit, "why": why})
+        if w.item.id not in relied:
+            yield from _disregarded_item(w, needed, found.as_of, phrases)
     for item in items.values():
-        yield from _after_notices(item, found, writer)
-    for need in unique(writer.condition(c, item, fails=False) for item, c in found.needs):
-        yield writer.sentence("needed", {"need": need})
+        yield from _after_notices(item, found, phrases)
+    needs: dict[str, Phrase] = {}
+    for item, condition in found.needs:
+        need = phrases.condition(condition, item, fails=False)
+        needs.setdefault(writer.render(need), need)
+    for need in needs.values():
+        yield phrases.sentence("needed", {"need": need})
     notices = {notice.id: notice for notice in found.grounds.notice}
     for flag in found.flags:
-        values: dict[str, str | int] = {
+        values: dict[str, Value] = {
             "exhibit": flag.exhibit,
             "notice": flag.notice,
-            "date:day": flag.day,
-            "date:beyond": notices[flag.notice].beyond_ms,
-            "result": writer.wording.words[flag.otherwise],
+            "day": flag.day,
+            "beyond": notices[flag.notice].beyond_ms,
+            "result": Phrase(f"words.{flag.otherwise}"),
         }
-        yield writer.sentence("boundary", values)
-    yield writer.wording.dates_note
+        yield phrases.sentence("boundary", values)
+    yield Phrase("dates_note")
 
 
-def _after_notices(item: Evidence, found: _Found, writer: Writer) -> Iterator[str]:
+def _after_notices(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[Phrase]:
     """Conduct of a related party after a notice to this one is named, whatever rests on it."""
     if not item.case_facts.conduct_of or item.confirmed == "no" or item.conduct == "neither":
         return
     for notice, arrived in found.context.notices.items():
         if last_known(item, found.as_of).reaches(arrived + 1) is Ternary.YES:
-            yield writer.after_notice(item, notice, arrived)
+            yield phrases.after_notice(item, notice, arrived)
+
+
+def _disregarded_item(
+    weighed: EvaluatedItem, needed: Set[tuple[str, str]], as_of: int, phrases: Phrases
+) -> Iterator[Phrase]:
+    """An item that no rule rests on, and why, unless all of that is named as needed."""
+    item = weighed.item
+    yield phrases.item(item)
+    unmet = {(item.id, condition.code) for condition in _unmet_conditions(weighed)}
+    if not unmet or not unmet <= needed:
+        why = _explain_disregarded(weighed, as_of, phrases)
+        yield phrases.sentence("disregarded", {"exhibit": item.exhibit, "why": why})

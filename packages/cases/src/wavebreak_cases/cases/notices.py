@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from wavebreak import config
 from wavebreak.errors import CaseError
+from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, get_language
 from wavebreak_cases.cases.parties import Long, Text
 
-Language = Literal["en", "he"]
+Language = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+"""The code of a language, as records keep it. `wavebreak.languages` says which are offered."""
 
 
 class NoticeTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +34,23 @@ class NoticeTemplates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_days: Annotated[int, Meta(ge=1, le=365)]
     template: tuple[NoticeTemplate, ...]
     conduct: dict[Language, dict[str, str]]
+
+    def conduct_in(self, language: Language) -> dict[str, str]:
+        """Return the names of conduct in a language: the policy's own, or translated."""
+        own, english = self.conduct.get(language), self.conduct[SOURCE_LANGUAGE]
+        return own or get_language(language).translate_table("notices.conduct", english)
+
+    def find(self, template: str, language: Language) -> NoticeTemplate | None:
+        """Return a template in a language: the policy's own, or translated; None if neither is."""
+        of_id = {words.language: words for words in self.template if words.id == template}
+        english, speech = of_id.get(SOURCE_LANGUAGE), get_language(language)
+        if language in of_id or english is None or speech.code != language:
+            return of_id.get(language)
+        context = f"notices.template.{template}"
+        texts = {"subject": english.subject, "paragraphs": english.paragraphs}
+        if not speech.translates(context, texts):
+            return None
+        return NoticeTemplate(template, language, **speech.translate_table(context, texts))
 
 
 class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,17 +133,20 @@ def render_notice(
     >>> render_notice(load_templates(), "reminder", "en", facts | {"notice": "N1"})[0]
     'Reminder: no answer to our notice N1'
     """
-    for words in letters.template:
-        if (words.id, words.language) == (template, language):
-            try:
-                subject, *rest = (
-                    Template(text).substitute(facts) for text in (words.subject, *words.paragraphs)
-                )
-            except (KeyError, ValueError) as error:
-                raise CaseError(
-                    f"notice {template}, {language}: {error} is not given",
-                    fix="give it, or correct the template in cases/notices.toml",
-                ) from None
-            return subject, tuple(rest)
-    known = ", ".join(f"{words.id} ({words.language})" for words in letters.template)
-    raise CaseError(f"there is no notice {template} in {language}", fix=f"one of: {known}")
+    words = letters.find(template, language)
+    if words is None:
+        ids = dict.fromkeys(each.id for each in letters.template)
+        known = ", ".join(
+            f"{each} ({code})" for each in ids for code in LANGUAGES if letters.find(each, code)
+        )
+        raise CaseError(f"there is no notice {template} in {language}", fix=f"one of: {known}")
+    try:
+        subject, *rest = (
+            Template(text).substitute(facts) for text in (words.subject, *words.paragraphs)
+        )
+    except (KeyError, ValueError) as error:
+        raise CaseError(
+            f"notice {template}, {language}: {error} is not given",
+            fix="give it, or correct the template in cases/notices.toml",
+        ) from None
+    return subject, tuple(rest)

@@ -1,35 +1,50 @@
-"""A determination's reasons in sentences, for lawyers, in each language of `cases/reasons.toml`.
+"""A determination's reasons for lawyers: phrases of codes and values, and their words.
 
 A sentence names the party, the dates with what they rest on, the exhibit by its title, and the
-rule's own text.
+rule's own text. `Phrases` builds it of codes and values, which a determination seals. `Writer` puts
+it into the words of a language: those of `cases/reasons.toml`, or of that language's catalogue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from string import Template
+from typing import Any, Literal, TypeAlias, Union
 
 import msgspec
 from msgspec import UnsetType
 
 from wavebreak import config
-from wavebreak_cases.cases.date_ranges import DateRange
+from wavebreak.durations import DAY_MS
+from wavebreak.languages import SOURCE_LANGUAGE, get_language
+from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_instant
 from wavebreak_cases.cases.eligibility import Condition, PublicNotice
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.cases.parties import DateSource, Evidence
 
-LANGUAGES: tuple[Language, ...] = ("en", "he")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Value: TypeAlias = Union[str, int, "Phrase", tuple["Phrase", ...]]
+
+
+class Phrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A sentence or a part of one, before it is in words.
+
+    Attributes:
+        code: The table and key of its words in `cases/reasons.toml`; of several parts `sentence`,
+            `and`, `list` or `reasons`, which say how they are joined; `basis` of a date.
+        values: What is filled in by name: text as it is given, an instant (ms) of which the day is
+            named, a phrase, or the parts.
+
+    """
+
+    code: str
+    values: dict[str, Value] = {}
 
 
 class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"and_": "and"}):
     """The words of one language."""
 
     dates_note: str
-    months: tuple[str, ...]
-    day: str
     exhibit: str
     source_person: str
     source_exhibit: str
@@ -44,7 +59,18 @@ class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     item: dict[str, str]
     fails: dict[str, str]
     needs: dict[str, str]
-    bases: dict[str, str] = {}
+    supposed: dict[str, str]
+    bases: dict[str, str]
+
+    def find(self, code: str) -> str:
+        """Return the words of a code; raises `KeyError` where there are none."""
+        table, _, key = code.partition(".")
+        words = getattr(self, table, None)
+        if isinstance(words, dict) and key:
+            return str(words[key])
+        if key or not isinstance(words, str):
+            raise KeyError(code)
+        return words
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -65,119 +91,91 @@ def load_wording(language: Language) -> Wording:
     >>> load_wording("en").words["not_eligible"]
     'not eligible'
     """
-    every = config.load_config(config.resolve_path("cases/reasons.toml"), dict[str, Wording])
-    return every[language]
+    english = config.read_toml(config.resolve_path("cases/reasons.toml"))
+    words = get_language(language).translate_table("reasons", english)
+    words["bases"] = dict(zip(english["bases"], words["bases"], strict=True))
+    return msgspec.convert(words, Wording)
 
 
-class Writer:
-    """Writes the sentences of one determination in one language."""
+def _phrase(code: str, values: Mapping[str, Value] | None = None) -> Phrase:
+    """Build a phrase with those values that its English words name."""
+    named = Template(load_wording(SOURCE_LANGUAGE).find(code)).get_identifiers()
+    return Phrase(code, {name: values[name] for name in named} if values else {})
 
-    def __init__(self, language: Language, context: Context, party: str) -> None:
-        self.wording, self.context, self.party = load_wording(language), context, party
 
-    def fill(self, template: str, values: Mapping[str, str | int]) -> str:
-        """Fill a template in; a value named `date:x` is an instant, and fills in `$x`."""
-        filled = {}
-        for name, value in values.items():
-            if name.startswith("date:"):
-                filled[name.removeprefix("date:")] = self.day(int(value))
-            else:
-                filled[name] = str(value)
-        return Template(template).substitute(filled)
+def _word(code: str) -> Phrase:
+    return _phrase(f"words.{code}")
 
-    def day(self, ms: int) -> str:
-        """Return the day of an instant, as people write it.
 
-        >>> Writer("en", Context(), "P1").day(0)
-        '1 January 1970'
-        """
-        at = _EPOCH + timedelta(milliseconds=ms)
-        month = self.wording.months[at.month - 1]
-        return self.fill(self.wording.day, {"day": at.day, "month": month, "year": at.year})
+class Phrases:
+    """Builds the sentences of one determination."""
+
+    def __init__(self, context: Context, party: str) -> None:
+        self.context, self.party = context, party
 
     def name(self, party: str) -> str:
         """Return a party's name."""
         return self.context.parties.get(party, party)
 
-    def exhibit(self, exhibit: str) -> str:
+    def exhibit(self, exhibit: str) -> str | Phrase:
         """Return an exhibit by its number and title."""
         title = self.context.exhibits.get(exhibit)
-        if title is None:
-            return exhibit
-        return self.fill(self.wording.exhibit, {"exhibit": exhibit, "title": title})
+        return exhibit if title is None else Phrase("exhibit", {"exhibit": exhibit, "title": title})
 
     def dates(
-        self, phrases: Mapping[str, str], dates: DateRange, source: DateSource | UnsetType
-    ) -> str:
-        """Return a date with what it rests on."""
+        self, end: Literal["span", "until"], dates: DateRange, source: DateSource | UnsetType
+    ) -> Phrase:
+        """Return when conduct was or until when it lasted, with what that rests on."""
         if isinstance(source, UnsetType) or (dates.earliest is None and dates.latest is None):
-            return phrases["unknown"]
-        first, last = (None if e is None else self.day(e) for e in (dates.earliest, dates.latest))
-        how = "before" if first is None else "after" if last is None else "between"
-        phrase = phrases["day" if first == last else how]
-        said = self.fill(phrase, {"first": first or "", "last": last or ""})
-        template = getattr(self.wording, f"source_{source.kind}")
-        values = {"by": person(source.by), "basis": self.basis(source.basis)}
-        rests = self.fill(template, values)
-        return f"{said} ({rests})"
+            return _phrase(f"{end}.unknown")
+        known: dict[str, Value] = {}
+        if dates.earliest is not None:
+            known["first"] = dates.earliest
+        if dates.latest is not None:
+            known["last"] = dates.latest
+        same = len(known) == 2 and day_of(dates.earliest) == day_of(dates.latest)
+        how = "day" if same else "before" if "first" not in known else "after"
+        if len(known) == 2 and not same:
+            how = "between"
+        basis = Phrase("basis", {"text": source.basis})
+        rests: dict[str, Value] = {"by": person(source.by), "basis": basis}
+        parts = (_phrase(f"{end}.{how}", known), _phrase(f"source_{source.kind}", rests))
+        return Phrase("dated", {"parts": parts})
 
-    def basis(self, basis: str) -> str:
-        """Return what a date rests on in the language, where it is one of the program's own."""
-        return self.wording.bases.get(basis, basis)
-
-    def condition(self, condition: Condition, item: Evidence, *, fails: bool) -> str:
-        """Put a condition that is not met into words: why it fails, or what would be needed."""
-        words, wording = self.wording.words, self.wording
-        values = dict(condition.values)
+    def condition(self, condition: Condition, item: Evidence, *, fails: bool) -> Phrase:
+        """Return of a condition that is not met why it fails, or what would be needed."""
+        values: dict[str, Value] = {
+            name.removeprefix("date:"): value for name, value in condition.values.items()
+        }
         for name in ("basis", "strength", "least"):
             if name in values:
-                values[name] = words[str(values[name])]
+                values[name] = _word(str(values[name]))
         if "by" in values:
             values["by"] = person(str(values["by"]))
         values["exhibit"] = self.exhibit(item.exhibit)
-        return self.fill((wording.fails if fails else wording.needs)[condition.code], values)
+        return _phrase(f"{'fails' if fails else 'needs'}.{condition.code}", values)
 
-    def rule(self, rule: str, notice: PublicNotice | None, items: Iterable[Evidence]) -> str:
+    def rule(self, rule: str, notice: PublicNotice | None, items: Iterable[Evidence]) -> Phrase:
         """Return the text of a rule, and on which exhibits it rests.
 
         It is `R1`, or of a notice `continued`, `linked` or `succeeded`.
         """
-        rests = self.fill(self.wording.item["rests"], {"exhibits": self.exhibits(items)})
-        return f"{self._rule_text(rule, notice)} {rests}"
+        codes, values = ["R1"], dict[str, Value]()
+        if notice is not None:
+            both = len(notice.conduct) == 2
+            codes = ["R2" if both else f"R2_{notice.conduct[0]}", rule]
+            values = {"effective": notice.effective_ms, "beyond": notice.beyond_ms}
+        rests = _phrase("item.rests", {"exhibits": self.exhibits(items)})
+        return _sentence([*(_phrase(f"rule.{code}", values) for code in codes), rests])
 
-    def _rule_text(self, rule: str, notice: PublicNotice | None) -> str:
-        texts = self.wording.rule
-        if notice is None:
-            return texts["R1"]
-        reach = "R2" if len(notice.conduct) == 2 else f"R2_{notice.conduct[0]}"
-        values = {"date:effective": notice.effective_ms, "date:beyond": notice.beyond_ms}
-        return " ".join(self.fill(texts[name], values) for name in (reach, rule))
-
-    def item(self, item: Evidence) -> str:
+    def item(self, item: Evidence) -> Phrase:
         """Return what an item shows of whom, since when and until when, and who confirmed it."""
-        words, facts = self.wording.words, item.case_facts
-        kinds = () if isinstance(item.violations, UnsetType) else item.violations
-        known = f" {self.wording.and_} ".join(words[kind] for kind in kinds)
-        conduct = "unknown_conduct" if item.conduct == "unknown" else item.conduct
-        values: dict[str, str | int] = {
-            "exhibit": self.exhibit(item.exhibit),
-            "subject": self.name(self.party),
-            "party": self.name(facts.conduct_of or self.party),
-            "conduct": words.get(conduct, ""),
-            "violations": known or words["unknown_violation"],
-            "where": words[item.kind],
-            "began": self.dates(self.wording.span, item.began, item.began_source),
-            "lasted": self.dates(self.wording.until, item.lasted, item.lasted_source),
-            "strength": words[item.strength],
-            "basis": words[item.basis],
-            "by": person(item.by),
-            "why": facts.reviewed_why,
-        }
+        facts = item.case_facts
+        values = self._item_values(item)
         head = "shows" if item.confirmed == "yes" and not facts.rejected_by else "said"
         parts = [head + "_none" if item.conduct == "neither" else head, "dates"]
         parts.append("related" if facts.conduct_of else "tie")
-        review = {"yes": "confirmed", "no": "refused"}.get(item.confirmed, "unconfirmed")
-        parts.append(review)
+        parts.append({"yes": "confirmed", "no": "refused"}.get(item.confirmed, "unconfirmed"))
         if facts.reading == "benign" and item.confirmed == "yes":
             parts.append("benign")
         if not isinstance(facts.erased_accounts, UnsetType):
@@ -185,42 +183,180 @@ class Writer:
             values["accounts"] = ", ".join(facts.erased_accounts)
         if facts.conduct_of:
             values |= self._relation(item)
-        return " ".join(self.fill(self.wording.item[part], values) for part in parts)
+        return _sentence(_phrase(f"item.{part}", values) for part in parts)
 
-    def exhibits(self, items: Iterable[Evidence]) -> str:
-        """Return exhibits in a row."""
-        named = list(dict.fromkeys(self.exhibit(item.exhibit) for item in items))
-        last = f" {self.wording.and_} ".join(named[-2:])
-        return ", ".join([*named[:-2], last])
-
-    def _relation(self, item: Evidence) -> dict[str, str | int]:
-        facts, words = item.case_facts, self.wording.words
+    def _item_values(self, item: Evidence) -> dict[str, Value]:
+        facts = item.case_facts
+        kinds = () if isinstance(item.violations, UnsetType) else item.violations
+        conduct = "unknown_conduct" if item.conduct == "unknown" else item.conduct
+        known = Phrase("and", {"parts": tuple(map(_word, kinds))})
         return {
-            "relation": words[facts.relation],
-            "relation_exhibit": facts.relation_exhibit,
-            "relation_strength": words[facts.relation_strength],
+            "exhibit": self.exhibit(item.exhibit),
+            "subject": self.name(self.party),
+            "party": self.name(facts.conduct_of or self.party),
+            "conduct": "" if conduct == "neither" else _word(conduct),
+            "violations": known if kinds else _word("unknown_violation"),
+            "where": _word(item.kind),
+            "began": self.dates("span", item.began, item.began_source),
+            "lasted": self.dates("until", item.lasted, item.lasted_source),
+            "strength": _word(item.strength),
+            "basis": _word(item.basis),
+            "by": person(item.by),
+            "why": facts.reviewed_why,
         }
 
-    def after_notice(self, item: Evidence, notice: str, sent: int) -> str:
+    def exhibits(self, items: Iterable[Evidence]) -> Phrase:
+        """Return exhibits in a row, each once."""
+        ids = dict.fromkeys(item.exhibit for item in items)
+        titles = self.context.exhibits
+        parts = (Phrase("exhibit", {"exhibit": id_, "title": titles.get(id_, "")}) for id_ in ids)
+        return Phrase("list", {"parts": tuple(parts)})
+
+    def _relation(self, item: Evidence) -> dict[str, Value]:
+        facts = item.case_facts
+        return {
+            "relation": _word(facts.relation),
+            "relation_exhibit": facts.relation_exhibit,
+            "relation_strength": _word(facts.relation_strength),
+        }
+
+    def after_notice(self, item: Evidence, notice: str, sent: int) -> Phrase:
         """Return that conduct of a related party came after a notice to this one."""
-        values: dict[str, str | int] = {
+        values: dict[str, Value] = {
             "exhibit": self.exhibit(item.exhibit),
             "party": self.name(item.case_facts.conduct_of),
             "subject": self.name(self.party),
             "notice": notice,
-            "date:sent": sent,
+            "sent": sent,
         }
-        return self.fill(self.wording.item["after_notice"], values | self._relation(item))
+        return _phrase("item.after_notice", values | self._relation(item))
 
-    def sentence(self, kind: str, values: Mapping[str, str | int]) -> str:
+    def sentence(self, kind: str, values: Mapping[str, Value]) -> Phrase:
         """Return a sentence about an item by its kind; `exhibit` in it is a number."""
         named = {"exhibit": self.exhibit(str(values["exhibit"]))} if "exhibit" in values else {}
-        return self.fill(self.wording.item[kind], {**values, **named})
+        return _phrase(f"item.{kind}", {**values, **named})
 
-    def result(self, result: str, as_of: int) -> str:
+    def result(self, result: str, as_of: int) -> Phrase:
         """Return the sentence that says the result."""
-        values: dict[str, str | int] = {"date:as_of": as_of, "party": self.name(self.party)}
-        return self.fill(self.wording.result[result], values)
+        return _phrase(f"result.{result}", {"as_of": as_of, "party": self.name(self.party)})
+
+
+def _sentence(parts: Iterable[Phrase]) -> Phrase:
+    return Phrase("sentence", {"parts": tuple(parts)})
+
+
+class Writer:
+    """Puts phrases into the words of one language."""
+
+    def __init__(self, language: Language, context: Context | None = None, party: str = "") -> None:
+        self.wording, self._language = load_wording(language), get_language(language)
+        self._phrases = Phrases(context or Context(), party)
+
+    def render(self, phrase: Phrase) -> str:
+        """Return a phrase in words.
+
+        Raises:
+            KeyError: There are no words for its code, or a value is missing: it was sealed by
+                another version.
+
+        >>> Writer("en").render(Phrase("result.eligible", {"as_of": 0, "party": "Bulk Co"}))
+        'As of 1 January 1970, the evidence allows legal action against Bulk Co.'
+        """
+        values, joint = phrase.values, f" {self.wording.and_} "
+        if phrase.code == "basis":
+            return self.basis(str(values["text"]))
+        if phrase.code in ("sentence", "and", "list", "reasons", "dated"):
+            parts = values["parts"]
+            words = [self.render(part) for part in parts] if isinstance(parts, tuple) else []
+            match phrase.code:
+                case "sentence":
+                    return " ".join(words)
+                case "and":
+                    return joint.join(words)
+                case "list":
+                    words = list(unique(words))
+                    return ", ".join([*words[:-2], joint.join(words[-2:])])
+                case "dated":
+                    return f"{words[0]} ({words[1]})"
+            return "; ".join(unique(words))
+        if phrase.code == "exhibit" and not values["title"]:
+            return str(values["exhibit"])
+        words_of = {name: self._value(value) for name, value in values.items()}
+        return Template(self.wording.find(phrase.code)).substitute(words_of)
+
+    def _value(self, value: Value) -> str:
+        if isinstance(value, Phrase):
+            return self.render(value)
+        return self.day(value) if isinstance(value, int) else str(value)
+
+    def supposition(self, phrase: Phrase) -> str:
+        """Return what a determination supposes otherwise, of a phrase of `supposition`.
+
+        >>> Writer("en").supposition(supposition("strong", "E1", "V1"))
+        'E1 (V1): it is tied to the party strongly'
+        """
+        values = {name: str(value) for name, value in phrase.values.items()}
+        for name in ("least", "did"):
+            if name in values:
+                values[name] = self.wording.words[values[name]]
+        if "at" in values:
+            values["at"] = self.instant(parse_instant(values["at"]))
+        return _supposed(self.wording, phrase.code, values)
+
+    def instant(self, ms: int) -> str:
+        """Return an instant to the second, in UTC."""
+        return f"{self.day(ms)}, {format_instant(ms - ms % 1000)[11:19]}"
+
+    def day(self, ms: int) -> str:
+        """Return the day of an instant, as people write it.
+
+        >>> Writer("en").day(0)
+        '1 January 1970'
+        """
+        return self._language.format_day(ms)
+
+    def exhibit(self, exhibit: str) -> str:
+        """Return an exhibit by its number and title."""
+        return self._value(self._phrases.exhibit(exhibit))
+
+    def dates(
+        self, end: Literal["span", "until"], dates: DateRange, source: DateSource | UnsetType
+    ) -> str:
+        """Return when conduct was or until when it lasted, with what that rests on."""
+        return self.render(self._phrases.dates(end, dates, source))
+
+    def basis(self, basis: str) -> str:
+        """Return what a date rests on in the language, where it is one of the program's own."""
+        return self.wording.bases.get(basis, basis)
+
+
+def supposition(code: str, exhibit: str = "", evidence: str = "", **values: str) -> Phrase:
+    """Return the phrase of something that a determination supposes otherwise, of an item or not.
+
+    Its values are as they stand in the policy: instants `at`, codes `least` and `did`.
+    """
+    item = {"exhibit": exhibit, "evidence": evidence} if evidence else {}
+    return Phrase(f"supposed.{code}", {**item, **values})
+
+
+def plain_supposition(phrase: Phrase) -> str:
+    """Return the English of a supposition with its values as they are, as determinations seal it.
+
+    >>> plain_supposition(supposition("until", at="2019-12-08T00:00:00Z"))
+    'the conduct is shown until 2019-12-08T00:00:00Z'
+    """
+    values: dict[str, Any] = dict(phrase.values)
+    return _supposed(load_wording(SOURCE_LANGUAGE), phrase.code, values)
+
+
+def _supposed(wording: Wording, code: str, values: Mapping[str, str]) -> str:
+    words = Template(wording.find(code)).substitute(values)
+    return f"{values['exhibit']} ({values['evidence']}): {words}" if "evidence" in values else words
+
+
+def day_of(ms: int | None) -> int | None:
+    """Return the number of an instant's day (UTC)."""
+    return None if ms is None else ms // DAY_MS
 
 
 def person(name: str) -> str:

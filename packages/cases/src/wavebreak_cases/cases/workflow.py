@@ -58,7 +58,7 @@ from wavebreak_cases.cases.case import (
     evidence_for_party,
 )
 from wavebreak_cases.cases.date_ranges import format_instant
-from wavebreak_cases.cases.determination import METHOD, Determination, evidence_digest
+from wavebreak_cases.cases.determination import SAME_RULES, Determination, evidence_digest
 from wavebreak_cases.cases.parties import Evidence, Party
 from wavebreak_cases.cases.signatures import KeySignature, check_signature, read_signer_key
 from wavebreak_cases.cases.ties import exhibit_kind, require_fitting
@@ -171,7 +171,7 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
         )
     if (
         isinstance(did, DeterminationSigned)
-        and case.determinations[did.determination].value.version != METHOD
+        and case.determinations[did.determination].value.version not in SAME_RULES
     ):
         raise CaseError(
             f"{did.determination} was made by the rules of another version",

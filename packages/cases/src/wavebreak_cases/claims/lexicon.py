@@ -16,9 +16,11 @@ import msgspec
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
+from wavebreak.languages import registered_languages
 from wavebreak_cases.claims.normalize import LETTERS, fold
 
-LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
+LANGUAGES = tuple(code for code, entry in registered_languages().items() if entry.claims)
+"""Codes of the languages in which claims are read, in the order of the registry."""
 OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")
 STANCES = (
     "sell", "we", "consent", "sanctioned", "negation", "denial", "report", "victim", "defend",

@@ -21,6 +21,7 @@ from pypdf.errors import PyPdfError
 
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.exhibits import Published, open_pdf
+from wavebreak_cases.claims.lexicon import LANGUAGES
 
 _INVISIBLE_TAGS = {
     "script",
@@ -77,6 +78,20 @@ def parse_html(html: bytes | str) -> Document:
     soup = BeautifulSoup(html, "lxml")
     title = soup.title.get_text(" ", strip=True)[:300] if soup.title else ""
     document = Document("", title, str(soup.html.get("lang", "")) if soup.html else "")
+    summary = _read_metas(soup, document)
+    for time in soup.find_all("time", datetime=True)[:50]:
+        document.dates.append(("time", str(time["datetime"])[:64]))
+    for script in soup.find_all("script", type="application/ld+json")[:20]:
+        _read_json_ld(script.get_text()[:200_000], document)
+    document.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
+    lines = list(_blocks(soup.body or soup))
+    lines = [line for line in (title, summary) if line and line not in lines] + lines
+    document.text = "\n".join(lines)[: load_limits().reading.characters]
+    return document
+
+
+def _read_metas(soup: BeautifulSoup, document: Document) -> str:
+    """Read dates and names of a page's meta elements; return its description."""
     summary = ""
     for meta in soup.find_all("meta")[:200]:
         name = str(meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower()
@@ -87,15 +102,7 @@ def parse_html(html: bytes | str) -> Document:
             document.names.append(content)
         elif name == "description":
             summary = content
-    for time in soup.find_all("time", datetime=True)[:50]:
-        document.dates.append(("time", str(time["datetime"])[:64]))
-    for script in soup.find_all("script", type="application/ld+json")[:20]:
-        _read_json_ld(script.get_text()[:200_000], document)
-    document.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
-    lines = list(_blocks(soup.body or soup))
-    lines = [line for line in (title, summary) if line and line not in lines] + lines
-    document.text = "\n".join(lines)[: load_limits().reading.characters]
-    return document
+    return summary
 
 
 def page_texts(reader: PdfReader) -> list[str]:
@@ -205,7 +212,6 @@ _PUBLISHED = re.compile(
 )
 _COPYRIGHT = re.compile(r"(?:©|\(c\)|copyright)\s*(\d{4})", re.IGNORECASE)
 _DAY = timedelta(days=1, seconds=-1)
-_LANGUAGES = ["en", "he", "pt", "es", "hi", "id"]
 
 
 def find_publication(document: Document, at: str) -> Published | None:
@@ -247,7 +253,7 @@ def _text_dates(text: str) -> Iterator[datetime]:
     for match in list(_PUBLISHED.finditer(text))[:5]:
         read = dateparser.parse(
             match[1].strip(" .,"),
-            languages=_LANGUAGES,
+            languages=list(LANGUAGES),
             settings={"TIMEZONE": "UTC", "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "DMY"},
         )
         if read:

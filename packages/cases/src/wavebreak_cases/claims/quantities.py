@@ -146,35 +146,56 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
     A round count beside a price is one too, as in 10,000 – $48. What is money is none, nor is what
     the module's description leaves out.
     """
-    money = _Spans((price.start, price.end) for price in find_prices(text, words))
-    limits = _Spans(match.span() for match in words.limits.finditer(text))
-    counted_unit = _unit(("messages", "things"), words, 4)
-    later, adjacent = _unit(PERIODS, words, 4), _adjacent_period(words)
-    before = [(name, _period_words(name, words)) for name in ("day", "hour")]
-    capacities = []
-    for figure in find_numbers(text, words):
-        start, end = figure.start, figure.end
-        if not 1 <= figure.value < 1e12 or money.touch(start, end):
-            continue
-        if _counts_nothing(text, start) or _is_limit(text, start, limits):
-            continue
-        what = counted_unit.match(text, end)
-        end = what.end() if what else end
-        when = (later if what else adjacent).match(text, end)
-        year = figure.value in _YEARS and text[start : figure.end].strip().isdigit()
-        if not when and (year or figure.value < _FEWEST):
-            continue
-        sold = (
-            figure.value >= _MIN_BARE_COUNT
-            and not figure.value % _ROUND
-            and _next_to_price(text, figure, money)
-        )
-        period = (when.lastgroup if when else "") or _period_before(text, start, before)
-        if what or sold or (period in _SHORT and (when or figure.value >= _ROUND)):
-            end = when.end() if when else end
-            counted = (what.lastgroup if what else "") or "sends"
-            capacities.append(Capacity(start, end, round(figure.value), counted, period))
-    return capacities
+    counts = _Counts(text, words)
+    capacities = (counts.capacity(figure) for figure in find_numbers(text, words))
+    return [capacity for capacity in capacities if capacity is not None]
+
+
+class _Counts:
+    """Tells which numbers of a text are capacities, by the words around them."""
+
+    def __init__(self, text: str, words: Vocabulary) -> None:
+        self.text = text
+        self.money = _Spans((price.start, price.end) for price in find_prices(text, words))
+        self.limits = _Spans(match.span() for match in words.limits.finditer(text))
+        self.unit = _unit(("messages", "things"), words, 4)
+        self.period, self.adjacent = _unit(PERIODS, words, 4), _adjacent_period(words)
+        self.before = [(name, _period_words(name, words)) for name in ("day", "hour")]
+
+    def capacity(self, figure: Number) -> Capacity | None:
+        """Return a number as a capacity; None where it is none."""
+        if not self._counts(figure):
+            return None
+        unit = self.unit.match(self.text, figure.end)
+        end = unit.end() if unit else figure.end
+        time = (self.period if unit else self.adjacent).match(self.text, end)
+        if not time and self._is_small(figure):
+            return None
+        period = time.lastgroup if time else ""
+        period = period or _period_before(self.text, figure.start, self.before)
+        timed = period in _SHORT and (time or figure.value >= _ROUND)
+        if unit or timed or self._sold(figure):
+            end = time.end() if time else end
+            counted = (unit.lastgroup if unit else "") or "sends"
+            return Capacity(figure.start, end, round(figure.value), counted, period)
+        return None
+
+    def _counts(self, figure: Number) -> bool:
+        """Whether a number may count at all: it is no money, name, address or limit."""
+        if not 1 <= figure.value < 1e12 or self.money.touch(figure.start, figure.end):
+            return False
+        named = _counts_nothing(self.text, figure.start)
+        return not named and not _is_limit(self.text, figure.start, self.limits)
+
+    def _is_small(self, figure: Number) -> bool:
+        """Whether a number is a year, or too small to count without a time."""
+        plain = self.text[figure.start : figure.end].strip().isdigit()
+        return figure.value < _FEWEST or (plain and figure.value in _YEARS)
+
+    def _sold(self, figure: Number) -> bool:
+        """Whether a number is a round count beside a price."""
+        rounded = figure.value >= _MIN_BARE_COUNT and not figure.value % _ROUND
+        return rounded and _next_to_price(self.text, figure, self.money)
 
 
 def find_unlimited(text: str, words: Vocabulary) -> list[tuple[int, int]]:

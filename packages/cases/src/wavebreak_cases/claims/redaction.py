@@ -33,7 +33,7 @@ from pypdf.generic import (
 )
 
 from wavebreak.errors import ClaimError
-from wavebreak.text_direction import is_right_to_left, letter_directions
+from wavebreak.languages import is_right_to_left, letter_directions
 from wavebreak_cases.claims import ocr, pdf_pages
 from wavebreak_cases.claims.exhibits import (
     Actor,
@@ -490,34 +490,28 @@ class _Redactor:
     def _keep_seen(self, page: _PageText, black: Sequence[Share]) -> bool:
         """Keep the text of a page that is still seen; return whether a mark may be hidden in it."""
         pieces: list[str] = []
-        left: list[int] = []
+        kept: list[int] = []
         last = ""
         for n, char in enumerate(page.text):
-            box = page.boxes[n]
-            if n in page.kinds:
-                now: str = page.kinds[n]
-            elif box is not None and any(_holds(each, box) for each in black):
-                now = "region"
-            elif box is None and not char.isspace():
-                continue  # without a shape it is not seen
-            else:
-                now = ""
-                left.append(n)
-            if now and now != last:
-                pieces.append(REGION if now == "region" else f"[redacted: {now}]")
-                if now != "region":
-                    self._count(now)
-            if not now:
+            cover = _cover_of(page, n, black)
+            if cover is None:
+                continue
+            if not cover:
+                kept.append(n)
                 pieces.append(char)
-            last = now if now or not char.isspace() else last
-        text = _tidy("".join(pieces))
-        self.seen.append(text)
-        words = "".join(page.text[n] for n in left)
-        boxes = [page.boxes[n] for n in left]
+            elif cover == REGION and last != REGION:
+                pieces.append(REGION)
+            elif cover not in (REGION, last):
+                pieces.append(f"[redacted: {cover}]")
+                self._count(cover)
+            last = cover if cover or not char.isspace() else last
+        self.seen.append(_tidy("".join(pieces)))
+        words = "".join(page.text[n] for n in kept)
+        boxes = [page.boxes[n] for n in kept]
         return any(
-            hides_term(said, mark.text, number=mark.what == "phone")
+            hides_term(text, mark.text, number=mark.what == "phone")
             for mark in self.marks.texts
-            for said in (words, *(r.text for r in self._readings(mark, words, boxes)))
+            for text in (words, *(r.text for r in self._readings(mark, words, boxes)))
         )
 
     def _pdf(self, raw: bytes) -> bytes:
@@ -544,6 +538,16 @@ class _Redactor:
             self.covered |= {number} if boxes else set()
             pages.append((_cover(page.picture, boxes), page.size))
         return _picture_pdf(pages)
+
+
+def _cover_of(page: _PageText, n: int, black: Sequence[Share]) -> str | None:
+    """Return what covers a character: its kind of mark, `REGION`, "", or None: it has no shape."""
+    box = page.boxes[n]
+    if n in page.kinds:
+        return page.kinds[n]
+    if box is not None and any(_holds(each, box) for each in black):
+        return REGION
+    return "" if box is not None or page.text[n].isspace() else None
 
 
 def _holds(outer: Share, box: Share) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from wavebreak.text_direction import is_right_to_left
+from wavebreak.languages import is_right_to_left
 
 Span = tuple[int, int]
 

@@ -22,6 +22,7 @@ from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
+from wavebreak.languages import LANGUAGES
 from wavebreak.ledger import checkpoints
 from wavebreak.privacy import secret_key
 from wavebreak.reports import tables
@@ -53,7 +54,8 @@ from wavebreak_cases.cli.case_options import open_case_at as _at
 
 __all__ = ["case_draft"]
 
-Tongue = StrEnum("Tongue", ["en", "he"])
+Tongue = StrEnum("Tongue", [*LANGUAGES])  # type: ignore[misc]
+ENGLISH = Tongue(SOURCE_LANGUAGE)
 
 
 def _print_step(case: Case) -> None:
@@ -471,13 +473,13 @@ def _print_suggestions(suggested: Sequence[Any]) -> None:
 def export(
     place: Place,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The directory to write into.")],
-    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
 ) -> None:
     """Export exhibit list and chronology as CSV and DOCX, and deadlines as iCalendar."""
     from wavebreak_cases.bundles.case_exports import export_case
 
     case = workspace.load_case(place / workspace.CASE)[1]
-    for path in export_case(place, case, out_path, language.value):  # type: ignore[arg-type]
+    for path in export_case(place, case, out_path, language.value):
         out.print(str(path))
 
 
@@ -517,7 +519,7 @@ def _settings(
             )
         prepared_by, authenticated = known.name, checkpoints.fingerprint(holder.key)
     return report_settings.load_settings(
-        language.value,  # type: ignore[arg-type]
+        language.value,
         policy=policy,
         prepared_by=prepared_by,
         authenticated=authenticated,
@@ -529,7 +531,7 @@ def _settings(
 def report(
     place: Place,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The PDF file to write.")],
-    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = ENGLISH,
     prepared_by: PreparedBy = "",
     signing_key: PreparerKey = None,
     issued: Issued = "",
@@ -551,7 +553,7 @@ def report(
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
-    language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = Tongue.en,
+    language: Annotated[Tongue, typer.Option(help="Language of report and forms.")] = ENGLISH,
     prepared_by: PreparedBy = "",
     signing_key: PreparerKey = None,
     issued: Issued = "",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wavebreak.notices.languages import get_language
+from wavebreak.languages import get_language
 from wavebreak.notices.platform import load_platform
 from wavebreak_cases.bundles.case_exports import EXPORTS, export_files
 from wavebreak_cases.bundles.letters import letter_files
@@ -27,7 +27,6 @@ MEDIA: Mapping[str, str] = {
     "ics": "text/calendar; charset=utf-8",
 }
 LETTERS = ("pdf", "docx")
-LANGUAGES: Mapping[str, Language] = {"en": "en", "he": "he"}
 
 
 class CaseDocument(NamedTuple):

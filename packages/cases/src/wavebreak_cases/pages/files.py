@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from msgspec import UnsetType
 
 from wavebreak.errors import CaseBusyError, CaseError
+from wavebreak.languages import get_language
 from wavebreak_cases.bundles.case_tables import describe_conduct, to_words
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.reversals import is_reversal
@@ -740,7 +741,7 @@ class ShownNotice(NamedTuple):
     @property
     def direction(self) -> str:
         """The direction in which the notice is read."""
-        return "rtl" if self.notice.language == "he" else "ltr"
+        return get_language(self.notice.language).direction
 
 
 def notice_rows(case: Case, now: int) -> list[ShownNotice]:

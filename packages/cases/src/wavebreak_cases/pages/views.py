@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
-from wavebreak.notices.languages import get_language
+from wavebreak.languages import LANGUAGES, get_language, offered_languages
 from wavebreak.notices.platform import load_platform
 from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import Act
@@ -44,7 +44,6 @@ TABS = {
     "determination": "Determination",
     "bundle": "Bundle",
 }
-LANGUAGES = (("en", "English"), ("he", "עברית"))
 DOCUMENTS = (
     ("report.pdf", "Report"),
     ("exhibits.csv", "Exhibits, CSV"),
@@ -451,7 +450,7 @@ def _bundle(case_id: str) -> dict[str, Any]:
     return {
         "job": bundles.newest_job(store, case_id),
         "key": bundles.verifier_key(store),
-        "languages": LANGUAGES,
+        "languages": offered_languages(),
         "documents": DOCUMENTS,
     }
 
@@ -510,8 +509,10 @@ def document(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
 
 
 def _language(asked: str) -> Any:
-    if asked not in ("en", "he"):
-        raise ApiError(422, "there is no report in that language", fix="choose en or he")
+    if asked not in LANGUAGES:
+        raise ApiError(
+            422, "there is no report in that language", fix=f"choose {' or '.join(LANGUAGES)}"
+        )
     return asked
 
 

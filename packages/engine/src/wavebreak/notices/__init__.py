@@ -3,9 +3,9 @@
 Nothing here decides or delivers anything: a decision comes in as it was stored, and text comes out.
 """
 
+from wavebreak.languages import LANGUAGES, Language, get_language, negotiate
 from wavebreak.notices.dsa import build_record, record_problems
 from wavebreak.notices.help import HelpPage, business_page, help_page
-from wavebreak.notices.languages import LANGUAGES, Language, get_language, negotiate
 from wavebreak.notices.notification import ContactWarning, contact_warning, is_due, notice_time
 from wavebreak.notices.page import Link, Section
 from wavebreak.notices.platform import Platform, load_platform

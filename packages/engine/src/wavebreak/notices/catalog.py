@@ -1,4 +1,4 @@
-"""The texts to translate, collected from this package, and what a translation lacks.
+"""The texts to translate, of this package and of the policy's tables, and what a translation lacks.
 
 >>> print(untranslated("he"))
 []
@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from wavebreak import config
 from wavebreak.extras import LazyModule as Optional
-from wavebreak.notices.languages import CATALOGS, DOMAIN
+from wavebreak.languages import CATALOGS, DOMAIN, SOURCE_LANGUAGE, read_catalog
+from wavebreak.notices.platform import FILE as PLATFORM
 from wavebreak.notices.rule_texts import load_rule_texts
 
 _messages, _extract = Optional("babel.messages"), Optional("babel.messages.extract")
@@ -27,31 +29,54 @@ _KEYWORDS = {
     "pgettext": ((1, "c"), 2),
 }
 _DATED = datetime(2026, 11, 27, tzinfo=UTC)
-_OWN = {"languages.py", "catalog.py"}
-"""Sources whose texts are examples."""
+_TABLES = ("report", "reasons", "notices", "certificates")
+"""Tables of `policy/cases` that hold texts: `Language.translate_table` gives each in a language."""
+
+
+def table_texts() -> Iterator[tuple[str, str]]:
+    """Yield each text of the policy's tables with its context, which is where it stands."""
+    for table in _TABLES:
+        yield from _texts(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
+    named = config.read_toml(config.resolve_path(PLATFORM))
+    yield from _texts("platform", {field: named[field] for field in ("name", "contact", "terms")})
+
+
+def _texts(context: str, texts: Any) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a table; an entry of a list is named by its id, else by its place."""
+    if isinstance(texts, dict) and SOURCE_LANGUAGE in texts:
+        yield from _texts(context, texts[SOURCE_LANGUAGE])
+    elif isinstance(texts, dict):
+        for key, text in texts.items():
+            yield from _texts(f"{context}.{key}", text)
+    elif isinstance(texts, list):
+        for n, text in enumerate(texts):
+            if isinstance(text, dict):
+                own = {key: text[key] for key in text if key not in ("id", "language")}
+                yield from _texts(f"{context}.{text['id']}", own)
+            else:
+                yield from _texts(f"{context}.{n}", text)
+    elif isinstance(texts, str):
+        yield context, texts
 
 
 def extract_catalog() -> Any:
-    """Return every text that a notice may use: of the code, and of the rules' texts.
+    """Return every text to translate: of the code, of the rules' texts and of the tables.
 
     >>> len(extract_catalog()) > 100
     True
     """
     found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
     for path in sorted(PACKAGE.glob("*.py")):
-        if path.name not in _OWN:
+        # The texts of this module are examples.
+        if path != Path(__file__).resolve():
             with path.open("rb") as source:
                 for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
                     found.add(message, context=context)
     for text in load_rule_texts().messages():
         found.add(text)
+    for context, text in table_texts():
+        found.add(text, context=context)
     return found
-
-
-def read_catalog(language: str) -> Any:
-    """Read the translations of one language."""
-    with (CATALOGS / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
-        return _files.read_po(file, locale=language, domain=DOMAIN)
 
 
 def _is_translated(catalog: Any, text: Sequence[str], context: str | None) -> bool:
@@ -83,7 +108,7 @@ def update_translation(language: str, directory: Path = CATALOGS) -> Path:
     known: Any = None
     if path.exists():
         with path.open("rb") as file:
-            known = _files.read_po(file, locale=language, domain=DOMAIN)
+            known = _files.read_po(file, domain=DOMAIN)
     written = _empty(language)
     for message in extract_catalog():
         if message.id:
@@ -100,7 +125,7 @@ def _empty(language: str) -> Any:
     return _messages.Catalog(
         locale=language,
         domain=DOMAIN,
-        header_comment=f"# Wavebreak: notices and help pages, language {language}.",
+        header_comment=f"# Wavebreak: every text in language {language}.",
         project="wavebreak",
         version="1",
         msgid_bugs_address="SECURITY.md",

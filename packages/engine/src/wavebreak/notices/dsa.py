@@ -19,7 +19,7 @@ from typing import Any
 
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import UsageError
-from wavebreak.notices.languages import get_language
+from wavebreak.languages import get_language
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import (
@@ -131,39 +131,43 @@ def build_record(
         UsageError: The decision lacks a field, or the record would break the schema.
 
     >>> from wavebreak.notices.platform import load_platform
-    >>> made = {"id": "d1", "ts": 1_772_373_730_000, "account": "a", "stage": "messaging",
+    >>> decision = {"id": "d1", "ts": 1_772_373_730_000, "account": "a", "stage": "messaging",
     ...     "outcome": "ban", "action": "ban", "until": None, "score": None,
     ...     "rules": ["instant_ban"], "reasons": [], "trigger": "e", "policy": "p", "model": None,
     ...     "features": "f", "basis": "impossible", "new_chats_1d": None}
-    >>> record = build_record(made, platform=load_platform())
+    >>> record = build_record(decision, platform=load_platform())
     >>> record["decision_account"], record["automated_decision"], record["application_date"]
     ('DECISION_ACCOUNT_TERMINATED', 'AUTOMATED_DECISION_FULLY', '2026-03-01')
     >>> record["decision_facts"]
     'Right after its registration the account sent messages faster than any person can.'
 
     """
-    made = read_decision(decision)
-    if made.outcome not in RESTRICTIONS or made.basis == "takeover":
+    decision = read_decision(decision)
+    if decision.outcome not in RESTRICTIONS or decision.basis == "takeover":
         return None
     about = circumstances or Circumstances()
     statement = build_statement(
-        made, platform=platform, language=get_language("en"), now_ms=made.ts, circumstances=about
+        decision,
+        platform=platform,
+        language=get_language("en"),
+        now_ms=decision.ts,
+        circumstances=about,
     )
-    record = _record(made, statement, about, key)
+    record = _record(decision, statement, about, key)
     problems = record_problems(record)
     if problems:
         raise UsageError(
-            f"the record of decision {made.id[:64]}: {problems[0]}",
+            f"the record of decision {decision.id[:64]}: {problems[0]}",
             fix="shorten the texts of platform.toml",
         )
     return record
 
 
 def _record(
-    made: Decision, statement: Statement, about: Circumstances, key: bytes
+    decision: Decision, statement: Statement, about: Circumstances, key: bytes
 ) -> dict[str, Any]:
     # An account that returns by itself is not terminated.
-    field, value = RESTRICTIONS["suspend" if is_ban_with_end(made) else made.outcome]
+    field, value = RESTRICTIONS["suspend" if is_ban_with_end(decision) else decision.outcome]
     ground = " ".join(_section_lines(statement, "ground")[1:])
     record: dict[str, Any] = {
         field: value,
@@ -173,19 +177,19 @@ def _record(
         "decision_facts": _clip(" ".join(statement.facts), FACTS_MAX),
         "content_type": ["CONTENT_TYPE_OTHER"],
         "content_type_other": CONTENT,
-        **_category(made, about),
-        "application_date": _day(made.ts),
-        "content_date": _day(made.ts),
-        "source_type": _source(made, about),
+        **_category(decision, about),
+        "application_date": _day(decision.ts),
+        "content_date": _day(decision.ts),
+        "source_type": _source(decision, about),
         "automated_detection": "Yes" if statement.automation.detection else "No",
         "automated_decision": _AUTOMATED[statement.automation.decision],
         "account_type": (
             "ACCOUNT_TYPE_PRIVATE" if about.channel == "personal" else "ACCOUNT_TYPE_BUSINESS"
         ),
-        "puid": record_id(made.id, key),
+        "puid": record_id(decision.id, key),
     }
-    if made.until is not None:
-        record[_END[field]] = _day(made.until)
+    if decision.until is not None:
+        record[_END[field]] = _day(decision.until)
     return record
 
 
@@ -205,11 +209,13 @@ def _section_lines(statement: Statement, section_id: str) -> list[str]:
     return next(([*s.lines()] for s in statement.sections if s.id == section_id), [])
 
 
-def _category(made: Decision, about: Circumstances) -> dict[str, Any]:
+def _category(decision: Decision, about: Circumstances) -> dict[str, Any]:
     """Accounts made in series are inauthentic; the rest fits no category but the last."""
     texts = load_rule_texts()
-    found = [texts.find(rule, about.abuse.get(rule, ""), made.basis) for rule in made.rules]
-    if any(text.series for text in found):
+    of_rules = [
+        texts.find(rule, about.abuse.get(rule, ""), decision.basis) for rule in decision.rules
+    ]
+    if any(text.series for text in of_rules):
         return {
             "category": "STATEMENT_CATEGORY_SCAMS_AND_FRAUD",
             "category_specification": ["KEYWORD_INAUTHENTIC_ACCOUNTS"],
@@ -221,9 +227,9 @@ def _category(made: Decision, about: Circumstances) -> dict[str, Any]:
     }
 
 
-def _source(made: Decision, about: Circumstances) -> str:
+def _source(decision: Decision, about: Circumstances) -> str:
     """A decision on complaints, or on a partner's word, follows a notification; others do not."""
-    notified = made.stage == "feedback" or about.label_source == "partner"
+    notified = decision.stage == "feedback" or about.label_source == "partner"
     return "SOURCE_TYPE_OTHER_NOTIFICATION" if notified else "SOURCE_VOLUNTARY"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wavebreak.notices.languages import Language
+from wavebreak.languages import Language
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.statement import business_links
@@ -27,7 +27,7 @@ class HelpPage(msgspec.Struct, frozen=True, kw_only=True):
 def help_page(platform: Platform, language: Language) -> HelpPage:
     """Return the page on unauthorised automated and bulk messaging.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> from wavebreak.notices.platform import load_platform
     >>> [section.id for section in help_page(load_platform(), get_language("he")).sections]
     ['not-allowed', 'why', 'detection', 'accounts', 'mistake', 'legal', 'businesses']
@@ -239,7 +239,7 @@ def _businesses(platform: Platform, language: Language) -> Section:
 def business_page(platform: Platform, language: Language) -> HelpPage:
     """Return the page for companies that would like to send in bulk.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> from wavebreak.notices.platform import load_platform
     >>> business_page(load_platform(), get_language("en")).title
     'Messages to customers: what is allowed'

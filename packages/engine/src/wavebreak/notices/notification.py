@@ -9,7 +9,7 @@ import msgspec
 
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
-from wavebreak.notices.languages import Language
+from wavebreak.languages import Language
 from wavebreak.notices.page import Link, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.statement import read_decision
@@ -36,15 +36,15 @@ def notice_time(decision: Mapping[str, Any] | Decision, feedback: Feedback) -> i
     (`engine.enforcement.notification_time`). A statement is written before and sealed with its
     decision; only its delivery waits.
 
-    >>> made = {"id": "abc", "ts": 7, "account": "a", "stage": "review", "outcome": "challenge",
+    >>> decision = {"id": "abc", "ts": 7, "account": "a", "stage": "review", "outcome": "challenge",
     ...     "action": "recover", "until": None, "score": None, "rules": [], "reasons": [],
     ...     "trigger": "", "policy": "", "model": None, "features": ""}
-    >>> notice_time(made, Feedback(delay={"ban": ("1h", "12h")}))
+    >>> notice_time(decision, Feedback(delay={"ban": ("1h", "12h")}))
     7
 
     """
-    made = read_decision(decision)
-    return notification_time(feedback, made.id, made.ts, made.outcome)
+    decision = read_decision(decision)
+    return notification_time(feedback, decision.id, decision.ts, decision.outcome)
 
 
 def is_due(decision: Mapping[str, Any] | Decision, feedback: Feedback, now_ms: int) -> bool:
@@ -60,15 +60,15 @@ def contact_warning(
     None where the operator does not warn (`warn_contacts` in platform.toml), or the decision is no
     ban.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> from wavebreak.notices.platform import load_platform
-    >>> made = {"id": "abc", "ts": 7, "account": "a", "stage": "review", "outcome": "ban",
+    >>> decision = {"id": "abc", "ts": 7, "account": "a", "stage": "review", "outcome": "ban",
     ...     "action": "ban", "until": None, "score": None, "rules": [], "reasons": [],
     ...     "trigger": "", "policy": "", "model": None, "features": ""}
-    >>> contact_warning(made, platform=load_platform(), language=get_language("en")) is None
+    >>> contact_warning(decision, platform=load_platform(), language=get_language("en")) is None
     True
     >>> warns = msgspec.structs.replace(load_platform(), warn_contacts=True)
-    >>> contact_warning(made, platform=warns, language=get_language("en")).title
+    >>> contact_warning(decision, platform=warns, language=get_language("en")).title
     'This account has been banned'
 
     """

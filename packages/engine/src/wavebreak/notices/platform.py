@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
-from wavebreak.notices.languages import LANGUAGES, SOURCE_LANGUAGE, Language, time_zone
+from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, Language, time_zone
 from wavebreak.notices.rule_texts import Term
 
 FILE = "platform.toml"
@@ -39,7 +39,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The settings of `platform.toml`.
 
     Attributes:
-        languages: Languages in which pages are offered.
+        languages: Languages in which pages are offered; left out, every one that is shipped.
         default_language: The one for who asks for none of them.
         appeal_days: For how long a holder may appeal.
         warn_contacts: Whether people whom a banned account wrote to first are warned.
@@ -53,8 +53,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     """
 
-    languages: tuple[str, ...]
-    default_language: str
+    languages: tuple[str, ...] = LANGUAGES
+    default_language: str = SOURCE_LANGUAGE
     appeal_days: int = LEAST_APPEAL_DAYS
     warn_contacts: bool = False
     notice_date: date | None = None
@@ -67,20 +67,20 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def name_in(self, language: Language) -> str:
         """Return the service's name."""
-        return _in(self.name, language)
+        return _in("name", self.name, language)
 
     def contact_in(self, language: Language) -> str:
         """Return whom a holder can contact."""
-        return _in(self.contact, language)
+        return _in("contact", self.contact, language)
 
     def clause(self, term: Term, language: Language) -> str:
         """Return what the terms say about one kind of abuse.
 
-        >>> from wavebreak.notices.languages import get_language
+        >>> from wavebreak.languages import get_language
         >>> load_platform().clause("bulk", get_language("en"))[:24]
         'Sending messages in bulk'
         """
-        return _in(self.terms[term], language)
+        return _in(f"terms.{term}", self.terms[term], language)
 
     @property
     def notice_ms(self) -> int | None:
@@ -93,8 +93,10 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return None if self.continues_from is None else _day_ms(self.continues_from)
 
 
-def _in(texts: Mapping[str, str], language: Language) -> str:
-    return texts.get(language.code) or texts[SOURCE_LANGUAGE]
+def _in(field: str, texts: Mapping[str, str], language: Language) -> str:
+    """Return the operator's text in a language, else the English one, translated if shipped."""
+    own, context = texts.get(language.code), f"platform.{field}"
+    return own or language.pgettext(context, texts[SOURCE_LANGUAGE])
 
 
 def _day_ms(day: date) -> int:
@@ -141,7 +143,7 @@ def _check_languages(platform: Platform) -> None:
     if unknown or not platform.languages:
         raise _error(
             f"languages: {', '.join(unknown)[:64] or 'there is none'}",
-            f"give some of {', '.join(LANGUAGES)}, or add a directory under notices/locale",
+            f"give some of {', '.join(LANGUAGES)}, or add one to locale/languages.toml",
         )
     if platform.default_language not in platform.languages:
         raise _error(

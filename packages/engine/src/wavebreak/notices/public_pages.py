@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavebreak.notices.languages import Language, msgid
+from wavebreak.languages import Language, msgid
 
 TEXTS: Mapping[str, str] = {
     "skip": msgid("Skip to the content"),
@@ -90,7 +90,7 @@ REASONS = ("unclear", "my_case", "disagree", "person")
 def public_text(language: Language, name: str, **values: object) -> str:
     """Return a text of the public pages.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> public_text(get_language("en"), "received")
     'Your appeal was received'
     """
@@ -100,7 +100,7 @@ def public_text(language: Language, name: str, **values: object) -> str:
 def public_texts(language: Language) -> dict[str, str]:
     """Return the texts that need no value, by name.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> public_texts(get_language("en"))["yes"]
     'Yes'
     """

@@ -25,7 +25,7 @@ from wavebreak.engine.enforcement import (
 )
 from wavebreak.errors import UsageError
 from wavebreak.features.layout import HELD
-from wavebreak.notices.languages import Language, get_language, msgid
+from wavebreak.languages import Language, get_language, msgid
 from wavebreak.notices.page import Link, Section, present_links
 from wavebreak.notices.platform import Platform
 from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
@@ -278,12 +278,12 @@ def read_decision(decision: Mapping[str, Any] | Decision) -> Decision:
         return decision
     fix = "give a decision as `decisions.jsonl` holds it"
     try:
-        made = msgspec.convert(dict(decision), Decision)
+        decision = msgspec.convert(dict(decision), Decision)
     except msgspec.ValidationError as error:
         raise UsageError(f"this is no decision: {error}", fix=fix) from None
-    if made.outcome not in OUTCOMES:
-        raise UsageError(f"this is no decision: outcome {made.outcome[:32]!r}", fix=fix)
-    return made
+    if decision.outcome not in OUTCOMES:
+        raise UsageError(f"this is no decision: outcome {decision.outcome[:32]!r}", fix=fix)
+    return decision
 
 
 def is_held(decision: Decision) -> bool:
@@ -354,15 +354,15 @@ def appeal_deadline(
     `appeal_days` after the decision, its end, or the notification, whichever is latest.
 
     >>> from wavebreak.notices.platform import load_platform
-    >>> made = {"id": "d1", "ts": 0, "account": "a", "stage": "review", "outcome": "restrict",
+    >>> decision = {"id": "d1", "ts": 0, "account": "a", "stage": "review", "outcome": "restrict",
     ...     "action": "restrict", "until": 86_400_000, "score": None, "rules": [], "reasons": [],
     ...     "trigger": "", "policy": "", "model": None, "features": ""}
-    >>> appeal_deadline(made, load_platform()) // 86_400_000
+    >>> appeal_deadline(decision, load_platform()) // 86_400_000
     181
 
     """
-    made = read_decision(decision)
-    latest = max(made.ts, made.until or 0, notified_ms or 0)
+    decision = read_decision(decision)
+    latest = max(decision.ts, decision.until or 0, notified_ms or 0)
     return latest + platform.appeal_days * DAY_MS
 
 
@@ -405,9 +405,9 @@ class _Writer:
 
     def rule_texts(self) -> list[RuleText]:
         """The texts of the rules, the deciding one first; of a takeover only that one."""
-        made = self.decision
-        ids = made.rules[:1] if made.basis == "takeover" else made.rules
-        return [self.texts.find(i, self.about.abuse.get(i, ""), made.basis) for i in ids]
+        decision = self.decision
+        ids = decision.rules[:1] if decision.basis == "takeover" else decision.rules
+        return [self.texts.find(i, self.about.abuse.get(i, ""), decision.basis) for i in ids]
 
     @property
     def term(self) -> Term | None:
@@ -450,9 +450,9 @@ def build_statement(
     Raises:
         UsageError: The decision lacks a field.
 
-    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.languages import get_language
     >>> from wavebreak.notices.platform import load_platform
-    >>> made = {"id": "d1", "ts": 1_772_373_730_000, "account": "a", "stage": "messaging",
+    >>> decision = {"id": "d1", "ts": 1_772_373_730_000, "account": "a", "stage": "messaging",
     ...     "outcome": "restrict", "action": "restrict", "until": 1_772_546_530_000, "score": None,
     ...     "rules": ["evidence_of_unwanted_messages"], "reasons": [
     ...     {"feature": "unanswered_evidence", "value": 150.0},
@@ -460,19 +460,19 @@ def build_statement(
     ...     {"feature": "stranger_answers", "value": 2.0},
     ...     {"feature": "stranger_complaints", "value": 3.0}], "trigger": "e", "policy": "p",
     ...     "model": None, "features": "f", "basis": "evidence", "new_chats_1d": None}
-    >>> written = build_statement(made, platform=load_platform(), language=get_language("en"),
+    >>> written = build_statement(decision, platform=load_platform(), language=get_language("en"),
     ...     now_ms=1_772_373_730_000)
     >>> written.title, written.facts[1]
     ('You cannot start new chats for now', 'Of 21 people you wrote to first, 2 answered and 3 \
 blocked or reported you.')
-    >>> build_statement(made, platform=load_platform(), language=get_language("he"),
+    >>> build_statement(decision, platform=load_platform(), language=get_language("he"),
     ...     now_ms=0).facts[1]
     'מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם או דיווחו עליכם.'
 
     """
-    made = read_decision(decision)
+    decision = read_decision(decision)
     writer = _Writer(
-        made,
+        decision,
         platform,
         language,
         now_ms,
@@ -494,11 +494,11 @@ blocked or reported you.')
         _contact_section(writer),
     )
     statement = Statement(
-        decision=made.id,
-        outcome=made.outcome,
+        decision=decision.id,
+        outcome=decision.outcome,
         language=language.code,
         direction=language.direction,
-        title=writer._(_title(made)),
+        title=writer._(_title(decision)),
         restriction=_restriction(writer),
         facts=facts,
         ground=ground,
@@ -526,11 +526,11 @@ def with_corrections(statement: Statement, corrections: Sequence[Correction]) ->
         _correction_section(one, language, statement.zone, n) for n, one in enumerate(corrections)
     )
     kept = [s for s in statement.sections if not s.id.startswith("correction")]
-    made = msgspec.structs.replace(
+    result = msgspec.structs.replace(
         statement, corrections=tuple(corrections), sections=(*corrected, *kept)
     )
     changes = [one for one in corrections if one.result != "unchanged"]
-    return _with_outcome(made, changes[-1], language) if changes else made
+    return _with_outcome(result, changes[-1], language) if changes else result
 
 
 def _with_outcome(statement: Statement, one: Correction, language: Language) -> Statement:
@@ -576,15 +576,15 @@ def _correction_section(one: Correction, language: Language, zone: str, n: int) 
 
 
 def _restriction(writer: _Writer) -> Restriction:
-    made = writer.decision
-    receiving = () if made.outcome == "ban" else tuple(name for name, _ in _RECEIVING)
+    decision = writer.decision
+    receiving = () if decision.outcome == "ban" else tuple(name for name, _ in _RECEIVING)
     return Restriction(
         refused=tuple(act.name for act in writer.acts(refused=True)),
         works=(*receiving, *(act.name for act in writer.acts(refused=False))),
-        since_ms=made.ts,
-        until_ms=made.until,
+        since_ms=decision.ts,
+        until_ms=decision.until,
         status=writer.status,
-        new_chats_1d=made.new_chats_1d,
+        new_chats_1d=decision.new_chats_1d,
     )
 
 
@@ -602,21 +602,21 @@ def _restriction_section(writer: _Writer) -> Section:
 
 
 def _allowance_and_times(writer: _Writer) -> list[str]:
-    made, said = writer.decision, []
-    if made.outcome == "limit" and made.new_chats_1d is not None:
-        said.append(_allowance(writer, made.new_chats_1d))
-    since = writer.instant(made.ts)
+    decision, said = writer.decision, []
+    if decision.outcome == "limit" and decision.new_chats_1d is not None:
+        said.append(_allowance(writer, decision.new_chats_1d))
+    since = writer.instant(decision.ts)
     if writer.status == "none":
         return [writer._("This was decided on {instant}.", instant=since)]
-    if made.until is None:
+    if decision.until is None:
         said.append(
             writer._("It has applied since {since} and does not end by itself.", since=since)
         )
         return said
-    times = {"since": since, "until": writer.instant(made.until)}
+    times = {"since": since, "until": writer.instant(decision.until)}
     if writer.status == "ended":
         said.append(writer._("It applied from {since} until {until}, and has ended.", **times))
-    elif made.outcome == "challenge":
+    elif decision.outcome == "challenge":
         said.append(
             writer._(
                 "It applies from {since} until the check is passed, at the latest until {until}.",
@@ -625,7 +625,7 @@ def _allowance_and_times(writer: _Writer) -> list[str]:
         )
     else:
         said.append(writer._("It applies from {since} until {until}.", **times))
-        if made.outcome == "ban":
+        if decision.outcome == "ban":
             said.append(writer._("After that you can use your account again."))
     return said
 
@@ -667,19 +667,19 @@ def _works_section(writer: _Writer) -> Section | None:
 
 
 def _facts(writer: _Writer) -> list[str]:
-    made = writer.decision
-    if made.outcome == "allow":
-        if made.basis == "person":
+    decision = writer.decision
+    if decision.outcome == "allow":
+        if decision.basis == "person":
             return [writer._("A person reviewed your account and ended the restriction.")]
-        if made.basis == "challenge":
+        if decision.basis == "challenge":
             return [writer._("The check was passed.")]
         return [writer._("The reason for the restriction no longer applies.")]
-    values = {reason.feature: reason.value for reason in made.reasons}
+    values = {reason.feature: reason.value for reason in decision.reasons}
     silence = writer._(silence_phrase(writer.texts, values))
     facts = [writer._(text.fact, silence=silence) for text in writer.rule_texts()]
-    if not made.rules:
-        facts = [writer._(_SET_BY_PERSON) if is_left_open(made) else _score_fact(writer)]
-    counted = "" if made.basis == "takeover" else _people_sentence(writer.language, values)
+    if not decision.rules:
+        facts = [writer._(_SET_BY_PERSON) if is_left_open(decision) else _score_fact(writer)]
+    counted = "" if decision.basis == "takeover" else _people_sentence(writer.language, values)
     return list(dict.fromkeys(filter(None, (*facts[:1], counted, *facts[1:]))))
 
 
@@ -691,10 +691,10 @@ def silence_phrase(texts: RuleTexts, values: Mapping[str, float | None]) -> str:
 
 
 def _score_fact(writer: _Writer) -> str:
-    made, texts = writer.decision, writer.texts
-    if made.score is None:
-        return writer._(texts.find("", "", made.basis).fact)
-    weighed = {r.feature: r.contribution for r in made.reasons if r.contribution is not None}
+    decision, texts = writer.decision, writer.texts
+    if decision.score is None:
+        return writer._(texts.find("", "", decision.basis).fact)
+    weighed = {r.feature: r.contribution for r in decision.reasons if r.contribution is not None}
     aspects = [writer._(phrase) for phrase in texts.aspects(weighed)]
     if not aspects:
         return writer._(texts.score.fact_without_aspects)

@@ -8,6 +8,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from wavebreak.languages import get_language
 from wavebreak_server.console.templatetags.console import moment
 
 register = template.Library()
@@ -27,6 +28,12 @@ _NOT_CHECKED = ("warning", "not checked")
 
 def _badge(kind: str, words: str) -> SafeString:
     return format_html('<span class="badge{}">{}</span>', f" badge-{kind}" if kind else "", words)
+
+
+@register.filter
+def direction_of(language: str) -> str:
+    """Return the direction of a language by its code."""
+    return get_language(language).direction
 
 
 @register.filter

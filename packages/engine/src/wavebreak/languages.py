@@ -1,37 +1,78 @@
-"""Languages of notices: translated text, plurals, direction, dates and durations.
+"""Languages: the one registry, translated texts, plurals, direction, dates and durations.
 
-The text in the code is English and is the key of a translation (`msgid`). A translation is
-`locale/<language>/LC_MESSAGES/notices.po`, read as it is: there is nothing to compile. A language
-is added by adding its directory (docs/explanation/notices.md).
+`policy/locale/languages.toml` says which languages there are. The text in the code and in the
+tables of the policy is English and is the key of a translation (`msgid`). A translation is
+`policy/locale/<language>/LC_MESSAGES/wavebreak.po`, read as it is: there is nothing to compile
+(docs/explanation/notices.md). A text's own direction is that of its letters (Unicode Standard
+Annex 9).
 """
 
 from __future__ import annotations
 
 import io
+import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from gettext import GNUTranslations, NullTranslations
-from pathlib import Path
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
+from wavebreak import config
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from wavebreak.errors import PolicyError
 from wavebreak.extras import LazyModule as Optional
-from wavebreak.text_direction import Direction, isolate, text_direction
 
 _babel, _dates, _numbers, _units = (
     Optional(f"babel{name}") for name in ("", ".dates", ".numbers", ".units")
 )
 _sources, _catalogs = Optional("babel.messages.pofile"), Optional("babel.messages.mofile")
 
-CATALOGS = Path(__file__).resolve().parent / "locale"
-DOMAIN = "notices"
+Direction = Literal["ltr", "rtl"]
+
+CATALOGS = config.SHIPPED / "locale"
+DOMAIN = "wavebreak"
 SOURCE_LANGUAGE = "en"
 
-_FORMATS = {"en": "en_001"}
-"""Conventions of dates for a language that has several: day before month, for the whole world."""
-_FORMER_CODES = {"iw": "he", "in": "id", "ji": "yi"}
-"""Codes that some clients still send, with today's."""
 _UNITS_MS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", SECOND_MS))
+_STRONG: dict[str, Direction] = {"L": "ltr", "R": "rtl", "AL": "rtl"}
+_ISOLATE, _END = "\u2068", "\u2069"
+
+
+def letter_directions(text: str) -> Iterator[Direction]:
+    """Yield the directions of the characters that have one of their own: letters, not digits.
+
+    >>> list(letter_directions("a1 שb"))
+    ['ltr', 'rtl', 'ltr']
+    """
+    for char in text:
+        if direction := _STRONG.get(unicodedata.bidirectional(char)):
+            yield direction
+
+
+def text_direction(text: str, default: Direction = "ltr") -> Direction:
+    """Return the direction of a text, which is that of its first letter.
+
+    >>> text_direction("7 שלום"), text_direction("Dana"), text_direction("12", "rtl")
+    ('rtl', 'ltr', 'rtl')
+    """
+    return next(letter_directions(text), default)
+
+
+def is_right_to_left(text: str) -> bool:
+    """Whether a text has a letter that is written from right to left.
+
+    >>> is_right_to_left("Dana שלום"), is_right_to_left("Dana")
+    (True, False)
+    """
+    return "rtl" in letter_directions(text)
+
+
+def isolate(text: str) -> str:
+    """Return a text between marks that keep its direction from what stands around it."""
+    return f"{_ISOLATE}{text}{_END}"
 
 
 def time_zone(name: str) -> ZoneInfo | None:
@@ -55,17 +96,50 @@ def msgid(text: str) -> str:
     return text
 
 
-def _catalog_path(code: str) -> Path:
-    return CATALOGS / code / "LC_MESSAGES" / f"{DOMAIN}.po"
+class RegisteredLanguage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of the registry, `policy/locale/languages.toml`.
+
+    Attributes:
+        name: Its name in itself.
+        direction: `ltr` or `rtl`.
+        texts: Whether texts are offered in it.
+        claims: Whether claims of others are read in it.
+        formats: Whose conventions of dates and numbers it has ("": its own).
+        former: Codes that some clients still send for it.
+
+    """
+
+    name: str
+    direction: Direction
+    texts: bool = False
+    claims: bool = False
+    formats: str = ""
+    former: tuple[str, ...] = ()
 
 
-def _find_languages() -> tuple[str, ...]:
-    found = {path.parent.parent.name for path in CATALOGS.glob(f"*/LC_MESSAGES/{DOMAIN}.po")}
-    return (SOURCE_LANGUAGE, *sorted(found - {SOURCE_LANGUAGE}))
+@cache
+def registered_languages() -> dict[str, RegisteredLanguage]:
+    """Return the registry: every language by its code, in order.
+
+    >>> registered_languages()["he"].direction, registered_languages()["he"].texts
+    ('rtl', True)
+    """
+    return config.load_config(CATALOGS / "languages.toml", dict[str, RegisteredLanguage])
 
 
-LANGUAGES: tuple[str, ...] = _find_languages()
-"""Codes of the languages that are shipped, English first."""
+LANGUAGES: tuple[str, ...] = tuple(c for c, entry in registered_languages().items() if entry.texts)
+"""Codes of the languages that texts are offered in, English first."""
+
+
+def present_code(tag: str) -> str:
+    """Return the code of a language as it is today, without the region.
+
+    >>> present_code("iw_IL"), present_code("EN-gb"), present_code("")
+    ('he', 'en', '')
+    """
+    code = tag.strip().replace("_", "-").partition("-")[0].lower()
+    known = registered_languages().items()
+    return next((today for today, entry in known if code in entry.former), code)
 
 
 class Language:
@@ -79,12 +153,15 @@ class Language:
     """
 
     def __init__(self, code: str, translations: NullTranslations) -> None:
-        locale = _babel.Locale.parse(_FORMATS.get(code, code))
-        self.code = code
-        self.name = str(_babel.Locale.parse(code).get_display_name(code))
-        self.direction: Direction = "rtl" if locale.text_direction == "rtl" else "ltr"
-        self._locale = locale
+        entry = registered_languages()[code]
+        self.code, self.name, self.direction = code, entry.name, entry.direction
+        self._formats = entry.formats or code
         self._translations = translations
+
+    @cached_property
+    def _locale(self) -> Any:
+        """The conventions of dates and numbers; a text without either needs no Babel."""
+        return _babel.Locale.parse(self._formats)
 
     def __repr__(self) -> str:
         return f"Language({self.code!r})"
@@ -119,6 +196,34 @@ class Language:
         if not values:
             return text
         return text.format_map({name: self.isolate(str(value)) for name, value in values.items()})
+
+    def translates(self, context: str, texts: Any) -> bool:
+        """Whether every text, of a list or table too, is in this language, and not in the source.
+
+        >>> [get_language("he").translates("report.page", text) for text in ("Page", "Side")]
+        [True, False]
+        """
+        if isinstance(texts, dict):
+            return all(self.translates(f"{context}.{key}", text) for key, text in texts.items())
+        if isinstance(texts, list | tuple):
+            return all(self.translates(f"{context}.{n}", text) for n, text in enumerate(texts))
+        # A catalogue returns the very text that it was asked for where it has no other.
+        translated = self._translations.pgettext(context, texts)
+        return self.code == SOURCE_LANGUAGE or translated is not texts
+
+    def translate_table(self, context: str, texts: Any) -> Any:
+        """Return a text, list or table of texts in this language; a key is part of the context.
+
+        >>> get_language("he").translate_table("report", {"outcomes": {"ban": "banned"}})
+        {'outcomes': {'ban': 'חסום'}}
+        """
+        if isinstance(texts, dict):
+            named = texts.items()
+            return {key: self.translate_table(f"{context}.{key}", text) for key, text in named}
+        if isinstance(texts, list | tuple):
+            each = enumerate(texts)
+            return type(texts)(self.translate_table(f"{context}.{n}", text) for n, text in each)
+        return self.pgettext(context, texts) if isinstance(texts, str) else texts
 
     def isolate(self, text: str) -> str:
         """Isolate a foreign-direction text, so that the sentence around it keeps its order.
@@ -181,6 +286,18 @@ class Language:
         return str(_units.format_unit(round(ms / size), f"duration-{unit}", locale=self._locale))
 
 
+def read_catalog(code: str) -> Any:
+    """Return the catalogue of a language; raises `PolicyError` where the file is missing."""
+    path = CATALOGS / code / "LC_MESSAGES" / f"{DOMAIN}.po"
+    if not path.is_file():
+        raise PolicyError(
+            f"languages.toml: {code} has no catalogue {path.name}",
+            fix=f"begin it: `wavebreak.notices.catalog.update_translation({code!r})`",
+        )
+    with path.open("rb") as file:
+        return _sources.read_po(file, domain=DOMAIN)
+
+
 @cache
 def get_language(code: str) -> Language:
     """Return a language; English where it is not shipped. A region is ignored (`he-IL`).
@@ -188,16 +305,22 @@ def get_language(code: str) -> Language:
     >>> get_language("he-IL").direction, get_language("iw").name, get_language("tlh").code
     ('rtl', 'עברית', 'en')
     """
-    code = code.replace("_", "-").partition("-")[0].lower()
-    code = _FORMER_CODES.get(code, code)
-    path = _catalog_path(code)
-    if code not in LANGUAGES or not path.exists():
+    code = present_code(code)
+    if code not in LANGUAGES or code == SOURCE_LANGUAGE:
         return Language(SOURCE_LANGUAGE, NullTranslations())
     compiled = io.BytesIO()
-    with path.open("rb") as file:
-        _catalogs.write_mo(compiled, _sources.read_po(file, locale=code, domain=DOMAIN))
+    _catalogs.write_mo(compiled, read_catalog(code))
     compiled.seek(0)
     return Language(code, GNUTranslations(compiled))
+
+
+def offered_languages() -> list[Language]:
+    """Return every language that texts are offered in, English first.
+
+    >>> offered_languages()[0].name
+    'English'
+    """
+    return [get_language(code) for code in LANGUAGES]
 
 
 def negotiate(
@@ -221,9 +344,8 @@ def negotiate(
             quality = float(weight) if weight else 1.0
         except ValueError:
             continue
-        code = tag.strip().partition("-")[0].lower()
         if 0 < quality <= 1:
-            wanted.append((-quality, place, _FORMER_CODES.get(code, code)))
+            wanted.append((-quality, place, present_code(tag)))
     for _, _, code in sorted(wanted):
         if code == "*":
             return default

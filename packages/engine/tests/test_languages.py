@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.notices.languages import LANGUAGES, get_language, negotiate
+from wavebreak.languages import LANGUAGES, get_language, negotiate
 
 
-def test_languages_are_english_and_hebrew() -> None:
-    assert LANGUAGES == ("en", "he")
-    assert [get_language(code).direction for code in LANGUAGES] == ["ltr", "rtl"]
+def test_english_comes_first_and_hebrew_runs_from_right_to_left() -> None:
+    assert LANGUAGES[0] == "en"
+    directions = [get_language(code).direction for code in ("en", "he")]
+    assert directions == ["ltr", "rtl"]
 
 
 @pytest.mark.parametrize(
