@@ -22,7 +22,7 @@ from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
-from wavebreak.languages import LANGUAGES
+from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE
 from wavebreak.ledger import checkpoints
 from wavebreak.privacy import secret_key
 from wavebreak.reports import tables
