@@ -19,6 +19,7 @@ from wavebreak.features import row_values
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import RARE, ROW
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
+from wavebreak.outcomes import OUTCOMES
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.prefilter import RARE as HAS_RARE
@@ -64,6 +65,7 @@ def _random_rows(n: int) -> tuple[Any, Any]:
     rows, rares = _random(ROW, rng, n), _random(RARE, rng, n)
     rows["hopped"] = CLOCK
     rows["channel"] = rng.integers(0, 3, n)
+    rows["enforcement"] = rng.integers(0, len(OUTCOMES), n)
     rows["rare"] = np.where(rng.random(n) < 0.5, np.arange(n) + 1, 0)
     for name in ("network", "block", "device", "client"):
         rows[name] = 0
