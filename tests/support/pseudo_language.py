@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from babel.messages.pofile import read_po, write_po
 
 import wavebreak
 from support import service_harness
@@ -39,8 +40,6 @@ def copy_package(directory: Path) -> Path:
 
 def translate(catalog: Path) -> int:
     """Fill every text of a catalogue in with itself between brackets; return how many there are."""
-    from babel.messages.pofile import read_po, write_po
-
     with catalog.open("rb") as file:
         texts = read_po(file)
     for message in texts:

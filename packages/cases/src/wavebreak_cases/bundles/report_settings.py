@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from wavebreak import config
 from wavebreak.errors import UsageError
-from wavebreak.languages import SOURCE_LANGUAGE, get_language
+from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, get_language
 from wavebreak_cases.cases.notices import Language
 
 FILE = "report.json"
@@ -144,4 +144,8 @@ def encode_settings(settings: ReportSettings) -> bytes:
 
 def read_settings(data: Path) -> ReportSettings:
     """Read the settings that a bundle's payload holds; raises where there are none."""
-    return msgspec.json.decode((data / FILE).read_bytes(), type=ReportSettings)
+    settings = msgspec.json.decode((data / FILE).read_bytes(), type=ReportSettings)
+    for language in (settings.language, *(form.language for form in settings.forms)):
+        if language not in LANGUAGES:
+            raise msgspec.ValidationError(f"this version has no language {language}")
+    return settings
