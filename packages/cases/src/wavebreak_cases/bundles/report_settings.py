@@ -87,6 +87,12 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issued: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
     forms: tuple[CertificateForm, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a language that there are no texts in."""
+        for language in (self.language, *(form.language for form in self.forms)):
+            if language not in LANGUAGES:
+                raise ValueError(f"this version has no language {language}")
+
 
 def load_operator(policy: Path | None = None) -> Operator:
     """Read who the operator is: shipped empty, or `cases/operator.toml` of a local policy.
@@ -144,8 +150,4 @@ def encode_settings(settings: ReportSettings) -> bytes:
 
 def read_settings(data: Path) -> ReportSettings:
     """Read the settings that a bundle's payload holds; raises where there are none."""
-    settings = msgspec.json.decode((data / FILE).read_bytes(), type=ReportSettings)
-    for language in (settings.language, *(form.language for form in settings.forms)):
-        if language not in LANGUAGES:
-            raise msgspec.ValidationError(f"this version has no language {language}")
-    return settings
+    return msgspec.json.decode((data / FILE).read_bytes(), type=ReportSettings)
