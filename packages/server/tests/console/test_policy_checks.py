@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,25 @@ def test_check_beyond_its_limits_says_so(tmp_path: Path) -> None:
 def test_checks_leave_their_place() -> None:
     for _ in range(policy_checks.AT_ONCE + 1):
         assert check_rules(Path("missing")).what
+
+
+TAKES = """
+import mmap
+from wavebreak_server.slices.versions import policy_checks
+
+def take(size):
+    try:
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (MemoryError, OSError):
+        return None
+
+memory = 1 << 28
+before = take(2 * memory)
+policy_checks.limit_process(60, memory)
+print([each is not None for each in (before, take(memory // 2), take(memory))])
+"""
+
+
+def test_check_may_take_its_memory_whatever_was_mapped_before() -> None:
+    done = subprocess.run([sys.executable, "-c", TAKES], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "[True, True, False]"

@@ -21,7 +21,7 @@ from wavebreak.rules import load_policy
 from wavebreak_server.errors import ApiError
 
 SECONDS, MEMORY, AT_ONCE = 10, 1 << 30, 2
-"""Of a process: seconds of a processor, and bytes; processes at once."""
+"""Of a check: seconds of a processor, and bytes; checks at once."""
 START_S = 120.0
 _FORKS = multiprocessing.get_context("forkserver")
 _places = threading.BoundedSemaphore(AT_ONCE)
@@ -78,16 +78,34 @@ def _ask(directory: Path, seconds: int) -> Checked:
     )
 
 
-def _run(pipe: Connection, directory: str, seconds: int) -> None:
-    """Check a policy, in a process that the fork server has made."""
+def _held_bytes() -> int:
+    """Bytes of data that this process has mapped; 0 where the system does not say.
+
+    A process that was forked has what the fork server had mapped, used or not: libraries reserve a
+    gibibyte at once. A limit below that would refuse the next page, however small the policy.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def limit_process(seconds: int, memory: int = MEMORY) -> None:
+    """Let this process take so many more seconds of a processor and bytes of memory."""
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     for what, most in (
-        (resource.RLIMIT_DATA, MEMORY),
+        (resource.RLIMIT_DATA, _held_bytes() + memory),
         (resource.RLIMIT_CPU, int(used) + seconds),
         (resource.RLIMIT_CORE, 0),
     ):
         with suppress(ValueError, OSError):  # the system allows less already
             resource.setrlimit(what, (most, most))
+
+
+def _run(pipe: Connection, directory: str, seconds: int) -> None:
+    """Check a policy, in a process that the fork server has made."""
+    limit_process(seconds)
     with suppress(OSError):
         pipe.send(True)
         pipe.send(tuple(_checked(Path(directory))))
