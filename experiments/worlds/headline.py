@@ -1,0 +1,492 @@
+"""What people feel of a policy, and what it stops: one line for each world and policy.
+
+    python -m experiments.worlds.headline WORLD... [--policy DIR ...] [--model NAME] [--json FILE]
+
+A world is a directory with events.jsonl and labels.csv (account, label, family, operator). The
+engine enforces, and the replay is causal: in a chat whose first message was refused, nothing of the
+other happens (no answer, block or report), and of the sender only what opens a chat again. Of
+honest holders 92 in a hundred pass a challenge, of abusive ones 60, after a time of log-normal
+length (median 15 minutes), drawn by a fixed seed. Senders do not adapt.
+
+A limit that ends within the hour delays: what it refuses is sent again when it ends, a second
+apart, and what the other would have done in that chat meanwhile happens after it, a minute apart.
+
+A first contact is the first message to somebody, request for contact or addition to a group of a
+pair that has not met; what abusive accounts send to each other counts nowhere.
+
+- refused: of honest first contacts, those that never arrived, with a 95 % interval (independent
+  contacts: too narrow, since those of one person are not), and of the worst persona with at
+  least 30.
+- delayed: of honest first contacts, those that arrived later.
+- stopped: of abusive first contacts, refused or never sent; families equal, those with 30 or more.
+- shadow: abusive accounts whom the same policy restricts when nothing is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import heapq
+import json
+import random
+import sys
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.evaluation.intervals import exact_interval
+from wavebreak.features.layout import BARRED
+from wavebreak.io import read
+from wavebreak.model.storage import load_selected
+from wavebreak.outcomes import REFUSING, SILENCING
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import load_policy
+from wavebreak.schema import coverage
+from wavebreak.schema.events import TYPES
+
+SLICE_MS = 480_000
+"""The log is given to the engine in slices of eight minutes, so that a refusal takes effect."""
+PASSES = {"benign": 0.92, "abusive": 0.6}
+LEAST = 30
+"""First contacts of a persona or family whose share is stated alone."""
+OPENING = {TYPES.index(t) for t in ("message.sent", "contact.requested", "group.member_added")}
+TYPING = TYPES.index("typing.started")
+ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
+PASSED = TYPES.index("challenge.passed")
+MET, REFUSED, DELAYED = 1, 2, 3
+DELAY_MS = 3_600_000
+"""A limit that ends so soon delays; a longer one refuses."""
+
+
+@dataclass
+class World:
+    """A world's log, and for each account its label, family and operator."""
+
+    name: str
+    log: pa.Table
+    labels: dict[str, tuple[str, str, str]]
+
+
+@dataclass
+class Headline:
+    """What one replay did; shares of first contacts."""
+
+    world: str
+    policy: str
+    model: str | None
+    events: int
+    benign: int = 0
+    abusive: int = 0
+    met: int = 0
+    restricted: int = 0
+    banned: int = 0
+    abusive_restricted: int = 0
+    abusive_banned: int = 0
+    shadow_restricted: int | None = None
+    honest: int = 0
+    refused: int = 0
+    delayed: int = 0
+    unwanted: int = 0
+    stopped: int = 0
+    families_equal: float = 0.0
+    personas: dict[str, tuple[int, int]] = field(default_factory=dict)
+    families: dict[str, tuple[int, int]] = field(default_factory=dict)
+    operator_accounts: int = 0
+    operator_accounts_found: int = 0
+    components: int = 0
+    components_mixed: int = 0
+    rules: dict[str, tuple[int, int]] = field(default_factory=dict)
+    decisions: dict[str, int] = field(default_factory=dict)
+
+
+def load_world(directory: Path) -> World:
+    """Read a world; events cross the privacy edge with a fixed key.
+
+    Args:
+        directory: Holds events.jsonl and labels.csv.
+
+    """
+    edge = Pseudonymizer(b"a key of the experiment alone")
+    log = pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
+    with (directory / "labels.csv").open(encoding="utf-8", newline="") as lines:
+        labels = {
+            r["account"]: (r["label"], r["family"], r["operator"]) for r in csv.DictReader(lines)
+        }
+    return World(f"{directory.parent.name}/{directory.name}", log, labels)
+
+
+class CausalReplay:
+    """One replay of a world through an engine: what was refused, and what therefore never was."""
+
+    def __init__(self, world: World, engine: Engine) -> None:
+        self.engine, self.log = engine, world.log
+        columns = ("id", "account", "peer", "type")
+        self.ids, self.accounts, self.peers, self.types = (
+            world.log.column(name).to_pylist() for name in columns
+        )
+        self.ts = world.log.column("ts").to_numpy()
+        self.row = {event: row for row, event in enumerate(self.ids)}
+        rng = random.Random(5)
+        self.passes = {
+            account: 1000 * rng.lognormvariate(6.8, 1)
+            for account, (label, *_) in world.labels.items()
+            if rng.random() < PASSES[label]
+        }
+        self.opener = dict[tuple[str, str], str]()
+        self.state = dict[tuple[str, str], int]()
+        self.answered = set[tuple[str, str]]()
+        self.gone, self.refused = set[int](), set[int]()
+        self.due = list[tuple[float, int, str]]()
+        self.asked, self.limited = set[str](), set[str]()
+        self.decisions = list[Decision]()
+        self.challenges_passed = 0
+        self.waits = dict[str, int]()
+        self.again = list[tuple[int, int, int]]()
+        self.release = dict[tuple[str, str], int]()
+        self.delayed = set[tuple[str, str]]()
+
+    def run(self, progress: Progress | None = None, title: str = "") -> None:
+        """Give the whole log to the engine."""
+        edges = np.arange(self.ts[0], self.ts[-1] + 2 * SLICE_MS, SLICE_MS)
+        cuts = np.searchsorted(self.ts, edges)
+        task = progress.add_task(title, total=len(cuts) - 1) if progress else None
+        for number, (low, high) in enumerate(pairwise(cuts.tolist())):
+            self._slice(low, high, int(edges[number]), int(edges[number + 1]))
+            if progress and task is not None:
+                progress.advance(task)
+        for decision in self.engine.finish():
+            self._note(decision)
+
+    def _slice(self, low: int, high: int, start: int, end: int) -> None:
+        keep = [row for row in range(low, high) if self._happens(row)]
+        if len(keep) != high - low:
+            self.gone |= set(range(low, high)).difference(keep)
+        rows = self.log.take(pa.array(keep, pa.int64()))
+        late = self._late(end)
+        if late:
+            rows = pa.concat_tables([rows, self._sent_again(late)]).sort_by("ts")
+            keep += [row for _, _, row in late]
+        passed = self._passed(start, end)
+        if passed:
+            extra = pa.Table.from_pylist(passed, schema=self.log.schema)
+            rows = pa.concat_tables([rows, extra]).sort_by("ts")
+        if not rows.num_rows:
+            return
+        barred = self._advance(rows)
+        for row in sorted(barred):
+            self._refuse(row)
+        for row in keep:
+            if row not in barred and self.types[row] in OPENING and self.peers[row] is not None:
+                pair = self._pair(row)
+                if self.opener[pair] == self.accounts[row] or self.state.get(pair) != MET:
+                    self.state[pair] = MET
+
+    def _advance(self, rows: pa.Table) -> set[int]:
+        """Give rows to the engine; return those of the log that it refused."""
+        barred = set[int]()
+        for batch in rows.combine_chunks().to_batches():
+            for segment in self.engine.fanout.segments(batch):
+                for decision in self.engine.advance(segment):
+                    self._note(decision)
+                for at in np.flatnonzero(segment.events["drop"] == BARRED).tolist():
+                    if (row := self.row.get(str(segment.ids[at]))) is not None:
+                        barred.add(row)
+        return barred
+
+    def _late(self, end: int) -> list[tuple[int, int, int]]:
+        late = []
+        while self.again and self.again[0][0] < end:
+            late.append(heapq.heappop(self.again))
+        for _, _, row in late:
+            self.gone.discard(row)
+            self.refused.discard(row)
+        return late
+
+    def _sent_again(self, late: list[tuple[int, int, int]]) -> pa.Table:
+        rows = self.log.take(pa.array([row for _, _, row in late], pa.int64()))
+        names = pa.array([f"{self.ids[row]}-late" for _, _, row in late], pa.string())
+        for (_, _, row), name in zip(late, names.to_pylist(), strict=True):
+            self.row[name] = row
+        at = self.log.schema.get_field_index("id"), self.log.schema.get_field_index("ts")
+        rows = rows.set_column(
+            at[0], self.log.schema.field(at[0]), names.cast(rows.schema.field(at[0]).type)
+        )
+        times = pa.array([when for when, _, _ in late], pa.int64())
+        return rows.set_column(at[1], self.log.schema.field(at[1]), times)
+
+    def _pair(self, row: int) -> tuple[str, str]:
+        first, second = sorted((self.accounts[row], self.peers[row]))
+        return first, second
+
+    def _happens(self, row: int) -> bool:
+        """Whether an event still happens, after what was refused before."""
+        if self.peers[row] is None:
+            return True
+        pair, kind, account = self._pair(row), self.types[row], self.accounts[row]
+        opens = kind in OPENING or kind == TYPING
+        opener = self.opener.get(pair)
+        if opener is None:
+            if opens:
+                self.opener[pair] = account
+            return True
+        if self.state.get(pair) == DELAYED:
+            # It waits as well: what the chat's first message has not reached is not there yet.
+            self.release[pair] += 60_000
+            heapq.heappush(
+                self.again, (max(self.release[pair], int(self.ts[row])), len(self.again), row)
+            )
+            return False
+        if self.state.get(pair) != REFUSED:
+            return True
+        if account == opener:
+            return pair not in self.answered and opens
+        if kind in ANSWERING:
+            # The static log knows that this one would have answered: what follows would not be.
+            self.answered.add(pair)
+        return False
+
+    def _refuse(self, row: int) -> None:
+        self.refused.add(row)
+        account = self.accounts[row]
+        if self.peers[row] is not None:
+            pair = self._pair(row)
+            if self.state.get(pair) != MET and self.opener.get(pair) == account:
+                until = self.waits.get(account, 0)
+                if until > self.ts[row] and self.state.get(pair) is None:
+                    self.state[pair] = DELAYED
+                    self.delayed.add(pair)
+                    self.release[pair] = until + 1_000 * (1 + len(self.again) % 60)
+                    heapq.heappush(self.again, (self.release[pair], len(self.again), row))
+                else:
+                    self.state[pair] = REFUSED
+        if account in self.limited and account not in self.asked:
+            self.asked.add(account)
+            self._ask(account, int(self.ts[row]))
+
+    def _ask(self, account: str, at: int) -> None:
+        if account in self.passes:
+            heapq.heappush(self.due, (at + self.passes[account], len(self.due), account))
+
+    def _passed(self, start: int, end: int) -> list[dict[str, Any]]:
+        passed = []
+        while self.due and self.due[0][0] < end:
+            at, _, account = heapq.heappop(self.due)
+            self.asked.discard(account)
+            self.challenges_passed += 1
+            name = f"pass-{self.challenges_passed}"
+            passed.append(
+                {"id": name, "ts": int(max(at, start)), "account": account, "type": PASSED}
+            )
+        return passed
+
+    def _note(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+        brief = decision.until is not None and decision.until - decision.ts <= DELAY_MS
+        if decision.outcome == "limit" and brief:
+            self.waits[decision.account] = int(decision.until or 0)
+        else:
+            self.waits.pop(decision.account, None)
+        if decision.outcome == "limit":
+            self.limited.add(decision.account)
+        else:
+            self.limited.discard(decision.account)
+        if decision.outcome == "challenge":
+            self._ask(decision.account, decision.ts)
+
+    def first_contacts(self) -> list[tuple[str, str, bool]]:
+        """Return sender, recipient and whether it was stopped, of each first contact.
+
+        A contact that never was, since what led to it was refused, is stopped.
+        """
+        seen, contacts = set[tuple[str, str]](), []
+        for row, kind in enumerate(self.types):
+            if kind not in OPENING or self.peers[row] is None:
+                continue
+            if row in self.gone and self.opener.get(self._pair(row)) != self.accounts[row]:
+                continue
+            pair = self._pair(row)
+            if pair in seen:
+                continue
+            seen.add(pair)
+            stopped = row in self.refused or row in self.gone
+            contacts.append((self.accounts[row], self.peers[row], stopped))
+        return contacts
+
+
+def measure(replay: CausalReplay, world: World) -> Headline:
+    """Count what a replay did."""
+    engine = replay.engine
+    model = engine.model.version if engine.model else None
+    result = Headline(world.name, engine.policy.version, model, world.log.num_rows)
+    outcomes = defaultdict[str, set[str]](set)
+    by_rule = defaultdict[str, dict[str, set[str]]](lambda: {"benign": set(), "abusive": set()})
+    unknown = ("benign", "unlabelled", "")
+    for decision in replay.decisions:
+        outcomes[decision.account].add(decision.outcome)
+        if decision.outcome in REFUSING:
+            label = world.labels.get(decision.account, unknown)[0]
+            cause = decision.rules[0] if decision.rules else "score"
+            by_rule[f"{decision.outcome} {cause}"][label].add(decision.account)
+    for account, (label, _, _) in world.labels.items():
+        seen = outcomes[account]
+        silenced, banned = bool(seen & set(SILENCING)), "ban" in seen
+        if label == "benign":
+            result.benign += 1
+            result.met += bool(seen & set(REFUSING))
+            result.restricted += silenced
+            result.banned += banned
+        else:
+            result.abusive += 1
+            result.abusive_restricted += silenced
+            result.abusive_banned += banned
+    result.rules = {
+        rule: (len(met["benign"]), len(met["abusive"])) for rule, met in sorted(by_rule.items())
+    }
+    result.decisions = dict(Counter(decision.outcome for decision in replay.decisions))
+    _count_contacts(replay, world, result)
+    _count_operators(replay, world, result)
+    return result
+
+
+def _count_contacts(replay: CausalReplay, world: World, result: Headline) -> None:
+    personas, families = (
+        defaultdict[str, Counter[bool]](Counter),
+        defaultdict[str, Counter[bool]](Counter),
+    )
+    unknown = ("benign", "unlabelled", "")
+    for sender, recipient, stopped in replay.first_contacts():
+        label, family, _ = world.labels.get(sender, unknown)
+        if label == "benign":
+            personas[family][stopped] += 1
+            late = (min(sender, recipient), max(sender, recipient)) in replay.delayed
+            result.delayed += late and not stopped
+        elif world.labels.get(recipient, unknown)[0] == "benign":
+            families[family][stopped] += 1
+    result.personas = {f: (c[True], c.total()) for f, c in sorted(personas.items())}
+    result.families = {f: (c[True], c.total()) for f, c in sorted(families.items())}
+    result.refused, result.honest = map(sum, zip(*result.personas.values(), strict=True))
+    if result.families:
+        result.stopped, result.unwanted = map(sum, zip(*result.families.values(), strict=True))
+    shares = [k / n for k, n in result.families.values() if n >= LEAST]
+    result.families_equal = sum(shares) / max(len(shares), 1)
+
+
+def _count_operators(replay: CausalReplay, world: World, result: Headline) -> None:
+    of = {a: operator for a, (_, _, operator) in world.labels.items() if operator}
+    sizes = Counter(of.values())
+    several = {a for a, operator in of.items() if sizes[operator] > 1}
+    found = set[str]()
+    for operator in replay.engine.operators():
+        names = Counter(of.get(a, "") for a in operator.accounts)
+        result.components += 1
+        result.components_mixed += len(names) > 1
+        found |= {a for a in operator.accounts if a in several and names[of[a]] > 1}
+    result.operator_accounts, result.operator_accounts_found = len(several), len(found)
+
+
+def run(
+    world: World, policy: Path | None, model: str | None, *, shadow: bool, progress: Progress
+) -> Headline:
+    """Replay a world through a policy, enforcing, and if asked also in shadow.
+
+    Args:
+        world: The world.
+        policy: A local policy beside the shipped one, or None.
+        model: A directory, "none", or None for the shipped one.
+        shadow: Whether to count whom the policy restricts where nothing is refused.
+        progress: Shows how far it is.
+
+    """
+    profile = coverage.measure(b for b in world.log.to_batches())
+
+    def replay(enforce: bool) -> CausalReplay:
+        engine = Engine(load_policy(policy), profile, enforce=enforce, model=load_selected(model))
+        made = CausalReplay(world, engine)
+        made.run(progress, f"{world.name} {policy.name if policy else 'shipped'}")
+        return made
+
+    result = measure(replay(True), world)
+    if shadow:
+        result.shadow_restricted = len({
+            d.account for d in replay(False).decisions
+            if d.outcome in SILENCING and world.labels.get(d.account, ("benign",))[0] == "abusive"
+        })  # fmt: skip
+    return result
+
+
+def show(results: list[Headline], console: Console, *, detail: bool) -> None:
+    """Print the results as a table, and if asked each persona, family and rule."""
+    table = Table()
+    for name in ("world", "policy"):
+        table.add_column(name, overflow="fold")
+    for name in ("refused %", "delayed %", "worst persona", "met", "restr.", "stopped %", "equal %",
+                 "abusers restr.", "shadow", "operators", "mixed"):  # fmt: skip
+        table.add_column(name, justify="right", overflow="fold")
+    for r in results:
+        low, high = exact_interval(r.refused, r.honest)
+        worst = max(((k / n, f) for f, (k, n) in r.personas.items() if n >= LEAST), default=(0, ""))
+        table.add_row(
+            r.world, r.policy.removeprefix("shipped-"),
+            f"{100 * r.refused / r.honest:.2f} ({100 * low:.2f}-{100 * high:.2f})",
+            f"{100 * r.delayed / r.honest:.2f}", f"{worst[1]} {100 * worst[0]:.0f}",
+            str(r.met), f"{r.restricted}/{r.benign}",
+            f"{100 * r.stopped / max(r.unwanted, 1):.1f}", f"{100 * r.families_equal:.1f}",
+            f"{r.abusive_restricted}/{r.abusive}",
+            "" if r.shadow_restricted is None else str(r.shadow_restricted),
+            f"{r.operator_accounts_found}/{r.operator_accounts}",
+            f"{r.components_mixed}/{r.components}",
+        )  # fmt: skip
+    console.print(table)
+    for r in results if detail else ():
+        console.print(f"{r.world} {r.policy}")
+        for title, groups in (("personas", r.personas), ("families", r.families)):
+            shares = sorted(((k / n, f, n) for f, (k, n) in groups.items() if n), reverse=True)
+            text = ", ".join(f"{f} {100 * share:.0f} % of {n}" for share, f, n in shares)
+            console.print(f"  {title}: {text}")
+        console.print(f"  rules (benign, abusive): {r.rules}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Replay the worlds that are named through the policies that are named."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.worlds.headline", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("world", nargs="+", type=Path)
+    parser.add_argument(
+        "--policy", type=Path, action="append", help="a local policy beside the shipped one"
+    )
+    parser.add_argument(
+        "--model", default=None, help="none, or a directory (default: the shipped one)"
+    )
+    parser.add_argument("--shadow", action="store_true", help="also whom it restricts in shadow")
+    parser.add_argument("--detail", action="store_true", help="each persona, family and rule")
+    parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
+    chosen = parser.parse_args(arguments)
+    console, results = Console(width=150), []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for directory in chosen.world:
+            world = load_world(directory)
+            for policy in chosen.policy or [None]:
+                results.append(
+                    run(world, policy, chosen.model, shadow=chosen.shadow, progress=progress)
+                )
+    show(results, console, detail=chosen.detail)
+    if chosen.json:
+        lines = (json.dumps(asdict(result), sort_keys=True) for result in results)
+        chosen.json.write_text("\n".join(lines) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

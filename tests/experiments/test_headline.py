@@ -1,0 +1,85 @@
+"""The causal replay of worlds: what was refused has no consequences, what waits comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from experiments.worlds.headline import CausalReplay, World
+from wavebreak.features.layout import BARRED, EVENT
+from wavebreak.schema.events import LOG_SCHEMA, TYPES
+
+MINUTE = 60_000
+
+
+class Gate:
+    """In place of an engine: refuses events by id, and decides as it is told."""
+
+    def __init__(self, refused: set[str], decisions: dict[str, Any]) -> None:
+        self.refused, self.decisions = refused, decisions
+        self.seen = list[tuple[str, int]]()
+        self.fanout = self
+
+    def segments(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        ids, times = batch.column("id").to_pylist(), batch.column("ts").to_pylist()
+        self.seen += zip(ids, times, strict=True)
+        events = np.zeros(len(ids), EVENT)
+        events["drop"] = [BARRED if name in self.refused else 0 for name in ids]
+        yield SimpleNamespace(ids=ids, events=events)
+
+    def advance(self, segment: Any) -> list[Any]:
+        return [self.decisions[name] for name in segment.ids if name in self.decisions]
+
+    def finish(self) -> list[Any]:
+        return []
+
+
+def replayed(gate: Gate, *events: tuple[str, int, str, str, str]) -> CausalReplay:
+    rows = [
+        {"id": name, "ts": minute * MINUTE, "account": account, "peer": peer,
+         "type": TYPES.index(kind)}
+        for name, minute, account, peer, kind in events
+    ]  # fmt: skip
+    log = pa.Table.from_pylist(rows, schema=LOG_SCHEMA)
+    labels = {"a": ("abusive", "bulk", "")} | dict.fromkeys("bc", ("benign", "people", ""))
+    replay = CausalReplay(World("w", log, labels), gate)  # type: ignore[arg-type]
+    replay.run()
+    return replay
+
+
+CHAT = (
+    ("first", 0, "a", "b", "message.sent"),
+    ("other", 1, "a", "c", "message.sent"),
+    ("answer", 20, "b", "a", "message.sent"),
+    ("block", 30, "b", "a", "user.blocked"),
+    ("again", 40, "a", "b", "message.sent"),
+)
+
+
+def test_nothing_answers_what_was_refused() -> None:
+    gate = Gate({"first"}, {})
+    replay = replayed(gate, *CHAT)
+    assert [name for name, _ in gate.seen] == ["first", "other"]
+    assert replay.first_contacts() == [("a", "b", True), ("a", "c", False)]
+
+
+def test_everything_happens_where_nothing_is_refused() -> None:
+    gate = Gate(set(), {})
+    replay = replayed(gate, *CHAT)
+    assert [name for name, _ in gate.seen] == [name for name, *_ in CHAT]
+    assert replay.first_contacts() == [("a", "b", False), ("a", "c", False)]
+
+
+def test_brief_limit_delays_the_chat_and_what_follows() -> None:
+    limit = SimpleNamespace(account="a", ts=0, outcome="limit", until=30 * MINUTE, rules=())
+    gate = Gate({"first"}, {"first": limit})
+    replay = replayed(gate, *CHAT, ("end", 90, "c", "b", "message.sent"))
+    seen = dict(gate.seen)
+    assert seen["first-late"] > 30 * MINUTE
+    assert seen["first-late"] < seen["answer-late"] < seen["block-late"]
+    assert ("a", "b") in replay.delayed
+    assert replay.first_contacts()[0] == ("a", "b", False)
