@@ -18,6 +18,7 @@ from support import service_harness
 from support.service_harness import DATABASES, Running
 from support.state_stream import following, next_state
 from wavebreak.engine import Engine
+from wavebreak.engine.decision import FIELDS, RULES
 from wavebreak.outcomes import CHALLENGE
 from wavebreak_server.http.app_context import closing_connection
 from wavebreak_server.pipeline.live_policy import live_policy
@@ -122,7 +123,8 @@ def test_limit_is_decided_where_no_challenge_can_be_asked(live: Live) -> None:
     async def test(made: Running) -> None:
         def challenging(engine: Engine) -> bool:
             return any(
-                int(rule[0]) == CHALLENGE for rule in engine.core.policy.policy[24:].reshape(-1, 5)
+                int(rule[0]) == CHALLENGE
+                for rule in engine.core.policy.policy[RULES:].reshape(-1, FIELDS)
             )
 
         assert await made.service.ask(challenging)
