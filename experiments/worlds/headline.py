@@ -24,17 +24,13 @@ pair that has not met; what abusive accounts send to each other counts nowhere.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import heapq
-import json
 import random
 import sys
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,14 +38,19 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from experiments.worlds.replay import (
+    Challenges,
+    options_of,
+    read_labels,
+    read_log,
+    write_results,
+)
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import BARRED
-from wavebreak.io import read
 from wavebreak.model.storage import load_selected
 from wavebreak.outcomes import REFUSING, SILENCING
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES
@@ -62,7 +63,6 @@ LEAST = 30
 OPENING = {TYPES.index(t) for t in ("message.sent", "contact.requested", "group.member_added")}
 TYPING = TYPES.index("typing.started")
 ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
-PASSED = TYPES.index("challenge.passed")
 MET, REFUSED, DELAYED = 1, 2, 3
 DELAY_MS = 3_600_000
 """A limit that ends so soon delays; a longer one refuses."""
@@ -110,19 +110,16 @@ class Headline:
 
 
 def load_world(directory: Path) -> World:
-    """Read a world; events cross the privacy edge with a fixed key.
+    """Read a world.
 
     Args:
         directory: Holds events.jsonl and labels.csv.
 
     """
-    edge = Pseudonymizer(b"a key of the experiment alone")
-    log = pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
-    with (directory / "labels.csv").open(encoding="utf-8", newline="") as lines:
-        labels = {
-            r["account"]: (r["label"], r["family"], r["operator"]) for r in csv.DictReader(lines)
-        }
-    return World(f"{directory.parent.name}/{directory.name}", log, labels)
+    labels = {
+        r["account"]: (r["label"], r["family"], r["operator"]) for r in read_labels(directory)
+    }
+    return World(f"{directory.parent.name}/{directory.name}", read_log(directory), labels)
 
 
 class CausalReplay:
@@ -137,19 +134,17 @@ class CausalReplay:
         self.ts = world.log.column("ts").to_numpy()
         self.row = {event: row for row, event in enumerate(self.ids)}
         rng = random.Random(5)
-        self.passes = {
+        delays_ms = {
             account: 1000 * rng.lognormvariate(6.8, 1)
             for account, (label, *_) in world.labels.items()
             if rng.random() < PASSES[label]
         }
+        self.challenges = Challenges(delays_ms, world.log.schema)
         self.opener = dict[tuple[str, str], str]()
         self.state = dict[tuple[str, str], int]()
         self.answered = set[tuple[str, str]]()
         self.gone, self.refused = set[int](), set[int]()
-        self.due = list[tuple[float, int, str]]()
-        self.asked, self.limited = set[str](), set[str]()
         self.decisions = list[Decision]()
-        self.challenges_passed = 0
         self.waits = dict[str, int]()
         self.again = list[tuple[int, int, int]]()
         self.release = dict[tuple[str, str], int]()
@@ -176,10 +171,9 @@ class CausalReplay:
         if late:
             rows = pa.concat_tables([rows, self._sent_again(late)]).sort_by("ts")
             keep += [row for _, _, row in late]
-        passed = self._passed(start, end)
-        if passed:
-            extra = pa.Table.from_pylist(passed, schema=self.log.schema)
-            rows = pa.concat_tables([rows, extra]).sort_by("ts")
+        passed = self.challenges.pass_until(end, start)
+        if passed is not None:
+            rows = pa.concat_tables([rows, passed]).sort_by("ts")
         if not rows.num_rows:
             return
         barred = self._advance(rows)
@@ -269,25 +263,7 @@ class CausalReplay:
                     heapq.heappush(self.again, (self.release[pair], len(self.again), row))
                 else:
                     self.state[pair] = REFUSED
-        if account in self.limited and account not in self.asked:
-            self.asked.add(account)
-            self._ask(account, int(self.ts[row]))
-
-    def _ask(self, account: str, at: int) -> None:
-        if account in self.passes:
-            heapq.heappush(self.due, (at + self.passes[account], len(self.due), account))
-
-    def _passed(self, start: int, end: int) -> list[dict[str, Any]]:
-        passed = []
-        while self.due and self.due[0][0] < end:
-            at, _, account = heapq.heappop(self.due)
-            self.asked.discard(account)
-            self.challenges_passed += 1
-            name = f"pass-{self.challenges_passed}"
-            passed.append(
-                {"id": name, "ts": int(max(at, start)), "account": account, "type": PASSED}
-            )
-        return passed
+        self.challenges.note_refusal(account, int(self.ts[row]))
 
     def _note(self, decision: Decision) -> None:
         self.decisions.append(decision)
@@ -296,12 +272,7 @@ class CausalReplay:
             self.waits[decision.account] = int(decision.until or 0)
         else:
             self.waits.pop(decision.account, None)
-        if decision.outcome == "limit":
-            self.limited.add(decision.account)
-        else:
-            self.limited.discard(decision.account)
-        if decision.outcome == "challenge":
-            self._ask(decision.account, decision.ts)
+        self.challenges.note_decision(decision)
 
     def first_contacts(self) -> list[tuple[str, str, bool]]:
         """Return sender, recipient and whether it was stopped, of each first contact.
@@ -411,9 +382,9 @@ def run(
 
     def replay(enforce: bool) -> CausalReplay:
         engine = Engine(load_policy(policy), profile, enforce=enforce, model=load_selected(model))
-        made = CausalReplay(world, engine)
-        made.run(progress, f"{world.name} {policy.name if policy else 'shipped'}")
-        return made
+        causal = CausalReplay(world, engine)
+        causal.run(progress, f"{world.name} {policy.name if policy else 'shipped'}")
+        return causal
 
     result = measure(replay(True), world)
     if shadow:
@@ -458,20 +429,12 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Replay the worlds that are named through the policies that are named."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.worlds.headline", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("world", nargs="+", type=Path)
+    parser = options_of("headline", __doc__)
     parser.add_argument(
         "--policy", type=Path, action="append", help="a local policy beside the shipped one"
     )
-    parser.add_argument(
-        "--model", default=None, help="none, or a directory (default: the shipped one)"
-    )
     parser.add_argument("--shadow", action="store_true", help="also whom it restricts in shadow")
     parser.add_argument("--detail", action="store_true", help="each persona, family and rule")
-    parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
     chosen = parser.parse_args(arguments)
     console, results = Console(width=150), []
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -482,9 +445,7 @@ def main(arguments: list[str] | None = None) -> int:
                     run(world, policy, chosen.model, shadow=chosen.shadow, progress=progress)
                 )
     show(results, console, detail=chosen.detail)
-    if chosen.json:
-        lines = (json.dumps(asdict(result), sort_keys=True) for result in results)
-        chosen.json.write_text("\n".join(lines) + "\n", "utf-8")
+    write_results(chosen.json, results)
     return 0
 
 

@@ -17,10 +17,12 @@ import heapq
 import json
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +44,7 @@ from wavebreak.schema.events import TYPES
 SLICE_MS = 600_000
 """The log is given to the engine in slices of ten minutes, so that a pass takes effect in time."""
 SENT, ADDED = TYPES.index("message.sent"), TYPES.index("group.member_added")
+PASSED = TYPES.index("challenge.passed")
 
 
 @dataclass
@@ -100,12 +103,72 @@ class World:
     passes: dict[str, int]
 
 
-def load_world(directory: Path) -> World:
-    """Read a world; events cross the privacy edge with a fixed key."""
+def read_log(directory: Path) -> pa.Table:
+    """Read a world's events; they cross the privacy edge with a fixed key."""
     edge = Pseudonymizer(b"a key of the experiment alone")
-    log = pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
+    return pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
+
+
+def read_labels(directory: Path) -> list[dict[str, str]]:
+    """Read the rows of labels.csv: account, label, family, operator."""
     with (directory / "labels.csv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
+        return list(csv.DictReader(lines))
+
+
+class Challenges:
+    """What holders are asked to pass: a challenge, or one under a limit that refused them.
+
+    Args:
+        delays_ms: Of each account whose holder would pass, after how long.
+        schema: Schema of the log.
+
+    """
+
+    def __init__(self, delays_ms: Mapping[str, float], schema: pa.Schema) -> None:
+        self.delays_ms, self.schema = delays_ms, schema
+        self.passed = 0
+        self._due: list[tuple[float, int, str]] = []
+        self._asked = set[str]()
+        self._limited = set[str]()
+
+    def __bool__(self) -> bool:
+        """Whether somebody will pass."""
+        return bool(self._due)
+
+    def note_decision(self, decision: Decision) -> None:
+        """Note who is limited, and ask who is challenged."""
+        if decision.outcome == "limit":
+            self._limited.add(decision.account)
+        else:
+            self._limited.discard(decision.account)
+        if decision.outcome == "challenge":
+            self._ask(decision.account, decision.ts)
+
+    def note_refusal(self, account: str, ts: int) -> None:
+        """Ask, once, whom a limit refuses an act."""
+        if account in self._limited and account not in self._asked:
+            self._asked.add(account)
+            self._ask(account, ts)
+
+    def _ask(self, account: str, ts: int) -> None:
+        if account in self.delays_ms:
+            heapq.heappush(self._due, (ts + self.delays_ms[account], len(self._due), account))
+
+    def pass_until(self, end: int, start: int = 0) -> pa.Table | None:
+        """Return the challenges passed before `end` (None: none), none dated before `start`."""
+        rows = []
+        while self._due and self._due[0][0] < end:
+            at, _, account = heapq.heappop(self._due)
+            self._asked.discard(account)
+            self.passed += 1
+            rows.append({"id": f"pass-{self.passed}", "ts": int(max(at, start)),
+                         "account": account, "type": PASSED})  # fmt: skip
+        return pa.Table.from_pylist(rows, schema=self.schema) if rows else None
+
+
+def load_world(directory: Path) -> World:
+    """Read a world."""
+    log, rows = read_log(directory), read_labels(directory)
     label = {r["account"]: (r["label"] == "abusive", r["family"]) for r in rows}
     operator = {r["account"]: r["operator"] for r in rows if r["operator"]}
     unwanted, because = set[str](), dict[str, str]()
@@ -128,12 +191,10 @@ class Replay:
         self.world, self.engine = world, engine
         self.gone: set[str] = set()
         self.refused: set[str] = set()
-        self.due: list[tuple[int, int, str]] = []
-        self.asked: set[str] = set()
-        self.limited: set[str] = set()
+        delays_ms = {account: 1000 * delay_s for account, delay_s in world.passes.items()}
+        self.challenges = Challenges(delays_ms, world.log.schema)
         self.outcomes: dict[str, set[str]] = defaultdict(set)
         self.rules: dict[str, Counter[str]] = defaultdict(Counter)
-        self.passed = 0
         self.state: dict[str, str] = {}
         self.delivered_in: dict[str, Counter[str]] = defaultdict(Counter)
 
@@ -144,7 +205,7 @@ class Replay:
         edges = [*range(int(ts[0]), int(ts[-1]) + SLICE_MS, SLICE_MS), int(ts[-1]) + SLICE_MS]
         cuts = np.searchsorted(ts, edges)
         for number, (low, high) in enumerate(pairwise(cuts)):
-            if high > low or self.due:
+            if high > low or self.challenges:
                 self._slice(log.slice(low, high - low), edges[number + 1])
         for decision in self.engine.finish():
             self._decided(decision)
@@ -153,7 +214,7 @@ class Replay:
         ids = part.column("id").to_pylist()
         keep = [self._happens(i) for i in ids]
         rows = part.filter(pa.array(keep)) if not all(keep) else part
-        passed = self._passes(end)
+        passed = self.challenges.pass_until(end)
         if passed is not None:
             rows = pa.concat_tables([rows, passed]).sort_by("ts")
         if not rows.num_rows:
@@ -181,25 +242,7 @@ class Replay:
 
     def _refused(self, event: str, ts: int) -> None:
         self.refused.add(event)
-        account = self.account_of[event]
-        if account in self.limited and account not in self.asked:
-            self.asked.add(account)
-            self._ask(account, ts)
-
-    def _ask(self, account: str, ts: int) -> None:
-        if account in self.world.passes:
-            at = ts + 1000 * self.world.passes[account]
-            heapq.heappush(self.due, (at, len(self.due), account))
-
-    def _passes(self, end: int) -> pa.Table | None:
-        rows = []
-        while self.due and self.due[0][0] < end:
-            at, _, account = heapq.heappop(self.due)
-            self.asked.discard(account)
-            self.passed += 1
-            rows.append({"id": f"pass-{self.passed}", "ts": at, "account": account,
-                         "type": TYPES.index("challenge.passed")})  # fmt: skip
-        return pa.Table.from_pylist(rows, schema=self.world.log.schema) if rows else None
+        self.challenges.note_refusal(self.account_of[event], ts)
 
     def _decided(self, decision: Decision) -> None:
         account, outcome = decision.account, decision.outcome
@@ -212,12 +255,7 @@ class Replay:
             if decision.rules or outcome != "limit"
             else ("limit score" if decision.score is not None else "limit, passed")
         )
-        if outcome == "limit":
-            self.limited.add(account)
-        else:
-            self.limited.discard(account)
-        if outcome == "challenge":
-            self._ask(account, decision.ts)
+        self.challenges.note_decision(decision)
 
     @cached_property
     def account_of(self) -> dict[str, str]:
@@ -351,18 +389,37 @@ def show(result: Result, console: Console) -> None:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Replay the worlds that are named."""
+def options_of(command: str, about: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what every command on worlds takes.
+
+    Args:
+        command: Name of the module.
+        about: What it does.
+
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.worlds.replay", description=__doc__,
+        prog=f"python -m experiments.worlds.{command}", description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("world", nargs="+", type=Path)
-    parser.add_argument("--policy", type=Path, help="a local policy beside the shipped one")
     parser.add_argument(
         "--model", default=None, help="none, or a directory (default: the shipped one)"
     )
     parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
+    return parser
+
+
+def write_results(file: Path | None, results: Sequence[Any]) -> None:
+    """Write dataclasses as JSON Lines, where a file is asked for."""
+    if file:
+        lines = (json.dumps(asdict(result), sort_keys=True) for result in results)
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Replay the worlds that are named."""
+    parser = options_of("replay", __doc__)
+    parser.add_argument("--policy", type=Path, help="a local policy beside the shipped one")
     parser.add_argument("--rules", action="store_true", help="print which rule met whom")
     chosen = parser.parse_args(arguments)
     console = Console(width=100)
@@ -381,9 +438,7 @@ def main(arguments: list[str] | None = None) -> int:
                 console.print(f"{rule}: {met}")
             for family, states in sorted(replay.delivered_in.items()):
                 console.print(f"delivered by {family}: {dict(states.most_common(7))}")
-    if chosen.json:
-        lines = (json.dumps(asdict(result), sort_keys=True) for result in results)
-        chosen.json.write_text("\n".join(lines) + "\n", "utf-8")
+    write_results(chosen.json, results)
     return 0
 
 
