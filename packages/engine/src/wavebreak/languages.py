@@ -23,12 +23,12 @@ import msgspec
 from wavebreak import config
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak.errors import PolicyError
-from wavebreak.extras import LazyModule as Optional
+from wavebreak.extras import LazyModule
 
 _babel, _dates, _numbers, _units = (
-    Optional(f"babel{name}") for name in ("", ".dates", ".numbers", ".units")
+    LazyModule(f"babel{name}") for name in ("", ".dates", ".numbers", ".units")
 )
-_sources, _catalogs = Optional("babel.messages.pofile"), Optional("babel.messages.mofile")
+_sources, _catalogs = LazyModule("babel.messages.pofile"), LazyModule("babel.messages.mofile")
 
 Direction = Literal["ltr", "rtl"]
 

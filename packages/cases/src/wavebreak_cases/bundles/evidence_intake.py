@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -77,7 +77,6 @@ else:  # the engine and the readers of pages: most steps need neither
     reversals = LazyModule("wavebreak_cases.bundles.reversals")
     exhibits = LazyModule("wavebreak_cases.claims.exhibits")
 
-FileKind = Literal["delivery", "reply", "document"]
 _KINDS = {
     "capture": "claim", "upload": "document", "test_purchase": "test_purchase",
     "partner_notice": "partner_notice",

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak import config
-from wavebreak.extras import LazyModule as Optional
+from wavebreak.extras import LazyModule
 from wavebreak.languages import CATALOGS, DOMAIN, SOURCE_LANGUAGE, read_catalog
 from wavebreak.notices.platform import FILE as PLATFORM
 from wavebreak.notices.rule_texts import load_rule_texts
 
-_messages, _extract = Optional("babel.messages"), Optional("babel.messages.extract")
-_files = Optional("babel.messages.pofile")
+_messages, _extract = LazyModule("babel.messages"), LazyModule("babel.messages.extract")
+_files = LazyModule("babel.messages.pofile")
 PACKAGE = Path(__file__).resolve().parent
 _KEYWORDS = {
     "_": None,

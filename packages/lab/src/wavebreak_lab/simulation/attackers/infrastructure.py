@@ -135,13 +135,6 @@ class Infrastructure:
         return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
 
 
-def register_accounts(
-    sim: SimulationContext, ts: Ints, family: str, operator: str, how: Enrolment
-) -> RegisteredAccounts:
-    """Plan the registration of all of an operator's accounts, one a time given."""
-    return Infrastructure(sim, how, len(ts)).enrol(sim, ts, family, operator)
-
-
 def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:
     """Space sends by gaps (milliseconds), waiting for the next hour at a cap.
 

@@ -308,7 +308,6 @@ def timeline(account: str) -> dict[str, Any]:
 
 
 _COLUMNS = ("type", "ts", "account", "peer")
-_PEER_EVENTS = tuple(TYPES.index(name) for name in AIMED)
 
 
 def _add_events(
