@@ -14,12 +14,15 @@ from wavebreak_cases.cases.parties import Basis, Evidence, Strength
 
 def _add_exhibit(work: Work) -> None:
     v, source = work.values, work.values["file"]
-    given = (work.workspace, source, work.actor, work.role)
+    exhibit = (work.workspace, source, work.actor, work.role)
     if (source / exhibits.EXHIBIT).exists():
-        evidence_intake.add_claim_exhibit(*given, title=v["title"], kind=v["kind"])
+        evidence_intake.add_claim_exhibit(*exhibit, title=v["title"], kind=v["kind"])
     else:
         evidence_intake.add_file_exhibit(
-            *given, title=v["title"], kind=v["kind"] or "document", pictures_only=work.pictures_only
+            *exhibit,
+            title=v["title"],
+            kind=v["kind"] or "document",
+            pictures_only=work.pictures_only,
         )
 
 

@@ -61,10 +61,12 @@ def _erase_account(work: Work) -> Any:
 
 def _record_reversal(work: Work) -> None:
     v = work.values
-    found = case_steps.action_reversed(work.case, work.secret(), v["account"], v["at"], v["source"])
-    if found.account not in work.case.reversals:
-        why = work.why or found.basis
-        work.workspace.take(steps.ActionReversed(found), by=work.by, role=work.role, why=why)
+    reversal = case_steps.action_reversed(
+        work.case, work.secret(), v["account"], v["at"], v["source"]
+    )
+    if reversal.account not in work.case.reversals:
+        why = work.why or reversal.basis
+        work.workspace.take(steps.ActionReversed(reversal), by=work.by, role=work.role, why=why)
 
 
 ACTS = (

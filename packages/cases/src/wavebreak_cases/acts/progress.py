@@ -25,9 +25,9 @@ case_draft: Any = LazyModule("wavebreak_cases.bundles.case_draft")
 _SAVED = "A page that your browser shows: save it as HTML or print it to PDF."
 
 
-def _drafted(section: str, *given: Field) -> Iterator[Field]:
+def _drafted(section: str, *declared: Field) -> Iterator[Field]:
     """Fields of the form that opens a case, under a heading; none of them is needed."""
-    for each in given:
+    for each in declared:
         yield replace(each, section=section, required=False, option=None)
 
 
@@ -127,8 +127,8 @@ def _add_task(work: Work) -> None:
 
 
 def _prepare_determination(work: Work) -> str:
-    found = work.reversals(work.case)
-    evidence_intake.record_reversals(work.workspace, found, by=work.by, role=work.role)
+    reversals = work.reversals(work.case)
+    evidence_intake.record_reversals(work.workspace, reversals, by=work.by, role=work.role)
     name, _ = evidence_intake.prepare_determination(
         work.workspace, work.values["party"], work.values["as_of"], work.policy, **work.signed
     )

@@ -42,29 +42,30 @@ def tag_files(bag: Path, case: str, at: int, version: str) -> dict[str, bytes]:
         f"Bag-Software-Agent: wavebreak {version}\nBagging-Date: {format_instant(at)[:10]}\n"
         f"External-Identifier: {case}\nPayload-Oxum: {octets}.{len(files)}\n"
     )
-    made = {"bagit.txt": _DECLARATION.encode(), "bag-info.txt": about.encode()}
+    tags = {"bagit.txt": _DECLARATION.encode(), "bag-info.txt": about.encode()}
     for algorithm in HASHES:
         lines = {p.relative_to(bag).as_posix(): file_hash(p, algorithm) for p in files}
-        made[f"manifest-{algorithm}.txt"] = _manifest(lines)
-    tags = dict(made)
+        tags[f"manifest-{algorithm}.txt"] = _manifest(lines)
+    payload_tags = dict(tags)
     for algorithm in HASHES:
         digests = {
-            name: hashlib.new(algorithm, content).hexdigest() for name, content in tags.items()
+            name: hashlib.new(algorithm, content).hexdigest()
+            for name, content in payload_tags.items()
         }
-        made[f"tagmanifest-{algorithm}.txt"] = _manifest(digests)
-    return made
+        tags[f"tagmanifest-{algorithm}.txt"] = _manifest(digests)
+    return tags
 
 
 def check_tag_files(bag: Path, case: str, at: int, version: str) -> str:
     """Check that a bag's own files are those that its payload gives."""
-    made = tag_files(bag, case, at, version)
+    expected = tag_files(bag, case, at, version)
     there = {path.name for path in bag.iterdir() if path.name != "data"}
-    if there != made.keys():
-        raise bundle_error("bag_surplus", f"{sorted(there ^ made.keys())[0][:60]}")
-    for name, content in made.items():
+    if there != expected.keys():
+        raise bundle_error("bag_surplus", f"{sorted(there ^ expected.keys())[0][:60]}")
+    for name, content in expected.items():
         if (bag / name).read_bytes() != content:
             raise bundle_error("bag_tags", f"{name} is not what the payload gives")
-    return f"{len(made)} files of the bag itself, as the payload gives them"
+    return f"{len(expected)} files of the bag itself, as the payload gives them"
 
 
 def _manifest(digests: dict[str, str]) -> bytes:

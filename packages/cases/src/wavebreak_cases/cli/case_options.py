@@ -107,13 +107,12 @@ def _parameter(field: Field, option: Option) -> inspect.Parameter:
         flag = option.name or f"--{field.name.replace('_', '-')}"
         info = typer.Option(flag, help=option.help, **limits)
     annotation = _annotated[kind | None if default is None else kind, info]
-    given = inspect.Parameter.empty if default is REQUIRED else default
-    return _keyword(_key(option, field.name), annotation, given)
+    return _keyword(_key(option, field.name), annotation, default)
 
 
-def _keyword(
-    name: str, annotation: Any, default: Any = inspect.Parameter.empty
-) -> inspect.Parameter:
+def _keyword(name: str, annotation: Any, default: Any = REQUIRED) -> inspect.Parameter:
+    if default is REQUIRED:
+        default = inspect.Parameter.empty
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
@@ -121,21 +120,19 @@ def _keyword(
 
 def act_parameters(command: str) -> dict[str, inspect.Parameter]:
     """Return the parameters that the acts of a command declare, each once."""
-    found: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for act in acts_of(command):
         for field in act.fields:
             if field.option is not None:
-                made = _parameter(field, field.option)
-                found.setdefault(made.name, made)
+                parameter = _parameter(field, field.option)
+                parameters.setdefault(parameter.name, parameter)
         if act.switch is not None:
             annotation = _annotated[bool, typer.Option(act.switch.name, help=act.switch.help)]
-            found[_key(act.switch)] = _keyword(_key(act.switch), annotation, False)
+            parameters[_key(act.switch)] = _keyword(_key(act.switch), annotation, False)
         if act.why is not None:
-            required = act.why.default is REQUIRED
             annotation = _annotated[str, typer.Option(help=act.why.help)]
-            default = inspect.Parameter.empty if required else act.why.default
-            found["why"] = _keyword("why", annotation, default)
-    return found
+            parameters["why"] = _keyword("why", annotation, act.why.default)
+    return parameters
 
 
 def acts_of(command: str) -> list[Act]:
@@ -184,9 +181,9 @@ class ActCommand:
         values = act.complete(self.values(act))
         values |= {name: more.pop(name) for name in list(more) if name in values}
         # Where a field of the act has such a name, as the role of a signer, it is not who acts.
-        own = act_parameters(self.name).keys() - {"why"}
-        beside = {key: value for key, value in self.given.items() if key not in own}
-        given: dict[str, Any] = {
+        fields = act_parameters(self.name).keys() - {"why"}
+        beside = {key: value for key, value in self.given.items() if key not in fields}
+        actor: dict[str, Any] = {
             "by": beside.get("by", ""),
             "role": beside.get("role", "investigator"),
             "why": beside.get("why", ""),
@@ -195,7 +192,7 @@ class ActCommand:
             "policy": beside.get("policy"),
             "authority": beside.get("authority", "not stated"),
         }
-        return Work(workspace, values, **given | more)
+        return Work(workspace, values, **actor | more)
 
     def values(self, act: Act) -> dict[str, Any]:
         """Return the values of an act's fields that a command asks for."""

@@ -91,12 +91,12 @@ class UploadField(forms.FileField):
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         """Return the file."""
-        given = super().clean(data, initial)
-        if given and given.size > MAX_UPLOAD:
+        upload = super().clean(data, initial)
+        if upload and upload.size > MAX_UPLOAD:
             raise forms.ValidationError(
                 f"The file is larger than {MAX_UPLOAD:,} bytes: take it in by command."
             )
-        return given
+        return upload
 
 
 class ActForm(forms.Form):
@@ -127,12 +127,12 @@ class ActForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Let the act's guard look at the fields together."""
-        given = {k: v for k, v in self.cleaned_data.items() if k != "reason"}
-        self.values = self.act.complete(given)
+        fields = {k: v for k, v in self.cleaned_data.items() if k != "reason"}
+        self.values = self.act.complete(fields)
         for name, what, fix in self.act.guard(self.case, self.values, self.now):
             if name not in self.errors:
-                said = ": ".join(each for each in (what, page_fix(fix)) if each)
-                self.add_error(name, f"{said[:1].upper()}{said[1:]}.")
+                message = ": ".join(each for each in (what, page_fix(fix)) if each)
+                self.add_error(name, f"{message[:1].upper()}{message[1:]}.")
         cleaned: dict[str, Any] = self.cleaned_data
         return cleaned
 
@@ -174,10 +174,10 @@ def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.
             return UploadField(**common | {"error_messages": messages})
     line = forms.TextInput(attrs={"dir": "auto", "autocomplete": "off"})
     fault = f"It {declared.fault}."
-    whole = (
+    validators = (
         [RegexValidator(rf"\A(?:{declared.pattern.pattern})\Z", fault)] if declared.pattern else []
     )
-    return forms.CharField(widget=line, validators=whole, **text)
+    return forms.CharField(widget=line, validators=validators, **text)
 
 
 def act_form(
