@@ -258,6 +258,10 @@ def _evidence(read: Callable[[Evidence], float]) -> Formula:
     return lambda s: read(Evidence(s))
 
 
+def _in_an_hour(read: Callable[[Evidence], list[Fact]]) -> Formula:
+    return lambda s: s.count(read(Evidence(s)), "1h", SMALL)
+
+
 def _label(s: AccountHistory, code: int) -> float:
     labels = [fact.fields["label"] for fact in s.of("labelled")]
     return float(bool(labels) and labels[-1] == code)
@@ -334,17 +338,22 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "enforcement_level": lambda s: SEVERITIES[Enforcement(s).outcome],
     "strikes": _without_rules,
     "refused": _without_rules,
+    "attempts_after_notice": _without_rules,
     "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
     "challenges_lapsed": lambda s: min(Enforcement(s).lapsed, 255),
     "challenges_passed": lambda s: min(Enforcement(s).passed, 255),
     "unanswered_evidence": _evidence(lambda e: e.reply),
     "complaint_evidence": _evidence(lambda e: e.complaint),
+    "reaction_evidence": _evidence(lambda e: e.first_reactions),
+    "later_complaint_evidence": _evidence(lambda e: e.later_complaints),
     "leave_evidence": _evidence(lambda e: e.leave),
     "undeliverable_evidence": _evidence(lambda e: e.failure),
     "stranger_contacts": _evidence(lambda e: e.contacted),
     "stranger_answers": _evidence(lambda e: e.answers),
     "stranger_complaints": _evidence(lambda e: e.complaints),
     "unanswered_strangers_1d": _evidence(Evidence.taken),
+    "strangers_contacted_1h": _in_an_hour(lambda e: e.contacts),
+    "answers_of_strangers_1h": _in_an_hour(lambda e: e.answer_times),
     "recipients_on_device": _recipients_on_device,
     "operator_accounts": _without_rules,
     "operator_abusive_accounts": _without_rules,

@@ -23,8 +23,8 @@ from wavebreak.features.layout import FORGET_BUCKETS
 from wavebreak.features.sequential_tests import pack_terms
 
 RATES = {
-    "early_reply": 0.09, "reply": 0.2, "complaint": 0.012, "complaint_after_answer": 0.08,
-    "leave": 0.12, "undeliverable": 0.15,
+    "early_reply": 0.09, "reply": 0.2, "complaint": 0.04, "complaint_of_reactions": 0.2,
+    "complaint_after_answer": 0.03, "leave": 0.12, "undeliverable": 0.15,
 }  # fmt: skip
 TWO_WEEKS = 14 * 86_400
 BLAME_FROM = 20
@@ -74,7 +74,9 @@ class Evidence:
         self.s = s
         self.trials: list[_Trial] = []
         self.places: Counter[int] = Counter()
-        self.debts = [0, 0, 0, 0]
+        self.contacts: list[Fact] = []
+        self.answer_times: list[Fact] = []
+        self.debts = [0, 0, 0, 0, 0, 0]
         self.restarts = 0
         self.blames: list[int] = []
         self._open: dict[str, _Trial] = {}
@@ -86,13 +88,22 @@ class Evidence:
         self._walk()
         self.clock = s.clock
 
-    def _forget(self, tests: str = "rclf") -> None:
-        """Set the counts of some tests to none: reply, complaint, leave, failure."""
+    def _forget(self, tests: str = "rclfso") -> None:
+        """Set the counts of some tests to none.
+
+        Of replies, complaints, leaves, failures, first reactions (s) and later complaints (o).
+        """
         if "r" in tests:
             self.settled = self._matured()
         if "c" in tests:
             self.tried = self.answers = self.complaints = 0
             self.bits = [0, 0, 0]
+        if "s" in tests:
+            self.reactions = 0
+            self.first_bits = [0, 0, 0]
+        if "o" in tests:
+            self.talks = 0
+            self.later_bits = [0, 0, 0]
         if "l" in tests:
             self.adds = self.leaves = 0
         if "f" in tests:
@@ -116,7 +127,7 @@ class Evidence:
             marks = self._fresh_marks(fact, peer)
             if fact.kind in ("reported_by", "blocked_by"):
                 if "trial" in marks and not known & {"reported", "blocked"}:
-                    self._complaint(i, weights[i])
+                    self._complaint(i, weights[i], "replied" in known)
             else:
                 self._step(fact, known, peer, marks)
 
@@ -124,7 +135,9 @@ class Evidence:
         if fact.kind in ("sent", "requested"):
             self._sent(fact, known, peer, marks)
         elif is_answer(fact, known):
-            self._answer(peer, marks)
+            if "stranger" in marks:
+                self.answer_times.append(fact)
+            self._answer(peer, marks, first=not known & {"reported", "blocked"})
         elif fact.kind == "member_added":
             self._added(fact, known, peer, marks)
         elif fact.kind == "member_left" and self._live(peer, fact):
@@ -168,6 +181,7 @@ class Evidence:
             return
         if bucket > clock - 16:
             self.places[bucket] = min(self.places[bucket] + 1, SMALL)
+        self.contacts.append(fact)
         marks.add("stranger")
         waiting = sum(t.bucket == bucket and t.reached for t in self.trials)
         if waiting >= SMALL or self._newcomer(peer, fact):
@@ -180,12 +194,14 @@ class Evidence:
         self.tried += "trial" not in marks
         marks.add("trial")
 
-    def _answer(self, peer: str, marks: set[str]) -> None:
+    def _answer(self, peer: str, marks: set[str], *, first: bool) -> None:
         bucket, clock = self._first[peer], self.clock // BUCKET_S["1d"]
         if "stranger" in marks and bucket > clock - 16 and self.places[bucket] > 0:
             self.places[bucket] -= 1
         if "trial" in marks:
             self.answers = min(self.answers + 1, self.tried)
+            self.reactions += first
+            self.talks += first
             self._open[peer].answered = clock
 
     def _added(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
@@ -211,18 +227,23 @@ class Evidence:
         before = self.s.reporters_before()
         weights = {}
         for kind in ("reported_by", "blocked_by"):
-            for i, fact, known in self.s.complaints(kind):
+            for i, fact, _ in self.s.complaints(kind):
                 weight = self.s.shared.credibility(fact.peer or "", fact.epoch)
-                weight //= 4 if "replied" in known else 1
                 weight //= 4 if self.s.shared.kin(fact.peer or "", before[i], fact.epoch) else 1
                 weights[i] = weight
         return weights
 
-    def _complaint(self, number: int, weight: int) -> None:
+    def _complaint(self, number: int, weight: int, answered: bool) -> None:
         self.complaints += 1
+        self.reactions += not answered
         for j in range(3):
-            self.bits[j] += _terms()[14 + 17 * j + min(weight, 256) * 16 // 256]
-        if self.complaint >= BLAME_FROM:
+            at = 3 + 17 * j + min(weight, 256) * 16 // 256
+            self.bits[j] += _terms()[8 + at]
+            if answered:
+                self.later_bits[j] += _terms()[116 + at]
+            else:
+                self.first_bits[j] += _terms()[62 + at]
+        if max(self.complaint, self.first_reactions, self.later_complaints) >= BLAME_FROM:
             self.blames.append(number)
 
     def _base(self, test: int) -> int:
@@ -245,23 +266,30 @@ class Evidence:
             )
         return max(values) / 2
 
+    def _stream(self, test: int, at: int, n: int, bits: list[int]) -> float:
+        return _mean([self._base(test) + n * _terms()[at + j] + b for j, b in enumerate(bits)])
+
     @property
     def complaint(self) -> float:
-        """E-value of the complaint test."""
-        terms = _terms()
-        return _mean(
-            [
-                self._base(1) + self.tried * terms[8 + j] + self.answers * terms[11 + j] + bits
-                for j, bits in enumerate(self.bits)
-            ]
-        )
+        """E-value of the test of complaints among all strangers."""
+        return self._stream(1, 8, self.tried, self.bits)
+
+    @property
+    def first_reactions(self) -> float:
+        """E-value of the test of complaints among first reactions."""
+        return self._stream(4, 62, self.reactions, self.first_bits)
+
+    @property
+    def later_complaints(self) -> float:
+        """E-value of the test of complaints after an answer."""
+        return self._stream(5, 116, self.talks, self.later_bits)
 
     @property
     def leave(self) -> float:
         """E-value of the leave test."""
         terms = _terms()
         return _mean(
-            [self._base(2) + self.adds * terms[65 + j] + self.leaves * terms[68 + j]
+            [self._base(2) + self.adds * terms[170 + j] + self.leaves * terms[173 + j]
              for j in range(3)]
         )  # fmt: skip
 
@@ -270,7 +298,7 @@ class Evidence:
         """E-value of the undeliverable test."""
         terms = _terms()
         return _mean(
-            [self._base(3) + self.contacted * terms[71 + j] + self.failures * terms[74 + j]
+            [self._base(3) + self.contacted * terms[176 + j] + self.failures * terms[179 + j]
              for j in range(3)]
         )  # fmt: skip
 
@@ -281,9 +309,10 @@ class Evidence:
         self.restarts = fortnight
         debt = 3 + math.ceil(math.log2(fortnight**2))
         least = _power(-debt * 65_536)
-        fallen = [self.reply < least, self.complaint < least, self.leave < least,
-                  self.failure < least]  # fmt: skip
-        for test, name in enumerate("rclf"):
+        values = (self.reply, self.complaint, self.leave, self.failure, self.first_reactions,
+                  self.later_complaints)  # fmt: skip
+        fallen = [value < least for value in values]
+        for test, name in enumerate("rclfso"):
             if fallen[test]:
                 self._forget(name)
                 self.debts[test] = debt

@@ -20,8 +20,10 @@ from wavebreak.evaluation import exact_interval
 from wavebreak.features.sequential_tests import (
     complaint_value,
     failure_value,
+    later_value,
     leave_value,
     pack_terms,
+    reaction_value,
     reply_value,
 )
 from wavebreak.model.calibration import ONE
@@ -38,12 +40,12 @@ _FEATURES = {
     "early_reply": "unanswered_evidence",
     "reply": "unanswered_evidence",
     "complaint": "complaint_evidence",
-    "complaint_after_answer": "complaint_evidence",
+    "complaint_of_reactions": "reaction_evidence",
+    "complaint_after_answer": "later_complaint_evidence",
     "leave": "leave_evidence",
     "undeliverable": "undeliverable_evidence",
 }
 """By setting the feature of its test."""
-COMPLAINTS = ("complaint", "complaint_after_answer")
 _BESIDE = (
     "channel", "stranger_contacts", "stranger_complaints", "undeliverable_7d", "left_after_add_7d",
 )  # fmt: skip
@@ -139,10 +141,16 @@ def propose(
 def _trials(measured: Measurement) -> dict[str, tuple[Ints, Ints]]:
     """Return trials and what came of them, of each account, by the setting that bets on it."""
     rows, rares = measured.rows, measured.rares
+    complaints, reactions, talks = (
+        rows[name].astype(np.int64) for name in ("complaints", "reactions", "talks")
+    )
+    first = np.maximum(reactions - talks, 0)
     counts = {
         "early_reply": (rows["matured"][:, 0], rows["answered"][:, 0]),
         "reply": (rows["matured"][:, 1], rows["answered"][:, 1]),
-        "complaint": (rows["trials"], rows["complaints"]),
+        "complaint": (rows["trials"], complaints),
+        "complaint_of_reactions": (reactions, first),
+        "complaint_after_answer": (talks, np.maximum(complaints - first, 0)),
         "leave": (rares["add_trials"], rares["add_leaves"]),
         "undeliverable": (rows["contacted"], rares["failures"]),
     }
@@ -158,23 +166,20 @@ def _evidence_settings(
     for name, (n, k) in _trials(measured).items():
         enough = n >= settings.trials
         n, k = n[enough], np.minimum(k[enough], n[enough])
-        names = COMPLAINTS if name == "complaint" else (name,)
         if _FEATURES[name] not in measured.covered:
-            found |= dict.fromkeys(names, 0)
+            found[name] = 0
             continue
         if n.size < settings.accounts:
-            found |= dict.fromkeys(names, int(n.size))
+            found[name] = int(n.size)
             continue
         floor = name in settings.floors
         guess = estimate(
             n, k, contamination=settings.contamination, beyond=settings.beyond, floor=floor,
             resamples=settings.resamples,
         )  # fmt: skip
-        found |= dict.fromkeys(names, guess)
+        found[name] = guess
         if floor:
             proposed[name] = _floor(guess, settings.floors[name], settings.headroom)
-        elif name == "complaint":
-            proposed |= _complaint_ceilings(guess, measured, terms, settings)
         else:
             proposed[name] = _ceiling(guess.high, guess.mean, settings.ceilings[name], settings)
     if {"early_reply", "reply"} <= proposed.keys():
@@ -195,20 +200,6 @@ def _floor(guess: Estimate, within: Range, headroom: float) -> float:
 def _ceiling(high: float, mean: float, within: Range, settings: Settings) -> float:
     value = max(high, mean * settings.headroom)
     return min(max(math.ceil(value * 10_000) / 10_000, within[0]), within[1])
-
-
-def _complaint_ceilings(
-    guess: Estimate, measured: Measurement, terms: EvidenceTerms, settings: Settings
-) -> dict[str, float]:
-    """Scale both ceilings alike: who complains after an answer is not counted apart."""
-    rows = measured.rows
-    answered = float(rows["trials_answered"].sum()) / max(float(rows["trials"].sum()), 1.0)
-    in_force = terms.complaint + terms.complaint_after_answer * answered
-    scale = max(guess.high, guess.quantile, guess.mean * settings.headroom) / in_force
-    return {
-        name: _ceiling(getattr(terms, name) * scale, 0.0, settings.ceilings[name], settings)
-        for name in COMPLAINTS
-    }
 
 
 def _test_setting(
@@ -259,6 +250,10 @@ def _value(feature: str, packed: Any, row: Any, rare: Any) -> float:
             return reply_value(packed, row)
         case "complaint_evidence":
             return complaint_value(packed, row)
+        case "reaction_evidence":
+            return reaction_value(packed, row)
+        case "later_complaint_evidence":
+            return later_value(packed, row)
         case "leave_evidence":
             return leave_value(packed, row, int(rare["add_trials"]), int(rare["add_leaves"]))
     return failure_value(packed, row, int(rare["failures"]))

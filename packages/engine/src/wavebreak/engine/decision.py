@@ -228,7 +228,9 @@ def pack_policy(
 
 EVIDENCE_COUNTS: Final = ("stranger_contacts", "stranger_answers", "stranger_complaints")
 """What a decision on evidence always names: strangers, and how many answered or complained."""
-_TESTS = frozenset({"unanswered_evidence", "complaint_evidence"})
+_TESTS = frozenset(
+    {"unanswered_evidence", "complaint_evidence", "reaction_evidence", "later_complaint_evidence"}
+)
 
 
 MOST_STATED: Final = float(2**53 - 1)

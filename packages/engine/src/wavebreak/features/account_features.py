@@ -226,8 +226,15 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
     F("complaint_evidence", "times", "evidence", "all, with restarts",
       "E-value of the complaint test: how many times likelier it is that so many of the " + _TRIAL
       + ", or added to groups, blocked or reported it than at the ceiling. A complaint weighs by "
-      "the credibility and independence of who makes it; an answer speaks for the account.",
+      "the credibility and independence of who makes it.",
       _COMPLAINTS, "people many quarrel with", "senders whom nobody reports"),
+    F("reaction_evidence", "times", "evidence", "all, with restarts",
+      "The same among first reactions of those strangers: a reaction is an answer or a complaint, "
+      "whichever comes first. Silence is none.",
+      _COMPLAINTS, "people whom strangers find rude", "senders who are answered"),
+    F("later_complaint_evidence", "times", "evidence", "all, with restarts",
+      "The same among those strangers who had answered: complaints after the answer.",
+      _COMPLAINTS, "dating, selling", "senders who are never found out"),
     F("leave_evidence", "times", "evidence", "all, with restarts",
       "E-value of the leave test: strangers added to groups who left them, against the ceiling.",
       ("group.left.peer",), "a group that is over", "sticky groups"),
@@ -245,6 +252,15 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "Strangers written to first in the window, newcomers too, who have not answered: what an "
         "allowance counts. An answer gives the place back; a bucket (96 min) counts up to 255.",
         _SENT, "none", "contacts made first"), "stranger_contact", bucket_max=255),
+    W(F("strangers_contacted_1h", "accounts", "evidence", "1h",
+        "Strangers written to first in the window, newcomers too, answered or not. A bucket (4 min)"
+        " counts up to 255.",
+        _SENT, "a new number told to all at once", "slow senders"), "stranger_contact",
+      bucket_max=255),
+    W(F("answers_of_strangers_1h", "accounts", "evidence", "1h",
+        "Strangers written to first, whenever, whose first answer came in the window. A bucket "
+        "(4 min) counts up to 255.",
+        _SENT, "rings of newcomers", "none"), "stranger_answer", bucket_max=255),
     W(F("strangers_written_15s", "accounts", "first contacts", "15s",
         "Accounts written to first in the window of whom it is known that they did not have the "
         "sender in contacts, by the message or an earlier event. A bucket (1 s) counts up to 255.",
@@ -255,6 +271,10 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "Accounts written to since the last move to another device, or companion link, each once, "
       "whoever they are (at most 255); missing if there was neither.", ("session.started",),
       "a new phone and much to tell", "slow takeovers"),
+    F("attempts_after_notice", "attempts", "enforcement", "all",
+      "Refused first messages and requests, to people whom it had not just tried, later than two "
+      "hours after its first limit or worse: by then it has been notified (at most 65,535).",
+      ("message.sent",), "clients that repeat by themselves", "senders who stop"),
     F("challenges_passed", "challenges", "enforcement", "all", "Challenges passed (at most 255).",
       ("challenge.passed",), "none", "click farms"),
     F("operator_accounts", "accounts", "operators", "14d",

@@ -61,10 +61,9 @@ from wavebreak.features.message_updates import (
 )
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
-    COMPLAINT_AT,
-    WEIGHTS,
     clear_tests,
-    complaint_value,
+    count_complaint,
+    greatest_complaint_value,
     terms_of,
 )
 from wavebreak.features.shared_state import (
@@ -349,7 +348,9 @@ def update_complaint(
     kin = registered_near(by.born, r.reporters, people)
     amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
     if counted:
-        _count_trial_complaint(w, row, r, int64(ev.peer), amount)
+        # What an answer says of a complaint, the streams know: it weighs nothing less here.
+        full = report_weight(by.confirmed, by.refuted, proven, False, kin, crowd)
+        _count_trial_complaint(w, row, r, int64(ev.peer), full, (flags & REPLIED) != 0)
     if block:
         _count_block(r, now, 1)
         _count_block_weight(r, now, amount)
@@ -390,14 +391,13 @@ outside evidence alone, never an action of ours."""
 
 
 @compiled()
-def _count_trial_complaint(w: Any, row: Any, r: Any, account: int, weight: int) -> None:
+def _count_trial_complaint(
+    w: Any, row: Any, r: Any, account: int, weight: int, answered: bool
+) -> None:  # fmt: skip
     """Count a complaint of a stranger written to or added, by its weight in 1/256 (1 at most)."""
     terms = terms_of(w)
-    row.complaints = min(int64(row.complaints) + 1, 65535)
-    at = min(weight, 256) * WEIGHTS // 256
-    for j in range(3):
-        row.complaint_bits[j] += terms[COMPLAINT_AT + (WEIGHTS + 1) * j + at]
-    if complaint_value(terms, row) >= BLAME_FROM:
+    count_complaint(terms, row, weight, answered)
+    if greatest_complaint_value(terms, row) >= BLAME_FROM:
         r.spare |= BLAMED_BY_EVIDENCE
         blame_entities(w, row, r, account)
 

@@ -137,6 +137,9 @@ DESCRIPTIONS: dict[str, str] = {
     "enforcement_level": "What is in force now, from 0 (allow) to 6 (ban).",
     "strikes": "How often it was restricted, suspended or banned.",
     "refused": "Acts of it that were refused.",
+    "attempts_after_notice": (
+        "Refused attempts at new chats after it had been told that it is limited."
+    ),
     "challenges_passed": "Challenges passed.",
     "challenges_failed": "Challenges failed.",
     "challenges_lapsed": "Challenges that it left unanswered.",
@@ -146,10 +149,18 @@ DESCRIPTIONS: dict[str, str] = {
     # Evidence.
     "unanswered_evidence": f"How strongly the silence of {_STRANGERS} speaks against it.",
     "complaint_evidence": f"How strongly complaints by {_STRANGERS} speak against it.",
+    "reaction_evidence": (
+        f"How strongly it speaks against it that {_STRANGERS} complain instead of answering."
+    ),
+    "later_complaint_evidence": (
+        "How strongly complaints by people who had answered it speak against it."
+    ),
     "leave_evidence": "How strongly it speaks against it that people leave groups it adds them to.",
     "undeliverable_evidence": (
         "How strongly it speaks against it that first messages reach nobody."
     ),
+    "strangers_contacted": "People whom it did not know and wrote to first {window}.",
+    "answers_of_strangers": "People written to first whose first answer came {window}.",
     "stranger_contacts": "People whom it did not know and wrote to first.",
     "stranger_answers": "Those of them who have answered.",
     "stranger_complaints": "Those of them who blocked or reported it.",
@@ -195,6 +206,8 @@ TITLES: dict[str, str] = {
     "abuse_target_share": "targets of abusive accounts",
     "young_peer_share": "chats with new accounts",
     "strangers_written": "strangers written to first",
+    "strangers_contacted": "strangers contacted",
+    "answers_of_strangers": "strangers who answered",
     "colocated_young_peer_share": "chats with new accounts beside it",
     "young_approaches_last_target": "new accounts at its last target",
     "reports_without_inbound_chat": "reports of people who never wrote to it",
@@ -248,6 +261,8 @@ TITLES: dict[str, str] = {
     "label_unconfirmed": "called abusive by others",
     "unanswered_evidence": "evidence of silence",
     "complaint_evidence": "evidence of complaints",
+    "reaction_evidence": "evidence of complaints in place of answers",
+    "later_complaint_evidence": "evidence of complaints after answers",
     "leave_evidence": "evidence of people leaving",
     "undeliverable_evidence": "evidence of failed delivery",
     "operator_accounts": "other accounts of the operator",

@@ -166,6 +166,10 @@ _count_lookup_hit = count_event("lookup_hit")
 _count_undeliverable = count_event("undeliverable")
 
 
+NOTICE_S = 7_200
+"""By then whoever is limited has been notified: the longest delay of a notice (actions.toml)."""
+
+
 @compiled()
 def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor refuses this event; counted when it does."""
@@ -198,6 +202,10 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     r = rare_row(sh, row)
     r.refused += 1
     r.answered = now + 1
+    notified = r.limited > 0 and now - (np.int64(r.limited) - 1) >= NOTICE_S
+    if first and notified and r.refused_peer != ev.peer + 1:
+        r.refused_peer = ev.peer + 1
+        r.attempts_after_notice = min(np.int64(r.attempts_after_notice) + 1, 65535)
     return True
 
 
@@ -593,6 +601,8 @@ def _enforce(
     if RANK[outcome] >= RANK[CHALLENGE]:
         r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
+        if r.limited == 0 and RANK[outcome] >= RANK[LIMIT]:
+            r.limited = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
         if outcome == CHALLENGE and row.quota == HELD:
             contribute(w, TAKEN, account, 1)

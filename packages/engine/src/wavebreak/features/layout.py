@@ -100,7 +100,8 @@ ROW = _layout(
     ("tried_1d", ("u1", (BUCKETS,))), ("tried_answered_1d", ("u1", (BUCKETS,))),
     ("unanswered_strangers_1d", ("u1", (BUCKETS,))), ("matured", ("u2", (2,))),
     ("answered", ("u2", (2,))), ("trials", "u2"), ("trials_answered", "u2"), ("contacted", "u2"),
-    ("complaints", "u2"), ("complaint_bits", ("u4", (3,))), ("debts", ("u1", (4,))),
+    ("complaints", "u2"), ("reactions", "u2"), ("talks", "u2"), ("complaint_bits", ("u4", (3,))),
+    ("reaction_bits", ("u4", (3,))), ("later_bits", ("u4", (3,))), ("debts", ("u1", (6,))),
     ("restarts", "u1"), ("recipients_on_device", "u1"), ("quota", "u1"), ("companion", "u4"),
     # Its operator, a hypothesis (`linking`): other accounts, those of them found abusive, and the
     # pooled evidence of all (four times log2).
@@ -125,7 +126,8 @@ RARE = _layout(
     ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
     ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
     ("blind_peer", "u4"), ("add_trials", "u2"), ("add_leaves", "u2"), ("failures", "u2"),
-    ("challenges_passed", "u1"),
+    ("challenges_passed", "u1"), ("limited", "u4"), ("refused_peer", "u4"),
+    ("attempts_after_notice", "u2"),
 )  # fmt: skip
 """State that few accounts need: groups, lookups, feedback, our decisions."""
 

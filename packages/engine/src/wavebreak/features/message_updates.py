@@ -11,6 +11,7 @@ from wavebreak.durations import HOUR_S, WEEK_S
 from wavebreak.features.layout import (
     ANSWERED,
     ATTEMPTED,
+    BLOCKED,
     BROADCAST,
     COLD,
     CONTACT,
@@ -21,6 +22,7 @@ from wavebreak.features.layout import (
     IN_CONTACTS,
     OPENED,
     REPLIED,
+    REPORTED,
     STARTED,
     STRANGER,
     TRIAL,
@@ -40,7 +42,13 @@ from wavebreak.features.pair_table import (
     touch_bucket,
     with_flags,
 )
-from wavebreak.features.sequential_tests import mature, restart_tests, terms_of
+from wavebreak.features.sequential_tests import (
+    count_reaction,
+    count_talk,
+    mature,
+    restart_tests,
+    terms_of,
+)
 from wavebreak.features.shared_state import (
     contribute_to_entities,
     contribute_to_origin,
@@ -67,6 +75,7 @@ _count_stranger_contact = count_event("stranger_contact")
 _count_known_stranger = count_event("known_stranger")
 _count_trial = count_event("trial")
 _count_trial_answer = count_event("trial_answer")
+_count_stranger_answer = count_event("stranger_answer")
 
 
 @compiled()
@@ -335,16 +344,20 @@ def restart_due(w: Any, sh: Any, row: Any) -> None:
 
 
 @compiled()
-def _answer_trial(row: Any, flags: int, first: int) -> None:
+def _answer_trial(row: Any, flags: int, first: int, now: int) -> None:
     """Count the first answer of a stranger written to, by the bucket of the first contact."""
     at = first * 5760
     if flags & STRANGER:
+        _count_stranger_answer(row, now, 1)
         bucket = first & 15
         if first > int64(row.clock) // 5760 - 16 and row.unanswered_strangers_1d[bucket] > 0:
             row.unanswered_strangers_1d[bucket] -= 1
     if flags & TRIAL:
         if row.trials_answered < row.trials:
             row.trials_answered += 1
+        if (flags & (REPORTED | BLOCKED)) == 0:
+            count_reaction(row)
+            count_talk(row)
         _count_trial_answer(row, at, 1)
 
 
@@ -435,7 +448,7 @@ def update_received(
                 contribute_to_places(w, row, ANSWERED, 1)
             # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
             _count_reply(row, int64(first_bucket(value)) * 5760, 1)
-            _answer_trial(row, flags, int64(first_bucket(value)))
+            _answer_trial(row, flags, int64(first_bucket(value)), now)
     pairs[at].value = with_flags(value, flags | REPLIED)
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS

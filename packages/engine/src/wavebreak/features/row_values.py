@@ -309,6 +309,7 @@ def operator_complaint_evidence(row: Any) -> float:
 RARE_ROW_FEATURES: Final = (
     *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
     "blind_reports", "accused_last", "challenges_passed", "label_unconfirmed",
+    "attempts_after_notice",
 )  # fmt: skip
 """Names of the features that a rare row gives: all are 0 for an account without one."""
 
@@ -336,6 +337,11 @@ def challenges_lapsed(r: Any) -> int:
 @compiled()
 def challenges_passed(r: Any) -> int:
     return int64(r.challenges_passed)
+
+
+@compiled()
+def attempts_after_notice(r: Any) -> int:
+    return int64(r.attempts_after_notice)
 
 
 @compiled()

@@ -1,7 +1,9 @@
 """Sequential tests: what recipients did, as evidence whose error rate holds at any stopping time.
 
 Each test bets against a floor or a ceiling that honest accounts meet: at least `reply` of their
-strangers answer, at most `complaint` of them block or report, and so on. The value is an e-value:
+strangers answer, at most `complaint` of them block or report, and so on. Complaints are counted in
+three streams: among first reactions (an answer or a complaint, whichever comes first; silence is no
+reaction), after an answer, and among all strangers. The value is an e-value:
 under any behaviour that meets the floor its expectation never exceeds 1, so that by Ville's
 inequality of honest accounts at most one in x ever reaches x, whenever one looks and whatever the
 mix of people (Ville 1939; Ramdas, Grünwald, Vovk and Shafer 2023, "Game-theoretic statistics and
@@ -33,7 +35,8 @@ from wavebreak.compiled.numba_runtime import (
 )
 from wavebreak.features.layout import BUCKETS
 
-EARLY_REPLY, REPLY, COMPLAINT, COMPLAINT_AFTER_ANSWER = 0.09, 0.2, 0.012, 0.08
+EARLY_REPLY, REPLY = 0.09, 0.2
+COMPLAINT, COMPLAINT_OF_REACTIONS, COMPLAINT_AFTER_ANSWER = 0.04, 0.2, 0.03
 LEAVE, UNDELIVERABLE = 0.12, 0.15
 """Floors and ceilings where a policy gives none: see `pack_terms`."""
 ONE_BIT: Final = 65_536
@@ -44,7 +47,13 @@ SHORT_BUCKETS: Final = 2
 ALTERNATIVES: Final = (2, 4)
 """Reply rates bet on: the floor divided by these."""
 STAKES: Final = (1, 3, 6)
-"""Stakes of the bets on complaints, leaves and undeliverable messages."""
+"""Stakes of the bets on leaves and undeliverable messages."""
+ODDS: Final = {
+    "complaint": ("1.5", "3.3", "8"),
+    "complaint_of_reactions": ("2.5", "6", "22"),
+    "complaint_after_answer": ("3.5", "8", "22"),
+}
+"""Rates of complaints bet on, as multiples of the ceiling's odds: so none ever exceeds 1."""
 WEIGHTS: Final = 16
 """A complaint weighs up to this: the reporter's credibility and independence."""
 FORTNIGHT_S: Final = 1_209_600
@@ -55,10 +64,13 @@ START: Final = -27_202
 MOST_LOG: Final = 60 * ONE_BIT
 
 # Layout of the packed increments (int64): of the reply test by horizon and alternative, then by
-# stake those of the others; `COMPLAINT_AT` has a row of WEIGHTS + 1 for each stake.
+# stake those of the others. A stream of complaints has what a trial costs (3), then what a
+# complaint gains: a row of WEIGHTS + 1 for each alternative.
 REPLY_ANSWER, REPLY_NONE = 0, 4
-COMPLAINT_TRIAL, COMPLAINT_ANSWER, COMPLAINT_AT = 8, 11, 14
-LEAVE_TRIAL, LEAVE_AT = COMPLAINT_AT + 3 * (WEIGHTS + 1), COMPLAINT_AT + 3 * (WEIGHTS + 1) + 3
+STREAM: Final = 3 + 3 * (WEIGHTS + 1)
+ALL, FIRST, LATER = 8, 8 + STREAM, 8 + 2 * STREAM
+"""Where a stream of complaints begins: of all strangers, first reactions, after an answer."""
+LEAVE_TRIAL, LEAVE_AT = 8 + 3 * STREAM, 8 + 3 * STREAM + 3
 FAILURE_TRIAL, FAILURE_AT = LEAVE_AT + 3, LEAVE_AT + 6
 TERMS: Final = FAILURE_AT + 3
 
@@ -73,6 +85,7 @@ def _log2_floor(x: Decimal) -> int:
 
 def pack_terms(
     *, early_reply: float = EARLY_REPLY, reply: float = REPLY, complaint: float = COMPLAINT,
+    complaint_of_reactions: float = COMPLAINT_OF_REACTIONS,
     complaint_after_answer: float = COMPLAINT_AFTER_ANSWER, leave: float = LEAVE,
     undeliverable: float = UNDELIVERABLE,
 ) -> Any:  # fmt: skip
@@ -82,22 +95,18 @@ def pack_terms(
         early_reply: Floor of the share of honest accounts' strangers who answer within 1.6 hours.
         reply: The same within 24 hours.
         complaint: Ceiling of the share of honest accounts' strangers who block or report.
-        complaint_after_answer: What an answer adds to that ceiling: who answers may still quarrel.
+        complaint_of_reactions: Ceiling of the share of complaints among first reactions.
+        complaint_after_answer: Ceiling of the share of strangers who answered and complain later.
         leave: Ceiling of the share of strangers added to a group who leave it.
         undeliverable: Ceiling of the share of strangers whom the first message does not reach.
 
     Raises:
-        ValueError: A rate is not in (0, 1), or a ceiling not below 1/6.
+        ValueError: A rate is not in (0, 1), or a ceiling of leaves or failures not below 1/6.
 
     >>> terms = pack_terms(reply=0.3)
     >>> terms.size == TERMS, bool(terms[REPLY_ANSWER] < 0 < terms[REPLY_NONE])
     (True, True)
     """
-    most = Decimal(1) / max(STAKES)
-    for name, rate in (("complaint", complaint), ("complaint_after_answer", complaint_after_answer),
-                       ("leave", leave), ("undeliverable", undeliverable)):  # fmt: skip
-        if not 0 < rate < most:
-            raise ValueError(f"{name} is {rate}: give a share above 0 and below 1/6")
     terms = np.zeros(TERMS, np.int64)
     for h, floor in enumerate((early_reply, reply)):
         if not 0 < floor < 1:
@@ -107,15 +116,43 @@ def pack_terms(
             q = p / part
             terms[REPLY_ANSWER + 2 * h + j] = _log2_floor(q / p)
             terms[REPLY_NONE + 2 * h + j] = _log2_floor((1 - q) / (1 - p))
-    for j, stake in enumerate(STAKES):
-        for at, rate in ((COMPLAINT_TRIAL, complaint), (COMPLAINT_ANSWER, complaint_after_answer),
-                         (LEAVE_TRIAL, leave), (FAILURE_TRIAL, undeliverable)):  # fmt: skip
+    for at, name, rate in (
+        (ALL, "complaint", complaint),
+        (FIRST, "complaint_of_reactions", complaint_of_reactions),
+        (LATER, "complaint_after_answer", complaint_after_answer),
+    ):
+        terms[at : at + STREAM] = _stream_terms(name, rate)
+    for at, once, name, rate in (
+        (LEAVE_TRIAL, LEAVE_AT, "leave", leave),
+        (FAILURE_TRIAL, FAILURE_AT, "undeliverable", undeliverable),
+    ):
+        if not 0 < rate < Decimal(1) / max(STAKES):
+            raise ValueError(f"{name} is {rate}: give a share above 0 and below 1/6")
+        for j, stake in enumerate(STAKES):
             terms[at + j] = _log2_floor(1 - stake * Decimal(str(rate)))
-        for weight in range(WEIGHTS + 1):
-            at = COMPLAINT_AT + (WEIGHTS + 1) * j + weight
-            terms[at] = _log2_floor(1 + stake * Decimal(weight) / WEIGHTS)
-        terms[LEAVE_AT + j] = terms[FAILURE_AT + j] = _log2_floor(Decimal(1 + stake))
+            terms[once + j] = _log2_floor(Decimal(1 + stake))
     return terms
+
+
+def _stream_terms(name: str, rate: float) -> list[int]:
+    """Terms of one stream of complaints: `STREAM` increments.
+
+    A bet of s on complaints multiplies by 1 + s (w - c) where c is the ceiling and w the weight of
+    the complaint, 0 without one. That is 1 - s c for every trial, and (1 - s c + s w) / (1 - s c)
+    more for a complaint. s is such that a complaint of weight 1 is the ratio of likelihoods.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"{name} is {rate}: give a share between 0 and 1")
+    c, costs, gains = Decimal(str(rate)), list[int](), list[int]()
+    for times in ODDS[name]:
+        odds = c / (1 - c) * Decimal(times)
+        bet = (odds / (1 + odds) - c) / (c * (1 - c))
+        costs.append(_log2_floor(1 - bet * c))
+        gains += [
+            _log2_floor(1 + bet * Decimal(weight) / WEIGHTS / (1 - bet * c))
+            for weight in range(WEIGHTS + 1)
+        ]
+    return costs + gains
 
 
 def _powers() -> Any:
@@ -191,19 +228,73 @@ def reply_value(terms: Any, row: Any) -> float:
     return greatest / 2.0
 
 
+@compiled(inline="always")
+def _stream_value(terms: Any, n: int, bits: Any, debt: int, at: int) -> float:
+    total = 0.0
+    for j in range(3):
+        total += _power(_base(debt) + n * terms[at + j] + int64(bits[j]))
+    return total / 3.0
+
+
 @compiled()
 def complaint_value(terms: Any, row: Any) -> float:
-    """E-value of the complaint test: too many of the strangers blocked or reported the account."""
-    total = 0.0
-    trials, answers = int64(row.trials), int64(row.trials_answered)
+    """E-value of the complaint test: too many of all strangers blocked or reported the account."""
+    return _stream_value(terms, int64(row.trials), row.complaint_bits, row.debts[1], ALL)
+
+
+@compiled()
+def reaction_value(terms: Any, row: Any) -> float:
+    """E-value of the test of first reactions: too many of them were complaints, no answers."""
+    return _stream_value(terms, int64(row.reactions), row.reaction_bits, row.debts[4], FIRST)
+
+
+@compiled()
+def later_value(terms: Any, row: Any) -> float:
+    """E-value of the test of later complaints: too many of those who answered complain after it."""
+    return _stream_value(terms, int64(row.talks), row.later_bits, row.debts[5], LATER)
+
+
+@compiled()
+def greatest_complaint_value(terms: Any, row: Any) -> float:
+    """The greatest of the three tests on complaints: of honest accounts at most 3/x reach x."""
+    later = max(later_value(terms, row), complaint_value(terms, row))
+    return max(reaction_value(terms, row), later)
+
+
+@compiled()
+def count_reaction(row: Any) -> None:
+    """Count a stranger's first reaction to the account."""
+    row.reactions = min(int64(row.reactions) + 1, 65535)
+
+
+@compiled()
+def count_talk(row: Any) -> None:
+    """Count a stranger who answered before any complaint: a trial of later complaints."""
+    row.talks = min(int64(row.talks) + 1, 65535)
+
+
+@compiled()
+def count_complaint(terms: Any, row: Any, weight: int, answered: bool) -> None:
+    """Count a stranger's complaint in its streams.
+
+    Args:
+        terms: The increments.
+        row: The account's record.
+        weight: Of the complaint, in 1/256; more than 256 counts as that.
+        answered: Whether the stranger had answered before.
+
+    """
+    at = 3 + min(weight, int64(256)) * WEIGHTS // 256
+    row.complaints = min(int64(row.complaints) + 1, 65535)
+    if not answered:
+        count_reaction(row)
     for j in range(3):
-        total += _power(
-            _base(row.debts[1])
-            + trials * terms[COMPLAINT_TRIAL + j]
-            + answers * terms[COMPLAINT_ANSWER + j]
-            + int64(row.complaint_bits[j])
-        )
-    return total / 3.0
+        where = at + (WEIGHTS + 1) * j
+        row.complaint_bits[j] += terms[ALL + where]
+        if answered:
+            row.later_bits[j] += terms[LATER + where]
+        else:
+            row.reaction_bits[j] += terms[FIRST + where]
 
 
 @compiled(inline="always")
@@ -268,14 +359,32 @@ def _forget_complaints(row: Any) -> None:
 
 
 @compiled()
+def _forget_reactions(row: Any) -> None:
+    row.reactions = 0
+    for j in range(3):
+        row.reaction_bits[j] = 0
+
+
+@compiled()
+def _forget_talks(row: Any) -> None:
+    row.talks = 0
+    for j in range(3):
+        row.later_bits[j] = 0
+
+
+@compiled()
 def clear_tests(row: Any, r: Any) -> None:
     """Forget all evidence: a person has found the account benign."""
     _forget_replies(row)
     _forget_complaints(row)
+    _forget_reactions(row)
+    _forget_talks(row)
     row.contacted = 0
     r.add_trials = 0
     r.add_leaves = 0
     r.failures = 0
+    r.limited = 0
+    r.attempts_after_notice = 0
 
 
 @compiled()
@@ -311,6 +420,12 @@ def restart_tests(terms: Any, row: Any, adds: int, leaves: int, failures: int) -
     if complaint_value(terms, row) < least:
         _forget_complaints(row)
         row.debts[1] = debt
+    if reaction_value(terms, row) < least:
+        _forget_reactions(row)
+        row.debts[4] = debt
+    if later_value(terms, row) < least:
+        _forget_talks(row)
+        row.debts[5] = debt
     if leave_value(terms, row, adds, leaves) < least:
         forget |= 1
         row.debts[2] = debt

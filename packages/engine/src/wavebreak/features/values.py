@@ -19,7 +19,9 @@ from wavebreak.features.score import COARSE_BITS, probability
 from wavebreak.features.sequential_tests import (
     complaint_value,
     failure_value,
+    later_value,
     leave_value,
+    reaction_value,
     reply_value,
     terms_of,
 )
@@ -231,6 +233,8 @@ def _evidence_values(w: Any, row: Any, out: Any) -> None:
     terms = terms_of(w)
     out[At.unanswered_evidence] = reply_value(terms, row)
     out[At.complaint_evidence] = complaint_value(terms, row)
+    out[At.reaction_evidence] = reaction_value(terms, row)
+    out[At.later_complaint_evidence] = later_value(terms, row)
     out[At.stranger_contacts] = row_values.stranger_contacts(row)
     out[At.stranger_answers] = row_values.stranger_answers(row)
     out[At.stranger_complaints] = row_values.stranger_complaints(row)
@@ -270,6 +274,7 @@ def _rare_values(r: Any, out: Any) -> None:
     out[At.challenges_lapsed] = row_values.challenges_lapsed(r)
     out[At.challenges_passed] = row_values.challenges_passed(r)
     out[At.label_unconfirmed] = row_values.label_unconfirmed(r)
+    out[At.attempts_after_notice] = row_values.attempts_after_notice(r)
 
 
 @compiled()

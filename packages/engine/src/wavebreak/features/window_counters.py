@@ -22,7 +22,7 @@ from wavebreak.features.windows import add_to_bucket, advance_ring, ring_total
 
 ROW_EVENTS: Final = (
     "send", "first_contact", "distinct_peer", "reply", "stranger_contact", "known_stranger",
-    "trial", "trial_answer",
+    "trial", "trial_answer", "stranger_answer",
 )  # fmt: skip
 """Events counted in the row that every account has."""
 RARE_EVENTS: Final = (

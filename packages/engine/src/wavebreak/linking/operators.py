@@ -11,7 +11,7 @@ import msgspec
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.layout import SHARD_BITS
 from wavebreak.features.memory import rows_of
-from wavebreak.features.sequential_tests import complaint_value, reply_value
+from wavebreak.features.sequential_tests import greatest_complaint_value, reply_value
 from wavebreak.linking.edges import Kind
 
 _SUMMED: Final = 65_535
@@ -68,9 +68,16 @@ def _add_row(row: Any, total: Any) -> None:
     total.trials_answered = min(answered, _SUMMED)
     total.contacted = min(int64(total.contacted) + int64(row.contacted), _SUMMED)
     total.complaints = min(int64(total.complaints) + int64(row.complaints), _SUMMED)
+    total.reactions = min(int64(total.reactions) + int64(row.reactions), _SUMMED)
+    total.talks = min(int64(total.talks) + int64(row.talks), _SUMMED)
+    most = int64(0xFFFFFFFF)
     for j in range(3):
         bits = int64(total.complaint_bits[j]) + int64(row.complaint_bits[j])
-        total.complaint_bits[j] = min(bits, int64(0xFFFFFFFF))
+        total.complaint_bits[j] = min(bits, most)
+        bits = int64(total.reaction_bits[j]) + int64(row.reaction_bits[j])
+        total.reaction_bits[j] = min(bits, most)
+        bits = int64(total.later_bits[j]) + int64(row.later_bits[j])
+        total.later_bits[j] = min(bits, most)
 
 
 @compiled()
@@ -92,7 +99,7 @@ def pool(shards: Any, members: Any, begins: Any, terms: Any, totals: Any, values
             row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
             _add_row(row, totals[c])
         values[c, 0] = reply_value(terms, totals[c])
-        values[c, 1] = complaint_value(terms, totals[c])
+        values[c, 1] = greatest_complaint_value(terms, totals[c])
 
 
 def operator_id(account: str) -> str:

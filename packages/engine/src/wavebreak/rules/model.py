@@ -127,7 +127,9 @@ class EvidenceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         early_reply: At least this share of their strangers answers within 1.6 hours.
         reply: The same within 24 hours.
         complaint: At most this share of their strangers blocks or reports them.
-        complaint_after_answer: What an answer adds to that ceiling.
+        complaint_of_reactions: Of their strangers' first reactions, an answer or a complaint, at
+            most this share is a complaint.
+        complaint_after_answer: At most this share of those who answered complains later.
         leave: At most this share of strangers leaves a group that they were added to.
         undeliverable: At most this share of their first messages to strangers reaches nobody.
 
@@ -135,8 +137,11 @@ class EvidenceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     early_reply: Annotated[float, Meta(gt=0, lt=1)] = sequential_tests.EARLY_REPLY
     reply: Annotated[float, Meta(gt=0, lt=1)] = sequential_tests.REPLY
-    complaint: Annotated[float, Meta(gt=0, lt=0.16)] = sequential_tests.COMPLAINT
-    complaint_after_answer: Annotated[float, Meta(gt=0, lt=0.16)] = (
+    complaint: Annotated[float, Meta(gt=0, lt=0.5)] = sequential_tests.COMPLAINT
+    complaint_of_reactions: Annotated[float, Meta(gt=0, lt=0.9)] = (
+        sequential_tests.COMPLAINT_OF_REACTIONS
+    )
+    complaint_after_answer: Annotated[float, Meta(gt=0, lt=0.5)] = (
         sequential_tests.COMPLAINT_AFTER_ANSWER
     )
     leave: Annotated[float, Meta(gt=0, lt=0.16)] = sequential_tests.LEAVE
