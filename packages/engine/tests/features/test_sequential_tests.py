@@ -34,21 +34,33 @@ def test_reply_bets_never_gain_at_the_floor(floor: float) -> None:
         assert none > 1 > answer, "above the floor the bet loses"
 
 
-@pytest.mark.parametrize("ceiling", [0.001, 0.012, 0.12, 0.159])
+@pytest.mark.parametrize("ceiling", [0.001, 0.03, 0.2, 0.48])
 def test_complaint_bets_never_gain_at_the_ceiling(ceiling: float) -> None:
-    terms, r = (
-        tests.pack_terms(complaint=ceiling, leave=ceiling, undeliverable=ceiling),
-        Decimal(str(ceiling)),
+    terms = tests.pack_terms(
+        complaint=ceiling, complaint_of_reactions=ceiling, complaint_after_answer=ceiling
     )
-    for j in range(3):
-        trial = _times(terms[tests.COMPLAINT_TRIAL + j])
-        for weight in range(tests.WEIGHTS + 1):
-            gain = _times(terms[tests.COMPLAINT_AT + (tests.WEIGHTS + 1) * j + weight])
-            assert trial * ((1 - r) + r * gain) <= 1
-        assert _times(terms[tests.COMPLAINT_ANSWER + j]) < 1
-        for at, once in ((tests.LEAVE_TRIAL, tests.LEAVE_AT),
-                         (tests.FAILURE_TRIAL, tests.FAILURE_AT)):  # fmt: skip
-            assert _times(terms[at + j]) * ((1 - r) + r * _times(terms[once + j])) <= 1
+    rate = Decimal(str(ceiling))
+    for at in (tests.ALL, tests.FIRST, tests.LATER):
+        for j in range(3):
+            trial = _times(terms[at + j])
+            gains = [
+                _times(terms[at + 3 + (tests.WEIGHTS + 1) * j + weight])
+                for weight in range(tests.WEIGHTS + 1)
+            ]
+            for weight, gain in enumerate(gains):
+                # Complaints of this weight, so many that their mean weight is the ceiling.
+                often = min(rate * tests.WEIGHTS / max(weight, 1), Decimal(1))
+                assert trial * ((1 - often) + often * gain) <= 1
+            assert trial < 1 < trial * gains[-1]
+
+
+@pytest.mark.parametrize("ceiling", [0.001, 0.012, 0.12, 0.159])
+def test_bets_on_leaves_and_failures_never_gain_at_the_ceiling(ceiling: float) -> None:
+    terms, rate = tests.pack_terms(leave=ceiling, undeliverable=ceiling), Decimal(str(ceiling))
+    for at, once in ((tests.LEAVE_TRIAL, tests.LEAVE_AT), (tests.FAILURE_TRIAL, tests.FAILURE_AT)):
+        for j in range(3):
+            gain = _times(terms[once + j])
+            assert _times(terms[at + j]) * ((1 - rate) + rate * gain) <= 1
 
 
 def test_restarts_and_the_start_stake_one_in_all() -> None:
@@ -93,6 +105,64 @@ def test_at_most_one_honest_account_in_x_ever_reaches_x(mix: str) -> None:
         share = float((greatest >= x).mean())
         assert share <= 1 / x, (mix, x, share)
     assert float((greatest >= 5).mean()) > 0 or mix == "half above"
+
+
+def _reaction(row: Any, complains: bool, weight: int) -> None:
+    if complains:
+        tests.count_complaint(TERMS, row, weight, False)
+    else:
+        tests.count_reaction(row)
+
+
+@pytest.mark.parametrize("mix", ["ceiling", "half below", "stops when ahead", "light and heavy"])
+def test_complaints_of_reactions_rarely_convict_at_the_ceiling(mix: str) -> None:
+    """Whoever complains, with whatever weight, and whenever the account stops."""
+    accounts, reactions, rng = 2_000, 120, np.random.default_rng(11)
+    rows, greatest = np.zeros(accounts, ROW), np.zeros(accounts)
+    for i in range(accounts):
+        for n in range(reactions):
+            rate, weight = 0.2, 256
+            if mix == "half below" and i % 2:
+                rate = 0.05
+            elif mix == "light and heavy" and n % 2:
+                rate, weight = 0.8, 64
+            _reaction(rows[i], bool(rng.random() < rate), weight)
+            greatest[i] = max(greatest[i], tests.reaction_value(TERMS, rows[i]))
+            if mix == "stops when ahead" and rows[i]["complaints"] < 0.1 * n:
+                break
+    for x in (5, 20, 100):
+        share = float((greatest >= x).mean())
+        assert share <= 1 / x + 3 * (1 / x / accounts) ** 0.5, (mix, x, share)
+
+
+def test_senders_with_many_complaints_among_reactions_are_found() -> None:
+    rng, needed = np.random.default_rng(12), []
+    for _ in range(200):
+        row = np.zeros(1, ROW)[0]
+        for n in range(1, 201):
+            _reaction(row, bool(rng.random() < 0.6), 256)
+            if tests.reaction_value(TERMS, row) >= 100:
+                needed.append(n)
+                break
+    assert len(needed) == 200
+    assert 5 <= float(np.median(needed)) <= 20
+
+
+def test_silence_moves_no_test_of_complaints_up() -> None:
+    values = _of_a([*_first_messages(60, START), *_two_later()])
+    assert max(values["reaction_evidence"], values["later_complaint_evidence"]) < 1
+    assert values["complaint_evidence"] < 1
+
+
+def test_complaint_after_an_answer_counts_as_later_not_as_first_reaction() -> None:
+    events = _first_messages(6, START)
+    for n in range(6):
+        for step, kind in enumerate(("message.sent", "user.blocked")):
+            events.append({"id": f"{kind}{n}", "ts": START + HOUR + (2 * n + step) * MINUTE,
+                           "type": TYPES.index(kind), "account": f"p{n}", "peer": "a"})  # fmt: skip
+    values = _of_a(events)
+    assert values["reaction_evidence"] < 1
+    assert values["later_complaint_evidence"] > 100
 
 
 @pytest.mark.parametrize(("rate", "least", "most"), [(0.02, 15, 80), (0.05, 25, 150)])
