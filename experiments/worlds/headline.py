@@ -9,7 +9,7 @@ honest holders 92 in a hundred pass a challenge, of abusive ones 60, after a tim
 length (median 15 minutes), drawn by a fixed seed. Senders do not adapt.
 
 A limit that ends within the hour delays: what it refuses is sent again when it ends, a second
-apart, and what the other would have done in that chat meanwhile happens after it, a minute apart.
+apart (again if it is refused again, for a day at most), and what the other would have done in that chat meanwhile happens after it, a minute apart.
 
 A first contact is the first message to somebody, request for contact or addition to a group of a
 pair that has not met; what abusive accounts send to each other counts nowhere.
@@ -66,6 +66,8 @@ ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
 MET, REFUSED, DELAYED = 1, 2, 3
 DELAY_MS = 3_600_000
 """A limit that ends so soon delays; a longer one refuses."""
+HELD_MS = 86_400_000
+"""What is held again and again for longer than this counts as refused."""
 
 
 @dataclass
@@ -256,7 +258,9 @@ class CausalReplay:
             pair = self._pair(row)
             if self.state.get(pair) != MET and self.opener.get(pair) == account:
                 until = self.waits.get(account, 0)
-                if until > self.ts[row] and self.state.get(pair) is None:
+                sent = self.release.get(pair, int(self.ts[row]))
+                waits = self.state.get(pair) in (None, DELAYED) and until - self.ts[row] <= HELD_MS
+                if until > sent and waits:
                     self.state[pair] = DELAYED
                     self.delayed.add(pair)
                     self.release[pair] = until + 1_000 * (1 + len(self.again) % 60)

@@ -346,6 +346,9 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "complaint_evidence": _evidence(lambda e: e.complaint),
     "reaction_evidence": _evidence(lambda e: e.first_reactions),
     "later_complaint_evidence": _evidence(lambda e: e.later_complaints),
+    "unwanted_evidence": _evidence(
+        lambda e: max(e.complaint, e.first_reactions, e.later_complaints)
+    ),
     "leave_evidence": _evidence(lambda e: e.leave),
     "undeliverable_evidence": _evidence(lambda e: e.failure),
     "stranger_contacts": _evidence(lambda e: e.contacted),

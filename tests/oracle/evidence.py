@@ -237,7 +237,7 @@ class Evidence:
         self.complaints += 1
         self.reactions += not answered
         for j in range(3):
-            at = 3 + 17 * j + min(weight, 256) * 16 // 256
+            at = 3 + 17 * j + min(weight, 192) * 16 // 192
             self.bits[j] += _terms()[8 + at]
             if answered:
                 self.later_bits[j] += _terms()[116 + at]

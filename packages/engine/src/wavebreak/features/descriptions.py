@@ -155,6 +155,9 @@ DESCRIPTIONS: dict[str, str] = {
     "later_complaint_evidence": (
         "How strongly complaints by people who had answered it speak against it."
     ),
+    "unwanted_evidence": (
+        f"How strongly complaints of {_STRANGERS} speak against it, by the test that says most."
+    ),
     "leave_evidence": "How strongly it speaks against it that people leave groups it adds them to.",
     "undeliverable_evidence": (
         "How strongly it speaks against it that first messages reach nobody."
@@ -263,6 +266,7 @@ TITLES: dict[str, str] = {
     "complaint_evidence": "evidence of complaints",
     "reaction_evidence": "evidence of complaints in place of answers",
     "later_complaint_evidence": "evidence of complaints after answers",
+    "unwanted_evidence": "evidence of unwanted messages",
     "leave_evidence": "evidence of people leaving",
     "undeliverable_evidence": "evidence of failed delivery",
     "operator_accounts": "other accounts of the operator",

@@ -56,6 +56,9 @@ ODDS: Final = {
 """Rates of complaints bet on, as multiples of the ceiling's odds: so none ever exceeds 1."""
 WEIGHTS: Final = 16
 """A complaint weighs up to this: the reporter's credibility and independence."""
+USUAL_WEIGHT: Final = 192
+"""Weight in 1/256 of a reporter of whom nothing is known: the ceilings count such complaints, so
+they weigh fully here, and nobody's weighs more."""
 FORTNIGHT_S: Final = 1_209_600
 MOST_RESTARTS: Final = 255
 """Fortnights in which a test may restart: ten years."""
@@ -280,11 +283,11 @@ def count_complaint(terms: Any, row: Any, weight: int, answered: bool) -> None:
     Args:
         terms: The increments.
         row: The account's record.
-        weight: Of the complaint, in 1/256; more than 256 counts as that.
+        weight: Of the complaint, in 1/256; USUAL_WEIGHT counts fully, and so does more.
         answered: Whether the stranger had answered before.
 
     """
-    at = 3 + min(weight, int64(256)) * WEIGHTS // 256
+    at = 3 + min(weight, int64(USUAL_WEIGHT)) * WEIGHTS // USUAL_WEIGHT
     row.complaints = min(int64(row.complaints) + 1, 65535)
     if not answered:
         count_reaction(row)

@@ -12,8 +12,8 @@ from wavebreak.rules.model import BASES, Rule
 LEAST_EVIDENCE = 20
 """Least e-value that counts as evidence: at most one honest account in twenty ever reaches it."""
 EVIDENCE = (
-    "reaction_evidence", "later_complaint_evidence", "complaint_evidence", "leave_evidence",
-    "undeliverable_evidence", "unanswered_evidence",
+    "unwanted_evidence", "reaction_evidence", "later_complaint_evidence", "complaint_evidence",
+    "leave_evidence", "undeliverable_evidence",
 )  # fmt: skip
 STRANGER_RATES = ("strangers_written_15s", "strangers_added_1d")
 RATES = (

@@ -67,13 +67,25 @@ _FORMS = {
 }
 """What a field of a rule has to be, for errors."""
 
-WITHDRAWN = dict.fromkeys(
-    (
-        "unanswered_account_cluster", "silent_cluster", "unanswered_accounts_on_device",
-        "silent_device", "registration_in_unanswered_cluster", "registers_among_silent",
-    ),
-    "it slowed nine to twenty honest people for each abusive one",
-)  # fmt: skip
+WITHDRAWN = {
+    rule: why
+    for why, rules in {
+        "it slowed nine to twenty honest people for each abusive one": (
+            "unanswered_account_cluster", "silent_cluster", "unanswered_accounts_on_device",
+            "silent_device", "registration_in_unanswered_cluster", "registers_among_silent",
+        ),
+        "silence is no evidence: couriers, surveys and volunteers are not answered either": (
+            "strangers_rarely_answer", "strangers_do_not_answer", "one_way_messaging",
+            "one_way_messaging_unknown_age", "one_way_slowed", "strangers_never_answer",
+            "lurk_then_message",
+        ),
+        "it met honest newcomers alone": (
+            "weak_registration_proof", "weakly_proved", "emulator", "number_country_mismatch",
+            "number_from_elsewhere",
+        ),
+    }.items()
+    for rule in rules
+}  # fmt: skip
 """Shipped rules of earlier versions that have no successor, by all their ids, and why."""
 
 Row = TypeVar("Row", Rule, Action, EnforcementTerms, EvidenceTerms, Score, Feedback)
