@@ -116,7 +116,7 @@ def test_a_platform_with_numbers_allows_twenty_messages_to_strangers() -> None:
     log = as_log(honest_rows(4) + spam_rows(4, 5_000, request=False, message=True))
     made = decide(with_fields(log, ("ip", "client", "phone"), "sms"), None, enforce=True)
     first = next(d for d in made if d.account == "spammer" and d.outcome in FELT)
-    assert first.rules == ("allowance_of_a_new_account",)
+    assert first.rules == ("newcomers_burst",)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

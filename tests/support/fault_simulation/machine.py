@@ -112,7 +112,7 @@ class DeferredWork:
 
 
 RULES = (
-    "allowance_of_a_new_account",
+    "newcomers_burst",
     "daily_allowance",
     "inhuman_sending_rate",
     "instant_ban",

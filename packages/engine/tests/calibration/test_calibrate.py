@@ -16,13 +16,13 @@ from wavebreak.rules import load_policy
 from wavebreak.rules.model import ScoreThresholds
 
 SHIPPED = load_policy()
-YOUNG, SETTLED = "allowance_of_a_new_account", "daily_allowance"
+SETTLED = "daily_allowance"
 THRESHOLDS = ScoreThresholds(model="default-1", challenge=1.5, restrict=3.25)
 
 
 def proposal(**changes: float) -> Proposal:
     evidence = replace(SHIPPED.evidence, **changes)
-    return Proposal((), evidence, {YOUNG: 14, SETTLED: 140}, THRESHOLDS)
+    return Proposal((), evidence, {SETTLED: 140}, THRESHOLDS)
 
 
 def test_proposed_policy_loads_with_the_numbers(tmp_path: Path) -> None:
@@ -30,17 +30,15 @@ def test_proposed_policy_loads_with_the_numbers(tmp_path: Path) -> None:
     assert written.evidence.reply == 0.31
     assert written.evidence.complaint == SHIPPED.evidence.complaint
     assert written.score.thresholds == THRESHOLDS
-    for rule_id, allowance in ((YOUNG, 14), (SETTLED, 140)):
-        rule = written.rule(rule_id)
-        assert rule is not None
-        assert allowance_of(rule) == rule.new_chats_1d == allowance
+    rule = written.rule(SETTLED)
+    assert rule is not None
+    assert allowance_of(rule) == rule.new_chats_1d == 140
 
 
 def test_other_rules_of_the_proposed_policy_are_the_same(tmp_path: Path) -> None:
     written = write_policy(proposal(), SHIPPED, None, tmp_path / "p")
-    changed = {YOUNG, SETTLED}
-    assert [r for r in written.rules if r.id not in changed] == [
-        r for r in SHIPPED.rules if r.id not in changed
+    assert [r for r in written.rules if r.id != SETTLED] == [
+        r for r in SHIPPED.rules if r.id != SETTLED
     ]
 
 
@@ -72,12 +70,12 @@ def test_directory_with_a_policy_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_allowance_is_read_and_replaced() -> None:
-    rule = SHIPPED.rule(YOUNG)
+    rule = SHIPPED.rule(SETTLED)
     assert rule is not None
-    assert allowance_of(rule) == 20
+    assert allowance_of(rule) == 60
     other = with_allowance(rule, 7)
     assert allowance_of(other) == other.new_chats_1d == 7
-    assert "age_s < 7 * 86_400" in other.expression
+    assert "unanswered_strangers_1d >= 7" in other.expression
     lookups = SHIPPED.rule("number_enumeration")
     assert lookups is not None
     assert allowance_of(lookups) is None

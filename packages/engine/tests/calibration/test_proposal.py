@@ -18,7 +18,8 @@ from wavebreak.features.layout import RARE, ROW
 from wavebreak.rules import load_policy
 
 POLICY = load_policy()
-SETTINGS = load_settings()
+SHIPPED = load_settings()
+SETTINGS = replace(SHIPPED, proposes=(*SHIPPED.floors, *SHIPPED.ceilings, "allowances", "score"))
 ACCOUNTS = 1_000
 LADDER = {"daily_allowance": {30: 40, 60: 12, 90: 5, 120: 1, 200: 0}}
 
@@ -102,7 +103,22 @@ def test_abusive_accounts_are_left_out_of_the_floor() -> None:
     assert proposed(measured(0.6, bad=50), trusting).evidence.reply < clean - 0.1
     mixed = proposed(measured(0.6, bad=50)).evidence.reply
     assert mixed == pytest.approx(clean, abs=0.05)
-    assert setting(proposed(measured(0.6, bad=50)), "reply").touched_proposed.limited >= 50
+
+
+def test_ceilings_of_complaints_alone_are_proposed_by_default() -> None:
+    made = propose(measured(0.7, complaints=0.06), POLICY, Synthetic({"challenge": 0}), SHIPPED)
+    changed = {each.name for each in made.settings if each.changed}
+    assert "complaint" in changed <= set(SHIPPED.proposes)
+    assert made.evidence.complaint > POLICY.evidence.complaint
+    assert made.evidence.reply == POLICY.evidence.reply
+    assert "`proposes` does not name it" in setting(made, "reply").why
+    assert (made.allowances, made.thresholds) == ({}, None)
+
+
+def test_ceilings_of_complaints_rest_on_accounts_with_answers() -> None:
+    unanswered = measured(0.6, complaints=0.06)
+    unanswered.rows["trials_answered"] = 1
+    assert proposed(unanswered).evidence.complaint == POLICY.evidence.complaint
 
 
 def test_both_complaint_ceilings_move_alike() -> None:

@@ -242,13 +242,13 @@ def test_limit_names_the_allowance_and_how_answers_free_it(chats: int, text: str
 
 
 def test_limit_on_evidence_is_not_raised_by_a_challenge() -> None:
-    made = decision("limit", basis="evidence", rules=["strangers_never_answer"])
+    made = decision("limit", basis="evidence", rules=["messages_reach_nobody"])
     statement = write(made, circumstances=Circumstances(challenge="code"))
     assert "A passed check" not in section(statement, "way_out")
 
 
 def test_doubt_is_a_precaution_and_evidence_a_breach() -> None:
-    doubt = write(decision("limit", basis="doubt", rules=["strangers_rarely_answer"]))
+    doubt = write(decision("limit", basis="doubt", rules=["strangers_complain"]))
     assert doubt.ground.kind == "precaution"
     assert "We have not established that you broke our terms" in section(doubt, "ground")
     evidence = write(decision(), who=platform(terms="https://terms.example"))

@@ -30,6 +30,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         floors: Lowest and highest value of each floor.
         ceilings: The same of each ceiling.
         allowances: The same of strangers a day, by the id of the rule.
+        proposes: What is proposed: names of floors and ceilings, "allowances", "score". What the
+            days say of the others is shown, and their numbers stay.
 
     """
 
@@ -44,6 +46,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     floors: dict[str, Range]
     ceilings: dict[str, Range]
     allowances: dict[str, tuple[int, int]]
+    proposes: tuple[str, ...]
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):

@@ -45,9 +45,13 @@ _FEATURES = {
     "leave": "leave_evidence",
     "undeliverable": "undeliverable_evidence",
 }
+_COMPLAINTS = ("complaint", "complaint_of_reactions", "complaint_after_answer")
+LEAST_ANSWERS = 2
+"""Ceilings of complaints rest on accounts that so many strangers have answered."""
 """By setting the feature of its test."""
 _BESIDE = (
     "channel", "stranger_contacts", "stranger_complaints", "undeliverable_7d", "left_after_add_7d",
+    "unwanted_evidence",
 )  # fmt: skip
 """Features that a rule may read beside a test and still slow by that test alone."""
 
@@ -125,8 +129,13 @@ def propose(
     allowances = [
         _allowance_setting(rule_id, reached, measured, policy, settings)
         for rule_id, reached in measured.reached.items()
+        if "allowances" in settings.proposes
     ]
-    scores, thresholds = _score_settings(measured, policy, model, settings)
+    scores, thresholds = (
+        _score_settings(measured, policy, model, settings)
+        if "score" in settings.proposes
+        else ([], None)
+    )
     return Proposal(
         (*tests, *allowances, *scores),
         evidence,
@@ -165,6 +174,8 @@ def _evidence_settings(
     found: dict[str, Estimate | int] = {}
     for name, (n, k) in _trials(measured).items():
         enough = n >= settings.trials
+        if name in _COMPLAINTS:
+            enough &= measured.rows["trials_answered"] >= LEAST_ANSWERS
         n, k = n[enough], np.minimum(k[enough], n[enough])
         if _FEATURES[name] not in measured.covered:
             found[name] = 0
@@ -178,6 +189,8 @@ def _evidence_settings(
             resamples=settings.resamples,
         )  # fmt: skip
         found[name] = guess
+        if name not in settings.proposes:
+            continue
         if floor:
             proposed[name] = _floor(guess, settings.floors[name], settings.headroom)
         else:
@@ -219,6 +232,8 @@ def _test_setting(
         f"the {side} {settings.beyond:.0%} of {accounts:,} accounts begins at {found.quantile:.3g} "
         f"(mean {found.mean:.3g}); {found.removed:,} were left out as possibly abusive"
     )
+    if name not in settings.proposes:
+        why = f"kept, since `proposes` does not name it: {why}"
     changed = replace(policy.evidence, **{name: proposed})
     moved = _touched_by_test(name, measured, policy, changed) if proposed != before else touched
     return Setting(name, before, proposed, accounts, (found.low, found.high), why, touched, moved)
@@ -262,8 +277,10 @@ def _value(feature: str, packed: Any, row: Any, rare: Any) -> float:
 def _asked(policy: Policy, feature: str) -> tuple[float, float]:
     """Return the least evidence at which a rule slows, and at which one silences."""
     slows, silences = NEVER, NEVER
+    complaints = feature in {_FEATURES[name] for name in _COMPLAINTS}
+    names = f"{feature}|unwanted_evidence" if complaints else feature
     for rule in policy.rules:
-        asked = [float(x) for x in re.findall(rf"\b{feature} >= ([\d.]+)", rule.expression)]
+        asked = [float(x) for x in re.findall(rf"\b(?:{names}) >= ([\d.]+)", rule.expression)]
         if rule.mode == "shadow" or rule.outcome is None or not asked:
             continue
         if rule.outcome in SILENCING:
