@@ -64,6 +64,7 @@ OPENING = {TYPES.index(t) for t in ("message.sent", "contact.requested", "group.
 TYPING = TYPES.index("typing.started")
 ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
 MET, REFUSED, DELAYED = 1, 2, 3
+MINUTE_MS = 60_000
 DELAY_MS = 3_600_000
 """A limit that ends so soon delays; a longer one refuses."""
 HELD_MS = 86_400_000
@@ -150,6 +151,8 @@ class CausalReplay:
         self.waits = dict[str, int]()
         self.again = list[tuple[int, int, int]]()
         self.release = dict[tuple[str, str], int]()
+        self.following = defaultdict[tuple[str, str], list[int]](list)
+        self.tries = Counter[int]()
         self.delayed = set[tuple[str, str]]()
 
     def run(self, progress: Progress | None = None, title: str = "") -> None:
@@ -186,6 +189,8 @@ class CausalReplay:
                 pair = self._pair(row)
                 if self.opener[pair] == self.accounts[row] or self.state.get(pair) != MET:
                     self.state[pair] = MET
+                for number, later in enumerate(self.following.pop(pair, ()), 1):
+                    self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
 
     def _advance(self, rows: pa.Table) -> set[int]:
         """Give rows to the engine; return those of the log that it refused."""
@@ -199,6 +204,9 @@ class CausalReplay:
                         barred.add(row)
         return barred
 
+    def _send_at(self, when: int, row: int) -> None:
+        heapq.heappush(self.again, (max(when, int(self.ts[row])), len(self.again), row))
+
     def _late(self, end: int) -> list[tuple[int, int, int]]:
         late = []
         while self.again and self.again[0][0] < end:
@@ -210,7 +218,10 @@ class CausalReplay:
 
     def _sent_again(self, late: list[tuple[int, int, int]]) -> pa.Table:
         rows = self.log.take(pa.array([row for _, _, row in late], pa.int64()))
-        names = pa.array([f"{self.ids[row]}-late" for _, _, row in late], pa.string())
+        self.tries.update(row for _, _, row in late)
+        names = pa.array(
+            [f"{self.ids[row]}-late{self.tries[row]}" for _, _, row in late], pa.string()
+        )
         for (_, _, row), name in zip(late, names.to_pylist(), strict=True):
             self.row[name] = row
         at = self.log.schema.get_field_index("id"), self.log.schema.get_field_index("ts")
@@ -237,10 +248,7 @@ class CausalReplay:
             return True
         if self.state.get(pair) == DELAYED:
             # It waits as well: what the chat's first message has not reached is not there yet.
-            self.release[pair] += 60_000
-            heapq.heappush(
-                self.again, (max(self.release[pair], int(self.ts[row])), len(self.again), row)
-            )
+            self.following[pair].append(row)
             return False
         if self.state.get(pair) != REFUSED:
             return True
@@ -264,7 +272,7 @@ class CausalReplay:
                     self.state[pair] = DELAYED
                     self.delayed.add(pair)
                     self.release[pair] = until + 1_000 * (1 + len(self.again) % 60)
-                    heapq.heappush(self.again, (self.release[pair], len(self.again), row))
+                    self._send_at(self.release[pair], row)
                 else:
                     self.state[pair] = REFUSED
         self.challenges.note_refusal(account, int(self.ts[row]))

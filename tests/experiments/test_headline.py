@@ -79,7 +79,30 @@ def test_brief_limit_delays_the_chat_and_what_follows() -> None:
     gate = Gate({"first"}, {"first": limit})
     replay = replayed(gate, *CHAT, ("end", 90, "c", "b", "message.sent"))
     seen = dict(gate.seen)
-    assert seen["first-late"] > 30 * MINUTE
-    assert seen["first-late"] < seen["answer-late"] < seen["block-late"]
+    assert seen["first-late1"] > 30 * MINUTE
+    assert seen["first-late1"] < seen["answer-late1"] < seen["block-late1"]
     assert ("a", "b") in replay.delayed
     assert replay.first_contacts()[0] == ("a", "b", False)
+
+
+def brief(minute: int) -> SimpleNamespace:
+    until = minute * MINUTE
+    return SimpleNamespace(
+        account="a", ts=until - 55 * MINUTE, outcome="limit", until=until, rules=()
+    )
+
+
+def test_what_is_refused_again_by_the_hour_waits_again() -> None:
+    gate = Gate({"first", "first-late1"}, {"first": brief(30), "first-late1": brief(90)})
+    replay = replayed(gate, *CHAT, ("end", 200, "c", "b", "message.sent"))
+    seen = dict(gate.seen)
+    assert 30 * MINUTE < seen["first-late1"] < 90 * MINUTE < seen["first-late2"]
+    assert replay.first_contacts()[0] == ("a", "b", False)
+
+
+def test_what_waits_longer_than_a_day_is_refused() -> None:
+    names = {"first", *(f"first-late{n}" for n in range(1, 60))}
+    limits = {"first": brief(55)} | {f"first-late{n}": brief(55 + 55 * n) for n in range(1, 60)}
+    replay = replayed(Gate(names, limits), *CHAT, ("end", 3_000, "c", "b", "message.sent"))
+    assert replay.first_contacts()[0] == ("a", "b", True)
+    assert 20 <= replay.tries.most_common(1)[0][1] <= 28

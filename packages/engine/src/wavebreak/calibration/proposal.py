@@ -46,8 +46,9 @@ _FEATURES = {
     "undeliverable": "undeliverable_evidence",
 }
 _COMPLAINTS = ("complaint", "complaint_of_reactions", "complaint_after_answer")
-LEAST_ANSWERS = 2
-"""Ceilings of complaints rest on accounts that so many strangers have answered."""
+LEAST_ANSWERS, MOST_TRIALS = 2, 3
+"""Ceilings of complaints rest on accounts that so many strangers have answered, one of so many or
+more: among the others there are more abusive ones than a share left out would take away."""
 """By setting the feature of its test."""
 _BESIDE = (
     "channel", "stranger_contacts", "stranger_complaints", "undeliverable_7d", "left_after_add_7d",
@@ -175,7 +176,8 @@ def _evidence_settings(
     for name, (n, k) in _trials(measured).items():
         enough = n >= settings.trials
         if name in _COMPLAINTS:
-            enough &= measured.rows["trials_answered"] >= LEAST_ANSWERS
+            answers = measured.rows["trials_answered"].astype(np.int64)
+            enough &= answers >= np.maximum(LEAST_ANSWERS, measured.rows["trials"] / MOST_TRIALS)
         n, k = n[enough], np.minimum(k[enough], n[enough])
         if _FEATURES[name] not in measured.covered:
             found[name] = 0
