@@ -28,6 +28,7 @@ interface Data {
 const SHAPES: Record<string, cytoscape.Css.NodeShape> = {
   allow: "ellipse",
   observe: "ellipse",
+  request: "ellipse",
   challenge: "diamond",
   limit: "triangle",
   restrict: "rectangle",

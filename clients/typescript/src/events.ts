@@ -282,7 +282,7 @@ export interface LabelAssigned {
   account: string;
   label: "abusive" | "benign" | "undetermined";
   source: "analyst" | "appeal" | "honeypot" | "partner";
-  outcome?: "allow" | "ban" | "challenge" | "limit" | "observe" | "restrict" | "suspend" | null;
+  outcome?: "allow" | "ban" | "challenge" | "limit" | "observe" | "request" | "restrict" | "suspend" | null;
   hold_s?: number | null;
   id?: string | null;
   ts?: number | string | null;
@@ -612,7 +612,7 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
       account: { kind: "text", required: true, low: 1, high: 255 },
       label: { kind: "choice", required: true, values: ["abusive", "benign", "undetermined"] },
       source: { kind: "choice", required: true, values: ["analyst", "appeal", "honeypot", "partner"] },
-      outcome: { kind: "choice", values: ["allow", "ban", "challenge", "limit", "observe", "restrict", "suspend"] },
+      outcome: { kind: "choice", values: ["allow", "ban", "challenge", "limit", "observe", "request", "restrict", "suspend"] },
       hold_s: { kind: "integer", low: 1, high: 315360000 },
       id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
@@ -622,7 +622,7 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
     alternatives: [
       {"outcome": [null], "hold_s": [null]},
       {"label": ["undetermined"], "outcome": ["allow"], "hold_s": [null]},
-      {"label": ["undetermined"], "outcome": ["observe", "challenge", "limit", "restrict", "suspend", "ban"]},
+      {"label": ["undetermined"], "outcome": ["observe", "request", "challenge", "limit", "restrict", "suspend", "ban"]},
     ],
   },
   "contact.requested": {

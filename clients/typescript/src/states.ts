@@ -6,6 +6,7 @@ import type { Message } from "./sse.js";
 export const OUTCOMES = [
   "allow",
   "observe",
+  "request",
   "challenge",
   "limit",
   "restrict",
@@ -13,7 +14,7 @@ export const OUTCOMES = [
   "ban",
 ] as const;
 
-const CALM: readonly unknown[] = ["allow", "observe"];
+const CALM: readonly unknown[] = ["allow", "observe", "request"];
 // End of what is generated.
 
 /** What is enforced. */

@@ -591,7 +591,16 @@ class LabelAssigned(Event):
         ),
         "outcome": Rule(
             "choice",
-            values=("allow", "ban", "challenge", "limit", "observe", "restrict", "suspend"),
+            values=(
+                "allow",
+                "ban",
+                "challenge",
+                "limit",
+                "observe",
+                "request",
+                "restrict",
+                "suspend",
+            ),
         ),
         "hold_s": Rule("integer", low=1, high=315360000),
         "id": Rule("text", low=1, high=255),
@@ -611,7 +620,7 @@ class LabelAssigned(Event):
         },
         {
             "label": ("undetermined",),
-            "outcome": ("observe", "challenge", "limit", "restrict", "suspend", "ban"),
+            "outcome": ("observe", "request", "challenge", "limit", "restrict", "suspend", "ban"),
         },
     )
 
@@ -619,7 +628,8 @@ class LabelAssigned(Event):
     label: Literal["abusive", "benign", "undetermined"]
     source: Literal["analyst", "appeal", "honeypot", "partner"]
     outcome: (
-        Literal["allow", "ban", "challenge", "limit", "observe", "restrict", "suspend"] | None
+        Literal["allow", "ban", "challenge", "limit", "observe", "request", "restrict", "suspend"]
+        | None
     ) = None
     hold_s: int | None = None
     id: str | None = None

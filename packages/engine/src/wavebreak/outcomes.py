@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple, get_args
 
-Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
+Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban", "request"]
 RefusingOutcome = Literal["challenge", "limit", "restrict", "suspend", "ban"]
 """Those that refuse something, for schemas of webhooks; checked against the table below."""
 Tone = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
@@ -206,10 +206,29 @@ TABLE: Final[tuple[OutcomeRow, ...]] = (
         refusal_words="every act is refused",
         end_words="does not end by itself; ends on appeal or override",
     ),
+    OutcomeRow(
+        code=7,
+        name="request",
+        rank=15,
+        refuses=Refusal.NOTHING,
+        end=End.BY_HOLD,
+        settable=True,
+        confirms_abuse=False,
+        stated=True,
+        notified=True,
+        # The message arrives: a sender cannot tell a request that is left alone from silence.
+        perceptible=False,
+        tone="observe",
+        label="Request",
+        state="delivered as requests",
+        refusal_words="nothing is refused; first messages to strangers arrive as requests, without "
+        "notification, media or links, and the recipient is asked whether they know the sender",
+        end_words="ends by itself",
+    ),
 )
 """One row an outcome, in order of codes."""
 
-ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
+ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN, REQUEST = range(8)
 """Codes of the outcomes that code treats apart."""
 
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
@@ -268,7 +287,7 @@ def outcomes_below(outcome: str) -> tuple[Outcome, ...]:
     """Return the outcomes milder than one, mildest first.
 
     >>> outcomes_below("challenge")
-    ('allow', 'observe')
+    ('allow', 'observe', 'request')
     """
     return tuple(name for name in BY_RANK if not reaches(name, outcome))
 
@@ -306,7 +325,7 @@ def table_faults(table: tuple[OutcomeRow, ...] = TABLE) -> list[str]:
     >>> table_faults()
     []
     >>> table_faults((*TABLE, TABLE[-1]))
-    ['row 7 has the code 6', 'two rows have one name', 'two rows have one rank']
+    ['row 8 has the code 7', 'two rows have one name', 'two rows have one rank']
     """
     faults = [f"row {n} has the code {r.code}" for n, r in enumerate(table) if n != r.code]
     for field in ("name", "rank"):

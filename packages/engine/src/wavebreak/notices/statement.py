@@ -193,6 +193,7 @@ _RECEIVING = (
 _TITLES: dict[str, str] = {
     "allow": msgid("Your account is no longer restricted"),
     "observe": msgid("Nothing is restricted on your account"),
+    "request": msgid("New chats that you start arrive as requests for now"),
     "challenge": msgid("Please confirm that a person is using your account"),
     "limit": msgid("Starting new chats is limited on your account for now"),
     "restrict": msgid("You cannot start new chats for now"),
@@ -205,6 +206,11 @@ _TITLE_HELD = msgid("Please confirm that it was you: sending is on hold until th
 _RESTRICTED: dict[str, str] = {
     "allow": msgid("All restrictions on your account have ended. You can use it as before."),
     "observe": msgid("You can use your account as before. We only noted what we noticed."),
+    "request": msgid(
+        "Nothing is refused. Who hears from you for the first time gets your message as a request: "
+        "without a notification, and without media or links until it is accepted. They are asked "
+        "whether they know you."
+    ),
     "challenge": msgid("Until a short check is passed, you cannot:"),
     "limit": msgid("Beyond a daily allowance, you have to wait before you can:"),
     "restrict": msgid("For now you cannot:"),

@@ -85,6 +85,7 @@ class Tolerance(_Table, frozen=True):
 
     confidence: Part
     observe: Part
+    request: Part
     challenge: Part
     limit: Part
     restrict: Part
