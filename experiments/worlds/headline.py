@@ -9,7 +9,13 @@ honest holders 92 in a hundred pass a challenge, of abusive ones 60, after a tim
 length (median 15 minutes), drawn by a fixed seed. Senders do not adapt.
 
 A limit that ends within the hour delays: what it refuses is sent again when it ends, a second
-apart (again if it is refused again, for a day at most), and what the other would have done in that chat meanwhile happens after it, a minute apart.
+apart (again if it is refused again, for a day at most), and what the other would have done in that
+chat meanwhile happens after it, a minute apart.
+
+What the outcome request lets through arrives as a request: half of these are looked at, by a fixed
+seed. In the chat of one that is not, nothing of the other happens. Of those looked at whose sender
+the world's log does not answer, some are declined ("I don't know this person") or reported, of
+abusive senders more than of honest ones.
 
 A first contact is the first message to somebody, request for contact or addition to a group of a
 pair that has not met; what abusive accounts send to each other counts nowhere.
@@ -18,7 +24,9 @@ pair that has not met; what abusive accounts send to each other counts nowhere.
   contacts: too narrow, since those of one person are not), and of the worst persona with at
   least 30.
 - delayed: of honest first contacts, those that arrived later.
-- stopped: of abusive first contacts, refused or never sent; families equal, those with 30 or more.
+- quiet: of honest first contacts, those that arrived as requests; unseen, those not looked at.
+- stopped: of abusive first contacts, refused, never sent, or requests that nobody looked at;
+  families equal, those with 30 or more.
 - shadow: abusive accounts whom the same policy restricts when nothing is refused.
 """
 
@@ -53,7 +61,7 @@ from wavebreak.model.storage import load_selected
 from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
-from wavebreak.schema.events import TYPES
+from wavebreak.schema.events import TS_END, TYPES
 
 SLICE_MS = 480_000
 """The log is given to the engine in slices of eight minutes, so that a refusal takes effect."""
@@ -63,7 +71,12 @@ LEAST = 30
 OPENING = {TYPES.index(t) for t in ("message.sent", "contact.requested", "group.member_added")}
 TYPING = TYPES.index("typing.started")
 ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
-MET, REFUSED, DELAYED = 1, 2, 3
+DECLINED, REPORTED = TYPES.index("contact.refused"), TYPES.index("user.reported")
+MET, REFUSED, DELAYED, UNSEEN = 1, 2, 3, 4
+LOOKED_AT = 0.5
+"""Share of requests that are looked at."""
+REACTS = {"benign": (0.1, 0.002), "abusive": (0.3, 0.05)}
+"""Of those whose sender is not answered, by the sender's label: who declines, who reports."""
 MINUTE_MS = 60_000
 DELAY_MS = 3_600_000
 """A limit that ends so soon delays; a longer one refuses."""
@@ -99,6 +112,8 @@ class Headline:
     honest: int = 0
     refused: int = 0
     delayed: int = 0
+    quiet: int = 0
+    unseen: int = 0
     unwanted: int = 0
     stopped: int = 0
     families_equal: float = 0.0
@@ -154,6 +169,16 @@ class CausalReplay:
         self.following = defaultdict[tuple[str, str], list[int]](list)
         self.tries = Counter[int]()
         self.delayed = set[tuple[str, str]]()
+        self.labels = {account: label for account, (label, *_) in world.labels.items()}
+        self.requests_until = dict[str, int]()
+        self.quiet, self.unseen = set[tuple[str, str]](), set[tuple[str, str]]()
+        self.reactions = list[tuple[int, int, str, str, int]]()
+        self.rng = random.Random(6)
+        self.written = {
+            (account, peer)
+            for account, peer, kind in zip(self.accounts, self.peers, self.types, strict=True)
+            if kind in ANSWERING
+        }
 
     def run(self, progress: Progress | None = None, title: str = "") -> None:
         """Give the whole log to the engine."""
@@ -177,8 +202,11 @@ class CausalReplay:
             rows = pa.concat_tables([rows, self._sent_again(late)]).sort_by("ts")
             keep += [row for _, _, row in late]
         passed = self.challenges.pass_until(end, start)
-        if passed is not None:
-            rows = pa.concat_tables([rows, passed]).sort_by("ts")
+        reacted = self._reacted(start, end)
+        if passed is not None or reacted:
+            more = [passed] if passed is not None else []
+            more += [pa.Table.from_pylist(reacted, schema=rows.schema)] if reacted else []
+            rows = pa.concat_tables([rows, *more]).sort_by("ts")
         if not rows.num_rows:
             return
         barred = self._advance(rows)
@@ -186,11 +214,44 @@ class CausalReplay:
             self._refuse(row)
         for row in keep:
             if row not in barred and self.types[row] in OPENING and self.peers[row] is not None:
-                pair = self._pair(row)
-                if self.opener[pair] == self.accounts[row] or self.state.get(pair) != MET:
+                pair, account = self._pair(row), self.accounts[row]
+                opens = self.opener[pair] == account
+                if opens and self.state.get(pair) not in (MET, UNSEEN):
+                    self.state[pair] = self._arrive(row)
+                elif not opens:
                     self.state[pair] = MET
-                for number, later in enumerate(self.following.pop(pair, ()), 1):
+                following = self.following.pop(pair, [])
+                for number, later in enumerate(following if self.state[pair] == MET else (), 1):
                     self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
+
+    def _arrive(self, row: int) -> int:
+        """Return the state of a chat whose first contact arrived: a request may stay unseen."""
+        account, peer, pair = self.accounts[row], self.peers[row], self._pair(row)
+        if self.requests_until.get(account, 0) <= self.release.get(pair, int(self.ts[row])):
+            return MET
+        self.quiet.add(pair)
+        if self.rng.random() >= LOOKED_AT:
+            self.unseen.add(pair)
+            return UNSEEN
+        draw = self.rng.random()
+        declines, reports = REACTS[self.labels.get(account, "benign")]
+        if (peer, account) not in self.written and draw < declines + reports:
+            at = int(self.ts[row]) + int(1000 * self.rng.lognormvariate(8.2, 1))
+            kind = DECLINED if draw < declines else REPORTED
+            heapq.heappush(self.reactions, (at, row, peer, account, kind))
+        return MET
+
+    def _reacted(self, start: int, end: int) -> list[dict[str, object]]:
+        """Return who declines or reports a request before `end`, as rows of the log.
+
+        Both are the first word of their enumeration: "stranger", and "spam".
+        """
+        rows = list[dict[str, object]]()
+        while self.reactions and self.reactions[0][0] < end:
+            at, row, account, peer, kind = heapq.heappop(self.reactions)
+            rows.append({"id": f"{self.ids[row]}-reaction", "ts": max(at, start), "type": kind,
+                         "account": account, "peer": peer, "reason": 0})  # fmt: skip
+        return rows
 
     def _advance(self, rows: pa.Table) -> set[int]:
         """Give rows to the engine; return those of the log that it refused."""
@@ -250,7 +311,7 @@ class CausalReplay:
             # It waits as well: what the chat's first message has not reached is not there yet.
             self.following[pair].append(row)
             return False
-        if self.state.get(pair) != REFUSED:
+        if self.state.get(pair) not in (REFUSED, UNSEEN):
             return True
         if account == opener:
             return pair not in self.answered and opens
@@ -284,6 +345,10 @@ class CausalReplay:
             self.waits[decision.account] = int(decision.until or 0)
         else:
             self.waits.pop(decision.account, None)
+        if decision.outcome == "request":
+            self.requests_until[decision.account] = decision.until or TS_END
+        else:
+            self.requests_until.pop(decision.account, None)
         self.challenges.note_decision(decision)
 
     def first_contacts(self) -> list[tuple[str, str, bool]]:
@@ -349,12 +414,14 @@ def _count_contacts(replay: CausalReplay, world: World, result: Headline) -> Non
     unknown = ("benign", "unlabelled", "")
     for sender, recipient, stopped in replay.first_contacts():
         label, family, _ = world.labels.get(sender, unknown)
+        pair = (min(sender, recipient), max(sender, recipient))
         if label == "benign":
             personas[family][stopped] += 1
-            late = (min(sender, recipient), max(sender, recipient)) in replay.delayed
-            result.delayed += late and not stopped
+            result.delayed += pair in replay.delayed and not stopped
+            result.quiet += pair in replay.quiet
+            result.unseen += pair in replay.unseen
         elif world.labels.get(recipient, unknown)[0] == "benign":
-            families[family][stopped] += 1
+            families[family][stopped or pair in replay.unseen] += 1
     result.personas = {f: (c[True], c.total()) for f, c in sorted(personas.items())}
     result.families = {f: (c[True], c.total()) for f, c in sorted(families.items())}
     result.refused, result.honest = map(sum, zip(*result.personas.values(), strict=True))
@@ -412,8 +479,8 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
     table = Table()
     for name in ("world", "policy"):
         table.add_column(name, overflow="fold")
-    for name in ("refused %", "delayed %", "worst persona", "met", "restr.", "stopped %", "equal %",
-                 "abusers restr.", "shadow", "operators", "mixed"):  # fmt: skip
+    for name in ("refused %", "delayed %", "quiet; unseen %", "worst persona", "met", "restr.",
+                 "stopped %", "equal %", "abusers restr.", "shadow", "operators", "mixed"):  # fmt: skip
         table.add_column(name, justify="right", overflow="fold")
     for r in results:
         low, high = exact_interval(r.refused, r.honest)
@@ -421,7 +488,8 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
         table.add_row(
             r.world, r.policy.removeprefix("shipped-"),
             f"{100 * r.refused / r.honest:.2f} ({100 * low:.2f}-{100 * high:.2f})",
-            f"{100 * r.delayed / r.honest:.2f}", f"{worst[1]} {100 * worst[0]:.0f}",
+            f"{100 * r.delayed / r.honest:.2f}",
+            f"{100 * r.quiet / r.honest:.2f}; {100 * r.unseen / r.honest:.2f}", f"{worst[1]} {100 * worst[0]:.0f}",
             str(r.met), f"{r.restricted}/{r.benign}",
             f"{100 * r.stopped / max(r.unwanted, 1):.1f}", f"{100 * r.families_equal:.1f}",
             f"{r.abusive_restricted}/{r.abusive}",

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from experiments.worlds import headline
 from experiments.worlds.headline import CausalReplay, World
 from wavebreak.features.layout import BARRED, EVENT
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
@@ -106,3 +108,32 @@ def test_what_waits_longer_than_a_day_is_refused() -> None:
     replay = replayed(Gate(names, limits), *CHAT, ("end", 3_000, "c", "b", "message.sent"))
     assert replay.first_contacts()[0] == ("a", "b", True)
     assert 20 <= replay.tries.most_common(1)[0][1] <= 28
+
+
+EARLY = ("early", 0, "a", "c", "contact.added")
+LATER = tuple((name, at + 20, *who) for name, at, *who in CHAT)
+REQUEST = SimpleNamespace(account="a", ts=0, outcome="request", until=None, rules=())
+
+
+@pytest.mark.parametrize("looked_at", [0.0, 1.0])
+def test_nobody_answers_a_request_that_is_not_looked_at(
+    looked_at: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headline, "LOOKED_AT", looked_at)
+    gate = Gate(set(), {"early": REQUEST})
+    replay = replayed(gate, EARLY, *LATER)
+    arrived = ["early", *(name for name, *_ in LATER)]
+    lost = {"answer", "block", "again"} if not looked_at else set()
+    assert [name for name, _ in gate.seen] == [name for name in arrived if name not in lost]
+    assert len(replay.quiet) == 2
+    assert len(replay.unseen) == (0 if looked_at else 2)
+    assert replay.first_contacts() == [("a", "b", False), ("a", "c", False)]
+
+
+def test_some_decline_a_request_that_they_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headline, "LOOKED_AT", 1.0)
+    monkeypatch.setattr(headline, "REACTS", {"abusive": (1.0, 0.0)})
+    gate = Gate(set(), {"early": REQUEST})
+    replayed(gate, EARLY, *LATER, ("end", 9_000, "c", "b", "message.sent"))
+    reactions = [name for name, _ in gate.seen if name.endswith("-reaction")]
+    assert reactions == ["other-reaction"], "who answers does not decline"

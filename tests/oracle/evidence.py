@@ -21,6 +21,7 @@ from oracle.account_history import (
 )
 from wavebreak.features.layout import FORGET_BUCKETS
 from wavebreak.features.sequential_tests import pack_terms
+from wavebreak.schema.events import REASONS
 
 RATES = {
     "early_reply": 0.09, "reply": 0.2, "complaint": 0.04, "complaint_of_reactions": 0.2,
@@ -128,6 +129,11 @@ class Evidence:
             if fact.kind in ("reported_by", "blocked_by"):
                 if "trial" in marks and not known & {"reported", "blocked"}:
                     self._complaint(i, weights[i], "replied" in known)
+            elif fact.kind == "declined_by":
+                if "started" in known and "replied" not in known and "trial" in marks:
+                    marks.discard("trial")
+                    if not known & {"reported", "blocked"}:
+                        self._declined(i, fact, weights[i])
             else:
                 self._step(fact, known, peer, marks)
 
@@ -231,6 +237,11 @@ class Evidence:
                 weight = self.s.shared.credibility(fact.peer or "", fact.epoch)
                 weight //= 4 if self.s.shared.kin(fact.peer or "", before[i], fact.epoch) else 1
                 weights[i] = weight
+        for i, fact in enumerate(self.s.facts):
+            if fact.kind == "declined_by":
+                weight = self.s.shared.credibility(fact.peer or "", fact.epoch)
+                kin = self.s.shared.kin(fact.peer or "", before[i], fact.epoch)
+                weights[i] = weight // 4 if kin else weight
         return weights
 
     def _complaint(self, number: int, weight: int, answered: bool) -> None:
@@ -243,6 +254,18 @@ class Evidence:
                 self.later_bits[j] += _terms()[116 + at]
             else:
                 self.first_bits[j] += _terms()[62 + at]
+        if max(self.complaint, self.first_reactions, self.later_complaints) >= BLAME_FROM:
+            self.blames.append(number)
+
+    def _declined(self, number: int, fact: Fact, weight: int) -> None:
+        """A whole complaint of who does not know the account, else a half first reaction."""
+        if fact.fields.get("reason") == REASONS["contact.refused"].index("stranger"):
+            self._complaint(number, weight, False)
+            return
+        self.reactions += 1
+        for j in range(3):
+            at = 3 + 17 * j + min(weight // 2, 256) * 16 // 256
+            self.first_bits[j] += _terms()[62 + at]
         if max(self.complaint, self.first_reactions, self.later_complaints) >= BLAME_FROM:
             self.blames.append(number)
 

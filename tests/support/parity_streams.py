@@ -109,6 +109,8 @@ def _fields(kind: str, pick: _Choices) -> Row:
     if kind == "label.assigned":
         source = pick.of(*range(len(SOURCES)), None)
         return {"label": pick.of(0, 1), "source": source} | _of_a_person(pick)
+    if kind == "contact.refused":
+        return {"reason": pick.of(None, 0, 1)}
     return {"group": group} if kind.startswith("group.") else {}
 
 
@@ -210,7 +212,10 @@ def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
         now += MINUTE
         ask, no = TYPES.index("contact.requested"), TYPES.index("contact.refused")
         found.append({"ts": now, "account": f"y{n}", "type": ask, "peer": f"s{n}"})
-        found.append({"ts": now + SECOND, "account": f"s{n}", "type": no, "peer": f"y{n}"})
+        found.append(
+            {"ts": now + SECOND, "account": f"s{n}", "type": no, "peer": f"y{n}"}
+            | ({"reason": 0} if n % 2 else {})
+        )
     return [{"id": f"c{i}"} | row for i, row in enumerate(found)]
 
 

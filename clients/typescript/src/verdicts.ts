@@ -1,7 +1,7 @@
 import { SettingsError } from "./errors.js";
 import { type Members, readObject } from "./event_base.js";
 import type { Event } from "./events.js";
-import { isOutcome, type Outcome } from "./states.js";
+import { isCalm, isOutcome, type Outcome } from "./states.js";
 
 /** What happens to an act while the service gives no answer, by kind of act. */
 export interface OnFailure {
@@ -42,6 +42,20 @@ export interface Verdict {
   notice: Record<string, string> | null;
   /** Where the holder reads the statement of reasons, and objects. */
   statementUrl: string | null;
+  /**
+   * How an act that may happen reaches its recipient: as a message, or as a request: no
+   * notification, no media, no link preview, and the question whether they know the sender. A
+   * client in shadow mode always has message here.
+   */
+  deliverAs: "message" | "request";
+  /** Which of several events are to arrive as requests. */
+  requests: number[];
+  /** How many new chats with strangers a limit leaves, this act counted. */
+  remaining: number | null;
+  /** When the next place comes back; an answer frees one at once. */
+  freesAtMs: number | null;
+  /** Whether few are left, so that the holder should hear of it, once a limit. */
+  nearLimit: boolean;
   /** The events asked about, with their ids: hand them to `tell` once they happened. */
   events: Event[];
 }
@@ -67,8 +81,7 @@ export function judge(
  * so itself then; an enforcement that it knows of holds.
  */
 function opened(verdict: Verdict, onFailure: OnFailure): Verdict {
-  const wanting =
-    verdict.mode === "on_failure" && (verdict.outcome === "allow" || verdict.outcome === "observe");
+  const wanting = verdict.mode === "on_failure" && isCalm(verdict.outcome);
   if (!wanting || !registers(verdict.events) || onFailure.registration !== "open") {
     return verdict;
   }
@@ -91,6 +104,7 @@ function readVerdict(body: string, events: readonly Event[], shadow: boolean): V
     return null;
   }
   const notice = members["notice"];
+  const quiet = members["deliver_as"] === "request" && !shadow;
   return {
     account,
     outcome,
@@ -106,6 +120,13 @@ function readVerdict(body: string, events: readonly Event[], shadow: boolean): V
     notice:
       typeof notice === "object" && notice !== null ? (notice as Record<string, string>) : null,
     statementUrl: text(members, "statement_url"),
+    deliverAs: quiet ? "request" : "message",
+    requests: quiet
+      ? (list(members, "requests").filter((each) => Number.isSafeInteger(each)) as number[])
+      : [],
+    remaining: integer(members, "remaining"),
+    freesAtMs: integer(members, "frees_at"),
+    nearLimit: members["near_limit"] === true,
     events: [...events],
   };
 }
@@ -151,6 +172,11 @@ export function failedVerdict(
     notifyAtMs: null,
     notice: null,
     statementUrl: null,
+    deliverAs: "message",
+    requests: [],
+    remaining: null,
+    freesAtMs: null,
+    nearLimit: false,
     events: [...events],
   };
 }

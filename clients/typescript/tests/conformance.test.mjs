@@ -119,8 +119,10 @@ each("failures", (row) => {
     readOnFailure(row.on_failure),
     row.mode === "shadow",
   );
-  const { outcome, allowed, mode, retryAfterMs, refused } = verdict;
-  assert.deepEqual({ outcome, allowed, mode, retry_after_ms: retryAfterMs, refused }, row.verdict);
+  const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const found = Object.entries(verdict).map(([name, value]) => [snake(name), value]);
+  const listed = found.filter(([name]) => name in row.verdict);
+  assert.deepEqual(Object.fromEntries(listed), row.verdict);
   assert.equal(verdict.account, "a");
   assert.equal(answered ? "succeeded" : "failed", row.breaker);
 });

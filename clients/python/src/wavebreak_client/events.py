@@ -693,13 +693,16 @@ class ContactAccepted(Event):
 class ContactRefused(Event):
     """`contact.refused`.
 
-    An account refuses what `peer` requested: an answer to nobody, and no complaint.
+    An account declines a request or first message of `peer`; `stranger`: it does not know it.
+    It answers nobody. As a first reaction it counts half a complaint; with `stranger`, the
+    answer no to "Do you know this person?", a whole one.
     """
 
     TYPE: ClassVar[str] = "contact.refused"
     RULES: ClassVar[Mapping[str, Rule]] = {
         "account": Rule("text", required=True, low=1, high=255),
         "peer": Rule("text", required=True, low=1, high=255),
+        "reason": Rule("choice", values=("other", "stranger")),
         "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
         "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
@@ -708,6 +711,7 @@ class ContactRefused(Event):
 
     account: str
     peer: str
+    reason: Literal["other", "stranger"] | None = None
     id: str | None = None
     ts: int | str | None = None
     origin: str | None = None

@@ -25,8 +25,8 @@ class Verdict:
 
     Attributes:
         account: The account that acts.
-        outcome: allow, observe, challenge, limit, restrict, suspend or ban; the strictest of
-            several events.
+        outcome: allow, observe, request, challenge, limit, restrict, suspend or ban; the strictest
+            of several events.
         allowed: Whether the act may happen. A client in shadow mode always has True here.
         until_ms: When the outcome ends, in milliseconds of the service's time.
         challenge: What the account can pass to be allowed: captcha, code or push.
@@ -38,6 +38,13 @@ class Verdict:
         notify_at_ms: When the holder may be notified; None: at once.
         notice: What to show the holder, by language.
         statement_url: Where the holder reads the statement of reasons, and objects.
+        deliver_as: How an act that may happen reaches its recipient: as a message, or as a request:
+            no notification, no media, no link preview, and the question whether they know the
+            sender. A client in shadow mode always has message here.
+        requests: Which of several events are to arrive as requests.
+        remaining: How many new chats with strangers a limit leaves, this act counted.
+        frees_at_ms: When the next place comes back; an answer frees one at once.
+        near_limit: Whether few are left, so that the holder should hear of it, once a limit.
         events: The events that were asked about, with their ids. Where they are allowed and then
             happen, hand them to `tell`.
 
@@ -56,6 +63,11 @@ class Verdict:
     notify_at_ms: int | None = None
     notice: Mapping[str, str] | None = None
     statement_url: str | None = None
+    deliver_as: Literal["message", "request"] = "message"
+    requests: tuple[int, ...] = ()
+    remaining: int | None = None
+    frees_at_ms: int | None = None
+    near_limit: bool = False
     events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -83,6 +95,7 @@ def read_verdict(body: bytes, events: Sequence[Event] = (), *, shadow: bool = Fa
     if not isinstance(account, str) or outcome not in OUTCOMES or not isinstance(allowed, bool):
         raise ValueError("a verdict lacks account, outcome or allowed")
     notice = read.get("notice")
+    quiet = read.get("deliver_as") == "request" and not shadow
     return Verdict(
         account,
         outcome,
@@ -97,6 +110,11 @@ def read_verdict(body: bytes, events: Sequence[Event] = (), *, shadow: bool = Fa
         _typed(read, "notify_at_ms", int),
         notice if isinstance(notice, dict) else None,
         _typed(read, "statement_url", str),
+        "request" if quiet else "message",
+        tuple(each for each in read.get("requests") or () if quiet and isinstance(each, int)),
+        _typed(read, "remaining", int),
+        _typed(read, "frees_at", int),
+        read.get("near_limit") is True,
         tuple(events),
     )
 

@@ -185,7 +185,7 @@ needs_asking(Host, Account, Opens) ->
     {Outcome, _} = state(Host, Account),
     case Outcome of
         _ when Outcome =:= suspend; Outcome =:= ban -> stale(Host);
-        _ -> Opens orelse not (Outcome =:= allow orelse Outcome =:= observe)
+        _ -> Opens orelse not lists:member(Outcome, [allow, observe, request])
     end.
 
 %% What the cache alone says: the state that refuses the act, or none.

@@ -8,7 +8,7 @@ from support.parity_streams import HOUR, MINUTE, START, Both, Row, log
 from wavebreak.engine import enforcement
 from wavebreak.outcomes import BAN, CHALLENGE, LIMIT, OUTCOMES, RESTRICT, SUSPEND
 from wavebreak.schema.event_kinds import ACCEPTED, REQUESTED, SENT
-from wavebreak.schema.events import TYPES, UNDETERMINED
+from wavebreak.schema.events import REASONS, TYPES, UNDETERMINED
 
 
 def stream(*events: tuple[object, ...]) -> list[Row]:
@@ -54,11 +54,32 @@ def test_acceptance_and_request_in_return_are_answers(answer: tuple[object, ...]
     assert (found["replied_7d"], found["inbound_chats"]) == (1, 0)
 
 
-def test_refusal_is_silence_and_no_complaint() -> None:
-    found = values(stream(REQUEST, REFUSE))
+def test_plain_refusal_is_half_a_complaint_among_first_reactions_alone() -> None:
+    silent, found = values(stream(REQUEST)), values(stream(REQUEST, REFUSE))
     assert (found["unanswered_strangers_1d"], found["requests_refused_7d"]) == (1, 1)
     assert (found["stranger_complaints"], found["blocks_7d"]) == (0, 0)
+    assert found["complaint_evidence"] == silent["complaint_evidence"]
+    blocked = values(stream(REQUEST, ("user.blocked", "b", "a")))
+    of = "reaction_evidence"
+    assert silent[of] < found[of] < blocked[of]
     assert values(stream(SEND, ACCEPT, REFUSE))["requests_refused_7d"] == 0
+
+
+@pytest.mark.parametrize("first", [REQUEST, SEND])
+def test_who_does_not_know_the_sender_complains_as_by_a_block(first: tuple[object, ...]) -> None:
+    unknown = (*REFUSE, {"reason": REASONS["contact.refused"].index("stranger")})
+    found, blocked = values(stream(first, unknown)), values(stream(first, ("user.blocked", "b", "a")))
+    for name in ("complaint_evidence", "reaction_evidence", "stranger_complaints"):
+        assert found[name] == blocked[name]
+    assert (found["blocks_7d"], found["requests_refused_7d"]) == (0, 1)
+    again = values(stream(first, unknown, unknown, ("user.blocked", "b", "a")))
+    assert again["reaction_evidence"] == found["reaction_evidence"]
+
+
+def test_who_was_not_written_to_declines_nothing() -> None:
+    unknown = (*REFUSE, {"reason": REASONS["contact.refused"].index("stranger")})
+    for events in (stream(unknown), stream(ACCEPT, unknown), stream(SEND, ACCEPT, unknown)):
+        assert values(events)["stranger_complaints"] == 0
 
 
 def test_acceptance_of_no_request_is_no_chat() -> None:

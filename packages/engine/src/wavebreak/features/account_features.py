@@ -294,8 +294,9 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "The same of the complaint test.", (*_TIES, "user.reported|user.blocked"),
       "a tie that is none", "operators whom nobody reports"),
     W(F("requests_refused_7d", "requests", "reports", "7d",
-        "Refusals, in the window, of the account's requests for contact. In the tests above they "
-        "are strangers who do not answer, no complaints.", ("contact.refused",),
+        "Refusals, in the window, of the account's requests and first messages. Among first "
+        "reactions each is half a complaint; with the reason `stranger` a whole one, in every test "
+        "of complaints.", ("contact.refused",),
         "people with a name that others do not know", "requests that nobody answers"),
       "request_refused", bucket_max=255),
     F("label_unconfirmed", "0 or 1", "labels", "all",

@@ -35,6 +35,7 @@ from wavebreak.features.layout import (
     LINKED,
     MISMATCH,
     MISMATCH_KNOWN,
+    OF_STRANGER,
     PLACED,
     RANK,
     REFUTED,
@@ -61,8 +62,11 @@ from wavebreak.features.message_updates import (
 )
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
+    FIRST,
+    WEIGHTS,
     clear_tests,
     count_complaint,
+    count_reaction,
     greatest_complaint_value,
     terms_of,
 )
@@ -178,14 +182,6 @@ def note_origin(w: Any, row: Any, ev: Any) -> None:
     row.origin = ev.origin
     row.flags = np.int64(row.flags) | PLACED
     contribute(w, ARRIVALS, np.int64(ev.origin) - 1, 1)
-
-
-@compiled()
-def count_refused_request(sh: Any, row: Any, local: int, peer: int, now: int) -> None:
-    """Count a request for contact that the other refused; an answer to no request is none."""
-    flags = pair_flags(sh, local, peer, now)
-    if (flags & (STARTED | REPLIED)) == STARTED:
-        _count_request_refused(rare_row(sh, row), now, 1)
 
 
 @compiled()
@@ -397,6 +393,50 @@ def _count_trial_complaint(
     """Count a complaint of a stranger written to or added, by its weight in 1/256 (1 at most)."""
     terms = terms_of(w)
     count_complaint(terms, row, weight, answered)
+    if greatest_complaint_value(terms, row) >= BLAME_FROM:
+        r.spare |= BLAMED_BY_EVIDENCE
+        blame_entities(w, row, r, account)
+
+
+@compiled()
+def update_declined(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
+    """Count a first contact that the other declined, once; who was not asked declines nothing.
+
+    Who says that it does not know the account complains, as by a block. Without a reason it is half
+    a complaint, among first reactions alone: of all strangers, one in ten declines an honest
+    account, and their share of complaints has a ceiling far below that.
+    """
+    peer = int64(ev.account)
+    flags = pair_flags(sh, local, peer, now)
+    if (flags & (STARTED | REPLIED)) != STARTED:
+        return
+    r = rare_row(sh, row)
+    _count_request_refused(r, now, 1)
+    if (flags & TRIAL) == 0:
+        return
+    pairs = pairs_of(sh)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), local, peer)
+    pairs[at].value = with_flags(pairs[at].value, flags & ~TRIAL)
+    if flags & (REPORTED | BLOCKED):
+        return
+    people = people_of(w)
+    by = people[peer]
+    kin = registered_near(by.born, r.reporters, people)
+    weight = report_weight(by.confirmed, by.refuted, True, False, kin, int64(UNPROVEN_COUNTED))
+    if ev.flags & OF_STRANGER:
+        _count_trial_complaint(w, row, r, int64(ev.peer), weight, False)
+    else:
+        _count_half_complaint(w, row, r, int64(ev.peer), weight // 2)
+
+
+@compiled()
+def _count_half_complaint(w: Any, row: Any, r: Any, account: int, weight: int) -> None:
+    """Count a decline without a reason: a first reaction, by its weight in 1/256."""
+    terms = terms_of(w)
+    at = int64(FIRST + 3) + min(weight, int64(256)) * WEIGHTS // 256
+    count_reaction(row)
+    for j in range(3):
+        row.reaction_bits[j] += terms[at + (WEIGHTS + 1) * j]
     if greatest_complaint_value(terms, row) >= BLAME_FROM:
         r.spare |= BLAMED_BY_EVIDENCE
         blame_entities(w, row, r, account)

@@ -27,9 +27,22 @@ from wavebreak.features.facts import (
     locate_columns,
 )
 from wavebreak.features.interner import Interner, NameSpans
-from wavebreak.features.layout import ATTEMPTED, NONE, ON_DOUBT, SHARD_BITS, SHARDS
-from wavebreak.features.pair_table import find, grow_table
+from wavebreak.features.layout import (
+    ATTEMPTED,
+    CONTACT,
+    IN_CONTACTS,
+    NONE,
+    ON_DOUBT,
+    REPLIED,
+    SHARD_BITS,
+    SHARDS,
+    STRANGER,
+    TO_GROUP,
+    WROTE,
+)
+from wavebreak.features.pair_table import FLAGS, find, grow_table
 from wavebreak.features.shards import ShardedKernel
+from wavebreak.schema.event_kinds import MEMBER_ADDED, REQUESTED, SENT
 
 MOST_EVENTS: Final = 50
 """Events of one dry run."""
@@ -44,6 +57,8 @@ class DryRunResult:
     the outcome that the score newly asks for. `late`: the log would not have counted the event.
     `quota`: new chats a day that a limit in force leaves. `on_doubt`: it rests on doubt, so that a
     passed challenge raises it. `source`: number of the source that reports the account then.
+    `stranger`: it goes to somebody who has never answered and has no tie. `taken`: strangers of the
+    cycle who have not answered, this one included; with an add also those added.
     """
 
     outcome: int
@@ -54,6 +69,8 @@ class DryRunResult:
     quota: int = 0
     on_doubt: bool = False
     source: int = 0
+    stranger: bool = False
+    taken: int = 0
 
 
 class _TemporarySlots:
@@ -168,6 +185,7 @@ class _Sandbox:
         with self._trying(event) as tried:
             hits = self._advance(event)
             result = self._result(refused=tried.refused(), hits=hits)
+            stranger, taken = self._meets_stranger(event), self._taken(event)
         refused, after = result.refused, (result.outcome, result.until, result.quota)
         if after[::2] != before[::2] and not refused:
             # Would the outcome that the event leads to have refused it?
@@ -180,7 +198,28 @@ class _Sandbox:
             event["flags"] |= ATTEMPTED if refused else 0
             self._advance(event)
             event[:] = kept
-        return replace(result, refused=refused)
+        return replace(result, refused=refused, stranger=stranger, taken=taken)
+
+    def _kind(self, event: Any) -> int:
+        kind = int(self.core.kinds[event["type"][0], 0])
+        return NO_FACT if event["flags"][0] & TO_GROUP else kind
+
+    def _meets_stranger(self, event: Any) -> bool:
+        """Whether a processed event goes to a stranger who has not answered."""
+        kind, peer = self._kind(event), int(event["peer"][0])
+        if kind not in (SENT, REQUESTED, MEMBER_ADDED) or event["flags"][0] & IN_CONTACTS:
+            return False
+        at = int(find(self.pairs, self.pairs.size, self.core.salts, self.local, peer))
+        flags = int(self.pairs[at]["value"]) & FLAGS if at >= 0 else 0
+        if kind == MEMBER_ADDED:
+            return flags & (WROTE | REPLIED | CONTACT) == 0
+        return flags & (STRANGER | REPLIED | CONTACT) == STRANGER
+
+    def _taken(self, event: Any) -> int:
+        """Return the places of an allowance that are taken after a processed event."""
+        taken = int(self.row["unanswered_strangers_1d"][0].sum())
+        adds = self._kind(event) == MEMBER_ADDED and self.row["rare"][0]
+        return taken + (int(self.rare["strangers_1d"][0].sum()) if adds else 0)
 
     def _result(self, *, refused: bool, hits: Any, late: bool = False) -> DryRunResult:
         outcome, until, quota = self._enforcement()

@@ -47,6 +47,7 @@ from wavebreak.features.layout import (
     MISMATCH,
     MISMATCH_KNOWN,
     NONE,
+    OF_STRANGER,
     SEVERAL,
     SHARDS,
     SOURCE,
@@ -54,7 +55,7 @@ from wavebreak.features.layout import (
     UNKNOWN,
 )
 from wavebreak.schema.event_kinds import EVENT_KINDS, KINDS
-from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, SOURCES, TYPES
+from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, REASONS, SOURCES, TYPES
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
 """A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
@@ -63,7 +64,7 @@ _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
-    "outcome", "hold_s", "attempted", "source",
+    "outcome", "hold_s", "attempted", "source", "reason",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -71,10 +72,12 @@ AROUND = ("network", "block", "device", "client", "origin")
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
-    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
 _PERSONAL, _PLATFORM = CHANNELS.index("personal"), CHANNELS.index("business_platform")
+_DECLINED = TYPES.index("contact.refused")
+_STRANGER = REASONS["contact.refused"].index("stranger")
 _OF_OTHERS = np.isin(np.arange(256), [k for k, s in enumerate(SOURCES) if s not in PERSONS])
 """By code of a label's source: whether it is no person. A log of hand-made labels names none."""
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
@@ -204,6 +207,8 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         flags |= TO_GROUP if _is_given(columns[_GROUP], i) else 0
         flags |= _flag(columns[_ATTEMPTED], i, 0, ATTEMPTED)
         flags |= BY_OTHERS * int64(_OF_OTHERS[_integer(columns[_SOURCE], i, 1, UNKNOWN, _U1)])
+        if ev.type == _DECLINED and _integer(columns[_REASON], i, 1, UNKNOWN, _U1) == _STRANGER:
+            flags |= OF_STRANGER
         ev.flags = flags | _country_mismatch(columns[_NUMBERS], columns[_NETWORKS], i)
 
 

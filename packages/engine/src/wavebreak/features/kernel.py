@@ -16,7 +16,6 @@ from wavebreak.features.account_updates import (
     apply_label,
     count_failure,
     count_leaving,
-    count_refused_request,
     eased_outcome,
     note_eased_outcome,
     note_label_by_others,
@@ -24,6 +23,7 @@ from wavebreak.features.account_updates import (
     rare_row,
     set_contact_tie,
     update_complaint,
+    update_declined,
     update_lurking,
     update_member_added,
     update_registration,
@@ -299,8 +299,6 @@ def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) ->
         set_contact_tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
     elif kind == UNBLOCKED_BY:
         _apply_unblock(sh, local, ev.account)
-    elif kind == DECLINED_BY:
-        count_refused_request(sh, row, local, ev.account, now)
     elif kind == ADDED_TO_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
     elif kind == DELETE:
@@ -360,6 +358,8 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
         update_member_added(w, sh, row, ev, local, now)
     elif kind == REPORTED:
         update_report_made(w, sh, row, ev, local, now)
+    elif kind == DECLINED_BY:
+        update_declined(w, sh, row, ev, local, now)
     else:
         update_complaint(w, sh, row, rare_row(sh, row), ev, local, now, kind == BLOCKED_BY)
 

@@ -230,6 +230,8 @@ ATTEMPTED = 512
 """The platform refused the act before it happened."""
 BY_OTHERS = 1024
 """A label by a source that is no person (schema.events.PERSONS)."""
+OF_STRANGER = 2048
+"""Who declines says that it does not know the other."""
 UNKNOWN = 255
 """Code of an enumeration that was not given."""
 

@@ -1,7 +1,8 @@
 """Short notices: what is refused for now, until when, and how to object, in a few sentences.
 
-A platform shows one where an act is refused. It names neither a rule nor a threshold; the statement
-of reasons says the rest.
+A platform shows one where an act is refused, and one to a sender whose places of a limit are nearly
+used up. They name neither a rule nor a threshold, but the sender's own places; the statement of
+reasons says the rest.
 """
 
 from __future__ import annotations
@@ -44,6 +45,57 @@ def short_notice(
         said.append(_("If you do nothing, it ends by itself on {instant}.", instant=instant))
     said.append(_("If you think that this is a mistake, appeal."))
     return " ".join(said)
+
+
+def near_limit_notice(
+    remaining: int, frees_at_ms: int | None, language: Language, zone: str = "UTC"
+) -> str:
+    """Return how many first messages a limit leaves, and how a place comes back.
+
+    Args:
+        remaining: New chats that may be started now.
+        frees_at_ms: When the next place comes back by itself (None: not known).
+        language: The language.
+        zone: IANA name of the time zone of that.
+
+    >>> near_limit_notice(2, None, get_language("en"))
+    'You can start 2 more chats with people you have not been in touch with. An answer frees a \
+place at once.'
+    """
+    _ = language.gettext
+    if remaining:
+        left = language.ngettext(
+            "You can start {n} more chat with somebody you have not been in touch with.",
+            "You can start {n} more chats with people you have not been in touch with.",
+            remaining,
+        )
+    else:
+        left = _(
+            "For now you cannot start another chat with people you have not been in touch with."
+        )
+    if frees_at_ms is None:
+        return f"{left} {_('An answer frees a place at once.')}"
+    instant = language.format_instant(frees_at_ms, zone)
+    back = _(
+        "An answer frees a place at once; otherwise the next one comes back on {instant}.",
+        instant=instant,
+    )
+    return f"{left} {back}"
+
+
+@lru_cache(maxsize=1_000)
+def near_limit_notices(
+    remaining: int, frees_at_ms: int | None, zone: str = "UTC"
+) -> dict[str, str]:
+    """Return that notice by language, in every shipped language.
+
+    >>> near_limit_notices(0, 1_772_373_730_000).keys() == set(LANGUAGES)
+    True
+    """
+    return {
+        code: near_limit_notice(remaining, frees_at_ms, get_language(code), zone)
+        for code in LANGUAGES
+    }
 
 
 @lru_cache(maxsize=1_000)

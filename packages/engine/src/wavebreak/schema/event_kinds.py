@@ -97,7 +97,7 @@ FACTS: Final = (
     FactKind("requested_by", Update.ANSWER, _A | Bar.CHAT),
     FactKind("accepted", Update.NOTHING, _A),
     FactKind("accepted_by", Update.ANSWER, _A),
-    FactKind("declined_by", Update.PLAIN, Bar.NEVER),
+    FactKind("declined_by", Update.SHARED, Bar.NEVER),
 )
 """Kinds of account event, in code order. `epoch` is the evaluation at an epoch's close, `refused`
 an own event that enforcement refused. `requested_by`: another asked for contact with the account;

@@ -60,6 +60,7 @@ Source = Literal["analyst", "honeypot", "appeal", "partner"]
 Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
+Decline = Literal["stranger", "other"]
 
 PERSONS: tuple[Source, ...] = get_args(Person)
 """Sources of labels that are a person of the platform, who may end and decide what is in force. A
@@ -277,9 +278,14 @@ class ContactAccepted(Event, tag="contact.accepted"):
 
 
 class ContactRefused(Event, tag="contact.refused"):
-    """An account refuses what `peer` requested: an answer to nobody, and no complaint."""
+    """An account declines a request or first message of `peer`; `stranger`: it does not know it.
+
+    It answers nobody. As a first reaction it counts half a complaint; with `stranger`, the answer
+    no to "Do you know this person?", a whole one.
+    """
 
     peer: Id
+    reason: Decline | None = None
 
 
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())

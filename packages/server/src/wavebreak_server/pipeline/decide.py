@@ -41,6 +41,7 @@ from wavebreak.outcomes import (
     NOT_REFUSING,
     OUTCOMES,
     REFUSING_ALL,
+    REQUEST,
     code_of,
     rank_of,
 )
@@ -64,11 +65,12 @@ State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
 
 
 class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Warning thresholds (shares of the quota), and the size of an extension."""
+    """Warning thresholds (shares of the quota, and places left), and the size of an extension."""
 
     first_warning: Annotated[float, Meta(gt=0, le=1)]
     second_warning: Annotated[float, Meta(gt=0, le=1)]
     extension: Annotated[int, Meta(ge=0, le=100_000)]
+    last_places: Annotated[int, Meta(ge=0, le=100_000)] = 3
 
 
 class _QuotaFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +180,14 @@ class DecideResponse(msgspec.Struct, frozen=True):
     fired, and `by_score` says that the model's score decided. Of an array of events, the response
     is that of the strictest, and `refused` holds the indexes of those that may not proceed.
 
+    Where `deliver_as` is request, the act may proceed, and reaches its recipient as a request: no
+    notification, no media, no link preview, and the question whether they know the sender; an add
+    to a group is an invitation. Of an array, `requests` holds the indexes of those.
+
+    Under a limit, `remaining` says to how many strangers more the account may write, this act
+    counted, and `frees_at` when the next place comes back (ms); an answer frees one at once.
+    `near_limit`: so few are left that the holder should hear of it, once a limit; `notice` says it.
+
     The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
     short text for the holder by language, and `statement_url` where the statement of reasons is.
     """
@@ -195,6 +205,11 @@ class DecideResponse(msgspec.Struct, frozen=True):
     notify_at_ms: int | None = None
     notice: dict[str, str] | None = None
     statement_url: str | None = None
+    deliver_as: Literal["message", "request"] = "message"
+    requests: tuple[int, ...] | UnsetType = UNSET
+    remaining: int | None = None
+    frees_at: int | None = None
+    near_limit: bool = False
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -348,6 +363,8 @@ class DecideResponder:
         challenges = self.challenges and engine.challenges_by(tried.source)
         challenged = challenges and (tried.outcome == CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
+        quiet = tried.outcome == REQUEST and tried.stranger and not refused
+        remaining, frees_at = self._places(engine, event, log, tried)
         return DecideResponse(
             event.account,
             outcome_in_force(OUTCOMES[tried.outcome], challenges=challenges),
@@ -358,7 +375,32 @@ class DecideResponder:
             rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
+            deliver_as="request" if quiet else "message",
+            remaining=remaining,
+            frees_at=frees_at,
         )
+
+    def _places(
+        self, engine: Engine, event: Event, log: pa.RecordBatch, tried: DryRunResult
+    ) -> tuple[int | None, int | None]:
+        """Return how many places a limit leaves after an act that may take one, and when more."""
+        kind = int(_KINDS[EVENTS.index(type(event)), 0])
+        to_group = isinstance(event, MessageSent) and event.group is not None
+        if tried.outcome != LIMIT or to_group or kind == NO_FACT:
+            return None, None
+        if not FACTS[kind].bars & Bar.ALLOWANCE:
+            return None, None
+        now_s = int(engine.fanout.clock[0]["newest"]) // 1000
+        extension = self._extension(log.column("account")[0].as_py(), now_s * 1000)
+        remaining = max(0, tried.quota + extension - tried.taken)
+        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+        oldest = None
+        if 0 <= slot < engine.core.accounts:
+            oldest = count_chats(engine.core, slot, now_s).oldest_s
+        # Who is the first takes the place from now on.
+        begun = int(log.column("ts")[0].as_py()) // 1000 // BUCKET_S * BUCKET_S
+        frees_s = (begun if oldest is None else oldest) + CYCLE_S
+        return remaining, min(frees_s, tried.until or frees_s) * 1000
 
     def _fits_quota(
         self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
@@ -439,7 +481,15 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     if not array:
         return first
     refused = tuple(k for k, one in enumerate(responses) if not one.allowed)
-    return msgspec.structs.replace(first, refused=refused)
+    quiet = tuple(k for k, one in enumerate(responses) if one.deliver_as == "request")
+    return msgspec.structs.replace(
+        first,
+        refused=refused,
+        deliver_as="request" if quiet else "message",
+        requests=quiet or UNSET,
+        remaining=responses[-1].remaining,
+        frees_at=responses[-1].frees_at,
+    )
 
 
 def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:

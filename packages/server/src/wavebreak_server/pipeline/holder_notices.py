@@ -29,13 +29,18 @@ from wavebreak.notices import (
     appeal_deadline,
     build_statement,
     load_platform,
+    near_limit_notices,
     notice_time,
     short_notices,
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak.rules import Feedback, Policy, load_policy
 from wavebreak.schema.events import Challenge
-from wavebreak_server.pipeline.decide import DecideResponse, load_decide_policy
+from wavebreak_server.pipeline.decide import (
+    DecideResponse,
+    load_decide_policy,
+    load_quota_config,
+)
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
 
@@ -56,6 +61,7 @@ class HolderNotices:
         feedback: The policy's delays of notices.
         challenges: The kind of challenge that each action asks for.
         public_url: Address under which holders read, without a slash at its end ("": none).
+        last_places: From so many places of a limit left on a holder is told how many.
 
     """
 
@@ -65,12 +71,14 @@ class HolderNotices:
         default_factory=lambda: load_decide_policy(None).challenge
     )
     public_url: str = ""
+    last_places: int = 3
 
     @classmethod
     def load(cls, policy: Policy, directory: Path | None, public_url: str = "") -> HolderNotices:
         """Return the notices of a policy and its directory (None: the shipped files)."""
         challenges = load_decide_policy(directory).challenge
-        return cls(load_platform(directory), policy.feedback, challenges, public_url)
+        last = load_quota_config(directory).last_places
+        return cls(load_platform(directory), policy.feedback, challenges, public_url, last)
 
     def address(self, page: str, token: str) -> str:
         """Return the public address of a page for holders: `notice` or `appeal`."""
@@ -186,7 +194,11 @@ def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespo
     with suppress(MissingExtraError):
         zone = notices.platform.time_zone
         text = short_notices(response.outcome, response.until, _challenge(response), zone)
-        response = msgspec.structs.replace(response, notice=text or None)
+        near = response.remaining is not None and response.remaining <= notices.last_places
+        if near and response.remaining is not None:
+            places = near_limit_notices(response.remaining, response.frees_at, zone)
+            text = {code: f"{said} {places[code]}" for code, said in text.items()}
+        response = msgspec.structs.replace(response, notice=text or None, near_limit=near)
     try:
         newest = Decision.objects.filter(account=response.account).order_by("-number")[:1]
         rows = checked_decisions(newest)
