@@ -120,6 +120,7 @@ def test_nobody_answers_a_request_that_is_not_looked_at(
     looked_at: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(headline, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(headline, "REACTS", {"abusive": (0.0, 0.0)})
     gate = Gate(set(), {"early": REQUEST})
     replay = replayed(gate, EARLY, *LATER)
     arrived = ["early", *(name for name, *_ in LATER)]

@@ -46,6 +46,18 @@ class ChallengeBehaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     recover_median_s: float
 
 
+class RequestBehaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How people meet requests: shares, and the median seconds until they decline or report.
+
+    `looked_at` is of all; `declines` and `reports` are of those looked at.
+    """
+
+    looked_at: float = 0.5
+    declines: float = 0.3
+    reports: float = 0.05
+    median_s: float = 3_600
+
+
 class MissingReceipts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a sender takes missing receipts for a refusal: acts without one, and seconds."""
 
@@ -79,6 +91,7 @@ class RedTeamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     challenges: ChallengeBehaviour
     missing_receipts: MissingReceipts
     parameters: SearchSpace
+    requests: RequestBehaviour = RequestBehaviour()
 
 
 def load_config(local: Path | None = None) -> RedTeamConfig:

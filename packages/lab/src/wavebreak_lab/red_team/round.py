@@ -250,6 +250,8 @@ class _Round:
         self.number: dict[str, int] = {}
         self.events = 0
         self.batches: list[pa.RecordBatch] | None = None
+        self.requests_until: dict[int, int] = {}
+        self.looked_at: dict[tuple[int, int], bool] = {}
 
     def next_at(self) -> int:
         """Return when an operator acts, learns something, or has a planned event next."""
@@ -307,6 +309,10 @@ class _Round:
             self.number = {n: i for i, n in enumerate(self.state.names().to_pylist())}
         account = self.number[decision.account]
         owner, people = self.owners.get(account), self.settings.challenges
+        if decision.outcome == "request":
+            self.requests_until[account] = decision.until or NEVER
+        else:
+            self.requests_until.pop(account, None)
         if owner is not None and decision.action == "recover":
             if account not in owner.recovered:
                 owner.recovered.add(account)
@@ -334,23 +340,63 @@ class _Round:
             return
         acts = concat_acts([acts for _, acts in done])
         delivered = ~np.isin(acts.id, refused)
-        self._count(acts, delivered, high)
+        seen = delivered & self._look_at(acts, delivered)
+        self._count(acts, delivered, seen, high)
+        met = seen & ~self._decline(acts, seen, high)
         first = 0
         for owner, own in done:
-            through, first = delivered[first : first + len(own)], first + len(own)
+            through, first = met[first : first + len(own)], first + len(own)
             if through.any():
                 replies = add_consequences(
                     owner.sim, own.select(through), owner.operator.reading, high
                 )
                 owner.operator.record_replies(*replies)
 
-    def _count(self, acts: Acts, delivered: Bools, high: int) -> None:
-        """Count attempted and delivered acts by account; queue refusals."""
+    def _look_at(self, acts: Acts, delivered: Bools) -> Bools:
+        """Whether each act is looked at: all but some of the messages that arrive as requests.
+
+        A chat whose first message nobody looked at stays unseen.
+        """
+        seen = np.ones(len(acts), bool)
+        if not (self.requests_until or self.looked_at):
+            return seen
+        for row in np.flatnonzero(delivered & (acts.kind == MESSAGE)).tolist():
+            account, peer = int(acts.account[row]), int(acts.peer[row])
+            known = self.looked_at.get((account, peer))
+            if known is None and self.requests_until.get(account, 0) > int(acts.ts[row]):
+                known = bool(self.rng.random() < self.settings.requests.looked_at)
+                self.looked_at[account, peer] = known
+            seen[row] = known is not False
+        return seen
+
+    def _decline(self, acts: Acts, seen: Bools, high: int) -> Bools:
+        """Plan who declines or reports a request; return which acts they were about."""
+        people, log, pool = self.settings.requests, self.state.log, self.state.pool
+        done = np.zeros(len(acts), bool)
+        if not self.looked_at:
+            return done
+        for row in np.flatnonzero(seen & (acts.kind == MESSAGE) & ~acts.dead).tolist():
+            pair = int(acts.account[row]), int(acts.peer[row])
+            draw = self.rng.random() if pair in self.looked_at else 1.0
+            if draw >= people.declines + people.reports:
+                continue
+            done[row], self.looked_at[pair] = True, False
+            wait = self.rng.lognormal(np.log(people.median_s), 1.0) * SECOND_MS
+            when = np.array([max(int(acts.ts[row]), high) + int(wait)])
+            if draw < people.declines:
+                reason = pool.code("stranger")
+                log.add("contact.refused", when, pair[1], peer=pair[0], reason=reason)
+            else:
+                log.add("user.reported", when, pair[1], peer=pair[0], reason=pool.code("spam"))
+        return done
+
+    def _count(self, acts: Acts, delivered: Bools, seen: Bools, high: int) -> None:
+        """Count attempted acts and those that somebody saw, by account; queue refusals."""
         accounts, of = np.unique(acts.account, return_inverse=True)
         counted = (acts.kind != CHAT) & ~(acts.dead & (acts.kind == MESSAGE))
         attempts, deliveries, refusals = (
             np.bincount(of, rows, len(accounts)).astype(np.int64).tolist()
-            for rows in (counted, counted & delivered, ~delivered)
+            for rows in (counted, counted & seen, ~delivered)
         )
         for account, tried, through, refused in zip(
             accounts.tolist(), attempts, deliveries, refusals, strict=True
