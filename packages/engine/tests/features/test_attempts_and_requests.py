@@ -68,7 +68,10 @@ def test_plain_refusal_is_half_a_complaint_among_first_reactions_alone() -> None
 @pytest.mark.parametrize("first", [REQUEST, SEND])
 def test_who_does_not_know_the_sender_complains_as_by_a_block(first: tuple[object, ...]) -> None:
     unknown = (*REFUSE, {"reason": REASONS["contact.refused"].index("stranger")})
-    found, blocked = values(stream(first, unknown)), values(stream(first, ("user.blocked", "b", "a")))
+    found, blocked = (
+        values(stream(first, unknown)),
+        values(stream(first, ("user.blocked", "b", "a"))),
+    )
     for name in ("complaint_evidence", "reaction_evidence", "stranger_complaints"):
         assert found[name] == blocked[name]
     assert (found["blocks_7d"], found["requests_refused_7d"]) == (0, 1)

@@ -202,7 +202,7 @@ class _Sandbox:
 
     def _kind(self, event: Any) -> int:
         kind = int(self.core.kinds[event["type"][0], 0])
-        return NO_FACT if event["flags"][0] & TO_GROUP else kind
+        return NO_FACT if kind == SENT and event["flags"][0] & TO_GROUP else kind
 
     def _meets_stranger(self, event: Any) -> bool:
         """Whether a processed event goes to a stranger who has not answered."""

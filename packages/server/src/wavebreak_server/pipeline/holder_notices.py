@@ -192,13 +192,7 @@ def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespo
     packages of notices are missing, the answer goes without.
     """
     with suppress(MissingExtraError):
-        zone = notices.platform.time_zone
-        text = short_notices(response.outcome, response.until, _challenge(response), zone)
-        near = response.remaining is not None and response.remaining <= notices.last_places
-        if near and response.remaining is not None:
-            places = near_limit_notices(response.remaining, response.frees_at, zone)
-            text = {code: f"{said} {places[code]}" for code, said in text.items()}
-        response = msgspec.structs.replace(response, notice=text or None, near_limit=near)
+        response = add_notice(response, notices)
     try:
         newest = Decision.objects.filter(account=response.account).order_by("-number")[:1]
         rows = checked_decisions(newest)
@@ -215,6 +209,22 @@ def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespo
         notify_at_ms=notices.notify_at_ms(decision),
         statement_url=notice.url if notice is not None else None,
     )
+
+
+def add_notice(response: DecideResponse, notices: HolderNotices) -> DecideResponse:
+    """Return a response with a short notice; near a limit it says how many places are left.
+
+    Raises:
+        MissingExtraError: The packages of notices are missing.
+    """
+    zone = notices.platform.time_zone
+    text = short_notices(response.outcome, response.until, _challenge(response), zone)
+    left = response.remaining
+    near = left is not None and left <= notices.last_places
+    if left is not None and near:
+        places = near_limit_notices(left, response.frees_at, zone)
+        text = {code: f"{said} {places[code]}" for code, said in text.items()}
+    return msgspec.structs.replace(response, notice=text or None, near_limit=near)
 
 
 def _challenge(response: DecideResponse) -> Challenge | None:
