@@ -480,7 +480,8 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
     for name in ("world", "policy"):
         table.add_column(name, overflow="fold")
     for name in ("refused %", "delayed %", "quiet; unseen %", "worst persona", "met", "restr.",
-                 "stopped %", "equal %", "abusers restr.", "shadow", "operators", "mixed"):  # fmt: skip
+                 "stopped %", "equal %", "abusers restr.", "shadow", "operators",
+                 "mixed"):  # fmt: skip
         table.add_column(name, justify="right", overflow="fold")
     for r in results:
         low, high = exact_interval(r.refused, r.honest)
@@ -489,7 +490,8 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
             r.world, r.policy.removeprefix("shipped-"),
             f"{100 * r.refused / r.honest:.2f} ({100 * low:.2f}-{100 * high:.2f})",
             f"{100 * r.delayed / r.honest:.2f}",
-            f"{100 * r.quiet / r.honest:.2f}; {100 * r.unseen / r.honest:.2f}", f"{worst[1]} {100 * worst[0]:.0f}",
+            f"{100 * r.quiet / r.honest:.2f}; {100 * r.unseen / r.honest:.2f}",
+            f"{worst[1]} {100 * worst[0]:.0f}",
             str(r.met), f"{r.restricted}/{r.benign}",
             f"{100 * r.stopped / max(r.unwanted, 1):.1f}", f"{100 * r.families_equal:.1f}",
             f"{r.abusive_restricted}/{r.abusive}",

@@ -179,6 +179,70 @@ class StubCases:
             assert sent == []
             assert len(stub.attempted) == 3
 
+    @pytest.mark.parametrize("answer", ["accepted", "written to", "declined"])
+    def test_first_message_as_a_request_waits_for_the_answer(
+        self, tmp_path: Path, answer: str
+    ) -> None:
+        async def drive(server: Server, stub: Stub) -> tuple[list[str], int]:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            stub.decide = lambda events: (
+                {"outcome": "request", "deliver_as": "request"}
+                if events[0]["account"] == f"ann@{HOST}"
+                else {}
+            )
+            ann.say(ben.boundjid.bare, "first")
+            ann.say(ben.boundjid.bare, "second")
+            await ann.settled()
+            await ben.expect(lambda: ben.presences)
+            assert "Do you know this person?" in ben.presences[0]["status"]
+            assert (ben.got, ann.errors) == ([], [])
+            stub.decide = lambda events: {}
+            if answer == "written to":
+                ben.say(ann.boundjid.bare, "who is it?")
+            else:
+                kind = "subscribed" if answer == "accepted" else "unsubscribed"
+                ben.send_presence(pto=ann.boundjid.bare, ptype=kind)
+            await ben.settled()
+            if answer != "declined":
+                await ben.expect(lambda: len(ben.got) == 2)
+            ann.say(ben.boundjid.bare, "third")
+            await ann.settled()
+            await ben.expect(lambda: ben.got and ben.got[-1]["body"] == "third")
+            await ann.offline()
+            await ben.offline()
+            return [stanza["body"] for stanza in ben.got], len(ben.presences)
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            bodies, asked = asyncio.run(drive(server, stub))
+            assert bodies == (["third"] if answer == "declined" else ["first", "second", "third"])
+            assert asked == 1, "the question comes once"
+            stub.wait(lambda: len(_sent(stub)) >= 3)
+            answers = {event["type"] for event in stub.events} & {
+                "contact.accepted", "contact.refused",
+            }  # fmt: skip
+            expected = {"accepted": {"contact.accepted"}, "declined": {"contact.refused"}}
+            assert answers == expected.get(answer, set())
+
+    def test_sender_near_a_limit_is_told_the_places_once(self, tmp_path: Path) -> None:
+        async def drive(server: Server, stub: Stub) -> list[str]:
+            ann = await Account(f"ann@{HOST}", server.port).online()
+            ben = await Account(f"ben@{HOST}", server.port).online()
+            near = {"outcome": "limit", "until": 4_102_444_800_000, "near_limit": True}
+            stub.decide = lambda events: near | {
+                "notice": {"en": "You can start 2 more chats.", "he": ""}
+            }
+            for name in ("ben", "cat"):
+                ann.say(f"{name}@{HOST}")
+            await ann.expect(lambda: ann.got)
+            await ann.settled()
+            await ann.offline()
+            await ben.offline()
+            return [stanza["body"] for stanza in ann.got]
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            assert asyncio.run(drive(server, stub)) == ["You can start 2 more chats."]
+
     def test_shadow_mode_refuses_nothing_and_asks(self, tmp_path: Path) -> None:
         async def drive(server: Server) -> list[Any]:
             ann = await Account(f"ann@{HOST}", server.port).online()

@@ -8,6 +8,7 @@ module:set_global();
 
 local async = require "util.async";
 local cache = require "util.cache";
+local datetime = require "util.datetime";
 local http = require "net.http";
 local id = require "util.id";
 local jid_lib = require "util.jid";
@@ -34,12 +35,14 @@ local silence = module:get_option_boolean("wavebreak_silence", false);
 local on_failure = module:get_option("wavebreak_on_failure", {});
 local notice = module:get_option("wavebreak_notice", {});
 local exempt = module:get_option_set("wavebreak_exempt", {});
+local requests = module:get_option_string("wavebreak_requests", "hold");
 
 local function check(name, value, ...)
 	for _, allowed in ipairs { ... } do if value == allowed then return; end end
 	error(("%s is %q; set it to one of: %s"):format(name, tostring(value), table.concat({ ... }, ", ")), 0);
 end
 check("wavebreak_mode", mode, "shadow", "enforce");
+check("wavebreak_requests", requests, "hold", "deliver");
 check("wavebreak_ask", ask, "new_chats", "always", "never");
 check("wavebreak_on_failure.registration", on_failure.registration or "closed", "open", "closed");
 check("wavebreak_on_failure.messaging", on_failure.messaging or "open", "open", "closed");
@@ -65,10 +68,12 @@ local TEXTS = {
 	en = {
 		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";
 		unavailable = "This is not possible for a moment. Try again later.";
+		request = "A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.";
 	};
 	he = {
 		refused = "הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת.";
 		unavailable = "הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר.";
+		request = "הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה.";
 	};
 };
 
@@ -215,7 +220,7 @@ end
 -- Whether Wavebreak itself had no answer to a registration: its engine starts, or is replaced.
 local function registers_without_answer(answer, event)
 	return answer.mode == "on_failure" and FAILURE_KIND[event.type] == "registration"
-		and (answer.outcome == "allow" or answer.outcome == "observe");
+		and (answer.outcome == "allow" or answer.outcome == "observe" or answer.outcome == "request");
 end
 
 local function must_ask(act)
@@ -239,6 +244,74 @@ local function is_silent(answer)
 	return silence and type(answer.notify_at_ms) == "number" and answer.notify_at_ms > client:now_ms();
 end
 
+-- A first message that is to arrive as a request waits here, and its recipient gets a subscription
+-- request with a question. Accepting it, or writing to the sender, delivers what waits.
+
+local HELD_A_CHAT, HELD_SENDERS, HELD_S = 10, 200, 30 * 86400;
+
+local request_stores = {};
+local function request_store(host)
+	local store = request_stores[host];
+	if not store then
+		store = module:context(host):open_store("wavebreak_requests");
+		request_stores[host] = store;
+	end
+	return store;
+end
+
+local function count_senders(held)
+	local senders, now = 0, os.time();
+	for from, one in pairs(held) do
+		if now - one.since > HELD_S then held[from] = nil; else senders = senders + 1; end
+	end
+	return senders;
+end
+
+-- Whether a message is held; one to another server, or to somebody with many requests, is not.
+local function hold(stanza, from)
+	local to = jid_bare(stanza.attr.to);
+	local node, host = local_node(to);
+	if requests ~= "hold" or not node or not watched_hosts[host] or not usermanager.user_exists(node, host) then return false; end
+	local held = request_store(host):get(node) or {};
+	local one = held[from];
+	if not one then
+		if count_senders(held) >= HELD_SENDERS then return false; end
+		one = { since = os.time(), messages = {} };
+		held[from] = one;
+		local asks = st.presence({ type = "subscribe", from = from, to = to, id = id.short() });
+		module:context(host):send(asks:tag("status"):text(TEXTS[language(stanza)].request):up());
+	end
+	if not one.declined and #one.messages < HELD_A_CHAT then
+		local copy = st.clone(stanza):tag("delay", { xmlns = "urn:xmpp:delay", from = host, stamp = datetime.datetime() }):up();
+		one.messages[#one.messages + 1] = st.preserialize(copy);
+	end
+	request_store(host):set(node, held);
+	return true;
+end
+
+-- Ends a request: its messages are delivered, or dropped. Who has declined is not asked again.
+local function end_request(recipient, from, accepted)
+	local node, host = local_node(recipient);
+	if not node or not watched_hosts[host] then return; end
+	local held = request_store(host):get(node);
+	local one = held and held[from];
+	if not one then return; end
+	held[from] = not accepted and { since = os.time(), messages = {}, declined = true } or nil;
+	request_store(host):set(node, next(held) and held or nil);
+	for _, message in ipairs(accepted and one.messages or {}) do module:context(host):send(st.deserialize(message)); end
+end
+
+-- The text for a sender of whose limit few places are left: once a limit, when it may be known.
+local told_places = cache.new(10000);
+local function tell_places(answer, account, session, stanza)
+	if answer.near_limit ~= true or not session or not session.full_jid or type(answer.notice) ~= "table" then return; end
+	local due = type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
+	local limit, text = tostring(answer["until"]), answer.notice[language(stanza)];
+	if not due or type(text) ~= "string" or told_places:get(account) == limit then return; end
+	told_places:set(account, limit);
+	session.send(st.message({ from = session.host, to = session.full_jid, id = id.short() }, text));
+end
+
 -- Nothing waits in shadow: the answer is only counted.
 local function ask_in_shadow(events)
 	client:decide(events, "ask", function (answer)
@@ -259,7 +332,7 @@ local function ask_about(acts)
 	if #asked > 0 and async.ready() then
 		local answer, reason = client:attempt(asked, "attempt");
 		if answer then
-			if answer.allowed then return nil, nil, true; end
+			if answer.allowed then return nil, nil, true, answer; end
 			if not registers_without_answer(answer, asked[1]) then return answer, "refused", true; end
 			if closed_on_failure(asked[1]) then return {}, "unavailable", true; end
 			return nil, nil, true;
@@ -278,11 +351,12 @@ local function ask_about(acts)
 	return nil, nil, false;
 end
 
--- Returns the refusal {text, lang, condition}, or nil where the acts may happen; then whether it asked.
+-- Returns the refusal {text, lang, condition}, or nil where the acts may happen; then whether it asked,
+-- and the answer that lets them.
 local function judge(acts, session, stanza)
 	local account = acts[1].event.account;
-	local refusal, why, asked = ask_about(acts);
-	if not refusal then return nil, asked; end
+	local refusal, why, asked, answer = ask_about(acts);
+	if not refusal then return nil, asked, answer; end
 	client.counters.refused = client.counters.refused + 1;
 	-- Wavebreak has logged what it refused itself; what the cache refused it has not seen.
 	if why == "state" then
@@ -303,17 +377,21 @@ local function judge(acts, session, stanza)
 	return { text = refusal_text(refusal, lang), lang = lang, condition = "policy-violation", silent = is_silent(refusal) }, asked;
 end
 
--- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took.
+-- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took,
+-- the third whether the act is to arrive as a request.
 local function perform(acts, session, stanza)
 	if #acts == 0 or is_exempt(acts[1].event.account, session) then return nil; end
-	local refusal, asked = judge(acts, session, stanza);
+	local refusal, asked, answer = judge(acts, session, stanza);
 	if not refusal then
+		local as_request = answer and answer.deliver_as == "request";
 		for _, act in ipairs(acts) do
-			mapping:done(act);
+			-- A chat that waits for its answer is no open one: its next message is asked about too.
+			if not as_request then mapping:done(act); end
 			client:tell(act.event);
 		end
+		if answer then tell_places(answer, acts[1].event.account, session, stanza); end
 	end
-	return refusal, asked and "asked" or "told";
+	return refusal, asked and "asked" or "told", answer and answer.deliver_as == "request" or false;
 end
 
 local function timed(handler)
@@ -396,8 +474,11 @@ local function watch_accounts(module)
 		if origin.type ~= "c2s" or not origin.username then return; end
 		local acts = mapping:message(stanza, own(origin));
 		if not receipts then without(acts, RECEIPTS); end
-		local refusal, kind = perform(acts, origin, stanza);
-		return refusal and refuse(refusal, origin, stanza), kind;
+		local refusal, kind, as_request = perform(acts, origin, stanza);
+		if refusal then return refuse(refusal, origin, stanza), kind; end
+		if as_request and hold(stanza, own(origin)) then return true, kind; end
+		if acts[1] and acts[1].event.type == "message.sent" then end_request(own(origin), jid_bare(stanza.attr.to), true); end
+		return nil, kind;
 	end
 	-- Before the archive (0) and the copies to other devices (-0.5).
 	module:hook("pre-message/bare", timed(on_message), 1);
@@ -408,8 +489,14 @@ local function watch_accounts(module)
 		local kind = stanza.attr.type;
 		if not kind or kind == "unavailable" or kind == "error" or kind == "probe" then return; end
 		if origin.type ~= "c2s" or not origin.username then return; end
-		local refusal, kind = perform(mapping:presence(stanza, own(origin)), origin, stanza);
-		return refusal and refuse(refusal, origin, stanza), kind;
+		local refusal, time_kind = perform(mapping:presence(stanza, own(origin)), origin, stanza);
+		if refusal then return refuse(refusal, origin, stanza), time_kind; end
+		if kind == "subscribed" or kind == "unsubscribed" then
+			local recipient, from = own(origin), jid_bare(stanza.attr.to);
+			-- Once the rosters have changed.
+			timer.add_task(0, function () end_request(recipient, from, kind == "subscribed"); end);
+		end
+		return nil, time_kind;
 	end
 	module:hook("pre-presence/bare", timed(on_presence), 1);
 	module:hook("pre-presence/full", timed(on_presence), 1);
@@ -422,7 +509,11 @@ local function watch_accounts(module)
 
 	local function on_blocking(event)
 		local origin, stanza = event.origin, event.stanza;
-		perform(mapping:blocking(stanza, own(origin)), origin, stanza);
+		local acts = mapping:blocking(stanza, own(origin));
+		perform(acts, origin, stanza);
+		for _, act in ipairs(acts) do
+			if act.event.type == "user.blocked" then end_request(own(origin), act.event.peer, false); end
+		end
 	end
 	module:hook("iq-set/self/urn:xmpp:blocking:block", timed(on_blocking), 2);
 	module:hook("iq-set/self/urn:xmpp:blocking:unblock", timed(on_blocking), 2);
@@ -451,8 +542,9 @@ local function watch_accounts(module)
 		end
 		local acts = mapping:message(stanza, from, origin_host);
 		if not receipts then without(acts, RECEIPTS); end
-		local refusal, kind = perform(acts, nil, stanza);
-		return refusal and refuse(refusal, event.origin, stanza), kind;
+		local refusal, kind, as_request = perform(acts, nil, stanza);
+		if refusal then return refuse(refusal, event.origin, stanza), kind; end
+		return as_request and hold(stanza, from) or nil, kind;
 	end
 	module:hook("message/bare", timed(on_remote_message), 10);
 	module:hook("message/full", timed(on_remote_message), 10);

@@ -33,7 +33,7 @@
 %% Acts that an answer can refuse.
 -define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>]).
 
--define(CACHES, [{receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {creating, 5000}]).
+-define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {creating, 5000}]).
 
 start(Host, _Opts) ->
     ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
@@ -81,6 +81,7 @@ opt(Host, Name) -> gen_mod:get_module_opt(Host, ?MODULE, Name).
 mod_opt_type(url) -> econf:url([http, https]);
 mod_opt_type(key) -> econf:binary();
 mod_opt_type(mode) -> econf:enum([shadow, enforce]);
+mod_opt_type(requests) -> econf:enum([hold, deliver]);
 mod_opt_type(ask) -> econf:enum([new_chats, always, never]);
 mod_opt_type(timeout) -> econf:pos_int();
 mod_opt_type(on_failure) -> econf:options(#{registration => econf:enum([open, closed]), messaging => econf:enum([open, closed])});
@@ -90,13 +91,14 @@ mod_opt_type(max_spooled) -> econf:pos_int();
 mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence -> econf:bool().
 
 mod_options(_Host) ->
-    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {timeout, 250}, {on_failure, []},
+    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {timeout, 250}, {on_failure, []},
      {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {max_spooled, 1000000}].
 
 mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
 
 %% Context of the mapping: what this server knows of rosters and accounts.
 
+cache(places) -> wavebreak_places;
 cache(receipts) -> wavebreak_receipts;
 cache(archived) -> wavebreak_archived;
 cache(typing) -> wavebreak_typing;
@@ -210,10 +212,12 @@ on_states_loaded(Host) ->
 
 texts(en) ->
     #{refused => <<"This is not possible from your account at the moment. Try again later, or ask the operator of this server.">>,
-      unavailable => <<"This is not possible for a moment. Try again later.">>};
+      unavailable => <<"This is not possible for a moment. Try again later.">>,
+      request => <<"A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.">>};
 texts(he) ->
     #{refused => <<"הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת."/utf8>>,
-      unavailable => <<"הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר."/utf8>>}.
+      unavailable => <<"הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר."/utf8>>,
+      request => <<"הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה."/utf8>>}.
 
 language(<<"he", _/binary>>) -> he;
 language(<<"iw", _/binary>>) -> he;
@@ -258,7 +262,9 @@ ask_about(Host, Acts) ->
         {enforce, []} -> {by_state(Host, Acts), told};
         {enforce, _} ->
             case ?CLIENT:decide(Host, Asked, "attempt") of
-                {ok, #{<<"allowed">> := true}} -> {allow, asked};
+                {ok, #{<<"allowed">> := true} = Answer} ->
+                    erlang:put(wavebreak_answer, Answer),
+                    {allow, asked};
                 {ok, Answer} ->
                     case {registers_without_answer(Answer, Asked), closed_on_failure(Host, <<"account.registered">>)} of
                         {false, _} -> {{refused, Answer}, asked};
@@ -276,7 +282,7 @@ ask_about(Host, Acts) ->
 
 %% Whether Wavebreak itself had no answer to a registration: its engine starts, or is replaced.
 registers_without_answer(#{<<"mode">> := <<"on_failure">>, <<"outcome">> := Outcome}, [#{type := <<"account.registered">>}]) ->
-    Outcome =:= <<"allow">> orelse Outcome =:= <<"observe">>;
+    lists:member(Outcome, [<<"allow">>, <<"observe">>, <<"request">>]);
 registers_without_answer(_, _) -> false.
 
 by_state(Host, Acts) ->
@@ -328,16 +334,87 @@ tell(Host, Ctx, Acts) ->
                           ?CLIENT:tell(Host, Event)
                   end, Acts).
 
-%% allow once the acts are sent, or the refusal.
+%% allow once the acts are sent, request where the act is to arrive as one, or the refusal.
 perform(_, _, [], _) -> allow;
 perform(Host, Ctx, [#{event := #{account := Account}} | _] = Acts, Lang) ->
     case is_exempt(Host, Account) of
         true -> allow;
         false ->
+            erase(wavebreak_answer),
             {Result, Kind} = judge(Host, Acts, Lang),
-            [tell(Host, Ctx, Acts) || Result =:= allow],
             put(wavebreak_kind, Kind),
-            Result
+            case {Result, erase(wavebreak_answer)} of
+                {allow, #{<<"deliver_as">> := <<"request">>}} ->
+                    %% A chat that waits for its answer is no open one: its next message is asked about too.
+                    [?CLIENT:tell(Host, Event) || #{event := Event} <- Acts],
+                    request;
+                {allow, Answer} ->
+                    tell(Host, Ctx, Acts),
+                    tell_places(Host, Account, Answer, language(Lang)),
+                    allow;
+                _ -> Result
+            end
+    end.
+
+%% The text for a sender of whose limit few places are left: once a limit, when it may be known.
+tell_places(Host, Account, #{<<"near_limit">> := true, <<"notice">> := #{} = Notice} = Answer, Language) ->
+    Due = case maps:get(<<"notify_at_ms">>, Answer, null) of
+              At when is_integer(At) -> At =< ?CLIENT:now_ms(Host);
+              _ -> true
+          end,
+    Limit = maps:get(<<"until">>, Answer, null),
+    case {Due, get(places, Account), maps:get(atom_to_binary(Language), Notice, null)} of
+        {true, {ok, Limit}, _} -> ok;
+        {true, _, Text} when is_binary(Text) ->
+            put(places, Account, Limit),
+            ejabberd_router:route(#message{from = jid:make(Host), to = jid:decode(Account), body = xmpp:mk_text(Text)});
+        _ -> ok
+    end;
+tell_places(_, _, _, _) -> ok.
+
+%% A first message that is to arrive as a request waits here, and its recipient gets a subscription
+%% request with a question. Accepting it, or writing to the sender, delivers what waits; who has
+%% declined is not asked again.
+
+-define(HELD_A_CHAT, 10).
+-define(HELD_S, 30 * 86400).
+
+%% request where the message is held; one to another server is not.
+hold(Host, #message{to = To} = Pkt, From) ->
+    Peer = jid:remove_resource(To),
+    case opt(Host, requests) =:= hold andalso ejabberd_router:is_my_host(Peer#jid.lserver)
+        andalso ejabberd_auth:user_exists(Peer#jid.luser, Peer#jid.lserver) of
+        true ->
+            Key = {request, bare(Peer), From},
+            Now = erlang:system_time(second),
+            Held = case mnesia:dirty_read(wavebreak_kept, Key) of
+                       [#wavebreak_kept{value = {Since, Kept}}] when Now - Since =< ?HELD_S -> Kept;
+                       _ -> none
+                   end,
+            [begin
+                 Question = maps:get(request, texts(language(Pkt#message.lang))),
+                 ejabberd_router:route(#presence{type = subscribe, from = jid:decode(From), to = Peer, status = xmpp:mk_text(Question)})
+             end || Held =:= none],
+            Stamped = misc:add_delay_info(Pkt, jid:make(Host), erlang:timestamp()),
+            case Held of
+                declined -> ok;
+                none -> mnesia:dirty_write(#wavebreak_kept{key = Key, value = {Now, [Stamped]}});
+                _ when length(Held) >= ?HELD_A_CHAT -> ok;
+                _ -> mnesia:dirty_write(#wavebreak_kept{key = Key, value = {Now, Held ++ [Stamped]}})
+            end,
+            request;
+        false -> allow
+    end.
+
+end_request(Recipient, From, Accepted) ->
+    Key = {request, Recipient, From},
+    case mnesia:dirty_read(wavebreak_kept, Key) of
+        [#wavebreak_kept{value = {_, Held}}] when Accepted ->
+            forget(Key),
+            [ejabberd_router:route(Pkt) || is_list(Held), Pkt <- Held],
+            ok;
+        [_] -> mnesia:dirty_write(#wavebreak_kept{key = Key, value = {erlang:system_time(second), declined}});
+        [] -> ok
     end.
 
 %% Only what gets no answer where it is delivered is dropped silently: a client would wait for a room's.
@@ -365,6 +442,7 @@ user_send_packet({Pkt, #{lserver := Host, jid := JID} = State} = Acc) ->
     case timed(Host, fun() -> outgoing(Host, Pkt, bare(JID), undefined) end) of
         allow -> Acc;
         {allow, Marked} -> {Marked, State};
+        request -> {stop, {drop, State}};
         Refusal ->
             refuse(Pkt, Refusal),
             {stop, {drop, State}}
@@ -379,6 +457,7 @@ s2s_receive_packet({Pkt, State} = Acc) ->
         false -> Acc;
         allow -> Acc;
         {allow, Marked} -> {Marked, State};
+        request -> {stop, {drop, State}};
         Refusal ->
             refuse(Pkt, Refusal),
             {stop, {drop, State}}
@@ -395,14 +474,23 @@ outgoing(Host, #message{to = #jid{lserver = To}} = Pkt, From, Origin) ->
                        {#message{type = error}, _} -> ?MAPPING:bounce(Ctx, El);
                        _ -> ?MAPPING:message(Ctx, El, From, Origin)
                    end,
-            perform(Host, Ctx, without_receipts(Host, Acts), Pkt#message.lang)
+            case {perform(Host, Ctx, without_receipts(Host, Acts), Pkt#message.lang), Acts} of
+                {request, _} -> hold(Host, Pkt, From);
+                {allow, [#{event := #{type := <<"message.sent">>}} | _]} ->
+                    end_request(From, bare(Pkt#message.to), true),
+                    allow;
+                {Result, _} -> Result
+            end
     end;
 outgoing(Host, #presence{type = Type, to = #jid{lserver = To}} = Pkt, From, Origin) when Type =:= subscribe; Type =:= subscribed; Type =:= unsubscribed ->
     case is_room_host(To) of
         true -> allow;
         false ->
             Ctx = context(Host),
-            perform(Host, Ctx, ?MAPPING:presence(Ctx, xmpp:encode(Pkt, ?NS_CLIENT), From, Origin), Pkt#presence.lang)
+            Result = perform(Host, Ctx, ?MAPPING:presence(Ctx, xmpp:encode(Pkt, ?NS_CLIENT), From, Origin), Pkt#presence.lang),
+            [end_request(From, bare(Pkt#presence.to), Type =:= subscribed) || Result =:= allow, Type =/= subscribe],
+            %% A request for contact is one already.
+            case Result of request -> allow; _ -> Result end
     end;
 outgoing(Host, #presence{to = #jid{lserver = To, lresource = Nick}} = Pkt, From, Origin) when Nick =/= <<>> ->
     case is_room_host(To) of
@@ -421,7 +509,9 @@ outgoing(Host, #iq{type = set, sub_els = [_]} = Pkt, From, undefined) ->
                    end;
                _ -> []
            end,
-    perform(Host, Ctx, Acts, Pkt#iq.lang);
+    Result = perform(Host, Ctx, Acts, Pkt#iq.lang),
+    [end_request(From, Peer, false) || #{event := #{type := <<"user.blocked">>, peer := Peer}} <- Acts],
+    Result;
 outgoing(_, _, _, _) -> allow.
 
 without_receipts(Host, Acts) ->
