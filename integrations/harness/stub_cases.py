@@ -229,9 +229,9 @@ class StubCases:
             ann = await Account(f"ann@{HOST}", server.port).online()
             ben = await Account(f"ben@{HOST}", server.port).online()
             near = {"outcome": "limit", "until": 4_102_444_800_000, "near_limit": True}
-            stub.decide = lambda events: near | {
-                "notice": {"en": "You can start 2 more chats.", "he": ""}
-            }
+            stub.decide = lambda events: (
+                near | {"notice": {"en": "You can start 2 more chats.", "he": ""}}
+            )
             for name in ("ben", "cat"):
                 ann.say(f"{name}@{HOST}")
             await ann.expect(lambda: ann.got)

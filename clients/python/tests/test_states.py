@@ -100,7 +100,7 @@ def test_cache_equals_the_service_after_any_snapshot(
     assert cache.number == len(service.made)
     for account in service.in_force():
         assert cache.needs_asking(account, opens_chat=False, server_ms=service.now_ms) == (
-            service.in_force()[account] != "observe"
+            service.in_force()[account] not in CALM
         )
 
 

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wavebreak_client import Verdict
+
 from wavebreak_synapse import tables
 from wavebreak_synapse.config import Settings
 from wavebreak_synapse.feed import is_exempt, put_ignored, registration_event
@@ -33,6 +35,7 @@ from wavebreak_synapse.mapping import (
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
+from wavebreak_synapse.notices import QUESTIONS
 from wavebreak_synapse.service import Service
 
 log = logging.getLogger("wavebreak_synapse")
@@ -397,8 +400,31 @@ class Callbacks:
         verdict = await self._ask(events)
         if not verdict.allowed:
             return Refusal(verdict.outcome, self._shown(verdict))
+        if isinstance(verdict, Verdict):
+            await self._say(account, events, verdict)
         unanswered = getattr(verdict, "mode", "") == "on_failure"
         return self._held(account) if unanswered and events[0]["type"] in OPENING else None
+
+    async def _say(self, account: str, events: Sequence[Event], verdict: Verdict) -> None:
+        """Keep what is to be said: to a sender near a limit, and to who gets a request.
+
+        An invitation is a request already; its recipient is asked whether they know the sender.
+        """
+        now = self._host.now_ms()
+        due = verdict.notify_at_ms is None or verdict.notify_at_ms <= now
+        said: list[tuple[str, str, dict[str, str]]] = []
+        if verdict.near_limit and verdict.notice and due:
+            said.append((f"places:{account}:{verdict.until_ms}", account, dict(verdict.notice)))
+        for n, event in enumerate(events):
+            quiet = verdict.deliver_as == "request" and (len(events) == 1 or n in verdict.requests)
+            peer = str(event.get("peer", ""))
+            if quiet and event["type"] == "contact.requested" and self._host.is_mine(peer):
+                texts = {code: text.format(sender=account) for code, text in QUESTIONS.items()}
+                said.append((f"request:{account}:{peer}", peer, texts))
+        for name, to, texts in said:
+            await self._host.run_db(
+                "wavebreak_put_message", tables.put_message, name, to, now, texts
+            )
 
     def _held(self, account: str) -> Refusal | None:
         """Refuse what opens a chat to who is known to be under an enforcement.

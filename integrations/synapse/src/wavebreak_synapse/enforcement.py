@@ -78,6 +78,7 @@ class Enforcement:
             await self._load()
         # The notice first: who is suspended cannot join the room that it is sent in.
         await self._notify(states)
+        await self._deliver()
         await self._suspend({name for name, s in states.items() if s.outcome in SILENCED})
 
     async def _load(self) -> None:
@@ -129,6 +130,26 @@ class Enforcement:
             if last != "lifted" and (state is None or state.outcome not in NOTIFIED):
                 await self._send(notify, account, "lifted", None)
                 await self._sent_now(account, number, "lifted")
+
+    async def _deliver(self) -> None:
+        """Send what callbacks of any worker kept: questions to recipients, and places left."""
+        notify = self._actions.notify
+        if notify is None or not self._settings.notices.enabled:
+            return
+        now = self._host.now_ms()
+        waiting = await self._host.run_db("wavebreak_read_messages", tables.read_messages, now)
+        for name, account, texts in waiting:
+            # Once at most: a question that comes again and again would be worse than none.
+            await self._host.run_db("wavebreak_mark_message", tables.mark_message, name)
+            info = await self._host.user_info(account)
+            if info is None or self._is_exempt(account, info):
+                continue
+            language = await self._host.run_db("wavebreak_language", tables.read_language, account)
+            text = texts.get(language or "") or texts.get(self._settings.language) or texts["en"]
+            try:
+                await notify(account, text)
+            except Exception as error:
+                log.warning("a message was not sent: %s", type(error).__name__)
 
     async def _send(
         self,

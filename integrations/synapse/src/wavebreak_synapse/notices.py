@@ -28,6 +28,13 @@ TEXTS = {
         "lifted": "ההגבלה על החשבון שלך הסתיימה.",
     },
 }
+QUESTIONS = {
+    "en": "{sender} wants to write to you and is new to you. Do you know this person? If you do,"
+    " accept the invitation; if not, decline it, or report it.",
+    "he": "{sender} מבקש לכתוב לך ואינו מוכר לך. האם זה אדם מוכר? אם כן, אפשר לקבל את ההזמנה;"
+    " אם לא, אפשר לדחות אותה או לדווח עליה.",
+}
+"""What the recipient of a request is asked."""
 _UNTIL = {"en": " until {time} UTC", "he": " עד {time} (UTC)"}
 
 

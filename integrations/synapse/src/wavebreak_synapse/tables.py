@@ -24,7 +24,11 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS wavebreak_suspensions (account TEXT PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS wavebreak_notices (account TEXT PRIMARY KEY,"
     " number BIGINT NOT NULL, outcome TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_messages (name TEXT PRIMARY KEY, account TEXT NOT NULL,"
+    " ts BIGINT NOT NULL, sent SMALLINT NOT NULL, texts TEXT NOT NULL)",
 )
+MESSAGE_MS = 2_592_000_000
+"""How long it is remembered that a message of a name was sent: thirty days."""
 PENDING_MS = 600_000
 """How long the address of a registration that was never completed is kept."""
 CREATION_MS = 120_000
@@ -380,3 +384,27 @@ def write_notice(txn: Transaction, account: str, number: int, outcome: str) -> N
         " outcome = excluded.outcome",
         (account, number, outcome),
     )
+
+
+def put_message(txn: Transaction, name: str, account: str, ts: int, texts: dict[str, str]) -> None:
+    """Keep a message to an account, by language, until it is sent; one of each name."""
+    txn.execute(
+        "INSERT INTO wavebreak_messages (name, account, ts, sent, texts) VALUES (?, ?, ?, 0, ?)"
+        " ON CONFLICT (name) DO NOTHING",
+        (name, account, ts, json.dumps(texts)),
+    )
+
+
+def read_messages(txn: Transaction, now: int) -> list[tuple[str, str, dict[str, str]]]:
+    """Return name, account and texts of messages that were not sent, at most a hundred."""
+    txn.execute("DELETE FROM wavebreak_messages WHERE ts < ?", (now - MESSAGE_MS,))
+    txn.execute(
+        "SELECT name, account, texts FROM wavebreak_messages WHERE sent = 0"
+        " ORDER BY ts, name LIMIT 100"
+    )
+    return [(name, account, json.loads(texts)) for name, account, texts in txn.fetchall()]
+
+
+def mark_message(txn: Transaction, name: str) -> None:
+    """Note that a message was sent."""
+    txn.execute("UPDATE wavebreak_messages SET sent = 1 WHERE name = ?", (name,))

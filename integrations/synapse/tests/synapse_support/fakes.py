@@ -122,6 +122,7 @@ class FakeClient:
 
     known: dict[str, State] = field(default_factory=dict)
     refusals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    allowances: dict[str, dict[str, Any]] = field(default_factory=dict)
     attempts: list[Any] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     declared: list[Any] = field(default_factory=list)
@@ -137,7 +138,8 @@ class FakeClient:
         first = event if isinstance(event, dict) else event[0]
         refusal = self.refusals.get(first["account"])
         if refusal is None:
-            return Verdict(first["account"], "allow", True)
+            allowed = {"outcome": "allow"} | self.allowances.get(first["account"], {})
+            return Verdict(first["account"], allowed=True, **allowed)
         return Verdict(first["account"], allowed=False, **refusal)
 
     def state(self, account: str) -> State:

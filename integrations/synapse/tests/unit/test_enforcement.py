@@ -174,3 +174,37 @@ def test_notice_texts_of_the_configuration_come_first() -> None:
     settings = Notices(texts={"de": {"limit": "Langsamer{until}."}})
     assert text_of(settings, "limit", None, "de", "en") == "Langsamer."
     assert text_of(settings, "ban", None, "de", "en") == "Your account is blocked."
+
+
+def test_recipient_of_a_request_is_asked_once_in_the_language_of_the_account() -> None:
+    setting = Enforcing(language="he")
+    setting.client.allowances[ANN] = {"outcome": "request", "deliver_as": "request"}
+    for _ in range(2):
+        assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]})) == "NOT_SPAM"
+        setting.run()
+    [(account, text)] = setting.notices
+    assert (account, ANN in text, "האם זה אדם מוכר?" in text) == (BOB, True, True)
+    done(setting.calls.user_may_create_room(ANN, {"invite": ["@rem:other.test"]}))
+    setting.run()
+    assert len(setting.notices) == 1, "another server's accounts get no notices"
+
+
+def test_sender_near_a_limit_is_told_the_places_once_a_limit() -> None:
+    setting = Enforcing()
+    near = {"outcome": "limit", "near_limit": True, "notice": {"en": "Two chats are left."}}
+    for until_ms, due in ((5, setting.now + 1), (5, None), (5, None), (9, None)):
+        setting.client.allowances[ANN] = near | {"until_ms": until_ms, "notify_at_ms": due}
+        done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]}))
+        setting.run()
+    assert setting.notices == [(ANN, "Two chats are left.")] * 2
+
+
+def test_message_that_cannot_be_sent_is_not_sent_again() -> None:
+    setting = Enforcing()
+    setting.fails = True
+    setting.client.allowances[ANN] = {"outcome": "request", "deliver_as": "request"}
+    done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]}))
+    setting.run()
+    setting.fails = False
+    setting.run()
+    assert setting.notices == []
