@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wavebreak_client.server_clock import ServerClock
 from wavebreak_client.sse import EventStreamReader
-from wavebreak_client.states import OUTCOMES, StateCache
+from wavebreak_client.states import CALM, OUTCOMES, StateCache
 
 
 class Decisions:

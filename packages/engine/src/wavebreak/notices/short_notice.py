@@ -74,12 +74,12 @@ place at once.'
             "For now you cannot start another chat with people you have not been in touch with."
         )
     if frees_at_ms is None:
-        return f"{left} {_('An answer frees a place at once.')}"
-    instant = language.format_instant(frees_at_ms, zone)
-    back = _(
-        "An answer frees a place at once; otherwise the next one comes back on {instant}.",
-        instant=instant,
-    )
+        back = _("An answer frees a place at once.")
+    else:
+        back = _(
+            "An answer frees a place at once; otherwise the next one comes back on {instant}.",
+            instant=language.format_instant(frees_at_ms, zone),
+        )
     return f"{left} {back}"
 
 
