@@ -243,6 +243,8 @@ BY_RANK: Final[tuple[Outcome, ...]] = tuple(
 )
 """Names, least to most severe: the order in which tables and forms list them."""
 ABOVE_ALLOW: Final = BY_RANK[1:]
+LATER: Final = tuple(row.name for row in TABLE if row.code > BAN)
+"""Outcomes since 0.3: a file of an earlier local policy does not name them, and need not."""
 _ROWS: Final = {row.name: row for row in TABLE}
 
 

@@ -24,7 +24,7 @@ from wavebreak import config
 from wavebreak.durations import duration_seconds
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.outcomes import BY_RANK, TIMED, rank_of
+from wavebreak.outcomes import BY_RANK, LATER, TIMED, rank_of
 from wavebreak.rules.basis import check_basis
 from wavebreak.rules.compiler import (
     compile_rules,
@@ -216,6 +216,11 @@ def _actions(path: Path) -> tuple[dict[str, Action], tuple[EnforcementTerms, Sco
     named = {action.id: action for action in rows}
     if len(named) < len(rows):
         raise PolicyError(f"{path.name}: two actions have one id", fix="give each its own id")
+    for outcome in LATER:
+        if outcome not in named:
+            # A local file of an earlier version names its own outcomes, and replaces the shipped.
+            shipped = config.read_toml(config.resolve_path("actions.toml"))["action"]
+            named[outcome] = msgspec.convert(next(a for a in shipped if a["id"] == outcome), Action)
     for outcome in BY_RANK:
         if outcome not in named or named[outcome].outcome != outcome:
             what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"

@@ -81,20 +81,24 @@ class Calibration(_Table, frozen=True):
 
 
 class Tolerance(_Table, frozen=True):
-    """Most false actions a benign scoring point, by outcome; at an upper confidence."""
+    """Most false actions a benign scoring point, by outcome; at an upper confidence.
+
+    Without one of `request` that of observe holds: files of earlier versions have none.
+    """
 
     confidence: Part
     observe: Part
-    request: Part
     challenge: Part
     limit: Part
     restrict: Part
     suspend: Part
     ban: Part
+    request: Part | None = None
 
     def of(self, outcome: str) -> float:
         """The tolerance of one outcome above allow."""
-        return float(getattr(self, outcome))
+        given = getattr(self, outcome)
+        return float(self.observe if given is None else given)
 
 
 class SmallPopulation(_Table, frozen=True):

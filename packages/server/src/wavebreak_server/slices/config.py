@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from wavebreak import config
 from wavebreak.durations import Duration
-from wavebreak.outcomes import ABOVE_ALLOW, Outcome
+from wavebreak.outcomes import ABOVE_ALLOW, LATER, Outcome
 from wavebreak_server.http.app_context import AppContext
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -44,8 +45,10 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     drawn_turn: Share = 0.1
 
     def __post_init__(self) -> None:
-        if missing := [name for name in ABOVE_ALLOW if name not in self.harm]:
+        if missing := [n for n in ABOVE_ALLOW if n not in self.harm and n not in LATER]:
             raise ValueError(f"harm lacks {', '.join(missing)}")
+        later = dict.fromkeys(LATER, self.harm["observe"])
+        msgspec.structs.force_setattr(self, "harm", later | self.harm)
 
 
 class Bulk(Struct, frozen=True, forbid_unknown_fields=True):
