@@ -111,7 +111,7 @@ def test_what_waits_longer_than_a_day_is_refused() -> None:
 
 
 EARLY = ("early", 0, "a", "c", "contact.added")
-LATER = tuple((name, at + 20, *who) for name, at, *who in CHAT)
+LATER = tuple((name, at + 20, a, b, kind) for name, at, a, b, kind in CHAT)
 REQUEST = SimpleNamespace(account="a", ts=0, outcome="request", until=None, rules=())
 
 

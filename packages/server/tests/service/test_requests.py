@@ -21,11 +21,11 @@ from wavebreak_server.pipeline.decide import (
     CYCLE_S,
     DecideResponder,
     DecideResponse,
-    KnownState,
     load_decide_policy,
     pseudonymize_event,
     strictest,
 )
+from wavebreak_server.pipeline.enforcement_cache import KnownState
 from wavebreak_server.pipeline.holder_notices import HolderNotices, add_notice
 
 START = 20_000 * 86_400_000
@@ -110,8 +110,9 @@ def test_other_acts_and_other_outcomes_deliver_messages() -> None:
     asked = under("request")
     assert asked.about("user.blocked", "new").deliver_as == "message"
     assert asked.about("typing.started", "new").deliver_as == "message"
-    for outcome in ("challenge", "limit", "restrict"):
-        of = under(outcome)  # type: ignore[arg-type]
+    harder: tuple[Outcome, ...] = ("challenge", "limit", "restrict")
+    for outcome in harder:
+        of = under(outcome)
         assert of.about("message.sent", "new").deliver_as == "message"
 
 
