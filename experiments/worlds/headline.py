@@ -201,11 +201,9 @@ class CausalReplay:
         if late:
             rows = pa.concat_tables([rows, self._sent_again(late)]).sort_by("ts")
             keep += [row for _, _, row in late]
-        passed = self.challenges.pass_until(end, start)
-        reacted = self._reacted(start, end)
-        if passed is not None or reacted:
-            more = [passed] if passed is not None else []
-            more += [pa.Table.from_pylist(reacted, schema=rows.schema)] if reacted else []
+        made = (self.challenges.pass_until(end, start), self._reacted(start, end))
+        more = [table for table in made if table is not None]
+        if more:
             rows = pa.concat_tables([rows, *more]).sort_by("ts")
         if not rows.num_rows:
             return
@@ -214,15 +212,18 @@ class CausalReplay:
             self._refuse(row)
         for row in keep:
             if row not in barred and self.types[row] in OPENING and self.peers[row] is not None:
-                pair, account = self._pair(row), self.accounts[row]
-                opens = self.opener[pair] == account
-                if opens and self.state.get(pair) not in (MET, UNSEEN):
-                    self.state[pair] = self._arrive(row)
-                elif not opens:
-                    self.state[pair] = MET
-                following = self.following.pop(pair, [])
-                for number, later in enumerate(following if self.state[pair] == MET else (), 1):
-                    self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
+                self._note_arrival(row, end)
+
+    def _note_arrival(self, row: int, end: int) -> None:
+        """Note that what may open a chat arrived; what waited for it in that chat follows."""
+        pair = self._pair(row)
+        if self.opener[pair] != self.accounts[row]:
+            self.state[pair] = MET
+        elif self.state.get(pair) not in (MET, UNSEEN):
+            self.state[pair] = self._arrive(row)
+        following = self.following.pop(pair, [])
+        for number, later in enumerate(following if self.state[pair] == MET else (), 1):
+            self._send_at(max(self.release[pair] + MINUTE_MS * number, end), later)
 
     def _arrive(self, row: int) -> int:
         """Return the state of a chat whose first contact arrived: a request may stay unseen."""
@@ -241,8 +242,8 @@ class CausalReplay:
             heapq.heappush(self.reactions, (at, row, peer, account, kind))
         return MET
 
-    def _reacted(self, start: int, end: int) -> list[dict[str, object]]:
-        """Return who declines or reports a request before `end`, as rows of the log.
+    def _reacted(self, start: int, end: int) -> pa.Table | None:
+        """Return who declines or reports a request before `end` (None: nobody).
 
         Both are the first word of their enumeration: "stranger", and "spam".
         """
@@ -251,7 +252,7 @@ class CausalReplay:
             at, row, account, peer, kind = heapq.heappop(self.reactions)
             rows.append({"id": f"{self.ids[row]}-reaction", "ts": max(at, start), "type": kind,
                          "account": account, "peer": peer, "reason": 0})  # fmt: skip
-        return rows
+        return pa.Table.from_pylist(rows, schema=self.log.schema) if rows else None
 
     def _advance(self, rows: pa.Table) -> set[int]:
         """Give rows to the engine; return those of the log that it refused."""

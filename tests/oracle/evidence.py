@@ -264,7 +264,7 @@ class Evidence:
             return
         self.reactions += 1
         for j in range(3):
-            at = 3 + 17 * j + min(weight // 2, 256) * 16 // 256
+            at = 3 + 17 * j + min(weight // 2, 192) * 16 // 192
             self.first_bits[j] += _terms()[62 + at]
         if max(self.complaint, self.first_reactions, self.later_complaints) >= BLAME_FROM:
             self.blames.append(number)

@@ -63,6 +63,7 @@ from wavebreak.features.message_updates import (
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
     FIRST,
+    USUAL_WEIGHT,
     WEIGHTS,
     clear_tests,
     count_complaint,
@@ -433,7 +434,7 @@ def update_declined(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
 def _count_half_complaint(w: Any, row: Any, r: Any, account: int, weight: int) -> None:
     """Count a decline without a reason: a first reaction, by its weight in 1/256."""
     terms = terms_of(w)
-    at = int64(FIRST + 3) + min(weight, int64(256)) * WEIGHTS // 256
+    at = int64(FIRST + 3) + min(weight, int64(USUAL_WEIGHT)) * WEIGHTS // USUAL_WEIGHT
     count_reaction(row)
     for j in range(3):
         row.reaction_bits[j] += terms[at + (WEIGHTS + 1) * j]
