@@ -128,7 +128,7 @@ def test_complaints_are_not_counted_where_that_identifies_somebody() -> None:
         values = {"stranger_contacts": contacts, "stranger_answers": answers}
         values["stranger_complaints"] = complaints
         text = " ".join(write(decision(reasons=reasons(values))).facts)
-        assert "some people blocked or reported you" in text
+        assert "some people blocked or reported you, or do not know you" in text
         assert not re.search(r"\d+ blocked", text)
 
 
@@ -145,10 +145,15 @@ def test_tie_names_no_account_and_no_number_of_accounts() -> None:
 
 def test_own_counts_in_both_languages() -> None:
     made = decision(reasons=reasons(PEOPLE))
-    assert "Of 21 people you wrote to first, 2 answered and 3 blocked or reported you." in (
-        write(made).facts
+    english = (
+        "Of 21 people you wrote to first, 2 answered and 3 blocked or reported you, or do not know "
+        "you."
     )
-    hebrew = "מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם או דיווחו עליכם."
+    assert english in write(made).facts
+    hebrew = (
+        "מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם, דיווחו עליכם או אינם "
+        "מכירים אתכם."
+    )
     assert hebrew in write(made, "he").facts
 
 

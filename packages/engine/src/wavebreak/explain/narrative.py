@@ -74,7 +74,8 @@ def evidence_sentence(decision: dict[str, Any]) -> str:
     >>> evidence_sentence({"reasons": [{"feature": "stranger_contacts", "value": 21.0},
     ...     {"feature": "stranger_answers", "value": 2.0},
     ...     {"feature": "stranger_complaints", "value": 3.0}]})
-    'Of 21 strangers that it wrote to first, 2 answered and 3 blocked or reported it.'
+    'Of 21 strangers that it wrote to first, 2 answered and 3 blocked or reported it, or did not \
+know it.'
     >>> evidence_sentence({"reasons": [{"feature": "operator_accounts", "value": 4.0},
     ...     {"feature": "operator_abusive_accounts", "value": 1.0}]})
     'It seems to be of one operator with 4 other accounts, of which 1 was found abusive.'
@@ -103,7 +104,8 @@ def _strangers_sentence(values: dict[str, Any]) -> str:
     answered = "nobody" if not answers else number(answers)
     return (
         f"Of {people} that it wrote to first, {answered} answered and "
-        f"{number(complaints) if complaints else 'nobody'} blocked or reported it."
+        f"{number(complaints) if complaints else 'nobody'} blocked or reported it, "
+        "or did not know it."
     )
 
 

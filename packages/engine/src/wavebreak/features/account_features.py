@@ -225,8 +225,8 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "senders who are answered"),
     F("complaint_evidence", "times", "evidence", "all, with restarts",
       "E-value of the complaint test: how many times likelier it is that so many of the " + _TRIAL
-      + ", or added to groups, blocked or reported it than at the ceiling. A complaint weighs by "
-      "the credibility and independence of who makes it.",
+      + ", or added to groups, blocked or reported it, or did not know it, than at the ceiling. A "
+      "complaint weighs by the credibility and independence of who makes it.",
       _COMPLAINTS, "people many quarrel with", "senders whom nobody reports"),
     F("reaction_evidence", "times", "evidence", "all, with restarts",
       "The same among first reactions of those strangers: a reaction is an answer or a complaint, "
@@ -249,7 +249,8 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
     F("stranger_answers", "accounts", "evidence", "all, with restarts",
       "Of them, and of strangers added to groups, those who have answered.", _SENT, "none", "none"),
     F("stranger_complaints", "accounts", "evidence", "all, with restarts",
-      "Of them, and of strangers added to groups, those who blocked or reported it.",
+      "Of them, and of strangers added to groups, those who blocked or reported it, or declined "
+      "it as somebody whom they do not know.",
       _COMPLAINTS, "none", "none"),
     W(F("unanswered_strangers_1d", "accounts", "evidence", "1d",
         "Strangers written to first in the window, newcomers too, who have not answered: what an "

@@ -166,7 +166,7 @@ DESCRIPTIONS: dict[str, str] = {
     "answers_of_strangers": "People written to first whose first answer came {window}.",
     "stranger_contacts": "People whom it did not know and wrote to first.",
     "stranger_answers": "Those of them who have answered.",
-    "stranger_complaints": "Those of them who blocked or reported it.",
+    "stranger_complaints": "Those of them who blocked or reported it, or did not know it.",
     "unanswered_strangers": "People written to first {window} who have not answered, new ones too.",
     "operator_accounts": "Other accounts that seem to be in the same hands.",
     "operator_abusive_accounts": "Those of them that were found abusive.",

@@ -470,7 +470,7 @@ def build_statement(
     ...     now_ms=1_772_373_730_000)
     >>> written.title, written.facts[1]
     ('You cannot start new chats for now', 'Of 21 people you wrote to first, 2 answered and 3 \
-blocked or reported you.')
+blocked or reported you, or do not know you.')
     >>> build_statement(decision, platform=load_platform(), language=get_language("he"),
     ...     now_ms=0).facts[1]
     'מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם או דיווחו עליכם.'
@@ -721,10 +721,12 @@ def _people_sentence(language: Language, values: Mapping[str, float | None]) -> 
         answered = language.ngettext("{n} answered", "{n} answered", answers)
     complained = language.gettext("nobody blocked or reported you")
     if complaints and contacts - answers - complaints < CROWD:
-        complained = language.gettext("some people blocked or reported you")
+        complained = language.gettext("some people blocked or reported you, or do not know you")
     elif complaints:
         complained = language.ngettext(
-            "{n} blocked or reported you", "{n} blocked or reported you", complaints
+            "{n} blocked or reported you, or does not know you",
+            "{n} blocked or reported you, or do not know you",
+            complaints,
         )
     return language.gettext(
         "Of {people}, {answered} and {complained}.",
