@@ -36,6 +36,9 @@ const SHAPES: Record<string, cytoscape.Css.NodeShape> = {
   ban: "polygon",
 };
 
+/** Outcomes that refuse nothing: drawn hollow, and in one colour. */
+const CALM = ["observe", "request"];
+
 const CROSS =
   "-0.6 -1 0 -0.4 0.6 -1 1 -0.6 0.4 0 1 0.6 0.6 1 0 0.4 -0.6 1 -1 0.6 -0.4 0 -1 -0.6";
 
@@ -50,16 +53,19 @@ function preventStyleElement(): void {
 
 function style(): cytoscape.StylesheetJson {
   const surface = tokenColor("surface-sunken");
-  const outcomes = Object.entries(SHAPES).map(([outcome, shape]) => ({
-    selector: `node[outcome = "${outcome}"]`,
-    style: {
-      shape,
-      ...(shape === "polygon" ? { "shape-polygon-points": CROSS } : {}),
-      "background-color": outcome === "observe" ? surface : tokenColor(outcome),
-      "border-color": tokenColor(outcome),
-      "border-width": outcome === "observe" ? 3 : 1,
-    },
-  }));
+  const outcomes = Object.entries(SHAPES).map(([outcome, shape]) => {
+    const calm = CALM.includes(outcome);
+    return {
+      selector: `node[outcome = "${outcome}"]`,
+      style: {
+        shape,
+        ...(shape === "polygon" ? { "shape-polygon-points": CROSS } : {}),
+        "background-color": calm ? surface : tokenColor(outcome),
+        "border-color": tokenColor(calm ? "observe" : outcome),
+        "border-width": calm ? 3 : 1,
+      },
+    };
+  });
   return [
     {
       selector: "node",
