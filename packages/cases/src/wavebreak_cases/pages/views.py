@@ -318,7 +318,7 @@ def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
 def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Show the form of an act, or do it."""
     declared = ACTS.get(name)
-    if declared is None or name == "open_case":
+    if declared is None or not declared.form or name == "open_case":
         raise ApiError(404, "there is no such act", fix="use the buttons of the case")
     loaded = files.load(current_store(), case_id)
     made = _form_class(request, declared, loaded.case)
