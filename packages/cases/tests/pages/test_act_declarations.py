@@ -15,7 +15,7 @@ from support.legal_cases import PAGE, SIGNER, act, case_visits, queried, served_
 from wavebreak.cli.app import app
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.acts import ACTS
-from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work
+from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work
 from wavebreak_cases.acts.progress import drafted_values
 from wavebreak_cases.bundles.case_draft import CaseDraft
 from wavebreak_cases.bundles.report_text import ReportText
@@ -79,7 +79,7 @@ def test_role_of_a_signer_is_not_that_of_who_names_the_signer(tmp_path: Path) ->
 
 def call_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Any]:
     if values["minutes"] == 13:
-        yield "minutes", "nobody calls for 13 minutes", "count again"
+        yield Fault("minutes", "nobody calls for 13 minutes", "count again")
 
 
 def record_call(work: Work) -> None:

@@ -106,15 +106,20 @@ class Field:
 
 
 def _not_here(*_given: object) -> Any:
-    raise CaseError("pages and runs are not taken in here", fix="use `wavebreak case draft`")
+    raise CaseError(
+        "pages and runs are not taken in here",
+        fix="take them in by command",
+        code="draft-elsewhere",
+    )
 
 
 class Fault(NamedTuple):
-    """What is wrong with a field, and how it is put right."""
+    """What is wrong with a field, how it is put right, and the code of that (as of an error)."""
 
     field: str
     what: str
     fix: str
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -253,8 +258,8 @@ class Act:
             CaseError: A field is wrong, or the case does not allow the step.
 
         """
-        for _, what, fix in self.guard(work.case, work.values, None):
-            raise CaseError(what, fix=fix)
+        for fault in self.guard(work.case, work.values, None):
+            raise CaseError(fault.what, fix=fault.fix, code=fault.code)
         return self.effect(work)
 
 

@@ -85,7 +85,7 @@ def _redact_exhibit(work: Work) -> tuple[Redaction, Any]:
     suggested = exhibit_redaction.suggest_marks(work.workspace, v["exhibit"], v["name"])
     marks = redaction_marks(work, suggested)
     if not work.by:
-        raise UsageError("who redacts is not stated", fix="give --by NAME")
+        raise UsageError("who redacts is not stated", fix="say who it is", code="name-missing")
     done = exhibit_redaction.redact_exhibit(
         work.workspace, v["exhibit"], marks, work.actor, work.role
     )
@@ -95,7 +95,9 @@ def _redact_exhibit(work: Work) -> tuple[Redaction, Any]:
 def _known_item(work: Work) -> Evidence:
     item: str = work.values["item"]
     if item not in work.case.evidence:
-        raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
+        raise UsageError(
+            f"there is no evidence {item[:40]}", fix="see the case", code="not-in-case"
+        )
     return work.case.evidence[item]
 
 

@@ -182,7 +182,9 @@ def _name_signer(work: Work) -> None:
 def _sign_determination(work: Work) -> None:
     name: str = work.values["determination"]
     if name not in work.case.determinations:
-        raise UsageError(f"there is no determination {name[:40]}", fix="see `wavebreak case show`")
+        raise UsageError(
+            f"there is no determination {name[:40]}", fix="see the case", code="not-in-case"
+        )
     prepared = work.case.determinations[name]
     if any(same_person(each, prepared.by) for each in work.names):
         raise CaseError(

@@ -37,6 +37,7 @@ from wavebreak_cases.cli.case_options import (
     open_case_at,
     run_inputs,
 )
+from wavebreak_cases.cli.fixes import command_fix
 
 # The engine takes seconds to import, and `case list` needs nothing of it.
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _draft_one(
         return at.case, result, summarize_pages(at, list(result.exhibits.values()))
 
 
-def _draft_batch(call: ActCommand, batch: Path, more: Mapping[str, Any], *, as_json: bool) -> None:
+def _draft_batch(call: ActCommand, batch: Path, more: dict[str, Any], *, as_json: bool) -> None:
     """Draft every case of a file; what is wrong with one keeps none of the others out."""
     from wavebreak_cases.bundles.case_draft import read_batch
 
@@ -139,7 +140,7 @@ def _draft_batch(call: ActCommand, batch: Path, more: Mapping[str, Any], *, as_j
             missing = len(_gaps(case, []))
             rows.append((line.where, line.case, line.draft.party, str(result.steps), str(missing)))
     if as_json:
-        errors = [{"where": where, "what": e.what, "fix": e.fix} for where, e in failed]
+        errors = [{"where": where, "what": e.what, "fix": command_fix(e)} for where, e in failed]
         names = ("where", "case", "party", "steps", "missing")
         print_json(
             {"drafts": [dict(zip(names, row, strict=True)) for row in rows], "failures": errors}
@@ -160,8 +161,8 @@ def _draft_batch(call: ActCommand, batch: Path, more: Mapping[str, Any], *, as_j
 
 def _print_failure(where: str, error: WavebreakError) -> None:
     err.print(f"error: {where}: {error.what}", style="red", soft_wrap=True)
-    if error.fix:
-        err.print(f"  fix: {error.fix}", soft_wrap=True)
+    if fix := command_fix(error):
+        err.print(f"  fix: {fix}", soft_wrap=True)
 
 
 def _print_draft(
@@ -177,7 +178,7 @@ def _print_draft(
                 "evidence": result.evidence,
                 "steps": result.steps,
                 "failures": [
-                    {"source": f.source, "what": f.error.what, "fix": f.error.fix}
+                    {"source": f.source, "what": f.error.what, "fix": command_fix(f.error)}
                     for f in result.failures
                 ],
                 "read": [page._asdict() | {"published": None} for page in pages],
@@ -262,7 +263,9 @@ def list_(place: CasesDirectory, as_json: Json = False, wide: Wide = False) -> N
         print_json(
             {
                 "cases": [dict(zip(columns, row, strict=True)) for row in rows],
-                "unread": [{"case": name, "what": e.what, "fix": e.fix} for name, e in unread],
+                "unread": [
+                    {"case": name, "what": e.what, "fix": command_fix(e)} for name, e in unread
+                ],
             }
         )
     else:

@@ -48,6 +48,7 @@ from wavebreak_cases.cli.case_options import (
     open_case_at,
     run_inputs,
 )
+from wavebreak_cases.cli.fixes import CaseCommand
 
 __all__ = ["case_draft"]
 
@@ -491,7 +492,7 @@ def report(
     out.print(str(out_path))
 
 
-@app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
+@app.command(cls=CaseCommand, epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
@@ -531,8 +532,9 @@ def bundle(
 
 
 @app.command(
+    cls=CaseCommand,
     epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Exits with "
-    "0 where every check passes, 1 where one fails, 3 where not all could be made."
+    "0 where every check passes, 1 where one fails, 3 where not all could be made.",
 )
 def verify(
     source: Annotated[Path, typer.Argument(help="A bundle.")],

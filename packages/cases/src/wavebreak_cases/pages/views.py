@@ -69,7 +69,7 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
             except (MissingExtraError, ServiceError) as error:
                 return error_page(request, 503, error.what, error.fix)
             except WavebreakError as error:
-                return error_page(request, 422, error.what, forms.page_fix(error.fix))
+                return error_page(request, 422, error.what, error.fix)
 
         return wrapped
 
@@ -299,7 +299,7 @@ def _show_redaction(
         shown=shown,
         reason=request.POST.get("reason", ""),
         error=error,
-        fix=forms.page_fix(error.fix) if error else "",
+        way_out=forms.FORMS.get(error.code, "") if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
     )
     if error is not None:
@@ -423,7 +423,7 @@ def _show_form(
         case=case,
         case_id=case.id or "cases",
         error=error,
-        fix=forms.page_fix(error.fix) if error else "",
+        way_out=forms.FORMS.get(error.code, "") if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
         letter=letter,
         came_from=_came_from(request),
