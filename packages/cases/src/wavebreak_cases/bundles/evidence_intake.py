@@ -30,7 +30,6 @@ from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest,
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak_cases.cases.business_days import business_deadline, load_calendar
 from wavebreak_cases.cases.case import (
-    AccountLinked,
     ActionReversed,
     Case,
     DeterminationPrepared,
@@ -360,23 +359,6 @@ def strongest_link(
 def _rank(link: Link) -> int:
     known = link.strength is not Strength.UNKNOWN
     return STRENGTHS.index(link.strength) if known else -1
-
-
-def link_accounts(
-    workspace: CaseWorkspace,
-    party: str,
-    accounts: Sequence[str],
-    basis: Basis,
-    strength: Strength,
-    exhibit: str,
-    *,
-    by: str,
-    role: str,
-) -> None:
-    """Tie accounts, by pseudonym, to a party."""
-    for account in accounts:
-        link = Link(party, account, basis, strength, exhibit)
-        workspace.take(AccountLinked(link), by=by, role=role)
 
 
 def draft_notice(
