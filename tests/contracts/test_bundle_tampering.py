@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -24,7 +25,7 @@ from wavebreak.ledger.verifier import Key, canonical
 from wavebreak_cases.bundles import archive_writer, report
 from wavebreak_cases.bundles.archive_reader import FIXED_MODE, FIXED_TIME, Bounds
 from wavebreak_cases.bundles.bag import tag_files
-from wavebreak_cases.bundles.report_settings import read_settings
+from wavebreak_cases.bundles.report_settings import ReportSettings
 from wavebreak_cases.bundles.verify import Finding, exit_code, verify_bundle
 from wavebreak_cases.bundles.workspace import load_case
 from wavebreak_cases.cases.case import Task, TaskAdded
@@ -178,7 +179,8 @@ def reissued(bag: Path) -> None:
     """The report and forms of another operator, typeset again."""
     data = bag / "data"
     value("data/report.json", lambda v: v["operator"].update(name="Other"))(bag)
-    case, settings = load_case(data / "case.json")[1], read_settings(data)
+    settings = msgspec.json.decode((data / "report.json").read_bytes(), type=ReportSettings)
+    case = load_case(data / "case.json")[1]
     (data / "report.pdf").write_bytes(report.render_report(data, case, settings))
     (data / "certificate.pdf").write_bytes(report.render_certificate_forms(case, settings))
 

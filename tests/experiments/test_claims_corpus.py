@@ -31,8 +31,10 @@ def test_corpus_families_have_unique_names() -> None:
 
 def test_corpus_sample_reaches_documented_precision_and_recall() -> None:
     pages = list(corpus.generate_pages())
-    some = sorted({page.family for page in pages})[::12]  # a reading takes a tenth of a second
-    results = list(corpus.evaluate_corpus(page for page in pages if page.family in some))
+    some = sorted({page.family for page in pages})[::12]
+    both = [page for page in pages if page.family in some]
+    # A reading takes a tenth of a second: of each text one page, of the next the other one.
+    results = list(corpus.evaluate_corpus(page for at, page in enumerate(both) if at % 4 in (0, 3)))
     counts = claims.count_results(r for r in results if r.split == "development")
     assert (counts.precision or 0) >= 0.95
     assert (counts.recall or 0) >= 0.90

@@ -22,6 +22,7 @@ from wavebreak_cases.bundles.archive_writer import write_bundle
 from wavebreak_cases.bundles.reproduction import RunInputs
 from wavebreak_cases.bundles.workspace import CaseWorkspace, open_workspace
 from wavebreak_cases.cases.case import (
+    AccountLinked,
     CaseOpened,
     DeterminationSigned,
     EvidenceReviewed,
@@ -32,7 +33,7 @@ from wavebreak_cases.cases.case import (
     StateChanged,
 )
 from wavebreak_cases.cases.notices import Delivery
-from wavebreak_cases.cases.parties import Basis, Evidence, Party, Strength
+from wavebreak_cases.cases.parties import Basis, Evidence, Link, Party, Strength
 from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
 from wavebreak_cases.claims.exhibits import Actor, write_exhibit, write_file
 from wavebreak_cases.claims.exhibits import Exhibit as ClaimExhibit
@@ -176,9 +177,9 @@ class Bench:
                 self.actor,
                 "investigator",
             )
-            evidence_intake.link_accounts(
-                at, "P1", about.accounts, Basis.NUMBER, Strength.MODERATE, "E1", **self.me
-            )
+            for account in about.accounts:
+                link = Link("P1", account, Basis.NUMBER, Strength.MODERATE, "E1")
+                at.take(AccountLinked(link), **self.me)
             tied = evidence_intake.strongest_link(at, "P1", about.accounts)
             assert tied is not None
             self.found(at, taken.id, "on_platform", *tied)

@@ -32,6 +32,7 @@ from wavebreak_cases.cases.notices import Delivery, Notice, ServiceAttempt
 from wavebreak_cases.cases.parties import Basis, Evidence, Party, Relation, Strength
 from wavebreak_cases.claims.exhibits import Published, add_file
 from wavebreak_cases.claims.review import add_label
+from wavebreak_cases.cli.fixes import command_fix
 
 AT = "2026-02-20T09:00:00Z"
 UNDATED = b"<html><p>We send bulk WhatsApp messages, 80,000 a day, from $99. No ban.</p></html>"
@@ -142,7 +143,7 @@ def test_stated_date_needs_a_basis() -> None:
     state = evidence_intake.state_dates
     with pytest.raises(CaseError, match="needs its basis") as refused:
         state(ConductDates(), "2019", "", "UTC", "Noa", " ")
-    assert "--date-basis" in refused.value.fix
+    assert "--date-basis" in command_fix(refused.value)
     assert state(ConductDates(), "unknown", "", None, "Noa", "").began.latest is None
     found = state(ConductDates(), "", "2021", "UTC", "Noa", "the invoice")
     assert getattr(found.lasted_source, "basis", "") == "the invoice"
@@ -165,7 +166,7 @@ def test_page_read_as_benign_is_confirmed_with_a_reason_only(bench: Bench) -> No
     item = drawn(bench, exhibit)
     with pytest.raises(CaseError, match="found no offer") as refused:
         confirm(bench, item, why=" ")
-    assert "--why" in refused.value.fix
+    assert "--why" in command_fix(refused.value)
     assert result_of(bench)[0] == "undetermined"
     confirm(bench, item, why="the price list is in a picture")
     result, words = result_of(bench)

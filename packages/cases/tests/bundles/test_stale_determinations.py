@@ -33,6 +33,7 @@ from wavebreak_cases.cases.case import (
 from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
 from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
 from wavebreak_cases.cases.workflow import require_current, stale_determinations
+from wavebreak_cases.cli.fixes import command_fix
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_nothing_is_served_on_what_is_not_current(bench: Bench) -> None:
         made: dict[str, Any] = {"operator": "E", "contact": "c", "days": 10, "policy": None}
         with pytest.raises(CaseError, match="D1 is not current") as refused:
             evidence_intake.draft_notice(at, "P1", "cease_and_desist", "en", **made)
-    assert "wavebreak case determine CASE P1" in refused.value.fix
+    assert "wavebreak case determine CASE P1" in command_fix(refused.value)
 
 
 def test_listing_and_exports_do_not_say_eligible_alone(bench: Bench) -> None:

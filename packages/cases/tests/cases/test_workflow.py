@@ -57,6 +57,7 @@ from wavebreak_cases.cases.parties import (
 from wavebreak_cases.cases.post_notice_monitoring import follow_up_actions, overdue_items
 from wavebreak_cases.cases.signatures import CaseSigner, sign_determination
 from wavebreak_cases.cases.workflow import append_action, replay
+from wavebreak_cases.cli.fixes import command_fix
 
 GROUNDS = load_grounds()
 NOW = parse_instant("2026-11-01T00:00:00Z")
@@ -476,7 +477,7 @@ def test_signer_is_authenticated_by_a_key_that_the_case_names() -> None:
     levi: Any = {"by": "Adv. Levi", "role": "counsel"}
     with pytest.raises(CaseError, match="no typed name") as refused:
         do(case, DeterminationSigned("D1"), **levi)
-    assert "--signing-key" in refused.value.fix
+    assert "--signing-key" in command_fix(refused.value)
     with pytest.raises(CaseError, match="does not name this key's holder"):
         do(case, DeterminationSigned("D1", signature), **levi)
     named = SignerNamed(CaseSigner("Adv. Levi", "counsel", encode_verifier_key(holder.key)))

@@ -15,7 +15,9 @@ from support.legal_cases import PAGE, SIGNER, act, case_visits, queried, served_
 from wavebreak.cli.app import app
 from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak_cases.acts import ACTS
-from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work
+from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work
+from wavebreak_cases.acts.progress import drafted_values
+from wavebreak_cases.bundles.case_draft import CaseDraft
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import Action, Case, Task, TaskAdded
 from wavebreak_cases.cases.workflow import STEPS
@@ -57,6 +59,13 @@ def test_every_act_has_a_command_a_form_steps_and_a_row_of_the_documentation(
     assert row in DOCS.read_text("utf-8").splitlines()
 
 
+def test_columns_of_a_batch_are_what_the_act_of_a_draft_asks_for() -> None:
+    asked = act_parameters("draft").keys() - {"why"}
+    assert asked == set(CaseDraft.__struct_fields__)
+    draft = CaseDraft("Bulk Co", alias=("Bulk",))
+    assert drafted_values(draft).keys() == {each.name for each in ACTS["draft_case"].fields}
+
+
 def test_role_of_a_signer_is_not_that_of_who_names_the_signer(tmp_path: Path) -> None:
     place, key = str(tmp_path / "C-7"), str(tmp_path / "key")
     shared = ["--by", "Noa", "--seal-key", key]
@@ -70,7 +79,7 @@ def test_role_of_a_signer_is_not_that_of_who_names_the_signer(tmp_path: Path) ->
 
 def call_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Any]:
     if values["minutes"] == 13:
-        yield "minutes", "nobody calls for 13 minutes", "count again"
+        yield Fault("minutes", "nobody calls for 13 minutes", "count again")
 
 
 def record_call(work: Work) -> None:

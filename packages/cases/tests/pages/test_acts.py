@@ -133,7 +133,9 @@ async def audited() -> list[tuple[str, str, str, str]]:
 def test_every_act_is_tried() -> None:
     # These have tests of their own, here and in test_documents.py.
     apart = {"open_case", "add_exhibit", "send_notice", "erase_account"}
-    assert {name for name, _, _ in act_forms()} | apart == set(ACTS)
+    assert {name for name, _, _ in act_forms()} | apart == {
+        name for name, act in ACTS.items() if act.form
+    }
 
 
 @case_visits

@@ -101,6 +101,7 @@ async def test_unknown_case_tab_exhibit_or_act_is_not_found(console: RunningCons
     counsel = await console.person("counsel")
     for path in (
         "/console/cases/C-404",
+        f"{PAGE}/act/redact_exhibit",
         "/console/cases/..%2f..",
         f"{PAGE}/nothing",
         f"{PAGE}/exhibits/E99",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class WavebreakError(Exception):
     """Base class of all errors that Wavebreak raises deliberately.
@@ -9,16 +11,21 @@ class WavebreakError(Exception):
     Attributes:
         what: The problem in plain words, without a value that may be personal.
         fix: What the reader can do about it.
+        code: The kind of problem, by which a command, a page or a client says the way out in words
+            of its own ("": `fix` is all that there is to say).
+        values: What those words may name.
 
     >>> str(WavebreakError("the file is empty", fix="give a file with events"))
     'the file is empty — fix: give a file with events'
 
     """
 
-    def __init__(self, what: str, *, fix: str = "") -> None:
+    code: str
+    values: Mapping[str, object]
+
+    def __init__(self, what: str, *, fix: str = "", code: str = "", **values: object) -> None:
         super().__init__(what)
-        self.what = what
-        self.fix = fix
+        self.what, self.fix, self.code, self.values = what, fix, code, values
 
     def __str__(self) -> str:
         return f"{self.what} — fix: {self.fix}" if self.fix else self.what

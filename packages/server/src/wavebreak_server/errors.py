@@ -396,7 +396,7 @@ def describe_error(error: WavebreakError) -> ErrorResponse:
         status,
         error.what,
         fix_for(error, "api"),
-        code=getattr(error, "code", ""),
+        code=error.code if isinstance(error, DomainError) else "",
         cause=getattr(error, "cause", ""),
         field=getattr(error, "field", ""),
     )

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from wavebreak.cli.app import app
 from wavebreak.errors import UsageError
 from wavebreak.extras import COMMANDS, SERVER
+from wavebreak.ledger import DirectoryStorage
+from wavebreak.ledger.checkpoints import new_signer, save_signer
 from wavebreak_server.cli.config import commands_by_option
 from wavebreak_server.config_sources import resolve
 
@@ -41,6 +43,14 @@ WORDS: dict[str, list[str]] = {
     "user list": [HOME],
 }
 """What each command is called with."""
+LEDGER_WORDS: dict[str, list[str]] = {
+    "ledger checkpoint": [HOME],
+    "ledger prove": [HOME, "--position", "0", "-o", OUT],
+    "ledger rotate": [HOME, "--old", "{keys}/old.key", "--new", "{keys}/new.key"],
+    "ledger show": [HOME, "0"],
+    "ledger verify": [HOME],
+}
+"""Commands of the engine that read the ledger of a service too."""
 OTHERS = {"config check", "config docs", "config show"}
 """Commands of the server that open no database."""
 
@@ -62,19 +72,48 @@ def test_table_names_every_command_of_the_server() -> None:
 
 
 @pytest.mark.parametrize("named", ["", "--config", "WAVEBREAK_CONFIG"])
-@pytest.mark.parametrize("command", WORDS)
+@pytest.mark.parametrize("command", WORDS | LEDGER_WORDS)
 def test_command_reads_the_file_of_options(command: str, named: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
+    for name in ("old", "new"):
+        save_signer(new_signer("example.org/log"), tmp_path / f"{name}.key")
     file = tmp_path / "other.toml" if named else home / "wavebreak.toml"
     file.write_text("[storage]\ndatabse = 'x'\n", "utf-8")
-    words = [word.format(home=home) for word in WORDS[command]]
+    words = [word.format(home=home, keys=tmp_path) for word in (WORDS | LEDGER_WORDS)[command]]
     options = ["--config", str(file)] if named == "--config" else []
     environment = {"WAVEBREAK_CONFIG": str(file)} if named.startswith("W") else {}
     done = CliRunner().invoke(app, [*command.split(), *words, *options], env=environment)
     assert isinstance(done.exception, UsageError), done.output
     assert done.exception.what == f"{file}: [storage] databse is unknown"
     assert [each.name for each in home.iterdir()] == ([] if named else ["wavebreak.toml"])
+
+
+def test_every_command_that_takes_a_database_reads_the_file() -> None:
+    root: Any = typer.main.get_command(app)
+    root.load("ledger")
+    ledger = root.commands["ledger"].commands
+    asking = {f"ledger {name}" for name, each in ledger.items() if "database_url" in _names(each)}
+    assert asking == LEDGER_WORDS.keys()
+
+
+def _names(command: Any) -> set[str]:
+    return {each.name for each in command.params}
+
+
+def test_directory_with_a_file_of_options_is_that_of_a_service(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "wavebreak.toml").write_text("[keys]\nledger_key = 'ledger.key'\n", "utf-8")
+    done = CliRunner().invoke(app, ["ledger", "show", str(home), "0"])
+    assert isinstance(done.exception, UsageError), done.output
+    assert done.exception.what == f"{home} holds no service database"
+    ledger = tmp_path / "ledger"
+    DirectoryStorage(ledger, write=True).close()
+    shown = ["ledger", "show", str(ledger), "0"]
+    environment = {"WAVEBREAK_CONFIG": str(home / "wavebreak.toml")}
+    done = CliRunner().invoke(app, shown, env=environment)
+    assert "there is no entry 0" in str(done.exception)
 
 
 def test_every_command_but_serve_is_in_the_reference_with_its_options() -> None:

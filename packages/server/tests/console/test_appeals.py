@@ -60,9 +60,8 @@ def opened(
     made = decision(id=f"{number:032x}", account=f"a{number}") | {"number": number}
     store = LedgerStore(SIGNER, lambda: NOW)
     with transaction.atomic():
-        return appeals.open_from_platform(
-            made, text, "en", ties or appeals.Ties(), store, "key", "", NOW, terms
-        )[0]
+        new = appeals.PlatformAppeal(made["id"], text, "en", by="key", reason="")
+        return appeals.open_from_platform(made, new, ties or appeals.Ties(), store, NOW, terms)[0]
 
 
 def test_appeals_over_an_operators_quota_are_received_together() -> None:

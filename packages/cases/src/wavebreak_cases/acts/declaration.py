@@ -47,7 +47,7 @@ class Option:
     help: str
     name: str = ""
     default: Any = REQUIRED
-    flag: tuple[str, str] | None = None
+    flag: tuple[Any, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,21 @@ class Field:
         return self.choices(case, policy) if self.choices else self.values
 
 
+def _not_here(*_given: object) -> Any:
+    raise CaseError(
+        "pages and runs are not taken in here",
+        fix="take them in by command",
+        code="draft-elsewhere",
+    )
+
+
 class Fault(NamedTuple):
-    """What is wrong with a field, and how it is put right."""
+    """What is wrong with a field, how it is put right, and the code of that (as of an error)."""
 
     field: str
     what: str
     fix: str
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,9 @@ class Work:
         signature: The signature of a key, of a determination.
         reversals: What elsewhere took back actions against accounts of the case.
         pictures_only: Whether a page is taken in without what it would load.
+        capture: Captures an address into a new directory, for an actor of custody.
+        run_inputs: Gives with what a run was made (`reproduction.RunInputs`).
+        show: Called with the share that is done and what is next.
 
     """
 
@@ -149,6 +161,9 @@ class Work:
     signature: KeySignature | UnsetType = UNSET
     reversals: Callable[[Case], Sequence[Reversal]] = lambda _case: ()
     pictures_only: bool = False
+    capture: Callable[[Any, str, Path], object] = _not_here
+    run_inputs: Callable[[], Any] = _not_here
+    show: Callable[[float, str], None] = lambda _share, _text: None
 
     @property
     def case(self) -> Case:
@@ -197,11 +212,13 @@ class Act:
             steps looks at that).
         previewed: Whether a form shows it before it is done.
         ordered: Whether a form is refused where the case changed since it was shown.
+        form: Whether the console makes a form of it; else it has a page of its own for it, or none.
         command: The command that does it.
         asked_by: Of several acts of one command, the field or switch that asks for this one.
         switch: That switch, where it is no field.
         help: What the command's help page says.
         example: The last lines of that page.
+        place: What that page says of the case's directory.
         why: How a command asks for the reason (None: it does not).
         missing: What a command says, with its fix, where one of its fields is not given.
         nothing: What a form says where no step was left to take.
@@ -219,11 +236,13 @@ class Act:
     guard: Callable[[Case, Values, int | None], Iterator[Fault]] = _no_faults
     previewed: bool = False
     ordered: bool = True
+    form: bool = True
     command: str = ""
     asked_by: str = ""
     switch: Option | None = None
     help: str = ""
     example: str = ""
+    place: str = "The case's directory."
     why: Option | None = None
     missing: tuple[str, str] | None = None
     nothing: str = "nothing is left to do"
@@ -239,8 +258,8 @@ class Act:
             CaseError: A field is wrong, or the case does not allow the step.
 
         """
-        for _, what, fix in self.guard(work.case, work.values, None):
-            raise CaseError(what, fix=fix)
+        for fault in self.guard(work.case, work.values, None):
+            raise CaseError(fault.what, fix=fault.fix, code=fault.code)
         return self.effect(work)
 
 

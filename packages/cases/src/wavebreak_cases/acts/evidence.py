@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from wavebreak.errors import UsageError
 from wavebreak_cases.acts import fields
 from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work, exhibits
-from wavebreak_cases.bundles import evidence_intake, evidence_items
+from wavebreak_cases.bundles import evidence_intake, evidence_items, exhibit_redaction
 from wavebreak_cases.cases import case as steps
+from wavebreak_cases.cases.case import Redaction
 from wavebreak_cases.cases.parties import Basis, Evidence, Strength
 
 
@@ -51,10 +54,50 @@ def _review_evidence(work: Work) -> None:
     work.take(steps.EvidenceReviewed(work.values["item"], work.values["shows"] == "yes"))
 
 
+def _watch_run(work: Work) -> list[str]:
+    return evidence_intake.add_post_notice_evidence(
+        work.workspace,
+        work.values["run"],
+        work.run_inputs(),
+        work.secret(),
+        work.actor,
+        work.role,
+    )
+
+
+def redaction_marks(work: Work, suggested: Sequence[Any]) -> Any:
+    """Return what is marked in an exhibit (`redaction.Marks`), of what was suggested and beside."""
+    v = work.values
+    return exhibit_redaction.make_marks(
+        suggested,
+        kinds=[kind for kind, name in (("phone", "phones"), ("mail", "mails")) if v[name]],
+        names=v["name"],
+        texts=v["text"],
+        regions=v["region"],
+        keep=v["keep"],
+        pictures_seen=v["pictures_seen"],
+    )
+
+
+def _redact_exhibit(work: Work) -> tuple[Redaction, Any]:
+    """Redact the exhibit; return what was removed and what was marked."""
+    v = work.values
+    suggested = exhibit_redaction.suggest_marks(work.workspace, v["exhibit"], v["name"])
+    marks = redaction_marks(work, suggested)
+    if not work.by:
+        raise UsageError("who redacts is not stated", fix="say who it is", code="name-missing")
+    done = exhibit_redaction.redact_exhibit(
+        work.workspace, v["exhibit"], marks, work.actor, work.role
+    )
+    return done, marks
+
+
 def _known_item(work: Work) -> Evidence:
     item: str = work.values["item"]
     if item not in work.case.evidence:
-        raise UsageError(f"there is no evidence {item[:40]}", fix="see `wavebreak case show`")
+        raise UsageError(
+            f"there is no evidence {item[:40]}", fix="see the case", code="not-in-case"
+        )
     return work.case.evidence[item]
 
 
@@ -69,6 +112,15 @@ def _statement(v: Values) -> evidence_items.Statement:
         Basis(v["basis"]) if v["basis"] else None,
         Strength(v["strength"]) if v["strength"] else None,
     )
+
+
+def _switch(name: str, help_text: str) -> Field:
+    option = Option(help_text, f"--{name.replace('_', '-')}", False, flag=(False, True))
+    return Field(name, kind="choice", option=option)
+
+
+def _marked(name: str, help_text: str) -> Field:
+    return Field(name, kind="lines", option=Option(help_text, default=()))
 
 
 ACTS = (
@@ -157,5 +209,44 @@ ACTS = (
         _review_evidence, (steps.EvidenceReviewed,), command="confirm",
         help="Show an item with its dates, ask, and confirm that its exhibit shows it, or reject "
         "it.", example="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`", why=fields.WHY,
+    ),
+    Act(
+        "watch_run", "Search a later run", "Search it", "claims",
+        (Field("run", kind="path", option=Option("What `run -o` wrote.", "RUN")),),
+        _watch_run,
+        (steps.ExhibitAdded, steps.EvidenceAdded, steps.StateChanged, steps.TaskAdded),
+        form=False, command="watch",
+        help="Search a later run for conduct of parties that had a notice; if found, reopen the "
+        "case.", example="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`",
+        why=replace(fields.WHY, default="watching after a notice"),
+    ),
+    Act(
+        "redact_exhibit", "Redact an exhibit", "Redact it", "claims",
+        (
+            Field("exhibit", "Exhibit", option=Option("The exhibit: E3.", "EXHIBIT")),
+            _switch("phones", "Remove every phone number suggested."),
+            _switch("mails", "Remove every mail suggested."),
+            _marked("name", "Remove this name; again for more."),
+            _marked("text", "Remove these words; again for more."),
+            _marked(
+                "region",
+                "Remove a region: PAGE:LEFT,TOP,RIGHT,BOTTOM in thousandths of the page.",
+            ),
+            _marked("keep", "Do not remove this suggestion."),
+            _switch(
+                "pictures_seen",
+                "A person looked: pictures, and pages without text, show nothing more to remove.",
+            ),
+        ),
+        _redact_exhibit, (steps.ExhibitRedacted,), form=False, command="redact",
+        help="Suggest personal data in an exhibit; or, with a reason, put a redacted copy in its "
+        "place.\n\nThe copy is made anew: of a page its words, of a picture its pixels, of a PDF a "
+        "picture of each\npage. Report and bundle hold the copy; the original remains in the "
+        "case's directory, and its\ndigest stays sealed. Words are removed wherever they are, as "
+        "whole words in any case.",
+        example="Examples: `wavebreak case redact cases/C-7 E3 --name 'Dana Levi'` suggests; "
+        "`wavebreak case redact cases/C-7 E3 --phones --mails --name 'Dana Levi' --region "
+        "2:100,200,400,260 --why 'a customer, no party' --by Noa` redacts",
+        why=replace(fields.WHY, help="Why it is redacted."),
     ),
 )  # fmt: skip

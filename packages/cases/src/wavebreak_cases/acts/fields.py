@@ -262,7 +262,7 @@ def date_faults(_case: Case, values: Values, now: int | None) -> Iterator[Fault]
         try:
             dates = parse_date(values[name], values["zone"] or None)
         except CaseError as error:
-            yield Fault(name, error.what, error.fix)
+            yield Fault(name, error.what, error.fix, error.code)
             continue
         stated |= dates.earliest is not None or dates.latest is not None
         if now is not None and dates.earliest is not None and dates.earliest > now:
@@ -272,5 +272,6 @@ def date_faults(_case: Case, values: Values, now: int | None) -> Iterator[Fault]
         yield Fault(
             "date_basis",
             "a date that a person states needs its basis",
-            "say on what it rests (--date-basis), as in: the invoice of 3 May 2021",
+            "say on what it rests, as in: the invoice of 3 May 2021",
+            "date-without-basis",
         )

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wavebreak.errors import CaseError, UsageError
 from wavebreak.extras import LazyModule
@@ -23,6 +27,54 @@ from wavebreak_cases.cases.workflow import TRANSITIONS, same_person
 case_draft: Any = LazyModule("wavebreak_cases.bundles.case_draft")
 
 _SAVED = "A page that your browser shows: save it as HTML or print it to PDF."
+_DIRECTORY = "The case's directory, new or not; of a batch, that of all."
+_NAMES = {"aliases": "alias", "domains": "domain", "numbers": "number"}
+"""Fields of a draft (`case_draft.CaseDraft`) by those of an act, where they differ."""
+
+_ABOUT = Field(
+    "about", "What it is about", "area", required=False,
+    option=Option("What it is about, in a paragraph.", default=""),
+)  # fmt: skip
+_TITLE = Field("title", "Title", option=Option("What it is called."))
+_PARTY = Field(
+    "party", "Party",
+    hint="The name of the person or company. All below is of it, and may be left empty.",
+    option=Option("Whom it is about: a name, or P1 of this case.", default=""),
+)  # fmt: skip
+_FILE = replace(
+    fields.FILE,
+    label="Their page, or another exhibit",
+    hint=f"{fields.FILE.hint} {_SAVED}",
+    option=Option(
+        "A saved page, a document, or what `claim` wrote; again for more.", "--file", default=()
+    ),
+)
+_ACCOUNTS = (
+    Field(
+        "account", "Accounts of the party", "lines",
+        hint="One a line, as the console names them. Their pseudonyms are kept.",
+        option=Option("An account of the party, as in the events; again for more.", default=()),
+    ),
+    replace(
+        fields.may_state(fields.BASIS, "What ties the accounts to the party."),
+        name="account_basis", label="What ties the accounts to the party",
+    ),
+    replace(
+        fields.may_state(fields.STRENGTH),
+        name="account_strength", label="How strongly the accounts are tied to it",
+    ),
+)  # fmt: skip
+_CONDUCT = fields.may_state(fields.CONDUCT, "What the party did.")
+_TIE = (
+    replace(
+        fields.may_state(fields.BASIS, "What ties it to the party."),
+        label="What ties the exhibit to the party",
+    ),
+    replace(fields.may_state(fields.STRENGTH), label="How strongly the exhibit is tied to it"),
+)
+_KIND, _ALIASES, _DOMAINS, _NUMBERS = (
+    each for each in fields.PARTY_FIELDS if each.name in ("kind", *_NAMES)
+)
 
 
 def _drafted(section: str, *declared: Field) -> Iterator[Field]:
@@ -37,44 +89,32 @@ _OPEN = (
         pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
         fault="is not well formed: use letters, digits, dots and dashes",
     ),
-    Field("title", "Title", option=Option("What it is called.")),
-    Field(
-        "about", "What it is about", "area", required=False,
-        option=Option("What it is about, in a paragraph.", default=""),
-    ),
-    *_drafted(
-        "The party",
-        Field(
-            "party", "Party",
-            hint="The name of the person or company. All below is of it, and may be left empty.",
-        ),
-        *(f for f in fields.PARTY_FIELDS if f.name in ("kind", "aliases", "domains", "numbers")),
-    ),
-    *_drafted(
-        "What shows it",
-        replace(
-            fields.FILE,
-            label="Their page, or another exhibit", hint=f"{fields.FILE.hint} {_SAVED}",
-        ),
-        fields.CONDUCT,
-        fields.VIOLATION,
-        replace(fields.BASIS, label="What ties the exhibit to the party"),
-        replace(fields.STRENGTH, label="How strongly the exhibit is tied to it"),
-    ),
+    _TITLE,
+    _ABOUT,
+    *_drafted("The party", _PARTY, _KIND, _ALIASES, _DOMAINS, _NUMBERS),
+    *_drafted("What shows it", _FILE, _CONDUCT, fields.VIOLATION, *_TIE),
     *_drafted("Its dates", *fields.DATES),
-    *_drafted(
-        "Its accounts here",
-        Field(
-            "account", "Accounts of the party", "lines",
-            hint="One a line, as the console names them. Their pseudonyms are kept.",
-        ),
-        replace(fields.BASIS, name="account_basis", label="What ties the accounts to the party"),
-        replace(
-            fields.STRENGTH,
-            name="account_strength", label="How strongly the accounts are tied to it",
-        ),
-    ),
+    *_drafted("Its accounts here", *_ACCOUNTS),
 )  # fmt: skip
+
+_DRAFT = (
+    _PARTY,
+    Field("url", kind="lines", option=Option("A page to capture; again for more.", default=())),
+    replace(_FILE, kind="lines"),
+    Field("run", option=Option("What `run -o` wrote, which shows the accounts.", default="")),
+    _ACCOUNTS[0],
+    _CONDUCT,
+    fields.VIOLATION,
+    *fields.DATES,
+    *_TIE,
+    *_ACCOUNTS[1:],
+    replace(_TITLE, option=Option("What the case is called (default: party).", default="")),
+    replace(_ABOUT, option=Option("What it is about, in a paragraph.", default="")),
+    replace(_KIND, option=Option("What the party is.", default="company")),
+    replace(_ALIASES, option=Option("Another name of the party.", "--alias", ())),
+    replace(_DOMAINS, option=Option("A domain of the party.", "--domain", ())),
+    replace(_NUMBERS, option=Option("A number it publishes, E.164.", "--number", ())),
+)
 
 
 def _open_case(work: Work) -> Sequence[Any]:
@@ -82,38 +122,36 @@ def _open_case(work: Work) -> Sequence[Any]:
 
     Returns what could not be taken in (`case_draft.Failure`).
     """
-    v = work.values
-    if not v["party"]:
-        work.take(steps.CaseOpened(v["title"], v["about"]))
+    if not work.values["party"]:
+        work.take(steps.CaseOpened(work.values["title"], work.values["about"]))
         return ()
-    draft = case_draft.CaseDraft(
-        party=v["party"],
-        title=v["title"],
-        about=v["about"],
-        kind=v["kind"] or "company",
-        alias=v["aliases"],
-        domain=v["domains"],
-        number=v["numbers"],
-        file=(str(v["file"]),) if v["file"] else (),
-        account=v["account"],
-        conduct=v["conduct"],
-        violation=v["violation"] or (),
-        began=v["began"],
-        until=v["until"],
-        zone=v["zone"],
-        date_basis=v["date_basis"],
-        basis=Basis(v["basis"]) if v["basis"] else None,
-        strength=Strength(v["strength"]) if v["strength"] else None,
-        account_basis=Basis(v["account_basis"]) if v["account_basis"] else None,
-        account_strength=Strength(v["account_strength"]) if v["account_strength"] else None,
-    )
-    means = case_draft.DraftMeans(work.actor, work.role, work.secret(), _by_command, _by_command)
-    failures: Sequence[Any] = case_draft.draft_case(work.workspace, draft, means).failures
+    failures: Sequence[Any] = _draft_case(work).failures
     return failures
 
 
-def _by_command(*_given: object) -> Any:
-    raise CaseError("pages and runs are not taken in here", fix="use `wavebreak case draft`")
+def _draft_case(work: Work) -> Any:
+    """Draft the case; returns what came of it (`case_draft.DraftResult`)."""
+    kinds: dict[str, Any] = {
+        "basis": Basis, "strength": Strength, "account_basis": Basis, "account_strength": Strength,
+        "file": lambda file: (str(file),) if isinstance(file, Path) else file,
+    }  # fmt: skip
+    given = {_NAMES.get(name, name): value for name, value in work.values.items() if value}
+    known = case_draft.CaseDraft.__struct_fields__
+    draft = case_draft.CaseDraft(
+        **{name: kinds.get(name, lambda v: v)(given[name]) for name in known if name in given}
+    )
+    means = case_draft.DraftMeans(
+        work.actor, work.role, work.secret(), partial(work.capture, work.actor), work.run_inputs,
+        work.show,
+    )  # fmt: skip
+    return case_draft.draft_case(work.workspace, draft, means)
+
+
+def drafted_values(draft: Any) -> dict[str, Any]:
+    """Return the values of `draft_case` of a draft that a file states (`case_draft.CaseDraft`)."""
+    columns = {column: name for name, column in _NAMES.items()}
+    values: dict[str, Any] = msgspec.structs.asdict(draft)
+    return {columns.get(name, name): value for name, value in values.items()}
 
 
 def _case_number_faults(_case: Case, values: Values, now: int | None) -> Iterator[Fault]:
@@ -144,7 +182,9 @@ def _name_signer(work: Work) -> None:
 def _sign_determination(work: Work) -> None:
     name: str = work.values["determination"]
     if name not in work.case.determinations:
-        raise UsageError(f"there is no determination {name[:40]}", fix="see `wavebreak case show`")
+        raise UsageError(
+            f"there is no determination {name[:40]}", fix="see the case", code="not-in-case"
+        )
     prepared = work.case.determinations[name]
     if any(same_person(each, prepared.by) for each in work.names):
         raise CaseError(
@@ -163,8 +203,26 @@ ACTS = (
         about="A title and a reason are enough. What you know of the party can be given at once: "
         "the exhibit is taken in, evidence is drawn from it, and the case then says what is "
         "missing.", guard=_case_number_faults, ordered=False, command="open",
-        help="Open a case in a new directory.",
+        help="Open a case in a new directory.", place="A new directory; its name is the case's id.",
         example="Example: `wavebreak case open cases/C-7 --title 'Bulk Co' --by Noa`",
+    ),
+    Act(
+        "draft_case", "Draft a case", "Draft the case", "", _DRAFT, _draft_case,
+        (
+            steps.CaseOpened, steps.PartyNamed, steps.ExhibitAdded, steps.EvidenceAdded,
+            steps.EvidenceCorrected, steps.AccountLinked,
+        ),
+        form=False, command="draft",
+        help="Draft a plain case: open it, name the party, take in pages, a run and accounts, read "
+        "them.\n\nNothing is confirmed, and what is not stated stays unknown: the command ends "
+        "with what is\nmissing and the commands that fill it in. Drafting again continues after an "
+        "interruption, takes\nnothing in twice, adds what is new, and corrects evidence that "
+        "nobody has confirmed. A page that\ncannot be taken in keeps nothing else out; the command "
+        "then exits with 1.",
+        example="Examples: `wavebreak case draft cases/C-7 --party 'Bulk Co Ltd' --url "
+        "https://bulk.example/ --run out --account a-17 --conduct engaged --violation bulk --by "
+        "Noa`; `wavebreak case draft cases/C-7` shows what is missing; `wavebreak case draft cases "
+        "--batch new.csv --by Noa`", place=_DIRECTORY, why=fields.WHY_NOT_STATED,
     ),
     Act(
         "add_task", "Add a task", "Add the task", "",

@@ -68,7 +68,9 @@ def erase_account(
 
     """
     if not why.strip():
-        raise CaseError("why it is erased is not stated", fix="give the reason: --why")
+        raise CaseError(
+            "why it is erased is not stated", fix="give the reason", code="reason-missing"
+        )
     hidden = find_pseudonym(workspace, secret, account)
     run = _open_run_ledger(ledger, account, hidden)
     try:
@@ -107,8 +109,9 @@ def find_pseudonym(workspace: CaseWorkspace, secret: bytes, account: str) -> str
         return hidden
     raise CaseError(
         "the case holds nothing on that account",
-        fix="give its id as in the events, or its pseudonym as in `wavebreak case show`; with "
-        "another deployment's key (--key) the pseudonym is another",
+        fix="give its id as in the events, or its pseudonym as the case shows it; with "
+        "another deployment's key the pseudonym is another",
+        code="account-unknown",
     )
 
 
@@ -173,7 +176,9 @@ def _open_run_ledger(place: Path | None, account: str, hidden: str) -> OpeningFi
         )
     if not (place / OPENINGS).is_file():
         raise CaseError(
-            f"{place} holds no openings", fix="give the ledger that `run --ledger` wrote"
+            f"{place} holds no openings",
+            fix="give the ledger that the run wrote",
+            code="no-openings",
         )
     return OpeningFile(place / OPENINGS)
 

@@ -178,7 +178,8 @@ class _Drafting:
         if draft.account and not (draft.run or draft.url or draft.file or self._has_exhibits()):
             raise CaseError(
                 "an account is linked to a party by an exhibit",
-                fix="give the page that shows it (--url, --file), or a run (--run)",
+                fix="give the page that shows it, or a run",
+                code="account-without-exhibit",
             )
         named = self._party_step()
         evidence_intake.state_dates(
@@ -278,7 +279,8 @@ class _Drafting:
         if not accounts:
             raise CaseError(
                 "a run shows the conduct of accounts, and none is given",
-                fix="give them: --account a-17, again for more",
+                fix="give them",
+                code="run-without-accounts",
             )
         known = self._known_run(Path(source))
         if known is None:
@@ -319,7 +321,8 @@ class _Drafting:
                 return
             raise CaseError(
                 "what ties the accounts to the party is not stated",
-                fix="give it, with the exhibit that shows it: --account-basis number_in_claim",
+                fix="give it, with the exhibit that shows it",
+                code="tie-not-stated",
             )
         by = self._tying_exhibit(draft.account_basis)
         for account in draft.account:
@@ -355,7 +358,8 @@ class _Drafting:
             ties.require_fitting(basis, known[name])
         raise CaseError(
             "no exhibit shows that the accounts are the party's",
-            fix="draft again when a page can be taken in, or use `wavebreak case link`",
+            fix="draft again when a page can be taken in, or link the accounts",
+            code="tie-not-shown",
         )
 
     def _has_exhibits(self) -> bool:
@@ -384,7 +388,8 @@ class _Drafting:
             raise CaseError(
                 f"{exhibit.rejected.by} rejected {exhibit.id} as a claim: "
                 f"{exhibit.rejected.why[:200]}",
-                fix="leave it out, or review the page again: `wavebreak claim confirm DIR`",
+                fix="leave it out, or review the page again",
+                code="draft-of-rejected",
             )
         old = next(
             (
@@ -407,7 +412,9 @@ class _Drafting:
         if old.confirmed != "unknown":
             raise CaseError(
                 f"{old.id} is reviewed already, and the draft states it otherwise",
-                fix=f"correct it with the reason: `wavebreak case correct CASE {old.id} --why …`",
+                fix="correct it with the reason",
+                code="draft-of-reviewed",
+                item=old.id,
             )
         why = "drafted again, stated otherwise"
         evidence_intake.correct_evidence(self.workspace, new, **(self.signed | {"why": why}))
@@ -609,8 +616,7 @@ def _parse(where: str, row: Mapping[str, Any], base: Path) -> BatchLine:
             )
         draft = msgspec.convert(rest, CaseDraft)
     except msgspec.ValidationError as error:
-        fix = "correct it; `wavebreak case draft --help` lists the values"
-        problem = CaseError(describe_field_error(error), fix=fix)
+        problem = CaseError(describe_field_error(error), fix="correct it", code="no-such-value")
         return BatchLine(where, case, None, problem)
     except CaseError as error:
         return BatchLine(where, case, None, error)

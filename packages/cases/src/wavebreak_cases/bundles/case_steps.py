@@ -126,7 +126,8 @@ def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice
         raise CaseError(
             f"the letter is dated {format_instant(draft.sent)[:10]} and was not sent before that",
             fix="give the date at which it was sent; a letter of an earlier date is recorded "
-            "without --letter, as its exhibit holds it",
+            "without its draft, as its exhibit holds it",
+            code="sent-before-dated",
         )
     if sent_ms > draft.deadline:
         raise CaseError(
@@ -142,7 +143,9 @@ def read_draft(path: Path) -> Notice:
         return msgspec.json.decode(path.read_bytes(), type=Notice)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         raise CaseError(
-            f"{path} is no draft of a letter", fix="give the N1.json that `case notice -o` wrote"
+            f"{path} is no draft of a letter",
+            fix="give the draft that was written beside the letter: N1.json",
+            code="no-draft-of-a-letter",
         ) from None
 
 

@@ -30,7 +30,6 @@ from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest,
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak_cases.cases.business_days import business_deadline, load_calendar
 from wavebreak_cases.cases.case import (
-    AccountLinked,
     ActionReversed,
     Case,
     DeterminationPrepared,
@@ -287,7 +286,8 @@ def state_dates(
         if any(d.earliest is not None or d.latest is not None for d in stated):
             raise CaseError(
                 "a date that a person states needs its basis",
-                fix="say on what it rests (--date-basis), as in: the invoice of 3 May 2021",
+                fix="say on what it rests, as in: the invoice of 3 May 2021",
+                code="date-without-basis",
             )
     source = DateSource("person", by, basis.strip() or "not stated")
     if began:
@@ -361,23 +361,6 @@ def _rank(link: Link) -> int:
     return STRENGTHS.index(link.strength) if known else -1
 
 
-def link_accounts(
-    workspace: CaseWorkspace,
-    party: str,
-    accounts: Sequence[str],
-    basis: Basis,
-    strength: Strength,
-    exhibit: str,
-    *,
-    by: str,
-    role: str,
-) -> None:
-    """Tie accounts, by pseudonym, to a party."""
-    for account in accounts:
-        link = Link(party, account, basis, strength, exhibit)
-        workspace.take(AccountLinked(link), by=by, role=role)
-
-
 def draft_notice(
     workspace: CaseWorkspace,
     party: str,
@@ -414,7 +397,7 @@ def draft_notice(
     """
     letters, case = load_templates(policy), workspace.case
     if party not in case.parties:
-        raise CaseError(f"there is no party {party[:40]}", fix="see `wavebreak case show`")
+        raise CaseError(f"there is no party {party[:40]}", fix="see the case", code="not-in-case")
     require_current(case, party)
     now = max(workspace.clock(), case.steps[-1].at)
     if about:
@@ -428,7 +411,8 @@ def draft_notice(
     if not bearing and not about:
         raise CaseError(
             f"no evidence of conduct by {party} is confirmed",
-            fix="confirm what the notice is to rest on: `wavebreak case confirm CASE V1`",
+            fix="confirm what the notice is to rest on",
+            code="nothing-confirmed",
         )
     did = dict.fromkeys(e.conduct for e in bearing if e.conduct in ("engaged", "assisted"))
     facts = {
@@ -450,13 +434,16 @@ def _require_overdue(case: Case, party: str, about: str, now: int) -> None:
     """A reminder is of a notice to the same party that is overdue and was not answered."""
     notice = case.notices.get(about)
     if notice is None or case.root(notice.party) != case.root(party):
-        raise CaseError(f"there is no notice {about[:40]} to {party}", fix="see `case show`")
+        raise CaseError(
+            f"there is no notice {about[:40]} to {party}", fix="see the case", code="not-in-case"
+        )
     if any(reply.notice == about for reply in case.replies):
         raise CaseError(f"notice {about} was answered", fix="read the answer: no reminder is due")
     if notice.due is None:
         raise CaseError(
             f"notice {about} gave no date to answer, so that none has passed",
-            fix="write another notice, which names a date (--days)",
+            fix="write another notice, which names a date",
+            code="notice-without-date",
         )
     if not notice.is_overdue(now):
         until = format_instant(notice.due)
@@ -521,7 +508,7 @@ def prepare_determination(
 ) -> tuple[str, Determination]:
     """Prepare a determination on a party as of an instant (None: now); gives its number too."""
     if party not in workspace.case.parties:
-        raise CaseError(f"there is no party {party[:40]}", fix="see `wavebreak case show`")
+        raise CaseError(f"there is no party {party[:40]}", fix="see the case", code="not-in-case")
     party = workspace.case.root(party)
     grounds, name = load_grounds(policy), workspace.case.fresh("D")
     at = workspace.clock() if as_of is None else as_of

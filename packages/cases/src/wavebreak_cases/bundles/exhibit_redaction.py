@@ -98,8 +98,8 @@ def require_marks(marks: Marks) -> None:
     if not marks.texts and not marks.regions:
         raise CaseError(
             "nothing is marked",
-            fix="mark words or regions (--phones, --mails, --name, --text or --region; without "
-            "--why the command shows suggestions)",
+            fix="mark words or regions",
+            code="nothing-marked",
         )
 
 
@@ -136,7 +136,9 @@ def redact_exhibit(
     original = original_directory(workspace, exhibit)
     require_marks(marks)
     if not actor.why.strip() or actor.why == "not stated":
-        raise CaseError("why it is redacted is not stated", fix="give the reason: --why")
+        raise CaseError(
+            "why it is redacted is not stated", fix="give the reason", code="reason-missing"
+        )
     number = 1 + sum(_redacts(step, exhibit) for step in case.steps)
     place = workspace.path / f"exhibits/{exhibit}R{number}"
     if place.exists():  # what a crash left behind
@@ -169,11 +171,12 @@ def redact_exhibit(
 def _original_path(case: Case, name: str) -> str:
     exhibit = case.originals.get(name) or case.exhibits.get(name)
     if exhibit is None:
-        raise CaseError(f"there is no exhibit {name[:40]}", fix="see `wavebreak case show`")
+        raise CaseError(f"there is no exhibit {name[:40]}", fix="see the case", code="not-in-case")
     if exhibit.kind == "platform_run":
         raise CaseError(
             f"{name} is a run: it holds pseudonyms, and is decided again as a whole",
-            fix="erase what opens entries on an account: `wavebreak case erase CASE ACCOUNT`",
+            fix="erase what opens entries on an account",
+            code="run-not-redacted",
         )
     return exhibit.path
 

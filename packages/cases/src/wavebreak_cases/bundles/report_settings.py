@@ -146,8 +146,3 @@ def load_settings(
 def encode_settings(settings: ReportSettings) -> bytes:
     """Write settings as a bundle holds them."""
     return msgspec.json.encode(settings, order="deterministic") + b"\n"
-
-
-def read_settings(data: Path) -> ReportSettings:
-    """Read the settings that a bundle's payload holds; raises where there are none."""
-    return msgspec.json.decode((data / FILE).read_bytes(), type=ReportSettings)

@@ -88,7 +88,8 @@ def write_sealed_decisions(
         if missing := [decision.id for decision in relied if decision.id not in at]:
             raise CaseError(
                 f"{place} never sealed {len(missing)} of the decisions",
-                fix="give the ledger that this run was sealed in: `run --ledger`",
+                fix="give the ledger that this run was sealed in",
+                code="sealed-elsewhere",
             )
         out.mkdir()
         for name, content in proof_bundle(ledger, [at[decision.id] for decision in relied]).items():
@@ -275,7 +276,8 @@ def _compare_decisions(
         if done >= len(decisions) or decision != decisions[done]:
             raise CaseError(
                 f"decision {done + 1} of the run is not what its log, policy and model give",
-                fix="give --policy, --model, --key and --lateness as the run had them",
+                fix="give policy, model, key and lateness as the run had them",
+                code="decided-otherwise",
             )
         done += 1
     return done
@@ -459,7 +461,7 @@ def _summary(run: Path) -> dict[str, Any]:
         return dict(json.loads((run / "summary.json").read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         raise CaseError(
-            f"{run} is no run", fix="give the directory that `wavebreak run … -o DIR` wrote"
+            f"{run} is no run", fix="give the directory that a run wrote", code="no-run"
         ) from None
 
 

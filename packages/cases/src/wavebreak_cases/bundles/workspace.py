@@ -83,13 +83,15 @@ def load_case(path: Path) -> tuple[CaseFile, Case]:
         if path.stat().st_size > MAX_CASE:
             raise CaseError(
                 f"{path} is over {MAX_CASE:,} bytes",
-                fix="give a directory that `wavebreak case open` made",
+                fix="give a case's directory",
+                code="no-case-file",
             )
         raw = path.read_bytes()
         written = msgspec.json.decode(raw, type=CaseFile)
     except OSError:
-        fix = "give a directory that `wavebreak case open` made"
-        raise CaseError(f"there is no readable {path}", fix=fix) from None
+        raise CaseError(
+            f"there is no readable {path}", fix="give a case's directory", code="no-case-file"
+        ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, CaseError) as error:
         raise CaseError(f"{path} is not well formed: {error}", fix=_RESTORE) from None
     if encode_case(written) != raw:
@@ -196,8 +198,7 @@ def open_workspace(
     if new and path.exists() and any(path.iterdir()):
         raise CaseError(f"{path} is not empty", fix="give a new directory")
     if not new and not is_case(path):
-        fix = "open one: `wavebreak case open DIR --title …`"
-        raise CaseError(f"there is no case in {path}", fix=fix)
+        raise CaseError(f"there is no case in {path}", fix="open one", code="no-case")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (path / ".lock").open("a") as lock:
         try:

@@ -59,18 +59,6 @@ class Change(NamedTuple):
         return plain_supposition(self.code)
 
 
-def apply_change(
-    evidence: Sequence[Evidence], as_of: int, change: Change
-) -> tuple[list[Evidence], int]:
-    """Return the evidence and the instant under a change."""
-    changed = [
-        change.item if change.item is not None and change.item.id == item.id else item
-        for item in evidence
-    ]
-    more = [] if change.more is None else [change.more]
-    return changed + more, as_of if change.as_of is None else change.as_of
-
-
 def list_changes(evidence: Sequence[Evidence], grounds: Grounds, as_of: int) -> Iterator[Change]:
     """Each single change that is tried."""
     for item in evidence:

@@ -190,7 +190,8 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if first is not None and last is not None and last < first:
             raise CaseError(
                 f"evidence {self.id}: the conduct ends before it begins",
-                fix="give `--until` at or after `--began`",
+                fix="give an end at or after the beginning",
+                code="ends-before-it-begins",
             )
 
     @property

@@ -68,5 +68,6 @@ def read_signer_key(text: str) -> Key:
     except VerifierError as error:
         raise CaseError(
             f"`{text[:40]}` is no verifier key: {error}",
-            fix="give what `wavebreak ledger keygen` printed",
+            fix="write it as name+id+base64",
+            code="no-verifier-key",
         ) from None

@@ -142,9 +142,7 @@ def validate_step(case: Case, step: Step) -> None:
             fix="give a case that is open, or a new directory to open one",
         )
     if case.state == "closed" and not kind_of(did).when_closed:
-        raise CaseError(
-            f"case {case.id} is closed", fix="reopen it: `wavebreak case advance CASE reopened`"
-        )
+        raise CaseError(f"case {case.id} is closed", fix="reopen it", code="case-closed")
     kind_of(did).guard(case, step, did)
 
 
@@ -166,8 +164,8 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
     if isinstance(did, DeterminationSigned) and UNSET is did.signature is did.session:
         raise CaseError(
             "a signer is authenticated, and no typed name",
-            fix="sign with a key (`wavebreak case sign CASE D1 --signing-key FILE`), or signed in "
-            "to the console",
+            fix="sign with a key, or signed in to the console",
+            code="signer-not-authenticated",
         )
     if (
         isinstance(did, DeterminationSigned)
@@ -175,7 +173,8 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
     ):
         raise CaseError(
             f"{did.determination} was made by the rules of another version",
-            fix="determine again: `wavebreak case determine CASE PARTY`",
+            fix="determine again",
+            code="other-rules",
         )
     _require_fitting_tie(case, did)
     for what, then in kind_of(did).dates(did):
@@ -235,12 +234,15 @@ def _guard_redaction(case: Case, step: Step, did: ExhibitRedacted) -> None:
     if case.exhibits[redaction.exhibit].kind == "platform_run":
         raise CaseError(
             f"{redaction.exhibit} is a run: it holds pseudonyms, and is decided again as a whole",
-            fix="erase what opens entries on an account: `wavebreak case erase CASE ACCOUNT`",
+            fix="erase what opens entries on an account",
+            code="run-not-redacted",
         )
     if not redaction.path.startswith(f"exhibits/{redaction.exhibit}R"):
         raise CaseError("the redacted copy is of another exhibit", fix="redact it again")
     if not why.strip():
-        raise CaseError("why it is redacted is not stated", fix="give the reason: --why")
+        raise CaseError(
+            "why it is redacted is not stated", fix="give the reason", code="reason-missing"
+        )
 
 
 def _guard_named(case: Case, _step: Step, did: PartyNamed) -> None:
@@ -249,7 +251,8 @@ def _guard_named(case: Case, _step: Step, did: PartyNamed) -> None:
     if party.same_as != (known.same_as if known else ""):
         raise CaseError(
             f"party {party.id}: same_as is set by a merge",
-            fix="merge them: `wavebreak case merge CASE KEEP DROP`",
+            fix="merge them",
+            code="merge-by-hand",
         )
 
 
@@ -261,7 +264,7 @@ def _guard_related(case: Case, _step: Step, did: PartiesRelated) -> None:
 def _guard_merged(case: Case, _step: Step, did: PartiesMerged) -> None:
     _require_known("party", case.parties, did.keep, did.drop)
     if case.root(did.keep) != did.keep or case.root(did.keep) == case.root(did.drop):
-        raise CaseError("these parties are one already", fix="see `wavebreak case show`")
+        raise CaseError("these parties are one already", fix="see the case", code="merged-already")
 
 
 def _guard_unmerged(case: Case, step: Step, did: PartiesUnmerged) -> None:
@@ -269,11 +272,13 @@ def _guard_unmerged(case: Case, step: Step, did: PartiesUnmerged) -> None:
     party, why = case.parties[did.party], step.why
     if not party.same_as:
         raise CaseError(
-            f"{party.id} is not merged into another party", fix="see `wavebreak case show`"
+            f"{party.id} is not merged into another party", fix="see the case", code="not-merged"
         )
     if not why.strip():
         raise CaseError(
-            f"why {party.id} is another party after all is not stated", fix="give the reason: --why"
+            f"why {party.id} is another party after all is not stated",
+            fix="give the reason",
+            code="reason-missing",
         )
 
 
@@ -298,7 +303,8 @@ def _guard_correction(case: Case, _step: Step, did: EvidenceCorrected) -> None:
     if (e.exhibit, e.kind) != (before.exhibit, before.kind):
         raise CaseError(
             f"{e.id} is of {before.exhibit}, {before.kind.replace('_', ' ')}",
-            fix="reject this item and add another: `wavebreak case evidence CASE E1 …`",
+            fix="reject this item and add another",
+            code="other-exhibit",
         )
     _validate_item(case, e)
 
@@ -312,13 +318,14 @@ def _guard_review(case: Case, step: Step, did: EvidenceReviewed) -> None:
     if rejected := exhibit.rejected:
         raise CaseError(
             f"{rejected.by} rejected {exhibit.id} as a claim: {rejected.why[:200]}",
-            fix="review the page again (`wavebreak claim confirm DIR --reason …`) and take it in "
-            "as another exhibit",
+            fix="review the page again and take it in as another exhibit",
+            code="claim-rejected",
         )
     if exhibit.reading == "benign" and not step.why.strip():
         raise CaseError(
             f"the automatic reading found no offer in {exhibit.id}",
-            fix="say why it shows this nevertheless: --why",
+            fix="say why it shows this nevertheless",
+            code="no-offer-read",
         )
 
 
@@ -330,7 +337,8 @@ def _validate_item(case: Case, e: Evidence) -> None:
     if e.confirmed != "unknown" or e.by:
         raise CaseError(
             "evidence is confirmed by a step of its own",
-            fix="confirm it: `wavebreak case confirm CASE V1`",
+            fix="confirm it",
+            code="confirmed-apart",
         )
 
 
@@ -370,7 +378,7 @@ def _guard_tasked(case: Case, _step: Step, did: TaskAdded) -> None:
 def _guard_finished(case: Case, _step: Step, did: TaskFinished) -> None:
     _require_known("task", case.tasks, did.task)
     if did.task in case.done:
-        raise CaseError(f"task {did.task} is done already", fix="see `wavebreak case show`")
+        raise CaseError(f"task {did.task} is done already", fix="see the case", code="task-done")
 
 
 def _guard_signer(case: Case, _step: Step, did: SignerNamed) -> None:
@@ -384,7 +392,8 @@ def _guard_determined(case: Case, _step: Step, did: DeterminationPrepared) -> No
     if not is_current(case, did.determination):
         raise CaseError(
             "the determination was drawn from other evidence than the case holds",
-            fix="determine again: `wavebreak case determine CASE PARTY`",
+            fix="determine again",
+            code="other-evidence",
         )
 
 
@@ -415,7 +424,9 @@ def require_current(case: Case, party: str) -> None:
             raise CaseError(
                 f"{prepared.id} is not current: the evidence on {party} changed after it was "
                 f"prepared on {format_instant(prepared.at)[:10]}; nothing is served on it",
-                fix=f"determine again, and read it: `wavebreak case determine CASE {party}`",
+                fix="determine again, and read it",
+                code="not-current",
+                party=party,
             )
 
 
@@ -430,7 +441,8 @@ def _guard_signed(case: Case, step: Step, did: DeterminationSigned) -> None:
     if prepared.signed_by:
         raise CaseError(
             f"{prepared.id} is signed already",
-            fix="determine again: `wavebreak case determine CASE PARTY`",
+            fix="determine again",
+            code="signed-already",
         )
     if same_person(step.by, prepared.by):
         raise CaseError(
@@ -439,7 +451,8 @@ def _guard_signed(case: Case, step: Step, did: DeterminationSigned) -> None:
     if not is_current(case, prepared.value):
         raise CaseError(
             f"{prepared.id} is not of the evidence as it is now",
-            fix="determine again: `wavebreak case determine CASE PARTY`",
+            fix="determine again",
+            code="other-evidence",
         )
     if not isinstance(did.signature, UnsetType):
         _validate_authentication(case, step, prepared, did.signature)
@@ -453,7 +466,8 @@ def _validate_authentication(
     if signer is None:
         raise CaseError(
             "the case does not name this key's holder as a signer",
-            fix="name the person: `wavebreak case signer CASE NAME --role counsel --key …`",
+            fix="name the person",
+            code="signer-unknown",
         )
     if (signer.name, signer.role) != (step.by, step.role):
         raise CaseError(f"the key is of {signer.name}, {signer.role}", fix="sign with your own key")
@@ -482,12 +496,14 @@ def _guard_advanced(case: Case, _step: Step, did: StateChanged) -> None:
     if to == "investigating" and not case.parties:
         raise CaseError(
             "a case without a party cannot be investigated",
-            fix="name one: `wavebreak case party CASE NAME`",
+            fix="name one",
+            code="party-missing",
         )
     if to == "noticed" and not {d.notice for d in case.deliveries}:
         raise CaseError(
             "no notice is shown to have arrived",
-            fix="record one: `wavebreak case delivery CASE N1 --exhibit E1 --how …`",
+            fix="record one",
+            code="delivery-missing",
         )
     if to in ("determined", "referred") and (not latest or stale):
         raise CaseError(
@@ -497,9 +513,7 @@ def _guard_advanced(case: Case, _step: Step, did: StateChanged) -> None:
     if to == "referred" and not any(prepared.value.result == "eligible" for prepared in latest):
         raise CaseError("no party is eligible", fix="close the case, or bring further evidence")
     if to == "closed" and (open_ := case.open_tasks()):
-        raise CaseError(
-            f"task {open_[0].id} is open", fix="finish it: `wavebreak case task CASE T1 --done`"
-        )
+        raise CaseError(f"task {open_[0].id} is open", fix="finish it", code="task-open")
 
 
 def _review_item(case: Case, step: Step, did: EvidenceReviewed) -> Case:

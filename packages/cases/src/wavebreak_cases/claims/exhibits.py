@@ -162,8 +162,11 @@ def load_exhibit(directory: Path) -> Exhibit:
         named = msgspec.json.decode(body.pop("id"), type=str)
         exhibit = msgspec.json.decode(msgspec.json.encode(body), type=Exhibit)
     except FileNotFoundError:
-        fix = "give a directory that `wavebreak claim capture` or `claim add` wrote"
-        raise ClaimError(f"{directory} holds no {EXHIBIT}", fix=fix) from None
+        raise ClaimError(
+            f"{directory} holds no {EXHIBIT}",
+            fix="give the directory of a page that was captured or added",
+            code="no-exhibit",
+        ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
         raise ClaimError(f"{directory / EXHIBIT} is malformed: {error}") from None
     if exhibit.version != VERSION:

@@ -406,8 +406,8 @@ class _Redactor:
         if missing:
             raise ClaimError(
                 f"“{missing[0].text[:60]}” is nowhere in the text of the exhibit",
-                fix="correct it; where it is in a picture, mark its region (--region "
-                "1:100,200,400,260)",
+                fix="correct it; where it is in a picture, mark its region",
+                code="mark-not-found",
             )
         if unused := [region for region in self.marks.regions if region not in self.used]:
             raise ClaimError(
@@ -564,8 +564,8 @@ def _tidy(text: str) -> str:
 def _not_seen(what: str) -> ClaimError:
     return ClaimError(
         f"{what} cannot be searched, and no region of it is marked",
-        fix="mark regions (--region 1:100,200,400,260); or say (--pictures-seen) that a person "
-        "looked and it shows nothing more to remove",
+        fix="mark regions; or say that a person looked and it shows nothing more to remove",
+        code="pictures-not-seen",
     )
 
 

@@ -58,6 +58,7 @@ class _Request(msgspec.Struct, frozen=True):
 class _Failed(msgspec.Struct, frozen=True, tag="failed"):
     what: str
     fix: str
+    code: str = ""
 
 
 class _Done(msgspec.Struct, frozen=True, tag="done"):
@@ -118,7 +119,7 @@ def _ask(work: _Draw | _Redact) -> bytes:
             fix=_BY_COMMAND,
         ) from None
     if isinstance(answer, _Failed):
-        raise ClaimError(answer.what, fix=answer.fix)
+        raise ClaimError(answer.what, fix=answer.fix, code=answer.code)
     return answer.content
 
 
@@ -150,7 +151,7 @@ def main() -> None:
     try:
         answer = _Done(_answer(request.work))
     except WavebreakError as error:
-        answer = _Failed(error.what, error.fix)
+        answer = _Failed(error.what, error.fix, error.code)
     except MemoryError:
         answer = _Failed("it needs more memory than one exhibit may", _BY_COMMAND)
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer))

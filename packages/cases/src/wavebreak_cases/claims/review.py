@@ -46,7 +46,9 @@ def add_label(
     Raises ClaimError where no reason is given.
     """
     if not reason.strip() or not actor.who.strip():
-        raise ClaimError("a label needs a person and a reason", fix="give --by and --reason")
+        raise ClaimError(
+            "a label needs a person and a reason", fix="give both", code="label-without-reason"
+        )
     record = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
     line = msgspec.json.encode(record, order="sorted") + b"\n"
     append_line(directory / LABELS, line)

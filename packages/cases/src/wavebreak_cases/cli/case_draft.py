@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -24,77 +23,32 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import UsageError, WavebreakError
-from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, count_of, print_table
+from wavebreak_cases.acts.progress import drafted_values
 from wavebreak_cases.bundles.workspace import CASE, is_case, load_case
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.completeness import Gap, closing_commands, find_gaps
-from wavebreak_cases.cases.parties import Basis, Strength, load_name_weights
+from wavebreak_cases.cases.parties import load_name_weights
 from wavebreak_cases.cli import cases
 from wavebreak_cases.cli.case_options import (
+    ActCommand,
     Authority,
-    Began,
-    By,
-    DateBasis,
-    Doing,
-    Many,
-    PartyKind,
-    Role,
-    SealKey,
-    TieBasis,
-    TieStrength,
-    Until,
-    Violations,
-    Zone,
+    act_command,
     open_case_at,
     run_inputs,
 )
+from wavebreak_cases.cli.fixes import command_fix
 
 # The engine takes seconds to import, and `case list` needs nothing of it.
 if TYPE_CHECKING:
-    from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, DraftResult, PageSummary
+    from wavebreak_cases.bundles.case_draft import DraftResult, PageSummary
 
 MAX_NEXT_STEPS = 8
 
 
-@cases.command(
-    epilog="Examples: `wavebreak case draft cases/C-7 --party 'Bulk Co Ltd' --url "
-    "https://bulk.example/ --run out --account a-17 --conduct engaged --violation bulk --by Noa`; "
-    "`wavebreak case draft cases/C-7` shows what is missing; `wavebreak case draft cases --batch "
-    "new.csv --by Noa`"
-)
+@act_command("draft", by="")
 def draft(
-    place: Annotated[
-        Path, typer.Argument(help="The case's directory, new or not; of a batch, that of all.")
-    ],
-    party: Annotated[str, typer.Option(help="Whom it is about: a name, or P1 of this case.")] = "",
-    by: By = "",
-    url: Annotated[Many, typer.Option(help="A page to capture; again for more.")] = None,
-    file: Annotated[
-        Many, typer.Option(help="A saved page, a document, or what `claim` wrote; again for more.")
-    ] = None,
-    run: Annotated[str, typer.Option(help="What `run -o` wrote, which shows the accounts.")] = "",
-    account: Annotated[
-        Many, typer.Option(help="An account of the party, as in the events; again for more.")
-    ] = None,
-    conduct: Annotated[Doing | None, typer.Option(help="What the party did.")] = None,
-    violation: Violations = None,
-    began: Began = "",
-    until: Until = "",
-    zone: Zone = None,
-    date_basis: DateBasis = "",
-    basis: TieBasis = None,
-    strength: TieStrength = None,
-    account_basis: Annotated[
-        Basis | None, typer.Option(help="What ties the accounts to the party.")
-    ] = None,
-    account_strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
-    title: Annotated[str, typer.Option(help="What the case is called (default: party).")] = "",
-    about: Annotated[str, typer.Option(help="What it is about, in a paragraph.")] = "",
-    kind: Annotated[PartyKind, typer.Option(help="What the party is.")] = PartyKind.company,
-    alias: Annotated[Many, typer.Option(help="Another name of the party.")] = None,
-    domain: Annotated[Many, typer.Option(help="A domain of the party.")] = None,
-    number: Annotated[Many, typer.Option(help="A number it publishes, E.164.")] = None,
+    call: ActCommand,
     batch: Annotated[
         Path | None,
         typer.Option(help="CSV or TOML: a draft a line, columns named as the options and `case`."),
@@ -106,125 +60,68 @@ def draft(
     model_dir: ModelDir = None,
     lateness: Lateness = 60,
     key: Key = None,
-    why: Annotated[str, typer.Option(help="Why, in a line.")] = "not stated",
     authority: Authority = "not stated",
-    role: Role = "investigator",
-    seal_key: SealKey = None,
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
-    """Draft a plain case: open it, name the party, take in pages, a run and accounts, read them.
-
-    Nothing is confirmed, and what is not stated stays unknown: the command ends with what is
-    missing and the commands that fill it in. Drafting again continues after an interruption, takes
-    nothing in twice, adds what is new, and corrects evidence that nobody has confirmed. A page that
-    cannot be taken in keeps nothing else out; the command then exits with 1.
-    """
-    if not batch and not party:
+    """Draft one case or a batch; without a party show what a case needs."""
+    place = call.given["place"]
+    if not batch and not call.given["party"]:
         _show_gaps(place, as_json=as_json)
         return
-    from wavebreak_cases.bundles.case_draft import CaseDraft
-
-    if not by:
+    if not call.given["by"]:
         raise UsageError("a draft needs the name of who makes it", fix="give --by NAME")
-    means = partial(
-        _means,
-        by,
-        why,
-        authority,
-        role,
-        key,
-        _capture(browser=None if no_browser else browser, shot=not no_browser, open_=allow_private),
-        partial(run_inputs, policy, model_dir, lateness, key),
-    )
+    more = {
+        "capture": partial(
+            _capture, browser=browser, shot=not no_browser, allow_private=allow_private
+        ),
+        "run_inputs": partial(run_inputs, policy, model_dir, lateness, key),
+    }
     if batch:
-        _draft_batch(place, batch, means(), seal_key, as_json=as_json)
+        _draft_batch(call, batch, more, as_json=as_json)
         return
-    made = CaseDraft(
-        party=party,
-        title=title,
-        about=about,
-        kind=kind.value,  # type: ignore[arg-type]
-        alias=tuple(alias or ()),
-        domain=tuple(domain or ()),
-        number=tuple(number or ()),
-        url=tuple(url or ()),
-        file=tuple(file or ()),
-        run=run,
-        account=tuple(account or ()),
-        conduct=conduct.value if conduct else "",  # type: ignore[arg-type]
-        violation=tuple(dict.fromkeys(each.value for each in violation or ())),  # type: ignore[misc]
-        began=began,
-        until=until,
-        zone=zone or "",
-        date_basis=date_basis,
-        basis=basis,
-        strength=strength,
-        account_basis=account_basis,
-        account_strength=account_strength,
-    )
     with progress_bar("drafting") as show:
-        case, result, pages = _draft_one(place, made, means()._replace(show=show), seal_key)
+        case, result, pages = _draft_one(call, place, more | {"show": show})
     _print_draft(place, case, result, pages, as_json=as_json)
     if result.failures:
         raise typer.Exit(1)
 
 
-def _capture(*, browser: Path | None, shot: bool, open_: bool) -> Any:
-    """Return what captures an address into a directory, as `claim capture` does."""
+def _capture(
+    actor: Any, url: str, directory: Path, *, browser: Path | None, shot: bool, allow_private: bool
+) -> None:
+    """Capture an address into a directory, as `claim capture` does."""
+    from wavebreak_cases import claims
 
-    def capture(actor: Any, url: str, directory: Path) -> None:
-        from wavebreak_cases import claims
+    def now() -> str:
+        return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
-        def now() -> str:
-            return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-        claims.capture_page(
-            url,
-            directory,
-            actor,
-            claims.CaptureEnvironment(now, allow_private=open_),
-            browser=claims.find_browser(browser) if shot else None,
-        )
-
-    return capture
-
-
-def _means(
-    by: str,
-    why: str,
-    authority: str,
-    role: str,
-    key: Path | None,
-    capture: Any,
-    run_inputs: Any,
-) -> DraftMeans:
-    from wavebreak_cases.bundles.case_draft import DraftMeans
-    from wavebreak_cases.claims.exhibits import Actor
-
-    actor = Actor(by, socket.gethostname(), why, authority)
-    return DraftMeans(actor, role, load_key(key), partial(capture, actor), run_inputs)
+    claims.capture_page(
+        url,
+        directory,
+        actor,
+        claims.CaptureEnvironment(now, allow_private=allow_private),
+        browser=claims.find_browser(browser) if shot else None,
+    )
 
 
 def _draft_one(
-    place: Path, made: CaseDraft, means: DraftMeans, seal_key: Path | None
+    call: ActCommand, place: Path, more: Mapping[str, Any]
 ) -> tuple[Case, DraftResult, list[PageSummary]]:
     """Draft one case; return it with what came of it and what its pages offer."""
-    from wavebreak_cases.bundles.case_draft import draft_case, summarize_pages
+    from wavebreak_cases.bundles.case_draft import summarize_pages
 
     new = "" if is_case(place) else place.resolve().name
-    with open_case_at(place, seal_key, new) as at:
-        result = draft_case(at, made, means)
+    with open_case_at(place, call.given["seal_key"], new) as at:
+        result = call.do(at, **more)
         return at.case, result, summarize_pages(at, list(result.exhibits.values()))
 
 
-def _draft_batch(
-    place: Path, batch: Path, means: DraftMeans, seal_key: Path | None, *, as_json: bool
-) -> None:
+def _draft_batch(call: ActCommand, batch: Path, more: dict[str, Any], *, as_json: bool) -> None:
     """Draft every case of a file; what is wrong with one keeps none of the others out."""
     from wavebreak_cases.bundles.case_draft import read_batch
 
-    lines = read_batch(batch)
+    place, lines = call.given["place"], read_batch(batch)
     rows: list[tuple[str, ...]] = []
     failed: list[tuple[str, WavebreakError]] = []
     with progress_bar("drafting") as show:
@@ -234,7 +131,8 @@ def _draft_batch(
                 failed.append((line.where, line.error or UsageError("not well formed")))
                 continue
             try:
-                case, result, _ = _draft_one(place / line.case, line.draft, means, seal_key)
+                values = drafted_values(line.draft) | more
+                case, result, _ = _draft_one(call, place / line.case, values)
             except WavebreakError as error:
                 failed.append((line.where, error))
                 continue
@@ -242,7 +140,7 @@ def _draft_batch(
             missing = len(_gaps(case, []))
             rows.append((line.where, line.case, line.draft.party, str(result.steps), str(missing)))
     if as_json:
-        errors = [{"where": where, "what": e.what, "fix": e.fix} for where, e in failed]
+        errors = [{"where": where, "what": e.what, "fix": command_fix(e)} for where, e in failed]
         names = ("where", "case", "party", "steps", "missing")
         print_json(
             {"drafts": [dict(zip(names, row, strict=True)) for row in rows], "failures": errors}
@@ -263,8 +161,8 @@ def _draft_batch(
 
 def _print_failure(where: str, error: WavebreakError) -> None:
     err.print(f"error: {where}: {error.what}", style="red", soft_wrap=True)
-    if error.fix:
-        err.print(f"  fix: {error.fix}", soft_wrap=True)
+    if fix := command_fix(error):
+        err.print(f"  fix: {fix}", soft_wrap=True)
 
 
 def _print_draft(
@@ -280,7 +178,7 @@ def _print_draft(
                 "evidence": result.evidence,
                 "steps": result.steps,
                 "failures": [
-                    {"source": f.source, "what": f.error.what, "fix": f.error.fix}
+                    {"source": f.source, "what": f.error.what, "fix": command_fix(f.error)}
                     for f in result.failures
                 ],
                 "read": [page._asdict() | {"published": None} for page in pages],
@@ -365,7 +263,9 @@ def list_(place: CasesDirectory, as_json: Json = False, wide: Wide = False) -> N
         print_json(
             {
                 "cases": [dict(zip(columns, row, strict=True)) for row in rows],
-                "unread": [{"case": name, "what": e.what, "fix": e.fix} for name, e in unread],
+                "unread": [
+                    {"case": name, "what": e.what, "fix": command_fix(e)} for name, e in unread
+                ],
             }
         )
     else:

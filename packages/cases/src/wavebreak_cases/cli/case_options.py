@@ -27,14 +27,11 @@ from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import REQUIRED, Act, Field, Option, Work
 from wavebreak_cases.bundles.workspace import CaseWorkspace, open_workspace
 from wavebreak_cases.cases.date_ranges import parse_instant
-from wavebreak_cases.cases.parties import Basis, Strength
 from wavebreak_cases.cli import cases
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]
-NewPlace = Annotated[Path, typer.Argument(help="A new directory; its name is the case's id.")]
 By = Annotated[str, typer.Option(envvar="WAVEBREAK_BY", help="Who does this: a person's name.")]
 Role = Annotated[str, typer.Option(help="In which role; who signs is counsel.")]
-Why = Annotated[str, typer.Option(help="Why, in a line.")]
 Authority = Annotated[str, typer.Option(help="By what authority.")]
 SealKey = Annotated[
     Path | None, typer.Option(help="Key file that seals steps (default: the one of `run`).")
@@ -44,19 +41,6 @@ Many = list[str] | None
 _annotated: Any = Annotated
 _enum: Any = StrEnum
 _list: Any = list
-
-PartyKind = StrEnum("PartyKind", ["company", "person"])
-Doing = StrEnum("Doing", ["engaged", "assisted", "neither", "unknown"])
-Violation = StrEnum("Violation", ["bulk", "automated", "non_personal"])
-Violations = Annotated[
-    list[Violation] | None, typer.Option("--violation", help="Which kind it was; again for more.")
-]
-Began = Annotated[str, typer.Option(help="When it began: about 2019-11, before 2020, unknown.")]
-Until = Annotated[str, typer.Option(help="Until when it is shown to have lasted.")]
-Zone = Annotated[str | None, typer.Option(help="Time zone of dates: Asia/Jerusalem.")]
-DateBasis = Annotated[str, typer.Option(help="On what stated dates rest: 'the invoice'.")]
-TieBasis = Annotated[Basis | None, typer.Option(help="What ties it to the party.")]
-TieStrength = Annotated[Strength | None, typer.Option(help="How strongly.")]
 
 
 @contextmanager
@@ -220,13 +204,18 @@ def _value(field: Field, option: Option, raw: Any) -> Any:
 
 
 def act_command(
-    name: str, *, by: Any = inspect.Parameter.empty, group: typer.Typer = cases
+    name: str,
+    *,
+    by: Any = inspect.Parameter.empty,
+    role: bool = True,
+    group: typer.Typer = cases,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the command of some acts to `case`; the function is given the call and its own options.
 
     Args:
         name: The command.
         by: The default of who acts; None where who acts is not asked.
+        role: Whether it is asked in which role.
         group: The group of commands.
 
     """
@@ -235,19 +224,19 @@ def act_command(
         own = dict(inspect.signature(function).parameters)
         own.pop(next(iter(own)))
         hints = get_type_hints(function, include_extras=True)
-        place = NewPlace if name == "open" else Place
+        first = next(act for act in acts_of(name) if act.help)
+        place = _annotated[Path, typer.Argument(help=first.place)]
         parameters = {"place": _keyword("place", place)} | act_parameters(name)
         if by is not None:
             parameters["by"] = _keyword("by", By, by)
         parameters |= {key: _keyword(key, hints[key], each.default) for key, each in own.items()}
-        if by is not None and "role" not in parameters:
+        if by is not None and role and "role" not in parameters:
             parameters["role"] = _keyword("role", Role, "investigator")
         parameters["seal_key"] = _keyword("seal_key", SealKey, None)
 
         def command(**given: Any) -> None:
             function(ActCommand(name, given), **{key: given[key] for key in own})
 
-        first = next(act for act in acts_of(name) if act.help)
         command.__doc__, command.__wrapped__ = first.help, function  # type: ignore[attr-defined]
         command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
         command.__annotations__ = {key: each.annotation for key, each in parameters.items()}

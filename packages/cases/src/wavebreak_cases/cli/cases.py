@@ -29,6 +29,7 @@ from wavebreak.reports import tables
 from wavebreak.reports.tables import print_lines, print_table
 from wavebreak_cases import claims
 from wavebreak_cases.acts import ACTS
+from wavebreak_cases.acts.evidence import redaction_marks
 from wavebreak_cases.acts.notices import draft_notice
 from wavebreak_cases.bundles import case_tables, evidence_intake, report_settings, workspace
 from wavebreak_cases.bundles.report_settings import Operator, ReportSettings
@@ -41,16 +42,13 @@ from wavebreak_cases.cli import case_draft, cases
 from wavebreak_cases.cli.case_options import (
     ActCommand,
     Authority,
-    By,
     Many,
     Place,
-    Role,
-    SealKey,
-    Why,
     act_command,
+    open_case_at,
     run_inputs,
 )
-from wavebreak_cases.cli.case_options import open_case_at as _at
+from wavebreak_cases.cli.fixes import CaseCommand
 
 __all__ = ["case_draft"]
 
@@ -212,29 +210,18 @@ def correct(call: ActCommand) -> None:
 act_command("reversal")(_take_step_with_key)
 
 
-@cases.command(epilog="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`")
+@act_command("watch", role=False)
 def watch(
-    place: Place,
-    run: Annotated[Path, typer.Argument(help="What `run -o` wrote.")],
-    by: By,
+    call: ActCommand,
     policy: PolicyDir = None,
     model_dir: ModelDir = None,
     lateness: Lateness = 60,
     key: Key = None,
-    why: Why = "watching after a notice",
     authority: Authority = "not stated",
-    seal_key: SealKey = None,
 ) -> None:
-    """Search a later run for conduct of parties that had a notice; if found, reopen the case."""
-    with _at(place, seal_key) as at:
-        from wavebreak_cases.claims.exhibits import Actor
-
-        secret = secret_key.load_key(key)
-        inputs = run_inputs(policy, model_dir, lateness, key)
-        actor = Actor(by, socket.gethostname(), why, authority)
-        added = evidence_intake.add_post_notice_evidence(
-            at, run, inputs, secret, actor, "investigator"
-        )
+    """Say what was taken in."""
+    with call.open() as at:
+        added = call.do(at, run_inputs=lambda: run_inputs(policy, model_dir, lateness, key))
         out.print(f"new evidence: {', '.join(added) or 'none'}; the case is {at.case.state}")
 
 
@@ -379,72 +366,28 @@ def erase(call: ActCommand, key: Key = None) -> None:
     out.print(f"{case.id}, step {last.n}: openings erased; determine and pack again")
 
 
-@cases.command(
-    epilog="Examples: `wavebreak case redact cases/C-7 E3 --name 'Dana Levi'` suggests; `wavebreak "
-    "case redact cases/C-7 E3 --phones --mails --name 'Dana Levi' --region 2:100,200,400,260 --why "
-    "'a customer, no party' --by Noa` redacts"
-)
+@act_command("redact", by="")
 def redact(
-    place: Place,
-    exhibit: Annotated[str, typer.Argument(help="The exhibit: E3.")],
-    by: By = "",
-    why: Annotated[str, typer.Option(help="Why it is redacted.")] = "",
-    phones: Annotated[
-        bool, typer.Option("--phones", help="Remove every phone number suggested.")
-    ] = False,
-    mails: Annotated[bool, typer.Option("--mails", help="Remove every mail suggested.")] = False,
-    name: Annotated[Many, typer.Option(help="Remove this name; again for more.")] = None,
-    text: Annotated[Many, typer.Option(help="Remove these words; again for more.")] = None,
-    region: Annotated[
-        Many,
-        typer.Option(
-            help="Remove a region: PAGE:LEFT,TOP,RIGHT,BOTTOM in thousandths of the page."
-        ),
-    ] = None,
-    keep: Annotated[Many, typer.Option(help="Do not remove this suggestion.")] = None,
-    pictures_seen: Annotated[
-        bool,
-        typer.Option(
-            "--pictures-seen",
-            help="A person looked: pictures, and pages without text, show nothing more to remove.",
-        ),
-    ] = False,
+    call: ActCommand,
     authority: Authority = "not stated",
-    role: Role = "investigator",
-    seal_key: SealKey = None,
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
-    """Suggest personal data in an exhibit; or, with a reason, put a redacted copy in its place.
-
-    The copy is made anew: of a page its words, of a picture its pixels, of a PDF a picture of each
-    page. Report and bundle hold the copy; the original remains in the case's directory, and its
-    digest stays sealed. Words are removed wherever they are, as whole words in any case.
-    """
+    """Show what may be personal data; with a reason redact, and say what remains."""
     from wavebreak_cases.bundles import exhibit_redaction
-    from wavebreak_cases.claims.exhibits import Actor
 
-    with _at(place, seal_key) as at:
-        suggested = exhibit_redaction.suggest_marks(at, exhibit, name or ())
-        marks = exhibit_redaction.make_marks(
-            suggested,
-            kinds=[kind for kind, wanted in (("phone", phones), ("mail", mails)) if wanted],
-            names=name or (),
-            texts=text or (),
-            regions=region or (),
-            keep=keep or (),
-            pictures_seen=pictures_seen,
-        )
-        if not why:
+    exhibit, place = call.given["exhibit"], call.given["place"]
+    with call.open() as at:
+        if not call.given["why"]:
+            work = call.work(at, call.act)
+            suggested = exhibit_redaction.suggest_marks(at, exhibit, work.values["name"])
+            redaction_marks(work, suggested)
             if as_json:
                 print_json([each._asdict() for each in suggested])
             else:
                 _print_suggestions(suggested)
             return
-        if not by:
-            raise UsageError("who redacts is not stated", fix="give --by NAME")
-        actor = Actor(by, socket.gethostname(), why, authority)
-        done = exhibit_redaction.redact_exhibit(at, exhibit, marks, actor, role)
+        done, marks = call.do(at)
         step, guessable = at.case.steps[-1].n, exhibit_redaction.is_guessable(at.case, exhibit)
         case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.case.steps, marks)
     said = exhibit_redaction.describe_removed(done)
@@ -549,7 +492,7 @@ def report(
     out.print(str(out_path))
 
 
-@app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
+@app.command(cls=CaseCommand, epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
 def bundle(
     place: Annotated[Path, typer.Argument(help="The case's directory.")],
     out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
@@ -564,7 +507,7 @@ def bundle(
     """Pack a case into one file that another party can verify without trusting us."""
     from wavebreak_cases.bundles.archive_writer import write_bundle
 
-    with _at(place, seal_key) as at:
+    with open_case_at(place, seal_key) as at:
         said = _settings(at.case, language, policy, prepared_by, signing_key, issued, settings)
         print_lines(case_tables.stale_lines(at.case), out)
         counts = write_bundle(at, out_path, said)
@@ -589,8 +532,9 @@ def bundle(
 
 
 @app.command(
+    cls=CaseCommand,
     epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Exits with "
-    "0 where every check passes, 1 where one fails, 3 where not all could be made."
+    "0 where every check passes, 1 where one fails, 3 where not all could be made.",
 )
 def verify(
     source: Annotated[Path, typer.Argument(help="A bundle.")],

@@ -22,9 +22,12 @@ from wavebreak.cli.options import AllowPrivate, Browser, Json, NoBrowser, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 from wavebreak_cases import claims
 from wavebreak_cases.claims.evaluation import SPLITS, Interval
+from wavebreak_cases.cli.fixes import CaseCommand
 
 claim = command_group(
-    "claim", "Capture, read and judge public claims about bulk and automated messaging."
+    "claim",
+    "Capture, read and judge public claims about bulk and automated messaging.",
+    command_class=CaseCommand,
 )
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]

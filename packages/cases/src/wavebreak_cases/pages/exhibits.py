@@ -6,7 +6,7 @@ is shown. The reading is triage; a person reviews the evidence.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +30,6 @@ MAX_SHOWN = 200_000
 """Characters of an exhibit's text that a page shows."""
 READINGS = 64
 _CLAIM_KINDS = ("claim", "test_purchase", "partner_notice")
-
-_readings: OrderedDict[tuple[str, str], claims.Reading] = OrderedDict()
 
 
 class Segment(NamedTuple):
@@ -150,17 +148,15 @@ def image(loaded: LoadedCase, exhibit: Exhibit) -> tuple[bytes, str]:
     return raw, sort.media
 
 
+@lru_cache(maxsize=READINGS)
+def _read(place: Path, _digests: str) -> claims.Reading:
+    at = claims.load_exhibit(place).captured_at
+    return claims.highest_scoring([claims.read(d, at) for d in claims.exhibit_documents(place)])
+
+
 def reading(loaded: LoadedCase, exhibit: Exhibit) -> ShownReading:
     """Read an exhibit; raises ClaimError where it holds no text that can be read."""
-    place = loaded.path / exhibit.path
-    key = (str(place), "".join(exhibit.sha256.values()))
-    if key not in _readings:
-        at = claims.load_exhibit(place).captured_at
-        documents = claims.exhibit_documents(place)
-        _readings[key] = claims.highest_scoring([claims.read(d, at) for d in documents])
-        while len(_readings) > READINGS:
-            _readings.popitem(last=False)
-    read = _readings[key]
+    read = _read(loaded.path / exhibit.path, "".join(exhibit.sha256.values()))
     judged = exhibit.kind in _CLAIM_KINDS or read.verdict != "benign"
     return ShownReading(
         read.verdict if judged else "",

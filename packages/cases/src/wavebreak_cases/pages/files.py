@@ -10,9 +10,9 @@ import re
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -137,7 +137,6 @@ class LinkedCase(NamedTuple):
     strength: str
 
 
-_cases: OrderedDict[Path, tuple[tuple[int, int, int], LoadedCase]] = OrderedDict()
 _index: dict[Path, tuple[float, dict[Path, _Brief]]] = {}
 _names: dict[Path, tuple[float, int, dict[str, str]]] = {}
 _lock = threading.Lock()
@@ -150,7 +149,8 @@ def load(store: CaseStore, case_id: str) -> LoadedCase:
     """
     if not CASE_ID.fullmatch(case_id) or not (store.directory / case_id / CASE).is_file():
         raise ApiError(404, "there is no such case", fix="see the list of cases")
-    return _load(store.directory / case_id)
+    path = store.directory / case_id
+    return _load(path, _signature(path))
 
 
 Signature = tuple[int, int, int]
@@ -161,19 +161,9 @@ def _signature(path: Path) -> Signature:
     return about.st_mtime_ns, about.st_size, about.st_ino
 
 
-def _load(path: Path) -> LoadedCase:
-    signature = _signature(path)
-    with _lock:
-        known = _cases.get(path)
-        if known is not None and known[0] == signature:
-            _cases.move_to_end(path)
-            return known[1]
-    loaded = LoadedCase(path, load_case(path / CASE)[1])
-    with _lock:
-        _cases[path] = (signature, loaded)
-        while len(_cases) > LOADED:
-            _cases.popitem(last=False)
-    return loaded
+@lru_cache(maxsize=LOADED)
+def _load(path: Path, _signature: Signature) -> LoadedCase:
+    return LoadedCase(path, load_case(path / CASE)[1])
 
 
 class _Brief(NamedTuple):

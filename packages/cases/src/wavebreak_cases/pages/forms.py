@@ -24,14 +24,30 @@ from wavebreak_cases.cases.parties import Evidence
 from wavebreak_server.console.pages import MAX_REASON
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
-_OPTIONS = re.compile(r" \([^()]*--[^()]*\)")
 _MISSING = "It is missing: fill it in."
 _CHOOSE = "Choose one of those that are offered."
 
 
-def page_fix(fix: str) -> str:
-    """Return what to do, without commands and their options: a page has forms for them."""
-    return "" if "`wavebreak" in fix else _OPTIONS.sub("", fix)
+FORMS: Mapping[str, str] = {
+    "case-closed": "change_state",
+    "other-evidence": "prepare_determination",
+    "other-rules": "prepare_determination",
+    "signed-already": "prepare_determination",
+    "not-current": "prepare_determination",
+    "run-not-redacted": "erase_account",
+    "merge-by-hand": "merge_parties",
+    "other-exhibit": "add_evidence",
+    "claim-rejected": "add_exhibit",
+    "confirmed-apart": "review_evidence",
+    "nothing-confirmed": "review_evidence",
+    "signer-unknown": "name_signer",
+    "party-missing": "add_party",
+    "delivery-missing": "record_delivery",
+    "task-open": "finish_task",
+    "notice-without-date": "send_notice",
+    "tie-not-shown": "link_account",
+}
+"""By the code of an error, the act whose form is the way out."""
 
 
 class LinesField(forms.CharField):
@@ -129,10 +145,10 @@ class ActForm(forms.Form):
         """Let the act's guard look at the fields together."""
         fields = {k: v for k, v in self.cleaned_data.items() if k != "reason"}
         self.values = self.act.complete(fields)
-        for name, what, fix in self.act.guard(self.case, self.values, self.now):
-            if name not in self.errors:
-                message = ": ".join(each for each in (what, page_fix(fix)) if each)
-                self.add_error(name, f"{message[:1].upper()}{message[1:]}.")
+        for fault in self.act.guard(self.case, self.values, self.now):
+            if fault.field not in self.errors:
+                message = ": ".join(each for each in (fault.what, fault.fix) if each)
+                self.add_error(fault.field, f"{message[:1].upper()}{message[1:]}.")
         cleaned: dict[str, Any] = self.cleaned_data
         return cleaned
 

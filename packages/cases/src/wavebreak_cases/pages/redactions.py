@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import tempfile
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,9 +40,6 @@ MAX_SHOWN = 200_000
 """Characters of a copy's text that a preview shows."""
 PAGES_KEPT = 16
 _MAX_LINES = 20_000
-
-_pages: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-_lock = threading.Lock()
 
 
 class RegionRow(NamedTuple):
@@ -261,20 +257,15 @@ def page_picture(loaded: LoadedCase, exhibit_id: str, number: int) -> bytes:
     """Return a page of an original as a PNG picture; raises ApiError (404) where it has none."""
     find_exhibit(loaded.case, exhibit_id)
     place = exhibit_redaction.original_directory(loaded, exhibit_id)
-    key = (str(place), number)
-    with _lock:
-        if key in _pages:
-            _pages.move_to_end(key)
-            return _pages[key]
     try:
-        drawn = redaction_process.draw_page(place, number)
+        return _drawn_page(place, number)
     except ClaimError as error:
         raise ApiError(404, error.what, fix="see the exhibit's files") from None
-    with _lock:
-        _pages[key] = drawn
-        while len(_pages) > PAGES_KEPT:
-            _pages.popitem(last=False)
-    return drawn
+
+
+@lru_cache(maxsize=PAGES_KEPT)
+def _drawn_page(place: Path, number: int) -> bytes:
+    return redaction_process.draw_page(place, number)
 
 
 def hidden_fields(form: RedactionForm) -> Sequence[tuple[str, str]]:

@@ -69,7 +69,7 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
             except (MissingExtraError, ServiceError) as error:
                 return error_page(request, 503, error.what, error.fix)
             except WavebreakError as error:
-                return error_page(request, 422, error.what, forms.page_fix(error.fix))
+                return error_page(request, 422, error.what, error.fix)
 
         return wrapped
 
@@ -299,7 +299,7 @@ def _show_redaction(
         shown=shown,
         reason=request.POST.get("reason", ""),
         error=error,
-        fix=forms.page_fix(error.fix) if error else "",
+        way_out=forms.FORMS.get(error.code, "") if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
     )
     if error is not None:
@@ -318,7 +318,7 @@ def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
 def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Show the form of an act, or do it."""
     declared = ACTS.get(name)
-    if declared is None or name == "open_case":
+    if declared is None or not declared.form or name == "open_case":
         raise ApiError(404, "there is no such act", fix="use the buttons of the case")
     loaded = files.load(current_store(), case_id)
     made = _form_class(request, declared, loaded.case)
@@ -423,7 +423,7 @@ def _show_form(
         case=case,
         case_id=case.id or "cases",
         error=error,
-        fix=forms.page_fix(error.fix) if error else "",
+        way_out=forms.FORMS.get(error.code, "") if error else "",
         meanwhile=[files.shown_step(step, people) for step in late],
         letter=letter,
         came_from=_came_from(request),

@@ -159,13 +159,14 @@ class LazyGroup(GroupHelp):
         self.commands = {name: root.commands[name] for name in modules if name in root.commands}
 
 
-def command_group(name: str, summary: str) -> CommandTree:
+def command_group(name: str, summary: str, **settings: Any) -> CommandTree:
     """Add a group of commands to the root.
 
     A distribution declares its groups in the modules that its entry points name, or in their
     package, as a call of this function with two texts: the root help reads them without an import.
+    `settings` are those of `CommandTree`.
     """
-    group = CommandTree(help=summary)
+    group = CommandTree(help=summary, **settings)
     app.add_typer(group, name=name)
     return group
 

@@ -44,13 +44,14 @@ class GroupHelp(TyperGroup):
 class CommandTree(typer.Typer):
     """A group whose commands have plain help pages."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, command_class: type[TyperCommand] = CommandHelp, **settings: Any) -> None:
+        self.command_class = command_class
         plain: Any = {"cls": GroupHelp, "no_args_is_help": True, "rich_markup_mode": None}
         super().__init__(**plain | settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:
         """Return a decorator that adds a command, as Typer's does."""
-        return super().command(name, **({"cls": CommandHelp} | settings))
+        return super().command(name, **({"cls": self.command_class} | settings))
 
 
 def write_epilog(epilog: str | None, formatter: Any) -> None:

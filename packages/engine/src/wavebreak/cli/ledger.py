@@ -63,6 +63,15 @@ KeyFile = Annotated[
 HistoryFile = Annotated[
     Path, typer.Option(help="File of signed statements on which key followed which.")
 ]
+ServiceConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="WAVEBREAK_CONFIG",
+        help="File of a service's options (default: wavebreak.toml in its directory).",
+    ),
+]
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
 
@@ -78,11 +87,14 @@ def _checkpoint(path: Path) -> Checkpoint:
         return read_checkpoint(_bytes(path))
 
 
-def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], StoredOpenings]]:
-    source = open_source(place, url)
+def _storage(
+    place: Path, url: str, config: Path | None
+) -> tuple[Storage, Callable[[], StoredOpenings], Path | None]:
+    """Return the entries of a ledger, what reads its openings, and the key of its options."""
+    source = open_source(place, url, config)
     if source is not None:
-        return source.storage, lambda: source.openings
-    return DirectoryStorage(place), lambda: _openings(place)
+        return source.storage, lambda: source.openings, source.signing_key
+    return DirectoryStorage(place), lambda: _openings(place), None
 
 
 def _openings(place: Path) -> OpeningFile:
@@ -119,6 +131,7 @@ def rotate(
     new: Annotated[Path, typer.Option(help="Key file that signs them from now on.")],
     history: HistoryFile = Path(HISTORY),
     database_url: DatabaseUrl = "",
+    config: ServiceConfig = None,
 ) -> None:
     """Have another key sign from now on; `ledger keygen` with the same name makes it."""
     before, after = load_signer(old), load_signer(new)
@@ -127,7 +140,7 @@ def rotate(
     note = encode_change(change, [after, before])
     known = read_history(history) if history.exists() else []
     for place in places:
-        _rotate(place, before, after, note, database_url)
+        _rotate(place, before, after, note, database_url, config)
         out.print(f"{place}: signed by {after.name} ({fingerprint(after.key)})")
     if not any((one.before, one.after, one.why) == change[:3] for one in known):
         add_to_history(history, note)
@@ -135,10 +148,12 @@ def rotate(
     echo(encode_verifier_key(after.key))
 
 
-def _rotate(place: Path, before: Signer, after: Signer, note: bytes, url: str) -> None:
+def _rotate(
+    place: Path, before: Signer, after: Signer, note: bytes, url: str, config: Path | None
+) -> None:
     """Rotate the key of one place: a service's directory, a case's, or a ledger's own."""
     now = time.time_ns() // 1_000_000
-    source = open_source(place, url, write=True)
+    source = open_source(place, url, config, write=True)
     if source is not None:
         source.rotate(before, after, now)
         source.key_file.write_text(f"{encode_verifier_key(after.key)}\n", "utf-8")
@@ -200,19 +215,20 @@ def verify(
         ),
     ] = None,
     database_url: DatabaseUrl = "",
+    config: ServiceConfig = None,
     as_json: Json = False,
 ) -> None:
     """Check every entry, signature and proof; of a service, that its tables are as sealed."""
     roots = load_certificates(_bytes(authority)) if authority else []
     kept = [_checkpoint(path) for path in remembered or []]
-    source = open_source(place, database_url)
+    source = open_source(place, database_url, config)
     beside = source.key_file if source else place / "key.pub"
     keys = [load_verifier_key(text) for text in key or [str(beside)]]
     history = read_history(key_history) if key_history else []
     if source and (place / HISTORY).exists():
         history += read_history(place / HISTORY)
     tables = None
-    row_key = _deployment_key(deployment_key) if source else None
+    row_key = _deployment_key(deployment_key or source.deployment_key) if source else None
     with progress_bar("verifying") as show:
         if source:
             audit, tables = source.audit(keys, kept, roots, history, row_key, show)
@@ -269,10 +285,11 @@ def prove(
     ] = None,
     key: KeyFile = None,
     database_url: DatabaseUrl = "",
+    config: ServiceConfig = None,
 ) -> None:
     """Write a proof bundle of entries, which anyone can check with `verifier.py`."""
-    storage, opened = _storage(place, database_url)
-    ledger = Ledger(storage, load_or_create_signer(key))
+    storage, opened, signing_key = _storage(place, database_url, config)
+    ledger = Ledger(storage, load_or_create_signer(key or signing_key))
     chosen = set(position or [])
     kept = opened() if account or show else None
     if kept and account:
@@ -297,9 +314,10 @@ def show(
     place: Place,
     position: Annotated[int, typer.Argument(help="The entry's position.")],
     database_url: DatabaseUrl = "",
+    config: ServiceConfig = None,
 ) -> None:
     """Print an entry as JSON, with its openings where they are stored."""
-    files, openings = _storage(place, database_url)
+    files, openings, _ = _storage(place, database_url, config)
     if not 0 <= position < files.size():
         raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
     entry: dict[str, Any] = json.loads(files.line(position))
@@ -317,9 +335,10 @@ def checkpoint(
     ] = None,
     key: KeyFile = None,
     database_url: DatabaseUrl = "",
+    config: ServiceConfig = None,
 ) -> None:
     """Print the last checkpoint: keep it, to detect a later change of the log."""
-    storage, _ = _storage(place, database_url)
+    storage, _, _ = _storage(place, database_url, config)
     if witnessed and not isinstance(storage, DirectoryStorage):
         raise UsageError(
             "a service's log goes on while a witness signs",

@@ -19,11 +19,14 @@ from wavebreak.ledger.checkpoints import Signer
 from wavebreak.ledger.entries import Openings
 from wavebreak.ledger.key_history import KeyChange
 from wavebreak.ledger.ledger import Storage
+from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import Checkpoint, Key
 
 GROUP = "wavebreak.ledger_sources"
 SERVICE_DATABASE = "wavebreak.sqlite3"
 """File of a service's directory that holds its database, where that is SQLite."""
+SERVICE_OPTIONS = "wavebreak.toml"
+"""File of a service's directory that holds its options, such as where its database is."""
 
 
 class Finding(NamedTuple):
@@ -79,6 +82,16 @@ class LedgerSource(Protocol):
         """The openings of its commitments."""
         ...
 
+    @property
+    def signing_key(self) -> Path | None:
+        """The key file that signs its checkpoints, as the service's options name it."""
+        ...
+
+    @property
+    def deployment_key(self) -> Path | None:
+        """The key file of the MACs of rows, as the service's options name it."""
+        ...
+
     def audit(
         self,
         keys: list[Key],
@@ -110,24 +123,37 @@ class LedgerSource(Protocol):
 
 
 def is_service(place: Path) -> bool:
-    """Return whether a directory is that of a service, which has its database in it."""
-    return (place / SERVICE_DATABASE).exists()
+    """Return whether a directory is that of a service, which has its database or options in it."""
+    if (place / SERVICE_DATABASE).exists():
+        return True
+    return (place / SERVICE_OPTIONS).exists() and not _is_ledger(place)
 
 
-def open_source(place: Path, url: str, *, write: bool = False) -> LedgerSource | None:
+def _is_ledger(place: Path) -> bool:
+    """Return whether a directory is a ledger, a proof bundle, or a case with its ledger."""
+    return any((each / "checkpoints.jsonl").exists() for each in (place, place / LEDGER))
+
+
+def open_source(
+    place: Path, url: str, config: Path | None = None, *, write: bool = False
+) -> LedgerSource | None:
     """Open the ledger of a service; None where the place is a ledger's own directory.
 
     Args:
         place: A directory.
-        url: URL of the service's database; "" for the one in the directory.
+        url: URL of the service's database; "" for the one that its options name, or else the one
+            in the directory.
+        config: File of the service's options; None for the one in the directory. A directory with
+            checkpoints is a ledger, whatever file the environment names.
         write: Whether it is opened to be changed.
 
     Raises:
         MissingExtraError: It is a service's, and what reads one is not installed.
 
     """
-    if not url and not is_service(place):
+    named = config is not None and not _is_ledger(place)
+    if not url and not named and not is_service(place):
         return None
     opened = load_plugin(GROUP, "service", SERVER, "what reads the ledger of a service")
-    source: LedgerSource = opened(place, url, write=write)
+    source: LedgerSource = opened(place, url, config, write=write)
     return source

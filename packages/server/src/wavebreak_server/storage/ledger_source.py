@@ -1,57 +1,7 @@
-"""The ledger of a service, as the commands of `ledger` open it."""
+"""Where an installation from before `cli.ledger` looks for it; goes with the next `make`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from importlib import import_module
 
-from wavebreak.ledger import Signer
-from wavebreak.ledger.audit import AuditResult
-from wavebreak.ledger.key_history import KeyChange
-from wavebreak.ledger.verifier import Checkpoint, Key
-from wavebreak_server.storage import database, ownership, row_macs
-from wavebreak_server.storage.database_audit import DatabaseAudit, audit_service
-from wavebreak_server.storage.ledger_store import (
-    LEDGER_KEY,
-    LedgerRows,
-    OpeningRows,
-    rotate_service_key,
-)
-
-
-class ServiceLedger:
-    """The ledger of a service; a `ledger.sources.LedgerSource`.
-
-    Opening it binds the process to the service's database.
-
-    Args:
-        home: Directory of the service.
-        url: URL of its database; "" for the file in `home`.
-        write: Whether the ledger is to be changed.
-    """
-
-    def __init__(self, home: Path, url: str, *, write: bool = False) -> None:
-        database.connect(url, home, reading=not write)
-        self._home = home
-        self.key_file = home / LEDGER_KEY
-        self.storage = LedgerRows(lambda: 0)
-        self.openings = OpeningRows()
-
-    def audit(
-        self,
-        keys: list[Key],
-        kept: list[Checkpoint],
-        roots: Sequence[Any],
-        history: Sequence[KeyChange],
-        deployment_key: bytes | None,
-        show: Callable[[float, str], None],
-    ) -> tuple[AuditResult, DatabaseAudit]:
-        """Check the ledger, and that the tables are as they were sealed."""
-        row_macs.bind(deployment_key)
-        return audit_service(keys, kept, roots, show, history)
-
-    def rotate(self, before: Signer, after: Signer, now_ms: int) -> None:
-        """Have another key sign from now on; raises ServiceError while a server runs."""
-        with ownership.owned(self._home):
-            rotate_service_key(before, after, now_ms)
+ServiceLedger = import_module("wavebreak_server.cli.ledger").ServiceLedger

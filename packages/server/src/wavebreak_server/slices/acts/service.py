@@ -33,8 +33,6 @@ from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import Decision
 
-_LOCKS = tuple(Lock() for _ in range(64))
-"""Who acts on an account reads what is in force, and sets it, before the next one does."""
 UNDONE_NOTE = 200
 """Characters of what is noted about an undone act."""
 HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
@@ -92,6 +90,36 @@ def act_of(form: dict[str, str]) -> Act:
     return Act(verdict, outcome, "" if outcome == "allow" else hold)
 
 
+class Occasion(NamedTuple):
+    """On what occasion somebody acts on an account.
+
+    Attributes:
+        batch: The batch that the act is of.
+        case: The case that it closes.
+        by: Who labels: an analyst, or an appeal.
+        appealed: The answer to an appeal that is sealed with the act.
+    """
+
+    batch: Batch | None = None
+    case: ReviewCase | None = None
+    by: str = "analyst"
+    appealed: AppealEntry | None = None
+
+
+NO_OCCASION = Occasion()
+
+
+class AccountLocks:
+    """Who acts on an account reads what is in force, and sets it, before the next one does."""
+
+    def __init__(self) -> None:
+        self._locks = tuple(Lock() for _ in range(64))
+
+    def of(self, account: str) -> Lock:
+        """Return the lock of an account."""
+        return self._locks[zlib.crc32(account.encode()) % len(self._locks)]
+
+
 class OtherOutcomeError(ApiError):
     """Another outcome is in force than the one that the person saw."""
 
@@ -112,11 +140,8 @@ def apply(
     act: Act,
     reason: str,
     *,
-    by: str = "analyst",
     seen: str | None = None,
-    batch: Batch | None = None,
-    case: ReviewCase | None = None,
-    appealed: AppealEntry | None = None,
+    occasion: Occasion = NO_OCCASION,
 ) -> AppliedAct:
     """Apply an act to an account, and store what was in force before it.
 
@@ -125,24 +150,20 @@ def apply(
         account: The account.
         act: What they want.
         reason: Why.
-        by: Who labels: an analyst, or an appeal.
         seen: The outcome that they have read (None: it is not asked for).
-        batch: The batch that the act is of.
-        case: The case that it closes.
-        appealed: The answer to an appeal that is sealed with the act.
+        occasion: The batch, the case or the appeal that the act is of.
 
     Raises:
         OtherOutcomeError: Another outcome is in force by now.
         ApiError: The account is unknown, or the service cannot take the act now.
 
     """
-    with _lock_of(account):
+    with _lock_of(acting, account):
         before = _state(acting, account)
         if seen is not None and seen != OUTCOMES[before.outcome]:
             raise OtherOutcomeError(seen, OUTCOMES[before.outcome])
-        result = _override(
-            acting, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed
-        )
+        change = _change(act.verdict, act.outcome, act.hold_s, reason, occasion.by)
+        result = _override(acting, account, change, occasion.appealed)
         made: PersonAct = PersonAct.objects.create(
             account=account,
             by=acting.user,
@@ -154,14 +175,14 @@ def apply(
             before_until_ms=before.until_ms,
             reason=reason,
             event=result.event,
-            batch=batch,
-            case=case,
+            batch=occasion.batch,
+            case=occasion.case,
         )
     return AppliedAct(made, without_effect(act, made))
 
 
-def _lock_of(account: str) -> Lock:
-    return _LOCKS[zlib.crc32(account.encode()) % len(_LOCKS)]
+def _lock_of(acting: ActingUser, account: str) -> Lock:
+    return acting.context.app.state_of(AccountLocks).of(account)
 
 
 def apply_and_close(
@@ -180,7 +201,8 @@ def apply_and_close(
     settings, now = settings_of(acting.context.app).queue, acting.now_ms
     with review_queue.taken_of_account(settings, account, acting.user, now) as case:
         said = f"{batch.id}: {reason}" if batch else reason
-        applied = apply(acting, account, act, said, seen=seen, batch=batch, case=case)
+        occasion = Occasion(batch, case)
+        applied = apply(acting, account, act, said, seen=seen, occasion=occasion)
         with transaction.atomic():
             if case is not None and batch is not None:
                 review = Review(
@@ -223,7 +245,8 @@ def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> 
 
     A second look acts on nobody, and returns None.
     """
-    applied = None if case.blind else apply(acting, case.account, act, reason, case=case)
+    occasion = Occasion(case=case)
+    applied = None if case.blind else apply(acting, case.account, act, reason, occasion=occasion)
     kind = ("golden" if case.golden else "blind") if case.blind else "first"
     review = Review(
         case=case, reviewer=acting.user, kind=kind, verdict=act.verdict, outcome=act.outcome,
@@ -256,7 +279,7 @@ def undo(acting: ActingUser, act: PersonAct, reason: str, *, noted: str | None =
         A note where the outcome before it is not restored.
 
     """
-    with _lock_of(act.account):
+    with _lock_of(acting, act.account):
         act.refresh_from_db()
         if act.undone_ms is not None:
             return "undone before"
@@ -294,7 +317,8 @@ def _restore(acting: ActingUser, act: PersonAct, reason: str) -> tuple[str, str]
         hold_s = act.before_until_ms // 1000 - acting.now_ms // 1000
         if hold_s <= 0:
             outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
-    result = _override(acting, act.account, "undetermined", outcome, hold_s, reason, "analyst")
+    change = _change("undetermined", outcome, hold_s, reason, "analyst")
+    result = _override(acting, act.account, change)
     return note, result.event
 
 
@@ -439,16 +463,7 @@ def _state(acting: ActingUser, account: str) -> actions.AccountState:
     return state
 
 
-def _override(
-    acting: ActingUser,
-    account: str,
-    verdict: str,
-    outcome: str,
-    hold_s: int | None,
-    reason: str,
-    by: str,
-    appealed: AppealEntry | None = None,
-) -> OverrideResult:
+def _change(verdict: str, outcome: str, hold_s: int | None, reason: str, by: str) -> Override:
     # The API asks for a reason of eight characters; a form is content with a word.
     said = reason if len(reason) >= MIN_REASON else f"reason: {reason}"
     fields: dict[str, object] = {"verdict": verdict, "reason": said, "by": by}
@@ -456,7 +471,12 @@ def _override(
         fields["outcome"] = outcome
         if hold_s is not None:
             fields["hold_s"] = hold_s
-    change = msgspec.convert(fields, Override)
+    return msgspec.convert(fields, Override)
+
+
+def _override(
+    acting: ActingUser, account: str, change: Override, appealed: AppealEntry | None = None
+) -> OverrideResult:
     result: OverrideResult = async_to_sync(actions.override_account)(
         acting.context, account, change, appealed=appealed
     )

@@ -304,14 +304,24 @@ def open_confirmed(
     return appeal
 
 
+class PlatformAppeal(NamedTuple):
+    """An appeal that a platform submits for a holder whom it has authenticated.
+
+    `by` is the key with which it asks, `reason` why it does, for the audit log.
+    """
+
+    decision: str
+    statement: str
+    language: str
+    by: str
+    reason: str
+
+
 def open_from_platform(
     decision: Mapping[str, Any],
-    statement: str,
-    language: str,
+    new: PlatformAppeal,
     ties: Ties,
     store: LedgerStore,
-    by: str,
-    reason: str,
     now_ms: int,
     terms: Appeals,
 ) -> tuple[Appeal, bool]:
@@ -324,33 +334,18 @@ def open_from_platform(
     found = appeal_of(str(decision["id"]))
     if found is not None and found.state in _LIVE:
         return found, False
-    values = _draft(decision, statement, language, "platform")
+    values = _draft(decision, new.statement, new.language, "platform")
     if found is None:
         try:
             with transaction.atomic():
                 found = Appeal.objects.create(decision=decision["id"], created_ms=now_ms, **values)
         except IntegrityError:
-            return open_from_platform(
-                decision, statement, language, ties, store, by, reason, now_ms, terms
-            )
+            return open_from_platform(decision, new, ties, store, now_ms, terms)
     else:
         for name, value in values.items():
             setattr(found, name, value)
         found.save()
-    return open_confirmed(found.id, ties, store, by, now_ms, terms, reason), True
-
-
-class PlatformAppeal(NamedTuple):
-    """An appeal that a platform submits for a holder whom it has authenticated.
-
-    `by` is the key with which it asks, `reason` why it does, for the audit log.
-    """
-
-    decision: str
-    statement: str
-    language: str
-    by: str
-    reason: str
+    return open_confirmed(found.id, ties, store, new.by, now_ms, terms, new.reason), True
 
 
 def submit_for_holder(
@@ -377,10 +372,8 @@ def submit_for_holder(
     confirmed = found is not None and found.state != Appeal.UNVERIFIED
     if not confirmed and not may_appeal(notices, decision, now_ms):
         raise ApiError(409, "the time for an appeal has ended, or nothing is restricted")
-    statement = clean_statement(new.statement)
-    return open_from_platform(
-        decision, statement, new.language, ties, store, new.by, new.reason, now_ms, terms
-    )
+    cleaned = new._replace(statement=clean_statement(new.statement))
+    return open_from_platform(decision, cleaned, ties, store, now_ms, terms)
 
 
 def confirmed_appeals() -> QuerySet:
@@ -579,7 +572,8 @@ def _enforce(acting: ActingUser, appeal: Appeal, answer: Answer) -> tuple[str, i
     act = acts.Act(verdict, answer.outcome, answer.hold)
     reason = f"appeal {appeal.id}: {' '.join(answer.reason.split())}"[:500]
     sealed = None if appeal.position is None else AppealEntry(appeal.position, answer.result)
-    made, fault = acts.apply(acting, appeal.account, act, reason, by="appeal", appealed=sealed)
+    occasion = acts.Occasion(by="appeal", appealed=sealed)
+    made, fault = acts.apply(acting, appeal.account, act, reason, occasion=occasion)
     return made.outcome, made.until_ms, fault
 
 

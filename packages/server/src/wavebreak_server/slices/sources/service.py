@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 from django.db import Error, transaction
@@ -28,11 +28,9 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import run_background_query, write_audit_entry
 from wavebreak_server.pipeline.live_policy import LiveSource
 from wavebreak_server.pipeline.log_clock import ClockSkews
+from wavebreak_server.pipeline.service import Service
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.models import ApiKey, AppliedPosition, KeyActivity, LogBatch, Source
-
-if TYPE_CHECKING:
-    from wavebreak_server.pipeline.service import Service
 
 Ability = Literal["refuse", "challenge", "notify", "suspend", "lift"]
 ABILITIES: tuple[Ability, ...] = get_args(Ability)

@@ -21,6 +21,7 @@ from wavebreak.evaluation import exact_interval
 from wavebreak.model import Model, to_fixed_point
 from wavebreak_server.slices.versions.policy_replay import (
     MOST_EVENTS,
+    LogReplay,
     ProgressFile,
     replay,
     service_log,
@@ -67,29 +68,18 @@ class Side(msgspec.Struct, frozen=True):
     missed: tuple[int, int]
 
 
-class ModelResult(msgspec.Struct, frozen=True):
-    """What a replay of two models found; the fields that `policy_replay.Result` has mean the same.
+class ModelResult(LogReplay, frozen=True, kw_only=True):
+    """What a replay of two models found, both under one policy.
 
     Attributes:
-        live: Version of the policy that both decide by.
         days: Days of the log, from its end (0: as many events as allowed).
         sides: The model that scores, and the other one.
         both: Accounts that both limit or worse.
     """
 
-    live: str
     days: int
-    first: int
-    end: int
-    accounts: int
-    decisions: tuple[int, int]
-    refused: tuple[int, int]
-    changed: int
-    moves: list[tuple[str, str, int, int, int]]
-    hits: dict[str, tuple[int, int]]
     sides: tuple[Side, Side]
     both: int
-    seconds: float
 
 
 class Scores:
@@ -196,7 +186,7 @@ def run(
         for (engine, scores), met in zip(pairs, found.acted, strict=True)
     )
     result = ModelResult(
-        champion.policy.version, days, first, end, **found.counts,
+        live=champion.policy.version, days=days, first=first, end=end, **found.counts,
         sides=(sides[0], sides[1]), both=len(found.acted[0] & found.acted[1]),
         seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip

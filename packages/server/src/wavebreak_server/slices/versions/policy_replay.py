@@ -57,27 +57,23 @@ class Change(msgspec.Struct, frozen=True):
     label: str
 
 
-class Result(msgspec.Struct, frozen=True):
-    """What a replay found.
+class LogReplay(msgspec.Struct, frozen=True, kw_only=True):
+    """What two engines decided over a log, the one that decides now and another.
 
     Attributes:
         live: Version of the live policy.
-        draft: Version of the draft.
-        digest: Of the draft's files.
         first: Position of the first event.
         end: Position behind the last one.
         accounts: Accounts in these events.
-        decisions: Decisions under the live policy, and under the draft.
+        decisions: Decisions of the one, and of the other.
         refused: Events that were refused, alike (both 0 in shadow).
         changed: Accounts that fare otherwise.
         moves: From, to, accounts, of these labelled benign, and abusive.
-        hits: By rule how often it newly fired under the live policy, and under the draft.
+        hits: By rule how often it newly fired under the one, and under the other.
         seconds: How long it took.
     """
 
     live: str
-    draft: str
-    digest: str
     first: int
     end: int
     accounts: int
@@ -87,6 +83,18 @@ class Result(msgspec.Struct, frozen=True):
     moves: list[tuple[str, str, int, int, int]]
     hits: dict[str, tuple[int, int]]
     seconds: float
+
+
+class Result(LogReplay, frozen=True, kw_only=True):
+    """What a replay of two policies found.
+
+    Attributes:
+        draft: Version of the draft.
+        digest: Of the draft's files.
+    """
+
+    draft: str
+    digest: str
 
 
 @dataclass
@@ -124,7 +132,7 @@ class Replayed(NamedTuple):
 
     Attributes:
         changes: The accounts that differ, those that are stopped or freed first.
-        counts: Fields of `Result`.
+        counts: Fields of `LogReplay`.
         labels: The newest label of each labelled account.
         acted: By engine the accounts that were limited or worse by rules or a score, not by a
             person's label.
@@ -262,8 +270,8 @@ def run(live: Engine, draft: Engine, digest: str, out: Path, *, most: int = MOST
     progress(0)
     found = replay(service_log(first, end), live, draft, progress)
     result = Result(
-        live.policy.version, draft.policy.version, digest, first, end, **found.counts,
-        seconds=round(time.monotonic() - began, 1),
+        live=live.policy.version, draft=draft.policy.version, digest=digest,
+        first=first, end=end, **found.counts, seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
     write_found(out, found.changes, result)
     return result

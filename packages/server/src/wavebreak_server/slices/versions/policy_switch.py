@@ -19,8 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-from msgspec import UNSET, UnsetType
+from typing import TypedDict, Unpack
 
 from wavebreak import model
 from wavebreak.engine import Engine, snapshot
@@ -72,6 +71,24 @@ class Deciding:
     enforce: bool = False
     coverage: Coverage | None = None
     digest: str = ""
+
+
+class Wanted(TypedDict, total=False):
+    """What shall decide beside a policy; what is left out stays as it is.
+
+    Attributes:
+        digest: What the files of the policy's version were approved with ("": as they are).
+        model: The model's directory in `HOME/models` (None: as now).
+        approved_model: The version that was approved of that model ("": as it is).
+        enforce: The mode (None: as now).
+        coverage: What the declared sources carry and can (None: no source is declared).
+    """
+
+    digest: str
+    model: str | None
+    approved_model: str
+    enforce: bool | None
+    coverage: Coverage | None
 
 
 @dataclass
@@ -135,27 +152,18 @@ class PolicySwitch:
         service: Service,
         policy: str | None = None,
         *,
-        digest: str = "",
-        model: str | None = None,
-        approved_model: str = "",
-        enforce: bool | None = None,
-        coverage: Coverage | UnsetType | None = UNSET,
         back: bool = False,
         instead_of: Deciding | None = None,
+        **wanted: Unpack[Wanted],
     ) -> float:
         """Let another policy, model or mode decide; return how long bodies were refused (s).
 
         Args:
             service: The running service.
             policy: The version that decides from now on (None: as now).
-            digest: What the files of that version were approved with ("": as they are).
-            model: The model's directory in `HOME/models` (None: as now).
-            approved_model: The version that was approved of that model ("": as it is).
-            enforce: The mode (None: as now).
-            coverage: What the declared sources carry and can (None: no source is declared; UNSET:
-                as now).
             back: Whether this is a rollback: what decides now is not noted as an earlier version.
             instead_of: What must still decide when the switch begins (None: whatever does).
+            wanted: What else shall decide.
 
         Raises:
             ChangedFilesError: The files are not those that were approved.
@@ -173,14 +181,16 @@ class PolicySwitch:
                 raise ServiceError(
                     "something else decides by now", fix="look at the versions again"
                 )
-            wanted = Deciding(
+            model, enforce = wanted.get("model"), wanted.get("enforce")
+            digest = wanted.get("digest", "")
+            then = Deciding(
                 now.policy if policy is None else policy,
                 now.model if model is None else model,
                 now.enforce if enforce is None else enforce,
-                now.coverage if coverage is UNSET else coverage,
+                wanted.get("coverage", now.coverage),
                 now.digest if policy is None else digest or self._noted_digest(policy),
             )
-            return self._prepared(service, wanted, back, approved_model)
+            return self._prepared(service, then, back, wanted.get("approved_model", ""))
 
         return await service.replace_engine(prepared, WHY)
 
