@@ -63,7 +63,7 @@ _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
-    "outcome", "hold_s", "attempted", "source",
+    "outcome", "hold_s", "attempted", "source", "seconds",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -71,9 +71,10 @@ AROUND = ("network", "block", "device", "client", "origin")
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
-    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _SECONDS,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
+_CALL_ENDED = TYPES.index("call.ended")
 _PERSONAL, _PLATFORM = CHANNELS.index("personal"), CHANNELS.index("business_platform")
 _OF_OTHERS = np.isin(np.arange(256), [k for k, s in enumerate(SOURCES) if s not in PERSONS])
 """By code of a label's source: whether it is no person. A log of hand-made labels names none."""
@@ -184,7 +185,8 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.ts, ev.drop = ts[i], drop[i]
         ev.type = _integer(columns[_TYPE], i, 1, 0, _U1)
         ev.size = _integer(columns[_SIZE], i, 8, 0, _U4)
-        ev.count = _integer(columns[_COUNT], i, 4, 1, _U4)
+        of_calls = ev.type == _CALL_ENDED
+        ev.count = _integer(columns[_SECONDS if of_calls else _COUNT], i, 4, 1 - of_calls, _U4)
         ev.hits = _integer(columns[_HITS], i, 4, 0, _U4)
         ev.attempts = _integer(columns[_ATTEMPTS], i, 4, 0, _U2)
         ev.media = _integer(columns[_MEDIA], i, 1, UNKNOWN, _U1)
