@@ -315,8 +315,8 @@ class Call:
 
     def ended(self, ts: int) -> Event:
         """Return its end. The id is that of the call: one that both end counts once."""
-        event = {name: self.started[name] for name in ("account", "origin", "peer")
-                 if name in self.started}  # fmt: skip
+        names = ("account", "origin", "peer")
+        event: Event = {name: self.started[name] for name in names if name in self.started}
         spoken = 0 if self.answered_ts is None else max(ts - self.answered_ts, 0) // 1000
         name = hashlib.sha256(self.started["id"].encode("utf-8", "surrogatepass")).hexdigest()
         event |= {"id": f"call-ended:{name[:40]}", "ts": ts, "type": "call.ended"}

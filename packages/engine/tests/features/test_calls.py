@@ -7,9 +7,13 @@ from math import isnan
 import pytest
 
 from support.parity_streams import HOUR, MINUTE, START, Both, Row, log
-from wavebreak.engine import enforcement
+from support.rule_factories import rule
+from wavebreak import rules
+from wavebreak.engine import Engine, enforcement
+from wavebreak.features.catalog import NAMES
 from wavebreak.outcomes import ALLOW, BAN, CHALLENGE, LIMIT, RESTRICT, SUSPEND
-from wavebreak.schema.event_kinds import CALL_ENDED, CALLED, SENT
+from wavebreak.rules import Policy
+from wavebreak.schema.event_kinds import CALL_ENDED, CALLED, KINDS, SENT
 from wavebreak.schema.events import SHORT_CALL_S, TYPES
 
 
@@ -116,3 +120,20 @@ def test_a_call_is_refused_as_a_first_message_is_and_its_end_never(outcome: int)
 @pytest.mark.parametrize("outcome", [ALLOW, LIMIT, RESTRICT])
 def test_a_call_in_a_chat_or_to_a_contact_is_never_refused(outcome: int) -> None:
     assert enforcement.refuses(outcome, CALLED, 0, 0, 99, 0) == 0
+
+
+@pytest.mark.parametrize("outcome", ["limit", "restrict"])
+def test_calls_to_strangers_alone_are_refused_in_force(outcome: str) -> None:
+    shipped = rules.load_policy()
+    more = {"new_chats_1d": 0} if outcome == "limit" else {}
+    one = rule(("started_chats >= 2",), outcome=outcome, hold="2d", mode="enforce", **more)
+    policy = Policy("tested", (one,), shipped.actions, shipped.enforcement, NAMES, KINDS)
+    of = Engine(policy, accounts=64, enforce=True)
+    chats = [at("message.sent", n, "a", peer) for n, peer in enumerate(("written", "spoken"))]
+    chats.append(at("message.sent", MINUTE, "spoken", "a"))
+    chats += [at("call.started", 2 * MINUTE, "caller", "a"), at("contact.added", HOUR, "tied", "a")]
+    of.take(log(chats))
+    peers = ("stranger", "written", "spoken", "caller", "tied", "friend")
+    calls = [call(2 * HOUR, peer, in_contacts=peer == "friend" or None) for peer in peers]
+    refused = {row["peer"] for row in calls if of.trial(log([row])).refused}
+    assert refused == {"stranger"}

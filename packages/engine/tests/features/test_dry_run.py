@@ -157,7 +157,7 @@ def invitations(many: int, kind: int = INVITES) -> list[Row]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["contact.requested", "message.sent"])
+@pytest.mark.parametrize("kind", ["contact.requested", "message.sent", "call.started"])
 def test_trials_of_40_invitations_pass_three_under_a_limit(kind: str) -> None:
     of = limited_to(3)
     before = state(of)
@@ -190,7 +190,8 @@ def test_trials_leave_state_unchanged_and_equal_the_kernel(
     of.take(log(past))
     at = int(of.fanout.clock[0]["newest"])
     left = EPOCH_MS - at % EPOCH_MS - 1
-    kinds = [TYPES.index(kind) for kind in ("contact.requested", "message.sent", "group.created")]
+    named = ("contact.requested", "message.sent", "group.created", "call.started")
+    kinds = [TYPES.index(kind) for kind in named]
     batch = [
         {"id": f"n{n}", "ts": at + min(n * 7, left), "type": rng.choice(kinds), "account": "a",
          "peer": rng.choice([f"x{n}", f"x{n // 2}", "b", "c"]), "size": 100}
