@@ -68,7 +68,10 @@ SLICE_MS = 480_000
 PASSES = {"benign": 0.92, "abusive": 0.6}
 LEAST = 30
 """First contacts of a persona or family whose share is stated alone."""
-OPENING = {TYPES.index(t) for t in ("message.sent", "contact.requested", "group.member_added")}
+OPENING = {
+    TYPES.index(t)
+    for t in ("message.sent", "contact.requested", "group.member_added", "call.started")
+}
 TYPING = TYPES.index("typing.started")
 ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
 DECLINED, REPORTED = TYPES.index("contact.refused"), TYPES.index("user.reported")

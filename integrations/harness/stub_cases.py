@@ -43,7 +43,7 @@ class Server(Protocol):
 GOLDEN = Path(__file__).parents[1] / "xmpp" / "golden.jsonl"
 REFUSABLE = (
     "account.registered", "message.sent", "contact.requested", "group.created",
-    "group.member_added",
+    "group.member_added", "call.started",
 )  # fmt: skip
 
 

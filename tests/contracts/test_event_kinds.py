@@ -73,6 +73,7 @@ BETWEEN = {
     "contact.refused": ("c", "a"),
     "group.left": ("d", "a"),
     "user.unblocked": ("b", "a"),
+    "call.ended": ("a", "b"),
 }
 """Who acts, and towards whom; otherwise a towards e."""
 CLOCKS = ("clock", "touched", "newest")
@@ -313,5 +314,7 @@ def test_codes_of_event_types_and_account_events_are_only_appended() -> None:
     assert (TYPES.index("account.registered"), TYPES.index("label.assigned")) == (0, 22)
     assert TYPES[23:26] == stored
     assert (KINDS.index("registered"), KINDS.index("epoch")) == (0, 27)
+    assert TYPES[26:28] == ("call.started", "call.ended")
+    assert KINDS[37:40] == ("called", "called_by", "call_ended")
     assert KINDS[32:37] == ("requested", "requested_by", "accepted", "accepted_by", "declined_by")
     assert len(KINDS) <= 62, "rules keep the kinds of account event as bits"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oracle.account_history import (
+    BUCKET_S,
     IN_GROUPS,
     LARGE,
     NAN,
@@ -16,11 +17,13 @@ from oracle.account_history import (
     SMALL,
     AccountHistory,
     Fact,
+    is_short,
     share,
 )
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.message_features import Formula
+from wavebreak.features.layout import BUCKETS
 from wavebreak.features.shared_state import UNPROVEN_COUNTED
 from wavebreak.outcomes import SEVERITIES
 from wavebreak.schema.events import UNDETERMINED
@@ -277,6 +280,26 @@ def _label_unconfirmed(s: AccountHistory) -> float:
     return float(called)
 
 
+def _calls_to_strangers(s: AccountHistory, window: str) -> int:
+    strangers = (call.fact for call in Evidence(s).calls if call.fact.kind == "called"
+                 and not call.known & {"replied", "contact"}
+                 and not call.fact.fields.get("in_contacts"))  # fmt: skip
+    return s.count(strangers, window, SMALL)
+
+
+def _short_call_share(s: AccountHistory) -> float:
+    ended = [is_short(call.fact) for call in Evidence(s).calls if call.fact.kind == "call_ended"
+             and call.stranger and not call.known & {"replied", "contact"}][-32:]  # fmt: skip
+    return share(sum(ended), len(ended))
+
+
+def _calls_after_answer(s: AccountHistory) -> float:
+    found = (call.fact for call in Evidence(s).calls if call.fact.kind == "called"
+             and call.stranger and "replied" in call.known and "contact" not in call.known
+             and call.first > call.fact.now // BUCKET_S["1d"] - BUCKETS)  # fmt: skip
+    return s.count(found, "7d", SMALL)
+
+
 def _without_rules(_: AccountHistory) -> float:
     return 0.0
 
@@ -339,6 +362,10 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "strikes": _without_rules,
     "refused": _without_rules,
     "attempts_after_notice": _without_rules,
+    "calls_to_strangers_1h": lambda s: _calls_to_strangers(s, "1h"),
+    "calls_to_strangers_1d": lambda s: _calls_to_strangers(s, "1d"),
+    "short_call_share_32": _short_call_share,
+    "calls_after_answer_7d": _calls_after_answer,
     "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
     "challenges_lapsed": lambda s: min(Enforcement(s).lapsed, 255),
     "challenges_passed": lambda s: min(Enforcement(s).passed, 255),

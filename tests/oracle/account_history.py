@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from oracle.shared_state import Shared, log2
 from wavebreak.features.layout import BUCKETS, FORGET_BUCKETS
-from wavebreak.schema.events import UNDETERMINED
+from wavebreak.schema.events import SHORT_CALL_S, UNDETERMINED
 
 BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
 """Length of a bucket of each window in seconds: a fifteenth of the window."""
@@ -20,19 +20,21 @@ YOUNG_S = 604_800
 TYPING_MS = 600_000
 ENTITIES = ("network", "block", "device", "client")
 """What surrounds an account by its registration and sessions; beside them its origin."""
-COMES_IN = ("received", "requested_by", "accepted_by")
+COMES_IN = ("received", "requested_by", "accepted_by", "called_by")
 """What another does by which a chat is answered; all but an acceptance may open one."""
+OPENS = ("sent", "requested", "called")
+"""What opens a chat of one's own."""
 
 Marks = frozenset[str]
 
 _LEAVES: dict[str, str] = {
     "sent": "wrote", "received": "replied", "requested_by": "replied",
-    "accepted_by": "replied", "added_as_contact": "contact",
+    "accepted_by": "replied", "called_by": "replied", "added_as_contact": "contact",
     "member_added": "added", "reported_by": "reported", "reported": "accused",
     "blocked_by": "blocked",
 }  # fmt: skip
 _TAKES = {"removed_as_contact": "contact"}
-_TOUCHES = {*_LEAVES, *_TAKES, "requested"}
+_TOUCHES = {*_LEAVES, *_TAKES, "requested", "called"}
 IN_GROUPS = ("group_created", "group_joined", "added_to_group", "member_added", "sent_group")
 """What makes an account one that has been in a group."""
 
@@ -182,12 +184,15 @@ class AccountHistory:
             if touches and expired:
                 marks[fact.peer] = set()
             held = marks.setdefault(fact.peer, set())
-            none = fact.kind == "declined_by" and expired
-            found.append((fact, frozenset() if none else frozenset(held)))
+            none = fact.kind in ("declined_by", "call_ended") and expired
+            known = frozenset() if none else frozenset(held)
+            found.append((fact, known))
             if touches:
                 touched[fact.peer] = max(bucket, touched.get(fact.peer, bucket))
-            if fact.kind in ("sent", "requested") and not held & {"wrote", "replied"}:
+            if fact.kind in OPENS and not held & {"wrote", "replied"}:
                 held.add("started")
+            if fact.kind == "call_ended" and is_answer(fact, known):
+                held.add("replied")
             if fact.kind == "sent":
                 held.add("addressed")
             if fact.kind in _LEAVES and not (fact.kind == "sent" and is_attempt(fact)):
@@ -197,12 +202,9 @@ class AccountHistory:
 
     @cached_property
     def first_contacts(self) -> list[tuple[Fact, Marks]]:
-        """Sends and requests for contact that opened a chat."""
-        return [
-            (fact, known)
-            for fact, known in self.met
-            if fact.kind in ("sent", "requested") and not known & OPEN
-        ]
+        """Sends, requests for contact and calls that opened a chat."""
+        return [(fact, known) for fact, known in self.met
+                if fact.kind in OPENS and not known & OPEN]  # fmt: skip
 
     def first_sends(self) -> list[Fact]:
         """Return the events of `first_contacts`."""
@@ -214,7 +216,7 @@ class AccountHistory:
         opened: set[str | None] = set()
         found = []
         for fact, marks in self.met:
-            if fact.kind in ("sent", "requested") and not marks & OPEN:
+            if fact.kind in OPENS and not marks & OPEN:
                 opened.add(fact.peer)
             elif fact.kind in COMES_IN and not marks & OPEN:
                 opened.discard(fact.peer)
@@ -244,11 +246,11 @@ class AccountHistory:
 
     @cached_property
     def inbound(self) -> list[Fact]:
-        """Messages and requests received that opened a chat."""
+        """Messages, requests and calls received that opened a chat."""
         return [
             fact
             for fact, known in self.met
-            if fact.kind in ("received", "requested_by") and not known & OPEN
+            if fact.kind in ("received", "requested_by", "called_by") and not known & OPEN
         ]
 
     def mutual(self) -> list[Fact]:
@@ -269,7 +271,7 @@ class AccountHistory:
         opened: dict[str | None, Fact] = {}
         found = []
         for fact, known in self.met:
-            if fact.kind in ("sent", "requested") and not known & OPEN:
+            if fact.kind in OPENS and not known & OPEN:
                 opened[fact.peer] = fact
             elif is_answer(fact, known):
                 found.append(opened[fact.peer])
@@ -379,9 +381,18 @@ def is_attempt(fact: Fact) -> bool:
 
 
 def is_answer(fact: Fact, known: Marks) -> bool:
-    """Whether it is the first that comes in from a peer with whom the account opened a chat."""
+    """Whether it is the first that comes in from a peer with whom the account opened a chat.
+
+    A call that the peer takes for longer than a moment is an answer too.
+    """
     opened = bool(known & {"wrote", "started"})
-    return fact.kind in COMES_IN and opened and "replied" not in known
+    taken = fact.kind == "call_ended" and not is_short(fact)
+    return (fact.kind in COMES_IN or taken) and opened and "replied" not in known
+
+
+def is_short(fact: Fact) -> bool:
+    """Whether a call that has ended was not taken, or ended at once."""
+    return int(fact.fields["seconds"]) <= SHORT_CALL_S
 
 
 def is_media(fact: Fact) -> bool:

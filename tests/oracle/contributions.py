@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oracle.account_history import COMES_IN, PROOF, YOUNG_S, AccountHistory, is_cold
+from oracle.account_history import (
+    COMES_IN,
+    PROOF,
+    YOUNG_S,
+    AccountHistory,
+    is_cold,
+)
 from oracle.evidence import Evidence
 from oracle.shared_state import Contribution
 from wavebreak.schema.events import UNDETERMINED
@@ -111,14 +117,15 @@ def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:
 
 
 def _established(story: AccountHistory) -> Iterator[Contribution]:
-    """Once, at the message received that makes the account established."""
-    mutual = set(map(id, story.mutual()))
+    """Once, at the message received, or the call taken, that makes the account established."""
+    mutual, replies = set(map(id, story.mutual())), set(map(id, story.replies()))
     clock = count = 0
     for i, fact in enumerate(story.facts):
         clock = max(clock, fact.now)
         count += id(fact) in mutual
         aged = clock - story.facts[0].now >= ESTABLISHED_S
-        if fact.kind in COMES_IN and aged and count >= ESTABLISHED_CONTACTS:
+        heard = fact.kind in COMES_IN or id(fact) in replies
+        if heard and aged and count >= ESTABLISHED_CONTACTS:
             yield from _everywhere(story, i, "good", 1)
             return
 

@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from oracle.account_history import (
     BUCKET_S,
     COMES_IN,
     OPEN,
+    OPENS,
     SMALL,
     YOUNG_S,
     AccountHistory,
@@ -68,6 +69,18 @@ class _Trial:
         return 1, int(in_time)
 
 
+class Call(NamedTuple):
+    """A call, or its end: what was known of the peer, and the bucket of the first contact.
+
+    `stranger`: the account had contacted it first, as a stranger.
+    """
+
+    fact: Fact
+    known: Any
+    stranger: bool
+    first: int
+
+
 class Evidence:
     """The tests of one account after all its events; `blames` are events that blamed its places."""
 
@@ -77,6 +90,7 @@ class Evidence:
         self.places: Counter[int] = Counter()
         self.contacts: list[Fact] = []
         self.answer_times: list[Fact] = []
+        self.calls: list[Call] = []
         self.debts = [0, 0, 0, 0, 0, 0]
         self.restarts = 0
         self.blames: list[int] = []
@@ -126,6 +140,9 @@ class Evidence:
             self.clock = max(self.clock, fact.now)
             peer = fact.peer or ""
             marks = self._fresh_marks(fact, peer)
+            if fact.kind in ("called", "call_ended"):
+                stranger = "stranger" in marks and "started" in known
+                self.calls.append(Call(fact, known, stranger, self._first.get(peer, 0)))
             if fact.kind in ("reported_by", "blocked_by"):
                 if "trial" in marks and not known & {"reported", "blocked"}:
                     self._complaint(i, weights[i], "replied" in known)
@@ -138,7 +155,7 @@ class Evidence:
                 self._step(fact, known, peer, marks)
 
     def _step(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
-        if fact.kind in ("sent", "requested"):
+        if fact.kind in OPENS:
             self._sent(fact, known, peer, marks)
         elif is_answer(fact, known):
             if "stranger" in marks:
@@ -158,8 +175,8 @@ class Evidence:
     def _fresh_marks(self, fact: Fact, peer: str) -> set[str]:
         """Marks of a peer, forgotten like those of `AccountHistory.met`."""
         touches = fact.kind in (
-            "sent", "requested", *COMES_IN, "added_as_contact", "removed_as_contact",
-            "member_added", "reported_by", "reported", "blocked_by",
+            *OPENS, *COMES_IN, "added_as_contact", "removed_as_contact", "member_added",
+            "reported_by", "reported", "blocked_by",
         )  # fmt: skip
         bucket = fact.now // BUCKET_S["7d"]
         if touches:

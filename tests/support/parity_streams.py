@@ -76,7 +76,7 @@ OFTEN = (
     + ("user.reported",) * 4 + ("label.assigned",) * 3 + ("typing.started",)
     + ("contact.looked_up",) * 2 + ("user.blocked",) * 2 + ("group.member_added",) * 3
     + ("group.left",) * 2 + ("contact.requested",) * 5 + ("contact.accepted",) * 2
-    + ("group.joined",)
+    + ("group.joined",) + ("call.started",) * 3 + ("call.ended",) * 3
 )  # fmt: skip
 KINDS_OF_STEP = (OFTEN + TYPES * 2)[:100]
 
@@ -104,6 +104,10 @@ def _fields(kind: str, pick: _Choices) -> Row:
             "number_country": pick.of(None, "IL", "DE"),
             "network_country": pick.of(None, "IL", "DE"),
         }  # fmt: skip
+    if kind == "call.started":
+        return {"media": pick.of(None, 2, 3), "in_contacts": pick.of(None, None, True, False)}
+    if kind == "call.ended":
+        return {"seconds": pick.of(0, 0, 6, 7, 300, 2**31 - 1)}
     if kind == "contact.looked_up":
         return {"count": pick.of(None, 0, 3, 40_000), "hits": pick.of(None, 0, 1, 30_000)}
     if kind == "label.assigned":

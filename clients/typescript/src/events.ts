@@ -325,6 +325,31 @@ export interface ContactRefused {
   attempted?: boolean | null;
 }
 
+/** `call.started`. An account calls `peer`; `media` says by sound alone or with a picture. It opens a chat as a first message does: it counts as a stranger approached and takes a place of a limit's allowance. It is no send. A call back is an answer. */
+export interface CallStarted {
+  type: "call.started";
+  account: string;
+  peer: string;
+  media?: "audio" | "video" | null;
+  in_contacts?: boolean | null;
+  id?: string | null;
+  ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
+}
+
+/** `call.ended`. A call of the account to `peer` is over, whoever ended it; `seconds` were spoken. 0 seconds: nobody took it, or it was declined; neither is a complaint. More than six seconds are an answer of `peer`. A platform that sends calls sends their ends too, or those who call are judged as if nobody had answered them. */
+export interface CallEnded {
+  type: "call.ended";
+  account: string;
+  peer: string;
+  seconds: number;
+  id?: string | null;
+  ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
+}
+
 /** Every event of the contract; `type` says which. */
 export type Event =
   | AccountRegistered
@@ -352,7 +377,9 @@ export type Event =
   | LabelAssigned
   | ContactRequested
   | ContactAccepted
-  | ContactRefused;
+  | ContactRefused
+  | CallStarted
+  | CallEnded;
 
 /** The limits of each type's fields. */
 export const RULES: Readonly<Record<string, TypeRules>> = {
@@ -652,6 +679,29 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
       account: { kind: "text", required: true, low: 1, high: 255 },
       peer: { kind: "text", required: true, low: 1, high: 255 },
       reason: { kind: "choice", values: ["other", "stranger"] },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
+  },
+  "call.started": {
+    fields: {
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      media: { kind: "choice", values: ["audio", "video"] },
+      in_contacts: { kind: "flag" },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
+  },
+  "call.ended": {
+    fields: {
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      peer: { kind: "text", required: true, low: 1, high: 255 },
+      seconds: { kind: "integer", required: true, high: 2147483647 },
       id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
       origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },

@@ -69,6 +69,7 @@ hook(Hook, Ctx, El, #{<<"from">> := From} = Step) ->
     M = mod_wavebreak_mapping,
     case Hook of
         <<"message">> -> M:message(Ctx, El, From, Origin);
+        <<"jingle">> -> M:jingle(Ctx, El, From, Origin);
         <<"presence">> -> M:presence(Ctx, El, From, Origin);
         <<"roster">> -> M:roster(Ctx, El, From);
         <<"blocking">> -> M:blocking(Ctx, El, From);

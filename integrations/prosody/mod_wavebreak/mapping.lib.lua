@@ -23,6 +23,8 @@ local FIELDS = {
 	["message.delivered"] = { "peer", "message", "origin" };
 	["message.read"] = { "peer", "message", "origin" };
 	["message.undeliverable"] = { "peer", "reason", "origin" };
+	["call.started"] = { "peer", "media", "in_contacts", "origin", "attempted" };
+	["call.ended"] = { "peer", "seconds", "origin" };
 	["contact.requested"] = { "peer", "origin", "attempted" };
 	["contact.accepted"] = { "peer", "origin" };
 	["contact.refused"] = { "peer", "origin" };
@@ -119,6 +121,7 @@ local function new(context)
 		receipts = cache.new(20000); -- sender, recipient, stanza id → event id
 		archived = cache.new(20000); -- owner, archive id → event id
 		typing = cache.new(5000);
+		calls = cache.new(20000); -- caller, callee, session id → who, and when it was taken
 		pairs = cache.new(context.pairs or 200000);
 	}, mapping_mt);
 end
@@ -155,6 +158,7 @@ function mapping:done(act)
 	if act.opens and event.peer and event.type == "message.sent" then
 		self:remember(event.account, event.peer);
 	end
+	if act.call then self.calls:set(act.call.key, act.call); end
 	if act.stanza_id then
 		self.receipts:set(event.account .. " " .. event.peer .. " " .. act.stanza_id, event.id);
 	end
@@ -189,6 +193,62 @@ local function invitations_of(stanza, from, to)
 		end
 	end
 	return mediated;
+end
+
+local JMI, JINGLE, RTP = "urn:xmpp:jingle-message:0", "urn:xmpp:jingle:1", "urn:xmpp:jingle:apps:rtp:1";
+
+-- What a proposal of a call (XEP-0353), or a session (XEP-0166), says of it.
+local PROPOSALS = { propose = "started", proceed = "taken", retract = "ended", reject = "ended", finish = "ended" };
+local SESSIONS = { ["session-initiate"] = "started", ["session-accept"] = "taken", ["session-terminate"] = "ended" };
+
+-- The media of a call; nil for what is none: files are offered so, too.
+local function media_of(parents)
+	local media;
+	for _, parent in ipairs(parents) do
+		for description in parent:childtags("description", RTP) do
+			if media ~= "video" then media = description.attr.media == "video" and "video" or "audio"; end
+		end
+	end
+	return media;
+end
+
+-- A step of a call. Its end is reported as the caller's, whoever ended it.
+function mapping:call(step, id, from, to, media, origin)
+	if not id then return {}; end
+	local from_id, to_id = account_id(from), account_id(to);
+	local key, key_of_peer = ("%s %s %s"):format(from_id, to_id, id), ("%s %s %s"):format(to_id, from_id, id);
+	local now = self.context.now_ms();
+	if step == "started" then
+		-- The session that follows a proposal has its id.
+		if not media or self.calls:get(key) then return {}; end
+		local in_contacts;
+		local _, host = jid_split(to);
+		if self.context.is_local(host) then in_contacts = self.context.is_contact(to, from) and true or false; end
+		local act = self:act("call.started", from, { peer = to, media = media, in_contacts = in_contacts, origin = origin }, not self:is_known(from, to));
+		act.call = { key = key, caller = from, callee = to, origin = origin };
+		return { act };
+	end
+	local call = self.calls:get(key) or self.calls:get(key_of_peer);
+	if not call then return {}; end
+	if step == "taken" then
+		if call.key == key_of_peer then call.taken_ms = now; end
+		return {};
+	end
+	self.calls:set(call.key, nil);
+	local seconds = call.taken_ms and math.max(now - call.taken_ms, 0) // 1000 or 0;
+	return { self:act("call.ended", call.caller, { peer = call.callee, seconds = seconds, origin = call.origin }) };
+end
+
+-- A session of media that an account negotiates with another one.
+function mapping:jingle(stanza, from, origin)
+	local to = stanza.attr.to and jid_bare(stanza.attr.to);
+	local node, host = jid_split(to);
+	local jingle = stanza:get_child("jingle", JINGLE);
+	local step = jingle and SESSIONS[jingle.attr.action or ""];
+	if not step or not node or to == from or self.context.is_local_room_host(host) then return {}; end
+	local contents = {};
+	for content in jingle:childtags("content") do contents[#contents + 1] = content; end
+	return self:call(step, jingle.attr.sid, from, to, media_of(contents), origin);
 end
 
 -- A message between two accounts, or to a room on another server. `origin`: the sender's domain,
@@ -239,6 +299,11 @@ function mapping:message(stanza, from, origin)
 		end
 	elseif stanza:get_child("composing", "http://jabber.org/protocol/chatstates") then
 		acts[#acts + 1] = self:typing_started(from, to, { peer = to, origin = origin });
+	end
+	local proposal = stanza:child_with_ns(JMI);
+	local step = proposal and PROPOSALS[proposal.name];
+	if step then
+		for _, act in ipairs(self:call(step, proposal.attr.id, from, to, media_of { proposal }, origin)) do acts[#acts + 1] = act; end
 	end
 	return acts;
 end

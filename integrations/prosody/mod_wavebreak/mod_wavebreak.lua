@@ -61,7 +61,7 @@ end
 -- Where an event may be asked about: acts that an answer can refuse.
 local ASKED = {
 	["account.registered"] = true, ["message.sent"] = true, ["contact.requested"] = true;
-	["group.created"] = true, ["group.member_added"] = true;
+	["group.created"] = true, ["group.member_added"] = true, ["call.started"] = true;
 };
 
 local TEXTS = {
@@ -484,6 +484,15 @@ local function watch_accounts(module)
 	module:hook("pre-message/bare", timed(on_message), 1);
 	module:hook("pre-message/full", timed(on_message), 1);
 
+	local function on_iq(event)
+		local origin, stanza = event.origin, event.stanza;
+		if stanza.attr.type ~= "set" or origin.type ~= "c2s" or not origin.username then return; end
+		local refusal, kind = perform(mapping:jingle(stanza, own(origin)), origin, stanza);
+		return refusal and refuse(refusal, origin, stanza), kind;
+	end
+	module:hook("pre-iq/bare", timed(on_iq), 1);
+	module:hook("pre-iq/full", timed(on_iq), 1);
+
 	local function on_presence(event)
 		local origin, stanza = event.origin, event.stanza;
 		local kind = stanza.attr.type;
@@ -548,6 +557,15 @@ local function watch_accounts(module)
 	end
 	module:hook("message/bare", timed(on_remote_message), 10);
 	module:hook("message/full", timed(on_remote_message), 10);
+
+	local function on_remote_iq(event)
+		local from, origin_host = from_remote(event);
+		if not from or event.stanza.attr.type ~= "set" then return; end
+		local refusal, kind = perform(mapping:jingle(event.stanza, from, origin_host), nil, event.stanza);
+		return refusal and refuse(refusal, event.origin, event.stanza), kind;
+	end
+	module:hook("iq/bare", timed(on_remote_iq), 10);
+	module:hook("iq/full", timed(on_remote_iq), 10);
 
 	local function on_remote_presence(event)
 		local from, origin_host = from_remote(event);

@@ -41,6 +41,7 @@ end
 
 local hooks = {};
 function hooks.message(m, step, stanza) return m:message(stanza, step.from, step.origin); end
+function hooks.jingle(m, step, stanza) return m:jingle(stanza, step.from, step.origin); end
 function hooks.presence(m, step, stanza) return m:presence(stanza, step.from, step.origin); end
 function hooks.roster(m, step, stanza) return m:roster(stanza, step.from); end
 function hooks.blocking(m, step, stanza) return m:blocking(stanza, step.from); end

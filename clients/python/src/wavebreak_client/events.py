@@ -718,6 +718,67 @@ class ContactRefused(Event):
     attempted: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted(Event):
+    """`call.started`.
+
+    An account calls `peer`; `media` says by sound alone or with a picture. It opens a chat as a
+    first message does: it counts as a stranger approached and takes a place of a limit's
+    allowance. It is no send. A call back is an answer.
+    """
+
+    TYPE: ClassVar[str] = "call.started"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "media": Rule("choice", values=("audio", "video")),
+        "in_contacts": Rule("flag"),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+
+    account: str
+    peer: str
+    media: Literal["audio", "video"] | None = None
+    in_contacts: bool | None = None
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """`call.ended`.
+
+    A call of the account to `peer` is over, whoever ended it; `seconds` were spoken. 0 seconds:
+    nobody took it, or it was declined; neither is a complaint. More than six seconds are an
+    answer of `peer`. A platform that sends calls sends their ends too, or those who call are
+    judged as if nobody had answered them.
+    """
+
+    TYPE: ClassVar[str] = "call.ended"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", required=True, low=1, high=255),
+        "peer": Rule("text", required=True, low=1, high=255),
+        "seconds": Rule("integer", required=True, high=2147483647),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+
+    account: str
+    peer: str
+    seconds: int
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
 TYPES: Mapping[str, type[Event]] = {
     "account.registered": AccountRegistered,
     "session.started": SessionStarted,
@@ -745,6 +806,8 @@ TYPES: Mapping[str, type[Event]] = {
     "contact.requested": ContactRequested,
     "contact.accepted": ContactAccepted,
     "contact.refused": ContactRefused,
+    "call.started": CallStarted,
+    "call.ended": CallEnded,
 }
 """The class of each type."""
 

@@ -25,15 +25,20 @@
 -include("mod_muc_room.hrl").
 -include("ejabberd_commands.hrl").
 
+-ifndef(NS_JINGLE).
+-define(NS_JINGLE, <<"urn:xmpp:jingle:1">>).
+-endif.
+
 -record(wavebreak_kept, {key :: term(), value :: term()}).
 
 -define(CLIENT, mod_wavebreak_client).
 -define(MAPPING, mod_wavebreak_mapping).
 
 %% Acts that an answer can refuse.
--define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>]).
+-define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>,
+                <<"call.started">>]).
 
--define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {creating, 5000}]).
+-define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {calls, 20000}, {creating, 5000}]).
 
 start(Host, _Opts) ->
     ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
@@ -103,6 +108,7 @@ cache(receipts) -> wavebreak_receipts;
 cache(archived) -> wavebreak_archived;
 cache(typing) -> wavebreak_typing;
 cache(pairs) -> wavebreak_pairs;
+cache(calls) -> wavebreak_calls;
 cache(creating) -> wavebreak_creating.
 
 get(Table, Key) -> case ets_cache:lookup(cache(Table), Key) of {ok, Value} -> {ok, Value}; _ -> none end.
@@ -497,12 +503,14 @@ outgoing(Host, #presence{to = #jid{lserver = To, lresource = Nick}} = Pkt, From,
         true -> room_stanza(Host, context(Host), Pkt, From, Origin);
         false -> allow
     end;
-outgoing(Host, #iq{type = set, sub_els = [_]} = Pkt, From, undefined) ->
+outgoing(Host, #iq{type = set, sub_els = [_]} = Pkt, From, Origin) ->
     El = xmpp:encode(Pkt, ?NS_CLIENT),
     Ctx = context(Host),
     Acts = case El of
                #xmlel{children = [#xmlel{name = Name, attrs = Attrs} | _]} ->
                    case {Name, proplists:get_value(<<"xmlns">>, Attrs)} of
+                       {<<"jingle">>, ?NS_JINGLE} -> ?MAPPING:jingle(Ctx, El, From, Origin);
+                       _ when Origin =/= undefined -> [];
                        {<<"query">>, ?NS_ROSTER} -> case opt(Host, contacts) of true -> ?MAPPING:roster(Ctx, El, From); false -> [] end;
                        {_, ?NS_BLOCKING} when Name =:= <<"block">>; Name =:= <<"unblock">> -> ?MAPPING:blocking(Ctx, El, From);
                        _ -> []

@@ -12,7 +12,7 @@
 
 -module(mod_wavebreak_mapping).
 
--export([message/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
+-export([message/4, jingle/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
 -export([registered/3, session/3, deleted/2]).
 -export([room_created/4, room_joined/4, room_left/4, room_invitations/5, room_message/6, room_private/5]).
 -export([done/2, account_id/1, bare/1, carries/1]).
@@ -20,6 +20,9 @@
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
 -define(NS_CHATSTATES, <<"http://jabber.org/protocol/chatstates">>).
+-define(NS_JMI, <<"urn:xmpp:jingle-message:0">>).
+-define(NS_JINGLE, <<"urn:xmpp:jingle:1">>).
+-define(NS_RTP, <<"urn:xmpp:jingle:apps:rtp:1">>).
 -define(NS_MUC_USER, <<"http://jabber.org/protocol/muc#user">>).
 
 %% What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no
@@ -33,6 +36,8 @@
           <<"message.delivered">> => [peer, message, origin],
           <<"message.read">> => [peer, message, origin],
           <<"message.undeliverable">> => [peer, reason, origin],
+          <<"call.started">> => [peer, media, in_contacts, origin, attempted],
+          <<"call.ended">> => [peer, seconds, origin],
           <<"contact.requested">> => [peer, origin, attempted],
           <<"contact.accepted">> => [peer, origin],
           <<"contact.refused">> => [peer, origin],
@@ -54,8 +59,8 @@
 
 %% A context holds functions: new_id/0, now_ms/0, item/2 (owner, JID: none or {Subscription, Ask}),
 %% pending_in/2, user_exists/1, is_local/1 and is_room_host/1 (of a domain), blocklist/1,
-%% get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs).
-%% An act is #{event, opens} and, of a message, stanza_id.
+%% get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls).
+%% An act is #{event, opens} and, of a message, stanza_id, of a call, its key and who is in it.
 
 %% The types and fields that are sent; `Options`: contacts, receipts and remote.
 carries(Options) ->
@@ -178,6 +183,10 @@ done(#{put := Put} = Ctx, #{event := #{type := Type, account := Account, id := I
         #{peer := Peer} when Opens, Type =:= <<"message.sent">> -> remember(Ctx, Account, Peer);
         _ -> ok
     end,
+    case Act of
+        #{call := {Key, Call}} -> Put(calls, Key, Call);
+        _ -> ok
+    end,
     case {Act, Event} of
         {#{stanza_id := StanzaId}, #{peer := To}} when StanzaId =/= undefined ->
             Put(receipts, {Account, To, StanzaId}, Id);
@@ -260,7 +269,72 @@ direct_message(#{get := Get} = Ctx, El, From, To, Origin, Carried) ->
                  true -> typing(Ctx, From, To, #{peer => To, origin => Origin});
                  false -> []
              end,
-    Sent ++ Receipts ++ Typing.
+    Sent ++ Receipts ++ Typing ++ proposal(Ctx, El, From, To, Origin).
+
+%% A call that is proposed, taken or over (XEP-0353).
+proposal(Ctx, El, From, To, Origin) ->
+    case [{Step, C} || {xmlel, Name, _, _} = C <- children(El), attr(<<"xmlns">>, C) =:= ?NS_JMI, Step <- proposal_step(Name)] of
+        [{Step, C} | _] -> call(Ctx, Step, attr(<<"id">>, C), From, To, call_media([C]), Origin);
+        [] -> []
+    end.
+
+proposal_step(<<"propose">>) -> [started];
+proposal_step(<<"proceed">>) -> [taken];
+proposal_step(Name) when Name =:= <<"retract">>; Name =:= <<"reject">>; Name =:= <<"finish">> -> [ended];
+proposal_step(_) -> [].
+
+%% A session of media that an account negotiates with another one (XEP-0166).
+jingle(#{is_room_host := IsRoomHost} = Ctx, El, From, Origin) ->
+    To = prep(attr(<<"to">>, El)),
+    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From andalso not IsRoomHost(domain(To)),
+    case {Counted, child(<<"jingle">>, El, ?NS_JINGLE)} of
+        {true, {xmlel, _, _, Contents} = Jingle} ->
+            Media = call_media([C || {xmlel, <<"content">>, _, _} = C <- Contents]),
+            case attr(<<"action">>, Jingle) of
+                <<"session-initiate">> -> call(Ctx, started, attr(<<"sid">>, Jingle), From, bare(To), Media, Origin);
+                <<"session-accept">> -> call(Ctx, taken, attr(<<"sid">>, Jingle), From, bare(To), Media, Origin);
+                <<"session-terminate">> -> call(Ctx, ended, attr(<<"sid">>, Jingle), From, bare(To), Media, Origin);
+                _ -> []
+            end;
+        _ -> []
+    end.
+
+%% The media of a call; none for what is no call: files are offered so, too.
+call_media(Parents) ->
+    Media = [attr(<<"media">>, C) || Parent <- Parents, {xmlel, <<"description">>, _, _} = C <- children(Parent), attr(<<"xmlns">>, C) =:= ?NS_RTP],
+    case {Media, lists:member(<<"video">>, Media)} of
+        {[], _} -> none;
+        {_, true} -> <<"video">>;
+        {_, false} -> <<"audio">>
+    end.
+
+%% A step of a call. The session that follows a proposal has its id. The end is reported as the caller's,
+%% whoever ended it.
+call(_, _, undefined, _, _, _, _) -> [];
+call(_, started, _, _, _, none, _) -> [];
+call(#{get := Get, is_local := IsLocal} = Ctx, started, Id, From, To, Media, Origin) ->
+    Key = {account_id(From), account_id(To), Id},
+    case Get(calls, Key) of
+        {ok, #{}} -> [];
+        _ ->
+            InContacts = case IsLocal(domain(To)) of true -> is_contact(Ctx, To, From); false -> undefined end,
+            Fields = #{peer => To, media => Media, in_contacts => InContacts, origin => Origin},
+            Act = act(Ctx, <<"call.started">>, From, Fields, not is_known(Ctx, From, To)),
+            [Act#{call => {Key, #{caller => From, callee => To, origin => Origin, taken_ms => none}}}]
+    end;
+call(#{get := Get, put := Put, now_ms := Now} = Ctx, Step, Id, From, To, _, _) ->
+    Key = {account_id(From), account_id(To), Id},
+    PeersKey = {account_id(To), account_id(From), Id},
+    case {Step, Get(calls, Key), Get(calls, PeersKey)} of
+        {taken, _, {ok, #{} = Call}} -> Put(calls, PeersKey, Call#{taken_ms => Now()}), [];
+        {ended, {ok, #{} = Call}, _} -> Put(calls, Key, ended), [call_ended(Ctx, Call)];
+        {ended, _, {ok, #{} = Call}} -> Put(calls, PeersKey, ended), [call_ended(Ctx, Call)];
+        _ -> []
+    end.
+
+call_ended(#{now_ms := Now} = Ctx, #{caller := Caller, callee := Callee, origin := Origin, taken_ms := Taken}) ->
+    Seconds = case Taken of none -> 0; _ -> max(Now() - Taken, 0) div 1000 end,
+    act(Ctx, <<"call.ended">>, Caller, #{peer => Callee, seconds => Seconds, origin => Origin}).
 
 sent(#{is_local := IsLocal, user_exists := Exists} = Ctx, El, From, To, Origin, Carried) ->
     Opens = not is_known(Ctx, From, To),

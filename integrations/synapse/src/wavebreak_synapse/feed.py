@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from wavebreak_synapse import tables
 from wavebreak_synapse.config import Settings
 from wavebreak_synapse.lru import Cache
 from wavebreak_synapse.mapping import (
+    CALL_ANSWER,
+    CALL_ENDS,
     MESSAGE_TYPES,
+    Call,
     Event,
     Pdu,
     Room,
@@ -31,7 +34,8 @@ from wavebreak_synapse.mapping import (
 )
 from wavebreak_synapse.tables import Transaction
 
-EVENT_TYPES = (*sorted(MESSAGE_TYPES), "m.room.member", "m.room.create")
+CALL_STEPS = (CALL_ANSWER, *CALL_ENDS)
+EVENT_TYPES = (*sorted(MESSAGE_TYPES), *CALL_STEPS, "m.room.member", "m.room.create")
 SETTLED_MS = 2_000
 """Reports are read so much later: their ids are given out before their rows are visible."""
 USERS_DONE = "done"
@@ -114,6 +118,7 @@ class Feed:
         self._exempt: Cache[str, bool] = Cache(10_000, 60.0)
         self._contacts: Cache[tuple[str, str], bool] = Cache(20_000, 600.0)
         self._groups: Cache[str, bool] = Cache(50_000, 86_400.0)
+        self._calls: Cache[tuple[str, str], Call] = Cache(20_000, 86_400.0)
 
     def start(self, txn: Transaction, bounds: Bounds, now: int) -> None:
         """Make the tables, and find where to go on.
@@ -203,12 +208,13 @@ class Feed:
             rooms.pop(room_id, None)  # Its members change, whether or not this is reported.
         internal = json.loads(metadata)
         out_of_band = bool(internal.get("out_of_band_membership"))
-        if (outlier and not out_of_band) or internal.get("soft_failed"):
-            return None
-        if not self._reports_on(txn, sender):
-            return None
         content = json.loads(body).get("content")
-        if not isinstance(content, dict):
+        unseen = (outlier and not out_of_band) or internal.get("soft_failed")
+        if unseen or not isinstance(content, dict):
+            return None
+        if kind in CALL_STEPS:
+            return self._call_goes_on(kind, sender, _call_key(room_id, content), ts or 0)
+        if not self._reports_on(txn, sender):
             return None
         pdu = Pdu(event_id, kind, sender, room_id, ts or 0, content, state_key, out_of_band)
         if kind == "m.room.create":
@@ -221,10 +227,31 @@ class Feed:
         if self._notices_account in room.people and not room.is_group:
             return None  # Notices are the server's; to read or answer one is no conversation.
         if kind != "m.room.member":
-            known = self._knows(txn, room, sender)
-            return message_event(pdu, room, self._server_name, known)
+            return self._message(txn, pdu, room)
         former = tables.read_membership(txn, room_id, state_key, order) if state_key else None
         return membership_event(pdu, room, former, self._server_name)
+
+    def _message(self, txn: Transaction, pdu: Pdu, room: Room) -> Event | None:
+        """Return a message, or a call, which is kept until it ends."""
+        known = self._knows(txn, room, pdu.sender)
+        event = message_event(pdu, room, self._server_name, known)
+        if event is not None and event["type"] == "call.started":
+            self._calls.put(_call_key(pdu.room_id, pdu.content), Call(event, pdu.sender))
+        return event
+
+    def _call_goes_on(self, kind: str, sender: str, key: tuple[str, str], ts: int) -> Event | None:
+        """Note that a call was taken, or return its end; None for one of which nothing is known.
+
+        It is kept after its end: a batch that could not be delivered is read again.
+        """
+        call = self._calls.get(key)
+        if call is None:
+            return None
+        if kind != CALL_ANSWER:
+            return call.ended(ts)
+        if call.answered_ts is None and sender != call.caller:
+            self._calls.put(key, replace(call, answered_ts=ts))
+        return None
 
     def _created(self, txn: Transaction, pdu: Pdu, order: int) -> Event | None:
         # Nobody noted what was made before the module was there: what became a group was one.
@@ -409,6 +436,10 @@ def is_exempt(
         or (guest and settings.exempt.guests)
         or ((appservice or kind in ("bot", "support")) and settings.exempt.appservices)
     )
+
+
+def _call_key(room_id: str, content: Mapping[str, Any]) -> tuple[str, str]:
+    return room_id, str(content.get("call_id"))[:255]
 
 
 def registration_event(account: str, ts: int, server_name: str) -> Event:

@@ -23,8 +23,12 @@ MESSAGE_TYPES = frozenset(
         "m.sticker",
         "m.poll.start",
         "org.matrix.msc3381.poll.start",
+        "m.call.invite",
     }
 )
+"""What reaches somebody anew: messages, and the start of a call."""
+CALL_ANSWER = "m.call.answer"
+CALL_ENDS = ("m.call.hangup", "m.call.reject")
 _NO_MESSAGES = frozenset({"m.replace", "m.annotation", "m.reference"})
 """Relations of events that edit, react to or end something and reach nobody as a new message."""
 
@@ -53,6 +57,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "session.started": ("ip", "client", "linked"),
     "message.sent": ("peer", "group", "recipients", "in_contacts", "size", "media", "origin"),
     "message.read": ("peer", "message", "origin"),
+    "call.started": ("peer", "media", "in_contacts", "origin"),
+    "call.ended": ("peer", "seconds", "origin"),
     "contact.looked_up": ("count",),
     "contact.requested": ("peer", "via", "origin"),
     "contact.accepted": ("peer", "origin"),
@@ -70,7 +76,7 @@ these, and no other leaves this server: a field that is sent and not declared is
 ALWAYS = ("id", "ts", "type", "account")
 
 _ONLY_WITH = {
-    "contacts": ("message.sent.in_contacts",),
+    "contacts": ("message.sent.in_contacts", "call.started.in_contacts"),
     "receipts": ("message.read",),
     "reports": ("user.reported",),
     "searches": ("contact.looked_up",),
@@ -217,7 +223,7 @@ def acting(account: str, server_name: str) -> Event:
 
 
 def is_message(event_type: str, content: Any, state_key: str | None) -> bool:
-    """Return whether an event is a message: no state, no edit, no reaction."""
+    """Return whether an event is a message or calls somebody: no state, no edit, no reaction."""
     if state_key is not None or event_type not in MESSAGE_TYPES:
         return False
     relation = content.get("m.relates_to")
@@ -247,7 +253,9 @@ def media_of(event_type: str, content: Any) -> str | None:
 def message_event(
     pdu: Pdu, room: Room, server_name: str, in_contacts: bool | None = None
 ) -> Event | None:
-    """Return a message as `message.sent`; None for what is none, or reaches nobody.
+    """Return a message as `message.sent`, the start of a call in a direct chat as `call.started`.
+
+    None for what is neither, or reaches nobody.
 
     Args:
         pdu: The Matrix event.
@@ -257,6 +265,8 @@ def message_event(
     """
     if not is_message(pdu.type, pdu.content, pdu.state_key):
         return None
+    if pdu.type == "m.call.invite":
+        return _call_event(pdu, room, server_name, in_contacts)
     event = _event(pdu, "message.sent", server_name)
     if room.is_group:
         event["group"] = opaque_id(room.room_id)
@@ -273,6 +283,44 @@ def message_event(
     if media is not None:
         event["media"] = media
     return event
+
+
+def _call_event(pdu: Pdu, room: Room, server_name: str, in_contacts: bool | None) -> Event | None:
+    peer = None if room.is_group else room.counterpart(pdu.sender)
+    if peer is None:
+        return None
+    event = _event(pdu, "call.started", server_name) | {"peer": opaque_id(peer)}
+    if in_contacts is not None:
+        event["in_contacts"] = in_contacts
+    offer = pdu.content.get("offer")
+    description = offer.get("sdp") if isinstance(offer, Mapping) else None
+    if isinstance(description, str):
+        event["media"] = "video" if re.search(r"^m=video ", description, re.MULTILINE) else "audio"
+    return event
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that has begun.
+
+    Attributes:
+        started: Its `call.started`.
+        caller: Who called.
+        answered_ts: When it was taken; None: not yet.
+    """
+
+    started: Event
+    caller: str
+    answered_ts: int | None = None
+
+    def ended(self, ts: int) -> Event:
+        """Return its end. The id is that of the call: one that both end counts once."""
+        names = ("account", "origin", "peer")
+        event: Event = {name: self.started[name] for name in names if name in self.started}
+        spoken = 0 if self.answered_ts is None else max(ts - self.answered_ts, 0) // 1000
+        name = hashlib.sha256(self.started["id"].encode("utf-8", "surrogatepass")).hexdigest()
+        event |= {"id": f"call-ended:{name[:40]}", "ts": ts, "type": "call.ended"}
+        return event | {"seconds": spoken}
 
 
 def invitation_event(

@@ -44,6 +44,19 @@ def test_first_message_of_a_chat_is_asked_about_once() -> None:
     assert setting.database.queries == ["wavebreak_read_room"] * 2
 
 
+def test_call_is_asked_about_as_a_first_message_is() -> None:
+    setting = direct()
+    invite = FakeEvent(ANN, ROOM, {"call_id": "c", "offer": {"sdp": "m=audio 9"}}, "m.call.invite")
+    ring = setting.calls.check_event_for_spam
+    setting.client.refusals[ANN] = {"outcome": "restrict"}
+    assert done(ring(invite)) == ("M_FORBIDDEN", {"org.wavebreak.outcome": "restrict"})
+    asked = [(event["type"], event["peer"]) for event in setting.client.attempts]
+    assert asked == [("call.started", BOB)]
+    del setting.client.refusals[ANN]
+    assert [sent(setting), done(ring(invite))] == ["NOT_SPAM"] * 2
+    assert len(setting.client.attempts) == 2
+
+
 def test_message_of_a_restricted_sender_is_asked_each_time() -> None:
     setting = direct()
     sent(setting)

@@ -360,3 +360,53 @@ def test_merge_holds_later_sources_back_while_one_has_more() -> None:
     assert [event["id"] for event in batch.events] == ["a", "b"]
     assert batch.positions == {"events": "2"}
     assert batch.more
+
+
+def call(reading: Reading, kind: str, sender: str, ts: int, call_id: str = "c1") -> None:
+    offer = {"offer": {"sdp": "m=audio 9"}} if kind == "invite" else {}
+    reading.event(f"m.call.{kind}", sender, {"call_id": call_id} | offer, ts=NOW + ts)
+
+
+def ends(events: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
+    """Return who called whom, and how long they spoke."""
+    return [(event["account"], event["peer"], event["seconds"]) for event in events
+            if event["type"] == "call.ended"]  # fmt: skip
+
+
+def calling(*steps: tuple[str, str, int], **settings: Any) -> list[dict[str, Any]]:
+    reading = Reading(**settings)
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    for step in steps:
+        call(reading, *step)
+    return reading.read()
+
+
+@pytest.mark.parametrize("by", [ANN, BOB])
+def test_end_of_a_call_is_its_callers_whoever_hangs_up(by: str) -> None:
+    found = calling(("invite", ANN, 0), ("answer", BOB, 5_000), ("hangup", by, 67_999))
+    assert types(found) == ["call.started", "call.ended"]
+    assert ends(found) == [(ANN, BOB, 62)]
+
+
+@pytest.mark.parametrize(("how", "by"), [("reject", BOB), ("hangup", ANN), ("hangup", BOB)])
+def test_call_that_nobody_took_has_no_seconds(how: str, by: str) -> None:
+    assert ends(calling(("invite", ANN, 0), (how, by, 30_000))) == [(ANN, BOB, 0)]
+    own = calling(("invite", ANN, 0), ("answer", ANN, 1_000), (how, by, 30_000))
+    assert ends(own) == [(ANN, BOB, 0)]
+
+
+def test_second_end_of_a_call_has_the_id_of_the_first() -> None:
+    found = calling(("invite", ANN, 0), ("hangup", ANN, 9), ("hangup", BOB, 10))
+    assert len({event["id"] for event in found if event["type"] == "call.ended"}) == 1
+
+
+def test_call_whose_beginning_nobody_saw_has_no_end() -> None:
+    assert calling(("answer", BOB, 0), ("hangup", ANN, 10)) == []
+
+
+def test_calls_of_an_exempt_account_are_not_reported_but_its_answers_count() -> None:
+    exempt = {"exempt": {"users": [BOB]}}
+    answered = (("invite", ANN, 0), ("answer", BOB, 0), ("hangup", BOB, 90_000))
+    assert ends(calling(*answered, **exempt)) == [(ANN, BOB, 90)]
+    assert calling(("invite", BOB, 0), ("answer", ANN, 0), ("hangup", ANN, 9), **exempt) == []

@@ -13,6 +13,7 @@ from wavebreak_client import build_event
 from wavebreak_synapse.mapping import (
     ALWAYS,
     FIELDS,
+    Call,
     Membership,
     Pdu,
     Room,
@@ -82,6 +83,10 @@ def every_event() -> list[dict[str, Any]]:
         ),
         moved("join", group, None),
         invitation_event("$i", 5, FROM_AFAR, "@b:hs.test", group, "hs.test"),
+        Call(
+            {"id": "$k", "account": FROM_AFAR, "origin": "away.test", "peer": "@b:hs.test"},
+            FROM_AFAR,
+        ).ended(5),
     ]
     return [event for event in made if event is not None]
 

@@ -102,6 +102,24 @@ def test_how_from_where_and_refused_acts_are_taken(tmp_path: Path) -> None:
     assert counts.dropped == {"bad_value: via": 1, "wrong_type": 1, "bad_value: origin": 1}
 
 
+def test_calls_are_taken_with_the_seconds_of_their_end(tmp_path: Path) -> None:
+    text = (
+        "ts,type,account,peer,seconds\n"
+        "1,call,ann,ben,9\n"
+        "2,end,ann,ben,62\n"
+        "3,end,ann,ben,\n"
+        "4,end,ann,ben,long\n"
+    )
+    counts = Counts()
+    types = {"call": "call.started", "end": "call.ended"}
+    found = rows(csv(tmp_path, text), counts, types=types)
+    assert [(row["type"], row.get("seconds")) for row in found] == [
+        ("call.started", None),
+        ("call.ended", 62),
+    ]
+    assert counts.dropped == {"missing_field: seconds": 1, "wrong_type": 1}
+
+
 def test_bad_rows_are_counted_by_cause_and_the_others_taken(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     bad = [

@@ -52,7 +52,7 @@ def test_streams_of_valid_and_spoilt_events_are_taken_alike(items: list[Item]) -
 def test_hostile_lines_are_taken_alike_each_alone_and_in_company() -> None:
     draw, company = random.Random(3), list[bytes]()
     alone = together = 0
-    for line, _ in hostile(6_000, seed=11):
+    for line, _ in hostile(7_000, seed=11):
         if scanned_as_one_by_one(line + b"\n"):
             alone += 1
             company.append(line)

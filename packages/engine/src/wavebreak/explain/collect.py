@@ -23,6 +23,7 @@ from wavebreak.linking import Edge, storage
 from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.event_kinds import EVENT_KINDS
+from wavebreak.schema.events import SHORT_CALL_S, TYPES
 
 Times = NDArray[np.int64]
 
@@ -43,7 +44,9 @@ KINDS = (
     "registered",
     "challenges",
 )
-_FIELDS = ("id", "ts", "type", "account", "peer", "group", "count", "attempted")
+_FIELDS = ("id", "ts", "type", "account", "peer", "group", "count", "attempted", "seconds")
+
+_CALL_ENDED = TYPES.index("call.ended")
 
 # Account ids are not pseudonymised, so any key finds the account; nothing keyed is shown.
 _KEY = b"explain" * 4
@@ -53,9 +56,10 @@ _KEY = b"explain" * 4
 class Timeline:
     """Times (milliseconds, UTC, ascending) of every kind of act in `KINDS`, from the log.
 
-    A first contact is a message, or a request for contact, to an account with which nothing was
-    exchanged before; a stranger send goes to an account that has not written to this one; a reply
-    is the first answer from an account that this one contacted first. Each event id counts once, in
+    A first contact is a message, a request for contact or a call to an account with which nothing
+    was exchanged before; a stranger send goes to an account that has not written to this one; a
+    reply is the first answer from an account that this one contacted first, or the first call to
+    it that it took. Each event id counts once, in
     log order, whether or not the platform would have refused it. `looked_up` counts numbers looked
     up.
     """
@@ -145,9 +149,7 @@ class _TimelineBuilder:
         if row.counted_at in ("received", "replies"):
             if row.counted_at == "received":
                 self._times["received"].append(ts)
-            if other in self._contacted and other not in self._senders:
-                self._times["replies"].append(ts)
-            self._senders.add(other)
+            self._add_answer(ts, other)
         elif row.counted_at:
             self._times[row.counted_at].append(ts)
 
@@ -160,9 +162,19 @@ class _TimelineBuilder:
             if event["peer"] not in self._senders | self._contacted:
                 self._times["first_contacts"].append(ts)
             self._contacted.add(event["peer"])
+        elif event["type"] == _CALL_ENDED:
+            taken = was_carried(event) and (event["seconds"] or 0) > SHORT_CALL_S
+            if taken and event["peer"] in self._contacted:
+                self._add_answer(ts, event["peer"])
         elif row.counts:
             self._times[row.counts].append(ts)
             self._looked_up += (event["count"] or 1) if row.counts == "lookups" else 0
+
+    def _add_answer(self, ts: int, other: str) -> None:
+        """Add what another did, or let happen, by which a chat is answered."""
+        if other in self._contacted and other not in self._senders:
+            self._times["replies"].append(ts)
+        self._senders.add(other)
 
     def _add_send(self, ts: int, peer: str | None) -> None:
         self._times["sends"].append(ts)

@@ -213,6 +213,7 @@ _TRIAL = (
     "registered within a week (as of the last epoch)"
 )
 _TIES = ("message.sent",)
+_CALLED = ("call.started",)
 _ORIGIN = ("message.sent.origin|contact.requested.origin",)
 _OPERATOR = "that seem to be of the same operator (`linking`)"
 
@@ -315,4 +316,17 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "share answered, drawn to a half by a prior of four, at most 1: (answered + 2) / (opened + "
       "4), as of the last epoch.", _ORIGIN, "people on a large open server",
       "rings that answer"),
+    *(W(F(f"calls_to_strangers_{w}", "calls", "calls", w,
+          "Calls in the window to accounts that had neither answered nor a tie to it, each "
+          "counted; a bucket counts up to 255.", _CALLED, "couriers, clinics", "senders who write"),
+        "stranger_call", bucket_max=255)
+      for w in ("1h", "1d")),
+    F("short_call_share_32", "share", "calls", "last 32 calls to strangers",
+      "Share of its last 32 calls that have ended, to strangers who had not answered before, that "
+      "nobody took or that lasted six seconds at most; missing before the first.",
+      ("call.started", "call.ended"), "couriers at the door", "long recorded calls", 1),
+    W(F("calls_after_answer_7d", "calls", "calls", "7d",
+        "Calls in the window to strangers whom it had contacted first within a day (15 to 16 "
+        "buckets of 96 minutes) and who had answered, each counted; a bucket counts up to 255.",
+        _CALLED, "dating, selling", "those who wait a day"), "call_after_answer", bucket_max=255),
 )  # fmt: skip

@@ -45,6 +45,7 @@ from wavebreak.features.layout import (
     SCORED,
     SCORED_AT,
     STARTED,
+    STRANGER,
     TRIAL,
     UNCONFIRMED,
     UNKNOWN,
@@ -55,10 +56,15 @@ from wavebreak.features.layout import (
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.message_updates import (
     advance_windows,
+    becomes_established,
+    count_first_answer,
+    credit_entities,
     is_expired,
     pair_flags,
+    pair_value,
     restart_due,
     touch_pair,
+    update_requested,
 )
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
@@ -85,9 +91,9 @@ from wavebreak.features.shared_state import (
     report_weight,
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
-from wavebreak.features.windows import add_to_nibble_ring, ring_total
+from wavebreak.features.windows import add_to_nibble_ring, push_bit, ring_total
 from wavebreak.outcomes import CHALLENGE
-from wavebreak.schema.events import CHANNELS, LABELS, UNDETERMINED
+from wavebreak.schema.events import CHANNELS, LABELS, SHORT_CALL_S, UNDETERMINED
 
 PLATFORM = CHANNELS.index("business_platform")
 ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
@@ -104,6 +110,8 @@ _count_unproven_report = count_event("unproven_report")
 _count_block = count_event("block")
 _count_block_weight = count_event("block_weight")
 _count_request_refused = count_event("request_refused")
+_count_stranger_call = count_event("stranger_call")
+_count_call_after_answer = count_event("call_after_answer")
 
 
 @compiled()
@@ -309,6 +317,39 @@ def count_failure(sh: Any, row: Any, r: Any, local: int, peer: int, now: int) ->
     if bucket > int64(row.clock) // 5760 - 2 and row.tried_1d[bucket & 15] > 0:
         row.tried_1d[bucket & 15] -= 1
     pairs[at].value = with_flags(value, flags & ~TRIAL)
+
+
+@compiled()
+def update_called(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
+    """Update an account that calls another; returns what `update_sent` does."""
+    value = pair_value(sh, local, ev.peer, now)
+    opens, stranger = update_requested(w, sh, row, ev, local, now)
+    of_answered = (flags_of(value) & (STRANGER | REPLIED | CONTACT)) == (STRANGER | REPLIED)
+    if stranger:
+        _count_stranger_call(rare_row(sh, row), now, 1)
+    elif of_answered and int64(first_bucket(value)) > now // 5760 - 16:
+        _count_call_after_answer(rare_row(sh, row), now, 1)
+    return opens, stranger
+
+
+@compiled()
+def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
+    """Count the end of a call that the account made: an answer, if it was longer than short."""
+    pairs = pairs_of(sh)
+    at = find(pairs, sh.pair_capacity, salts_of(sh), local, ev.peer)
+    if at < 0 or is_expired(pairs[at].value, now):
+        return
+    value, short = pairs[at].value, ev.count <= SHORT_CALL_S
+    flags = flags_of(value)
+    if (flags & (STRANGER | REPLIED | CONTACT)) == STRANGER:
+        r = rare_row(sh, row)
+        r.short_call_bits = push_bit(r.short_call_bits, short)
+        r.short_call_n = min(np.int64(r.short_call_n) + 1, 32)
+    if not short and (flags & (STARTED | REPLIED)) == STARTED:
+        count_first_answer(w, row, value, now)
+        pairs[at].value = with_flags(value, flags | REPLIED)
+        if becomes_established(row):
+            credit_entities(w, row)
 
 
 @compiled()

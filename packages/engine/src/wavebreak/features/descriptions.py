@@ -131,6 +131,14 @@ DESCRIPTIONS: dict[str, str] = {
     "blocks": "People who blocked it {window}.",
     "block_weight": "Blocks {window}, each by how far the person who made it can be relied on.",
     "requests_refused": "People who refused its request for contact {window}.",
+    # Calls.
+    "calls_to_strangers": "Calls {window} to people whom it did not know.",
+    "short_call_share": (
+        "How many {window} calls to people whom it did not know nobody took, or were over at once."
+    ),
+    "calls_after_answer": (
+        "Calls {window} to people written to first less than a day before, who had answered."
+    ),
     "blind_reports": "Reports that it made with no chat or group where it could have met anyone.",
     "accused_last": "Such reports, in two days, of the account that it reported last.",
     # What was decided.
@@ -211,6 +219,8 @@ TITLES: dict[str, str] = {
     "strangers_written": "strangers written to first",
     "strangers_contacted": "strangers contacted",
     "answers_of_strangers": "strangers who answered",
+    "short_call_share": "short calls to strangers",
+    "calls_after_answer": "calls soon after an answer",
     "colocated_young_peer_share": "chats with new accounts beside it",
     "young_approaches_last_target": "new accounts at its last target",
     "reports_without_inbound_chat": "reports of people who never wrote to it",

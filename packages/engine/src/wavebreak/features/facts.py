@@ -64,7 +64,7 @@ _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
-    "outcome", "hold_s", "attempted", "source", "reason",
+    "outcome", "hold_s", "attempted", "source", "reason", "seconds",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -72,9 +72,10 @@ AROUND = ("network", "block", "device", "client", "origin")
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
-    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
+_CALL_ENDED = TYPES.index("call.ended")
 _PERSONAL, _PLATFORM = CHANNELS.index("personal"), CHANNELS.index("business_platform")
 _DECLINED = TYPES.index("contact.refused")
 _STRANGER = REASONS["contact.refused"].index("stranger")
@@ -187,7 +188,8 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.ts, ev.drop = ts[i], drop[i]
         ev.type = _integer(columns[_TYPE], i, 1, 0, _U1)
         ev.size = _integer(columns[_SIZE], i, 8, 0, _U4)
-        ev.count = _integer(columns[_COUNT], i, 4, 1, _U4)
+        of_calls = ev.type == _CALL_ENDED
+        ev.count = _integer(columns[_SECONDS if of_calls else _COUNT], i, 4, 1 - of_calls, _U4)
         ev.hits = _integer(columns[_HITS], i, 4, 0, _U4)
         ev.attempts = _integer(columns[_ATTEMPTS], i, 4, 0, _U2)
         ev.media = _integer(columns[_MEDIA], i, 1, UNKNOWN, _U1)

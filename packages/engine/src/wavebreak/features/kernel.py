@@ -22,6 +22,8 @@ from wavebreak.features.account_updates import (
     note_origin,
     rare_row,
     set_contact_tie,
+    update_call_ended,
+    update_called,
     update_complaint,
     update_declined,
     update_lurking,
@@ -112,6 +114,8 @@ from wavebreak.schema.event_kinds import (
     ADDED_AS_CONTACT,
     ADDED_TO_GROUP,
     BLOCKED_BY,
+    CALL_ENDED,
+    CALLED,
     CHALLENGE_FAILED,
     CHALLENGE_PASSED,
     DECLINED_BY,
@@ -174,7 +178,7 @@ NOTICE_S = 7_200
 def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor refuses this event; counted when it does."""
     opens, own, first = np.int64(0), np.int64(0), False
-    if kind in (SENT, REQUESTED):
+    if kind in (SENT, REQUESTED, CALLED):
         value = pair_value(sh, local, ev.peer, now)
         flags = flags_of(value)
         friend = (flags & CONTACT) != 0 or (ev.flags & IN_CONTACTS) != 0
@@ -226,9 +230,11 @@ def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) ->
 def _apply_contact(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> None:  # fmt: skip
-    """Apply a one-to-one send, or a request for contact."""
+    """Apply a one-to-one send, a request for contact or a call."""
     if kind == SENT:
         opens, stranger = update_sent(w, sh, row, ev, local, now)
+    elif kind == CALLED:
+        opens, stranger = update_called(w, sh, row, ev, local, now)
     else:
         opens, stranger = update_requested(w, sh, row, ev, local, now)
     if stranger and (ev.flags & ATTEMPTED) == 0:
@@ -360,6 +366,8 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
         update_report_made(w, sh, row, ev, local, now)
     elif kind == DECLINED_BY:
         update_declined(w, sh, row, ev, local, now)
+    elif kind == CALL_ENDED:
+        update_call_ended(w, sh, row, ev, local, now)
     else:
         update_complaint(w, sh, row, rare_row(sh, row), ev, local, now, kind == BLOCKED_BY)
 
@@ -690,9 +698,10 @@ def _mark_touched(w: Any, row: Any, account: int, position: int, role: int, kind
 def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether nothing happened to the account: who acts was kept from it, or from the attempt.
 
-    An attempt is an act of the account's own, but for what speaks for it: a challenge passed.
+    An attempt is an act of the account's own, but for what speaks for it: a challenge passed, a
+    call that was taken.
     """
-    if kind in (CHALLENGE_PASSED, LABELLED):
+    if kind in (CHALLENGE_PASSED, LABELLED, CALL_ENDED):
         return bool((ev.flags & ATTEMPTED) != 0)
     return bool(w.enforce and kind in REACHING and is_undelivered(w, sh, ev, kind, local, now))
 

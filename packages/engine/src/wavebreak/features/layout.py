@@ -127,7 +127,7 @@ RARE = _layout(
     ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
     ("blind_peer", "u4"), ("add_trials", "u2"), ("add_leaves", "u2"), ("failures", "u2"),
     ("challenges_passed", "u1"), ("limited", "u4"), ("refused_peer", "u4"),
-    ("attempts_after_notice", "u2"),
+    ("attempts_after_notice", "u2"), ("short_call_bits", "u4"), ("short_call_n", "u1"),
 )  # fmt: skip
 """State that few accounts need: groups, lookups, feedback, our decisions."""
 
@@ -217,7 +217,8 @@ EVENT = np.dtype(
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
-`outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds.
+`outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds. `count`
+of the end of a call are the seconds spoken.
 `source` is the number of the source that sent it (0: of none)."""
 OPENED, WITHHELD = 1, 2
 """EVENT.opens of a first message to somebody, or request for contact: it opened the chat; the

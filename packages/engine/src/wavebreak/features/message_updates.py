@@ -401,7 +401,7 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
 def update_requested(
     w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
 ) -> tuple[bool, bool]:  # fmt: skip
-    """Update an account that asks another for contact; returns what `update_sent` does.
+    """Update an account that asks another for contact, or calls; returns what `update_sent` does.
 
     It opens a chat as a first message does, and is no send.
     """
@@ -410,7 +410,7 @@ def update_requested(
     value = pairs[at].value
     flags = flags_of(value)
     opens = (flags & (WROTE | REPLIED | STARTED)) == 0
-    stranger = (flags & (REPLIED | CONTACT)) == 0
+    stranger = (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
     if opens:
         advance_windows(row)
         flags = _update_first_contact(w, sh, row, ev, flags, now) | STARTED
@@ -422,11 +422,11 @@ def update_requested(
 def update_received(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int
 ) -> bool:  # fmt: skip
-    """Update an account with a message, a request for contact or the acceptance of its own.
+    """Update an account with a message, a call, a request for contact or the acceptance of its own.
 
-    Nothing here counts against who receives. A request opens a chat, or answers one, as a message
-    does; an acceptance answers one. Returns True when the account becomes established by it, and
-    its entities are to be credited.
+    Nothing here counts against who receives. A request or a call opens a chat, or answers one, as a
+    message does; an acceptance answers one. Returns True when the account becomes established by
+    it, and its entities are to be credited.
     """
     pairs = pairs_of(sh)
     at = touch_pair(sh, local, ev.account, now)
@@ -440,16 +440,29 @@ def update_received(
             row.inbound += 1
             record_new_chat(w, row, ev.account, now)
     elif (flags & REPLIED) == 0:
-        row.mutual += 1
-        if flags & STARTED:
-            advance_windows(row)
-            contribute_to_origin(w, row, ANSWERED, 1)
-            if is_young(row):
-                contribute_to_places(w, row, ANSWERED, 1)
-            # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
-            _count_reply(row, int64(first_bucket(value)) * 5760, 1)
-            _answer_trial(row, flags, int64(first_bucket(value)), now)
+        count_first_answer(w, row, value, now)
     pairs[at].value = with_flags(value, flags | REPLIED)
+    return becomes_established(row)
+
+
+@compiled()
+def count_first_answer(w: Any, row: Any, value: Any, now: int) -> None:
+    """Count what comes in first from a peer whom the account wrote to, asked or called."""
+    row.mutual += 1
+    flags, first = flags_of(value), int64(first_bucket(value))
+    if flags & STARTED:
+        advance_windows(row)
+        contribute_to_origin(w, row, ANSWERED, 1)
+        if is_young(row):
+            contribute_to_places(w, row, ANSWERED, 1)
+        # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
+        _count_reply(row, first * 5760, 1)
+        _answer_trial(row, flags, first, now)
+
+
+@compiled()
+def becomes_established(row: Any) -> bool:
+    """Whether the account has now enough contacts for long enough, and was not credited yet."""
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS
         and (row.flags & CREDITED) == 0

@@ -29,6 +29,7 @@ from wavebreak.features.values import SIZE, At
 from wavebreak.features.windows import ring_total
 from wavebreak.schema.event_kinds import (
     BLOCKED_BY,
+    CALLED,
     MEMBER_ADDED,
     REGISTERED,
     REPORTED_BY,
@@ -84,12 +85,12 @@ def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int)
     is_now = progress(row, role, kind)
     if kind == SESSION:
         return bool(is_now != was or (ev.flags & LINKED) != 0)
-    if kind in (SENT, SENT_GROUP, REQUESTED):
+    if kind in (SENT, SENT_GROUP, REQUESTED, CALLED):
         if (is_now >> 32) != (was >> 32):
             opened = ring_total(row.first_1d)
             if is_step(opened) and (opened >= FIRST_OPENED or is_young(row)):
                 return True
-        if kind == REQUESTED:
+        if kind in (REQUESTED, CALLED):
             return False
         return is_now != was and row.sends >= FIRST_SENDS and is_step(int64(row.sends))
     if kind == MEMBER_ADDED:

@@ -277,6 +277,7 @@ def _rare_values(r: Any, out: Any) -> None:
     out[At.challenges_passed] = row_values.challenges_passed(r)
     out[At.label_unconfirmed] = row_values.label_unconfirmed(r)
     out[At.attempts_after_notice] = row_values.attempts_after_notice(r)
+    out[At.short_call_share_32] = row_values.share_of_bits(r.short_call_bits, r.short_call_n)
 
 
 @compiled()
@@ -306,6 +307,7 @@ def compute_features(w: Any, sh: Any, row: Any) -> None:
         out[At.leave_evidence] = leave_value(terms_of(w), row, 0, 0)
         out[At.undeliverable_evidence] = failure_value(terms_of(w), row, 0)
         out[At.left_share_7d] = NAN
+        out[At.short_call_share_32] = NAN
         out[At.lookup_hit_share_1d] = NAN
         out[At.lookups_per_first_contact_1d] = row_values.share(
             0, np.int64(out[At.first_contacts_1d])

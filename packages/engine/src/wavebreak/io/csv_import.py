@@ -29,7 +29,9 @@ from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 ROWS = 50_000
 """Events per batch."""
 
-COLUMNS = ("ts", "type", "account", "peer", "group", "size", "via", "origin", "attempted")
+COLUMNS = (
+    "ts", "type", "account", "peer", "group", "size", "via", "origin", "attempted", "seconds",
+)  # fmt: skip
 """Event fields that a CSV column may provide."""
 
 PUBLIC = "public"
@@ -263,7 +265,8 @@ def _events(
     columns["ts"], bad_ts = _numbers(texts.get("ts", none), scale)
     columns["size"], bad_size = _numbers(texts.get("size", none), 1)
     columns["attempted"], bad_flag = _flags(texts.get("attempted", none))
-    wrong = bad_ts | bad_size | bad_flag
+    columns["seconds"], bad_seconds = _numbers(texts.get("seconds", none), 1)
+    wrong = bad_ts | bad_size | bad_seconds | bad_flag
     _address(columns, foreign)
     unmapped = ours.is_null().to_numpy(zero_copy_only=False)
     counts.drop("type_not_taken", int(np.count_nonzero(unmapped)))
@@ -274,7 +277,7 @@ def _events(
 
 
 def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
-    """Remove peer, group, size and via where the event type has no such field."""
+    """Remove peer, group, size, via and seconds where the event type has no such field."""
     either = pc.is_in(columns["type"], value_set=pa.array(sorted(EITHER)))
     public = pc.and_(
         pc.fill_null(pc.equal(foreign, _POST), False),
@@ -283,7 +286,7 @@ def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
     columns["group"] = pc.if_else(pc.and_(public, either), PUBLIC, columns["group"])
     to_group = pc.and_(either, columns["group"].is_valid())
     columns["peer"] = pc.if_else(to_group, None, columns["peer"])
-    for name in ("peer", "group", "size", "via"):
+    for name in ("peer", "group", "size", "via", "seconds"):
         have = pa.array([t for t in TYPES if name in LIMITS[t]])
         column = columns[name]
         columns[name] = pc.if_else(

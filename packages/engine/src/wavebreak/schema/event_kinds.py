@@ -98,10 +98,14 @@ FACTS: Final = (
     FactKind("accepted", Update.NOTHING, _A),
     FactKind("accepted_by", Update.ANSWER, _A),
     FactKind("declined_by", Update.SHARED, Bar.NEVER),
+    FactKind("called", Update.CHAT, _A | Bar.CHAT | Bar.ALLOWANCE | Bar.HELD),
+    FactKind("called_by", Update.ANSWER, _A | Bar.CHAT),
+    FactKind("call_ended", Update.SHARED, Bar.NEVER),
 )
 """Kinds of account event, in code order. `epoch` is the evaluation at an epoch's close, `refused`
 an own event that enforcement refused. `requested_by`: another asked for contact with the account;
-`accepted_by` and `declined_by`: another answered a request of the account. New kinds come last: a
+`accepted_by` and `declined_by`: another answered a request of the account; `call_ended`: a call of
+the account is over, whoever ended it. New kinds come last: a
 code is part of what a decision's id is made of."""
 
 KINDS: Final[tuple[str, ...]] = tuple(fact.name for fact in FACTS)
@@ -113,8 +117,8 @@ KINDS: Final[tuple[str, ...]] = tuple(fact.name for fact in FACTS)
     GROUP_JOINED, GROUP_LEFT, MEMBER_LEFT, REPORTED, REPORTED_BY, BLOCKED_OTHER, BLOCKED_BY,
     CHALLENGE_PASSED, CHALLENGE_FAILED, DELETE, LABELLED, READ, EPOCH, CONTACT_REMOVED,
     REMOVED_AS_CONTACT, UNBLOCKED_BY, REFUSED, REQUESTED, REQUESTED_BY, ACCEPTED, ACCEPTED_BY,
-    DECLINED_BY,
-) = range(37)  # fmt: skip
+    DECLINED_BY, CALLED, CALLED_BY, CALL_ENDED,
+) = range(40)  # fmt: skip
 """Codes of the kinds that code treats apart."""
 
 
@@ -122,7 +126,7 @@ def kinds_that_update(update: Update) -> tuple[int, ...]:
     """Return the codes of the kinds that update something.
 
     >>> [KINDS[kind] for kind in kinds_that_update(Update.CHAT)]
-    ['sent', 'requested']
+    ['sent', 'requested', 'called']
     """
     return tuple(code for code, fact in enumerate(FACTS) if fact.update is update)
 
@@ -200,6 +204,10 @@ EVENT_KINDS: Final = (
     ),
     EventKind("contact.accepted", "accepted", "accepted_by", ("answer",), "", "replies", _SEEN),
     EventKind("contact.refused", "", "declined_by", (), "", "", _SEEN),
+    EventKind(
+        "call.started", "called", "called_by", ("start_chats",), "first_contacts", "replies", _SEEN,
+    ),
+    EventKind("call.ended", "call_ended", "", (), "", "", _SEEN),
 )  # fmt: skip
 """One row an event type, in the order of the schema."""
 

@@ -49,6 +49,7 @@ Origin = Annotated[
 ]  # fmt: skip
 
 Media = Literal["none", "image", "video", "audio", "document", "sticker", "other"]
+CallMedia = Literal["audio", "video"]
 Undeliverable = Literal["not_registered", "blocked", "expired"]
 Report = Literal["spam", "scam", "impersonation", "other"]
 Verification = Literal["sms", "voice", "flash", "email", "none"]
@@ -286,6 +287,34 @@ class ContactRefused(Event, tag="contact.refused"):
 
     peer: Id
     reason: Decline | None = None
+
+
+class CallStarted(Event, tag="call.started"):
+    """An account calls `peer`; `media` says by sound alone or with a picture.
+
+    It opens a chat as a first message does: it counts as a stranger approached and takes a place of
+    a limit's allowance. It is no send. A call back is an answer.
+    """
+
+    peer: Id
+    media: CallMedia | None = None
+    in_contacts: bool | None = None
+
+
+class CallEnded(Event, tag="call.ended"):
+    """A call of the account to `peer` is over, whoever ended it; `seconds` were spoken.
+
+    0 seconds: nobody took it, or it was declined; neither is a complaint. More than six seconds are
+    an answer of `peer`. A platform that sends calls sends their ends too, or those who call are
+    judged as if nobody had answered them.
+    """
+
+    peer: Id
+    seconds: Count
+
+
+SHORT_CALL_S = 6
+"""A call of so many seconds is no answer: who takes a stranger's call hangs up by then."""
 
 
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())

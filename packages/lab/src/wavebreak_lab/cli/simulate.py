@@ -68,13 +68,17 @@ def simulate(
             "--random, mostly without phone numbers.",
         ),
     ] = False,
+    calls: Annotated[
+        bool,
+        typer.Option("--calls", help="People call those they talk with; see voice-calls."),
+    ] = False,
     seed: Seed = 0,
     form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
 ) -> None:
     """Simulate a platform of people, personas and attack campaigns; write events and labels."""
-    if random and (campaign or personas or background):
+    if random and (campaign or personas or background or calls):
         raise UsageError(
-            "--random cannot be combined with --campaign, --personas or --background",
+            "--random cannot be combined with --campaign, --personas, --background or --calls",
             fix="drop --random, or the other options",
         )
     with progress_bar("simulate") as show:
@@ -91,6 +95,7 @@ def simulate(
                 background=background,
                 seed=seed,
                 requests=requests,
+                calls=calls,
                 progress=lambda share: show(share, ""),
             )
         events = simulation.write(world, out_path, form=form)

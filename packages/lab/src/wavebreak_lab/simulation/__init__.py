@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.errors import UsageError
-from wavebreak_lab.simulation.attackers import CAMPAIGNS, EVERY_CAMPAIGN, Campaign
+from wavebreak_lab.simulation.attackers import (
+    CALL_CAMPAIGNS,
+    CAMPAIGNS,
+    EVERY_CAMPAIGN,
+    Campaign,
+)
 from wavebreak_lab.simulation.background_trace import load_trace
+from wavebreak_lab.simulation.calls import CallHabits
 from wavebreak_lab.simulation.contact_requests import RequestHabits
 from wavebreak_lab.simulation.personas import EVERY_PERSONA, PERSONAS
 from wavebreak_lab.simulation.random_platforms import random_platform, random_platform_on_trace
@@ -51,6 +57,7 @@ def simulate(
     seed: int = 0,
     start_ms: int = START_MS,
     requests: bool = False,
+    calls: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> World:
     """Simulate a platform; its events are generated while its batches are read.
@@ -67,6 +74,7 @@ def simulate(
         seed: Seed of every random draw.
         start_ms: Start of the simulation, milliseconds since 1970.
         requests: Chats open by a request for contact, as on platforms without phone numbers.
+        calls: People call those they talk with; a log without it has calls of campaigns alone.
         progress: Called with the share of the events that is done.
 
     Returns:
@@ -80,7 +88,7 @@ def simulate(
     ['abusive', 'benign']
 
     """
-    _check_arguments(people, days, personas, background, requests=requests)
+    _check_arguments(people, days, personas, background, requests=requests, calls=calls)
     chosen = [_resolve_campaign(name, accounts) for name, accounts in campaigns]
     about: dict[str, Any] = {
         "people": people,
@@ -105,9 +113,12 @@ def simulate(
         each,
         tuple(map(Operation, chosen)),
         requests=RequestHabits() if requests else None,
+        calls=CallHabits() if calls else None,
     )
     if requests:
         about["requests"] = asdict(RequestHabits())
+    if calls:
+        about["calls"] = asdict(CallHabits())
     return simulate_plan(plan, seed, about, progress)
 
 
@@ -118,9 +129,12 @@ def _check_arguments(
     background: Path | None,
     *,
     requests: bool,
+    calls: bool,
 ) -> None:
     if background is not None and requests:
         raise UsageError("requests need simulated people, not a background", fix="omit --requests")
+    if background is not None and calls:
+        raise UsageError("calls need simulated people, not a background", fix="omit --calls")
     if background is not None and personas:
         raise UsageError("personas need simulated people, not a background", fix="omit --personas")
     if people < 1 or not days > 0:
@@ -130,13 +144,14 @@ def _check_arguments(
 
 
 def _resolve_campaign(name: str, accounts: int | None) -> Campaign:
-    if name not in EVERY_CAMPAIGN:
-        raise UsageError("unknown campaign", fix=f"choose from {', '.join(EVERY_CAMPAIGN)}")
+    known = EVERY_CAMPAIGN | CALL_CAMPAIGNS
+    if name not in known:
+        raise UsageError("unknown campaign", fix=f"choose from {', '.join(known)}")
     if accounts is None:
-        return EVERY_CAMPAIGN[name]
+        return known[name]
     if accounts < 1:
         raise UsageError("a campaign needs at least one account", fix=f"give {name}:20")
-    return replace(EVERY_CAMPAIGN[name], accounts=accounts)
+    return replace(known[name], accounts=accounts)
 
 
 def _resolve_personas(names: Sequence[str]) -> list[str]:

@@ -14,7 +14,15 @@ import numpy as np
 from wavebreak.durations import MINUTE_MS, SECOND_MS
 from wavebreak.schema.events import TYPES
 from wavebreak_lab.simulation.context import SimulationContext
-from wavebreak_lab.simulation.log import ABSENT, Bools, EventBlock, EventBuffer, EventLog, Ints
+from wavebreak_lab.simulation.log import (
+    ABSENT,
+    Bools,
+    EventBlock,
+    EventBuffer,
+    EventLog,
+    Ints,
+    column_of,
+)
 from wavebreak_lab.simulation.population import Ties
 
 VIAS = ("invite", "roster", "username")
@@ -132,7 +140,7 @@ class ContactRequests:
             if not len(block):
                 continue
             kind, ts, account, peer, known = (
-                _column(block, name) for name in ("type", "ts", "account", "peer", "in_contacts")
+                column_of(block, name) for name in ("type", "ts", "account", "peer", "in_contacts")
             )
             next_id = max(next_id, int(block.columns["id"].max()) + 1)
             born = kind == _REGISTERED
@@ -202,10 +210,6 @@ def _opened_chats(ts: Ints, account: Ints, peer: Ints, known: Ints, kind: Ints) 
     return _Chats(account[first], peer[first], ts[first], answered_at, known[opening] > 0)
 
 
-def _column(block: EventBlock, name: str) -> Ints:
-    return block.columns.get(name, np.full(len(block), ABSENT, np.int64)).astype(np.int64)
-
-
 def _pair_keys(account: Ints, peer: Ints) -> Ints:
     return (account << 32) | peer
 
@@ -222,8 +226,8 @@ def _without(block: EventBlock, dropped: Ints) -> EventBlock:
     """Leave out what pairs could not write to each other; reports of them name no message."""
     if not len(dropped):
         return block
-    kind, peer = _column(block, "type"), _column(block, "peer")
-    lost = (peer >= 0) & np.isin(_pair_keys(_column(block, "account"), peer), dropped)
+    kind, peer = column_of(block, "type"), column_of(block, "peer")
+    lost = (peer >= 0) & np.isin(_pair_keys(column_of(block, "account"), peer), dropped)
     keep = ~(lost & np.isin(kind, _HELD_BACK))
     kept = {name: values[keep] for name, values in block.columns.items()}
     if "message" in kept:

@@ -104,6 +104,11 @@ class EventBlock:
         return self.slice(0, cut), self.slice(cut, len(self))
 
 
+def column_of(block: EventBlock, name: str) -> Ints:
+    """Return a column of a block; all absent where it has none."""
+    return block.columns.get(name, np.full(len(block), ABSENT, np.int64)).astype(np.int64)
+
+
 _WIDE = frozenset({"id", "ts", "message", "size"})  # numbers that 32 bits may not hold
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from wavebreak_lab.simulation.behaviour import (
     MessageContent,
     RecipientBehaviour,
 )
+from wavebreak_lab.simulation.calls import CallHabits, Calls
 from wavebreak_lab.simulation.contact_requests import ContactRequests, RequestHabits
 from wavebreak_lab.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak_lab.simulation.daily_life import DailyLife, Habits
@@ -101,7 +103,7 @@ class Timeline:
     """Everyday activity and planned events, generated window by window: memory stays flat.
 
     `groups`: how many groups were planned, so that names go on from there each time; `requests`:
-    how chats open, where that takes a request.
+    how chats open, where that takes a request; `calls`: how people call, where they can.
     """
 
     sim: SimulationContext
@@ -111,19 +113,22 @@ class Timeline:
     groups: int
     progress: Callable[[float], None] | None = None
     requests: RequestHabits | None = None
+    calls: CallHabits | None = None
 
     def events(self, size: int) -> Iterator[pa.RecordBatch]:
         """Yield all events in order."""
-        names, blocks = self.sim.registry.names(), self.blocks()
+        names, sim, blocks = self.sim.registry.names(), self.sim, self.blocks
         if self.requests is not None:
-            blocks = ContactRequests(self.sim, self.requests, self.seed).apply(self.blocks)
-        for block in blocks:
+            blocks = partial(ContactRequests(sim, self.requests, self.seed).apply, blocks)
+        if self.calls is not None:
+            blocks = partial(Calls(sim, self.calls, self.seed).apply, blocks)
+        for block in blocks():
             yield from to_batches(block, names, self.sim.pool.arrow(), size)
 
     def blocks(self) -> Iterator[EventBlock]:
         """Yield the events in order, as columns of numbers: a block a window of time.
 
-        Requests for contact are not among them yet.
+        Requests for contact and calls of people are not among them yet.
         """
         sim = self.sim
         sim.log = EventLog(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
@@ -281,7 +286,8 @@ class Operation:
 class Plan:
     """The plan of a world: time span, people, personas, operators, coverage of the log.
 
-    `requests`: how chats open on a platform where that takes a request (None: by a message).
+    `requests`: how chats open on a platform where that takes a request (None: by a message);
+    `calls`: how people call (None: the platform has no calls).
     """
 
     people: int
@@ -297,6 +303,7 @@ class Plan:
     tolerated: RecipientBehaviour = TOLERATED
     coverage: Coverage = FULL_COVERAGE
     requests: RequestHabits | None = None
+    calls: CallHabits | None = None
 
 
 def simulate_plan(
@@ -325,7 +332,9 @@ def simulate_plan(
         "society": asdict(plan.society),
         "accounts": count_families(labels),
     }
-    timeline = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress, plan.requests)
+    timeline = Timeline(
+        sim, life, sim.log.flush(), seed, sim.groups, progress, plan.requests, plan.calls
+    )
     lacks, compromised_at = plan.coverage, sim.registry.compromised_at()
     if lacks == FULL_COVERAGE:
         return World(labels, about, timeline.events, timeline, compromised_at)

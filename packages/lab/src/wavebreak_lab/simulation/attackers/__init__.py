@@ -22,6 +22,7 @@ from wavebreak_lab.simulation.attackers.config import OperatorFeedback, Sender
 from wavebreak_lab.simulation.attackers.dialogues import add_dialogues
 from wavebreak_lab.simulation.attackers.operator import Operator
 from wavebreak_lab.simulation.attackers.presets import (
+    CALL_PRESETS,
     PATIENT_PRESETS,
     PRESETS,
     TOOL_PRESETS,
@@ -32,6 +33,7 @@ from wavebreak_lab.simulation.log import Ints
 
 __all__ = [
     "ADD",
+    "CALL_CAMPAIGNS",
     "CAMPAIGNS",
     "CHAT",
     "EVERY_CAMPAIGN",
@@ -84,3 +86,8 @@ EVERY_CAMPAIGN: dict[str, Campaign] = CAMPAIGNS | {
     name: Campaign(name, preset.tactic, preset.sender) for name, preset in PATIENT_PRESETS.items()
 }
 """The same and those of patient senders, which only random platforms draw by themselves."""
+
+CALL_CAMPAIGNS: dict[str, Campaign] = {
+    name: Campaign(name, preset.tactic, preset.sender) for name, preset in CALL_PRESETS.items()
+}
+"""Campaigns of platforms that have calls: no random platform draws them."""

@@ -6,7 +6,7 @@ Only delivered acts have consequences: nobody replies to a message that was refu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from wavebreak_lab.simulation.attackers.config import Sender
 from wavebreak_lab.simulation.attackers.dialogues import APPROACHED_REPLY, add_approaches
 from wavebreak_lab.simulation.attackers.infrastructure import apply_hourly_cap
 from wavebreak_lab.simulation.behaviour import DEFAULT_CONTENT, MessageContent, RecipientBehaviour
+from wavebreak_lab.simulation.calls import add_call_ends
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.log import ABSENT, Bools, Floats, Ints
 from wavebreak_lab.simulation.recipients import ReplyReading, add_responses, draw_text_sizes
@@ -27,8 +28,15 @@ OWN_ACCOUNTS = RecipientBehaviour(
 GROUP_RESPONSES = {"left": 0.2, "reported": 0.01, "blocked": 0.015}
 """Of those whom strangers add to groups, the shares who leave, report, block."""
 
-MESSAGE, ADD, REPORT, CHAT = range(4)
-"""Kinds of act: a message to a stranger, an add to a group, a report, a chat of own accounts."""
+TAKEN_BY_STRANGERS = (0.35, 4.0)
+"""Of those whom a stranger calls for business that they did not ask for: the share who take it, and
+the median seconds until they hang up."""
+CALL_BACK = 0.02
+"""Share of those who did not take a stranger's call who call back."""
+
+MESSAGE, ADD, REPORT, CHAT, CALL = range(5)
+"""Kinds of act: a message to a stranger, an add to a group, a report, a chat of own accounts, a
+call to a stranger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,8 @@ def add_consequences(
         return done, done.ts
     if (done.kind == ADD).any():
         _add_group_responses(sim, done.select(done.kind == ADD), after)
+    if (done.kind == CALL).any():
+        _add_call_responses(sim, done.select(done.kind == CALL), after)
     if (done.kind == CHAT).any():
         _add_message_responses(sim, done.select(done.kind == CHAT), OWN_ACCOUNTS, reading, after)
     dead = done.select((done.kind == MESSAGE) & done.dead)
@@ -158,6 +168,27 @@ def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None
     log.add("user.reported", ts, who.peer, peer=who.account, reason=sim.pool.code("spam"))
     who, ts = some(GROUP_RESPONSES["blocked"])
     log.add("user.blocked", ts, who.peer, peer=who.account)
+
+
+def _add_call_responses(sim: SimulationContext, done: Acts, after: int) -> None:
+    """Plan what people do whom a stranger called: most do not take it, or hang up."""
+    rng, log, met = sim.rng, sim.log, sim.behaviour
+    start = np.maximum(done.ts, after)
+    who = (start, done.account, done.peer)
+    seconds, over = add_call_ends(rng, log, *who, TAKEN_BY_STRANGERS, spread=1.0)
+    drawn = rng.random(len(done))
+    kinds = (("user.blocked", met.block, met.block_delay),
+             ("user.reported", met.report, met.report_delay))  # fmt: skip
+    for kind, share, delay in kinds:
+        chosen, drawn = drawn < share, drawn - share
+        wait = rng.lognormal(np.log(delay), met.spread, int(chosen.sum())).astype(np.int64)
+        reason = sim.pool.code("spam") if kind == "user.reported" else ABSENT
+        log.add(kind, over[chosen] + wait, done.peer[chosen], peer=done.account[chosen],
+                reason=reason)  # fmt: skip
+    back = (seconds == 0) & (drawn >= 0) & (drawn < CALL_BACK)
+    when = over[back] + rng.exponential(10 * MINUTE_MS, int(back.sum())).astype(np.int64)
+    log.add("call.started", when, done.peer[back], peer=done.account[back],
+            media=sim.pool.code("audio"))  # fmt: skip
 
 
 WRITE, INVITE, FILE_REPORT, TALK, CREATE_GROUP, POST, BLOCK, JOIN = range(8)
@@ -362,6 +393,17 @@ class OutgoingMessages:
     characters: Floats
     lead: Ints
 
+    def select(self, chosen: Bools) -> OutgoingMessages:
+        """Return some of the messages."""
+        return OutgoingMessages(*(getattr(self, name)[chosen] for name in self.__slots__))
+
+
+def _call_strangers(sim: SimulationContext, draft: OutgoingMessages) -> Acts:
+    """Plan calls in place of messages."""
+    audio = sim.pool.code("audio")
+    ids = sim.log.add("call.started", draft.ts, draft.account, peer=draft.peer, media=audio)
+    return make_acts(sim, ids, draft.ts, draft.account, draft.peer, CALL, lists=draft.lists)
+
 
 def _sizes(content: MessageContent, characters: Floats) -> Ints:
     return np.asarray(content.overhead + 16 * np.ceil(characters / 16), np.int64)
@@ -416,6 +458,10 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
     """Plan messages to strangers with all that surrounds them; what they do comes later."""
     rng, log, pool = sim.rng, sim.log, sim.pool
     count, content = len(draft.ts), sender.content or sim.content
+    if sender.calls and (calling := rng.random(count) < sender.calls).any():
+        called = _call_strangers(sim, draft.select(calling))
+        rest = add_stranger_messages(sim, replace(sender, calls=0.0), draft.select(~calling))
+        return concat_acts([called, rest])
     if sender.lookups[1] > 0:
         _add_lookups(sim, sender, draft)
     if sender.saves:

@@ -54,7 +54,8 @@ class Sender:
     Work. "write"; "groups" (creates `groups` groups of `members`, or for every second account
     `few` groups of `crowd`, an add every `add_gap` seconds); "reports" (all report the victims
     within `within_h` hours, a share `bait` after writing to them); "flood" (all write to one
-    victim, `insist` times, a share `invites` by adding it to a group).
+    victim, `insist` times, a share `invites` by adding it to a group). `calls`: the share of
+    strangers whom it calls instead of writing to them.
 
     Patience. `aged`: accounts were registered long before, and bought. `approached`: the share of
     targets who write first, after an advertisement or a profile. Targets answer `charm` times as
@@ -120,6 +121,7 @@ class Sender:
     bait: float = 0.3
     insist: int = 3
     invites: float = 0.5
+    calls: float = 0.0
     aged: bool = False
     approached: float = 0.0
     charm: float = 1.0

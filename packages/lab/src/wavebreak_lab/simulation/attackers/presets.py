@@ -176,6 +176,14 @@ PATIENT_PRESETS: dict[str, Preset] = {
 }
 """Senders that follow public guides and take their time, by name."""
 
+CALL_PRESETS: dict[str, Preset] = {
+    "voice-calls": Preset(-1, "a dialler that calls strangers and plays a recording", Sender(
+        gap=(8.0, 40.0), per_hour=90.0, per_day=400.0, total=(60, 400), register=(0.0, 0.6),
+        quiet=(5.0, 300.0), calls=1.0, reads=0.0,
+        enrolment=Enrolment(attested=0.6, residential=True, devices=20, blocks=4))),
+}  # fmt: skip
+"""Senders that call, by name: for platforms that have calls."""
+
 TOOL_PRESETS: dict[str, Preset] = {
     name: Preset(-1, f"the {name} preset of a public tool", Sender(**(PLAIN | pace)))
     for name, pace in TOOLS.items()

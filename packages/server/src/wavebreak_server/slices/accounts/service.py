@@ -58,11 +58,13 @@ LANES = {
     "challenge.passed": "challenges passed",
     "challenge.failed": "challenges failed",
     "label.assigned": "labels",
+    "call.started": "calls made",
 }
 AIMED = {
     "message.sent": "received",
     "user.reported": "reported by",
     "user.blocked": "blocked by",
+    "call.started": "called by",
 }
 KEY_FEATURES = (
     "age_s", "stranger_contacts", "stranger_answers", "stranger_complaints",

@@ -1,0 +1,187 @@
+"""Calls of people: whom they talk with, and those who call before they come.
+
+They follow from the messages of a simulated log, in two passes over its blocks: one finds who has
+written to whom, the other puts the calls among the events. Calls of bulk senders are acts of theirs
+(`attackers.actions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from wavebreak.durations import DAY_MS, MINUTE_MS, SECOND_MS
+from wavebreak.schema.events import TYPES
+from wavebreak_lab.simulation.context import SimulationContext
+from wavebreak_lab.simulation.log import (
+    Bools,
+    EventBlock,
+    EventBuffer,
+    EventLog,
+    Floats,
+    Ints,
+    column_of,
+)
+
+_MESSAGE = TYPES.index("message.sent")
+_NEVER = 1 << 62
+RINGS_MS = 25 * SECOND_MS
+"""How long a call rings that nobody takes."""
+TAKEN_AFTER_MS = 6 * SECOND_MS
+CALLERS = ("courier", "support-desk", "shop", "recruiter", "salesperson")
+"""Personas who call those to whom they wrote first and who have not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallHabits:
+    """How people call; delays are medians in milliseconds, lengths in seconds, spreads sigmas.
+
+    `calls`: the chance, a chat in which both have written and a day on which one of them writes,
+    that one calls the other `later` than the last message; `taken` of these calls are taken, for
+    `length`. `video`: the share with a picture. `business`: the chance that one of `CALLERS` calls
+    who has not answered by `soon` after the first message; `door` of these calls are taken, for
+    `door_length`.
+    """
+
+    calls: float = 0.05
+    later: float = 20 * MINUTE_MS
+    taken: float = 0.72
+    length: float = 170.0
+    video: float = 0.25
+    business: float = 0.35
+    soon: float = 30 * MINUTE_MS
+    door: float = 0.5
+    door_length: float = 22.0
+    spread: float = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """Messages of chats, one row each, by pair and time.
+
+    `both`: when both of the pair have written (_NEVER: only one has). `first`: the pair's first
+    message; `last`: its last of a day.
+    """
+
+    ts: Ints
+    account: Ints
+    peer: Ints
+    both: Ints
+    first: Bools
+    last: Bools
+
+
+class Calls:
+    """The calls of a world, put among the events of its log.
+
+    Args:
+        sim: The simulation whose log it is.
+        habits: How people call.
+        seed: Seed of every draw; the same arguments give the same events.
+
+    """
+
+    def __init__(self, sim: SimulationContext, habits: CallHabits, seed: int) -> None:
+        self.sim, self.habits, self.seed = sim, habits, seed
+
+    def apply(self, blocks: Callable[[], Iterator[EventBlock]]) -> Iterator[EventBlock]:
+        """Yield the blocks of a log with its calls, in order of time.
+
+        `blocks` is called twice, and yields the same sorted blocks each time.
+        """
+        talk, next_id = _read(blocks())
+        pile, last = EventBuffer(self._plan(talk, next_id)), EventBlock({"ts": talk.ts[:0]})
+        for block in blocks():
+            if len(block) and len(last):
+                yield pile.until(int(block.ts[0]), [last])
+            last = block if len(block) else last
+        if len(last):
+            yield pile.until(self.sim.end, [last])
+
+    def _plan(self, talk: _Talk, next_id: int) -> list[EventBlock]:
+        """Plan calls after talk, and of those who call whom they wrote to first."""
+        habits, registry = self.habits, self.sim.registry
+        rng = np.random.default_rng([self.seed, len("calls")])
+        log = EventLog(next_id)
+        honest = ~registry.are_abusive()
+        due = talk.last & (talk.ts >= talk.both) & honest[talk.account] & honest[talk.peer]
+        rows = np.flatnonzero(due & (rng.random(len(due)) < habits.calls))
+        self._add(rng, log, talk, rows, habits.later, (habits.taken, habits.length))
+        family = np.zeros(len(registry), bool)
+        for name in CALLERS:
+            family[registry.of(name)] = True
+        early = talk.first & family[talk.account]
+        rows = np.flatnonzero(early & (rng.random(len(early)) < habits.business))
+        self._add(rng, log, talk, rows, habits.soon, (habits.door, habits.door_length), cold=True)
+        return log.flush()
+
+    def _add(
+        self, rng: np.random.Generator, log: EventLog, talk: _Talk, rows: Ints, delay: float,
+        taken: tuple[float, float], *, cold: bool = False,
+    ) -> None:  # fmt: skip
+        """Plan calls after some messages; cold ones only to those who have not answered by then."""
+        spread = self.habits.spread
+        ts = talk.ts[rows] + rng.lognormal(np.log(delay), spread, len(rows)).astype(np.int64)
+        back = rng.random(len(rows)) < (0.0 if cold else 0.5)
+        kept = ts < self.sim.end
+        if cold:
+            kept &= talk.both[rows] > ts
+        account = np.where(back, talk.peer[rows], talk.account[rows])[kept]
+        peer = np.where(back, talk.account[rows], talk.peer[rows])[kept]
+        video = rng.random(int(kept.sum())) < (0.0 if cold else self.habits.video)
+        add_calls(rng, self.sim, log, ts[kept], account, peer, taken, video=video, spread=spread)
+
+
+def add_calls(
+    rng: np.random.Generator, sim: SimulationContext, log: EventLog, ts: Ints, account: Ints,
+    peer: Ints, taken: tuple[float, float], *, video: Bools, spread: float,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """Plan calls and their ends; `taken` is the share that is, and their median length in seconds.
+
+    Returns the seconds spoken of each call, and when it is over (milliseconds).
+    """
+    media = np.where(video, sim.pool.code("video"), sim.pool.code("audio"))
+    log.add("call.started", ts, account, peer=peer, media=media)
+    return add_call_ends(rng, log, ts, account, peer, taken, spread=spread)
+
+
+def add_call_ends(
+    rng: np.random.Generator, log: EventLog, ts: Ints, account: Ints, peer: Ints,
+    taken: tuple[float, float], *, spread: float,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """Plan the ends of calls that began at `ts`, and return what `add_calls` does."""
+    share, length = taken
+    drawn: Floats = rng.lognormal(np.log(length), spread, len(ts))
+    talks = rng.random(len(ts)) < share
+    seconds = np.where(talks, drawn, 0).astype(np.int64)
+    over = ts + np.where(talks, TAKEN_AFTER_MS + seconds * SECOND_MS, RINGS_MS)
+    log.add("call.ended", over, account, peer=peer, seconds=seconds)
+    return seconds, over
+
+
+def _read(blocks: Iterator[EventBlock]) -> tuple[_Talk, int]:
+    """Return the messages of all chats in a log, and the first free id."""
+    acts, next_id = [np.zeros((3, 0), np.int64)], 0
+    for block in blocks:
+        if not len(block):
+            continue
+        next_id = max(next_id, int(block.columns["id"].max()) + 1)
+        kind, *each = (column_of(block, name) for name in ("type", "ts", "account", "peer"))
+        rows = (kind == _MESSAGE) & (each[2] >= 0) & (each[2] != each[1])
+        acts.append(np.stack([column[rows] for column in each]))
+    ts, account, peer = np.concatenate(acts, axis=1)
+    low, high = np.minimum(account, peer), np.maximum(account, peer)
+    order = np.lexsort((ts, high, low))
+    ts, account, peer = ts[order], account[order], peer[order]
+    pair = (low[order] << 32) | high[order]
+    first = np.diff(pair, prepend=-1) != 0
+    begins, day = np.flatnonzero(first), ts // DAY_MS
+    last = np.append((pair[1:] != pair[:-1]) | (day[1:] != day[:-1]), True)[: len(ts)]
+    if not len(ts):
+        return _Talk(ts, account, peer, ts, first, last), next_id
+    whose = account == low[order]
+    sides = [np.minimum.reduceat(np.where(mine, ts, _NEVER), begins) for mine in (whose, ~whose)]
+    both = np.repeat(np.maximum(*sides), np.diff(np.append(begins, len(ts))))
+    return _Talk(ts, account, peer, both, first, last), next_id
