@@ -1,14 +1,12 @@
-"""What learning at home adds to the tests on reactions: a first week, a line, and the days after it.
+"""What learning at home adds to the tests on reactions, after a first week of them alone.
 
     python -m experiments.worlds.learning WORLD... --policy DIR [--fewest N] [--json FILE]
 
-A world is as for `headline`, whose causal replay this is. The policy's tests act alone for the first
-week. Then a model is learned from the log as it was (what had been refused never happened), and the
-world goes on twice: under the tests alone, and under the tests joined with the learned score, by the
-two rules below. Both have the same first week. Shares are of first contacts after it.
-
-The score's operators: a third row says what the held-out margins (trees that saw nothing of an
-account's operator) would meet in the days after, over the log of the tests alone: an open loop.
+A world is as for `headline`, whose causal replay this is. The policy's tests act alone for the
+first week. Then a model is learned from the log as it was (what had been refused never happened),
+and the world goes on twice: under the tests alone, and under the tests joined with the learned
+score by the rules of `joined.toml`. Shares are of first contacts after the first week. The shadow
+of the following days is left out: the score acts at once.
 """
 
 from __future__ import annotations
@@ -41,47 +39,7 @@ from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
 from wavebreak_lab.training.home import fit_home
 
-JOINED = '''
-[[rule]]
-id = "learned_and_complained_of"
-abuse = "feedback"
-about = "A stranger complains of it, and it behaves as accounts did that strangers convicted on this platform."
-source = "docs/adr/0047-learning-at-home.md"
-stage = "feedback"
-on = ["sent", "requested", "reported_by", "blocked_by"]
-when = ["score >= 0.5", "stranger_complaints >= 1", "channel < 2"]
-basis = "doubt"
-outcome = "limit"
-new_chats_1d = 1
-for = "24h"
-false_actions = "At most one in two hundred first messages of answered accounts, on days that it was not learned from."
-review_by = "2027-05-31"
-mode = "enforce"
-fires_on = [{ score = 0.6, stranger_complaints = 1, channel = 0 }]
-stays_quiet_on = [{ score = 0.6, stranger_complaints = 0, channel = 0 }, { score = 0.4, stranger_complaints = 3, channel = 0 }]
-
-[[rule]]
-id = "learned_and_convicted_sooner"
-abuse = "feedback"
-about = "Strangers complain of it beyond what honest accounts are complained of, and it behaves as accounts did that strangers convicted on this platform."
-source = "docs/adr/0047-learning-at-home.md"
-stage = "feedback"
-on = ["sent", "requested", "reported_by", "blocked_by"]
-when = [
-  "score >= 0.5",
-  "stranger_complaints >= 3",
-  { any_of = ["reaction_evidence >= 50", "later_complaint_evidence >= 50", "complaint_evidence >= 50"] },
-  "channel < 2",
-]
-basis = "evidence"
-outcome = "restrict"
-for = "48h"
-false_actions = "At most one in fifty of accounts at the ceiling, and of these only who is beyond the line."
-review_by = "2027-05-31"
-mode = "enforce"
-fires_on = [{ score = 0.6, stranger_complaints = 3, reaction_evidence = 60, later_complaint_evidence = 1, complaint_evidence = 1, channel = 0 }]
-stays_quiet_on = [{ score = 0.6, stranger_complaints = 2, reaction_evidence = 5, later_complaint_evidence = 1, complaint_evidence = 1, channel = 0 }]
-'''  # fmt: skip
+JOINED = Path(__file__).with_name("joined.toml")
 """How a policy joins a learned score with the tests."""
 
 
@@ -118,7 +76,7 @@ def _run(replay: CausalReplay, start: int, end: int) -> None:
     cuts = np.searchsorted(replay.ts, edges)
     for number, (low, high) in enumerate(pairwise(cuts.tolist())):
         if start <= edges[number] < end:
-            replay._slice(low, high, int(edges[number]), int(edges[number + 1]))  # noqa: SLF001
+            replay._slice(low, high, int(edges[number]), int(edges[number + 1]))
 
 
 def _measure(replay: CausalReplay, world: World, policy: str, cut: int) -> Week:
@@ -161,7 +119,7 @@ def _joined_policy(directory: Path | None, out: Path) -> Path:
         target = out / path.relative_to(directory or path.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(path.read_text("utf-8"), "utf-8")
-    (out / "rules" / "learned.toml").write_text(JOINED, "utf-8")
+    (out / "rules" / "learned.toml").write_text(JOINED.read_text("utf-8"), "utf-8")
     actions = out / "actions.toml"
     text = actions.read_text("utf-8")
     for mode in ("shadow", "enforce"):
@@ -241,7 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
         for week in weeks:
             table.add_row(
                 week.policy, f"{week.refused:.2%}", f"{week.worst[0]:.1%} {week.worst[1]}",
-                str(week.restricted), f"{week.stopped:.1%}", f"{week.families_equal:.1%}", week.line,
+                str(week.restricted), f"{week.stopped:.1%}", f"{week.families_equal:.1%}",
+                week.line,
             )  # fmt: skip
         show.print(table)
     write_results(chosen.json, results)

@@ -51,7 +51,7 @@ Count = Annotated[int, Meta(ge=1)]
 AFTER_ENFORCEMENT = (
     "network_bad", "block_bad", "device_bad", "client_bad", "abuse_target_share_32",
 )  # fmt: skip
-"""Inputs of models that follow from what was done to other accounts: nothing is learned from them."""
+"""Inputs of models that follow from what was done to others: nothing is learned from them."""
 TESTS = ("reaction_evidence", "later_complaint_evidence", "complaint_evidence")
 RESULTS = (*TESTS, "stranger_complaints", "stranger_answers")
 """Features that labels come from, and that are no inputs."""
@@ -84,6 +84,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     most_of_an_operator: Count
     most_of_a_reporter: Count
     met: Share
+    drawn: Share
     shadow_days: Count
     first_messages: Count
     drift: Annotated[float, Meta(ge=1)]
@@ -271,7 +272,7 @@ class HomeLabels:
         if accounts >= terms.fewest_accounts and self.operators >= terms.fewest_operators:
             return "" if self.answered.any() else "No account was answered by strangers."
         return (
-            f"Too few labels: {accounts} accounts of {self.operators} operators were convicted, and "
+            f"Too few labels: {accounts} accounts of {self.operators} operators were convicted; "
             f"{terms.fewest_accounts} of {terms.fewest_operators} are needed."
         )
 
@@ -379,7 +380,7 @@ def find_line(margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms)
         terms: The share that may be met.
     """
     mine = labels.answered[days.points.account] & (days.opened > 0)
-    allowed = terms.met * days.opened[mine].sum()
+    allowed = terms.drawn * days.opened[mine].sum()
     beside = mine & (days.complaints >= 1)
     order = np.argsort(-margins[beside], kind="stable")
     above, used = margins[beside][order], np.cumsum(days.opened[beside][order])
@@ -393,7 +394,7 @@ def find_line(margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms)
 def measure_met(
     margins: Floats, line: float, days: HomeDays, answered: Bools, since_ms: int
 ) -> Met:
-    """Return what a score meets after a time, of the first messages of some accounts (accounts,)."""
+    """Return what a score meets after a time (ms), of first messages of the accounts `answered`."""
     later = (days.points.ts > since_ms) & (days.opened > 0)
     met = later & (margins >= line) & (days.complaints >= 1)
     mine = answered[days.points.account]
@@ -552,3 +553,93 @@ def learn(
 def model_margins(model: Model, days: HomeDays) -> Floats:
     """Return the margins of a model at the points of some days, as the engine has them."""
     return np.asarray(to_fixed_point(model.margins(to_catalog_columns(days.points))) / ONE)
+
+
+# What follows from a check
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """What a score met, or would have met, since it was learned.
+
+    Attributes:
+        end_ms: The end of the log that was checked.
+        days: Days with first messages since it was learned.
+        first_messages: First messages of answered accounts that it was not learned from.
+        met: Of these, those that it meets.
+        accounts: Accounts that it meets, answered or not.
+        granted: Of these, accounts whose appeal was granted.
+        moved: How far its scores have moved (population stability index).
+        too_few: Why the labels of these days would give no line; "" where they would.
+    """
+
+    end_ms: int
+    days: int
+    first_messages: int
+    met: int
+    accounts: int
+    granted: int
+    moved: float
+    too_few: str
+
+    @property
+    def share(self) -> float:
+        """The share of answered accounts' first messages that it meets."""
+        return self.met / self.first_messages if self.first_messages else 0.0
+
+
+def check_score(
+    model: Model, days: HomeDays, terms: Terms, since_ms: int, moved: float | None = None
+) -> Check:
+    """Check a score on the days since it was learned, whether it acts or not.
+
+    Args:
+        model: A model that was learned at home.
+        days: Days that hold the later ones, and as many before as labels need.
+        terms: The terms.
+        since_ms: The end of the days that it was learned from.
+        moved: How far its scores have moved (None: not known).
+    """
+    before, now = label_days(days, terms, since_ms), label_days(days, terms)
+    margins = model_margins(model, days)
+    found = measure_met(margins, line_of(model), days, now.answered & ~before.answered, since_ms)
+    appeals = [v for v in days.votes if v.source == "appeal" and v.ts > since_ms]
+    granted = {v.account for v in appeals if v.label == "benign"}
+    names = {days.points.accounts[a][1] for a in found.accounts.tolist()}
+    return Check(
+        end_ms=days.end_ms,
+        days=found.days,
+        first_messages=found.first_messages,
+        met=found.met,
+        accounts=len(names),
+        granted=len(names & granted),
+        moved=round(moved or 0.0, 3),
+        too_few=now.too_few(terms),
+    )
+
+
+def verdict_in_shadow(check: Check, terms: Terms) -> tuple[bool | None, str]:
+    """Return whether a score in shadow has held (None: it is too early to say), and why."""
+    if check.days < terms.shadow_days or check.first_messages < terms.first_messages:
+        return None, (
+            f"{check.days} of {terms.shadow_days} days and {check.first_messages:,} of "
+            f"{terms.first_messages:,} first messages of answered accounts were seen."
+        )
+    why = (
+        f"It meets {check.share:.2%} of answered accounts' first messages, and may {terms.met:.2%}."
+    )
+    return check.share <= terms.met, why
+
+
+def fault_of_acting(check: Check, terms: Terms) -> str:
+    """Say why a score that acts must be withdrawn; "" where it may go on."""
+    enough = check.first_messages >= terms.first_messages
+    if enough and check.share > terms.drift * terms.met:
+        return (
+            f"It meets {check.share:.2%} of answered accounts' first messages: more than "
+            f"{terms.drift:g} times the {terms.met:.2%} that it may."
+        )
+    if check.moved > terms.moved:
+        return f"Its scores have moved (stability index {check.moved:.2f})."
+    if check.granted >= terms.appeals and check.granted > terms.appealed * check.accounts:
+        return f"{check.granted} of the {check.accounts} accounts that it met won an appeal."
+    return check.too_few
