@@ -74,7 +74,13 @@ def complaint(by: str, account: str, ts: int) -> Row:
 
 def label(account: str, value: str, source: str, ts: int) -> Row:
     """Return what a person says of an account."""
-    return {"ts": ts, "type": "label.assigned", "account": account, "label": value, "source": source}
+    return {
+        "ts": ts,
+        "type": "label.assigned",
+        "account": account,
+        "label": value,
+        "source": source,
+    }
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import transaction
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,7 +32,7 @@ from wavebreak.evaluation import home_learning
 from wavebreak.evaluation.home_learning import Check, HomeDays, Lesson, Terms
 from wavebreak.features.descriptions import feature_title
 from wavebreak.model import baseline
-from wavebreak_server.http.app_context import AppContext, run_background_query
+from wavebreak_server.http.app_context import AppContext, closing_connection, run_background_query
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.pipeline.live_policy import live_policy
 from wavebreak_server.pipeline.service import Service
@@ -271,16 +271,14 @@ class LearningSchedule:
         first_ms = await run_background_query(first_received)
         if first_ms is not None and service.clock() - self._failed_ms >= RETRY_S * 1000:
             await self._run(service, first_ms)
-        carry = partial(carry_out, self._home, self._terms, service, self._context)
-        for line in await sync_to_async(carry)():
+        for line in await carry_out(self._home, self._terms, service, self._context):
             service.report(line)
 
     async def _run(self, service: Service, first_ms: int) -> None:
         state, now = await asyncio.to_thread(read_state, self._home), service.clock()
-        every = duration_ms(self._terms.every) if self._terms.every else 0
         learned_ms = state.scores[-1].learned_ms if state.scores else first_ms
         watched = any(score.state in ("shadow", "ready", "on") for score in state.scores)
-        if every and now - learned_ms >= every:
+        if self._terms.every and now - learned_ms >= duration_ms(self._terms.every):
             only_check = False
         elif watched and now - state.checked_ms >= duration_ms(self._terms.check):
             only_check = True
@@ -304,8 +302,15 @@ class LearningSchedule:
             service.report(f"nothing was learned; it is tried again in an hour: {reason}")
 
 
-def carry_out(home: Path, terms: Terms, service: Service, context: AppContext) -> list[str]:
-    """Promote and roll back learned scores as their states ask; return what was done."""
+async def carry_out(home: Path, terms: Terms, service: Service, context: AppContext) -> list[str]:
+    """Register, promote and roll back learned scores as their states ask; return what was done."""
+    carry = closing_connection(partial(_carry_out, home, terms, service, context))
+    # A thread of its own, as a request has: nothing ends the connection of the common one.
+    async with ThreadSensitiveContext():
+        return await sync_to_async(carry)()
+
+
+def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) -> list[str]:
     state, said = read_state(home), list[str]()
     with transaction.atomic():
         registered = register(home, state, service.clock())
