@@ -153,7 +153,7 @@ async def test_page_says_what_a_week_taught(console: RunningConsole, tmp_path: P
     await carry_out(console, tmp_path)
     page = (await scientist.get("/console/policy/learning")).text
     for words in (
-        "31 accounts convicted by the tests", "9 operators", "20 of 8,000 first messages",
+        "31 accounts convicted by the tests", "9 operators", "20 of 8,000 first",
         "700 accounts neither convicted nor answered", "on: it acts beside a complaint", "/models/1",
     ):  # fmt: skip
         assert words in page

@@ -151,7 +151,7 @@ class HomeDays:
             opened=self.opened[rows],
         )
 
-    def of_accounts(self, value: Floats, rows: Bools) -> Floats:
+    def of_accounts(self, value: Floats | Bools, rows: Bools) -> Floats:
         """Return the greatest value of each account at some points; 0 where it has none."""
         most = np.zeros(len(self.points.accounts))
         np.maximum.at(most, self.points.account[rows], value[rows])

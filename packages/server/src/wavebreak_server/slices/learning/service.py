@@ -225,6 +225,7 @@ def register(home: Path, state: LearnedState, now_ms: int) -> LearnedState:
 
 def learning_user() -> User:
     """Return the user who writes and releases learned models; nobody can sign in as it."""
+    user: User
     user, made = User.objects.get_or_create(
         username=USER,
         defaults={
