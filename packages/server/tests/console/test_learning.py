@@ -132,6 +132,11 @@ async def test_later_score_replaces_the_one_that_acts(
     await carry_out(console, tmp_path)
     await carry_out(console, tmp_path)
     assert [state_of(tmp_path, n).state for n in (1, 2)] == ["ended", "on"]
+    failing = replace(state_of(tmp_path, 2), state="failing", why="Too few labels.")
+    learning.write_state(tmp_path, learning.read_state(tmp_path).with_score(failing))
+    await carry_out(console, tmp_path)
+    await carry_out(console, tmp_path)
+    assert [state_of(tmp_path, n).state for n in (1, 2)] == ["on", "ended"]
 
 
 @visits
@@ -154,7 +159,8 @@ async def test_page_says_what_a_week_taught(console: RunningConsole, tmp_path: P
     page = (await scientist.get("/console/policy/learning")).text
     for words in (
         "31 accounts convicted by the tests", "9 operators", "20 of 8,000 first",
-        "700 accounts neither convicted nor answered", "on: it acts beside a complaint", "/models/1",
+        "700 accounts neither convicted nor answered", "on: it acts beside a complaint",
+        "/models/1",
     ):  # fmt: skip
         assert words in page
 
@@ -184,6 +190,11 @@ async def test_command_learns_from_the_log_and_prints_it(
     assert "24 accounts convicted by the tests" in said
     assert state_of(tmp_path).state == "shadow"
     assert "in shadow: it acts on nobody" in await asyncio.to_thread(learn, "--report")
+    later = home_stream.events(first=200, start=1_767_222_000_000 + 7 * home_stream.DAY, seed=5)
+    await console.running.send([row | {"id": f"later-{row['id']}"} for row in later])
+    assert "Since then: " in await asyncio.to_thread(learn, "--check")
+    (found,) = state_of(tmp_path).checks
+    assert found.first_messages > 300
 
 
 @visits

@@ -151,6 +151,10 @@ class HomeDays:
             opened=self.opened[rows],
         )
 
+    def newest(self, days: int) -> HomeDays:
+        """Return the points of the last days; what came before gave them their state alone."""
+        return self.select(self.points.ts > self.end_ms - days * DAY_MS)
+
     def of_accounts(self, value: Floats | Bools, rows: Bools) -> Floats:
         """Return the greatest value of each account at some points; 0 where it has none."""
         most = np.zeros(len(self.points.accounts))
@@ -236,10 +240,7 @@ def _operators(engine: Engine, networks: dict[str, Any]) -> _Operators:
             names[account] = seen.setdefault(network, len(names))
     for operator in engine.operators():
         if not operator.victims:
-            number = len(names) + len(operator.accounts)
-            names.update(
-                dict.fromkeys(operator.accounts, names.number(operator.accounts[0]) or number)
-            )
+            names.update(dict.fromkeys(operator.accounts, names.number(operator.accounts[0])))
     return names
 
 
@@ -456,7 +457,6 @@ class Lesson(Struct, frozen=True, kw_only=True):
         caught: Of the convicted accounts, those that it meets.
         features: The features that moved it most, with their share of the gain.
         groups: Whom it would have met in these days, and whom not.
-        seconds: How long it took.
     """
 
     end_ms: int
@@ -472,7 +472,6 @@ class Lesson(Struct, frozen=True, kw_only=True):
     caught: int = 0
     features: tuple[tuple[str, float], ...] = ()
     groups: tuple[Group, ...] = ()
-    seconds: float = 0.0
 
 
 AGES = (("in its first day", 1), ("in its first week", 7), ("older", math.inf))

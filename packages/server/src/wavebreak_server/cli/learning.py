@@ -71,7 +71,6 @@ def _learn(home: Path, options: Effective, *, check: bool) -> None:
 
     from wavebreak.evaluation.home_learning import load_terms
     from wavebreak_server.slices.learning import service as learning
-    from wavebreak_server.slices.versions.model_replay import first_position
     from wavebreak_server.slices.versions.policy_replay import MOST_EVENTS, service_log
     from wavebreak_server.storage import event_log
 
@@ -79,8 +78,7 @@ def _learn(home: Path, options: Effective, *, check: bool) -> None:
     fit = None if check else load_plugin(FITS, "home", LAB, "the fit of a model")
     connect(options, home, reading=True)
     terms, end = load_terms(asked.policy), event_log.log_end()
-    first = first_position(terms.days, end, MOST_EVENTS, now_ms)
-    first = max(first, event_log.log_start().position)
+    first = max(event_log.log_start().position, end - MOST_EVENTS)
     work = learning.check if check else partial(learning.learn, fit=fit)
     log = service_log(first, end)
     state = work(home=home, engine=_engine(asked), log=log, terms=terms, now_ms=now_ms)

@@ -134,15 +134,15 @@ def learn(
     Args:
         home: The service's directory.
         engine: An engine as the service has it, without state, that records its points.
-        log: The last days of its log.
+        log: Its log; what comes before the days of the terms gives the state alone.
         terms: The terms.
         fit: Fits trees (`home_learning.learn`).
         now_ms: The time.
     """
-    days = home_learning.record_days(engine, log)
+    days = home_learning.record_days(engine, log).newest(terms.days)
     state = _checked(home, days, terms, now_ms)
     number = state.scores[-1].number + 1 if state.scores else 1
-    lesson, learned, margins = home_learning.learn(days, terms, fit, name=f"home-{number}")
+    lesson, learned, _ = home_learning.learn(days, terms, fit, name=f"home-{number}")
     for earlier in state.scores:
         if earlier.state in ("shadow", "ready"):
             state = state.with_score(
@@ -153,15 +153,14 @@ def learn(
     score = LearnedScore(
         number=number, state="none", why=lesson.no_line, learned_ms=now_ms, lesson=lesson
     )
-    if learned is not None and margins is not None:
+    if learned is not None:
         directory = learned_directory(home) / str(number)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True)
         model.save(learned, directory)
-        points = days.points
-        baseline.save(
-            baseline.feature_baseline(points.names, points.values, margins, 10), directory
-        )
+        # Of the model itself, not of held-out trees: later scores are compared with its own.
+        own, points = home_learning.model_margins(learned, days), days.points
+        baseline.save(baseline.feature_baseline(points.names, points.values, own, 10), directory)
         _, why = home_learning.verdict_in_shadow(_nothing_seen(days), terms)
         score = replace(score, state="shadow", why=why, model=learned.version)
     return replace(state.with_score(score), checked_ms=now_ms)
@@ -171,7 +170,8 @@ def check(
     home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms, now_ms: int
 ) -> LearnedState:
     """Check the scores that are in shadow or on; the arguments are those of `learn`."""
-    return _checked(home, home_learning.record_days(engine, log), terms, now_ms)
+    days = home_learning.record_days(engine, log).newest(terms.days)
+    return _checked(home, days, terms, now_ms)
 
 
 def _checked(home: Path, days: HomeDays, terms: Terms, now_ms: int) -> LearnedState:
@@ -318,14 +318,15 @@ def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) 
     if registered != state:
         write_state(home, state := registered)
     for score in state.scores:
-        if not score.name or score.state in ("none", "ended"):
+        if not score.name:
             continue
         live = live_policy(home)
         acts = live is not None and live.model == score.name
         changed, line = score, ""
         try:
-            if score.state in ("shadow", "ready") and acts:
-                changed = replace(score, state="on", why="A person promoted it.")
+            if score.state in ("shadow", "ready", "ended") and acts:
+                whose = "A rollback returned to it." if score.state == "ended" else ""
+                changed = replace(score, state="on", why=whose or "A person promoted it.")
             elif score.state == "ready" and terms.promote == "automatic":
                 _promote(score, service, context)
                 changed = replace(score, state="on", why=f"It held in shadow. {score.why}")
