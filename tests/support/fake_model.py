@@ -35,6 +35,7 @@ class Synthetic:
     calibration = Steps.logistic()
     numbers_address = 0
     silent = None
+    at_home = False
 
     def __init__(self, thresholds: Mapping[str, int], newcomers: float = 0.0) -> None:
         self.thresholds, self.newcomers = thresholds, newcomers

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
     "drift": "wavebreak",
     "calibrate": SERVER,
     "approve": SERVER,
+    "learn": SERVER,
     "red-team": LAB,
     "claim": CASES,
     "serve": SERVER,

@@ -29,7 +29,7 @@ POLICY = rules.load_policy()
 
 def policy(
     *fired: tuple[str, Literal["doubt", "takeover"]],
-    mode: Literal["enforce", "shadow"] = "enforce",
+    mode: Literal["enforce", "shadow", "home"] = "enforce",
     silent: Literal["observe", "limit"] = "limit",
 ) -> rules.Policy:  # fmt: skip
     """The shipped policy with rules that fire on the second send and only watch.
@@ -55,6 +55,7 @@ def decided(
     sends: int = 6,
     gap: int = HOUR,
     channel: str = "personal",
+    model: type[Synthetic] = Synthetic,
 ) -> tuple[list[Decision], Engine]:
     """What is decided on an account that registers and writes to strangers."""
     events: list[dict[str, Any]] = [
@@ -66,7 +67,7 @@ def decided(
          "account": "a", "peer": f"p{i}"}
         for i in range(1, sends)
     ]  # fmt: skip
-    engine = Engine(which, model=Synthetic(thresholds), accounts=64)
+    engine = Engine(which, model=model(thresholds), accounts=64)
     return engine.take(log(events)) + engine.finish(), engine
 
 
@@ -245,3 +246,18 @@ def test_thresholds_of_another_model_are_refused() -> None:
 def test_thresholds_are_part_of_the_policy_version() -> None:
     plain = policy()
     assert with_thresholds(challenge=1.0).version != plain.version
+
+
+class Learned(Synthetic):
+    """A model that the platform has learned by itself."""
+
+    at_home = True
+
+
+@pytest.mark.parametrize(("model", "decides"), [(Synthetic, False), (Learned, True)])
+def test_only_a_score_of_home_acts_where_the_policy_says_so(
+    model: type[Synthetic], *, decides: bool
+) -> None:
+    made, engine = decided(policy(mode="home"), {"challenge": ALWAYS}, model=model)
+    assert any(each.outcome == "limit" for each in made) == decides
+    assert ("score" in engine.covered) == decides

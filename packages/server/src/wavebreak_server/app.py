@@ -40,6 +40,7 @@ from wavebreak_server.policy_choice import (
     calibration_tasks,
     choose_model,
     choose_policy,
+    learning_tasks,
     make_policy_switch,
 )
 from wavebreak_server.settings import Limits, Settings, is_loopback
@@ -168,6 +169,7 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
             *traffic,
             *_backfill(asked.start.backfill),
             *calibration_tasks(home, deciding_by, choice, used_model),
+            *learning_tasks(home, choice, context),
             *pages.tasks,
         ],
         observer=Observer(

@@ -10,6 +10,7 @@ from pathlib import Path
 from wavebreak import engine, model, rules
 from wavebreak.durations import duration_seconds
 from wavebreak.errors import UsageError
+from wavebreak.evaluation.home_learning import load_terms
 from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -21,6 +22,7 @@ from wavebreak_server.pipeline.holder_notices import HolderNotices
 from wavebreak_server.pipeline.service import Background
 from wavebreak_server.settings import Settings
 from wavebreak_server.slices.calibration import service as schedule
+from wavebreak_server.slices.learning.service import LearningSchedule
 from wavebreak_server.slices.sources import service as sources
 from wavebreak_server.slices.versions import policy_switch
 
@@ -217,6 +219,14 @@ def calibration_tasks(
     enforced_ms = schedule.approved_ms(home) if choice.calibrated else 0
     after_s = duration_seconds(asked.calibrate_after)
     return [schedule.CalibrationSchedule(home, after_s, command + _words(options), enforced_ms)]
+
+
+def learning_tasks(
+    home: Path, choice: PolicyChoice, context: app_context.AppContext
+) -> list[Background]:
+    """Return the task that learns at home; none where the policy says never."""
+    terms = load_terms(choice.directory)
+    return [LearningSchedule(home, terms, context)] if terms.every else []
 
 
 def _words(given: Mapping[str, object]) -> list[str]:

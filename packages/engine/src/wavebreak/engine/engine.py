@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from wavebreak.engine.decision import Decision, Reason, build_decision
 from wavebreak.engine.first_messages import FirstMessages
-from wavebreak.engine.kernel_policy import Model, build_kernel_policy
+from wavebreak.engine.kernel_policy import Model, build_kernel_policy, rules_read_score
 from wavebreak.engine.state_check import check_state
 from wavebreak.features import layout
 from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
@@ -127,7 +127,7 @@ class Engine:
         self.policy, self.enforce = policy, enforce
         self.model = model
         self._model = model.version if model else None
-        self.covered = covered_features(profile, scored=model is not None)
+        self.covered = covered_features(profile, scored=rules_read_score(policy, model))
         self.program = compile_rules(policy, self.covered, declared=profile is not None)
         secret = secret or random_secret()
         self.fanout = Fanout(lateness_s=lateness_s, secret=secret)
@@ -193,7 +193,8 @@ class Engine:
 
     def _judgement(self, profile: Profile) -> Judgement:
         """Return what accounts are judged by of whose acts a source of this profile reports."""
-        covered = covered_features(profile, scored=self.model is not None)
+        scored = rules_read_score(self.policy, self.model)
+        covered = covered_features(profile, scored=scored)
         program = compile_rules(self.policy, covered)
         policy = build_kernel_policy(program, self.model, covered, challenges=profile.challenges)
         terms = SourceTerms(policy, coverage_mask(covered))

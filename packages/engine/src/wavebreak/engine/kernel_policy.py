@@ -29,6 +29,7 @@ from wavebreak.model.calibration import Steps, to_fixed_point
 from wavebreak.outcomes import ALLOW, CHALLENGE, LIMIT, OBSERVE, RANKS, code_of, mildest
 from wavebreak.rules import (
     EnforcementTerms,
+    Policy,
     Program,
     Score,
     compile_prefilter,
@@ -77,7 +78,8 @@ class Model(Protocol):
     """What the kernel needs of a trained model: C function, packed numbers, calibration.
 
     `address` is of `int64 score(int64 model, int64 values)`, which returns a margin (log-odds)
-    in 1/65,536; `thresholds` are the margins from which an outcome follows, `silent` the most
+    in 1/65,536; `at_home` says whether the platform has learned it by itself; `thresholds` are the
+    margins from which an outcome follows, `silent` the most
     for an account that has started no chat (None: as for others); `newcomers` is the share of
     newcomers among active accounts above which the model abstains (0: none). `keepalive` owns the
     addresses. `reasons` are the largest contributions to the margin of float64[catalog].
@@ -93,6 +95,8 @@ class Model(Protocol):
     def thresholds(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def silent(self) -> str | None: ...  # noqa: D102
+    @property
+    def at_home(self) -> bool: ...  # noqa: D102
     @property
     def newcomers(self) -> float: ...  # noqa: D102
     @property
@@ -186,7 +190,7 @@ def _score_settings(
     return decision.ScoreNumbers(
         thresholds=margins,
         holds={code_of(o): duration_seconds(hold) for o, hold in holds.items()},
-        decides=score.mode == "enforce",
+        decides=score.mode == "enforce" or (score.mode == "home" and model.at_home),
         silent=mildest(code_of(_most_of_silent(score, covered)), code_of(model.silent or "limit")),
         new_chats_1d=score.new_chats_1d,
         few_chats_1d=score.few_chats_1d,
@@ -203,6 +207,11 @@ def most_of_score(score: Score, covered: frozenset[str]) -> int:
     """Return the most severe outcome (code) that a score may ask for on a stream."""
     bounds = [within.outcome for within in score.most if within.carries in covered]
     return code_of([*bounds, score.without][0])
+
+
+def rules_read_score(policy: Policy, model: Model | None) -> bool:
+    """Return whether rules may read a model's score: not one of elsewhere, where only home acts."""
+    return model is not None and (policy.score.mode != "home" or model.at_home)
 
 
 def _own_thresholds(score: Score, model: Model) -> dict[str, int]:

@@ -327,10 +327,19 @@ def _whole_profile(events: Path, digest: str) -> coverage.Profile:
 
 
 def record_points(
-    engine: Engine, logs: Iterable[Any], world: str, *, closed: bool = True
+    engine: Engine,
+    logs: Iterable[Any],
+    world: str,
+    *,
+    closed: bool = True,
+    names: tuple[str, ...] | None = None,
 ) -> ReplayResult:
-    """Let a recording engine take batches of the log; `closed`: the last epoch too."""
-    columns = np.array([INDEX[name] for name in model_inputs()], np.int64)
+    """Let a recording engine take batches of the log; `closed`: the last epoch too.
+
+    The points hold the features `names` (None: what a model reads).
+    """
+    names = names or model_inputs()
+    columns = np.array([INDEX[name] for name in names], np.int64)
     parts: list[Any] = []
     votes: list[LabelVote] = []
     end = seen = 0
@@ -343,7 +352,7 @@ def record_points(
     if closed:
         engine.finish()
         parts.append(_copy_points(engine.points(), columns))
-    return ReplayResult(_concat_parts(parts, engine, world), tuple(votes), end, seen)
+    return ReplayResult(_concat_parts(parts, names, engine, world), tuple(votes), end, seen)
 
 
 def _read_logs(events: Path, edge: Pseudonymizer, stop: int | None) -> Iterator[tuple[Any, float]]:
@@ -366,7 +375,7 @@ def _copy_points(points: Any, columns: Any) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:
+def _concat_parts(parts: list[Any], names: tuple[str, ...], engine: Engine, world: str) -> Points:
     if not sum(len(part[2]) for part in parts):
         raise TrainingError(
             "the log has no scoring point",
@@ -374,16 +383,16 @@ def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:
         )
     values, slots, ts, kind, enforcement = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
     known, account = np.unique(slots, return_inverse=True)
-    names = engine.fanout.accounts.texts(known).to_pylist()
+    accounts = engine.fanout.accounts.texts(known).to_pylist()
     return Points(
-        model_inputs(),
+        names,
         values,
         account.astype(np.int64),
         ts,
         kind,
         enforcement,
         np.zeros(len(ts), np.int64),
-        tuple((world, name) for name in names),
+        tuple((world, name) for name in accounts),
     )
 
 

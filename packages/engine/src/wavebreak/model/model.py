@@ -123,6 +123,11 @@ class Model:
         return json.dumps(metadata, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     @property
+    def at_home(self) -> bool:
+        """Whether the platform that it scores has learned it by itself."""
+        return self.training.get("learned") == "home"
+
+    @property
     def address(self) -> int:
         """Address of the C function `int64 score(int64 model, int64 values)`."""
         return inference.scorer().address

@@ -256,7 +256,7 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
                 fix="see `wavebreak features list`",
             )
     slowing = {"challenge", "limit"}
-    if (missing := sorted(slowing - set(score.hold))) and score.mode == "enforce":
+    if (missing := sorted(slowing - set(score.hold))) and score.mode != "shadow":
         what = f"{where}, score: no hold for {missing[0]}"
         raise PolicyError(what, fix=f'say how long: hold = {{ {missing[0]} = "24h" }}')
     for name, outcome in (

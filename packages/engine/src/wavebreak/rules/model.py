@@ -178,7 +178,9 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     A score is doubt: a limit at most, and a passed challenge raises what it leaves.
 
     Attributes:
-        mode: In `shadow` the score is recorded and decides nothing.
+        mode: In `shadow` the score is recorded and decides nothing. `home`: so is that of a model
+            that was learned elsewhere, and no rule reads it; one that this platform has learned by
+            itself decides.
         new_chats_1d: New chats with strangers a day that its limit leaves.
         few_chats_1d: The same on strong doubt.
         hold: Duration of each timed outcome.
@@ -193,7 +195,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     """
 
-    mode: Literal["enforce", "shadow"] = "shadow"
+    mode: Literal["enforce", "shadow", "home"] = "shadow"
     new_chats_1d: Annotated[int, Meta(ge=0, le=254)] = 10
     few_chats_1d: Annotated[int, Meta(ge=0, le=254)] = 4
     hold: dict[Outcome, Duration] = {}

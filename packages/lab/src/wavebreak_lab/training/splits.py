@@ -46,7 +46,7 @@ class Splits:
         return np.asarray(self.held_out(points) & self.late)
 
 
-def _hash_to_unit(seed: int, *words: str) -> float:
+def hash_to_unit(seed: int, *words: str) -> float:
     """A number in [0, 1) that follows from a seed and words alone."""
     text = "\0".join((str(seed), *words)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2.0**64
@@ -59,11 +59,11 @@ def _assign_groups(groups: list[str], family: str, seed: int, split: Split) -> d
     the test, so that few operators are on every side; each other goes by its own hash. An operator
     alone stays in the fit.
     """
-    ordered = sorted(groups, key=lambda g: (_hash_to_unit(seed, "order", family, g), g))
-    held = (CALIBRATE, TEST) if _hash_to_unit(seed, "second", family) < 0.5 else (TEST, CALIBRATE)
+    ordered = sorted(groups, key=lambda g: (hash_to_unit(seed, "order", family, g), g))
+    held = (CALIBRATE, TEST) if hash_to_unit(seed, "second", family) < 0.5 else (TEST, CALIBRATE)
     splits = dict(zip(ordered, (FIT, *held), strict=False))
     for group in ordered[3:]:
-        at = _hash_to_unit(seed, "side", group)
+        at = hash_to_unit(seed, "side", group)
         splits[group] = FIT if at < split.fit else CALIBRATE if at < 1 - split.test else TEST
     return splits
 
@@ -122,7 +122,7 @@ def assign_folds(
     part = np.full(len(points.accounts), -1, np.int64)
     taken: dict[str, int] = {}
     for (_, family), members in sorted(groups.items()):
-        ordered = sorted(members, key=lambda g: (_hash_to_unit(seed, "part", family, g), g))
+        ordered = sorted(members, key=lambda g: (hash_to_unit(seed, "part", family, g), g))
         for number, group in enumerate(ordered):
             part[members[group]] = taken.setdefault(group, number % count)
     return part

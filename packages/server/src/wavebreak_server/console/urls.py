@@ -70,6 +70,7 @@ CONSOLE: list[Any] = [
     path("policy/rollback", policy.roll_back, name="policy_rollback"),
     path("policy/replays/<int:number>", policy.replay, name="policy_replay"),
     path("policy/models", models.models, name="policy_models"),
+    path("policy/learning", models.learning, name="policy_learning"),
     path("policy/models/register", models.register_model, name="model_register"),
     path("policy/models/rollback", models.roll_back, name="model_rollback"),
     path("policy/models/<int:number>", models.model_version, name="model_version"),

@@ -35,6 +35,7 @@ from wavebreak_server.console.views.versions import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.live_policy import models_directory
+from wavebreak_server.slices.learning import service as home_learning
 from wavebreak_server.slices.versions import (
     live_challengers,
     policy_versions,
@@ -89,6 +90,22 @@ def models(request: HttpRequest) -> HttpResponse:
         waiting=versions.unregistered(home),
         score=policy_versions.live_policy_of(console).score,
         tab="models",
+    )
+
+
+@page("view_policy")
+def learning(request: HttpRequest) -> HttpResponse:
+    """Show what the service has learned from its own log: the last week in words; all states."""
+    home = console_of(request).service.settings.home
+    scores = home_learning.read_state(home).scores
+    newest = scores[-1] if scores else None
+    return show(
+        request,
+        "console/policy_learning.html",
+        scores=[(score, home_learning.WORDS[score.state]) for score in reversed(scores[-26:])],
+        newest=newest,
+        sentences=home_learning.sentences(newest) if newest else [],
+        tab="learning",
     )
 
 

@@ -169,7 +169,7 @@ class CalibrationSchedule:
         """Wait until a proposal is due, and write it; wait until it is approved, and enforce it."""
         while True:
             if not is_proposed(self.home):
-                first_ms = await run_background_query(_first_received)
+                first_ms = await run_background_query(first_received)
                 if first_ms is not None and service.clock() - first_ms >= self.after_s * 1000:
                     await self._propose(service.report)
             elif self._is_approved():
@@ -208,6 +208,7 @@ class CalibrationSchedule:
         )
 
 
-def _first_received() -> int | None:
+def first_received() -> int | None:
+    """Return when the first event was received, in milliseconds; None before there is one."""
     first = LogBatch.objects.order_by("first").values_list("received_ms", flat=True).first()
     return None if first is None else int(first)

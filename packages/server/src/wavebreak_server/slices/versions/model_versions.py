@@ -149,7 +149,7 @@ def register(acting: ActingUser, name: str, reason: str) -> ModelVersion:
     home = acting.service.settings.home
     if name not in unregistered(home):
         raise DomainError("model-not-listed")
-    return _register(home, models_directory(home) / name, acting.user, reason, acting.now_ms)
+    return register_as(home, models_directory(home) / name, acting.user, reason, acting.now_ms)
 
 
 def register_by_command(
@@ -165,10 +165,11 @@ def register_by_command(
     user = User.objects.filter(username=by).first()
     if user is None or not user.may("register_models"):
         raise DomainError("not-a-data-scientist", by=by)
-    return _register(home, directory, user, reason, now_ms)
+    return register_as(home, directory, user, reason, now_ms)
 
 
-def _register(home: Path, directory: Path, user: User, reason: str, now_ms: int) -> ModelVersion:
+def register_as(home: Path, directory: Path, user: User, reason: str, now_ms: int) -> ModelVersion:
+    """Register a directory as a challenger, by a user whose permission was checked."""
     loaded = _load(directory)
     known = ModelVersion.objects.filter(model=loaded.version, state__in=ModelVersion.OPEN).first()
     if known is not None:

@@ -335,6 +335,32 @@ def go_live(kind: Kind, acting: ActingUser, version: Version, reason: str) -> fl
     now = deciding(acting.service)
     if version.state != version.APPROVED or valid_replay(kind, acting, version) is None:
         raise kind.refusals.not_approved.error(409, version.name)
+    return _let_decide(kind, acting, version, reason, now)
+
+
+def go_live_measured(kind: Kind, acting: ActingUser, version: Version, reason: str) -> float:
+    """Let a version decide that a measurement of ours approves, in place of replay and person.
+
+    Raises as `go_live`.
+    """
+    now = deciding(acting.service)
+    with transaction.atomic():
+        advance(
+            version,
+            version.OPEN,
+            state=version.APPROVED,
+            approval=reason,
+            approved_by=acting.user,
+            approved_ms=acting.now_ms,
+        )
+        audit(kind, version, kind.acts.approve, reason, acting.user, acting.now_ms)
+    return _let_decide(kind, acting, version, reason, now)
+
+
+def _let_decide(
+    kind: Kind, acting: ActingUser, version: Version, reason: str, now: Deciding | None
+) -> float:
+    """Let an approved version decide, in place of what decides `now`; see `go_live`."""
     if not kind.has_its_files(acting, version):
         raise kind.refusals.changed_files.error(409, version.name)
     before = live_version(kind, acting.service)

@@ -1,0 +1,644 @@
+"""Learning at home: labels from what strangers did, the line of a score, and what it would meet.
+
+A platform learns from its own days. Positive are accounts that the tests on reactions convicted or
+a reviewer upheld, negative are answered accounts and those that a reviewer or an appeal cleared; of
+all others nothing is taken. How trees are fitted is none of this module's (`wavebreak_lab`).
+
+A score acts only beside a complaint of the account's own: alone it would be silence and novelty
+again, which say nothing of honest people whom nobody answers. So the line is drawn on what a score
+beside a complaint meets of answered accounts' first messages.
+
+Who poisons the labels: reports of one operator convict few accounts, and all accounts of one weigh
+little. Answers that operators give each other can only draw the line stricter, since answered
+accounts bound what is met.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import pyarrow.compute as pc
+from msgspec import Meta, Struct
+
+from wavebreak import config
+from wavebreak.durations import DAY_MS, Duration
+from wavebreak.engine import Engine
+from wavebreak.evaluation.label_votes import LabelSource, LabelVote, resolve_votes
+from wavebreak.evaluation.scoring_points import (
+    Bools,
+    Floats,
+    Ints,
+    Points,
+    model_inputs,
+    record_points,
+    to_catalog_columns,
+)
+from wavebreak.model import Model, to_fixed_point
+from wavebreak.model.calibration import ONE, Steps
+from wavebreak.schema.event_kinds import KINDS
+from wavebreak.schema.events import PERSONS, TYPES
+
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+AFTER_ENFORCEMENT = (
+    "network_bad", "block_bad", "device_bad", "client_bad", "abuse_target_share_32",
+)  # fmt: skip
+"""Inputs of models that follow from what was done to others: nothing is learned from them."""
+TESTS = ("reaction_evidence", "later_complaint_evidence", "complaint_evidence")
+RESULTS = (*TESTS, "stranger_complaints", "stranger_answers")
+"""Features that labels come from, and that are no inputs."""
+INPUTS = tuple(name for name in model_inputs() if name not in AFTER_ENFORCEMENT)
+PROBE = 10.0
+"""Evidence from which the tests act alone."""
+AT_LINE = 0.5
+"""The score at the line, as rules read it."""
+TIED = 40
+"""Accounts on a network up to which they count as one operator's."""
+SENDING = tuple(KINDS.index(kind) for kind in ("sent", "requested"))
+_COMPLAINTS = tuple(TYPES.index(kind) for kind in ("user.reported", "user.blocked"))
+_REGISTERED = TYPES.index("account.registered")
+_PERSONS = {"appeal": LabelSource(rank=60, weight=1.0), "analyst": LabelSource(rank=50, weight=1.0)}
+
+
+class Terms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Terms of learning: `learning.toml` of a policy, whose comments say what each is."""
+
+    every: Duration | Literal[""]
+    days: Count
+    check: Duration
+    promote: Literal["automatic", "person"]
+    convicts: Annotated[float, Meta(ge=20)]
+    complaints: Annotated[int, Meta(ge=2)]
+    answers: Count
+    answers_a_complaint: Annotated[float, Meta(ge=1)]
+    fewest_accounts: Count
+    fewest_operators: Count
+    most_of_an_operator: Count
+    most_of_a_reporter: Count
+    met: Share
+    drawn: Share
+    shadow_days: Count
+    first_messages: Count
+    drift: Annotated[float, Meta(ge=1)]
+    moved: Annotated[float, Meta(gt=0)]
+    appeals: Count
+    appealed: Share
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    learning: Terms
+
+
+def load_terms(directory: Path | None = None) -> Terms:
+    """Read the terms: the shipped ones, or `learning.toml` of a policy directory.
+
+    Raises:
+        PolicyError: A field is missing, unknown, or out of range.
+
+    >>> load_terms().promote
+    'automatic'
+    """
+    return config.load_config(config.resolve_path("learning.toml", directory), _File).learning
+
+
+# The days of a log
+
+
+@dataclass(frozen=True)
+class HomeDays:
+    """Scoring points of a platform's days, and what strangers did until each.
+
+    Attributes:
+        points: Inputs of a home model; no point after its account was restricted.
+        evidence: The greatest of the tests, by point.
+        complaints: Complaints of strangers so far, by point.
+        answers: Answers of strangers so far, by point.
+        opened: First messages since the account's point before, by point.
+        operator: Which operator each account seems to be of (accounts,).
+        reporters: Operators that complained of an account, by its index.
+        votes: What persons said of accounts, from the log.
+        end_ms: When the last event was.
+        events: How many there were.
+    """
+
+    points: Points
+    evidence: Floats
+    complaints: Floats
+    answers: Floats
+    opened: Floats
+    operator: Ints
+    reporters: dict[int, tuple[int, ...]]
+    votes: tuple[LabelVote, ...]
+    end_ms: int
+    events: int
+
+    def select(self, rows: Bools) -> HomeDays:
+        """Return the same days with some of the points."""
+        return replace(
+            self,
+            points=self.points.select(rows),
+            evidence=self.evidence[rows],
+            complaints=self.complaints[rows],
+            answers=self.answers[rows],
+            opened=self.opened[rows],
+        )
+
+    def newest(self, days: int) -> HomeDays:
+        """Return the points of the last days; what came before gave them their state alone."""
+        return self.select(self.points.ts > self.end_ms - days * DAY_MS)
+
+    def of_accounts(self, value: Floats | Bools, rows: Bools) -> Floats:
+        """Return the greatest value of each account at some points; 0 where it has none."""
+        most = np.zeros(len(self.points.accounts))
+        np.maximum.at(most, self.points.account[rows], value[rows])
+        return most
+
+
+def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
+    """Let an engine, which records its points, decide batches of the log; return its days.
+
+    Raises:
+        TrainingError: The log has no scoring point.
+    """
+    networks, complaints = dict[str, Any](), list[tuple[str, str]]()
+
+    def watched() -> Iterator[Any]:
+        for log in logs:
+            networks.update(_columns(log, (_REGISTERED,), "network"))
+            complaints.extend(_columns(log, _COMPLAINTS, "peer"))
+            yield log
+
+    found = record_points(engine, watched(), "", names=INPUTS + RESULTS)
+    points = found.points.select(~found.points.after_action())
+    results = {name: points.values[:, points.names.index(name)] for name in RESULTS}
+    values = {name: np.nan_to_num(column) for name, column in results.items()}
+    points = points.without(RESULTS)
+    index = {name: number for number, (_, name) in enumerate(points.accounts)}
+    operators = _operators(engine, networks)
+    reporters = defaultdict[int, set[int]](set)
+    for reporter, accused in complaints:
+        if accused in index:
+            reporters[index[accused]].add(operators.number(reporter))
+    return HomeDays(
+        points,
+        np.maximum.reduce([values[name] for name in TESTS]),
+        values["stranger_complaints"],
+        values["stranger_answers"],
+        _opened(points),
+        np.array([operators.number(name) for _, name in points.accounts], np.int64),
+        {account: tuple(sorted(of)) for account, of in reporters.items()},
+        found.votes,
+        found.end,
+        found.events,
+    )
+
+
+def _columns(log: Any, types: tuple[int, ...], name: str) -> list[tuple[str, Any]]:
+    """Return account and another column of the events of some types, where both are given."""
+    mine = log.filter(
+        pc.is_in(log.column("type"), value_set=pc.cast(list(types), log.column("type").type))
+    )
+    pairs = zip(mine.column("account").to_pylist(), mine.column(name).to_pylist(), strict=True)
+    return [
+        (account, value) for account, value in pairs if account is not None and value is not None
+    ]
+
+
+def _opened(points: Points) -> Floats:
+    """Return how many chats each point's account has started since its point before."""
+    started = np.nan_to_num(points.values[:, points.names.index("started_chats")])
+    order = np.argsort(points.account, kind="stable")
+    accounts, sorted_started = points.account[order], started[order]
+    before = np.where(np.diff(accounts, prepend=-1) == 0, np.roll(sorted_started, 1), 0.0)
+    opened = np.empty(len(started))
+    opened[order] = np.maximum(sorted_started - before, 0.0)
+    return np.where(np.isin(points.kind, SENDING), opened, 0.0)
+
+
+class _Operators(dict[str, int]):
+    """Numbers of operators by account; an account that has none is one of its own."""
+
+    def number(self, account: str) -> int:
+        """Return the number of an account's operator."""
+        return self.setdefault(account, len(self))
+
+
+def _operators(engine: Engine, networks: dict[str, Any]) -> _Operators:
+    """Number operators: linked accounts, else those of a network that few registered on."""
+    used = Counter(networks.values())
+    names, seen = _Operators(), dict[Any, int]()
+    for account, network in networks.items():
+        if used[network] <= TIED:
+            names[account] = seen.setdefault(network, len(names))
+    for operator in engine.operators():
+        if not operator.victims:
+            names.update(dict.fromkeys(operator.accounts, names.number(operator.accounts[0])))
+    return names
+
+
+# Labels
+
+
+@dataclass(frozen=True)
+class HomeLabels:
+    """Whom a platform learns from; arrays by account.
+
+    Attributes:
+        positive: Convicted by the tests, or upheld by a reviewer.
+        answered: Answered, and cleared by nobody's complaint; or cleared by a person.
+        weight: What the account weighs in the fit.
+        operators: Operators among the positive ones.
+        sources: Accounts by where their label is from.
+        left_out: Accounts by why they are no label.
+    """
+
+    positive: Bools
+    answered: Bools
+    weight: Floats
+    operators: int
+    sources: dict[str, int]
+    left_out: dict[str, int]
+
+    def too_few(self, terms: Terms) -> str:
+        """Say why there can be no line; "" where there are labels enough."""
+        accounts = int(self.positive.sum())
+        if accounts >= terms.fewest_accounts and self.operators >= terms.fewest_operators:
+            return "" if self.answered.any() else "No account was answered by strangers."
+        return (
+            f"Too few labels: {accounts} accounts of {self.operators} operators were convicted; "
+            f"{terms.fewest_accounts} of {terms.fewest_operators} are needed."
+        )
+
+
+def label_days(days: HomeDays, terms: Terms, until_ms: int | None = None) -> HomeLabels:
+    """Return whom a platform learns from, by what is known at the end of its days.
+
+    Args:
+        days: The days.
+        terms: What convicts, what answers, and how much one operator may teach.
+        until_ms: What came later is not heard (None: everything is).
+    """
+    rows = np.ones(len(days.points), bool) if until_ms is None else days.points.ts <= until_ms
+    convicted = days.evidence * (days.complaints >= terms.complaints)
+    evidence = days.of_accounts(convicted, rows)
+    accused, answers = (days.of_accounts(v, rows) for v in (days.complaints, days.answers))
+    upheld, cleared = _persons(days, until_ms)
+    by_tests = (evidence >= terms.convicts) & ~cleared & ~upheld
+    bought = _convicted_by_few(days, np.flatnonzero(by_tests), evidence, terms)
+    positive = (by_tests & ~bought) | upheld
+    liked = (answers >= terms.answers) & (answers > terms.answers_a_complaint * accused)
+    answered = (liked & ~by_tests & ~upheld) | cleared
+    weight = np.zeros(len(answered))
+    for side in (positive, answered):
+        sizes = Counter(days.operator[side].tolist())
+        of_operator = np.array([sizes[n] for n in days.operator[side].tolist()], np.float64)
+        weight[side] = np.minimum(1.0, terms.most_of_an_operator / np.maximum(of_operator, 1.0))
+    seen = np.zeros(len(answered), bool)
+    seen[days.points.account[rows]] = True
+    return HomeLabels(
+        positive,
+        answered,
+        weight,
+        len(set(days.operator[positive].tolist())),
+        {
+            "convicted by the tests": int((by_tests & ~bought).sum()),
+            "upheld by a reviewer": int(upheld.sum()),
+            "answered by strangers": int((answered & ~cleared).sum()),
+            "cleared by a reviewer or an appeal": int(cleared.sum()),
+        },
+        {
+            "convicted by reports of too few operators": int(bought.sum()),
+            "neither convicted nor answered": int((seen & ~positive & ~answered & ~bought).sum()),
+        },
+    )
+
+
+def _persons(days: HomeDays, until_ms: int | None) -> tuple[Bools, Bools]:
+    """Return the accounts that a reviewer upheld, and those that a person cleared."""
+    votes = [v for v in days.votes if v.source in PERSONS]
+    resolved = resolve_votes(votes, _PERSONS, until_ms).resolved
+    said = [resolved.get(key) for key in days.points.accounts]
+    upheld = np.array([bool(label and label.abusive) for label in said], bool)
+    return upheld, np.array([label is not None and not label.abusive for label in said], bool)
+
+
+def _convicted_by_few(days: HomeDays, accounts: Ints, evidence: Floats, terms: Terms) -> Bools:
+    """Return convicted accounts whose reporters have fewer than two operators with a word left.
+
+    The words of an operator go to the strongest convictions.
+    """
+    bought, spent = np.zeros(len(evidence), bool), Counter[int]()
+    for account in sorted(accounts.tolist(), key=lambda a: (-evidence[a], a)):
+        heard = [
+            by for by in days.reporters.get(account, ()) if spent[by] < terms.most_of_a_reporter
+        ]
+        bought[account] = len(heard) < 2
+        if not bought[account]:
+            spent.update(heard)
+    return bought
+
+
+# The line, and what is met
+
+
+@dataclass(frozen=True)
+class Met:
+    """First messages of answered accounts, and how many of them a score meets beside a complaint.
+
+    Attributes:
+        first_messages: First messages of answered accounts.
+        met: Of these, those that are met.
+        accounts: Accounts that are met at all, answered or not: their indexes.
+        days: Days with first messages.
+    """
+
+    first_messages: int
+    met: int
+    accounts: Ints
+    days: int
+
+    @property
+    def share(self) -> float:
+        """The share that is met; 0 where there was none."""
+        return self.met / self.first_messages if self.first_messages else 0.0
+
+
+def find_line(margins: Floats, days: HomeDays, labels: HomeLabels, terms: Terms) -> float | None:
+    """Return the lowest margin that meets no more of answered accounts than it may, or None.
+
+    Args:
+        margins: Of each point, by trees that saw nothing of its account's operator.
+        days: The days.
+        labels: Whom the trees were learned from.
+        terms: The share that may be met.
+    """
+    mine = labels.answered[days.points.account] & (days.opened > 0)
+    allowed = terms.drawn * days.opened[mine].sum()
+    beside = mine & (days.complaints >= 1)
+    order = np.argsort(-margins[beside], kind="stable")
+    above, used = margins[beside][order], np.cumsum(days.opened[beside][order])
+    over = np.flatnonzero(used > allowed)
+    # Above the first message that would be one too many; never below even odds.
+    line = max(0.0, float(np.nextafter(above[over[0]], math.inf)) if over.size else 0.0)
+    reached = labels.positive[days.points.account] & (margins >= line)
+    return line if reached.any() else None
+
+
+def measure_met(
+    margins: Floats, line: float, days: HomeDays, answered: Bools, since_ms: int
+) -> Met:
+    """Return what a score meets after a time (ms), of first messages of the accounts `answered`."""
+    later = (days.points.ts > since_ms) & (days.opened > 0)
+    met = later & (margins >= line) & (days.complaints >= 1)
+    mine = answered[days.points.account]
+    return Met(
+        int(days.opened[later & mine].sum()),
+        int(days.opened[met & mine].sum()),
+        np.unique(days.points.account[met]),
+        len(np.unique(days.points.ts[later & mine] // DAY_MS)),
+    )
+
+
+def at_line(model: Model, line: float, learned: dict[str, Any]) -> Model:
+    """Return a model whose score is `AT_LINE` at its line, and whose thresholds ask for nothing.
+
+    `learned` is noted in its metadata.
+    """
+    edges = [line + k / 4 for k in range(-40, 41)]
+    levels = [round(1 / (1 + math.exp(-k / 4)), 6) for k in range(-40, 41)]
+    return replace(
+        model,
+        calibration=Steps.of(edges, [0.0, *levels]),
+        thresholds={},
+        training=dict(model.training) | {"learned": "home", "line": round(line * ONE)} | learned,
+    )
+
+
+def line_of(model: Model) -> float:
+    """Return the line of a model that was learned at home, as its margin."""
+    return int(model.training["line"]) / ONE
+
+
+# What a week taught
+
+
+class Group(Struct, frozen=True):
+    """Accounts alike in age and answers: how many sent, and how many are met by score and tests."""
+
+    age: str
+    answered: str
+    accounts: int
+    met: int
+    by_tests: int
+
+
+class Lesson(Struct, frozen=True, kw_only=True):
+    """What a week taught: counts and shares, and no account.
+
+    Attributes:
+        end_ms: End of the days that it was learned from.
+        days: How many these were.
+        events: Their events.
+        labels: Accounts by where their label is from.
+        operators: Operators among the convicted accounts.
+        left_out: Accounts by why they are no label.
+        no_line: Why there is no line; "" where there is one.
+        line: The line, as log-odds (None: there is none).
+        first_messages: First messages of answered accounts that the line was drawn on.
+        met: Of these, those that it meets.
+        caught: Of the convicted accounts, those that it meets.
+        features: The features that moved it most, with their share of the gain.
+        groups: Whom it would have met in these days, and whom not.
+    """
+
+    end_ms: int
+    days: float
+    events: int
+    labels: dict[str, int]
+    operators: int
+    left_out: dict[str, int]
+    no_line: str = ""
+    line: float | None = None
+    first_messages: int = 0
+    met: int = 0
+    caught: int = 0
+    features: tuple[tuple[str, float], ...] = ()
+    groups: tuple[Group, ...] = ()
+
+
+AGES = (("in its first day", 1), ("in its first week", 7), ("older", math.inf))
+ANSWERED = (("a quarter answered or less", 0.25), ("up to half answered", 0.5), ("more", math.inf))
+
+
+def count_groups(margins: Floats, line: float, days: HomeDays) -> tuple[Group, ...]:
+    """Count who sent first messages to strangers, by age and by the share that answered."""
+    rows = days.opened > 0
+    account = days.points.account
+    age = np.full(len(days.points.accounts), -1.0)
+    column = days.points.values[:, days.points.names.index("age_s")] / 86_400
+    np.maximum.at(age, account[rows], np.nan_to_num(column[rows], nan=1e6))
+    sent = np.bincount(account[rows], days.opened[rows], len(age))
+    share = days.of_accounts(days.answers, rows) / np.maximum(sent, 1.0)
+    met = days.of_accounts((margins >= line) * (days.complaints >= 1.0), rows) > 0
+    tests = days.of_accounts((days.evidence >= PROBE) * (days.complaints >= 2.0), rows) > 0
+    groups = []
+    low_age = -0.5
+    for named, high_age in AGES:
+        low = -0.5
+        for words, high in ANSWERED:
+            of = (age > low_age) & (age <= high_age) & (share > low) & (share <= high)
+            if of.any():
+                counts = (int(of.sum()), int((of & met).sum()), int((of & tests).sum()))
+                groups.append(Group(named, words, *counts))
+            low = high
+        low_age = high_age
+    return tuple(groups)
+
+
+def learn(
+    days: HomeDays, terms: Terms, fit: Any, *, name: str, seed: int = 0
+) -> tuple[Lesson, Model | None, Floats | None]:
+    """Learn from a platform's days; return what they taught, the model, and its held-out margins.
+
+    Args:
+        days: The days.
+        terms: The terms.
+        fit: Fits trees: given days, labels, name and seed it returns a model of all of them, and
+            margins of every point by trees that saw nothing of its account's operator.
+        name: The model's name.
+        seed: Of the fit.
+    """
+    labels = label_days(days, terms)
+    begin = int(days.points.ts[days.opened > 0].min(initial=days.end_ms))
+    lesson = Lesson(
+        end_ms=days.end_ms,
+        days=round((days.end_ms - begin) / DAY_MS, 1),
+        events=days.events,
+        labels=labels.sources,
+        operators=labels.operators,
+        left_out=labels.left_out,
+        no_line=labels.too_few(terms),
+    )
+    if lesson.no_line:
+        return lesson, None, None
+    model, margins = fit(days, labels, name, seed)
+    line = find_line(margins, days, labels, terms)
+    if line is None:
+        why = "No line meets a convicted account and spares answered ones."
+        return msgspec.structs.replace(lesson, no_line=why), None, None
+    found = measure_met(margins, line, days, labels.answered, -1)
+    gains = model.forest.gains()
+    whole = sum(gains.values()) or 1.0
+    taught = msgspec.structs.replace(
+        lesson,
+        line=round(line, 3),
+        first_messages=found.first_messages,
+        met=found.met,
+        caught=int(labels.positive[found.accounts].sum()),
+        features=tuple((n, round(gains[n] / whole, 3)) for n in list(gains)[:8]),
+        groups=count_groups(margins, line, days),
+    )
+    return taught, at_line(model, line, {"until": days.end_ms}), margins
+
+
+def model_margins(model: Model, days: HomeDays) -> Floats:
+    """Return the margins of a model at the points of some days, as the engine has them."""
+    return np.asarray(to_fixed_point(model.margins(to_catalog_columns(days.points))) / ONE)
+
+
+# What follows from a check
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """What a score met, or would have met, since it was learned.
+
+    Attributes:
+        end_ms: The end of the log that was checked.
+        days: Days with first messages since it was learned.
+        first_messages: First messages of answered accounts that it was not learned from.
+        met: Of these, those that it meets.
+        accounts: Accounts that it meets, answered or not.
+        granted: Of these, accounts whose appeal was granted.
+        moved: How far its scores have moved (population stability index).
+        too_few: Why the labels of these days would give no line; "" where they would.
+    """
+
+    end_ms: int
+    days: int
+    first_messages: int
+    met: int
+    accounts: int
+    granted: int
+    moved: float
+    too_few: str
+
+    @property
+    def share(self) -> float:
+        """The share of answered accounts' first messages that it meets."""
+        return self.met / self.first_messages if self.first_messages else 0.0
+
+
+def check_score(
+    model: Model, days: HomeDays, terms: Terms, since_ms: int, moved: float | None = None
+) -> Check:
+    """Check a score on the days since it was learned, whether it acts or not.
+
+    Args:
+        model: A model that was learned at home.
+        days: Days that hold the later ones, and as many before as labels need.
+        terms: The terms.
+        since_ms: The end of the days that it was learned from.
+        moved: How far its scores have moved (None: not known).
+    """
+    before, now = label_days(days, terms, since_ms), label_days(days, terms)
+    margins = model_margins(model, days)
+    found = measure_met(margins, line_of(model), days, now.answered & ~before.answered, since_ms)
+    appeals = [v for v in days.votes if v.source == "appeal" and v.ts > since_ms]
+    granted = {v.account for v in appeals if v.label == "benign"}
+    names = {days.points.accounts[a][1] for a in found.accounts.tolist()}
+    return Check(
+        end_ms=days.end_ms,
+        days=found.days,
+        first_messages=found.first_messages,
+        met=found.met,
+        accounts=len(names),
+        granted=len(names & granted),
+        moved=round(moved or 0.0, 3),
+        too_few=now.too_few(terms),
+    )
+
+
+def verdict_in_shadow(check: Check, terms: Terms) -> tuple[bool | None, str]:
+    """Return whether a score in shadow has held (None: it is too early to say), and why."""
+    if check.days < terms.shadow_days or check.first_messages < terms.first_messages:
+        return None, (
+            f"{check.days} of {terms.shadow_days} days and {check.first_messages:,} of "
+            f"{terms.first_messages:,} first messages of answered accounts were seen."
+        )
+    why = (
+        f"It meets {check.share:.2%} of answered accounts' first messages, and may {terms.met:.2%}."
+    )
+    return check.share <= terms.met, why
+
+
+def fault_of_acting(check: Check, terms: Terms) -> str:
+    """Say why a score that acts must be withdrawn; "" where it may go on."""
+    enough = check.first_messages >= terms.first_messages
+    if enough and check.share > terms.drift * terms.met:
+        return (
+            f"It meets {check.share:.2%} of answered accounts' first messages: more than "
+            f"{terms.drift:g} times the {terms.met:.2%} that it may."
+        )
+    if check.moved > terms.moved:
+        return f"Its scores have moved (stability index {check.moved:.2f})."
+    if check.granted >= terms.appeals and check.granted > terms.appealed * check.accounts:
+        return f"{check.granted} of the {check.accounts} accounts that it met won an appeal."
+    return check.too_few

@@ -1,0 +1,116 @@
+"""Command `learn`: a score from a service's own log, and what the last week taught."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from wavebreak.cli.app import app
+from wavebreak.cli.console import out, print_json, print_next_steps, styled
+from wavebreak.cli.options import Json, Wide
+from wavebreak.errors import UsageError
+from wavebreak.extras import LAB, load_plugin
+from wavebreak.reports.tables import Table, print_table
+from wavebreak_server.cli.service_home import Home, connect, opens_home
+from wavebreak_server.config import Decisions
+from wavebreak_server.config_sources import Effective
+
+if TYPE_CHECKING:
+    from wavebreak.engine import Engine
+    from wavebreak_server.slices.learning.service import LearnedScore
+
+FITS = "wavebreak.fits"
+"""The group of entry points whose `home` fits trees on a platform's own labels."""
+
+
+@app.command(
+    epilog="Examples: `wavebreak learn var`; `wavebreak learn var --report`; "
+    "`wavebreak learn var --check`"
+)
+@opens_home("policy", "model", "enforce", "profile", "lateness", "database")
+def learn(
+    home: Home,
+    options: Effective,
+    report: Annotated[
+        bool, typer.Option("--report", help="Only print what the last week taught.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the scores that are in shadow or act.")
+    ] = False,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Learn a score from a service's own log, as the service does every week.
+
+    It acts on nobody until it has held in shadow; the service promotes it, and rolls it back.
+    """
+    from wavebreak_server.slices.learning import service as learning
+
+    if not report:
+        # The service goes on beside it.
+        os.nice(10)
+        _learn(home, options, check=check)
+    scores = learning.read_state(home).scores
+    if as_json:
+        print_json(msgspec.to_builtins(scores))
+    elif scores:
+        _print(scores[-1], learning.sentences(scores[-1]))
+        print_next_steps(["in the console: Policy, Learning"])
+    else:
+        raise UsageError("nothing was learned yet", fix=f"run `wavebreak learn {home}`")
+
+
+def _learn(home: Path, options: Effective, *, check: bool) -> None:
+    """Learn or check, and write the state, which the service carries out."""
+    import time
+
+    from wavebreak.evaluation.home_learning import load_terms
+    from wavebreak_server.slices.learning import service as learning
+    from wavebreak_server.slices.versions.policy_replay import MOST_EVENTS, service_log
+    from wavebreak_server.storage import event_log
+
+    asked, now_ms = options.configuration.decisions, time.time_ns() // 1_000_000
+    fit = None if check else load_plugin(FITS, "home", LAB, "the fit of a model")
+    connect(options, home, reading=True)
+    terms, end = load_terms(asked.policy), event_log.log_end()
+    first = max(event_log.log_start().position, end - MOST_EVENTS)
+    work = learning.check if check else partial(learning.learn, fit=fit)
+    log = service_log(first, end)
+    state = work(home=home, engine=_engine(asked), log=log, terms=terms, now_ms=now_ms)
+    learning.write_state(home, state)
+
+
+def _engine(asked: Decisions) -> Engine:
+    """Return an engine as the service has it, without state, that records its points."""
+    from wavebreak import engine, model, rules
+    from wavebreak.schema import coverage
+
+    return engine.Engine(
+        rules.load_policy(asked.policy),
+        coverage.load(asked.profile) if asked.profile else None,
+        enforce=asked.enforce,
+        lateness_s=asked.lateness,
+        model=model.load_selected(asked.model),
+        record=True,
+    )
+
+
+def _print(score: LearnedScore, sentences: list[tuple[str, list[str]]]) -> None:
+    """Print what a week taught."""
+    out.print(styled("[bold]Week {}[/] {}", score.number, score.name))
+    for heading, lines in sentences:
+        out.print(styled("[bold]{}[/]", heading))
+        for line in lines:
+            out.print(f"  {line}", markup=False, highlight=False)
+    if score.lesson.groups:
+        rows = [
+            (g.age, g.answered, f"{g.accounts:,}", f"{g.met:,}", f"{g.by_tests:,}")
+            for g in score.lesson.groups
+        ]
+        headings = ("age", "strangers who answered", "accounts", "met", "by the tests")
+        print_table(Table("Whom it would have met", headings, rows, words=frozenset({0, 1})), out)

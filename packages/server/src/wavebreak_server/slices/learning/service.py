@@ -1,0 +1,395 @@
+"""Learning at home in a service: learned every week, checked every day, promoted, rolled back.
+
+`wavebreak learn HOME` does the work in a process of its own: it reads the log, learns or checks,
+and notes the states of the learned scores in `HOME/learned/state.json`. The service carries them
+out by the steps that every version of a model has (`versions.service`): it registers their models,
+promotes a score that has held in shadow where the policy says so, and rolls back one that failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.db import transaction
+from msgspec import Struct
+from msgspec.structs import replace
+
+from wavebreak import model
+from wavebreak.durable_files import replace_file
+from wavebreak.durations import duration_ms
+from wavebreak.engine import Engine
+from wavebreak.errors import WavebreakError
+from wavebreak.evaluation import home_learning
+from wavebreak.evaluation.home_learning import Check, HomeDays, Lesson, Terms
+from wavebreak.features.descriptions import feature_title
+from wavebreak.model import baseline
+from wavebreak_server.http.app_context import AppContext, closing_connection, run_background_query
+from wavebreak_server.http.operations import RequestContext
+from wavebreak_server.pipeline.live_policy import live_policy
+from wavebreak_server.pipeline.service import Service
+from wavebreak_server.slices.calibration.service import first_received
+from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.slices.users.models import User
+from wavebreak_server.slices.versions import model_versions
+from wavebreak_server.slices.versions.model_versions import MODEL
+from wavebreak_server.slices.versions.policy_switch import PolicySwitch
+from wavebreak_server.slices.versions.policy_versions import directory_that_decides
+from wavebreak_server.slices.versions.service import go_live_measured, roll_back, version_of
+
+CHECK_S, RETRY_S = 60.0, 3600
+"""Seconds between two looks at what is due, and until a command that failed is tried again."""
+USER = "learning"
+"""The user who writes and releases learned models; nobody can sign in as it."""
+_STATE = "state.json"
+
+State = Literal["none", "shadow", "ready", "on", "failing", "ended"]
+WORDS: dict[State, str] = {
+    "none": "no line",
+    "shadow": "in shadow: it acts on nobody",
+    "ready": "held in shadow: it waits to act",
+    "on": "on: it acts beside a complaint",
+    "failing": "failed: it is being rolled back",
+    "ended": "ended",
+}
+
+
+class LearnedScore(Struct, frozen=True, kw_only=True):
+    """A score that was learned from the own log, and what became of it.
+
+    Attributes:
+        number: Its place among all, and the name of its directory in `HOME/learned`.
+        state: Whether it acts.
+        why: Why it is in this state.
+        learned_ms: When it was learned.
+        lesson: What the days taught.
+        model: The model's version; "" without a line.
+        name: Its name among the versions of models.
+        checks: What it met since, newest last.
+    """
+
+    number: int
+    state: State
+    why: str
+    learned_ms: int
+    lesson: Lesson
+    model: str = ""
+    name: str = ""
+    checks: tuple[Check, ...] = ()
+
+
+class LearnedState(Struct, frozen=True):
+    """All scores that a service has learned, oldest first, and when they were last checked."""
+
+    scores: tuple[LearnedScore, ...] = ()
+    checked_ms: int = 0
+
+    def with_score(self, score: LearnedScore) -> LearnedState:
+        """Return the state with a score in its place."""
+        others = [each for each in self.scores if each.number != score.number]
+        return replace(self, scores=tuple(sorted([*others, score], key=lambda s: s.number)))
+
+
+def learned_directory(home: Path) -> Path:
+    """Return where a service's learned scores lie.
+
+    >>> learned_directory(Path("var")).as_posix()
+    'var/learned'
+    """
+    return home / "learned"
+
+
+def read_state(home: Path) -> LearnedState:
+    """Return what a service has learned; nothing where it never did."""
+    path = learned_directory(home) / _STATE
+    return (
+        msgspec.json.decode(path.read_bytes(), type=LearnedState)
+        if path.is_file()
+        else LearnedState()
+    )
+
+
+def write_state(home: Path, state: LearnedState) -> None:
+    """Write what a service has learned; the file changes at once or not at all."""
+    learned_directory(home).mkdir(mode=0o700, exist_ok=True)
+    replace_file(learned_directory(home) / _STATE, msgspec.json.encode(state), mode=0o600)
+
+
+# What the command does
+
+
+def learn(
+    home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms, fit: Any, now_ms: int
+) -> LearnedState:
+    """Learn from the own log, and check the scores that are there.
+
+    Args:
+        home: The service's directory.
+        engine: An engine as the service has it, without state, that records its points.
+        log: Its log; what comes before the days of the terms gives the state alone.
+        terms: The terms.
+        fit: Fits trees (`home_learning.learn`).
+        now_ms: The time.
+    """
+    days = home_learning.record_days(engine, log).newest(terms.days)
+    state = _checked(home, days, terms, now_ms)
+    number = state.scores[-1].number + 1 if state.scores else 1
+    lesson, learned, _ = home_learning.learn(days, terms, fit, name=f"home-{number}")
+    for earlier in state.scores:
+        if earlier.state in ("shadow", "ready"):
+            state = state.with_score(
+                replace(
+                    earlier, state="ended", why=f"Learned anew before it acted (week {number})."
+                )
+            )
+    score = LearnedScore(
+        number=number, state="none", why=lesson.no_line, learned_ms=now_ms, lesson=lesson
+    )
+    if learned is not None:
+        directory = learned_directory(home) / str(number)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700, parents=True)
+        model.save(learned, directory)
+        # Of the model itself, not of held-out trees: later scores are compared with its own.
+        own, points = home_learning.model_margins(learned, days), days.points
+        baseline.save(baseline.feature_baseline(points.names, points.values, own, 10), directory)
+        _, why = home_learning.verdict_in_shadow(_nothing_seen(days), terms)
+        score = replace(score, state="shadow", why=why, model=learned.version)
+    return replace(state.with_score(score), checked_ms=now_ms)
+
+
+def check(
+    home: Path, engine: Engine, log: Iterable[pa.RecordBatch], terms: Terms, now_ms: int
+) -> LearnedState:
+    """Check the scores that are in shadow or on; the arguments are those of `learn`."""
+    days = home_learning.record_days(engine, log).newest(terms.days)
+    return _checked(home, days, terms, now_ms)
+
+
+def _checked(home: Path, days: HomeDays, terms: Terms, now_ms: int) -> LearnedState:
+    state = replace(read_state(home), checked_ms=now_ms)
+    for score in state.scores:
+        if score.state in ("shadow", "ready", "on"):
+            state = state.with_score(_with_check(home, score, days, terms))
+    return state
+
+
+def _with_check(home: Path, score: LearnedScore, days: HomeDays, terms: Terms) -> LearnedScore:
+    """Return a score after a check of the days since it was learned."""
+    directory, since = learned_directory(home) / str(score.number), score.lesson.end_ms
+    loaded = model.load(directory)
+    later = home_learning.model_margins(loaded, days)[days.points.ts > since]
+    moved = None
+    if later.size >= terms.first_messages:
+        spread = baseline.load(directory)["score"]
+        moved = baseline.population_stability_index(spread, later)
+    found = home_learning.check_score(loaded, days, terms, since, moved)
+    score = replace(score, checks=(*score.checks, found)[-30:])
+    if score.state == "on":
+        fault = home_learning.fault_of_acting(found, terms)
+        return replace(score, state="failing", why=fault) if fault else score
+    held, why = home_learning.verdict_in_shadow(found, terms)
+    state: State = "shadow" if held is None else "ready" if held else "ended"
+    return replace(score, state=state, why=why)
+
+
+def _nothing_seen(days: HomeDays) -> Check:
+    return Check(
+        end_ms=days.end_ms, days=0, first_messages=0, met=0, accounts=0, granted=0, moved=0.0,
+        too_few="",
+    )  # fmt: skip
+
+
+def register(home: Path, state: LearnedState, now_ms: int) -> LearnedState:
+    """Register learned models that are none of the versions yet, in the open transaction."""
+    for score in state.scores:
+        if score.model and not score.name and score.state in ("shadow", "ready"):
+            version = model_versions.register_as(
+                home,
+                learned_directory(home) / str(score.number),
+                learning_user(),
+                f"learned at home, week {score.number}: {sum(score.lesson.labels.values())} labels",
+                now_ms,
+            )
+            state = state.with_score(replace(score, name=version.name))
+    return state
+
+
+def learning_user() -> User:
+    """Return the user who writes and releases learned models; nobody can sign in as it."""
+    user: User
+    user, made = User.objects.get_or_create(
+        username=USER,
+        defaults={
+            "role": "data_scientist", "display_name": "Learning at home", "is_active": False,
+        },
+    )  # fmt: skip
+    if made:
+        user.set_unusable_password()
+        user.save()
+    return user
+
+
+# What the service does
+
+
+class LearningSchedule:
+    """A background task: learns when it is due, and carries out what the learned scores need.
+
+    Args:
+        home: The service's directory.
+        terms: The terms of the policy.
+        context: What the service's operations share.
+        program: What runs a command.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        terms: Terms,
+        context: AppContext,
+        program: Sequence[str] = (sys.executable, "-m", "wavebreak"),
+    ) -> None:
+        self._home, self._terms, self._context = home, terms, context
+        self._program, self._failed_ms = tuple(program), 0
+
+    async def __call__(self, service: Service) -> None:
+        """Look every minute until cancelled."""
+        while True:
+            await self.look(service)
+            await asyncio.sleep(CHECK_S)
+
+    async def look(self, service: Service) -> None:
+        """Learn or check where it is due, and promote or roll back what is to be."""
+        first_ms = await run_background_query(first_received)
+        if first_ms is not None and service.clock() - self._failed_ms >= RETRY_S * 1000:
+            await self._run(service, first_ms)
+        for line in await carry_out(self._home, self._terms, service, self._context):
+            service.report(line)
+
+    async def _run(self, service: Service, first_ms: int) -> None:
+        state, now = await asyncio.to_thread(read_state, self._home), service.clock()
+        learned_ms = state.scores[-1].learned_ms if state.scores else first_ms
+        watched = any(score.state in ("shadow", "ready", "on") for score in state.scores)
+        if self._terms.every and now - learned_ms >= duration_ms(self._terms.every):
+            only_check = False
+        elif watched and now - state.checked_ms >= duration_ms(self._terms.check):
+            only_check = True
+        else:
+            return
+        policy, switch = directory_that_decides(service), service.switch
+        options = switch.options() if isinstance(switch, PolicySwitch) else ()
+        process = await asyncio.create_subprocess_exec(
+            *self._program, "learn", str(self._home), *options,
+            *(["--policy", str(policy)] if policy else []), *["--check"] * only_check,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            _, said = await process.communicate()
+        except asyncio.CancelledError:
+            process.terminate()
+            raise
+        if process.returncode:
+            self._failed_ms = now
+            reason = " ".join(said.decode(errors="replace").strip().splitlines()[-1:])
+            service.report(f"nothing was learned; it is tried again in an hour: {reason}")
+
+
+async def carry_out(home: Path, terms: Terms, service: Service, context: AppContext) -> list[str]:
+    """Register, promote and roll back learned scores as their states ask; return what was done."""
+    carry = closing_connection(partial(_carry_out, home, terms, service, context))
+    # A thread of its own, as a request has: nothing ends the connection of the common one.
+    async with ThreadSensitiveContext():
+        return await sync_to_async(carry)()
+
+
+def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) -> list[str]:
+    state, said = read_state(home), list[str]()
+    with transaction.atomic():
+        registered = register(home, state, service.clock())
+    if registered != state:
+        write_state(home, state := registered)
+    for score in state.scores:
+        if not score.name:
+            continue
+        live = live_policy(home)
+        acts = live is not None and live.model == score.name
+        changed, line = score, ""
+        try:
+            if score.state in ("shadow", "ready", "ended") and acts:
+                whose = "A rollback returned to it." if score.state == "ended" else ""
+                changed = replace(score, state="on", why=whose or "A person promoted it.")
+            elif score.state == "ready" and terms.promote == "automatic":
+                _promote(score, service, context)
+                changed = replace(score, state="on", why=f"It held in shadow. {score.why}")
+                line = f"the learned score {score.name} acts from now on: {score.why}"
+            elif score.state in ("on", "failing") and not acts:
+                changed = replace(score, state="ended", why="Another model took its place.")
+            elif score.state == "failing":
+                roll_back(MODEL, _acting(service, context), score.why[:400], score.name)
+                changed = replace(score, state="ended", why=f"Rolled back by itself. {score.why}")
+                line = f"the learned score {score.name} was rolled back: {score.why}"
+        except WavebreakError as error:
+            said.append(f"the learned score {score.name} stays as it is: {error.what}")
+            continue
+        if changed != score:
+            state = state.with_score(changed)
+            write_state(home, state)
+            said += [line] * bool(line)
+    return said
+
+
+def _acting(service: Service, context: AppContext) -> ActingUser:
+    user = learning_user()
+    return ActingUser(user, RequestContext(service, context, user.actor))
+
+
+def _promote(score: LearnedScore, service: Service, context: AppContext) -> None:
+    version = version_of(MODEL, score.name)
+    if version is None or version.state not in version.OPEN:
+        raise WavebreakError("its model was withdrawn", fix="wait for the next week")
+    go_live_measured(
+        MODEL, _acting(service, context), version, f"held in shadow: {score.why}"[:500]
+    )
+
+
+# What a week taught, in words
+
+
+def sentences(score: LearnedScore) -> list[tuple[str, list[str]]]:
+    """Return what a week taught: headings, and sentences below each."""
+    lesson = score.lesson
+    labels = [f"{count:,} accounts {words}" for words, count in lesson.labels.items() if count]
+    left = [f"{count:,} accounts {words}" for words, count in lesson.left_out.items() if count]
+    moved = [f"{feature_title(name)} ({share:.0%})" for name, share in lesson.features]
+    line = [lesson.no_line] if lesson.line is None else [
+        f"From {lesson.line:.2f} log-odds on the score counts, beside a complaint by a stranger.",
+        f"It meets {lesson.met:,} of {lesson.first_messages:,} first messages of answered accounts,"
+        " by trees that saw nothing of their operator.",
+        f"It meets {lesson.caught:,} of the accounts that the tests or a reviewer convicted.",
+    ]  # fmt: skip
+    newest = score.checks[-1:]
+    later = [
+        f"Since then: {c.met:,} of {c.first_messages:,} first messages of answered accounts that "
+        f"it was not learned from ({c.share:.2%}), and {c.accounts:,} accounts in all; "
+        f"{c.granted:,} appeals granted."
+        for c in newest
+    ]
+    return [
+        ("State", [f"{WORDS[score.state]}. {score.why}".strip()]),
+        ("What it was learned from", [
+            f"{lesson.events:,} events of {lesson.days:g} days.", *(f"{s}." for s in labels),
+            f"The convicted accounts seem to be of {lesson.operators:,} operators.",
+        ]),
+        ("What was left out", [f"{s}." for s in left] or ["Nothing."]),
+        ("Where the line stands", [*line, *later]),
+        ("What moved it most", [", ".join(moved) + "."] if moved else ["Nothing was fitted."]),
+    ]  # fmt: skip
