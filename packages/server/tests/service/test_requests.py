@@ -85,6 +85,7 @@ def test_first_message_to_a_stranger_is_delivered_as_a_request() -> None:
     assert (answer.outcome, answer.allowed, answer.deliver_as) == ("request", True, "request")
     assert asked.about("contact.requested", "new").deliver_as == "request"
     assert asked.about("group.member_added", "new", group="g").deliver_as == "request"
+    assert asked.about("call.started", "new").deliver_as == "request"
 
 
 def test_the_act_that_leads_to_the_outcome_is_a_request_too() -> None:

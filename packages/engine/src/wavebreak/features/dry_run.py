@@ -42,7 +42,7 @@ from wavebreak.features.layout import (
 )
 from wavebreak.features.pair_table import FLAGS, find, grow_table
 from wavebreak.features.shards import ShardedKernel
-from wavebreak.schema.event_kinds import MEMBER_ADDED, REQUESTED, SENT
+from wavebreak.schema.event_kinds import CALLED, MEMBER_ADDED, REQUESTED, SENT
 
 MOST_EVENTS: Final = 50
 """Events of one dry run."""
@@ -207,7 +207,7 @@ class _Sandbox:
     def _meets_stranger(self, event: Any) -> bool:
         """Whether a processed event goes to a stranger who has not answered."""
         kind, peer = self._kind(event), int(event["peer"][0])
-        if kind not in (SENT, REQUESTED, MEMBER_ADDED) or event["flags"][0] & IN_CONTACTS:
+        if kind not in (SENT, REQUESTED, CALLED, MEMBER_ADDED) or event["flags"][0] & IN_CONTACTS:
             return False
         at = int(find(self.pairs, self.pairs.size, self.core.salts, self.local, peer))
         flags = int(self.pairs[at]["value"]) & FLAGS if at >= 0 else 0

@@ -181,8 +181,9 @@ class DecideResponse(msgspec.Struct, frozen=True):
     is that of the strictest, and `refused` holds the indexes of those that may not proceed.
 
     Where `deliver_as` is request, the act may proceed, and reaches its recipient as a request: no
-    notification, no media, no link preview, and the question whether they know the sender; an add
-    to a group is an invitation. Of an array, `requests` holds the indexes of those.
+    notification, no media, no link preview, and the question whether they know the sender; a call
+    does not ring, and an add to a group is an invitation. Of an array, `requests` holds the indexes
+    of those.
 
     Under a limit, `remaining` says to how many strangers more the account may write, this act
     counted, and `frees_at` when the next place comes back (ms); an answer frees one at once.
