@@ -1,6 +1,6 @@
 """What learning at home adds to the tests on reactions, after a first week of them alone.
 
-    python -m experiments.worlds.learning WORLD... --policy DIR [--fewest N] [--json FILE]
+    python -m experiments.worlds.learning WORLD... [--policy DIR] [--fewest N] [--json FILE]
 
 A world is as for `headline`, whose causal replay this is. The policy's tests act alone for the
 first week. Then a model is learned from the log as it was (what had been refused never happened),
@@ -29,6 +29,7 @@ from rich.table import Table
 
 from experiments.worlds.headline import LEAST, SLICE_MS, CausalReplay, World, load_world
 from experiments.worlds.replay import options_of, write_results
+from wavebreak import config
 from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.policy_change import carried_state
@@ -115,16 +116,15 @@ def _measure(replay: CausalReplay, world: World, policy: str, cut: int) -> Week:
 def _joined_policy(directory: Path | None, out: Path) -> Path:
     """Write a policy with the two rules, in which a score learned at home may be read."""
     (out / "rules").mkdir(parents=True)
-    for path in (directory or Path("/nonexistent")).rglob("*.toml"):
-        target = out / path.relative_to(directory or path.parent)
+    for path in directory.rglob("*.toml") if directory else ():
+        target = out / path.relative_to(directory or path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(path.read_text("utf-8"), "utf-8")
     (out / "rules" / "learned.toml").write_text(JOINED.read_text("utf-8"), "utf-8")
-    actions = out / "actions.toml"
-    text = actions.read_text("utf-8")
+    text = config.resolve_path("actions.toml", directory).read_text("utf-8")
     for mode in ("shadow", "enforce"):
         text = text.replace(f'mode = "{mode}"', 'mode = "home"', 1)
-    actions.write_text(text, "utf-8")
+    (out / "actions.toml").write_text(text, "utf-8")
     return out
 
 
@@ -185,7 +185,9 @@ def _goes_on(
 def main(arguments: list[str] | None = None) -> int:
     """Learn in the worlds that are named."""
     parser = options_of("learning", __doc__)
-    parser.add_argument("--policy", type=Path, help="a policy whose tests act alone")
+    parser.add_argument(
+        "--policy", type=Path, help="a policy whose tests act alone (default: the shipped)"
+    )
     parser.add_argument("--fewest", type=int, help="convicted accounts that a line needs")
     chosen = parser.parse_args(arguments)
     show, results = Console(width=120), list[Week]()

@@ -170,11 +170,17 @@ def fit(days: HomeDays, labels: HomeLabels, name: str, seed: int) -> tuple[Model
     return smallest_model(), np.where(labels.positive[days.points.account], 2.0, -2.0)
 
 
+async def send(console: RunningConsole, events: list[home_stream.Row]) -> None:
+    """Send events in several requests."""
+    for first in range(0, len(events), 400):
+        await console.running.send(events[first : first + 400])
+
+
 @visits
 async def test_command_learns_from_the_log_and_prints_it(
     console: RunningConsole, tmp_path: Path
 ) -> None:
-    await console.running.send(home_stream.events(start=1_767_222_000_000))
+    await send(console, home_stream.events(start=1_767_222_000_000))
 
     def learn(*options: str) -> str:
         app = typer.Typer()
@@ -191,7 +197,7 @@ async def test_command_learns_from_the_log_and_prints_it(
     assert state_of(tmp_path).state == "shadow"
     assert "in shadow: it acts on nobody" in await asyncio.to_thread(learn, "--report")
     later = home_stream.events(first=200, start=1_767_222_000_000 + 7 * home_stream.DAY, seed=5)
-    await console.running.send([row | {"id": f"later-{row['id']}"} for row in later])
+    await send(console, [row | {"id": f"later-{row['id']}"} for row in later])
     assert "Since then: " in await asyncio.to_thread(learn, "--check")
     (found,) = state_of(tmp_path).checks
     assert found.first_messages > 300

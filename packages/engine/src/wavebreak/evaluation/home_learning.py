@@ -52,8 +52,9 @@ AFTER_ENFORCEMENT = (
     "network_bad", "block_bad", "device_bad", "client_bad", "abuse_target_share_32",
 )  # fmt: skip
 """Inputs of models that follow from what was done to others: nothing is learned from them."""
-TESTS = ("reaction_evidence", "later_complaint_evidence", "complaint_evidence")
-RESULTS = (*TESTS, "stranger_complaints", "stranger_answers")
+TESTS = "unwanted_evidence"
+"""The greatest of the tests on reactions."""
+RESULTS = (TESTS, "stranger_complaints", "stranger_answers")
 """Features that labels come from, and that are no inputs."""
 INPUTS = tuple(name for name in model_inputs() if name not in AFTER_ENFORCEMENT)
 PROBE = 10.0
@@ -189,7 +190,7 @@ def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
             reporters[index[accused]].add(operators.number(reporter))
     return HomeDays(
         points,
-        np.maximum.reduce([values[name] for name in TESTS]),
+        values[TESTS],
         values["stranger_complaints"],
         values["stranger_answers"],
         _opened(points),
