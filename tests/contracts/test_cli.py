@@ -34,9 +34,10 @@ from wavebreak_server.app import demo_streams
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COMMANDS = {
-    "app", "case_draft", "case_options", "console", "demo_stream", "help_pages",
-    "options", "service_home",
+    "app", "case_draft", "case_options", "console", "demo_stream", "fixes", "help_pages",
+    "options", "service_home", "wavebreak_server.cli.ledger",
 }  # fmt: skip
+"""Modules beside commands; one whose name a module of commands has elsewhere is named in full."""
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("case", name): module
     for module, names in (("case_draft", ("draft", "list", "parties")),)
@@ -118,7 +119,8 @@ def test_every_command_module_has_an_entry_point_of_its_distribution() -> None:
         package = f"{distribution.replace('-', '_')}.cli"
         modules = {m.name for m in pkgutil.iter_modules(import_module(package).__path__)}
         given = set(declared(distribution).values())
-        assert given == {f"{package}.{name}" for name in modules - NOT_COMMANDS}
+        every = {f"{package}.{name}" for name in modules - NOT_COMMANDS}
+        assert given == every - NOT_COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
