@@ -30,7 +30,7 @@ def test_takeover_that_restricts_is_refused() -> None:
     ("basis", "when"),
     [
         ("evidence", ("complaint_evidence >= 100", "channel < 2")),
-        ("evidence", (AnyOf(("leave_evidence >= 20", "unanswered_evidence >= 50")),)),
+        ("evidence", (AnyOf(("leave_evidence >= 20", "unwanted_evidence >= 50")),)),
         ("tie", ("device_bad >= 0.1", "complaint_evidence >= 50")),
         ("impossible", ("strangers_written_15s >= 100",)),
         ("person", ("label_abusive == 1",)),
@@ -45,7 +45,7 @@ def test_basis_that_its_conditions_hold_is_taken(basis: str, when: tuple[str | A
     [
         ("evidence", ("complaint_evidence >= 100", "strikes >= 3")),
         ("evidence", (AnyOf((("leave_evidence >= 20", "strikes >= 2"),
-                             ("unanswered_evidence >= 50", "strikes > 3"))),)),
+                             ("unwanted_evidence >= 50", "strikes > 3"))),)),
         ("person", ("label_abusive == 1",)),
     ],
 )  # fmt: skip
@@ -86,6 +86,7 @@ def test_restriction_on_acts_towards_contacts_is_refused() -> None:
     [
         ("evidence", ("score >= 0.9",)),
         ("evidence", ("complaint_evidence >= 5",)),
+        ("evidence", ("unanswered_evidence >= 1_000",)),
         ("evidence", ("complaint_evidence <= 100",)),
         ("evidence", (AnyOf(("complaint_evidence >= 100", "device_bad >= 0.1")),)),
         ("evidence", "complaint_evidence >= 100 or score > 0.9"),
