@@ -10,6 +10,7 @@ from wavebreak.features.layout import WITHDRAWN_REVERSAL
 
 TARGETS_LAST, DEVICES_LAST, EDGE_LASTS = 14 * 1440, 30 * 1440, 14 * 1440
 VISITORS, ON_BLOCK, ON_NETWORK = 6, 24, 8
+SIGHTINGS_LAST, AT_NETWORK, CHATS = 14 * 1440, 40, 16
 
 
 class Places(NamedTuple):
@@ -96,3 +97,115 @@ class LinkingOracle:
         edge = self.edges.setdefault((min(a, b), max(a, b)), EdgeCounts(epoch))
         edge.kinds[kind] += 1
         edge.last = epoch
+
+
+class Sender(NamedTuple):
+    """What a tie reads of an account: trials, answers and complaints; when it registered (s)."""
+
+    trials: int
+    answered: int
+    complaints: int
+    registered: int | None
+    mutual: int
+
+
+class Seen(NamedTuple):
+    """What one turn that ends at `epoch` shows of who is where, and who answers whom."""
+
+    epoch: int
+    visits: list[tuple[int, int]]
+    """Account and network."""
+    answered: list[tuple[int, int, bool]]
+    """Who opened a chat, who answered, and whether they were contacts."""
+    reversals: list[tuple[int, bool]]
+    """An account that a person found benign, or whose label was withdrawn (True)."""
+
+
+class SendersOracle:
+    """Ties between senders, from plain lists of who was where and who chats with whom."""
+
+    def __init__(self, rows: Callable[[int], Sender]) -> None:
+        self.rows = rows
+        self.at: dict[int, dict[int, int]] = defaultdict(dict)
+        self.chats: dict[int, dict[int, int]] = defaultdict(dict)
+        self.known: set[tuple[int, int]] = set()
+        self.contacts: set[tuple[int, int]] = set()
+        self.cleared: Counter[int] = Counter()
+        self.day = 0
+
+    def turn(self, seen: Seen) -> set[tuple[str, int, int]]:
+        """Return the ties at the end of a turn: kind, lower and higher account."""
+        if seen.epoch // 1440 != self.day:
+            self.day = seen.epoch // 1440
+            for there in (*self.at.values(), *self.chats.values()):
+                for account in [a for a, e in there.items() if e <= seen.epoch - SIGHTINGS_LAST]:
+                    del there[account]
+            self._forget_marks()
+        for account, withdrawn in seen.reversals:
+            self.cleared[account] = max(self.cleared[account] + (-1 if withdrawn else 1), 0)
+        self._note(seen)
+        return self._networks(seen.epoch) | self._rings()
+
+    def _note(self, seen: Seen) -> None:
+        for account, network in seen.visits:
+            self.at[network][account] = seen.epoch
+        for opener, answerer, contact in seen.answered:
+            self.chats[opener][answerer] = self.chats[answerer][opener] = seen.epoch
+            self.known.add((answerer, opener))
+            if contact:
+                self.known.add((opener, answerer))
+                self.contacts |= {(opener, answerer), (answerer, opener)}
+        self._forget(self.at, AT_NETWORK + 1)
+        self._forget(self.chats, CHATS)
+        self._forget_marks()
+
+    def _forget(self, places: dict[int, dict[int, int]], most: int) -> None:
+        for there in places.values():
+            for account in sorted(there, key=lambda a: (there[a], a))[: max(len(there) - most, 0)]:
+                del there[account]
+
+    def _forget_marks(self) -> None:
+        for marks in (self.known, self.contacts):
+            marks -= {pair for pair in marks if pair[1] not in self.chats[pair[0]]}
+
+    def _sends(self, account: int) -> bool:
+        row = self.rows(account)
+        if self.cleared[account] or row.trials < 5 or row.answered >= 0.4 * row.trials:
+            return False
+        return row.complaints > 0 or (row.trials >= 8 and row.answered <= 0.15 * row.trials)
+
+    def _just_came(self, account: int, epoch: int) -> bool:
+        row = self.rows(account)
+        born = row.registered is not None and epoch * 60 - row.registered < 3 * 86_400
+        return born and row.mutual == 0 and not self.cleared[account]
+
+    def _networks(self, epoch: int) -> set[tuple[str, int, int]]:
+        ties = set()
+        for there in self.at.values():
+            senders = [a for a in there if self._sends(a)]
+            if len(senders) < 2 or len(there) > AT_NETWORK or len(senders) < 0.4 * len(there):
+                continue
+            if len(senders) == 2 and any(
+                self.rows(a).complaints == 0 or self.rows(a).registered is None for a in senders
+            ):
+                continue
+            tied = sorted(a for a in there if a in senders or self._just_came(a, epoch))
+            if len(tied) >= 0.6 * len(there):
+                for step in (1, 2):
+                    ties |= {("senders", a, b) for a, b in zip(tied, tied[step:], strict=False)}
+        return ties
+
+    def _rings(self) -> set[tuple[str, int, int]]:
+        share: dict[int, float] = {}
+        for account in [a for a in self.chats if self._sends(a)]:
+            known = [b for b in self.chats[account] if (account, b) in self.known]
+            if known:
+                share[account] = sum(map(self._sends, known)) / len(known)
+        circle = {a for a, part in share.items() if part >= 0.6 - 1e-9}
+        ties = set()
+        for one in circle:
+            for two in circle & set(self.chats[one]):
+                contacts = (one, two) in self.contacts and min(share[one], share[two]) > 0.66
+                if one < two and (contacts or set(self.chats[one]) & set(self.chats[two]) & circle):
+                    ties.add(("ring", one, two))
+        return ties

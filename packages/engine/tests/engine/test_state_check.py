@@ -14,7 +14,7 @@ from support.parity_streams import START, crowded, log
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.snapshot import EngineState, manifest_of
 from wavebreak.errors import SnapshotError
-from wavebreak.features.layout import DELTA, ROW, SHARDS, TRIED
+from wavebreak.features.layout import DELTA, MET, ROW, SHARDS, TRIED, VISITED
 from wavebreak.linking.edges import EDGE
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
@@ -97,9 +97,16 @@ CHANGES: dict[str, Callable[[Arrays], None]] = {
     "contribution to another table": _add("core.deltas", (0, 1, 99, (0, 0, 0))),
     "count of accounts": _in("core.numbers", 1 << 40),
     "negative count of accounts": _in("core.numbers", -5),
-    "edge": _add("linker.edges", (FAR, 1, 1, (0,) * 6)),
-    "edge twice": _add("linker.edges", (5, 1, 1, (0,) * 6), (5, 1, 1, (0,) * 6)),
+    "edge": _add("linker.edges", (FAR, 1, 1, (0,) * 8)),
+    "edge twice": _add("linker.edges", (5, 1, 1, (0,) * 8), (5, 1, 1, (0,) * 8)),
     "marked account": _add("linker.marked", 1 << 40),
+    "sender": _add("linker.reached", 1 << 40),
+    "sighting's network": _add("linker.networks", (FAR << 32, 1, 0)),
+    "sighting's account": _add("linker.networks", (FAR, 1, 0)),
+    "chat's other": _add("linker.chats", (FAR, 1, 0)),
+    "chats out of order": _add("linker.chats", (5, 1, 0), (5, 1, 0)),
+    "fact's network": _add("linker.facts", (1, 1 << 30, VISITED, (0, 0, 0))),
+    "fact's other account": _add("linker.facts", (1, 1 << 30, MET, (0, 0, 0))),
     "stranger's place": _in("linker.targets.at", 1 << 40),
     "stranger's visitors": _in("linker.targets", FAR, "slot"),
     "place of a name": _in("fanout.accounts.where", 1 << 47),

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
 
 from oracle.linking import Facts, LinkingOracle, Places
+from support.linking_world import EPOCH, World
 from wavebreak.features.layout import (
     DELTA,
     FOUND,
     JOINED,
     ON_DEVICE,
+    REACHED,
     SHARDS,
     TAKEN,
     TRIED,
@@ -23,59 +24,21 @@ from wavebreak.features.layout import (
     WITHDRAWN_REVERSAL,
 )
 from wavebreak.features.sequential_tests import pack_terms
-from wavebreak.features.shards import ShardedKernel, policy_without_rules
-from wavebreak.linking import Kind, Linker
-from wavebreak.linking.edges import LASTS, MOST_MEMBERS, components, ends
-
-NAMES = {
-    Kind.TARGETS: "targets", Kind.SUCCESSION: "after", Kind.DEVICE: "device",
-    Kind.BLOCK: "block", Kind.NETWORK: "network",
-}  # fmt: skip
-EPOCH = 29_000_040
-
-
-class World:
-    """A kernel whose rows a test fills in, and a linker beside it."""
-
-    def __init__(self, accounts: int) -> None:
-        self.core = ShardedKernel(
-            policy_without_rules(), np.zeros(256), enforce=True, accounts=accounts
-        )
-        self.core.fit(accounts, 64)
-        self.core.accounts = accounts
-        self.linker = Linker(pack_terms(), accounts=accounts)
-        self.epoch = EPOCH
-
-    def row(self, account: int) -> Any:
-        return self.core.rows[account % SHARDS].records[account // SHARDS]
-
-    def turn(self, *facts: tuple[int, int, int], epoch: int | None = None) -> list[int]:
-        """Close the epoch at the end of a turn with facts (table, key, amount)."""
-        self.epoch = self.epoch + 60 if epoch is None else epoch
-        self.core.open(self.epoch)
-        deltas = np.zeros(len(facts), DELTA)
-        for delta, (table, key, amount) in zip(deltas, facts, strict=True):
-            delta["table"], delta["key"], delta["amount"] = table, key, amount
-        # As from two workers.
-        parts = [deltas[: len(facts) // 2], deltas[len(facts) // 2 :]]
-        marked: list[int] = self.linker.close(parts, self.core, self.epoch + 60).tolist()
-        return marked
-
-    def edges(self) -> dict[tuple[int, int], dict[str, int]]:
-        live = self.linker.edges.live(self.epoch)
-        one, other = ends(live)
-        return {
-            (int(a), int(b)): {NAMES[k]: int(e["counts"][k]) for k in NAMES if e["counts"][k]}
-            for a, b, e in zip(one, other, live, strict=True)
-        }
-
-    def sets(self) -> list[tuple[str, ...]]:
-        found = self.linker.operators(self.core, lambda slots: [f"a{s}" for s in slots.tolist()])
-        return [operator.accounts for operator in found]
+from wavebreak.linking import Linker
+from wavebreak.linking.edges import LASTS, MOST_MEMBERS, components
 
 
 def _share_targets(first: int, *accounts: int, many: int = 4) -> list[tuple[int, int, int]]:
     return [(TRIED, a, first + k) for k in range(many) for a in accounts]
+
+
+def _world_of_senders(accounts: int, senders: int = 20) -> World:
+    """Return a world whose first accounts are senders whom nobody answers."""
+    world = World(accounts)
+    for account in range(senders):
+        world.row(account)["trials"] = 9
+    world.turn(*((REACHED, account, 1) for account in range(senders)))
+    return world
 
 
 def test_the_edges_are_those_of_the_oracle() -> None:
@@ -125,7 +88,7 @@ def _random_turns(
 
 
 def test_accounts_with_shared_targets_are_one_operator_and_say_why() -> None:
-    world = World(60)
+    world = _world_of_senders(60)
     world.row(1)["contacted"] = world.row(2)["contacted"] = 9
     assert world.turn(*_share_targets(30, 1, 2)) == [1, 2]
     assert [world.row(a)["tied"] for a in (1, 2, 3)] == [1, 1, 0]
@@ -135,10 +98,26 @@ def test_accounts_with_shared_targets_are_one_operator_and_say_why() -> None:
 
 
 def test_two_targets_or_a_small_share_of_them_tie_nobody() -> None:
-    world = World(60)
+    world = _world_of_senders(60)
     world.row(1)["contacted"] = world.row(2)["contacted"] = 50
     world.turn(*_share_targets(30, 1, 2, many=4), *_share_targets(40, 3, 4, many=2))
     assert world.sets() == []
+
+
+def test_people_with_one_list_or_device_are_no_operator_unless_they_send_unanswered() -> None:
+    world = World(60)
+    for account in (1, 2, 3):
+        world.row(account)["trials"], world.row(account)["trials_answered"] = 40, 20
+        world.row(account)["device"] = 7
+    device = [(ON_DEVICE, account, 1) for account in (1, 2, 3)]
+    world.turn(
+        *((REACHED, account, 1) for account in (1, 2, 3)), *_share_targets(30, 1, 2), *device
+    )
+    assert (len(world.edges()), world.sets()) == (3, [])
+    for account in (1, 2, 3):
+        world.row(account)["trials_answered"] = 0
+    world.turn()
+    assert world.sets() == [("a1", "a2", "a3")]
 
 
 def test_a_target_of_many_senders_is_a_hub() -> None:
@@ -163,29 +142,28 @@ def test_a_campus_evening_ties_nobody_and_a_small_block_does() -> None:
 
 
 def test_an_edge_expires_and_its_marks_go() -> None:
-    world = World(60)
+    world = _world_of_senders(60)
     world.turn(*_share_targets(30, 1, 2))
-    assert world.turn(epoch=EPOCH + 60 + LASTS - 1) == []
-    assert world.turn(epoch=EPOCH + 60 + LASTS) == [1, 2]
+    since = world.epoch
+    assert world.turn(epoch=since + LASTS - 1) == []
+    assert world.turn(epoch=since + LASTS) == [1, 2]
     assert world.row(1)["tied"] == 0
     assert world.sets() == []
 
 
-def test_a_reversal_weakens_the_edges_of_an_account() -> None:
-    world = World(60)
+def test_a_reversal_ends_what_shared_targets_tie() -> None:
+    world = _world_of_senders(60)
     world.turn(*_share_targets(30, 1, 2), *_share_targets(40, 2, 3, many=8))
     world.turn((FOUND, 2, 1))
     assert world.sets() == [("a1", "a2", "a3")]
     assert world.row(1)["tied_found"] == 1
     world.turn((FOUND, 2, -1))
-    assert world.sets() == [("a2", "a3")], "4 shared targets halved are too few, 8 are not"
-    world.turn((FOUND, 2, -1), (FOUND, 3, -1))
-    assert world.sets() == []
+    assert world.sets() == [], "whom a person found benign is no sender, so no list ties it"
     assert world.row(1)["tied_found"] == 0
 
 
 def test_a_withdrawn_reversal_restores_the_edges() -> None:
-    world = World(60)
+    world = _world_of_senders(60)
     world.turn(*_share_targets(30, 1, 2))
     world.turn((FOUND, 2, 1))
     world.turn((FOUND, 2, -1))
@@ -196,7 +174,7 @@ def test_a_withdrawn_reversal_restores_the_edges() -> None:
 
 
 def test_a_withdrawn_finding_weakens_no_edge() -> None:
-    world = World(60)
+    world = _world_of_senders(60)
     world.turn(*_share_targets(30, 1, 2))
     world.turn((FOUND, 2, 1))
     assert world.row(1)["tied_found"] == 1
@@ -205,7 +183,7 @@ def test_a_withdrawn_finding_weakens_no_edge() -> None:
 
 
 def test_a_successor_counts_double() -> None:
-    world = World(60)
+    world = _world_of_senders(60)
     world.turn(*((TRIED, 1, 30 + k) for k in range(3)), (FOUND, 1, 1))
     world.turn(*((TRIED, 2, 30 + k) for k in range(3)))
     assert world.edges() == {(1, 2): {"after": 3}}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from support.factories import DAY, NOON, account_row, decision, run_directory
-from support.operator_events import TEAM, team_events
+from support.operator_events import HONEST, RENTED, RING, TEAM, sender_events, team_events
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.explain import as_json, explain, print_explanation
@@ -22,7 +22,11 @@ from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 
 def _log(team: tuple[str, ...] = TEAM) -> pa.RecordBatch:
-    rows = [event | {"type": TYPES.index(event["type"])} for event in team_events(team)]
+    return _batch(team_events(team, blocked=True))
+
+
+def _batch(events: list[dict[str, Any]]) -> pa.RecordBatch:
+    rows = [event | {"type": TYPES.index(event["type"])} for event in events]
     return pa.RecordBatch.from_pylist(rows, schema=LOG_SCHEMA)
 
 
@@ -65,6 +69,15 @@ def test_alone_each_of_them_would_not_be_slowed_by_ties() -> None:
 def test_workers_batches_and_resuming_change_nothing(decided: Any) -> None:
     assert _run(_log(), workers=3, step=7) == decided
     assert _run(_log(), step=20, resume=True) == decided
+
+
+def test_a_ring_and_a_companions_network_are_operators_and_people_are_none() -> None:
+    batch = _batch(sender_events())
+    whole = _run(batch)
+    assert {frozenset(o.accounts) for o in whole[1]} == {frozenset(RING), frozenset(RENTED)}
+    assert not {d.account for d in whole[0] if "unwelcome_operator" in d.rules} & set(HONEST)
+    assert _run(batch, workers=3, step=5) == whole
+    assert _run(batch, step=9, resume=True) == whole
 
 
 def test_operators_are_read_back_and_found_by_account(tmp_path: Path, decided: Any) -> None:

@@ -21,6 +21,8 @@ from wavebreak.features.layout import (
     JOINED,
     LABEL_ABUSIVE,
     LABEL_BENIGN,
+    MET,
+    MET_CONTACT,
     NONE,
     PAIR,
     RARE,
@@ -175,7 +177,7 @@ def _move_shared(left: Arrays, keep: Any, moves: _Moves) -> None:
 def _moved_contributions(deltas: Any, moves: _Moves) -> Any:
     deltas = deltas.copy()
     of_account, joined = deltas["table"] > ANSWERED, deltas["table"] == JOINED
-    tried = deltas["table"] == TRIED
+    tried = np.isin(deltas["table"], (TRIED, MET, MET_CONTACT))
     stay = np.ones(deltas.size, np.bool_)
     stay[of_account] = moves.kept(deltas["key"][of_account])
     stay[joined] &= moves.kept(deltas["amount"][joined] - 1)
@@ -197,10 +199,14 @@ def _move_linking(left: Arrays, moves: _Moves) -> None:
     edges["key"] = moved | moves.slots(high[stay]).astype(np.uint64)
     left["linker.edges"] = edges
     left["linker.marked"] = moves.slots(left["linker.marked"])
+    reached = left["linker.reached"]
+    left["linker.reached"] = moves.slots(reached[moves.kept(reached)])
     for name in ("hijacked", "waiting"):
         records = left[f"linker.{name}"].copy()
         records["slot"] = moves.slots(records["slot"])
         left[f"linker.{name}"] = records
+    for name in ("networks", "chats"):
+        left[f"linker.{name}"] = _moved_sightings(left[f"linker.{name}"], moves, name == "chats")
     for name in ("targets", "states"):
         at = left[f"linker.{name}.at"]
         stay = moves.kept(at)
@@ -211,3 +217,14 @@ def _move_linking(left: Arrays, moves: _Moves) -> None:
         visitors["slot"] = moves.plus_one(visitors["slot"])
         visitors["epoch"][visitors["slot"] == 0] = 0
         left[f"linker.{name}"] = visitors
+
+
+def _moved_sightings(sightings: Any, moves: _Moves, of_accounts: bool) -> Any:
+    """Return sightings of the accounts that stay; `of_accounts`: their places are accounts too."""
+    place = (sightings["key"] >> np.uint64(32)).astype(np.int64)
+    slot = (sightings["key"] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    stay = moves.kept(slot) & (moves.kept(place) if of_accounts else True)
+    place, slot, sightings = place[stay], moves.slots(slot[stay]), sightings[stay].copy()
+    place = moves.slots(place) if of_accounts else place
+    sightings["key"] = place.astype(np.uint64) << np.uint64(32) | slot.astype(np.uint64)
+    return sightings

@@ -18,22 +18,26 @@ from wavebreak.features.layout import (
     ENFORCEMENT,
     ENTITY,
     JOINED,
+    MET,
+    MET_CONTACT,
     NEWCOMERS,
     PERSON,
     RARE,
+    REACHED,
     ROW,
     SHARDS,
     SOURCE,
-    TAKEN,
     TOUCH,
     TRIED,
     UNKNOWN,
+    VISITED,
 )
 from wavebreak.features.newcomer_share import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
 from wavebreak.linking.meetings import VISITORS
 from wavebreak.linking.registrations import REGISTRATION
+from wavebreak.linking.sightings import SIGHTING
 from wavebreak.outcomes import OUTCOMES
 
 _INT64: Final = np.dtype(np.int64)
@@ -131,12 +135,14 @@ def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
 
 def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
     table, key, amount = deltas["table"], deltas["key"], deltas["amount"]
-    _check_below(table, TAKEN + 1, "the table of a contribution")
+    _check_below(table, REACHED + 1, "the table of a contribution")
     about_entity = table <= ANSWERED
     _check_below(key[about_entity], entities, "the entity of a contribution")
     _check_below(key[~about_entity], accounts, "the account of a contribution")
     _check_below(amount[table == JOINED] - 1, accounts, "the newcomer of a contribution")
-    _check_below(amount[table == TRIED], accounts, "the stranger of a contribution")
+    for fact in (TRIED, MET, MET_CONTACT):
+        _check_below(amount[table == fact], accounts, "the other account of a contribution")
+    _check_below(amount[table == VISITED], entities, "the network of a contribution")
     _check_below(amount[table == ENFORCEMENT], len(OUTCOMES), "the outcome of a contribution")
 
 
@@ -145,11 +151,20 @@ def _check_linker(arrays: Arrays, accounts: int) -> None:
     low, high = ends(_records(arrays, "linker.edges", EDGE))
     _check_below(high, accounts, "an end of linker.edges")
     _check_below(high - low, accounts, "an end of linker.edges")
-    _check_below(_records(arrays, "linker.marked", _INT64), accounts, "a slot of linker.marked")
+    for name in ("marked", "reached"):
+        slots = _records(arrays, f"linker.{name}", _INT64)
+        _check_below(slots, accounts, f"a slot of linker.{name}")
     for name, dtype in (("hijacked", HIJACKED), ("waiting", REGISTRATION)):
         slots = _records(arrays, f"linker.{name}", dtype)["slot"]
         _check_below(slots, accounts, f"a slot of linker.{name}")
-    places = {"targets": accounts, "states": accounts, "devices": arrays["core.entities"].size}
+    room = arrays["core.entities"].size
+    for name, end in (("networks", room), ("chats", accounts)):
+        key = _records(arrays, f"linker.{name}", SIGHTING)["key"]
+        if (key[1:] <= key[:-1]).any():
+            raise ValueError(f"linker.{name} is out of order")
+        _check_below(key >> np.uint64(32), end, f"a place of linker.{name}")
+        _check_below(key & np.uint64(0xFFFFFFFF), accounts, f"a slot of linker.{name}")
+    places = {"targets": accounts, "states": accounts, "devices": room}
     for name, end in places.items():
         at = _records(arrays, f"linker.{name}.at", _INT64)
         _check_below(at, end, f"a place of linker.{name}")

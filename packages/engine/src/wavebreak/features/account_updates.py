@@ -49,12 +49,14 @@ from wavebreak.features.layout import (
     TRIAL,
     UNCONFIRMED,
     UNKNOWN,
+    VISITED,
     WITHDRAWN_FINDING,
     WITHDRAWN_REVERSAL,
     WROTE,
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.message_updates import (
+    add_trial,
     advance_windows,
     becomes_established,
     count_first_answer,
@@ -165,6 +167,13 @@ def _update_channel(row: Any, ev: Any) -> None:
 
 
 @compiled()
+def _visit_network(w: Any, ev: Any) -> None:
+    """Record for linking that the account was on a network."""
+    if ev.network > 0:
+        contribute(w, VISITED, int64(ev.account), int64(ev.network) - 1)
+
+
+@compiled()
 def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a registration: number block, network, device, client, attestation."""
     _update_channel(row, ev)
@@ -183,6 +192,7 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     row.client = ev.client if ev.client > 0 else row.client
     contribute_to_entities(w, row, ARRIVALS, 1)
     contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
+    _visit_network(w, ev)
 
 
 @compiled()
@@ -235,6 +245,7 @@ def _move_device(w: Any, row: Any, ev: Any, now: int) -> bool:
 def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a connection: a new network, device or linked companion."""
     moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
+    _visit_network(w, ev)
     if ev.network > 0 and ev.network != row.network:
         moved = _move_network(w, row, ev, now)
     if ev.flags & LINKED:
@@ -282,7 +293,7 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
             advance_windows(row)
             restart_due(w, sh, row)
             r.add_trials += 1
-            row.trials += 1
+            add_trial(w, row, int64(ev.account))
             flags |= TRIAL
     pairs[at].value = with_flags(value, flags | ADDED)
 

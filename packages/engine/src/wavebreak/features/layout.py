@@ -261,10 +261,13 @@ for JOINED the slot of the account that registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
-TRIED, FOUND, TAKEN = range(18, 21)
+TRIED, FOUND, TAKEN, VISITED, MET, MET_CONTACT, REACHED = range(18, 25)
+REACHED_TRIALS: Final = 5
 """Facts for linking, which merge into nothing here: a stranger written to first (amount: its
 slot); found abusive by outside evidence (1), not so after all (-1), or one of the two withdrawn
-(WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover found."""
+(WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover found; a registration or session on a network
+(amount: the entity); a chat with a stranger or with a contact that is answered (key: who opened it,
+amount: the other's slot); an account whose trials have become REACHED_TRIALS."""
 WITHDRAWN_FINDING, WITHDRAWN_REVERSAL = 0, 2
 
 WORKER = np.dtype(

@@ -20,7 +20,11 @@ from wavebreak.features.layout import (
     FORGET_BUCKETS,
     GOOD,
     IN_CONTACTS,
+    MET,
+    MET_CONTACT,
     OPENED,
+    REACHED,
+    REACHED_TRIALS,
     REPLIED,
     REPORTED,
     STARTED,
@@ -322,8 +326,16 @@ def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> in
     _count_trial(row, now, 1)
     row.contacted += 1
     if (flags & TRIAL) == 0:
-        row.trials += 1
+        add_trial(w, row, int64(ev.account))
     return flags | TRIAL
+
+
+@compiled()
+def add_trial(w: Any, row: Any, account: int) -> None:
+    """Count a trial of the tests on complaints; linking looks at accounts that have some."""
+    row.trials += 1
+    if row.trials == REACHED_TRIALS:
+        contribute(w, REACHED, account, 1)
 
 
 @compiled()
@@ -440,6 +452,9 @@ def update_received(
             row.inbound += 1
             record_new_chat(w, row, ev.account, now)
     elif (flags & REPLIED) == 0:
+        if flags & STARTED:
+            met = MET if flags & STRANGER else MET_CONTACT
+            contribute(w, met, int64(ev.peer), int64(ev.account))
         count_first_answer(w, row, value, now)
     pairs[at].value = with_flags(value, flags | REPLIED)
     return becomes_established(row)

@@ -18,7 +18,7 @@ LEAST_WEIGHT: Final = 3
 """Weight from which on an edge joins two accounts."""
 MOST_EDGES: Final = 1 << 20
 """Edges that are kept; beyond, those whose support is oldest go."""
-_LEAST_TARGETS, _TARGET_SHARE, _MOST_TARGETS = 3, 4, 8
+LEAST_TARGETS, TARGET_SHARE, MOST_TARGETS = 3, 4, 8
 
 
 class Kind(IntEnum):
@@ -36,6 +36,10 @@ class Kind(IntEnum):
     """Both registered within an hour on one network that few others registered on."""
     CHAIN = 5
     """Both were hijacked: one wrote to the other, or both were moved to one device or network."""
+    SENDERS = 6
+    """Both were on a network that hardly anybody but senders used."""
+    RING = 7
+    """Both are senders who chat with each other, in a circle of senders."""
 
 
 KINDS: Final = len(Kind)
@@ -114,7 +118,7 @@ def _joining(edges: Any, n: int, epoch: int, out: Any) -> int:
             continue
         shared = int64(edge.counts[0]) + int64(edge.counts[1])
         place = edge.counts[2] > 0 or edge.counts[3] > 0 or edge.counts[4] > 0
-        if place or shared >= _LEAST_TARGETS:
+        if place or shared >= LEAST_TARGETS:
             out[found] = i
             found += 1
     return found
@@ -187,28 +191,25 @@ class EdgeTable:
         self._hold(edges, max(1024, 2 * edges.size))
 
 
-def weights(edges: Any, contacted: Any, reversals: Any) -> Any:
-    """Return the weight of each edge as a tie of one operator (int64); a chain has none.
+def merge_edges(*parts: Any) -> Any:
+    """Return edges (dtype EDGE) as one for each two ends, by key, with the support of all parts.
 
-    Shared targets count from three on, if they are a quarter of the strangers of the one who wrote
-    to fewer, or beside another tie; a successor's count double. A person's decision that one end is
-    benign halves the weight, each time.
-
-    Args:
-        edges: Edges (dtype EDGE).
-        contacted: For each edge the lesser number of strangers that its ends wrote to (int64).
-        reversals: For each edge how often a person found one of its ends benign (int64).
-
+    >>> one, other = np.zeros(1, EDGE), np.zeros(1, EDGE)
+    >>> one["first"], one["last"], other["first"], other["last"] = 3, 5, 4, 9
+    >>> other["counts"][0, Kind.RING] = 1
+    >>> merge_edges(one, other)[["first", "last"]].tolist()
+    [(3, 9)]
     """
-    count = edges["counts"].astype(np.int64)
-    place = (
-        4 * (count[:, Kind.DEVICE] > 0)
-        + np.maximum(3 * (count[:, Kind.BLOCK] > 0), 2 * (count[:, Kind.NETWORK] > 0))
-    )  # fmt: skip
-    shared = count[:, Kind.TARGETS] + count[:, Kind.SUCCESSION]
-    enough = (shared >= _LEAST_TARGETS) & (shared * _TARGET_SHARE >= contacted)
-    met = np.minimum(shared + count[:, Kind.SUCCESSION], _MOST_TARGETS)
-    return (place + np.where(enough | (place > 0), met, 0)) >> np.minimum(reversals, 16)
+    edges = np.concatenate(parts)
+    order = np.argsort(edges["key"], kind="stable")
+    keys = edges["key"][order]
+    first = np.concatenate([np.ones(min(keys.size, 1), np.bool_), keys[1:] != keys[:-1]])
+    merged, more = edges[order[first]], edges[order[~first]]
+    at = np.cumsum(first)[~first] - 1
+    np.minimum.at(merged["first"], at, more["first"])
+    np.maximum.at(merged["last"], at, more["last"])
+    np.add.at(merged["counts"], at, more["counts"])
+    return merged
 
 
 MOST_MEMBERS: Final = 256

@@ -19,12 +19,16 @@ from wavebreak.features.layout import (
     DELTA,
     FOUND,
     JOINED,
+    MET,
+    MET_CONTACT,
     ON_DEVICE,
+    REACHED,
     REPLIED,
     ROW,
     SHARD_BITS,
     TAKEN,
     TRIED,
+    VISITED,
     WITHDRAWN_REVERSAL,
     WROTE,
 )
@@ -32,7 +36,15 @@ from wavebreak.features.memory import GrowableArray, rows_of
 from wavebreak.features.message_updates import pair_flags
 from wavebreak.features.sequential_tests import quarter_power, quarters_of
 from wavebreak.features.shared_state import EPOCHS_A_DAY
-from wavebreak.linking.edges import LEAST_WEIGHT, EdgeTable, Kind, components, ends, weights
+from wavebreak.linking.edges import (
+    LASTS,
+    LEAST_WEIGHT,
+    EdgeTable,
+    Kind,
+    components,
+    ends,
+    merge_edges,
+)
 from wavebreak.linking.meetings import ROOM, VISITORS, meet
 from wavebreak.linking.operators import (
     MOST_EDGES_SHOWN,
@@ -43,6 +55,17 @@ from wavebreak.linking.operators import (
     pool,
 )
 from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_hours
+from wavebreak.linking.senders import (
+    CONTACT,
+    KNOWN,
+    MOST_AT_NETWORK,
+    MOST_CHATS,
+    roles_by,
+    sender_ties,
+    still_reach,
+    weigh,
+)
+from wavebreak.linking.sightings import Sightings
 
 TURN: Final = 60
 """Epochs between two updates."""
@@ -57,7 +80,7 @@ STATE = np.dtype([("found", "u1"), ("reversals", "u1")])
 _MARK = np.dtype(
     [("slot", "i8"), ("tied", "u1"), ("found", "u1"), ("unanswered", "u1"), ("complaints", "u1")]
 )  # fmt: skip
-_READ: Final = (JOINED, ON_DEVICE, TRIED, FOUND, TAKEN)
+_READ: Final = (JOINED, ON_DEVICE, TRIED, FOUND, TAKEN, VISITED, MET, MET_CONTACT, REACHED)
 
 
 @compiled()
@@ -78,15 +101,6 @@ def _places(shards: Any, slots: Any, out: Any) -> None:
         row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
         out[i, 0], out[i, 1] = row.block, row.network
         out[i, 2], out[i, 3] = row.device, row.registered
-
-
-@compiled()
-def _contacted(shards: Any, slots: Any, out: Any) -> None:
-    """Strangers that accounts wrote to."""
-    for i in range(slots.size):
-        account = int64(slots[i])
-        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
-        out[i] = row.contacted
 
 
 @compiled()
@@ -148,11 +162,13 @@ class Linker:
         self._targets = GrowableArray(VISITORS, accounts)
         self._devices = GrowableArray(VISITORS, 1024)
         self._states = GrowableArray(STATE, accounts)
+        self.networks = Sightings(MOST_AT_NETWORK + 1, LASTS)
+        self.chats = Sightings(MOST_CHATS, LASTS)
         self._hijacked = np.zeros(0, HIJACKED)
         self._waiting = np.zeros(0, REGISTRATION)
         self._used = {"targets": 0, "devices": 0, "states": 0}
         self._facts, self._n = np.zeros(4096, DELTA), 0
-        self._marked = np.zeros(0, np.int64)
+        self._marked, self._reached = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._wanted = np.isin(np.arange(256), _READ)
 
     def close(self, partials: Sequence[Any], core: Any, following: int) -> Any:
@@ -162,6 +178,8 @@ class Linker:
         the epoch that it opens next. Returns slots (int64), most often none.
         """
         for partial in partials:
+            if not partial.size:
+                continue
             if self._n + partial.size > self._facts.size:
                 more = np.zeros(2 * (self._n + partial.size), DELTA)
                 more[: self._n] = self._facts[: self._n]
@@ -174,7 +192,11 @@ class Linker:
     def _update(self, core: Any, epoch: int) -> Any:
         facts, self._n = self._facts[: self._n], 0
         if epoch // EPOCHS_A_DAY != self.epoch // EPOCHS_A_DAY:
-            self.edges.compact(epoch)
+            for held in (self.edges, self.networks, self.chats):
+                held.compact(epoch)
+            stay = np.zeros(self._reached.size, np.bool_)
+            still_reach(core.shards, self._reached, stay)
+            self._reached = self._reached[stay]
         self.epoch = epoch
         self._targets.fit(core.accounts)
         self._states.fit(core.accounts)
@@ -187,7 +209,8 @@ class Linker:
         self._meet_devices(core.shards, by_table[ON_DEVICE]["key"], epoch)
         self._register(core.shards, by_table[JOINED]["amount"] - 1, epoch)
         self._chain(core.shards, by_table[TAKEN]["key"], epoch)
-        return self._write_marks(core.shards)
+        self._see(by_table, epoch)
+        return self._write_marks(core)
 
     def _judge(self, facts: Any) -> None:
         """Note who was found abusive by outside evidence, whom a person found benign, and whom not.
@@ -259,27 +282,46 @@ class Linker:
         kinds = np.full(len(one), Kind.CHAIN)
         self.edges.support(np.array(one, np.int64), np.array(other, np.int64), kinds, epoch)
 
+    def _see(self, facts: dict[int, Any], epoch: int) -> None:
+        """Note who was on which network, and who chats with whom: a chat from both its ends."""
+        self._reached = np.union1d(self._reached, facts[REACHED]["key"].astype(np.int64))
+        visits = facts[VISITED]
+        nothing = np.zeros(visits.size, np.int64)
+        self.networks.note(visits["amount"], visits["key"], nothing, epoch)
+        opened = np.concatenate([facts[MET], facts[MET_CONTACT]])
+        contacts = (opened["table"] == MET_CONTACT) * (KNOWN | CONTACT)
+        self.chats.note(
+            np.concatenate([opened["key"], opened["amount"]]),
+            np.concatenate([opened["amount"], opened["key"]]),
+            np.concatenate([contacts, contacts | KNOWN]),
+            epoch,
+        )
+
+    def _joining(self, core: Any) -> tuple[Any, Any]:
+        """Return the edges that could join two accounts (dtype EDGE, by key), and all roles."""
+        self._states.fit(core.accounts)
+        states = self._states.records[: core.accounts]
+        roles = roles_by(self._reached, states["found"], states["reversals"])
+        networks, chats = self.networks.records, self.chats.records
+        ties = sender_ties(core.shards, roles, networks, chats, self.epoch)
+        return merge_edges(self.edges.joining(self.epoch), ties), roles
+
     def _wrote(self, shards: Any, slot: int, other: int, epoch: int) -> bool:
         """Whether one of two accounts has written to the other."""
         sh = shards[slot & (shards.size - 1)]
         flags = pair_flags(sh, slot >> SHARD_BITS, other, epoch * 60)
         return bool(flags & (WROTE | REPLIED))
 
-    def _weighed(self, shards: Any, edges: Any) -> tuple[Any, Any, Any]:
+    def _weighed(self, shards: Any, edges: Any, roles: Any) -> tuple[Any, Any, Any]:
         """Ends and weights of edges (int64)."""
-        one, other = ends(edges)
-        slots, index = np.unique(np.concatenate([one, other]), return_inverse=True)
-        strangers = np.zeros(slots.size, np.int64)
-        _contacted(shards, slots, strangers)
-        lesser = np.minimum(*(strangers[part] for part in np.split(index, 2)))
-        reversals = self._states.records["reversals"]
-        judged = reversals[one].astype(np.int64) + reversals[other]
-        return one, other, weights(edges, lesser, judged)
+        weight = np.zeros(edges.size, np.int64)
+        weigh(shards, edges, roles, self._states.records["reversals"], self.epoch, weight)
+        return *ends(edges), weight
 
-    def _write_marks(self, shards: Any) -> Any:
+    def _write_marks(self, core: Any) -> Any:
         """Rebuild the operators; return the accounts whose marks changed (slots, rising)."""
-        joining = self.edges.joining(self.epoch)
-        pools = self._pools(shards, components(*self._weighed(shards, joining)))
+        shards = core.shards
+        pools = self._pools(shards, components(*self._weighed(shards, *self._joining(core))))
         marks = np.zeros(pools.members.size, _MARK)
         marks["slot"] = pools.members
         marks["tied"] = np.minimum(pools.spread(np.diff(pools.begins)) - 1, 255)
@@ -307,10 +349,10 @@ class Linker:
 
         `names` returns the accounts' names by slots.
         """
-        joined = np.sort(self.edges.joining(self.epoch), order="key")
+        joined, roles = self._joining(core)
         live = np.sort(self.edges.live(self.epoch), order="key")
         chained = live[live["counts"][:, Kind.CHAIN] > 0]
-        tied = self._weighed(core.shards, joined)
+        tied = self._weighed(core.shards, joined, roles)
         described = self._describe(core, joined, *tied, names, victims=False)
         one, other = ends(chained)
         # A hijacked account's chain is reported whatever its weight.
@@ -362,6 +404,8 @@ class Linker:
             "edges": self.edges.dump(), "hijacked": self._hijacked.copy(),
             "waiting": self._waiting.copy(), "facts": self._facts[: self._n].copy(),
             "marked": self._marked.copy(), "epoch": np.array([self.epoch]),
+            "reached": self._reached.copy(), "networks": self.networks.records.copy(),
+            "chats": self.chats.records.copy(),
         }  # fmt: skip
         for name, held in self._held():
             records = held.records[: self._used[name]]
@@ -373,8 +417,11 @@ class Linker:
     def load(self, arrays: dict[str, Any]) -> None:
         """Restore the state from a dump."""
         self.edges.load(arrays["edges"])
+        self.networks.load(arrays["networks"])
+        self.chats.load(arrays["chats"])
         self.epoch, self._hijacked = int(arrays["epoch"][0]), arrays["hijacked"].copy()
         self._waiting, self._marked = arrays["waiting"].copy(), arrays["marked"].copy()
+        self._reached = arrays["reached"].copy()
         self._n = arrays["facts"].size
         self._facts = np.concatenate([arrays["facts"], np.zeros(4096, DELTA)])
         for name, held in self._held():
@@ -386,6 +433,7 @@ class Linker:
     def nbytes(self) -> int:
         """Return the bytes in use, without reserve but for edges and facts."""
         held = sum(self._used[name] * held.dtype.itemsize for name, held in self._held())
+        held += self.networks.records.nbytes + self.chats.records.nbytes
         return held + self.edges.nbytes() + self._facts.nbytes
 
     def _held(self) -> tuple[tuple[str, GrowableArray], ...]:

@@ -23,6 +23,8 @@ SENTENCES: Final = {
     Kind.BLOCK: "registered within an hour on one number block and network",
     Kind.NETWORK: "registered within an hour on one network",
     Kind.CHAIN: "were hijacked one after the other",
+    Kind.SENDERS: "were on one network that hardly anybody but such senders used",
+    Kind.RING: "chat with each other, in a circle of such senders",
 }
 """What an edge rests on, in words."""
 
@@ -57,27 +59,36 @@ class Operator(msgspec.Struct, frozen=True):
     edges_total: int
 
 
+@compiled(inline="always")
+def _add_bits(total: Any, bits: Any) -> None:
+    """Add what complaints of one stream gain, each bet at most its room: less is never too much."""
+    for j in range(3):
+        total[j] = min(int64(total[j]) + int64(bits[j]), int64(0xFFFFFFFF))
+
+
 @compiled()
 def _add_row(row: Any, total: Any) -> None:
-    """Add the counts of an account's tests, each at most 65,535 in the sum."""
+    """Add the counts of an account's tests.
+
+    A stream whose trials have no more room is left out for this account: complaints without the
+    trials that they are among would be evidence that nobody gave.
+    """
     for h in range(2):
-        total.matured[h] = min(int64(total.matured[h]) + int64(row.matured[h]), _SUMMED)
-        total.answered[h] = min(int64(total.answered[h]) + int64(row.answered[h]), _SUMMED)
-    total.trials = min(int64(total.trials) + int64(row.trials), _SUMMED)
-    answered = int64(total.trials_answered) + int64(row.trials_answered)
-    total.trials_answered = min(answered, _SUMMED)
+        if int64(total.matured[h]) + int64(row.matured[h]) <= _SUMMED:
+            total.matured[h] += row.matured[h]
+            total.answered[h] += row.answered[h]
+    if int64(total.trials) + int64(row.trials) <= _SUMMED:
+        total.trials += row.trials
+        total.trials_answered += row.trials_answered
+        total.complaints = min(int64(total.complaints) + int64(row.complaints), _SUMMED)
+        _add_bits(total.complaint_bits, row.complaint_bits)
+    if int64(total.reactions) + int64(row.reactions) <= _SUMMED:
+        total.reactions += row.reactions
+        _add_bits(total.reaction_bits, row.reaction_bits)
+    if int64(total.talks) + int64(row.talks) <= _SUMMED:
+        total.talks += row.talks
+        _add_bits(total.later_bits, row.later_bits)
     total.contacted = min(int64(total.contacted) + int64(row.contacted), _SUMMED)
-    total.complaints = min(int64(total.complaints) + int64(row.complaints), _SUMMED)
-    total.reactions = min(int64(total.reactions) + int64(row.reactions), _SUMMED)
-    total.talks = min(int64(total.talks) + int64(row.talks), _SUMMED)
-    most = int64(0xFFFFFFFF)
-    for j in range(3):
-        bits = int64(total.complaint_bits[j]) + int64(row.complaint_bits[j])
-        total.complaint_bits[j] = min(bits, most)
-        bits = int64(total.reaction_bits[j]) + int64(row.reaction_bits[j])
-        total.reaction_bits[j] = min(bits, most)
-        bits = int64(total.later_bits[j]) + int64(row.later_bits[j])
-        total.later_bits[j] = min(bits, most)
 
 
 @compiled()
@@ -114,7 +125,7 @@ def operator_id(account: str) -> str:
 def edge_evidence(counts: Sequence[int]) -> tuple[str, ...]:
     """Return what supports an edge, in words.
 
-    >>> edge_evidence([4, 0, 1, 0, 0, 0])
+    >>> edge_evidence([4, 0, 1, 0, 0, 0, 0, 0])
     ('wrote first to 4 of the same strangers', 'used one device')
     """
     return tuple(SENTENCES[Kind(k)].format(n=n) for k, n in enumerate(counts) if n)
