@@ -275,7 +275,7 @@ class HomeLabels:
             return "" if self.answered.any() else "No account was answered by strangers."
         return (
             f"Too few labels: {accounts} accounts of {self.operators} operators were convicted; "
-            f"{terms.fewest_accounts} of {terms.fewest_operators} are needed."
+            f"{terms.fewest_accounts} accounts of {terms.fewest_operators} operators are needed."
         )
 
 
