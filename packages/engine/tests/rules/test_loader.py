@@ -214,7 +214,7 @@ def test_outcome_without_its_action_is_refused(directory: Policies) -> None:
         (ACTIONS.replace(ENFORCEMENT, ""), "actions.toml, enforcement, Object missing"),
         ("enforcement = 3\n" + ACTIONS.replace(ENFORCEMENT, ""), "`enforcement` is not a table"),
         (ACTIONS + ACTIONS.replace(ENFORCEMENT, ""), "two actions have one id"),
-        (ACTIONS + 'refuses = ["sent"]', "actions.toml, ban: unknown key `refuses`"),
+        (ACTIONS + 'refuses = ["sent"]', f"actions.toml, {OUTCOMES[-1]}: unknown key `refuses`"),
     ],
 )
 def test_wrong_actions_and_terms_are_refused_with_their_place(
@@ -333,7 +333,7 @@ def test_local_evidence_terms_replace_the_shipped_ones(directory: Policies) -> N
     before = load_policy(local, shipped=shipped).version
     (local / "evidence.toml").write_text("[evidence]\nreply = 0.3\n")
     policy = load_policy(local, shipped=shipped)
-    assert (policy.evidence.reply, policy.evidence.complaint) == (0.3, 0.012)
+    assert (policy.evidence.reply, policy.evidence.complaint) == (0.3, 0.04)
     assert policy.version != before
 
 
