@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +25,10 @@ from wavebreak.cli.options import Json, OutDir, People, Seed, Wide
 from wavebreak.cli.run import example_account, run_engine
 from wavebreak.errors import UsageError
 from wavebreak.extras import SERVER
+
+if TYPE_CHECKING:
+    from wavebreak.evaluation import Evaluation
+    from wavebreak.linking.operators import Operator
 
 DEMO_KEY = b"wavebreak demo, no secret"
 
@@ -49,6 +55,7 @@ def demo(
     # Before what takes seconds to import: somebody waits for the first line.
     err.print(f"Simulating a day of {people:,} people, with campaigns of abuse (half a minute)")
     from wavebreak import evaluation, explain, model, rules
+    from wavebreak.linking import storage
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
     world_dir, run_dir = out_path / "world", out_path / "run"
@@ -74,9 +81,13 @@ def demo(
     print_run_summary(counts, run_dir)
     out.print(styled("\n[bold]3. Decisions against the labels[/]"))
     evaluation.print_overview(measured, out)
+    out.print(styled("[bold]4. A campaign, an operator, a courier[/]\n"))
+    for line in three_stories(measured, storage.load(run_dir), world_dir / "labels.csv"):
+        out.print(line, soft_wrap=False)
+    out.print()
     account = example_account(run_dir)
     if account:
-        out.print(styled("[bold]4. The explanation of one account[/]"))
+        out.print(styled("[bold]5. The explanation of one account[/]"))
         explanation = explain.explain(run_dir, account)
         explain.print_summary(explanation, out)
         explain.write_html(explanation, out_path / "explain.html")
@@ -90,6 +101,43 @@ def demo(
     )
     if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
         serve_demo(out_path / "service", world_dir, port)
+
+
+def three_stories(
+    measured: Evaluation, operators: Sequence[Operator], labels: Path
+) -> Iterator[str]:
+    """Say how the campaign fared of which most was stopped, which operator was found, and couriers.
+
+    Args:
+        measured: The decisions against the labels.
+        operators: Those that linking found.
+        labels: The file of labels, with the simulation's operators.
+
+    """
+    from wavebreak.evaluation.labels import read_labels
+
+    if measured.families:
+        name, family = max(measured.families.items(), key=lambda each: each[1].stopped)
+        yield (
+            f"Stopped: {family.stopped:,} of {family.stopped + family.delivered:,} acts of "
+            f"campaign {name} ({family.stopped_share:.0%}); {family.actioned} of its {family.accounts} "
+            "accounts restricted or worse."
+        )
+    of = {label.account: label.operator for label in read_labels(labels)}
+    found = max(operators, key=lambda each: len(each.accounts), default=None)
+    if found is not None:
+        owner, theirs = Counter(of.get(a, "") for a in found.accounts).most_common(1)[0]
+        of_whom = f"one operator ({owner})" if owner else "nobody in the simulation"
+        yield (
+            f"Found: operator {found.id}, {len(found.accounts)} accounts, {theirs} of them of "
+            f"{of_whom}; {found.complaints} of {found.strangers:,} strangers complained."
+        )
+    courier = measured.personas.get("courier")
+    if courier is not None:
+        yield (
+            f"Not hurt: of {courier.accounts} couriers {courier.actioned} restricted; "
+            f"{courier.refused} of their {courier.first_contacts:,} first messages refused."
+        )
 
 
 def serve_demo(home: Path, world_dir: Path, port: int) -> None:
@@ -106,7 +154,7 @@ def serve_demo(home: Path, world_dir: Path, port: int) -> None:
     from wavebreak_server.cli.serve import run
     from wavebreak_server.config_sources import resolve
 
-    out.print(styled("\n[bold]5. The console[/], on the same day, dated yesterday and today"))
+    out.print(styled("\n[bold]6. The console[/], on the same day, dated yesterday and today"))
     profile = next(world_dir.glob("*.profile.json"), None)
     dated = home.parent / "dated" / "events.parquet"
     if not (home.exists() and dated.exists()):
