@@ -175,10 +175,11 @@ def _goes_on(
     snapshot.write(carried_state(replay.engine, engine), path)
     snapshot.restore(engine, path)
     other = copy.copy(replay)
-    for name in ("opener", "state", "answered", "gone", "refused", "decisions", "waits", "again",
-                 "release", "delayed", "row"):  # fmt: skip
-        setattr(other, name, copy.copy(getattr(replay, name)))
-    other.challenges, other.engine = copy.deepcopy(replay.challenges), engine
+    fixed = ("engine", "log", "ids", "accounts", "peers", "types", "ts")
+    for name, value in vars(replay).items():
+        if name not in fixed:
+            setattr(other, name, copy.deepcopy(value))
+    other.engine = engine
     return other
 
 
