@@ -120,8 +120,8 @@ def three_stories(
         name, family = max(measured.families.items(), key=lambda each: each[1].stopped)
         yield (
             f"Stopped: {family.stopped:,} of {family.stopped + family.delivered:,} acts of "
-            f"campaign {name} ({family.stopped_share:.0%}); {family.actioned} of its {family.accounts} "
-            "accounts restricted or worse."
+            f"campaign {name} ({family.stopped_share:.0%}); {family.actioned} of its "
+            f"{family.accounts} accounts restricted or worse."
         )
     of = {label.account: label.operator for label in read_labels(labels)}
     found = max(operators, key=lambda each: len(each.accounts), default=None)
