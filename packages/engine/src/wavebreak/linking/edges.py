@@ -132,7 +132,7 @@ class EdgeTable:
     >>> table = EdgeTable()
     >>> table.support(np.array([1, 2]), np.array([2, 1]), np.array([Kind.TARGETS, Kind.DEVICE]), 7)
     >>> table.live(7)["counts"].tolist(), table.live(7 + LASTS).size
-    ([[1, 0, 1, 0, 0, 0]], 0)
+    ([[1, 0, 1, 0, 0, 0, 0, 0]], 0)
     """
 
     def __init__(self, salts: Any = None) -> None:
