@@ -101,7 +101,7 @@ def test_hijacked_account_is_benign_before_compromise() -> None:
 
 def test_random_platforms_span_the_real_traces_figures() -> None:
     figures = []
-    for seed in range(101, 107):
+    for seed in range(101, 109):
         world = random_platform(seed, families=["typing"], coverage=Coverage())
         people = {account for account, _, family, _ in world.labels if family == "person"}
         figures.append(envelope(world.batches(), people))
