@@ -78,7 +78,7 @@ def test_score_is_doubt_and_slows_once_for_each_level() -> None:
         ("limit", POLICY.score.few_chats_1d, "e3", "doubt"),
     ]
     assert all(d.model == Synthetic.version and 0 < (d.score or 0) < 0.1 for d in made)
-    assert engine.asked.tolist() == [0, 0, 0, 1, 1, 0, 0]
+    assert engine.asked.tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
 
 
 def test_score_asks_again_after_enforcement_ended() -> None:
@@ -102,7 +102,7 @@ def test_score_with_takeover_is_capped_at_challenge() -> None:
 def test_score_in_shadow_mode_is_recorded_only() -> None:
     made, engine = decided(policy(mode="shadow"), {"restrict": -160_000})
     assert made == []
-    assert engine.asked.tolist() == [0, 0, 0, 0, 1, 0, 0]
+    assert engine.asked.tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
 
 
 def test_passed_challenge_raises_the_allowance_of_a_limit_on_doubt() -> None:

@@ -2,7 +2,7 @@
 
 A platform learns from its own days. Positive are accounts that the tests on reactions convicted or
 a reviewer upheld, negative are answered accounts and those that a reviewer or an appeal cleared; of
-all others nothing is taken. How trees are fitted is none of this module's (`wavebreak_lab`).
+all others nothing is taken. How trees are fitted is none of this module's.
 
 A score acts only beside a complaint of the account's own: alone it would be silence and novelty
 again, which say nothing of honest people whom nobody answers. So the line is drawn on what a score

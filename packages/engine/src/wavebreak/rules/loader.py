@@ -79,10 +79,6 @@ WITHDRAWN = {
             "one_way_messaging_unknown_age", "one_way_slowed", "strangers_never_answer",
             "lurk_then_message",
         ),
-        "it met honest newcomers alone": (
-            "weak_registration_proof", "weakly_proved", "emulator", "number_country_mismatch",
-            "number_from_elsewhere",
-        ),
     }.items()
     for rule in rules
 }  # fmt: skip
