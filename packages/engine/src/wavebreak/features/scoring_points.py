@@ -14,7 +14,7 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import call_int64, compiled, int64
 from wavebreak.features.layout import LINKED
-from wavebreak.features.memory import points_of, rares_of, values_of
+from wavebreak.features.memory import covered_of, points_of, rares_of, values_of
 from wavebreak.features.score import (
     COARSE_BITS,
     COARSE_MAX,
@@ -107,9 +107,10 @@ def score_account(w: Any, row: Any, kind: int) -> None:
     row.score = bounded_margin(margin, MARGIN_MAX)
     if kind == REGISTERED:
         row.registration_score = bounded_margin(margin >> COARSE_BITS, COARSE_MAX)
-    out = values_of(w, SIZE)
-    out[At.score] = probability(w, int64(row.score))
-    out[At.registration_score] = probability(w, int64(row.registration_score) << COARSE_BITS)
+    out, covered = values_of(w, SIZE), covered_of(w, SIZE)
+    out[At.score] = probability(w, int64(row.score)) + covered[At.score]
+    early = probability(w, int64(row.registration_score) << COARSE_BITS)
+    out[At.registration_score] = early + covered[At.registration_score]
 
 
 @compiled()
