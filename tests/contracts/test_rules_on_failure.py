@@ -20,7 +20,8 @@ from wavebreak_server.pipeline.decide import DecideResponder, load_decide_policy
 POLICY, MANNERS, EDGE = rules.load_policy(), load_decide_policy(None), Pseudonymizer(bytes(32))
 IDS = [rule.id for rule in POLICY.rules]
 MEMBERS = {"peer": "b", "business": "b", "group": "g", "reason": "spam", "label": "benign",
-           "source": "analyst", "seconds": 4, "looked_up": 1, "found": 0, "kind": "captcha"}  # fmt: skip
+           "source": "analyst", "seconds": 4, "looked_up": 1, "found": 0,
+           "kind": "captcha"}  # fmt: skip
 
 
 def events() -> dict[str, Event]:

@@ -293,7 +293,8 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "down to a quarter of a doubling. It bounds nothing for one account: friction alone may rest "
       "on it.", _TIES, "a tie that is none", "operators without overlap"),
     F("operator_complaint_evidence", "times", "operators", "14d",
-      "The same of the three complaint tests: the greatest.", (*_TIES, "user.reported|user.blocked"),
+      "The same of complaints: the greatest of the three tests.",
+      (*_TIES, "user.reported|user.blocked"),
       "a tie that is none", "operators whom nobody reports"),
     W(F("requests_refused_7d", "requests", "reports", "7d",
         "Refusals, in the window, of the account's requests and first messages. Among first "
