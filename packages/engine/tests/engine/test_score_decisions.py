@@ -17,6 +17,7 @@ from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import notification_time
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
+from wavebreak.rules.conditions import AnyOf
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.rules.model import ScoreThresholds
 from wavebreak.schema.coverage import measure
@@ -261,3 +262,14 @@ def test_only_a_score_of_home_acts_where_the_policy_says_so(
     made, engine = decided(policy(mode="home"), {"challenge": ALWAYS}, model=model)
     assert any(each.outcome == "limit" for each in made) == decides
     assert ("score" in engine.covered) == decides
+
+
+@pytest.mark.parametrize(("model", "reads"), [(Synthetic, False), (Learned, True)])
+def test_no_alternative_of_a_rule_reads_a_score_from_elsewhere(
+    model: type[Synthetic], *, reads: bool
+) -> None:
+    which = policy(("either", "doubt"), mode="home")
+    when = (AnyOf((("score >= 0",), ("sends_1d >= 1000",))),)
+    rule = msgspec.structs.replace(which.rules[0], when=when)
+    made, _ = decided(dataclasses.replace(which, rules=(rule,)), {}, model=model)
+    assert any("either" in each.rules for each in made) == reads
