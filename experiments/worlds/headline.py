@@ -73,6 +73,7 @@ OPENING = {
     for t in ("message.sent", "contact.requested", "group.member_added", "call.started")
 }
 TYPING = TYPES.index("typing.started")
+COMPLAINING = {TYPES.index(t) for t in ("user.blocked", "user.reported")}
 ANSWERING = {TYPES.index(t) for t in ("message.sent", "contact.accepted")}
 DECLINED, REPORTED = TYPES.index("contact.refused"), TYPES.index("user.reported")
 MET, REFUSED, DELAYED, UNSEEN = 1, 2, 3, 4
@@ -117,6 +118,7 @@ class Headline:
     delayed: int = 0
     quiet: int = 0
     unseen: int = 0
+    conviction_hours: float | None = None
     unwanted: int = 0
     stopped: int = 0
     families_equal: float = 0.0
@@ -387,7 +389,7 @@ def measure(replay: CausalReplay, world: World) -> Headline:
         outcomes[decision.account].add(decision.outcome)
         if decision.outcome in REFUSING:
             label = world.labels.get(decision.account, unknown)[0]
-            cause = decision.rules[0] if decision.rules else "score"
+            cause = decision.rules[0] if decision.rules else decision.basis or "score"
             by_rule[f"{decision.outcome} {cause}"][label].add(decision.account)
     for account, (label, _, _) in world.labels.items():
         seen = outcomes[account]
@@ -407,7 +409,29 @@ def measure(replay: CausalReplay, world: World) -> Headline:
     result.decisions = dict(Counter(decision.outcome for decision in replay.decisions))
     _count_contacts(replay, world, result)
     _count_operators(replay, world, result)
+    result.conviction_hours = hours_to_conviction(replay, world)
     return result
+
+
+def hours_to_conviction(replay: CausalReplay, world: World) -> float | None:
+    """Median hours from the first complaint of an abusive account to its restriction."""
+    complained = dict[str, int]()
+    for row, kind in enumerate(replay.types):
+        if kind in COMPLAINING and row not in replay.gone and replay.peers[row] is not None:
+            complained.setdefault(replay.peers[row], int(replay.ts[row]))
+    restricted = dict[str, int]()
+    for decision in replay.decisions:
+        if (
+            decision.outcome in SILENCING
+            and world.labels.get(decision.account, ("",))[0] != "benign"
+        ):
+            restricted.setdefault(decision.account, decision.ts)
+    hours = [
+        max(at - complained[account], 0) / 3_600_000
+        for account, at in restricted.items()
+        if account in complained
+    ]
+    return float(np.median(hours)) if hours else None
 
 
 def _count_contacts(replay: CausalReplay, world: World, result: Headline) -> None:
@@ -511,6 +535,9 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
             text = ", ".join(f"{f} {100 * share:.0f} % of {n}" for share, f, n in shares)
             console.print(f"  {title}: {text}")
         console.print(f"  rules (benign, abusive): {r.rules}")
+        if r.conviction_hours is not None:
+            hours = f"{r.conviction_hours:.1f}"
+            console.print(f"  median hours from first complaint to restriction: {hours}")
 
 
 def main(arguments: list[str] | None = None) -> int:

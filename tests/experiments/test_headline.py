@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from experiments.worlds import headline
-from experiments.worlds.headline import CausalReplay, World
+from experiments.worlds.headline import CausalReplay, World, hours_to_conviction
 from wavebreak.features.layout import BARRED, EVENT
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
@@ -138,3 +138,12 @@ def test_some_decline_a_request_that_they_looked_at(monkeypatch: pytest.MonkeyPa
     replayed(gate, EARLY, *LATER, ("end", 9_000, "c", "b", "message.sent"))
     reactions = [name for name, _ in gate.seen if name.endswith("-reaction")]
     assert reactions == ["other-reaction"], "who answers does not decline"
+
+
+def test_hours_run_from_the_first_complaint_to_the_restriction() -> None:
+    made = SimpleNamespace(account="a", ts=90 * MINUTE, outcome="restrict", until=None, rules=())
+    replay = replayed(Gate(set(), {"again": made}), *CHAT)
+    world: Any = SimpleNamespace(labels={"a": ("abusive", "bulk", "")})
+    assert hours_to_conviction(replay, world) == 1.0
+    world.labels["a"] = ("benign", "people", "")
+    assert hours_to_conviction(replay, world) is None
