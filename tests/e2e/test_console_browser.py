@@ -114,7 +114,9 @@ def server(home: Path) -> Iterator[Server]:
     now = time.time_ns() // 1_000_000 - DAY
     # The team's limits of 72 h last through the tests, whenever they end.
     lines = [e | {"ts": e["ts"] - NOON + now - 4 * DAY} for e in team_events()]
-    lines += [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=now + 60_000 * k)]
+    # Limits of an hour last as well: the twelve begin within the last quarter of one.
+    begin = now + DAY - 13 * 60_000
+    lines += [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=begin + 60_000 * k)]
     events.write_text("\n".join(map(json.dumps, lines)))
     options = ("--enforce", "--console", "--private-webhooks", "--backfill", str(events))
     running = Server(home, options).start()
@@ -708,7 +710,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/policy/rules/inhuman_sending_rate",
         "/console/policy/versions", "/console/policy/versions/{version}",
         "/console/policy/replays/{replay}", "/console/policy/models",
-        "/console/policy/models/{model}", "/console/policy/comparisons/{comparison}",
+        "/console/policy/models/{model}", "/console/policy/learning", "/console/policy/comparisons/{comparison}",
         "/console/policy/calibration", "/console/cases", "/console/reports", "/console/profile",
     ),
     "policy-owner": ("/console/policy/versions/{version}/edit?file=rules/doubt.toml",),
