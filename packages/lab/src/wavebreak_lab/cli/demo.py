@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,13 +123,15 @@ def three_stories(
             f"{family.accounts} accounts restricted or worse."
         )
     of = {label.account: label.operator for label in read_labels(labels)}
-    found = max(operators, key=lambda each: len(each.accounts), default=None)
-    if found is not None:
-        owner, theirs = Counter(of.get(a, "") for a in found.accounts).most_common(1)[0]
-        of_whom = f"one operator ({owner})" if owner else "nobody in the simulation"
+    owners = {each.id: {of.get(account, "") for account in each.accounts} for each in operators}
+    whole = [each for each in operators if len(owners[each.id]) == 1 and owners[each.id] != {""}]
+    if whole:
+        largest = max(whole, key=lambda each: len(each.accounts))
+        (owner,) = owners[largest.id]
         yield (
-            f"Found: operator {found.id}, {len(found.accounts)} accounts, {theirs} of them of "
-            f"{of_whom}; {found.complaints} of {found.strangers:,} strangers complained."
+            f"Found: {len(operators)} groups of linked accounts, {len(whole)} of them of one "
+            f"operator alone; the largest of these has {len(largest.accounts)} accounts of "
+            f"{owner}, of whose strangers {largest.complaints} of {largest.strangers:,} complained."
         )
     courier = measured.personas.get("courier")
     if courier is not None:
