@@ -53,3 +53,9 @@ class Synthetic:
     def reasons(self, values: Any) -> Mapping[str, float]:
         """What it likes least."""
         return {NAMES[FIRST]: float(13_000 * values[FIRST] / 65_536)}
+
+
+class Learned(Synthetic):
+    """A model that the platform has learned by itself: the shipped policy lets it act."""
+
+    at_home = True

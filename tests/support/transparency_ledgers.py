@@ -33,12 +33,13 @@ from wavebreak.ledger.entries import (
     VersionEntry,
 )
 from wavebreak.ledger.verifier import canonical
+from wavebreak.outcomes import BY_RANK
 
 SIGNER = new_signer("example.org/transparency", secret=bytes(range(32)))
 START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
 HOUR = 3_600_000
 DAY = 24 * HOUR
-OUTCOMES = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
+OUTCOMES = BY_RANK
 BASES = ("doubt", "evidence", "tie", "impossible", "takeover", "person", "")
 STAGES = ("registration", "messaging", "feedback", "review")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from support.fake_model import Synthetic
+from support.fake_model import Learned, Synthetic
 from support.parity_streams import DAY, HOUR, log
 from wavebreak import rules
 from wavebreak.engine import Engine
@@ -247,12 +247,6 @@ def test_thresholds_of_another_model_are_refused() -> None:
 def test_thresholds_are_part_of_the_policy_version() -> None:
     plain = policy()
     assert with_thresholds(challenge=1.0).version != plain.version
-
-
-class Learned(Synthetic):
-    """A model that the platform has learned by itself."""
-
-    at_home = True
 
 
 @pytest.mark.parametrize(("model", "decides"), [(Synthetic, False), (Learned, True)])

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from support.events import edge
-from support.fake_model import Synthetic
+from support.fake_model import Learned, Synthetic
 from support.service_harness import abuser, migrated
 from wavebreak.engine import Engine
 from wavebreak.rules import load_policy
@@ -41,7 +41,7 @@ def log(items: list[Any]) -> None:
 
 def following(home: Path, version: str = "other") -> LiveComparison:
     """A following of a model that challenges senders, beside one that challenges nobody."""
-    models = (Synthetic({}), Synthetic({"challenge": -150_000}))
+    models = (Synthetic({}), Learned({"challenge": -150_000}))
     models[1].version = version
     one, other = (Engine(load_policy(), accounts=1024, model=m, record=True) for m in models)
     return LiveComparison(one, other, home / "out", days=1, clock=lambda: TS + 1)

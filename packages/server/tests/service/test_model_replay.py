@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from support.events import edge
-from support.fake_model import Synthetic
+from support.fake_model import Learned, Synthetic
 from support.service_harness import abuser, migrated
 from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine
@@ -54,7 +54,7 @@ def test_two_models_differ_in_accounts_and_precision(home: Path) -> None:
     end = store([*abuser(8), *abuser(8, account="bob")], 0, TS)
     store([labelled("ann", "abusive"), labelled("bob", "benign")], end, TS)
     found = run(
-        side(Synthetic({})), side(Synthetic({"challenge": -150_000})), home / "out",
+        side(Synthetic({})), side(Learned({"challenge": -150_000})), home / "out",
         days=0, now_ms=TS,
     )  # fmt: skip
     before, after = found.sides

@@ -36,7 +36,8 @@ from wavebreak_server.transparency import (
 from wavebreak_server.transparency.review_counts import wilson_interval
 
 FEBRUARY = Period(date(2026, 2, 1), date(2026, 3, 1))
-MEASURES = OUTCOMES[3:]
+FELT = OUTCOMES[OUTCOMES.index("challenge") :]
+MEASURES = OUTCOMES[OUTCOMES.index("limit") :]
 KINDS = {"limit": "provision", "restrict": "provision", "suspend": "account", "ban": "account"}
 DECIDED = ("unchanged", "partially_reversed", "reversed")
 
@@ -120,7 +121,7 @@ class Naive:
         return round(count / of, 4) if of else None
 
     def accounts(self) -> None:
-        met = [d for d in self.made if d["outcome"] in OUTCOMES[2:]]
+        met = [d for d in self.made if d["outcome"] in FELT]
         by_account: dict[str, list[dict[str, Any]]] = {}
         for d in sorted(met, key=lambda d: (d["ts"], d["position"])):
             by_account.setdefault(d["account"], []).append(d)
@@ -131,8 +132,8 @@ class Naive:
         n["accounts.total"] = len(by_account)
         n["accounts.actioned"] = worst["restrict"] + worst["suspend"] + worst["ban"]
         n["accounts.erased"] = 0
-        n |= {f"accounts.{outcome}": worst[outcome] for outcome in OUTCOMES[2:]}
-        for scope, least in (("total", 2), ("actioned", 4), ("ban", 6)):
+        n |= {f"accounts.{outcome}": worst[outcome] for outcome in FELT}
+        for scope, least in (("total", 3), ("actioned", 5), ("ban", 7)):
             firsts = [
                 next(d for d in each if OUTCOMES.index(d["outcome"]) >= least)
                 for each in by_account.values()
