@@ -473,7 +473,8 @@ def build_statement(
 blocked or reported you, or do not know you.')
     >>> build_statement(decision, platform=load_platform(), language=get_language("he"),
     ...     now_ms=0).facts[1]
-    'מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם או דיווחו עליכם.'
+    'מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם, \
+דיווחו עליכם או אינם מכירים אתכם.'
 
     """
     decision = read_decision(decision)
