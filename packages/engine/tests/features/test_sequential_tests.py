@@ -121,11 +121,12 @@ def test_complaints_of_reactions_rarely_convict_at_the_ceiling(mix: str) -> None
     rows, greatest = np.zeros(accounts, ROW), np.zeros(accounts)
     for i in range(accounts):
         for n in range(reactions):
-            rate, weight = 0.2, 256
+            rate, weight = 0.2, tests.USUAL_WEIGHT
             if mix == "half below" and i % 2:
                 rate = 0.05
             elif mix == "light and heavy" and n % 2:
-                rate, weight = 0.8, 64
+                # A quarter of the usual weight, four times as often: at the ceiling as well.
+                rate, weight = 0.8, tests.USUAL_WEIGHT // 4
             _reaction(rows[i], bool(rng.random() < rate), weight)
             greatest[i] = max(greatest[i], tests.reaction_value(TERMS, rows[i]))
             if mix == "stops when ahead" and rows[i]["complaints"] < 0.1 * n:

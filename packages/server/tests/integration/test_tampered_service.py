@@ -221,7 +221,8 @@ TAMPERINGS: list[tuple[str, str, Change]] = [
         "decision_unsealed",
         sql(
             "INSERT INTO decision (number, id, account, ts, stage, outcome, until, reached, body) "
-            "SELECT number + 1, 'f' || substr(id, 2), account, ts, stage, "
+            "SELECT number + 1, CASE WHEN id LIKE 'f%' THEN 'e' ELSE 'f' END || substr(id, 2), "
+            "account, ts, stage, "
             "outcome, until, reached, body FROM decision ORDER BY number DESC LIMIT 1",
             "UPDATE log_applied SET decisions = decisions + 1",
         ),
