@@ -14,7 +14,7 @@ import pytest
 from support.banning_policy import load_banning_policy
 from wavebreak import rules
 from wavebreak.engine import Engine, run
-from wavebreak.engine.decision import Decision
+from wavebreak.engine.decision import EVIDENCE_COUNTS, Decision
 from wavebreak.evaluation import evaluate, read_labels
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -211,6 +211,7 @@ def test_reports_by_uncontacted_people_have_no_effect() -> None:
     assert {d.basis for d in slowed} == {"doubt"}
     values = {r.feature: r.value for r in slowed[-1].reasons}
     assert (values["stranger_complaints"] or 0) >= 2
+    assert values.keys() >= set(EVIDENCE_COUNTS), "a statement says of how many people"
 
 
 def test_benign_label_ends_outcome_and_gives_grace() -> None:

@@ -29,6 +29,7 @@ from wavebreak.outcomes import (
     SUSPEND,
 )
 from wavebreak.rules import STAGES, Program, features_read
+from wavebreak.rules.basis import COMPLAINTS
 from wavebreak.schema.event_kinds import LABELLED
 
 STRONG: Final = RESTRICT
@@ -228,9 +229,7 @@ def pack_policy(
 
 EVIDENCE_COUNTS: Final = ("stranger_contacts", "stranger_answers", "stranger_complaints")
 """What a decision on evidence always names: strangers, and how many answered or complained."""
-_TESTS = frozenset(
-    {"unanswered_evidence", "complaint_evidence", "reaction_evidence", "later_complaint_evidence"}
-)
+_TESTS = frozenset({"unanswered_evidence", *COMPLAINTS})
 
 
 MOST_STATED: Final = float(2**53 - 1)

@@ -11,10 +11,11 @@ from wavebreak.rules.model import BASES, Rule
 
 LEAST_EVIDENCE = 20
 """Least e-value that counts as evidence: at most one honest account in twenty ever reaches it."""
-EVIDENCE = (
+COMPLAINTS = (
     "unwanted_evidence", "reaction_evidence", "later_complaint_evidence", "complaint_evidence",
-    "leave_evidence", "undeliverable_evidence",
 )  # fmt: skip
+"""The tests of complaints: the greatest of them, and each."""
+EVIDENCE = (*COMPLAINTS, "leave_evidence", "undeliverable_evidence")
 STRANGER_RATES = ("strangers_written_15s", "strangers_added_1d")
 RATES = (
     *STRANGER_RATES, "sends_15s", "sends_5m", "groups_created_1h", "groups_created_1d",
