@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from wavebreak.calibration.config import Range, Settings
 from wavebreak.calibration.estimates import Estimate, estimate
 from wavebreak.calibration.measurement import Measurement, allowance_of
-from wavebreak.engine.kernel_policy import Model, most_of_score
+from wavebreak.engine.kernel_policy import Model, most_of_score, score_decides
 from wavebreak.evaluation import exact_interval
 from wavebreak.features.sequential_tests import (
     complaint_value,
@@ -29,6 +30,7 @@ from wavebreak.features.sequential_tests import (
 from wavebreak.model.calibration import ONE
 from wavebreak.outcomes import OUTCOMES, SILENCING, reaches
 from wavebreak.rules import EvidenceTerms, Policy, features_read
+from wavebreak.rules.basis import COMPLAINTS
 from wavebreak.rules.model import ScoreThresholds
 
 Ints = NDArray[np.int64]
@@ -45,11 +47,11 @@ _FEATURES = {
     "leave": "leave_evidence",
     "undeliverable": "undeliverable_evidence",
 }
-_COMPLAINTS = ("complaint", "complaint_of_reactions", "complaint_after_answer")
+"""By setting the feature of its test."""
+_COMPLAINTS = tuple(name for name, feature in _FEATURES.items() if feature in COMPLAINTS)
 LEAST_ANSWERS, MOST_TRIALS = 2, 3
 """Ceilings of complaints rest on accounts that so many strangers have answered, one of so many or
 more: among the others there are more abusive ones than a share left out would take away."""
-"""By setting the feature of its test."""
 _BESIDE = (
     "channel", "stranger_contacts", "stranger_complaints", "undeliverable_7d", "left_after_add_7d",
     "unwanted_evidence",
@@ -126,23 +128,33 @@ def propose(
         settings: Assumptions and limits.
 
     """
-    evidence, tests = _evidence_settings(measured, policy, settings)
-    allowances = [
-        _allowance_setting(rule_id, reached, measured, policy, settings)
-        for rule_id, reached in measured.reached.items()
-        if "allowances" in settings.proposes
+    tests = [
+        _as_proposed(each, each.name in settings.proposes)
+        for each in _test_settings(measured, policy, settings)
     ]
-    scores, thresholds = (
-        _score_settings(measured, policy, model, settings)
-        if "score" in settings.proposes
-        else ([], None)
-    )
+    allowances = [
+        _as_proposed(
+            _allowance_setting(rule_id, reached, measured, policy, settings),
+            "allowances" in settings.proposes,
+        )
+        for rule_id, reached in measured.reached.items()
+    ]
+    scores, thresholds = _score_settings(measured, policy, model, settings)
+    moves = "score" in settings.proposes
     return Proposal(
-        (*tests, *allowances, *scores),
-        evidence,
+        (*tests, *allowances, *(_as_proposed(each, moves) for each in scores)),
+        replace(policy.evidence, **{each.name: each.proposed for each in tests}),
         {each.name: int(each.proposed) for each in allowances if each.changed},
-        thresholds,
+        thresholds if moves else None,
     )
+
+
+def _as_proposed(made: Setting, moves: bool) -> Setting:
+    """Return a setting as it is proposed: its number in force, where it is not to move."""
+    if moves or not made.changed:
+        return made
+    why = f"kept, since `proposes` does not name it ({made.proposed:g} otherwise): {made.why}"
+    return dataclasses.replace(made, proposed=made.now, touched_proposed=made.touched_now, why=why)
 
 
 # Floors and ceilings of the sequential tests
@@ -167,9 +179,7 @@ def _trials(measured: Measurement) -> dict[str, tuple[Ints, Ints]]:
     return {name: (n.astype(np.int64), k.astype(np.int64)) for name, (n, k) in counts.items()}
 
 
-def _evidence_settings(
-    measured: Measurement, policy: Policy, settings: Settings
-) -> tuple[EvidenceTerms, list[Setting]]:
+def _test_settings(measured: Measurement, policy: Policy, settings: Settings) -> list[Setting]:
     terms = policy.evidence
     proposed: dict[str, float] = {}
     found: dict[str, Estimate | int] = {}
@@ -191,8 +201,6 @@ def _evidence_settings(
             resamples=settings.resamples,
         )  # fmt: skip
         found[name] = guess
-        if name not in settings.proposes:
-            continue
         if floor:
             proposed[name] = _floor(guess, settings.floors[name], settings.headroom)
         else:
@@ -201,7 +209,7 @@ def _evidence_settings(
         # Who answers within two hours has answered within a day.
         proposed["early_reply"] = min(proposed["early_reply"], proposed["reply"])
     after = replace(terms, **proposed)
-    return after, [
+    return [
         _test_setting(name, found[name], measured, policy, after, settings)
         for name in asdict(terms)
     ]
@@ -234,8 +242,6 @@ def _test_setting(
         f"the {side} {settings.beyond:.0%} of {accounts:,} accounts begins at {found.quantile:.3g} "
         f"(mean {found.mean:.3g}); {found.removed:,} were left out as possibly abusive"
     )
-    if name not in settings.proposes:
-        why = f"kept, since `proposes` does not name it: {why}"
     changed = replace(policy.evidence, **{name: proposed})
     moved = _touched_by_test(name, measured, policy, changed) if proposed != before else touched
     return Setting(name, before, proposed, accounts, (found.low, found.high), why, touched, moved)
@@ -279,8 +285,7 @@ def _value(feature: str, packed: Any, row: Any, rare: Any) -> float:
 def _asked(policy: Policy, feature: str) -> tuple[float, float]:
     """Return the least evidence at which a rule slows, and at which one silences."""
     slows, silences = NEVER, NEVER
-    complaints = feature in {_FEATURES[name] for name in _COMPLAINTS}
-    names = f"{feature}|unwanted_evidence" if complaints else feature
+    names = f"{feature}|unwanted_evidence" if feature in COMPLAINTS else feature
     for rule in policy.rules:
         asked = [float(x) for x in re.findall(rf"\b(?:{names}) >= ([\d.]+)", rule.expression)]
         if rule.mode == "shadow" or rule.outcome is None or not asked:
@@ -343,7 +348,7 @@ def _score_settings(
         proposed = now
         if measured.accounts < settings.accounts:
             why = f"kept: {measured.accounts:,} of {settings.accounts:,} accounts"
-        elif policy.score.mode == "shadow" or not reaches(
+        elif not score_decides(policy.score, model) or not reaches(
             OUTCOMES[most_of_score(policy.score, measured.covered)], "limit"
         ):
             why, highest = "kept: on this stream a score slows nobody", highest[:0]

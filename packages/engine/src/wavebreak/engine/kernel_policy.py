@@ -190,7 +190,7 @@ def _score_settings(
     return decision.ScoreNumbers(
         thresholds=margins,
         holds={code_of(o): duration_seconds(hold) for o, hold in holds.items()},
-        decides=score.mode == "enforce" or (score.mode == "home" and model.at_home),
+        decides=score_decides(score, model),
         silent=mildest(code_of(_most_of_silent(score, covered)), code_of(model.silent or "limit")),
         new_chats_1d=score.new_chats_1d,
         few_chats_1d=score.few_chats_1d,
@@ -207,6 +207,11 @@ def most_of_score(score: Score, covered: frozenset[str]) -> int:
     """Return the most severe outcome (code) that a score may ask for on a stream."""
     bounds = [within.outcome for within in score.most if within.carries in covered]
     return code_of([*bounds, score.without][0])
+
+
+def score_decides(score: Score, model: Model) -> bool:
+    """Return whether a model's score decides: any under `enforce`, under `home` one of home."""
+    return score.mode == "enforce" or (score.mode == "home" and model.at_home)
 
 
 def rules_read_score(policy: Policy, model: Model | None) -> bool:
