@@ -9,7 +9,9 @@ from functools import cache
 
 import pytest
 
+from wavebreak.durations import duration_seconds
 from wavebreak.features import catalog
+from wavebreak.features.kernel import NOTICE_S
 from wavebreak.outcomes import SILENCING
 from wavebreak.rules import (
     Policy,
@@ -145,3 +147,8 @@ def test_stream_of_messages_disables_rules_that_need_more() -> None:
     more = {"inhuman_sending_rate", "newcomers_burst", "strangers_complain"}
     assert more <= set(silent)
     assert "daily_allowance" not in silent
+
+
+def test_attempts_are_counted_once_a_limit_has_been_told() -> None:
+    _, latest = policy().feedback.delay["limit"]
+    assert duration_seconds(latest) <= NOTICE_S

@@ -70,12 +70,9 @@ from wavebreak.features.message_updates import (
 )
 from wavebreak.features.pair_table import find, first_bucket, flags_of, salts_of, with_flags
 from wavebreak.features.sequential_tests import (
-    FIRST,
-    USUAL_WEIGHT,
-    WEIGHTS,
     clear_tests,
     count_complaint,
-    count_reaction,
+    count_first_complaint,
     greatest_complaint_value,
     terms_of,
 )
@@ -444,9 +441,14 @@ def _count_trial_complaint(
     w: Any, row: Any, r: Any, account: int, weight: int, answered: bool
 ) -> None:  # fmt: skip
     """Count a complaint of a stranger written to or added, by its weight in 1/256 (1 at most)."""
-    terms = terms_of(w)
-    count_complaint(terms, row, weight, answered)
-    if greatest_complaint_value(terms, row) >= BLAME_FROM:
+    count_complaint(terms_of(w), row, weight, answered)
+    _blame_on_evidence(w, row, r, account)
+
+
+@compiled()
+def _blame_on_evidence(w: Any, row: Any, r: Any, account: int) -> None:
+    """Count an account against where it is, once complaints have become evidence."""
+    if greatest_complaint_value(terms_of(w), row) >= BLAME_FROM:
         r.spare |= BLAMED_BY_EVIDENCE
         blame_entities(w, row, r, account)
 
@@ -479,20 +481,8 @@ def update_declined(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
     if ev.flags & OF_STRANGER:
         _count_trial_complaint(w, row, r, int64(ev.peer), weight, False)
     else:
-        _count_half_complaint(w, row, r, int64(ev.peer), weight // 2)
-
-
-@compiled()
-def _count_half_complaint(w: Any, row: Any, r: Any, account: int, weight: int) -> None:
-    """Count a decline without a reason: a first reaction, by its weight in 1/256."""
-    terms = terms_of(w)
-    at = int64(FIRST + 3) + min(weight, int64(USUAL_WEIGHT)) * WEIGHTS // USUAL_WEIGHT
-    count_reaction(row)
-    for j in range(3):
-        row.reaction_bits[j] += terms[at + (WEIGHTS + 1) * j]
-    if greatest_complaint_value(terms, row) >= BLAME_FROM:
-        r.spare |= BLAMED_BY_EVIDENCE
-        blame_entities(w, row, r, account)
+        count_first_complaint(terms_of(w), row, weight // 2)
+        _blame_on_evidence(w, row, r, int64(ev.peer))
 
 
 @compiled()

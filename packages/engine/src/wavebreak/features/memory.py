@@ -41,6 +41,12 @@ def rows_of(sh: Any) -> Any:
 
 
 @compiled(inline="always")
+def account_row(shards: Any, account: int) -> Any:
+    """The row of an account by its slot (dtype ROW), over all shards."""
+    return rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+
+
+@compiled(inline="always")
 def rares_of(sh: Any) -> Any:
     """Rare rows of a shard (dtype RARE)."""
     return carray(address_as_void_pointer(sh.rares), (sh.rare_capacity,), RARE)
@@ -253,7 +259,7 @@ def prefetch_touched(shards: Any, w: Any) -> None:
     prefetch(address)
     prefetch(address + _SURROUNDINGS)
     account = np.int64(touched[w.at_fact + PREFETCH_DISTANCE])
-    row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+    row = account_row(shards, account)
     for entity in (row.network, row.block, row.device, row.client, row.origin):
         if entity > 0:
             prefetch(w.entities + (np.int64(entity) - 1) * ENTITY_BYTES)

@@ -276,6 +276,20 @@ def count_talk(row: Any) -> None:
     row.talks = min(int64(row.talks) + 1, 65535)
 
 
+@compiled(inline="always")
+def _add_gain(terms: Any, bits: Any, weight: int, stream: int) -> None:
+    at = stream + 3 + min(weight, int64(USUAL_WEIGHT)) * WEIGHTS // USUAL_WEIGHT
+    for j in range(3):
+        bits[j] += terms[at + (WEIGHTS + 1) * j]
+
+
+@compiled()
+def count_first_complaint(terms: Any, row: Any, weight: int) -> None:
+    """Count a complaint that is a stranger's first reaction, in that stream; `weight`: in 1/256."""
+    count_reaction(row)
+    _add_gain(terms, row.reaction_bits, weight, FIRST)
+
+
 @compiled()
 def count_complaint(terms: Any, row: Any, weight: int, answered: bool) -> None:
     """Count a stranger's complaint in its streams.
@@ -287,17 +301,12 @@ def count_complaint(terms: Any, row: Any, weight: int, answered: bool) -> None:
         answered: Whether the stranger had answered before.
 
     """
-    at = 3 + min(weight, int64(USUAL_WEIGHT)) * WEIGHTS // USUAL_WEIGHT
     row.complaints = min(int64(row.complaints) + 1, 65535)
-    if not answered:
-        count_reaction(row)
-    for j in range(3):
-        where = at + (WEIGHTS + 1) * j
-        row.complaint_bits[j] += terms[ALL + where]
-        if answered:
-            row.later_bits[j] += terms[LATER + where]
-        else:
-            row.reaction_bits[j] += terms[FIRST + where]
+    _add_gain(terms, row.complaint_bits, weight, ALL)
+    if answered:
+        _add_gain(terms, row.later_bits, weight, LATER)
+    else:
+        count_first_complaint(terms, row, weight)
 
 
 @compiled(inline="always")

@@ -19,7 +19,6 @@ from wavebreak.features.score import COARSE_BITS, probability
 from wavebreak.features.sequential_tests import (
     complaint_value,
     failure_value,
-    greatest_complaint_value,
     later_value,
     leave_value,
     reaction_value,
@@ -236,7 +235,8 @@ def _evidence_values(w: Any, row: Any, out: Any) -> None:
     out[At.complaint_evidence] = complaint_value(terms, row)
     out[At.reaction_evidence] = reaction_value(terms, row)
     out[At.later_complaint_evidence] = later_value(terms, row)
-    out[At.unwanted_evidence] = greatest_complaint_value(terms, row)
+    later = max(out[At.later_complaint_evidence], out[At.complaint_evidence])
+    out[At.unwanted_evidence] = max(out[At.reaction_evidence], later)
     out[At.stranger_contacts] = row_values.stranger_contacts(row)
     out[At.stranger_answers] = row_values.stranger_answers(row)
     out[At.stranger_complaints] = row_values.stranger_complaints(row)

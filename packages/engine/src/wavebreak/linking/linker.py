@@ -32,7 +32,7 @@ from wavebreak.features.layout import (
     WITHDRAWN_REVERSAL,
     WROTE,
 )
-from wavebreak.features.memory import GrowableArray, rows_of
+from wavebreak.features.memory import GrowableArray, account_row
 from wavebreak.features.message_updates import pair_flags
 from wavebreak.features.sequential_tests import quarter_power, quarters_of
 from wavebreak.features.shared_state import EPOCHS_A_DAY
@@ -98,7 +98,7 @@ def _places(shards: Any, slots: Any, out: Any) -> None:
     """Number block, network, device and registration (s, plus one) of accounts."""
     for i in range(slots.size):
         account = int64(slots[i])
-        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        row = account_row(shards, account)
         out[i, 0], out[i, 1] = row.block, row.network
         out[i, 2], out[i, 3] = row.device, row.registered
 
@@ -109,7 +109,7 @@ def _mark(shards: Any, marks: Any) -> int:
     changed = int64(0)
     for i in range(marks.size):
         m = marks[i]
-        row = rows_of(shards[m.slot & (shards.size - 1)])[m.slot >> SHARD_BITS]
+        row = account_row(shards, m.slot)
         if (
             row.tied == m.tied
             and row.tied_found == m.found

@@ -9,8 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.layout import SHARD_BITS
-from wavebreak.features.memory import rows_of
+from wavebreak.features.memory import account_row
 from wavebreak.features.sequential_tests import greatest_complaint_value, reply_value
 from wavebreak.linking.edges import Kind
 
@@ -107,7 +106,7 @@ def pool(shards: Any, members: Any, begins: Any, terms: Any, totals: Any, values
     for c in range(begins.size - 1):
         for i in range(begins[c], begins[c + 1]):
             account = int64(members[i])
-            row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+            row = account_row(shards, account)
             _add_row(row, totals[c])
         values[c, 0] = reply_value(terms, totals[c])
         values[c, 1] = greatest_complaint_value(terms, totals[c])

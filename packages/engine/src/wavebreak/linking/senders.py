@@ -14,8 +14,8 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_S
-from wavebreak.features.layout import REACHED_TRIALS, SHARD_BITS
-from wavebreak.features.memory import rows_of
+from wavebreak.features.layout import REACHED_TRIALS
+from wavebreak.features.memory import account_row
 from wavebreak.linking.edges import (
     EDGE,
     LEAST_TARGETS,
@@ -48,7 +48,7 @@ one of whom somebody complained."""
 def _role(shards: Any, account: int, roles: Any) -> int:
     """Whether an account is a sender, read once."""
     if roles[account] == 0:
-        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        row = account_row(shards, account)
         reached, answers = int64(row.trials), int64(row.trials_answered)
         roles[account] = OTHER
         if reached >= REACHED_TRIALS and 5 * answers < 2 * reached:
@@ -62,7 +62,7 @@ def _role(shards: Any, account: int, roles: Any) -> int:
 @compiled()
 def _is_friendless(shards: Any, account: int, epoch: int) -> bool:
     """Whether an account registered within days, and has no chat that goes both ways."""
-    row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+    row = account_row(shards, account)
     born = int64(row.registered)
     return bool(born > 0 and epoch * 60 - (born - 1) < NEWCOMER_S and row.mutual == 0)
 
@@ -75,42 +75,46 @@ def _is_of_senders(senders: int, newcomers: int, all_there: int) -> bool:
 
 
 @compiled()
-def _end_of(seen: Any, begin: int) -> int:
+def _end_of(sightings: Any, begin: int) -> int:
     end = begin
-    while end < seen.size and seen[end].key >> np.uint64(32) == seen[begin].key >> np.uint64(32):
+    while end < sightings.size and sightings[end].key >> np.uint64(32) == sightings[
+        begin
+    ].key >> np.uint64(32):
         end += 1
     return int64(end)
 
 
 @compiled()
-def _are_new_pair(shards: Any, seen: Any, begin: int, end: int, roles: Any) -> bool:
+def _are_new_pair(shards: Any, sightings: Any, begin: int, end: int, roles: Any) -> bool:
     """Whether somebody complained of the two senders of a network, and both registered here.
 
     Two neighbours who both write to strangers are no wonder; two such newcomers are.
     """
     for i in range(begin, end):
-        account = int64(seen[i].key & np.uint64(0xFFFFFFFF))
-        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        account = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
+        row = account_row(shards, account)
         if roles[account] == SENDER or (roles[account] == COMPLAINED and row.registered == 0):
             return False
     return True
 
 
 @compiled()
-def _network_ties(shards: Any, seen: Any, epoch: int, roles: Any, at: Any, to: Any) -> int:
+def _network_ties(shards: Any, sightings: Any, epoch: int, roles: Any, at: Any, to: Any) -> int:
     """Tie the accounts of each network of senders to the two that follow; fill in positions."""
     n, begin, members = int64(0), int64(0), np.zeros(MOST_AT_NETWORK, np.int64)
-    while begin < seen.size:
-        end, senders = _end_of(seen, begin), int64(0)
+    while begin < sightings.size:
+        end, senders = _end_of(sightings, begin), int64(0)
         for i in range(begin, end if end - begin <= MOST_AT_NETWORK else begin):
-            role = _role(shards, int64(seen[i].key & np.uint64(0xFFFFFFFF)), roles)
+            role = _role(shards, int64(sightings[i].key & np.uint64(0xFFFFFFFF)), roles)
             senders += role >= SENDER
-        if senders < 2 or (senders == 2 and not _are_new_pair(shards, seen, begin, end, roles)):
+        if senders < 2 or (
+            senders == 2 and not _are_new_pair(shards, sightings, begin, end, roles)
+        ):
             begin = end
             continue
         tied = int64(0)
         for i in range(begin, end):
-            account = int64(seen[i].key & np.uint64(0xFFFFFFFF))
+            account = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
             role = roles[account]
             if role >= SENDER or (role != CLEARED and _is_friendless(shards, account, epoch)):
                 members[tied] = i
@@ -125,12 +129,12 @@ def _network_ties(shards: Any, seen: Any, epoch: int, roles: Any, at: Any, to: A
 
 
 @compiled()
-def _begin_of(seen: Any, owner: int) -> int:
+def _begin_of(sightings: Any, owner: int) -> int:
     """Where the chats of an account begin."""
-    low, high = int64(0), int64(seen.size)
+    low, high = int64(0), int64(sightings.size)
     while low < high:
         middle = (low + high) // 2
-        if int64(seen[middle].key >> np.uint64(32)) < owner:
+        if int64(sightings[middle].key >> np.uint64(32)) < owner:
             low = middle + 1
         else:
             high = middle
@@ -138,16 +142,16 @@ def _begin_of(seen: Any, owner: int) -> int:
 
 
 @compiled()
-def _weigh_circles(shards: Any, seen: Any, roles: Any, circles: Any) -> None:
+def _weigh_circles(shards: Any, sightings: Any, roles: Any, circles: Any) -> None:
     """For each sender: 1 if three in five of whom it knows are senders, 2 if two thirds are."""
     begin = int64(0)
-    while begin < seen.size:
-        owner, end = int64(seen[begin].key >> np.uint64(32)), _end_of(seen, begin)
+    while begin < sightings.size:
+        owner, end = int64(sightings[begin].key >> np.uint64(32)), _end_of(sightings, begin)
         if _role(shards, owner, roles) >= SENDER:
             known, senders = int64(0), int64(0)
             for i in range(begin, end):
-                if int64(seen[i].marks) & KNOWN:
-                    other = int64(seen[i].key & np.uint64(0xFFFFFFFF))
+                if int64(sightings[i].marks) & KNOWN:
+                    other = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
                     known += 1
                     senders += _role(shards, other, roles) >= SENDER
             if known > 0 and 5 * senders >= 3 * known:
@@ -156,11 +160,11 @@ def _weigh_circles(shards: Any, seen: Any, roles: Any, circles: Any) -> None:
 
 
 @compiled()
-def _have_common(seen: Any, a: int, a_end: int, b: int, b_end: int, circles: Any) -> bool:
+def _have_common(sightings: Any, a: int, a_end: int, b: int, b_end: int, circles: Any) -> bool:
     """Whether two accounts chat with the same third one that is of such a circle."""
     while a < a_end and b < b_end:
-        one = int64(seen[a].key & np.uint64(0xFFFFFFFF))
-        other = int64(seen[b].key & np.uint64(0xFFFFFFFF))
+        one = int64(sightings[a].key & np.uint64(0xFFFFFFFF))
+        other = int64(sightings[b].key & np.uint64(0xFFFFFFFF))
         if one == other and circles[one] > 0:
             return True
         a += one <= other
@@ -169,19 +173,21 @@ def _have_common(seen: Any, a: int, a_end: int, b: int, b_end: int, circles: Any
 
 
 @compiled()
-def _ring_ties(seen: Any, circles: Any, at: Any) -> int:
+def _ring_ties(sightings: Any, circles: Any, at: Any) -> int:
     """Positions of the chats that are ties of a ring, each once."""
     n, begin = int64(0), int64(0)
-    while begin < seen.size:
-        owner, end = int64(seen[begin].key >> np.uint64(32)), _end_of(seen, begin)
+    while begin < sightings.size:
+        owner, end = int64(sightings[begin].key >> np.uint64(32)), _end_of(sightings, begin)
         for i in range(begin, end if circles[owner] > 0 else begin):
-            other = int64(seen[i].key & np.uint64(0xFFFFFFFF))
+            other = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
             if other <= owner or circles[other] == 0:
                 continue
-            contacts = (int64(seen[i].marks) & CONTACT) != 0
+            contacts = (int64(sightings[i].marks) & CONTACT) != 0
             contacts = contacts and min(int64(circles[owner]), int64(circles[other])) == 2
-            there = _begin_of(seen, other)
-            if contacts or _have_common(seen, begin, end, there, _end_of(seen, there), circles):
+            there = _begin_of(sightings, other)
+            if contacts or _have_common(
+                sightings, begin, end, there, _end_of(sightings, there), circles
+            ):
                 at[n] = i
                 n += 1
         begin = end
@@ -254,7 +260,7 @@ def _place_weight(edge: Any, shards: Any, one: int, other: int, roles: Any, epoc
 @compiled()
 def _contacted(shards: Any, account: int) -> int:
     """Return how many strangers an account wrote to."""
-    row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+    row = account_row(shards, account)
     return int64(row.contacted)
 
 
@@ -290,5 +296,5 @@ def still_reach(shards: Any, slots: Any, out: Any) -> None:
     """Fill in whether accounts still have so many trials (bool)."""
     for i in range(slots.size):
         account = int64(slots[i])
-        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        row = account_row(shards, account)
         out[i] = row.trials >= REACHED_TRIALS
