@@ -87,18 +87,12 @@ class Calls:
         self.sim, self.habits, self.seed = sim, habits, seed
 
     def apply(self, blocks: Callable[[], Iterator[EventBlock]]) -> Iterator[EventBlock]:
-        """Yield the blocks of a log with its calls, in order of time.
+        """Return the blocks of a log with its calls, in order of time.
 
         `blocks` is called twice, and yields the same sorted blocks each time.
         """
         talk, next_id = _read(blocks())
-        pile, last = EventBuffer(self._plan(talk, next_id)), EventBlock({"ts": talk.ts[:0]})
-        for block in blocks():
-            if len(block) and len(last):
-                yield pile.until(int(block.ts[0]), [last])
-            last = block if len(block) else last
-        if len(last):
-            yield pile.until(self.sim.end, [last])
+        return EventBuffer(self._plan(talk, next_id)).among(blocks(), self.sim.end)
 
     def _plan(self, talk: _Talk, next_id: int) -> list[EventBlock]:
         """Plan calls after talk, and of those who call whom they wrote to first."""

@@ -115,19 +115,14 @@ class ContactRequests:
         self.sim, self.habits, self.seed = sim, habits, seed
 
     def apply(self, blocks: Callable[[], Iterator[EventBlock]]) -> Iterator[EventBlock]:
-        """Yield the blocks of a log with its requests, in order of time.
+        """Return the blocks of a log with its requests, in order of time.
 
         `blocks` is called twice, and yields the same sorted blocks each time.
         """
         opened, registered_at, next_id = self._read(blocks())
         planned, dropped = self._plan(opened, registered_at, next_id)
-        pile, last = EventBuffer(planned), EventBlock({"ts": np.zeros(0, np.int64)})
-        for block in blocks():
-            if len(block) and len(last):
-                yield pile.until(int(block.ts[0]), [_without(last, dropped)])
-            last = block if len(block) else last
-        if len(last):
-            yield pile.until(self.sim.end, [_without(last, dropped)])
+        pile = EventBuffer(planned)
+        return pile.among(blocks(), self.sim.end, lambda block: _without(block, dropped))
 
     def _read(self, blocks: Iterator[EventBlock]) -> tuple[_Chats, Ints, int]:
         """Return the chats that open in a log, when each account registers, and the first free id.

@@ -6,7 +6,7 @@ they become text only when a batch is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -186,6 +186,30 @@ class EventBuffer:
                 rest.append(after)
         self._blocks = rest
         return merge_blocks(due)
+
+    def among(
+        self,
+        blocks: Iterable[EventBlock],
+        end: int,
+        kept: Callable[[EventBlock], EventBlock] = lambda block: block,
+    ) -> Iterator[EventBlock]:
+        """Yield the blocks of a log with the events that wait among theirs, in order of time.
+
+        Args:
+            blocks: Sorted blocks.
+            end: No event at or after it.
+            kept: Returns what stays of a block.
+
+        """
+        last: EventBlock | None = None
+        for block in blocks:
+            if not len(block):
+                continue
+            if last is not None:
+                yield self.until(int(block.ts[0]), [kept(last)])
+            last = block
+        if last is not None:
+            yield self.until(end, [kept(last)])
 
 
 def hexadecimal(values: npt.NDArray[np.uint64], digits: int, prefix: str = "") -> pa.StringArray:
