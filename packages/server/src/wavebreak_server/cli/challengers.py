@@ -11,7 +11,14 @@ from wavebreak.cli.app import command_group
 from wavebreak.cli.console import out, print_next_steps
 from wavebreak.cli.options import Json, OutDir, Wide
 from wavebreak.reports.tables import Table, print_table
-from wavebreak_server.cli.service_home import Home, Reason, connect, in_database, opens_home
+from wavebreak_server.cli.service_home import (
+    Home,
+    Reason,
+    connect,
+    in_database,
+    opens_home,
+    service_engine,
+)
 from wavebreak_server.config import Decisions
 from wavebreak_server.config_sources import Effective
 
@@ -73,20 +80,10 @@ def replay(
 
 def _engines(challenger: Path, asked: Decisions) -> tuple[Engine, Engine]:
     """Return an engine of the model that scores and one of the challenger, which record points."""
-    from wavebreak import engine, model, rules
-    from wavebreak.schema import coverage
+    from wavebreak import model
 
-    decides = rules.load_policy(asked.policy)
-    carried = coverage.load(asked.profile) if asked.profile else None
     champion, other = (
-        engine.Engine(
-            decides,
-            carried,
-            enforce=asked.enforce,
-            lateness_s=asked.lateness,
-            model=loaded,
-            record=True,
-        )
+        service_engine(asked, asked.policy, loaded, record=True)
         for loaded in (model.load_selected(asked.model), model.load(challenger))
     )
     return champion, other

@@ -16,12 +16,10 @@ from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
 from wavebreak.extras import LAB, load_plugin
 from wavebreak.reports.tables import Table, print_table
-from wavebreak_server.cli.service_home import Home, connect, opens_home
-from wavebreak_server.config import Decisions
+from wavebreak_server.cli.service_home import Home, connect, opens_home, service_engine
 from wavebreak_server.config_sources import Effective
 
 if TYPE_CHECKING:
-    from wavebreak.engine import Engine
     from wavebreak_server.slices.learning.service import LearnedScore
 
 FITS = "wavebreak.fits"
@@ -70,6 +68,7 @@ def _learn(home: Path, options: Effective, *, check: bool) -> None:
     import time
 
     from wavebreak.evaluation.home_learning import load_terms
+    from wavebreak.model import load_selected
     from wavebreak_server.slices.learning import service as learning
     from wavebreak_server.slices.versions.policy_replay import MOST_EVENTS, service_log
     from wavebreak_server.storage import event_log
@@ -81,23 +80,9 @@ def _learn(home: Path, options: Effective, *, check: bool) -> None:
     first = max(event_log.log_start().position, end - MOST_EVENTS)
     work = learning.check if check else partial(learning.learn, fit=fit)
     log = service_log(first, end)
-    state = work(home=home, engine=_engine(asked), log=log, terms=terms, now_ms=now_ms)
+    engine = service_engine(asked, asked.policy, load_selected(asked.model), record=True)
+    state = work(home=home, engine=engine, log=log, terms=terms, now_ms=now_ms)
     learning.write_state(home, state)
-
-
-def _engine(asked: Decisions) -> Engine:
-    """Return an engine as the service has it, without state, that records its points."""
-    from wavebreak import engine, model, rules
-    from wavebreak.schema import coverage
-
-    return engine.Engine(
-        rules.load_policy(asked.policy),
-        coverage.load(asked.profile) if asked.profile else None,
-        enforce=asked.enforce,
-        lateness_s=asked.lateness,
-        model=model.load_selected(asked.model),
-        record=True,
-    )
 
 
 def _print(score: LearnedScore, sentences: list[tuple[str, list[str]]]) -> None:

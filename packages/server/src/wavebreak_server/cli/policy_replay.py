@@ -10,7 +10,7 @@ import typer
 from wavebreak.cli.app import rules
 from wavebreak.cli.console import echo, print_next_steps
 from wavebreak.cli.options import Json, OutDir, PolicyDir
-from wavebreak_server.cli.service_home import Home, connect, opens_home
+from wavebreak_server.cli.service_home import Home, connect, opens_home, service_engine
 from wavebreak_server.config_sources import Effective
 
 
@@ -34,9 +34,7 @@ def replay_rules(
     """Replay a service's log under the live policy and a draft; list the accounts that differ."""
     import os
 
-    from wavebreak import engine, model
-    from wavebreak.rules import load_policy
-    from wavebreak.schema import coverage
+    from wavebreak import model
     from wavebreak_server.pipeline import live_policy
     from wavebreak_server.slices.versions import policy_replay
 
@@ -45,14 +43,9 @@ def replay_rules(
     asked = options.configuration.decisions
     connect(options, home, reading=True)
     loaded = model.load_selected(asked.model)
-    carried = coverage.load(asked.profile) if asked.profile else None
     engines = [
-        engine.Engine(
-            load_policy(directory), carried, enforce=asked.enforce, lateness_s=asked.lateness,
-            model=loaded,
-        )
-        for directory in (live or asked.policy, policy)
-    ]  # fmt: skip
+        service_engine(asked, directory, loaded) for directory in (live or asked.policy, policy)
+    ]
     digest = live_policy.files_digest(policy) if policy else ""
     found = policy_replay.run(engines[0], engines[1], digest, out_path, most=events)
     if as_json:

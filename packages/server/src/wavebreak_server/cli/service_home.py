@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from wavebreak.cli.options import refuse_visible_password
 from wavebreak.errors import UsageError, WavebreakError
-from wavebreak_server.config import DeclaredOption, declared_options, option
+from wavebreak_server.config import Decisions, DeclaredOption, declared_options, option
 from wavebreak_server.config_sources import Effective, resolve
+
+if TYPE_CHECKING:
+    from wavebreak.engine import Engine
+    from wavebreak.model import Model
 
 T = TypeVar("T")
 
@@ -93,7 +97,31 @@ def _parameter(declared: DeclaredOption) -> inspect.Parameter:
     )
 
 
-# The database of a service; what Django needs is imported when a command runs.
+# What follows is imported when a command runs: engines, and what Django needs for the database.
+
+
+def service_engine(
+    asked: Decisions, policy: Path | None, loaded: Model | None, *, record: bool = False
+) -> Engine:
+    """Return an engine as a service has it, without state.
+
+    Args:
+        asked: The service's options: coverage, mode, lateness.
+        policy: The policy's directory; None for the shipped one.
+        loaded: The model; None for none.
+        record: Whether it records its scoring points.
+    """
+    from wavebreak import engine, rules
+    from wavebreak.schema import coverage
+
+    return engine.Engine(
+        rules.load_policy(policy),
+        coverage.load(asked.profile) if asked.profile else None,
+        enforce=asked.enforce,
+        lateness_s=asked.lateness,
+        model=loaded,
+        record=record,
+    )
 
 
 def connect(options: Effective, home: Path, *, reading: bool = False, create: bool = False) -> None:

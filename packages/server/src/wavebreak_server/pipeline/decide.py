@@ -117,6 +117,18 @@ def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
     return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)
 
 
+def _log_time_s(engine: Engine) -> int:
+    return int(engine.fanout.clock[0]["newest"]) // 1000
+
+
+def _chats_of(engine: Engine, log: pa.RecordBatch) -> ChatCounts:
+    """Count the strangers of an event's account; none of one that the engine does not know."""
+    slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+    if not 0 <= slot < engine.core.accounts:
+        return ChatCounts(0, 0, None)
+    return count_chats(engine.core, slot, _log_time_s(engine))
+
+
 def quota_status(
     terms: QuotaConfig, limit: int | None, chats: ChatCounts | None, extended: bool
 ) -> Quota:
@@ -391,17 +403,16 @@ class DecideResponder:
             return None, None
         if not FACTS[kind].bars & Bar.ALLOWANCE:
             return None, None
-        now_s = int(engine.fanout.clock[0]["newest"]) // 1000
-        extension = self._extension(log.column("account")[0].as_py(), now_s * 1000)
-        remaining = max(0, tried.quota + extension - tried.taken)
-        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
-        oldest = None
-        if 0 <= slot < engine.core.accounts:
-            oldest = count_chats(engine.core, slot, now_s).oldest_s
+        remaining = max(0, tried.quota + self._extra(engine, log) - tried.taken)
+        oldest = _chats_of(engine, log).oldest_s
         # Who is the first takes the place from now on.
         begun = int(log.column("ts")[0].as_py()) // 1000 // BUCKET_S * BUCKET_S
         frees_s = (begun if oldest is None else oldest) + CYCLE_S
         return remaining, min(frees_s, tried.until or frees_s) * 1000
+
+    def _extra(self, engine: Engine, log: pa.RecordBatch) -> int:
+        """Return the places that an extension adds to the quota of an event's account now."""
+        return self._extension(log.column("account")[0].as_py(), _log_time_s(engine) * 1000)
 
     def _fits_quota(
         self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult, before: int
@@ -413,11 +424,8 @@ class DecideResponder:
         """
         if tried.outcome != LIMIT or engine.enforce:
             return False
-        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
-        now_s = int(engine.fanout.clock[0]["newest"]) // 1000
-        chats = count_chats(engine.core, slot, now_s)
-        extension = self._extension(log.column("account")[0].as_py(), now_s * 1000)
-        return chats.opened - chats.answered + before < tried.quota + extension
+        chats = _chats_of(engine, log)
+        return chats.opened - chats.answered + before < tried.quota + self._extra(engine, log)
 
     def _wait(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
         """Return the milliseconds until another try may succeed; None if waiting never helps.
@@ -426,10 +434,8 @@ class DecideResponder:
         the limit ends before; somebody's answer or a passed challenge may free a place earlier.
         """
         ends = [tried.until * 1000] if tried.until else []
-        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
-        if tried.outcome == LIMIT and tried.quota > 0 and 0 <= slot < engine.core.accounts:
-            now_s = int(engine.fanout.clock[0]["newest"]) // 1000
-            oldest = count_chats(engine.core, slot, now_s).oldest_s
+        if tried.outcome == LIMIT and tried.quota > 0:
+            oldest = _chats_of(engine, log).oldest_s
             ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
         if not ends:
             return None
