@@ -597,4 +597,7 @@ function client:stop()
 	if self.stream_request then self.options.http.destroy_request(self.stream_request, true); end
 end
 
-return { new = new, parse_http_date = parse_http_date, encode_event = encode_event };
+-- Whether an outcome refuses nothing.
+local function is_calm(outcome) return CALM[outcome] or false; end
+
+return { new = new, is_calm = is_calm, parse_http_date = parse_http_date, encode_event = encode_event };

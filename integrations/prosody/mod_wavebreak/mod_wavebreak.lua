@@ -19,7 +19,8 @@ local time = require "util.time";
 local timer = require "util.timer";
 local usermanager = require "core.usermanager";
 
-local new_client = module:require "client".new;
+local client_library = module:require "client";
+local new_client, is_calm = client_library.new, client_library.is_calm;
 local mapping_lib = module:require "mapping";
 
 local jid_bare, jid_host, jid_split = jid_lib.bare, jid_lib.host, jid_lib.split;
@@ -143,17 +144,21 @@ local mapping = mapping_lib.new {
 	end;
 };
 
--- A ban disables the account; only what this module disabled is enabled again.
-
-local disabled_stores = {};
-local function disabled_store(host)
-	local store = disabled_stores[host];
-	if not store then
-		store = module:context(host):open_store("wavebreak_disabled");
-		disabled_stores[host] = store;
+-- A store of each host, opened once.
+local function stores_of(name)
+	local stores = {};
+	return function (host)
+		local store = stores[host];
+		if not store then
+			store = module:context(host):open_store(name);
+			stores[host] = store;
+		end
+		return store;
 	end
-	return store;
 end
+
+-- A ban disables the account; only what this module disabled is enabled again.
+local disabled_store = stores_of("wavebreak_disabled");
 
 local watched_hosts = {};
 
@@ -219,8 +224,7 @@ end
 
 -- Whether Wavebreak itself had no answer to a registration: its engine starts, or is replaced.
 local function registers_without_answer(answer, event)
-	return answer.mode == "on_failure" and FAILURE_KIND[event.type] == "registration"
-		and (answer.outcome == "allow" or answer.outcome == "observe" or answer.outcome == "request");
+	return answer.mode == "on_failure" and FAILURE_KIND[event.type] == "registration" and is_calm(answer.outcome);
 end
 
 local function must_ask(act)
@@ -228,11 +232,15 @@ local function must_ask(act)
 	return ask == "always" or client:needs_asking(act.event.account, act.opens);
 end
 
+-- Whether Wavebreak lets the holder know by now.
+local function is_due(answer)
+	return type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
+end
+
 -- The text for the holder, once it may be given.
 local function refusal_text(answer, lang)
-	local due = type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
 	local text = option_text(lang) or TEXTS[lang].refused;
-	if due and type(answer.notice) == "table" and type(answer.notice[lang]) == "string" then
+	if is_due(answer) and type(answer.notice) == "table" and type(answer.notice[lang]) == "string" then
 		text = answer.notice[lang];
 		if type(answer.statement_url) == "string" then text = text .. " " .. answer.statement_url; end
 	end
@@ -241,7 +249,7 @@ end
 
 -- Whether a refusal is kept from its sender: until the time at which Wavebreak lets it be known.
 local function is_silent(answer)
-	return silence and type(answer.notify_at_ms) == "number" and answer.notify_at_ms > client:now_ms();
+	return silence and not is_due(answer);
 end
 
 -- A first message that is to arrive as a request waits here, and its recipient gets a subscription
@@ -249,15 +257,7 @@ end
 
 local HELD_A_CHAT, HELD_SENDERS, HELD_S = 10, 200, 30 * 86400;
 
-local request_stores = {};
-local function request_store(host)
-	local store = request_stores[host];
-	if not store then
-		store = module:context(host):open_store("wavebreak_requests");
-		request_stores[host] = store;
-	end
-	return store;
-end
+local request_store = stores_of("wavebreak_requests");
 
 local function count_senders(held)
 	local senders, now = 0, os.time();
@@ -305,9 +305,8 @@ end
 local told_places = cache.new(10000);
 local function tell_places(answer, account, session, stanza)
 	if answer.near_limit ~= true or not session or not session.full_jid or type(answer.notice) ~= "table" then return; end
-	local due = type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
 	local limit, text = tostring(answer["until"]), answer.notice[language(stanza)];
-	if not due or type(text) ~= "string" or told_places:get(account) == limit then return; end
+	if not is_due(answer) or type(text) ~= "string" or told_places:get(account) == limit then return; end
 	told_places:set(account, limit);
 	session.send(st.message({ from = session.host, to = session.full_jid, id = id.short() }, text));
 end
