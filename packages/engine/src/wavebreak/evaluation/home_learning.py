@@ -42,7 +42,7 @@ from wavebreak.evaluation.scoring_points import (
 )
 from wavebreak.model import Model, to_fixed_point
 from wavebreak.model.calibration import ONE, Steps
-from wavebreak.schema.event_kinds import KINDS
+from wavebreak.schema.event_kinds import Update, kinds_that_update
 from wavebreak.schema.events import PERSONS, TYPES
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -63,7 +63,7 @@ AT_LINE = 0.5
 """The score at the line, as rules read it."""
 TIED = 40
 """Accounts on a network up to which they count as one operator's."""
-SENDING = tuple(KINDS.index(kind) for kind in ("sent", "requested"))
+SENDING = kinds_that_update(Update.CHAT)
 _COMPLAINTS = tuple(TYPES.index(kind) for kind in ("user.reported", "user.blocked"))
 _REGISTERED = TYPES.index("account.registered")
 _PERSONS = {"appeal": LabelSource(rank=60, weight=1.0), "analyst": LabelSource(rank=50, weight=1.0)}
@@ -177,8 +177,8 @@ def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
             complaints.extend(_columns(log, _COMPLAINTS, "peer"))
             yield log
 
-    found = record_points(engine, watched(), "", names=INPUTS + RESULTS)
-    points = found.points.select(~found.points.after_action())
+    replay = record_points(engine, watched(), "", names=INPUTS + RESULTS)
+    points = replay.points.select(~replay.points.after_action())
     results = {name: points.values[:, points.names.index(name)] for name in RESULTS}
     values = {name: np.nan_to_num(column) for name, column in results.items()}
     points = points.without(RESULTS)
@@ -196,9 +196,9 @@ def record_days(engine: Engine, logs: Iterable[Any]) -> HomeDays:
         _opened(points),
         np.array([operators.number(name) for _, name in points.accounts], np.int64),
         {account: tuple(sorted(of)) for account, of in reporters.items()},
-        found.votes,
-        found.end,
-        found.events,
+        replay.votes,
+        replay.end,
+        replay.events,
     )
 
 
@@ -326,9 +326,9 @@ def _persons(days: HomeDays, until_ms: int | None) -> tuple[Bools, Bools]:
     """Return the accounts that a reviewer upheld, and those that a person cleared."""
     votes = [v for v in days.votes if v.source in PERSONS]
     resolved = resolve_votes(votes, _PERSONS, until_ms).resolved
-    said = [resolved.get(key) for key in days.points.accounts]
-    upheld = np.array([bool(label and label.abusive) for label in said], bool)
-    return upheld, np.array([label is not None and not label.abusive for label in said], bool)
+    labels = [resolved.get(key) for key in days.points.accounts]
+    upheld = np.array([bool(label and label.abusive) for label in labels], bool)
+    return upheld, np.array([label is not None and not label.abusive for label in labels], bool)
 
 
 def _convicted_by_few(days: HomeDays, accounts: Ints, evidence: Floats, terms: Terms) -> Bools:
@@ -535,15 +535,15 @@ def learn(
     if line is None:
         why = "No line meets a convicted account and spares answered ones."
         return msgspec.structs.replace(lesson, no_line=why), None, None
-    found = measure_met(margins, line, days, labels.answered, -1)
+    messages = measure_met(margins, line, days, labels.answered, -1)
     gains = model.forest.gains()
     whole = sum(gains.values()) or 1.0
     taught = msgspec.structs.replace(
         lesson,
         line=round(line, 3),
-        first_messages=found.first_messages,
-        met=found.met,
-        caught=int(labels.positive[found.accounts].sum()),
+        first_messages=messages.first_messages,
+        met=messages.met,
+        caught=int(labels.positive[messages.accounts].sum()),
         features=tuple((n, round(gains[n] / whole, 3)) for n in list(gains)[:8]),
         groups=count_groups(margins, line, days),
     )
@@ -601,15 +601,15 @@ def check_score(
     """
     before, now = label_days(days, terms, since_ms), label_days(days, terms)
     margins = model_margins(model, days)
-    found = measure_met(margins, line_of(model), days, now.answered & ~before.answered, since_ms)
+    messages = measure_met(margins, line_of(model), days, now.answered & ~before.answered, since_ms)
     appeals = [v for v in days.votes if v.source == "appeal" and v.ts > since_ms]
     granted = {v.account for v in appeals if v.label == "benign"}
-    names = {days.points.accounts[a][1] for a in found.accounts.tolist()}
+    names = {days.points.accounts[a][1] for a in messages.accounts.tolist()}
     return Check(
         end_ms=days.end_ms,
-        days=found.days,
-        first_messages=found.first_messages,
-        met=found.met,
+        days=messages.days,
+        first_messages=messages.first_messages,
+        met=messages.met,
         accounts=len(names),
         granted=len(names & granted),
         moved=round(moved or 0.0, 3),

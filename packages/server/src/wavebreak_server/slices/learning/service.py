@@ -191,12 +191,12 @@ def _with_check(home: Path, score: LearnedScore, days: HomeDays, terms: Terms) -
     if later.size >= terms.first_messages:
         spread = baseline.load(directory)["score"]
         moved = baseline.population_stability_index(spread, later)
-    found = home_learning.check_score(loaded, days, terms, since, moved)
-    score = replace(score, checks=(*score.checks, found)[-30:])
+    newest = home_learning.check_score(loaded, days, terms, since, moved)
+    score = replace(score, checks=(*score.checks, newest)[-30:])
     if score.state == "on":
-        fault = home_learning.fault_of_acting(found, terms)
+        fault = home_learning.fault_of_acting(newest, terms)
         return replace(score, state="failing", why=fault) if fault else score
-    held, why = home_learning.verdict_in_shadow(found, terms)
+    held, why = home_learning.verdict_in_shadow(newest, terms)
     state: State = "shadow" if held is None else "ready" if held else "ended"
     return replace(score, state=state, why=why)
 
@@ -293,13 +293,13 @@ class LearningSchedule:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            _, said = await process.communicate()
+            _, errors = await process.communicate()
         except asyncio.CancelledError:
             process.terminate()
             raise
         if process.returncode:
             self._failed_ms = now
-            reason = " ".join(said.decode(errors="replace").strip().splitlines()[-1:])
+            reason = " ".join(errors.decode(errors="replace").strip().splitlines()[-1:])
             service.report(f"nothing was learned; it is tried again in an hour: {reason}")
 
 
@@ -312,7 +312,7 @@ async def carry_out(home: Path, terms: Terms, service: Service, context: AppCont
 
 
 def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) -> list[str]:
-    state, said = read_state(home), list[str]()
+    state, lines = read_state(home), list[str]()
     with transaction.atomic():
         registered = register(home, state, service.clock())
     if registered != state:
@@ -338,13 +338,13 @@ def _carry_out(home: Path, terms: Terms, service: Service, context: AppContext) 
                 changed = replace(score, state="ended", why=f"Rolled back by itself. {score.why}")
                 line = f"the learned score {score.name} was rolled back: {score.why}"
         except WavebreakError as error:
-            said.append(f"the learned score {score.name} stays as it is: {error.what}")
+            lines.append(f"the learned score {score.name} stays as it is: {error.what}")
             continue
         if changed != score:
             state = state.with_score(changed)
             write_state(home, state)
-            said += [line] * bool(line)
-    return said
+            lines += [line] * bool(line)
+    return lines
 
 
 def _acting(service: Service, context: AppContext) -> ActingUser:
