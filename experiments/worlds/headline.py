@@ -185,16 +185,25 @@ class CausalReplay:
             if kind in ANSWERING
         }
 
-    def run(self, progress: Progress | None = None, title: str = "") -> None:
-        """Give the whole log to the engine."""
+    def run(
+        self,
+        progress: Progress | None = None,
+        title: str = "",
+        *,
+        begin_ms: int = 0,
+        end_ms: int | None = None,
+    ) -> None:
+        """Give the log to the engine: the slices that begin in a span (None: to its end)."""
         edges = np.arange(self.ts[0], self.ts[-1] + 2 * SLICE_MS, SLICE_MS)
         cuts = np.searchsorted(self.ts, edges)
         task = progress.add_task(title, total=len(cuts) - 1) if progress else None
         for number, (low, high) in enumerate(pairwise(cuts.tolist())):
-            self._slice(low, high, int(edges[number]), int(edges[number + 1]))
+            begin, end = int(edges[number]), int(edges[number + 1])
+            if begin_ms <= begin and (end_ms is None or begin < end_ms):
+                self._slice(low, high, begin, end)
             if progress and task is not None:
                 progress.advance(task)
-        for decision in self.engine.finish():
+        for decision in self.engine.finish() if end_ms is None else ():
             self._note(decision)
 
     def _slice(self, low: int, high: int, start: int, end: int) -> None:
@@ -357,8 +366,8 @@ class CausalReplay:
             self.requests_until.pop(decision.account, None)
         self.challenges.note_decision(decision)
 
-    def first_contacts(self) -> list[tuple[str, str, bool]]:
-        """Return sender, recipient and whether it was stopped, of each first contact.
+    def first_contacts(self, since_ms: int = 0) -> list[tuple[str, str, bool]]:
+        """Return sender, recipient and whether it was stopped, of each first contact since a time.
 
         A contact that never was, since what led to it was refused, is stopped.
         """
@@ -373,12 +382,13 @@ class CausalReplay:
                 continue
             seen.add(pair)
             stopped = row in self.refused or row in self.gone
-            contacts.append((self.accounts[row], self.peers[row], stopped))
+            if self.ts[row] >= since_ms:
+                contacts.append((self.accounts[row], self.peers[row], stopped))
         return contacts
 
 
-def measure(replay: CausalReplay, world: World) -> Headline:
-    """Count what a replay did."""
+def measure(replay: CausalReplay, world: World, since_ms: int = 0) -> Headline:
+    """Count what a replay did; of first contacts, to those since a time."""
     engine = replay.engine
     model = engine.model.version if engine.model else None
     result = Headline(world.name, engine.policy.version, model, world.log.num_rows)
@@ -407,7 +417,7 @@ def measure(replay: CausalReplay, world: World) -> Headline:
         rule: (len(met["benign"]), len(met["abusive"])) for rule, met in sorted(by_rule.items())
     }
     result.decisions = dict(Counter(decision.outcome for decision in replay.decisions))
-    _count_contacts(replay, world, result)
+    _count_contacts(replay, world, result, since_ms)
     _count_operators(replay, world, result)
     result.conviction_hours = hours_to_conviction(replay, world)
     return result
@@ -434,13 +444,15 @@ def hours_to_conviction(replay: CausalReplay, world: World) -> float | None:
     return float(np.median(hours)) if hours else None
 
 
-def _count_contacts(replay: CausalReplay, world: World, result: Headline) -> None:
+def _count_contacts(
+    replay: CausalReplay, world: World, result: Headline, since_ms: int
+) -> None:  # fmt: skip
     personas, families = (
         defaultdict[str, Counter[bool]](Counter),
         defaultdict[str, Counter[bool]](Counter),
     )
     unknown = ("benign", "unlabelled", "")
-    for sender, recipient, stopped in replay.first_contacts():
+    for sender, recipient, stopped in replay.first_contacts(since_ms):
         label, family, _ = world.labels.get(sender, unknown)
         pair = (min(sender, recipient), max(sender, recipient))
         if label == "benign":

@@ -389,12 +389,15 @@ def show(result: Result, console: Console) -> None:
     )
 
 
-def options_of(command: str, about: str | None) -> argparse.ArgumentParser:
+def options_of(
+    command: str, about: str | None, *, model: bool = True
+) -> argparse.ArgumentParser:  # fmt: skip
     """Return a parser of what every command on worlds takes.
 
     Args:
         command: Name of the module.
         about: What it does.
+        model: Whether it takes a model.
 
     """
     parser = argparse.ArgumentParser(
@@ -402,9 +405,10 @@ def options_of(command: str, about: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("world", nargs="+", type=Path)
-    parser.add_argument(
-        "--model", default=None, help="none, or a directory (default: the shipped one)"
-    )
+    if model:
+        parser.add_argument(
+            "--model", default=None, help="none, or a directory (default: the shipped one)"
+        )
     parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
     return parser
 
