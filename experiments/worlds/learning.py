@@ -34,7 +34,7 @@ from wavebreak.schema import coverage
 from wavebreak_lab.training.home import fit_home
 
 SHARED = frozenset({"engine", "log", "ids", "accounts", "peers", "types", "ts", "row", "written"})
-"""What a copy of a replay has of its own in no case: the log, and what follows from it."""
+"""What a replay that goes on does not copy: its log and what follows from it; its engine is new."""
 
 
 def first_week_ends(world: World) -> int:
@@ -82,7 +82,7 @@ def compare(
         days_before(replay, cut, policy, profile), terms, fit_home, name="week-1"
     )
     console.print(msgspec.json.format(msgspec.json.encode(lesson), indent=1).decode())
-    results = []
+    results: list[Headline] = []
     for title, loaded in (("tests alone", None), ("learned score", model)):
         if loaded is None and results:
             continue
