@@ -114,8 +114,9 @@ def server(home: Path) -> Iterator[Server]:
     now = time.time_ns() // 1_000_000 - DAY
     # The team's limits of 72 h last through the tests, whenever they end.
     lines = [e | {"ts": e["ts"] - NOON + now - 4 * DAY} for e in team_events()]
-    # Limits of an hour last as well: the twelve begin within the last quarter of one.
-    begin = now + DAY - 13 * 60_000
+    # The twelve began long enough ago that notices of their limits of an hour are due (half an hour
+    # at most), and those of most limits run on for longer than the tests take.
+    begin = now + DAY - 43 * 60_000
     lines += [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=begin + 60_000 * k)]
     events.write_text("\n".join(map(json.dumps, lines)))
     options = ("--enforce", "--console", "--private-webhooks", "--backfill", str(events))

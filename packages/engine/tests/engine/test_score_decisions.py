@@ -144,6 +144,9 @@ def test_notification_time_is_delayed_but_for_challenges() -> None:
     assert len(told) > 190
     assert 20 * 60_000 <= min(told) < HOUR < 3 * HOUR < max(told) <= 4 * HOUR
     assert notification_time(feedback, "d", START, "challenge") == START
+    until = START + HOUR
+    hour = {notification_time(feedback, f"d{i}", START, "limit", until) - START for i in range(200)}
+    assert 10 * 60_000 <= min(hour) < max(hour) <= HOUR // 2
     assert notification_time(feedback, "d", START, "ban") == notification_time(
         feedback, "d", START, "ban"
     )

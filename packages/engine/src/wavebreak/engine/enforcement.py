@@ -78,22 +78,31 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     return 1 if bars & ALLOWANCE and opens == 1 and taken >= quota else 0
 
 
-def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
+def notification_time(
+    feedback: Feedback, decision_id: str, ts: int, outcome: str, until: int | None = None
+) -> int:
     """Return when a sender is notified of a decision: event time in milliseconds.
 
     Uniform between the policy's two delays, derived from the decision's id: the same live, in a
-    replay and in red-team runs, and not predictable for the sender.
+    replay and in red-team runs, and not predictable for the sender. Neither delay is longer than
+    half of what lasts until `until` (ms; None: without end): a limit of an hour is told of while
+    there is time to appeal against it.
 
     >>> from wavebreak.rules import Feedback
     >>> some = Feedback(delay={"restrict": ("20m", "4h")})
     >>> 1_200_000 <= notification_time(some, "abc", 0, "restrict") <= 14_400_000
     True
+    >>> notification_time(some, "abc", 0, "restrict", until=600_000)
+    300000
     >>> notification_time(some, "abc", 7, "challenge")
     7
     """
     if outcome not in feedback.delay:
         return ts
     least, most = (duration_ms(delay) for delay in feedback.delay[outcome])
+    if until is not None:
+        half = max(0, until - ts) // 2
+        least, most = min(least, half), min(most, half)
     # The prefix is part of 0.1's output: changing it would move every notification.
     drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
     return ts + least + drawn % (most - least + 1)

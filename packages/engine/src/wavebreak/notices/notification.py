@@ -44,7 +44,7 @@ def notice_time(decision: Mapping[str, Any] | Decision, feedback: Feedback) -> i
 
     """
     decision = read_decision(decision)
-    return notification_time(feedback, decision.id, decision.ts, decision.outcome)
+    return notification_time(feedback, decision.id, decision.ts, decision.outcome, decision.until)
 
 
 def is_due(decision: Mapping[str, Any] | Decision, feedback: Feedback, now_ms: int) -> bool:

@@ -48,7 +48,7 @@ class FeedbackQueue:
         state.known_at = decision.ts
         if self._mode == "delayed":
             state.known_at = notification_time(
-                self._policy, decision.id, decision.ts, decision.outcome
+                self._policy, decision.id, decision.ts, decision.outcome, decision.until
             )
         heapq.heappush(self._queue, (state.known_at, account, decision.outcome))
 

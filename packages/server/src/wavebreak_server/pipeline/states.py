@@ -76,7 +76,7 @@ def state_of(row: Decision, terms: StateTerms) -> State:
         row.account,
         outcome_in_force(row.outcome, challenges=terms.challenges),
         row.until,
-        notification_time(feedback, row.id, row.ts, row.outcome) if notified else None,
+        notification_time(feedback, row.id, row.ts, row.outcome, row.until) if notified else None,
         row.number,
     )
 
