@@ -59,7 +59,7 @@ from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.features.layout import BARRED
 from wavebreak.model.storage import load_selected
 from wavebreak.outcomes import REFUSING, SILENCING
-from wavebreak.rules import load_policy
+from wavebreak.rules import Policy, load_policy
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, TYPES
 
@@ -484,6 +484,29 @@ def _count_operators(replay: CausalReplay, world: World, result: Headline) -> No
     result.operator_accounts, result.operator_accounts_found = len(several), len(found)
 
 
+def replayed(
+    world: World, policy: Policy, model: str | None, *, enforce: bool, progress: Progress,
+    title: str,
+) -> CausalReplay:  # fmt: skip
+    """Replay a world through a policy.
+
+    Args:
+        world: The world.
+        policy: The policy.
+        model: A directory, "none", or None for the shipped one.
+        enforce: Whether the engine refuses anything.
+        progress: Shows how far it is.
+        title: What is shown beside.
+
+    """
+    profile = coverage.measure(b for b in world.log.to_batches())
+    causal = CausalReplay(
+        world, Engine(policy, profile, enforce=enforce, model=load_selected(model))
+    )
+    causal.run(progress, title)
+    return causal
+
+
 def run(
     world: World, policy: Path | None, model: str | None, *, shadow: bool, progress: Progress
 ) -> Headline:
@@ -497,18 +520,14 @@ def run(
         progress: Shows how far it is.
 
     """
-    profile = coverage.measure(b for b in world.log.to_batches())
-
-    def replay(enforce: bool) -> CausalReplay:
-        engine = Engine(load_policy(policy), profile, enforce=enforce, model=load_selected(model))
-        causal = CausalReplay(world, engine)
-        causal.run(progress, f"{world.name} {policy.name if policy else 'shipped'}")
-        return causal
-
-    result = measure(replay(True), world)
+    title = f"{world.name} {policy.name if policy else 'shipped'}"
+    loaded = load_policy(policy)
+    made = replayed(world, loaded, model, enforce=True, progress=progress, title=title)
+    result = measure(made, world)
     if shadow:
+        quiet = replayed(world, loaded, model, enforce=False, progress=progress, title=title)
         result.shadow_restricted = len({
-            d.account for d in replay(False).decisions
+            d.account for d in quiet.decisions
             if d.outcome in SILENCING and world.labels.get(d.account, ("benign",))[0] == "abusive"
         })  # fmt: skip
     return result

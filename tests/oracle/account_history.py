@@ -226,7 +226,7 @@ class AccountHistory:
 
     @cached_property
     def blind(self) -> list[Fact]:
-        """Unfounded reports by an account without chats or groups."""
+        """Unfounded reports by an account without chats or groups, of who is not enforced."""
         unfounded = set(map(id, self.unfounded))
         met = set(map(id, [*self.inbound, *self.mutual()]))
         found: list[Fact] = []
@@ -234,7 +234,8 @@ class AccountHistory:
             if id(fact) in met or fact.kind in IN_GROUPS:
                 break
             again = bool(found) and found[-1].peer == fact.peer
-            if id(fact) in unfounded and not again:
+            enforced = self.shared.enforced(fact.peer or "", fact.epoch, fact.now)
+            if id(fact) in unfounded and not again and not enforced:
                 found.append(fact)
         return found
 

@@ -11,6 +11,7 @@ from oracle.account_history import (
     AccountHistory,
     is_cold,
 )
+from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.shared_state import Contribution
 from wavebreak.schema.events import UNDETERMINED
@@ -34,6 +35,7 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_places(account, story),
             *_established(story),
             *_feedback(story),
+            *_outcomes(account, story),
         ],
         key=lambda gift: gift.epoch,
     )
@@ -114,6 +116,12 @@ def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:
             for entity in ("network", "block", "device"):
                 name = story.places[i].get(entity)
                 yield Contribution(fact.epoch, f"on_{entity}", account, 0, name)
+
+
+def _outcomes(account: str, story: AccountHistory) -> Iterator[Contribution]:
+    for epoch, outcome, until in Enforcement(story).published:
+        yield Contribution(epoch, "outcome", account, outcome)
+        yield Contribution(epoch, "until", account, until or 0)
 
 
 def _established(story: AccountHistory) -> Iterator[Contribution]:

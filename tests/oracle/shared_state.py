@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from wavebreak.features.windows import HALVES, LOG2
+from wavebreak.outcomes import CHALLENGE
+from wavebreak.outcomes import RANKS as RANK
 
 HALF_LIVES = {
     "good": 43_200, "bad": 43_200, "arrivals": 1_440,
@@ -83,6 +85,13 @@ class Shared:
         """Time of an account's last registration (s), as others read it."""
         times = self._amounts("born", who, epoch)
         return times[-1] if times else None
+
+    def enforced(self, who: str, epoch: int, now: int) -> bool:
+        """Whether an account is under a challenge or more at a time (s), as others read it."""
+        outcome = self._amounts("outcome", who, epoch)[-1:]
+        until = self._amounts("until", who, epoch)[-1:]
+        severe = outcome and RANK[outcome[0]] >= RANK[CHALLENGE]
+        return bool(severe) and (until[0] == 0 or now < until[0])
 
     def hunted(self, who: str, epoch: int) -> bool:
         """Whether an account was a cold target of a restricted one."""

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.parity_streams import DAY, HOUR, STEP, Both, Row, Steps, crowded, log, rows, some_steps
-from wavebreak.schema.events import TYPES
+from wavebreak.outcomes import LIMIT
+from wavebreak.schema.events import TYPES, UNDETERMINED
 
 BUCKET = 40_320_000
 """Length in ms of a bucket of the seven-day windows, in which pairs are forgotten."""
@@ -99,6 +100,18 @@ def test_blind_reports_after_chat_or_group_are_not_counted(
 ) -> None:
     events = [before, event("user.reported", 1, WEEK_100 + 1, "r", peer="v")]
     assert values_after(events, "r")["blind_reports"] == 0
+
+
+def test_blind_reports_of_who_is_enforced_are_not_counted() -> None:
+    """A log may hold reports of who could not write; once its limit has ended they are blind."""
+    limit = event(
+        "label.assigned", 0, WEEK_100, "v", label=UNDETERMINED, outcome=LIMIT, hold_s=3_600
+    )
+    reports = [
+        event("user.reported", i, WEEK_100 + i * 1_800_000, f"r{i}", peer="v") for i in (1, 2, 3)
+    ]
+    found = [values_after([limit, *reports], f"r{i}")["blind_reports"] for i in (1, 2, 3)]
+    assert found == [0, 1, 1]
 
 
 def test_blind_reports_consecutive_of_one_account_count_once() -> None:

@@ -37,7 +37,6 @@ from wavebreak.features.layout import (
     MISMATCH_KNOWN,
     OF_STRANGER,
     PLACED,
-    RANK,
     REFUTED,
     REGISTERED_HERE,
     REPLIED,
@@ -84,6 +83,7 @@ from wavebreak.features.shared_state import (
     is_newcomer,
     publish_places,
     publish_registration,
+    is_enforced,
     recent_blind_reports,
     record_approach,
     registered_near,
@@ -91,7 +91,6 @@ from wavebreak.features.shared_state import (
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
 from wavebreak.features.windows import add_to_nibble_ring, push_bit, ring_total
-from wavebreak.outcomes import CHALLENGE
 from wavebreak.schema.events import CHANNELS, LABELS, SHORT_CALL_S, UNDETERMINED
 
 PLATFORM = CHANNELS.index("business_platform")
@@ -507,7 +506,7 @@ def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int)
         record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
         # Refused messages are not delivered, but a log may still hold reports of their sender.
         met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
-        if not met and RANK[people_of(w)[ev.peer].enforcement] < RANK[CHALLENGE]:
+        if not met and not is_enforced(people_of(w)[ev.peer], now):
             _count_blind_report(w, rare_row(sh, row), ev.peer)
 
 

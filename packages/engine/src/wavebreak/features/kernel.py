@@ -105,7 +105,7 @@ from wavebreak.features.scoring_points import (
     record_point,
     score_account,
 )
-from wavebreak.features.shared_state import is_young
+from wavebreak.features.shared_state import is_enforced, is_young
 from wavebreak.features.values import SIZE, compute_features
 from wavebreak.features.window_counters import count_event
 from wavebreak.features.windows import ring_total
@@ -217,7 +217,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
 def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
     person = people_of(w)[ev.account]
-    if RANK[person.enforcement] < RANK[CHALLENGE] or (person.until > 0 and now >= person.until):
+    if not is_enforced(person, now):
         return False
     known = (pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) != 0
     opens = np.int64(not known and (ev.flags & IN_CONTACTS) == 0)

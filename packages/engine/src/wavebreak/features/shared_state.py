@@ -17,9 +17,10 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import HOUR_S, WEEK_S
-from wavebreak.features.layout import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK
+from wavebreak.features.layout import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK, RANK
 from wavebreak.features.memory import contribute, people_of
 from wavebreak.features.windows import log2, push_bit
+from wavebreak.outcomes import CHALLENGE
 
 YOUNG_S = WEEK_S
 EPOCHS_A_DAY = 1_440
@@ -87,6 +88,13 @@ def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     )
     if stranger and is_young(row):
         contribute(w, COURTED, int64(peer), 1)
+
+
+@compiled(inline="always")
+def is_enforced(person: Any, now: int) -> bool:
+    """Whether an account is under a challenge or more, as of the last epoch."""
+    lasts = person.until == 0 or now < person.until
+    return lasts and RANK[person.enforcement] >= RANK[CHALLENGE]
 
 
 @compiled()
