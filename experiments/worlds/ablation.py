@@ -103,9 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     console, results = Console(width=110), list[Contribution]()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for directory in chosen.world:
-            made = ablate(
-                load_world(directory), load_policy(chosen.policy), chosen.model, progress
-            )
+            made = ablate(load_world(directory), load_policy(chosen.policy), chosen.model, progress)
             show(made, console)
             results += made
     write_results(chosen.json, results)

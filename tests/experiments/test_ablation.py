@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 from rich.console import Console
@@ -19,7 +21,7 @@ REGISTERED, SENT = TYPES.index("account.registered"), TYPES.index("message.sent"
 @pytest.fixture(scope="module")
 def burst() -> list[Contribution]:
     """What rules add where a newcomer writes to forty strangers within forty minutes."""
-    rows = [{"id": "r", "ts": START, "account": "a", "type": REGISTERED}]
+    rows: list[dict[str, Any]] = [{"id": "r", "ts": START, "account": "a", "type": REGISTERED}]
     rows += [
         {"id": f"m{n}", "ts": START + 60_000 * (n + 1), "account": "a", "peer": f"p{n}",
          "type": SENT}
