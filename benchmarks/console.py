@@ -126,7 +126,7 @@ def _write_decisions(decisions: int, accounts: int) -> None:
         body = {
             "id": f"{k:032x}", "ts": ts, "account": account, "stage": "messaging",
             "outcome": outcome, "action": outcome, "until": None, "score": 0.6,
-            "rules": ["daily_allowance"], "trigger": f"e{k}", "policy": "bench", "model": None,
+            "rules": ["hourly_allowance"], "trigger": f"e{k}", "policy": "bench", "model": None,
             "reasons": [{"feature": "unanswered_strangers_1d", "value": 61.0,
                          "contribution": None}],
             "features": "bench", "basis": "doubt", "new_chats_1d": 60,
@@ -148,7 +148,7 @@ def _case(k: int) -> ReviewCase:
     harm, uncertainty = (k % 97) / 97, (k % 89) / 89
     return ReviewCase(
         account=f"a{k}", decision=k + 1, outcome=OUTCOMES[k % len(OUTCOMES)], basis="doubt",
-        rule="daily_allowance", score=0.6, opened_ms=START_MS + k, changed_ms=START_MS + k,
+        rule="hourly_allowance", score=0.6, opened_ms=START_MS + k, changed_ms=START_MS + k,
         harm=harm, uncertainty=uncertainty, priority=harm * uncertainty,
         why=["The chance of abuse is put at 60 %: both answers are possible."],
     )  # fmt: skip

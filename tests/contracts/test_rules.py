@@ -146,7 +146,7 @@ def test_stream_of_messages_disables_rules_that_need_more() -> None:
     silent = compile_rules(policy(), covered).not_covered
     more = {"inhuman_sending_rate", "newcomers_burst", "strangers_complain"}
     assert more <= set(silent)
-    assert "daily_allowance" not in silent
+    assert "hourly_allowance" not in silent
 
 
 def test_attempts_are_counted_once_a_limit_has_been_told() -> None:

@@ -643,7 +643,7 @@ def code_sent(platform: Receiver) -> str:
 def test_rule_is_changed_by_two_people_and_rolled_back(
     browser: Browser, server: Server, person: Person
 ) -> None:
-    owner = person.sign_in("policy-owner").open("/console/policy/rules/daily_allowance")
+    owner = person.sign_in("policy-owner").open("/console/policy/rules/hourly_allowance")
     owner.get_by_role("button", name="Change in a new draft").click()
     owner.fill("dialog[open] [name=reason]", "sixty strangers are too many")
     with owner.expect_navigation():
@@ -667,7 +667,7 @@ def test_rule_is_changed_by_two_people_and_rolled_back(
     second.shoot("policy-version")
     act_with_reason(page, approve, "Approve", "as discussed on Monday")
     act_with_reason(page, page.get_by_role("button", name="Go live…"), "Go live now", "agreed")
-    page.goto(f"{second.at}/console/policy/rules/daily_allowance")
+    page.goto(f"{second.at}/console/policy/rules/hourly_allowance")
     assert "40" in page.locator("main").inner_text()
     page.goto(f"{second.at}/console/policy/versions")
     second.shoot("policy-versions")
@@ -795,7 +795,7 @@ def _arranged(people: dict[str, Person], server: Server) -> dict[str, str]:
     lead, owner, scientist = (people[name] for name in _ARRANGERS)
     policy, reason = "/console/policy", {"reason": "for its page"}
     version = number_in(owner.send(f"{policy}/versions/new", **reason), "versions")
-    rule = {"file": "rules/doubt.toml", "rule": "daily_allowance"}
+    rule = {"file": "rules/doubt.toml", "rule": "hourly_allowance"}
     owner.open(f"{policy}/versions/{version}/edit?{urlencode(rule)}")
     text = owner.page.locator("#text").input_value().replace("= 60\n", "= 50\n")
     seen = owner.page.locator("[name=seen]").first.get_attribute("value") or ""

@@ -113,7 +113,7 @@ class DeferredWork:
 
 RULES = (
     "newcomers_burst",
-    "daily_allowance",
+    "hourly_allowance",
     "inhuman_sending_rate",
     "instant_ban",
     "confirmed_abusive",

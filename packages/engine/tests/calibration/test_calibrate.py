@@ -16,7 +16,7 @@ from wavebreak.rules import load_policy
 from wavebreak.rules.model import ScoreThresholds
 
 SHIPPED = load_policy()
-SETTLED = "daily_allowance"
+SETTLED = "hourly_allowance"
 THRESHOLDS = ScoreThresholds(model="default-1", challenge=1.5, restrict=3.25)
 
 
@@ -32,7 +32,7 @@ def test_proposed_policy_loads_with_the_numbers(tmp_path: Path) -> None:
     assert written.score.thresholds == THRESHOLDS
     rule = written.rule(SETTLED)
     assert rule is not None
-    assert allowance_of(rule) == rule.new_chats_1d == 140
+    assert allowance_of(rule) == 140
 
 
 def test_other_rules_of_the_proposed_policy_are_the_same(tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_allowance_is_read_and_replaced() -> None:
     assert rule is not None
     assert allowance_of(rule) == 60
     other = with_allowance(rule, 7)
-    assert allowance_of(other) == other.new_chats_1d == 7
-    assert "unanswered_strangers_1d >= 7" in other.expression
+    assert allowance_of(other) == 7
+    assert "strangers_contacted_1h >= 7 + answers" in other.expression
     lookups = SHIPPED.rule("number_enumeration")
     assert lookups is not None
     assert allowance_of(lookups) is None

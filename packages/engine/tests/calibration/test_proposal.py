@@ -23,7 +23,7 @@ POLICY = replace_policy(POLICY, score=replace(POLICY.score, mode="enforce"))
 SHIPPED = load_settings()
 SETTINGS = replace(SHIPPED, proposes=(*SHIPPED.floors, *SHIPPED.ceilings, "allowances", "score"))
 ACCOUNTS = 1_000
-LADDER = {"daily_allowance": {30: 40, 60: 12, 90: 5, 120: 1, 200: 0}}
+LADDER = {"hourly_allowance": {30: 40, 60: 12, 90: 5, 120: 1, 200: 0}}
 
 
 def measured(
@@ -132,14 +132,14 @@ def test_ceilings_of_complaints_move_each_by_its_own_counts() -> None:
 def test_allowance_is_the_fewest_that_slow_few_accounts() -> None:
     made = proposed(measured())
     # The upper end of the interval of 5 in 1,000 is 1.2 %, of 1 in 1,000 0.6 %.
-    assert made.allowances == {"daily_allowance": 120}
-    found = setting(made, "daily_allowance")
+    assert made.allowances == {"hourly_allowance": 120}
+    found = setting(made, "hourly_allowance")
     assert (found.touched_now.limited, found.touched_proposed.limited) == (12, 1)
 
 
 def test_allowance_that_no_rung_keeps_is_the_limit() -> None:
-    reached = {"daily_allowance": {30: 400, 60: 390, 200: 300}}
-    assert proposed(measured(reached=reached)).allowances == {"daily_allowance": 200}
+    reached = {"hourly_allowance": {30: 400, 60: 390, 200: 300}}
+    assert proposed(measured(reached=reached)).allowances == {"hourly_allowance": 200}
 
 
 def test_score_threshold_slows_at_most_what_is_tolerated() -> None:

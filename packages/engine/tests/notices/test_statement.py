@@ -238,7 +238,7 @@ def test_challenge_has_instructions_of_its_kind(kind: str) -> None:
     ],
 )
 def test_limit_names_the_allowance_and_how_answers_free_it(chats: int, text: str) -> None:
-    made = decision("limit", basis="doubt", new_chats_1d=chats, rules=["daily_allowance"])
+    made = decision("limit", basis="doubt", new_chats_1d=chats, rules=["hourly_allowance"])
     statement = write(made)
     assert text in section(statement, "restriction")
     assert "An answer frees a place" in section(statement, "way_out")

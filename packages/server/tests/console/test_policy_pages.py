@@ -17,7 +17,7 @@ from wavebreak_server.slices.versions.models import PolicyReplay, PolicyVersion
 from wavebreak_server.storage.models import AuditEntry
 
 FILE = "rules/doubt.toml"
-RULE = "daily_allowance"
+RULE = "hourly_allowance"
 
 
 async def _prepared(console: RunningConsole) -> None:
@@ -61,7 +61,7 @@ async def test_rules_show_figures_and_csv(console: RunningConsole) -> None:
     lead = await console.person("lead")
     page = await lead.get("/console/policy")
     assert page.status_code == 200
-    assert "daily_allowance" in page.text
+    assert "hourly_allowance" in page.text
     assert "instant_ban" in page.text
     csv = (await lead.get("/console/policy?format=csv")).text
     rows = {line.split(",")[0]: line for line in csv.splitlines()}
@@ -87,12 +87,12 @@ async def test_draft_keeps_what_does_not_load(console: RunningConsole) -> None:
     owner = await console.person("policy_owner")
     path = await draft(owner)
     text = await block(owner, path)
-    assert "unanswered_strangers_1d >= 60" in text
+    assert "strangers_contacted_1h >= 60 +" in text
     check = path.replace("/edit?", "/check?")
-    bad = text.replace("unanswered_strangers_1d >= 60", "unanswered_stranger >= 60")
+    bad = text.replace("strangers_contacted_1h >= 60", "strangers_contacted >= 60")
     problems = (await owner.post(check, text=bad)).json()
     assert len(problems) == 1
-    assert "unanswered_strangers_1d" in problems[0]["message"]
+    assert "strangers_contacted_1h" in problems[0]["message"]
     wrong = bad.splitlines()[problems[0]["line"] - 1]
     assert wrong.startswith("when")
     assert (await owner.post(check, text=text)).json() == []
@@ -159,13 +159,13 @@ async def test_rule_goes_live_by_two_people_and_back(
 ) -> None:
     owner, lead = await console.person("policy_owner"), await console.person("lead")
     path = await draft(owner)
-    text = (await block(owner, path)).replace("60", "50").replace("= 59", "= 49")
+    text = (await block(owner, path)).replace(">= 60", ">= 50").replace("= 62", "= 52")
     assert (await save(owner, path, text)).status_code == 302
     version = await stored(lambda: PolicyVersion.objects.get())
     assert version.state == "checked"
     base = f"/console/policy/versions/{version.id}"
     page = (await owner.get(base)).text
-    assert "no longer: unanswered_strangers_1d &gt;= 60" in page
+    assert "no longer: strangers_contacted_1h &gt;= 60 + answers_of_strangers_1h" in page
 
     done = await replayed(console, owner, version)
     assert done.result["end"] == 182

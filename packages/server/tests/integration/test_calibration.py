@@ -40,8 +40,8 @@ def test_probes_change_no_decision_and_count_what_rules_see(day: list[pa.RecordB
     for log in day:
         plain.take(log)
     plain.finish()
-    slowed = plain.rule_hits()["daily_allowance"]
-    assert measured.reached["daily_allowance"][60] == slowed > 0
+    slowed = plain.rule_hits()["hourly_allowance"]
+    assert measured.reached["hourly_allowance"][60] == slowed > 0
     for ladder in measured.reached.values():
         assert list(ladder.values()) == sorted(ladder.values(), reverse=True)
     assert sum(measured.outcomes.values()) >= measured.accounts

@@ -19,7 +19,7 @@ from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.storage.models import AuditEntry, Decision
 
 HOUR_MS = 3_600_000
-RULE, FILE = "daily_allowance", "rules/doubt.toml"
+RULE, FILE = "hourly_allowance", "rules/doubt.toml"
 RULE_FIELDS = {"file": FILE, "rule": RULE}
 
 

@@ -142,19 +142,17 @@ def _block_of(rule: Rule, path: Path) -> str:
 
 
 def edit_allowance(block: str, rule: Rule, allowance: int) -> str:
-    """Replace the daily allowance in the text of a rule, and move its examples with it.
+    """Replace the hourly allowance in the text of a rule, and move its examples with it.
 
-    An example that lies at or above the old allowance comes to lie at or above the new one.
+    An example comes to lie as far above or below the new allowance as it lay from the old one.
     """
     now = allowance_of(rule) or 0
 
     def example(found: re.Match[str]) -> str:
-        count = int(found[2])
-        return found[1] + str(max(count, allowance) if count >= now else min(count, allowance - 1))
+        return found[1] + str(max(int(found[2]) + allowance - now, 0))
 
-    block = re.sub(r"(unanswered_strangers_1d = )(\d+)", example, block)
-    block = re.sub(rf"(unanswered_strangers_1d >= ){now}\b", rf"\g<1>{allowance}", block)
-    return re.sub(rf"^(new_chats_1d = ){now}\b", rf"\g<1>{allowance}", block, flags=re.M)
+    block = re.sub(r"(strangers_contacted_1h = )(\d+)", example, block)
+    return re.sub(rf"(strangers_contacted_1h >= ){now}\b", rf"\g<1>{allowance}", block)
 
 
 def _write_thresholds(thresholds: ScoreThresholds, source: Path | None, out: Path) -> None:

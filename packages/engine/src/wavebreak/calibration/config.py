@@ -29,7 +29,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         resamples: Resamples of the accounts for an interval.
         floors: Lowest and highest value of each floor.
         ceilings: The same of each ceiling.
-        allowances: The same of strangers a day, by the id of the rule.
+        allowances: The same of strangers an hour, by the id of the rule.
         proposes: What is proposed: names of floors and ceilings, "allowances", "score". What the
             days say of the others is shown, and their numbers stay.
 

@@ -33,7 +33,7 @@ from wavebreak.schema.events import CHANNELS
 
 RUNGS = 14
 """Allowances tried for each rule."""
-_ALLOWANCE = re.compile(r"unanswered_strangers_1d >= (\d+)")
+_ALLOWANCE = re.compile(r"strangers_contacted_1h >= (\d+)")
 _PERSONAL = CHANNELS.index("business_platform")
 """Channels below it are those that the rules on evidence judge."""
 
@@ -48,7 +48,7 @@ class Measurement:
         accounts: Accounts on channels that the rules judge, without those labelled benign.
         rows: Their rows (dtype ROW): the counts of the sequential tests.
         rares: Their rare rows (dtype RARE).
-        reached: By rule of a daily allowance: allowance to the accounts that it would slow.
+        reached: By rule of an hourly allowance: allowance to the accounts that it would slow.
         margins: By account the highest score (log-odds); -inf without one.
         outcomes: Accounts by their most severe outcome under the policy in force.
         covered: Features that the stream carries.
@@ -67,22 +67,17 @@ class Measurement:
 
 
 def allowance_of(rule: Rule) -> int | None:
-    """Return the daily allowance at which a rule begins to slow, and which its limit leaves.
-
-    None for a rule of another kind.
-    """
+    """Return the strangers of an hour from which on a rule slows; None for a rule of another kind."""
     found = _ALLOWANCE.search(rule.expression)
-    return int(found[1]) if found and rule.new_chats_1d == int(found[1]) else None
+    return int(found[1]) if found and rule.outcome == "limit" else None
 
 
 def with_allowance(rule: Rule, allowance: int) -> Rule:
-    """Return a rule of a daily allowance with another one; its examples are not changed."""
-    condition = f"unanswered_strangers_1d >= {allowance}"
+    """Return a rule of an hourly allowance with another one; its examples are not changed."""
+    condition = f"strangers_contacted_1h >= {allowance}"
     entries = (rule.when,) if isinstance(rule.when, str) else rule.when
     when = tuple(_ALLOWANCE.sub(condition, e) if isinstance(e, str) else e for e in entries)
-    return replace(
-        rule, when=when[0] if isinstance(rule.when, str) else when, new_chats_1d=allowance
-    )
+    return replace(rule, when=when[0] if isinstance(rule.when, str) else when)
 
 
 def _probes(policy: Policy, settings: Settings) -> dict[str, dict[int, Rule]]:

@@ -315,7 +315,7 @@ def _allowance_setting(
         tolerated = [n for n, b in bounds.items() if low <= n <= high and b <= settings.slowed]
         proposed = min(tolerated, default=high)
         why = (
-            f"the fewest strangers a day that slow at most {settings.slowed:.1%} of the accounts, "
+            f"the fewest strangers an hour that slow at most {settings.slowed:.1%} of the accounts, "
             f"by the upper end of the interval; from {low} to {high}"
         )
     return Setting(

@@ -225,9 +225,9 @@ def _allowances_figure(calibration: Calibration) -> str:
     tolerated = [100 * calibration.settings.slowed] * 2
     chart = curves(
         "allowances",
-        "Accounts that a daily allowance would slow",
+        "Accounts that an hourly allowance would slow",
         [*lines, Line("tolerated", ends, tolerated, guide=True)],
-        across="strangers a day who have not answered",
+        across="strangers an hour, less those who answered",
         up="accounts slowed, %",
         marks=True,
     )
