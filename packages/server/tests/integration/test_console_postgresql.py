@@ -90,7 +90,7 @@ async def change_policy(console: RunningConsole) -> None:
     assert block
     assert seen
     changed = block[1].replace("&gt;", ">").replace("&quot;", '"').replace("&lt;", "<")
-    changed = changed.replace("60", "50").replace("= 59", "= 49")
+    changed = changed.replace(">= 60", ">= 50").replace("= 62", "= 52")
     saved = await owner.post(editor.partition("?")[0], text=changed, seen=seen[1], **RULE_FIELDS)
     assert saved.status_code == 302, saved.text
     version = await stored(lambda: PolicyVersion.objects.get())
