@@ -67,7 +67,7 @@ class Measurement:
 
 
 def allowance_of(rule: Rule) -> int | None:
-    """Return the strangers of an hour from which on a rule slows; None for a rule of another kind."""
+    """Return the strangers of an hour from which on a rule slows (None: of another kind)."""
     found = _ALLOWANCE.search(rule.expression)
     return int(found[1]) if found and rule.outcome == "limit" else None
 

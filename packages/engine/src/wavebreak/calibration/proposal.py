@@ -315,8 +315,8 @@ def _allowance_setting(
         tolerated = [n for n, b in bounds.items() if low <= n <= high and b <= settings.slowed]
         proposed = min(tolerated, default=high)
         why = (
-            f"the fewest strangers an hour that slow at most {settings.slowed:.1%} of the accounts, "
-            f"by the upper end of the interval; from {low} to {high}"
+            f"the fewest strangers an hour that slow at most {settings.slowed:.1%} of the "
+            f"accounts, by the upper end of the interval; from {low} to {high}"
         )
     return Setting(
         rule_id, now, proposed, accounts, None, why, Touched(reached[now], 0),
