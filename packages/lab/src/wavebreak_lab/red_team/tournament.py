@@ -41,7 +41,13 @@ from wavebreak_lab.red_team.round import (
     simulate_environment,
 )
 from wavebreak_lab.red_team.search_space import decode, describe_changes, encode, search_parameters
-from wavebreak_lab.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender
+from wavebreak_lab.simulation.attackers import (
+    PRESETS,
+    REACTION_PRESETS,
+    TOOL_PRESETS,
+    Preset,
+    Sender,
+)
 from wavebreak_lab.simulation.log import Floats
 from wavebreak_lab.simulation.world import BATCH
 
@@ -54,7 +60,7 @@ ACCOUNTS_PER_OPERATOR = 5
 INITIAL_STEP = 0.2
 """First step of the search, as a share of a parameter's scale."""
 
-FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS
+FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS | REACTION_PRESETS
 
 
 @dataclass(frozen=True)
