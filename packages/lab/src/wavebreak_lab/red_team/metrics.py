@@ -57,10 +57,10 @@ def operator_cost(result: OperatorResult, prices: Prices) -> float:
     spent, enrolment = result.spent, result.entry.sender.enrolment
     numbers = spent.get("numbers", 0.0)
     number = prices.virtual_number if enrolment.ranges == VIRTUAL else prices.number
-    made = prices.aged if result.entry.sender.aged else number + prices.attested * enrolment.attested
+    made = number + prices.attested * enrolment.attested
     networks = 0 if enrolment.residential or result.entry.sender.hijack else enrolment.networks
     return (
-        numbers * made
+        numbers * (prices.aged if result.entry.sender.aged else made)
         + spent.get("helpers", 0.0) * prices.aged
         + spent.get("answers", 0.0) * prices.answer
         + spent.get("lures", 0.0) * prices.lure

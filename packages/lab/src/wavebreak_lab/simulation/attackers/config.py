@@ -67,10 +67,10 @@ class Sender:
     registered long before that only answer and complain. It writes to `bought_answers` people a
     stranger who are paid to answer. `waits`: the chance that after notice of a limit or a
     restriction an account rests until it has ended. `hand`: strangers after which an account is
-    laid down, as it is at notice of more than a day's limit, and the next takes its place (0: never). `accuses`: complaints a day of each helper,
-    or of each account where there are none, about `rivals` honest accounts of the operator's
-    choice; a share `lured` of them comes after the honest account was led to write first. Work
-    "accuse" does nothing else.
+    laid down and the next takes its place (0: never); so it is at notice of more than a day's
+    limit. `accuses`: complaints a day of each helper, or of each account where there are none,
+    about `rivals` honest accounts of the operator's choice; a share `lured` of them comes after the
+    honest account was led to write first. Work "accuse" does nothing else.
     """
 
     enrolment: Enrolment = field(default=Enrolment(attested=0.7))

@@ -239,9 +239,9 @@ class Operator:
         """Plan what accounts complain of from a time on."""
         if not len(self.rivals):
             return
-        more, held = plan_accusations(sim, self.sender, accounts, start, self.rivals), self._accusations
+        more = plan_accusations(sim, self.sender, accounts, start, self.rivals)
         merged: list[Any] = [
-            np.concatenate([getattr(part, name) for part in (held, more)])
+            np.concatenate([getattr(part, name) for part in (self._accusations, more)])
             for name in Accusations.__slots__
         ]
         order = np.argsort(merged[0], kind="stable")
@@ -557,7 +557,7 @@ class Operator:
             of = np.full(len(peers), line.account)
             done.append(add_willing_messages(sim, sender, when, of, peers, kind))
         if sender.hand and line.left <= 0 and line.ended == NEVER:
-            self._end(sim, line, max(low, int(ts.max(initial=low))), wait=(0.02, 0.5), replaced=True)
+            self._end(sim, line, int(ts.max(initial=low)), wait=(0.02, 0.5), replaced=True)
         return done
 
     def _willing(self, sim: SimulationContext, line: SenderAccount, kind: int, count: int) -> Ints:
