@@ -192,7 +192,7 @@ class OperatorEntry:
 class OperatorResult:
     """One operator's round: what it spent; by account, acts delivered and attempted.
 
-    `rivals`: the honest accounts that it complained of.
+    `accused`: complaints that it made of honest accounts.
     """
 
     entry: OperatorEntry
@@ -200,7 +200,7 @@ class OperatorResult:
     delivered: dict[str, int]
     attempted: dict[str, int]
     recovered: set[str]
-    rivals: set[str] = field(default_factory=set)
+    accused: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -506,5 +506,5 @@ def _operator_result(owner: _OperatorState, state: RoundState) -> OperatorResult
         by_name(owner.delivered),
         by_name(owner.attempted),
         {names[account].as_py() for account in owner.recovered},
-        {names[account].as_py() for account in owner.operator.rivals.tolist()},
+        by_name(owner.operator.accused),
     )

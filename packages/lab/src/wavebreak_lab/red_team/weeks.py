@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -89,8 +90,8 @@ class FamilyWeek:
 class PeopleWeek:
     """Benign accounts at the end of a week.
 
-    `first_contacts` and `refused` are of the week, outcomes of all weeks so far. `rivals` are those
-    whom brigades complained of so far; of these, how many were slowed or asked, and convicted.
+    `first_contacts` and `refused` are of the week, outcomes of all weeks so far. `accused` are
+    those of whom operators complained so far: how often, and the worst that came of it.
     """
 
     accounts: int
@@ -98,9 +99,17 @@ class PeopleWeek:
     banned: int
     first_contacts: int
     refused: int
-    rivals: int
-    rivals_slowed: int
-    rivals_convicted: int
+    accused: tuple[tuple[int, str], ...]
+
+    @property
+    def convicted(self) -> int:
+        """Accused accounts that were restricted or worse."""
+        return sum(outcome in SILENCING for _, outcome in self.accused)
+
+    @property
+    def slowed(self) -> int:
+        """Accused accounts that were limited or asked, and no worse."""
+        return sum(outcome in REFUSING for _, outcome in self.accused) - self.convicted
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,7 @@ class _WeeksRun:
         )
         self.round.batches = self.batches = list[pa.RecordBatch]()
         self.log: list[pa.RecordBatch] = []
-        self.rivals: set[str] = set()
+        self.accused = Counter[str]()
         self.before = (0, 0)
 
     def play_week(self, number: int, span: int, *, presets: bool, last: bool) -> Week:
@@ -236,7 +245,7 @@ class _WeeksRun:
         self.evaluation = write_and_evaluate(played, self.round.engine, directory)
         worst = dict(_worst(directory / "accounts.parquet"))
         for one in results:
-            self.rivals |= one.rivals
+            self.accused.update(one.accused)
         convicted = {name for name, outcome in worst.items() if outcome in SILENCING}
         met = {name for name, outcome in worst.items() if outcome in REFUSING}
         families = {
@@ -246,7 +255,7 @@ class _WeeksRun:
             )
             for name in run.config.families
         }  # fmt: skip
-        people = self._people(convicted, met)
+        people = self._people(worst)
         costs = [
             (operator_cost(one, run.settings.prices), sum(one.delivered.values()))
             for one in results
@@ -264,7 +273,7 @@ class _WeeksRun:
         interval = bootstrap_interval(cost, delivered, run.config.seed)
         return Week(number + 1, families, people, total, interval, acting, learned), met
 
-    def _people(self, convicted: set[str], met: set[str]) -> PeopleWeek:
+    def _people(self, worst: dict[str, str]) -> PeopleWeek:
         personas = self.evaluation.personas.values()
         refused, first = self.evaluation.first_messages
         week = PeopleWeek(
@@ -273,9 +282,7 @@ class _WeeksRun:
             banned=sum(p.banned for p in personas),
             first_contacts=first - self.before[1],
             refused=refused - self.before[0],
-            rivals=len(self.rivals),
-            rivals_slowed=len(self.rivals & met - convicted),
-            rivals_convicted=len(self.rivals & convicted),
+            accused=tuple(sorted((n, worst.get(a, "none")) for a, n in self.accused.items())),
         )
         self.before = (refused, first)
         return week
@@ -312,7 +319,7 @@ def count_family(
 def gain(one: OperatorResult, harmed: set[str], settings: RedTeamConfig) -> float:
     """Return what an operator has for a dollar: acts delivered, or honest rivals harmed."""
     if one.entry.sender.work == ACCUSES:
-        return len(one.rivals & harmed) / max(operator_cost(one, settings.prices), 0.01)
+        return len(one.accused.keys() & harmed) / max(operator_cost(one, settings.prices), 0.01)
     return delivered_per_dollar(one, settings)
 
 

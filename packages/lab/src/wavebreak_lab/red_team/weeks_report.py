@@ -71,8 +71,8 @@ def people_table(weeks: Weeks) -> Table:
             (
                 number(w.number), number(w.people.first_contacts),
                 share_of(w.people.refused, w.people.first_contacts),
-                number(w.people.restricted), number(w.people.banned), number(w.people.rivals),
-                number(w.people.rivals_slowed), number(w.people.rivals_convicted),
+                number(w.people.restricted), number(w.people.banned), number(len(w.people.accused)),
+                number(w.people.slowed), number(w.people.convicted),
                 number(w.days_acting),
             )
             for w in weeks.weeks
@@ -97,8 +97,9 @@ def weeks_summary(weeks: Weeks) -> list[str]:
         f"and {people.banned:,} banned; {refused:,} of {contacts:,} first contacts were refused "
         f"({100 * refused / max(1, contacts):.2f} %; "
         f"{interval(*exact_interval(refused, contacts))}).",
-        f"Of {people.rivals:,} honest accounts that were accused on purpose "
-        f"{people.rivals_convicted:,} were convicted and {people.rivals_slowed:,} slowed.",
+        f"Of {len(people.accused):,} honest accounts that were accused on purpose, "
+        f"{sum(n for n, _ in people.accused):,} times in all, {people.convicted:,} were convicted "
+        f"and {people.slowed:,} slowed.",
         f"Learned scores: {'; '.join(learned) or 'none'}.",
     ]
 

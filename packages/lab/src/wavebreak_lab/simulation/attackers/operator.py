@@ -144,7 +144,7 @@ _TRIED = 20  # messages before a share of answers says something
 _VICTIMS = {"reports": "victim-of-reports", "flood": "victim-of-flood"}
 
 RIVALS = ("salesperson", "recruiter", "greeter", "courier", "shop", "organiser", "new-number")
-"""Personas of honest people who write to others first, whom a brigade accuses."""
+"""Personas of honest people who write to others first: a brigade accuses them, and anybody."""
 
 HELPERS = "helpers"
 """Family of the accounts that only answer and complain."""
@@ -161,7 +161,7 @@ class Operator:
     `listens`: answers will come, so accounts are kept for successors; without, those that live
     for `life_h` hours follow each other by the clock. `spent` counts what was paid for: numbers,
     devices, addresses, challenges, taken_over, helpers, answers, lures, hours. `rivals` are the
-    honest accounts that it complains of.
+    honest accounts that it complains of, `accused` how often it has, by account.
     """
 
     def __init__(
@@ -203,6 +203,7 @@ class Operator:
             self._sharing = accounts / sender.enrolment.networks
         self.rivals = self._find_rivals(sim)
         self._accusations = NO_ACCUSATIONS
+        self.accused: dict[int, int] = defaultdict(int)
         self._helpers = self._find_helpers(sim)
         self._scheduled: list[tuple[int, SenderAccount | None]] = [
             (int(ts), None) for ts in np.sort(self._first(sim, listens=listens))
@@ -218,8 +219,11 @@ class Operator:
     def _find_rivals(self, sim: SimulationContext) -> Ints:
         if not (self.sender.rivals and self.sender.accuses):
             return _NONE
-        honest = np.concatenate([sim.registry.of(name) for name in RIVALS])
-        return sim.rng.permutation(honest)[: self.sender.rivals]
+        count = self.sender.rivals
+        known = [sim.registry.of(name) for name in RIVALS]
+        honest = np.unique(np.concatenate([*known, sim.draw_strangers(10 * count)]))
+        honest = honest[~sim.registry.are_abusive()[honest]]
+        return sim.rng.permutation(honest)[:count]
 
     def _find_helpers(self, sim: SimulationContext) -> Ints:
         """Buy the accounts that only answer and complain; they connect once, and are old."""
@@ -290,6 +294,8 @@ class Operator:
         if len(accused):
             add_accusations(sim, accused)
             self.spent["lures"] += int(accused.lured.sum())
+            for rival in accused.rival.tolist():
+                self.accused[rival] += 1
         done: list[Acts] = []
         drafts: list[OutgoingMessages] = []
         for line in list(self.lines):
