@@ -9,8 +9,10 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.engine.accounts_table import accounts_table
+from wavebreak.engine.decision import Decision
 from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Feedback
 from wavebreak_lab.red_team.config import load_config
 from wavebreak_lab.red_team.feedback import FeedbackQueue
 from wavebreak_lab.red_team.metrics import operator_cost
@@ -101,16 +103,15 @@ def test_paid_and_own_people_are_no_delivered_messages(environment: Environment)
     assert 20 < sum(one.delivered.values()) <= sum(one.attempted.values()) <= 3 * 56
 
 
-def test_feedback_says_until_when_a_limit_holds(environment: Environment) -> None:
-    from wavebreak.engine.decision import Decision
-
-    engine = new_engine(rules.load_policy(), None)
-    queue = FeedbackQueue("instant", engine.policy.feedback, SETTINGS.missing_receipts)
-    fields = {f.name: f.default for f in msgspec.structs.fields(Decision)}
-    assert "until" in fields
-    queue.add_refusals(7, 20, 0)
-    queue.add_refusals(7, 20, 3_600_000)
-    assert all(one.until == 0 for one in queue.pop_due(1 << 60))
+def test_feedback_says_until_when_a_limit_holds() -> None:
+    queue = FeedbackQueue("instant", Feedback(), SETTINGS.missing_receipts)
+    limit = Decision(
+        "d1", 60_000, "a", "messaging", "limit", "", 90_000, None, (), (), "e1", "features", None,
+        "policy",
+    )  # fmt: skip
+    queue.add_decision(7, limit)
+    queue.add_decision(8, msgspec.structs.replace(limit, outcome="ban", until=None))
+    assert [(one.account, one.until) for one in queue.pop_due(60_000)] == [(7, 90_000), (8, 0)]
 
 
 def test_brigade_of_blind_complaints_convicts_nobody(environment: Environment) -> None:
