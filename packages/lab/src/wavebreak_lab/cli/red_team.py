@@ -106,7 +106,7 @@ def _run_weeks(
     weeks: int,
     out_path: Path,
     policy: Path | None,
-    model_dir: Path | None,
+    model_dir: str | None,
     key: Path | None,
     *,
     as_json: bool,
