@@ -40,7 +40,7 @@ from wavebreak.evaluation.scoring_points import (
     record_points,
     to_catalog_columns,
 )
-from wavebreak.model import Model, to_fixed_point
+from wavebreak.model import Model, baseline, to_fixed_point
 from wavebreak.model.calibration import ONE, Steps
 from wavebreak.schema.event_kinds import Update, kinds_that_update
 from wavebreak.schema.events import PERSONS, TYPES
@@ -628,6 +628,41 @@ def verdict_in_shadow(check: Check, terms: Terms) -> tuple[bool | None, str]:
         f"It meets {check.share:.2%} of answered accounts' first messages, and may {terms.met:.2%}."
     )
     return check.share <= terms.met, why
+
+
+State = Literal["none", "shadow", "ready", "on", "failing", "ended"]
+"""What a learned score does: there is no line; it acts on nobody; it has held and waits to act; it
+acts beside a complaint; it failed and is to be rolled back; it is over."""
+WATCHED: tuple[State, ...] = ("shadow", "ready", "on")
+"""States of scores that are checked."""
+
+
+def state_after(state: State, check: Check, terms: Terms) -> tuple[State, str]:
+    """Return the state of a score in shadow or on after a check, and why ("": as before)."""
+    if state == "on":
+        fault = fault_of_acting(check, terms)
+        return ("failing", fault) if fault else ("on", "")
+    held, why = verdict_in_shadow(check, terms)
+    return ("shadow" if held is None else "ready" if held else "ended"), why
+
+
+def own_scores(model: Model, days: HomeDays) -> dict[str, baseline.Distribution]:
+    """Return the features and scores of the days that a model was learned from.
+
+    The scores are of the model itself, not of held-out trees: later ones are compared with these.
+    """
+    points = days.points
+    return baseline.feature_baseline(points.names, points.values, model_margins(model, days), 10)
+
+
+def moved_since(
+    model: Model, spread: baseline.Distribution, days: HomeDays, terms: Terms, since_ms: int
+) -> float | None:
+    """Return how far a model's scores have moved since a time (ms); None where few were scored."""
+    later = model_margins(model, days)[days.points.ts > since_ms]
+    if later.size < terms.first_messages:
+        return None
+    return baseline.population_stability_index(spread, later)
 
 
 def fault_of_acting(check: Check, terms: Terms) -> str:

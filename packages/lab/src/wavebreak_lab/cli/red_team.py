@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
+
+if TYPE_CHECKING:
+    from wavebreak_lab.red_team import TournamentConfig
 
 
 class Feedback(StrEnum):
@@ -37,6 +40,12 @@ def run_red_team(
     accounts: Annotated[int, typer.Option(min=4, help="Accounts of each family.")] = 20,
     people: Annotated[int, typer.Option(min=100, help="Ordinary people.")] = 2500,
     days: Annotated[float, typer.Option(min=0.1, help="Length of each round in days.")] = 7.0,
+    weeks: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Weeks of one world after the rounds, with learning at home between them."
+        ),
+    ] = 0,
     policy: Annotated[
         Path | None,
         typer.Option(help="Directory of local rules, actions and red_team.toml."),
@@ -57,8 +66,9 @@ def run_red_team(
     from wavebreak.privacy.secret_key import load_key
     from wavebreak_lab import red_team
 
+    families = family or (list(red_team.WEEK_FAMILIES) if weeks else [])
     config = red_team.TournamentConfig(
-        red_team.resolve_families(family or []),
+        red_team.resolve_families(families),
         accounts,
         people,
         days,
@@ -66,6 +76,9 @@ def run_red_team(
         seed,
         feedback.value,
     )
+    if weeks:
+        _run_weeks(config, weeks, out_path, policy, model_dir, key, as_json=as_json)
+        return
     with progress_bar("red-team") as show:
         tournament = red_team.run_tournament(
             config,
@@ -86,3 +99,41 @@ def run_red_team(
         f"charts: {out_path}/red-team.html",
         command("wavebreak", "evaluate", out_path, "--labels", out_path / "labels.csv"),
     ])  # fmt: skip
+
+
+def _run_weeks(
+    config: TournamentConfig,
+    weeks: int,
+    out_path: Path,
+    policy: Path | None,
+    model_dir: str | None,
+    key: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Play weeks of one world, and print what they cost."""
+    from wavebreak import model, rules
+    from wavebreak.evaluation.home_learning import load_terms
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
+    from wavebreak_lab import red_team
+
+    with progress_bar("red-team") as show:
+        played = red_team.run_weeks(
+            config,
+            weeks,
+            rules.load_policy(policy),
+            Pseudonymizer(load_key(key)),
+            red_team.load_config(policy),
+            load_terms(policy),
+            out_path,
+            model=model.load_selected(model_dir),
+            progress=show,
+        )
+    red_team.write_weeks_json(played, out_path)
+    if as_json:
+        print_json(json.loads((out_path / "red_team.json").read_text("utf-8")))
+        return
+    red_team.print_weeks(played, out)
+    last = out_path / "weeks" / str(weeks)
+    print_next_steps([command("wavebreak", "evaluate", last, "--labels", last / "labels.csv")])

@@ -10,16 +10,23 @@ from wavebreak_lab.red_team.tournament import (
     run_tournament,
     write_json,
 )
+from wavebreak_lab.red_team.weeks import WEEK_FAMILIES, Weeks, run_weeks, write_weeks_json
+from wavebreak_lab.red_team.weeks_report import print_weeks
 
 __all__ = [
     "FAMILIES",
+    "WEEK_FAMILIES",
     "RedTeamConfig",
     "Tournament",
     "TournamentConfig",
+    "Weeks",
     "load_config",
     "print_report",
+    "print_weeks",
     "resolve_families",
     "run_tournament",
+    "run_weeks",
     "write_html",
     "write_json",
+    "write_weeks_json",
 ]

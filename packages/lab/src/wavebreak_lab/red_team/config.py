@@ -36,6 +36,9 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     challenge: float
     taken_over: float
     hour: float
+    aged: float = 2.0
+    answer: float = 0.05
+    lure: float = 0.05
 
 
 class ChallengeBehaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +85,7 @@ class SearchSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reports: dict[str, Parameter]
     flood: dict[str, Parameter]
     extra: dict[str, Parameter]
+    accuse: dict[str, Parameter] = {}
 
 
 class RedTeamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,7 +38,7 @@ class FeedbackQueue:
     ) -> None:
         self._mode, self._policy, self._missing_receipts = mode, policy, missing_receipts
         self._accounts: dict[int, _AccountFeedback] = {}
-        self._queue: list[tuple[int, int, str]] = []
+        self._queue: list[tuple[int, int, str, int]] = []
 
     def add_decision(self, account: int, decision: Decision) -> None:
         """Queue a decision on an operator's account."""
@@ -50,7 +50,8 @@ class FeedbackQueue:
             state.known_at = notification_time(
                 self._policy, decision.id, decision.ts, decision.outcome, decision.until
             )
-        heapq.heappush(self._queue, (state.known_at, account, decision.outcome))
+        until = decision.until or 0
+        heapq.heappush(self._queue, (state.known_at, account, decision.outcome, until))
 
     def add_refusals(self, account: int, count: int, now: int) -> None:
         """Queue refused acts: an error once the outcome is known, before that a missing receipt.
@@ -65,9 +66,9 @@ class FeedbackQueue:
             return
         limit = self._missing_receipts
         if state.known_at <= now:
-            heapq.heappush(self._queue, (now, account, "refused"))
+            heapq.heappush(self._queue, (now, account, "refused", 0))
         elif now - state.refused_since >= limit.seconds * SECOND_MS and state.refused >= limit.acts:
-            heapq.heappush(self._queue, (now, account, "silence"))
+            heapq.heappush(self._queue, (now, account, "silence", 0))
         else:
             return
         state.notified_at = now
@@ -86,6 +87,6 @@ class FeedbackQueue:
         """Remove and return the feedback that is due by now."""
         due = []
         while self._queue and self._queue[0][0] <= now:
-            ts, account, kind = heapq.heappop(self._queue)
-            due.append(OperatorFeedback(account, kind, max(ts, 0)))
+            ts, account, kind, until = heapq.heappop(self._queue)
+            due.append(OperatorFeedback(account, kind, max(ts, 0), until))
         return due

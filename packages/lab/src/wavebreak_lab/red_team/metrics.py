@@ -57,9 +57,13 @@ def operator_cost(result: OperatorResult, prices: Prices) -> float:
     spent, enrolment = result.spent, result.entry.sender.enrolment
     numbers = spent.get("numbers", 0.0)
     number = prices.virtual_number if enrolment.ranges == VIRTUAL else prices.number
+    made = number + prices.attested * enrolment.attested
     networks = 0 if enrolment.residential or result.entry.sender.hijack else enrolment.networks
     return (
-        numbers * (number + prices.attested * enrolment.attested)
+        numbers * (prices.aged if result.entry.sender.aged else made)
+        + spent.get("helpers", 0.0) * prices.aged
+        + spent.get("answers", 0.0) * prices.answer
+        + spent.get("lures", 0.0) * prices.lure
         + spent.get("devices", 0.0) * prices.device
         + spent.get("addresses", 0.0) * prices.address
         + networks * prices.network

@@ -24,6 +24,7 @@ from wavebreak_lab.red_team.feedback import NEVER, FeedbackMode, FeedbackQueue
 from wavebreak_lab.simulation.attackers import (
     CHAT,
     MESSAGE,
+    PAID,
     Acts,
     Operator,
     OperatorFeedback,
@@ -83,11 +84,13 @@ class RoundState:
         self._sim, self._assigned, self._operators = sim, set(sim.assigned), 0
         self._names = self.registry.names()
 
-    def new_context(self, seed: tuple[int, ...]) -> SimulationContext:
-        """Return a simulation context with random numbers of its own."""
+    def new_context(self, seed: tuple[int, ...], start: int, end: int) -> SimulationContext:
+        """Return a simulation context of a time span with random numbers of its own."""
         self._operators += 1
         return replace(
             self._sim,
+            start=start,
+            end=end,
             rng=np.random.default_rng(seed),
             log=self.log,
             pool=self.pool,
@@ -187,13 +190,17 @@ class OperatorEntry:
 
 @dataclass
 class OperatorResult:
-    """One operator's round: what it spent; by account, acts delivered and attempted."""
+    """One operator's round: what it spent; by account, acts delivered and attempted.
+
+    `accused`: complaints that it made of honest accounts.
+    """
 
     entry: OperatorEntry
     spent: dict[str, float]
     delivered: dict[str, int]
     attempted: dict[str, int]
     recovered: set[str]
+    accused: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -219,13 +226,15 @@ class _OperatorState:
     recovered: set[int] = field(default_factory=set)
 
 
-class _Round:
-    """The state of a round between two time slices."""
+class Round:
+    """The state of a round between two time slices; operators come and go between two of them.
+
+    `batches`: what happened, if anything is to be kept.
+    """
 
     def __init__(
         self,
         environment: Environment,
-        entries: Sequence[OperatorEntry],
         engine: Engine,
         pseudonymizer: Pseudonymizer,
         settings: RedTeamConfig,
@@ -238,20 +247,42 @@ class _Round:
         self.queue = EventQueue()
         self.rng = np.random.default_rng((*seed, 99))
         self.feedback = FeedbackQueue(mode, engine.policy.feedback, settings.missing_receipts)
-        self.operators = []
-        for number, entry in enumerate(entries):
-            sim = self.state.new_context((*seed, number))
-            listens = mode != "never"
-            operator = Operator(
-                sim, entry.name, entry.family, entry.sender, entry.accounts, listens=listens
-            )
-            self.operators.append(_OperatorState(entry, sim, operator))
+        self.listens = mode != "never"
+        self.operators: list[_OperatorState] = []
         self.owners: dict[int, _OperatorState] = {}
         self.number: dict[str, int] = {}
         self.events = 0
         self.batches: list[pa.RecordBatch] | None = None
         self.requests_until: dict[int, int] = {}
         self.looked_at: dict[tuple[int, int], bool] = {}
+
+    def start(
+        self, entries: Sequence[OperatorEntry], low: int, high: int, seed: tuple[int, ...]
+    ) -> None:
+        """Let operators act from `low` to `high` (milliseconds), in place of those before."""
+        self.operators = []
+        for number, entry in enumerate(entries):
+            sim = self.state.new_context((*seed, number), low, high)
+            operator = Operator(
+                sim, entry.name, entry.family, entry.sender, entry.accounts, listens=self.listens
+            )
+            self.operators.append(_OperatorState(entry, sim, operator))
+
+    def play(self, low: int, end: int, progress: Callable[[float], None] = lambda _: None) -> None:
+        """Play from `low` to `end` (milliseconds), slice by slice."""
+        first = low
+        while low < end:
+            due = self.next_at()
+            high = low + EPOCH
+            if due >= high:
+                high = min(max(high, due // EPOCH * EPOCH), low + MAX_SLICE)
+            self.play_slice(low, min(high, end))
+            low = high
+            progress(min(1.0, (low - first) / (end - first)))
+
+    def results(self) -> list[OperatorResult]:
+        """Return what the operators that act now have done."""
+        return [_operator_result(one, self.state) for one in self.operators]
 
     def next_at(self) -> int:
         """Return when an operator acts, learns something, or has a planned event next."""
@@ -350,6 +381,7 @@ class _Round:
                 replies = add_consequences(
                     owner.sim, own.select(through), owner.operator.reading, high
                 )
+                owner.operator.spent["answers"] += int((through & (own.kind == PAID)).sum())
                 owner.operator.record_replies(*replies)
 
     def _look_at(self, acts: Acts, delivered: Bools) -> Bools:
@@ -393,7 +425,7 @@ class _Round:
     def _count(self, acts: Acts, delivered: Bools, seen: Bools, high: int) -> None:
         """Count attempted acts and those that somebody saw, by account; queue refusals."""
         accounts, of = np.unique(acts.account, return_inverse=True)
-        counted = (acts.kind != CHAT) & ~(acts.dead & (acts.kind == MESSAGE))
+        counted = ~np.isin(acts.kind, (CHAT, PAID)) & ~(acts.dead & (acts.kind == MESSAGE))
         attempts, deliveries, refusals = (
             np.bincount(of, rows, len(accounts)).astype(np.int64).tolist()
             for rows in (counted, counted & seen, ~delivered)
@@ -441,22 +473,16 @@ def play_round(
         What each operator spent and delivered, labels, and the number of events.
 
     """
-    current = _Round(environment, entries, engine, pseudonymizer, settings, feedback, seed)
+    current = Round(environment, engine, pseudonymizer, settings, feedback, seed)
     current.batches = [] if keep_events else None
     low, end = environment.sim.start, environment.sim.end
-    while low < end:
-        due = current.next_at()
-        high = low + EPOCH
-        if due >= high:
-            high = min(max(high, due // EPOCH * EPOCH), low + MAX_SLICE)
-        current.play_slice(low, min(high, end))
-        low = high
-        progress(min(1.0, (low - environment.sim.start) / environment.sim.span))
+    current.start(entries, low, end, seed)
+    current.play(low, end, progress)
     for decision in engine.finish():
         current.handle_decision(decision)
     registry = current.state.registry
     return RoundResult(
-        [_operator_result(one, current.state) for one in current.operators],
+        current.results(),
         registry.labels(),
         registry.compromised_at(),
         current.events,
@@ -480,4 +506,5 @@ def _operator_result(owner: _OperatorState, state: RoundState) -> OperatorResult
         by_name(owner.delivered),
         by_name(owner.attempted),
         {names[account].as_py() for account in owner.recovered},
+        by_name(owner.operator.accused),
     )

@@ -41,7 +41,13 @@ from wavebreak_lab.red_team.round import (
     simulate_environment,
 )
 from wavebreak_lab.red_team.search_space import decode, describe_changes, encode, search_parameters
-from wavebreak_lab.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender
+from wavebreak_lab.simulation.attackers import (
+    PRESETS,
+    REACTION_PRESETS,
+    TOOL_PRESETS,
+    Preset,
+    Sender,
+)
 from wavebreak_lab.simulation.log import Floats
 from wavebreak_lab.simulation.world import BATCH
 
@@ -54,7 +60,7 @@ ACCOUNTS_PER_OPERATOR = 5
 INITIAL_STEP = 0.2
 """First step of the search, as a share of a parameter's scale."""
 
-FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS
+FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS | REACTION_PRESETS
 
 
 @dataclass(frozen=True)
@@ -171,8 +177,19 @@ def delivered_per_dollar(result: OperatorResult, settings: RedTeamConfig) -> flo
     return sum(result.delivered.values()) / max(operator_cost(result, settings.prices), 0.01)
 
 
-class _TournamentRun:
-    """A tournament in progress: what all of its rounds share."""
+def new_engine(policy: Policy, model: Model | None) -> Engine:
+    """Return an engine that enforces and counts first messages, without state."""
+    carried = coverage.declared(coverage.known_names())  # as a replay of its log measures
+    engine = Engine(policy, carried, enforce=True, accounts=1 << 15, model=model)
+    engine.first_messages = FirstMessages()
+    return engine
+
+
+class TournamentRun:
+    """A tournament in progress: what all of its rounds share.
+
+    `environment`: people, where they are simulated already; else they are here.
+    """
 
     def __init__(
         self,
@@ -183,6 +200,7 @@ class _TournamentRun:
         model: Model | None,
         out: Path,
         progress: Callable[[float, str], None],
+        environment: Environment | None = None,
     ) -> None:
         self.config, self.policy, self.pseudonymizer, self.settings = (
             config,
@@ -194,7 +212,7 @@ class _TournamentRun:
         self.rounds: list[RoundSummary] = []
         self.round_count = config.rounds + 3
         self.report_progress("simulating people")
-        self.environment: Environment = simulate_environment(
+        self.environment = environment or simulate_environment(
             people=config.people, days=config.days, seed=config.seed
         )
 
@@ -223,9 +241,7 @@ class _TournamentRun:
     ) -> tuple[RoundResult, Evaluation]:
         """Play one round, write its accounts and labels, and count it by family."""
         number = len(self.rounds)
-        carried = coverage.declared(coverage.known_names())  # as a replay of its log measures
-        engine = Engine(self.policy, carried, enforce=True, accounts=1 << 15, model=self.model)
-        engine.first_messages = FirstMessages()
+        engine = new_engine(self.policy, self.model)
         result = play_round(
             self.environment,
             self.entries(senders),
@@ -242,6 +258,22 @@ class _TournamentRun:
         counts = count_families(result, evaluation, self.settings.prices, directory)
         self.rounds.append(RoundSummary(name, feedback, result.events, counts))
         return result, evaluation
+
+
+def adapt(run: TournamentRun) -> dict[str, FamilySearch]:
+    """Play the presets, then the rounds of adaptation; return every family's search."""
+    config, settings = run.config, run.settings
+    presets = {name: FAMILIES[name].sender for name in config.families}
+    searches = {n: FamilySearch(n, sender, config, settings) for n, sender in presets.items()}
+    as_presets = {n: [sender] * searches[n].count for n, sender in presets.items()}
+    run.play("before adaptation", as_presets, config.feedback)
+    for number in range(config.rounds):
+        candidates = {n: search.ask() for n, search in searches.items()}
+        result, _ = run.play(f"adaptation {number + 1}", candidates, config.feedback)
+        for name, search in searches.items():
+            operators = [one for one in result.operators if one.entry.family == name]
+            search.tell([delivered_per_dollar(one, settings) for one in operators])
+    return searches
 
 
 def run_tournament(
@@ -273,17 +305,9 @@ def run_tournament(
         The rounds, the adapted senders, and the evaluation of their round.
 
     """
-    run = _TournamentRun(config, policy, pseudonymizer, settings, model, out, progress)
+    run = TournamentRun(config, policy, pseudonymizer, settings, model, out, progress)
     presets = {name: FAMILIES[name].sender for name in config.families}
-    searches = {n: FamilySearch(n, sender, config, settings) for n, sender in presets.items()}
-    as_presets = {n: [sender] * searches[n].count for n, sender in presets.items()}
-    run.play("before adaptation", as_presets, config.feedback)
-    for number in range(config.rounds):
-        candidates = {n: search.ask() for n, search in searches.items()}
-        result, _ = run.play(f"adaptation {number + 1}", candidates, config.feedback)
-        for name, search in searches.items():
-            operators = [one for one in result.operators if one.entry.family == name]
-            search.tell([delivered_per_dollar(one, settings) for one in operators])
+    searches = adapt(run)
     adapted = {
         n: search.best() if config.rounds else search.sender for n, search in searches.items()
     }
@@ -300,7 +324,7 @@ def run_tournament(
     return Tournament(config, run.rounds, changes, adapted, evaluation, versions)
 
 
-def _write_last_round(final: RoundResult, run: _TournamentRun, out: Path) -> None:
+def _write_last_round(final: RoundResult, run: TournamentRun, out: Path) -> None:
     """Write a round as a simulated world, and run the engine over its file of events."""
     whole = pa.Table.from_batches(final.batches, schema=WIRE_SCHEMA).combine_chunks()
     about = {"red_team": asdict(run.config)} | run.environment.about

@@ -34,9 +34,9 @@ the median seconds until they hang up."""
 CALL_BACK = 0.02
 """Share of those who did not take a stranger's call who call back."""
 
-MESSAGE, ADD, REPORT, CHAT, CALL = range(5)
+MESSAGE, ADD, REPORT, CHAT, CALL, PAID = range(6)
 """Kinds of act: a message to a stranger, an add to a group, a report, a chat of own accounts, a
-call to a stranger."""
+call to a stranger, a message to somebody who is paid to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,10 @@ def add_consequences(
         _add_group_responses(sim, done.select(done.kind == ADD), after)
     if (done.kind == CALL).any():
         _add_call_responses(sim, done.select(done.kind == CALL), after)
-    if (done.kind == CHAT).any():
-        _add_message_responses(sim, done.select(done.kind == CHAT), OWN_ACCOUNTS, reading, after)
+    for kind in (CHAT, PAID):
+        if (done.kind == kind).any():
+            willing = done.select(done.kind == kind)
+            _add_message_responses(sim, willing, OWN_ACCOUNTS, reading, after)
     dead = done.select((done.kind == MESSAGE) & done.dead)
     sim.log.add(
         "message.undeliverable",
@@ -497,6 +499,86 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
         dead=np.full(count, content.dead + sender.stale),
     )
     return concat_acts([done, _add_corrections(sim, sender, draft)]) if sender.errors else done
+
+
+def add_willing_messages(
+    sim: SimulationContext, sender: Sender, ts: Ints, account: Ints, peer: Ints, kind: int
+) -> Acts:
+    """Plan messages to accounts that answer and do not complain: own ones (CHAT), or paid (PAID).
+
+    They are first messages to people who do not know the sender, as those to strangers are.
+    """
+    size = draw_text_sizes(sim.rng, len(ts), sender.content or sim.content)[1]
+    ids = sim.log.add(
+        "message.sent", ts, account, peer=peer, size=size, media=sim.pool.code("none"),
+        in_contacts=False,
+    )  # fmt: skip
+    return make_acts(
+        sim, ids, ts, account, peer, kind, reply=np.full(len(ts), OWN_ACCOUNTS.reply)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Accusations:
+    """Planned complaints about honest accounts, one row each, in order of time.
+
+    `lured`: the accused was led to write to the accuser first, by an order or a question.
+    """
+
+    ts: Ints
+    account: Ints
+    rival: Ints
+    lured: Bools
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def split(self, ts: int) -> tuple[Accusations, Accusations]:
+        """Return those before a time, and the others."""
+        cut = int(np.searchsorted(self.ts, ts))
+        return tuple(  # type: ignore[return-value]
+            Accusations(self.ts[of], self.account[of], self.rival[of], self.lured[of])
+            for of in (slice(cut), slice(cut, None))
+        )
+
+
+NO_ACCUSATIONS = Accusations(_NONE, _NONE, _NONE, np.zeros(0, bool))
+LURE_AHEAD_S = (120.0, 5_400.0)
+"""Seconds between the message of an honest account that was lured, and the complaint about it."""
+
+
+def plan_accusations(
+    sim: SimulationContext, sender: Sender, accounts: Ints, start: int, rivals: Ints
+) -> Accusations:
+    """Plan what accounts complain of, from `start` on: each of a rival once at most."""
+    rng, days = sim.rng, max(sim.end - start, 0) / DAY_MS
+    wanted = rng.poisson(sender.accuses * days, len(accounts))
+    chosen = [rng.permutation(rivals)[:count] for count in wanted.tolist()]
+    account = np.repeat(accounts, [len(of) for of in chosen])
+    rival = np.concatenate([*chosen, _NONE])
+    ts = start + (rng.random(len(rival)) * max(sim.end - start, 0)).astype(np.int64)
+    order = np.argsort(ts, kind="stable")
+    lured = rng.random(len(rival)) < sender.lured
+    return Accusations(ts[order], account[order], rival[order], lured)
+
+
+def add_accusations(sim: SimulationContext, due: Accusations) -> None:
+    """Plan complaints, and before some of them the message that the accused was led to send."""
+    rng, log, pool = sim.rng, sim.log, sim.pool
+    lured, count = due.lured, int(due.lured.sum())
+    ahead = (rng.uniform(*LURE_AHEAD_S, count) * SECOND_MS).astype(np.int64)
+    log.add(
+        "message.sent", due.ts[lured], due.rival[lured], peer=due.account[lured],
+        size=draw_text_sizes(rng, count, sim.content)[1], media=pool.code("none"),
+        in_contacts=False,
+    )  # fmt: skip
+    when = due.ts.copy()
+    when[lured] += ahead
+    blocks = rng.random(len(due)) < ALSO_BLOCK
+    reason = pool.codes(("spam", "scam"))[rng.integers(0, 2, len(due))]
+    log.add("user.reported", when, due.account, peer=due.rival, reason=reason)
+    log.add("user.blocked", when[blocks] + 4 * SECOND_MS, due.account[blocks],
+            peer=due.rival[blocks])  # fmt: skip
 
 
 CHARACTERS_A_WORD = 5.0

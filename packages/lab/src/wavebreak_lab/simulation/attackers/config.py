@@ -61,6 +61,16 @@ class Sender:
     targets who write first, after an advertisement or a profile. Targets answer `charm` times as
     often as the sim's. With those who answer it goes on for `dialogue` messages (bounds), a median
     `dialogue_gap` seconds apart, and adds a share `funnel` of them to a group of its own.
+
+    Reactions. For each stranger an account writes to `own_answers` accounts of the same operator,
+    which answer, each pair once; besides its own kind the operator has `helpers`, accounts
+    registered long before that only answer and complain. It writes to `bought_answers` people a
+    stranger who are paid to answer. `waits`: the chance that after notice of a limit or a
+    restriction an account rests until it has ended. `hand`: strangers after which an account is
+    laid down and the next takes its place (0: never); so it is at notice of more than a day's
+    limit. `accuses`: complaints a day of each helper, or of each account where there are none,
+    about `rivals` honest accounts of the operator's choice; a share `lured` of them comes after the
+    honest account was led to write first. Work "accuse" does nothing else.
     """
 
     enrolment: Enrolment = field(default=Enrolment(attested=0.7))
@@ -128,6 +138,14 @@ class Sender:
     dialogue: tuple[int, int] = (0, 0)
     dialogue_gap: float = 60.0
     funnel: float = 0.0
+    own_answers: float = 0.0
+    helpers: int = 0
+    bought_answers: float = 0.0
+    waits: float = 0.0
+    hand: int = 0
+    accuses: float = 0.0
+    rivals: int = 0
+    lured: float = 0.0
 
 
 _SLOWING = (name for name in PERCEPTIBLE if name not in REFUSING_ALL and name != "challenge")
@@ -141,9 +159,10 @@ ENDS = REFUSING_ALL
 class OperatorFeedback:
     """What an operator learns of an account: `kind` is an outcome, "refused" or "silence".
 
-    `ts`: when it learns it (milliseconds).
+    `ts`: when it learns it; `until`: when the outcome ends (milliseconds; 0: not known, or never).
     """
 
     account: int
     kind: str
     ts: int
+    until: int = 0

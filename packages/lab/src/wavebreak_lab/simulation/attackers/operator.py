@@ -8,24 +8,32 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from wavebreak_lab.simulation.attackers.actions import (
+    CHAT,
+    NO_ACCUSATIONS,
     NO_PLAN,
     NO_SCRIPT,
+    PAID,
+    Accusations,
     Acts,
     DayPlan,
     OutgoingMessages,
     Script,
+    add_accusations,
     add_script_events,
     add_stranger_messages,
+    add_willing_messages,
     concat_acts,
     flood_script,
     group_adding_script,
     group_joining_script,
     no_acts,
+    plan_accusations,
     plan_day,
     reporting_script,
     warmup_script,
@@ -54,6 +62,7 @@ class SenderAccount:
     refusal, `pace` its share of the usual pace. `queue` are targets not yet written to, `reached`
     those that were. `rotate` and `reroll` are when address and fingerprint change next, `attempt`
     when it next tries to pass a challenge. `sent` and `answered` count since it last rested.
+    `greeted` are the own accounts that it has written to for an answer.
     """
 
     account: int
@@ -81,6 +90,7 @@ class SenderAccount:
     ended: int = NEVER
     queue: Ints = field(default_factory=lambda: _NONE)
     reached: list[Ints] = field(default_factory=list)
+    greeted: set[int] = field(default_factory=set)
 
     def opens(self) -> int:
         """Return when the day that is not planned yet begins."""
@@ -133,13 +143,25 @@ _STAGED = 3.0  # how much likelier someone of a shared group answers
 _TRIED = 20  # messages before a share of answers says something
 _VICTIMS = {"reports": "victim-of-reports", "flood": "victim-of-flood"}
 
+RIVALS = ("salesperson", "recruiter", "greeter", "courier", "shop", "organiser", "new-number")
+"""Personas of honest people who write to others first: a brigade accuses them, and anybody."""
+
+HELPERS = "helpers"
+"""Family of the accounts that only answer and complain."""
+
+SHIFTS = 4
+"""Of accounts that take turns by `hand`, one in so many is in use at once."""
+
+_BEFORE_MIN = 10.0  # minutes, in the mean, between a message for an answer and one to a stranger
+
 
 class Operator:
     """One operator with a number of accounts, successors included.
 
     `listens`: answers will come, so accounts are kept for successors; without, those that live
     for `life_h` hours follow each other by the clock. `spent` counts what was paid for: numbers,
-    devices, addresses, challenges, taken_over, hours.
+    devices, addresses, challenges, taken_over, helpers, answers, lures, hours. `rivals` are the
+    honest accounts that it complains of, `accused` how often it has, by account.
     """
 
     def __init__(
@@ -179,6 +201,10 @@ class Operator:
         self.spent["devices"] = 0 if sender.hijack else min(sender.enrolment.devices, accounts)
         if not (sender.enrolment.residential or sender.hijack):
             self._sharing = accounts / sender.enrolment.networks
+        self.rivals = self._find_rivals(sim)
+        self._accusations = NO_ACCUSATIONS
+        self.accused: dict[int, int] = defaultdict(int)
+        self._helpers = self._find_helpers(sim)
         self._scheduled: list[tuple[int, SenderAccount | None]] = [
             (int(ts), None) for ts in np.sort(self._first(sim, listens=listens))
         ]
@@ -190,6 +216,41 @@ class Operator:
         count = max(1, self.accounts // 20) if self.sender.work == "reports" else 1
         return sim.assign_people(count, family) if family else np.zeros(0, np.int64)
 
+    def _find_rivals(self, sim: SimulationContext) -> Ints:
+        if not (self.sender.rivals and self.sender.accuses):
+            return _NONE
+        count = self.sender.rivals
+        known = [sim.registry.of(name) for name in RIVALS]
+        honest = np.unique(np.concatenate([*known, sim.draw_strangers(10 * count)]))
+        honest = honest[~sim.registry.are_abusive()[honest]]
+        return sim.rng.permutation(honest)[:count]
+
+    def _find_helpers(self, sim: SimulationContext) -> Ints:
+        """Buy the accounts that only answer and complain; they connect once, and are old."""
+        sender = self.sender
+        if not sender.helpers:
+            return _NONE
+        how = replace(sender.enrolment, residential=True, devices=sender.helpers)
+        ts = np.sort(sim.start + sim.rng.integers(0, HOUR_MS, sender.helpers))
+        bought = Infrastructure(sim, how, sender.helpers).enrol(
+            sim, ts, HELPERS, self.name, aged=True
+        )
+        self.spent["helpers"] += sender.helpers
+        self._accuse(sim, bought.account, sim.start + HOUR_MS)
+        return bought.account
+
+    def _accuse(self, sim: SimulationContext, accounts: Ints, start: int) -> None:
+        """Plan what accounts complain of from a time on."""
+        if not len(self.rivals):
+            return
+        more = plan_accusations(sim, self.sender, accounts, start, self.rivals)
+        merged: list[Any] = [
+            np.concatenate([getattr(part, name) for part in (self._accusations, more)])
+            for name in Accusations.__slots__
+        ]
+        order = np.argsort(merged[0], kind="stable")
+        self._accusations = Accusations(*(column[order] for column in merged))
+
     def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
         """Return when the first accounts start, before any successor."""
         sender, slots = self.sender, self.accounts
@@ -198,12 +259,16 @@ class Operator:
             slots = -(-slots // max(1, min(slots, lives)))
             ts = sim.start + sim.rng.integers(0, HOUR_MS, slots)
             return np.minimum(ts, sim.end - 2 * MINUTE_MS)
-        if sender.replace and listens:
+        if sender.hand:
+            slots = -(-slots // SHIFTS)
+        elif sender.replace and listens:
             slots = -(-slots // 2)
         return sim.draw_times(*sender.register, slots)
 
     def _next(self) -> int:
         coming = min((ts for ts, _ in self._scheduled), default=NEVER)
+        if len(self._accusations):
+            coming = min(coming, int(self._accusations.ts[0]))
         return min(coming, min((line.due() for line in self.lines), default=NEVER))
 
     def step(
@@ -225,13 +290,21 @@ class Operator:
         if not answers and self.due >= high:
             return no_acts()
         self._arrive(sim, low, high)
+        accused, self._accusations = self._accusations.split(high)
+        if len(accused):
+            add_accusations(sim, accused)
+            self.spent["lures"] += int(accused.lured.sum())
+            for rival in accused.rival.tolist():
+                self.accused[rival] += 1
         done: list[Acts] = []
         drafts: list[OutgoingMessages] = []
         for line in list(self.lines):
             if line.due() < high:
                 self._move(sim, line, low, high)
                 done += self._perform(sim, line, high)
-                drafts += self._drafts(sim, line, high)
+                written = self._drafts(sim, line, high)
+                done += self._ask_for_answers(sim, line, written, low)
+                drafts += written
         if drafts:
             done.append(add_stranger_messages(sim, self.sender, _concat_messages(drafts)))
         self.due = self._next()
@@ -271,6 +344,12 @@ class Operator:
         """Do what this sender does at an answer."""
         line, sender, rng = self._by_account.get(answer.account), self.sender, sim.rng
         if line is None or line.ended < NEVER:
+            return
+        if answer.until > answer.ts and sender.waits and rng.random() < sender.waits:
+            line.rest(max(line.hold, answer.until + int(rng.uniform(1, 30) * MINUTE_MS)))
+            return
+        if sender.hand and answer.until - answer.ts > DAY_MS:
+            self._end(sim, line, answer.ts, wait=(0.02, 0.5), replaced=True)
             return
         if answer.kind in ENDS:
             self._end(sim, line, answer.ts, wait=(0.5, 3.0), replaced=sender.replace)
@@ -358,6 +437,8 @@ class Operator:
         line = SenderAccount(account, registered, ip, device, client, len(self.lines), start)
         if sender.total[1]:
             line.left = int(rng.integers(*sender.total))
+        if sender.hand:
+            line.left = min(line.left, sender.hand)
         if sender.life_h:
             line.until = registered + int(sender.life_h * HOUR_MS)
         if sender.proxy_h[1]:
@@ -370,6 +451,8 @@ class Operator:
             new = sim.draw_strangers(int(len(old) * (1 - sender.again) / max(sender.again, 0.01)))
             line.queue = rng.permutation(np.unique(np.concatenate([old, new])))
         self._script(sim, line)
+        if not sender.helpers:
+            self._accuse(sim, np.array([line.account]), line.start)
         self.lines.append(line)
         self._by_account[line.account] = line
 
@@ -460,6 +543,39 @@ class Operator:
                 break
             self._plan(sim, line)
         return found
+
+    def _ask_for_answers(
+        self, sim: SimulationContext, line: SenderAccount, drafts: list[OutgoingMessages], low: int
+    ) -> list[Acts]:
+        """Write to own accounts and to paid people, for their answers, before some strangers.
+
+        An account that has written to all that its hand allows is laid down.
+        """
+        sender, rng, done = self.sender, sim.rng, list[Acts]()
+        ts = np.concatenate([_NONE, *(draft.ts for draft in drafts)])
+        for kind, share in ((CHAT, sender.own_answers), (PAID, sender.bought_answers)):
+            if not share or not len(ts):
+                continue
+            count = int(share * len(ts) + rng.random())
+            peers = self._willing(sim, line, kind, count)
+            lead = rng.exponential(_BEFORE_MIN * MINUTE_MS, len(peers)).astype(np.int64)
+            when = np.maximum(rng.choice(ts, len(peers)) - lead, low)
+            of = np.full(len(peers), line.account)
+            done.append(add_willing_messages(sim, sender, when, of, peers, kind))
+        if sender.hand and line.left <= 0 and line.ended == NEVER:
+            self._end(sim, line, int(ts.max(initial=low)), wait=(0.02, 0.5), replaced=True)
+        return done
+
+    def _willing(self, sim: SimulationContext, line: SenderAccount, kind: int, count: int) -> Ints:
+        """Return who is written to for an answer: own accounts once each, or paid people."""
+        if kind == PAID:
+            return sim.draw_strangers(count)
+        living = [other.account for other in self.lines if other.ended == NEVER]
+        own = [*self._helpers.tolist(), *living]
+        free = np.array([a for a in own if a != line.account and a not in line.greeted], np.int64)
+        chosen = sim.rng.permutation(free)[:count]
+        line.greeted.update(chosen.tolist())
+        return chosen
 
     def _plan(self, sim: SimulationContext, line: SenderAccount) -> None:
         """Plan the next day."""

@@ -176,6 +176,35 @@ PATIENT_PRESETS: dict[str, Preset] = {
 }
 """Senders that follow public guides and take their time, by name."""
 
+KNOWING: dict[str, Any] = {
+    "law": "spread", "per_day": 55.0, "register": (0.0, 0.1), "quiet": (5.0, 240.0),
+    "typing": 0.5, "watches": True, "enrolment": Enrolment(
+        attested=0.8, residential=True, devices=40, blocks=6, spread=100_000),
+}  # fmt: skip
+"""Who has read how reactions convict: below the allowances of an hour and a day."""
+
+_REACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "own-answers": ("writes to own accounts that answer, beside strangers", {
+        "own_answers": 0.5, "helpers": 16}),
+    "bought-answers": ("pays people to answer, beside strangers", {"bought_answers": 0.5}),
+    "waiting-out": ("rests after notice until a limit has ended", {"waits": 0.9}),
+    "rotating-hands": ("lays an account down before strangers convict it", {
+        "hand": 24, "replace": True}),
+    "brigade": ("accounts bought for complaints about a few honest ones", {
+        "work": "accuse", "aged": True, "accuses": 2.0, "rivals": 2, "lured": 0.6}),
+    "label-poisoning": ("answers itself and complains of many honest accounts", {
+        "own_answers": 0.5, "helpers": 16, "accuses": 1.0, "rivals": 40, "lured": 0.6}),
+    "all-reactions": ("all of these together", {
+        "own_answers": 0.3, "helpers": 12, "bought_answers": 0.3, "waits": 0.5, "hand": 80,
+        "replace": True, "accuses": 0.3, "rivals": 2, "lured": 0.6}),
+}  # fmt: skip
+
+REACTION_PRESETS: dict[str, Preset] = {
+    name: Preset(-1, about, Sender(**(PLAIN | KNOWING | traits)))
+    for name, (about, traits) in _REACTIONS.items()
+}
+"""Senders who know that reactions convict, and what is learned from them, by name."""
+
 CALL_PRESETS: dict[str, Preset] = {
     "voice-calls": Preset(-1, "a dialler that calls strangers and plays a recording", Sender(
         gap=(8.0, 40.0), per_hour=90.0, per_day=400.0, total=(60, 400), register=(0.0, 0.6),

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -29,7 +29,15 @@ from wavebreak.durations import duration_ms
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
 from wavebreak.evaluation import home_learning
-from wavebreak.evaluation.home_learning import Check, HomeDays, Lesson, Terms
+from wavebreak.evaluation.home_learning import (
+    WATCHED,
+    Check,
+    HomeDays,
+    Lesson,
+    State,
+    Terms,
+    state_after,
+)
 from wavebreak.features.descriptions import feature_title
 from wavebreak.model import baseline
 from wavebreak_server.http.app_context import AppContext, closing_connection, run_background_query
@@ -51,7 +59,6 @@ USER = "learning"
 """The user who writes and releases learned models; nobody can sign in as it."""
 _STATE = "state.json"
 
-State = Literal["none", "shadow", "ready", "on", "failing", "ended"]
 WORDS: dict[State, str] = {
     "none": "no line",
     "shadow": "in shadow: it acts on nobody",
@@ -158,9 +165,7 @@ def learn(
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True)
         model.save(learned, directory)
-        # Of the model itself, not of held-out trees: later scores are compared with its own.
-        own, points = home_learning.model_margins(learned, days), days.points
-        baseline.save(baseline.feature_baseline(points.names, points.values, own, 10), directory)
+        baseline.save(home_learning.own_scores(learned, days), directory)
         _, why = home_learning.verdict_in_shadow(_nothing_seen(days), terms)
         score = replace(score, state="shadow", why=why, model=learned.version)
     return replace(state.with_score(score), checked_ms=now_ms)
@@ -177,7 +182,7 @@ def check(
 def _checked(home: Path, days: HomeDays, terms: Terms, now_ms: int) -> LearnedState:
     state = replace(read_state(home), checked_ms=now_ms)
     for score in state.scores:
-        if score.state in ("shadow", "ready", "on"):
+        if score.state in WATCHED:
             state = state.with_score(_with_check(home, score, days, terms))
     return state
 
@@ -186,19 +191,12 @@ def _with_check(home: Path, score: LearnedScore, days: HomeDays, terms: Terms) -
     """Return a score after a check of the days since it was learned."""
     directory, since = learned_directory(home) / str(score.number), score.lesson.end_ms
     loaded = model.load(directory)
-    later = home_learning.model_margins(loaded, days)[days.points.ts > since]
-    moved = None
-    if later.size >= terms.first_messages:
-        spread = baseline.load(directory)["score"]
-        moved = baseline.population_stability_index(spread, later)
+    spread = baseline.load(directory)["score"]
+    moved = home_learning.moved_since(loaded, spread, days, terms, since)
     newest = home_learning.check_score(loaded, days, terms, since, moved)
     score = replace(score, checks=(*score.checks, newest)[-30:])
-    if score.state == "on":
-        fault = home_learning.fault_of_acting(newest, terms)
-        return replace(score, state="failing", why=fault) if fault else score
-    held, why = home_learning.verdict_in_shadow(newest, terms)
-    state: State = "shadow" if held is None else "ready" if held else "ended"
-    return replace(score, state=state, why=why)
+    state, why = state_after(score.state, newest, terms)
+    return replace(score, state=state, why=why or score.why)
 
 
 def _nothing_seen(days: HomeDays) -> Check:
@@ -278,7 +276,7 @@ class LearningSchedule:
     async def _run(self, service: Service, first_ms: int) -> None:
         state, now = await asyncio.to_thread(read_state, self._home), service.clock()
         learned_ms = state.scores[-1].learned_ms if state.scores else first_ms
-        watched = any(score.state in ("shadow", "ready", "on") for score in state.scores)
+        watched = any(score.state in WATCHED for score in state.scores)
         if self._terms.every and now - learned_ms >= duration_ms(self._terms.every):
             only_check = False
         elif watched and now - state.checked_ms >= duration_ms(self._terms.check):

@@ -1,0 +1,116 @@
+"""A platform that learns at home while senders attack it: its learned scores, and which one acts.
+
+Labels, line, checks and states are those of the service (`wavebreak.evaluation.home_learning`). A
+score that is ready acts at once, and one that failed gives its place to the model before all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from wavebreak.engine import Engine
+from wavebreak.evaluation.home_learning import (
+    WATCHED,
+    HomeDays,
+    Lesson,
+    State,
+    Terms,
+    check_score,
+    learn,
+    moved_since,
+    own_scores,
+    record_days,
+    state_after,
+)
+from wavebreak.model import Model
+from wavebreak.model.baseline import Distribution
+from wavebreak.rules import Policy
+from wavebreak.schema import coverage
+from wavebreak_lab.training.home import fit_home
+
+
+@dataclass
+class LearnedScore:
+    """A score that was learned, what it does now, and why."""
+
+    number: int
+    lesson: Lesson
+    state: State
+    why: str
+    model: Model | None = None
+    spread: Distribution | None = None
+
+
+class Learner:
+    """What a platform learned from its own log, week by week, and which model acts.
+
+    Args:
+        policy: The policy that decides.
+        model: The model before anything is learned; None for none.
+        terms: Terms of learning.
+        seed: Of the fits.
+    """
+
+    def __init__(self, policy: Policy, model: Model | None, terms: Terms, seed: int) -> None:
+        self._policy, self._first, self.terms, self._seed = policy, model, terms, seed
+        self.scores: list[LearnedScore] = []
+
+    @property
+    def acting(self) -> Model | None:
+        """The model that acts."""
+        on = [score.model for score in self.scores if score.state == "on"]
+        return on[-1] if on else self._first
+
+    def learn(self, log: list[pa.RecordBatch]) -> None:
+        """Check the scores that are there, and learn anew from the log."""
+        days = self._days(log)
+        self._check(days)
+        number = len(self.scores) + 1
+        lesson, model, _ = learn(days, self.terms, fit_home, name=f"home-{number}", seed=self._seed)
+        for earlier in self.scores:
+            if earlier.state in ("shadow", "ready"):
+                earlier.state, earlier.why = "ended", "Learned anew before it acted."
+        score = LearnedScore(number, lesson, "none", lesson.no_line)
+        if model is not None:
+            score.state, score.why, score.model = "shadow", "", model
+            score.spread = own_scores(model, days)["score"]
+        self.scores.append(score)
+
+    def check(self, log: list[pa.RecordBatch], end_ms: int) -> None:
+        """Check the scores that can have an answer by a time (ms): in shadow, or acting."""
+        if any(
+            score.state == "on"
+            or (
+                score.state in WATCHED
+                and self._shadow_days(score, end_ms) >= self.terms.shadow_days
+            )
+            for score in self.scores
+        ):
+            self._check(self._days(log))
+
+    def _shadow_days(self, score: LearnedScore, end_ms: int) -> float:
+        return (end_ms - score.lesson.end_ms) / 86_400_000
+
+    def _days(self, log: list[pa.RecordBatch]) -> HomeDays:
+        carried = coverage.declared(coverage.known_names())
+        engine = Engine(self._policy, carried, enforce=True, model=self.acting, record=True)
+        return record_days(engine, log).newest(self.terms.days)
+
+    def _check(self, days: HomeDays) -> None:
+        for score in self.scores:
+            if score.state not in WATCHED or score.model is None or score.spread is None:
+                continue
+            since = score.lesson.end_ms
+            moved = moved_since(score.model, score.spread, days, self.terms, since)
+            found = check_score(score.model, days, self.terms, since, moved)
+            score.state, why = state_after(score.state, found, self.terms)
+            score.why = why or score.why
+            if score.state == "failing":
+                score.state = "ended"
+            if score.state == "ready" and self.terms.promote == "automatic":
+                for other in self.scores:
+                    if other.state == "on":
+                        other.state, other.why = "ended", "Another model took its place."
+                score.state = "on"
