@@ -94,7 +94,7 @@ def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
 def is_enforced(person: Any, now: int) -> bool:
     """Whether an account is under a challenge or more, as of the last epoch."""
     lasts = person.until == 0 or now < person.until
-    return lasts and RANK[person.enforcement] >= RANK[CHALLENGE]
+    return bool(lasts and RANK[person.enforcement] >= RANK[CHALLENGE])
 
 
 @compiled()
