@@ -9,7 +9,7 @@ main([Beams, Golden]) ->
     {ok, _} = application:ensure_all_started(fast_xml),
     ok = jid:start(),
     {ok, Text} = file:read_file(Golden),
-    Cases = [json:decode(Line) || Line <- binary:split(Text, <<"\n">>, [global, trim])],
+    Cases = [misc:json_decode(Line) || Line <- binary:split(Text, <<"\n">>, [global, trim])],
     Wrong = lists:sum([run(Case) || Case <- Cases]),
     io:format("~b cases, ~b steps differ~n", [length(Cases), Wrong]),
     halt(case Wrong of 0 -> 0; _ -> 1 end).
@@ -52,9 +52,9 @@ step(Name, Number, #{<<"hook">> := Hook, <<"events">> := Wanted, <<"opens">> := 
     Ctx = context(),
     Acts = hook(Hook, Ctx, El, Step),
     [mod_wavebreak_mapping:done(Ctx, Act) || Act <- Acts],
-    Events = [json:decode(iolist_to_binary(json:encode(maps:remove(ts, Event)))) || #{event := Event} <- Acts],
+    Events = [misc:json_decode(misc:json_encode(maps:remove(ts, Event))) || #{event := Event} <- Acts],
     Opened = [Place || {Place, #{opens := true}} <- lists:enumerate(0, Acts)],
-    Canary = binary:match(iolist_to_binary(json:encode(Events)), <<"CANARY">>),
+    Canary = binary:match(misc:json_encode(Events), <<"CANARY">>),
     case {Events, Opened, Canary} of
         {Wanted, Opens, nomatch} -> 0;
         _ ->

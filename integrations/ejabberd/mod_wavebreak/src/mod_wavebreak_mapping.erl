@@ -75,7 +75,7 @@ carries(Options) ->
 
 %% The schema takes ids of up to 255 bytes; a JID may have 3,071.
 account_id(JID) when byte_size(JID) =< ?MAX_ID_BYTES -> JID;
-account_id(JID) -> <<"sha256:", (binary:encode_hex(crypto:hash(sha256, JID), lowercase))/binary>>.
+account_id(JID) -> <<"sha256:", (str:to_hexlist(crypto:hash(sha256, JID)))/binary>>.
 
 bare(JID) -> hd(binary:split(JID, <<"/">>)).
 
