@@ -43,7 +43,7 @@
 start(Host, _Opts) ->
     ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
     [ets_cache:new(cache(Table), [{max_size, Size}, {life_time, infinity}, {cache_missed, false}]) || {Table, Size} <- ?CACHES],
-    persistent_term:put({?MODULE, boot}, {base64:encode(crypto:strong_rand_bytes(9), #{mode => urlsafe}), atomics:new(1, [])}),
+    persistent_term:put({?MODULE, boot}, {str:to_hexlist(crypto:strong_rand_bytes(9)), atomics:new(1, [])}),
     ejabberd_commands:register_commands(?MODULE, get_commands_spec()),
     case gen_mod:start_child(?CLIENT, Host, options(Host)) of
         {ok, _} ->
