@@ -205,7 +205,8 @@ local function is_visible(stanza)
 	if stanza.name == "presence" and kind == "subscribe" then return true; end
 	if stanza.name == "presence" and kind and kind ~= "unavailable" then return false; end
 	if stanza.name == "iq" and kind ~= "get" and kind ~= "set" then return false; end
-	return kind ~= "error" and content(stanza).visible;
+	-- An error may repeat what it answers.
+	return content(stanza, kind == "error" and stanza:get_child("error") or nil).visible;
 end
 
 local mapping = {};

@@ -227,7 +227,8 @@ is_visible({xmlel, Stanza, _, _} = El) ->
         {<<"presence">>, <<"subscribe">>} -> true;
         {<<"presence">>, Type} when Type =/= undefined, Type =/= <<"unavailable">> -> false;
         {<<"iq">>, Type} when Type =/= <<"get">>, Type =/= <<"set">> -> false;
-        {_, <<"error">>} -> false;
+        %% An error may repeat what it answers.
+        {_, <<"error">>} -> maps:get(visible, content(El, child(<<"error">>, El)));
         _ -> maps:get(visible, content(El))
     end.
 
