@@ -129,7 +129,10 @@ async def send(
         senders[sender].send_xml(stanza.to(address))
     for one in (*senders, *recipients):
         await one.settled()
-    await asyncio.sleep(1)
+    # A server takes another one's stanzas one by one.
+    count = -1
+    while count != (count := sum(map(len, arrived))):
+        await asyncio.sleep(1)
     found = []
     for stanza, sender, recipient in pairs(tried):
         by, to = senders[sender].boundjid, recipients[recipient].boundjid
