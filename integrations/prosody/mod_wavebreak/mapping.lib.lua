@@ -381,6 +381,19 @@ function mapping:sent(from, to, carried, origin, via)
 	}, not self:is_known(from, to));
 end
 
+-- An invitation reaches a stranger as a first message does, and counts as one beside.
+function mapping:invited(invitations, stanza)
+	local acts = {};
+	for _, invitation in ipairs(invitations) do
+		local account, peer = invitation.account, invitation.peer;
+		if not self:is_known(account, peer) then
+			acts[#acts + 1] = self:sent(account, peer, { size = content(stanza).size, media = "none" }, invitation.origin);
+		end
+		acts[#acts + 1] = self:act("group.member_added", account, invitation, true);
+	end
+	return acts;
+end
+
 -- A query to a client of somebody else: a session of media that is negotiated, or what else the client may show.
 function mapping:iq(stanza, from, origin)
 	local node, host, resource = jid_split(stanza.attr.to);
@@ -422,9 +435,7 @@ function mapping:message(stanza, from, origin)
 
 	local in_room = not origin and self:is_in_room(from, to);
 	local x = stanza:get_child("x", MUC_USER);
-	for _, invitation in ipairs(kind ~= "groupchat" and invitations_of(stanza, from, to, in_room, origin) or {}) do
-		acts[#acts + 1] = self:act("group.member_added", invitation.account, invitation, true);
-	end
+	if kind ~= "groupchat" then acts = self:invited(invitations_of(stanza, from, to, in_room, origin), stanza); end
 	if #acts > 0 then return acts; end
 
 	local is_composing = stanza:get_child("composing", CHAT_STATES);
@@ -606,11 +617,11 @@ function mapping:room_left(from, room, origin)
 end
 
 function mapping:room_invitations(stanza, from, room, origin)
-	local acts = {};
+	local here = {};
 	for _, invitation in ipairs(invitations_of(stanza, from, room, true, origin)) do
-		if invitation.group == room then acts[#acts + 1] = self:act("group.member_added", from, invitation, true); end
+		if invitation.group == room then here[#here + 1] = invitation; end
 	end
-	return acts;
+	return self:invited(here, stanza);
 end
 
 function mapping:room_message(stanza, from, room, recipients, origin)

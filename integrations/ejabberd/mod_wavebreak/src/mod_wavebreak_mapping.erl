@@ -380,10 +380,18 @@ counted_message(Ctx, El, From, To, Origin, Type) ->
     Invitations = case Type of <<"groupchat">> -> []; _ -> invitations(El, From, To, InRoom, Origin) end,
     IsGroup = InRoom andalso (Type =:= <<"groupchat">> orelse child(<<"x">>, El, ?NS_MUC_USER) =/= none),
     case {Invitations, IsGroup} of
-        {[_ | _], _} -> [act(Ctx, <<"group.member_added">>, Account, Fields, true) || {Account, Fields} <- Invitations];
+        {[_ | _], _} -> invited(Ctx, Invitations, El);
         {[], true} -> group_message(Ctx, El, From, To, #{});
         {[], false} -> direct_message(Ctx, El, From, To, Origin)
     end.
+
+%% An invitation reaches a stranger as a first message does, and counts as one beside.
+invited(Ctx, Invitations, El) ->
+    Carried = #{size => maps:get(size, content(El)), media => <<"none">>},
+    lists:append([begin
+                      Sent = [sent(Ctx, Account, Peer, Carried, #{}, Origin) || not is_known(Ctx, Account, Peer)],
+                      Sent ++ [act(Ctx, <<"group.member_added">>, Account, Fields, true)]
+                  end || {Account, #{peer := Peer, origin := Origin} = Fields} <- Invitations]).
 
 group_message(Ctx, El, From, Room, More) ->
     case {content(El), is_composing(El)} of
@@ -657,8 +665,7 @@ room_joined(Ctx, From, Room, Origin) -> act(Ctx, <<"group.joined">>, From, #{gro
 room_left(Ctx, From, Room, Origin) -> act(Ctx, <<"group.left">>, From, #{group => Room, origin => Origin}).
 
 room_invitations(Ctx, El, From, Room, Origin) ->
-    [act(Ctx, <<"group.member_added">>, From, Fields, true)
-     || {_, #{group := Group} = Fields} <- invitations(El, From, Room, true, Origin), Group =:= Room].
+    invited(Ctx, [One || {_, #{group := Group}} = One <- invitations(El, From, Room, true, Origin), Group =:= Room], El).
 
 room_message(Ctx, El, From, Room, Recipients, Origin) ->
     group_message(Ctx, El, From, Room, #{recipients => Recipients, origin => Origin}).
