@@ -65,6 +65,7 @@ context() ->
       is_local => fun(Host) -> Host =:= <<"example.org">> end,
       is_room_host => fun(Host) -> Host =:= <<"rooms.example.org">> end,
       occupant => fun(JID) -> case JID of <<"r@rooms.example.org/ben">> -> <<"ben@example.org">>; _ -> none end end,
+      pseudonym => fun(JID) -> <<"occupant:", (integer_to_binary(byte_size(JID)))/binary>> end,
       blocklist => fun(_) -> scene(blocked) end,
       get => fun(Table, Key) -> case ets:lookup(scene, {Table, Key}) of [{_, Value}] -> {ok, Value}; [] -> none end end,
       put => fun(Table, Key, Value) -> ets:insert(scene, {{Table, Key}, Value}) end}.

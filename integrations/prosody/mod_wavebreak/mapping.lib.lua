@@ -214,7 +214,7 @@ local mapping_mt = { __index = mapping };
 
 -- `context`: new_id() and now_ms() of the server; is_contact(owner, jid), is_pending_in(owner, jid),
 -- is_pending_out(owner, jid), is_subscribed(owner, jid), has_item(owner, jid), user_exists(jid),
--- is_local(host), is_local_room_host(host), occupant(jid), blocklist(owner).
+-- is_local(host), is_local_room_host(host), occupant(jid), pseudonym(jid), blocklist(owner).
 local function new(context)
 	return setmetatable({
 		context = context;
@@ -425,7 +425,13 @@ function mapping:message(stanza, from, origin)
 	local kind = stanza.attr.type;
 	if not node or to == from or self.context.is_local_room_host(host) then return acts; end
 	-- What a room of another server passes on: its sender is a nickname, no account.
-	if origin and self:has_asked(to, from) then return acts; end
+	if origin and self:has_asked(to, from) then
+		-- Who is written to by an occupant may answer it.
+		if kind ~= "groupchat" and kind ~= "error" and jid_resource(stanza.attr.from) and content(stanza).size > 0 then
+			self:remember(account_id(to), self.context.pseudonym(stanza.attr.from));
+		end
+		return acts;
+	end
 	if kind == "error" then
 		-- An answer, which may repeat what it answers.
 		local carried = content(stanza, stanza:get_child("error"));
@@ -439,6 +445,9 @@ function mapping:message(stanza, from, origin)
 	if #acts > 0 then return acts; end
 
 	local is_composing = stanza:get_child("composing", CHAT_STATES);
+	if in_room and kind ~= "groupchat" and jid_resource(stanza.attr.to) then
+		return self:room_private(stanza, from, self.context.pseudonym(stanza.attr.to));
+	end
 	if in_room and (kind == "groupchat" or x) then
 		local carried = content(stanza);
 		if carried.size > 0 then
@@ -636,7 +645,7 @@ function mapping:room_message(stanza, from, room, recipients, origin)
 	return {};
 end
 
--- A private message to an occupant of a room here, by the occupant's own JID.
+-- A private message to an occupant of a room: of one here by its own JID, else by a pseudonym of its nickname.
 function mapping:room_private(stanza, from, to, origin)
 	local carried = content(stanza);
 	if stanza.attr.type == "error" or from == to then return {}; end

@@ -9,6 +9,7 @@ module:set_global();
 local async = require "util.async";
 local cache = require "util.cache";
 local datetime = require "util.datetime";
+local hashes = require "util.hashes";
 local http = require "net.http";
 local id = require "util.id";
 local jid_lib = require "util.jid";
@@ -139,6 +140,8 @@ local mapping = mapping_lib.new {
 		local occupant = room and room:get_occupant_by_nick(jid);
 		return occupant and occupant.bare_jid;
 	end;
+	-- By a key of this server: nobody else can try nicknames.
+	pseudonym = function (jid) return "occupant:" .. hashes.hmac_sha256(client.options.key or "", jid, true); end;
 	blocklist = function (owner)
 		local node, host = local_node(owner);
 		local listed = {};

@@ -36,6 +36,7 @@ local function new_mapping(case)
 		is_local = function (host) return host == "example.org"; end;
 		is_local_room_host = function (host) return host == "rooms.example.org"; end;
 		occupant = function (jid) return jid == "r@rooms.example.org/ben" and "ben@example.org" or nil; end;
+		pseudonym = function (jid) return "occupant:" .. #jid; end;
 		blocklist = function () return scene.blocked; end;
 	};
 	return scene;

@@ -128,7 +128,10 @@ context(Host) ->
     #{new_id => fun new_id/0, now_ms => fun() -> ?CLIENT:now_ms(Host) end, item => fun item/2, pending_in => fun pending_in/2,
       user_exists => fun(JID) -> {U, S} = split(JID), ejabberd_auth:user_exists(U, S) end,
       is_local => fun ejabberd_router:is_my_host/1, is_room_host => fun is_room_host/1,
-      occupant => fun(JID) -> To = jid:decode(JID), occupant(To, To#jid.lresource) end, blocklist => fun blocklist/1,
+      occupant => fun(JID) -> To = jid:decode(JID), occupant(To, To#jid.lresource) end,
+      %% By a key of this server: nobody else can try nicknames.
+      pseudonym => fun(JID) -> <<"occupant:", (str:to_hexlist(crypto:mac(hmac, sha256, opt(Host, key), JID)))/binary>> end,
+      blocklist => fun blocklist/1,
       get => fun get/2, put => fun put/3}.
 
 %% Ids are this server's own: a client that repeats a stanza's id must not count once.

@@ -104,7 +104,7 @@
 
 %% A context holds functions: new_id/0, now_ms/0, item/2 (owner, JID: none or {Subscription, Ask}),
 %% pending_in/2, user_exists/1, is_local/1 and is_room_host/1 (of a domain), occupant/1 (of a JID: the occupant's
-%% own, or none), blocklist/1, get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls, rooms).
+%% own, or none), pseudonym/1, blocklist/1, get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls, rooms).
 %% An act is #{event, opens} and, of a message, stanza_id, of a call, its key and who is in it.
 
 %% The types and fields that are sent; `Options`: contacts, receipts and remote.
@@ -355,16 +355,26 @@ mediated(Invite, From, To, false, Origin) ->
 %% where it is another server's, else undefined.
 message(#{is_room_host := IsRoomHost} = Ctx, El, From, Origin) ->
     To = prep(attr(<<"to">>, El)),
-    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From andalso not IsRoomHost(domain(To))
-        %% What a room of another server passes on has a nickname as its sender, no account.
-        andalso not (Origin =/= undefined andalso has_asked(Ctx, bare(To), From)),
-    case {Counted, attr(<<"type">>, El)} of
-        {false, _} -> [];
+    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From andalso not IsRoomHost(domain(To)),
+    %% What a room of another server passes on has a nickname as its sender, no account.
+    Passed = Counted andalso Origin =/= undefined andalso has_asked(Ctx, bare(To), From),
+    case {Counted andalso not Passed, attr(<<"type">>, El)} of
+        {false, Type} ->
+            [passed(Ctx, El, bare(To)) || Passed, Type =/= <<"groupchat">>, Type =/= <<"error">>],
+            [];
         {true, <<"error">>} ->
             %% An answer, which may repeat what it answers.
             Carried = content(El, child(<<"error">>, El)),
             shown(Ctx, From, bare(To), Carried#{size := 0}, #{}, Origin, maps:get(size, Carried));
-        {true, Type} -> counted_message(Ctx, El, From, bare(To), Origin, Type)
+        {true, Type} -> counted_message(Ctx, El, From, To, Origin, Type)
+    end.
+
+%% Who is written to by an occupant may answer it.
+passed(#{pseudonym := Pseudonym} = Ctx, El, To) ->
+    case {prep(attr(<<"from">>, El)), content(El)} of
+        {_, #{size := 0}} -> ok;
+        {none, _} -> ok;
+        {Occupant, _} -> remember(Ctx, account_id(To), Pseudonym(Occupant))
     end.
 
 %% What has no text counts where it reaches a stranger.
@@ -375,12 +385,14 @@ shown(Ctx, From, To, #{visible := Visible, size := 0} = Carried, More, Origin, S
     end;
 shown(Ctx, From, To, Carried, More, Origin, _) -> [sent(Ctx, From, To, Carried, More, Origin)].
 
-counted_message(Ctx, El, From, To, Origin, Type) ->
+counted_message(#{pseudonym := Pseudonym} = Ctx, El, From, Full, Origin, Type) ->
+    To = bare(Full),
     InRoom = Origin =:= undefined andalso is_in_room(Ctx, From, To),
     Invitations = case Type of <<"groupchat">> -> []; _ -> invitations(El, From, To, InRoom, Origin) end,
     IsGroup = InRoom andalso (Type =:= <<"groupchat">> orelse child(<<"x">>, El, ?NS_MUC_USER) =/= none),
     case {Invitations, IsGroup} of
         {[_ | _], _} -> invited(Ctx, Invitations, El);
+        {[], _} when InRoom, Type =/= <<"groupchat">>, Full =/= To -> room_private(Ctx, El, From, Pseudonym(Full), undefined);
         {[], true} -> group_message(Ctx, El, From, To, #{});
         {[], false} -> direct_message(Ctx, El, From, To, Origin)
     end.
@@ -670,7 +682,7 @@ room_invitations(Ctx, El, From, Room, Origin) ->
 room_message(Ctx, El, From, Room, Recipients, Origin) ->
     group_message(Ctx, El, From, Room, #{recipients => Recipients, origin => Origin}).
 
-%% A private message to an occupant of a room here, by the occupant's own JID.
+%% A private message to an occupant of a room: of one here by its own JID, else by a pseudonym of its nickname.
 room_private(Ctx, El, From, To, Origin) ->
     case From =/= To andalso attr(<<"type">>, El) =/= <<"error">> of
         true -> shown(Ctx, From, To, content(El), #{via => <<"group">>}, Origin, 0);
