@@ -323,6 +323,9 @@ local function invitations_of(stanza, from, to, by_room, origin)
 	return room and { { account = from, group = jid_bare(room), peer = to, origin = origin } } or {};
 end
 
+-- Addresses that a service passes a message on to.
+local PASSED_TO = { bcc = true, cc = true, to = true };
+
 -- What a proposal of a call (XEP-0353), or a session (XEP-0166), says of it.
 local PROPOSALS = { propose = "started", proceed = "taken", retract = "ended", reject = "ended", finish = "ended" };
 local SESSIONS = { ["session-initiate"] = "started", ["session-accept"] = "taken", ["session-terminate"] = "ended" };
@@ -416,6 +419,22 @@ function mapping:iq(stanza, from, origin)
 	return { self:sent(from, to, carried, origin) };
 end
 
+-- A message that a service passes on to several addresses (XEP-0033).
+function mapping:addressed(stanza, from, origin)
+	local acts, addresses = {}, stanza:get_child("addresses", "http://jabber.org/protocol/address");
+	if not addresses or stanza.attr.type == "error" then return acts; end
+	local carried = content(stanza, addresses);
+	for address in addresses:childtags("address") do
+		local jid = PASSED_TO[address.attr.type or ""] and jid_prep(address.attr.jid or "");
+		local to, node, host = jid and jid_bare(jid), jid_split(jid);
+		if node and to ~= from and not self.context.is_local_room_host(host)
+			and (carried.size > 0 or (carried.visible and not self:is_known(from, to))) then
+			acts[#acts + 1] = self:sent(from, to, carried, origin);
+		end
+	end
+	return acts;
+end
+
 -- A message between two accounts, or to a room on another server. `origin`: the sender's domain,
 -- where it is another server's.
 function mapping:message(stanza, from, origin)
@@ -423,6 +442,7 @@ function mapping:message(stanza, from, origin)
 	local to = stanza.attr.to and jid_bare(stanza.attr.to);
 	local node, host = jid_split(to);
 	local kind = stanza.attr.type;
+	if to and not node then return self:addressed(stanza, from, origin); end
 	if not node or to == from or self.context.is_local_room_host(host) then return acts; end
 	-- What a room of another server passes on: its sender is a nickname, no account.
 	if origin and self:has_asked(to, from) then

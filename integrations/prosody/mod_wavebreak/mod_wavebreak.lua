@@ -510,6 +510,7 @@ local function watch_accounts(module)
 	-- Before the archive (0) and the copies to other devices (-0.5).
 	module:hook("pre-message/bare", timed(on_message), 1);
 	module:hook("pre-message/full", timed(on_message), 1);
+	module:hook("pre-message/host", timed(on_message), 1);
 
 	local function on_iq(event)
 		local origin, stanza = event.origin, event.stanza;

@@ -509,9 +509,9 @@ s2s_receive_packet({Pkt, State} = Acc) ->
             {stop, {drop, State}}
     end.
 
-outgoing(Host, #message{to = #jid{lserver = To}} = Pkt, From, Origin) ->
+outgoing(Host, #message{to = #jid{luser = User, lserver = To}} = Pkt, From, Origin) ->
     Ctx = context(Host),
-    case is_room_host(To) of
+    case User =/= <<>> andalso is_room_host(To) of
         true -> room_stanza(Host, Ctx, Pkt, From, Origin);
         false ->
             El = xmpp:encode(Pkt, ?NS_CLIENT),

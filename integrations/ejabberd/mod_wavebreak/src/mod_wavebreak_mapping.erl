@@ -359,6 +359,7 @@ message(#{is_room_host := IsRoomHost} = Ctx, El, From, Origin) ->
     %% What a room of another server passes on has a nickname as its sender, no account.
     Passed = Counted andalso Origin =/= undefined andalso has_asked(Ctx, bare(To), From),
     case {Counted andalso not Passed, attr(<<"type">>, El)} of
+        {false, Type} when To =/= none, Type =/= <<"error">>, not Passed -> addressed(Ctx, El, From, To, Origin);
         {false, Type} ->
             [passed(Ctx, El, bare(To)) || Passed, Type =/= <<"groupchat">>, Type =/= <<"error">>],
             [];
@@ -367,6 +368,19 @@ message(#{is_room_host := IsRoomHost} = Ctx, El, From, Origin) ->
             Carried = content(El, child(<<"error">>, El)),
             shown(Ctx, From, bare(To), Carried#{size := 0}, #{}, Origin, maps:get(size, Carried));
         {true, Type} -> counted_message(Ctx, El, From, To, Origin, Type)
+    end.
+
+%% A message that a service passes on to several addresses (XEP-0033).
+addressed(#{is_room_host := IsRoomHost} = Ctx, El, From, To, Origin) ->
+    Addresses = child(<<"addresses">>, El, <<"http://jabber.org/protocol/address">>),
+    case not has_node(To) andalso Addresses =/= none of
+        true ->
+            Carried = content(El, Addresses),
+            Listed = [prep(attr(<<"jid">>, C)) || {xmlel, <<"address">>, _, _} = C <- children(Addresses),
+                                                  lists:member(attr(<<"type">>, C), [<<"bcc">>, <<"cc">>, <<"to">>])],
+            lists:append([shown(Ctx, From, bare(JID), Carried, #{}, Origin, 0)
+                          || JID <- Listed, JID =/= none, has_node(JID), bare(JID) =/= From, not IsRoomHost(domain(JID))]);
+        false -> []
     end.
 
 %% Who is written to by an occupant may answer it.
