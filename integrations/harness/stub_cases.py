@@ -179,6 +179,30 @@ class StubCases:
             assert sent == []
             assert len(stub.attempted) == 3
 
+    def test_refusal_without_a_language_is_in_the_streams(self, tmp_path: Path) -> None:
+        places = {"en": "You can start 1 more chat.", "he": "אפשר לפתוח עוד צ'אט אחד."}
+        kinds = (
+            "<message to='{}' type='chat'><body>hello</body></message>",
+            "<presence to='{}'><status>hello</status></presence>",
+            "<message to='{}'><x xmlns='jabber:x:conference' jid='r@rooms.example.org'/></message>",
+            "<presence to='{}' type='subscribe'/>",
+        )
+
+        async def drive(server: Server, stub: Stub) -> list[Any]:
+            ann = await Account(f"ann@{HOST}", server.port, register=False, lang="he").online()
+            stub.decide = lambda events: {"allowed": False, "outcome": "limit", "notice": places}
+            for kind in kinds:
+                ann.send_xml(kind.format(f"ben@{HOST}"))
+            await ann.settled()
+            await ann.offline()
+            return ann.refusals()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            server.add_users(["ann", "ben"])
+            refusals = asyncio.run(drive(server, stub))
+            expected = ("wait", "policy-violation", places["he"], "he")
+            assert refusals == [expected] * len(kinds)
+
     @pytest.mark.parametrize("answer", ["accepted", "written to", "declined"])
     def test_first_message_as_a_request_waits_for_the_answer(
         self, tmp_path: Path, answer: str
