@@ -327,10 +327,10 @@ local function ask_in_shadow(events)
 	end);
 end
 
--- An account that may do nothing sends nobody anything, whether it counts or not.
+-- An account that may do nothing shows nobody anything, whether it counts or not.
 local function refused_all(account, stanza)
-	if mode ~= "enforce" or not mapping_lib.is_visible(stanza) then return nil; end
-	return client:refused_by_state(mapping_lib.account_id(account), false);
+	local state = mode == "enforce" and client:refused_by_state(mapping_lib.account_id(account), false);
+	return state and mapping_lib.is_visible(stanza) and state or nil;
 end
 
 -- Whether acts of one account are refused: the answer or state, and why. Waits for the answer.
@@ -370,7 +370,7 @@ end
 local function judge(acts, session, stanza, from)
 	local account = acts[1] and acts[1].event.account or from;
 	local refusal, why, asked, answer = ask_about(acts);
-	if not refusal and from and refused_all(from, stanza) then refusal, why = refused_all(from, stanza), "state"; end
+	if not refusal and from then refusal, why = refused_all(from, stanza), "state"; end
 	if not refusal then return nil, asked, answer; end
 	client.counters.refused = client.counters.refused + 1;
 	-- Wavebreak has logged what it refused itself; what the cache refused it has not seen.

@@ -262,11 +262,11 @@ refused_by_state(Host, [#{event := #{type := Type, account := Account}, opens :=
         _ -> refused_by_state(Host, Rest)
     end.
 
-%% An account that may do nothing sends nobody anything, whether it counts or not. `Sender`: {From, Stanza}, or none.
+%% An account that may do nothing shows nobody anything, whether it counts or not. `Sender`: {From, Stanza}, or none.
 refused_all(_, none) -> none;
 refused_all(Host, {From, El}) ->
-    case opt(Host, mode) =:= enforce andalso ?MAPPING:is_visible(El) andalso ?CLIENT:refused_by_state(Host, ?MAPPING:account_id(From), false) of
-        #{} = State -> State;
+    case opt(Host, mode) =:= enforce andalso ?CLIENT:refused_by_state(Host, ?MAPPING:account_id(From), false) of
+        #{} = State -> case ?MAPPING:is_visible(El) of true -> State; false -> none end;
         _ -> none
     end.
 
