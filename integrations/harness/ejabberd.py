@@ -152,6 +152,7 @@ modules:
   mod_mam: {{default: always}}
   mod_muc: {{host: "rooms.{self.host}", access_create: all}}
   mod_muc_admin: {{}}
+  mod_multicast: {{access: all}}
   mod_offline: {{}}
   mod_privacy: {{}}
   mod_private: {{}}

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import elements
 from .prosody import Prosody
 from .stub import Stub, stubbed
 from .tls import certify
@@ -75,6 +76,30 @@ class FederationCases(ABC):
             assert ("message.sent", THERE) in asked
             assert ("account.registered", THERE) not in asked
             assert "Certificate" not in here.log() or "invalid" not in here.log()
+
+    def test_what_reaches_a_stranger_from_afar_is_an_act(self, tmp_path: Path) -> None:
+        senders = [f"sender{n}" for n in range(elements.SIDE)]
+        people = [f"person{n}" for n in range(elements.SIDE)]
+
+        async def drive(here: Any, there: Any, stub: Stub) -> None:
+            by = await elements.known(senders, THERE, there.port)
+            to = await elements.known(people, HERE, here.port)
+            by[0].say(to[0].boundjid.bare)
+            await to[0].expect(lambda: to[0].got)
+            # The servers have found each other; the first pair has its stanza.
+            tried = [elements.Stanza("<message TO/>", True), *elements.stanzas()]
+            sent = (await elements.send(tried, by, to))[1:]
+            stub.wait(lambda: " 0 held" in here.status())
+            assert elements.uncounted(sent, stub.events) == ([], [])
+            reached = [one for one, _, _, is_there in sent if is_there]
+            assert len(reached) > 0.8 * len(tried), "most of them reach the client"
+            for one in (*by, *to):
+                await one.offline()
+
+        with stubbed() as stub, self.federated(tmp_path, stub.url) as (here, there):
+            here.add_users(people)
+            there.add_users(senders)
+            asyncio.run(drive(here, there, stub))
 
     def test_remote_account_is_refused_and_its_lift_passes(self, tmp_path: Path) -> None:
         jid = f"stranger@{THERE}"

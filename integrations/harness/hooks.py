@@ -93,7 +93,7 @@ async def _room(ann: Account, ben: Account, room: str) -> None:
     await quiet()
     ann.say(room, "CANARYbody", type="groupchat")
     await quiet()
-    ben.send_xml(
+    ann.send_xml(
         f"<message to='{room}' type='groupchat'><subject>CANARYroomname</subject></message>"
     )
     await quiet()
@@ -127,6 +127,8 @@ def expected(host: str, rooms: str) -> list[dict[str, Any]]:
         {"type": "message.read", "account": b, "peer": a, "message": "#7"},
         {"type": "message.sent", "account": b, "peer": a, "size": 10, "media": "none",
          "in_contacts": False},
+        {"type": "message.sent", "account": a, "peer": b, "size": 13, "media": "none",
+         "in_contacts": False},
         {"type": "message.sent", "account": a, "peer": f"nobody@{host}", "size": 10,
          "media": "none", "in_contacts": False},
         {"type": "message.undeliverable", "account": a, "peer": f"nobody@{host}",
@@ -142,6 +144,8 @@ def expected(host: str, rooms: str) -> list[dict[str, Any]]:
         {"type": "group.member_added", "account": a, "group": room, "peer": b},
         {"type": "group.joined", "account": b, "group": room},
         {"type": "message.sent", "account": a, "group": room, "size": 10, "media": "none",
+         "recipients": 2},
+        {"type": "message.sent", "account": a, "group": room, "size": 14, "media": "none",
          "recipients": 2},
         {"type": "group.left", "account": b, "group": room},
         {"type": "user.reported", "account": b, "peer": c, "reason": "spam"},

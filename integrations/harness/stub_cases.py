@@ -16,7 +16,7 @@ import pytest
 
 from support.external_servers import free_port
 
-from . import hooks
+from . import elements, hooks
 from .prosody import HOST, ROOMS
 from .stub import Stub, stubbed
 from .tls import certificate
@@ -179,6 +179,30 @@ class StubCases:
             assert sent == []
             assert len(stub.attempted) == 3
 
+    def test_refusal_without_a_language_is_in_the_streams(self, tmp_path: Path) -> None:
+        places = {"en": "You can start 1 more chat.", "he": "אפשר לפתוח עוד צ'אט אחד."}
+        kinds = (
+            "<message to='{}' type='chat'><body>hello</body></message>",
+            "<presence to='{}'><status>hello</status></presence>",
+            "<message to='{}'><x xmlns='jabber:x:conference' jid='r@rooms.example.org'/></message>",
+            "<presence to='{}' type='subscribe'/>",
+        )
+
+        async def drive(server: Server, stub: Stub) -> list[Any]:
+            ann = await Account(f"ann@{HOST}", server.port, register=False, lang="he").online()
+            stub.decide = lambda events: {"allowed": False, "outcome": "limit", "notice": places}
+            for kind in kinds:
+                ann.send_xml(kind.format(f"ben@{HOST}"))
+            await ann.settled()
+            await ann.offline()
+            return ann.refusals()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            server.add_users(["ann", "ben"])
+            refusals = asyncio.run(drive(server, stub))
+            expected = ("wait", "policy-violation", places["he"], "he")
+            assert refusals == [expected] * len(kinds)
+
     @pytest.mark.parametrize("answer", ["accepted", "written to", "declined"])
     def test_first_message_as_a_request_waits_for_the_answer(
         self, tmp_path: Path, answer: str
@@ -318,6 +342,54 @@ class StubCases:
             assert stub.asked == []
             refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
             assert [event["type"] for event in refused] == ["message.sent"]
+
+    def test_what_reaches_a_stranger_is_an_act(self, tmp_path: Path) -> None:
+        senders = [f"sender{n}" for n in range(elements.SIDE)]
+        people = [f"person{n}" for n in range(elements.SIDE)]
+
+        async def drive(server: Server, stub: Stub) -> None:
+            by = await elements.known(senders, HOST, server.port)
+            to = await elements.known(people, HOST, server.port)
+            tried = elements.stanzas()
+            sent = await elements.send(tried, by, to)
+            stub.wait(lambda: " 0 held" in server.status())
+            assert elements.uncounted(sent, stub.events) == ([], [])
+            reached = [one for one, _, _, is_there in sent if is_there]
+            assert len(reached) > 0.8 * len(tried), "most of them reach the client"
+            # An account that may do nothing shows nothing, to those either that it has written to.
+            for name in senders:
+                stub.set_state(f"{name}@{HOST}", "suspend")
+            last = f"{senders[-1]}@{HOST}"
+            stub.wait(lambda: "suspend" in server.state(last))
+            again = await elements.send(tried, by, to)
+            assert [one.xml for one, _, _, got in again if got and not one.harmless] == []
+            assert [one.xml for one, _, _, got in again if got]
+            for one in (*by, *to):
+                await one.offline()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            server.add_users([*senders, *people])
+            stub.wait(lambda: stub.streams)
+            asyncio.run(drive(server, stub))
+
+    def test_what_an_occupant_sends_another_is_an_act(self, tmp_path: Path) -> None:
+        names = [f"occupant{n}" for n in range(2 * elements.SIDE)]
+
+        async def drive(server: Server, stub: Stub) -> None:
+            everybody = await elements.known(names, HOST, server.port)
+            await elements.join(f"r@{ROOMS}", everybody)
+            by, to = everybody[: elements.SIDE], everybody[elements.SIDE :]
+            tried = elements.private_stanzas()
+            sent = await elements.send(tried, by, to, f"r@{ROOMS}")
+            stub.wait(lambda: " 0 held" in server.status())
+            assert elements.uncounted(sent, stub.events) == ([], [])
+            assert [one.xml for one, _, _, is_there in sent if not is_there] == []
+            for one in everybody:
+                await one.offline()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            server.add_users(names)
+            asyncio.run(drive(server, stub))
 
     def test_states_are_polled_where_there_is_no_stream(self, tmp_path: Path) -> None:
         with stubbed() as stub:

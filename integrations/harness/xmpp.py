@@ -27,8 +27,10 @@ class RefusedError(Exception):
 class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
     """One account, connected without TLS to a server of this machine."""
 
-    def __init__(self, jid: str, port: int, *, register: bool = True, resource: str = "") -> None:
-        super().__init__(f"{jid}/{resource}" if resource else jid, "secret")
+    def __init__(
+        self, jid: str, port: int, *, register: bool = True, resource: str = "", lang: str = "en"
+    ) -> None:
+        super().__init__(f"{jid}/{resource}" if resource else jid, "secret", lang=lang)
         if register:
             self.plugin.enable("xep_0077")
             self.plugin["xep_0077"].force_registration = True

@@ -1,18 +1,44 @@
 #!/usr/bin/env escript
 %%! -kernel logger_level error
-%% Runs the cases of a golden file through the mapping, with ejabberd's own libraries; prints what
-%% differs. Arguments: the directory of the compiled module, the golden file.
+%% Runs the cases of a golden file and a list of elements through the mapping, with ejabberd's own libraries;
+%% prints what differs. Arguments: the directory of the compiled module, the two files.
 
-main([Beams, Golden]) ->
+main([Beams, Golden, Elements]) ->
     true = code:add_patha(Beams),
     {ok, _} = application:ensure_all_started(stringprep),
     {ok, _} = application:ensure_all_started(fast_xml),
     ok = jid:start(),
-    {ok, Text} = file:read_file(Golden),
-    Cases = [json:decode(Line) || Line <- binary:split(Text, <<"\n">>, [global, trim])],
+    Cases = lines(Golden),
     Wrong = lists:sum([run(Case) || Case <- Cases]),
     io:format("~b cases, ~b steps differ~n", [length(Cases), Wrong]),
-    halt(case Wrong of 0 -> 0; _ -> 1 end).
+    Rows = lines(Elements),
+    Differ = lists:sum([element(Row) || Row <- Rows]) + harmless(Rows),
+    io:format("~b elements, ~b differ~n", [length(Rows), Differ]),
+    halt(case {Wrong, Differ} of {0, 0} -> 0; _ -> 1 end).
+
+lines(File) ->
+    {ok, Text} = file:read_file(File),
+    [misc:json_decode(Line) || Line <- binary:split(Text, <<"\n">>, [global, trim])].
+
+element(#{<<"stanza">> := Stanza, <<"xml">> := Xml, <<"harmless">> := Harmless}) ->
+    Type = case Stanza of <<"iq">> -> <<" type='set'">>; _ -> <<>> end,
+    El = fxml_stream:parse_element(<<"<", Stanza/binary, " xmlns='jabber:client'", Type/binary, ">", Xml/binary, "</", Stanza/binary, ">">>),
+    case mod_wavebreak_mapping:is_visible(El) of
+        Harmless ->
+            io:format("~ts is harmless: ~p~n", [Xml, Harmless]),
+            1;
+        _ -> 0
+    end.
+
+harmless(Rows) ->
+    Wanted = lists:usort([<<S/binary, $\s, NS/binary, $\s, Name/binary>>
+                          || #{<<"harmless">> := true, <<"stanza">> := S, <<"ns">> := NS, <<"name">> := Name} <- Rows]),
+    case mod_wavebreak_mapping:harmless() of
+        Wanted -> 0;
+        Found ->
+            io:format("harmless:~n  wanted ~p~n  found  ~p~n", [Wanted, Found]),
+            1
+    end.
 
 run(#{<<"name">> := Name, <<"steps">> := Steps} = Case) ->
     ets:new(scene, [named_table]),
@@ -38,6 +64,8 @@ context() ->
       user_exists => fun(JID) -> lists:member(JID, [<<"ann@example.org">>, <<"ben@example.org">>, <<"cid@example.org">>]) end,
       is_local => fun(Host) -> Host =:= <<"example.org">> end,
       is_room_host => fun(Host) -> Host =:= <<"rooms.example.org">> end,
+      occupant => fun(JID) -> case JID of <<"r@rooms.example.org/ben">> -> <<"ben@example.org">>; _ -> none end end,
+      pseudonym => fun(JID) -> <<"occupant:", (integer_to_binary(byte_size(JID)))/binary>> end,
       blocklist => fun(_) -> scene(blocked) end,
       get => fun(Table, Key) -> case ets:lookup(scene, {Table, Key}) of [{_, Value}] -> {ok, Value}; [] -> none end end,
       put => fun(Table, Key, Value) -> ets:insert(scene, {{Table, Key}, Value}) end}.
@@ -52,9 +80,9 @@ step(Name, Number, #{<<"hook">> := Hook, <<"events">> := Wanted, <<"opens">> := 
     Ctx = context(),
     Acts = hook(Hook, Ctx, El, Step),
     [mod_wavebreak_mapping:done(Ctx, Act) || Act <- Acts],
-    Events = [json:decode(iolist_to_binary(json:encode(maps:remove(ts, Event)))) || #{event := Event} <- Acts],
+    Events = [misc:json_decode(misc:json_encode(maps:remove(ts, Event))) || #{event := Event} <- Acts],
     Opened = [Place || {Place, #{opens := true}} <- lists:enumerate(0, Acts)],
-    Canary = binary:match(iolist_to_binary(json:encode(Events)), <<"CANARY">>),
+    Canary = binary:match(misc:json_encode(Events), <<"CANARY">>),
     case {Events, Opened, Canary} of
         {Wanted, Opens, nomatch} -> 0;
         _ ->
@@ -69,7 +97,7 @@ hook(Hook, Ctx, El, #{<<"from">> := From} = Step) ->
     M = mod_wavebreak_mapping,
     case Hook of
         <<"message">> -> M:message(Ctx, El, From, Origin);
-        <<"jingle">> -> M:jingle(Ctx, El, From, Origin);
+        <<"iq">> -> M:iq(Ctx, El, From, Origin);
         <<"presence">> -> M:presence(Ctx, El, From, Origin);
         <<"roster">> -> M:roster(Ctx, El, From);
         <<"blocking">> -> M:blocking(Ctx, El, From);

@@ -69,44 +69,144 @@ local function account_id(jid)
 end
 
 local function base64_bytes(text)
-	if not text then return nil; end
 	local encoded = #text - select(2, text:gsub("%s", ""));
 	local padding = #(text:match("=*%s*$"):gsub("%s", ""));
 	return math.max(0, encoded // 4 * 3 - padding);
 end
 
--- Bytes of the ciphertext, for the end-to-end encryptions that clients use; nil where there is none.
-local function ciphertext_size(stanza)
-	for _, xmlns in ipairs { "eu.siacs.conversations.axolotl", "urn:xmpp:omemo:2", "urn:xmpp:omemo:1" } do
-		local encrypted = stanza:get_child("encrypted", xmlns);
-		local payload = encrypted and encrypted:get_child("payload");
-		if payload then return base64_bytes(payload:get_text() or ""); end
-		-- Without a payload it only carries keys.
-		if encrypted then return nil; end
+local CLIENT, MUC, MUC_USER = "jabber:client", "http://jabber.org/protocol/muc", "http://jabber.org/protocol/muc#user";
+local RECEIPTS, MARKERS, CHAT_STATES = "urn:xmpp:receipts", "urn:xmpp:chat-markers:0", "http://jabber.org/protocol/chatstates";
+local JMI, JINGLE, RTP = "urn:xmpp:jingle-message:0", "urn:xmpp:jingle:1", "urn:xmpp:jingle:apps:rtp:1";
+local OMEMO = { ["eu.siacs.conversations.axolotl"] = true, ["urn:xmpp:omemo:1"] = true, ["urn:xmpp:omemo:2"] = true };
+local OPENPGP = { ["urn:xmpp:openpgp:0"] = "openpgp", ["jabber:x:encrypted"] = "x" };
+
+-- What a stanza may carry to anybody: no client shows it. Whatever is not here is an act of its sender. The modules'
+-- tables are one: elements.jsonl beside the golden file has them, and a test compares.
+local HARMLESS = {
+	message = {
+		[CLIENT] = { "thread" };
+		[RECEIPTS] = { "received", "request" };
+		[MARKERS] = { "acknowledged", "displayed", "markable", "received" };
+		[CHAT_STATES] = { "active", "composing", "gone", "inactive", "paused" };
+		[MUC_USER] = { "x" };
+		["eu.siacs.conversations.axolotl"] = { "encrypted" };
+		["urn:xmpp:omemo:1"] = { "encrypted" };
+		["urn:xmpp:omemo:2"] = { "encrypted" };
+		["urn:xmpp:carbons:2"] = { "private" };
+		["urn:xmpp:delay"] = { "delay" };
+		["urn:xmpp:eme:0"] = { "encryption" };
+		["urn:xmpp:hints"] = { "no-copy", "no-permanent-store", "no-store", "store" };
+		["urn:xmpp:sid:0"] = { "origin-id", "stanza-id" };
+	};
+	presence = {
+		[CLIENT] = { "priority", "show", "status" };
+		["http://jabber.org/protocol/caps"] = { "c" };
+		["jabber:iq:last"] = { "query" };
+		["jabber:x:signed"] = { "x" };
+		["urn:xmpp:delay"] = { "delay" };
+		["urn:xmpp:idle:1"] = { "idle" };
+		["vcard-temp:x:update"] = { "x" };
+	};
+	iq = {
+		[JINGLE] = { "jingle" };
+		["http://jabber.org/protocol/disco#info"] = { "query" };
+		["http://jabber.org/protocol/disco#items"] = { "query" };
+		["http://jabber.org/protocol/pubsub"] = { "pubsub" };
+		["jabber:iq:last"] = { "query" };
+		["jabber:iq:time"] = { "query" };
+		["jabber:iq:version"] = { "query" };
+		["urn:ietf:params:xml:ns:vcard-4.0"] = { "vcard" };
+		["urn:xmpp:bob"] = { "data" };
+		["urn:xmpp:ping"] = { "ping" };
+		["urn:xmpp:time"] = { "time" };
+		["vcard-temp"] = { "vCard" };
+	};
+};
+
+local is_listed, listed = {}, {};
+for stanza, namespaces in pairs(HARMLESS) do
+	for xmlns, names in pairs(namespaces) do
+		for _, name in ipairs(names) do
+			listed[#listed + 1] = ("%s %s %s"):format(stanza, xmlns, name);
+			is_listed[listed[#listed]] = true;
+		end
 	end
-	local openpgp = stanza:get_child("openpgp", "urn:xmpp:openpgp:0") or stanza:get_child("x", "jabber:x:encrypted");
-	return openpgp and base64_bytes(openpgp:get_text() or "");
+end
+table.sort(listed);
+
+local SHOWN = { away = true, chat = true, dnd = true, xa = true };
+
+-- What a listed element has to be as well.
+local CONDITIONS = {
+	-- Without a payload it only carries keys.
+	encrypted = function (child)
+		for _, part in ipairs(child.tags) do if part.name ~= "header" then return false; end end
+		return true;
+	end;
+	jingle = function (child) return child.attr.action ~= "session-initiate"; end;
+	show = function (child) return SHOWN[child:get_text() or ""] or false; end;
+	status = function (child) return #child == 0; end;
+	-- A room writes into it; of a client it is a mark of a private message.
+	[MUC_USER] = function (child) return #child.tags == 0; end;
+};
+
+local function namespace(stanza, child)
+	local xmlns = child.attr.xmlns;
+	return (xmlns == nil or xmlns == stanza.attr.xmlns) and CLIENT or xmlns;
 end
 
-local function is_encrypted(stanza)
-	return stanza:get_child("encrypted", "eu.siacs.conversations.axolotl")
-		or stanza:get_child("encrypted", "urn:xmpp:omemo:2")
-		or stanza:get_child("encrypted", "urn:xmpp:omemo:1")
-		or stanza:get_child("openpgp", "urn:xmpp:openpgp:0")
-		or stanza:get_child("x", "jabber:x:encrypted");
+local function is_harmless(stanza, child)
+	local xmlns = namespace(stanza, child);
+	if not is_listed[("%s %s %s"):format(stanza.name, xmlns, child.name)] then return false; end
+	local condition = CONDITIONS[xmlns] or CONDITIONS[child.name];
+	return not condition or condition(child);
 end
 
--- What a message carries: its size and kind of media; nil for one without text or ciphertext.
-local function payload(stanza)
-	if is_encrypted(stanza) then
-		-- The body beside it is a fixed hint for clients that cannot decrypt.
-		local size = ciphertext_size(stanza);
-		return size and { size = size };
+local function all_text(tag)
+	local parts = {};
+	for i, part in ipairs(tag) do parts[i] = type(part) == "string" and part or all_text(part); end
+	return table.concat(parts);
+end
+
+local TEXTS = { body = true, subject = true, status = true };
+
+-- What a stanza carries: whether any of it may be shown, and the bytes of its texts in all languages, or of its
+-- ciphertext; `except`: an element that counts otherwise.
+local function content(stanza, except)
+	local visible, plain, cipher, hint, shared = false, 0, 0, nil, false;
+	for _, child in ipairs(stanza.tags) do
+		if child ~= except and not is_harmless(stanza, child) then
+			visible = true;
+			local xmlns, name = namespace(stanza, child), child.name;
+			if xmlns == CLIENT and TEXTS[name] then
+				local size = #all_text(child);
+				plain = plain + size;
+				if name == "body" and not hint then hint = size; end
+			elseif xmlns == "http://jabber.org/protocol/xhtml-im" and name == "html" then
+				plain = plain + #all_text(child);
+			elseif OMEMO[xmlns] and name == "encrypted" then
+				local encrypted = child:get_child("payload");
+				cipher = cipher + (encrypted and base64_bytes(all_text(encrypted)) or 0);
+			elseif OPENPGP[xmlns] == name then
+				cipher = cipher + base64_bytes(all_text(child));
+			elseif (xmlns == "jabber:x:oob" and name == "x") or (xmlns == "urn:xmpp:sfs:0" and name == "file-sharing") then
+				shared = true;
+			end
+		end
 	end
-	local body = stanza:get_child_text("body");
-	if not body or body == "" then return nil; end
-	local shared = stanza:get_child("x", "jabber:x:oob") or stanza:get_child("file-sharing", "urn:xmpp:sfs:0");
-	return { size = #body, media = shared and "other" or "none" };
+	-- The body beside a ciphertext is a fixed hint for clients that cannot decrypt.
+	if cipher > 0 then return { visible = true, size = cipher + plain - (hint or 0) }; end
+	return { visible = visible, size = plain, media = shared and "other" or "none" };
+end
+
+-- Whether a stanza to somebody else may show that person anything: of an account that may do nothing, it goes nowhere.
+local function is_visible(stanza)
+	local kind = stanza.attr.type;
+	if stanza.name == "presence" and kind == "subscribe" then return true; end
+	if stanza.name == "presence" and kind and kind ~= "unavailable" then return false; end
+	if stanza.name == "iq" and kind ~= "get" and kind ~= "set" then return false; end
+	-- An error may repeat what it answers.
+	return content(stanza, kind == "error" and stanza:get_child("error") or nil).visible;
 end
 
 local mapping = {};
@@ -114,7 +214,7 @@ local mapping_mt = { __index = mapping };
 
 -- `context`: new_id() and now_ms() of the server; is_contact(owner, jid), is_pending_in(owner, jid),
 -- is_pending_out(owner, jid), is_subscribed(owner, jid), has_item(owner, jid), user_exists(jid),
--- is_local(host), is_local_room_host(host), blocklist(owner).
+-- is_local(host), is_local_room_host(host), occupant(jid), pseudonym(jid), blocklist(owner).
 local function new(context)
 	return setmetatable({
 		context = context;
@@ -123,6 +223,7 @@ local function new(context)
 		typing = cache.new(5000);
 		calls = cache.new(20000); -- caller, callee, session id → who, and when it was taken
 		pairs = cache.new(context.pairs or 200000);
+		rooms = cache.new(50000); -- account, room of another server → "asked", or "joined" once the room has answered
 	}, mapping_mt);
 end
 
@@ -173,33 +274,64 @@ function mapping:typing_started(account, where, fields)
 end
 
 local function receipt_of(stanza)
-	local received = stanza:get_child("received", "urn:xmpp:receipts") or stanza:get_child("received", "urn:xmpp:chat-markers:0");
+	local received = stanza:get_child("received", RECEIPTS) or stanza:get_child("received", MARKERS);
 	if received then return "message.delivered", received.attr.id; end
-	local displayed = stanza:get_child("displayed", "urn:xmpp:chat-markers:0");
+	local displayed = stanza:get_child("displayed", MARKERS);
 	if displayed then return "message.read", displayed.attr.id; end
 end
 
--- A direct invitation to a room (XEP-0249), or a mediated one that a remote room passes on.
-local function invitations_of(stanza, from, to)
-	local direct = stanza:get_child("x", "jabber:x:conference");
-	local room = direct and jid_prep(direct.attr.jid or "");
-	if room then return { { group = jid_bare(room), peer = to } }; end
-	local mediated = {};
-	local x = stanza:get_child("x", "http://jabber.org/protocol/muc#user");
-	for invite in (x and x:childtags("invite") or function() end) do
-		local invitee = jid_prep(invite.attr.to or "");
-		if invitee and jid_bare(invitee) ~= from then
-			mediated[#mediated + 1] = { group = to, peer = jid_bare(invitee) };
-		end
-	end
-	return mediated;
+-- Whether an account has asked to join a room of another server; what it has not asked to join may be anybody.
+function mapping:has_asked(account, room)
+	return self.rooms:get(account_id(account) .. " " .. account_id(room)) ~= nil;
 end
 
-local JMI, JINGLE, RTP = "urn:xmpp:jingle-message:0", "urn:xmpp:jingle:1", "urn:xmpp:jingle:apps:rtp:1";
+-- Whether that room has answered as rooms do.
+function mapping:is_in_room(account, room)
+	return self.rooms:get(account_id(account) .. " " .. account_id(room)) == "joined";
+end
+
+-- A room that has answered, or that was joined before this module was loaded.
+function mapping:joined_elsewhere(account, room)
+	self.rooms:set(account_id(account) .. " " .. account_id(room), "joined");
+end
+
+-- Who invites by a room of another server: its word is taken for accounts of its own server alone.
+local function inviter_of(invite, room)
+	local inviter = jid_prep(invite.attr.from or "");
+	local node, host = jid_split(inviter);
+	local _, room_host = jid_split(room);
+	if node and room_host:sub(-#host - 1) == "." .. host then return jid_bare(inviter), host; end
+	return room, room_host;
+end
+
+-- Invitations to rooms: direct ones (XEP-0249), and mediated ones, which go to a room or come from one.
+local function invitations_of(stanza, from, to, by_room, origin)
+	local listed = {};
+	local x = stanza:get_child("x", MUC_USER);
+	for invite in (x and x:childtags("invite") or function() end) do
+		local invitee = jid_prep(invite.attr.to or "");
+		if origin and not by_room and invite.attr.from then
+			local inviter, host = inviter_of(invite, from);
+			listed[#listed + 1] = { account = inviter, group = from, peer = to, origin = host };
+		elseif by_room and invitee and jid_bare(invitee) ~= from then
+			listed[#listed + 1] = { account = from, group = to, peer = jid_bare(invitee), origin = origin };
+		end
+	end
+	if listed[1] then return listed; end
+	local direct = stanza:get_child("x", "jabber:x:conference");
+	local room = direct and jid_prep(direct.attr.jid or "");
+	return room and { { account = from, group = jid_bare(room), peer = to, origin = origin } } or {};
+end
+
+-- Addresses that a service passes a message on to.
+local PASSED_TO = { bcc = true, cc = true, to = true };
 
 -- What a proposal of a call (XEP-0353), or a session (XEP-0166), says of it.
 local PROPOSALS = { propose = "started", proceed = "taken", retract = "ended", reject = "ended", finish = "ended" };
 local SESSIONS = { ["session-initiate"] = "started", ["session-accept"] = "taken", ["session-terminate"] = "ended" };
+
+-- A call that is over: its last steps may come from both sides.
+local ENDED = {};
 
 -- The media of a call; nil for what is none: files are offered so, too.
 local function media_of(parents)
@@ -212,43 +344,95 @@ local function media_of(parents)
 	return media;
 end
 
--- A step of a call. Its end is reported as the caller's, whoever ended it.
+-- A step of a call, and whether it is one of a call that is known. Its end is reported as the caller's, whoever ended it.
 function mapping:call(step, id, from, to, media, origin)
-	if not id then return {}; end
+	if not id then return {}, false; end
 	local from_id, to_id = account_id(from), account_id(to);
 	local key, key_of_peer = ("%s %s %s"):format(from_id, to_id, id), ("%s %s %s"):format(to_id, from_id, id);
 	local now = self.context.now_ms();
 	if step == "started" then
 		-- The session that follows a proposal has its id.
-		if not media or self.calls:get(key) then return {}; end
+		if not media then return {}, false; end
+		if (self.calls:get(key) or ENDED) ~= ENDED then return {}, true; end
 		local in_contacts;
 		local _, host = jid_split(to);
 		if self.context.is_local(host) then in_contacts = self.context.is_contact(to, from) and true or false; end
 		local act = self:act("call.started", from, { peer = to, media = media, in_contacts = in_contacts, origin = origin }, not self:is_known(from, to));
 		act.call = { key = key, caller = from, callee = to, origin = origin };
-		return { act };
+		return { act }, true;
 	end
-	local call = self.calls:get(key) or self.calls:get(key_of_peer);
-	if not call then return {}; end
+	local call = self.calls:get(key);
+	if not call or call == ENDED then call = self.calls:get(key_of_peer) or call; end
+	if not call then return {}, false; end
+	if call == ENDED then return {}, true; end
 	if step == "taken" then
 		if call.key == key_of_peer then call.taken_ms = now; end
-		return {};
+		return {}, true;
 	end
-	self.calls:set(call.key, nil);
+	self.calls:set(call.key, ENDED);
 	local seconds = call.taken_ms and math.max(now - call.taken_ms, 0) // 1000 or 0;
-	return { self:act("call.ended", call.caller, { peer = call.callee, seconds = seconds, origin = call.origin }) };
+	return { self:act("call.ended", call.caller, { peer = call.callee, seconds = seconds, origin = call.origin }) }, true;
 end
 
--- A session of media that an account negotiates with another one.
-function mapping:jingle(stanza, from, origin)
-	local to = stanza.attr.to and jid_bare(stanza.attr.to);
-	local node, host = jid_split(to);
+-- What reaches a person, as a message.
+function mapping:sent(from, to, carried, origin, via)
+	local _, host = jid_split(to);
+	local in_contacts;
+	if self.context.is_local(host) then in_contacts = self.context.is_contact(to, from) and true or false; end
+	return self:act("message.sent", from, {
+		peer = to, size = carried.size, media = carried.media, via = via, in_contacts = in_contacts, origin = origin;
+	}, not self:is_known(from, to));
+end
+
+-- An invitation reaches a stranger as a first message does, and counts as one beside.
+function mapping:invited(invitations, stanza)
+	local acts = {};
+	for _, invitation in ipairs(invitations) do
+		local account, peer = invitation.account, invitation.peer;
+		if not self:is_known(account, peer) then
+			acts[#acts + 1] = self:sent(account, peer, { size = content(stanza).size, media = "none" }, invitation.origin);
+		end
+		acts[#acts + 1] = self:act("group.member_added", account, invitation, true);
+	end
+	return acts;
+end
+
+-- A query to a client of somebody else: a session of media that is negotiated, or what else the client may show.
+function mapping:iq(stanza, from, origin)
+	local node, host, resource = jid_split(stanza.attr.to);
+	local to = node and jid_bare(stanza.attr.to);
+	if to and resource and self.context.is_local_room_host(host) then to = self.context.occupant(stanza.attr.to); end
+	if not to or to == from or self.context.is_local_room_host((select(2, jid_split(to)))) then return {}; end
+	if origin and self:has_asked(to, from) then return {}; end
 	local jingle = stanza:get_child("jingle", JINGLE);
 	local step = jingle and SESSIONS[jingle.attr.action or ""];
-	if not step or not node or to == from or self.context.is_local_room_host(host) then return {}; end
-	local contents = {};
-	for content in jingle:childtags("content") do contents[#contents + 1] = content; end
-	return self:call(step, jingle.attr.sid, from, to, media_of(contents), origin);
+	if step then
+		local contents = {};
+		for part in jingle:childtags("content") do contents[#contents + 1] = part; end
+		local acts, is_told = self:call(step, jingle.attr.sid, from, to, media_of(contents), origin);
+		if is_told then return acts; end
+	end
+	-- The server answers what is sent to a bare JID.
+	local carried = resource and content(stanza);
+	if not carried or not carried.visible or self:is_known(from, to) then return {}; end
+	carried.media = jingle and "other" or carried.media;
+	return { self:sent(from, to, carried, origin) };
+end
+
+-- A message that a service passes on to several addresses (XEP-0033).
+function mapping:addressed(stanza, from, origin)
+	local acts, addresses = {}, stanza:get_child("addresses", "http://jabber.org/protocol/address");
+	if not addresses or stanza.attr.type == "error" then return acts; end
+	local carried = content(stanza, addresses);
+	for address in addresses:childtags("address") do
+		local jid = PASSED_TO[address.attr.type or ""] and jid_prep(address.attr.jid or "");
+		local to, node, host = jid and jid_bare(jid), jid_split(jid);
+		if node and to ~= from and not self.context.is_local_room_host(host)
+			and (carried.size > 0 or (carried.visible and not self:is_known(from, to))) then
+			acts[#acts + 1] = self:sent(from, to, carried, origin);
+		end
+	end
+	return acts;
 end
 
 -- A message between two accounts, or to a room on another server. `origin`: the sender's domain,
@@ -258,53 +442,65 @@ function mapping:message(stanza, from, origin)
 	local to = stanza.attr.to and jid_bare(stanza.attr.to);
 	local node, host = jid_split(to);
 	local kind = stanza.attr.type;
-	if not to or to == from or kind == "error" or self.context.is_local_room_host(host) then return acts; end
-	if not node then return acts; end
-	local from_room = stanza:get_child("x", "http://jabber.org/protocol/muc#user");
+	if to and not node then return self:addressed(stanza, from, origin); end
+	if not node or to == from or self.context.is_local_room_host(host) then return acts; end
 	-- What a room of another server passes on: its sender is a nickname, no account.
-	if origin and (kind == "groupchat" or from_room) then return acts; end
-
-	local invitations = kind ~= "groupchat" and invitations_of(stanza, from, to) or {};
-	for _, invitation in ipairs(invitations) do
-		acts[#acts + 1] = self:act("group.member_added", from, { group = invitation.group, peer = invitation.peer, origin = origin }, true);
+	if origin and self:has_asked(to, from) then
+		-- Who is written to by an occupant may answer it.
+		if kind ~= "groupchat" and kind ~= "error" and jid_resource(stanza.attr.from) and content(stanza).size > 0 then
+			self:remember(account_id(to), self.context.pseudonym(stanza.attr.from));
+		end
+		return acts;
 	end
+	if kind == "error" then
+		-- An answer, which may repeat what it answers.
+		local carried = content(stanza, stanza:get_child("error"));
+		if carried.visible and not self:is_known(from, to) then acts[1] = self:sent(from, to, carried, origin); end
+		return acts;
+	end
+
+	local in_room = not origin and self:is_in_room(from, to);
+	local x = stanza:get_child("x", MUC_USER);
+	if kind ~= "groupchat" then acts = self:invited(invitations_of(stanza, from, to, in_room, origin), stanza); end
 	if #acts > 0 then return acts; end
 
-	local carried = payload(stanza);
-	if kind == "groupchat" or from_room then
-		if carried then
-			acts[1] = self:act("message.sent", from, { group = to, size = carried.size, media = carried.media, origin = origin });
-		elseif stanza:get_child("composing", "http://jabber.org/protocol/chatstates") then
-			acts[1] = self:typing_started(from, to, { group = to, origin = origin });
+	local is_composing = stanza:get_child("composing", CHAT_STATES);
+	if in_room and kind ~= "groupchat" and jid_resource(stanza.attr.to) then
+		return self:room_private(stanza, from, self.context.pseudonym(stanza.attr.to));
+	end
+	if in_room and (kind == "groupchat" or x) then
+		local carried = content(stanza);
+		if carried.size > 0 then
+			acts[1] = self:act("message.sent", from, { group = to, size = carried.size, media = carried.media });
+		elseif is_composing then
+			acts[1] = self:typing_started(from, to, { group = to });
 		end
 		return acts;
 	end
 
+	local proposal = stanza:child_with_ns(JMI);
+	local step = proposal and PROPOSALS[proposal.name];
+	local called, is_told = {}, false;
+	if step then called, is_told = self:call(step, proposal.attr.id, from, to, media_of { proposal }, origin); end
+	local carried = content(stanza, is_told and proposal or nil);
+	if carried.size > 0 or (carried.visible and not self:is_known(from, to)) then
+		local act = self:sent(from, to, carried, origin);
+		act.stanza_id = stanza.attr.id;
+		acts[1] = act;
+		if act.opens and self.context.is_local(host) and not self.context.user_exists(to) then
+			acts[2] = self:act("message.undeliverable", from, { peer = to, reason = "not_registered", origin = origin });
+		end
+	end
+	local is_sent = acts[1] ~= nil;
 	local receipt, about = receipt_of(stanza);
 	if receipt and about then
 		local id = self.receipts:get(account_id(to) .. " " .. account_id(from) .. " " .. about);
 		acts[#acts + 1] = self:act(receipt, from, { peer = to, message = id, origin = origin });
 	end
-	if carried then
-		local opens, here = not self:is_known(from, to), self.context.is_local(host);
-		local in_contacts;
-		if here then in_contacts = self.context.is_contact(to, from) and true or false; end
-		local act = self:act("message.sent", from, {
-			peer = to, size = carried.size, media = carried.media, in_contacts = in_contacts, origin = origin;
-		}, opens);
-		act.stanza_id = stanza.attr.id;
-		table.insert(acts, 1, act);
-		if here and opens and not self.context.user_exists(to) then
-			acts[#acts + 1] = self:act("message.undeliverable", from, { peer = to, reason = "not_registered", origin = origin });
-		end
-	elseif stanza:get_child("composing", "http://jabber.org/protocol/chatstates") then
+	if is_composing and not is_sent then
 		acts[#acts + 1] = self:typing_started(from, to, { peer = to, origin = origin });
 	end
-	local proposal = stanza:child_with_ns(JMI);
-	local step = proposal and PROPOSALS[proposal.name];
-	if step then
-		for _, act in ipairs(self:call(step, proposal.attr.id, from, to, media_of { proposal }, origin)) do acts[#acts + 1] = act; end
-	end
+	for _, act in ipairs(called) do acts[#acts + 1] = act; end
 	return acts;
 end
 
@@ -316,11 +512,31 @@ function mapping:bounce(stanza)
 	return { self:act("message.undeliverable", to, { peer = from, reason = "not_registered" }) };
 end
 
--- A subscription stanza, before the server changes the rosters.
+-- A presence that is sent to one address: to join a room of another server, or with something to read.
+function mapping:directed(stanza, from, to, origin)
+	local node, host, resource = jid_split(stanza.attr.to);
+	local context = self.context;
+	if context.is_local_room_host(host) then return {}; end
+	if origin and self:has_asked(to, from) then
+		if stanza:get_child("x", MUC_USER) then self:joined_elsewhere(to, from); end
+		return {};
+	end
+	if not origin and node and resource and not context.is_local(host) then
+		local key = account_id(from) .. " " .. account_id(to);
+		if stanza:get_child("x", MUC) and not self.rooms:get(key) then self.rooms:set(key, "asked"); end
+		if self.rooms:get(key) then return {}; end
+	end
+	local carried = content(stanza);
+	if not carried.visible or self:is_known(from, to) then return {}; end
+	return { self:sent(from, to, carried, origin) };
+end
+
+-- A presence to one address; that of a subscription before the server changes the rosters.
 function mapping:presence(stanza, from, origin)
 	local kind, to = stanza.attr.type, stanza.attr.to and jid_bare(stanza.attr.to);
 	local node = jid_split(to);
 	if not node or to == from then return {}; end
+	if not kind or kind == "unavailable" then return self:directed(stanza, from, to, origin); end
 	local context = self.context;
 	if kind == "subscribe" then
 		-- The server sends the open requests of a roster again at each login.
@@ -430,33 +646,31 @@ function mapping:room_left(from, room, origin)
 end
 
 function mapping:room_invitations(stanza, from, room, origin)
-	local acts = {};
-	for _, invitation in ipairs(invitations_of(stanza, from, room)) do
-		acts[#acts + 1] = self:act("group.member_added", from, { group = room, peer = invitation.peer, origin = origin }, true);
+	local here = {};
+	for _, invitation in ipairs(invitations_of(stanza, from, room, true, origin)) do
+		if invitation.group == room then here[#here + 1] = invitation; end
 	end
-	return acts;
+	return self:invited(here, stanza);
 end
 
 function mapping:room_message(stanza, from, room, recipients, origin)
-	local carried = payload(stanza);
-	if carried then
+	local carried = content(stanza);
+	if carried.size > 0 then
 		return { self:act("message.sent", from, {
 			group = room, size = carried.size, media = carried.media, recipients = recipients, origin = origin;
 		}) };
-	elseif stanza:get_child("composing", "http://jabber.org/protocol/chatstates") then
+	elseif stanza:get_child("composing", CHAT_STATES) then
 		return { self:typing_started(from, room, { group = room, origin = origin }) };
 	end
 	return {};
 end
 
--- A private message to an occupant of a room here, by the occupant's own JID.
+-- A private message to an occupant of a room: of one here by its own JID, else by a pseudonym of its nickname.
 function mapping:room_private(stanza, from, to, origin)
-	local carried = stanza.attr.type ~= "error" and payload(stanza);
-	if not carried or from == to then return {}; end
-	return { self:act("message.sent", from, {
-		peer = to, size = carried.size, media = carried.media, via = "group", origin = origin;
-		in_contacts = self.context.is_contact(to, from) and true or false;
-	}, not self:is_known(from, to)) };
+	local carried = content(stanza);
+	if stanza.attr.type == "error" or from == to then return {}; end
+	if carried.size == 0 and (not carried.visible or self:is_known(from, to)) then return {}; end
+	return { self:sent(from, to, carried, origin, "group") };
 end
 
-return { new = new, account_id = account_id, carries = carries };
+return { new = new, account_id = account_id, carries = carries, is_visible = is_visible, harmless = listed };

@@ -9,6 +9,7 @@ module:set_global();
 local async = require "util.async";
 local cache = require "util.cache";
 local datetime = require "util.datetime";
+local hashes = require "util.hashes";
 local http = require "net.http";
 local id = require "util.id";
 local jid_lib = require "util.jid";
@@ -133,6 +134,14 @@ local mapping = mapping_lib.new {
 	end;
 	is_local = function (host) return hosts[host] and hosts[host].type == "local" or false; end;
 	is_local_room_host = function (host) return hosts[host] and hosts[host].type == "component" or false; end;
+	occupant = function (jid)
+		local muc = hosts[jid_host(jid)].modules.muc;
+		local room = muc and muc.get_room_from_jid(jid_bare(jid));
+		local occupant = room and room:get_occupant_by_nick(jid);
+		return occupant and occupant.bare_jid;
+	end;
+	-- By a key of this server: nobody else can try nicknames.
+	pseudonym = function (jid) return "occupant:" .. hashes.hmac_sha256(client.options.key or "", jid, true); end;
 	blocklist = function (owner)
 		local node, host = local_node(owner);
 		local listed = {};
@@ -318,6 +327,12 @@ local function ask_in_shadow(events)
 	end);
 end
 
+-- An account that may do nothing shows nobody anything, whether it counts or not.
+local function refused_all(account, stanza)
+	local state = mode == "enforce" and client:refused_by_state(mapping_lib.account_id(account), false);
+	return state and mapping_lib.is_visible(stanza) and state or nil;
+end
+
 -- Whether acts of one account are refused: the answer or state, and why. Waits for the answer.
 local function ask_about(acts)
 	local asked = {};
@@ -351,10 +366,11 @@ local function ask_about(acts)
 end
 
 -- Returns the refusal {text, lang, condition}, or nil where the acts may happen; then whether it asked,
--- and the answer that lets them.
-local function judge(acts, session, stanza)
-	local account = acts[1].event.account;
+-- and the answer that lets them. `from`: who sends the stanza to somebody, act or not.
+local function judge(acts, session, stanza, from)
+	local account = acts[1] and acts[1].event.account or from;
 	local refusal, why, asked, answer = ask_about(acts);
+	if not refusal and from then refusal, why = refused_all(from, stanza), "state"; end
 	if not refusal then return nil, asked, answer; end
 	client.counters.refused = client.counters.refused + 1;
 	-- Wavebreak has logged what it refused itself; what the cache refused it has not seen.
@@ -367,7 +383,7 @@ local function judge(acts, session, stanza)
 		end
 	end
 	module:fire_event("wavebreak/refused", {
-		account = account, type = acts[1].event.type, outcome = refusal.outcome, origin = session, stanza = stanza;
+		account = account, type = acts[1] and acts[1].event.type, outcome = refusal.outcome, origin = session, stanza = stanza;
 	});
 	local lang = language(stanza);
 	if why == "unavailable" then
@@ -377,10 +393,12 @@ local function judge(acts, session, stanza)
 end
 
 -- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took,
--- the third whether the act is to arrive as a request.
-local function perform(acts, session, stanza)
-	if #acts == 0 or is_exempt(acts[1].event.account, session) then return nil; end
-	local refusal, asked, answer = judge(acts, session, stanza);
+-- the third whether the act is to arrive as a request. `from` sends the stanza, which may be no act at all.
+local function perform(acts, session, stanza, from)
+	if #acts == 0 and not (from and refused_all(from, stanza)) then return nil; end
+	local account = acts[1] and acts[1].event.account or from;
+	if is_exempt(account, session) then return nil; end
+	local refusal, asked, answer = judge(acts, session, stanza, from);
 	if not refusal then
 		local as_request = answer and answer.deliver_as == "request";
 		for _, act in ipairs(acts) do
@@ -388,7 +406,7 @@ local function perform(acts, session, stanza)
 			if not as_request then mapping:done(act); end
 			client:tell(act.event);
 		end
-		if answer then tell_places(answer, acts[1].event.account, session, stanza); end
+		if answer then tell_places(answer, account, session, stanza); end
 	end
 	return refusal, asked and "asked" or "told", answer and answer.deliver_as == "request" or false;
 end
@@ -405,6 +423,8 @@ end
 local function refuse(refusal, origin, stanza, from)
 	-- Only what gets no answer where it is delivered: a client would wait for that to a room.
 	if refusal.silent and (stanza.name == "message" or stanza.attr.type == "subscribe") then return true; end
+	-- An error is never answered by another one.
+	if stanza.attr.type == "error" then return true; end
 	local reply = st.error_reply(stanza, "wait", refusal.condition, refusal.text, from);
 	local error_tag = reply:get_child("error");
 	local text_tag = error_tag and error_tag:get_child("text", "urn:ietf:params:xml:ns:xmpp-stanzas");
@@ -418,6 +438,7 @@ local function without(acts, kinds)
 	return acts;
 end
 
+local QUERIES = { get = true, set = true };
 local RECEIPTS = { ["message.delivered"] = true, ["message.read"] = true };
 
 local function clean_ip(ip)
@@ -432,6 +453,13 @@ local function watch_accounts(module)
 	watched_hosts[host] = true;
 
 	local function own(session) return session.username .. "@" .. host; end
+
+	-- Who sends a stanza to somebody else: to itself, to this server and to rooms here an account may send what it likes.
+	local function sender_of(session, stanza)
+		local node, to_host = jid_split(stanza.attr.to);
+		local to_somebody = node and jid_bare(stanza.attr.to) ~= own(session) and not (hosts[to_host] and hosts[to_host].type == "component");
+		return to_somebody and own(session) or nil;
+	end
 
 	module:hook("user-registering", timed(function (event)
 		local jid = event.username .. "@" .. host;
@@ -473,7 +501,7 @@ local function watch_accounts(module)
 		if origin.type ~= "c2s" or not origin.username then return; end
 		local acts = mapping:message(stanza, own(origin));
 		if not receipts then without(acts, RECEIPTS); end
-		local refusal, kind, as_request = perform(acts, origin, stanza);
+		local refusal, kind, as_request = perform(acts, origin, stanza, sender_of(origin, stanza));
 		if refusal then return refuse(refusal, origin, stanza), kind; end
 		if as_request and hold(stanza, own(origin)) then return true, kind; end
 		if acts[1] and acts[1].event.type == "message.sent" then end_request(own(origin), jid_bare(stanza.attr.to), true); end
@@ -482,11 +510,12 @@ local function watch_accounts(module)
 	-- Before the archive (0) and the copies to other devices (-0.5).
 	module:hook("pre-message/bare", timed(on_message), 1);
 	module:hook("pre-message/full", timed(on_message), 1);
+	module:hook("pre-message/host", timed(on_message), 1);
 
 	local function on_iq(event)
 		local origin, stanza = event.origin, event.stanza;
-		if stanza.attr.type ~= "set" or origin.type ~= "c2s" or not origin.username then return; end
-		local refusal, kind = perform(mapping:jingle(stanza, own(origin)), origin, stanza);
+		if not QUERIES[stanza.attr.type] or origin.type ~= "c2s" or not origin.username then return; end
+		local refusal, kind = perform(mapping:iq(stanza, own(origin)), origin, stanza, sender_of(origin, stanza));
 		return refusal and refuse(refusal, origin, stanza), kind;
 	end
 	module:hook("pre-iq/bare", timed(on_iq), 1);
@@ -495,10 +524,11 @@ local function watch_accounts(module)
 	local function on_presence(event)
 		local origin, stanza = event.origin, event.stanza;
 		local kind = stanza.attr.type;
-		if not kind or kind == "unavailable" or kind == "error" or kind == "probe" then return; end
-		if origin.type ~= "c2s" or not origin.username then return; end
-		local refusal, time_kind = perform(mapping:presence(stanza, own(origin)), origin, stanza);
+		if kind == "error" or kind == "probe" or origin.type ~= "c2s" or not origin.username then return; end
+		local refusal, time_kind, as_request = perform(mapping:presence(stanza, own(origin)), origin, stanza, sender_of(origin, stanza));
 		if refusal then return refuse(refusal, origin, stanza), time_kind; end
+		-- A request for contact is one already.
+		if as_request and kind ~= "subscribe" then return true, time_kind; end
 		if kind == "subscribed" or kind == "unsubscribed" then
 			local recipient, from = own(origin), jid_bare(stanza.attr.to);
 			-- Once the rosters have changed.
@@ -508,6 +538,13 @@ local function watch_accounts(module)
 	end
 	module:hook("pre-presence/bare", timed(on_presence), 1);
 	module:hook("pre-presence/full", timed(on_presence), 1);
+
+	-- Rooms of other servers that were joined before.
+	for full_jid, session in pairs(prosody.full_sessions) do
+		for jid in pairs(session.host == host and session.directed or {}) do
+			if not hosts[jid_host(jid)] then mapping:joined_elsewhere(jid_bare(full_jid), jid_bare(jid)); end
+		end
+	end
 
 	module:hook("iq/self/jabber:iq:roster:query", function (event)
 		local origin, stanza = event.origin, event.stanza;
@@ -544,13 +581,13 @@ local function watch_accounts(module)
 		local from, origin_host = from_remote(event);
 		if not from then return; end
 		local stanza = event.stanza;
-		if stanza.attr.type == "error" then
+		local acts = mapping:message(stanza, from, origin_host);
+		if stanza.attr.type == "error" and #acts == 0 then
 			perform(mapping:bounce(stanza), nil, stanza);
 			return;
 		end
-		local acts = mapping:message(stanza, from, origin_host);
 		if not receipts then without(acts, RECEIPTS); end
-		local refusal, kind, as_request = perform(acts, nil, stanza);
+		local refusal, kind, as_request = perform(acts, nil, stanza, from);
 		if refusal then return refuse(refusal, event.origin, stanza), kind; end
 		return as_request and hold(stanza, from) or nil, kind;
 	end
@@ -559,8 +596,8 @@ local function watch_accounts(module)
 
 	local function on_remote_iq(event)
 		local from, origin_host = from_remote(event);
-		if not from or event.stanza.attr.type ~= "set" then return; end
-		local refusal, kind = perform(mapping:jingle(event.stanza, from, origin_host), nil, event.stanza);
+		if not from or not QUERIES[event.stanza.attr.type] then return; end
+		local refusal, kind = perform(mapping:iq(event.stanza, from, origin_host), nil, event.stanza, from);
 		return refusal and refuse(refusal, event.origin, event.stanza), kind;
 	end
 	module:hook("iq/bare", timed(on_remote_iq), 10);
@@ -569,9 +606,10 @@ local function watch_accounts(module)
 	local function on_remote_presence(event)
 		local from, origin_host = from_remote(event);
 		local kind = event.stanza.attr.type;
-		if not from or not kind or kind == "unavailable" or kind == "error" or kind == "probe" then return; end
-		local refusal, kind = perform(mapping:presence(event.stanza, from, origin_host), nil, event.stanza);
-		return refusal and refuse(refusal, event.origin, event.stanza), kind;
+		if not from or kind == "error" or kind == "probe" then return; end
+		local refusal, time_kind, as_request = perform(mapping:presence(event.stanza, from, origin_host), nil, event.stanza);
+		if refusal then return refuse(refusal, event.origin, event.stanza), time_kind; end
+		return as_request and kind ~= "subscribe" or nil, time_kind;
 	end
 	module:hook("presence/bare", timed(on_remote_presence), 10);
 	module:hook("presence/full", timed(on_remote_presence), 10);
@@ -673,15 +711,23 @@ local function watch_rooms(module)
 		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
 	end), -10);
 
-	module:hook("muc-occupant-groupchat", timed(function (event)
+	local function on_groupchat(event)
 		local from, origin_host = member_of(event);
 		if not from or event.stanza.attr.type == "error" then return; end
 		local recipients = 0;
 		for _ in event.room:each_occupant() do recipients = recipients + 1; end
 		local acts = mapping:room_message(event.stanza, from, event.room.jid, recipients, origin_host);
-		local refusal, kind = perform(acts, event.origin, event.stanza);
+		local refusal, kind = perform(acts, event.origin, event.stanza, from);
 		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
-	end), 1);
+	end
+	module:hook("muc-occupant-groupchat", timed(on_groupchat), 1);
+	-- A room's new subject goes to everybody in it before that.
+	module:hook("muc-occupant-groupchat", timed(function (event)
+		local room, stanza = event.room, event.stanza;
+		if not stanza:get_child("subject") or stanza:get_child("body") or stanza:get_child("thread") then return; end
+		if event.occupant.role ~= "moderator" and not room:get_changesubject() then return; end
+		return on_groupchat(event);
+	end), 21);
 
 	module:hook("muc-private-message", function (event)
 		local room, stanza = event.room, event.stanza;
@@ -692,13 +738,23 @@ local function watch_rooms(module)
 		local from, origin_host = member_of(event, sender.bare_jid);
 		if not from then return; end
 		local acts = mapping:room_private(stanza, from, jid_bare(recipient.bare_jid), origin_host);
-		local refusal = perform(acts, event.origin, stanza);
+		local refusal = perform(acts, event.origin, stanza, from);
 		if not refusal then return; end
 		local copy = st.clone(stanza);
 		copy.attr.from = sender.jid;
 		refuse(refusal, event.origin, copy);
 		return false;
 	end, 1);
+
+	-- Queries of accounts of other servers to who is in a room; those of accounts here are seen before.
+	module:hook("iq/full", timed(function (event)
+		local stanza = event.stanza;
+		if event.origin.type ~= "s2sin" or not remote or not QUERIES[stanza.attr.type] then return; end
+		local from = jid_bare(stanza.attr.from);
+		if not jid_split(from) then return; end
+		local refusal, kind = perform(mapping:iq(stanza, from, jid_host(from)), nil, stanza);
+		return refusal and refuse(refusal, event.origin, stanza), kind;
+	end), 10);
 end
 
 function module.add_host(module)

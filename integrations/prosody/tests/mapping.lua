@@ -1,14 +1,15 @@
--- Runs the cases of a golden file through the mapping, with Prosody's own libraries; prints what
--- differs. Arguments: Prosody's source directory, the module's directory, the golden file.
+-- Runs the cases of a golden file and a list of elements through the mapping, with Prosody's own libraries; prints
+-- what differs. Arguments: Prosody's source directory, the module's directory, the two files.
 
-local source, directory, golden = arg[1], arg[2], arg[3];
+local source, directory, golden, elements = arg[1], arg[2], arg[3], arg[4];
 package.path = source .. "/?.lua;" .. package.path;
 package.cpath = source .. "/?.so;" .. package.cpath;
 assert(loadfile(source .. "/loader.lua"))("loader");
 
 local json = require "util.json";
 local xml = require "util.xml";
-local new = assert(loadfile(directory .. "/mapping.lib.lua"))().new;
+local library = assert(loadfile(directory .. "/mapping.lib.lua"))();
+local new = library.new;
 
 local USERS = { ["ann@example.org"] = true, ["ben@example.org"] = true, ["cid@example.org"] = true };
 
@@ -34,6 +35,8 @@ local function new_mapping(case)
 		user_exists = function (jid) return USERS[jid] or false; end;
 		is_local = function (host) return host == "example.org"; end;
 		is_local_room_host = function (host) return host == "rooms.example.org"; end;
+		occupant = function (jid) return jid == "r@rooms.example.org/ben" and "ben@example.org" or nil; end;
+		pseudonym = function (jid) return "occupant:" .. #jid; end;
 		blocklist = function () return scene.blocked; end;
 	};
 	return scene;
@@ -41,7 +44,7 @@ end
 
 local hooks = {};
 function hooks.message(m, step, stanza) return m:message(stanza, step.from, step.origin); end
-function hooks.jingle(m, step, stanza) return m:jingle(stanza, step.from, step.origin); end
+function hooks.iq(m, step, stanza) return m:iq(stanza, step.from, step.origin); end
 function hooks.presence(m, step, stanza) return m:presence(stanza, step.from, step.origin); end
 function hooks.roster(m, step, stanza) return m:roster(stanza, step.from); end
 function hooks.blocking(m, step, stanza) return m:blocking(stanza, step.from); end
@@ -95,4 +98,23 @@ for line in io.lines(golden) do
 	end
 end
 print(("%d cases, %d steps differ"):format(cases, wrong));
-os.exit(wrong == 0 and cases > 0);
+
+local rows, differ, harmless, known = 0, 0, {}, {};
+for line in io.lines(elements) do
+	local row = assert(json.decode(line));
+	rows = rows + 1;
+	local stanza = assert(xml.parse(("<%s xmlns='jabber:client'%s>%s</%s>"):format(row.stanza, row.stanza == "iq" and " type='set'" or "", row.xml, row.stanza)));
+	local name = ("%s %s %s"):format(row.stanza, row.ns, row.name);
+	if row.harmless and not known[name] then harmless[#harmless + 1], known[name] = name, true; end
+	if library.is_visible(stanza) == row.harmless then
+		differ = differ + 1;
+		print(("%s is %s"):format(row.xml, row.harmless and "harmless" or "shown"));
+	end
+end
+table.sort(harmless);
+if sorted(harmless) ~= sorted(library.harmless) then
+	differ = differ + 1;
+	print(("harmless:\n  wanted %s\n  found  %s"):format(sorted(harmless), sorted(library.harmless)));
+end
+print(("%d elements, %d differ"):format(rows, differ));
+os.exit(wrong == 0 and cases > 0 and differ == 0 and rows > 0);

@@ -11,6 +11,7 @@ from integrations import setup
 HERE = Path(__file__).resolve().parent
 MODULE = HERE.parent / "mod_wavebreak"
 GOLDEN = HERE.parents[1] / "xmpp" / "golden.jsonl"
+ELEMENTS = GOLDEN.with_name("elements.jsonl")
 
 
 def _lua(script: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
@@ -27,9 +28,10 @@ def _lua(script: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_mapping_of_golden_stanzas_gives_their_events() -> None:
-    done = _lua("mapping.lua", GOLDEN)
+    done = _lua("mapping.lua", GOLDEN, ELEMENTS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(GOLDEN.read_text().splitlines())} cases, 0 steps differ" in done.stdout
+    assert f"{len(ELEMENTS.read_text().splitlines())} elements, 0 differ" in done.stdout
 
 
 def test_client_cases_hold(tmp_path: Path) -> None:

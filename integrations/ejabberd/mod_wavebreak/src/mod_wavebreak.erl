@@ -43,7 +43,7 @@
 start(Host, _Opts) ->
     ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
     [ets_cache:new(cache(Table), [{max_size, Size}, {life_time, infinity}, {cache_missed, false}]) || {Table, Size} <- ?CACHES],
-    persistent_term:put({?MODULE, boot}, {base64:encode(crypto:strong_rand_bytes(9), #{mode => urlsafe}), atomics:new(1, [])}),
+    persistent_term:put({?MODULE, boot}, {str:to_hexlist(crypto:strong_rand_bytes(9)), atomics:new(1, [])}),
     ejabberd_commands:register_commands(?MODULE, get_commands_spec()),
     case gen_mod:start_child(?CLIENT, Host, options(Host)) of
         {ok, _} ->
@@ -111,8 +111,15 @@ cache(pairs) -> wavebreak_pairs;
 cache(calls) -> wavebreak_calls;
 cache(creating) -> wavebreak_creating.
 
+%% Rooms of other servers stay joined where another node of a cluster, or a later start, hears of them.
+get(rooms, {Account, Room}) ->
+    case mnesia:dirty_read(wavebreak_kept, {elsewhere, Account, Room}) of
+        [#wavebreak_kept{value = Value}] -> {ok, Value};
+        [] -> none
+    end;
 get(Table, Key) -> case ets_cache:lookup(cache(Table), Key) of {ok, Value} -> {ok, Value}; _ -> none end.
 
+put(rooms, {Account, Room}, Value) -> mnesia:dirty_write(#wavebreak_kept{key = {elsewhere, Account, Room}, value = Value});
 put(Table, Key, Value) ->
     ets_cache:delete(cache(Table), Key),
     ets_cache:insert(cache(Table), Key, Value).
@@ -120,7 +127,11 @@ put(Table, Key, Value) ->
 context(Host) ->
     #{new_id => fun new_id/0, now_ms => fun() -> ?CLIENT:now_ms(Host) end, item => fun item/2, pending_in => fun pending_in/2,
       user_exists => fun(JID) -> {U, S} = split(JID), ejabberd_auth:user_exists(U, S) end,
-      is_local => fun ejabberd_router:is_my_host/1, is_room_host => fun is_room_host/1, blocklist => fun blocklist/1,
+      is_local => fun ejabberd_router:is_my_host/1, is_room_host => fun is_room_host/1,
+      occupant => fun(JID) -> To = jid:decode(JID), occupant(To, To#jid.lresource) end,
+      %% By a key of this server: nobody else can try nicknames.
+      pseudonym => fun(JID) -> <<"occupant:", (str:to_hexlist(crypto:mac(hmac, sha256, opt(Host, key), JID)))/binary>> end,
+      blocklist => fun blocklist/1,
       get => fun get/2, put => fun put/3}.
 
 %% Ids are this server's own: a client that repeats a stanza's id must not count once.
@@ -251,6 +262,24 @@ refused_by_state(Host, [#{event := #{type := Type, account := Account}, opens :=
         _ -> refused_by_state(Host, Rest)
     end.
 
+%% An account that may do nothing shows nobody anything, whether it counts or not. `Sender`: {From, Stanza}, or none.
+refused_all(_, none) -> none;
+refused_all(Host, {From, El}) ->
+    case opt(Host, mode) =:= enforce andalso ?CLIENT:refused_by_state(Host, ?MAPPING:account_id(From), false) of
+        #{} = State -> case ?MAPPING:is_visible(El) of true -> State; false -> none end;
+        _ -> none
+    end.
+
+ask_about(Host, Acts, Sender) ->
+    case ask_about(Host, Acts) of
+        {allow, Kind} ->
+            case refused_all(Host, Sender) of
+                none -> {allow, Kind};
+                State -> {{state, State}, Kind}
+            end;
+        Verdict -> Verdict
+    end.
+
 %% allow, {refused, Answer}, {state, State} or unavailable; then whether it asked.
 ask_about(Host, Acts) ->
     Asked = [Event || #{event := Event} = Act <- Acts, must_ask(Host, Act)],
@@ -298,9 +327,11 @@ by_state(Host, Acts) ->
     end.
 
 %% allow, or {refuse, Condition, Text, Language}; what the cache refused is sent as an attempt.
-judge(Host, Acts, Lang) ->
+judge(Host, Acts, Lang) -> judge(Host, Acts, Lang, none).
+
+judge(Host, Acts, Lang, Sender) ->
     Language = language(Lang),
-    {Verdict, Kind} = ask_about(Host, Acts),
+    {Verdict, Kind} = ask_about(Host, Acts, Sender),
     [?CLIENT:count(Host, refused) || Verdict =/= allow],
     Result = case Verdict of
                  allow -> allow;
@@ -340,14 +371,23 @@ tell(Host, Ctx, Acts) ->
                           ?CLIENT:tell(Host, Event)
                   end, Acts).
 
-%% allow once the acts are sent, request where the act is to arrive as one, or the refusal.
-perform(_, _, [], _) -> allow;
-perform(Host, Ctx, [#{event := #{account := Account}} | _] = Acts, Lang) ->
+%% allow once the acts are sent, request where the act is to arrive as one, or the refusal. `Sender`: {From, Stanza}
+%% of what goes to somebody, which may be no act at all; or none.
+perform(Host, Ctx, Acts, Lang) -> perform(Host, Ctx, Acts, Lang, none).
+
+perform(Host, Ctx, [], Lang, Sender) ->
+    case refused_all(Host, Sender) of
+        none -> allow;
+        _ -> perform(Host, Ctx, [], element(1, Sender), Lang, Sender)
+    end;
+perform(Host, Ctx, [#{event := #{account := Account}} | _] = Acts, Lang, Sender) -> perform(Host, Ctx, Acts, Account, Lang, Sender).
+
+perform(Host, Ctx, Acts, Account, Lang, Sender) ->
     case is_exempt(Host, Account) of
         true -> allow;
         false ->
             erase(wavebreak_answer),
-            {Result, Kind} = judge(Host, Acts, Lang),
+            {Result, Kind} = judge(Host, Acts, Lang, Sender),
             put(wavebreak_kind, Kind),
             case {Result, erase(wavebreak_answer)} of
                 {allow, #{<<"deliver_as">> := <<"request">>}} ->
@@ -469,18 +509,17 @@ s2s_receive_packet({Pkt, State} = Acc) ->
             {stop, {drop, State}}
     end.
 
-outgoing(Host, #message{to = #jid{lserver = To}} = Pkt, From, Origin) ->
+outgoing(Host, #message{to = #jid{luser = User, lserver = To}} = Pkt, From, Origin) ->
     Ctx = context(Host),
-    case is_room_host(To) of
+    case User =/= <<>> andalso is_room_host(To) of
         true -> room_stanza(Host, Ctx, Pkt, From, Origin);
         false ->
             El = xmpp:encode(Pkt, ?NS_CLIENT),
-            Acts = case {Pkt, Origin} of
-                       {#message{type = error}, undefined} -> [];
-                       {#message{type = error}, _} -> ?MAPPING:bounce(Ctx, El);
-                       _ -> ?MAPPING:message(Ctx, El, From, Origin)
+            Acts = case {?MAPPING:message(Ctx, El, From, Origin), Pkt} of
+                       {[], #message{type = error}} when Origin =/= undefined -> ?MAPPING:bounce(Ctx, El);
+                       {Found, _} -> Found
                    end,
-            case {perform(Host, Ctx, without_receipts(Host, Acts), Pkt#message.lang), Acts} of
+            case {perform(Host, Ctx, without_receipts(Host, Acts), Pkt#message.lang, sender(From, Pkt, El)), Acts} of
                 {request, _} -> hold(Host, Pkt, From);
                 {allow, [#{event := #{type := <<"message.sent">>}} | _]} ->
                     end_request(From, bare(Pkt#message.to), true),
@@ -488,39 +527,55 @@ outgoing(Host, #message{to = #jid{lserver = To}} = Pkt, From, Origin) ->
                 {Result, _} -> Result
             end
     end;
-outgoing(Host, #presence{type = Type, to = #jid{lserver = To}} = Pkt, From, Origin) when Type =:= subscribe; Type =:= subscribed; Type =:= unsubscribed ->
+outgoing(Host, #presence{type = Type, to = #jid{lserver = To, lresource = Nick}} = Pkt, From, Origin) when Type =/= error, Type =/= probe ->
     case is_room_host(To) of
+        true when Nick =:= <<>> -> allow;
+        true when Type =:= available; Type =:= unavailable -> room_stanza(Host, context(Host), Pkt, From, Origin);
         true -> allow;
         false ->
             Ctx = context(Host),
-            Result = perform(Host, Ctx, ?MAPPING:presence(Ctx, xmpp:encode(Pkt, ?NS_CLIENT), From, Origin), Pkt#presence.lang),
-            [end_request(From, bare(Pkt#presence.to), Type =:= subscribed) || Result =:= allow, Type =/= subscribe],
+            El = xmpp:encode(Pkt, ?NS_CLIENT),
+            Result = perform(Host, Ctx, ?MAPPING:presence(Ctx, El, From, Origin), Pkt#presence.lang, sender(From, Pkt, El)),
+            [end_request(From, bare(Pkt#presence.to), Type =:= subscribed)
+             || Result =:= allow, Type =:= subscribed orelse Type =:= unsubscribed],
             %% A request for contact is one already.
-            case Result of request -> allow; _ -> Result end
+            case Result of request when Type =:= subscribe -> allow; _ -> Result end
     end;
-outgoing(Host, #presence{to = #jid{lserver = To, lresource = Nick}} = Pkt, From, Origin) when Nick =/= <<>> ->
-    case is_room_host(To) of
-        true -> room_stanza(Host, context(Host), Pkt, From, Origin);
-        false -> allow
+outgoing(Host, #iq{type = Type, to = To, sub_els = [_]} = Pkt, From, Origin) when Type =:= get; Type =:= set ->
+    case To of
+        #jid{lresource = <<>>} when Type =:= get -> allow;
+        undefined when Type =:= get -> allow;
+        _ -> query(Host, Pkt, From, Origin)
     end;
-outgoing(Host, #iq{type = set, sub_els = [_]} = Pkt, From, Origin) ->
+outgoing(_, _, _, _) -> allow.
+
+query(Host, #iq{type = Type} = Pkt, From, Origin) ->
     El = xmpp:encode(Pkt, ?NS_CLIENT),
     Ctx = context(Host),
-    Acts = case El of
-               #xmlel{children = [#xmlel{name = Name, attrs = Attrs} | _]} ->
-                   case {Name, proplists:get_value(<<"xmlns">>, Attrs)} of
-                       {<<"jingle">>, ?NS_JINGLE} -> ?MAPPING:jingle(Ctx, El, From, Origin);
-                       _ when Origin =/= undefined -> [];
-                       {<<"query">>, ?NS_ROSTER} -> case opt(Host, contacts) of true -> ?MAPPING:roster(Ctx, El, From); false -> [] end;
-                       {_, ?NS_BLOCKING} when Name =:= <<"block">>; Name =:= <<"unblock">> -> ?MAPPING:blocking(Ctx, El, From);
-                       _ -> []
-                   end;
-               _ -> []
-           end,
-    Result = perform(Host, Ctx, Acts, Pkt#iq.lang),
+    Own = case El of
+              #xmlel{children = [#xmlel{name = Name, attrs = Attrs} | _]} when Origin =:= undefined, Type =:= set ->
+                  case {Name, proplists:get_value(<<"xmlns">>, Attrs)} of
+                      {<<"query">>, ?NS_ROSTER} -> case opt(Host, contacts) of true -> ?MAPPING:roster(Ctx, El, From); false -> [] end;
+                      {_, ?NS_BLOCKING} when Name =:= <<"block">>; Name =:= <<"unblock">> -> ?MAPPING:blocking(Ctx, El, From);
+                      _ -> []
+                  end;
+              _ -> []
+          end,
+    Acts = Own ++ ?MAPPING:iq(Ctx, El, From, Origin),
+    Result = perform(Host, Ctx, Acts, Pkt#iq.lang, sender(From, Pkt, El)),
     [end_request(From, Peer, false) || #{event := #{type := <<"user.blocked">>, peer := Peer}} <- Acts],
-    Result;
-outgoing(_, _, _, _) -> allow.
+    case Result of request -> allow; _ -> Result end.
+
+%% Who sends a stanza to somebody else: to itself and to this server an account may send what it likes.
+sender(From, Pkt, El) ->
+    case xmpp:get_to(Pkt) of
+        #jid{luser = User} = To when User =/= <<>> ->
+            case bare(To) =:= From orelse is_room_host(To#jid.lserver) of
+                true -> none;
+                false -> {From, El}
+            end;
+        _ -> none
+    end.
 
 without_receipts(Host, Acts) ->
     case opt(Host, receipts) of
@@ -576,15 +631,11 @@ room_act(Host, Ctx, #message{type = Type, to = To} = Pkt, From, Origin) when Typ
                        Peer -> ?MAPPING:room_private(Ctx, El, From, Peer, Origin)
                    end
            end,
-    case Acts of
-        [] -> allow;
-        _ ->
-            {Result, Kind} = judge(Host, Acts, Pkt#message.lang),
-            put(wavebreak_kind, Kind),
-            case Result of
-                allow -> {allow, xmpp:put_meta(Pkt, wavebreak, Acts)};
-                _ -> Result
-            end
+    {Result, Kind} = judge(Host, Acts, Pkt#message.lang, {From, El}),
+    [put(wavebreak_kind, Kind) || Acts =/= [] orelse Result =/= allow],
+    case Result of
+        allow when Acts =/= [] -> {allow, xmpp:put_meta(Pkt, wavebreak, Acts)};
+        _ -> Result
     end;
 room_act(_, _, _, _, _) -> allow.
 
@@ -715,6 +766,7 @@ remove_user(User, Host) ->
     JID = <<User/binary, $@, Host/binary>>,
     [?CLIENT:tell(Host, maps:get(event, ?MAPPING:deleted(context(Host), JID))) || not is_exempt(Host, JID)],
     forget({disabled, User, Host}),
+    [forget(Key) || {elsewhere, Account, _} = Key <- mnesia:dirty_all_keys(wavebreak_kept), Account =:= JID],
     ok.
 
 session_opened(_SID, #jid{lserver = Host} = JID, Info) ->

@@ -12,10 +12,10 @@
 
 -module(mod_wavebreak_mapping).
 
--export([message/4, jingle/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
+-export([message/4, iq/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
 -export([registered/3, session/3, deleted/2]).
 -export([room_created/4, room_joined/4, room_left/4, room_invitations/5, room_message/6, room_private/5]).
--export([done/2, account_id/1, bare/1, carries/1]).
+-export([done/2, account_id/1, bare/1, carries/1, is_visible/1, harmless/0]).
 
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
@@ -23,7 +23,13 @@
 -define(NS_JMI, <<"urn:xmpp:jingle-message:0">>).
 -define(NS_JINGLE, <<"urn:xmpp:jingle:1">>).
 -define(NS_RTP, <<"urn:xmpp:jingle:apps:rtp:1">>).
+-define(NS_MUC, <<"http://jabber.org/protocol/muc">>).
 -define(NS_MUC_USER, <<"http://jabber.org/protocol/muc#user">>).
+-define(NS_CLIENT, <<"jabber:client">>).
+-define(NS_AXOLOTL, <<"eu.siacs.conversations.axolotl">>).
+-define(NS_OMEMO_1, <<"urn:xmpp:omemo:1">>).
+-define(NS_OMEMO_2, <<"urn:xmpp:omemo:2">>).
+-define(IS_OMEMO(NS), (NS =:= ?NS_AXOLOTL orelse NS =:= ?NS_OMEMO_1 orelse NS =:= ?NS_OMEMO_2)).
 
 %% What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no
 %% other field leaves this server: a field that is sent and not declared is not judged.
@@ -57,9 +63,48 @@
           <<"message.delivered">> => receipts, <<"message.read">> => receipts,
           origin => remote}).
 
+%% What a stanza may carry to anybody: no client shows it. Whatever is not here is an act of its sender. The
+%% modules' tables are one: elements.jsonl beside the golden file has them, and a test compares.
+-define(HARMLESS,
+        #{<<"message">> =>
+              #{?NS_CLIENT => [<<"thread">>],
+                <<"urn:xmpp:receipts">> => [<<"received">>, <<"request">>],
+                <<"urn:xmpp:chat-markers:0">> => [<<"acknowledged">>, <<"displayed">>, <<"markable">>, <<"received">>],
+                ?NS_CHATSTATES => [<<"active">>, <<"composing">>, <<"gone">>, <<"inactive">>, <<"paused">>],
+                ?NS_MUC_USER => [<<"x">>],
+                ?NS_AXOLOTL => [<<"encrypted">>],
+                ?NS_OMEMO_1 => [<<"encrypted">>],
+                ?NS_OMEMO_2 => [<<"encrypted">>],
+                <<"urn:xmpp:carbons:2">> => [<<"private">>],
+                <<"urn:xmpp:delay">> => [<<"delay">>],
+                <<"urn:xmpp:eme:0">> => [<<"encryption">>],
+                <<"urn:xmpp:hints">> => [<<"no-copy">>, <<"no-permanent-store">>, <<"no-store">>, <<"store">>],
+                <<"urn:xmpp:sid:0">> => [<<"origin-id">>, <<"stanza-id">>]},
+          <<"presence">> =>
+              #{?NS_CLIENT => [<<"priority">>, <<"show">>, <<"status">>],
+                <<"http://jabber.org/protocol/caps">> => [<<"c">>],
+                <<"jabber:iq:last">> => [<<"query">>],
+                <<"jabber:x:signed">> => [<<"x">>],
+                <<"urn:xmpp:delay">> => [<<"delay">>],
+                <<"urn:xmpp:idle:1">> => [<<"idle">>],
+                <<"vcard-temp:x:update">> => [<<"x">>]},
+          <<"iq">> =>
+              #{?NS_JINGLE => [<<"jingle">>],
+                <<"http://jabber.org/protocol/disco#info">> => [<<"query">>],
+                <<"http://jabber.org/protocol/disco#items">> => [<<"query">>],
+                <<"http://jabber.org/protocol/pubsub">> => [<<"pubsub">>],
+                <<"jabber:iq:last">> => [<<"query">>],
+                <<"jabber:iq:time">> => [<<"query">>],
+                <<"jabber:iq:version">> => [<<"query">>],
+                <<"urn:ietf:params:xml:ns:vcard-4.0">> => [<<"vcard">>],
+                <<"urn:xmpp:bob">> => [<<"data">>],
+                <<"urn:xmpp:ping">> => [<<"ping">>],
+                <<"urn:xmpp:time">> => [<<"time">>],
+                <<"vcard-temp">> => [<<"vCard">>]}}).
+
 %% A context holds functions: new_id/0, now_ms/0, item/2 (owner, JID: none or {Subscription, Ask}),
-%% pending_in/2, user_exists/1, is_local/1 and is_room_host/1 (of a domain), blocklist/1,
-%% get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls).
+%% pending_in/2, user_exists/1, is_local/1 and is_room_host/1 (of a domain), occupant/1 (of a JID: the occupant's
+%% own, or none), pseudonym/1, blocklist/1, get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls, rooms).
 %% An act is #{event, opens} and, of a message, stanza_id, of a call, its key and who is in it.
 
 %% The types and fields that are sent; `Options`: contacts, receipts and remote.
@@ -75,7 +120,7 @@ carries(Options) ->
 
 %% The schema takes ids of up to 255 bytes; a JID may have 3,071.
 account_id(JID) when byte_size(JID) =< ?MAX_ID_BYTES -> JID;
-account_id(JID) -> <<"sha256:", (binary:encode_hex(crypto:hash(sha256, JID), lowercase))/binary>>.
+account_id(JID) -> <<"sha256:", (str:to_hexlist(crypto:hash(sha256, JID)))/binary>>.
 
 bare(JID) -> hd(binary:split(JID, <<"/">>)).
 
@@ -116,29 +161,75 @@ base64_bytes(Text) ->
     Padding = byte_size(Encoded) - byte_size(string:trim(Encoded, trailing, "=")),
     max(0, byte_size(Encoded) div 4 * 3 - Padding).
 
-payload(El) ->
-    Omemo = [C || NS <- [<<"eu.siacs.conversations.axolotl">>, <<"urn:xmpp:omemo:2">>, <<"urn:xmpp:omemo:1">>],
-                  (C = child(<<"encrypted">>, El, NS)) =/= none],
-    OpenPgp = [C || {Name, NS} <- [{<<"openpgp">>, <<"urn:xmpp:openpgp:0">>}, {<<"x">>, <<"jabber:x:encrypted">>}],
-                    (C = child(Name, El, NS)) =/= none],
-    case {Omemo, OpenPgp} of
-        {[Encrypted | _], _} ->
-            case child(<<"payload">>, Encrypted) of
-                %% It only carries keys.
-                none -> none;
-                Payload -> #{size => base64_bytes(text(Payload))}
-            end;
-        {[], [Encrypted | _]} -> #{size => base64_bytes(text(Encrypted))};
-        {[], []} -> plain_payload(El)
+harmless() ->
+    lists:sort([iolist_to_binary([Stanza, $\s, NS, $\s, Name])
+                || {Stanza, Spaces} <- maps:to_list(?HARMLESS), {NS, Names} <- maps:to_list(Spaces), Name <- Names]).
+
+namespace(El, Child) ->
+    case {attr(<<"xmlns">>, Child), attr(<<"xmlns">>, El)} of
+        {undefined, _} -> ?NS_CLIENT;
+        {NS, NS} -> ?NS_CLIENT;
+        {NS, _} -> NS
     end.
 
-plain_payload(El) ->
-    case text(child(<<"body">>, El)) of
-        <<>> -> none;
-        Body ->
-            Shared = child(<<"x">>, El, <<"jabber:x:oob">>) =/= none
-                orelse child(<<"file-sharing">>, El, <<"urn:xmpp:sfs:0">>) =/= none,
-            #{size => byte_size(Body), media => case Shared of true -> <<"other">>; false -> <<"none">> end}
+is_harmless({xmlel, Stanza, _, _} = El, {xmlel, Name, _, _} = Child) ->
+    NS = namespace(El, Child),
+    case ?HARMLESS of
+        #{Stanza := #{NS := Names}} -> lists:member(Name, Names) andalso is_harmless_as(Name, NS, Child);
+        #{} -> false
+    end.
+
+%% What a listed element has to be as well.
+%% Without a payload it only carries keys.
+is_harmless_as(<<"encrypted">>, _, Child) -> [Name || {xmlel, Name, _, _} <- children(Child), Name =/= <<"header">>] =:= [];
+is_harmless_as(<<"jingle">>, _, Child) -> attr(<<"action">>, Child) =/= <<"session-initiate">>;
+is_harmless_as(<<"show">>, _, Child) -> lists:member(text(Child), [<<"away">>, <<"chat">>, <<"dnd">>, <<"xa">>]);
+is_harmless_as(<<"status">>, _, {xmlel, _, _, Parts}) -> Parts =:= [];
+%% A room writes into it; of a client it is a mark of a private message.
+is_harmless_as(_, ?NS_MUC_USER, Child) -> children(Child) =:= [];
+is_harmless_as(_, _, _) -> true.
+
+all_text({xmlel, _, _, Parts}) -> iolist_to_binary([case Part of {xmlcdata, Data} -> Data; _ -> all_text(Part) end || Part <- Parts]).
+
+%% What a stanza carries: whether any of it may be shown, and the bytes of its texts in all languages, or of its
+%% ciphertext; `Except`: an element that counts otherwise.
+content(El) -> content(El, none).
+
+content(El, Except) ->
+    Seen = [{namespace(El, Child), Name, Child} || {xmlel, Name, _, _} = Child <- children(El), Child =/= Except, not is_harmless(El, Child)],
+    Plain = lists:sum([plain_size(NS, Name, Child) || {NS, Name, Child} <- Seen]),
+    case lists:sum([cipher_size(NS, Name, Child) || {NS, Name, Child} <- Seen]) of
+        0 ->
+            Shared = [C || {NS, Name, C} <- Seen, {NS, Name} =:= {<<"jabber:x:oob">>, <<"x">>} orelse {NS, Name} =:= {<<"urn:xmpp:sfs:0">>, <<"file-sharing">>}],
+            #{visible => Seen =/= [], size => Plain, media => case Shared of [] -> <<"none">>; _ -> <<"other">> end};
+        Cipher ->
+            %% The body beside a ciphertext is a fixed hint for clients that cannot decrypt.
+            Hint = case [C || {?NS_CLIENT, <<"body">>, C} <- Seen] of [Body | _] -> byte_size(all_text(Body)); [] -> 0 end,
+            #{visible => true, size => Cipher + Plain - Hint}
+    end.
+
+plain_size(?NS_CLIENT, Name, Child) when Name =:= <<"body">>; Name =:= <<"subject">>; Name =:= <<"status">> -> byte_size(all_text(Child));
+plain_size(<<"http://jabber.org/protocol/xhtml-im">>, <<"html">>, Child) -> byte_size(all_text(Child));
+plain_size(_, _, _) -> 0.
+
+cipher_size(NS, <<"encrypted">>, Child) when ?IS_OMEMO(NS) ->
+    case child(<<"payload">>, Child) of
+        none -> 0;
+        Payload -> base64_bytes(all_text(Payload))
+    end;
+cipher_size(<<"urn:xmpp:openpgp:0">>, <<"openpgp">>, Child) -> base64_bytes(all_text(Child));
+cipher_size(<<"jabber:x:encrypted">>, <<"x">>, Child) -> base64_bytes(all_text(Child));
+cipher_size(_, _, _) -> 0.
+
+%% Whether a stanza to somebody else may show that person anything: of an account that may do nothing, it goes nowhere.
+is_visible({xmlel, Stanza, _, _} = El) ->
+    case {Stanza, attr(<<"type">>, El)} of
+        {<<"presence">>, <<"subscribe">>} -> true;
+        {<<"presence">>, Type} when Type =/= undefined, Type =/= <<"unavailable">> -> false;
+        {<<"iq">>, Type} when Type =/= <<"get">>, Type =/= <<"set">> -> false;
+        %% An error may repeat what it answers.
+        {_, <<"error">>} -> maps:get(visible, content(El, child(<<"error">>, El)));
+        _ -> maps:get(visible, content(El))
     end.
 
 is_composing(El) -> child(<<"composing">>, El, ?NS_CHATSTATES) =/= none.
@@ -212,51 +303,134 @@ receipt(El) ->
         {[], C} -> {<<"message.read">>, attr(<<"id">>, C)}
     end.
 
-%% A direct invitation to a room (XEP-0249), or mediated ones that a room passes on.
-invitations(El, From, To) ->
-    Direct = child(<<"x">>, El, <<"jabber:x:conference">>),
-    case Direct =/= none andalso prep(attr(<<"jid">>, Direct)) of
-        Room when is_binary(Room) -> [{bare(Room), To}];
-        _ ->
-            X = child(<<"x">>, El, ?NS_MUC_USER),
-            Invites = case X of none -> []; _ -> [C || {xmlel, <<"invite">>, _, _} = C <- children(X)] end,
-            Invited = [prep(attr(<<"to">>, C)) || C <- Invites],
-            [{To, bare(Invitee)} || Invitee <- Invited, Invitee =/= none, bare(Invitee) =/= From]
+%% Whether an account has asked to join a room of another server; what it has not asked to join may be anybody.
+has_asked(#{get := Get}, Account, Room) -> Get(rooms, {account_id(Account), account_id(Room)}) =/= none.
+
+%% Whether that room has answered as rooms do.
+is_in_room(#{get := Get}, Account, Room) -> Get(rooms, {account_id(Account), account_id(Room)}) =:= {ok, joined}.
+
+%% Who invites by a room of another server: its word is taken for accounts of its own server alone.
+inviter(Invite, Room) ->
+    RoomHost = domain(Room),
+    case prep(attr(<<"from">>, Invite)) of
+        Inviter when is_binary(Inviter) ->
+            Host = domain(Inviter),
+            Tail = <<$., Host/binary>>,
+            Rest = byte_size(RoomHost) - byte_size(Tail),
+            case has_node(Inviter) andalso Rest >= 0 andalso binary:part(RoomHost, Rest, byte_size(Tail)) =:= Tail of
+                true -> {bare(Inviter), Host};
+                false -> {Room, RoomHost}
+            end;
+        none -> {Room, RoomHost}
+    end.
+
+%% Invitations to rooms: direct ones (XEP-0249), and mediated ones, which go to a room or come from one.
+invitations(El, From, To, ByRoom, Origin) ->
+    X = child(<<"x">>, El, ?NS_MUC_USER),
+    Invites = case X of none -> []; _ -> [C || {xmlel, <<"invite">>, _, _} = C <- children(X)] end,
+    case lists:append([mediated(Invite, From, To, ByRoom, Origin) || Invite <- Invites]) of
+        [] ->
+            Direct = child(<<"x">>, El, <<"jabber:x:conference">>),
+            case Direct =/= none andalso prep(attr(<<"jid">>, Direct)) of
+                Room when is_binary(Room) -> [{From, #{group => bare(Room), peer => To, origin => Origin}}];
+                _ -> []
+            end;
+        Mediated -> Mediated
+    end.
+
+mediated(Invite, From, To, true, Origin) ->
+    case prep(attr(<<"to">>, Invite)) of
+        none -> [];
+        Invitee -> [{From, #{group => To, peer => bare(Invitee), origin => Origin}} || bare(Invitee) =/= From]
+    end;
+mediated(Invite, From, To, false, Origin) ->
+    case Origin =/= undefined andalso attr(<<"from">>, Invite) =/= undefined of
+        true ->
+            {Inviter, Host} = inviter(Invite, From),
+            [{Inviter, #{group => From, peer => To, origin => Host}}];
+        false -> []
     end.
 
 %% A message between two accounts, or to a room on another server. `Origin`: the sender's domain,
 %% where it is another server's, else undefined.
 message(#{is_room_host := IsRoomHost} = Ctx, El, From, Origin) ->
     To = prep(attr(<<"to">>, El)),
-    Type = attr(<<"type">>, El),
-    FromRoom = child(<<"x">>, El, ?NS_MUC_USER) =/= none,
+    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From andalso not IsRoomHost(domain(To)),
     %% What a room of another server passes on has a nickname as its sender, no account.
-    Passed = Origin =/= undefined andalso (Type =:= <<"groupchat">> orelse FromRoom),
-    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From andalso Type =/= <<"error">>
-        andalso not Passed andalso not IsRoomHost(domain(To)),
-    case Counted of
-        true -> counted_message(Ctx, El, From, bare(To), Origin, Type, FromRoom);
+    Passed = Counted andalso Origin =/= undefined andalso has_asked(Ctx, bare(To), From),
+    case {Counted andalso not Passed, attr(<<"type">>, El)} of
+        {false, Type} when To =/= none, Type =/= <<"error">>, not Passed -> addressed(Ctx, El, From, To, Origin);
+        {false, Type} ->
+            [passed(Ctx, El, bare(To)) || Passed, Type =/= <<"groupchat">>, Type =/= <<"error">>],
+            [];
+        {true, <<"error">>} ->
+            %% An answer, which may repeat what it answers.
+            Carried = content(El, child(<<"error">>, El)),
+            shown(Ctx, From, bare(To), Carried#{size := 0}, #{}, Origin, maps:get(size, Carried));
+        {true, Type} -> counted_message(Ctx, El, From, To, Origin, Type)
+    end.
+
+%% A message that a service passes on to several addresses (XEP-0033).
+addressed(#{is_room_host := IsRoomHost} = Ctx, El, From, To, Origin) ->
+    Addresses = child(<<"addresses">>, El, <<"http://jabber.org/protocol/address">>),
+    case not has_node(To) andalso Addresses =/= none of
+        true ->
+            Carried = content(El, Addresses),
+            Listed = [prep(attr(<<"jid">>, C)) || {xmlel, <<"address">>, _, _} = C <- children(Addresses),
+                                                  lists:member(attr(<<"type">>, C), [<<"bcc">>, <<"cc">>, <<"to">>])],
+            lists:append([shown(Ctx, From, bare(JID), Carried, #{}, Origin, 0)
+                          || JID <- Listed, JID =/= none, has_node(JID), bare(JID) =/= From, not IsRoomHost(domain(JID))]);
         false -> []
     end.
 
-counted_message(Ctx, El, From, To, Origin, Type, FromRoom) ->
-    Invitations = case Type of <<"groupchat">> -> []; _ -> invitations(El, From, To) end,
-    Carried = payload(El),
-    case Invitations of
-        [_ | _] ->
-            [act(Ctx, <<"group.member_added">>, From, #{group => Room, peer => Peer, origin => Origin}, true)
-             || {Room, Peer} <- Invitations];
-        [] when Type =:= <<"groupchat">>; FromRoom ->
-            case {Carried, is_composing(El)} of
-                {none, true} -> typing(Ctx, From, To, #{group => To, origin => Origin});
-                {none, false} -> [];
-                _ -> [act(Ctx, <<"message.sent">>, From, Carried#{group => To, origin => Origin})]
-            end;
-        [] -> direct_message(Ctx, El, From, To, Origin, Carried)
+%% Who is written to by an occupant may answer it.
+passed(#{pseudonym := Pseudonym} = Ctx, El, To) ->
+    case {prep(attr(<<"from">>, El)), content(El)} of
+        {_, #{size := 0}} -> ok;
+        {none, _} -> ok;
+        {Occupant, _} -> remember(Ctx, account_id(To), Pseudonym(Occupant))
     end.
 
-direct_message(#{get := Get} = Ctx, El, From, To, Origin, Carried) ->
-    Sent = case Carried of none -> []; _ -> sent(Ctx, El, From, To, Origin, Carried) end,
+%% What has no text counts where it reaches a stranger.
+shown(Ctx, From, To, #{visible := Visible, size := 0} = Carried, More, Origin, Size) ->
+    case Visible andalso not is_known(Ctx, From, To) of
+        true -> [sent(Ctx, From, To, Carried#{size := Size}, More, Origin)];
+        false -> []
+    end;
+shown(Ctx, From, To, Carried, More, Origin, _) -> [sent(Ctx, From, To, Carried, More, Origin)].
+
+counted_message(#{pseudonym := Pseudonym} = Ctx, El, From, Full, Origin, Type) ->
+    To = bare(Full),
+    InRoom = Origin =:= undefined andalso is_in_room(Ctx, From, To),
+    Invitations = case Type of <<"groupchat">> -> []; _ -> invitations(El, From, To, InRoom, Origin) end,
+    IsGroup = InRoom andalso (Type =:= <<"groupchat">> orelse child(<<"x">>, El, ?NS_MUC_USER) =/= none),
+    case {Invitations, IsGroup} of
+        {[_ | _], _} -> invited(Ctx, Invitations, El);
+        {[], _} when InRoom, Type =/= <<"groupchat">>, Full =/= To -> room_private(Ctx, El, From, Pseudonym(Full), undefined);
+        {[], true} -> group_message(Ctx, El, From, To, #{});
+        {[], false} -> direct_message(Ctx, El, From, To, Origin)
+    end.
+
+%% An invitation reaches a stranger as a first message does, and counts as one beside.
+invited(Ctx, Invitations, El) ->
+    Carried = #{size => maps:get(size, content(El)), media => <<"none">>},
+    lists:append([begin
+                      Sent = [sent(Ctx, Account, Peer, Carried, #{}, Origin) || not is_known(Ctx, Account, Peer)],
+                      Sent ++ [act(Ctx, <<"group.member_added">>, Account, Fields, true)]
+                  end || {Account, #{peer := Peer, origin := Origin} = Fields} <- Invitations]).
+
+group_message(Ctx, El, From, Room, More) ->
+    case {content(El), is_composing(El)} of
+        {#{size := 0}, true} -> typing(Ctx, From, Room, More#{group => Room});
+        {#{size := 0}, false} -> [];
+        {Carried, _} -> [act(Ctx, <<"message.sent">>, From, maps:merge(Carried, More#{group => Room}))]
+    end.
+
+direct_message(#{get := Get, is_local := IsLocal, user_exists := Exists} = Ctx, El, From, To, Origin) ->
+    {Proposal, Called} = proposal(Ctx, El, From, To, Origin),
+    Sent = [Act#{stanza_id => attr(<<"id">>, El)} || Act <- shown(Ctx, From, To, content(El, Proposal), #{}, Origin, 0)],
+    Unknown = [act(Ctx, <<"message.undeliverable">>, From, #{peer => To, reason => <<"not_registered">>, origin => Origin})
+               || #{opens := true} <- Sent, IsLocal(domain(To)), not Exists(To)],
     {Receipt, About} = receipt(El),
     Receipts =
         case Receipt =/= none andalso About =/= undefined of
@@ -265,38 +439,64 @@ direct_message(#{get := Get} = Ctx, El, From, To, Origin, Carried) ->
                 [act(Ctx, Receipt, From, #{peer => To, message => Message, origin => Origin})];
             false -> []
         end,
-    Typing = case Carried =:= none andalso is_composing(El) of
+    Typing = case Sent =:= [] andalso is_composing(El) of
                  true -> typing(Ctx, From, To, #{peer => To, origin => Origin});
                  false -> []
              end,
-    Sent ++ Receipts ++ Typing ++ proposal(Ctx, El, From, To, Origin).
+    Sent ++ Unknown ++ Receipts ++ Typing ++ Called.
 
-%% A call that is proposed, taken or over (XEP-0353).
+%% A call that is proposed, taken or over (XEP-0353): the element that says so of a call that is known, and its acts.
 proposal(Ctx, El, From, To, Origin) ->
-    case [{Step, C} || {xmlel, Name, _, _} = C <- children(El), attr(<<"xmlns">>, C) =:= ?NS_JMI, Step <- proposal_step(Name)] of
-        [{Step, C} | _] -> call(Ctx, Step, attr(<<"id">>, C), From, To, call_media([C]), Origin);
-        [] -> []
+    case [C || C <- children(El), attr(<<"xmlns">>, C) =:= ?NS_JMI] of
+        [{xmlel, Name, _, _} = C | _] ->
+            case call(Ctx, proposal_step(Name), attr(<<"id">>, C), From, To, call_media([C]), Origin) of
+                unknown -> {none, []};
+                Acts -> {C, Acts}
+            end;
+        [] -> {none, []}
     end.
 
-proposal_step(<<"propose">>) -> [started];
-proposal_step(<<"proceed">>) -> [taken];
-proposal_step(Name) when Name =:= <<"retract">>; Name =:= <<"reject">>; Name =:= <<"finish">> -> [ended];
-proposal_step(_) -> [].
+proposal_step(<<"propose">>) -> started;
+proposal_step(<<"proceed">>) -> taken;
+proposal_step(Name) when Name =:= <<"retract">>; Name =:= <<"reject">>; Name =:= <<"finish">> -> ended;
+proposal_step(_) -> none.
 
-%% A session of media that an account negotiates with another one (XEP-0166).
-jingle(#{is_room_host := IsRoomHost} = Ctx, El, From, Origin) ->
-    To = prep(attr(<<"to">>, El)),
-    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From andalso not IsRoomHost(domain(To)),
-    case {Counted, child(<<"jingle">>, El, ?NS_JINGLE)} of
-        {true, {xmlel, _, _, Contents} = Jingle} ->
-            Media = call_media([C || {xmlel, <<"content">>, _, _} = C <- Contents]),
-            case attr(<<"action">>, Jingle) of
-                <<"session-initiate">> -> call(Ctx, started, attr(<<"sid">>, Jingle), From, bare(To), Media, Origin);
-                <<"session-accept">> -> call(Ctx, taken, attr(<<"sid">>, Jingle), From, bare(To), Media, Origin);
-                <<"session-terminate">> -> call(Ctx, ended, attr(<<"sid">>, Jingle), From, bare(To), Media, Origin);
-                _ -> []
-            end;
-        _ -> []
+session_step(<<"session-initiate">>) -> started;
+session_step(<<"session-accept">>) -> taken;
+session_step(<<"session-terminate">>) -> ended;
+session_step(_) -> none.
+
+%% A query to a client of somebody else: a session of media that is negotiated (XEP-0166), or what else the
+%% client may show.
+iq(#{is_room_host := IsRoomHost, occupant := Occupant} = Ctx, El, From, Origin) ->
+    Full = prep(attr(<<"to">>, El)),
+    HasResource = Full =/= none andalso Full =/= bare(Full),
+    To = case Full =/= none andalso IsRoomHost(domain(Full)) of
+             true when HasResource -> Occupant(Full);
+             true -> none;
+             false -> Full
+         end,
+    Counted = To =/= none andalso has_node(To) andalso bare(To) =/= From
+        andalso not (Origin =/= undefined andalso has_asked(Ctx, bare(To), From)),
+    case Counted of
+        true -> counted_iq(Ctx, El, From, bare(To), Origin, HasResource);
+        false -> []
+    end.
+
+counted_iq(Ctx, El, From, To, Origin, HasResource) ->
+    Jingle = child(<<"jingle">>, El, ?NS_JINGLE),
+    Called = case Jingle of
+                 none -> unknown;
+                 {xmlel, _, _, Contents} ->
+                     Media = call_media([C || {xmlel, <<"content">>, _, _} = C <- Contents]),
+                     call(Ctx, session_step(attr(<<"action">>, Jingle)), attr(<<"sid">>, Jingle), From, To, Media, Origin)
+             end,
+    case {Called, Jingle} of
+        %% The server answers what is sent to a bare JID.
+        {unknown, _} when not HasResource -> [];
+        {unknown, none} -> shown(Ctx, From, To, content(El), #{}, Origin, 0);
+        {unknown, _} -> shown(Ctx, From, To, (content(El))#{media => <<"other">>}, #{}, Origin, 0);
+        {Acts, _} -> Acts
     end.
 
 %% The media of a call; none for what is no call: files are offered so, too.
@@ -308,10 +508,11 @@ call_media(Parents) ->
         {_, false} -> <<"audio">>
     end.
 
-%% A step of a call. The session that follows a proposal has its id. The end is reported as the caller's,
-%% whoever ended it.
-call(_, _, undefined, _, _, _, _) -> [];
-call(_, started, _, _, _, none, _) -> [];
+%% A step of a call, or unknown where it is of none. The session that follows a proposal has its id. The end is
+%% reported as the caller's, whoever ended it; a call that is over may get last steps from both sides.
+call(_, none, _, _, _, _, _) -> unknown;
+call(_, _, undefined, _, _, _, _) -> unknown;
+call(_, started, _, _, _, none, _) -> unknown;
 call(#{get := Get, is_local := IsLocal} = Ctx, started, Id, From, To, Media, Origin) ->
     Key = {account_id(From), account_id(To), Id},
     case Get(calls, Key) of
@@ -326,9 +527,11 @@ call(#{get := Get, put := Put, now_ms := Now} = Ctx, Step, Id, From, To, _, _) -
     Key = {account_id(From), account_id(To), Id},
     PeersKey = {account_id(To), account_id(From), Id},
     case {Step, Get(calls, Key), Get(calls, PeersKey)} of
-        {taken, _, {ok, #{} = Call}} -> Put(calls, PeersKey, Call#{taken_ms => Now()}), [];
+        {_, none, none} -> unknown;
         {ended, {ok, #{} = Call}, _} -> Put(calls, Key, ended), [call_ended(Ctx, Call)];
         {ended, _, {ok, #{} = Call}} -> Put(calls, PeersKey, ended), [call_ended(Ctx, Call)];
+        {taken, {ok, #{}}, _} -> [];
+        {taken, _, {ok, #{} = Call}} -> Put(calls, PeersKey, Call#{taken_ms => Now()}), [];
         _ -> []
     end.
 
@@ -336,16 +539,11 @@ call_ended(#{now_ms := Now} = Ctx, #{caller := Caller, callee := Callee, origin 
     Seconds = case Taken of none -> 0; _ -> max(Now() - Taken, 0) div 1000 end,
     act(Ctx, <<"call.ended">>, Caller, #{peer => Callee, seconds => Seconds, origin => Origin}).
 
-sent(#{is_local := IsLocal, user_exists := Exists} = Ctx, El, From, To, Origin, Carried) ->
-    Opens = not is_known(Ctx, From, To),
-    Here = IsLocal(domain(To)),
-    InContacts = case Here of true -> is_contact(Ctx, To, From); false -> undefined end,
-    Act = act(Ctx, <<"message.sent">>, From, Carried#{peer => To, in_contacts => InContacts, origin => Origin}, Opens),
-    Unknown = case Here andalso Opens andalso not Exists(To) of
-                  true -> [act(Ctx, <<"message.undeliverable">>, From, #{peer => To, reason => <<"not_registered">>, origin => Origin})];
-                  false -> []
-              end,
-    [Act#{stanza_id => attr(<<"id">>, El)} | Unknown].
+%% What reaches a person, as a message.
+sent(#{is_local := IsLocal} = Ctx, From, To, Carried, More, Origin) ->
+    InContacts = case IsLocal(domain(To)) of true -> is_contact(Ctx, To, From); false -> undefined end,
+    Fields = maps:merge(Carried, More#{peer => To, in_contacts => InContacts, origin => Origin}),
+    act(Ctx, <<"message.sent">>, From, Fields, not is_known(Ctx, From, To)).
 
 %% What another server answered to a message of an account here.
 bounce(Ctx, El) ->
@@ -357,13 +555,36 @@ bounce(Ctx, El) ->
         _ -> []
     end.
 
-%% A subscription stanza, before the server changes the rosters.
+%% A presence to one address; that of a subscription before the server changes the rosters.
 presence(Ctx, El, From, Origin) ->
     To = prep(attr(<<"to">>, El)),
-    case To =/= none andalso has_node(To) andalso bare(To) =/= From of
-        true -> subscription(Ctx, attr(<<"type">>, El), From, bare(To), Origin);
+    case {To =/= none andalso has_node(To) andalso bare(To) =/= From, attr(<<"type">>, El)} of
+        {false, _} -> [];
+        {true, Type} when Type =:= undefined; Type =:= <<"unavailable">> -> directed(Ctx, El, From, To, Origin);
+        {true, Type} -> subscription(Ctx, Type, From, bare(To), Origin)
+    end.
+
+%% A presence that is sent to one address: to join a room of another server, or with something to read.
+directed(#{is_room_host := IsRoomHost} = Ctx, El, From, To, Origin) ->
+    case not IsRoomHost(domain(To)) andalso not is_of_room(Ctx, El, From, To, Origin) of
+        true -> shown(Ctx, From, bare(To), (content(El))#{size := 0}, #{}, Origin, maps:get(size, content(El)));
         false -> []
     end.
+
+is_of_room(#{get := Get, put := Put, is_local := IsLocal}, El, From, To, undefined) ->
+    Key = {account_id(From), account_id(bare(To))},
+    Asks = child(<<"x">>, El, ?NS_MUC) =/= none,
+    case To =:= bare(To) orelse IsLocal(domain(To)) orelse Get(rooms, Key) of
+        true -> false;
+        none when Asks -> Put(rooms, Key, asked), true;
+        none -> false;
+        {ok, _} -> true
+    end;
+is_of_room(#{get := Get, put := Put}, El, From, To, _) ->
+    Key = {account_id(bare(To)), account_id(From)},
+    Asked = Get(rooms, Key),
+    [Put(rooms, Key, joined) || Asked =:= {ok, asked}, child(<<"x">>, El, ?NS_MUC_USER) =/= none],
+    Asked =/= none.
 
 subscription(#{pending_in := PendingIn} = Ctx, <<"subscribe">>, From, To, Origin) ->
     Again = case Origin of
@@ -470,24 +691,14 @@ room_joined(Ctx, From, Room, Origin) -> act(Ctx, <<"group.joined">>, From, #{gro
 room_left(Ctx, From, Room, Origin) -> act(Ctx, <<"group.left">>, From, #{group => Room, origin => Origin}).
 
 room_invitations(Ctx, El, From, Room, Origin) ->
-    [act(Ctx, <<"group.member_added">>, From, #{group => Room, peer => Peer, origin => Origin}, true)
-     || {_, Peer} <- invitations(El, From, Room)].
+    invited(Ctx, [One || {_, #{group := Group}} = One <- invitations(El, From, Room, true, Origin), Group =:= Room], El).
 
 room_message(Ctx, El, From, Room, Recipients, Origin) ->
-    case {payload(El), is_composing(El)} of
-        {none, true} -> typing(Ctx, From, Room, #{group => Room, origin => Origin});
-        {none, false} -> [];
-        {Carried, _} ->
-            [act(Ctx, <<"message.sent">>, From, Carried#{group => Room, recipients => Recipients, origin => Origin})]
-    end.
+    group_message(Ctx, El, From, Room, #{recipients => Recipients, origin => Origin}).
 
-%% A private message to an occupant of a room here, by the occupant's own JID.
+%% A private message to an occupant of a room: of one here by its own JID, else by a pseudonym of its nickname.
 room_private(Ctx, El, From, To, Origin) ->
-    Carried = payload(El),
-    case Carried =/= none andalso From =/= To andalso attr(<<"type">>, El) =/= <<"error">> of
-        true ->
-            [act(Ctx, <<"message.sent">>, From,
-                 Carried#{peer => To, via => <<"group">>, in_contacts => is_contact(Ctx, To, From), origin => Origin},
-                 not is_known(Ctx, From, To))];
+    case From =/= To andalso attr(<<"type">>, El) =/= <<"error">> of
+        true -> shown(Ctx, From, To, content(El), #{via => <<"group">>}, Origin, 0);
         false -> []
     end.
