@@ -47,7 +47,7 @@ async def _prepared(console: RunningConsole) -> None:
 visits = console_test(_prepared)
 
 
-def learned(home: Path, state: learning.State = "ready", number: int = 1) -> LearnedScore:
+def learned(home: Path, state: home_learning.State = "ready", number: int = 1) -> LearnedScore:
     """Store a learned score with its files."""
     model = home_learning.at_line(smallest_model(), 1.5, {"week": number})
     directory = learning.learned_directory(home) / str(number)
