@@ -20,6 +20,7 @@ from typing import Any
 from wavebreak_client import Verdict
 
 from wavebreak_synapse import tables
+from wavebreak_synapse.acts import edited_event, is_act
 from wavebreak_synapse.config import Settings
 from wavebreak_synapse.feed import is_exempt, put_ignored, registration_event
 from wavebreak_synapse.lru import Cache
@@ -30,7 +31,7 @@ from wavebreak_synapse.mapping import (
     acting,
     client_of,
     invitation_event,
-    is_message,
+    knock_event,
     message_event,
     opaque_id,
 )
@@ -127,7 +128,7 @@ class Callbacks:
     # Messages: the path on which every message is.
 
     async def check_event_for_spam(self, event: Any) -> Any:
-        """Return whether a message may be sent, or taken from another server."""
+        """Return whether an act in a room may be sent, or taken from another server."""
         started = time.perf_counter()
         path, answer = "shadow", self._answers.not_spam
         if self._settings.enforces:
@@ -138,18 +139,34 @@ class Callbacks:
     async def _check_message(self, event: Any) -> tuple[str, Any]:
         """Return how an event was answered, and the answer."""
         not_spam = self._answers.not_spam
-        sender, room_id = event.sender, event.room_id
-        if not self._host.is_mine(sender):
-            silenced = self._settings.federation.soft_fail and self._is_silenced(sender)
-            return "memory", self._refused("message", "ban") if silenced else not_spam
-        if not is_message(event.type, event.content, event.get("state_key")):
+        pdu = Pdu(
+            event.event_id,
+            event.type,
+            event.sender,
+            event.room_id,
+            0,
+            event.content,
+            event.get("state_key"),
+        )
+        if not self._host.is_mine(pdu.sender):
+            return "memory", await self._check_remote(pdu)
+        if not is_act(pdu.type, pdu.content, pdu.state_key):
             return "memory", not_spam
-        pdu = Pdu(event.event_id, event.type, sender, room_id, 0, event.content)
         path, refusal = await self._judge_message(pdu)
         return path, not_spam if refusal is None else self._forbid("message", refusal)
 
+    async def _check_remote(self, pdu: Pdu) -> Any:
+        """Return whether an event of another server is taken; one that is not is soft-failed."""
+        federation = self._settings.federation
+        if federation.soft_fail and self._is_silenced(pdu.sender):
+            return self._refused("message", "ban")
+        knocks = pdu.type == "m.room.member" and pdu.content.get("membership") == "knock"
+        if not (knocks and federation.invite and self._settings.remote):
+            return self._answers.not_spam
+        return await self._check_knock(pdu.event_id, pdu.sender, pdu.room_id)
+
     async def _judge_message(self, pdu: Pdu) -> tuple[str, Refusal | None]:
-        """Return how a message was answered, and why it is refused."""
+        """Return how an act in a room was answered, and why it is refused."""
         sender, room_id = pdu.sender, pdu.room_id
         room = self._chats.get((sender, room_id))
         if room is not None and not self._must_ask(sender, opens_chat=False):
@@ -157,14 +174,20 @@ class Callbacks:
             return "memory", None
         if await self._is_exempt(sender):
             return "exempt", None
+        edited = edited_event(pdu.type, pdu.content)
+        if edited is not None and await self._host.run_db(
+            "wavebreak_is_own_edit", tables.is_own_edit, pdu, edited
+        ):
+            return "edit", None
         opens_chat = room is None
         if room is None:
             room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
         asked = message_event(pdu, room, self._host.server_name)
-        if asked is not None:
-            refusal = await self._judge(sender, [asked], opens_chat)
-            if refusal is not None:
-                return "asked", refusal
+        if asked is None:
+            return "nobody", None
+        refusal = await self._judge(sender, [asked], opens_chat)
+        if refusal is not None:
+            return "asked", refusal
         self._chats.put((sender, room_id), room)
         return "asked", None
 
@@ -185,7 +208,7 @@ class Callbacks:
         refusal = None
         if self._is_silenced(pdu.sender):
             refusal = Refusal(self._outcome(pdu.sender), {})
-        elif self._settings.remote and is_message(pdu.type, pdu.content, pdu.state_key):
+        elif self._settings.remote and is_act(pdu.type, pdu.content, pdu.state_key):
             _, refusal = await self._judge_message(pdu)
         if refusal is not None:
             self._metrics.refused.labels("policy", refusal.outcome).inc()
@@ -258,6 +281,18 @@ class Callbacks:
         event = self._invitation(_new_id(), inviter, invitee, room)
         refusal = await self._judge(inviter, [event], opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
+
+    async def user_may_knock(self, user_id: str, room_id: str) -> Any:
+        """Return whether an account may knock on a room: it asks somebody to be let in."""
+        if not self._settings.enforces or await self._is_exempt(user_id):
+            return self._answers.not_spam
+        return await self._check_knock(_new_id(), user_id, room_id)
+
+    async def _check_knock(self, id: str, account: str, room_id: str) -> Any:
+        room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
+        event = knock_event(id, None, account, room, self._host.server_name)
+        refusal = await self._judge(account, [event], opens_chat=True)
+        return self._forbid("knock", refusal) if refusal else self._answers.not_spam
 
     async def user_may_send_3pid_invite(
         self, inviter: str, medium: str, address: str, room_id: str

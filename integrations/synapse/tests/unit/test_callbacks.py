@@ -149,13 +149,125 @@ def test_listed_account_is_exempt_by_its_id() -> None:
     assert setting.client.attempts == []
 
 
-def test_edits_reactions_and_states_are_not_asked_about() -> None:
+def put_message(setting: Setting, event_id: str, sender: str, order: int = 1, **more: Any) -> None:
+    setting.database.put(
+        "events", stream_ordering=order, event_id=event_id, sender=sender,
+        **{"type": "m.room.message", "room_id": ROOM} | more,
+    )  # fmt: skip
+
+
+EMOJI = {"m.relates_to": {"rel_type": "m.annotation", "event_id": "$0", "key": "👍"}}
+
+
+def test_own_edits_emoji_and_upkeep_are_not_asked_about() -> None:
     setting = restricted()
-    replaced: dict[str, Any] = {"m.relates_to": {"rel_type": "m.replace"}}
-    assert sent(setting, **replaced) == "NOT_SPAM"
-    reaction = FakeEvent(ANN, ROOM, {}, "m.reaction")
-    assert done(setting.calls.check_event_for_spam(reaction)) == "NOT_SPAM"
+    put_message(setting, "$own", ANN)
+    assert sent(setting, **replacing("$own")) == "NOT_SPAM"
+    states = {"m.room.power_levels": {"users": {ANN: 100}}, "m.room.pinned_events": {"pinned": []}}
+    for kind, content in {"m.reaction": EMOJI, **states}.items():
+        event = FakeEvent(ANN, ROOM, content, kind)
+        event.state_key = "" if kind in states else None
+        assert done(setting.calls.check_event_for_spam(event)) == "NOT_SPAM"
     assert setting.client.attempts == []
+
+
+def replacing(event_id: Any) -> dict[str, Any]:
+    return {"m.relates_to": {"rel_type": "m.replace", "event_id": event_id}}
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"sender": BOB},
+        {"sender": ANN, "room_id": "!other:hs.test"},
+        {"sender": ANN, "type": "m.reaction"},
+        {"sender": ANN, "state_key": ""},
+        {"sender": ANN, "rejection_reason": "auth"},
+    ],
+)
+def test_edit_of_what_is_not_its_senders_own_is_asked_about(edited: dict[str, Any]) -> None:
+    setting = restricted()
+    put_message(setting, "$edited", **edited)
+    assert sent(setting, **replacing("$edited")) != "NOT_SPAM"
+    assert sent(setting, **replacing("$unheard-of")) != "NOT_SPAM"
+    assert sent(setting, **replacing(7)) != "NOT_SPAM"
+    assert len(setting.client.attempts) == 3
+
+
+def test_edit_that_somebody_new_would_read_is_asked_about() -> None:
+    setting = restricted()
+    put_message(setting, "$own", ANN)
+    for order, person, event_id in ((2, ANN, "$again"), (3, CAT, "$joined")):
+        assert sent(setting, **replacing("$own")) == "NOT_SPAM"
+        setting.database.put(
+            "events", stream_ordering=order, event_id=event_id, type="m.room.member", room_id=ROOM
+        )
+        setting.database.put(
+            "room_memberships", event_id=event_id, user_id=person, room_id=ROOM,
+            membership="join", event_stream_ordering=order,
+        )  # fmt: skip
+    assert sent(setting, **replacing("$own")) != "NOT_SPAM"
+
+
+ACTS: dict[str, tuple[Any, str | None]] = {
+    "m.message": ({"m.text": [{"body": "x"}]}, None),
+    "org.matrix.msc1767.message": ({"org.matrix.msc1767.text": "x"}, None),
+    "m.poll.end": ({"m.text": "x"}, None),
+    "org.example.unheard_of": ({}, None),
+    "m.room.topic": ({"topic": "x"}, ""),
+    "org.example.state": ({"body": "x"}, "x"),
+    "m.rtc.notification": ({"notification_type": "ring"}, None),
+    "m.call.notify": ({"notify_type": "ring"}, None),
+    "m.room.redaction": ({"redacts": "$0", "reason": "x"}, None),
+    "m.reaction": ({"m.relates_to": EMOJI["m.relates_to"] | {"key": "buy coins"}}, None),
+}
+
+
+@pytest.mark.parametrize("kind", ACTS)
+def test_everything_else_is_asked_about_and_refused(kind: str) -> None:
+    setting = restricted()
+    event = FakeEvent(ANN, ROOM, ACTS[kind][0], kind)
+    event.state_key = ACTS[kind][1]
+    assert done(setting.calls.check_event_for_spam(event)) != "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert asked["type"] in ("message.sent", "call.started")
+    assert asked["peer"] == BOB
+
+
+def test_act_that_reaches_nobody_leaves_the_chat_unknown() -> None:
+    setting = Setting()
+    setting.database.room(ROOM, ANN)
+    setting.user(ANN)
+    assert sent(setting) == "NOT_SPAM"
+    assert setting.client.attempts == []
+    setting.database.put(
+        "current_state_events", room_id=ROOM, type="m.room.member", state_key=BOB, membership="join"
+    )
+    assert sent(setting) == "NOT_SPAM"
+    assert [each["peer"] for each in setting.client.attempts] == [BOB]
+
+
+def test_knock_is_asked_about_as_a_request() -> None:
+    setting = restricted()
+    setting.database.room("!c:hs.test", CAT)
+    assert done(setting.calls.user_may_knock(ANN, "!c:hs.test")) != "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert (asked["type"], asked["account"], asked["peer"]) == ("contact.requested", ANN, CAT)
+    assert done(setting.calls.user_may_knock(BOB, "!c:hs.test")) == "NOT_SPAM"
+
+
+def test_remote_knock_is_asked_about_with_its_origin() -> None:
+    setting = direct()
+    setting.client.refusals[REMOTE] = {"outcome": "restrict"}
+    event = FakeEvent(REMOTE, ROOM, {"membership": "knock"}, "m.room.member")
+    event.state_key = REMOTE
+    assert done(setting.calls.check_event_for_spam(event)) != "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert (asked["type"], asked["origin"], asked["id"]) == (
+        "contact.requested", "other.test", event.event_id,
+    )  # fmt: skip
+    event.content = {"membership": "join"}
+    assert done(setting.calls.check_event_for_spam(event)) == "NOT_SPAM"
 
 
 def test_act_that_cannot_be_described_is_allowed() -> None:
