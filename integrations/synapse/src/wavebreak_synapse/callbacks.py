@@ -36,7 +36,7 @@ from wavebreak_synapse.mapping import (
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
-from wavebreak_synapse.notices import QUESTIONS
+from wavebreak_synapse.notices import QUESTIONS, refusal_text
 from wavebreak_synapse.service import Service
 
 log = logging.getLogger("wavebreak_synapse")
@@ -94,7 +94,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Refusal:
-    """That an act is refused, with what its sender is shown."""
+    """That an act is refused, with what its sender is shown: `error` is the text that people read.
+
+    It takes the place of Synapse's own, which blames the room or the server.
+    """
 
     outcome: str
     fields: dict[str, Any]
@@ -159,7 +162,7 @@ class Callbacks:
         """Return whether an event of another server is taken; one that is not is soft-failed."""
         federation = self._settings.federation
         if federation.soft_fail and self._is_silenced(pdu.sender):
-            return self._refused("message", "ban")
+            return self._forbid("message", Refusal("ban", {}))
         knocks = pdu.type == "m.room.member" and pdu.content.get("membership") == "knock"
         if not (knocks and federation.invite and self._settings.remote):
             return self._answers.not_spam
@@ -207,7 +210,7 @@ class Callbacks:
             return None
         refusal = None
         if self._is_silenced(pdu.sender):
-            refusal = Refusal(self._outcome(pdu.sender), {})
+            refusal = await self._refusal(pdu.sender, self._state(pdu.sender))
         elif self._settings.remote and is_act(pdu.type, pdu.content, pdu.state_key):
             _, refusal = await self._judge_message(pdu)
         if refusal is not None:
@@ -416,8 +419,11 @@ class Callbacks:
             return True
         return self._service.client.needs_asking(opaque_id(account), opens_chat)
 
+    def _state(self, account: str) -> Any:
+        return self._service.client.state(opaque_id(account))
+
     def _outcome(self, account: str) -> str:
-        return str(self._service.client.state(opaque_id(account)).outcome)
+        return str(self._state(account).outcome)
 
     def _is_silenced(self, account: str) -> bool:
         return self._outcome(account) in SILENCED
@@ -425,20 +431,25 @@ class Callbacks:
     async def _judge(
         self, account: str, events: Sequence[Event], opens_chat: bool
     ) -> Refusal | None:
+        state = self._state(account)
         if self._settings.ask == "never":
-            outcome = self._outcome(account)
-            refused = outcome in (NO_NEW_CHATS if opens_chat else SILENCED)
-            return Refusal(outcome, {}) if refused else None
+            refused = state.outcome in (NO_NEW_CHATS if opens_chat else SILENCED)
+            return await self._refusal(account, state) if refused else None
         if not self._must_ask(account, opens_chat=opens_chat):
             self._metrics.saved.inc()
             return None
+        opening = events[0]["type"] in OPENING
         verdict = await self._ask(events)
         if not verdict.allowed:
-            return Refusal(verdict.outcome, self._shown(verdict))
+            return await self._refusal(account, verdict, verdict.notice)
         if isinstance(verdict, Verdict):
             await self._say(account, events, verdict)
-        unanswered = getattr(verdict, "mode", "") == "on_failure"
-        return self._held(account) if unanswered and events[0]["type"] in OPENING else None
+        if getattr(verdict, "mode", "") == "on_failure" and opening and state.outcome in ENFORCED:
+            # Else a service that is slow for a moment would open the door to exactly these.
+            retry = {"org.wavebreak.retry_after_ms": RETRY_MS}
+            refusal = await self._refusal(account, state)
+            return Refusal(refusal.outcome, refusal.fields | retry)
+        return None
 
     async def _say(self, account: str, events: Sequence[Event], verdict: Verdict) -> None:
         """Keep what is to be said: to a sender near a limit, and to who gets a request.
@@ -461,40 +472,44 @@ class Callbacks:
                 "wavebreak_put_message", tables.put_message, name, to, now, texts
             )
 
-    def _held(self, account: str) -> Refusal | None:
-        """Refuse what opens a chat to who is known to be under an enforcement.
-
-        Else a service that is slow for a moment would open the door to exactly these accounts.
-        """
-        state = self._service.client.state(opaque_id(account))
-        if state.outcome not in ENFORCED:
-            return None
-        due = state.notify_at_ms is None or state.notify_at_ms <= self._host.now_ms()
-        shown = {"org.wavebreak.outcome": state.outcome, "org.wavebreak.retry_after_ms": RETRY_MS}
-        return Refusal(state.outcome, shown if due else {})
-
     async def _ask(self, events: Sequence[Event]) -> Any:
         self._metrics.asked.inc()
         return await self._host.run_in_thread(self._service.attempt, events)
 
-    def _shown(self, verdict: Any) -> dict[str, Any]:
-        if verdict.notify_at_ms is not None and verdict.notify_at_ms > self._host.now_ms():
-            return {}
+    async def _refusal(
+        self, account: str, by: Any, notice: Mapping[str, str] | None = None
+    ) -> Refusal:
+        """Return a refusal by a verdict or a state, with its text in the account's language."""
+        settings = self._settings
+        language = await self._language(account)
+        text = refusal_text(
+            settings.notices, by.outcome, by.until_ms, notice, language, settings.language
+        )
         fields = {
-            "org.wavebreak.outcome": verdict.outcome,
-            "org.wavebreak.until": verdict.until_ms,
-            "org.wavebreak.retry_after_ms": verdict.retry_after_ms,
-            "org.wavebreak.notice": verdict.notice,
-            "org.wavebreak.statement_url": verdict.statement_url,
+            "error": text,
+            "org.wavebreak.outcome": by.outcome,
+            "org.wavebreak.until": by.until_ms,
+            "org.wavebreak.retry_after_ms": getattr(by, "retry_after_ms", None),
+            "org.wavebreak.notice": notice,
+            "org.wavebreak.statement_url": getattr(by, "statement_url", None),
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        shown = {name: value for name, value in fields.items() if value is not None}
+        return Refusal(by.outcome, shown)
+
+    async def _language(self, account: str) -> str | None:
+        if not self._host.is_mine(account):
+            return None
+        try:
+            run_db = self._host.run_db
+            return str(await run_db("wavebreak_language", tables.read_language, account) or "")
+        except Exception as error:
+            # For want of a language nothing that is refused may pass.
+            log.warning("a language is not known: %s", type(error).__name__)
+            return None
 
     def _forbid(self, act: str, refusal: Refusal) -> Any:
         self._metrics.refused.labels(act, refusal.outcome).inc()
         return (self._answers.forbidden, dict(refusal.fields))
-
-    def _refused(self, act: str, outcome: str) -> Any:
-        return self._forbid(act, Refusal(outcome, {}))
 
     async def _is_exempt(self, account: str) -> bool:
         if not self._host.is_mine(account):

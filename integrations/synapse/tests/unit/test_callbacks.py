@@ -14,7 +14,8 @@ from wavebreak_synapse.callbacks import guarded
 ANN, BOB, CAT, REMOTE = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test", "@rem:other.test"
 ROOM = "!r:hs.test"
 TEXT = {"msgtype": "m.text", "body": "CANARY text"}
-REFUSED = ("M_FORBIDDEN", {"org.wavebreak.outcome": "restrict"})
+NO_NEW_CHATS = "Your account cannot start new chats or groups. Chats that you have already go on."
+REFUSED = ("M_FORBIDDEN", {"error": NO_NEW_CHATS, "org.wavebreak.outcome": "restrict"})
 
 
 def direct(**settings: Any) -> Setting:
@@ -49,7 +50,7 @@ def test_call_is_asked_about_as_a_first_message_is() -> None:
     invite = FakeEvent(ANN, ROOM, {"call_id": "c", "offer": {"sdp": "m=audio 9"}}, "m.call.invite")
     ring = setting.calls.check_event_for_spam
     setting.client.refusals[ANN] = {"outcome": "restrict"}
-    assert done(ring(invite)) == ("M_FORBIDDEN", {"org.wavebreak.outcome": "restrict"})
+    assert done(ring(invite)) == REFUSED
     asked = [(event["type"], event["peer"]) for event in setting.client.attempts]
     assert asked == [("call.started", BOB)]
     del setting.client.refusals[ANN]
@@ -73,6 +74,7 @@ def test_refused_message_shows_outcome_end_and_retry() -> None:
         "outcome": "limit", "until_ms": 9, "retry_after_ms": 5, "notice": {"en": "Slow down."},
     }  # fmt: skip
     fields = {
+        "error": "Slow down.",
         "org.wavebreak.outcome": "limit",
         "org.wavebreak.until": 9,
         "org.wavebreak.retry_after_ms": 5,
@@ -83,12 +85,51 @@ def test_refused_message_shows_outcome_end_and_retry() -> None:
     assert len(setting.client.attempts) == 2
 
 
-def test_refusal_before_the_notice_is_due_shows_nothing() -> None:
+def test_refusal_tells_before_the_notice_is_due() -> None:
     setting = direct()
-    setting.client.refusals[ANN] = {"outcome": "limit", "notify_at_ms": setting.now + 1}
-    assert sent(setting) == ("M_FORBIDDEN", {})
-    setting.now += 1
-    assert sent(setting) == ("M_FORBIDDEN", {"org.wavebreak.outcome": "limit"})
+    setting.client.refusals[ANN] = {"outcome": "restrict", "notify_at_ms": setting.now + 1}
+    assert sent(setting) == REFUSED
+
+
+TOLD = {"en": "No place is left. An answer frees one.", "he": "אין מקום פנוי. תשובה מפנה מקום."}
+
+
+@pytest.mark.parametrize(
+    ("language", "default", "shown"),
+    [("he", "en", "he"), ("en-GB", "he", "en"), ("fr", "he", "he"), (None, "en", "en")],
+)
+def test_refusal_is_told_in_its_readers_language(
+    language: str | None, default: str, shown: str
+) -> None:
+    setting = direct(language=default, notices={"objection": "Write to us."})
+    if language:
+        setting.database.put("pushers", user_name=ANN, ts=1, lang=language)
+    setting.client.refusals[ANN] = {"outcome": "limit", "notice": TOLD}
+    setting.database.room("!new:hs.test", ANN)
+    calls = setting.calls
+    for work in (
+        calls.check_event_for_spam(FakeEvent(ANN, ROOM, TEXT)),
+        calls.user_may_create_room(ANN, {"invite": [CAT]}),
+        calls.user_may_invite(ANN, CAT, "!new:hs.test"),
+        calls.user_may_knock(ANN, ROOM),
+        calls.check_login_for_spam(ANN, None, None, [("", "192.0.2.1")]),
+    ):
+        assert done(work)[1]["error"] == f"{TOLD[shown]} Write to us."
+
+
+def test_own_text_of_the_configuration_comes_before_the_services() -> None:
+    own = {"en": {"limit": "Ask Ann{until}."}}
+    setting = direct(notices={"texts": own})
+    setting.client.refusals[ANN] = {"outcome": "limit", "notice": TOLD, "until_ms": 0}
+    assert sent(setting)[1]["error"] == "Ask Ann until 1970-01-01 00:00 UTC."
+    setting.database.put("pushers", user_name=ANN, ts=1, lang="he")
+    assert sent(setting)[1]["error"] == TOLD["he"]
+
+
+def test_refusal_without_a_text_says_to_try_later() -> None:
+    setting = direct(language="he")
+    setting.client.refusals[ANN] = {"outcome": "challenge"}
+    assert sent(setting)[1]["error"] == "לא ניתן לבצע זאת כרגע. אפשר לנסות שוב מאוחר יותר."
 
 
 def test_asked_message_holds_no_text() -> None:
@@ -370,7 +411,7 @@ def test_remote_message_is_judged_by_state_alone(outcome: str, soft_fail: bool, 
 def test_asking_never_refuses_by_states_alone() -> None:
     setting = direct(ask="never")
     setting.client.known[ANN] = State(ANN, "restrict", number=1)
-    assert sent(setting) == ("M_FORBIDDEN", {})
+    assert sent(setting) == REFUSED
     setting.client.known[ANN] = State(ANN, "limit", number=2)
     assert sent(setting) == "NOT_SPAM"
     assert setting.client.attempts == []
