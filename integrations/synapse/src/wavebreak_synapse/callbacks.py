@@ -30,6 +30,7 @@ from wavebreak_synapse.mapping import (
     Room,
     acting,
     client_of,
+    first_contact,
     invitation_event,
     knock_event,
     message_event,
@@ -53,6 +54,8 @@ ENFORCED = frozenset(("limit", "restrict", "suspend", "ban"))
 # End of what is generated.
 OPENING = frozenset({"contact.requested", "group.created", "group.member_added"})
 RETRY_MS = 2_000
+IN_THE_LOG_MS = 5_000
+"""After so long what was allowed has been reported, unless the service is away."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class Callbacks:
         self._exempt: Cache[str, bool] = Cache(50_000, 60.0)
         self._chats: Cache[tuple[str, str], Room] = Cache(CHATS, CHAT_S)
         self._approved: Cache[str, set[str]] = Cache(10_000, 120.0)
+        self._opened: Cache[str, list[tuple[int, Event]]] = Cache(10_000, 60.0)
         self._searched: Cache[str, bool] = Cache(10_000, 1.0)
         self._hash_key: bytes | None = None
 
@@ -229,7 +233,7 @@ class Callbacks:
         """Return whether an account may make a room."""
         if await self._is_exempt(user_id):
             return self._answers.not_spam
-        people = [each for each in room_config.get("invite") or () if isinstance(each, str)]
+        people = _invitees(room_config)
         addresses = room_config.get("invite_3pid") or ()
         public = room_config.get("visibility") == "public"
         several = public or len(people) + len(addresses) > 1
@@ -239,11 +243,14 @@ class Callbacks:
         invitees = people + [await self._address_id(each) for each in addresses]
         if not self._settings.enforces or not (public or invitees):
             return self._answers.not_spam
-        events = self._creation(user_id, invitees, public)
+        several = public or len(invitees) > 1
+        asked = invitees[: (MOST_EVENTS - 1) // 2]
+        events = await self._creation(user_id, asked, several=several)
         refusal = await self._judge(user_id, events, opens_chat=True)
         if refusal is not None:
             return self._forbid("room", refusal)
-        self._approved.put(user_id, set(invitees))
+        # Synapse asks about each again; those beyond the first question are judged then.
+        self._approved.put(user_id, set(asked))
         return self._answers.not_spam
 
     async def _replaces_group(self, user_id: str, room_config: Any) -> bool:
@@ -259,16 +266,16 @@ class Callbacks:
         run_db = self._host.run_db
         return bool(await run_db("wavebreak_group_of", tables.is_in_group, room_id, user_id))
 
-    def _creation(self, user_id: str, invitees: list[str], public: bool) -> list[Event]:
+    async def _creation(
+        self, user_id: str, invitees: Sequence[str], *, several: bool
+    ) -> list[Event]:
         name = f"!new.{secrets.token_hex(16)}"
-        room = Room(name, (user_id,), group=public or len(invitees) > 1)
+        room = Room(name, (user_id,), group=several)
         events: list[Event] = []
         if room.is_group:
             created = {"id": _new_id(), "type": "group.created", "group": name}
             events.append(created | acting(user_id, self._host.server_name))
-        for invitee in invitees[: MOST_EVENTS - 1]:
-            events.append(self._invitation(_new_id(), user_id, invitee, room))
-        return events
+        return events + await self._invitations(user_id, invitees, room)
 
     async def user_may_invite(self, inviter: str, invitee: str, room_id: str) -> Any:
         """Return whether an account may invite another one."""
@@ -281,8 +288,8 @@ class Callbacks:
         if await self._is_exempt(inviter):
             return self._answers.not_spam
         room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
-        event = self._invitation(_new_id(), inviter, invitee, room)
-        refusal = await self._judge(inviter, [event], opens_chat=True)
+        events = await self._invitations(inviter, [invitee], room)
+        refusal = await self._judge(inviter, events, opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
 
     async def user_may_knock(self, user_id: str, room_id: str) -> Any:
@@ -312,7 +319,9 @@ class Callbacks:
         invitee = event.state_key
         if not isinstance(invitee, str):
             return self._answers.not_spam
-        asked = self._invitation(event.event_id, event.sender, invitee, Room(event.room_id))
+        asked = invitation_event(
+            event.event_id, None, event.sender, invitee, Room(event.room_id), self._host.server_name
+        )
         refusal = await self._judge(event.sender, [asked], opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
 
@@ -439,19 +448,37 @@ class Callbacks:
             self._metrics.saved.inc()
             return None
         opening = events[0]["type"] in OPENING
-        verdict = await self._ask(events)
-        if not verdict.allowed:
+        before = self._not_in_the_log(account, MOST_EVENTS - len(events)) if opening else []
+        verdict = await self._ask([*before, *events])
+        if not verdict.allowed and not _refuses_only(verdict, len(before)):
             return await self._refusal(account, verdict, verdict.notice)
         if isinstance(verdict, Verdict):
-            await self._say(account, events, verdict)
+            await self._say(account, events, verdict, len(before))
         if getattr(verdict, "mode", "") == "on_failure" and opening and state.outcome in ENFORCED:
             # Else a service that is slow for a moment would open the door to exactly these.
             retry = {"org.wavebreak.retry_after_ms": RETRY_MS}
             refusal = await self._refusal(account, state)
             return Refusal(refusal.outcome, refusal.fields | retry)
+        if opening:
+            now = self._host.now_ms()
+            self._opened.put(account, [*self._opened_lately(account), *((now, e) for e in events)])
         return None
 
-    async def _say(self, account: str, events: Sequence[Event], verdict: Verdict) -> None:
+    def _opened_lately(self, account: str) -> list[tuple[int, Event]]:
+        since = self._host.now_ms() - IN_THE_LOG_MS
+        return [(ts, event) for ts, event in self._opened.get(account) or () if ts > since]
+
+    def _not_in_the_log(self, account: str, most: int) -> list[Event]:
+        """Return what an account opened so lately that the service may not have been told of it.
+
+        A question is about these too, or many acts at once were each judged as if it were alone.
+        """
+        opened = [event for _, event in self._opened_lately(account)]
+        return opened[-most:] if most > 0 else []
+
+    async def _say(
+        self, account: str, events: Sequence[Event], verdict: Verdict, before: int
+    ) -> None:
         """Keep what is to be said: to a sender near a limit, and to who gets a request.
 
         An invitation is a request already; its recipient is asked whether they know the sender.
@@ -461,8 +488,9 @@ class Callbacks:
         said: list[tuple[str, str, dict[str, str]]] = []
         if verdict.near_limit and verdict.notice and due:
             said.append((f"places:{account}:{verdict.until_ms}", account, dict(verdict.notice)))
-        for n, event in enumerate(events):
-            quiet = verdict.deliver_as == "request" and (len(events) == 1 or n in verdict.requests)
+        alone = before + len(events) == 1
+        for n, event in enumerate(events, before):
+            quiet = verdict.deliver_as == "request" and (alone or n in verdict.requests)
             peer = str(event.get("peer", ""))
             if quiet and event["type"] == "contact.requested" and self._host.is_mine(peer):
                 texts = {code: text.format(sender=account) for code, text in QUESTIONS.items()}
@@ -533,8 +561,25 @@ class Callbacks:
             self._metrics.unkept.inc()
             log.error("an event of type %s is lost: %s", event["type"], type(error).__name__)
 
-    def _invitation(self, id: str, inviter: str, invitee: str, room: Room) -> Event:
-        return invitation_event(id, None, inviter, invitee, room, self._host.server_name)
+    async def _invitations(self, inviter: str, invitees: Sequence[str], room: Room) -> list[Event]:
+        """Return invitations; one of a stranger into a group is a request too."""
+        server_name = self._host.server_name
+        made = [
+            invitation_event(_new_id(), None, inviter, invitee, room, server_name)
+            for invitee in invitees
+        ]
+        known: set[str] = set()
+        mine = [each for each in invitees if self._host.is_mine(each)]
+        if self._settings.contacts and any(e["type"] == "group.member_added" for e in made):
+            known = await self._host.run_db(
+                "wavebreak_contacts", tables.contacts_among, mine, inviter, room.room_id
+            )
+        found: list[Event] = []
+        for invitee, event in zip(invitees, made, strict=True):
+            if event["type"] == "group.member_added" and invitee not in known:
+                found.append(first_contact(event))
+            found.append(event)
+        return found
 
     async def _address_id(self, address: Any) -> str:
         """Return what an e-mail address or a number is called: its keyed hash."""
@@ -543,6 +588,24 @@ class Callbacks:
         text = f"{address.get('medium')}\n{str(address.get('address')).strip().lower()}"
         digest = hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
         return f"address:{digest}"
+
+
+def _refuses_only(verdict: Any, before: int) -> bool:
+    """Return whether, of several events, a verdict refuses none but the first ones.
+
+    These have happened already.
+    """
+    return bool(before and verdict.refused and max(verdict.refused) < before)
+
+
+def _invitees(room_config: Mapping[str, Any]) -> list[str]:
+    """Return whom a new room invites, each once: by its list, and by its first state."""
+    named = [*(room_config.get("invite") or ())]
+    for event in room_config.get("initial_state") or ():
+        content = event.get("content") if isinstance(event, Mapping) else None
+        if isinstance(content, Mapping) and event.get("type") == "m.room.member":
+            named += [event.get("state_key")] * (content.get("membership") == "invite")
+    return [*dict.fromkeys(each for each in named if isinstance(each, str))]
 
 
 def guarded(function: Callable[..., Awaitable[Any]], default: Any) -> Callable[..., Awaitable[Any]]:

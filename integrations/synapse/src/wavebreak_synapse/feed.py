@@ -23,9 +23,11 @@ from wavebreak_synapse.mapping import (
     Room,
     acting,
     block_event,
+    first_contact,
     group_created_event,
     membership_event,
     message_event,
+    opaque_id,
     read_event,
     report_event,
 )
@@ -195,6 +197,9 @@ class Feed:
         rows = []
         for row in found:
             event = self._event(txn, row, rooms)
+            beside = self._beside(txn, row, event) if event is not None else None
+            if beside is not None:
+                rows.append(Row(row[5] or 0, str(row[0]), beside))
             rows.append(Row(row[5] or 0, str(row[0]), event))
         more = len(found) == self._limit
         return Source("events", rows, more, None if more else str(bound))
@@ -230,6 +235,21 @@ class Feed:
             return self._message(txn, pdu, room)
         former = tables.read_membership(txn, room_id, state_key, order) if state_key else None
         return membership_event(pdu, room, former, self._server_name)
+
+    def _beside(self, txn: Transaction, row: Any, event: Event) -> Event | None:
+        """Return what an invitation of a stranger into a group is too: a request, or its answer."""
+        order, _, _, sender, room_id, _, person, *_ = row
+        if event["type"] == "group.member_added":
+            known = self._has_contact(txn, person, sender, room_id)
+            return None if known else first_contact(event)
+        if event["type"] != "group.joined":
+            return None
+        former = tables.read_membership(txn, room_id, sender, order)
+        if former is None or former.membership != "invite":
+            return None
+        if self._has_contact(txn, sender, former.sender, room_id):
+            return None
+        return first_contact(event | {"peer": opaque_id(former.sender)}, "contact.accepted")
 
     @staticmethod
     def _is_own_edit(txn: Transaction, pdu: Pdu, order: int) -> bool:
@@ -287,11 +307,14 @@ class Feed:
 
     def _knows(self, txn: Transaction, room: Room, sender: str) -> bool | None:
         owner = None if room.is_group else room.counterpart(sender)
-        if owner is None or not self._settings.contacts or not self._is_local(owner):
+        return None if owner is None else self._has_contact(txn, owner, sender, room.room_id)
+
+    def _has_contact(self, txn: Transaction, owner: str, sender: str, room_id: str) -> bool | None:
+        if not self._settings.contacts or not self._is_local(owner):
             return None
         known = self._contacts.get((owner, sender))
         if known is None:
-            known = tables.has_contact(txn, owner, sender, room.room_id)
+            known = tables.has_contact(txn, owner, sender, room_id)
             self._contacts.put((owner, sender), known)
         return known
 

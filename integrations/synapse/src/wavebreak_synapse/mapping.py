@@ -362,6 +362,20 @@ def membership_event(
     return _left(pdu, room, inviter, direct, server_name)
 
 
+def first_contact(event: Event, kind: str = "contact.requested") -> Event:
+    """Return what an invitation into a group is to a stranger, beside it: a request, as in a chat.
+
+    Args:
+        event: Its `group.member_added`; or, of its answer, what has the same id, account and peer.
+        kind: `contact.requested`, or `contact.accepted` for the answer.
+    """
+    names = ("ts", "account", "origin", "peer")
+    digest = hashlib.sha256(event["id"].encode("utf-8", "surrogatepass")).hexdigest()[:40]
+    request: Event = {"id": f"{kind.partition('.')[2]}:{digest}", "type": kind}
+    request |= {name: event[name] for name in names if name in event}
+    return request | ({"via": "invite"} if kind == "contact.requested" else {})
+
+
 def knock_event(id: str, ts: int | None, account: str, room: Room, server_name: str) -> Event:
     """Return a knock: a request to somebody of the room; of one unknown here, to the room."""
     others = [each for each in room.people if each != account]

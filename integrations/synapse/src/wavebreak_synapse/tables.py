@@ -312,6 +312,11 @@ def has_contact(txn: Transaction, owner: str, sender: str, room_id: str) -> bool
     return txn.fetchone() is not None
 
 
+def contacts_among(txn: Transaction, owners: Iterable[str], sender: str, room_id: str) -> set[str]:
+    """Return which local accounts know another one; see `has_contact`."""
+    return {owner for owner in owners if has_contact(txn, owner, sender, room_id)}
+
+
 def read_devices(txn: Transaction, account: str) -> set[str]:
     """Return the ids of an account's devices, at most fifty."""
     txn.execute(

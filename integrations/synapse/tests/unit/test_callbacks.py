@@ -337,16 +337,70 @@ def test_room_for_several_asks_for_a_group_and_members() -> None:
     assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB, CAT]})) == "NOT_SPAM"
     (asked,) = setting.client.attempts
     types = [event["type"] for event in asked]
-    assert types == ["group.created", "group.member_added", "group.member_added"]
-    assert len({event["group"] for event in asked}) == 1
-    assert setting.database.queries == ["wavebreak_note_creation"]
+    assert types == ["group.created", *["contact.requested", "group.member_added"] * 2]
+    assert len({event["group"] for event in asked if "group" in event}) == 1
+    assert setting.database.queries == ["wavebreak_note_creation", "wavebreak_contacts"]
 
 
-def test_room_for_many_asks_about_fifty_events() -> None:
+def test_invitation_of_a_contact_into_a_group_is_no_request() -> None:
     setting = direct()
-    many = [f"@u{number}:hs.test" for number in range(80)]
-    done(setting.calls.user_may_create_room(ANN, {"invite": many}))
-    assert len(setting.client.attempts[0]) == 50
+    content = json.dumps({ANN: [ROOM]})
+    setting.database.put("account_data", user_id=BOB, account_data_type="m.direct", content=content)
+    done(setting.calls.user_may_create_room(ANN, {"invite": [BOB, CAT]}))
+    (asked,) = setting.client.attempts
+    found = [(event["type"], event["peer"]) for event in asked[1:]]
+    assert found == [
+        ("group.member_added", BOB), ("contact.requested", CAT), ("group.member_added", CAT),
+    ]  # fmt: skip
+
+
+MANY = [f"@u{number}:hs.test" for number in range(80)]
+
+
+def test_room_for_many_asks_about_each_of_them() -> None:
+    setting = direct()
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": MANY})) == "NOT_SPAM"
+    setting.database.room("!new:hs.test", ANN, BOB, CAT)
+    for each in MANY:
+        assert done(setting.calls.user_may_invite(ANN, each, "!new:hs.test")) == "NOT_SPAM"
+    asked = {event.get("peer") for question in setting.client.attempts for event in question}
+    assert asked == {None, *MANY}
+    assert max(map(len, setting.client.attempts)) <= 50
+
+
+def test_invitations_in_the_first_state_of_a_room_are_asked_about() -> None:
+    setting = restricted()
+    states = [
+        {"type": "m.room.member", "state_key": each, "content": {"membership": "invite"}}
+        for each in (BOB, CAT)
+    ]
+    odd: list[Any] = [7, {"type": "m.room.member"}, {"content": {"membership": "invite"}}]
+    for state in ([*states, *odd], states[:1]):
+        answer = done(setting.calls.user_may_create_room(ANN, {"initial_state": state}))
+        assert answer == REFUSED
+    assert done(setting.calls.user_may_create_room(ANN, {"initial_state": odd})) == "NOT_SPAM"
+    assert len(setting.client.attempts) == 2
+
+
+def test_question_tells_of_what_was_allowed_a_moment_ago() -> None:
+    setting = direct()
+    for each in (BOB, CAT):
+        done(setting.calls.user_may_create_room(ANN, {"invite": [each]}))
+    first, second = setting.client.attempts
+    assert [event["peer"] for event in second] == [BOB, CAT]
+    assert second[0]["id"] == first["id"]
+    setting.now += 6_000
+    done(setting.calls.user_may_create_room(ANN, {"invite": ["@new:hs.test"]}))
+    assert setting.client.attempts[2]["peer"] == "@new:hs.test"
+
+
+def test_refusal_of_what_has_happened_refuses_nothing_more() -> None:
+    setting = direct()
+    done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]}))
+    setting.client.refusals[ANN] = {"outcome": "limit", "refused": (0,)}
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == "NOT_SPAM"
+    setting.client.refusals[ANN] = {"outcome": "limit", "refused": (0, 2)}
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) != "NOT_SPAM"
 
 
 def test_empty_private_room_is_not_asked_about() -> None:
@@ -359,7 +413,8 @@ def test_refused_room_and_invitation_give_forbidden() -> None:
     setting = restricted()
     assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == REFUSED
     assert done(setting.calls.user_may_invite(ANN, CAT, ROOM)) == REFUSED
-    assert setting.client.attempts[1]["type"] == "group.member_added"
+    types = [event["type"] for event in setting.client.attempts[1]]
+    assert types == ["contact.requested", "group.member_added"]
 
 
 def test_invited_address_is_sent_as_a_keyed_hash() -> None:
@@ -368,6 +423,7 @@ def test_invited_address_is_sent_as_a_keyed_hash() -> None:
     calls = setting.calls
     for address in ("Canary@mail.example", "canary@mail.example ", "other@mail.example"):
         done(calls.user_may_send_3pid_invite(ANN, "email", address, "!one:hs.test"))
+        setting.now += 6_000
     peers = [event["peer"] for event in setting.client.attempts]
     assert peers[0] == peers[1] != peers[2]
     assert peers[0].startswith("address:")

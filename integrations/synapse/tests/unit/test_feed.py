@@ -302,7 +302,30 @@ def test_noted_creation_makes_a_group_of_the_room() -> None:
     reading.database.put("wavebreak_creations", creator=ANN, ts=NOW)
     reading.event("m.room.create", ANN, {}, state_key="")
     reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=BOB)
-    assert types(reading.read()) == ["group.created", "group.member_added"]
+    found = reading.read()
+    assert types(found) == ["group.created", "contact.requested", "group.member_added"]
+    assert found[1]["peer"] == found[2]["peer"] == BOB
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_group_invitation_of_a_stranger_is_a_request_and_its_acceptance(known: bool) -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, CAT, "@dan:hs.test")
+    if known:
+        reading.database.put(
+            "account_data",
+            user_id=BOB,
+            account_data_type="m.direct",
+            content=json.dumps({ANN: [1]}),
+        )
+    reading.start()
+    reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=BOB)
+    reading.event("m.room.member", BOB, {"membership": "join"}, state_key=BOB)
+    found = [(event["type"], event["account"], event.get("peer")) for event in reading.read()]
+    beside = [("contact.requested", ANN, BOB), ("contact.accepted", BOB, ANN)]
+    listed = [("group.member_added", ANN, BOB), ("group.joined", BOB, None)]
+    pairs = [each for pair in zip(beside, listed, strict=True) for each in pair]
+    assert found == (listed if known else pairs)
 
 
 def test_contacts_are_direct_chats_and_small_private_rooms() -> None:
