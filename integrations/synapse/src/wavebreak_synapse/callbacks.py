@@ -448,21 +448,34 @@ class Callbacks:
             self._metrics.saved.inc()
             return None
         opening = events[0]["type"] in OPENING
-        before = self._not_in_the_log(account, MOST_EVENTS - len(events)) if opening else []
+        before: list[Event] = []
+        if opening:
+            before = self._not_in_the_log(account, MOST_EVENTS - len(events))
+            # Before the answer: those who are asked about meanwhile must know of it.
+            self._note_opened(account, events)
         verdict = await self._ask([*before, *events])
         if not verdict.allowed and not _refuses_only(verdict, len(before)):
+            self._forget_opened(account, events)
             return await self._refusal(account, verdict, verdict.notice)
         if isinstance(verdict, Verdict):
             await self._say(account, events, verdict, len(before))
         if getattr(verdict, "mode", "") == "on_failure" and opening and state.outcome in ENFORCED:
             # Else a service that is slow for a moment would open the door to exactly these.
+            self._forget_opened(account, events)
             retry = {"org.wavebreak.retry_after_ms": RETRY_MS}
             refusal = await self._refusal(account, state)
             return Refusal(refusal.outcome, refusal.fields | retry)
-        if opening:
-            now = self._host.now_ms()
-            self._opened.put(account, [*self._opened_lately(account), *((now, e) for e in events)])
         return None
+
+    def _note_opened(self, account: str, events: Sequence[Event]) -> None:
+        now = self._host.now_ms()
+        noted = [(now, event) for event in events]
+        self._opened.put(account, [*self._opened_lately(account), *noted])
+
+    def _forget_opened(self, account: str, events: Sequence[Event]) -> None:
+        refused = {event["id"] for event in events}
+        kept = [each for each in self._opened_lately(account) if each[1]["id"] not in refused]
+        self._opened.put(account, kept)
 
     def _opened_lately(self, account: str) -> list[tuple[int, Event]]:
         since = self._host.now_ms() - IN_THE_LOG_MS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from synapse_support.homeserver import Account
 from synapse_support.spam_story import SpamStory, protected
 
-STRANGERS = 60
+STRANGERS = 32
+"""More than a question about a new room holds."""
 MOST_REACHED = 15
 """A newcomer's sixteenth stranger of an hour waits at the latest: the rule `newcomers_burst`."""
 
@@ -21,10 +23,10 @@ MOST_REACHED = 15
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpamStory]:
     uncached = {"caches": {"sync_response_cache_duration": "0s"}}
     with protected(tmp_path_factory.mktemp("gates"), extra=uncached) as found:
-        found.settle(friends=1)
-        found.strangers += [
-            found._account(f"q{n}") for n in range(STRANGERS - len(found.strangers))
-        ]
+        addresses = random.Random(1)
+        for number in range(STRANGERS):
+            address = f"{addresses.randrange(11, 99)}.{addresses.randrange(256)}.{number}.7"
+            found.strangers.append(found.server.account(f"p{number}", address=address))
         yield found
 
 
@@ -58,8 +60,8 @@ def by_one_room(by: Account, strangers: list[Account]) -> None:
 
 
 def by_two_rooms_of_half(by: Account, strangers: list[Account]) -> None:
-    by_one_room(by, strangers[:30])
-    by_one_room(by, strangers[30:])
+    by_one_room(by, strangers[: STRANGERS // 2])
+    by_one_room(by, strangers[STRANGERS // 2 :])
 
 
 def by_small_rooms(by: Account, strangers: list[Account]) -> None:
@@ -105,11 +107,13 @@ WAYS: tuple[Callable[[Account, list[Account]], Any], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.__name__))
 def test_fresh_account_reaches_few_strangers(
     story: SpamStory, way: Callable[[Account, list[Account]], Any]
 ) -> None:
-    spammer = story._account(f"spam.{way.__name__}")
+    address = f"203.0.{WAYS.index(way)}.9"
+    spammer = story.server.account(f"spam.{way.__name__}", address=address)
     way(spammer, story.strangers)
     found = reached(story.strangers, spammer)
     print(f"{way.__name__}: {found} of {STRANGERS} reached")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from typing import Any
@@ -392,6 +393,37 @@ def test_question_tells_of_what_was_allowed_a_moment_ago() -> None:
     setting.now += 6_000
     done(setting.calls.user_may_create_room(ANN, {"invite": ["@new:hs.test"]}))
     assert setting.client.attempts[2]["peer"] == "@new:hs.test"
+
+
+def test_question_tells_of_what_is_asked_about_meanwhile() -> None:
+    setting = direct()
+    calls = setting.calls
+
+    async def both() -> list[Any]:
+        rooms = ({"invite": [each]} for each in (BOB, CAT))
+        return await asyncio.gather(*(calls.user_may_create_room(ANN, room) for room in rooms))
+
+    waiting: list[asyncio.Event] = []
+
+    async def later(function: Any, *arguments: Any) -> Any:
+        waiting.append(asyncio.Event())
+        if len(waiting) == 2:
+            for each in waiting:
+                each.set()
+        await waiting[-1].wait() if len(waiting) == 1 else None
+        return function(*arguments)
+
+    object.__setattr__(setting.host, "run_in_thread", later)
+    assert done(both()) == ["NOT_SPAM"] * 2
+    asked = sorted(len(each) if isinstance(each, list) else 1 for each in setting.client.attempts)
+    assert asked == [1, 2]
+
+
+def test_what_was_refused_is_not_told_of_again() -> None:
+    setting = restricted()
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]})) == REFUSED
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == REFUSED
+    assert [each["peer"] for each in setting.client.attempts] == [BOB, CAT]
 
 
 def test_refusal_of_what_has_happened_refuses_nothing_more() -> None:
