@@ -450,7 +450,7 @@ class Callbacks:
         opening = events[0]["type"] in OPENING
         before: list[Event] = []
         if opening:
-            before = self._not_in_the_log(account, MOST_EVENTS - len(events))
+            before = await self._not_in_the_log(account, MOST_EVENTS - len(events))
             # Before the answer: those who are asked about meanwhile must know of it.
             self._note_opened(account, events)
         verdict = await self._ask([*before, *events])
@@ -481,13 +481,24 @@ class Callbacks:
         since = self._host.now_ms() - IN_THE_LOG_MS
         return [(ts, event) for ts, event in self._opened.get(account) or () if ts > since]
 
-    def _not_in_the_log(self, account: str, most: int) -> list[Event]:
-        """Return what an account opened so lately that the service may not have been told of it.
+    async def _not_in_the_log(self, account: str, most: int) -> list[Event]:
+        """Return what an account did so lately that the service may not have been told of it.
 
-        A question is about these too, or many acts at once were each judged as if it were alone.
+        A question is about these too: its registration, or it would be judged as no newcomer, and
+        what it opened, or many acts at once were each judged as if it were alone.
         """
+        if most <= 0:
+            return []
+        found = []
+        if self._host.is_mine(account):
+            id = registration_event(account, 0, self._host.server_name)["id"]
+            waiting = await self._host.run_db("wavebreak_waiting", tables.read_waiting, id)
+            if waiting is not None:
+                asked = {name: value for name, value in waiting.items() if name != "ts"}
+                found.append(asked | {"id": _new_id()})
+        room = most - len(found)
         opened = [event for _, event in self._opened_lately(account)]
-        return opened[-most:] if most > 0 else []
+        return found + (opened[-room:] if room else [])
 
     async def _say(
         self, account: str, events: Sequence[Event], verdict: Verdict, before: int

@@ -109,6 +109,14 @@ def release_event(txn: Transaction, event: Event) -> None:
         put_event(txn, event)
 
 
+def read_waiting(txn: Transaction, id: str) -> Event | None:
+    """Return the event of an id that is ready and was not delivered yet."""
+    txn.execute("SELECT body FROM wavebreak_outbox WHERE id = ? AND ready = 1", (id,))
+    row = txn.fetchone()
+    event: Event | None = json.loads(row[0]) if row else None
+    return event
+
+
 def read_outbox(txn: Transaction, limit: int, now: int) -> list[tuple[int, str, Event]]:
     """Return time, id and body of events that are ready; forget those that never were."""
     txn.execute(

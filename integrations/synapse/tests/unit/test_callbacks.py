@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 from wavebreak_client import EventError, State, Verdict
 
 from synapse_support.fakes import FakeEvent, Setting, done
+from wavebreak_synapse import tables
 from wavebreak_synapse.callbacks import guarded
 
 ANN, BOB, CAT, REMOTE = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test", "@rem:other.test"
@@ -340,7 +341,26 @@ def test_room_for_several_asks_for_a_group_and_members() -> None:
     types = [event["type"] for event in asked]
     assert types == ["group.created", *["contact.requested", "group.member_added"] * 2]
     assert len({event["group"] for event in asked if "group" in event}) == 1
-    assert setting.database.queries == ["wavebreak_note_creation", "wavebreak_contacts"]
+    assert setting.database.queries == [
+        "wavebreak_note_creation", "wavebreak_contacts", "wavebreak_waiting",
+    ]  # fmt: skip
+
+
+def test_newcomer_is_asked_about_with_its_registration() -> None:
+    setting = Setting()
+    calls = setting.calls
+    done(calls.check_registration_for_spam(None, "ann", [("", "192.0.2.1")]))
+    done(calls.on_user_registration(ANN))
+    (registered,) = setting.database.outbox()
+    done(calls.user_may_create_room(ANN, {"invite": [BOB, CAT]}))
+    question = setting.client.attempts[-1]
+    assert [event["type"] for event in question[:2]] == ["account.registered", "group.created"]
+    assert question[0]["ip"] == "192.0.2.1"
+    assert question[0]["id"] != registered["id"]
+    tables.delete_events(setting.database.cursor(), [registered["id"]])
+    setting.now += 6_000
+    done(calls.user_may_create_room(ANN, {"invite": [BOB, CAT]}))
+    assert setting.client.attempts[-1][0]["type"] == "group.created"
 
 
 def test_invitation_of_a_contact_into_a_group_is_no_request() -> None:
