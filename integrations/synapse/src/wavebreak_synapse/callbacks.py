@@ -20,6 +20,7 @@ from typing import Any
 from wavebreak_client import Verdict
 
 from wavebreak_synapse import tables
+from wavebreak_synapse.acts import edited_event, is_act
 from wavebreak_synapse.config import Settings
 from wavebreak_synapse.feed import is_exempt, put_ignored, registration_event
 from wavebreak_synapse.lru import Cache
@@ -29,13 +30,14 @@ from wavebreak_synapse.mapping import (
     Room,
     acting,
     client_of,
+    first_contact,
     invitation_event,
-    is_message,
+    knock_event,
     message_event,
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
-from wavebreak_synapse.notices import QUESTIONS
+from wavebreak_synapse.notices import QUESTIONS, refusal_text
 from wavebreak_synapse.service import Service
 
 log = logging.getLogger("wavebreak_synapse")
@@ -52,6 +54,8 @@ ENFORCED = frozenset(("limit", "restrict", "suspend", "ban"))
 # End of what is generated.
 OPENING = frozenset({"contact.requested", "group.created", "group.member_added"})
 RETRY_MS = 2_000
+IN_THE_LOG_MS = 5_000
+"""After so long what was allowed has been reported, unless the service is away."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Refusal:
-    """That an act is refused, with what its sender is shown."""
+    """That an act is refused, with what its sender is shown: `error` is the text that people read.
+
+    It takes the place of Synapse's own, which blames the room or the server.
+    """
 
     outcome: str
     fields: dict[str, Any]
@@ -121,13 +128,14 @@ class Callbacks:
         self._exempt: Cache[str, bool] = Cache(50_000, 60.0)
         self._chats: Cache[tuple[str, str], Room] = Cache(CHATS, CHAT_S)
         self._approved: Cache[str, set[str]] = Cache(10_000, 120.0)
+        self._opened: Cache[str, list[tuple[int, Event]]] = Cache(10_000, 60.0)
         self._searched: Cache[str, bool] = Cache(10_000, 1.0)
         self._hash_key: bytes | None = None
 
     # Messages: the path on which every message is.
 
     async def check_event_for_spam(self, event: Any) -> Any:
-        """Return whether a message may be sent, or taken from another server."""
+        """Return whether an act in a room may be sent, or taken from another server."""
         started = time.perf_counter()
         path, answer = "shadow", self._answers.not_spam
         if self._settings.enforces:
@@ -138,18 +146,34 @@ class Callbacks:
     async def _check_message(self, event: Any) -> tuple[str, Any]:
         """Return how an event was answered, and the answer."""
         not_spam = self._answers.not_spam
-        sender, room_id = event.sender, event.room_id
-        if not self._host.is_mine(sender):
-            silenced = self._settings.federation.soft_fail and self._is_silenced(sender)
-            return "memory", self._refused("message", "ban") if silenced else not_spam
-        if not is_message(event.type, event.content, event.get("state_key")):
+        pdu = Pdu(
+            event.event_id,
+            event.type,
+            event.sender,
+            event.room_id,
+            0,
+            event.content,
+            event.get("state_key"),
+        )
+        if not self._host.is_mine(pdu.sender):
+            return "memory", await self._check_remote(pdu)
+        if not is_act(pdu.type, pdu.content, pdu.state_key):
             return "memory", not_spam
-        pdu = Pdu(event.event_id, event.type, sender, room_id, 0, event.content)
         path, refusal = await self._judge_message(pdu)
         return path, not_spam if refusal is None else self._forbid("message", refusal)
 
+    async def _check_remote(self, pdu: Pdu) -> Any:
+        """Return whether an event of another server is taken; one that is not is soft-failed."""
+        federation = self._settings.federation
+        if federation.soft_fail and self._is_silenced(pdu.sender):
+            return self._forbid("message", Refusal("ban", {}))
+        knocks = pdu.type == "m.room.member" and pdu.content.get("membership") == "knock"
+        if not (knocks and federation.invite and self._settings.remote):
+            return self._answers.not_spam
+        return await self._check_knock(pdu.event_id, pdu.sender, pdu.room_id)
+
     async def _judge_message(self, pdu: Pdu) -> tuple[str, Refusal | None]:
-        """Return how a message was answered, and why it is refused."""
+        """Return how an act in a room was answered, and why it is refused."""
         sender, room_id = pdu.sender, pdu.room_id
         room = self._chats.get((sender, room_id))
         if room is not None and not self._must_ask(sender, opens_chat=False):
@@ -157,14 +181,20 @@ class Callbacks:
             return "memory", None
         if await self._is_exempt(sender):
             return "exempt", None
+        edited = edited_event(pdu.type, pdu.content)
+        if edited is not None and await self._host.run_db(
+            "wavebreak_is_own_edit", tables.is_own_edit, pdu, edited
+        ):
+            return "edit", None
         opens_chat = room is None
         if room is None:
             room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
         asked = message_event(pdu, room, self._host.server_name)
-        if asked is not None:
-            refusal = await self._judge(sender, [asked], opens_chat)
-            if refusal is not None:
-                return "asked", refusal
+        if asked is None:
+            return "nobody", None
+        refusal = await self._judge(sender, [asked], opens_chat)
+        if refusal is not None:
+            return "asked", refusal
         self._chats.put((sender, room_id), room)
         return "asked", None
 
@@ -184,8 +214,8 @@ class Callbacks:
             return None
         refusal = None
         if self._is_silenced(pdu.sender):
-            refusal = Refusal(self._outcome(pdu.sender), {})
-        elif self._settings.remote and is_message(pdu.type, pdu.content, pdu.state_key):
+            refusal = await self._refusal(pdu.sender, self._state(pdu.sender))
+        elif self._settings.remote and is_act(pdu.type, pdu.content, pdu.state_key):
             _, refusal = await self._judge_message(pdu)
         if refusal is not None:
             self._metrics.refused.labels("policy", refusal.outcome).inc()
@@ -203,7 +233,7 @@ class Callbacks:
         """Return whether an account may make a room."""
         if await self._is_exempt(user_id):
             return self._answers.not_spam
-        people = [each for each in room_config.get("invite") or () if isinstance(each, str)]
+        people = _invitees(room_config)
         addresses = room_config.get("invite_3pid") or ()
         public = room_config.get("visibility") == "public"
         several = public or len(people) + len(addresses) > 1
@@ -213,11 +243,14 @@ class Callbacks:
         invitees = people + [await self._address_id(each) for each in addresses]
         if not self._settings.enforces or not (public or invitees):
             return self._answers.not_spam
-        events = self._creation(user_id, invitees, public)
+        several = public or len(invitees) > 1
+        asked = invitees[: (MOST_EVENTS - 1) // 2]
+        events = await self._creation(user_id, asked, several=several)
         refusal = await self._judge(user_id, events, opens_chat=True)
         if refusal is not None:
             return self._forbid("room", refusal)
-        self._approved.put(user_id, set(invitees))
+        # Synapse asks about each again; those beyond the first question are judged then.
+        self._approved.put(user_id, set(asked))
         return self._answers.not_spam
 
     async def _replaces_group(self, user_id: str, room_config: Any) -> bool:
@@ -233,16 +266,16 @@ class Callbacks:
         run_db = self._host.run_db
         return bool(await run_db("wavebreak_group_of", tables.is_in_group, room_id, user_id))
 
-    def _creation(self, user_id: str, invitees: list[str], public: bool) -> list[Event]:
+    async def _creation(
+        self, user_id: str, invitees: Sequence[str], *, several: bool
+    ) -> list[Event]:
         name = f"!new.{secrets.token_hex(16)}"
-        room = Room(name, (user_id,), group=public or len(invitees) > 1)
+        room = Room(name, (user_id,), group=several)
         events: list[Event] = []
         if room.is_group:
             created = {"id": _new_id(), "type": "group.created", "group": name}
             events.append(created | acting(user_id, self._host.server_name))
-        for invitee in invitees[: MOST_EVENTS - 1]:
-            events.append(self._invitation(_new_id(), user_id, invitee, room))
-        return events
+        return events + await self._invitations(user_id, invitees, room)
 
     async def user_may_invite(self, inviter: str, invitee: str, room_id: str) -> Any:
         """Return whether an account may invite another one."""
@@ -255,9 +288,21 @@ class Callbacks:
         if await self._is_exempt(inviter):
             return self._answers.not_spam
         room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
-        event = self._invitation(_new_id(), inviter, invitee, room)
-        refusal = await self._judge(inviter, [event], opens_chat=True)
+        events = await self._invitations(inviter, [invitee], room)
+        refusal = await self._judge(inviter, events, opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
+
+    async def user_may_knock(self, user_id: str, room_id: str) -> Any:
+        """Return whether an account may knock on a room: it asks somebody to be let in."""
+        if not self._settings.enforces or await self._is_exempt(user_id):
+            return self._answers.not_spam
+        return await self._check_knock(_new_id(), user_id, room_id)
+
+    async def _check_knock(self, id: str, account: str, room_id: str) -> Any:
+        room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
+        event = knock_event(id, None, account, room, self._host.server_name)
+        refusal = await self._judge(account, [event], opens_chat=True)
+        return self._forbid("knock", refusal) if refusal else self._answers.not_spam
 
     async def user_may_send_3pid_invite(
         self, inviter: str, medium: str, address: str, room_id: str
@@ -274,7 +319,9 @@ class Callbacks:
         invitee = event.state_key
         if not isinstance(invitee, str):
             return self._answers.not_spam
-        asked = self._invitation(event.event_id, event.sender, invitee, Room(event.room_id))
+        asked = invitation_event(
+            event.event_id, None, event.sender, invitee, Room(event.room_id), self._host.server_name
+        )
         refusal = await self._judge(event.sender, [asked], opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
 
@@ -381,8 +428,11 @@ class Callbacks:
             return True
         return self._service.client.needs_asking(opaque_id(account), opens_chat)
 
+    def _state(self, account: str) -> Any:
+        return self._service.client.state(opaque_id(account))
+
     def _outcome(self, account: str) -> str:
-        return str(self._service.client.state(opaque_id(account)).outcome)
+        return str(self._state(account).outcome)
 
     def _is_silenced(self, account: str) -> bool:
         return self._outcome(account) in SILENCED
@@ -390,22 +440,69 @@ class Callbacks:
     async def _judge(
         self, account: str, events: Sequence[Event], opens_chat: bool
     ) -> Refusal | None:
+        state = self._state(account)
         if self._settings.ask == "never":
-            outcome = self._outcome(account)
-            refused = outcome in (NO_NEW_CHATS if opens_chat else SILENCED)
-            return Refusal(outcome, {}) if refused else None
+            refused = state.outcome in (NO_NEW_CHATS if opens_chat else SILENCED)
+            return await self._refusal(account, state) if refused else None
         if not self._must_ask(account, opens_chat=opens_chat):
             self._metrics.saved.inc()
             return None
-        verdict = await self._ask(events)
-        if not verdict.allowed:
-            return Refusal(verdict.outcome, self._shown(verdict))
+        opening = events[0]["type"] in OPENING
+        before: list[Event] = []
+        if opening:
+            before = await self._not_in_the_log(account, MOST_EVENTS - len(events))
+            # Before the answer: those who are asked about meanwhile must know of it.
+            self._note_opened(account, events)
+        verdict = await self._ask([*before, *events])
+        if not verdict.allowed and not _refuses_only(verdict, len(before)):
+            self._forget_opened(account, events)
+            return await self._refusal(account, verdict, verdict.notice)
         if isinstance(verdict, Verdict):
-            await self._say(account, events, verdict)
-        unanswered = getattr(verdict, "mode", "") == "on_failure"
-        return self._held(account) if unanswered and events[0]["type"] in OPENING else None
+            await self._say(account, events, verdict, len(before))
+        if getattr(verdict, "mode", "") == "on_failure" and opening and state.outcome in ENFORCED:
+            # Else a service that is slow for a moment would open the door to exactly these.
+            self._forget_opened(account, events)
+            retry = {"org.wavebreak.retry_after_ms": RETRY_MS}
+            refusal = await self._refusal(account, state)
+            return Refusal(refusal.outcome, refusal.fields | retry)
+        return None
 
-    async def _say(self, account: str, events: Sequence[Event], verdict: Verdict) -> None:
+    def _note_opened(self, account: str, events: Sequence[Event]) -> None:
+        now = self._host.now_ms()
+        noted = [(now, event) for event in events]
+        self._opened.put(account, [*self._opened_lately(account), *noted])
+
+    def _forget_opened(self, account: str, events: Sequence[Event]) -> None:
+        refused = {event["id"] for event in events}
+        kept = [each for each in self._opened_lately(account) if each[1]["id"] not in refused]
+        self._opened.put(account, kept)
+
+    def _opened_lately(self, account: str) -> list[tuple[int, Event]]:
+        since = self._host.now_ms() - IN_THE_LOG_MS
+        return [(ts, event) for ts, event in self._opened.get(account) or () if ts > since]
+
+    async def _not_in_the_log(self, account: str, most: int) -> list[Event]:
+        """Return what an account did so lately that the service may not have been told of it.
+
+        A question is about these too: its registration, or it would be judged as no newcomer, and
+        what it opened, or many acts at once were each judged as if it were alone.
+        """
+        if most <= 0:
+            return []
+        found = []
+        if self._host.is_mine(account):
+            id = registration_event(account, 0, self._host.server_name)["id"]
+            waiting = await self._host.run_db("wavebreak_waiting", tables.read_waiting, id)
+            if waiting is not None:
+                asked = {name: value for name, value in waiting.items() if name != "ts"}
+                found.append(asked | {"id": _new_id()})
+        room = most - len(found)
+        opened = [event for _, event in self._opened_lately(account)]
+        return found + (opened[-room:] if room else [])
+
+    async def _say(
+        self, account: str, events: Sequence[Event], verdict: Verdict, before: int
+    ) -> None:
         """Keep what is to be said: to a sender near a limit, and to who gets a request.
 
         An invitation is a request already; its recipient is asked whether they know the sender.
@@ -415,8 +512,9 @@ class Callbacks:
         said: list[tuple[str, str, dict[str, str]]] = []
         if verdict.near_limit and verdict.notice and due:
             said.append((f"places:{account}:{verdict.until_ms}", account, dict(verdict.notice)))
-        for n, event in enumerate(events):
-            quiet = verdict.deliver_as == "request" and (len(events) == 1 or n in verdict.requests)
+        alone = before + len(events) == 1
+        for n, event in enumerate(events, before):
+            quiet = verdict.deliver_as == "request" and (alone or n in verdict.requests)
             peer = str(event.get("peer", ""))
             if quiet and event["type"] == "contact.requested" and self._host.is_mine(peer):
                 texts = {code: text.format(sender=account) for code, text in QUESTIONS.items()}
@@ -426,40 +524,44 @@ class Callbacks:
                 "wavebreak_put_message", tables.put_message, name, to, now, texts
             )
 
-    def _held(self, account: str) -> Refusal | None:
-        """Refuse what opens a chat to who is known to be under an enforcement.
-
-        Else a service that is slow for a moment would open the door to exactly these accounts.
-        """
-        state = self._service.client.state(opaque_id(account))
-        if state.outcome not in ENFORCED:
-            return None
-        due = state.notify_at_ms is None or state.notify_at_ms <= self._host.now_ms()
-        shown = {"org.wavebreak.outcome": state.outcome, "org.wavebreak.retry_after_ms": RETRY_MS}
-        return Refusal(state.outcome, shown if due else {})
-
     async def _ask(self, events: Sequence[Event]) -> Any:
         self._metrics.asked.inc()
         return await self._host.run_in_thread(self._service.attempt, events)
 
-    def _shown(self, verdict: Any) -> dict[str, Any]:
-        if verdict.notify_at_ms is not None and verdict.notify_at_ms > self._host.now_ms():
-            return {}
+    async def _refusal(
+        self, account: str, by: Any, notice: Mapping[str, str] | None = None
+    ) -> Refusal:
+        """Return a refusal by a verdict or a state, with its text in the account's language."""
+        settings = self._settings
+        language = await self._language(account)
+        text = refusal_text(
+            settings.notices, by.outcome, by.until_ms, notice, language, settings.language
+        )
         fields = {
-            "org.wavebreak.outcome": verdict.outcome,
-            "org.wavebreak.until": verdict.until_ms,
-            "org.wavebreak.retry_after_ms": verdict.retry_after_ms,
-            "org.wavebreak.notice": verdict.notice,
-            "org.wavebreak.statement_url": verdict.statement_url,
+            "error": text,
+            "org.wavebreak.outcome": by.outcome,
+            "org.wavebreak.until": by.until_ms,
+            "org.wavebreak.retry_after_ms": getattr(by, "retry_after_ms", None),
+            "org.wavebreak.notice": notice,
+            "org.wavebreak.statement_url": getattr(by, "statement_url", None),
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        shown = {name: value for name, value in fields.items() if value is not None}
+        return Refusal(by.outcome, shown)
+
+    async def _language(self, account: str) -> str | None:
+        if not self._host.is_mine(account):
+            return None
+        try:
+            run_db = self._host.run_db
+            return str(await run_db("wavebreak_language", tables.read_language, account) or "")
+        except Exception as error:
+            # For want of a language nothing that is refused may pass.
+            log.warning("a language is not known: %s", type(error).__name__)
+            return None
 
     def _forbid(self, act: str, refusal: Refusal) -> Any:
         self._metrics.refused.labels(act, refusal.outcome).inc()
         return (self._answers.forbidden, dict(refusal.fields))
-
-    def _refused(self, act: str, outcome: str) -> Any:
-        return self._forbid(act, Refusal(outcome, {}))
 
     async def _is_exempt(self, account: str) -> bool:
         if not self._host.is_mine(account):
@@ -483,8 +585,25 @@ class Callbacks:
             self._metrics.unkept.inc()
             log.error("an event of type %s is lost: %s", event["type"], type(error).__name__)
 
-    def _invitation(self, id: str, inviter: str, invitee: str, room: Room) -> Event:
-        return invitation_event(id, None, inviter, invitee, room, self._host.server_name)
+    async def _invitations(self, inviter: str, invitees: Sequence[str], room: Room) -> list[Event]:
+        """Return invitations; one of a stranger into a group is a request too."""
+        server_name = self._host.server_name
+        made = [
+            invitation_event(_new_id(), None, inviter, invitee, room, server_name)
+            for invitee in invitees
+        ]
+        known: set[str] = set()
+        mine = [each for each in invitees if self._host.is_mine(each)]
+        if self._settings.contacts and any(e["type"] == "group.member_added" for e in made):
+            known = await self._host.run_db(
+                "wavebreak_contacts", tables.contacts_among, mine, inviter, room.room_id
+            )
+        found: list[Event] = []
+        for invitee, event in zip(invitees, made, strict=True):
+            if event["type"] == "group.member_added" and invitee not in known:
+                found.append(first_contact(event))
+            found.append(event)
+        return found
 
     async def _address_id(self, address: Any) -> str:
         """Return what an e-mail address or a number is called: its keyed hash."""
@@ -493,6 +612,24 @@ class Callbacks:
         text = f"{address.get('medium')}\n{str(address.get('address')).strip().lower()}"
         digest = hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
         return f"address:{digest}"
+
+
+def _refuses_only(verdict: Any, before: int) -> bool:
+    """Return whether, of several events, a verdict refuses none but the first ones.
+
+    These have happened already.
+    """
+    return bool(before and verdict.refused and max(verdict.refused) < before)
+
+
+def _invitees(room_config: Mapping[str, Any]) -> list[str]:
+    """Return whom a new room invites, each once: by its list, and by its first state."""
+    named = [*(room_config.get("invite") or ())]
+    for event in room_config.get("initial_state") or ():
+        content = event.get("content") if isinstance(event, Mapping) else None
+        if isinstance(content, Mapping) and event.get("type") == "m.room.member":
+            named += [event.get("state_key")] * (content.get("membership") == "invite")
+    return [*dict.fromkeys(each for each in named if isinstance(each, str))]
 
 
 def guarded(function: Callable[..., Awaitable[Any]], default: Any) -> Callable[..., Awaitable[Any]]:

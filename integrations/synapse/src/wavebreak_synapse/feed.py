@@ -13,29 +13,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from wavebreak_synapse import tables
+from wavebreak_synapse.acts import RTC_DECLINES, RTC_MEMBERS, edited_event, is_act
 from wavebreak_synapse.config import Settings
 from wavebreak_synapse.lru import Cache
 from wavebreak_synapse.mapping import (
-    CALL_ANSWER,
-    CALL_ENDS,
-    MESSAGE_TYPES,
     Call,
     Event,
     Pdu,
     Room,
     acting,
     block_event,
+    first_contact,
     group_created_event,
-    is_message,
     membership_event,
     message_event,
+    opaque_id,
     read_event,
     report_event,
 )
 from wavebreak_synapse.tables import Transaction
 
-CALL_STEPS = (CALL_ANSWER, *CALL_ENDS)
-EVENT_TYPES = (*sorted(MESSAGE_TYPES), *CALL_STEPS, "m.room.member", "m.room.create")
+_CALL_ANSWER = "m.call.answer"
+_CALL_ENDS = frozenset({"m.call.hangup", "m.call.reject"})
+_CALL_STEPS = frozenset({_CALL_ANSWER}) | _CALL_ENDS | RTC_MEMBERS | RTC_DECLINES
 SETTLED_MS = 2_000
 """Reports are read so much later: their ids are given out before their rows are visible."""
 USERS_DONE = "done"
@@ -44,9 +44,8 @@ _EVENTS = """
         e.state_key, e.outlier, j.internal_metadata, j.json
     FROM events AS e JOIN event_json AS j ON j.event_id = e.event_id
     WHERE e.stream_ordering > ? AND e.stream_ordering <= ? AND e.rejection_reason IS NULL
-        AND e.type IN (TYPES)
     ORDER BY e.stream_ordering LIMIT ?
-""".replace("TYPES", ", ".join("?" * len(EVENT_TYPES)))
+"""
 
 
 class Row(NamedTuple):
@@ -192,12 +191,15 @@ class Feed:
         position = int(self._positions["events"])
         if position >= bound:
             return Source("events", [])
-        txn.execute(_EVENTS, (position, bound, *EVENT_TYPES, self._limit))
+        txn.execute(_EVENTS, (position, bound, self._limit))
         found = txn.fetchall()
         rooms: dict[str, Room] = {}
         rows = []
         for row in found:
             event = self._event(txn, row, rooms)
+            beside = self._beside(txn, row, event) if event is not None else None
+            if beside is not None:
+                rows.append(Row(row[5] or 0, str(row[0]), beside))
             rows.append(Row(row[5] or 0, str(row[0]), event))
         more = len(found) == self._limit
         return Source("events", rows, more, None if more else str(bound))
@@ -212,45 +214,70 @@ class Feed:
         unseen = (outlier and not out_of_band) or internal.get("soft_failed")
         if unseen or not isinstance(content, dict):
             return None
-        if kind in CALL_STEPS:
-            return self._call_goes_on(kind, sender, _call_key(room_id, content), ts or 0)
-        if not self._reports_on(txn, sender):
-            return None
         pdu = Pdu(event_id, kind, sender, room_id, ts or 0, content, state_key, out_of_band)
-        if kind == "m.room.create":
+        moves = kind == "m.room.member" and state_key is not None
+        begins = kind == "m.room.create" and state_key is not None
+        acts = is_act(kind, content, state_key)
+        if kind in _CALL_STEPS and not acts:
+            return self._call_goes_on(pdu)
+        if not (acts or moves or begins) or not self._reports_on(txn, sender):
+            return None
+        if begins:
             return self._created(txn, pdu, order)
-        if kind != "m.room.member" and not is_message(kind, content, state_key):
+        if acts and self._is_own_edit(txn, pdu, order):
             return None
         room = rooms.get(room_id)
         if room is None:
             room = rooms[room_id] = self._room(txn, room_id, order)
         if self._notices_account in room.people and not room.is_group:
             return None  # Notices are the server's; to read or answer one is no conversation.
-        if kind != "m.room.member":
+        if not moves:
             return self._message(txn, pdu, room)
         former = tables.read_membership(txn, room_id, state_key, order) if state_key else None
         return membership_event(pdu, room, former, self._server_name)
+
+    def _beside(self, txn: Transaction, row: Any, event: Event) -> Event | None:
+        """Return what an invitation of a stranger into a group is too: a request, or its answer."""
+        order, _, _, sender, room_id, _, person, *_ = row
+        if event["type"] == "group.member_added":
+            known = self._has_contact(txn, person, sender, room_id)
+            return None if known else first_contact(event)
+        if event["type"] != "group.joined":
+            return None
+        former = tables.read_membership(txn, room_id, sender, order)
+        if former is None or former.membership != "invite":
+            return None
+        if self._has_contact(txn, sender, former.sender, room_id):
+            return None
+        return first_contact(event | {"peer": opaque_id(former.sender)}, "contact.accepted")
+
+    @staticmethod
+    def _is_own_edit(txn: Transaction, pdu: Pdu, order: int) -> bool:
+        edited = edited_event(pdu.type, pdu.content)
+        return edited is not None and tables.is_own_edit(txn, pdu, edited, order)
 
     def _message(self, txn: Transaction, pdu: Pdu, room: Room) -> Event | None:
         """Return a message, or a call, which is kept until it ends."""
         known = self._knows(txn, room, pdu.sender)
         event = message_event(pdu, room, self._server_name, known)
         if event is not None and event["type"] == "call.started":
-            self._calls.put(_call_key(pdu.room_id, pdu.content), Call(event, pdu.sender))
+            self._calls.put(_call_key(pdu), Call(event, pdu.sender))
         return event
 
-    def _call_goes_on(self, kind: str, sender: str, key: tuple[str, str], ts: int) -> Event | None:
+    def _call_goes_on(self, pdu: Pdu) -> Event | None:
         """Note that a call was taken, or return its end; None for one of which nothing is known.
 
         It is kept after its end: a batch that could not be delivered is read again.
         """
+        key = _call_key(pdu)
         call = self._calls.get(key)
         if call is None:
             return None
-        if kind != CALL_ANSWER:
-            return call.ended(ts)
-        if call.answered_ts is None and sender != call.caller:
-            self._calls.put(key, replace(call, answered_ts=ts))
+        joins = pdu.type in RTC_MEMBERS and _takes_part(pdu.content)
+        if not joins and pdu.type != _CALL_ANSWER:
+            return call.ended(pdu.ts)
+        if call.answered_ts is None and pdu.sender != call.caller:
+            self._calls.put(key, replace(call, answered_ts=pdu.ts))
         return None
 
     def _created(self, txn: Transaction, pdu: Pdu, order: int) -> Event | None:
@@ -280,11 +307,14 @@ class Feed:
 
     def _knows(self, txn: Transaction, room: Room, sender: str) -> bool | None:
         owner = None if room.is_group else room.counterpart(sender)
-        if owner is None or not self._settings.contacts or not self._is_local(owner):
+        return None if owner is None else self._has_contact(txn, owner, sender, room.room_id)
+
+    def _has_contact(self, txn: Transaction, owner: str, sender: str, room_id: str) -> bool | None:
+        if not self._settings.contacts or not self._is_local(owner):
             return None
         known = self._contacts.get((owner, sender))
         if known is None:
-            known = tables.has_contact(txn, owner, sender, room.room_id)
+            known = tables.has_contact(txn, owner, sender, room_id)
             self._contacts.put((owner, sender), known)
         return known
 
@@ -438,8 +468,16 @@ def is_exempt(
     )
 
 
-def _call_key(room_id: str, content: Mapping[str, Any]) -> tuple[str, str]:
-    return room_id, str(content.get("call_id"))[:255]
+def _call_key(pdu: Pdu) -> tuple[str, str]:
+    """Return what names a call: a room has one by MatrixRTC, whose events share no id."""
+    by_rtc = not pdu.type.startswith("m.call.") or pdu.type in RTC_MEMBERS | {"m.call.notify"}
+    return pdu.room_id, "" if by_rtc else str(pdu.content.get("call_id"))[:255]
+
+
+def _takes_part(content: Mapping[str, Any]) -> bool:
+    """Return whether an account is in a call; who leaves it empties its event."""
+    memberships = content.get("memberships")
+    return bool(memberships) if memberships is not None else "application" in content
 
 
 def registration_event(account: str, ts: int, server_name: str) -> Event:

@@ -7,30 +7,17 @@ leave this module; names, topics, reasons, file names and addresses are never lo
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wavebreak_synapse.acts import RINGS, is_act
+
 MAX_ID_BYTES = 255
 SMALL_ROOM = 10
 """A private room of at most so many members makes its members each other's contacts."""
-
-MESSAGE_TYPES = frozenset(
-    {
-        "m.room.message",
-        "m.room.encrypted",
-        "m.sticker",
-        "m.poll.start",
-        "org.matrix.msc3381.poll.start",
-        "m.call.invite",
-    }
-)
-"""What reaches somebody anew: messages, and the start of a call."""
-CALL_ANSWER = "m.call.answer"
-CALL_ENDS = ("m.call.hangup", "m.call.reject")
-_NO_MESSAGES = frozenset({"m.replace", "m.annotation", "m.reference"})
-"""Relations of events that edit, react to or end something and reach nobody as a new message."""
 
 _MEDIA = {
     "m.text": "none",
@@ -222,22 +209,15 @@ def acting(account: str, server_name: str) -> Event:
     return fields
 
 
-def is_message(event_type: str, content: Any, state_key: str | None) -> bool:
-    """Return whether an event is a message or calls somebody: no state, no edit, no reaction."""
-    if state_key is not None or event_type not in MESSAGE_TYPES:
-        return False
-    relation = content.get("m.relates_to")
-    kind = relation.get("rel_type") if hasattr(relation, "get") else None
-    return not (isinstance(kind, str) and kind in _NO_MESSAGES)
-
-
 def size_of(content: Any) -> int:
-    """Return the bytes of a message: of its ciphertext, else of its text."""
+    """Return the bytes of a message: of its ciphertext, else of its text, else of its content."""
     for field in ("ciphertext", "body"):
         text = content.get(field)
         if isinstance(text, str):
-            return len(text.encode("utf-8", "surrogatepass"))
-    return 0
+            break
+    else:
+        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, default=dict)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def media_of(event_type: str, content: Any) -> str | None:
@@ -253,50 +233,53 @@ def media_of(event_type: str, content: Any) -> str | None:
 def message_event(
     pdu: Pdu, room: Room, server_name: str, in_contacts: bool | None = None
 ) -> Event | None:
-    """Return a message as `message.sent`, the start of a call in a direct chat as `call.started`.
+    """Return an act in a room: as `call.started` what rings in a direct chat, else `message.sent`.
 
-    None for what is neither, or reaches nobody.
+    None for what is no act, or reaches nobody.
 
     Args:
-        pdu: The Matrix event.
+        pdu: The Matrix event; no edit of its sender's own message.
         room: Its room.
         server_name: This server.
         in_contacts: Whether the counterpart has the sender among its contacts, where known.
     """
-    if not is_message(pdu.type, pdu.content, pdu.state_key):
+    if not is_act(pdu.type, pdu.content, pdu.state_key):
         return None
-    if pdu.type == "m.call.invite":
-        return _call_event(pdu, room, server_name, in_contacts)
-    event = _event(pdu, "message.sent", server_name)
+    peer = None if room.is_group else room.counterpart(pdu.sender)
     if room.is_group:
-        event["group"] = opaque_id(room.room_id)
-        event["recipients"] = max(room.members, len(room.people))
-    else:
-        peer = room.counterpart(pdu.sender)
-        if peer is None:
+        if room.people and set(room.people) <= {pdu.sender}:
             return None
-        event["peer"] = opaque_id(peer)
-        if in_contacts is not None:
-            event["in_contacts"] = in_contacts
-    event["size"] = size_of(pdu.content)
-    media = media_of(pdu.type, pdu.content)
+    elif peer is None:
+        return None
+    if peer is not None and pdu.type in RINGS:
+        event = _event(pdu, "call.started", server_name) | {"peer": opaque_id(peer)}
+        media = _picture_of(pdu.content)
+    else:
+        event = _event(pdu, "message.sent", server_name)
+        if peer is None:
+            event["group"] = opaque_id(room.room_id)
+            event["recipients"] = max(room.members, len(room.people))
+        else:
+            event["peer"] = opaque_id(peer)
+        event["size"] = size_of(pdu.content)
+        media = media_of(pdu.type, pdu.content)
+    if peer is not None and in_contacts is not None:
+        event["in_contacts"] = in_contacts
     if media is not None:
         event["media"] = media
     return event
 
 
-def _call_event(pdu: Pdu, room: Room, server_name: str, in_contacts: bool | None) -> Event | None:
-    peer = None if room.is_group else room.counterpart(pdu.sender)
-    if peer is None:
-        return None
-    event = _event(pdu, "call.started", server_name) | {"peer": opaque_id(peer)}
-    if in_contacts is not None:
-        event["in_contacts"] = in_contacts
-    offer = pdu.content.get("offer")
+def _picture_of(content: Mapping[str, Any]) -> str | None:
+    """Return whether a call is one by sound alone or with a picture, where it says so."""
+    intent = content.get("m.call.intent")
+    if intent in ("audio", "video"):
+        return str(intent)
+    offer = content.get("offer")
     description = offer.get("sdp") if isinstance(offer, Mapping) else None
-    if isinstance(description, str):
-        event["media"] = "video" if re.search(r"^m=video ", description, re.MULTILINE) else "audio"
-    return event
+    if not isinstance(description, str):
+        return None
+    return "video" if re.search(r"^m=video ", description, re.MULTILINE) else "audio"
 
 
 @dataclass(frozen=True)
@@ -345,6 +328,8 @@ def membership_event(
 ) -> Event | None:
     """Return a change of membership; None for a renamed member, a removal or a ban.
 
+    An invitation or a knock that is repeated shows its recipients another reason, and counts too.
+
     Args:
         pdu: The event of type `m.room.member`.
         room: Its room, as it is after the event.
@@ -354,12 +339,16 @@ def membership_event(
     person = pdu.state_key
     membership = pdu.content.get("membership")
     before = former.membership if former else "leave"
-    if person is None or membership == before:
+    if person is None:
         return None
+    if membership == "knock":
+        return knock_event(pdu.event_id, pdu.ts, pdu.sender, room, server_name)
+    if before == "knock" and person != pdu.sender:
+        return _knock_answered(pdu, person, accepted=membership == "invite", server=server_name)
     if membership == "invite":
         seen = Room(room.room_id) if pdu.out_of_band else room
         return invitation_event(pdu.event_id, pdu.ts, pdu.sender, person, seen, server_name)
-    if person != pdu.sender or membership not in ("join", "leave"):
+    if membership == before or person != pdu.sender or membership not in ("join", "leave"):
         return None
     inviter = former.sender if former and before == "invite" else None
     # A remote invitation was a request, whatever the room turns out to be: its answer is one too.
@@ -368,7 +357,38 @@ def membership_event(
         if former is None and person == room.creator:
             return None
         return _joined(pdu, room, inviter if direct else None, server_name)
+    if before == "knock":
+        return None
     return _left(pdu, room, inviter, direct, server_name)
+
+
+def first_contact(event: Event, kind: str = "contact.requested") -> Event:
+    """Return what an invitation into a group is to a stranger, beside it: a request, as in a chat.
+
+    Args:
+        event: Its `group.member_added`; or, of its answer, what has the same id, account and peer.
+        kind: `contact.requested`, or `contact.accepted` for the answer.
+    """
+    names = ("ts", "account", "origin", "peer")
+    digest = hashlib.sha256(event["id"].encode("utf-8", "surrogatepass")).hexdigest()[:40]
+    request: Event = {"id": f"{kind.partition('.')[2]}:{digest}", "type": kind}
+    request |= {name: event[name] for name in names if name in event}
+    return request | ({"via": "invite"} if kind == "contact.requested" else {})
+
+
+def knock_event(id: str, ts: int | None, account: str, room: Room, server_name: str) -> Event:
+    """Return a knock: a request to somebody of the room; of one unknown here, to the room."""
+    others = [each for each in room.people if each != account]
+    asked = room.creator if room.creator in others else next(iter(others), room.room_id)
+    event: Event = {"id": opaque_id(id), "type": "contact.requested"}
+    if ts:
+        event["ts"] = ts
+    return event | acting(account, server_name) | {"peer": opaque_id(asked)}
+
+
+def _knock_answered(pdu: Pdu, person: str, *, accepted: bool, server: str) -> Event:
+    kind = "contact.accepted" if accepted else "contact.refused"
+    return _event(pdu, kind, server) | {"peer": opaque_id(person)}
 
 
 def _joined(pdu: Pdu, room: Room, requester: str | None, server_name: str) -> Event | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
@@ -120,9 +121,29 @@ class Module:
             on_account_data_updated=guarded(calls.on_account_data_updated, None)
         )
         api.register_web_resource(health.PATH, HealthResource(api, self._service, settings))
+        self._ask_about_knocks(guarded(calls.user_may_knock, NOT_SPAM))
         if settings.policy_server.key:
             made = sign_resource(self._hs, settings.policy_server.key, self._host, calls)
             api.register_web_resource(SIGN_PATH, made)
+
+    def _ask_about_knocks(self, user_may_knock: Any) -> None:
+        # Synapse asks modules about a knock by `check_event_allowed` alone, for which it reads the
+        # whole state of a room at each event.
+        handler = self._hs.get_room_member_handler()
+        update_membership = handler.update_membership
+
+        @functools.wraps(update_membership)
+        async def ask_first(
+            requester: Any, target: Any, room_id: str, action: str, *more: Any, **named: Any
+        ) -> Any:
+            if action == "knock":
+                answer = await user_may_knock(requester.user.to_string(), room_id)
+                if answer != NOT_SPAM:
+                    code, shown = answer
+                    raise SynapseError(403, "Not allowed to knock", code, shown)
+            return await update_membership(requester, target, room_id, action, *more, **named)
+
+        handler.update_membership = ask_first
 
     def _start(self) -> None:
         self._pool.start()

@@ -6,13 +6,14 @@ The texts name no rule and no threshold. A configuration may replace them, and a
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 from wavebreak_synapse.config import Notices
 
 TEXTS = {
     "en": {
-        "limit": "Your account may start fewer new chats than usual{until}. Chats that you have"
-        " already go on.",
+        "limit": "Your account may start fewer new chats than usual{until}. An answer from"
+        " somebody new frees a place. Chats that you have already go on.",
         "restrict": "Your account cannot start new chats or groups{until}. Chats that you have"
         " already go on.",
         "suspend": "Your account is suspended{until}. You can read, but not send.",
@@ -20,7 +21,8 @@ TEXTS = {
         "lifted": "The restriction of your account has ended.",
     },
     "he": {
-        "limit": "החשבון שלך יכול לפתוח פחות שיחות חדשות מהרגיל{until}. שיחות קיימות ממשיכות.",
+        "limit": "החשבון שלך יכול לפתוח פחות שיחות חדשות מהרגיל{until}. תשובה ממישהו חדש מפנה"
+        " מקום. שיחות קיימות ממשיכות.",
         "restrict": "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}."
         " שיחות קיימות ממשיכות.",
         "suspend": "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.",
@@ -35,6 +37,11 @@ QUESTIONS = {
     " אם לא, אפשר לדחות אותה או לדווח עליה.",
 }
 """What the recipient of a request is asked."""
+LATER = {
+    "en": "This cannot be done right now. Try again later.",
+    "he": "לא ניתן לבצע זאת כרגע. אפשר לנסות שוב מאוחר יותר.",
+}
+"""What is said of a refusal for which there is no text."""
 _UNTIL = {"en": " until {time} UTC", "he": " עד {time} (UTC)"}
 
 
@@ -69,3 +76,40 @@ help@example.org.'
     if settings.objection and outcome != "lifted":
         shown = f"{shown} {settings.objection}"
     return shown
+
+
+def refusal_text(
+    settings: Notices,
+    outcome: str,
+    until_ms: int | None,
+    notice: Mapping[str, str] | None,
+    language: str | None,
+    default: str,
+) -> str:
+    """Return what the sender of a refused act reads.
+
+    That is the configuration's own text, else the service's, which says how many places a limit
+    leaves and what frees one, else the built-in one.
+
+    Args:
+        settings: Texts of the configuration, and how to object.
+        outcome: What refuses the act.
+        until_ms: When it ends, where it does.
+        notice: The service's text by language.
+        language: The sender's language, where known.
+        default: The language where the sender's is unknown, or has no text.
+
+    >>> refusal_text(Notices(), "limit", None, {"en": "No place is left."}, "he", "en")
+    'No place is left.'
+    >>> refusal_text(Notices(), "challenge", None, None, None, "en")
+    'This cannot be done right now. Try again later.'
+    """
+    names = [name for name in (language, default, "en") if name]
+    for name in names:
+        if outcome in settings.texts.get(name, {}):
+            return text_of(settings, outcome, until_ms, name, default)
+        if notice and notice.get(name):
+            return f"{notice[name]} {settings.objection}".rstrip()
+    if outcome in TEXTS["en"]:
+        return text_of(settings, outcome, until_ms, language, default)
+    return next(LATER[name] for name in names if name in LATER)

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from wavebreak_synapse.mapping import SMALL_ROOM, Event, Membership, Room
+from wavebreak_synapse.mapping import SMALL_ROOM, Event, Membership, Pdu, Room
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS wavebreak_positions (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -107,6 +107,14 @@ def release_event(txn: Transaction, event: Event) -> None:
     txn.execute("UPDATE wavebreak_outbox SET ready = 1 WHERE id = ?", (event["id"],))
     if not txn.rowcount:
         put_event(txn, event)
+
+
+def read_waiting(txn: Transaction, id: str) -> Event | None:
+    """Return the event of an id that is ready and was not delivered yet."""
+    txn.execute("SELECT body FROM wavebreak_outbox WHERE id = ? AND ready = 1", (id,))
+    row = txn.fetchone()
+    event: Event | None = json.loads(row[0]) if row else None
+    return event
 
 
 def read_outbox(txn: Transaction, limit: int, now: int) -> list[tuple[int, str, Event]]:
@@ -253,6 +261,34 @@ def read_membership(txn: Transaction, room_id: str, account: str, before: int) -
     return Membership(row[0], row[1], bool(row[2])) if row else None
 
 
+def is_own_edit(txn: Transaction, pdu: Pdu, edited: str, before: int = NEWEST) -> bool:
+    """Return whether an event replaces one of its sender's own, for those who have it already.
+
+    Who joined the room since has not: to them an edit brings something new.
+
+    Args:
+        txn: A transaction.
+        pdu: The event.
+        edited: The id of what it says it replaces.
+        before: Its stream position.
+    """
+    txn.execute(
+        "SELECT stream_ordering FROM events WHERE event_id = ? AND room_id = ? AND sender = ?"
+        " AND type = ? AND state_key IS NULL AND rejection_reason IS NULL",
+        (edited, pdu.room_id, pdu.sender, pdu.type),
+    )
+    row = txn.fetchone()
+    if row is None:
+        return False
+    txn.execute(
+        "SELECT 1 FROM events AS e JOIN room_memberships AS m ON m.event_id = e.event_id"
+        " WHERE e.room_id = ? AND e.stream_ordering > ? AND e.stream_ordering < ?"
+        " AND e.type = 'm.room.member' AND m.membership = 'join' AND m.user_id <> ? LIMIT 1",
+        (pdu.room_id, row[0], before, pdu.sender),
+    )
+    return txn.fetchone() is None
+
+
 def is_in_group(txn: Transaction, room_id: str, account: str) -> bool:
     """Return whether a room is a group that an account is in now."""
     former = read_membership(txn, room_id, account, NEWEST)
@@ -282,6 +318,11 @@ def has_contact(txn: Transaction, owner: str, sender: str, room_id: str) -> bool
         (owner, sender, room_id, SMALL_ROOM),
     )
     return txn.fetchone() is not None
+
+
+def contacts_among(txn: Transaction, owners: Iterable[str], sender: str, room_id: str) -> set[str]:
+    """Return which local accounts know another one; see `has_contact`."""
+    return {owner for owner in owners if has_contact(txn, owner, sender, room_id)}
 
 
 def read_devices(txn: Transaction, account: str) -> set[str]:

@@ -13,7 +13,8 @@ import pytest
 
 from synapse_support.spam_story import STRANGERS, SpamStory, protected
 
-MOST_REACHED = 10
+MOST_REACHED = 15
+"""A newcomer's sixteenth stranger of an hour waits at the latest: the rule `newcomers_burst`."""
 GAP_S = 0.35
 LIFT_S = 2.0
 HEALTH_S = 10.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from typing import Any
@@ -9,12 +10,14 @@ from prometheus_client import generate_latest
 from wavebreak_client import EventError, State, Verdict
 
 from synapse_support.fakes import FakeEvent, Setting, done
+from wavebreak_synapse import tables
 from wavebreak_synapse.callbacks import guarded
 
 ANN, BOB, CAT, REMOTE = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test", "@rem:other.test"
 ROOM = "!r:hs.test"
 TEXT = {"msgtype": "m.text", "body": "CANARY text"}
-REFUSED = ("M_FORBIDDEN", {"org.wavebreak.outcome": "restrict"})
+NO_NEW_CHATS = "Your account cannot start new chats or groups. Chats that you have already go on."
+REFUSED = ("M_FORBIDDEN", {"error": NO_NEW_CHATS, "org.wavebreak.outcome": "restrict"})
 
 
 def direct(**settings: Any) -> Setting:
@@ -49,7 +52,7 @@ def test_call_is_asked_about_as_a_first_message_is() -> None:
     invite = FakeEvent(ANN, ROOM, {"call_id": "c", "offer": {"sdp": "m=audio 9"}}, "m.call.invite")
     ring = setting.calls.check_event_for_spam
     setting.client.refusals[ANN] = {"outcome": "restrict"}
-    assert done(ring(invite)) == ("M_FORBIDDEN", {"org.wavebreak.outcome": "restrict"})
+    assert done(ring(invite)) == REFUSED
     asked = [(event["type"], event["peer"]) for event in setting.client.attempts]
     assert asked == [("call.started", BOB)]
     del setting.client.refusals[ANN]
@@ -73,6 +76,7 @@ def test_refused_message_shows_outcome_end_and_retry() -> None:
         "outcome": "limit", "until_ms": 9, "retry_after_ms": 5, "notice": {"en": "Slow down."},
     }  # fmt: skip
     fields = {
+        "error": "Slow down.",
         "org.wavebreak.outcome": "limit",
         "org.wavebreak.until": 9,
         "org.wavebreak.retry_after_ms": 5,
@@ -83,12 +87,51 @@ def test_refused_message_shows_outcome_end_and_retry() -> None:
     assert len(setting.client.attempts) == 2
 
 
-def test_refusal_before_the_notice_is_due_shows_nothing() -> None:
+def test_refusal_tells_before_the_notice_is_due() -> None:
     setting = direct()
-    setting.client.refusals[ANN] = {"outcome": "limit", "notify_at_ms": setting.now + 1}
-    assert sent(setting) == ("M_FORBIDDEN", {})
-    setting.now += 1
-    assert sent(setting) == ("M_FORBIDDEN", {"org.wavebreak.outcome": "limit"})
+    setting.client.refusals[ANN] = {"outcome": "restrict", "notify_at_ms": setting.now + 1}
+    assert sent(setting) == REFUSED
+
+
+TOLD = {"en": "No place is left. An answer frees one.", "he": "אין מקום פנוי. תשובה מפנה מקום."}
+
+
+@pytest.mark.parametrize(
+    ("language", "default", "shown"),
+    [("he", "en", "he"), ("en-GB", "he", "en"), ("fr", "he", "he"), (None, "en", "en")],
+)
+def test_refusal_is_told_in_its_readers_language(
+    language: str | None, default: str, shown: str
+) -> None:
+    setting = direct(language=default, notices={"objection": "Write to us."})
+    if language:
+        setting.database.put("pushers", user_name=ANN, ts=1, lang=language)
+    setting.client.refusals[ANN] = {"outcome": "limit", "notice": TOLD}
+    setting.database.room("!new:hs.test", ANN)
+    calls = setting.calls
+    for work in (
+        calls.check_event_for_spam(FakeEvent(ANN, ROOM, TEXT)),
+        calls.user_may_create_room(ANN, {"invite": [CAT]}),
+        calls.user_may_invite(ANN, CAT, "!new:hs.test"),
+        calls.user_may_knock(ANN, ROOM),
+        calls.check_login_for_spam(ANN, None, None, [("", "192.0.2.1")]),
+    ):
+        assert done(work)[1]["error"] == f"{TOLD[shown]} Write to us."
+
+
+def test_own_text_of_the_configuration_comes_before_the_services() -> None:
+    own = {"en": {"limit": "Ask Ann{until}."}}
+    setting = direct(notices={"texts": own})
+    setting.client.refusals[ANN] = {"outcome": "limit", "notice": TOLD, "until_ms": 0}
+    assert sent(setting)[1]["error"] == "Ask Ann until 1970-01-01 00:00 UTC."
+    setting.database.put("pushers", user_name=ANN, ts=1, lang="he")
+    assert sent(setting)[1]["error"] == TOLD["he"]
+
+
+def test_refusal_without_a_text_says_to_try_later() -> None:
+    setting = direct(language="he")
+    setting.client.refusals[ANN] = {"outcome": "challenge"}
+    assert sent(setting)[1]["error"] == "לא ניתן לבצע זאת כרגע. אפשר לנסות שוב מאוחר יותר."
 
 
 def test_asked_message_holds_no_text() -> None:
@@ -149,13 +192,125 @@ def test_listed_account_is_exempt_by_its_id() -> None:
     assert setting.client.attempts == []
 
 
-def test_edits_reactions_and_states_are_not_asked_about() -> None:
+def put_message(setting: Setting, event_id: str, sender: str, order: int = 1, **more: Any) -> None:
+    setting.database.put(
+        "events", stream_ordering=order, event_id=event_id, sender=sender,
+        **{"type": "m.room.message", "room_id": ROOM} | more,
+    )  # fmt: skip
+
+
+EMOJI = {"m.relates_to": {"rel_type": "m.annotation", "event_id": "$0", "key": "👍"}}
+
+
+def test_own_edits_emoji_and_upkeep_are_not_asked_about() -> None:
     setting = restricted()
-    replaced: dict[str, Any] = {"m.relates_to": {"rel_type": "m.replace"}}
-    assert sent(setting, **replaced) == "NOT_SPAM"
-    reaction = FakeEvent(ANN, ROOM, {}, "m.reaction")
-    assert done(setting.calls.check_event_for_spam(reaction)) == "NOT_SPAM"
+    put_message(setting, "$own", ANN)
+    assert sent(setting, **replacing("$own")) == "NOT_SPAM"
+    states = {"m.room.power_levels": {"users": {ANN: 100}}, "m.room.pinned_events": {"pinned": []}}
+    for kind, content in {"m.reaction": EMOJI, **states}.items():
+        event = FakeEvent(ANN, ROOM, content, kind)
+        event.state_key = "" if kind in states else None
+        assert done(setting.calls.check_event_for_spam(event)) == "NOT_SPAM"
     assert setting.client.attempts == []
+
+
+def replacing(event_id: Any) -> dict[str, Any]:
+    return {"m.relates_to": {"rel_type": "m.replace", "event_id": event_id}}
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"sender": BOB},
+        {"sender": ANN, "room_id": "!other:hs.test"},
+        {"sender": ANN, "type": "m.reaction"},
+        {"sender": ANN, "state_key": ""},
+        {"sender": ANN, "rejection_reason": "auth"},
+    ],
+)
+def test_edit_of_what_is_not_its_senders_own_is_asked_about(edited: dict[str, Any]) -> None:
+    setting = restricted()
+    put_message(setting, "$edited", **edited)
+    assert sent(setting, **replacing("$edited")) != "NOT_SPAM"
+    assert sent(setting, **replacing("$unheard-of")) != "NOT_SPAM"
+    assert sent(setting, **replacing(7)) != "NOT_SPAM"
+    assert len(setting.client.attempts) == 3
+
+
+def test_edit_that_somebody_new_would_read_is_asked_about() -> None:
+    setting = restricted()
+    put_message(setting, "$own", ANN)
+    for order, person, event_id in ((2, ANN, "$again"), (3, CAT, "$joined")):
+        assert sent(setting, **replacing("$own")) == "NOT_SPAM"
+        setting.database.put(
+            "events", stream_ordering=order, event_id=event_id, type="m.room.member", room_id=ROOM
+        )
+        setting.database.put(
+            "room_memberships", event_id=event_id, user_id=person, room_id=ROOM,
+            membership="join", event_stream_ordering=order,
+        )  # fmt: skip
+    assert sent(setting, **replacing("$own")) != "NOT_SPAM"
+
+
+ACTS: dict[str, tuple[Any, str | None]] = {
+    "m.message": ({"m.text": [{"body": "x"}]}, None),
+    "org.matrix.msc1767.message": ({"org.matrix.msc1767.text": "x"}, None),
+    "m.poll.end": ({"m.text": "x"}, None),
+    "org.example.unheard_of": ({}, None),
+    "m.room.topic": ({"topic": "x"}, ""),
+    "org.example.state": ({"body": "x"}, "x"),
+    "m.rtc.notification": ({"notification_type": "ring"}, None),
+    "m.call.notify": ({"notify_type": "ring"}, None),
+    "m.room.redaction": ({"redacts": "$0", "reason": "x"}, None),
+    "m.reaction": ({"m.relates_to": EMOJI["m.relates_to"] | {"key": "buy coins"}}, None),
+}
+
+
+@pytest.mark.parametrize("kind", ACTS)
+def test_everything_else_is_asked_about_and_refused(kind: str) -> None:
+    setting = restricted()
+    event = FakeEvent(ANN, ROOM, ACTS[kind][0], kind)
+    event.state_key = ACTS[kind][1]
+    assert done(setting.calls.check_event_for_spam(event)) != "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert asked["type"] in ("message.sent", "call.started")
+    assert asked["peer"] == BOB
+
+
+def test_act_that_reaches_nobody_leaves_the_chat_unknown() -> None:
+    setting = Setting()
+    setting.database.room(ROOM, ANN)
+    setting.user(ANN)
+    assert sent(setting) == "NOT_SPAM"
+    assert setting.client.attempts == []
+    setting.database.put(
+        "current_state_events", room_id=ROOM, type="m.room.member", state_key=BOB, membership="join"
+    )
+    assert sent(setting) == "NOT_SPAM"
+    assert [each["peer"] for each in setting.client.attempts] == [BOB]
+
+
+def test_knock_is_asked_about_as_a_request() -> None:
+    setting = restricted()
+    setting.database.room("!c:hs.test", CAT)
+    assert done(setting.calls.user_may_knock(ANN, "!c:hs.test")) != "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert (asked["type"], asked["account"], asked["peer"]) == ("contact.requested", ANN, CAT)
+    assert done(setting.calls.user_may_knock(BOB, "!c:hs.test")) == "NOT_SPAM"
+
+
+def test_remote_knock_is_asked_about_with_its_origin() -> None:
+    setting = direct()
+    setting.client.refusals[REMOTE] = {"outcome": "restrict"}
+    event = FakeEvent(REMOTE, ROOM, {"membership": "knock"}, "m.room.member")
+    event.state_key = REMOTE
+    assert done(setting.calls.check_event_for_spam(event)) != "NOT_SPAM"
+    (asked,) = setting.client.attempts
+    assert (asked["type"], asked["origin"], asked["id"]) == (
+        "contact.requested", "other.test", event.event_id,
+    )  # fmt: skip
+    event.content = {"membership": "join"}
+    assert done(setting.calls.check_event_for_spam(event)) == "NOT_SPAM"
 
 
 def test_act_that_cannot_be_described_is_allowed() -> None:
@@ -184,16 +339,120 @@ def test_room_for_several_asks_for_a_group_and_members() -> None:
     assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB, CAT]})) == "NOT_SPAM"
     (asked,) = setting.client.attempts
     types = [event["type"] for event in asked]
-    assert types == ["group.created", "group.member_added", "group.member_added"]
-    assert len({event["group"] for event in asked}) == 1
-    assert setting.database.queries == ["wavebreak_note_creation"]
+    assert types == ["group.created", *["contact.requested", "group.member_added"] * 2]
+    assert len({event["group"] for event in asked if "group" in event}) == 1
+    assert setting.database.queries == [
+        "wavebreak_note_creation", "wavebreak_contacts", "wavebreak_waiting",
+    ]  # fmt: skip
 
 
-def test_room_for_many_asks_about_fifty_events() -> None:
+def test_newcomer_is_asked_about_with_its_registration() -> None:
+    setting = Setting()
+    calls = setting.calls
+    done(calls.check_registration_for_spam(None, "ann", [("", "192.0.2.1")]))
+    done(calls.on_user_registration(ANN))
+    (registered,) = setting.database.outbox()
+    done(calls.user_may_create_room(ANN, {"invite": [BOB, CAT]}))
+    question = setting.client.attempts[-1]
+    assert [event["type"] for event in question[:2]] == ["account.registered", "group.created"]
+    assert question[0]["ip"] == "192.0.2.1"
+    assert question[0]["id"] != registered["id"]
+    tables.delete_events(setting.database.cursor(), [registered["id"]])
+    setting.now += 6_000
+    done(calls.user_may_create_room(ANN, {"invite": [BOB, CAT]}))
+    assert setting.client.attempts[-1][0]["type"] == "group.created"
+
+
+def test_invitation_of_a_contact_into_a_group_is_no_request() -> None:
     setting = direct()
-    many = [f"@u{number}:hs.test" for number in range(80)]
-    done(setting.calls.user_may_create_room(ANN, {"invite": many}))
-    assert len(setting.client.attempts[0]) == 50
+    content = json.dumps({ANN: [ROOM]})
+    setting.database.put("account_data", user_id=BOB, account_data_type="m.direct", content=content)
+    done(setting.calls.user_may_create_room(ANN, {"invite": [BOB, CAT]}))
+    (asked,) = setting.client.attempts
+    found = [(event["type"], event["peer"]) for event in asked[1:]]
+    assert found == [
+        ("group.member_added", BOB), ("contact.requested", CAT), ("group.member_added", CAT),
+    ]  # fmt: skip
+
+
+MANY = [f"@u{number}:hs.test" for number in range(80)]
+
+
+def test_room_for_many_asks_about_each_of_them() -> None:
+    setting = direct()
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": MANY})) == "NOT_SPAM"
+    setting.database.room("!new:hs.test", ANN, BOB, CAT)
+    for each in MANY:
+        assert done(setting.calls.user_may_invite(ANN, each, "!new:hs.test")) == "NOT_SPAM"
+    asked = {event.get("peer") for question in setting.client.attempts for event in question}
+    assert asked == {None, *MANY}
+    assert max(map(len, setting.client.attempts)) <= 50
+
+
+def test_invitations_in_the_first_state_of_a_room_are_asked_about() -> None:
+    setting = restricted()
+    states = [
+        {"type": "m.room.member", "state_key": each, "content": {"membership": "invite"}}
+        for each in (BOB, CAT)
+    ]
+    odd: list[Any] = [7, {"type": "m.room.member"}, {"content": {"membership": "invite"}}]
+    for state in ([*states, *odd], states[:1]):
+        answer = done(setting.calls.user_may_create_room(ANN, {"initial_state": state}))
+        assert answer == REFUSED
+    assert done(setting.calls.user_may_create_room(ANN, {"initial_state": odd})) == "NOT_SPAM"
+    assert len(setting.client.attempts) == 2
+
+
+def test_question_tells_of_what_was_allowed_a_moment_ago() -> None:
+    setting = direct()
+    for each in (BOB, CAT):
+        done(setting.calls.user_may_create_room(ANN, {"invite": [each]}))
+    first, second = setting.client.attempts
+    assert [event["peer"] for event in second] == [BOB, CAT]
+    assert second[0]["id"] == first["id"]
+    setting.now += 6_000
+    done(setting.calls.user_may_create_room(ANN, {"invite": ["@new:hs.test"]}))
+    assert setting.client.attempts[2]["peer"] == "@new:hs.test"
+
+
+def test_question_tells_of_what_is_asked_about_meanwhile() -> None:
+    setting = direct()
+    calls = setting.calls
+
+    async def both() -> list[Any]:
+        rooms = ({"invite": [each]} for each in (BOB, CAT))
+        return await asyncio.gather(*(calls.user_may_create_room(ANN, room) for room in rooms))
+
+    waiting: list[asyncio.Event] = []
+
+    async def later(function: Any, *arguments: Any) -> Any:
+        waiting.append(asyncio.Event())
+        if len(waiting) == 2:
+            for each in waiting:
+                each.set()
+        await waiting[-1].wait() if len(waiting) == 1 else None
+        return function(*arguments)
+
+    object.__setattr__(setting.host, "run_in_thread", later)
+    assert done(both()) == ["NOT_SPAM"] * 2
+    asked = sorted(len(each) if isinstance(each, list) else 1 for each in setting.client.attempts)
+    assert asked == [1, 2]
+
+
+def test_what_was_refused_is_not_told_of_again() -> None:
+    setting = restricted()
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]})) == REFUSED
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == REFUSED
+    assert [each["peer"] for each in setting.client.attempts] == [BOB, CAT]
+
+
+def test_refusal_of_what_has_happened_refuses_nothing_more() -> None:
+    setting = direct()
+    done(setting.calls.user_may_create_room(ANN, {"invite": [BOB]}))
+    setting.client.refusals[ANN] = {"outcome": "limit", "refused": (0,)}
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == "NOT_SPAM"
+    setting.client.refusals[ANN] = {"outcome": "limit", "refused": (0, 2)}
+    assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) != "NOT_SPAM"
 
 
 def test_empty_private_room_is_not_asked_about() -> None:
@@ -206,7 +465,8 @@ def test_refused_room_and_invitation_give_forbidden() -> None:
     setting = restricted()
     assert done(setting.calls.user_may_create_room(ANN, {"invite": [CAT]})) == REFUSED
     assert done(setting.calls.user_may_invite(ANN, CAT, ROOM)) == REFUSED
-    assert setting.client.attempts[1]["type"] == "group.member_added"
+    types = [event["type"] for event in setting.client.attempts[1]]
+    assert types == ["contact.requested", "group.member_added"]
 
 
 def test_invited_address_is_sent_as_a_keyed_hash() -> None:
@@ -215,6 +475,7 @@ def test_invited_address_is_sent_as_a_keyed_hash() -> None:
     calls = setting.calls
     for address in ("Canary@mail.example", "canary@mail.example ", "other@mail.example"):
         done(calls.user_may_send_3pid_invite(ANN, "email", address, "!one:hs.test"))
+        setting.now += 6_000
     peers = [event["peer"] for event in setting.client.attempts]
     assert peers[0] == peers[1] != peers[2]
     assert peers[0].startswith("address:")
@@ -258,7 +519,7 @@ def test_remote_message_is_judged_by_state_alone(outcome: str, soft_fail: bool, 
 def test_asking_never_refuses_by_states_alone() -> None:
     setting = direct(ask="never")
     setting.client.known[ANN] = State(ANN, "restrict", number=1)
-    assert sent(setting) == ("M_FORBIDDEN", {})
+    assert sent(setting) == REFUSED
     setting.client.known[ANN] = State(ANN, "limit", number=2)
     assert sent(setting) == "NOT_SPAM"
     assert setting.client.attempts == []

@@ -37,7 +37,7 @@ class Reading:
             "event_json", event_id=event_id, json=json.dumps({"content": content}),
             internal_metadata=json.dumps(metadata),
         )  # fmt: skip
-        if kind == "m.room.member":
+        if kind == "m.room.member" and "state_key" in more:
             self.database.put(
                 "room_memberships", event_id=event_id, user_id=more["state_key"], sender=sender,
                 room_id=ROOM, membership=content["membership"],
@@ -254,6 +254,47 @@ def test_message_of_a_sender_deactivated_since_is_read() -> None:
     assert [(event["id"], event["peer"]) for event in found] == [(message, BOB)]
 
 
+def replacing(event_id: str) -> dict[str, Any]:
+    relation = {"rel_type": "m.replace", "event_id": event_id}
+    return {"msgtype": "m.text", "body": "* hi", "m.relates_to": relation}
+
+
+def test_edit_is_an_act_unless_those_who_read_it_have_the_message() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    own = reading.text(ANN)
+    reading.event("m.room.message", ANN, replacing(own))
+    of_another = reading.event("m.room.message", BOB, replacing(own))
+    joined = {"membership": "join", "displayname": "Ann"}
+    reading.event("m.room.member", ANN, joined, state_key=ANN)
+    reading.event("m.room.message", ANN, replacing(own))
+    reading.event("m.room.member", CAT, {"membership": "join"}, state_key=CAT)
+    to_somebody_new = reading.event("m.room.message", ANN, replacing(own))
+    found = [event["id"] for event in reading.read() if event["type"] == "message.sent"]
+    assert found == [own, of_another, to_somebody_new]
+
+
+def test_what_carries_nothing_is_not_reported_and_all_else_is() -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, BOB)
+    reading.start()
+    emoji = {"rel_type": "m.annotation", "event_id": "$0", "key": "👍"}
+    reading.event("m.room.power_levels", ANN, {"users": {}}, state_key="")
+    reading.event("m.reaction", ANN, {"m.relates_to": emoji})
+    reading.event("m.call.candidates", ANN, {"call_id": "c", "candidates": []})
+    acts = [
+        reading.event("m.reaction", ANN, {"m.relates_to": emoji | {"key": "buy coins"}}),
+        reading.event("m.room.topic", ANN, {"topic": "buy coins"}, state_key=""),
+        reading.event("m.room.member", ANN, {"body": "no state, so no membership"}),
+        reading.event("org.example.unheard_of", ANN, {}),
+        reading.event("m.call.hangup", ANN, {"call_id": "c", "body": "buy coins"}),
+    ]
+    found = reading.read()
+    assert [event["id"] for event in found] == acts
+    assert {event["peer"] for event in found} == {BOB}
+
+
 def test_noted_creation_makes_a_group_of_the_room() -> None:
     reading = Reading()
     reading.database.room(ROOM, ANN)
@@ -261,7 +302,30 @@ def test_noted_creation_makes_a_group_of_the_room() -> None:
     reading.database.put("wavebreak_creations", creator=ANN, ts=NOW)
     reading.event("m.room.create", ANN, {}, state_key="")
     reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=BOB)
-    assert types(reading.read()) == ["group.created", "group.member_added"]
+    found = reading.read()
+    assert types(found) == ["group.created", "contact.requested", "group.member_added"]
+    assert found[1]["peer"] == found[2]["peer"] == BOB
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_group_invitation_of_a_stranger_is_a_request_and_its_acceptance(known: bool) -> None:
+    reading = Reading()
+    reading.database.room(ROOM, ANN, CAT, "@dan:hs.test")
+    if known:
+        reading.database.put(
+            "account_data",
+            user_id=BOB,
+            account_data_type="m.direct",
+            content=json.dumps({ANN: [1]}),
+        )
+    reading.start()
+    reading.event("m.room.member", ANN, {"membership": "invite"}, state_key=BOB)
+    reading.event("m.room.member", BOB, {"membership": "join"}, state_key=BOB)
+    found = [(event["type"], event["account"], event.get("peer")) for event in reading.read()]
+    beside = [("contact.requested", ANN, BOB), ("contact.accepted", BOB, ANN)]
+    listed = [("group.member_added", ANN, BOB), ("group.joined", BOB, None)]
+    pairs = [each for pair in zip(beside, listed, strict=True) for each in pair]
+    assert found == (listed if known else pairs)
 
 
 def test_contacts_are_direct_chats_and_small_private_rooms() -> None:
@@ -410,3 +474,47 @@ def test_calls_of_an_exempt_account_are_not_reported_but_its_answers_count() -> 
     answered = (("invite", ANN, 0), ("answer", BOB, 0), ("hangup", BOB, 90_000))
     assert ends(calling(*answered, **exempt)) == [(ANN, BOB, 90)]
     assert calling(("invite", BOB, 0), ("answer", ANN, 0), ("hangup", ANN, 9), **exempt) == []
+
+
+MEMBER = {"application": "m.call", "call_id": "", "device_id": "D"}
+
+
+def by_rtc(*steps: tuple[str, str, Any, int], people: tuple[str, ...] = (ANN, BOB)) -> Any:
+    """Read calls by MatrixRTC: who rings, joins (`in`), leaves (`out`) or declines, and when."""
+    reading = Reading()
+    reading.database.room(ROOM, *people)
+    reading.start()
+    for kind, sender, content, ts in steps:
+        state = sender if kind == "org.matrix.msc3401.call.member" else None
+        reading.event(kind, sender, content, ts=NOW + ts, state_key=state)
+    return reading.read()
+
+
+RING, JOIN = "m.rtc.notification", "org.matrix.msc3401.call.member"
+
+
+def test_call_by_rtc_ends_for_its_caller_once_somebody_leaves() -> None:
+    found = by_rtc(
+        (JOIN, ANN, MEMBER, 0), (RING, ANN, {"notification_type": "ring"}, 100),
+        (JOIN, BOB, MEMBER, 5_000), (JOIN, ANN, {}, 67_000),
+    )  # fmt: skip
+    assert types(found) == ["call.started", "call.ended"]
+    assert ends(found) == [(ANN, BOB, 62)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "content"),
+    [
+        (JOIN, ANN, {}),
+        (JOIN, ANN, {"memberships": []}),
+        ("m.rtc.decline", BOB, {"m.relates_to": {"rel_type": "m.reference", "event_id": "$1"}}),
+    ],
+)
+def test_call_by_rtc_that_nobody_took_has_no_seconds(kind: str, by: str, content: Any) -> None:
+    ring = (RING, ANN, {"notification_type": "ring"}, 0)
+    assert ends(by_rtc(ring, (kind, by, content, 30_000))) == [(ANN, BOB, 0)]
+
+
+def test_ring_in_a_group_is_a_message_to_it() -> None:
+    found = by_rtc((RING, ANN, {"notification_type": "ring"}, 0), people=(ANN, BOB, CAT))
+    assert [(event["type"], event["group"]) for event in found] == [("message.sent", ROOM)]

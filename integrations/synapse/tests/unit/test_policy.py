@@ -59,7 +59,7 @@ def test_silenced_sender_is_refused_without_a_question(outcome: str) -> None:
 
 def test_state_of_a_calm_sender_is_signed_without_a_question() -> None:
     setting = community()
-    assert judged(setting, kind="m.room.topic", state_key="", topic="x") is None
+    assert judged(setting, kind="m.room.power_levels", state_key="", users={}) is None
     assert judged(setting, sender=ANN) is None
     assert setting.client.attempts == []
 

@@ -1,0 +1,141 @@
+"""What people read on a real Synapse: refusals, places left, requests; and what calls become."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from synapse_support.homeserver import Account, Homeserver, running
+from synapse_support.stub_service import StubService
+
+STATES_S = 2.0
+NOTICE = {
+    "en": "You cannot start another chat for now. An answer frees a place at once.",
+    "he": "כרגע אי אפשר לפתוח שיחה נוספת. תשובה מפנה מקום מיד.",
+}
+
+
+@pytest.fixture
+def stub() -> Iterator[StubService]:
+    made = StubService()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path, stub: StubService) -> Iterator[Homeserver]:
+    module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 5000}
+    with running(tmp_path / "hs", module) as made:
+        yield made
+
+
+def speaks(account: Account, language: str) -> None:
+    """Have an account ask for push notifications in a language."""
+    pusher = {
+        "kind": "http", "app_id": "test", "app_display_name": "t", "device_display_name": "t",
+        "pushkey": account.id, "lang": language,
+        "data": {"url": "https://push.example/_matrix/push/v1/notify"},
+    }  # fmt: skip
+    assert account.call("POST", "/pushers/set", pusher).status_code == 200
+
+
+def noticed(account: Account) -> list[str]:
+    """Return what the notices' account wrote to an account, once there is something."""
+    query = (
+        "SELECT j.json FROM events AS e JOIN event_json AS j ON j.event_id = e.event_id"
+        " JOIN local_current_membership AS m ON m.room_id = e.room_id"
+        " WHERE e.sender = '@notices:hs.test' AND e.type = 'm.room.message'"
+        f" AND m.user_id = '{account.id}' ORDER BY e.stream_ordering"
+    )
+    end = time.monotonic() + 60
+    while not (found := account.server.rows(query)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return [json.loads(body)["content"]["body"] for (body,) in found]
+
+
+def error(answer: Any) -> tuple[int, str, str]:
+    said = answer.json()
+    return answer.status_code, said["errcode"], said["error"]
+
+
+def test_limited_people_read_our_text_in_their_language(
+    server: Homeserver, stub: StubService
+) -> None:
+    ann, dov, eve = (server.account(name) for name in ("ann", "dov", "eve"))
+    speaks(dov, "he-IL")
+    rules = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
+    door = eve.create(initial_state=[rules]).json()["room_id"]
+    rooms = {each.id: each.create(name="mine").json()["room_id"] for each in (ann, dov)}
+    later = int(time.time() * 1000) + 3_600_000
+    stub.decide = lambda events: {
+        "allowed": False, "outcome": "limit", "notice": NOTICE, "notify_at_ms": later,
+    }  # fmt: skip
+    for each, language in ((ann, "en"), (dov, "he")):
+        tried = [
+            each.create(eve.id, is_direct=True),
+            each.create(eve.id, "@fay:hs.test"),
+            each.invite(rooms[each.id], eve.id),
+            each.call("POST", f"/knock/{quote(door)}", {"reason": "x"}),
+            each.login(),
+        ]
+        assert [error(answer) for answer in tried] == [
+            (403, "M_FORBIDDEN", NOTICE[language])
+        ] * len(tried)
+    assert stub.sources[0]["can"] == ["refuse", "suspend", "lift", "notify"]
+
+
+def test_sender_near_a_limit_and_who_gets_a_request_are_told(
+    server: Homeserver, stub: StubService
+) -> None:
+    ann, bob, dov = (server.account(name) for name in ("ann", "bob", "dov"))
+    speaks(dov, "he")
+    stub.decide = lambda events: {
+        "outcome": "request", "deliver_as": "request",
+        "requests": list(range(len(events))),
+    }  # fmt: skip
+    ann.direct(dov.id)
+    ann.create(dov.id, bob.id)
+    (asked,) = noticed(dov)
+    assert asked.startswith("@ann:hs.test מבקש לכתוב לך")
+    (asked,) = noticed(bob)
+    assert asked.startswith("@ann:hs.test wants to write to you")
+    stub.decide = lambda events: {
+        "outcome": "limit", "near_limit": True, "remaining": 1, "notice": NOTICE,
+    }  # fmt: skip
+    bob.direct(ann.id)
+    assert noticed(bob)[1:] in ([], [NOTICE["en"]])
+    end = time.monotonic() + 30
+    while NOTICE["en"] not in noticed(bob) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert NOTICE["en"] in noticed(bob)
+
+
+def test_calls_are_reported_from_ring_to_hangup(server: Homeserver, stub: StubService) -> None:
+    ann, bob = server.account("ann"), server.account("bob")
+    room = ann.direct(bob.id)
+    assert bob.join(room).status_code == 200
+    call = {"call_id": "c1", "version": "1", "party_id": "p"}
+    offer = {"offer": {"type": "offer", "sdp": "v=0\r\nm=audio 9\r\n"}, "lifetime": 60_000}
+    ann.send(room, call | offer, "m.call.invite")
+    ann.send(room, call | {"candidates": []}, "m.call.candidates")
+    bob.send(room, call | {"answer": {"type": "answer", "sdp": "v=0\r\n"}}, "m.call.answer")
+    time.sleep(2.2)
+    ann.send(room, call | {"reason": "user_hangup"}, "m.call.hangup")
+    ring = {"notification_type": "ring", "sender_ts": 1, "m.call.intent": "video"}
+    ann.send(room, ring, "m.rtc.notification")
+    bob.send(room, {}, "m.rtc.decline")
+    stub.wait(lambda found: sum(e["type"].startswith("call.") for e in found.events) >= 4)
+    calls = [e for e in stub.events if e["type"].startswith("call.")]
+    shown = [(e["type"], e["account"], e["peer"], e.get("media")) for e in calls]
+    assert shown == [
+        ("call.started", ann.id, bob.id, "audio"), ("call.ended", ann.id, bob.id, None),
+        ("call.started", ann.id, bob.id, "video"), ("call.ended", ann.id, bob.id, None),
+    ]  # fmt: skip
+    assert calls[1]["seconds"] >= 2
+    assert calls[3]["seconds"] == 0
