@@ -15,8 +15,8 @@ READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 # The distributions of this repository, in the order in which they need each other.
-PACKAGES = packages/engine packages/server packages/cases packages/lab
-OWN := wavebreak wavebreak-server wavebreak-cases wavebreak-lab
+PACKAGES = packages/engine packages/server packages/cases packages/business packages/lab
+OWN := $(patsubst wavebreak-engine,wavebreak,$(PACKAGES:packages/%=wavebreak-%))
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 	$(addprefix --no-emit-package ,$(OWN)) $(if $(UPGRADE),--upgrade)
 CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements \
