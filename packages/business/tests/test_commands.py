@@ -145,6 +145,10 @@ def test_report_in_hebrew_is_in_hebrew_and_runs_from_right_to_left(
     text = page.read_text("utf-8")
     assert '<html lang="he" dir="rtl">' in text
     assert "לא לכתוב אל" in text
+    # A date and a time in a text from right to left keep their order only between such marks.
+    dates = re.findall(r".\d{4}-\d\d-\d\d \d\d:\d\d.", text)
+    assert len(dates) > 5
+    assert {date[0] + date[-1] for date in dates} == {"\u2066\u2069"}
     assert lacking("he") == []
 
 

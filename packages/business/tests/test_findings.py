@@ -172,6 +172,12 @@ def test_template_pauses_climb_a_ladder_and_end_by_themselves() -> None:
     assert second.next_pause == "disabled"
 
 
+def test_pause_that_is_reported_again_is_one_pause() -> None:
+    paused = template("sale", NOON, event="PAUSED", other_info={"title": "FIRST_PAUSE"})
+    (found,) = check(paused, paused).templates
+    assert (found.pauses, found.next_pause) == (1, "6h")
+
+
 def test_pacing_pause_never_ends_by_itself() -> None:
     other = {"title": "RATE_LIMITING_PAUSE"}
     (found,) = check(template("sale", NOON, event="PAUSED", other_info=other)).templates

@@ -215,7 +215,8 @@ def _templates(
 ) -> tuple[Template, ...]:
     """Return the templates that the logs name, those at risk first."""
     events: dict[tuple[str, str], list[TemplateEvent]] = {}
-    for event in sorted(table.templates, key=lambda each: each.at_ms):
+    # A webhook that comes again, because it was not acknowledged, is one event.
+    for event in sorted(dict.fromkeys(table.templates), key=lambda each: each.at_ms):
         events.setdefault((event.label, event.language), []).append(event)
     numbers = {label: n for n, label in enumerate(table.labels.texts)}
     found = [
@@ -258,9 +259,10 @@ def _template(
     if sends >= rules.sends and failed >= rules.failed_share * sends:
         risks.append("failures")
     following = ladder[len(rated)] if len(rated) < len(ladder) else "disabled"
+    rated_badly = "disabled" not in risks and bool({*risks} - {"failures"})
     return Template(
         events[0].name, events[0].language, status, quality, len(rated), pause, resumes_ms,
-        following if risks and "disabled" not in risks else "", sends, failed,
+        following if rated_badly else "", sends, failed,
         int((own & (messages.at[Kind.READ] >= 0)).sum()), tuple(risks),
     )  # fmt: skip
 

@@ -113,12 +113,20 @@ def _without_isolates(table: Table) -> Table:
     )
 
 
+def _isolated(table: Table, words: Words) -> Table:
+    """Return a table whose values keep their direction in a page that runs the other way."""
+    rows = [
+        tuple("\n".join(map(words.isolate, cell.split("\n"))) for cell in row) for row in table.rows
+    ]
+    return Table(table.title, table.columns, rows, table.note, table.words)
+
+
 def write_html(check: Check, path: Path, words: Words) -> None:
     """Write the check as one self-contained page; the same input gives the same bytes."""
     figures = {"limit": _limit_figure, "templates": _templates_figure}
     sections: list[tuple[str, str]] = []
     for name, tables in _sections(check, words):
-        parts: list[str] = [html_table(table) for table in tables]
+        parts: list[str] = [html_table(_isolated(table, words)) for table in tables]
         if name in figures:
             parts = [*filter(None, [figures[name](check, words)]), *parts]
         sections.append((words.say(f"{name}.title"), join_html(parts)))

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.config import read_toml
-from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, Language, get_language
+from wavebreak.languages import (
+    LANGUAGES,
+    SOURCE_LANGUAGE,
+    Language,
+    get_language,
+    is_right_to_left,
+)
 from wavebreak.notices.catalog import catalog_of, texts_of, untranslated, update_translation
 from wavebreak_business.settings import SHIPPED, Code
 
@@ -73,7 +79,19 @@ class Words:
     def say(self, key: str, **values: object) -> str:
         """Return a text by its place in the table, with `{names}` filled in."""
         text = self._at(key)
-        return self.language.pgettext(f"words.{key}", text, **values)
+        shown = {name: self.isolate(str(value)) for name, value in values.items()}
+        return self.language.pgettext(f"words.{key}", text, **shown)
+
+    def isolate(self, text: str) -> str:
+        """Return a value between marks of direction where the text around it runs the other way.
+
+        Digits have no direction of their own: a date and a time would change places.
+
+        >>> Words("en").isolate("2026-11-30 14:02"), len(Words("he").isolate("2026-11-30 14:02"))
+        ('2026-11-30 14:02', 18)
+        """
+        turns = self.language.direction == "rtl" and text and not is_right_to_left(text)
+        return f"\u2066{text}\u2069" if turns else text
 
     def columns(self, key: str) -> tuple[str, ...]:
         """Return the headings of a table."""
