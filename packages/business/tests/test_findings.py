@@ -17,6 +17,7 @@ from support.business_logs import (
     messages,
     person,
     preference,
+    read,
     status,
     template,
 )
@@ -196,6 +197,12 @@ def test_template_with_bad_rating_or_many_failures_is_at_risk() -> None:
     assert (found.sends, found.failed, found.risks) == (20, 2, ("quality_red", "failures"))
     (fewer,) = check(template("sale", NOON, new_quality_score="GREEN"), *sends[1:]).templates
     assert fewer.risks == ()
+
+
+def test_label_of_its_own_on_each_send_is_not_kept() -> None:
+    table = read(*(delivered(n, ANN, NOON, biz_opaque_callback_data=f"o-{n}") for n in range(50)))
+    kept = (table.people, table.senders, table.codes, table.currencies)
+    assert sum(len(names.texts) for names in kept) == 2
 
 
 @pytest.mark.parametrize(("after_s", "count"), [(-1, 0), (0, 0), (1, 1)])

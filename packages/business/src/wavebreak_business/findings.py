@@ -22,6 +22,7 @@ from wavebreak_business.answers import (
     Totals,
     Waste,
 )
+from wavebreak_business.identities import short_number
 from wavebreak_business.limit_use import days_of, limit_use, outside_windows
 from wavebreak_business.messages import (
     MARKETING,
@@ -218,9 +219,8 @@ def _templates(
     # A webhook that comes again, because it was not acknowledged, is one event.
     for event in sorted(dict.fromkeys(table.templates), key=lambda each: each.at_ms):
         events.setdefault((event.label, event.language), []).append(event)
-    numbers = {label: n for n, label in enumerate(table.labels.texts)}
     found = [
-        _template(of_one, messages, numbers.get(label, -2), settings, last_ms)
+        _template(of_one, messages, short_number(label), settings, last_ms)
         for (label, _), of_one in events.items()
     ]
     return tuple(sorted(found, key=lambda each: (-len(each.risks), each.name, each.language)))

@@ -1,4 +1,4 @@
-"""What logs say, as columns of numbers: 43 bytes a record, so that memory is bounded.
+"""What logs say, as columns of numbers: 52 bytes a record, so that memory is bounded.
 
 Providers fill the table by the methods of `RecordTable`. It holds pseudonyms and codes: a text, a
 phone number or a message id never enters it.
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak_business.identities import Identities, plain_name
+from wavebreak_business.identities import Identities, plain_name, short_number
 
 MAX_RECORDS = 10_000_000
 MAX_PEOPLE = 5_000_000
@@ -128,7 +128,7 @@ class Columns(NamedTuple):
     message: NDArray[np.int64]
     code: NDArray[np.int32]
     category: NDArray[np.uint8]
-    label: NDArray[np.int32]
+    label: NDArray[np.int64]
     billed: NDArray[np.int8]
     inside: NDArray[np.uint8]
     price: NDArray[np.float64]
@@ -139,7 +139,7 @@ class Columns(NamedTuple):
         return Columns(*(column[chosen] for column in self))
 
 
-_TYPES = "qBiiqiBibBdi"
+_TYPES = "qBiiqiBqbBdi"
 
 
 class RecordTable:
@@ -173,7 +173,6 @@ class RecordTable:
         self.people = Names(MAX_PEOPLE, "people")
         self.senders = Names(MAX_NAMES, "senders")
         self.codes = Names(MAX_NAMES, "codes")
-        self.labels = Names(MAX_PEOPLE, "labels of sends")
         self.currencies = Names(MAX_NAMES, "currencies")
         self._columns = [array(kind) for kind in _TYPES]
 
@@ -236,7 +235,7 @@ class RecordTable:
             ids.message(message) if message else -1,
             self.codes.number(f"{provider} {shown_code(code)}") if code else -1,
             _CATEGORY.get(category.lower(), 0),
-            self.labels.number(ids.label(label)) if label else -1,
+            short_number(ids.label(label)) if label else -1,
             -1 if billed is None else int(billed),
             int(inside),
             float("nan") if price is None else price,
@@ -285,7 +284,7 @@ class RecordTable:
 
     def columns(self) -> Columns:
         """Return the records in the order of their time; those of one time as they came."""
-        kinds = ("q", "u1", "i4", "i4", "i8", "i4", "u1", "i4", "i1", "u1", "f8", "i4")
+        kinds = ("i8", "u1", "i4", "i4", "i8", "i4", "u1", "i8", "i1", "u1", "f8", "i4")
         made = Columns(
             *(
                 np.frombuffer(column, kind) if len(column) else np.zeros(0, kind)
