@@ -23,6 +23,7 @@ from support.business_logs import (
 )
 from wavebreak_business.answers import Options
 from wavebreak_business.identities import Identities
+from wavebreak_business.settings import load_settings
 
 ANN, BEN = person(1), person(2)
 
@@ -139,6 +140,18 @@ def test_person_reached_later_is_not_stopped_unless_they_opted_out() -> None:
 def test_unlisted_code_is_shown_without_advice() -> None:
     (failure,) = check(status("m", ANN, "failed", NOON, code=999999)).failures
     assert (failure.code, failure.known, failure.cause) == ("999999", False, "unlisted")
+
+
+def test_errors_of_no_message_have_advice_too() -> None:
+    error = {"code": 131047, "fbtrace_id": "A"}
+    (found,) = check({"error": error}).errors
+    assert (found.code, found.cause, found.messages, found.people) == ("131047", "window", 1, 0)
+
+
+def test_codes_of_the_messenger_come_through_any_provider() -> None:
+    settings = load_settings()
+    assert settings.code("infobip", "131050") == settings.code("whatsapp", "131050")
+    assert settings.code("bird", "368") is None
 
 
 def test_account_codes_and_account_updates_stop_everything() -> None:

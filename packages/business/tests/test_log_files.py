@@ -125,7 +125,11 @@ def test_deep_nesting_is_broken_and_not_fatal(tmp_path: Path) -> None:
 
 
 def test_missing_path_and_empty_directory_are_errors(tmp_path: Path) -> None:
-    for path, what in ((tmp_path / "absent", "does not exist"), (tmp_path, "no log")):
+    for path, what in (
+        (tmp_path / "absent", "does not exist"),
+        (tmp_path, "no log"),
+        (Path("/dev/null"), "no file"),
+    ):
         with pytest.raises(FileError, match=what):
             load(path)
 

@@ -229,7 +229,7 @@ class Findings(msgspec.Struct, frozen=True):
 
     totals: Totals
     failures: tuple[Failure, ...]
-    errors: dict[str, int]
+    errors: tuple[Failure, ...]
     stops: Stops
     retries: tuple[Retry, ...]
     limit: LimitUse

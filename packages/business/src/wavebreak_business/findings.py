@@ -75,7 +75,7 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
     return Findings(
         totals=_totals(table, messages, records, persons),
         failures=_failures(messages, codes),
-        errors=dict(sorted(table.errors.items())),
+        errors=_errors(table, settings),
         stops=Stops(stops, tuple(sorted(paused)), _account_stops(table, messages, codes)),
         retries=_retries(table, messages, codes, last_ms),
         limit=limit,
@@ -130,6 +130,17 @@ def _failures(messages: Messages, codes: CodeTable) -> tuple[Failure, ...]:
             )
         )
     return tuple(sorted(found, key=lambda each: (-each.messages, each.provider, each.code)))
+
+
+def _errors(table: RecordTable, settings: Settings) -> tuple[Failure, ...]:
+    """Return the failures that named no message."""
+    found = []
+    for text, count in sorted(table.errors.items(), key=lambda item: (-item[1], item[0])):
+        provider, _, name = text.partition(" ")
+        code = settings.code(provider, name)
+        cause = code.cause if code else "unlisted"
+        found.append(Failure(provider, name, code is not None, cause, count, 0, None, None))
+    return tuple(found)
 
 
 def _stops(

@@ -84,10 +84,11 @@ def log_paths(logs: Sequence[Path]) -> list[Path]:
     for path in logs:
         if path.is_dir():
             found += sorted(each for each in path.rglob("*") if _is_log(each))
-        elif path.exists():
+        elif path.is_file():
             found.append(path)
         else:
-            raise FileError(f"{path} does not exist", fix="give files of logs, or a directory")
+            what = "is no file" if path.exists() else "does not exist"
+            raise FileError(f"{path} {what}", fix="give files of logs, or a directory")
     if not found:
         suffixes = " ".join(SUFFIXES)
         raise FileError(

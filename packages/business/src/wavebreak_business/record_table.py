@@ -39,6 +39,7 @@ _CODE = re.compile(
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[_-][A-Za-z]{2,4})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _WORD = re.compile(r"[A-Z][A-Z_]{0,39}")
+OTHER_SHAPES = "other shapes"
 UNLISTED = "unlisted"
 """Stands for a code that looks like none, so that nothing else is shown in its place."""
 
@@ -274,13 +275,18 @@ class RecordTable:
 
     def add_limit(self, at_ms: int | None, people: int) -> None:
         """Record a limit: people a day, -1 for none."""
-        if people == -1 or 0 < people < 10**9:
+        if (people == -1 or 0 < people < 10**9) and len(self.limits) < MAX_NAMES:
             self.limits.append(LimitEvent(at_ms or NO_TIME, people))
 
     def add_account(self, at_ms: int | None, what: str) -> None:
         """Record what happened to the account."""
         if _WORD.fullmatch(what) and len(self.accounts) < MAX_NAMES:
             self.accounts.append(AccountEvent(at_ms or NO_TIME, what))
+
+    def add_unread(self, shape: str) -> None:
+        """Count a payload of unknown shape; beyond many shapes, without telling them apart."""
+        known = shape in self.unread or len(self.unread) < MAX_NAMES
+        self.unread[shape if known else OTHER_SHAPES] += 1
 
     def columns(self) -> Columns:
         """Return the records in the order of their time; those of one time as they came."""

@@ -223,8 +223,8 @@ def _todo_table(check: Check, words: Words) -> Table:
 
 
 def _failures_table(check: Check, words: Words) -> Table:
-    rows = []
-    for each in check.findings.failures:
+    rows, errors = [], check.findings.errors
+    for each in (*check.findings.failures, *errors):
         code = check.settings.code(each.provider, each.code) if each.known else None
         meaning, fix = words.code(code) if code else (words.say("failures.unlisted"), "")
         again = words.say("failures.retry.later", wait=code.wait) if code and code.wait else ""
@@ -232,14 +232,10 @@ def _failures_table(check: Check, words: Words) -> Table:
             again = words.say(f"failures.retry.{code.retry}")
         said = f"{meaning}\n{fix}" if fix else meaning
         rows.append(
-            (f"{each.provider}\n{each.code}", number(each.messages), number(each.people), said,
+            (f"{each.provider}\n{each.code}", number(each.messages), number(each.people or None), said,
              again or "–")
         )  # fmt: skip
-    errors = check.findings.errors
-    note = ""
-    if errors:
-        total, codes = sum(errors.values()), ", ".join(errors)
-        note = words.say("failures.of_account", n=number(total), codes=codes)
+    note = words.say("failures.of_account") if errors else ""
     return Table(
         words.say("failures.title"), words.columns("failures"), rows, note, frozenset({0, 3, 4})
     )

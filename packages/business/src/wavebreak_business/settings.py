@@ -19,6 +19,8 @@ from wavebreak.errors import PolicyError
 
 SHIPPED = Path(__file__).resolve().parent / "policy"
 
+_MESSENGER_DIGITS = 6
+
 Retry = Literal["never", "changed", "later"]
 Stop = Literal["", "person", "template", "account"]
 
@@ -125,10 +127,12 @@ class Settings:
     def code(self, provider: str, code: str) -> Code | None:
         """Return what a code means; None where the table does not have it.
 
-        A code of the messenger itself may come through any provider.
+        A code of the messenger itself may come through any provider: it has six digits, and theirs
+        have not.
         """
-        table = self.codes.get(provider, {})
-        return table.get(code) or self.codes.get("whatsapp", {}).get(code)
+        known = self.codes.get(provider, {}).get(code)
+        passed_on = known is None and len(code) == _MESSENGER_DIGITS
+        return self.codes.get("whatsapp", {}).get(code) if passed_on else known
 
 
 def load_settings(directory: Path | None = None) -> Settings:

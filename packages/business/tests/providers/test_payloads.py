@@ -146,6 +146,19 @@ def test_errors_of_no_message_are_counted_by_code() -> None:
     assert table.errors == {"whatsapp 130429": 1}
 
 
+def test_answer_to_a_refused_call_is_counted_by_code() -> None:
+    error = {"message": "words", "type": "OAuthException", "code": 131047, "fbtrace_id": "A"}
+    table = read({"error": error}, {"received_at": NOON, "body": {"error": error}})
+    assert table.errors == {"whatsapp 131047": 2}
+    assert not table.unread
+
+
+def test_shapes_beyond_a_bound_are_not_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wavebreak_business.record_table.MAX_NAMES", 3)
+    table = read(*({f"field{n}": 1} for n in range(9)))
+    assert (len(table.unread), table.unread.total()) == (4, 9)
+
+
 @pytest.mark.parametrize(
     "wrapped",
     [

@@ -49,4 +49,4 @@ def read_payload(
         if depth < MAX_DEPTH and (inner := unwrap(payload)) is not None:
             read_payload(inner.payload, table, inner.at_ms or at_ms, depth + 1)
             return
-    table.unread[describe_shape(payload, table.identities)] += 1
+    table.add_unread(describe_shape(payload, table.identities))

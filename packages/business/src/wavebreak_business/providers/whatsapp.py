@@ -1,7 +1,7 @@
 """Webhooks of the WhatsApp Business Cloud API: `entry[].changes[]`, by their field.
 
 Read: messages (statuses, inbound messages, errors, changes of ids), user_preferences, status and
-quality of templates, limits, account updates.
+quality of templates, limits, account updates; and answers to calls that were refused.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ _TIERS = {"TIER_NOT_SET": 0, "TIER_UNLIMITED": -1, "UNLIMITED": -1}
 
 def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bool:
     """Add what a webhook says; returns whether it is one of this provider."""
+    error = table(payload.get("error"))
+    if "code" in error and "fbtrace_id" in error:
+        # The answer to a call that was refused at once; no webhook follows it.
+        records.errors[f"{NAME} {shown_code(text(error.get('code')))}"] += 1
+        return True
     entries = tables(payload.get("entry"))
     if not entries or not any(isinstance(each.get("changes"), list) for each in entries):
         return False
@@ -35,7 +40,7 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
             if reader:
                 reader(value, records, sent_ms)
             else:
-                records.unread[f"whatsapp: {describe_field(field)}"] += 1
+                records.add_unread(f"whatsapp: {describe_field(field)}")
     return True
 
 
@@ -109,7 +114,7 @@ def _read_system(
         _add_preference(person, text(system.get("marketing")), sender, records, at_ms)
         return
     if "changed" not in kind:
-        records.unread["whatsapp: system"] += 1
+        records.add_unread("whatsapp: system")
         return
     former = text(system.get("previous_user_id"))
     number = text(system.get("wa_id")) or text(system.get("new_wa_id"))
@@ -127,7 +132,7 @@ def _read_preferences(value: dict[str, Any], records: RecordTable, at_ms: int | 
         number, user = text(preference.get("wa_id")), text(preference.get("user_id"))
         records.add_alias(number, user)
         if text(preference.get("category")) not in ("", "marketing_messages"):
-            records.unread["whatsapp: user_preferences"] += 1
+            records.add_unread("whatsapp: user_preferences")
             continue
         said_ms = seconds_ms(preference.get("timestamp")) or at_ms
         _add_preference(number or user, text(preference.get("value")), sender, records, said_ms)
