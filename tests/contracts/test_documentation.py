@@ -208,7 +208,7 @@ def test_linked_files_exist() -> None:
 
 def test_documented_source_files_exist() -> None:
     sources = sorted((ROOT / "packages").glob("*/src/*/"))
-    assert len(sources) == 4
+    assert len(sources) == 5
     packages = [source.parent for source in sources]
     places = [ROOT, *sources, *packages, ROOT / "packages/engine/src/wavebreak/policy"]
     checked, missing = 0, []

@@ -232,8 +232,8 @@ def _failures_table(check: Check, words: Words) -> Table:
             again = words.say(f"failures.retry.{code.retry}")
         said = f"{meaning}\n{fix}" if fix else meaning
         rows.append(
-            (f"{each.provider}\n{each.code}", number(each.messages), number(each.people or None), said,
-             again or "–")
+            (f"{each.provider}\n{each.code}", number(each.messages), number(each.people or None),
+             said, again or "–")
         )  # fmt: skip
     note = words.say("failures.of_account") if errors else ""
     return Table(
