@@ -137,6 +137,23 @@ def test_person_reached_later_is_not_stopped_unless_they_opted_out() -> None:
         assert sum(each.people.count for each in found.stops.people) == count
 
 
+def test_failure_without_a_time_makes_no_later_send_a_repeated_one() -> None:
+    callback = {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30005",
+                "To": f"+{ANN}", "From": f"+{BEN}"}  # fmt: skip
+    found = check(callback, status("m", ANN, "failed", NOON, code=131049))
+    assert {each.cause for each in found.waste} == {"failed"}
+
+
+def test_account_events_stop_until_reinstated_and_others_say_nothing() -> None:
+    def event(what: str, at_s: int, state: str = "") -> dict[str, object]:
+        return hook("account_update", {"event": what, "ban_info": {"waba_ban_state": state}}, at_s)
+
+    banned = event("DISABLED_UPDATE", NOON, "DISABLE")
+    assert check(event("PARTNER_ADDED", NOON)).stops.account == ()
+    assert check(banned).stops.account == ("DISABLED_UPDATE",)
+    assert check(event("DISABLED_UPDATE", NOON + 1, "REINSTATE"), banned).stops.account == ()
+
+
 def test_unlisted_code_is_shown_without_advice() -> None:
     (failure,) = check(status("m", ANN, "failed", NOON, code=999999)).failures
     assert (failure.code, failure.known, failure.cause) == ("999999", False, "unlisted")

@@ -40,6 +40,7 @@ from wavebreak_business.messages import (
 from wavebreak_business.record_table import (
     CATEGORIES,
     NO_TIME,
+    REINSTATED,
     Columns,
     Kind,
     RecordTable,
@@ -76,7 +77,7 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
         totals=_totals(table, messages, records, persons),
         failures=_failures(messages, codes),
         errors=_errors(table, settings),
-        stops=Stops(stops, tuple(sorted(paused)), _account_stops(table, messages, codes)),
+        stops=Stops(stops, tuple(sorted(paused)), _account_stops(table, messages, codes, settings)),
         retries=_retries(table, messages, codes, last_ms),
         limit=limit,
         templates=templates,
@@ -148,9 +149,10 @@ def _stops(
 ) -> tuple[Mask, tuple[StopPeople, ...]]:
     """Return sends to people after a failure that is for good, and the people by cause."""
     dead = messages.failed & codes.having(messages.code, "stop", "person")
+    dated = dead & (messages.at[Kind.FAILED] > NO_TIME)
     size = int(persons.max()) + 1 if persons.size else 0
     died = np.full(size, _NEVER)
-    np.minimum.at(died, messages.person[dead], messages.at[Kind.FAILED][dead])
+    np.minimum.at(died, messages.person[dated], messages.at[Kind.FAILED][dated])
     arrived = np.full(size, -1)
     was = messages.delivered
     np.maximum.at(arrived, messages.person[was], messages.sent[was])
@@ -184,10 +186,18 @@ def _stopped_people(records: Columns, persons: Ints) -> Ints:
     return np.flatnonzero(last == Kind.STOP)
 
 
-def _account_stops(table: RecordTable, messages: Messages, codes: CodeTable) -> tuple[str, ...]:
+def _account_stops(
+    table: RecordTable, messages: Messages, codes: CodeTable, settings: Settings
+) -> tuple[str, ...]:
     failed = messages.failed & codes.having(messages.code, "stop", "account")
     named = {" ".join(codes.names[n]) for n in np.unique(messages.code[failed]).tolist()}
-    return tuple(sorted(named | {event.what for event in table.accounts}))
+    events: set[str] = set()
+    for event in sorted(table.accounts, key=lambda each: each.at_ms):
+        if event.what == REINSTATED:
+            events.clear()
+        elif event.what in settings.limits.account.stops:
+            events.add(event.what)
+    return tuple(sorted(named | events))
 
 
 def _retries(

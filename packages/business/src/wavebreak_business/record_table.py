@@ -40,6 +40,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[_-][A-Za-z]{2,4})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _WORD = re.compile(r"[A-Z][A-Z_]{0,39}")
 OTHER_SHAPES = "other shapes"
+REINSTATED = "REINSTATED"
 UNLISTED = "unlisted"
 """Stands for a code that looks like none, so that nothing else is shown in its place."""
 

@@ -226,7 +226,8 @@ def _failures_table(check: Check, words: Words) -> Table:
     rows, errors = [], check.findings.errors
     for each in (*check.findings.failures, *errors):
         code = check.settings.code(each.provider, each.code) if each.known else None
-        meaning, fix = words.code(code) if code else (words.say("failures.unlisted"), "")
+        unlisted = "no_code" if each.code == "none" else "unlisted"
+        meaning, fix = words.code(code) if code else (words.say(f"failures.{unlisted}"), "")
         again = words.say("failures.retry.later", wait=code.wait) if code and code.wait else ""
         if code and not again:
             again = words.say(f"failures.retry.{code.retry}")

@@ -69,6 +69,12 @@ class Pauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ladder: tuple[Duration, ...]
 
 
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Events of the account that hold its sends back."""
+
+    stops: tuple[str, ...]
+
+
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From when a revocation binds: a duration, `0s` for at once."""
 
@@ -95,6 +101,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: Duration
     limit: Limit
     pauses: Pauses
+    account: Account
     revocation: Revocation
     duplicates: Duplicates
     templates: Templates

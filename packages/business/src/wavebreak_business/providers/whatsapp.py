@@ -11,7 +11,7 @@ from typing import Any
 
 from wavebreak_business.providers.shapes import describe_field
 from wavebreak_business.providers.values import seconds_ms, table, tables, text
-from wavebreak_business.record_table import Kind, RecordTable, shown_code
+from wavebreak_business.record_table import REINSTATED, Kind, RecordTable, shown_code
 
 NAME = "whatsapp"
 _STATUSES = {
@@ -201,15 +201,10 @@ def _read_limit(value: dict[str, Any], records: RecordTable, at_ms: int | None) 
             return
 
 
-def _read_number(value: dict[str, Any], records: RecordTable, at_ms: int | None) -> None:
-    _read_limit(value, records, at_ms)
-    event = text(value.get("event"))
-    if event in ("FLAGGED", "UNFLAGGED", "DOWNGRADE"):
-        records.add_account(at_ms, f"NUMBER_{event}")
-
-
 def _read_account(value: dict[str, Any], records: RecordTable, at_ms: int | None) -> None:
-    records.add_account(at_ms, text(value.get("event")))
+    state = text(table(value.get("ban_info")).get("waba_ban_state"))
+    lifted = state == "REINSTATE"
+    records.add_account(at_ms, REINSTATED if lifted else text(value.get("event")))
 
 
 _FIELDS: dict[str, Callable[[dict[str, Any], RecordTable, int | None], None]] = {
@@ -218,6 +213,6 @@ _FIELDS: dict[str, Callable[[dict[str, Any], RecordTable, int | None], None]] = 
     "message_template_status_update": _read_template_status,
     "message_template_quality_update": _read_template_quality,
     "business_capability_update": _read_limit,
-    "phone_number_quality_update": _read_number,
+    "phone_number_quality_update": _read_limit,
     "account_update": _read_account,
 }
