@@ -146,6 +146,21 @@ def test_errors_of_no_message_are_counted_by_code() -> None:
     assert table.errors == {"whatsapp 130429": 1}
 
 
+@pytest.mark.parametrize(
+    ("kind", "people", "changes"),
+    [("user_changed_number", 2, 1), ("customer_changed_number", 2, 1),
+     ("customer_identity_changed", 0, 0)],
+)  # fmt: skip
+def test_system_message_changes_an_id_only_where_it_says_so(
+    kind: str, people: int, changes: int
+) -> None:
+    system = {"type": kind, "wa_id": BEN, "identity": "x", "customer": ANN, "body": "words"}
+    one = {"id": "s", "from": ANN, "timestamp": str(NOON), "type": "system", "system": system}
+    table = read(messages(messages=[one]))
+    assert (len(table.people.texts), len(table.aliases)) == (people, changes)
+    assert table.unread.total() == 1 - changes
+
+
 def test_answer_to_a_refused_call_is_counted_by_code() -> None:
     error = {"message": "words", "type": "OAuthException", "code": 131047, "fbtrace_id": "A"}
     table = read({"error": error}, {"received_at": NOON, "body": {"error": error}})

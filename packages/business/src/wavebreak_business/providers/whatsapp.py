@@ -18,6 +18,8 @@ _STATUSES = {
     "sent": Kind.SENT, "accepted": Kind.SENT, "delivered": Kind.DELIVERED, "read": Kind.READ,
     "played": Kind.READ, "failed": Kind.FAILED, "held_for_quality_assessment": Kind.HELD,
 }  # fmt: skip
+_CHANGES = ("user_changed_number", "customer_changed_number", "user_changed_user_id")
+"""A changed identity, of another phone with the same number, is none of these."""
 _FREE_WINDOWS = ("free_customer_service", "free_entry_point")
 _TIERS = {"TIER_NOT_SET": 0, "TIER_UNLIMITED": -1, "UNLIMITED": -1}
 
@@ -113,7 +115,7 @@ def _read_system(
     if kind == "user_preference_changed":
         _add_preference(person, text(system.get("marketing")), sender, records, at_ms)
         return
-    if "changed" not in kind:
+    if kind not in _CHANGES:
         records.add_unread("whatsapp: system")
         return
     former = text(system.get("previous_user_id"))
