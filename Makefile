@@ -15,8 +15,8 @@ READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 # The distributions of this repository, in the order in which they need each other.
-PACKAGES = packages/engine packages/server packages/cases packages/lab
-OWN := wavebreak wavebreak-server wavebreak-cases wavebreak-lab
+PACKAGES = packages/engine packages/server packages/cases packages/business packages/lab
+OWN := $(patsubst wavebreak-engine,wavebreak,$(PACKAGES:packages/%=wavebreak-%))
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 	$(addprefix --no-emit-package ,$(OWN)) $(if $(UPGRADE),--upgrade)
 CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements \
@@ -91,7 +91,7 @@ speed: $(SPEED_READY) ## measure throughput and memory against baselines (minute
 docs: $(READY) ## the documentation in site/, its reference anew (OUTPUTS=1: shown outputs too)
 	@$(BIN)/python docs/generate_reference.py
 	@$(if $(OUTPUTS),$(BIN)/python docs/run_examples.py README.md docs/tutorial.md \
-	  docs/how-to/write-a-rule.md docs/how-to/seal-and-verify.md docs/how-to/build-a-case.md)
+	  docs/how-to/write-a-rule.md docs/how-to/seal-and-verify.md docs/how-to/build-a-case.md docs/how-to/check-business-logs.md)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open site/index.html"
 

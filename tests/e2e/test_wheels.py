@@ -1,4 +1,4 @@
-"""The four wheels, each in an empty environment: what it brings, does, and asks for.
+"""The wheel of each distribution, in an empty environment: what it brings, does, and asks for.
 
 The packages come from the registry that pip is set to use, at the versions of requirements.lock, so
 that a release made tomorrow cannot fail today's commit. Machine code comes from the cache of these
@@ -30,12 +30,13 @@ from wavebreak.compiled.code_cache import cache_root
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "wavebreak": "engine", "wavebreak-server": "server",
-    "wavebreak-cases": "cases", "wavebreak-lab": "lab",
+    "wavebreak-cases": "cases", "wavebreak-business": "business", "wavebreak-lab": "lab",
 }  # fmt: skip
 LARGEST_MIB = {
     "wavebreak": 450,
     "wavebreak-server": 580,
     "wavebreak-cases": 960,
+    "wavebreak-business": 560,
     "wavebreak-lab": 800,
 }
 """LLVM and Arrow are two thirds of the engine's; a browser's driver is 130 of what cases need."""
@@ -177,7 +178,7 @@ def test_engine_decides_explains_and_names_what_brings_the_rest(environment: Mak
     for command, brings in (
         ("serve x", "wavebreak-server"), ("case list", "wavebreak-cases"),
         ("bundle C-1 -o x", "wavebreak-cases"), ("red-team -o x", "wavebreak-lab"),
-        ("demo", "wavebreak-lab"),
+        ("demo", "wavebreak-lab"), ("business example -o x", "wavebreak-business"),
     ):  # fmt: skip
         assert f"fix: pip install {brings}\n" in engine.refused(*command.split())
 
@@ -233,6 +234,16 @@ def test_cases_need_no_server(environment: Make) -> None:
     cases.ok("case", "open", "cases/C-7", "--title", "Bulk Co", "--by", "Noa")
     assert "Bulk Co" in cases.ok("case", "list", "cases")
     assert "fix: pip install wavebreak-server" in cases.refused("serve", "x")
+
+
+def test_business_checks_logs_and_needs_no_server(environment: Make) -> None:
+    business = environment("wavebreak-business")
+    absent = ("django", "bs4", "typst", "sklearn", "wavebreak_server", "wavebreak_cases")
+    assert business.has(*absent) == set()
+    business.ok("business", "example", "-o", "logs")
+    shown = business.ok("business", "check", "logs", "--portfolio", "shop", "--html", "page.html")
+    assert "132015" in shown
+    assert "<svg" in (business.home / "page.html").read_text(encoding="utf-8")
 
 
 def test_lab_simulates_trains_and_shows_the_day(environment: Make) -> None:

@@ -31,6 +31,7 @@ EXTRAS: Mapping[str, str] = {
 """The distribution and extra that install each optional package, by the name that is imported."""
 
 SERVER, CASES, LAB = "wavebreak-server", "wavebreak-cases", "wavebreak-lab"
+BUSINESS = "wavebreak-business"
 
 COMMANDS: Mapping[str, str] = {
     "demo": LAB,
@@ -63,6 +64,7 @@ COMMANDS: Mapping[str, str] = {
     "case": CASES,
     "bundle": CASES,
     "verify": CASES,
+    "business": BUSINESS,
     "backup": SERVER,
     "restore": SERVER,
     "log": SERVER,

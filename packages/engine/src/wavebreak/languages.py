@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from gettext import GNUTranslations, NullTranslations
+from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -286,21 +287,26 @@ class Language:
         return str(_units.format_unit(round(ms / size), f"duration-{unit}", locale=self._locale))
 
 
-def read_catalog(code: str) -> Any:
+def read_catalog(code: str, catalogs: Path = CATALOGS, domain: str = DOMAIN) -> Any:
     """Return the catalogue of a language; raises `PolicyError` where the file is missing."""
-    path = CATALOGS / code / "LC_MESSAGES" / f"{DOMAIN}.po"
+    path = catalogs / code / "LC_MESSAGES" / f"{domain}.po"
     if not path.is_file():
         raise PolicyError(
             f"languages.toml: {code} has no catalogue {path.name}",
             fix=f"begin it: `wavebreak.notices.catalog.update_translation({code!r})`",
         )
     with path.open("rb") as file:
-        return _sources.read_po(file, domain=DOMAIN)
+        return _sources.read_po(file, domain=domain)
 
 
 @cache
-def get_language(code: str) -> Language:
+def get_language(code: str, catalogs: Path = CATALOGS, domain: str = DOMAIN) -> Language:
     """Return a language; English where it is not shipped. A region is ignored (`he-IL`).
+
+    Args:
+        code: Its code.
+        catalogs: Directory of the translations; a distribution with texts of its own has one.
+        domain: The name of the translations' files.
 
     >>> get_language("he-IL").direction, get_language("iw").name, get_language("tlh").code
     ('rtl', 'עברית', 'en')
@@ -309,7 +315,7 @@ def get_language(code: str) -> Language:
     if code not in LANGUAGES or code == SOURCE_LANGUAGE:
         return Language(SOURCE_LANGUAGE, NullTranslations())
     compiled = io.BytesIO()
-    _catalogs.write_mo(compiled, read_catalog(code))
+    _catalogs.write_mo(compiled, read_catalog(code, catalogs, domain))
     compiled.seek(0)
     return Language(code, GNUTranslations(compiled))
 

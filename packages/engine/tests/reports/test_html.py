@@ -17,6 +17,15 @@ def test_every_text_of_a_page_is_escaped() -> None:
     assert text.count(ESCAPED) == 17
 
 
+def test_page_has_its_language_direction_and_dark_colours_only_where_asked() -> None:
+    plain = page("T", [], [])
+    assert '<html lang="en">' in plain
+    assert "prefers-color-scheme" not in plain
+    turned = page("T", [], [], language="he", direction="rtl", dark=True)
+    assert '<html lang="he" dir="rtl">' in turned
+    assert "@media (prefers-color-scheme:dark)" in turned
+
+
 def test_markup_of_a_chart_is_inserted_as_it_is() -> None:
     assert "<svg></svg>" in html_figure(Markup("<svg></svg>"), "a chart")
     assert join_html([Markup("<p>a</p>"), "b < c"]) == "<p>a</p>\nb &lt; c"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,27 +36,35 @@ _TABLES = ("report", "reasons", "notices", "certificates")
 def table_texts() -> Iterator[tuple[str, str]]:
     """Yield each text of the policy's tables with its context, which is where it stands."""
     for table in _TABLES:
-        yield from _texts(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
+        yield from texts_of(table, config.read_toml(config.resolve_path(f"cases/{table}.toml")))
     named = config.read_toml(config.resolve_path(PLATFORM))
-    yield from _texts("platform", {field: named[field] for field in ("name", "contact", "terms")})
+    yield from texts_of("platform", {field: named[field] for field in ("name", "contact", "terms")})
 
 
-def _texts(context: str, texts: Any) -> Iterator[tuple[str, str]]:
+def texts_of(context: str, texts: Any) -> Iterator[tuple[str, str]]:
     """Yield the texts of a table; an entry of a list is named by its id, else by its place."""
     if isinstance(texts, dict) and SOURCE_LANGUAGE in texts:
-        yield from _texts(context, texts[SOURCE_LANGUAGE])
+        yield from texts_of(context, texts[SOURCE_LANGUAGE])
     elif isinstance(texts, dict):
         for key, text in texts.items():
-            yield from _texts(f"{context}.{key}", text)
+            yield from texts_of(f"{context}.{key}", text)
     elif isinstance(texts, list):
         for n, text in enumerate(texts):
             if isinstance(text, dict):
                 own = {key: text[key] for key in text if key not in ("id", "language")}
-                yield from _texts(f"{context}.{text['id']}", own)
+                yield from texts_of(f"{context}.{text['id']}", own)
             else:
-                yield from _texts(f"{context}.{n}", text)
+                yield from texts_of(f"{context}.{n}", text)
     elif isinstance(texts, str):
         yield context, texts
+
+
+def catalog_of(texts: Iterable[tuple[str, str]]) -> Any:
+    """Return a catalog of a table's texts, each with its context."""
+    found = _messages.Catalog(fuzzy=False)
+    for context, text in texts:
+        found.add(text, context=context)
+    return found
 
 
 def extract_catalog() -> Any:
@@ -88,29 +96,42 @@ def _is_translated(catalog: Any, text: Sequence[str], context: str | None) -> bo
     return len(forms) == wanted and all(forms)
 
 
-def untranslated(language: str) -> list[str]:
-    """Return the texts without a translation in a language; a fuzzy one is none."""
-    catalog = read_catalog(language)
+def untranslated(
+    language: str, directory: Path = CATALOGS, messages: Any = None, domain: str = DOMAIN
+) -> list[str]:
+    """Return the texts without a translation in a language; a fuzzy one is none.
+
+    Args:
+        language: The language's code.
+        directory: Where the translations are.
+        messages: The texts of another distribution (default: `extract_catalog`).
+        domain: The name of the translations' files.
+
+    """
+    catalog = read_catalog(language, directory, domain)
     return [
         message.id if isinstance(message.id, str) else message.id[0]
-        for message in extract_catalog()
+        for message in messages or extract_catalog()
         if message.id and not _is_translated(catalog, message.id, message.context)
     ]
 
 
-def update_translation(language: str, directory: Path = CATALOGS) -> Path:
+def update_translation(
+    language: str, directory: Path = CATALOGS, messages: Any = None, domain: str = DOMAIN
+) -> Path:
     """Write a language's file with today's texts, and return its path.
 
-    Translations that exist are kept, new texts are empty, texts no longer used are dropped.
+    Translations that exist are kept, new texts are empty, texts no longer used are dropped. The
+    arguments are those of `untranslated`.
     """
-    path = directory / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+    path = directory / language / "LC_MESSAGES" / f"{domain}.po"
     path.parent.mkdir(parents=True, exist_ok=True)
     known: Any = None
     if path.exists():
         with path.open("rb") as file:
-            known = _files.read_po(file, domain=DOMAIN)
-    written = _empty(language)
-    for message in extract_catalog():
+            known = _files.read_po(file, domain=domain)
+    written = _empty(language, domain)
+    for message in messages or extract_catalog():
         if message.id:
             text = message.id if isinstance(message.id, str) else message.id[0]
             old = known.get(text, message.context) if known is not None else None
@@ -120,11 +141,11 @@ def update_translation(language: str, directory: Path = CATALOGS) -> Path:
     return path
 
 
-def _empty(language: str) -> Any:
+def _empty(language: str, domain: str) -> Any:
     """A catalog whose header has fixed dates: the same texts give the same file."""
     return _messages.Catalog(
         locale=language,
-        domain=DOMAIN,
+        domain=domain,
         header_comment=f"# Wavebreak: every text in language {language}.",
         project="wavebreak",
         version="1",

@@ -61,17 +61,12 @@ class Pseudonymizer:
     """
 
     def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
-        if len(key) < KEY_BYTES:
-            raise UsageError(
-                f"the key is too short: {len(key)} of {KEY_BYTES} bytes",
-                fix=f"give at least {KEY_BYTES} bytes",
-            )
         self._secret, self._database = key, ip_database
         self._places = _open_places(ip_database) if ip_database else None
-        self._number = lru_cache(_CACHED)(self._pseudonym("number"))
-        self._address = lru_cache(_CACHED)(self._pseudonym("address"))
-        self._device = lru_cache(_CACHED)(self._pseudonym("device"))
-        self._origin = lru_cache(_CACHED)(self._pseudonym("origin"))
+        self._number = lru_cache(_CACHED)(pseudonyms(key, "number"))
+        self._address = lru_cache(_CACHED)(pseudonyms(key, "address"))
+        self._device = lru_cache(_CACHED)(pseudonyms(key, "device"))
+        self._origin = lru_cache(_CACHED)(pseudonyms(key, "origin"))
         self._describe: dict[str, Callable[[str], dict[str, Any] | None]] = {
             "phone": self._describe_phone,
             "ip": lru_cache(_CACHED)(self._describe_ip),
@@ -137,15 +132,6 @@ class Pseudonymizer:
         columns = {n: c for n, c in present.items() if n not in PERSONAL} | columns
         return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
 
-    def _pseudonym(self, kind: str) -> Callable[[str], str]:
-        # A key of its own for each kind: equal texts of two kinds never look alike.
-        key = hmac.digest(self._secret, f"wavebreak/{kind}".encode(), "sha256")
-
-        def pseudonym(value: str) -> str:
-            return hmac.digest(key, value.encode(), "sha256").hex()[:_PSEUDONYM_DIGITS]
-
-        return pseudonym
-
     def _describe_phone(self, phone: str) -> dict[str, Any] | None:
         known = number_block(phone)
         if known is None:
@@ -181,6 +167,31 @@ class Pseudonymizer:
             asn if isinstance(asn, int) and 0 <= asn < 2**32 else None,
             country if isinstance(country, str) and len(country) == 2 else None,
         )
+
+
+def pseudonyms(secret: bytes, kind: str) -> Callable[[str], str]:
+    """Return what gives the pseudonym of a value; a phone number's kind is `number`.
+
+    Args:
+        secret: The deployment's secret key.
+        kind: What the values are: equal texts of two kinds never look alike.
+
+    >>> of_number, of_device = (pseudonyms(b"0123456789abcdef", k) for k in ("number", "device"))
+    >>> len(of_number("+972541234567")), of_number("x") == of_device("x")
+    (32, False)
+    """
+    if len(secret) < KEY_BYTES:
+        raise UsageError(
+            f"the key is too short: {len(secret)} of {KEY_BYTES} bytes",
+            fix=f"give at least {KEY_BYTES} bytes",
+        )
+    # A key of its own for each kind.
+    key = hmac.digest(secret, f"wavebreak/{kind}".encode(), "sha256")
+
+    def pseudonym(value: str) -> str:
+        return hmac.digest(key, value.encode(), "sha256").hex()[:_PSEUDONYM_DIGITS]
+
+    return pseudonym
 
 
 def with_all_columns(log: pa.RecordBatch) -> pa.RecordBatch:

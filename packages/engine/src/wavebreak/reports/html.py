@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from wavebreak.languages import Direction
 from wavebreak.reports.tables import Table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -80,13 +81,25 @@ def join_html(parts: Iterable[str]) -> Markup:
     return Markup("\n").join(parts)
 
 
-def page(title: str, lead: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
+def page(
+    title: str,
+    lead: Sequence[str],
+    sections: Sequence[tuple[str, str]],
+    *,
+    language: str = "en",
+    direction: Direction = "ltr",
+    dark: bool = False,
+) -> str:
     """Return one self-contained HTML page.
 
     Args:
         title: The title and main heading.
         lead: The first paragraphs, as text.
         sections: The heading and the HTML of each section; plain text is escaped.
+        language: The code of the page's language.
+        direction: The direction of its text.
+        dark: Whether it follows a reader who prefers dark pages, charts too.
 
     """
-    return str(render("page.html", title=title, lead=lead, sections=sections)) + "\n"
+    values = {"title": title, "lead": lead, "sections": sections, "dark": dark}
+    return str(render("page.html", language=language, direction=direction, **values)) + "\n"
