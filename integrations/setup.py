@@ -4,7 +4,9 @@
 
 As root the servers are installed with apt-get. Anybody else gets them unpacked below the user's
 cache directory (`WAVEBREAK_INTEGRATIONS`, else `~/.cache/wavebreak-integrations`): nothing else
-changes on the machine. Where neither works, it says why and fails.
+changes on the machine. Where a release of Debian has servers that are too old, its backports are
+read, from the mirror that the machine uses; the machine's own list of sources stays as it is. Where
+nothing works, it says why and fails.
 """
 
 from __future__ import annotations
@@ -28,7 +30,12 @@ SERVERS = {
     "ejabberd": ("ejabberd",),
 }
 OLDEST = {"prosody": (13, 0), "ejabberd": (24, 12)}
-"""What the tests run on: Debian 13 has both. Debian 12 has Prosody 0.12 and ejabberd 23.01."""
+"""What the tests run on: Debian 13 has both, and so have Debian 12's backports."""
+SOURCES = Path("/etc/apt")
+_SOURCE = re.compile(
+    r"^(?:deb (?:\[[^\]]*\] )?|URIs: *)(?P<uri>\S+/debian/?)(?:\s|$)", re.MULTILINE
+)
+_SIGNED = re.compile(r"signed-by[=:] *(?P<key>/[^\s\]]+)", re.IGNORECASE)
 PROGRAMS = {"prosody": "usr/bin/prosody", "ejabberd": "usr/sbin/ejabberdctl"}
 
 
@@ -37,11 +44,21 @@ class SetupError(Exception):
 
 
 def found(server: str) -> Path | None:
-    """Return the root below which a server lies: the machine's, or the unpacked one."""
+    """Return the root below which a server lies that is new enough: the machine's, or ours."""
     for root in (Path("/"), ROOT):
-        if (root / PROGRAMS[server]).exists():
+        if (root / PROGRAMS[server]).exists() and is_new_enough(server, version(server, root)):
             return root
     return None
+
+
+def is_new_enough(server: str, there: str) -> bool:
+    """Return whether a version is one that the tests run on; one that cannot be seen is.
+
+    >>> is_new_enough("prosody", "0.12.3"), is_new_enough("prosody", "1:13.0.1-1~bpo12+1")
+    (False, True)
+    """
+    numbers = tuple(map(int, re.findall(r"\d+", there.rpartition(":")[2])[:2]))
+    return not numbers or numbers >= OLDEST[server]
 
 
 def version(server: str, root: Path) -> str:
@@ -53,16 +70,51 @@ def version(server: str, root: Path) -> str:
     return max((name.partition("-")[2] for name in names), default="")
 
 
-def check_version(server: str, root: Path) -> None:
-    """Raise SetupError where a server is older than what the tests run on."""
-    is_there = version(server, root)
-    numbers = tuple(map(int, re.findall(r"\d+", is_there)[:2]))
-    if numbers and numbers < OLDEST[server]:
-        oldest = ".".join(map(str, OLDEST[server]))
-        raise SetupError(
-            f"{server} is {is_there}, the tests need {oldest} or newer; use Debian 13. "
-            "Synapse alone: integrations/synapse/install_synapse.py, pytest integrations/synapse"
-        )
+def mirror(sources: Path = SOURCES) -> tuple[str, str]:
+    """Return the mirror of Debian that a machine uses, and the file of its key (or nothing).
+
+    Raises SetupError where no source of Debian is there.
+    """
+    files = [sources / "sources.list", *sorted((sources / "sources.list.d").glob("*"))]
+    for file in files:
+        text = file.read_text("utf-8", "replace") if file.is_file() else ""
+        if named := _SOURCE.search(text):
+            signed = _SIGNED.search(text)
+            return named["uri"], signed["key"] if signed else ""
+    raise SetupError(f"{sources} names no mirror of Debian; install the servers by hand")
+
+
+def with_backports(release: str, sources: Path = SOURCES, place: Path = CACHE) -> list[str]:
+    """Return options by which apt-get reads a release and its backports, from lists of our own."""
+    uri, key = mirror(sources)
+    own = place / "apt"
+    for directory in ("lists/partial", "archives/partial"):
+        (own / directory).mkdir(parents=True, exist_ok=True)
+    signed = f"[signed-by={key}] " if key else ""
+    lines = [f"deb {signed}{uri} {suite} main" for suite in (release, f"{release}-backports")]
+    (own / "sources.list").write_text("\n".join(lines) + "\n", "utf-8")
+    settings = {
+        "Dir::Etc::SourceList": own / "sources.list", "Dir::Etc::SourceParts": "-",
+        "Dir::State::Lists": own / "lists", "Dir::Cache": own, "Debug::NoLocking": "true",
+        "APT::Default-Release": f"{release}-backports",
+    }  # fmt: skip
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _options(server: str) -> list[str]:
+    """Return options of apt-get: none where the machine's own sources have a server new enough."""
+    policy = _run(["apt-cache", "policy", server])
+    candidate = re.search(r"Candidate: (\S+)", policy)
+    if candidate and candidate[1] != "(none)" and is_new_enough(server, candidate[1]):
+        return []
+    release = re.search(
+        r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text("utf-8"), re.M
+    )
+    if not release:
+        raise SetupError("this machine's release has no name; use Debian 12 or 13")
+    options = with_backports(release[1])
+    _run(["apt-get", *options, "update"])
+    return options
 
 
 def _run(command: list[str], **more: object) -> str:
@@ -75,27 +127,30 @@ def _run(command: list[str], **more: object) -> str:
     return str(done.stdout)
 
 
-def install(packages: tuple[str, ...]) -> None:
-    """Install packages of Debian on this machine, as root."""
+def install(server: str) -> None:
+    """Install a server's packages on this machine, as root."""
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _run(["apt-get", "update"], env=quiet)
-    _run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=quiet)
+    plain = ["--yes", "--no-install-recommends", *SERVERS[server]]
+    _run(["apt-get", *_options(server), "install", *plain], env=quiet)
 
 
-def _missing(packages: tuple[str, ...]) -> list[str]:
+def _missing(packages: tuple[str, ...], options: list[str]) -> list[str]:
     """Return the packages and what they depend on, less what the machine has."""
-    planned = _run(["apt-get", "install", "--simulate", "--no-install-recommends", *packages])
+    simulated = ["install", "--simulate", "--no-install-recommends", *packages]
+    planned = _run(["apt-get", *options, *simulated])
     return re.findall(r"^Inst (\S+) ", planned, re.MULTILINE)
 
 
-def unpack(packages: tuple[str, ...]) -> None:
-    """Download packages of Debian and unpack them below the cache, as an ordinary user."""
+def unpack(server: str) -> None:
+    """Download a server's packages and unpack them below the cache, as an ordinary user."""
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise SetupError("this machine has no apt-get and dpkg; use Debian 13, or install by hand")
     archives = CACHE / "archives"
     archives.mkdir(parents=True, exist_ok=True)
     ROOT.mkdir(parents=True, exist_ok=True)
-    _run(["apt-get", "download", *_missing(packages)], cwd=archives)
+    options = _options(server)
+    _run(["apt-get", *options, "download", *_missing(SERVERS[server], options)], cwd=archives)
     for archive in sorted(archives.glob("*.deb")):
         _run(["dpkg", "-x", str(archive), str(ROOT)])
 
@@ -112,11 +167,14 @@ def main(servers: list[str]) -> None:
     """Install what is not there."""
     for server in servers:
         if not found(server):
-            (install if os.geteuid() == 0 else unpack)(SERVERS[server])
+            (install if os.geteuid() == 0 else unpack)(server)
         where = found(server)
         if where is None:
-            raise SetupError(f"{server} is not there after its installation")
-        check_version(server, where)
+            oldest = ".".join(map(str, OLDEST[server]))
+            raise SetupError(
+                f"{server} {oldest} or newer is not to be had here; use Debian 12 or 13. Synapse "
+                "alone: integrations/synapse/install_synapse.py, pytest integrations/synapse"
+            )
         print(f"{server}: {where / PROGRAMS[server]}")
     client()
     print(f"slixmpp: {PYTHON}")
