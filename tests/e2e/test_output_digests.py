@@ -56,7 +56,7 @@ def test_a_real_trace_is_decided_as_is_held(tmp_path: Path) -> None:
     if not (TRACES / f"{TRACE}.csv.gz").exists():
         pytest.skip(f"../shared/data/traces/{TRACE}.csv.gz is absent")
     made = output_digests.of_trace(tmp_path)
-    assert made["run"]["count"] > 10
+    assert made["run"]["count"] > 3
     assert differing(made, HELD_DIGESTS[TRACE]) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from support.message_envelope import envelope
 from wavebreak_lab.simulation import EVERY_CAMPAIGN, EVERY_PERSONA, PERSONAS, random_platform
+from wavebreak_lab.simulation.attackers import Sender
 from wavebreak_lab.simulation.attackers.infrastructure import Enrolment
 from wavebreak_lab.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
 from wavebreak_lab.simulation.contact_requests import RequestHabits, RequestReception
@@ -20,7 +21,7 @@ from wavebreak_lab.simulation.newcomers import NewcomerBehaviour
 from wavebreak_lab.simulation.personas.cohorts import Cohort
 from wavebreak_lab.simulation.population import Society
 from wavebreak_lab.simulation.priors import PRIORS, Prior, draw_number
-from wavebreak_lab.simulation.random_platforms import draw_plan
+from wavebreak_lab.simulation.random_platforms import ABOUT_REACTIONS, draw_plan
 from wavebreak_lab.simulation.world import Coverage
 
 OWNERS = {
@@ -80,6 +81,13 @@ def test_random_platforms_have_all_personas_and_families() -> None:
     assert {o.campaign.name for plan in plans for o in plan.operations} == set(EVERY_CAMPAIGN)
     assert {plan.coverage.verification for plan in plans} >= {"", "email", "none"}
     assert len({plan.coverage for plan in plans}) > 10
+
+
+def test_no_random_platform_draws_what_a_red_team_does_about_reactions() -> None:
+    plans = [draw_plan(seed, tuple(EVERY_CAMPAIGN)) for seed in range(101, 141)]
+    plain = {name: getattr(Sender(), name) for name in ABOUT_REACTIONS}
+    drawn = [o.campaign.sender for plan in plans for o in plan.operations]
+    assert all({name: getattr(of, name) for name in plain} == plain for of in drawn)
 
 
 def test_coverage_drops_fields_and_rounds_times() -> None:

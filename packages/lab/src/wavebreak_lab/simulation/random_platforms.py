@@ -58,9 +58,14 @@ from wavebreak_lab.simulation.world import (
     simulate_plan,
 )
 
-UNPERTURBED = frozenset(
-    {"total", "burst_s", "register", "insist", "solve_s", "appeals", "words", "crowd"}
-)
+ABOUT_REACTIONS = frozenset({
+    "own_answers", "helpers", "bought_answers", "waits", "hand", "accuses", "rivals", "lured",
+})  # fmt: skip
+"""What only a red team's senders do: no random platform draws it."""
+
+UNPERTURBED = ABOUT_REACTIONS | {
+    "total", "burst_s", "register", "insist", "solve_s", "appeals", "words", "crowd",
+}  # fmt: skip
 """Numbers of senders that are the tactic itself, or what time costs in a simulation."""
 
 SHAPING = (1, 3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 15, 16, 19)
