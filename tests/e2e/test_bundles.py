@@ -70,7 +70,7 @@ def test_bundle_verifies_with_its_makers_keys(made: Made) -> None:
     assert [(f.what, f.said) for f in found if not f.holds] == []
     assert (len(found), exit_code(found)) == (14, 0)
     again = next(f.said for f in found if f.what == "recomputation")
-    assert "decisions and features the same again, 3 of them sealed before" in again
+    assert "decisions and features the same again, 4 of them sealed before" in again
 
 
 def test_bundle_origin_is_unchecked_without_the_right_key(made: Made) -> None:
