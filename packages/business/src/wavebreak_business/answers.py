@@ -106,6 +106,11 @@ class LimitUse(msgspec.Struct, frozen=True):
     raise_reached: bool
     inside: int
 
+    @property
+    def bound(self) -> int | None:
+        """The limit where it is one; None where there is none, or nobody said."""
+        return self.limit if self.limit is not None and self.limit > 0 else None
+
 
 class Template(msgspec.Struct, frozen=True):
     """A template: its state, and what speaks against it.

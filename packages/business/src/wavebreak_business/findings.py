@@ -33,7 +33,9 @@ from wavebreak_business.messages import (
     code_table,
     fold_messages,
     known_ms,
+    last_arrival,
     last_before,
+    last_by_person,
     people_of,
     with_categories,
 )
@@ -46,7 +48,7 @@ from wavebreak_business.record_table import (
     RecordTable,
     TemplateEvent,
 )
-from wavebreak_business.settings import Settings, revocation_delay_ms
+from wavebreak_business.settings import MESSENGER, Settings, revocation_delay_ms
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -64,8 +66,8 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
     codes = code_table(table, settings)
     messages = with_categories(fold_messages(records, persons), codes)
     inbound = records.of(records.kind == Kind.INBOUND)
-    timed = records.ts[records.ts > NO_TIME]
-    last_ms = int(timed[-1]) if timed.size else None
+    totals = _totals(table, messages, records, persons)
+    last_ms = totals.last_ms
     stopped, stops = _stops(table, messages, records, persons, codes)
     counted, inside = outside_windows(messages, inbound, persons, settings)
     limit, steps = limit_use(table, messages, counted, inside, settings, options, last_ms)
@@ -74,7 +76,7 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
     templates = _templates(table, messages, settings, last_ms)
     paused = {each.name for each in templates if {"paused", "disabled"} & {*each.risks}}
     return Findings(
-        totals=_totals(table, messages, records, persons),
+        totals=totals,
         failures=_failures(messages, codes),
         errors=_errors(table, settings),
         stops=Stops(stops, tuple(sorted(paused)), _account_stops(table, messages, codes, settings)),
@@ -109,7 +111,7 @@ def _totals(table: RecordTable, messages: Messages, records: Columns, persons: I
 
 
 def _failures(messages: Messages, codes: CodeTable) -> tuple[Failure, ...]:
-    found = []
+    failures = []
     failed = messages.failed
     for n, ((provider, code), known) in enumerate(zip(codes.names, codes.known, strict=True)):
         chosen = failed & (messages.code == n)
@@ -118,7 +120,7 @@ def _failures(messages: Messages, codes: CodeTable) -> tuple[Failure, ...]:
             continue
         times = messages.at[Kind.FAILED][chosen]
         times = times[times > NO_TIME]
-        found.append(
+        failures.append(
             Failure(
                 provider,
                 code,
@@ -130,18 +132,18 @@ def _failures(messages: Messages, codes: CodeTable) -> tuple[Failure, ...]:
                 int(times.max()) if times.size else None,
             )
         )
-    return tuple(sorted(found, key=lambda each: (-each.messages, each.provider, each.code)))
+    return tuple(sorted(failures, key=lambda each: (-each.messages, each.provider, each.code)))
 
 
 def _errors(table: RecordTable, settings: Settings) -> tuple[Failure, ...]:
     """Return the failures that named no message."""
-    found = []
+    errors = []
     for text, count in sorted(table.errors.items(), key=lambda item: (-item[1], item[0])):
         provider, _, name = text.partition(" ")
         code = settings.code(provider, name)
         cause = code.cause if code else "unlisted"
-        found.append(Failure(provider, name, code is not None, cause, count, 0, None, None))
-    return tuple(found)
+        errors.append(Failure(provider, name, code is not None, cause, count, 0, None, None))
+    return tuple(errors)
 
 
 def _stops(
@@ -150,14 +152,10 @@ def _stops(
     """Return sends to people after a failure that is for good, and the people by cause."""
     dead = messages.failed & codes.having(messages.code, "stop", "person")
     dated = dead & (messages.at[Kind.FAILED] > NO_TIME)
-    size = int(persons.max()) + 1 if persons.size else 0
-    died = np.full(size, _NEVER)
+    died = np.full(len(table.people.texts), _NEVER)
     np.minimum.at(died, messages.person[dated], messages.at[Kind.FAILED][dated])
-    arrived = np.full(size, -1)
-    was = messages.delivered
-    np.maximum.at(arrived, messages.person[was], messages.sent[was])
-    last_death = np.full(size, -1)
-    np.maximum.at(last_death, messages.person[dead], messages.at[Kind.FAILED][dead])
+    arrived = last_arrival(table, messages)
+    last_death = last_by_person(table, messages.person[dead], messages.at[Kind.FAILED][dead])
     repeated = messages.failed & (messages.sent > died[messages.person])
     by_cause: dict[str, set[int]] = {}
     for n, code in enumerate(codes.known):
@@ -204,10 +202,8 @@ def _retries(
     table: RecordTable, messages: Messages, codes: CodeTable, last_ms: int | None
 ) -> tuple[Retry, ...]:
     """Return what may be sent again; who has been reached since is not written to again."""
-    arrived = np.full(len(table.people.texts), -1)
-    was = messages.delivered
-    np.maximum.at(arrived, messages.person[was], messages.sent[was])
-    found = []
+    arrived = last_arrival(table, messages)
+    retries = []
     for n, ((provider, name), code) in enumerate(zip(codes.names, codes.known, strict=True)):
         if code is None or code.retry == "never":
             continue
@@ -217,7 +213,7 @@ def _retries(
             continue
         ready = failed_ms[chosen & (failed_ms > NO_TIME)] + code.wait_ms
         later = code.retry == "later" and ready.size > 0
-        found.append(
+        retries.append(
             Retry(
                 provider,
                 name,
@@ -229,7 +225,7 @@ def _retries(
                 int((ready <= (last_ms or 0)).sum()) if later else 0,
             )
         )
-    return tuple(sorted(found, key=lambda each: (-each.messages, each.provider, each.code)))
+    return tuple(sorted(retries, key=lambda each: (-each.messages, each.provider, each.code)))
 
 
 def _templates(
@@ -240,11 +236,11 @@ def _templates(
     # A webhook that comes again, because it was not acknowledged, is one event.
     for event in sorted(dict.fromkeys(table.templates), key=lambda each: each.at_ms):
         events.setdefault((event.label, event.language), []).append(event)
-    found = [
+    templates = [
         _template(of_one, messages, short_number(label), settings, last_ms)
         for (label, _), of_one in events.items()
     ]
-    return tuple(sorted(found, key=lambda each: (-len(each.risks), each.name, each.language)))
+    return tuple(sorted(templates, key=lambda each: (-len(each.risks), each.name, each.language)))
 
 
 def _template(
@@ -298,7 +294,7 @@ def _consent(
     refused &= messages.at[Kind.FAILED] > NO_TIME
     # A refusal by the provider tells the business of a stop that its logs may lack. Of the
     # messenger's own it covers marketing, of a text message's provider everything.
-    providers = np.array([provider == "whatsapp" for provider, _ in codes.names] or [False])
+    providers = np.array([provider == MESSENGER for provider, _ in codes.names] or [False])
     who = np.concatenate((persons[said.person], messages.person[refused]))
     number = np.concatenate((said.sender, messages.sender[refused]))
     when = np.concatenate((said.ts, messages.at[Kind.FAILED][refused]))
@@ -402,7 +398,7 @@ def _waste(
     """Return what was spent for nothing; a message counts under the first cause that it has."""
     duplicate, after_stop, repeated = causes
     left = np.ones(messages.sent.size, np.bool_)
-    found = []
+    wasted = []
     for cause, mask in (
         ("duplicate", duplicate), ("after_stop", after_stop), ("repeated", repeated),
         ("failed", messages.failed),
@@ -416,8 +412,8 @@ def _waste(
                     (messages.billed == 1) | (messages.delivered & (messages.billed < 0))
                 )
                 cost = _cost(table, messages, billed, options.prices.get(category))
-                found.append(Waste(cause, category, int(own.sum()), int(billed.sum()), cost))
-    return tuple(found)
+                wasted.append(Waste(cause, category, int(own.sum()), int(billed.sum()), cost))
+    return tuple(wasted)
 
 
 def _cost(

@@ -12,13 +12,14 @@ from functools import lru_cache
 from wavebreak.privacy.pseudonymizer import pseudonyms
 
 MAX_ID = 1024
-"""Characters of an id that are read: a longer one is none."""
+"""Characters of an id, a code or a word that are read: a longer one is none of these."""
 _CACHED = 1 << 16
 _CHANNEL = re.compile(r"^(?:whatsapp|sms|rcs|messenger|tel):", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().\-]")
 _NUMBER = re.compile(r"\+?[1-9][0-9]{6,14}")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,79}")
-_MANY_DIGITS = re.compile(r"[0-9]{5}")
+MANY_DIGITS = re.compile(r"[0-9]{5}")
+"""What may be a part of a phone number, and is not shown; a date such as 2026-11-30 has none."""
 
 
 def normalize_number(text: str) -> str | None:
@@ -83,4 +84,4 @@ def plain_name(text: str) -> str | None:
     >>> plain_name("spring_sale_2"), plain_name("code_15550100200"), plain_name("Dear Dana")
     ('spring_sale_2', None, None)
     """
-    return text if _PLAIN_NAME.fullmatch(text) and not _MANY_DIGITS.search(text) else None
+    return text if _PLAIN_NAME.fullmatch(text) and not MANY_DIGITS.search(text) else None

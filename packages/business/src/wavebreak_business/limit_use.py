@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from wavebreak.durations import DAY_MS, duration_ms
@@ -106,25 +107,28 @@ def limit_use(
     highest = int(np.argmax(steps.people)) if steps.people.size else -1
     since = (last_ms or 0) - rules.raise_days * DAY_MS
     distinct = int(np.unique(person[at > since]).size)
-    bounded = limit is not None and limit > 0
-    above = settings.limits.step_above(limit) if limit is not None and bounded else None
-    return (
-        LimitUse(
-            limit=limit,
-            told_ms=told_ms,
-            peak=int(steps.people[highest]) if highest >= 0 else 0,
-            peak_ms=int(steps.at_ms[highest]) if highest >= 0 else None,
-            now=steps.at(last_ms or 0),
-            days_left=_days_left(steps, limit, last_ms) if limit is not None and bounded else None,
-            distinct=distinct,
-            next_limit=(above or -1) if bounded else None,
-            raise_reached=bool(
-                limit is not None and bounded and distinct >= rules.raise_share * limit
-            ),
-            inside=int(inside.sum()),
-        ),
-        steps,
+    unbounded = LimitUse(
+        limit=limit,
+        told_ms=told_ms,
+        peak=int(steps.people[highest]) if highest >= 0 else 0,
+        peak_ms=int(steps.at_ms[highest]) if highest >= 0 else None,
+        now=steps.at(last_ms or 0),
+        days_left=None,
+        distinct=distinct,
+        next_limit=None,
+        raise_reached=False,
+        inside=int(inside.sum()),
     )
+    bound = unbounded.bound
+    if bound is None:
+        return unbounded, steps
+    use = msgspec.structs.replace(
+        unbounded,
+        days_left=_days_left(steps, bound, last_ms),
+        next_limit=settings.limits.step_above(bound) or -1,
+        raise_reached=distinct >= rules.raise_share * bound,
+    )
+    return use, steps
 
 
 def _days_left(steps: Steps, limit: int, last_ms: int | None) -> int | None:

@@ -19,6 +19,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from wavebreak.errors import FileError
+from wavebreak_business.identities import MANY_DIGITS
 from wavebreak_business.providers import read_payload
 from wavebreak_business.providers.values import instant_ms
 from wavebreak_business.record_table import Kind, RecordTable
@@ -37,7 +38,6 @@ _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _OUTSIDE = re.compile(rb'["{}\[\],]')
 _INSIDE = re.compile(rb'["\\]')
-_MANY_DIGITS = re.compile(r"[0-9]{5}")
 
 
 class Place(NamedTuple):
@@ -148,8 +148,7 @@ def shown_name(name: str, number: int) -> str:
     >>> shown_name("hooks.jsonl", 3), shown_name("15550100200.json", 3)
     ('hooks.jsonl', 'file 3')
     """
-    # A date may stay: 2026-11-30 has no five digits in a row.
-    return f"file {number}" if _MANY_DIGITS.search(name) or len(name) > 80 else name
+    return f"file {number}" if MANY_DIGITS.search(name) or len(name) > 80 else name
 
 
 def _read_file(

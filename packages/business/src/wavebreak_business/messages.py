@@ -120,6 +120,19 @@ def people_of(table: RecordTable, persons: Ints) -> People:
     return People(int(found.size), tuple(sorted(table.names(found[:MAX_LISTED]))))
 
 
+def last_by_person(table: RecordTable, person: Ints, at_ms: Ints) -> Ints:
+    """Return the last of some times of each person, by the person's number; -1 for none."""
+    last = np.full(len(table.people.texts), -1)
+    np.maximum.at(last, person, at_ms)
+    return last
+
+
+def last_arrival(table: RecordTable, messages: Messages) -> Ints:
+    """Return when the last message that arrived was sent to each person; -1 for none."""
+    arrived = messages.delivered
+    return last_by_person(table, messages.person[arrived], messages.sent[arrived])
+
+
 def known_ms(ms: int) -> int | None:
     """Return a time; None where the log has none."""
     return ms if ms > NO_TIME else None

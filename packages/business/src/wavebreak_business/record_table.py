@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak_business.identities import Identities, plain_name, short_number
+from wavebreak_business.identities import MAX_ID, Identities, plain_name, short_number
 
 MAX_RECORDS = 10_000_000
 MAX_PEOPLE = 5_000_000
@@ -142,6 +142,7 @@ class Columns(NamedTuple):
 
 
 _TYPES = "qBiiqiBqbBdi"
+"""Type codes of the columns, for `array` and numpy alike."""
 
 
 class RecordTable:
@@ -219,7 +220,7 @@ class RecordTable:
         if at_ms is not None and not 0 < at_ms < TS_END:
             self.unusable["time_out_of_range"] += 1
             return
-        if not isinstance(person, str) or not person or len(person) > 1024:
+        if not isinstance(person, str) or not person or len(person) > MAX_ID:
             self.unusable["no_person"] += 1
             return
         if len(self) >= MAX_RECORDS:
@@ -284,21 +285,23 @@ class RecordTable:
         if _WORD.fullmatch(what) and len(self.accounts) < MAX_NAMES:
             self.accounts.append(AccountEvent(at_ms or NO_TIME, what))
 
+    def add_error(self, provider: str, code: str) -> None:
+        """Count a failure that names no message."""
+        _count(self.errors, f"{provider} {shown_code(code)}", f"{provider} {UNLISTED}")
+
     def add_unread(self, shape: str) -> None:
-        """Count a payload of unknown shape; beyond many shapes, without telling them apart."""
-        known = shape in self.unread or len(self.unread) < MAX_NAMES
-        self.unread[shape if known else OTHER_SHAPES] += 1
+        """Count a payload of unknown shape."""
+        _count(self.unread, shape, OTHER_SHAPES)
 
     def columns(self) -> Columns:
         """Return the records in the order of their time; those of one time as they came."""
-        kinds = ("i8", "u1", "i4", "i4", "i8", "i4", "u1", "i8", "i1", "u1", "f8", "i4")
-        made = Columns(
+        as_they_came = Columns(
             *(
-                np.frombuffer(column, kind) if len(column) else np.zeros(0, kind)
-                for column, kind in zip(self._columns, kinds, strict=True)
+                np.frombuffer(column, column.typecode) if len(column) else np.zeros(0, kind)
+                for column, kind in zip(self._columns, _TYPES, strict=True)
             )
         )
-        return made.of(np.argsort(made.ts, kind="stable"))
+        return as_they_came.of(np.argsort(as_they_came.ts, kind="stable"))
 
     def persons(self) -> NDArray[np.int32]:
         """Return the person of each id: ids that belong together have one number."""
@@ -318,6 +321,11 @@ class RecordTable:
     def names(self, chosen: NDArray[Any]) -> Iterator[str]:
         """Yield the pseudonyms of people by their numbers."""
         return (self.people.texts[n] for n in chosen.tolist())
+
+
+def _count(counts: Counter[str], name: str, others: str) -> None:
+    """Count a name; beyond many names, without telling them apart."""
+    counts[name if name in counts or len(counts) < MAX_NAMES else others] += 1
 
 
 def shown_code(code: str) -> str:

@@ -188,7 +188,7 @@ def _todo(check: Check) -> list[tuple[str, int]]:
     """Return what is to be done and how much of it, the most urgent first."""
     findings = check.findings
     limit, consent = findings.limit, findings.consent
-    bound = limit.limit if limit.limit and limit.limit > 0 else None
+    bound = limit.bound
     reached = bound is not None and limit.peak >= bound
     warn = check.settings.limits.limit.warn_share
     near = bound is not None and (limit.days_left is not None or limit.peak >= warn * bound)
@@ -215,8 +215,7 @@ def _todo_table(check: Check, words: Words) -> Table:
         for n, (what, count) in enumerate(todo, start=1)
     ]
     if limit.raise_reached:
-        step = words.say("unlimited") if limit.next_limit == -1 else number(limit.next_limit)
-        rows.append(("+", words.say("todo.raise"), step))
+        rows.append(("+", words.say("todo.raise"), _people_limit(limit.next_limit, words)))
     if not rows:
         rows = [("", words.say("nothing"), "")]
     return Table(words.say("todo.title"), words.columns("todo"), rows, words=frozenset({0, 1}))
@@ -276,7 +275,7 @@ def _people_limit(limit: int | None, words: Words) -> str:
 
 def _limit_table(check: Check, words: Words) -> Table:
     limit = check.findings.limit
-    bounded = limit.limit is not None and limit.limit > 0
+    bounded = limit.bound is not None
     shown = [
         ("limit", _people_limit(limit.limit, words)),
         ("told", _minute(limit.told_ms) if limit.told_ms else ""),
@@ -395,35 +394,40 @@ def _unread_table(check: Check, words: Words) -> Table:
 
 def _days_figure(check: Check, words: Words) -> str:
     days = check.findings.days
-    if len(days) < 2:
-        return ""
-    at = [(day.at_ms - days[0].at_ms) // DAY_MS for day in days]
+    at = _day_numbers(check)
     lines = [
         Line(words.say("days.sent"), at, [day.sent for day in days]),
         Line(words.say("days.failed"), at, [day.failed for day in days]),
     ]
+    return _figure_by_day("days", lines, check, words)
+
+
+def _day_numbers(check: Check) -> list[int]:
+    """Return the days of a chart, from its first one on."""
+    days = check.findings.days
+    return [(day.at_ms - days[0].at_ms) // DAY_MS for day in days]
+
+
+def _figure_by_day(name: str, lines: list[Line], check: Check, words: Words) -> str:
+    """Return a chart of days; nothing where there is only one."""
+    days = check.findings.days
+    if len(days) < 2:
+        return ""
     chart = curves(
-        "days", words.say("days.chart"), lines, up=words.say("days.up"), marks=True,
+        name, words.say(f"{name}.chart"), lines, up=words.say(f"{name}.up"), marks=True,
         across=words.say("limit.across", first=stamp(days[0].at_ms)[:10]).translate(_ISOLATES),
     )  # fmt: skip
-    return html_figure(chart, words.say("days.caption"))
+    return html_figure(chart, words.say(f"{name}.caption"))
 
 
 def _limit_figure(check: Check, words: Words) -> str:
-    days, limit = check.findings.days, check.findings.limit
-    if len(days) < 2:
-        return ""
-    at = [(day.at_ms - days[0].at_ms) // DAY_MS for day in days]
+    days, bound = check.findings.days, check.findings.limit.bound
+    at = _day_numbers(check)
     lines = [Line(words.say("limit.used"), at, [day.peak for day in days])]
-    if limit.limit is not None and limit.limit > 0:
+    if bound is not None and at:
         ends = [float(at[0]), float(at[-1])]
-        guide = Line(words.say("limit.limit"), ends, [limit.limit] * 2, guide=True)
-        lines.append(guide)
-    chart = curves(
-        "limit", words.say("limit.chart"), lines, up=words.say("limit.up"), marks=True,
-        across=words.say("limit.across", first=stamp(days[0].at_ms)[:10]).translate(_ISOLATES),
-    )  # fmt: skip
-    return html_figure(chart, words.say("limit.caption"))
+        lines.append(Line(words.say("limit.limit"), ends, [bound] * 2, guide=True))
+    return _figure_by_day("limit", lines, check, words)
 
 
 def _templates_figure(check: Check, words: Words) -> str:

@@ -19,6 +19,8 @@ from wavebreak.errors import PolicyError
 
 SHIPPED = Path(__file__).resolve().parent / "policy"
 
+MESSENGER = "whatsapp"
+"""The messenger itself among the providers: its codes may come through any of the others."""
 _MESSENGER_DIGITS = 6
 
 Retry = Literal["never", "changed", "later"]
@@ -139,7 +141,7 @@ class Settings:
         """
         known = self.codes.get(provider, {}).get(code)
         passed_on = known is None and len(code) == _MESSENGER_DIGITS
-        return self.codes.get("whatsapp", {}).get(code) if passed_on else known
+        return self.codes.get(MESSENGER, {}).get(code) if passed_on else known
 
 
 def load_settings(directory: Path | None = None) -> Settings:

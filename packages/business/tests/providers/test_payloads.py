@@ -258,3 +258,12 @@ def test_one_person_in_every_spelling_is_one_person() -> None:
     callback = CALLBACK | {"To": f"whatsapp:+{ANN}"}
     table = read(status("m", ANN, "sent", NOON), callback, infobip("DELIVERED"), SINCH, BIRD)
     assert len(table.people.texts) == 1
+
+
+def test_codes_of_refused_calls_are_told_apart_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wavebreak_business.record_table.MAX_NAMES", 2)
+    codes = (131000, 131005, 131008, 131000)
+    table = read(*({"error": {"code": code, "fbtrace_id": "A"}} for code in codes))
+    assert table.errors == {"whatsapp 131000": 2, "whatsapp 131005": 1, "whatsapp unlisted": 1}

@@ -13,9 +13,6 @@ from wavebreak.cli.options import HtmlPage, Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak_business.cli import business
 
-MAX_LINE = 1024
-"""Characters of a line of a list of people."""
-
 
 def _prices(given: list[str]) -> dict[str, float]:
     """Parse `CATEGORY=AMOUNT`.
@@ -155,8 +152,8 @@ def pseudonyms(key: Key = None) -> None:
     list. Numbers are read from standard input alone: the list of processes shows a command line.
     """
     from wavebreak.privacy.secret_key import load_key
-    from wavebreak_business.identities import Identities
+    from wavebreak_business.identities import MAX_ID, Identities
 
     identities = Identities(load_key(key))
     for line in sys.stdin:
-        echo(identities.person(line.strip()[:MAX_LINE]) if line.strip() else "")
+        echo(identities.person(line.strip()[:MAX_ID]) if line.strip() else "")

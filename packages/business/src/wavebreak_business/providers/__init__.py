@@ -13,13 +13,7 @@ from wavebreak_business.providers.envelope import unwrap
 from wavebreak_business.providers.shapes import describe_shape
 from wavebreak_business.record_table import RecordTable
 
-READERS = {
-    "whatsapp": whatsapp.read,
-    "twilio": twilio.read,
-    "infobip": infobip.read,
-    "sinch": sinch.read,
-    "bird": bird.read,
-}
+READERS = {each.NAME: each.read for each in (whatsapp, twilio, infobip, sinch, bird)}
 """What reads the payloads of each provider; each returns whether the payload is one of its own."""
 MAX_DEPTH = 4
 """Lists and envelopes within each other that are opened."""

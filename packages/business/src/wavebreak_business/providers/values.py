@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-MAX_TEXT = 1024
-"""Characters of a text that is an id, a code or a word; a longer one is none of these."""
+from wavebreak_business.identities import MAX_ID
+
 MAX_LIST = 10_000
 """Entries of a list in one payload that are read."""
 
@@ -19,7 +19,7 @@ def text(value: Any) -> str:
     """
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**30:
         return str(value)
-    return value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT else ""
+    return value.strip() if isinstance(value, str) and len(value) <= MAX_ID else ""
 
 
 def table(value: Any) -> dict[str, Any]:

@@ -7,13 +7,15 @@ quality of templates, limits, account updates; and answers to calls that were re
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from wavebreak_business.providers.shapes import describe_field
 from wavebreak_business.providers.values import seconds_ms, table, tables, text
-from wavebreak_business.record_table import REINSTATED, Kind, RecordTable, shown_code
+from wavebreak_business.record_table import REINSTATED, Kind, RecordTable
+from wavebreak_business.settings import MESSENGER
 
-NAME = "whatsapp"
+NAME = MESSENGER
 _STATUSES = {
     "sent": Kind.SENT, "accepted": Kind.SENT, "delivered": Kind.DELIVERED, "read": Kind.READ,
     "played": Kind.READ, "failed": Kind.FAILED, "held_for_quality_assessment": Kind.HELD,
@@ -29,7 +31,7 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
     error = table(payload.get("error"))
     if "code" in error and "fbtrace_id" in error:
         # The answer to a call that was refused at once; no webhook follows it.
-        records.errors[f"{NAME} {shown_code(text(error.get('code')))}"] += 1
+        records.add_error(NAME, text(error.get("code")))
         return True
     entries = tables(payload.get("entry"))
     if not entries or not any(isinstance(each.get("changes"), list) for each in entries):
@@ -60,7 +62,7 @@ def _read_messages(value: dict[str, Any], records: RecordTable, at_ms: int | Non
     for message in tables(value.get("messages")):
         _read_inbound(message, sender, records, at_ms)
     for error in tables(value.get("errors")):
-        records.errors[f"{NAME} {shown_code(text(error.get('code')))}"] += 1
+        records.add_error(NAME, text(error.get("code")))
 
 
 def _read_status(
@@ -152,24 +154,17 @@ def _add_preference(
     )  # fmt: skip
 
 
-def _read_template_status(value: dict[str, Any], records: RecordTable, at_ms: int | None) -> None:
+def _read_template(
+    field: str, change: str, value: dict[str, Any], records: RecordTable, at_ms: int | None
+) -> None:
+    """Read a change of a template's `status` or `quality`; `change` is the member that names it."""
     records.add_template(
         at_ms,
         text(value.get("message_template_name")),
         text(value.get("message_template_language")),
-        "status",
-        text(value.get("event")),
+        field,
+        text(value.get(change)),
         text(table(value.get("other_info")).get("title")),
-    )
-
-
-def _read_template_quality(value: dict[str, Any], records: RecordTable, at_ms: int | None) -> None:
-    records.add_template(
-        at_ms,
-        text(value.get("message_template_name")),
-        text(value.get("message_template_language")),
-        "quality",
-        text(value.get("new_quality_score")),
     )
 
 
@@ -212,8 +207,8 @@ def _read_account(value: dict[str, Any], records: RecordTable, at_ms: int | None
 _FIELDS: dict[str, Callable[[dict[str, Any], RecordTable, int | None], None]] = {
     "messages": _read_messages,
     "user_preferences": _read_preferences,
-    "message_template_status_update": _read_template_status,
-    "message_template_quality_update": _read_template_quality,
+    "message_template_status_update": partial(_read_template, "status", "event"),
+    "message_template_quality_update": partial(_read_template, "quality", "new_quality_score"),
     "business_capability_update": _read_limit,
     "phone_number_quality_update": _read_limit,
     "account_update": _read_account,
