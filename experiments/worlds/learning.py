@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +54,7 @@ def continued(
 ) -> CausalReplay:
     """Return a copy of a replay that goes on from its state under a model (None: none)."""
     engine = Engine(load_policy(policy), profile, enforce=True, model=model)
-    with tempfile.TemporaryDirectory() as scratch:
-        snapshot.write(carried_state(replay.engine, engine), Path(scratch) / "state")
-        snapshot.restore(engine, Path(scratch) / "state")
+    snapshot.load(engine, carried_state(replay.engine, engine))
     other = copy.copy(replay)
     for name, value in vars(replay).items():
         if name not in SHARED:

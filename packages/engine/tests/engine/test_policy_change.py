@@ -41,11 +41,29 @@ def fired(engine: Engine, account: str) -> set[str]:
 
 
 def moved(old: Engine, policy: Policy, path: Path) -> Engine:
-    """An engine of a policy that goes on from another one's state."""
+    """An engine of a policy that goes on from another one's state, by way of a file."""
     new = Engine(policy, accounts=1024)
     snapshot.write(carried_state(old, new), path)
     snapshot.restore(new, path)
     return new
+
+
+def state_of(engine: Engine) -> dict[str, bytes]:
+    """A copy of an engine's state."""
+    return {name: np.ascontiguousarray(a).tobytes() for name, a in engine.dump().items()}
+
+
+def test_engine_that_goes_on_from_memory_is_as_one_from_a_file(tmp_path: Path) -> None:
+    old, rest = Engine(load_policy(), accounts=1024), abuser(40, "bob", 1_767_222_060_000)
+    old.take(log(70))
+    before, policy = state_of(old), changed(load_policy(), mode="shadow")
+    new = Engine(policy, accounts=1024)
+    assert snapshot.load(new, carried_state(old, new)) is old.enforce
+    other = moved(old, policy, tmp_path / "state")
+    batch = edge().apply(pa.RecordBatch.from_pylist(rest, WIRE_SCHEMA))
+    assert new.take(batch) == other.take(batch)
+    assert new.rule_hits() == other.rule_hits()
+    assert state_of(old) == before
 
 
 def test_carried_state_keeps_outcomes_and_fired_rules(tmp_path: Path) -> None:

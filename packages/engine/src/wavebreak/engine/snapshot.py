@@ -145,30 +145,45 @@ def restore(engine: Engine, path: Path, key: bytes | None = None) -> bool:
     With a `key` only a file that was written under it, and not renamed, is read. Without one the
     digests show damage; they do not show that somebody who can write the file has changed it.
 
-    Where it was made in the other mode, the engine switches at its position
-    (`mode_switch.switch_mode`): outcomes found in shadow are cleared before enforcement begins.
-
     Returns:
-        Whether the snapshot was made with enforcement.
+        Whether the snapshot was made with enforcement; see `load`.
 
     Raises:
         SnapshotError: The file is damaged (the error names the part), was made with another
             layout, policy, model, catalog or coverage, or was not written under the key.
 
     """
-    enforce = engine.enforce
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(_read(archive, _MANIFEST))
             if key is not None:
                 _check_mac(manifest, path, key)
             _check_manifest(manifest, manifest_of(engine))
-            engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
-            engine.set_mode(enforce=manifest["enforce"])
-            switch_mode(engine, enforce=enforce)
-            return bool(manifest["enforce"])
+            parts = {n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()}
+            return load(engine, EngineState(manifest, parts))
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
+
+
+def load(engine: Engine, state: EngineState) -> bool:
+    """Let an engine go on from a state, of which it keeps a copy.
+
+    Where it was made in the other mode, the engine switches at its position
+    (`mode_switch.switch_mode`): outcomes found in shadow are cleared before enforcement begins.
+
+    Returns:
+        Whether the state was made with enforcement.
+
+    Raises:
+        SnapshotError: It was made with another layout, policy, model, catalog or coverage.
+
+    """
+    enforce = engine.enforce
+    _check_manifest(state.about, manifest_of(engine))
+    engine.load(state.arrays)
+    engine.set_mode(enforce=state.about["enforce"])
+    switch_mode(engine, enforce=enforce)
+    return bool(state.about["enforce"])
 
 
 def check(path: Path, key: bytes | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ does, and checks each day what it has learned before.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -331,9 +330,7 @@ def _worst(path: Path) -> list[tuple[str, str]]:
 def _continued(old: Engine, model: Model | None) -> Engine:
     """Return an engine that goes on from another's state under another model."""
     engine = new_engine(old.policy, model)
-    with tempfile.TemporaryDirectory() as scratch:
-        snapshot.write(carried_state(old, engine), Path(scratch) / "state")
-        snapshot.restore(engine, Path(scratch) / "state")
+    snapshot.load(engine, carried_state(old, engine))
     engine.first_messages = old.first_messages
     return engine
 
