@@ -17,11 +17,11 @@ from dataclasses import replace
 
 import msgspec
 
-from wavebreak.engine.accounts_table import accounts_table
+from wavebreak.outcomes import SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak_lab.red_team.config import load_config
-from wavebreak_lab.red_team.metrics import operator_cost
+from wavebreak_lab.red_team.metrics import operator_cost, worst_outcomes
 from wavebreak_lab.red_team.round import OperatorEntry, play_round, simulate_environment
 from wavebreak_lab.red_team.tournament import new_engine
 from wavebreak_lab.simulation.attackers import REACTION_PRESETS
@@ -30,14 +30,12 @@ BRIGADES, PEOPLE, DAYS, SEED = 12, 400, 7.0, 11
 SIZES = ((2, 1.0), (4, 1.0), (6, 1.0), (10, 1.0), (16, 1.0), (20, 0.0))
 """Accounts of a brigade, and the share of its complaints that are lured."""
 
-RESTRICTING = ("evidence_of_unwanted_messages", "attempts_after_notice", "operator_with_evidence")
-
 
 def with_least(policy: Policy, least: int) -> Policy:
     """Return the policy with more complaints asked for by the rules that restrict."""
 
     def lifted(rule: Rule) -> Rule:
-        if rule.id not in RESTRICTING:
+        if rule.outcome not in SILENCING:
             return rule
         when = tuple(
             f"stranger_complaints >= {least}"
@@ -66,8 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             environment, entries, engine, Pseudonymizer(bytes(32)), settings, feedback="delayed",
             seed=(3, size),
         )  # fmt: skip
-        table = accounts_table(engine)
-        worst = dict(zip(table["account"].to_pylist(), table["worst"].to_pylist(), strict=True))
+        worst = worst_outcomes(engine)
         met = Counter(worst.get(name, "none") for one in done.operators for name in one.accused)
         cost = sum(operator_cost(one, settings.prices) for one in done.operators) / BRIGADES
         print(

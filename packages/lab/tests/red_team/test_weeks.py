@@ -122,7 +122,7 @@ def test_brigade_gains_by_honest_accounts_that_it_harmed() -> None:
 def test_same_seed_yields_the_same_weeks(tmp_path: Path) -> None:
     for name in ("one", "two"):
         played = red_team.run_weeks(SMALL, 2, SHIPPED, EDGE, SETTINGS, TERMS, tmp_path / name)
-        red_team.write_weeks_json(played, tmp_path / name)
+        red_team.write_json(played, tmp_path / name)
     one, two = ((tmp_path / name / "red_team.json").read_bytes() for name in ("one", "two"))
     assert one == two
     report = json.loads(one)

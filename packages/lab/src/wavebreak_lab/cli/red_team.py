@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
-
-if TYPE_CHECKING:
-    from wavebreak_lab.red_team import TournamentConfig
 
 
 class Feedback(StrEnum):
@@ -62,6 +59,7 @@ def run_red_team(
 ) -> None:
     """Let attackers adapt to the policy round by round, and count what evasion costs them."""
     from wavebreak import model, rules
+    from wavebreak.evaluation.home_learning import load_terms
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
     from wavebreak.privacy.secret_key import load_key
     from wavebreak_lab import red_team
@@ -76,64 +74,33 @@ def run_red_team(
         seed,
         feedback.value,
     )
-    if weeks:
-        _run_weeks(config, weeks, out_path, policy, model_dir, key, as_json=as_json)
-        return
+    loaded, edge = rules.load_policy(policy), Pseudonymizer(load_key(key))
+    settings, chosen = red_team.load_config(policy), model.load_selected(model_dir)
+    played: red_team.Tournament | red_team.Weeks
     with progress_bar("red-team") as show:
-        tournament = red_team.run_tournament(
-            config,
-            rules.load_policy(policy),
-            Pseudonymizer(load_key(key)),
-            red_team.load_config(policy),
-            out_path,
-            model=model.load_selected(model_dir),
-            progress=show,
-        )
-    red_team.write_json(tournament, out_path)
-    red_team.write_html(tournament, out_path / "red-team.html")
+        if weeks:
+            terms = load_terms(policy)
+            played = red_team.run_weeks(
+                config, weeks, loaded, edge, settings, terms, out_path, model=chosen,
+                progress=show,
+            )  # fmt: skip
+        else:
+            played = red_team.run_tournament(
+                config, loaded, edge, settings, out_path, model=chosen, progress=show
+            )
+    red_team.write_json(played, out_path)
+    if isinstance(played, red_team.Tournament):
+        red_team.write_html(played, out_path / "red-team.html")
     if as_json:
         print_json(json.loads((out_path / "red_team.json").read_text("utf-8")))
         return
-    red_team.print_report(tournament, out)
-    print_next_steps([
-        f"charts: {out_path}/red-team.html",
-        command("wavebreak", "evaluate", out_path, "--labels", out_path / "labels.csv"),
-    ])  # fmt: skip
-
-
-def _run_weeks(
-    config: TournamentConfig,
-    weeks: int,
-    out_path: Path,
-    policy: Path | None,
-    model_dir: str | None,
-    key: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Play weeks of one world, and print what they cost."""
-    from wavebreak import model, rules
-    from wavebreak.evaluation.home_learning import load_terms
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer
-    from wavebreak.privacy.secret_key import load_key
-    from wavebreak_lab import red_team
-
-    with progress_bar("red-team") as show:
-        played = red_team.run_weeks(
-            config,
-            weeks,
-            rules.load_policy(policy),
-            Pseudonymizer(load_key(key)),
-            red_team.load_config(policy),
-            load_terms(policy),
-            out_path,
-            model=model.load_selected(model_dir),
-            progress=show,
-        )
-    red_team.write_weeks_json(played, out_path)
-    if as_json:
-        print_json(json.loads((out_path / "red_team.json").read_text("utf-8")))
-        return
-    red_team.print_weeks(played, out)
-    last = out_path / "weeks" / str(weeks)
-    print_next_steps([command("wavebreak", "evaluate", last, "--labels", last / "labels.csv")])
+    last, steps = out_path, list[str]()
+    if isinstance(played, red_team.Tournament):
+        red_team.print_report(played, out)
+        steps = [f"charts: {out_path}/red-team.html"]
+    else:
+        red_team.print_weeks(played, out)
+        last = out_path / "weeks" / str(weeks)
+    print_next_steps(
+        [*steps, command("wavebreak", "evaluate", last, "--labels", last / "labels.csv")]
+    )

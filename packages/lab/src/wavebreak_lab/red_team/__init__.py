@@ -10,7 +10,7 @@ from wavebreak_lab.red_team.tournament import (
     run_tournament,
     write_json,
 )
-from wavebreak_lab.red_team.weeks import WEEK_FAMILIES, Weeks, run_weeks, write_weeks_json
+from wavebreak_lab.red_team.weeks import WEEK_FAMILIES, Weeks, run_weeks
 from wavebreak_lab.red_team.weeks_report import print_weeks
 
 __all__ = [
@@ -28,5 +28,4 @@ __all__ = [
     "run_weeks",
     "write_html",
     "write_json",
-    "write_weeks_json",
 ]

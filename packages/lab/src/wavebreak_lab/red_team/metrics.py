@@ -73,6 +73,12 @@ def operator_cost(result: OperatorResult, prices: Prices) -> float:
     )
 
 
+def worst_outcomes(engine: Engine) -> dict[str, str]:
+    """Return the severest outcome that each account ever had."""
+    table = accounts_table(engine)
+    return dict(zip(table["account"].to_pylist(), table["worst"].to_pylist(), strict=True))
+
+
 def write_and_evaluate(result: RoundResult, engine: Engine, out: Path) -> Evaluation:
     """Write a round's accounts and labels into a directory, and evaluate them."""
     out.mkdir(parents=True, exist_ok=True)
@@ -133,7 +139,7 @@ def _count_family(
         delivered=int(delivered.sum()),
         delivered_median=float(np.median(delivered)),
         delivered_p90=float(np.percentile(delivered, 90)),
-        attempted=sum(sum(one.attempted.values()) for one in operators),
+        attempted=sum(one.total_attempted for one in operators),
         cost=sum(operator_cost(one, prices) for one in operators),
     )
 

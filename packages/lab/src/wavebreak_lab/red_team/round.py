@@ -202,6 +202,16 @@ class OperatorResult:
     recovered: set[str]
     accused: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def total_delivered(self) -> int:
+        """Acts delivered by all of its accounts."""
+        return sum(self.delivered.values())
+
+    @property
+    def total_attempted(self) -> int:
+        """Acts attempted by all of its accounts."""
+        return sum(self.attempted.values())
+
 
 @dataclass
 class RoundResult:

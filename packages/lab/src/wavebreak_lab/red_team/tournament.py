@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -172,9 +172,29 @@ class FamilySearch:
         return decode(self.sender, self.parameters, np.clip(self._cma.mean, 0, 1))
 
 
+def new_searches(config: TournamentConfig, settings: RedTeamConfig) -> dict[str, FamilySearch]:
+    """Return a search of each family, from its preset."""
+    return {n: FamilySearch(n, FAMILIES[n].sender, config, settings) for n in config.families}
+
+
+def presets_of(searches: dict[str, FamilySearch]) -> dict[str, list[Sender]]:
+    """Return each family's preset, once an operator."""
+    return {name: [search.sender] * search.count for name, search in searches.items()}
+
+
+def tell(
+    searches: dict[str, FamilySearch],
+    operators: Sequence[OperatorResult],
+    gain: Callable[[OperatorResult], float],
+) -> None:
+    """Tell each family's search what its operators gained."""
+    for name, search in searches.items():
+        search.tell([gain(one) for one in operators if one.entry.family == name])
+
+
 def delivered_per_dollar(result: OperatorResult, settings: RedTeamConfig) -> float:
     """Return the acts that an operator delivered per dollar."""
-    return sum(result.delivered.values()) / max(operator_cost(result, settings.prices), 0.01)
+    return result.total_delivered / max(operator_cost(result, settings.prices), 0.01)
 
 
 def new_engine(policy: Policy, model: Model | None) -> Engine:
@@ -263,16 +283,12 @@ class TournamentRun:
 def adapt(run: TournamentRun) -> dict[str, FamilySearch]:
     """Play the presets, then the rounds of adaptation; return every family's search."""
     config, settings = run.config, run.settings
-    presets = {name: FAMILIES[name].sender for name in config.families}
-    searches = {n: FamilySearch(n, sender, config, settings) for n, sender in presets.items()}
-    as_presets = {n: [sender] * searches[n].count for n, sender in presets.items()}
-    run.play("before adaptation", as_presets, config.feedback)
+    searches = new_searches(config, settings)
+    run.play("before adaptation", presets_of(searches), config.feedback)
     for number in range(config.rounds):
         candidates = {n: search.ask() for n, search in searches.items()}
         result, _ = run.play(f"adaptation {number + 1}", candidates, config.feedback)
-        for name, search in searches.items():
-            operators = [one for one in result.operators if one.entry.family == name]
-            search.tell([delivered_per_dollar(one, settings) for one in operators])
+        tell(searches, result.operators, lambda one: delivered_per_dollar(one, settings))
     return searches
 
 
@@ -335,7 +351,14 @@ def _write_last_round(final: RoundResult, run: TournamentRun, out: Path) -> None
     engine.run(out, out, run.policy, run.pseudonymizer, enforce=True, model=run.model)
 
 
-def write_json(tournament: Tournament, out: Path) -> None:
+class Played(Protocol):
+    """What was played, of which a file tells."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+
+
+def write_json(played: Played, out: Path) -> None:
     """Write `red_team.json`."""
-    text = json.dumps(tournament.as_json(), indent=1, ensure_ascii=False)
+    text = json.dumps(played.as_json(), indent=1, ensure_ascii=False)
     (out / "red_team.json").write_text(text + "\n", encoding="utf-8")

@@ -8,7 +8,6 @@ does, and checks each day what it has learned before.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from wavebreak.durations import DAY_MS
 from wavebreak.engine import Engine, snapshot
@@ -30,7 +28,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak_lab.red_team.config import RedTeamConfig
 from wavebreak_lab.red_team.learner import Learner
-from wavebreak_lab.red_team.metrics import operator_cost, write_and_evaluate
+from wavebreak_lab.red_team.metrics import operator_cost, worst_outcomes, write_and_evaluate
 from wavebreak_lab.red_team.round import (
     Environment,
     OperatorResult,
@@ -39,7 +37,6 @@ from wavebreak_lab.red_team.round import (
     simulate_environment,
 )
 from wavebreak_lab.red_team.tournament import (
-    FAMILIES,
     FamilySearch,
     RoundSummary,
     TournamentConfig,
@@ -47,6 +44,9 @@ from wavebreak_lab.red_team.tournament import (
     adapt,
     delivered_per_dollar,
     new_engine,
+    new_searches,
+    presets_of,
+    tell,
 )
 from wavebreak_lab.simulation.attackers import REACTION_PRESETS
 from wavebreak_lab.simulation.log import Floats
@@ -205,9 +205,8 @@ class _WeeksRun:
     def play_week(self, number: int, span: int, *, presets: bool, last: bool) -> Week:
         """Play one week, learn from it, and tell every family how it fared."""
         run, low = self.run, self.environment.sim.start + number * span
-        senders = {
-            n: [s.sender] * s.count if presets else s.ask() for n, s in self.searches.items()
-        }
+        searches = self.searches
+        senders = presets_of(searches) if presets else {n: s.ask() for n, s in searches.items()}
         self.round.start(run.entries(senders), low, low + span, (run.config.seed, 1000 + number))
         acting = 0
         for day in range(low, low + span, DAY_MS):
@@ -218,9 +217,7 @@ class _WeeksRun:
         results = self.round.results()
         week, harmed = self._count(number, results, acting)
         if not presets:
-            for name, search in self.searches.items():
-                of = [one for one in results if one.entry.family == name]
-                search.tell([gain(one, harmed, run.settings) for one in of])
+            tell(searches, results, lambda one: gain(one, harmed, run.settings))
         return week
 
     def _learn(self, now: int, *, anew: bool, last: bool) -> None:
@@ -242,7 +239,7 @@ class _WeeksRun:
         directory = run.out / "weeks" / str(number + 1)
         played = RoundResult(results, registry.labels(), registry.compromised_at(), 0, [])
         self.evaluation = write_and_evaluate(played, self.round.engine, directory)
-        worst = dict(_worst(directory / "accounts.parquet"))
+        worst = worst_outcomes(self.round.engine)
         for one in results:
             self.accused.update(one.accused)
         convicted = {name for name, outcome in worst.items() if outcome in SILENCING}
@@ -256,7 +253,7 @@ class _WeeksRun:
         }  # fmt: skip
         people = self._people(worst)
         costs = [
-            (operator_cost(one, run.settings.prices), sum(one.delivered.values()))
+            (operator_cost(one, run.settings.prices), one.total_delivered)
             for one in results
             if one.entry.sender.work != ACCUSES
         ]
@@ -293,9 +290,9 @@ def count_family(
     """Count a family's week; the dollars of an operator are spread evenly over its accounts."""
     dollars, delivered, cheapest = list[float](), list[int](), list[float]()
     names = set[str]()
-    whole = sum(sum(one.delivered.values()) for one in operators)
+    whole = sum(one.total_delivered for one in operators)
     for one in operators:
-        cost, reached = operator_cost(one, settings.prices), sum(one.delivered.values())
+        cost, reached = operator_cost(one, settings.prices), one.total_delivered
         dollars += [cost / max(1, len(one.delivered))] * len(one.delivered)
         delivered += one.delivered.values()
         names |= one.delivered.keys()
@@ -306,7 +303,7 @@ def count_family(
         accounts=len(names),
         restricted=len(names & convicted),
         delivered=whole,
-        attempted=sum(sum(one.attempted.values()) for one in operators),
+        attempted=sum(one.total_attempted for one in operators),
         cost=sum(operator_cost(one, settings.prices) for one in operators),
         interval=bootstrap_interval(np.array(dollars), np.array(delivered, np.float64), seed)
         if writes
@@ -320,11 +317,6 @@ def gain(one: OperatorResult, harmed: set[str], settings: RedTeamConfig) -> floa
     if one.entry.sender.work == ACCUSES:
         return len(one.accused.keys() & harmed) / max(operator_cost(one, settings.prices), 0.01)
     return delivered_per_dollar(one, settings)
-
-
-def _worst(path: Path) -> list[tuple[str, str]]:
-    table = pq.read_table(path, columns=["account", "worst"])
-    return list(zip(table["account"].to_pylist(), table["worst"].to_pylist(), strict=True))
 
 
 def _continued(old: Engine, model: Model | None) -> Engine:
@@ -375,8 +367,7 @@ def run_weeks(
         config, policy, pseudonymizer, settings, model, out,
         lambda share, words: progress(share * (steps - weeks) / steps, words), first,
     )  # fmt: skip
-    presets = {n: FamilySearch(n, FAMILIES[n].sender, config, settings) for n in config.families}
-    searches = adapt(run) if config.rounds else presets
+    searches = adapt(run) if config.rounds else new_searches(config, settings)
     going = _WeeksRun(run, world, searches, terms, pseudonymizer)
     played = list[Week]()
     for number in range(weeks):
@@ -385,9 +376,3 @@ def run_weeks(
         played.append(going.play_week(number, span, presets=begins, last=number + 1 == weeks))
     versions = {"policy": policy.version, "model": None if model is None else model.version}
     return Weeks(config, run.rounds, played, going.evaluation, versions)
-
-
-def write_weeks_json(weeks: Weeks, out: Path) -> None:
-    """Write `red_team.json`."""
-    text = json.dumps(weeks.as_json(), indent=1, ensure_ascii=False)
-    (out / "red_team.json").write_text(text + "\n", encoding="utf-8")
