@@ -66,8 +66,13 @@ def ablate(
     return results
 
 
-def _share(part: int, whole: int) -> float:
-    return 100 * part / max(whole, 1)
+def _percentages(headline: Headline) -> tuple[float, float, float, float]:
+    return (
+        headline.percent_honest(headline.refused),
+        headline.percent_honest(headline.delayed),
+        headline.percent_stopped,
+        100 * headline.families_equal,
+    )
 
 
 def show(results: list[Contribution], console: Console) -> None:
@@ -77,21 +82,14 @@ def show(results: list[Contribution], console: Console) -> None:
     for name in ("refused", "delayed", "stopped", "families", "abusers restr.", "people met"):
         table.add_column(name, justify="right")
     whole = results[0].headline
-    for number, result in enumerate(results):
-        h = result.headline
-        shares = [
-            (_share(r.refused, r.honest), _share(r.delayed, r.honest),
-             _share(r.stopped, r.unwanted), 100 * r.families_equal)
-            for r in (whole, h)
-        ]  # fmt: skip
-        if number == 0:
-            counts = str(h.abusive_restricted), str(h.met)
-            table.add_row(whole.world, *(f"{value:.2f}" for value in shares[0]), *counts)
-        else:
-            table.add_row(
-                result.rule, *(f"{a - b:+.2f}" for a, b in zip(*shares, strict=True)),
-                f"{whole.abusive_restricted}; {h.abusive_restricted}", f"{whole.met}; {h.met}",
-            )  # fmt: skip
+    all_rules = _percentages(whole)
+    shown = (f"{value:.2f}" for value in all_rules)
+    table.add_row(whole.world, *shown, str(whole.abusive_restricted), str(whole.met))
+    for result in results[1:]:
+        less = result.headline
+        added = (f"{a - b:+.2f}" for a, b in zip(all_rules, _percentages(less), strict=True))
+        restricted = f"{whole.abusive_restricted}; {less.abusive_restricted}"
+        table.add_row(result.rule, *added, restricted, f"{whole.met}; {less.met}")
     console.print(table)
 
 

@@ -131,6 +131,15 @@ class Headline:
     rules: dict[str, tuple[int, int]] = field(default_factory=dict)
     decisions: dict[str, int] = field(default_factory=dict)
 
+    def percent_honest(self, count: int) -> float:
+        """Return a number of first contacts of honest people as a percentage of theirs."""
+        return 100 * count / max(self.honest, 1)
+
+    @property
+    def percent_stopped(self) -> float:
+        """Abusive first contacts that were stopped, as a percentage."""
+        return 100 * self.stopped / max(self.unwanted, 1)
+
 
 def load_world(directory: Path) -> World:
     """Read a world.
@@ -547,12 +556,12 @@ def show(results: list[Headline], console: Console, *, detail: bool) -> None:
         worst = max(((k / n, f) for f, (k, n) in r.personas.items() if n >= LEAST), default=(0, ""))
         table.add_row(
             r.world, r.policy.removeprefix("shipped-"),
-            f"{100 * r.refused / r.honest:.2f} ({100 * low:.2f}-{100 * high:.2f})",
-            f"{100 * r.delayed / r.honest:.2f}",
-            f"{100 * r.quiet / r.honest:.2f}; {100 * r.unseen / r.honest:.2f}",
+            f"{r.percent_honest(r.refused):.2f} ({100 * low:.2f}-{100 * high:.2f})",
+            f"{r.percent_honest(r.delayed):.2f}",
+            f"{r.percent_honest(r.quiet):.2f}; {r.percent_honest(r.unseen):.2f}",
             f"{worst[1]} {100 * worst[0]:.0f}",
             str(r.met), f"{r.restricted}/{r.benign}",
-            f"{100 * r.stopped / max(r.unwanted, 1):.1f}", f"{100 * r.families_equal:.1f}",
+            f"{r.percent_stopped:.1f}", f"{100 * r.families_equal:.1f}",
             f"{r.abusive_restricted}/{r.abusive}",
             "" if r.shadow_restricted is None else str(r.shadow_restricted),
             f"{r.operator_accounts_found}/{r.operator_accounts}",
