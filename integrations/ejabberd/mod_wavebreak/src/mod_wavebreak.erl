@@ -38,6 +38,8 @@
 -define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>,
                 <<"call.started">>]).
 
+%% Rooms of other servers that are kept of an account.
+-define(ROOMS, 500).
 -define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {calls, 20000}, {creating, 5000}]).
 
 start(Host, _Opts) ->
@@ -113,16 +115,35 @@ cache(creating) -> wavebreak_creating.
 
 %% Rooms of other servers stay joined where another node of a cluster, or a later start, hears of them.
 get(rooms, {Account, Room}) ->
-    case mnesia:dirty_read(wavebreak_kept, {elsewhere, Account, Room}) of
-        [#wavebreak_kept{value = Value}] -> {ok, Value};
-        [] -> none
+    case mnesia:dirty_read(wavebreak_kept, {elsewhere, Account}) of
+        [#wavebreak_kept{value = #{Room := Value}}] -> {ok, Value};
+        _ -> none
     end;
 get(Table, Key) -> case ets_cache:lookup(cache(Table), Key) of {ok, Value} -> {ok, Value}; _ -> none end.
 
-put(rooms, {Account, Room}, Value) -> mnesia:dirty_write(#wavebreak_kept{key = {elsewhere, Account, Room}, value = Value});
+put(rooms, {Account, Room}, Value) ->
+    Key = {elsewhere, Account},
+    {atomic, ok} = mnesia:transaction(
+                     fun() ->
+                             Rooms = case mnesia:read(wavebreak_kept, Key, write) of
+                                         [#wavebreak_kept{value = Known}] -> Known;
+                                         [] -> #{}
+                                     end,
+                             mnesia:write(#wavebreak_kept{key = Key, value = with_room(Room, Value, Rooms)})
+                     end),
+    ok;
 put(Table, Key, Value) ->
     ets_cache:delete(cache(Table), Key),
     ets_cache:insert(cache(Table), Key, Value).
+
+%% Of more rooms than an account can have, those that never answered go; then no more are added.
+with_room(Room, Value, Rooms) when is_map_key(Room, Rooms); map_size(Rooms) < ?ROOMS -> Rooms#{Room => Value};
+with_room(Room, Value, Rooms) ->
+    Joined = maps:filter(fun(_, State) -> State =:= joined end, Rooms),
+    case map_size(Joined) < ?ROOMS of
+        true -> Joined#{Room => Value};
+        false -> Joined
+    end.
 
 context(Host) ->
     #{new_id => fun new_id/0, now_ms => fun() -> ?CLIENT:now_ms(Host) end, item => fun item/2, pending_in => fun pending_in/2,
@@ -766,7 +787,7 @@ remove_user(User, Host) ->
     JID = <<User/binary, $@, Host/binary>>,
     [?CLIENT:tell(Host, maps:get(event, ?MAPPING:deleted(context(Host), JID))) || not is_exempt(Host, JID)],
     forget({disabled, User, Host}),
-    [forget(Key) || {elsewhere, Account, _} = Key <- mnesia:dirty_all_keys(wavebreak_kept), Account =:= JID],
+    forget({elsewhere, ?MAPPING:account_id(JID)}),
     ok.
 
 session_opened(_SID, #jid{lserver = Host} = JID, Info) ->
