@@ -20,13 +20,6 @@ GOLDEN = Path(__file__).parent / "golden_events.jsonl"
 OURS = re.compile(r" (wavebreak\S*|httpx|httpcore\S*) ")
 
 
-@pytest.fixture
-def stub() -> Iterator[StubService]:
-    made = StubService()
-    yield made
-    made.close()
-
-
 def canaries() -> Iterator[str]:
     number = 0
     while True:

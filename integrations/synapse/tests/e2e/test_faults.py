@@ -20,13 +20,6 @@ STATES_S = 2.0
 
 
 @pytest.fixture
-def stub() -> Iterator[StubService]:
-    made = StubService()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def server(tmp_path: Path, stub: StubService) -> Iterator[Homeserver]:
     with running(
         tmp_path / "hs", {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 2000}

@@ -22,13 +22,6 @@ NOTICE = {
 
 
 @pytest.fixture
-def stub() -> Iterator[StubService]:
-    made = StubService()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def server(tmp_path: Path, stub: StubService) -> Iterator[Homeserver]:
     module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 5000}
     with running(tmp_path / "hs", module) as made:

@@ -6,10 +6,8 @@ import json
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 from integrations.harness.how_to import blocks, moved, run
 
@@ -18,13 +16,6 @@ from synapse_support.stub_service import StubService
 
 PAGE = "protect-a-synapse"
 URL = "http://127.0.0.1:8480"
-
-
-@pytest.fixture
-def stub() -> Iterator[StubService]:
-    made = StubService()
-    yield made
-    made.close()
 
 
 def environment(home: Path) -> Path:
