@@ -870,15 +870,16 @@ THEMES: tuple[Any, ...] = ("light", "dark")
 OF_COLOURS = ("color-contrast", "link-in-text-block")
 """Rules of axe that look at colours."""
 SETTLED = """async () => {
-    while (document.querySelector(".htmx-request"))
-        await new Promise(passed => setTimeout(passed, 20));
-    const ends = one => Number.isFinite(one.effect?.getComputedTiming().endTime);
-    await document.fonts.ready;
-    await new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-    const moving = document.getAnimations().filter(ends);
-    await Promise.all(moving.map(one => one.finished.catch(() => 0)));
+    const atMost = (promise, ms) =>
+        Promise.race([promise, new Promise(passed => setTimeout(passed, ms))]);
+    await atMost(document.fonts.ready, 5000);
+    const drawn = new Promise(passed => requestAnimationFrame(() => requestAnimationFrame(passed)));
+    await atMost(drawn, 1000);
+    for (const one of document.getAnimations())
+        if (Number.isFinite(one.effect?.getComputedTiming().endTime)) one.finish();
 }"""
-"""Waits until parts and fonts are there, and what moves or changes colour has come to an end."""
+"""Waits until fonts are there and a frame was drawn, each with an end: a page that draws no frame
+must not hold up a run. What moves or changes colour is brought to its end."""
 _PLAIN = str.maketrans("", "", "{}")
 
 
@@ -895,6 +896,7 @@ def _faults(someone: Person, path: str, directions: tuple[str, ...], kept: str) 
         for theme in THEMES:
             where = " ".join(filter(None, (direction, theme)))
             page.emulate_media(color_scheme=theme)
+            page.wait_for_selector(".htmx-request", state="detached")
             page.evaluate(SETTLED)
             width = page.evaluate("document.documentElement.scrollWidth")
             if width > 360:

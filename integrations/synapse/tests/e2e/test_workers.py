@@ -48,6 +48,14 @@ def of(stub: StubService, *names: Any) -> Counter[str]:
     return Counter(event["type"] for event in stub.events if event["account"] in known)
 
 
+def wait_for(server: WorkerSet, query: str, least: int) -> None:
+    """Wait until a query gives so much."""
+    end = time.monotonic() + 60
+    while (server.rows(query) or [(0,)])[0][0] < least:
+        assert time.monotonic() < end, server.said()
+        time.sleep(0.1)
+
+
 def talk(people: list[Account], messages: int) -> list[str]:
     """Let three accounts on three workers write; returns the ids of what they wrote."""
     ann, bob, cat = people
@@ -67,15 +75,13 @@ def talk(people: list[Account], messages: int) -> list[str]:
 
 
 def test_events_of_three_workers_are_reported_once(server: WorkerSet, stub: StubService) -> None:
+    # Until then nothing that happens comes into the directory of people.
+    wait_for(server, "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM background_updates)", 1)
     ann, bob, cat = people = accounts(server, "ann", "bob", "cat")
     written = talk(people, messages=4)
     assert [each.login().status_code for each in people] == [200] * 3
-    # The directory is filled in the background: two in a chat, three in a group.
-    ties = "SELECT COUNT(*) FROM users_who_share_private_rooms"
-    end = time.monotonic() + 60
-    while server.rows(ties)[0][0] < 2 + 6:
-        assert time.monotonic() < end, server.said()
-        time.sleep(0.1)
+    # The directory of people is filled in the background: two in a chat, three in a group.
+    wait_for(server, "SELECT COUNT(*) FROM users_who_share_private_rooms", 2 + 6)
     for each, term in zip(people, ("bob", "ann", "ann"), strict=True):
         found = each.call("POST", "/user_directory/search", {"search_term": term})
         assert len(found.json()["results"]) == 1

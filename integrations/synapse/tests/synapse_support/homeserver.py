@@ -139,6 +139,8 @@ class Homeserver:
             "suppress_key_server_warning": True,
             "trusted_key_servers": [],
             "bcrypt_rounds": 4,
+            # A new database fills its directory of people only after all of these.
+            "background_updates": {"sleep_enabled": False},
             "server_notices": {
                 "system_mxid_localpart": "notices",
                 "room_name": "Notices",
