@@ -106,7 +106,7 @@ class Oracle:
                         account, AccountHistory(facts, shared, self.epoch)
                     )
                 ]
-                shared = Shared(contributed, self._named)
+                shared = Shared(contributed, self._named, min(self.epochs, default=0))
             self._shared = shared
         return self._shared
 

@@ -13,7 +13,7 @@ from oracle.account_history import (
 )
 from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
-from oracle.shared_state import Contribution
+from oracle.shared_state import PLATFORM, Contribution
 from wavebreak.schema.events import UNDETERMINED
 
 ESTABLISHED_S = 21_600
@@ -32,6 +32,7 @@ def contributions(account: str, story: AccountHistory) -> list[Contribution]:
             *_arrivals(story),
             *_clusters(account, story),
             *_origin(story),
+            *_wave(story),
             *_places(account, story),
             *_established(story),
             *_feedback(story),
@@ -108,6 +109,22 @@ def _clusters(account: str, story: AccountHistory) -> Iterator[Contribution]:
             yield from _around(story, i, "answered")
         elif id(fact) in others:
             yield Contribution(fact.epoch, "courted", fact.peer or "", 1)
+
+
+def _wave(story: AccountHistory) -> Iterator[Contribution]:
+    """Registrations, and strangers who are no newcomers: contacted by a young account, answering."""
+    evidence = Evidence(story)
+    lists = {"new_contact": evidence.contacts, "new_answer": evidence.answer_times}
+    of = {id(fact): table for table, facts in lists.items() for fact in facts}
+    clock, born = -1, None
+    for fact in story.facts:
+        clock = max(clock, fact.now)
+        if fact.kind == "registered":
+            born = fact.now
+            yield Contribution(fact.epoch, "new_account", PLATFORM, 1)
+        young = born is not None and clock - born <= YOUNG_S
+        if id(fact) in of and young and not evidence.is_newcomer(fact.peer or "", fact):
+            yield Contribution(fact.epoch, of[id(fact)], PLATFORM, 1)
 
 
 def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:

@@ -158,9 +158,10 @@ class Evidence:
         if fact.kind in OPENS:
             self._sent(fact, known, peer, marks)
         elif is_answer(fact, known):
-            if "stranger" in marks:
+            credited = not self.is_newcomer(peer, fact)
+            if "stranger" in marks and credited:
                 self.answer_times.append(fact)
-            self._answer(peer, marks, first=not known & {"reported", "blocked"})
+            self._answer(peer, marks, credited=credited, first=not known & {"reported", "blocked"})
         elif fact.kind == "member_added":
             self._added(fact, known, peer, marks)
         elif fact.kind == "member_left" and self._live(peer, fact):
@@ -189,7 +190,8 @@ class Evidence:
         bucket = fact.now // BUCKET_S["7d"]
         return peer in self._touched and bucket - self._touched[peer] <= FORGET_BUCKETS
 
-    def _newcomer(self, peer: str, fact: Fact) -> bool:
+    def is_newcomer(self, peer: str, fact: Fact) -> bool:
+        """Whether the peer of a fact registered within a week before it, as others read it."""
         born = self.s.shared.born(peer, fact.epoch)
         return born is not None and fact.now - born <= YOUNG_S
 
@@ -207,7 +209,7 @@ class Evidence:
         self.contacts.append(fact)
         marks.add("stranger")
         waiting = sum(t.bucket == bucket and t.reached for t in self.trials)
-        if waiting >= SMALL or self._newcomer(peer, fact):
+        if waiting >= SMALL or self.is_newcomer(peer, fact):
             marks.discard("trial")
             return
         self._restart()
@@ -217,9 +219,10 @@ class Evidence:
         self.tried += "trial" not in marks
         marks.add("trial")
 
-    def _answer(self, peer: str, marks: set[str], *, first: bool) -> None:
+    def _answer(self, peer: str, marks: set[str], *, first: bool, credited: bool) -> None:
         bucket, clock = self._first[peer], self.clock // BUCKET_S["1d"]
-        if "stranger" in marks and bucket > clock - 16 and self.places[bucket] > 0:
+        recent = bucket > clock - 16 and self.places[bucket] > 0
+        if credited and "stranger" in marks and recent:
             self.places[bucket] -= 1
         if "trial" in marks:
             self.answers = min(self.answers + 1, self.tried)
@@ -229,7 +232,7 @@ class Evidence:
 
     def _added(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
         strange = not known & {"wrote", "replied", "contact", "added"}
-        if not strange or "started" in known or self._newcomer(peer, fact):
+        if not strange or "started" in known or self.is_newcomer(peer, fact):
             return
         self._restart()
         self.adds += 1

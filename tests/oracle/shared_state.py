@@ -19,6 +19,9 @@ ONE = 65_536
 """Weights of entities are in this fraction of one, as integers."""
 REPUTATION = ("good", "bad", "arrivals")
 CLUSTER = ("joined", "cold", "opened", "answered")
+PLATFORM = ("platform", "")
+"""What is counted over all accounts."""
+HOUR, WEEK = 60, 10_080
 
 
 class Contribution(NamedTuple):
@@ -60,13 +63,14 @@ def log2(x: int) -> int:
 class Shared:
     """All contributions. A value "as of" an epoch sums those of the epochs before it.
 
-    `named` is each account's place among the names of the log.
+    `named` is each account's place among the names of the log, `first` the log's first epoch.
     """
 
     def __init__(
-        self, gifts: Iterable[Contribution] = (), named: Mapping[str, int] | None = None
-    ) -> None:
-        self.named = named or {}
+        self, gifts: Iterable[Contribution] = (), named: Mapping[str, int] | None = None,
+        first: int = 0,
+    ) -> None:  # fmt: skip
+        self.named, self.first = named or {}, first
         self.gifts: dict[str | tuple[str, str], list[Contribution]] = defaultdict(list)
         for gift in gifts:
             self.gifts[gift.key].append(gift)
@@ -148,3 +152,23 @@ class Shared:
         for then in sorted(sums):
             value, at = decayed(value, then - at, half_life) + sums[then], then
         return max(decayed(value, epoch - at, half_life), 0) / ONE
+
+    def newly(self, table: str, epoch: int) -> float:
+        """Decayed count of newcomers, of strangers whom they contacted, or of answers to them."""
+        return self._sum(table, epoch, HOUR) / ONE
+
+    def usually(self, table: str, epoch: int) -> float:
+        """What `newly` has been as a rule: a steady stream of 87 minutes, by the week's sum."""
+        lasted = 14_543 - decayed(14_543 * ONE, epoch - self.first, WEEK) // ONE
+        return self._sum(table, epoch, WEEK) * 87 // max(lasted, 720) / ONE
+
+    def _sum(self, table: str, epoch: int, half_life: int) -> int:
+        """Sum of what is counted over all accounts; it fades at each 64th of the half-life."""
+        sums: dict[int, int] = defaultdict(int)
+        for gift in self.gifts.get(PLATFORM, []):
+            if gift.epoch < epoch:
+                sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
+        value, at = 0, 0
+        for then in sorted(sums):
+            value, at = decayed(value, then * 64 // half_life - at, 64) + sums[then], then * 64 // half_life
+        return decayed(value, epoch * 64 // half_life - at, 64)

@@ -23,7 +23,7 @@ from wavebreak.features.layout import (
     NEWCOMERS,
     PERSON,
     RARE,
-    REACHED,
+    NEW_ANSWER,
     ROW,
     SHARDS,
     SOURCE,
@@ -32,6 +32,7 @@ from wavebreak.features.layout import (
     UNKNOWN,
     VISITED,
 )
+from wavebreak.features import newcomer_wave
 from wavebreak.features.newcomer_share import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
@@ -109,6 +110,9 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     if "core.newcomer_share" in arrays:
         share = _records(arrays, "core.newcomer_share", _INT64, 4)
         _check_below(share, MOST_MINUTES + 1, "core.newcomer_share")
+    if "core.newcomer_wave" in arrays:
+        wave = _records(arrays, "core.newcomer_wave", _INT64, 2 + 2 * newcomer_wave.COUNTED)
+        _check_below(wave, newcomer_wave.MOST + 1, "core.newcomer_wave")
     if "core.sources" in arrays:
         _records(arrays, "core.sources", SOURCE, accounts)
     _check_below(_records(arrays, "core.touched", TOUCH), accounts, "a slot of core.touched")
@@ -135,7 +139,7 @@ def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:
 
 def _check_contributions(deltas: Any, accounts: int, entities: int) -> None:
     table, key, amount = deltas["table"], deltas["key"], deltas["amount"]
-    _check_below(table, REACHED + 1, "the table of a contribution")
+    _check_below(table, NEW_ANSWER + 1, "the table of a contribution")
     about_entity = table <= ANSWERED
     _check_below(key[about_entity], entities, "the entity of a contribution")
     _check_below(key[~about_entity], accounts, "the account of a contribution")

@@ -207,6 +207,7 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
 # ceilings (evidence.toml), at most one in x ever reaches x.
 
 _SENT = ("message.sent",)
+_REGISTERED = ("account.registered",)
 _COMPLAINTS = ("message.sent", "user.reported|user.blocked")
 _TRIAL = (
     "strangers it wrote to first: no earlier chat, no address-book tie, not known to have "
@@ -255,17 +256,19 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       _COMPLAINTS, "none", "none"),
     W(F("unanswered_strangers_1d", "accounts", "evidence", "1d",
         "Strangers written to first in the window, newcomers too, who have not answered: what an "
-        "allowance counts. An answer gives the place back; a bucket (96 min) counts up to 255.",
-        _SENT, "none", "contacts made first"), "stranger_contact", bucket_max=255),
+        "allowance counts. An answer gives the place back, but a newcomer's does not; a bucket (96 "
+        "min) counts up to 255.", _SENT, "newcomers who answer each other", "contacts made first",
+        2), "stranger_contact", bucket_max=255),
     W(F("strangers_contacted_1h", "accounts", "evidence", "1h",
         "Strangers written to first in the window, newcomers too, answered or not. A bucket (4 min)"
         " counts up to 255.",
         _SENT, "a new number told to all at once", "slow senders"), "stranger_contact",
       bucket_max=255),
     W(F("answers_of_strangers_1h", "accounts", "evidence", "1h",
-        "Strangers written to first, whenever, whose first answer came in the window. A bucket "
-        "(4 min) counts up to 255.",
-        _SENT, "rings of newcomers", "none"), "stranger_answer", bucket_max=255),
+        "Strangers written to first, whenever, whose first answer came in the window, less those "
+        "who had registered within a week. A bucket (4 min) counts up to 255.",
+        _SENT, "accomplices who are no newcomers", "newcomers who answer each other", 2),
+      "stranger_answer", bucket_max=255),
     W(F("strangers_written_15s", "accounts", "first contacts", "15s",
         "Accounts written to first in the window of whom it is known that they did not have the "
         "sender in contacts, by the message or an earlier event. A bucket (1 s) counts up to 255.",
@@ -330,4 +333,24 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "Calls in the window to strangers whom it had contacted first within a day (15 to 16 "
         "buckets of 96 minutes) and who had answered, each counted; a bucket counts up to 255.",
         _CALLED, "dating, selling", "those who wait a day"), "call_after_answer", bucket_max=255),
+    F("newcomers_1h", "accounts", "reputation", "half-life 1 h",
+      "Accounts that registered on the platform lately, decayed, as of the last epoch.",
+      _REGISTERED, "a campaign of the platform's own", "waves that register slowly"),
+    F("newcomers_usual", "accounts", "reputation", "half-life 7 d",
+      "What newcomers_1h has been as a rule: over the weeks, or the log's first twelve hours.",
+      _REGISTERED, "platforms that grow fast", "waves that last for days"),
+    F("newcomer_contacts_1h", "accounts", "reputation", "half-life 1 h",
+      "Strangers to whom accounts that registered within a week wrote first lately, all together, "
+      "strangers who are such newcomers left out, decayed, as of the last epoch.",
+      (*_REGISTERED, *_SENT), "a term that begins", "waves of accounts that have aged"),
+    F("newcomer_contacts_usual", "accounts", "reputation", "half-life 7 d",
+      "What newcomer_contacts_1h has been as a rule: over the weeks, or the log's first twelve "
+      "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
+    F("newcomer_answers_1h", "accounts", "reputation", "half-life 1 h",
+      "Of the strangers to whom such accounts wrote, whenever, those whose first answer came "
+      "lately, decayed, as of the last epoch.",
+      (*_REGISTERED, *_SENT), "people who answer late", "accomplices who are no newcomers"),
+    F("newcomer_answers_usual", "accounts", "reputation", "half-life 7 d",
+      "What newcomer_answers_1h has been as a rule: over the weeks, or the log's first twelve "
+      "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
 )  # fmt: skip

@@ -30,6 +30,7 @@ from wavebreak.features.layout import (
     GROUPED,
     HUNTED,
     JOINED,
+    NEW_ACCOUNT,
     LABEL_ABUSIVE,
     LABEL_BENIGN,
     LINKED,
@@ -187,6 +188,7 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
     contribute_to_entities(w, row, ARRIVALS, 1)
+    contribute(w, NEW_ACCOUNT, np.int64(ev.account), 1)
     contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
     _visit_network(w, ev)
 
@@ -353,7 +355,7 @@ def update_call_ended(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) 
         r.short_call_bits = push_bit(r.short_call_bits, short)
         r.short_call_n = min(np.int64(r.short_call_n) + 1, 32)
     if not short and (flags & (STARTED | REPLIED)) == STARTED:
-        count_first_answer(w, row, value, now)
+        count_first_answer(w, row, int64(ev.account), int64(ev.peer), value, now)
         pairs[at].value = with_flags(value, flags | REPLIED)
         if becomes_established(row):
             credit_entities(w, row)

@@ -101,6 +101,16 @@ DESCRIPTIONS: dict[str, str] = {
     "origin_bad": "How many of the accounts known on its server were acted on.",
     "origin_arrivals": "Accounts of its server seen for the first time lately.",
     "origin_answered": "How many people answer the accounts of its server.",
+    "newcomers": "Accounts that registered on the platform lately.",
+    "newcomers_usual": "Accounts that register on the platform in such a time as a rule.",
+    "newcomer_contacts": "Strangers to whom new accounts, taken together, wrote first lately.",
+    "newcomer_contacts_usual": (
+        "Strangers to whom new accounts, taken together, write first in such a time as a rule."
+    ),
+    "newcomer_answers": "Strangers who answered new accounts, taken together, lately.",
+    "newcomer_answers_usual": (
+        "Strangers who answer new accounts, taken together, in such a time as a rule."
+    ),
     "device_age_s": "Time since it moved to another device.",
     "device_changes": "Moves to another device.",
     "network_changes": "Moves to another network {window}.",
@@ -250,6 +260,12 @@ TITLES: dict[str, str] = {
     "origin_bad": "acted on on its server",
     "origin_arrivals": "arrivals on its server",
     "origin_answered": "answers on its server",
+    "newcomers": "registrations on the platform",
+    "newcomers_usual": "usual registrations on the platform",
+    "newcomer_contacts": "strangers written to by newcomers",
+    "newcomer_contacts_usual": "strangers usually written to by newcomers",
+    "newcomer_answers": "answers to newcomers",
+    "newcomer_answers_usual": "usual answers to newcomers",
     "device_age_s": "time on this device",
     "changes_after_answer": "moves after a decision",
     "linked_age_s": "time since a device was linked",

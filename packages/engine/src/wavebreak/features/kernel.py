@@ -376,8 +376,8 @@ RAISE = 8
 """New chats a day that the first challenge passed under a limit on doubt adds to its allowance;
 each further one adds half of that, at least two."""
 DELTAS_A_FACT = 40
-"""Most contributions of one account event (label 4 + 4 + 5, decision three more, registration 12,
-first contact 10)."""
+"""Most contributions of one account event (label 4 + 4 + 5, decision three more, registration 13,
+first contact 11)."""
 NO_CHANGE = 255
 N_OUTCOMES, REVIEW = len(OUTCOMES), STAGES.index("review")
 LAST_SECOND = 0xFFFFFFFF

@@ -262,12 +262,15 @@ GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
 TRIED, FOUND, TAKEN, VISITED, MET, MET_CONTACT, REACHED = range(18, 25)
+NEW_ACCOUNT, NEW_CONTACT, NEW_ANSWER = range(25, 28)
 REACHED_TRIALS: Final = 5
 """Facts for linking, which merge into nothing here: a stranger written to first (amount: its
 slot); found abusive by outside evidence (1), not so after all (-1), or one of the two withdrawn
 (WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover found; a registration or session on a network
 (amount: the entity); a chat with a stranger or with a contact that is answered (key: who opened it,
-amount: the other's slot); an account whose trials have become REACHED_TRIALS."""
+amount: the other's slot); an account whose trials have become REACHED_TRIALS. Then counts for
+`newcomer_wave`: an account registered; a young one wrote first to a stranger who is no newcomer;
+such a stranger answered it."""
 WITHDRAWN_FINDING, WITHDRAWN_REVERSAL = 0, 2
 
 WORKER = np.dtype(
@@ -288,6 +291,8 @@ WORKER = np.dtype(
         # Whether who is active is counted, how many were in the open epoch and how many of these
         # are newcomers; whether the model abstains since too many are (`newcomer_share`).
         "census", "active_n", "newcomers_n", "abstains",
+        # Waves of newcomers as of the last epoch, in 1/65,536 (`newcomer_wave.values`).
+        "newcomers", "newcomers_usual", "contacts", "contacts_usual", "answers", "answers_usual",
         # Increments of the sequential tests.
         "tests",
         # Who reports each account, what each source's accounts are judged by (addresses; 0: all by

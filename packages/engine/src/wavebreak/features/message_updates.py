@@ -22,6 +22,8 @@ from wavebreak.features.layout import (
     IN_CONTACTS,
     MET,
     MET_CONTACT,
+    NEW_ANSWER,
+    NEW_CONTACT,
     OPENED,
     REACHED,
     REACHED_TRIALS,
@@ -319,8 +321,11 @@ def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> in
     """Count a stranger written to first: a place of the allowance, and a trial of the tests."""
     _count_stranger_contact(row, now, 1)
     flags |= STRANGER
+    newcomer = is_newcomer(people_of(w)[ev.peer], now)
+    if is_young(row) and not newcomer:
+        contribute(w, NEW_CONTACT, int64(ev.account), 1)
     full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
-    if full or row.trials == 65535 or is_newcomer(people_of(w)[ev.peer], now):
+    if full or row.trials == 65535 or newcomer:
         return flags & ~TRIAL
     restart_due(w, sh, row)
     _count_trial(row, now, 1)
@@ -356,10 +361,17 @@ def restart_due(w: Any, sh: Any, row: Any) -> None:
 
 
 @compiled()
-def _answer_trial(row: Any, flags: int, first: int, now: int) -> None:
-    """Count the first answer of a stranger written to, by the bucket of the first contact."""
+def _answer_trial(
+    w: Any, row: Any, account: int, peer: int, flags: int, first: int, now: int
+) -> None:  # fmt: skip
+    """Count the first answer of a stranger written to, by the bucket of the first contact.
+
+    A newcomer's answer gives no place back: accounts that answer each other are easily made.
+    """
     at = first * 5760
-    if flags & STRANGER:
+    if flags & STRANGER and not is_newcomer(people_of(w)[peer], now):
+        if is_young(row):
+            contribute(w, NEW_ANSWER, account, 1)
         _count_stranger_answer(row, now, 1)
         bucket = first & 15
         if first > int64(row.clock) // 5760 - 16 and row.unanswered_strangers_1d[bucket] > 0:
@@ -455,13 +467,13 @@ def update_received(
         if flags & STARTED:
             met = MET if flags & STRANGER else MET_CONTACT
             contribute(w, met, int64(ev.peer), int64(ev.account))
-        count_first_answer(w, row, value, now)
+        count_first_answer(w, row, int64(ev.peer), int64(ev.account), value, now)
     pairs[at].value = with_flags(value, flags | REPLIED)
     return becomes_established(row)
 
 
 @compiled()
-def count_first_answer(w: Any, row: Any, value: Any, now: int) -> None:
+def count_first_answer(w: Any, row: Any, account: int, peer: int, value: Any, now: int) -> None:
     """Count what comes in first from a peer whom the account wrote to, asked or called."""
     row.mutual += 1
     flags, first = flags_of(value), int64(first_bucket(value))
@@ -472,7 +484,7 @@ def count_first_answer(w: Any, row: Any, value: Any, now: int) -> None:
             contribute_to_places(w, row, ANSWERED, 1)
         # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
         _count_reply(row, first * 5760, 1)
-        _answer_trial(row, flags, first, now)
+        _answer_trial(w, row, account, peer, flags, first, now)
 
 
 @compiled()

@@ -38,6 +38,7 @@ from wavebreak.features.layout import (
 )
 from wavebreak.features.memory import GrowableArray
 from wavebreak.features.newcomer_share import NewcomerShare
+from wavebreak.features.newcomer_wave import NewcomerWave, counts_of
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
 from wavebreak.features.reputation import merge_contributions, newcomers_beside
 from wavebreak.features.sequential_tests import pack_terms
@@ -192,6 +193,7 @@ class Worker:
 
 
 _NOBODY = np.zeros(0, np.int64)
+_WAVE = ("newcomers", "newcomers_usual", "contacts", "contacts_usual", "answers", "answers_usual")
 RESERVED_ACCOUNTS = 1 << 24
 """Accounts for which address space is reserved at the start (memory is used as accounts appear)."""
 
@@ -230,7 +232,7 @@ class ShardedKernel:
         self.sources = GrowableArray(SOURCE, accounts)
         self._terms, self._table = list[SourceTerms](), np.zeros(0, TERMS)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
-        self.newcomer_share = NewcomerShare()
+        self.newcomer_share, self.newcomer_wave = NewcomerShare(), NewcomerWave()
         self.workers = [
             Worker(policy, covered, enforce=enforce, record=record) for _ in range(workers)
         ]
@@ -380,14 +382,18 @@ class ShardedKernel:
 
     def open(self, epoch: int) -> None:
         """Open an epoch: shared state is read as of now until it closes."""
+        self.newcomer_wave.open(epoch)
         self._open(epoch)
         self.newcomer_share.open(epoch)
         self._weigh_newcomers()
 
     def _open(self, epoch: int) -> None:
         self.epoch = epoch
+        wave = self.newcomer_wave.values(epoch)
         for worker in self.workers:
             worker.record["epoch"] = epoch
+            for name, value in zip(_WAVE, wave, strict=True):
+                worker.record[name] = value
 
     @property
     def abstains(self) -> bool:
@@ -430,6 +436,7 @@ class ShardedKernel:
                 partial, partial.size, self.entities.records, self.newcomers.records,
                 self.people.records, closed,
             )  # fmt: skip
+        self.newcomer_wave.add(closed, counts_of(partials))
         self._partials = []
         self._open(following)
         if (self._wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
@@ -504,6 +511,7 @@ class ShardedKernel:
             "entities": self.entities.records,
             "newcomers": self.newcomers.records,
             "newcomer_share": self.newcomer_share.dump(),
+            "newcomer_wave": self.newcomer_wave.dump(),
             "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
@@ -524,6 +532,7 @@ class ShardedKernel:
         self.entities.hold(arrays["entities"])
         self.newcomers.hold(arrays["newcomers"])
         self.newcomer_share.load(arrays.get("newcomer_share"))
+        self.newcomer_wave.load(arrays.get("newcomer_wave"))
         if self._terms:
             # Before sources were declared, nobody noted whose accounts these are.
             unknown = np.full(self.accounts, SEVERAL, SOURCE)
