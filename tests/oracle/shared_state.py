@@ -37,16 +37,17 @@ class Contribution(NamedTuple):
     name: str | None = None
 
 
-def decayed(value: int, epochs: int, half_life: int) -> int:
-    """`value` after some epochs of decay, in whole numbers, towards zero.
+def decayed(value: int, since: int, until: int, half_life: int) -> int:
+    """`value` of one epoch as of a later one, in whole numbers, towards zero.
 
-    >>> decayed(65536, 60, 60), decayed(-65536, 6000, 60)
+    It fades at each 64th of the half-life, counted from epoch 0.
+
+    >>> decayed(65536, 7, 67, 60), decayed(-65536, 0, 6000, 60)
     (32768, 0)
     """
-    if epochs <= 0:
-        return value
-    halvings, rest = divmod(epochs, half_life)
-    left = (abs(value) * int(HALVES[rest * 64 // half_life]) >> 16) >> halvings
+    steps = until * 64 // half_life - since * 64 // half_life
+    halvings, rest = divmod(max(steps, 0), 64)
+    left = (abs(value) * int(HALVES[rest]) >> 16) >> halvings
     return left if value >= 0 else -left
 
 
@@ -150,8 +151,8 @@ class Shared:
                 sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
         value, at = 0, 0
         for then in sorted(sums):
-            value, at = decayed(value, then - at, half_life) + sums[then], then
-        return max(decayed(value, epoch - at, half_life), 0) / ONE
+            value, at = decayed(value, at, then, half_life) + sums[then], then
+        return max(decayed(value, at, epoch, half_life), 0) / ONE
 
     def newly(self, table: str, epoch: int) -> float:
         """Decayed count of newcomers, of strangers whom they contacted, or of answers to them."""
@@ -159,7 +160,7 @@ class Shared:
 
     def usually(self, table: str, epoch: int) -> float:
         """What `newly` has been as a rule: a steady stream of 87 minutes, by the week's sum."""
-        lasted = 14_543 - decayed(14_543 * ONE, epoch - self.first, WEEK) // ONE
+        lasted = 14_543 - decayed(14_543 * ONE, self.first, epoch, WEEK) // ONE
         return self._sum(table, epoch, WEEK) * 87 // max(lasted, 720) / ONE
 
     def _sum(self, table: str, epoch: int, half_life: int) -> int:
@@ -170,5 +171,5 @@ class Shared:
                 sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
         value, at = 0, 0
         for then in sorted(sums):
-            value, at = decayed(value, then * 64 // half_life - at, 64) + sums[then], then * 64 // half_life
-        return decayed(value, epoch * 64 // half_life - at, 64)
+            value, at = decayed(value, at, then, half_life) + sums[then], then
+        return decayed(value, at, epoch, half_life)

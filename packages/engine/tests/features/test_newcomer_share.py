@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.state_check import check_state
 from wavebreak.features.newcomer_share import NewcomerShare
 from wavebreak.features.score import MARGIN_MAX
-from wavebreak.features.values import ONE
+from wavebreak.features.values import INDEX, ONE
 from wavebreak.schema.events import TYPES
 
 REGISTERED, SENT = (TYPES.index(name) for name in ("account.registered", "message.sent"))
@@ -118,3 +119,21 @@ def test_a_share_out_of_bounds_is_refused() -> None:
     arrays = engine(0.4).dump() | {"core.newcomer_share": np.array([1, 1, 1 << 60, 1])}
     with pytest.raises(ValueError, match="newcomer_share is out of bounds"):
         check_state(arrays, len(rules.load_policy().rules))
+
+
+def test_what_is_added_to_often_fades_as_well() -> None:
+    """An account a network every ten minutes for five days: the sum halves in a day."""
+    rows = [event(n, 10 * n, REGISTERED, f"r{n}") | {"network": "n"} for n in range(720)]
+    of = Engine(rules.load_policy(), accounts=1024)
+    of.take(log(rows))
+    arrivals = of.core.values_of(719)[INDEX["network_arrivals"]]
+    assert arrivals == pytest.approx(144 / math.log(2) * (1 - 2**-5), rel=0.05)
+
+
+def test_minutes_of_a_busy_platform_halve_in_a_day_as_well() -> None:
+    share = NewcomerShare()
+    share.open(0)
+    for epoch in range(2_880):
+        share.add(epoch, 10, 10 if epoch < 1_440 else 0)
+    _, _, everybody, new = share.dump()
+    assert new / everybody == pytest.approx(1 / 3, rel=0.02)

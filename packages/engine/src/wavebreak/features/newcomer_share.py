@@ -51,9 +51,9 @@ class NewcomerShare:
         """Add the accounts that were active in a closed epoch, and the newcomers among them."""
         if not active:
             return
-        age = epoch + 1 - self._counted if self._counted else 0
-        everybody = int(decay(self._everybody, age, ARRIVALS_HALF_LIFE)) + active * ONE
-        new = int(decay(self._new, age, ARRIVALS_HALF_LIFE)) + newcomers * ONE
+        since = self._counted - 1
+        everybody = int(decay(self._everybody, since, epoch, ARRIVALS_HALF_LIFE)) + active * ONE
+        new = int(decay(self._new, since, epoch, ARRIVALS_HALF_LIFE)) + newcomers * ONE
         self._counted = epoch + 1
         self._everybody, self._new = min(everybody, MOST_MINUTES), min(new, MOST_MINUTES)
 

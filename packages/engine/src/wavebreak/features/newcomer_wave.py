@@ -28,11 +28,6 @@ LEAST_MINUTES: Final = 720
 # Minutes of a steady stream that a sum with a half-life holds: the half-life over ln 2.
 _HOUR_HOLDS = 87
 _WEEK_HOLDS = 14_543
-_STEPS = 64
-
-
-def _step(epoch: int, half_life: int) -> int:
-    return epoch * _STEPS // half_life
 
 
 class NewcomerWave:
@@ -70,20 +65,16 @@ class NewcomerWave:
         the hour and as a rule.
         """
         hour = self._faded(self._hour, epoch, HOUR_HALF_LIFE)
-        minutes = epoch + 1 - self._first if self._first else 0
-        lasted = _WEEK_HOLDS - int(decay(_WEEK_HOLDS * ONE, minutes, WEEK_HALF_LIFE)) // ONE
+        before = int(decay(_WEEK_HOLDS * ONE, self._first - 1, epoch, WEEK_HALF_LIFE)) // ONE
+        lasted = _WEEK_HOLDS - before if self._first else 0
         over = max(lasted, LEAST_MINUTES)
         week = self._faded(self._week, epoch, WEEK_HALF_LIFE)
         rule = [held * _HOUR_HOLDS // over for held in week]
         return tuple(value for pair in zip(hour, rule, strict=True) for value in pair)
 
     def _faded(self, sums: list[int], epoch: int, half_life: int) -> list[int]:
-        """Return sums as of an epoch, in steps of a 64th of the half-life that begin with the time.
-
-        Counted from the sum's last change, a step longer than the time between changes never ends.
-        """
-        steps = _step(epoch, half_life) - _step(self._counted - 1, half_life)
-        return [int(decay(held, steps if self._counted else 0, _STEPS)) for held in sums]
+        since = self._counted - 1
+        return [int(decay(held, since, epoch, half_life)) for held in sums]
 
     def dump(self) -> Any:
         """Return the log's first epoch, the last one counted, and the sums: int64[8]."""

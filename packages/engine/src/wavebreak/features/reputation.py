@@ -51,12 +51,11 @@ def _add_newcomer(newcomers: Any, slot: int) -> None:
 @compiled()
 def _merge_cluster(e: Any, table: int, amount: int, epoch: int) -> None:
     """Merge activity of young accounts on an entity; no reputation changes, so no re-evaluation."""
-    age = epoch - e.stirred
-    if age > 0:
-        e.joined = decay(e.joined, age, WEEK_HALF_LIFE)
-        e.cold = decay(e.cold, age, ARRIVALS_HALF_LIFE)
-        e.opened = decay(e.opened, age, WEEK_HALF_LIFE)
-        e.answered = decay(e.answered, age, WEEK_HALF_LIFE)
+    if epoch > e.stirred:
+        e.joined = decay(e.joined, e.stirred, epoch, WEEK_HALF_LIFE)
+        e.cold = decay(e.cold, e.stirred, epoch, ARRIVALS_HALF_LIFE)
+        e.opened = decay(e.opened, e.stirred, epoch, WEEK_HALF_LIFE)
+        e.answered = decay(e.answered, e.stirred, epoch, WEEK_HALF_LIFE)
         e.stirred = epoch
     if table == JOINED:
         e.joined += amount * ONE
@@ -99,11 +98,10 @@ def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
     if table > ARRIVALS:
         _merge_cluster(e, table, amount, epoch)
         return
-    age = epoch - e.epoch
-    if age > 0:
-        e.good = decay(e.good, age, REPUTATION_HALF_LIFE)
-        e.bad = decay(e.bad, age, REPUTATION_HALF_LIFE)
-        e.arrivals = decay(e.arrivals, age, ARRIVALS_HALF_LIFE)
+    if epoch > e.epoch:
+        e.good = decay(e.good, e.epoch, epoch, REPUTATION_HALF_LIFE)
+        e.bad = decay(e.bad, e.epoch, epoch, REPUTATION_HALF_LIFE)
+        e.arrivals = decay(e.arrivals, e.epoch, epoch, ARRIVALS_HALF_LIFE)
         e.epoch = epoch
     if table == GOOD:
         e.good += amount * ONE

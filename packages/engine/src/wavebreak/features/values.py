@@ -131,9 +131,8 @@ def _reputation(entities: Any, entity: int, epoch: int, own: int) -> float:
     if entity == 0 or entity > entities.size:
         return NAN if entity == 0 else PRIOR_BAD / PRIOR_ALL
     e = entities[entity - 1]
-    age = epoch - e.epoch
-    good = max(decay(e.good, age, REPUTATION_HALF_LIFE), 0) / ONE
-    bad = max(decay(e.bad, age, REPUTATION_HALF_LIFE) - own * ONE, 0) / ONE
+    good = max(decay(e.good, e.epoch, epoch, REPUTATION_HALF_LIFE), 0) / ONE
+    bad = max(decay(e.bad, e.epoch, epoch, REPUTATION_HALF_LIFE) - own * ONE, 0) / ONE
     return (bad + PRIOR_BAD) / (good + bad + PRIOR_ALL)
 
 
@@ -142,7 +141,7 @@ def _arrivals(entities: Any, entity: int, epoch: int) -> float:
     if entity == 0 or entity > entities.size:
         return NAN if entity == 0 else 0.0
     e = entities[entity - 1]
-    return decay(e.arrivals, epoch - e.epoch, ARRIVALS_HALF_LIFE) / ONE
+    return decay(e.arrivals, e.epoch, epoch, ARRIVALS_HALF_LIFE) / ONE
 
 
 @compiled()
@@ -153,9 +152,8 @@ def _answered_share(entities: Any, entity: int, epoch: int) -> float:
     opened, answered = 0.0, 0.0
     if entity <= entities.size:
         e = entities[entity - 1]
-        age = epoch - e.stirred
-        opened = decay(e.opened, age, WEEK_HALF_LIFE) / ONE
-        answered = decay(e.answered, age, WEEK_HALF_LIFE) / ONE
+        opened = decay(e.opened, e.stirred, epoch, WEEK_HALF_LIFE) / ONE
+        answered = decay(e.answered, e.stirred, epoch, WEEK_HALF_LIFE) / ONE
     return min((answered + PRIOR_ANSWERED) / (opened + PRIOR_OPENED), 1.0)
 
 
@@ -166,9 +164,8 @@ def _cluster_values(entities: Any, entity: int, epoch: int, out: Any, at: int) -
         out[at + j] = NAN if entity == 0 else 0.0
     if 0 < entity <= entities.size:
         e = entities[entity - 1]
-        age = epoch - e.stirred
-        out[at] = decay(e.joined, age, WEEK_HALF_LIFE) / ONE
-        out[at + 1] = decay(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
+        out[at] = decay(e.joined, e.stirred, epoch, WEEK_HALF_LIFE) / ONE
+        out[at + 1] = decay(e.cold, e.stirred, epoch, ARRIVALS_HALF_LIFE) / ONE
     out[at + 2] = _answered_share(entities, entity, epoch)
 
 

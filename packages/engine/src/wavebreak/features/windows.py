@@ -8,7 +8,7 @@ arithmetic, in 1/256.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -121,18 +121,30 @@ def push_bit(bits: int, bit: bool) -> int:
     return ((int64(bits) << 1) | int64(bit)) & 0xFFFFFFFF
 
 
-@compiled()
-def decay(value: int, epochs: int, half_life: int) -> int:
-    """`value` after `epochs` epochs of decay with a half-life in epochs, in integers.
+STEPS: Final = 64
+"""Steps of a half-life in which a sum fades (HALVES)."""
 
-    >>> decay(65536, 60, 60), decay(65536, 0, 60), decay(-65536, 6000, 60)
+
+@compiled()
+def decay(value: int, since: int, until: int, half_life: int) -> int:
+    """`value`, held since an epoch, as of a later one; half-life in epochs, in integers.
+
+    It fades at each 64th of the half-life, counted from epoch 0: counted from the last change, a
+    sum that changes more often than that would never fade.
+
+    >>> decay(65536, 7, 67, 60), decay(65536, 7, 7, 60), decay(-65536, 0, 6000, 60)
     (32768, 65536, 0)
+    >>> value = 65536
+    >>> for epoch in range(10_080):
+    ...     value = decay(value, epoch, epoch + 1, 10_080)
+    >>> value
+    32743
     """
-    if epochs <= 0 or value == 0:
+    steps = until * STEPS // half_life - since * STEPS // half_life
+    if steps <= 0 or value == 0:
         return value
     sign = -1 if value < 0 else 1
-    shift = epochs // half_life
+    shift = steps // STEPS
     if shift >= 62:
         return 0
-    step = (epochs % half_life) * 64 // half_life
-    return sign * ((((sign * value) * int64(HALVES[step])) >> 16) >> shift)
+    return sign * ((((sign * value) * int64(HALVES[steps % STEPS])) >> 16) >> shift)
