@@ -17,8 +17,8 @@ from wavebreak.features.values import INDEX, ONE
 from wavebreak.schema.events import TYPES
 
 REGISTERED, SENT = (TYPES.index(name) for name in ("account.registered", "message.sent"))
-WAVE = ("newcomers_1h", "newcomers_usual", "newcomer_contacts_1h", "newcomer_contacts_usual",
-        "newcomer_answers_1h", "newcomer_answers_usual")  # fmt: skip
+WAVE = ("newcomers", "newcomers_usual", "newcomer_contacts", "newcomer_contacts_usual",
+        "newcomer_answers", "newcomer_answers_usual")  # fmt: skip
 
 
 def event(number: int, ts: int, kind: int, who: str, peer: str | None = None) -> Row:

@@ -212,11 +212,11 @@ def _account_values(w: Any, row: Any, out: Any) -> None:
     out[At.origin_arrivals] = _arrivals(entities, row.origin, epoch)
     _all_cluster_values(entities, row, epoch, out)
     out[At.origin_answered] = _answered_share(entities, row.origin, epoch)
-    out[At.newcomers_1h] = w.newcomers / ONE
+    out[At.newcomers] = w.newcomers / ONE
     out[At.newcomers_usual] = w.newcomers_usual / ONE
-    out[At.newcomer_contacts_1h] = w.contacts / ONE
+    out[At.newcomer_contacts] = w.contacts / ONE
     out[At.newcomer_contacts_usual] = w.contacts_usual / ONE
-    out[At.newcomer_answers_1h] = w.answers / ONE
+    out[At.newcomer_answers] = w.answers / ONE
     out[At.newcomer_answers_usual] = w.answers_usual / ONE
     out[At.device_age_s] = row_values.device_age_s(row)
     out[At.linked_age_s] = row_values.linked_age_s(row)
