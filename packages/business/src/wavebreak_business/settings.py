@@ -74,7 +74,7 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Annotated[tuple[People, ...], Meta(min_length=1, max_length=16)]
     verified: People
     raise_share: Share
-    raise_days: Annotated[int, Meta(ge=1, le=366)]
+    raise_days: Annotated[int, Meta(ge=1, le=QUALITY_DAYS)]
     raise_wait: Duration
     warn_share: Share
     count: Literal["delivered", "sent"]
