@@ -20,7 +20,8 @@ START = 20_600 * DAY
 
 def bench(quick: bool) -> list[Figure]:
     """Sends a second of the compiled rules and of plain Python in turns; bytes a person known."""
-    portfolios, people, each, runs = (100, 20_000, 200_000, 3) if quick else (1_000, 1_000_000, 2_000_000, 5)  # fmt: skip
+    full, small = (1_000, 1_000_000, 2_000_000, 5), (100, 20_000, 200_000, 3)
+    portfolios, people, each, runs = small if quick else full
     rng = np.random.default_rng(7)
     state, oracle = _world(State(load_limits()), portfolios), _world(Platform(load_limits()), 20)
     known = _known(rng, people, portfolios)
