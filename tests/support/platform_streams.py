@@ -1,6 +1,7 @@
 """Random streams of a business platform, aimed at its boundaries, beside the oracle.
 
-`python -m support.platform_streams 10000` compares so many; the tests take a few of the same.
+`python -m support.platform_streams STREAMS [FIRST_SEED] [ACTS]`, in `tests`, compares so many; the
+tests take a few of the same.
 """
 
 from __future__ import annotations
@@ -265,14 +266,16 @@ def compare(seed: int, length: int = 400) -> Comparison:
 
 
 def main() -> None:
-    streams, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    given = [int(argument) for argument in sys.argv[1:]]
+    streams, first, length = (*given, *(100, 0, 400)[len(given) :])
     outcomes, changes, bad = Counter[int](), Counter[int](), list[str]()
     for seed in range(first, first + streams):
-        found = compare(seed)
+        found = compare(seed, length)
         bad += found.differ
         outcomes.update(found.outcomes)
         changes.update(found.changes)
-    print(f"{streams:,} streams from seed {first}: {len(bad)} differ", *bad[:5], sep="\n")
+    print(f"{streams:,} streams of {length} acts from seed {first}: {len(bad)} differ")
+    print(*bad[:5], sep="\n")
     print("streams with an outcome:", dict(sorted(outcomes.items())))
     print("streams with a change:", dict(sorted(changes.items())))
 

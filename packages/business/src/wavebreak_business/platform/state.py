@@ -93,7 +93,8 @@ class State:
         self.ports, self.numbers = GrowableArray(PORTFOLIO, 64), GrowableArray(NUMBER, 64)
         self.templates = GrowableArray(TEMPLATE, 64)
         self.counts = dict.fromkeys(("ports", "numbers", "templates"), 0)
-        self.shards = [Shard() for _ in range(SHARDS)]
+        self.shards: dict[int, Shard] = {}
+        """By number; one without portfolios takes no memory."""
         self.used = np.zeros(SHARDS, SHARD)
         self.used["free"] = -1
         self.workers = workers
@@ -211,10 +212,14 @@ class State:
         kernel.group_by_shard(acts, self.counts["ports"], order, offsets, answers)
         busy = np.flatnonzero(np.diff(offsets))
         for s in busy.tolist():
+            if s not in self.shards:
+                self.shards[s] = Shard()
             self.shards[s].fit(self.used[s], int(offsets[s + 1] - offsets[s]), self.salts)
 
+        threads = max(min(self.workers, busy.size), 1)
+
         def work(turn: int) -> None:
-            for s in busy[turn :: self.workers].tolist():
+            for s in busy[turn::threads].tolist():
                 shard = self.shards[s]
                 kernel.process(
                     self.laws, self.ports.records, self.numbers.records,
@@ -224,7 +229,7 @@ class State:
                     answers,
                 )  # fmt: skip
 
-        others = self._pool.map(work, range(1, self.workers)) if self._pool else ()
+        others = self._pool.map(work, range(1, threads)) if self._pool else ()
         work(0)
         list(others)
         return answers
@@ -243,6 +248,8 @@ class State:
         numbers = self.numbers.records["portfolio"][: self.counts["numbers"]]
         for portfolio in range(self.counts["ports"]):
             s = portfolio % SHARDS
+            if s not in self.shards:
+                continue
             shard, used = self.shards[s], self.used[s]
             owned = np.flatnonzero(numbers == portfolio)
             shard.fit(used, 1 + owned.size, self.salts)
@@ -261,7 +268,9 @@ class State:
 
     def node_of(self, portfolio: int, person: int) -> Any:
         """Return what a portfolio knows of a person (dtype NODE); None: nothing."""
-        shard = self.shards[portfolio % SHARDS]
+        shard = self.shards.get(portfolio % SHARDS)
+        if shard is None:
+            return None
         nodes = shard.nodes.records
         i, _ = kernel.find(shard.table, nodes, portfolio, person, self.salts)
         return nodes[i] if i >= 0 else None
@@ -282,7 +291,9 @@ class State:
     def used_of(self, portfolio: int) -> int:
         """Return how many places of a portfolio's limit are taken, as of its clock."""
         p = self.ports.records[portfolio]
-        shard = self.shards[portfolio % SHARDS]
+        shard = self.shards.get(portfolio % SHARDS)
+        if shard is None:
+            return 0
         oldest = int(p["clock"]) - int(self.laws["span"])
         return int(kernel.people_counted(p, shard.nodes.records, shard.places.records, oldest))
 
@@ -292,7 +303,9 @@ class State:
             "people": int(self.used["nodes"].sum()) * NODE.itemsize,
             "places": int(self.used["places"].sum()) * PLACE.itemsize,
             "words": int(self.used["scoped"].sum()) * SCOPED.itemsize,
-            "tables": sum(shard.table.nbytes + shard.words.nbytes for shard in self.shards),
+            "tables": sum(
+                shard.table.nbytes + shard.words.nbytes for shard in self.shards.values()
+            ),
         }
 
     def dump(self) -> dict[str, Any]:
@@ -300,12 +313,12 @@ class State:
         arrays: dict[str, Any] = {"used": self.used.copy()}
         for name, _ in _SHARED:
             arrays[name] = getattr(self, name).records[: self.counts[name]].copy()
-        for name, _ in _SHARDED:
+        for name, dtype in _SHARDED:
             parts = [
-                getattr(shard, name).records[: int(used[name])]
-                for shard, used in zip(self.shards, self.used, strict=True)
+                getattr(self.shards[s], name).records[: int(self.used[s][name])]
+                for s in sorted(self.shards)
             ]
-            arrays[name] = np.concatenate(parts)
+            arrays[name] = np.concatenate([np.zeros(0, dtype), *parts])
         return arrays
 
     def load(self, arrays: Mapping[str, Any]) -> None:
@@ -323,7 +336,10 @@ class State:
         self._bound_templates()
         self.used = arrays["used"].copy()
         begins = dict.fromkeys((name for name, _ in _SHARDED), 0)
+        self.shards = {}
         for s, used in enumerate(self.used):
+            if not any(used[name] for name in begins):
+                continue
             shard = self.shards[s] = Shard()
             for name in begins:
                 count = int(used[name])
