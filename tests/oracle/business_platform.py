@@ -84,6 +84,7 @@ class Person:
     counted_days: set[int] = field(default_factory=set)
     template: int = -1
     reacted: int = 0
+    held: bool = False
 
 
 @dataclass
@@ -180,6 +181,7 @@ class Platform:
                         mine.words[category] = word
             if (other.counted or 0) // 1000 > (one.counted or 0) // 1000:
                 one.counted, one.template = other.counted, other.template
+                one.held = other.held
             live = sorted(self.live(p, one) + self.live(p, other))
             one.places = live if len(live) <= k.REMEMBERED else live[: k.REMEMBERED - 1] + live[-1:]
 
@@ -385,10 +387,12 @@ class Platform:
         held = "holding" in (t.pace, p.pace)
         person.places = [*self.live(p, person)[: k.REMEMBERED - 1], now]
         person.inside = 0
-        self.count(p, t, person, named, now)
+        self.count(p, t, person, named, now, held)
         return k.HELD if held else k.SENT, now, changed
 
-    def count(self, p: Portfolio, t: Template, person: Person, named: int, now: int) -> None:
+    def count(
+        self, p: Portfolio, t: Template, person: Person, named: int, now: int, held: bool
+    ) -> None:
         today, last = now // DAY, person.counted
         same_day = last is not None and last // DAY == today
         for q, again in ((p, same_day), (t, same_day and person.template == named)):
@@ -396,12 +400,15 @@ class Platform:
             if fresh:
                 person.reacted = 0
                 q.sent[today] = q.sent.get(today, 0) + 1
-            of_batch = fresh or last // 1000 < q.batch_from // 1000  # type: ignore[operator]
+            anew = fresh or person.held
+            of_batch = anew or last // 1000 < q.batch_from // 1000  # type: ignore[operator]
+            if held:
+                continue
             if q.pace == "counting" and of_batch:
                 q.batch_people += 1
                 if q.batch_people >= q.batch_size:
                     q.pace, q.held_since = "holding", now
-        person.counted, person.template = now, named
+        person.counted, person.template, person.held = now, named, held
 
     def take_back(self, p: Portfolio, person: Person, now: int) -> None:
         if self.limits.limit.count == "sent":
@@ -417,7 +424,7 @@ class Platform:
         for q in (p, self.templates[person.template]):
             if second >= q.since // 1000:
                 q.sent[day] = q.sent.get(day, 0) - 1
-            if q.pace == "counting" and second >= q.batch_from // 1000:
+            if not person.held and q.pace == "counting" and second >= q.batch_from // 1000:
                 q.batch_people -= 1
         person.counted = None
 
@@ -441,12 +448,13 @@ class Platform:
         more *= min(int(act["weight"]), 100)
         if more <= 0:
             return 0
+        changed = self.go_on(p, t, now)
         for q in (p, t):
             if second >= q.since // 1000:
                 q.points[today] = q.points.get(today, 0) + more
-            if q.pace != "free" and second >= q.batch_from // 1000:
+            if not person.held and q.pace != "free" and second >= q.batch_from // 1000:
                 q.batch_points += more
-        return self.judge(p, t, now)
+        return changed | self.judge(p, t, now)
 
     def judge(self, p: Portfolio, t: Template, now: int) -> int:
         changed, least, today = 0, self.limits.pacing.least, now // DAY

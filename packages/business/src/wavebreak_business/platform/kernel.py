@@ -49,6 +49,8 @@ MARKETING, UTILITY, AUTHENTICATION, ANY = 0, 1, 2, 255
 UNKNOWN, GRANTED, REVOKED = range(3)
 HAS_SCOPED: Final = 64
 """Bit of a node's consent: some number of the portfolio has a word of its own."""
+WAS_HELD: Final = 128
+"""Bit beside it: the last send counted was held, and so belongs to no batch."""
 
 (
     IN_WINDOW, SENT, HELD, NO_PORTFOLIO, LOCKED, BLOCKED, RESTRICTED, THROUGHPUT, TEMPLATE_MISSING,
@@ -505,9 +507,20 @@ def _spacing(next_at: int, now: int, interval: int, burst: int) -> int:
     return max(now, next_at - (burst - 1) * interval)
 
 
+@compiled(inline="always")
+def _count_in_batch(q: Any, now: int) -> None:
+    if q.pace == COUNTING:
+        q.pace_people += 1
+        if q.pace_people >= q.pace_size:
+            q.pace, q.pace_at = HOLDING, now
+
+
 @compiled()
-def _count(p: Any, t: Any, node: Any, template: int, now: int) -> None:
-    """Count a person as written to outside a window, once a day, and once a template and day."""
+def _count(p: Any, t: Any, node: Any, template: int, now: int, held: bool) -> None:
+    """Count a person as written to outside a window, once a day, and once a template and day.
+
+    Who is held is of no batch: nobody has seen the message yet.
+    """
     second, today = now // 1000, now // DAY_MS
     counted = int64(node.counted_s)
     other_day = counted == 0 or counted // 86_400 != today
@@ -521,15 +534,16 @@ def _count(p: Any, t: Any, node: Any, template: int, now: int) -> None:
         node.reacted = 0
     p.sent[today & 7] += fresh
     t.sent[today & 7] += fresh_of_template
-    if p.pace == COUNTING and (fresh or counted < p.pace_from // 1000):
-        p.pace_people += 1
-        if p.pace_people >= p.pace_size:
-            p.pace, p.pace_at = HOLDING, now
-    if t.pace == COUNTING and (fresh_of_template or counted < t.pace_from // 1000):
-        t.pace_people += 1
-        if t.pace_people >= t.pace_size:
-            t.pace, t.pace_at = HOLDING, now
     node.counted_s, node.template = second, template
+    if held:
+        node.consent |= WAS_HELD
+        return
+    was_held = node.consent & WAS_HELD != 0
+    node.consent &= 255 - WAS_HELD
+    if fresh or was_held or counted < p.pace_from // 1000:
+        _count_in_batch(p, now)
+    if fresh_of_template or was_held or counted < t.pace_from // 1000:
+        _count_in_batch(t, now)
 
 
 @compiled()
@@ -586,7 +600,7 @@ def _accept(
     node.inside = 0
     held = t.pace == HOLDING or p.pace == HOLDING
     _take_place(p, node, index, places, sh, now)
-    _count(p, t, node, template, now)
+    _count(p, t, node, template, now, held)
     return HELD if held else SENT
 
 
@@ -650,21 +664,22 @@ def _take_back(
     p.people[day & 7] -= 1
     if counted >= p.since // 1000:
         p.sent[day & 7] -= 1
-    if p.pace == COUNTING and counted >= p.pace_from // 1000:
+    batched = node.consent & WAS_HELD == 0
+    if batched and p.pace == COUNTING and counted >= p.pace_from // 1000:
         p.pace_people -= 1
     if counted >= t.since // 1000:
         t.sent[day & 7] -= 1
-    if t.pace == COUNTING and counted >= t.pace_from // 1000:
+    if batched and t.pace == COUNTING and counted >= t.pace_from // 1000:
         t.pace_people -= 1
     node.counted_s = 0
 
 
 @compiled()
-def _weigh(q: Any, counted: int, today: int, points: int) -> None:
-    """Add points of a reaction where the send that it answers still counts."""
+def _weigh(q: Any, counted: int, batched: bool, today: int, points: int) -> None:
+    """Add points of a reaction where the send that it answers still counts, or is of the batch."""
     if counted >= q.since // 1000:
         q.points[today & 7] += points
-    if q.pace != FREE and counted >= q.pace_from // 1000:
+    if batched and q.pace != FREE and counted >= q.pace_from // 1000:
         q.pace_points += points
 
 
@@ -689,9 +704,10 @@ def _react(
     node.reacted = act.kind
     if points <= 0:
         return 0
-    _weigh(t, counted, today, points)
-    _weigh(p, counted, today, points)
-    changed = 0
+    changed = _go_on(p, t, laws, now)
+    batched = node.consent & WAS_HELD == 0
+    _weigh(t, counted, batched, today, points)
+    _weigh(p, counted, batched, today, points)
     if t.pace != FREE and t.pace_people >= laws.pace_least and _is_bad(t, laws):
         t.status, t.until, t.pace = PACED, ENDLESS, FREE
         changed |= PAUSED_BY_PACING
@@ -845,6 +861,8 @@ def merge_person(
     one.open_until = max(one.open_until, other.open_until)
     one.pair, one.revoked = max(one.pair, other.pair), max(one.revoked, other.revoked)
     consent = (int64(one.consent) | int64(other.consent)) & HAS_SCOPED
+    later = other if other.counted_s > one.counted_s else one
+    consent |= int64(later.consent) & WAS_HELD
     for each in range(3):
         state = max(_state(one.consent, each), _state(other.consent, each))
         consent = _with_state(consent, each, state)
