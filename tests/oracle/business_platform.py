@@ -52,6 +52,9 @@ class Portfolio(Evidence):
     begins: int = 0
     until: int = 0
     raise_at: int = 0
+    fresh: int = 0
+    fresh_points: int = 0
+    dropped: int = -1
     people: dict[int, Person] = field(default_factory=dict)
 
 
@@ -242,8 +245,11 @@ class Platform:
             t.status = k.APPROVED
             if t.category in self.paced:
                 t.start(now, pacing.first)
+        if t.pace != "free" and t.batch_from <= p.dropped:
+            t.status, t.until, t.pace = k.PACED, k.ENDLESS, "free"
+            changed |= k.PAUSED_BY_PACING
         if t.pace == "holding" and now >= t.held_since + ms(pacing.wait):
-            t.pace = "free"
+            t.pace, p.fresh, p.fresh_points = "free", 0, 0
             if self.is_bad(t):
                 t.status, t.until, changed = k.PACED, k.ENDLESS, changed | k.PAUSED_BY_PACING
         if p.pace == "holding" and now >= p.held_since + ms(pacing.wait):
@@ -384,6 +390,8 @@ class Platform:
             person.inside = min(person.inside + 1, 255)
             return k.IN_WINDOW, now, changed
         assert t is not None
+        if t.pace == "counting" and p.fresh >= self.limits.pacing.first:
+            t.pace, t.held_since = "holding", now
         held = "holding" in (t.pace, p.pace)
         person.places = [*self.live(p, person)[: k.REMEMBERED - 1], now]
         person.inside = 0
@@ -406,6 +414,7 @@ class Platform:
                 continue
             if q.pace == "counting" and of_batch:
                 q.batch_people += 1
+                p.fresh += q is t
                 if q.batch_people >= q.batch_size:
                     q.pace, q.held_since = "holding", now
         person.counted, person.template, person.held = now, named, held
@@ -449,16 +458,27 @@ class Platform:
         if more <= 0:
             return 0
         changed = self.go_on(p, t, now)
+        self.weigh(p, t, person, more, now)
+        return changed | self.judge(p, t, now)
+
+    def weigh(self, p: Portfolio, t: Template, person: Person, more: int, now: int) -> None:
+        assert person.counted is not None
+        second, today = person.counted // 1000, now // DAY
+        if not person.held and t.pace != "free" and second >= t.batch_from // 1000:
+            p.fresh_points += more
+            bad = p.fresh_points * 100 >= round(self.limits.pacing.bad_share * 1e6) * p.fresh
+            if p.fresh >= self.limits.pacing.least and bad:
+                p.dropped, p.fresh, p.fresh_points = now, 0, 0
         for q in (p, t):
             if second >= q.since // 1000:
                 q.points[today] = q.points.get(today, 0) + more
             if not person.held and q.pace != "free" and second >= q.batch_from // 1000:
                 q.batch_points += more
-        return changed | self.judge(p, t, now)
 
     def judge(self, p: Portfolio, t: Template, now: int) -> int:
         changed, least, today = 0, self.limits.pacing.least, now // DAY
-        if t.pace != "free" and t.batch_people >= least and self.is_bad(t):
+        bad = t.batch_people >= least and self.is_bad(t)
+        if t.pace != "free" and (bad or t.batch_from <= p.dropped):
             t.status, t.until, t.pace = k.PACED, k.ENDLESS, "free"
             changed |= k.PAUSED_BY_PACING
         if t.status == k.APPROVED and self.rating(t, today) == k.LOW:

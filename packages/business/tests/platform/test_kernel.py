@@ -198,11 +198,22 @@ def test_pacing_holds_after_the_first_people_and_ends_after_the_wait() -> None:
     assert scene.send(8, ends)[0] == k.SENT
 
 
+def test_new_templates_are_paced_together() -> None:
+    scene = Scene(
+        limits(pacing={"first": 4, "categories": ("utility", "authentication")}), limit=-1
+    )
+    both = (k.UTILITY, k.AUTHENTICATION)
+    told = [scene.send(n, NOON + n, both[n % 2])[0] for n in range(8)]
+    assert told == [k.SENT] * 4 + [k.HELD] * 4
+    ends = NOON + 5 + 30 * MINUTE
+    assert [scene.send(20, ends, t)[0] for t in both] == [k.SENT, k.SENT]
+
+
 def test_pacing_pause_never_ends_by_itself() -> None:
     rules = limits(pacing={"first": 30, "least": 10, "categories": ("utility",)})
     scene = Scene(rules, limit=-1)
-    changed = spoil(scene, NOON, range(30), 1)
-    assert changed & k.PAUSED_BY_PACING
+    spoil(scene, NOON, range(30), 0)
+    assert scene.react(k.BLOCK, 1, NOON + 10 * MINUTE) & k.PAUSED_BY_PACING
     for later in (HOUR, DAY, 400 * DAY):
         assert scene.send(99, NOON + HOUR + later) == (k.TEMPLATE_PAUSED, k.NEVER)
     scene.state.set_template(k.UTILITY, k.APPROVED, k.UTILITY, NOON + 401 * DAY)

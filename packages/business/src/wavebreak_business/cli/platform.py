@@ -116,7 +116,7 @@ def decide(
 def simulate(
     lists: Annotated[
         list[str] | None,
-        typer.Option("--list", help="opted_in, bought, forged or no_portfolio (default: each)."),
+        typer.Option("--list", help="Which, such as opted_in or forged (default: each)."),
     ] = None,
     people: Annotated[int, typer.Option(min=1, max=1_000_000, help="People on a list.")] = 10_000,
     policy: Policy = None,

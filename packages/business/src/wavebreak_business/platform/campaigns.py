@@ -1,7 +1,8 @@
 """Simulated campaigns over the platform's rules: who is reached, who is refused, and why.
 
-Four lists: people who agreed; bought numbers; bought numbers with forged claims of consent; and a
-person who puts a template into messages without a portfolio. Reactions are drawn, not measured:
+Lists: people who agreed; bought numbers; bought numbers with forged claims of consent, by a new
+business and by one that is known, with many new templates; and a person who puts a template into
+messages without a portfolio. Reactions are drawn, not measured:
 `REACTIONS` says with what chances, and a campaign prints them.
 """
 
@@ -22,7 +23,6 @@ from wavebreak.schema.events import (
     UserBlocked,
     UserReported,
 )
-from wavebreak_business.platform import kernel as k
 from wavebreak_business.platform.events import (
     ConsentGranted,
     ConsentRevoked,
@@ -34,13 +34,15 @@ from wavebreak_business.platform.platform import Platform
 from wavebreak_business.platform.portfolios import status_of
 from wavebreak_business.settings import Settings
 
-List = Literal["opted_in", "bought", "forged", "no_portfolio"]
-LISTS: tuple[List, ...] = ("opted_in", "bought", "forged", "no_portfolio")
+List = Literal["opted_in", "bought", "forged", "forged_by_known", "no_portfolio"]
+LISTS: tuple[List, ...] = ("opted_in", "bought", "forged", "forged_by_known", "no_portfolio")
 START = 20_780 * DAY_MS + 9 * HOUR_MS
 _PROOF = "5e" * 32
 _A_SECOND = 60
 """Sends a second of a campaign, below the throughput of one number."""
-_BUSINESS, _NUMBER, _TEMPLATE = "simulated", "number-1", "offer"
+_BUSINESS, _NUMBER = "simulated", "number-1"
+_MANY_TEMPLATES = 20
+"""New templates of a business that is known and whose account somebody took or bought."""
 
 
 class Chances(NamedTuple):
@@ -57,6 +59,7 @@ REACTIONS: dict[List, Chances] = {
     "opted_in": Chances(0.6, 0.02, 0.01, 0.003, 0.0005),
     "bought": Chances(0.3, 0.005, 0.0, 0.06, 0.02),
     "forged": Chances(0.3, 0.005, 0.0, 0.06, 0.02),
+    "forged_by_known": Chances(0.3, 0.005, 0.0, 0.06, 0.02),
     "no_portfolio": Chances(0.3, 0.005, 0.0, 0.06, 0.02),
 }
 _DELAYS = (8 * MINUTE_MS, 1.0)
@@ -76,7 +79,7 @@ class Campaign:
         wrong: Refused though the person had agreed and not stopped, and the limit was not used.
         opted_out: Sends to people after their stop that went out.
         changes: Steps and pauses, with the messages that had been delivered by then.
-        status: Of the template at the end.
+        status: Of the templates at the end.
 
     """
 
@@ -127,7 +130,7 @@ class _Run:
         self.told = Campaign(list_name, people)
         self.chances = REACTIONS[list_name]
         self.due: list[tuple[int, int, Any]] = []
-        self.held: list[str] = []
+        self.held: list[tuple[str, str]] = []
         self.stopped: set[str] = set()
         self.sender = "person-1" if list_name == "no_portfolio" else _NUMBER
         self.order = 0
@@ -137,19 +140,24 @@ class _Run:
         told, at = self.told, START - DAY_MS
         number = Number(_NUMBER, "Simulated")
         # A business that sent much before is not paced as a whole; a new one is.
-        known = told.list_name == "opted_in"
+        known = told.list_name in ("opted_in", "forged_by_known")
+        many = _MANY_TEMPLATES if told.list_name == "forged_by_known" else 1
+        self.templates = [f"offer-{n}" for n in range(many)]
         events: list[Any] = [
             PortfolioUpdated(
                 ts=at, business=_BUSINESS, legal_name="Simulated", verified=True, owners=("owner",),
                 numbers=(number,), limit=told.people, paced=not known,
             ),
-            TemplateUpdated(
-                ts=at, business=_BUSINESS, template=_TEMPLATE, category="marketing", language="en",
-                status="approved",
-            ),
+            *[
+                TemplateUpdated(
+                    ts=at, business=_BUSINESS, template=name, category="marketing", language="en",
+                    status="approved",
+                )
+                for name in self.templates
+            ],
         ]  # fmt: skip
-        if told.list_name in ("opted_in", "forged"):
-            source = "person" if known else "website"
+        if told.list_name not in ("bought", "no_portfolio"):
+            source = "person" if told.list_name == "opted_in" else "website"
             events += [
                 ConsentGranted(
                     ts=at, account=_person(n), business=_BUSINESS, category="marketing",
@@ -173,7 +181,8 @@ class _Run:
             for quarter in range(1, 12):
                 self._minute(end + quarter * 15 * MINUTE_MS, range(0), 0)
         if told.list_name != "no_portfolio":
-            told.status = status_of(self.platform.state.templates.records[0])
+            records = self.platform.state.templates.records[: len(self.templates)]
+            told.status = ", ".join(sorted({status_of(record) for record in records}))
         return told
 
     def _minute(self, at: int, people: range, first: int) -> None:
@@ -183,7 +192,8 @@ class _Run:
         sends = [
             MessageSent(
                 ts=at + (n - first) * SECOND_MS // _A_SECOND, account=self.sender, peer=_person(n),
-                template=_TEMPLATE, category="marketing", id=f"m{at}-{n}",
+                template=self.templates[n % len(self.templates)], category="marketing",
+                id=f"m{at}-{n}",
             )
             for n in people
         ]  # fmt: skip
@@ -196,7 +206,7 @@ class _Run:
         for answer in result.answers:
             person = str(by_id[answer.id].peer)
             if answer.outcome == "held":
-                self.held.append(person)
+                self.held.append((person, str(by_id[answer.id].template)))
             elif answer.accepted:
                 self._deliver(person, answer.at)
             else:
@@ -207,24 +217,17 @@ class _Run:
 
     def _settle(self, at: int) -> None:
         """Let what is held go out, or drop it, once it is decided."""
-        state = self.platform.state
-        if not self.held:
-            return
-        template, portfolio = state.templates.records[0], state.ports.records[0]
-        stopped = int(template["status"]) != k.APPROVED
-        stopped |= state.bars_of(0, at) != k.BARS_NOTHING
-        if stopped:
-            self.told.dropped += len(self.held)
-            for person in self.held:
-                self._later(at, MessageUndeliverable(ts=at, account=self.sender, peer=person))
-            self.held.clear()
-            return
-        wait = int(state.laws["pace_wait"])
-        waits = [q for q in (template, portfolio) if int(q["pace"]) == k.HOLDING]
-        if all(at >= int(q["pace_at"]) + wait for q in waits):
-            held, self.held = self.held, []
-            for person in held:
+        waiting = []
+        for person, name in self.held:
+            told = self.platform.state.held_state(self.templates.index(name), at)
+            if told == "released":
                 self._deliver(person, at)
+            elif told == "held":
+                waiting.append((person, name))
+            else:
+                self.told.dropped += 1
+                self._later(at, MessageUndeliverable(ts=at, account=self.sender, peer=person))
+        self.held = waiting
 
     def _deliver(self, person: str, at: int) -> None:
         told, chances, rng = self.told, self.chances, self.rng

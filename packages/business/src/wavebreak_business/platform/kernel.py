@@ -82,9 +82,12 @@ and pacing: people of the batch from `pace_from` on, held since `pace_at`."""
 PORTFOLIO = np.dtype(
     [("clock", "i8"), ("head", "i4"), ("tail", "i4"), ("count", "i4"), ("limit", "i4"),
      ("raise_at", "i8"), ("step", "i4"), ("paced", "i4"), ("told", "i8"), ("begins", "i8"),
-     ("until", "i8"), ("people", "i4", DAYS), *_QUALITY]
+     ("until", "i8"), ("people", "i4", DAYS), ("fresh", "i4"), ("spare", "i4"),
+     ("fresh_points", "i8"), ("dropped", "i8"), *_QUALITY]
 )  # fmt: skip
-"""A portfolio. `limit` -1: none. `people`: by the day on which they were last written to."""
+"""A portfolio. `limit` -1: none. `people`: by the day on which they were last written to. `fresh`:
+people of the batches of new templates, together, since the last of them was decided, with what
+they think; `dropped`: when that was bad, for all templates in a batch then (-1: never)."""
 TEMPLATE = np.dtype(
     [("portfolio", "u4"), ("category", "u1"), ("status", "u1"), ("pauses", "u1"), ("spare", "u1"),
      ("until", "i8"), *_QUALITY]
@@ -336,7 +339,8 @@ def start_pacing(q: Any, now: int, size: int) -> None:
 
 
 @compiled(inline="always")
-def _is_bad(q: Any, laws: Any) -> bool:
+def is_bad(q: Any, laws: Any) -> bool:
+    """Return whether the people of a batch want none of it."""
     return bool(q.pace_points > 0 and q.pace_points * 100 >= laws.pace_bad * q.pace_people)
 
 
@@ -383,14 +387,17 @@ def _go_on(p: Any, t: Any, laws: Any, now: int) -> int:
         t.status = APPROVED
         if (laws.paced >> t.category) & 1:
             start_pacing(t, now, laws.pace_first)
+    if t.pace != FREE and t.pace_from <= p.dropped:
+        t.status, t.until, t.pace = PACED, ENDLESS, FREE
+        changed |= PAUSED_BY_PACING
     if t.pace == HOLDING and now >= t.pace_at + laws.pace_wait:
-        bad = _is_bad(t, laws)
-        t.pace = FREE
+        bad = is_bad(t, laws)
+        t.pace, p.fresh, p.fresh_points = FREE, 0, 0
         if bad:
             t.status, t.until = PACED, ENDLESS
             changed |= PAUSED_BY_PACING
     if p.pace == HOLDING and now >= p.pace_at + laws.pace_wait:
-        if _is_bad(p, laws):
+        if is_bad(p, laws):
             step_up(p, laws, now)
             changed |= STEPPED
         elif p.pace_size * laws.pace_growth >= laws.pace_until:
@@ -543,6 +550,7 @@ def _count(p: Any, t: Any, node: Any, template: int, now: int, held: bool) -> No
     if fresh or was_held or counted < p.pace_from // 1000:
         _count_in_batch(p, now)
     if fresh_of_template or was_held or counted < t.pace_from // 1000:
+        p.fresh += t.pace == COUNTING
         _count_in_batch(t, now)
 
 
@@ -598,6 +606,9 @@ def _accept(
         node.inside = min(int64(node.inside) + 1, 255)
         return IN_WINDOW
     node.inside = 0
+    if t.pace == COUNTING and p.fresh >= laws.pace_first:
+        # Many new templates are as one: each with people of its own would reach as many more.
+        t.pace, t.pace_at = HOLDING, now
     held = t.pace == HOLDING or p.pace == HOLDING
     _take_place(p, node, index, places, sh, now)
     _count(p, t, node, template, now, held)
@@ -706,15 +717,20 @@ def _react(
         return 0
     changed = _go_on(p, t, laws, now)
     batched = node.consent & WAS_HELD == 0
+    if batched and t.pace != FREE and counted >= t.pace_from // 1000:
+        p.fresh_points += points
+        if p.fresh >= laws.pace_least and p.fresh_points * 100 >= laws.pace_bad * p.fresh:
+            p.dropped, p.fresh, p.fresh_points = now, 0, 0
     _weigh(t, counted, batched, today, points)
     _weigh(p, counted, batched, today, points)
-    if t.pace != FREE and t.pace_people >= laws.pace_least and _is_bad(t, laws):
+    bad = t.pace_people >= laws.pace_least and is_bad(t, laws)
+    if t.pace != FREE and (bad or t.pace_from <= p.dropped):
         t.status, t.until, t.pace = PACED, ENDLESS, FREE
         changed |= PAUSED_BY_PACING
     if t.status == APPROVED and rating(t, laws) == LOW:
         _pause(t, laws, now)
         changed |= PAUSED_BY_QUALITY
-    paced = p.pace != FREE and p.pace_people >= laws.pace_least and _is_bad(p, laws)
+    paced = p.pace != FREE and p.pace_people >= laws.pace_least and is_bad(p, laws)
     if paced or rating(p, laws) == LOW:
         step_up(p, laws, now)
         changed |= STEPPED

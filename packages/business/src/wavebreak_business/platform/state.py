@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class State:
         """Return the slot of a new portfolio; `limit` -1: none."""
         slot = self._next("ports")
         p = self.ports.records[slot]
-        p["head"], p["tail"], p["limit"] = -1, -1, limit
+        p["head"], p["tail"], p["limit"], p["dropped"] = -1, -1, limit, NEVER
         self.set_paced(slot, paced)
         return slot
 
@@ -287,6 +287,23 @@ class State:
         """Return what a portfolio's step bars at a time."""
         p = self.ports.records[portfolio]
         return int(kernel.bars_of(p, self.laws, max(at, int(p["clock"]))))
+
+    def held_state(self, template: int, at: int) -> Literal["held", "dropped", "released"]:
+        """Return what has become of messages of a template that were held, as of a time."""
+        t = self.templates.records[template]
+        portfolio = int(t["portfolio"])
+        p, laws = self.ports.records[portfolio], self.laws
+        in_batch = int(t["pace"]) != FREE and int(t["pace_from"]) <= int(p["dropped"])
+        barred = self.bars_of(portfolio, at) != kernel.BARS_NOTHING
+        if int(t["status"]) != APPROVED or in_batch or barred:
+            return "dropped"
+        for q in (t, p):
+            if int(q["pace"]) == kernel.HOLDING:
+                if at < int(q["pace_at"]) + int(laws["pace_wait"]):
+                    return "held"
+                if kernel.is_bad(q, laws):
+                    return "dropped"
+        return "released"
 
     def used_of(self, portfolio: int) -> int:
         """Return how many places of a portfolio's limit are taken, as of its clock."""
