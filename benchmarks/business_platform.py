@@ -35,7 +35,8 @@ def bench(quick: bool) -> list[Figure]:
         sends = _sends(rng, known, each, START + run * DAY)
         begin = time.thread_time()
         told = [state.advance(part) for part in np.array_split(sends, max(each // 100_000, 1))]
-        rates.append(each / (time.thread_time() - begin))
+        # The people's messages among them take time and are no sends.
+        rates.append(int((sends["kind"] == k.SEND).sum()) / (time.thread_time() - begin))
         accepted += sum(int((part["outcome"] <= k.HELD).sum()) for part in told)
         some = _sends(rng, few, 2_000, START + run * DAY)
         begin = time.thread_time()
@@ -47,7 +48,7 @@ def bench(quick: bool) -> list[Figure]:
     return [
         figure(NAME, "compiled rules, 1 core", "sends/s", rates, target=1e6,
                note=f"{held:,} people known to {portfolios:,} portfolios, "
-               f"{accepted / each / runs:.0%} accepted"),
+               f"{accepted / each / runs:.0%} of acts are accepted sends"),
         figure(NAME, "the oracle: plain Python, 2,000 people", "sends/s", slow,
                note="the same kinds of send; it looks at everybody for each"),
         figure(NAME, "a person known to a portfolio", "bytes", [sum(nbytes.values()) / held],
