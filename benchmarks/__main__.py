@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    business_platform,
     console,
     files,
     hostile_input_bench,
@@ -51,6 +52,10 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     ),
     "webhooks": ("Webhooks of a real server: many decisions, and single ones", webhooks.bench),
     "console": ("The console's pages, a million accounts behind them", console.bench),
+    "business": (
+        "The platform for businesses: its rules, beside plain Python",
+        business_platform.bench,
+    ),
     "hostile": ("Hostile lines through the reader", hostile_input_bench.bench),
 }
 

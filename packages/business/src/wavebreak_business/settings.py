@@ -9,19 +9,24 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from wavebreak.config import read_toml
 from wavebreak.durations import DURATION_PATTERN, Duration, duration_ms
 from wavebreak.errors import PolicyError
+from wavebreak_business.toml_lines import Path as TomlPath
+from wavebreak_business.toml_lines import line_of, path_of
 
 SHIPPED = Path(__file__).resolve().parent / "policy"
 
 MESSENGER = "whatsapp"
 """The messenger itself among the providers: its codes may come through any of the others."""
 _MESSENGER_DIGITS = 6
+QUALITY_DAYS = 7
+"""Days of which reactions count; the compiled rules keep as many, and the open one."""
 
 Retry = Literal["never", "changed", "later"]
 Stop = Literal["", "person", "template", "account"]
@@ -55,32 +60,116 @@ class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return duration_ms(self.wait) if self.wait else 0
 
 
+Share = Annotated[float, Meta(gt=0, le=1)]
+"""A part of a whole."""
+People = Annotated[int, Meta(ge=1, le=10**9)]
+Category = Literal["marketing", "utility", "authentication"]
+Bars = Literal["nothing", "outside_windows", "all"]
+
+
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many people may be written to, and how the limit grows."""
 
     span: Duration
-    steps: tuple[int, ...]
-    raise_share: float
-    raise_days: int
-    warn_share: float
+    steps: Annotated[tuple[People, ...], Meta(min_length=1, max_length=16)]
+    verified: People
+    raise_share: Share
+    raise_days: Annotated[int, Meta(ge=1, le=QUALITY_DAYS)]
+    raise_wait: Duration
+    warn_share: Share
+    count: Literal["delivered", "sent"]
+
+
+class PairRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often one person may be written to."""
+
+    interval: Duration
+    burst: Annotated[int, Meta(ge=1, le=10_000)]
+
+
+PerSecond = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Throughput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Messages a second of a number."""
+
+    default: PerSecond
+    upgraded: PerSecond
+    shared: PerSecond
+
+
+class ConsentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What needs a grant, and whose word is one without a proof."""
+
+    required: tuple[Category, ...]
+    trusted: tuple[str, ...]
+
+
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From when a revocation binds in a check of logs (`0s`: at once), and what it covers."""
+
+    delay: Annotated[str, Meta(pattern=f"{DURATION_PATTERN}|^0s$")]
+    categories: Annotated[tuple[Category, ...], Meta(min_length=1)]
 
 
 class Pauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a bad rating pauses a template, step by step; after the last it is disabled."""
 
-    ladder: tuple[Duration, ...]
+    ladder: Annotated[tuple[Duration, ...], Meta(max_length=8)]
+
+
+class Pacing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """To how many people a new template, or a paced portfolio, writes before the rest is held."""
+
+    categories: tuple[Category, ...]
+    first: People
+    wait: Duration
+    bad_share: Share
+    least: People
+    portfolio_first: People
+    portfolio_growth: Annotated[int, Meta(ge=2, le=1_000)]
+    portfolio_until: People
+
+
+Weight = Annotated[float, Meta(ge=0, le=100)]
+
+
+class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How reactions become a rating."""
+
+    day_weights: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=100)], ...],
+        Meta(min_length=QUALITY_DAYS, max_length=QUALITY_DAYS),
+    ]
+    block: Weight
+    report: Weight
+    mute: Weight
+    low: Share
+    medium: Share
+    least: People
+    few_reads: Annotated[float, Meta(ge=0, le=1)]
+
+
+class LadderStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a portfolio may not do on a step, and for how long ("": until an appeal)."""
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+    bars: Bars
+    lasts: Duration | Literal[""] = ""
+    notice: Duration | Literal[""] = ""
+
+
+class Ladder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of a portfolio whose quality is low again and again."""
+
+    forget: Duration
+    steps: Annotated[tuple[LadderStep, ...], Meta(min_length=1, max_length=16)]
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Events of the account that hold its sends back."""
 
     stops: tuple[str, ...]
-
-
-class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From when a revocation binds: a duration, `0s` for at once."""
-
-    delay: str
 
 
 class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +181,7 @@ class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From when a template counts as at risk."""
 
-    failed_share: float
+    failed_share: Share
     sends: int
 
 
@@ -101,10 +190,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     as_of: datetime.date
     window: Duration
+    entry_window: Duration
     limit: Limit
-    pauses: Pauses
-    account: Account
+    pair: PairRate
+    throughput: Throughput
+    consent: ConsentRules
     revocation: Revocation
+    pauses: Pauses
+    pacing: Pacing
+    quality: Quality
+    ladder: Ladder
+    account: Account
     duplicates: Duplicates
     templates: Templates
 
@@ -159,18 +255,44 @@ def load_settings(directory: Path | None = None) -> Settings:
     """
     codes = _read("codes.toml", directory)
     as_of = codes.pop("as_of", None)
-    limits = _convert("limits.toml", _read("limits.toml", directory), Limits)
-    _check_limits(limits)
     return Settings(
-        limits,
+        load_limits(directory),
         _convert("codes.toml", codes, dict[str, dict[str, Code]]),
         _convert("codes.toml", as_of, datetime.date),
     )
 
 
-def _read(name: str, directory: Path | None) -> dict[str, Any]:
+def load_limits(directory: Path | None = None) -> Limits:
+    """Read the limits alone, and check what no type does.
+
+    Args:
+        directory: A limits.toml of one's own, which takes the place of the shipped one.
+
+    Raises:
+        PolicyError: The file cannot be read, or a value is not valid: it names line and fix.
+
+    >>> load_limits().pair.burst
+    45
+
+    """
+    path = _path("limits.toml", directory)
+    values = read_toml(path)
+    text = path.read_text(encoding="utf-8")
+    try:
+        limits = msgspec.convert(values, Limits)
+    except msgspec.ValidationError as error:
+        raise _limits_error(text, path_of(str(error)), str(error)) from None
+    _check_limits(limits, text)
+    return limits
+
+
+def _path(name: str, directory: Path | None) -> Path:
     own = directory / name if directory else None
-    return read_toml(own if own and own.exists() else SHIPPED / name)
+    return own if own and own.exists() else SHIPPED / name
+
+
+def _read(name: str, directory: Path | None) -> dict[str, Any]:
+    return read_toml(_path(name, directory))
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:
@@ -181,41 +303,56 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         raise PolicyError(f"{name}: {error}", fix=fix) from None
 
 
-def _check_limits(limits: Limits) -> None:
+def _limits_error(text: str, path: TomlPath, what: str) -> PolicyError:
+    """Return an error that names the line, and the shipped file's line as the fix."""
+    shipped = (SHIPPED / "limits.toml").read_text(encoding="utf-8")
+    known = shipped.splitlines()[line_of(shipped, path) - 1].strip()
+    if known.startswith("["):
+        fix = f"compare with {known} of the shipped limits.toml"
+    elif path and line_of(shipped, path) > 1:
+        fix = f"the shipped limits.toml has {known}"
+    else:
+        fix = "compare with the shipped limits.toml"
+    return PolicyError(f"limits.toml, line {line_of(text, path)}: {what}", fix=fix)
+
+
+def _check_limits(limits: Limits, text: str) -> None:
     """Raise `PolicyError` for values that no type forbids."""
-    steps = limits.limit.steps
-    if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0:
-        raise PolicyError(
-            "limits.toml: limit.steps is not a rising list of positive numbers",
-            fix="write them in order, such as [250, 2000]",
-        )
-    for name, share in (
-        ("limit.raise_share", limits.limit.raise_share),
-        ("limit.warn_share", limits.limit.warn_share),
-        ("templates.failed_share", limits.templates.failed_share),
-    ):
-        if not 0 < share <= 1:
-            raise PolicyError(
-                f"limits.toml: {name} is not a share", fix="write a number above 0, at most 1"
-            )
-    if not 1 <= limits.limit.raise_days <= 366:
-        raise PolicyError("limits.toml: limit.raise_days is out of range", fix="write 1 to 366")
-    revocation_delay_ms(limits)
+    steps, quality, ladder = limits.limit.steps, limits.quality, limits.ladder.steps
+    endless = next((n for n, step in enumerate(ladder) if not step.lasts), len(ladder))
+    early = next((n for n, step in enumerate(ladder) if n > endless and step.lasts), -1)
+    wrong: list[tuple[TomlPath, bool, str]] = [
+        (
+            ("limit", "steps"), list(steps) != sorted(set(steps)),
+            "limit.steps is not a rising list of numbers",
+        ),
+        (
+            ("entry_window",), duration_ms(limits.entry_window) < duration_ms(limits.window),
+            "entry_window is shorter than window",
+        ),
+        (
+            ("quality", "medium"), quality.medium > quality.low,
+            "quality.medium is above quality.low",
+        ),
+        (
+            ("quality", "day_weights"), not any(quality.day_weights),
+            "quality.day_weights are all 0",
+        ),
+        (
+            ("ladder", "steps", early), early >= 0,
+            "a step that lasts comes after one that only an appeal ends",
+        ),
+    ]  # fmt: skip
+    for path, is_wrong, what in wrong:
+        if is_wrong:
+            raise _limits_error(text, path, what)
 
 
 def revocation_delay_ms(limits: Limits) -> int:
-    """Return from when a revocation binds, in milliseconds after it.
+    """Return from when a revocation binds in a check of logs, in milliseconds after it.
 
     >>> revocation_delay_ms(load_settings().limits)
     0
     """
     delay = limits.revocation.delay
-    if delay == "0s":
-        return 0
-    try:
-        return duration_ms(msgspec.convert(delay, Duration))
-    except msgspec.ValidationError:
-        raise PolicyError(
-            f"limits.toml: revocation.delay does not match {DURATION_PATTERN}",
-            fix="write 0s, or such as 10d",
-        ) from None
+    return 0 if delay == "0s" else duration_ms(delay)

@@ -6,5 +6,5 @@ from wavebreak.cli.app import command_group
 
 business = command_group(
     "business",
-    "Check what a business's own webhook logs say: failures, consent, limits, templates, cost.",
+    "Check a business's own webhook logs; decide the sends of a platform for businesses.",
 )

@@ -367,7 +367,7 @@ def _is_far_ahead(clock: Any, ts: int, lateness: int) -> bool:
 
 
 @compiled()
-def _assign_epochs(
+def assign_epochs(
     clock: Any, ts: Any, repeated: Any, labels: Any, lateness: int, drop: Any, epochs: Any,
     begin: int, end: int,
 ) -> int:  # fmt: skip
@@ -503,7 +503,7 @@ class Fanout:
         repeated, done = np.zeros(ts.size, np.bool_), 0
         while done < ts.size:
             begin, done = done, self.seen.note(ids, repeated, done)
-            self.ahead += _assign_epochs(
+            self.ahead += assign_epochs(
                 self.clock, ts, repeated, labels, self.lateness_ms, drop, epochs, begin, done
             )
             # At this event, whatever its batch: a replay forgets the same ids.
@@ -525,7 +525,7 @@ class Fanout:
         """
         clock, times, n = self.clock.copy(), np.array(ts, np.int64), len(ts)
         new, drop, epochs = np.zeros(n, np.bool_), np.zeros(n, np.uint8), np.zeros(n, np.int64)
-        _assign_epochs(clock, times, new, labels, self.lateness_ms, drop, epochs, 0, n)
+        assign_epochs(clock, times, new, labels, self.lateness_ms, drop, epochs, 0, n)
         return np.where(drop > 0, -1, times)
 
     def dump(self) -> dict[str, Any]:

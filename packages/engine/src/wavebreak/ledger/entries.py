@@ -264,6 +264,59 @@ class KeyEntry(Body, frozen=True):
     hidden: ClassVar[tuple[str, ...]] = ("by",)
 
 
+class PortfolioEntry(Body, frozen=True):
+    """A portfolio of a business platform as a change left it; `linked`: whose successor it is.
+
+    `step` is that of the ladder for businesses on which it is, and `appeal` what became of one.
+    """
+
+    portfolio: str
+    verified: bool
+    limit: int
+    numbers: int
+    linked: tuple[str, ...]
+    step: int = 0
+    appeal: str = ""
+    hidden: ClassVar[tuple[str, ...]] = ("by", "id", "record")
+
+
+class TemplateEntry(Body, frozen=True):
+    """A template as a change left it."""
+
+    portfolio: str
+    template: str
+    category: str
+    language: str
+    status: str
+    hidden: ClassVar[tuple[str, ...]] = ("by", "id")
+
+
+class ConsentEntry(Body, frozen=True):
+    """A person's word: granted or revoked, for what, by what source, with the digest of its proof.
+
+    `counts` is false for a claim without proof: it is on record, and no basis for a send.
+    """
+
+    portfolio: str
+    word: str
+    category: str
+    source: str
+    proof: str
+    counts: bool
+    hidden: ClassVar[tuple[str, ...]] = ("id", "number", "person")
+
+
+class StandingEntry(Body, frozen=True):
+    """A step of the ladder that a portfolio was put on, what it bars, and until when."""
+
+    portfolio: str
+    step: str
+    bars: str
+    begins: int
+    until: int | None
+    hidden: ClassVar[tuple[str, ...]] = ("id",)
+
+
 KINDS: dict[str, type[Body]] = {
     "decision": DecisionEntry,
     "receipt": ReceiptEntry,
@@ -287,6 +340,10 @@ KINDS: dict[str, type[Body]] = {
     "pack": PackEntry,
     "key": KeyEntry,
     "states": StatesEntry,
+    "portfolio": PortfolioEntry,
+    "template": TemplateEntry,
+    "consent": ConsentEntry,
+    "standing": StandingEntry,
 }
 
 

@@ -1,0 +1,1 @@
+"""The sanctioned platform for businesses: portfolios, consent, limits, quality, standing."""

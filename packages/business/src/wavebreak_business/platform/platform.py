@@ -1,0 +1,442 @@
+"""The platform's rules over events: names to slots, the log's time, repeated events, answers.
+
+One ordered reader, as in the engine. What changes the registry, or who a person is, is taken at
+its place in the log; what lies between is decided by the compiled rules in one go. The same log
+gives the same answers, however it is cut and on any number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.errors import EventError
+from wavebreak.features.dedup import DuplicateFilter
+from wavebreak.features.facts import CLOCK, assign_epochs
+from wavebreak.features.interner import Interner, name_spans
+from wavebreak.features.keyed_hash import random_secret, table_key
+from wavebreak.ledger.entries import ConsentEntry, StandingEntry
+from wavebreak.ledger.recorder import Draft
+from wavebreak.schema.events import (
+    AccountDeleted,
+    AccountRegistered,
+    MessageRead,
+    MessageSent,
+    MessageUndeliverable,
+    UserBlocked,
+    UserReported,
+)
+from wavebreak_business.platform import kernel as k
+from wavebreak_business.platform.consents import Basis, Consents
+from wavebreak_business.platform.events import (
+    AccountIdChanged,
+    ConsentGranted,
+    ConsentRevoked,
+    EntryOpened,
+    PortfolioUpdated,
+    TemplateUpdated,
+    UserMuted,
+    event_id,
+    event_ms,
+)
+from wavebreak_business.platform.laws import CATEGORIES
+from wavebreak_business.platform.outcomes import OUTCOMES, code_of
+from wavebreak_business.platform.portfolios import Portfolio, Registry
+from wavebreak_business.platform.state import State
+from wavebreak_business.settings import Settings
+
+FULL_WEIGHT = 100
+_REACTIONS: dict[Any, int] = {
+    MessageRead: k.READ,
+    UserMuted: k.MUTE,
+    UserBlocked: k.BLOCK,
+    UserReported: k.REPORT,
+}
+
+
+class Answer(NamedTuple):
+    """What became of a send.
+
+    Attributes:
+        id: Of the event.
+        outcome: Neutral name; `accepted` and `held` are not refused.
+        code: The field's code; "": none.
+        at: When it was taken (ms).
+        retry_at: From when the same send would not be refused for this (ms); None: never by itself.
+        basis: Of an accepted one: window, consent, or not_required; "": refused.
+        meaning: What happened; "": accepted.
+        fix: What to do.
+
+    """
+
+    id: str
+    outcome: str
+    code: str
+    at: int
+    retry_at: int | None
+    basis: str
+    meaning: str
+    fix: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it goes out, now or after it was held."""
+        return self.outcome in ("accepted", "held")
+
+
+class Change(NamedTuple):
+    """What changed by itself: a step of the ladder, a pause of a template, a higher limit."""
+
+    at: int
+    portfolio: str
+    what: str
+    template: str | None
+    value: int
+
+
+class Result(NamedTuple):
+    """What came of events: answers to sends, changes, entries to seal, and events refused.
+
+    A repeated send has no answer. `persons` counts messages between people.
+    """
+
+    answers: list[Answer]
+    changes: list[Change]
+    drafts: list[Draft]
+    refused: list[tuple[str, EventError]]
+    repeated: int
+    persons: int
+
+
+class Platform:
+    """A business platform.
+
+    Args:
+        settings: Limits and codes.
+        workers: Threads; no answer depends on it.
+        lateness_s: How far behind the log's time an event may be without being late. A late one is
+            taken too, at its portfolio's own time.
+        secret: Of the tables' hashes (None: a random one).
+
+    """
+
+    def __init__(
+        self, settings: Settings, *, workers: int = 1, lateness_s: int = 60,
+        secret: bytes | None = None,
+    ) -> None:  # fmt: skip
+        secret = secret or random_secret()
+        self.settings, self.lateness_ms = settings, lateness_s * 1000
+        self.state = State(settings.limits, workers=workers, secret=secret)
+        self.registry = Registry(settings.limits, self.state)
+        self.consents = Consents(settings.limits)
+        self.names = Interner(table_key(secret, "people"))
+        self.people = np.zeros(0, np.int64)
+        """By the slot of an id: the person whose id it is (-1: nobody's yet)."""
+        self.count = 0
+        self.retired: set[int] = set()
+        """Slots of ids that people left for another one."""
+        self.seen = DuplicateFilter(table_key(secret, "platform events"), span_ms=self.lateness_ms)
+        self.clock = np.zeros(1, CLOCK)
+        self.clock["newest"] = -1
+        self.position = 0
+
+    # The log.
+
+    def apply(self, events: Sequence[Any], weights: Mapping[str, int] | None = None) -> Result:
+        """Take events in the order of the log.
+
+        Args:
+            events: Of the types of `events.READ_TYPES`.
+            weights: Credibility of people who react, in hundredths, by account id (absent: 100).
+
+        """
+        result = Result([], [], [], [], 0, 0)
+        if not events:
+            return result
+        ids = [event_id(event) for event in events]
+        times, repeated = self._date(ids, [event_ms(event) for event in events])
+        rows: list[tuple[int, ...]] = []
+        sends: list[tuple[str, int]] = []
+        persons = 0
+        for n, event in enumerate(events):
+            self.position += 1
+            if repeated[n]:
+                continue
+            if isinstance(event, _BARRIERS):
+                self._flush(rows, sends, result)
+                try:
+                    self._change(event, int(times[n]), result)
+                except EventError as error:
+                    result.refused.append((ids[n], error))
+                continue
+            if isinstance(event, (AccountDeleted, AccountRegistered)):
+                self._release(event)
+                continue
+            try:
+                row = self._row(event, int(times[n]), weights or {}, result)
+            except EventError as error:
+                result.refused.append((ids[n], error))
+                continue
+            if row is None:
+                persons += 1
+                continue
+            sends.append((ids[n], row[1]))
+            rows.append(row)
+        self._flush(rows, sends, result)
+        return result._replace(repeated=int(repeated.sum()), persons=persons)
+
+    def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any]:
+        """Return when events are taken by the log's time, and which were there before."""
+        spans, times = name_spans(pa.array(ids, pa.string())), np.array(stamps, np.int64)
+        repeated, done = np.zeros(times.size, np.bool_), 0
+        labels, drop = np.zeros(times.size, np.bool_), np.zeros(times.size, np.uint8)
+        epochs = np.zeros(times.size, np.int64)
+        while done < times.size:
+            begin, done = done, self.seen.note(spans, repeated, done)
+            assign_epochs(
+                self.clock, times, repeated, labels, self.lateness_ms, drop, epochs, begin, done
+            )
+            if done < times.size:
+                self.seen.grow(int(self.clock["newest"][0]))
+        return times, repeated
+
+    def _row(
+        self, event: Any, at: int, weights: Mapping[str, int], result: Result
+    ) -> tuple[int, ...] | None:  # fmt: skip
+        """Return an act as its fields; None where it concerns no business."""
+        match event:
+            case MessageSent():
+                return self._message(event, at)
+            case ConsentGranted() | ConsentRevoked():
+                return self._word(event, at, result)
+            case MessageUndeliverable():
+                number = self._number(event.account)
+                who = event.peer
+                kind, weight = k.UNDELIVERABLE, FULL_WEIGHT
+            case EntryOpened():
+                number, who, kind, weight = self._number(event.peer), event.account, k.INBOUND, 0
+            case _:
+                number, who = self._number(event.peer), event.account
+                kind = _REACTIONS[type(event)]
+                weight = min(max(weights.get(who, FULL_WEIGHT), 0), FULL_WEIGHT)
+        if number is None:
+            return None
+        flags = k.BY_ENTRY if isinstance(event, EntryOpened) else 0
+        return at, kind, k.ANY, flags, weight, number, self.person(who), k.NONE, k.NONE
+
+    def _message(self, event: MessageSent, at: int) -> tuple[int, ...] | None:
+        """Return a business's send, or a person's message to a business; None: between people.
+
+        A template of who is no business is a send that is refused: `no_portfolio`.
+        """
+        portfolio = self.registry.portfolio_of(event.account)
+        if portfolio is None:
+            number = self._number(event.peer)
+            if event.template is not None:
+                return at, k.SEND, k.ANY, 0, 0, k.NONE, 0, k.NONE, k.NONE
+            if number is None:
+                return None
+            return at, k.INBOUND, k.ANY, 0, 0, number, self.person(event.account), k.NONE, k.NONE
+        if event.peer is None:
+            return None
+        number = portfolio.numbers[event.account].slot
+        template, flags = k.NONE, 0
+        if event.template is not None:
+            known = portfolio.templates.get(event.template)
+            template, flags = known.slot if known else k.NONE, k.WITH_TEMPLATE
+        person = self.person(event.peer)
+        return at, k.SEND, k.ANY, flags, 0, number, person, template, k.NONE
+
+    def _word(
+        self, event: ConsentGranted | ConsentRevoked, at: int, result: Result
+    ) -> tuple[int, ...] | None:  # fmt: skip
+        """Keep a word on consent, and return it as an act where it counts."""
+        portfolio = self.registry.portfolios.get(event.business)
+        if portfolio is None:
+            fix = "register the portfolio, then send it again"
+            raise EventError("consent for a portfolio that is not registered", fix=fix)
+        granted, person = isinstance(event, ConsentGranted), self.person(event.account)
+        known = portfolio.numbers.get(event.number) if event.number is not None else None
+        if event.number is not None and known is None and granted:
+            raise EventError("consent for no number of the portfolio", fix="register the number")
+        # A revocation for a number that has left covers the portfolio: too much, not nothing.
+        number = known.slot if known else k.NONE
+        counts = self.consents.add(
+            portfolio.slot, person, position=self.position - 1, at=at, granted=granted,
+            source=event.source, number=number, category=event.category, proof=event.proof,
+        )  # fmt: skip
+        body = ConsentEntry(
+            event.business, "granted" if granted else "revoked", event.category or "",
+            event.source, event.proof or "", counts,
+        )  # fmt: skip
+        hidden = {"id": event.id, "number": event.number, "person": event.account}
+        result.drafts.append(Draft("consent", body, hidden))
+        if not counts:
+            return None
+        category = CATEGORIES.index(event.category) if event.category else k.ANY
+        kind = k.GRANT if granted else k.REVOKE
+        return at, kind, category, 0, 0, number, person, k.NONE, portfolio.slot
+
+    def _number(self, account: str | None) -> int | None:
+        portfolio = self.registry.portfolio_of(account) if account else None
+        return portfolio.numbers[account].slot if portfolio and account else None
+
+    def _flush(
+        self, rows: list[tuple[int, ...]], sends: list[tuple[str, int]], result: Result
+    ) -> None:  # fmt: skip
+        """Decide the acts so far."""
+        if not rows:
+            return
+        acts = np.array(rows, dtype=k.ACT)
+        told = self.state.advance(acts)
+        for n in np.flatnonzero(told["outcome"] != k.NOT_A_SEND).tolist():
+            result.answers.append(self._answer(sends[n][0], acts[n], told[n]))
+        for n in np.flatnonzero(told["changes"]).tolist():
+            self._note_changes(acts[n], told[n], result)
+        rows.clear()
+        sends.clear()
+
+    def _answer(self, name: str, act: Any, told: Any) -> Answer:
+        outcome = int(told["outcome"])
+        row, code = OUTCOMES[outcome], code_of(outcome, self.settings)
+        basis = ""
+        if outcome == k.IN_WINDOW:
+            basis = "window"
+        elif outcome <= k.HELD:
+            category = int(self.state.templates.records[int(act["template"])]["category"])
+            required = int(self.state.laws["required"]) >> category & 1
+            basis = "consent" if required else "not_required"
+        opens = int(told["opens"])
+        return Answer(
+            name, row.name, row.code, int(told["at"]),
+            None if outcome <= k.HELD or opens == k.NEVER else opens, basis,
+            code.meaning if code else row.meaning, code.fix if code else row.fix,
+        )  # fmt: skip
+
+    def _note_changes(self, act: Any, told: Any, result: Result) -> None:
+        portfolio, at = self.registry.slots[int(act["portfolio"])], int(told["at"])
+        slot = int(told["template"])
+        template = self.registry.template_names[slot][1] if slot != k.NONE else None
+        bits = int(told["changes"])
+        for bit, what in (
+            (k.PAUSED_BY_QUALITY, "template_paused"), (k.PAUSED_BY_PACING, "template_dropped"),
+        ):  # fmt: skip
+            if bits & bit:
+                result.changes.append(Change(at, portfolio, what, template, 0))
+        value = int(told["value"])
+        if bits & k.RAISED:
+            result.changes.append(Change(at, portfolio, "limit_raised", None, value))
+        if bits & k.STEPPED:
+            self.registry.portfolios[portfolio].appeal = ""
+            result.changes.append(Change(at, portfolio, "step", None, value))
+            result.drafts.append(self._standing_draft(portfolio, value, at))
+
+    def _standing_draft(self, portfolio: str, number: int, at: int) -> Draft:
+        laws, step = self.state.laws, self.settings.limits.ladder.steps[number - 1]
+        begins = at + int(laws["notice"][number - 1])
+        lasts = int(laws["lasts"][number - 1])
+        body = StandingEntry(
+            portfolio, step.name, step.bars, begins, begins + lasts if lasts else None
+        )
+        return Draft("standing", body, {})
+
+    def _change(self, event: Any, at: int, result: Result) -> None:
+        """Take what changes the registry, or who a person is."""
+        match event:
+            case PortfolioUpdated():
+                result.drafts.append(self.registry.update(event, at))
+            case TemplateUpdated():
+                result.drafts.append(self.registry.update_template(event, at))
+            case AccountIdChanged():
+                self._rename(event.previous, event.account)
+
+    # People.
+
+    def person(self, account: str) -> int:
+        """Return the person whose id this is."""
+        (slot,) = self.names.slots(pa.array([account])).tolist()
+        self._fit_people(slot)
+        if self.people[slot] < 0:
+            self.people[slot] = self.count
+            self.count += 1
+        return int(self.people[slot])
+
+    def _fit_people(self, slot: int) -> None:
+        if slot >= self.people.size:
+            more = np.full(max(slot + 1, 2 * self.people.size) - self.people.size, -1, np.int64)
+            self.people = np.concatenate([self.people, more])
+
+    def _rename(self, previous: str, account: str) -> None:
+        """Let an id be of the person who had another; what came under it before is theirs too."""
+        kept, gone = self.person(previous), self.person(account)
+        (slot,) = self.names.find(pa.array([previous])).tolist()
+        self.retired.add(slot)
+        if kept == gone:
+            return
+        self.state.merge_people(kept, gone)
+        self.consents.merge_people(kept, gone)
+        self.people[self.people == gone] = kept
+
+    def _release(self, event: AccountDeleted | AccountRegistered) -> None:
+        """Let an id be nobody's: its account is gone, or it was left and is somebody else's now.
+
+        No consent and no window goes on with the id.
+        """
+        (slot,) = self.names.find(pa.array([event.account])).tolist()
+        gone = isinstance(event, AccountDeleted) or slot in self.retired
+        if 0 <= slot < self.people.size and gone:
+            self.people[slot] = -1
+            self.retired.discard(slot)
+
+    # Questions.
+
+    def basis(
+        self, number: str, account: str, category: str, before: int | None = None
+    ) -> Basis:  # fmt: skip
+        """Return on what basis a message of a category goes from a number to a person.
+
+        `before`: the position in the log up to which words are heard.
+        """
+        portfolio = self.registry.portfolio_of(number)
+        if portfolio is None:
+            return Basis("none")
+        slot = portfolio.numbers[number].slot
+        return self.consents.basis(portfolio.slot, self.person(account), slot, category, before)
+
+    def portfolio(self, name: str) -> Portfolio | None:
+        """Return a portfolio of the registry."""
+        return self.registry.portfolios.get(name)
+
+    # Restarts.
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as named arrays."""
+        arrays = {
+            "position": np.array([self.position, self.count], np.int64),
+            "clock": self.clock.copy(),
+            "owners": self.people.copy(),
+            "retired": np.array(sorted(self.retired), np.int64),
+            "registry": np.frombuffer(self.registry.dump(), np.uint8),
+        }
+        for name in ("state", "consents", "names", "seen"):
+            arrays |= {f"{name}.{key}": a for key, a in getattr(self, name).dump().items()}
+        return arrays
+
+    def load(self, arrays: Mapping[str, Any]) -> None:
+        """Restore the state from a dump, on any number of workers."""
+        self.position, self.count = (int(n) for n in arrays["position"])
+        self.clock, self.people = arrays["clock"].copy(), arrays["owners"].copy()
+        self.retired = set(arrays["retired"].tolist())
+        for name in ("state", "consents", "names", "seen"):
+            own = {
+                key[len(name) + 1 :]: a for key, a in arrays.items() if key.startswith(f"{name}.")
+            }
+            getattr(self, name).load(own)
+        self.registry.load(arrays["registry"].tobytes())
+
+
+_BARRIERS = (PortfolioUpdated, TemplateUpdated, AccountIdChanged)
+"""Events that change what acts are decided by: those before them are decided first."""
