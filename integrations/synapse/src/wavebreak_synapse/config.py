@@ -105,6 +105,9 @@ class Settings:
         notices: What account holders are sent.
         language: The language of notices where the holder's is unknown.
         policy_server: Whether this homeserver can be the policy server of rooms.
+        take_back: What is taken back of an account that is restricted, suspended or banned:
+            `invitations` to strangers and knocks without an answer; `messages` too, those to
+            strangers who never wrote back; or nothing, `off`.
     """
 
     url: str
@@ -126,6 +129,7 @@ class Settings:
     notices: Notices = Notices()
     language: str = "en"
     policy_server: PolicyServer = PolicyServer()
+    take_back: Literal["invitations", "messages", "off"] = "invitations"
 
     @property
     def enforces(self) -> bool:
@@ -184,6 +188,11 @@ def _one_of(*names: str) -> Callable[[str, Any], str]:
         return str(value)
 
     return read
+
+
+def _take_back(name: str, value: Any) -> str:
+    # YAML reads a bare `off` as false.
+    return _one_of("invitations", "messages", "off")(name, "off" if value is False else value)
 
 
 def _whole(low: int, high: int) -> Callable[[str, Any], int]:
@@ -320,4 +329,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "notices": _notices,
     "language": _language,
     "policy_server": _policy_server,
+    "take_back": _take_back,
 }

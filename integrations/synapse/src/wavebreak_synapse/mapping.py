@@ -16,6 +16,8 @@ from typing import Any
 from wavebreak_synapse.acts import RINGS, is_act
 
 MAX_ID_BYTES = 255
+WITHDRAWN = "org.wavebreak.withdrawn"
+"""A member of an event by which this server withdraws an invitation: no answer of its invitee."""
 SMALL_ROOM = 10
 """A private room of at most so many members makes its members each other's contacts."""
 
@@ -339,7 +341,7 @@ def membership_event(
     person = pdu.state_key
     membership = pdu.content.get("membership")
     before = former.membership if former else "leave"
-    if person is None:
+    if person is None or (membership == "leave" and WITHDRAWN in pdu.content):
         return None
     if membership == "knock":
         return knock_event(pdu.event_id, pdu.ts, pdu.sender, room, server_name)

@@ -10,6 +10,7 @@ from synapse.api.errors import Codes, SynapseError
 from synapse.module_api import NOT_SPAM, DirectServeJsonResource, ModuleApi
 from synapse.module_api.errors import ConfigError
 from synapse.spam_checker_api import RegistrationBehaviour
+from synapse.types import UserID, create_requester
 from twisted.internet import reactor
 from twisted.python.threadpool import ThreadPool
 from wavebreak_client import Client
@@ -19,10 +20,12 @@ from wavebreak_synapse.callbacks import Answers, Callbacks, Host, guarded
 from wavebreak_synapse.config import SettingError, Settings, parse_settings
 from wavebreak_synapse.enforcement import Actions, Enforcement
 from wavebreak_synapse.feed import Bounds, Feed
+from wavebreak_synapse.mapping import WITHDRAWN
 from wavebreak_synapse.metrics import Metrics
 from wavebreak_synapse.policy_server import SIGN_PATH, sign_resource
 from wavebreak_synapse.reporter import Reporter
 from wavebreak_synapse.service import Service
+from wavebreak_synapse.take_back import TakeBack, Withdrawals
 
 log = logging.getLogger("wavebreak_synapse")
 
@@ -164,6 +167,16 @@ class Module:
                 desc="wavebreak_enforce",
                 run_on_all_instances=True,
             )
+            self._take_back = TakeBack(
+                self._settings, self._host, self._service, self._withdrawals(), self._metrics
+            )
+            # Apart: a suspension must not wait until much is taken back.
+            api.looping_background_call(
+                self._take_back.run,
+                ENFORCE_EVERY_MS,
+                desc="wavebreak_take_back",
+                run_on_all_instances=True,
+            )
 
     def _report(self) -> None:
         api = self._api
@@ -206,6 +219,33 @@ class Module:
         receipts = self._store.get_max_receipt_stream_id()
         # A token of several writers names the position up to which all of them wrote.
         return Bounds(events, int(getattr(receipts, "stream", receipts)))
+
+    def _withdrawals(self) -> Withdrawals:
+        members = self._hs.get_room_member_handler()
+
+        async def leave(by: str, account: str, room_id: str, content: dict[str, Any]) -> None:
+            requester = create_requester(by, authenticated_entity=self._api.server_name)
+            target = UserID.from_string(account)
+            # `ModuleApi.update_room_membership` would hold it to the sender's limit of messages.
+            await members.update_membership(
+                requester, target, room_id, "leave", content=content, ratelimit=False
+            )
+
+        async def remove(by: str, account: str, room_id: str) -> None:
+            await leave(by, account, room_id, {})
+
+        async def decline(account: str, room_id: str) -> None:
+            await leave(account, account, room_id, {WITHDRAWN: True})
+
+        async def redact(account: str, room_id: str, event_id: str) -> None:
+            version = await self._store.get_room_version(room_id)
+            named = {"redacts": event_id}
+            event: dict[str, Any] = {"type": "m.room.redaction", "content": {}}
+            event |= {"content": named} if version.updated_redaction_rules else named
+            event |= {"room_id": room_id, "sender": account}
+            await self._api.create_and_send_event_into_room(event)
+
+        return Withdrawals(remove, decline, redact)
 
     def _notify(self) -> Any:
         manager = self._hs.get_server_notices_manager()

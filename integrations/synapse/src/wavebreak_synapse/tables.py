@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from wavebreak_synapse.acts import is_act
 from wavebreak_synapse.mapping import SMALL_ROOM, Event, Membership, Pdu, Room
 
 SCHEMA = (
@@ -24,6 +25,8 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS wavebreak_suspensions (account TEXT PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS wavebreak_notices (account TEXT PRIMARY KEY,"
     " number BIGINT NOT NULL, outcome TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_taken_back (account TEXT PRIMARY KEY,"
+    " number BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS wavebreak_messages (name TEXT PRIMARY KEY, account TEXT NOT NULL,"
     " ts BIGINT NOT NULL, sent SMALLINT NOT NULL, texts TEXT NOT NULL)",
 )
@@ -310,12 +313,17 @@ def has_contact(txn: Transaction, owner: str, sender: str, room_id: str) -> bool
         rooms = json.loads(row[0])
         if isinstance(rooms, dict) and rooms.get(sender):
             return True
+    return _shares_small_room(txn, owner, sender, room_id)
+
+
+def _shares_small_room(txn: Transaction, owner: str, other: str, room_id: str) -> bool:
+    """Return whether a local account shares another small private room with an account."""
     txn.execute(
         "SELECT 1 FROM users_who_share_private_rooms AS u"
         " JOIN room_stats_current AS s ON s.room_id = u.room_id"
         " WHERE u.user_id = ? AND u.other_user_id = ? AND u.room_id <> ?"
         " AND s.joined_members <= ? LIMIT 1",
-        (owner, sender, room_id, SMALL_ROOM),
+        (owner, other, room_id, SMALL_ROOM),
     )
     return txn.fetchone() is not None
 
@@ -425,6 +433,117 @@ def write_notice(txn: Transaction, account: str, number: int, outcome: str) -> N
         " outcome = excluded.outcome",
         (account, number, outcome),
     )
+
+
+def read_taken_back(txn: Transaction) -> dict[str, int]:
+    """Return the decision after which all was taken back that an account had sent to strangers."""
+    txn.execute("SELECT account, number FROM wavebreak_taken_back")
+    return dict(txn.fetchall())
+
+
+def write_taken_back(txn: Transaction, account: str, number: int) -> None:
+    """Note that all was taken back after a decision."""
+    txn.execute(
+        "INSERT INTO wavebreak_taken_back (account, number) VALUES (?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET number = excluded.number",
+        (account, number),
+    )
+
+
+def pending_invitations(txn: Transaction, account: str, since: int) -> list[tuple[str, str, str]]:
+    """Return room, invited stranger and event of a local account's invitations without an answer.
+
+    Those of rooms that it has left are among them; those to people who know it are not.
+
+    Args:
+        txn: A transaction.
+        account: Who invited.
+        since: When it invited at the earliest, in milliseconds.
+    """
+    txn.execute(
+        "SELECT DISTINCT i.room_id, i.user_id, i.event_id, e.stream_ordering"
+        " FROM room_memberships AS mine"
+        " JOIN room_memberships AS i ON i.room_id = mine.room_id"
+        " AND i.sender = mine.user_id AND i.membership = 'invite'"
+        " JOIN events AS e ON e.event_id = i.event_id"
+        " WHERE mine.user_id = ? AND e.received_ts >= ? ORDER BY e.stream_ordering",
+        (account, since),
+    )
+    return [
+        (room, person, event)
+        for room, person, event, _ in txn.fetchall()
+        if is_still_invited(txn, room, person, event)
+        # Of another server's account only the rooms that it shares with this one are seen.
+        and not has_contact(txn, person, account, room)
+        and not _shares_small_room(txn, account, person, room)
+    ]
+
+
+def is_still_invited(txn: Transaction, room_id: str, account: str, event_id: str) -> bool:
+    """Return whether an invitation was neither accepted nor refused nor withdrawn."""
+    txn.execute(
+        "SELECT 1 FROM current_state_events WHERE event_id = ?"
+        " UNION ALL SELECT 1 FROM local_current_membership"
+        " WHERE user_id = ? AND room_id = ? AND event_id = ? LIMIT 1",
+        (event_id, account, room_id, event_id),
+    )
+    return txn.fetchone() is not None
+
+
+def pending_knocks(txn: Transaction, account: str) -> list[str]:
+    """Return the rooms on which a local account knocks."""
+    txn.execute(
+        "SELECT room_id FROM local_current_membership WHERE user_id = ? AND membership = 'knock'",
+        (account,),
+    )
+    return [row[0] for row in txn.fetchall()]
+
+
+def unanswered_messages(txn: Transaction, account: str, since: int) -> list[tuple[str, str]]:
+    """Return room and event of what an account wrote to strangers who never wrote in that chat.
+
+    Direct chats alone: in a room for several not to write is no answer that is missing.
+    """
+    txn.execute(
+        "SELECT DISTINCT room_id FROM room_memberships WHERE user_id = ? AND membership = 'join'",
+        (account,),
+    )
+    found = []
+    for (room_id,) in txn.fetchall():
+        if _is_unanswered(txn, account, room_id):
+            txn.execute(
+                "SELECT e.event_id, e.type, e.state_key, j.json FROM events AS e"
+                " JOIN event_json AS j ON j.event_id = e.event_id"
+                " LEFT JOIN redactions AS r ON r.redacts = e.event_id"
+                " WHERE e.room_id = ? AND e.sender = ? AND e.received_ts >= ?"
+                " AND e.rejection_reason IS NULL AND r.event_id IS NULL"
+                " ORDER BY e.stream_ordering",
+                (room_id, account, since),
+            )
+            found += [
+                (room_id, event_id)
+                for event_id, kind, state_key, body in txn.fetchall()
+                if is_act(kind, json.loads(body).get("content") or {}, state_key)
+            ]
+    return found
+
+
+def _is_unanswered(txn: Transaction, account: str, room_id: str) -> bool:
+    if read_room(txn, room_id).is_group:
+        return False
+    txn.execute(
+        "SELECT DISTINCT user_id FROM room_memberships WHERE room_id = ? AND user_id <> ?",
+        (room_id, account),
+    )
+    others = [row[0] for row in txn.fetchall()]
+    if len(others) != 1 or has_contact(txn, others[0], account, room_id):
+        return False
+    txn.execute(
+        "SELECT 1 FROM events WHERE room_id = ? AND sender <> ? AND type <> 'm.room.member'"
+        " LIMIT 1",
+        (room_id, account),
+    )
+    return txn.fetchone() is None
 
 
 def put_message(txn: Transaction, name: str, account: str, ts: int, texts: dict[str, str]) -> None:

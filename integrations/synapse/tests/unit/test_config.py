@@ -82,6 +82,7 @@ def test_key_is_read_from_a_file(tmp_path: Path) -> None:
         ({"notices": {"texts": {"en": {"ban": 5}}}}, r"is no text"),
         ({"history_days": -1}, r"^history_days"),
         ({"language": 5}, r"^language: is no text"),
+        ({"take_back": True}, r"^take_back: is none of invitations, messages, off"),
     ],
 )
 def test_wrong_setting_is_named_with_its_fix(change: dict[str, Any], message: str) -> None:
@@ -89,6 +90,11 @@ def test_wrong_setting_is_named_with_its_fix(change: dict[str, Any], message: st
     with pytest.raises(SettingError, match=message) as caught:
         parse_settings(config)
     assert "Fix: " in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["off", False])
+def test_off_is_read_as_yaml_reads_it(given: Any) -> None:
+    assert parse_settings(GOOD | {"take_back": given}).take_back == "off"
 
 
 def test_configuration_that_is_no_mapping_is_refused() -> None:
