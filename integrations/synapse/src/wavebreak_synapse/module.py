@@ -116,9 +116,10 @@ class Module:
             on_user_registration=guarded(calls.on_user_registration, None),
         )
         api.register_third_party_rules_callbacks(
+            on_create_room=self._asked_about_rooms(guarded(calls.on_create_room, NOT_SPAM)),
             on_user_deactivation_status_changed=guarded(
                 calls.on_user_deactivation_status_changed, None
-            )
+            ),
         )
         api.register_account_data_callbacks(
             on_account_data_updated=guarded(calls.on_account_data_updated, None)
@@ -128,6 +129,21 @@ class Module:
         if settings.policy_server.key:
             made = sign_resource(self._hs, settings.policy_server.key, self._host, calls)
             api.register_web_resource(SIGN_PATH, made)
+
+    @staticmethod
+    def _asked_about_rooms(judge: Any) -> Any:
+        # The only callback that may change the request, so that a room is made with those of its
+        # invitations that are allowed.
+        async def on_create_room(requester: Any, config: Any, is_requester_admin: bool) -> None:
+            # Synapse asks modules about no room of an administrator.
+            answer = NOT_SPAM
+            if not is_requester_admin:
+                answer = await judge(requester.user.to_string(), config)
+            if answer != NOT_SPAM:
+                code, shown = answer
+                raise SynapseError(403, "Not allowed to make this room", code, shown)
+
+        return on_create_room
 
     def _ask_about_knocks(self, user_may_knock: Any) -> None:
         # Synapse asks modules about a knock by `check_event_allowed` alone, for which it reads the
