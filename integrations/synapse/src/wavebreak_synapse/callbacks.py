@@ -127,11 +127,19 @@ class Callbacks:
         service: The connection to Wavebreak.
         answers: Synapse's values.
         metrics: What is counted.
+        before_first: Called with an account before it is asked about, for who is on a list.
     """
 
     def __init__(
-        self, settings: Settings, host: Host, service: Service, answers: Answers, metrics: Metrics
+        self,
+        settings: Settings,
+        host: Host,
+        service: Service,
+        answers: Answers,
+        metrics: Metrics,
+        before_first: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        self._before_first = before_first
         self._settings = settings
         self._host = host
         self._service = service
@@ -561,6 +569,8 @@ class Callbacks:
         if not self._must_ask(account, opens_chat=opens_chat):
             self._metrics.saved.inc()
             return None
+        if self._before_first is not None and opens_chat:
+            await self._before_first(account)
         opening = events[0]["type"] in OPENING
         before: list[Event] = []
         if opening:
@@ -571,9 +581,9 @@ class Callbacks:
         if not verdict.allowed and not _refuses_only(verdict, len(before)):
             self._forget_opened(account, events)
             refusal = await self._refusal(account, verdict, verdict.notice)
-            before_these = len(before)
-            refused = tuple(n - before_these for n in verdict.refused if n >= before_these)
-            return replace(refusal, refused=refused, verdict=verdict, before=before_these)
+            skipped = len(before)
+            places = tuple(n - skipped for n in verdict.refused if n >= skipped)
+            return replace(refusal, refused=places, verdict=verdict, before=skipped)
         if isinstance(verdict, Verdict):
             await self._say(account, events, verdict, len(before))
         if getattr(verdict, "mode", "") == "on_failure" and opening and state.outcome in ENFORCED:

@@ -118,6 +118,8 @@ class Feed:
         self._contacts: Cache[tuple[str, str], bool] = Cache(20_000, 600.0)
         self._groups: Cache[str, bool] = Cache(50_000, 86_400.0)
         self._calls: Cache[tuple[str, str], Call] = Cache(20_000, 86_400.0)
+        self._acted: Cache[str, bool] = Cache(50_000, 86_400.0)
+        self._now = 0
 
     def start(self, txn: Transaction, bounds: Bounds, now: int) -> None:
         """Make the tables, and find where to go on.
@@ -168,6 +170,7 @@ class Feed:
             bounds: Up to where the streams may be read.
             now: The time in milliseconds.
         """
+        self._now = now
         sources = [self._events(txn, bounds.events), self._outbox(txn, now)]
         if self._positions["users"] != USERS_DONE:
             sources.append(self._users(txn))
@@ -322,15 +325,19 @@ class Feed:
         return account.partition(":")[2] == self._server_name
 
     def _reports_on(self, txn: Transaction, account: str) -> bool:
-        if not self._is_local(account):
-            return self._settings.remote
-        exempt = self._exempt.get(account)
-        if exempt is None:
-            exempt = is_exempt(
-                self._settings, account, tables.read_user(txn, account), self._notices_account
-            )
-            self._exempt.put(account, exempt)
-        return not exempt
+        reported = self._settings.remote if not self._is_local(account) else None
+        if reported is None:
+            exempt = self._exempt.get(account)
+            if exempt is None:
+                exempt = is_exempt(
+                    self._settings, account, tables.read_user(txn, account), self._notices_account
+                )
+                self._exempt.put(account, exempt)
+            reported = not exempt
+        if reported and self._settings.lists.key and self._acted.get(account) is None:
+            tables.note_acted(txn, account, self._now)
+            self._acted.put(account, True)
+        return reported
 
     def _outbox(self, txn: Transaction, now: int) -> Source:
         found = tables.read_outbox(txn, self._limit, now)
@@ -456,7 +463,7 @@ def is_exempt(
         columns: Its admin, is_guest, appservice_id and user_type; None: it does not exist.
         notices: The account that sends server notices.
     """
-    if account in settings.exempt.users or account == notices:
+    if account in settings.exempt.users or account in (notices, settings.lists.publish_as):
         return True
     if columns is None:
         return False

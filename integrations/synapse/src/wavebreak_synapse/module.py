@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from synapse.api.errors import Codes, SynapseError
@@ -22,7 +23,9 @@ from wavebreak_synapse.enforcement import Actions, Enforcement
 from wavebreak_synapse.feed import Bounds, Feed
 from wavebreak_synapse.mapping import WITHDRAWN
 from wavebreak_synapse.metrics import Metrics
+from wavebreak_synapse.policy_rooms import ListsService, PolicyRoomWatch
 from wavebreak_synapse.policy_server import SIGN_PATH, sign_resource
+from wavebreak_synapse.publishing import PUBLISH_EVERY_MS, Publishing
 from wavebreak_synapse.reporter import Reporter
 from wavebreak_synapse.service import Service
 from wavebreak_synapse.take_back import TakeBack, Withdrawals
@@ -31,6 +34,7 @@ log = logging.getLogger("wavebreak_synapse")
 
 REPORT_EVERY_MS = 200
 ENFORCE_EVERY_MS = 500
+WATCH_EVERY_MS = 1_000
 DECLARE_EVERY_MS = 10_000
 
 
@@ -65,6 +69,13 @@ class Module:
             delegates_auth=delegates_auth,
         )
         self._declared = False
+        self._lists: ListsService | None = None
+        self._watch: PolicyRoomWatch | None = None
+        if config.lists.key:
+            self._lists = ListsService(config.url, config.lists.key)
+        if self._lists is not None and config.lists.rooms:
+            self._watch = PolicyRoomWatch(config, self._host, self._lists)
+        self._publishing = self._make_publishing()
         self._register()
         reactor.callWhenRunning(self._start)
         reactor.addSystemEventTrigger("before", "shutdown", self._stop)
@@ -96,7 +107,10 @@ class Module:
         answers = Answers(
             NOT_SPAM, Codes.FORBIDDEN, RegistrationBehaviour.ALLOW, RegistrationBehaviour.DENY
         )
-        self._callbacks = Callbacks(settings, self._host, self._service, answers, self._metrics)
+        tell_first = self._watch.tell_first if self._watch else None
+        self._callbacks = Callbacks(
+            settings, self._host, self._service, answers, self._metrics, tell_first
+        )
         calls = self._callbacks
         api.register_spam_checker_callbacks(
             check_event_for_spam=guarded(calls.check_event_for_spam, NOT_SPAM),
@@ -124,7 +138,8 @@ class Module:
         api.register_account_data_callbacks(
             on_account_data_updated=guarded(calls.on_account_data_updated, None)
         )
-        api.register_web_resource(health.PATH, HealthResource(api, self._service, settings))
+        shown = HealthResource(api, self._service, settings, self._problems_of_lists)
+        api.register_web_resource(health.PATH, shown)
         self._ask_about_knocks(guarded(calls.user_may_knock, NOT_SPAM))
         if settings.policy_server.key:
             made = sign_resource(self._hs, settings.policy_server.key, self._host, calls)
@@ -171,6 +186,13 @@ class Module:
         api.delayed_background_call(0, self._create_tables, desc="wavebreak_tables")
         if api.should_run_background_tasks():
             self._report()
+        if api.worker_app is None and self._publishing is not None:
+            api.looping_background_call(
+                self._publishing.run,
+                PUBLISH_EVERY_MS,
+                desc="wavebreak_publish",
+                run_on_all_instances=True,
+            )
         # Only the main process can send server notices.
         if api.worker_app is None and self._settings.enforces:
             actions = Actions(self._store.set_user_suspended_status, self._notify())
@@ -194,8 +216,30 @@ class Module:
                 run_on_all_instances=True,
             )
 
+    def _make_publishing(self) -> Publishing | None:
+        lists = self._settings.lists
+        if self._lists is None or not lists.publish_in:
+            return None
+
+        async def publish(state_key: str, content: dict[str, Any]) -> None:
+            await self._api.create_and_send_event_into_room(
+                {
+                    "type": "m.policy.rule.user", "state_key": state_key, "content": content,
+                    "room_id": lists.publish_in, "sender": lists.publish_as,
+                }
+            )  # fmt: skip
+
+        return Publishing(self._host, self._lists, publish)
+
+    def _problems_of_lists(self) -> list[str]:
+        found = self._watch.problems if self._watch else []
+        failed = self._publishing.problem if self._publishing else None
+        return [*found, *([failed] if failed else [])]
+
     def _report(self) -> None:
         api = self._api
+        if self._watch is not None:
+            api.looping_background_call(self._watch.report, WATCH_EVERY_MS, desc="wavebreak_lists")
         feed = Feed(self._settings, api.server_name, notices_account=self._host.notices_account)
         self._reporter = Reporter(
             feed,
@@ -212,6 +256,8 @@ class Module:
         if self._pool.started:
             self._pool.stop()  # Waits for what is under way, which needs the client.
         self._service.close()
+        if self._lists is not None:
+            self._lists.close()
 
     async def _create_tables(self) -> None:
         # Each worker: a callback may want them before the one that runs background tasks starts.
@@ -283,8 +329,15 @@ class Module:
 class HealthResource(DirectServeJsonResource):  # type: ignore[misc]
     """Answers whether the module does its work; an administrator's token shows how."""
 
-    def __init__(self, api: ModuleApi, service: Service, settings: Settings) -> None:
+    def __init__(
+        self,
+        api: ModuleApi,
+        service: Service,
+        settings: Settings,
+        problems_of_lists: Callable[[], Sequence[str]],
+    ) -> None:
         super().__init__()
+        self._problems_of_lists = problems_of_lists
         self._api = api
         self._service = service
         self._settings = settings
@@ -296,4 +349,9 @@ class HealthResource(DirectServeJsonResource):  # type: ignore[misc]
             full = await self._api.is_user_admin(requester.user.to_string())
             if not full:
                 raise SynapseError(403, "not an administrator", Codes.FORBIDDEN)
-        return health.report(self._service, self._settings, full=full)
+        return health.report(
+            self._service,
+            self._settings,
+            full=full,
+            problems_of_lists=self._problems_of_lists(),
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from wavebreak_synapse.acts import is_act
@@ -27,6 +27,12 @@ SCHEMA = (
     " number BIGINT NOT NULL, outcome TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS wavebreak_taken_back (account TEXT PRIMARY KEY,"
     " number BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_acted (account TEXT PRIMARY KEY, noted BIGINT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS wavebreak_acted_noted ON wavebreak_acted (noted)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_hits (list TEXT NOT NULL, entry TEXT NOT NULL,"
+    " name TEXT NOT NULL, subject TEXT NOT NULL, ts BIGINT NOT NULL, advice TEXT NOT NULL,"
+    " day TEXT NOT NULL, PRIMARY KEY (list, entry, name))",
+    "CREATE TABLE IF NOT EXISTS wavebreak_published (account TEXT PRIMARY KEY, hash TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS wavebreak_messages (name TEXT PRIMARY KEY, account TEXT NOT NULL,"
     " ts BIGINT NOT NULL, sent SMALLINT NOT NULL, texts TEXT NOT NULL)",
 )
@@ -433,6 +439,99 @@ def write_notice(txn: Transaction, account: str, number: int, outcome: str) -> N
         " outcome = excluded.outcome",
         (account, number, outcome),
     )
+
+
+def note_acted(txn: Transaction, account: str, now: int) -> None:
+    """Note that an account, of whatever server, acted here."""
+    txn.execute(
+        "INSERT INTO wavebreak_acted (account, noted) VALUES (?, ?)"
+        " ON CONFLICT (account) DO NOTHING",
+        (account, now),
+    )
+
+
+def read_acted(txn: Transaction, since: int) -> list[tuple[str, int]]:
+    """Return the accounts that acted here, of whom that was noted at a time or later."""
+    txn.execute("SELECT account, noted FROM wavebreak_acted WHERE noted >= ?", (since,))
+    return [(account, noted) for account, noted in txn.fetchall()]
+
+
+def has_acted(txn: Transaction, account: str) -> bool:
+    """Return whether an account acted here."""
+    txn.execute("SELECT 1 FROM wavebreak_acted WHERE account = ?", (account,))
+    return txn.fetchone() is not None
+
+
+def policy_mark(txn: Transaction, room_id: str) -> tuple[int, ...] | None:
+    """Return what changes with a room's state; None where nobody of this server is in it."""
+    txn.execute(
+        "SELECT 1 FROM local_current_membership WHERE room_id = ? AND membership = 'join' LIMIT 1",
+        (room_id,),
+    )
+    if txn.fetchone() is None:
+        return None
+    txn.execute(
+        "SELECT MAX(stream_ordering), (SELECT COUNT(*) FROM wavebreak_published)"
+        " FROM events WHERE room_id = ?",
+        (room_id,),
+    )
+    newest, published = txn.fetchone() or (0, 0)
+    return newest or 0, published
+
+
+def read_policy_rules(
+    txn: Transaction, room_id: str, kinds: Sequence[str]
+) -> list[tuple[str, dict[str, Any], int]]:
+    """Return type, content and time of a room's entries of some types; not those redacted."""
+    txn.execute(
+        "SELECT c.type, j.json, e.origin_server_ts FROM current_state_events AS c"
+        " JOIN events AS e ON e.event_id = c.event_id"
+        " JOIN event_json AS j ON j.event_id = c.event_id"
+        " LEFT JOIN redactions AS r ON r.redacts = c.event_id"
+        " WHERE c.room_id = ? AND r.event_id IS NULL",
+        (room_id,),
+    )
+    found = [row for row in txn.fetchall() if row[0] in kinds]
+    contents = [(kind, json.loads(body).get("content"), ts) for kind, body, ts in found]
+    return [row for row in contents if isinstance(row[1], dict)]
+
+
+def read_hits(txn: Transaction) -> list[tuple[Any, ...]]:
+    """Return the hits of lists that were told: list, entry, name, subject, ts, advice and day."""
+    txn.execute("SELECT list, entry, name, subject, ts, advice, day FROM wavebreak_hits")
+    return txn.fetchall()
+
+
+def write_hits(txn: Transaction, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keep hits that were told; see `read_hits`."""
+    for row in rows:
+        txn.execute(
+            "INSERT INTO wavebreak_hits (list, entry, name, subject, ts, advice, day)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (list, entry, name)"
+            " DO UPDATE SET ts = excluded.ts, advice = excluded.advice, day = excluded.day",
+            row,
+        )
+
+
+def delete_hits(txn: Transaction, keys: Iterable[tuple[str, str, str]]) -> None:
+    """Forget hits by list, entry and name."""
+    for key in keys:
+        txn.execute("DELETE FROM wavebreak_hits WHERE list = ? AND entry = ? AND name = ?", key)
+
+
+def read_published(txn: Transaction) -> dict[str, str]:
+    """Return the accounts that are published in a policy room of ours, with their hashes."""
+    txn.execute("SELECT account, hash FROM wavebreak_published")
+    return dict(txn.fetchall())
+
+
+def write_published(txn: Transaction, account: str, digest: str | None) -> None:
+    """Note that an account is published, or no more."""
+    txn.execute("DELETE FROM wavebreak_published WHERE account = ?", (account,))
+    if digest is not None:
+        txn.execute(
+            "INSERT INTO wavebreak_published (account, hash) VALUES (?, ?)", (account, digest)
+        )
 
 
 def read_taken_back(txn: Transaction) -> dict[str, int]:

@@ -405,7 +405,7 @@ def refusing_after(setting: Setting, places: int, **more: Any) -> None:
         setting.client.refusals = {ANN: answer} if refused else {}
         return ask(events)
 
-    setting.client.attempt = attempt  # type: ignore[method-assign]
+    setting.client.attempt = attempt  # type: ignore[assignment,method-assign]
 
 
 NO_MORE = {"notice": {"en": "Three are left.", "he": "נותרו שלושה."}}
