@@ -29,6 +29,7 @@ from wavebreak_synapse.mapping import (
     Pdu,
     Room,
     acting,
+    attempted_event,
     client_of,
     first_contact,
     invitation_event,
@@ -82,6 +83,7 @@ class Host:
         user_info: Returns a local account's row, or None.
         notices_account: The account that sends server notices.
         delegates_auth: Whether accounts are made by an authentication service (MAS).
+        blocks_invitation: Returns whether a local account lets another one not invite it.
     """
 
     server_name: str
@@ -91,6 +93,7 @@ class Host:
     user_info: Callable[[str], Awaitable[Any]]
     notices_account: str | None = None
     delegates_auth: bool = False
+    blocks_invitation: Callable[[str, str], Awaitable[bool]] | None = None
 
     def is_mine(self, account: str) -> bool:
         """Return whether an account is of this server."""
@@ -401,6 +404,12 @@ class Callbacks:
 
     async def user_may_invite(self, inviter: str, invitee: str, room_id: str) -> Any:
         """Return whether an account may invite another one."""
+        answer = await self._may_invite(inviter, invitee, room_id)
+        if answer == self._answers.not_spam:
+            await self._report_blocked(room_id, inviter, invitee)
+        return answer
+
+    async def _may_invite(self, inviter: str, invitee: str, room_id: str) -> Any:
         if not self._host.is_mine(inviter) or not self._settings.enforces:
             return self._answers.not_spam
         approved = self._approved.get(inviter)
@@ -413,6 +422,48 @@ class Callbacks:
         events = await self._invitations(inviter, [invitee], room)
         refusal = await self._judge(inviter, events, opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
+
+    async def _report_blocked(self, room_id: str, inviter: str, invitee: str) -> None:
+        """Report an invitation that Synapse refuses next, since its invitee takes none (MSC4380).
+
+        It was tried, and complains of nobody.
+        """
+        blocks = self._host.blocks_invitation
+        if blocks is None or not self._host.is_mine(invitee) or not await blocks(invitee, inviter):
+            return
+        if not await self._is_exempt(inviter):
+            await self._keep_attempt(room_id, inviter, invitee)
+
+    async def _keep_attempt(self, room_id: str, inviter: str, invitee: str) -> None:
+        # Once: a server makes and sends an invitation again that is refused.
+        digest = hashlib.sha256(
+            "\n".join((room_id, inviter, invitee)).encode("utf-8", "surrogatepass")
+        ).hexdigest()
+        event = attempted_event(
+            f"attempt:{digest[:32]}",
+            self._host.now_ms(),
+            inviter,
+            invitee,
+            self._host.server_name,
+        )
+        await self._keep(tables.put_event, event)
+
+    async def drops_invitation(self, event: Any) -> bool:
+        """Return whether another server's invitation is taken, but shown to nobody."""
+        settings = self._settings
+        invitee = event.state_key
+        if not settings.enforces or settings.remote_invitations != "drop":
+            return False
+        if not isinstance(invitee, str) or not self._host.is_mine(invitee):
+            return False
+        if await self._host.run_db(
+            "wavebreak_has_contact", tables.has_contact, invitee, event.sender, event.room_id
+        ):
+            return False
+        if settings.remote:
+            await self._keep_attempt(event.room_id, event.sender, invitee)
+        self._metrics.refused.labels("invitation", "dropped").inc()
+        return True
 
     async def user_may_knock(self, user_id: str, room_id: str) -> Any:
         """Return whether an account may knock on a room: it asks somebody to be let in."""
@@ -436,16 +487,20 @@ class Callbacks:
     async def federated_user_may_invite(self, event: Any) -> Any:
         """Return whether an account of another server may invite one of this server."""
         settings = self._settings
-        if not (settings.enforces and settings.federation.invite and settings.remote):
-            return self._answers.not_spam
         invitee = event.state_key
         if not isinstance(invitee, str):
             return self._answers.not_spam
-        asked = invitation_event(
-            event.event_id, None, event.sender, invitee, Room(event.room_id), self._host.server_name
-        )
-        refusal = await self._judge(event.sender, [asked], opens_chat=True)
-        return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
+        if settings.enforces and settings.federation.invite and settings.remote:
+            room = Room(event.room_id)
+            asked = invitation_event(
+                event.event_id, None, event.sender, invitee, room, self._host.server_name
+            )
+            refusal = await self._judge(event.sender, [asked], opens_chat=True)
+            if refusal is not None:
+                return self._forbid("invitation", refusal)
+        if settings.remote:
+            await self._report_blocked(event.room_id, event.sender, invitee)
+        return self._answers.not_spam
 
     # Accounts and their sessions.
 

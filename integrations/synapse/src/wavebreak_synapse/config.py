@@ -127,6 +127,8 @@ class Settings:
             `invitations` to strangers and knocks without an answer; `messages` too, those to
             strangers who never wrote back; or nothing, `off`.
         lists: Policy rooms that are watched, and one to publish in.
+        remote_invitations: What happens to invitations by other servers' accounts to people who do
+            not know them: `deliver`, or `drop`, of which neither learns.
     """
 
     url: str
@@ -150,6 +152,7 @@ class Settings:
     policy_server: PolicyServer = PolicyServer()
     take_back: Literal["invitations", "messages", "off"] = "invitations"
     lists: PolicyRooms = PolicyRooms()
+    remote_invitations: Literal["deliver", "drop"] = "deliver"
 
     @property
     def enforces(self) -> bool:
@@ -382,4 +385,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "policy_server": _policy_server,
     "take_back": _take_back,
     "lists": _lists,
+    "remote_invitations": _one_of("deliver", "drop"),
 }

@@ -49,7 +49,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "call.started": ("peer", "media", "in_contacts", "origin"),
     "call.ended": ("peer", "seconds", "origin"),
     "contact.looked_up": ("count",),
-    "contact.requested": ("peer", "via", "origin"),
+    "contact.requested": ("peer", "via", "origin", "attempted"),
     "contact.accepted": ("peer", "origin"),
     "contact.refused": ("peer", "origin"),
     "group.created": ("group", "origin"),
@@ -323,6 +323,12 @@ def invitation_event(
     else:
         event["via"] = "invite"
     return event
+
+
+def attempted_event(id: str, ts: int, inviter: str, invitee: str, server_name: str) -> Event:
+    """Return an invitation that its invitee takes from nobody, or that is dropped: it was tried."""
+    asked = invitation_event(id, ts, inviter, invitee, Room(""), server_name)
+    return asked | {"attempted": True}
 
 
 def membership_event(

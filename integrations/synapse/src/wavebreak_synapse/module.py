@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from synapse.api.errors import Codes, SynapseError
+from synapse.crypto.event_signing import compute_event_signature
 from synapse.module_api import NOT_SPAM, DirectServeJsonResource, ModuleApi
 from synapse.module_api.errors import ConfigError
 from synapse.spam_checker_api import RegistrationBehaviour
@@ -67,6 +69,7 @@ class Module:
             user_info=api.get_userinfo_by_id,
             notices_account=self._hs.config.servernotices.server_notices_mxid,
             delegates_auth=delegates_auth,
+            blocks_invitation=self._blocks_invitation,
         )
         self._declared = False
         self._lists: ListsService | None = None
@@ -141,6 +144,8 @@ class Module:
         shown = HealthResource(api, self._service, settings, self._problems_of_lists)
         api.register_web_resource(health.PATH, shown)
         self._ask_about_knocks(guarded(calls.user_may_knock, NOT_SPAM))
+        if settings.remote_invitations == "drop":
+            self._drop_invitations(guarded(calls.drops_invitation, False))
         if settings.policy_server.key:
             made = sign_resource(self._hs, settings.policy_server.key, self._host, calls)
             api.register_web_resource(SIGN_PATH, made)
@@ -178,6 +183,35 @@ class Module:
             return await update_membership(requester, target, room_id, action, *more, **named)
 
         handler.update_membership = ask_first
+
+    async def _blocks_invitation(self, invitee: str, inviter: str) -> bool:
+        config = await self._store.get_invite_config_for_user(invitee)
+        return str(config.get_invite_rule(inviter).value) == "block"
+
+    def _drop_invitations(self, drops_invitation: Any) -> None:
+        # A callback can only refuse, of which the sender's server learns.
+        handler = self._hs.get_federation_handler()
+        on_invite_request = handler.on_invite_request
+
+        @functools.wraps(on_invite_request)
+        async def drop_first(*given: Any, **named: Any) -> Any:
+            asked = inspect.signature(on_invite_request).bind(*given, **named).arguments
+            event = asked["event"]
+            invites = event.type == "m.room.member" and event.content.get("membership") == "invite"
+            from_there = event.sender.partition(":")[2] == asked["origin"]
+            if not (invites and from_there and await drops_invitation(event)):
+                return await on_invite_request(*given, **named)
+            event.signatures.update(
+                compute_event_signature(
+                    asked["room_version"],
+                    event.get_pdu_json(),
+                    self._hs.hostname,
+                    self._hs.signing_key,
+                )
+            )
+            return event
+
+        handler.on_invite_request = drop_first
 
     def _start(self) -> None:
         self._pool.start()

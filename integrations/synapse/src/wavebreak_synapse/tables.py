@@ -270,6 +270,17 @@ def read_membership(txn: Transaction, room_id: str, account: str, before: int) -
     return Membership(row[0], row[1], bool(row[2])) if row else None
 
 
+def read_inviter(txn: Transaction, room_id: str, account: str) -> str | None:
+    """Return who invited an account into a room last."""
+    txn.execute(
+        "SELECT sender FROM room_memberships WHERE room_id = ? AND user_id = ?"
+        " AND membership = 'invite' ORDER BY event_stream_ordering DESC LIMIT 1",
+        (room_id, account),
+    )
+    row = txn.fetchone()
+    return str(row[0]) if row else None
+
+
 def is_own_edit(txn: Transaction, pdu: Pdu, edited: str, before: int = NEWEST) -> bool:
     """Return whether an event replaces one of its sender's own, for those who have it already.
 

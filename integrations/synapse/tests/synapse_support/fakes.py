@@ -43,6 +43,8 @@ CREATE TABLE event_reports (id BIGINT PRIMARY KEY, received_ts BIGINT, room_id T
   user_id TEXT, reason TEXT);
 CREATE TABLE user_reports (id BIGINT PRIMARY KEY, received_ts BIGINT, target_user_id TEXT,
   user_id TEXT, reason TEXT);
+CREATE TABLE room_reports (id BIGINT PRIMARY KEY, received_ts BIGINT, room_id TEXT, user_id TEXT,
+  reason TEXT);
 CREATE TABLE ignored_users (ignorer_user_id TEXT, ignored_user_id TEXT);
 CREATE TABLE account_data (user_id TEXT, account_data_type TEXT, content TEXT);
 CREATE TABLE users (name TEXT, creation_ts BIGINT, admin SMALLINT DEFAULT 0,

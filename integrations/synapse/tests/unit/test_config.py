@@ -82,6 +82,7 @@ def test_key_is_read_from_a_file(tmp_path: Path) -> None:
         ({"notices": {"texts": {"en": {"ban": 5}}}}, r"is no text"),
         ({"history_days": -1}, r"^history_days"),
         ({"language": 5}, r"^language: is no text"),
+        ({"remote_invitations": "refuse"}, r"^remote_invitations: is none of deliver, drop"),
         ({"take_back": True}, r"^take_back: is none of invitations, messages, off"),
     ],
 )
