@@ -32,8 +32,11 @@ SHIPPED = ROOT / "packages/engine/src/wavebreak/policy/model"
 
 def print_groups(home: Path, options: tuple[str, ...], only: str) -> None:
     """Print the table of groups, a line each as it is measured."""
-    print("| who | server | people | limited | invited | arrived at once | attackers reached |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| who | server | people | limited | invited | arrived at once | attackers reached |"
+        " unanswered questions |"
+    )
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for number, (name, group) in enumerate(GROUPS.items()):
         for attacked in (False, True):
             if only not in name:
@@ -43,7 +46,8 @@ def print_groups(home: Path, options: tuple[str, ...], only: str) -> None:
             reached = "–" if found.attacked is None else "{} of {}".format(*found.attacked)
             print(
                 f"| {name} | {'attacked' if attacked else 'clean'} | {found.people} |"
-                f" {found.limited} | {found.wanted} | {found.delivered} | {reached} |",
+                f" {found.limited} | {found.wanted} | {found.delivered} | {reached} |"
+                f" {found.unanswered} |",
                 flush=True,
             )
 

@@ -7,6 +7,7 @@ internal schema: they are tested against the versions that the README names.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -36,6 +37,8 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS wavebreak_messages (name TEXT PRIMARY KEY, account TEXT NOT NULL,"
     " ts BIGINT NOT NULL, sent SMALLINT NOT NULL, texts TEXT NOT NULL)",
 )
+TABLES = tuple(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", "\n".join(SCHEMA)))
+"""Their names."""
 MESSAGE_MS = 2_592_000_000
 """How long it is remembered that a message of a name was sent: thirty days."""
 PENDING_MS = 600_000

@@ -36,6 +36,7 @@ class Result:
         limited: How many of them are limited, or worse, at the end.
         wanted: How many invitations they made.
         delivered: How many of these arrived at once.
+        unanswered: How many questions the service did not answer in time, so that the act passed.
         attacked: How many of how many strangers the attackers reached; None: no attack.
     """
 
@@ -43,6 +44,7 @@ class Result:
     limited: int
     wanted: int
     delivered: int
+    unanswered: int
     attacked: tuple[int, int] | None = None
 
 
@@ -245,5 +247,6 @@ def result_of(home: Path, group: Group, *options: str, attacked: bool) -> Result
         reached = attack.finish() if attack is not None else None
         time.sleep(3)
         found: dict[str, Any] = place.story.outcomes([each.id for each in people])
+        unanswered = int(place.story.server.figure("wavebreak_client_no_answer_total"))
     limited = sum(found.get(outcome, 0) for outcome in LIMITING)
-    return Result(len(people), limited, wanted, delivered, reached)
+    return Result(len(people), limited, wanted, delivered, unanswered, reached)
