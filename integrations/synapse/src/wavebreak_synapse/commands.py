@@ -26,7 +26,7 @@ from wavebreak_synapse.mas_data import (
     policy_data,
     read_addresses,
 )
-from wavebreak_synapse.release import release
+from wavebreak_synapse.release import release, resume_list
 
 MODULE = "wavebreak_synapse.Module"
 DAY_MS = 86_400_000
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_mas_data(commands)
     _add_policy_key(commands)
     _add_release(commands)
+    _add_resume_list(commands)
     given = parser.parse_args(arguments)
     try:
         given.run(given)
@@ -92,6 +93,24 @@ def _add_release(commands: Any) -> None:
     )
     made.add_argument("--config", required=True, type=Path, help="Synapse's homeserver.yaml")
     made.set_defaults(run=_release)
+
+
+def _add_resume_list(commands: Any) -> None:
+    made = commands.add_parser(
+        "resume-list",
+        help="let a list tell again that was paused since it grew much within a day",
+    )
+    made.add_argument("name", help="the list's name below lists.rooms")
+    made.add_argument("--config", required=True, type=Path, help="Synapse's homeserver.yaml")
+    made.set_defaults(run=_resume_list)
+
+
+def _resume_list(given: argparse.Namespace) -> None:
+    if not resume_list(_read_config(given.config), given.name):
+        raise CommandError(
+            f"there is no list {given.name}. Fix: give a name that is below lists.rooms"
+        )
+    print(f"{given.name} tells again what is new")
 
 
 def _release(given: argparse.Namespace) -> None:

@@ -37,6 +37,9 @@ REFRESH_MS = 2_000
 LATE_S = 10.0
 KNOWN = 50_000
 KNOWN_S = 3600.0
+MOST_GROWTH = 0.2
+LEAST_GROWTH = 30
+"""A list that grows within a day by more than this share, and so many entries, is paused."""
 NOTED_MS = 10_000
 """So much of what was read of who acted is read again: a transaction may end late."""
 Key = tuple[str, str, str]
@@ -112,6 +115,8 @@ class ListsService:
 class PolicyRoomWatch:
     """The lists of one process.
 
+    A list that is paused tells nothing new; what it told goes on, and is taken back.
+
     Args:
         settings: The module's settings, which name at least one room.
         host: The homeserver.
@@ -132,6 +137,7 @@ class PolicyRoomWatch:
         self._noted = 0
         self.away: set[str] = set()
         """Lists whose rooms no account of this server is in."""
+        self._paused: dict[str, str] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -140,6 +146,7 @@ class PolicyRoomWatch:
             f"nobody of this server is in the room of the list {name}; fix: join it with an account"
             for name in sorted(self.away)
         ]
+        found += [self._paused[name] for name in sorted(self._paused)]
         return found + ([self._service.problem] if self._service.problem else [])
 
     async def refresh(self) -> None:
@@ -155,6 +162,8 @@ class PolicyRoomWatch:
                 continue
             self.away.discard(name)
             if self._seen.get(name) == mark:
+                if name in self._paused:
+                    await self._watch_growth(name, now)
                 continue
             found = await self._host.run_db(
                 "wavebreak_rules", tables.read_policy_rules, room, USER_RULES + SERVER_RULES
@@ -165,8 +174,28 @@ class PolicyRoomWatch:
                 name, filter(None, rules), self._host.server_name, own.values()
             )
             self._seen[name] = mark
+            await self._watch_growth(name, now)
             self._first = Cache(KNOWN, KNOWN_S)
             self._changed = True
+
+    async def _watch_growth(self, name: str, now: int) -> None:
+        """Pause a list that grew much since the day began, until an administrator resumes it."""
+        size, today = self._sets[name].size, _day(now)
+        held = await self._host.run_db("wavebreak_list_size", tables.read_list_size, name)
+        before = size if held is None else held[0]
+        if size > before * (1 + MOST_GROWTH) and size - before >= LEAST_GROWTH:
+            self._paused[name] = (
+                f"the list {name} grew from {before} to {size} entries within a day, and tells"
+                " nothing new; fix: look at it, then"
+                f" wavebreak-synapse resume-list {name} --config homeserver.yaml"
+            )
+            return
+        if self._paused.pop(name, None) is not None:
+            self._changed = True
+        if held is None or held[1] != today:
+            await self._host.run_db(
+                "wavebreak_write_list_size", tables.write_list_size, name, size, today
+            )
 
     async def tell_first(self, account: str) -> None:
         """Tell of an account that a list names before it is asked about for the first time."""
@@ -175,13 +204,16 @@ class PolicyRoomWatch:
         await self.refresh()
         self._first.put(account, True)
         now = self._host.now_ms()
-        events = [listed_event(hit, now) for hit in self._hits([account])]
+        events = [listed_event(hit, now) for hit in self._new_hits([account])]
         if events:
             late_s = self._settings.timeout_ms / 1000
             await self._host.run_in_thread(self._service.tell, events, late_s)
 
     def _hits(self, accounts: Sequence[str]) -> list[Hit]:
         return [hit for held in self._sets.values() for each in accounts for hit in held.hits(each)]
+
+    def _new_hits(self, accounts: Sequence[str]) -> list[Hit]:
+        return [hit for hit in self._hits(accounts) if hit.list not in self._paused]
 
     async def report(self) -> None:
         """Tell of hits that are new, withdrawn, or not told today; called again and again."""
@@ -207,7 +239,7 @@ class PolicyRoomWatch:
     async def _tell_listed(self, told: dict[Key, tuple[Hit, str]], hits: Mapping[Key, Hit]) -> bool:
         now = self._host.now_ms()
         today = _day(now)
-        new = [hit for key, hit in hits.items() if key not in told]
+        new = [hit for key, hit in hits.items() if key not in told and hit.list not in self._paused]
         events = [(listed_event(hit, now), hit) for hit in new]
         for hit, day in told.values():
             # Of a list whose room cannot be read it is not known that it still says so.

@@ -170,8 +170,11 @@ class RuleSet:
         """Entries that are not taken."""
         self._exact: dict[tuple[Subject, str], list[Rule]] = defaultdict(list)
         self._globs: list[tuple[re.Pattern[str], Rule]] = []
+        self.size = 0
+        """How many entries it has."""
         published = frozenset(own)
         for rule in rules:
+            self.size += 1
             if rule.entry in published or meets_server(rule, server_name):
                 self.refused += 1
             elif rule.entity is None or not is_glob(rule.entity):

@@ -1,4 +1,4 @@
-"""Undoes what the module did to the homeserver: suspensions, and its own tables."""
+"""Changes the module's tables for an administrator: deletes them all, or resumes a list."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def release(config: Mapping[str, Any]) -> tuple[int, int]:
                 " Fix: stop Synapse first, and run it as Synapse's user"
             ) from error
     return released, len(there)
+
+
+def resume_list(config: Mapping[str, Any], name: str) -> bool:
+    """Take a list's size as it is now for usual; return whether there is such a list.
+
+    Raises:
+        CommandError: Where the database cannot be opened.
+    """
+    with open_database(config, writes=True) as (connection, mark):
+        cursor = connection.cursor()
+        statement = f"DELETE FROM wavebreak_positions WHERE name = {mark}"  # noqa: S608
+        cursor.execute(statement, (f"{tables.LIST_SIZE}{name}",))
+        connection.commit()
+        return bool(cursor.rowcount)
 
 
 def _names_of_tables(cursor: Any, mark: str) -> list[str]:

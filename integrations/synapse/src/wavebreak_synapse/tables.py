@@ -39,6 +39,8 @@ SCHEMA = (
 )
 TABLES = tuple(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", "\n".join(SCHEMA)))
 """Their names."""
+LIST_SIZE = "list:"
+"""Before the name of a list, what its size is kept as."""
 MESSAGE_MS = 2_592_000_000
 """How long it is remembered that a message of a name was sent: thirty days."""
 PENDING_MS = 600_000
@@ -508,6 +510,21 @@ def read_policy_rules(
     found = [row for row in txn.fetchall() if row[0] in kinds]
     contents = [(kind, json.loads(body).get("content"), ts) for kind, body, ts in found]
     return [row for row in contents if isinstance(row[1], dict)]
+
+
+def read_list_size(txn: Transaction, name: str) -> tuple[int, str] | None:
+    """Return how many entries a list had when a day began, and the day."""
+    txn.execute("SELECT value FROM wavebreak_positions WHERE name = ?", (f"{LIST_SIZE}{name}",))
+    row = txn.fetchone()
+    if row is None:
+        return None
+    size, day = json.loads(row[0])
+    return int(size), str(day)
+
+
+def write_list_size(txn: Transaction, name: str, size: int, day: str) -> None:
+    """Keep how many entries a list has; see `read_list_size`."""
+    write_positions(txn, {f"{LIST_SIZE}{name}": json.dumps([size, day])})
 
 
 def read_hits(txn: Transaction) -> list[tuple[Any, ...]]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from wavebreak_synapse.policy_rules import (
     sha256_of,
 )
 from wavebreak_synapse.publishing import Publishing
+from wavebreak_synapse.release import resume_list
 
 EVIL, ANN, ROOM = "@evil7:far.test", "@ann:hs.test", "!list:far.test"
 USER, SERVER = "m.policy.rule.user", "m.policy.rule.server"
@@ -123,14 +126,15 @@ class Watching(Setting):
     def restart(self) -> None:
         self.watch = PolicyRoomWatch(self.settings, self.host, self.lists)  # type: ignore[arg-type]
 
-    def entry(self, order: int, content: dict[str, Any]) -> None:
+    def entry(self, order: int, content: dict[str, Any], *, beside: bool = False) -> None:
         name = f"$rule{order}"
         self.database.put(
             "events", event_id=name, stream_ordering=order, room_id=ROOM, origin_server_ts=5
         )
         body = json.dumps({"content": content})
         self.database.put("event_json", event_id=name, json=body)
-        self.database.connection.execute("DELETE FROM current_state_events")
+        if not beside:
+            self.database.connection.execute("DELETE FROM current_state_events")
         self.database.put("current_state_events", room_id=ROOM, type=USER, event_id=name)
 
     def run(self) -> list[tuple[str, str]]:
@@ -182,6 +186,29 @@ def test_list_that_is_away_or_left_out_is_kept_or_taken_back() -> None:
     assert setting.run() == [("unlisted", EVIL)]
 
 
+def test_list_that_grows_much_in_a_day_is_paused_until_resumed() -> None:
+    setting = Watching()
+    cursor = setting.database.cursor()
+    setting.entry(1, {"entity": EVIL} | BAN)
+    tables.note_acted(cursor, EVIL, setting.now)
+    tables.note_acted(cursor, "@new5:far.test", setting.now)
+    assert setting.run() == [("listed", EVIL)]
+    for order in range(2, 32):
+        setting.entry(order, {"entity": f"@new{order}:far.test"} | BAN, beside=True)
+    assert setting.run() == []
+    done(setting.watch.tell_first("@new5:far.test"))
+    assert setting.lists.told == []
+    setting.now += DAY_MS
+    assert setting.run() == [("listed", EVIL)]
+    [problem] = setting.watch.problems
+    assert problem.startswith("the list cme grew from 1 to 31 entries within a day")
+    cursor.execute("DELETE FROM wavebreak_positions WHERE name = ?", (f"{tables.LIST_SIZE}cme",))
+    setting.run()
+    assert setting.run() == []
+    assert setting.watch.problems == []
+    assert tables.read_hits(cursor)[-1][2] == "@new5:far.test"
+
+
 def test_only_known_accounts_are_published_and_failure_is_named() -> None:
     setting = Watching()
     sent: list[tuple[str, dict[str, Any]]] = []
@@ -211,3 +238,15 @@ def test_only_known_accounts_are_published_and_failure_is_named() -> None:
     sent.clear()
     done(publishing.run())
     assert sent == []
+
+
+def test_command_resumes_a_list_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "homeserver.db"
+    connection = sqlite3.connect(path)
+    tables.create_tables(connection.cursor())  # type: ignore[arg-type]
+    tables.write_list_size(connection.cursor(), "cme", 5, "2026-11-30")  # type: ignore[arg-type]
+    connection.commit()
+    connection.close()
+    config = {"database": {"name": "sqlite3", "args": {"database": str(path)}}}
+    assert resume_list(config, "cme")
+    assert not resume_list(config, "cme")
