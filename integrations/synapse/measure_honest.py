@@ -1,10 +1,13 @@
-"""Count what a model decides about 300 honest accounts of a homeserver that opened minutes ago.
+"""Measure what becomes of honest accounts on a real Synapse with a real Wavebreak that enforces.
 
-    PYTHONPATH=tests python integrations/synapse/measure_honest.py [--model shipped|none]
+    PYTHONPATH=tests:. python integrations/synapse/measure_honest.py [--model shipped|none]
         [--people 300]
+    PYTHONPATH=tests:. python integrations/synapse/measure_honest.py --groups [--only WORD]
 
-All are new, none has a number, and each opens three chats that are answered: on a real Synapse with
-a real Wavebreak that enforces.
+The first counts what a model decides about 300 accounts of a homeserver that opened minutes ago:
+all are new, none has a number, and each opens three chats that are answered. The second prints a
+table of groups of people who invite many, alone and while fifteen fresh accounts attack: how many
+are limited, and how many of their invitations arrive at once.
 """
 
 from __future__ import annotations
@@ -17,11 +20,36 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE / "tests"), str(ROOT / "tests"), str(ROOT / "clients/python/src")]
+sys.path[:0] = [
+    str(HERE / "tests"), str(ROOT / "tests"), str(ROOT), str(ROOT / "clients/python/src")
+]  # fmt: skip
 
+from synapse_support.honest_groups import GROUPS, result_of  # noqa: E402
 from synapse_support.honest_people import HONEST, outcomes_of_honest_people  # noqa: E402
 
 SHIPPED = ROOT / "packages/engine/src/wavebreak/policy/model"
+
+
+def print_groups(home: Path, options: tuple[str, ...], only: str) -> None:
+    """Print the table of groups, a line each as it is measured."""
+    print(
+        "| who | server | people | limited | invited | arrived at once | attackers reached |"
+        " unanswered questions |"
+    )
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for number, (name, group) in enumerate(GROUPS.items()):
+        for attacked in (False, True):
+            if only not in name:
+                continue
+            place = home / f"{number}{attacked}"
+            found = result_of(place, group, *options, attacked=attacked)
+            reached = "–" if found.attacked is None else "{} of {}".format(*found.attacked)
+            print(
+                f"| {name} | {'attacked' if attacked else 'clean'} | {found.people} |"
+                f" {found.limited} | {found.wanted} | {found.delivered} | {reached} |"
+                f" {found.unanswered} |",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -29,10 +57,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=("shipped", "none"), default="shipped")
     parser.add_argument("--people", type=int, default=HONEST)
+    parser.add_argument("--groups", action="store_true")
+    parser.add_argument("--only", default="", help="groups whose name has this word")
     chosen = parser.parse_args()
     options = ("--model", str(SHIPPED)) if chosen.model == "shipped" else ()
     with tempfile.TemporaryDirectory() as directory:
         print(directory, file=sys.stderr, flush=True)
+        if chosen.groups:
+            print_groups(Path(directory), options, chosen.only)
+            return
         found = outcomes_of_honest_people(Path(directory), *options, people=chosen.people)
     print(f"model {chosen.model}, {chosen.people} people: {found} (load {os.getloadavg()[0]:.0f})")
 

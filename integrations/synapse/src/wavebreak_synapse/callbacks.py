@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wavebreak_client import Verdict
@@ -29,6 +29,7 @@ from wavebreak_synapse.mapping import (
     Pdu,
     Room,
     acting,
+    attempted_event,
     client_of,
     first_contact,
     invitation_event,
@@ -37,7 +38,7 @@ from wavebreak_synapse.mapping import (
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
-from wavebreak_synapse.notices import QUESTIONS, refusal_text
+from wavebreak_synapse.notices import LEFT_OUT, QUESTIONS, refusal_text
 from wavebreak_synapse.service import Service
 
 log = logging.getLogger("wavebreak_synapse")
@@ -53,6 +54,8 @@ NO_NEW_CHATS = frozenset(("restrict", "suspend", "ban"))
 ENFORCED = frozenset(("limit", "restrict", "suspend", "ban"))
 # End of what is generated.
 OPENING = frozenset({"contact.requested", "group.created", "group.member_added"})
+JUDGED = "org.wavebreak.judged"
+"""A member of a request for a room that this process has judged; its value is a secret."""
 RETRY_MS = 2_000
 IN_THE_LOG_MS = 5_000
 """After so long what was allowed has been reported, unless the service is away."""
@@ -80,6 +83,7 @@ class Host:
         user_info: Returns a local account's row, or None.
         notices_account: The account that sends server notices.
         delegates_auth: Whether accounts are made by an authentication service (MAS).
+        blocks_invitation: Returns whether a local account lets another one not invite it.
     """
 
     server_name: str
@@ -89,6 +93,7 @@ class Host:
     user_info: Callable[[str], Awaitable[Any]]
     notices_account: str | None = None
     delegates_auth: bool = False
+    blocks_invitation: Callable[[str, str], Awaitable[bool]] | None = None
 
     def is_mine(self, account: str) -> bool:
         """Return whether an account is of this server."""
@@ -100,10 +105,20 @@ class Refusal:
     """That an act is refused, with what its sender is shown: `error` is the text that people read.
 
     It takes the place of Synapse's own, which blames the room or the server.
+
+    Attributes:
+        outcome: By which.
+        fields: What is shown.
+        refused: Of several events the places of those that are refused; none: all are.
+        verdict: The answer that refuses them, if it is one.
+        before: How many events before these it is about, too.
     """
 
     outcome: str
     fields: dict[str, Any]
+    refused: tuple[int, ...] = ()
+    verdict: Verdict | None = None
+    before: int = 0
 
 
 class Callbacks:
@@ -115,11 +130,19 @@ class Callbacks:
         service: The connection to Wavebreak.
         answers: Synapse's values.
         metrics: What is counted.
+        before_first: Called with an account before it is asked about, for who is on a list.
     """
 
     def __init__(
-        self, settings: Settings, host: Host, service: Service, answers: Answers, metrics: Metrics
+        self,
+        settings: Settings,
+        host: Host,
+        service: Service,
+        answers: Answers,
+        metrics: Metrics,
+        before_first: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        self._before_first = before_first
         self._settings = settings
         self._host = host
         self._service = service
@@ -131,6 +154,7 @@ class Callbacks:
         self._opened: Cache[str, list[tuple[int, Event]]] = Cache(10_000, 60.0)
         self._searched: Cache[str, bool] = Cache(10_000, 1.0)
         self._hash_key: bytes | None = None
+        self._judged = secrets.token_hex(16)
 
     # Messages: the path on which every message is.
 
@@ -229,10 +253,46 @@ class Callbacks:
 
     # What opens a chat or a group.
 
+    async def on_create_room(self, user_id: str, room_config: dict[str, Any]) -> Any:
+        """Return whether an account may make a room; leaves out whom it may not invite into it.
+
+        Args:
+            user_id: The account.
+            room_config: The request, which is changed.
+        """
+        room_config.pop(JUDGED, None)
+        answer, left_out = await self._judge_room(user_id, room_config, tells=self._can_tell)
+        if answer == self._answers.not_spam:
+            await self._leave_out(room_config, left_out)
+            # Synapse asks about the same room again.
+            room_config[JUDGED] = self._judged
+        return answer
+
     async def user_may_create_room(self, user_id: str, room_config: Any) -> Any:
-        """Return whether an account may make a room."""
-        if await self._is_exempt(user_id):
+        """Return whether an account may make a room: one that `on_create_room` has not seen."""
+        if room_config.get(JUDGED) == self._judged:
             return self._answers.not_spam
+        answer, _ = await self._judge_room(user_id, room_config, tells=False)
+        return answer
+
+    @property
+    def _can_tell(self) -> bool:
+        """Whether who is left out of a room can be named to its maker."""
+        return self._settings.notices.enabled and self._host.notices_account is not None
+
+    async def _judge_room(
+        self, user_id: str, room_config: Mapping[str, Any], *, tells: bool
+    ) -> tuple[Any, set[str]]:
+        """Return the answer about a new room, and who is not to be invited into it.
+
+        Args:
+            user_id: Who makes it.
+            room_config: The request.
+            tells: Whether its maker is told of those who are left out; else one refuses the room.
+        """
+        not_spam = self._answers.not_spam
+        if await self._is_exempt(user_id):
+            return not_spam, set()
         people = _invitees(room_config)
         addresses = room_config.get("invite_3pid") or ()
         public = room_config.get("visibility") == "public"
@@ -242,16 +302,86 @@ class Callbacks:
             await self._host.run_db("wavebreak_note_creation", tables.note_creation, user_id, now)
         invitees = people + [await self._address_id(each) for each in addresses]
         if not self._settings.enforces or not (public or invitees):
-            return self._answers.not_spam
+            return not_spam, set()
         several = public or len(invitees) > 1
-        asked = invitees[: (MOST_EVENTS - 1) // 2]
-        events = await self._creation(user_id, asked, several=several)
-        refusal = await self._judge(user_id, events, opens_chat=True)
-        if refusal is not None:
-            return self._forbid("room", refusal)
-        # Synapse asks about each again; those beyond the first question are judged then.
-        self._approved.put(user_id, set(asked))
-        return self._answers.not_spam
+        admitted, refusal = await self._admit(user_id, invitees, several=several, tells=tells)
+        if refusal is not None and not admitted:
+            return self._forbid("room", refusal), set()
+        # Synapse asks about each again; those beyond the questions are judged then.
+        self._approved.put(user_id, set(admitted))
+        if refusal is None:
+            return not_spam, set()
+        await self._tell_of_left_out(user_id, refusal, len(admitted), len(invitees))
+        left_out = set(invitees) - set(admitted)
+        self._metrics.refused.labels("invitation", refusal.outcome).inc(len(left_out))
+        return not_spam, left_out
+
+    async def _admit(
+        self, user_id: str, invitees: Sequence[str], *, several: bool, tells: bool
+    ) -> tuple[list[str], Refusal | None]:
+        """Return whom a new room may invite, and why not the others.
+
+        They are asked about in questions that each hold those before, for as many as one holds.
+        """
+        room = Room(f"!new.{secrets.token_hex(16)}", (user_id,), group=several)
+        admitted: list[str] = []
+        asked: list[Event] = []
+        while True:
+            events = [] if admitted else self._created_events(user_id, room)
+            space = MOST_EVENTS - 1 - len(self._opened_lately(user_id)) - len(events)
+            size = max(space // 2, 0 if admitted else 1)
+            part = invitees[len(admitted) : len(admitted) + size]
+            if admitted and not part:
+                return admitted, None
+            events += await self._invitations(user_id, part, room)
+            refusal = await self._judge(user_id, events, opens_chat=True)
+            if refusal is None:
+                admitted += part
+                asked += events
+                if not part:
+                    return admitted, None
+                continue
+            passes = _events_of_others(events, refusal)
+            if not tells or not (admitted or any("peer" in event for event in passes)):
+                self._forget_opened(user_id, asked)
+                return [], refusal
+            self._note_opened(user_id, passes)
+            if refusal.verdict is not None:
+                await self._say(user_id, events, refusal.verdict, refusal.before)
+            peers = {event.get("peer") for event in passes}
+            return admitted + [each for each in part if opaque_id(each) in peers], refusal
+
+    async def _leave_out(self, room_config: dict[str, Any], left_out: set[str]) -> None:
+        """Change a request for a room so that it does not invite some."""
+        if not left_out:
+            return
+        named = room_config.get("invite") or ()
+        room_config["invite"] = [each for each in named if each not in left_out]
+        addresses = room_config.get("invite_3pid") or ()
+        room_config["invite_3pid"] = [
+            each for each in addresses if await self._address_id(each) not in left_out
+        ]
+        states = room_config.get("initial_state") or ()
+        room_config["initial_state"] = [
+            each for each in states if _invitee_of_state(each) not in left_out
+        ]
+
+    async def _tell_of_left_out(
+        self, account: str, refusal: Refusal, invited: int, wanted: int
+    ) -> None:
+        notice = refusal.fields.get("org.wavebreak.notice")
+        until = refusal.fields.get("org.wavebreak.until")
+        settings = self._settings
+        texts = {}
+        for code, text in LEFT_OUT.items():
+            why = refusal_text(
+                settings.notices, refusal.outcome, until, notice, code, settings.language
+            )
+            texts[code] = text.format(invited=invited, wanted=wanted, why=why)
+        await self._host.run_db(
+            "wavebreak_put_message", tables.put_message, f"left_out:{_new_id()}", account,
+            self._host.now_ms(), texts,
+        )  # fmt: skip
 
     async def _replaces_group(self, user_id: str, room_config: Any) -> bool:
         """Return whether a new room is the upgrade of a group that its creator is in.
@@ -266,19 +396,20 @@ class Callbacks:
         run_db = self._host.run_db
         return bool(await run_db("wavebreak_group_of", tables.is_in_group, room_id, user_id))
 
-    async def _creation(
-        self, user_id: str, invitees: Sequence[str], *, several: bool
-    ) -> list[Event]:
-        name = f"!new.{secrets.token_hex(16)}"
-        room = Room(name, (user_id,), group=several)
-        events: list[Event] = []
-        if room.is_group:
-            created = {"id": _new_id(), "type": "group.created", "group": name}
-            events.append(created | acting(user_id, self._host.server_name))
-        return events + await self._invitations(user_id, invitees, room)
+    def _created_events(self, user_id: str, room: Room) -> list[Event]:
+        if not room.is_group:
+            return []
+        created = {"id": _new_id(), "type": "group.created", "group": room.room_id}
+        return [created | acting(user_id, self._host.server_name)]
 
     async def user_may_invite(self, inviter: str, invitee: str, room_id: str) -> Any:
         """Return whether an account may invite another one."""
+        answer = await self._may_invite(inviter, invitee, room_id)
+        if answer == self._answers.not_spam:
+            await self._report_blocked(room_id, inviter, invitee)
+        return answer
+
+    async def _may_invite(self, inviter: str, invitee: str, room_id: str) -> Any:
         if not self._host.is_mine(inviter) or not self._settings.enforces:
             return self._answers.not_spam
         approved = self._approved.get(inviter)
@@ -291,6 +422,48 @@ class Callbacks:
         events = await self._invitations(inviter, [invitee], room)
         refusal = await self._judge(inviter, events, opens_chat=True)
         return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
+
+    async def _report_blocked(self, room_id: str, inviter: str, invitee: str) -> None:
+        """Report an invitation that Synapse refuses next, since its invitee takes none (MSC4380).
+
+        It was tried, and complains of nobody.
+        """
+        blocks = self._host.blocks_invitation
+        if blocks is None or not self._host.is_mine(invitee) or not await blocks(invitee, inviter):
+            return
+        if not await self._is_exempt(inviter):
+            await self._keep_attempt(room_id, inviter, invitee)
+
+    async def _keep_attempt(self, room_id: str, inviter: str, invitee: str) -> None:
+        # Once: a server makes and sends an invitation again that is refused.
+        digest = hashlib.sha256(
+            "\n".join((room_id, inviter, invitee)).encode("utf-8", "surrogatepass")
+        ).hexdigest()
+        event = attempted_event(
+            f"attempt:{digest[:32]}",
+            self._host.now_ms(),
+            inviter,
+            invitee,
+            self._host.server_name,
+        )
+        await self._keep(tables.put_event, event)
+
+    async def drops_invitation(self, event: Any) -> bool:
+        """Return whether another server's invitation is taken, but shown to nobody."""
+        settings = self._settings
+        invitee = event.state_key
+        if not settings.enforces or settings.remote_invitations != "drop":
+            return False
+        if not isinstance(invitee, str) or not self._host.is_mine(invitee):
+            return False
+        if await self._host.run_db(
+            "wavebreak_has_contact", tables.has_contact, invitee, event.sender, event.room_id
+        ):
+            return False
+        if settings.remote:
+            await self._keep_attempt(event.room_id, event.sender, invitee)
+        self._metrics.refused.labels("invitation", "dropped").inc()
+        return True
 
     async def user_may_knock(self, user_id: str, room_id: str) -> Any:
         """Return whether an account may knock on a room: it asks somebody to be let in."""
@@ -314,16 +487,20 @@ class Callbacks:
     async def federated_user_may_invite(self, event: Any) -> Any:
         """Return whether an account of another server may invite one of this server."""
         settings = self._settings
-        if not (settings.enforces and settings.federation.invite and settings.remote):
-            return self._answers.not_spam
         invitee = event.state_key
         if not isinstance(invitee, str):
             return self._answers.not_spam
-        asked = invitation_event(
-            event.event_id, None, event.sender, invitee, Room(event.room_id), self._host.server_name
-        )
-        refusal = await self._judge(event.sender, [asked], opens_chat=True)
-        return self._forbid("invitation", refusal) if refusal else self._answers.not_spam
+        if settings.enforces and settings.federation.invite and settings.remote:
+            room = Room(event.room_id)
+            asked = invitation_event(
+                event.event_id, None, event.sender, invitee, room, self._host.server_name
+            )
+            refusal = await self._judge(event.sender, [asked], opens_chat=True)
+            if refusal is not None:
+                return self._forbid("invitation", refusal)
+        if settings.remote:
+            await self._report_blocked(event.room_id, event.sender, invitee)
+        return self._answers.not_spam
 
     # Accounts and their sessions.
 
@@ -447,6 +624,8 @@ class Callbacks:
         if not self._must_ask(account, opens_chat=opens_chat):
             self._metrics.saved.inc()
             return None
+        if self._before_first is not None and opens_chat:
+            await self._before_first(account)
         opening = events[0]["type"] in OPENING
         before: list[Event] = []
         if opening:
@@ -456,7 +635,10 @@ class Callbacks:
         verdict = await self._ask([*before, *events])
         if not verdict.allowed and not _refuses_only(verdict, len(before)):
             self._forget_opened(account, events)
-            return await self._refusal(account, verdict, verdict.notice)
+            refusal = await self._refusal(account, verdict, verdict.notice)
+            skipped = len(before)
+            places = tuple(n - skipped for n in verdict.refused if n >= skipped)
+            return replace(refusal, refused=places, verdict=verdict, before=skipped)
         if isinstance(verdict, Verdict):
             await self._say(account, events, verdict, len(before))
         if getattr(verdict, "mode", "") == "on_failure" and opening and state.outcome in ENFORCED:
@@ -469,7 +651,13 @@ class Callbacks:
 
     def _note_opened(self, account: str, events: Sequence[Event]) -> None:
         now = self._host.now_ms()
-        noted = [(now, event) for event in events]
+        # An addition says no more than the request beside it: a question holds so many alone.
+        asked = {event["peer"] for event in events if event["type"] == "contact.requested"}
+        noted = [
+            (now, event)
+            for event in events
+            if event["type"] != "group.member_added" or event["peer"] not in asked
+        ]
         self._opened.put(account, [*self._opened_lately(account), *noted])
 
     def _forget_opened(self, account: str, events: Sequence[Event]) -> None:
@@ -622,14 +810,27 @@ def _refuses_only(verdict: Any, before: int) -> bool:
     return bool(before and verdict.refused and max(verdict.refused) < before)
 
 
+def _events_of_others(events: Sequence[Event], refusal: Refusal) -> list[Event]:
+    """Return the events that a refusal leaves: of people of whom none is refused."""
+    refused = refusal.refused or range(len(events))
+    names = {(events[n]["type"] == "group.created", events[n].get("peer")) for n in refused}
+    if (True, None) in names:
+        return []
+    return [event for event in events if (False, event.get("peer")) not in names]
+
+
 def _invitees(room_config: Mapping[str, Any]) -> list[str]:
     """Return whom a new room invites, each once: by its list, and by its first state."""
     named = [*(room_config.get("invite") or ())]
-    for event in room_config.get("initial_state") or ():
-        content = event.get("content") if isinstance(event, Mapping) else None
-        if isinstance(content, Mapping) and event.get("type") == "m.room.member":
-            named += [event.get("state_key")] * (content.get("membership") == "invite")
+    named += map(_invitee_of_state, room_config.get("initial_state") or ())
     return [*dict.fromkeys(each for each in named if isinstance(each, str))]
+
+
+def _invitee_of_state(event: Any) -> Any:
+    content = event.get("content") if isinstance(event, Mapping) else None
+    if not isinstance(content, Mapping) or event.get("type") != "m.room.member":
+        return None
+    return event.get("state_key") if content.get("membership") == "invite" else None
 
 
 def guarded(function: Callable[..., Awaitable[Any]], default: Any) -> Callable[..., Awaitable[Any]]:

@@ -15,17 +15,18 @@ import yaml
 from wavebreak_client import Client, ServiceError
 
 from wavebreak_synapse.config import SettingError, Settings, parse_settings
+from wavebreak_synapse.homeserver_database import CommandError
 from wavebreak_synapse.mas_data import (
     DAYS,
     LEAST_ACCOUNTS,
     LEAST_SHARE,
     Bounds,
-    ExportError,
     banned_by,
     banned_networks,
     policy_data,
     read_addresses,
 )
+from wavebreak_synapse.release import release, resume_list
 
 MODULE = "wavebreak_synapse.Module"
 DAY_MS = 86_400_000
@@ -37,10 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True)
     _add_mas_data(commands)
     _add_policy_key(commands)
+    _add_release(commands)
+    _add_resume_list(commands)
     given = parser.parse_args(arguments)
     try:
         given.run(given)
-    except (ExportError, ServiceError, SettingError) as error:
+    except (CommandError, ServiceError, SettingError) as error:
         print(f"wavebreak-synapse: {error}", file=sys.stderr)
         return 1
     return 0
@@ -81,6 +84,40 @@ def _add_policy_key(commands: Any) -> None:
     made.set_defaults(run=_policy_key)
 
 
+def _add_release(commands: Any) -> None:
+    made = commands.add_parser(
+        "release",
+        help="undo what the module did, before it is uninstalled: run it while Synapse is stopped",
+        description="Lifts the suspensions that the module set, and deletes its tables. Those that"
+        " an administrator set stay.",
+    )
+    made.add_argument("--config", required=True, type=Path, help="Synapse's homeserver.yaml")
+    made.set_defaults(run=_release)
+
+
+def _add_resume_list(commands: Any) -> None:
+    made = commands.add_parser(
+        "resume-list",
+        help="let a list tell again that was paused since it grew much within a day",
+    )
+    made.add_argument("name", help="the list's name below lists.rooms")
+    made.add_argument("--config", required=True, type=Path, help="Synapse's homeserver.yaml")
+    made.set_defaults(run=_resume_list)
+
+
+def _resume_list(given: argparse.Namespace) -> None:
+    if not resume_list(_read_config(given.config), given.name):
+        raise CommandError(
+            f"there is no list {given.name}. Fix: give a name that is below lists.rooms"
+        )
+    print(f"{given.name} tells again what is new")
+
+
+def _release(given: argparse.Namespace) -> None:
+    accounts, tables = release(_read_config(given.config))
+    print(f"{accounts} accounts released, {tables} tables deleted")
+
+
 def _mas_data(given: argparse.Namespace) -> None:
     bounds = Bounds(given.accounts, given.share, given.days)
     config = _read_config(given.config)
@@ -97,11 +134,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExportError(
+        raise CommandError(
             f"--config cannot be read ({type(error).__name__}). Fix: give homeserver.yaml"
         ) from error
     if not isinstance(config, dict):
-        raise ExportError("--config holds no settings. Fix: give homeserver.yaml")
+        raise CommandError("--config holds no settings. Fix: give homeserver.yaml")
     return config
 
 
@@ -109,7 +146,7 @@ def _settings_of(config: dict[str, Any]) -> Settings:
     for module in config.get("modules") or ():
         if isinstance(module, dict) and module.get("module") == MODULE:
             return parse_settings(module.get("config") or {})
-    raise ExportError(f"--config has no module {MODULE}. Fix: give the file that has it")
+    raise CommandError(f"--config has no module {MODULE}. Fix: give the file that has it")
 
 
 def _policy_key(given: argparse.Namespace) -> None:
@@ -129,7 +166,7 @@ def _policy_key(given: argparse.Namespace) -> None:
         with given.file.open(encoding="utf-8") as written:
             (key,) = read_signing_keys(written)
     except (OSError, ValueError) as error:
-        raise ExportError(
+        raise CommandError(
             f"{given.file} cannot be made or read ({type(error).__name__})."
             " Fix: give a new file in a directory that exists"
         ) from error

@@ -15,6 +15,7 @@ DEFAULT_URL = "http://127.0.0.1:8480"
 """Where `wavebreak serve` listens on the same machine."""
 LANGUAGES = ("en", "he")
 OUTCOMES = ("limit", "restrict", "suspend", "ban", "lifted")
+_LIST_NAME = re.compile(r"[a-z0-9._-]{1,64}")
 _POLICY_KEY = re.compile(r"ed25519 policy_server [A-Za-z0-9+/]{43}")
 
 
@@ -82,6 +83,23 @@ class PolicyServer:
 
 
 @dataclass(frozen=True)
+class PolicyRooms:
+    """Policy rooms (lists of others) that are watched, and one to publish in; none by default.
+
+    Attributes:
+        key: An API key with the scope list alone. Its file is `key_file`.
+        rooms: The id of each room by the name of its list.
+        publish_in: The room in which convictions are published, as hashes; empty: none.
+        publish_as: The account of this server that publishes them; it is exempt.
+    """
+
+    key: str = field(default="", repr=False)
+    rooms: Mapping[str, str] = field(default_factory=dict)
+    publish_in: str = ""
+    publish_as: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings. Each attribute is a key under `config:` of the module.
 
@@ -105,6 +123,12 @@ class Settings:
         notices: What account holders are sent.
         language: The language of notices where the holder's is unknown.
         policy_server: Whether this homeserver can be the policy server of rooms.
+        take_back: What is taken back of an account that is restricted, suspended or banned:
+            `invitations` to strangers and knocks without an answer; `messages` too, those to
+            strangers who never wrote back; or nothing, `off`.
+        lists: Policy rooms that are watched, and one to publish in.
+        remote_invitations: What happens to invitations by other servers' accounts to people who do
+            not know them: `deliver`, or `drop`, of which neither learns.
     """
 
     url: str
@@ -126,6 +150,9 @@ class Settings:
     notices: Notices = Notices()
     language: str = "en"
     policy_server: PolicyServer = PolicyServer()
+    take_back: Literal["invitations", "messages", "off"] = "invitations"
+    lists: PolicyRooms = PolicyRooms()
+    remote_invitations: Literal["deliver", "drop"] = "deliver"
 
     @property
     def enforces(self) -> bool:
@@ -184,6 +211,11 @@ def _one_of(*names: str) -> Callable[[str, Any], str]:
         return str(value)
 
     return read
+
+
+def _take_back(name: str, value: Any) -> str:
+    # YAML reads a bare `off` as false.
+    return _one_of("invitations", "messages", "off")(name, "off" if value is False else value)
 
 
 def _whole(low: int, high: int) -> Callable[[str, Any], int]:
@@ -248,6 +280,37 @@ def _policy_server(name: str, value: Any) -> PolicyServer:
         fix = "make one: wavebreak-synapse policy-key FILE"
         raise _fail(f"{name}.key_file", "holds no policy server's key", fix)
     return PolicyServer(key)
+
+
+def _room(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("!"):
+        raise _fail(name, "is no room's id", 'set one like "!abc:example.org", in quotes')
+    return value
+
+
+def _lists(name: str, value: Any) -> PolicyRooms:
+    given = _mapping(name, value)
+    _known(name, given, ["key_file", "rooms", "publish"])
+    if "key_file" not in given:
+        fix = "write a key with the scope list to a file, and name it"
+        raise _fail(f"{name}.key_file", "is missing", fix)
+    rooms = _mapping(f"{name}.rooms", given.get("rooms", {}))
+    for each, room in rooms.items():
+        if not _LIST_NAME.fullmatch(each):
+            fix = "use up to 64 of a to z, 0 to 9, dot, hyphen and underscore"
+            raise _fail(f"{name}.rooms.{each}", "is no name of a list", fix)
+        _room(f"{name}.rooms.{each}", room)
+    publish = _mapping(f"{name}.publish", given.get("publish", {}))
+    _known(f"{name}.publish", publish, ["room", "account"])
+    if publish and len(publish) < 2:
+        raise _fail(f"{name}.publish", "lacks room or account", "set both")
+    key = _secret_of(f"{name}.key_file", given["key_file"])
+    if not publish:
+        return PolicyRooms(key, rooms)
+    account = _text(f"{name}.publish.account", publish["account"])
+    if not account.startswith("@") or ":" not in account:
+        raise _fail(f"{name}.publish.account", "is no Matrix id", 'set one, "@bot:example.org"')
+    return PolicyRooms(key, rooms, _room(f"{name}.publish.room", publish["room"]), account)
 
 
 def _exempt(name: str, value: Any) -> Exempt:
@@ -320,4 +383,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "notices": _notices,
     "language": _language,
     "policy_server": _policy_server,
+    "take_back": _take_back,
+    "lists": _lists,
+    "remote_invitations": _one_of("deliver", "drop"),
 }

@@ -39,6 +39,13 @@ _CALL_STEPS = frozenset({_CALL_ANSWER}) | _CALL_ENDS | RTC_MEMBERS | RTC_DECLINE
 SETTLED_MS = 2_000
 """Reports are read so much later: their ids are given out before their rows are visible."""
 USERS_DONE = "done"
+REPORTS = {
+    "event_reports": "e.sender, r.event_id, r.room_id FROM event_reports AS r"
+    " JOIN events AS e USING (event_id)",
+    "user_reports": "r.target_user_id, NULL, NULL FROM user_reports AS r",
+    "room_reports": "NULL, NULL, r.room_id FROM room_reports AS r",
+}
+"""Synapse's tables of reports, with what is read of each: account, message and room reported."""
 _EVENTS = """
     SELECT e.stream_ordering, e.event_id, e.type, e.sender, e.room_id, e.received_ts,
         e.state_key, e.outlier, j.internal_metadata, j.json
@@ -118,6 +125,8 @@ class Feed:
         self._contacts: Cache[tuple[str, str], bool] = Cache(20_000, 600.0)
         self._groups: Cache[str, bool] = Cache(50_000, 86_400.0)
         self._calls: Cache[tuple[str, str], Call] = Cache(20_000, 86_400.0)
+        self._acted: Cache[str, bool] = Cache(50_000, 86_400.0)
+        self._now = 0
 
     def start(self, txn: Transaction, bounds: Bounds, now: int) -> None:
         """Make the tables, and find where to go on.
@@ -131,6 +140,9 @@ class Feed:
             tables.copy_ignored(txn)
             tables.write_positions(txn, first)
             self._positions |= first
+        reports = self._first_reports(txn, now)
+        tables.write_positions(txn, reports)
+        self._positions |= reports
         for owner in tables.owners_of_changed_lists(txn):
             put_ignored(txn, owner, tables.read_ignored(txn, owner), now)
 
@@ -146,10 +158,17 @@ class Feed:
             "receipts": str(bounds.receipts),
             "users": json.dumps([0, "", now // 1000]) if whole else USERS_DONE,
         }
-        for name in ("event_reports", "user_reports"):
-            txn.execute(f"SELECT MAX(id) FROM {name} WHERE received_ts < ?", (since,))  # noqa: S608
-            row = txn.fetchone()
-            found[name] = str(row[0] if row and row[0] is not None else 0)
+        return found
+
+    def _first_reports(self, txn: Transaction, now: int) -> dict[str, str]:
+        """Return positions of the tables of reports that have none, as a later version's."""
+        since = now - self._settings.history_days * 86_400_000
+        found = {}
+        for name in REPORTS:
+            if name not in self._positions:
+                txn.execute(f"SELECT MAX(id) FROM {name} WHERE received_ts < ?", (since,))  # noqa: S608
+                row = txn.fetchone()
+                found[name] = str(row[0] if row and row[0] is not None else 0)
         return found
 
     def is_current(self, bounds: Bounds) -> bool:
@@ -168,14 +187,14 @@ class Feed:
             bounds: Up to where the streams may be read.
             now: The time in milliseconds.
         """
+        self._now = now
         sources = [self._events(txn, bounds.events), self._outbox(txn, now)]
         if self._positions["users"] != USERS_DONE:
             sources.append(self._users(txn))
         if self._settings.receipts:
             sources.append(self._receipts(txn, bounds.receipts))
         if self._settings.reports:
-            sources += [self._reports(txn, now, "event_reports")]
-            sources += [self._reports(txn, now, "user_reports")]
+            sources += [self._reports(txn, now, name) for name in REPORTS]
         return merge(sources)
 
     def delivered(self, txn: Transaction, batch: Batch) -> None:
@@ -322,15 +341,19 @@ class Feed:
         return account.partition(":")[2] == self._server_name
 
     def _reports_on(self, txn: Transaction, account: str) -> bool:
-        if not self._is_local(account):
-            return self._settings.remote
-        exempt = self._exempt.get(account)
-        if exempt is None:
-            exempt = is_exempt(
-                self._settings, account, tables.read_user(txn, account), self._notices_account
-            )
-            self._exempt.put(account, exempt)
-        return not exempt
+        reported = self._settings.remote if not self._is_local(account) else None
+        if reported is None:
+            exempt = self._exempt.get(account)
+            if exempt is None:
+                exempt = is_exempt(
+                    self._settings, account, tables.read_user(txn, account), self._notices_account
+                )
+                self._exempt.put(account, exempt)
+            reported = not exempt
+        if reported and self._settings.lists.key and self._acted.get(account) is None:
+            tables.note_acted(txn, account, self._now)
+            self._acted.put(account, True)
+        return reported
 
     def _outbox(self, txn: Transaction, now: int) -> Source:
         found = tables.read_outbox(txn, self._limit, now)
@@ -386,24 +409,33 @@ class Feed:
 
     def _reports(self, txn: Transaction, now: int, table: str) -> Source:
         # The reason, a free text, is not even selected.
-        if table == "event_reports":
-            columns, joined = "e.sender, r.event_id", " JOIN events AS e USING (event_id)"
-        else:
-            columns, joined = "r.target_user_id, NULL", ""
         txn.execute(
-            f"SELECT r.id, r.received_ts, r.user_id, {columns} FROM {table} AS r{joined}"  # noqa: S608
+            f"SELECT r.id, r.received_ts, r.user_id, {REPORTS[table]}"
             " WHERE r.id > ? AND r.received_ts < ? ORDER BY r.id LIMIT ?",
             (int(self._positions[table]), now - SETTLED_MS, self._limit),
         )
         found = txn.fetchall()
         rows = []
-        for id, ts, reporter, reported, event_id in found:
+        for id, ts, reporter, reported, event_id, room_id in found:
             event = None
             if self._reports_on(txn, reporter):
+                person = reported or self._answerable(txn, room_id, reporter)
                 name = f"{table}:{id}"
-                event = report_event(name, ts, reporter, reported, event_id, self._server_name)
+                if person is not None:
+                    event = report_event(name, ts, reporter, person, event_id, self._server_name)
             rows.append(Row(ts, str(id), event))
         return Source(table, rows, len(found) == self._limit)
+
+    def _answerable(self, txn: Transaction, room_id: str, reporter: str) -> str | None:
+        """Return of whom a report of a room is: who invited the reporter, or the other of a chat.
+
+        Of a room that it joined of its own accord nobody here is known to answer for what is there.
+        """
+        inviter = tables.read_inviter(txn, room_id, reporter)
+        if inviter is not None:
+            return inviter
+        room = self._room(txn, room_id, None)
+        return None if room.is_group else room.counterpart(reporter)
 
 
 def merge(sources: list[Source]) -> Batch:
@@ -456,7 +488,7 @@ def is_exempt(
         columns: Its admin, is_guest, appservice_id and user_type; None: it does not exist.
         notices: The account that sends server notices.
     """
-    if account in settings.exempt.users or account == notices:
+    if account in settings.exempt.users or account in (notices, settings.lists.publish_as):
         return True
     if columns is None:
         return False

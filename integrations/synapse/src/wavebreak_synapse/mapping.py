@@ -16,6 +16,8 @@ from typing import Any
 from wavebreak_synapse.acts import RINGS, is_act
 
 MAX_ID_BYTES = 255
+WITHDRAWN = "org.wavebreak.withdrawn"
+"""A member of an event by which this server withdraws an invitation: no answer of its invitee."""
 SMALL_ROOM = 10
 """A private room of at most so many members makes its members each other's contacts."""
 
@@ -47,7 +49,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "call.started": ("peer", "media", "in_contacts", "origin"),
     "call.ended": ("peer", "seconds", "origin"),
     "contact.looked_up": ("count",),
-    "contact.requested": ("peer", "via", "origin"),
+    "contact.requested": ("peer", "via", "origin", "attempted"),
     "contact.accepted": ("peer", "origin"),
     "contact.refused": ("peer", "origin"),
     "group.created": ("group", "origin"),
@@ -323,6 +325,12 @@ def invitation_event(
     return event
 
 
+def attempted_event(id: str, ts: int, inviter: str, invitee: str, server_name: str) -> Event:
+    """Return an invitation that its invitee takes from nobody, or that is dropped: it was tried."""
+    asked = invitation_event(id, ts, inviter, invitee, Room(""), server_name)
+    return asked | {"attempted": True}
+
+
 def membership_event(
     pdu: Pdu, room: Room, former: Membership | None, server_name: str
 ) -> Event | None:
@@ -339,7 +347,7 @@ def membership_event(
     person = pdu.state_key
     membership = pdu.content.get("membership")
     before = former.membership if former else "leave"
-    if person is None:
+    if person is None or (membership == "leave" and WITHDRAWN in pdu.content):
         return None
     if membership == "knock":
         return knock_event(pdu.event_id, pdu.ts, pdu.sender, room, server_name)

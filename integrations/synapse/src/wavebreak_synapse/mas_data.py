@@ -7,14 +7,13 @@ homeserver's own table of who was seen where, and the states of these accounts.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wavebreak_synapse.homeserver_database import CommandError, open_database
 from wavebreak_synapse.mapping import opaque_id
 
 IPV4_PREFIX = 24
@@ -24,10 +23,6 @@ ACCOUNTS_A_REQUEST = 1_000
 LEAST_ACCOUNTS = 3
 LEAST_SHARE = 0.9
 DAYS = 28
-
-
-class ExportError(Exception):
-    """The list cannot be made; the text says why, and the fix."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if self.accounts < 1 or not 0.5 <= self.share <= 1 or self.days < 1:
-            raise ExportError("accounts and days are 1 or more, share is 0.5 to 1. Fix: set these")
+            raise CommandError("accounts and days are 1 or more, share is 0.5 to 1. Fix: set these")
 
 
 def network_of(address: str) -> str | None:
@@ -139,45 +134,10 @@ def read_addresses(config: Mapping[str, Any], since_ms: int) -> list[tuple[str, 
         since_ms: Since when.
 
     Raises:
-        ExportError: Where the database is not named, or cannot be read.
+        CommandError: Where the database is not named, or cannot be read.
     """
-    named = config.get("databases") or {"main": config.get("database")}
-    found = [each for each in named.values() if _holds_main(each)]
-    if not found:
-        raise ExportError("homeserver.yaml names no database. Fix: give the file that does")
-    engine, settings = found[0].get("name"), dict(found[0].get("args") or {})
     query = "SELECT DISTINCT user_id, ip FROM user_ips WHERE last_seen >= {mark}"
-    with _connection(engine, settings) as (connection, mark):
+    with open_database(config) as (connection, mark):
         cursor = connection.cursor()
         cursor.execute(query.format(mark=mark), (since_ms,))
         return [(str(account), str(address)) for account, address in cursor.fetchall()]
-
-
-def _holds_main(database: Any) -> bool:
-    return isinstance(database, Mapping) and "main" in database.get("data_stores", ["main"])
-
-
-@contextlib.contextmanager
-def _connection(engine: Any, settings: dict[str, Any]) -> Iterator[tuple[Any, str]]:
-    settings = {name: each for name, each in settings.items() if not name.startswith("cp_")}
-    try:
-        if engine == "psycopg2":
-            import psycopg2
-
-            settings["dbname"] = settings.pop("database", None) or settings.pop("dbname", None)
-            connection: Any = psycopg2.connect(**settings)
-            connection.set_session(readonly=True)
-            mark = "%s"
-        else:
-            path = f"file:{settings['database']}?mode=ro"
-            connection, mark = sqlite3.connect(path, uri=True, timeout=60), "?"
-    except Exception as error:
-        # Its text would show the connection's settings.
-        raise ExportError(
-            f"Synapse's database cannot be opened ({type(error).__name__})."
-            " Fix: run it as Synapse's user, with Synapse's own Python"
-        ) from error
-    try:
-        yield connection, mark
-    finally:
-        connection.close()

@@ -26,6 +26,7 @@ class Metrics:
         delivered: Events that were delivered.
         unkept: Events that could not be written to the outbox, and are lost.
         suspended: Accounts that this module suspended.
+        taken_back: What was taken back after a decision, by its kind.
         seconds: How long the module held a message up, by how it was answered: in shadow, from
             memory, as exempt, or asked.
     """
@@ -48,7 +49,9 @@ class Metrics:
         self.suspended = Gauge(
             "wavebreak_suspended", "Accounts suspended by the module", registry=registry
         )
-
+        self.taken_back = Counter(
+            "wavebreak_taken_back", "Taken back after a decision", ["kind"], registry=registry
+        )
         self.seconds = Histogram(
             "wavebreak_message_seconds",
             "How long a message was held up",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from synapse.api.errors import Codes, SynapseError
+from synapse.crypto.event_signing import compute_event_signature
 from synapse.module_api import NOT_SPAM, DirectServeJsonResource, ModuleApi
 from synapse.module_api.errors import ConfigError
 from synapse.spam_checker_api import RegistrationBehaviour
+from synapse.types import UserID, create_requester
 from twisted.internet import reactor
 from twisted.python.threadpool import ThreadPool
 from wavebreak_client import Client
@@ -19,15 +23,20 @@ from wavebreak_synapse.callbacks import Answers, Callbacks, Host, guarded
 from wavebreak_synapse.config import SettingError, Settings, parse_settings
 from wavebreak_synapse.enforcement import Actions, Enforcement
 from wavebreak_synapse.feed import Bounds, Feed
+from wavebreak_synapse.mapping import WITHDRAWN
 from wavebreak_synapse.metrics import Metrics
+from wavebreak_synapse.policy_rooms import ListsService, PolicyRoomWatch
 from wavebreak_synapse.policy_server import SIGN_PATH, sign_resource
+from wavebreak_synapse.publishing import PUBLISH_EVERY_MS, Publishing
 from wavebreak_synapse.reporter import Reporter
 from wavebreak_synapse.service import Service
+from wavebreak_synapse.take_back import TakeBack, Withdrawals
 
 log = logging.getLogger("wavebreak_synapse")
 
 REPORT_EVERY_MS = 200
 ENFORCE_EVERY_MS = 500
+WATCH_EVERY_MS = 1_000
 DECLARE_EVERY_MS = 10_000
 
 
@@ -60,8 +69,16 @@ class Module:
             user_info=api.get_userinfo_by_id,
             notices_account=self._hs.config.servernotices.server_notices_mxid,
             delegates_auth=delegates_auth,
+            blocks_invitation=self._blocks_invitation,
         )
         self._declared = False
+        self._lists: ListsService | None = None
+        self._watch: PolicyRoomWatch | None = None
+        if config.lists.key:
+            self._lists = ListsService(config.url, config.lists.key)
+        if self._lists is not None and config.lists.rooms:
+            self._watch = PolicyRoomWatch(config, self._host, self._lists)
+        self._publishing = self._make_publishing()
         self._register()
         reactor.callWhenRunning(self._start)
         reactor.addSystemEventTrigger("before", "shutdown", self._stop)
@@ -93,7 +110,10 @@ class Module:
         answers = Answers(
             NOT_SPAM, Codes.FORBIDDEN, RegistrationBehaviour.ALLOW, RegistrationBehaviour.DENY
         )
-        self._callbacks = Callbacks(settings, self._host, self._service, answers, self._metrics)
+        tell_first = self._watch.tell_first if self._watch else None
+        self._callbacks = Callbacks(
+            settings, self._host, self._service, answers, self._metrics, tell_first
+        )
         calls = self._callbacks
         api.register_spam_checker_callbacks(
             check_event_for_spam=guarded(calls.check_event_for_spam, NOT_SPAM),
@@ -113,18 +133,37 @@ class Module:
             on_user_registration=guarded(calls.on_user_registration, None),
         )
         api.register_third_party_rules_callbacks(
+            on_create_room=self._asked_about_rooms(guarded(calls.on_create_room, NOT_SPAM)),
             on_user_deactivation_status_changed=guarded(
                 calls.on_user_deactivation_status_changed, None
-            )
+            ),
         )
         api.register_account_data_callbacks(
             on_account_data_updated=guarded(calls.on_account_data_updated, None)
         )
-        api.register_web_resource(health.PATH, HealthResource(api, self._service, settings))
+        shown = HealthResource(api, self._service, settings, self._problems_of_lists)
+        api.register_web_resource(health.PATH, shown)
         self._ask_about_knocks(guarded(calls.user_may_knock, NOT_SPAM))
+        if settings.remote_invitations == "drop":
+            self._drop_invitations(guarded(calls.drops_invitation, False))
         if settings.policy_server.key:
             made = sign_resource(self._hs, settings.policy_server.key, self._host, calls)
             api.register_web_resource(SIGN_PATH, made)
+
+    @staticmethod
+    def _asked_about_rooms(judge: Any) -> Any:
+        # The only callback that may change the request, so that a room is made with those of its
+        # invitations that are allowed.
+        async def on_create_room(requester: Any, config: Any, is_requester_admin: bool) -> None:
+            # Synapse asks modules about no room of an administrator.
+            answer = NOT_SPAM
+            if not is_requester_admin:
+                answer = await judge(requester.user.to_string(), config)
+            if answer != NOT_SPAM:
+                code, shown = answer
+                raise SynapseError(403, "Not allowed to make this room", code, shown)
+
+        return on_create_room
 
     def _ask_about_knocks(self, user_may_knock: Any) -> None:
         # Synapse asks modules about a knock by `check_event_allowed` alone, for which it reads the
@@ -145,6 +184,35 @@ class Module:
 
         handler.update_membership = ask_first
 
+    async def _blocks_invitation(self, invitee: str, inviter: str) -> bool:
+        config = await self._store.get_invite_config_for_user(invitee)
+        return str(config.get_invite_rule(inviter).value) == "block"
+
+    def _drop_invitations(self, drops_invitation: Any) -> None:
+        # A callback can only refuse, of which the sender's server learns.
+        handler = self._hs.get_federation_handler()
+        on_invite_request = handler.on_invite_request
+
+        @functools.wraps(on_invite_request)
+        async def drop_first(*given: Any, **named: Any) -> Any:
+            asked = inspect.signature(on_invite_request).bind(*given, **named).arguments
+            event = asked["event"]
+            invites = event.type == "m.room.member" and event.content.get("membership") == "invite"
+            from_there = event.sender.partition(":")[2] == asked["origin"]
+            if not (invites and from_there and await drops_invitation(event)):
+                return await on_invite_request(*given, **named)
+            event.signatures.update(
+                compute_event_signature(
+                    asked["room_version"],
+                    event.get_pdu_json(),
+                    self._hs.hostname,
+                    self._hs.signing_key,
+                )
+            )
+            return event
+
+        handler.on_invite_request = drop_first
+
     def _start(self) -> None:
         self._pool.start()
         api = self._api
@@ -152,6 +220,13 @@ class Module:
         api.delayed_background_call(0, self._create_tables, desc="wavebreak_tables")
         if api.should_run_background_tasks():
             self._report()
+        if api.worker_app is None and self._publishing is not None:
+            api.looping_background_call(
+                self._publishing.run,
+                PUBLISH_EVERY_MS,
+                desc="wavebreak_publish",
+                run_on_all_instances=True,
+            )
         # Only the main process can send server notices.
         if api.worker_app is None and self._settings.enforces:
             actions = Actions(self._store.set_user_suspended_status, self._notify())
@@ -164,9 +239,41 @@ class Module:
                 desc="wavebreak_enforce",
                 run_on_all_instances=True,
             )
+            self._take_back = TakeBack(
+                self._settings, self._host, self._service, self._withdrawals(), self._metrics
+            )
+            # Apart: a suspension must not wait until much is taken back.
+            api.looping_background_call(
+                self._take_back.run,
+                ENFORCE_EVERY_MS,
+                desc="wavebreak_take_back",
+                run_on_all_instances=True,
+            )
+
+    def _make_publishing(self) -> Publishing | None:
+        lists = self._settings.lists
+        if self._lists is None or not lists.publish_in:
+            return None
+
+        async def publish(state_key: str, content: dict[str, Any]) -> None:
+            await self._api.create_and_send_event_into_room(
+                {
+                    "type": "m.policy.rule.user", "state_key": state_key, "content": content,
+                    "room_id": lists.publish_in, "sender": lists.publish_as,
+                }
+            )  # fmt: skip
+
+        return Publishing(self._host, self._lists, publish)
+
+    def _problems_of_lists(self) -> list[str]:
+        found = self._watch.problems if self._watch else []
+        failed = self._publishing.problem if self._publishing else None
+        return [*found, *([failed] if failed else [])]
 
     def _report(self) -> None:
         api = self._api
+        if self._watch is not None:
+            api.looping_background_call(self._watch.report, WATCH_EVERY_MS, desc="wavebreak_lists")
         feed = Feed(self._settings, api.server_name, notices_account=self._host.notices_account)
         self._reporter = Reporter(
             feed,
@@ -183,6 +290,8 @@ class Module:
         if self._pool.started:
             self._pool.stop()  # Waits for what is under way, which needs the client.
         self._service.close()
+        if self._lists is not None:
+            self._lists.close()
 
     async def _create_tables(self) -> None:
         # Each worker: a callback may want them before the one that runs background tasks starts.
@@ -207,6 +316,33 @@ class Module:
         # A token of several writers names the position up to which all of them wrote.
         return Bounds(events, int(getattr(receipts, "stream", receipts)))
 
+    def _withdrawals(self) -> Withdrawals:
+        members = self._hs.get_room_member_handler()
+
+        async def leave(by: str, account: str, room_id: str, content: dict[str, Any]) -> None:
+            requester = create_requester(by, authenticated_entity=self._api.server_name)
+            target = UserID.from_string(account)
+            # `ModuleApi.update_room_membership` would hold it to the sender's limit of messages.
+            await members.update_membership(
+                requester, target, room_id, "leave", content=content, ratelimit=False
+            )
+
+        async def remove(by: str, account: str, room_id: str) -> None:
+            await leave(by, account, room_id, {})
+
+        async def decline(account: str, room_id: str) -> None:
+            await leave(account, account, room_id, {WITHDRAWN: True})
+
+        async def redact(account: str, room_id: str, event_id: str) -> None:
+            version = await self._store.get_room_version(room_id)
+            named = {"redacts": event_id}
+            event: dict[str, Any] = {"type": "m.room.redaction", "content": {}}
+            event |= {"content": named} if version.updated_redaction_rules else named
+            event |= {"room_id": room_id, "sender": account}
+            await self._api.create_and_send_event_into_room(event)
+
+        return Withdrawals(remove, decline, redact)
+
     def _notify(self) -> Any:
         manager = self._hs.get_server_notices_manager()
         if not self._settings.notices.enabled:
@@ -227,8 +363,15 @@ class Module:
 class HealthResource(DirectServeJsonResource):  # type: ignore[misc]
     """Answers whether the module does its work; an administrator's token shows how."""
 
-    def __init__(self, api: ModuleApi, service: Service, settings: Settings) -> None:
+    def __init__(
+        self,
+        api: ModuleApi,
+        service: Service,
+        settings: Settings,
+        problems_of_lists: Callable[[], Sequence[str]],
+    ) -> None:
         super().__init__()
+        self._problems_of_lists = problems_of_lists
         self._api = api
         self._service = service
         self._settings = settings
@@ -240,4 +383,9 @@ class HealthResource(DirectServeJsonResource):  # type: ignore[misc]
             full = await self._api.is_user_admin(requester.user.to_string())
             if not full:
                 raise SynapseError(403, "not an administrator", Codes.FORBIDDEN)
-        return health.report(self._service, self._settings, full=full)
+        return health.report(
+            self._service,
+            self._settings,
+            full=full,
+            problems_of_lists=self._problems_of_lists(),
+        )

@@ -37,6 +37,12 @@ QUESTIONS = {
     " אם לא, אפשר לדחות אותה או לדווח עליה.",
 }
 """What the recipient of a request is asked."""
+LEFT_OUT = {
+    "en": "Your new room invited {invited} of the {wanted} people whom you chose; the others were"
+    " not invited. {why}",
+    "he": "לחדר החדש הוזמנו {invited} מתוך {wanted} האנשים שבחרת; האחרים לא הוזמנו. {why}",
+}
+"""What the maker of a room reads where not all could be invited; `why` is the refusal's text."""
 LATER = {
     "en": "This cannot be done right now. Try again later.",
     "he": "לא ניתן לבצע זאת כרגע. אפשר לנסות שוב מאוחר יותר.",

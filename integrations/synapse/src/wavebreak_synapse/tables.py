@@ -7,10 +7,12 @@ internal schema: they are tested against the versions that the README names.
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from wavebreak_synapse.acts import is_act
 from wavebreak_synapse.mapping import SMALL_ROOM, Event, Membership, Pdu, Room
 
 SCHEMA = (
@@ -24,9 +26,21 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS wavebreak_suspensions (account TEXT PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS wavebreak_notices (account TEXT PRIMARY KEY,"
     " number BIGINT NOT NULL, outcome TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_taken_back (account TEXT PRIMARY KEY,"
+    " number BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_acted (account TEXT PRIMARY KEY, noted BIGINT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS wavebreak_acted_noted ON wavebreak_acted (noted)",
+    "CREATE TABLE IF NOT EXISTS wavebreak_hits (list TEXT NOT NULL, entry TEXT NOT NULL,"
+    " name TEXT NOT NULL, subject TEXT NOT NULL, ts BIGINT NOT NULL, advice TEXT NOT NULL,"
+    " day TEXT NOT NULL, PRIMARY KEY (list, entry, name))",
+    "CREATE TABLE IF NOT EXISTS wavebreak_published (account TEXT PRIMARY KEY, hash TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS wavebreak_messages (name TEXT PRIMARY KEY, account TEXT NOT NULL,"
     " ts BIGINT NOT NULL, sent SMALLINT NOT NULL, texts TEXT NOT NULL)",
 )
+TABLES = tuple(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", "\n".join(SCHEMA)))
+"""Their names."""
+LIST_SIZE = "list:"
+"""Before the name of a list, what its size is kept as."""
 MESSAGE_MS = 2_592_000_000
 """How long it is remembered that a message of a name was sent: thirty days."""
 PENDING_MS = 600_000
@@ -261,6 +275,17 @@ def read_membership(txn: Transaction, room_id: str, account: str, before: int) -
     return Membership(row[0], row[1], bool(row[2])) if row else None
 
 
+def read_inviter(txn: Transaction, room_id: str, account: str) -> str | None:
+    """Return who invited an account into a room last."""
+    txn.execute(
+        "SELECT sender FROM room_memberships WHERE room_id = ? AND user_id = ?"
+        " AND membership = 'invite' ORDER BY event_stream_ordering DESC LIMIT 1",
+        (room_id, account),
+    )
+    row = txn.fetchone()
+    return str(row[0]) if row else None
+
+
 def is_own_edit(txn: Transaction, pdu: Pdu, edited: str, before: int = NEWEST) -> bool:
     """Return whether an event replaces one of its sender's own, for those who have it already.
 
@@ -310,12 +335,17 @@ def has_contact(txn: Transaction, owner: str, sender: str, room_id: str) -> bool
         rooms = json.loads(row[0])
         if isinstance(rooms, dict) and rooms.get(sender):
             return True
+    return _shares_small_room(txn, owner, sender, room_id)
+
+
+def _shares_small_room(txn: Transaction, owner: str, other: str, room_id: str) -> bool:
+    """Return whether a local account shares another small private room with an account."""
     txn.execute(
         "SELECT 1 FROM users_who_share_private_rooms AS u"
         " JOIN room_stats_current AS s ON s.room_id = u.room_id"
         " WHERE u.user_id = ? AND u.other_user_id = ? AND u.room_id <> ?"
         " AND s.joined_members <= ? LIMIT 1",
-        (owner, sender, room_id, SMALL_ROOM),
+        (owner, other, room_id, SMALL_ROOM),
     )
     return txn.fetchone() is not None
 
@@ -425,6 +455,225 @@ def write_notice(txn: Transaction, account: str, number: int, outcome: str) -> N
         " outcome = excluded.outcome",
         (account, number, outcome),
     )
+
+
+def note_acted(txn: Transaction, account: str, now: int) -> None:
+    """Note that an account, of whatever server, acted here."""
+    txn.execute(
+        "INSERT INTO wavebreak_acted (account, noted) VALUES (?, ?)"
+        " ON CONFLICT (account) DO NOTHING",
+        (account, now),
+    )
+
+
+def read_acted(txn: Transaction, since: int) -> list[tuple[str, int]]:
+    """Return the accounts that acted here, of whom that was noted at a time or later."""
+    txn.execute("SELECT account, noted FROM wavebreak_acted WHERE noted >= ?", (since,))
+    return [(account, noted) for account, noted in txn.fetchall()]
+
+
+def has_acted(txn: Transaction, account: str) -> bool:
+    """Return whether an account acted here."""
+    txn.execute("SELECT 1 FROM wavebreak_acted WHERE account = ?", (account,))
+    return txn.fetchone() is not None
+
+
+def policy_mark(txn: Transaction, room_id: str) -> tuple[int, ...] | None:
+    """Return what changes with a room's state; None where nobody of this server is in it."""
+    txn.execute(
+        "SELECT 1 FROM local_current_membership WHERE room_id = ? AND membership = 'join' LIMIT 1",
+        (room_id,),
+    )
+    if txn.fetchone() is None:
+        return None
+    txn.execute(
+        "SELECT MAX(stream_ordering), (SELECT COUNT(*) FROM wavebreak_published)"
+        " FROM events WHERE room_id = ?",
+        (room_id,),
+    )
+    newest, published = txn.fetchone() or (0, 0)
+    return newest or 0, published
+
+
+def read_policy_rules(
+    txn: Transaction, room_id: str, kinds: Sequence[str]
+) -> list[tuple[str, dict[str, Any], int]]:
+    """Return type, content and time of a room's entries of some types; not those redacted."""
+    txn.execute(
+        "SELECT c.type, j.json, e.origin_server_ts FROM current_state_events AS c"
+        " JOIN events AS e ON e.event_id = c.event_id"
+        " JOIN event_json AS j ON j.event_id = c.event_id"
+        " LEFT JOIN redactions AS r ON r.redacts = c.event_id"
+        " WHERE c.room_id = ? AND r.event_id IS NULL",
+        (room_id,),
+    )
+    found = [row for row in txn.fetchall() if row[0] in kinds]
+    contents = [(kind, json.loads(body).get("content"), ts) for kind, body, ts in found]
+    return [row for row in contents if isinstance(row[1], dict)]
+
+
+def read_list_size(txn: Transaction, name: str) -> tuple[int, str] | None:
+    """Return how many entries a list had when a day began, and the day."""
+    txn.execute("SELECT value FROM wavebreak_positions WHERE name = ?", (f"{LIST_SIZE}{name}",))
+    row = txn.fetchone()
+    if row is None:
+        return None
+    size, day = json.loads(row[0])
+    return int(size), str(day)
+
+
+def write_list_size(txn: Transaction, name: str, size: int, day: str) -> None:
+    """Keep how many entries a list has; see `read_list_size`."""
+    write_positions(txn, {f"{LIST_SIZE}{name}": json.dumps([size, day])})
+
+
+def read_hits(txn: Transaction) -> list[tuple[Any, ...]]:
+    """Return the hits of lists that were told: list, entry, name, subject, ts, advice and day."""
+    txn.execute("SELECT list, entry, name, subject, ts, advice, day FROM wavebreak_hits")
+    return txn.fetchall()
+
+
+def write_hits(txn: Transaction, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keep hits that were told; see `read_hits`."""
+    for row in rows:
+        txn.execute(
+            "INSERT INTO wavebreak_hits (list, entry, name, subject, ts, advice, day)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (list, entry, name)"
+            " DO UPDATE SET ts = excluded.ts, advice = excluded.advice, day = excluded.day",
+            row,
+        )
+
+
+def delete_hits(txn: Transaction, keys: Iterable[tuple[str, str, str]]) -> None:
+    """Forget hits by list, entry and name."""
+    for key in keys:
+        txn.execute("DELETE FROM wavebreak_hits WHERE list = ? AND entry = ? AND name = ?", key)
+
+
+def read_published(txn: Transaction) -> dict[str, str]:
+    """Return the accounts that are published in a policy room of ours, with their hashes."""
+    txn.execute("SELECT account, hash FROM wavebreak_published")
+    return dict(txn.fetchall())
+
+
+def write_published(txn: Transaction, account: str, digest: str | None) -> None:
+    """Note that an account is published, or no more."""
+    txn.execute("DELETE FROM wavebreak_published WHERE account = ?", (account,))
+    if digest is not None:
+        txn.execute(
+            "INSERT INTO wavebreak_published (account, hash) VALUES (?, ?)", (account, digest)
+        )
+
+
+def read_taken_back(txn: Transaction) -> dict[str, int]:
+    """Return the decision after which all was taken back that an account had sent to strangers."""
+    txn.execute("SELECT account, number FROM wavebreak_taken_back")
+    return dict(txn.fetchall())
+
+
+def write_taken_back(txn: Transaction, account: str, number: int) -> None:
+    """Note that all was taken back after a decision."""
+    txn.execute(
+        "INSERT INTO wavebreak_taken_back (account, number) VALUES (?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET number = excluded.number",
+        (account, number),
+    )
+
+
+def pending_invitations(txn: Transaction, account: str, since: int) -> list[tuple[str, str, str]]:
+    """Return room, invited stranger and event of a local account's invitations without an answer.
+
+    Those of rooms that it has left are among them; those to people who know it are not.
+
+    Args:
+        txn: A transaction.
+        account: Who invited.
+        since: When it invited at the earliest, in milliseconds.
+    """
+    txn.execute(
+        "SELECT DISTINCT i.room_id, i.user_id, i.event_id, e.stream_ordering"
+        " FROM room_memberships AS mine"
+        " JOIN room_memberships AS i ON i.room_id = mine.room_id"
+        " AND i.sender = mine.user_id AND i.membership = 'invite'"
+        " JOIN events AS e ON e.event_id = i.event_id"
+        " WHERE mine.user_id = ? AND e.received_ts >= ? ORDER BY e.stream_ordering",
+        (account, since),
+    )
+    return [
+        (room, person, event)
+        for room, person, event, _ in txn.fetchall()
+        if is_still_invited(txn, room, person, event)
+        # Of another server's account only the rooms that it shares with this one are seen.
+        and not has_contact(txn, person, account, room)
+        and not _shares_small_room(txn, account, person, room)
+    ]
+
+
+def is_still_invited(txn: Transaction, room_id: str, account: str, event_id: str) -> bool:
+    """Return whether an invitation was neither accepted nor refused nor withdrawn."""
+    txn.execute(
+        "SELECT 1 FROM current_state_events WHERE event_id = ?"
+        " UNION ALL SELECT 1 FROM local_current_membership"
+        " WHERE user_id = ? AND room_id = ? AND event_id = ? LIMIT 1",
+        (event_id, account, room_id, event_id),
+    )
+    return txn.fetchone() is not None
+
+
+def pending_knocks(txn: Transaction, account: str) -> list[str]:
+    """Return the rooms on which a local account knocks."""
+    txn.execute(
+        "SELECT room_id FROM local_current_membership WHERE user_id = ? AND membership = 'knock'",
+        (account,),
+    )
+    return [row[0] for row in txn.fetchall()]
+
+
+def unanswered_messages(txn: Transaction, account: str, since: int) -> list[tuple[str, str]]:
+    """Return room and event of what an account wrote to strangers who never wrote in that chat.
+
+    Direct chats alone: in a room for several not to write is no answer that is missing.
+    """
+    txn.execute(
+        "SELECT DISTINCT room_id FROM room_memberships WHERE user_id = ? AND membership = 'join'",
+        (account,),
+    )
+    found = []
+    for (room_id,) in txn.fetchall():
+        if _is_unanswered(txn, account, room_id):
+            txn.execute(
+                "SELECT e.event_id, e.type, e.state_key, j.json FROM events AS e"
+                " JOIN event_json AS j ON j.event_id = e.event_id"
+                " LEFT JOIN redactions AS r ON r.redacts = e.event_id"
+                " WHERE e.room_id = ? AND e.sender = ? AND e.received_ts >= ?"
+                " AND e.rejection_reason IS NULL AND r.event_id IS NULL"
+                " ORDER BY e.stream_ordering",
+                (room_id, account, since),
+            )
+            found += [
+                (room_id, event_id)
+                for event_id, kind, state_key, body in txn.fetchall()
+                if is_act(kind, json.loads(body).get("content") or {}, state_key)
+            ]
+    return found
+
+
+def _is_unanswered(txn: Transaction, account: str, room_id: str) -> bool:
+    if read_room(txn, room_id).is_group:
+        return False
+    txn.execute(
+        "SELECT DISTINCT user_id FROM room_memberships WHERE room_id = ? AND user_id <> ?",
+        (room_id, account),
+    )
+    others = [row[0] for row in txn.fetchall()]
+    if len(others) != 1 or has_contact(txn, others[0], account, room_id):
+        return False
+    txn.execute(
+        "SELECT 1 FROM events WHERE room_id = ? AND sender <> ? AND type <> 'm.room.member'"
+        " LIMIT 1",
+        (room_id, account),
+    )
+    return txn.fetchone() is None
 
 
 def put_message(txn: Transaction, name: str, account: str, ts: int, texts: dict[str, str]) -> None:

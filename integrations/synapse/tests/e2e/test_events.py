@@ -106,6 +106,8 @@ class Story:
         assert answer.status_code == 200, answer.text
         answer = bob.call("POST", f"/users/{quote(self.ann.id)}/report", {"reason": self.text()})
         assert answer.status_code == 200, answer.text
+        answer = bob.call("POST", f"/rooms/{quote(room)}/report", {"reason": self.text()})
+        assert answer.status_code == 200, answer.text
         path = f"/user/{quote(bob.id)}/account_data/m.ignored_user_list"
         bob.call("PUT", path, {"ignored_users": {self.ann.id: {}}})
         bob.call("PUT", path, {"ignored_users": {}})

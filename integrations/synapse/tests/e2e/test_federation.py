@@ -165,3 +165,54 @@ def test_remote_spammer_is_limited_by_the_shipped_rules(tmp_path: Path) -> None:
             print(f"reached {reached} of {STRANGERS}, then {state}")
             assert state["outcome"] in ("limit", "restrict", "suspend", "ban"), state
             assert reached < STRANGERS // 2
+
+
+def blocks_all(account: Account) -> None:
+    path = f"/user/{quote(account.id)}/account_data/m.invite_permission_config"
+    assert account.call("PUT", path, {"default_action": "block"}).status_code == 200
+
+
+def attempts(stub: StubService) -> list[tuple[str, str]]:
+    return [(e["account"], e["peer"]) for e in stub.events if e.get("attempted")]
+
+
+def test_invitation_that_is_blocked_was_tried_and_complains_of_nobody(pair: Pair) -> None:
+    stub, ann, rem = pair.stub, pair.ann, pair.rem
+    bob = ann.server.account("bob")
+    blocks_all(ann)
+    assert bob.direct(rem.id)
+    for inviter in (bob, rem):
+        answer = inviter.create(ann.id, is_direct=True)
+        assert answer.json()["errcode"] in ("M_INVITE_BLOCKED", "M_FORBIDDEN"), answer.text
+    stub.wait(lambda found: len(attempts(found)) >= 2)
+    assert attempts(stub) == [(bob.id, ann.id), (rem.id, ann.id)]
+    told = {event["type"] for event in stub.events}
+    assert told.isdisjoint({"contact.refused", "user.blocked", "user.reported"})
+
+
+def rooms_invited_to(account: Account) -> set[str]:
+    return set(account.call("GET", "/sync?timeout=0").json().get("rooms", {}).get("invite", {}))
+
+
+def test_invitation_from_afar_is_dropped_if_chosen(tmp_path: Path) -> None:
+    stub = StubService()
+    module = {"url": stub.url, "key": "wb_1", "remote_invitations": "drop"}
+    with federated(tmp_path, module) as (ours, theirs):
+        ann, rem, pal = ours.account("ann"), theirs.account("rem"), theirs.account("pal")
+        known = ann.create(pal.id, is_direct=True).json()["room_id"]
+        path = f"/user/{quote(ann.id)}/account_data/m.direct"
+        assert ann.call("PUT", path, {pal.id: [known]}).status_code == 200
+        dropped = rem.create(ann.id, is_direct=True)
+        assert dropped.status_code == 200, dropped.text
+        members = rem.call("GET", f"/rooms/{dropped.json()['room_id']}/members").json()["chunk"]
+        assert {e["content"]["membership"] for e in members if e["state_key"] == ann.id} == {
+            "invite"
+        }
+        welcome = pal.create(ann.id, is_direct=True).json()["room_id"]
+        end = time.monotonic() + 20
+        while (found := rooms_invited_to(ann)) != {welcome}:
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+        stub.wait(lambda found: len(attempts(found)) == 1)
+        assert attempts(stub) == [(rem.id, ann.id)]
+    stub.close()

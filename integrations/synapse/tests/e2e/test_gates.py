@@ -59,6 +59,11 @@ def by_one_room(by: Account, strangers: list[Account]) -> None:
     by.create(*[each.id for each in strangers], name="coins")
 
 
+def by_one_room_of_sixty(by: Account, strangers: list[Account]) -> None:
+    others = [f"@nobody{number}:hs.test" for number in range(60 - STRANGERS)]
+    assert by.create(*[each.id for each in strangers], *others).status_code == 200
+
+
 def by_two_rooms_of_half(by: Account, strangers: list[Account]) -> None:
     by_one_room(by, strangers[: STRANGERS // 2])
     by_one_room(by, strangers[STRANGERS // 2 :])
@@ -102,8 +107,8 @@ def by_knocks(by: Account, strangers: list[Account]) -> None:
 
 
 WAYS: tuple[Callable[[Account, list[Account]], Any], ...] = (
-    directly, directly_all_at_once, by_one_room, by_two_rooms_of_half, by_small_rooms,
-    by_the_first_state_of_a_room, one_by_one, all_at_once, by_knocks,
+    directly, directly_all_at_once, by_one_room, by_one_room_of_sixty, by_two_rooms_of_half,
+    by_small_rooms, by_the_first_state_of_a_room, one_by_one, all_at_once, by_knocks,
 )  # fmt: skip
 
 

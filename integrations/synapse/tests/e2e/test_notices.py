@@ -109,6 +109,40 @@ def test_sender_near_a_limit_and_who_gets_a_request_are_told(
     assert NOTICE["en"] in noticed(bob)
 
 
+def test_maker_of_a_room_reads_who_was_not_invited(server: Homeserver, stub: StubService) -> None:
+    ann, dov, *pupils = (
+        server.account(name) for name in ("ann", "dov", *map("p{}".format, range(25)))
+    )
+    speaks(dov, "he")
+    places = 10
+
+    def decide(events: list[dict[str, Any]]) -> dict[str, Any]:
+        peers = list(dict.fromkeys(event["peer"] for event in events if "peer" in event))
+        refused = [n for n, event in enumerate(events) if event.get("peer") in peers[places:]]
+        return {
+            "allowed": not refused, "outcome": "limit", "refused": refused, "notice": NOTICE,
+        }  # fmt: skip
+
+    stub.decide = decide
+    for each in (ann, dov):
+        answer = each.create(*(pupil.id for pupil in pupils), name="class")
+        assert answer.status_code == 200, answer.text
+        room = answer.json()["room_id"]
+        query = (
+            "SELECT COUNT(*) FROM current_state_events WHERE membership = 'invite'"
+            f" AND room_id = '{room}'"
+        )
+        assert server.rows(query) == [(places,)]
+        assert error(each.invite(room, pupils[-1].id)) == (
+            403, "M_FORBIDDEN", NOTICE["he" if each is dov else "en"],
+        )  # fmt: skip
+    assert noticed(ann) == [
+        f"Your new room invited 10 of the 25 people whom you chose; the others were not invited."
+        f" {NOTICE['en']}"
+    ]
+    assert noticed(dov)[0].startswith("לחדר החדש הוזמנו 10 מתוך 25")
+
+
 def test_calls_are_reported_from_ring_to_hangup(server: Homeserver, stub: StubService) -> None:
     ann, bob = server.account("ann"), server.account("bob")
     room = ann.direct(bob.id)

@@ -31,6 +31,9 @@ CREATE TABLE room_memberships (event_id TEXT UNIQUE, user_id TEXT, sender TEXT, 
   membership TEXT, event_stream_ordering BIGINT);
 CREATE TABLE current_state_events (room_id TEXT, type TEXT, state_key TEXT, membership TEXT,
   event_id TEXT);
+CREATE TABLE local_current_membership (room_id TEXT, user_id TEXT, event_id TEXT,
+  membership TEXT);
+CREATE TABLE redactions (event_id TEXT, redacts TEXT);
 CREATE TABLE rooms (room_id TEXT PRIMARY KEY, is_public BOOL, creator TEXT, room_version TEXT);
 CREATE TABLE room_stats_current (room_id TEXT PRIMARY KEY, joined_members INT, invited_members INT);
 CREATE TABLE partial_state_rooms (room_id TEXT PRIMARY KEY);
@@ -40,6 +43,8 @@ CREATE TABLE event_reports (id BIGINT PRIMARY KEY, received_ts BIGINT, room_id T
   user_id TEXT, reason TEXT);
 CREATE TABLE user_reports (id BIGINT PRIMARY KEY, received_ts BIGINT, target_user_id TEXT,
   user_id TEXT, reason TEXT);
+CREATE TABLE room_reports (id BIGINT PRIMARY KEY, received_ts BIGINT, room_id TEXT, user_id TEXT,
+  reason TEXT);
 CREATE TABLE ignored_users (ignorer_user_id TEXT, ignored_user_id TEXT);
 CREATE TABLE account_data (user_id TEXT, account_data_type TEXT, content TEXT);
 CREATE TABLE users (name TEXT, creation_ts BIGINT, admin SMALLINT DEFAULT 0,

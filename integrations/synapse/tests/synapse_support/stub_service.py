@@ -24,6 +24,8 @@ class StubService:
         decide: Returns the members of an answer that differ from `allow`.
         status: Answered to everything, where set.
         delay_s: How long it waits before it answers anything.
+        convicted: Whom it convicted, as `GET /v1/lists/convicted` shows them.
+        keys: The types that were told by each key.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,8 @@ class StubService:
         self.status: int | None = None
         self.delay_s = 0.0
         self.states: dict[str, dict[str, Any]] = {}
+        self.convicted: list[dict[str, Any]] = []
+        self.keys: dict[str, set[str]] = {}
         self._number = 0
         self._changed = threading.Condition()
         self._ids: set[str] = set()
@@ -99,7 +103,12 @@ class StubService:
         if self.status is not None:
             self._send(request, self.status, {"title": "no", "status": self.status})
         elif path == "/v1/events":
-            self._send(request, 202, self._take(json.loads(body)))
+            told = json.loads(body)
+            key = str(request.headers.get("authorization"))
+            self.keys.setdefault(key, set()).update(event["type"] for event in told)
+            self._send(request, 202, self._take(told))
+        elif path == "/v1/lists/convicted":
+            self._send(request, 200, {"items": self.convicted, "version": ""})
         elif path == "/v1/decide":
             self._send(request, 200, self._judge(json.loads(body)))
         elif path == "/v1/states":

@@ -389,6 +389,80 @@ def test_room_for_many_asks_about_each_of_them() -> None:
     assert max(map(len, setting.client.attempts)) <= 50
 
 
+def refusing_after(setting: Setting, places: int, **more: Any) -> None:
+    """Have the service refuse an account's strangers after the first few, as it counts them."""
+    ask = setting.client.attempt
+
+    def attempt(events: Any) -> Any:
+        strangers: list[str] = []
+        refused = []
+        for n, event in enumerate(events if isinstance(events, list) else [events]):
+            peer = event.get("peer")
+            strangers += [peer] * (peer is not None and peer not in strangers)
+            if peer in strangers[places:]:
+                refused.append(n)
+        answer = {"outcome": "limit", "refused": tuple(refused)} | more
+        setting.client.refusals = {ANN: answer} if refused else {}
+        return ask(events)
+
+    setting.client.attempt = attempt  # type: ignore[assignment,method-assign]
+
+
+NO_MORE = {"notice": {"en": "Three are left.", "he": "נותרו שלושה."}}
+
+
+@pytest.mark.parametrize("places", [15, 30, 45])
+def test_new_room_invites_as_many_as_the_allowance_holds(places: int) -> None:
+    setting = direct()
+    refusing_after(setting, places, **NO_MORE)
+    state = {"type": "m.room.member", "content": {"membership": "invite"}}
+    config = {
+        "invite": MANY[:58], "name": "n", "org.wavebreak.judged": "x",
+        "initial_state": [state | {"state_key": each} for each in MANY[58:60]],
+        "invite_3pid": [{"medium": "email", "address": "a@b.c"}],
+    }  # fmt: skip
+    assert done(setting.calls.on_create_room(ANN, config)) == "NOT_SPAM"
+    assert config["invite"] == MANY[:places]
+    assert config["initial_state"] == config["invite_3pid"] == []
+    assert max(map(len, setting.client.attempts)) <= 50
+    asked = len(setting.client.attempts)
+    assert done(setting.calls.user_may_create_room(ANN, config)) == "NOT_SPAM"
+    setting.database.room("!new:hs.test", ANN)
+    for each in config["invite"]:
+        assert done(setting.calls.user_may_invite(ANN, each, "!new:hs.test")) == "NOT_SPAM"
+    assert len(setting.client.attempts) == asked
+    assert done(setting.calls.user_may_invite(ANN, MANY[79], "!new:hs.test")) != "NOT_SPAM"
+    [(_, to, texts)] = tables.read_messages(setting.database.cursor(), 0)
+    assert (to, sorted(texts)) == (ANN, ["en", "he"])
+    assert texts["en"] == (
+        f"Your new room invited {places} of the 61 people whom you chose; the others were not"
+        " invited. Three are left."
+    )
+
+
+@pytest.mark.parametrize(("places", "enabled"), [(15, False), (30, False), (0, True)])
+def test_new_room_is_refused_whole_where_its_maker_is_not_told(places: int, enabled: bool) -> None:
+    setting = direct(notices={"enabled": enabled})
+    refusing_after(setting, places, **NO_MORE)
+    config: dict[str, Any] = {"invite": MANY[:60]}
+    code, shown = done(setting.calls.on_create_room(ANN, config))
+    assert (code, shown["error"]) == ("M_FORBIDDEN", "Three are left.")
+    assert config == {"invite": MANY[:60]}
+    assert tables.read_messages(setting.database.cursor(), 0) == []
+    # What was not made takes no place.
+    setting.client.attempts.clear()
+    done(setting.calls.on_create_room(ANN, {"invite": [CAT]}))
+    [question] = setting.client.attempts
+    assert isinstance(question, dict)
+
+
+def test_mark_of_a_judged_room_cannot_be_given_by_a_client() -> None:
+    setting = restricted()
+    config = {"invite": [CAT], "org.wavebreak.judged": "x"}
+    assert done(setting.calls.user_may_create_room(ANN, config)) == REFUSED
+    assert done(setting.calls.on_create_room(ANN, config)) == REFUSED
+
+
 def test_invitations_in_the_first_state_of_a_room_are_asked_about() -> None:
     setting = restricted()
     states = [

@@ -82,6 +82,8 @@ def test_key_is_read_from_a_file(tmp_path: Path) -> None:
         ({"notices": {"texts": {"en": {"ban": 5}}}}, r"is no text"),
         ({"history_days": -1}, r"^history_days"),
         ({"language": 5}, r"^language: is no text"),
+        ({"remote_invitations": "refuse"}, r"^remote_invitations: is none of deliver, drop"),
+        ({"take_back": True}, r"^take_back: is none of invitations, messages, off"),
     ],
 )
 def test_wrong_setting_is_named_with_its_fix(change: dict[str, Any], message: str) -> None:
@@ -91,9 +93,38 @@ def test_wrong_setting_is_named_with_its_fix(change: dict[str, Any], message: st
     assert "Fix: " in str(caught.value)
 
 
+@pytest.mark.parametrize("given", ["off", False])
+def test_off_is_read_as_yaml_reads_it(given: Any) -> None:
+    assert parse_settings(GOOD | {"take_back": given}).take_back == "off"
+
+
 def test_configuration_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(SettingError, match=r"^config: is no mapping"):
         parse_settings(None)
+
+
+def test_lists_need_a_key_of_their_own_and_ids_of_rooms(tmp_path: Path) -> None:
+    path = tmp_path / "lists.key"
+    path.write_text("wb_2")
+    path.chmod(0o600)
+    good: dict[str, Any] = {"key_file": str(path), "rooms": {"cme": "!a:far.test"}}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"rooms": {}}, r"lists\.key_file: is missing"),
+        (good | {"rooms": {"CME": "!a:far.test"}}, r"lists\.rooms\.CME: is no name"),
+        (good | {"rooms": {"cme": "#a:far.test"}}, r"lists\.rooms\.cme: is no room's id"),
+        (good | {"publish": {"room": "!b:hs.test"}}, r"lists\.publish: lacks"),
+        (good | {"publish": {"room": "!b", "account": "bot"}}, r"publish\.account: is no Matrix"),
+        (good | {"mode": "delay"}, r"lists\.mode: no such key"),
+    ]
+    for given, problem in cases:
+        with pytest.raises(SettingError, match=rf"{problem}.*Fix: "):
+            parse_settings(GOOD | {"lists": given})
+    publish = {"room": "!b:hs.test", "account": "@bot:hs.test"}
+    lists = parse_settings(GOOD | {"lists": good | {"publish": publish}}).lists
+    assert (lists.rooms, lists.publish_in, lists.publish_as) == (
+        {"cme": "!a:far.test"}, "!b:hs.test", "@bot:hs.test",
+    )  # fmt: skip
+    assert "wb_2" not in repr(lists)
 
 
 def test_policy_server_needs_a_key_that_only_its_owner_reads(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from synapse_support.fakes import Database, settings_of
+from wavebreak_synapse import tables
 from wavebreak_synapse.feed import Bounds, Feed, Row, Source, merge
 
 ANN, BOB, CAT = "@ann:hs.test", "@bob:hs.test", "@cat:hs.test"
@@ -380,6 +381,39 @@ def test_reports_come_without_their_reason() -> None:
     assert types(found) == ["message.sent", "user.reported", "user.reported"]
     assert [event.get("message") for event in found[1:]] == [message, None]
     assert "CANARY" not in json.dumps(found)
+
+
+def test_report_of_a_room_is_one_of_who_answers_for_it() -> None:
+    reading = Reading()
+    reading.database.room("!chat:hs.test", ANN, BOB)
+    reading.database.room("!group:hs.test", ANN, BOB, CAT)
+    reading.database.room("!invited:hs.test", ANN, BOB, CAT)
+    reading.start()
+    reading.database.put(
+        "room_memberships", event_id="$i", user_id=BOB, sender=CAT, room_id="!invited:hs.test",
+        membership="invite", event_stream_ordering=0,
+    )  # fmt: skip
+    for id, room in enumerate(("!chat:hs.test", "!group:hs.test", "!invited:hs.test"), 1):
+        reading.database.put(
+            "room_reports", id=id, received_ts=NOW + id, room_id=room, user_id=BOB, reason="CANARY"
+        )
+    found = reading.read()
+    assert [(e["id"], e["account"], e["peer"]) for e in found] == [
+        ("room_reports:1:hs.test", BOB, ANN), ("room_reports:3:hs.test", BOB, CAT),
+    ]  # fmt: skip
+    assert "CANARY" not in json.dumps(found)
+
+
+def test_later_version_begins_to_read_reports_of_rooms() -> None:
+    reading = Reading()
+    reading.start()
+    cursor = reading.database.cursor()
+    cursor.execute("DELETE FROM wavebreak_positions WHERE name = 'room_reports'")
+    for id, ts in ((1, 1), (2, NOW - 1_000)):
+        reading.database.put("room_reports", id=id, received_ts=ts, room_id=ROOM, user_id=BOB)
+    again = Feed(settings_of(history_days=1), "hs.test")
+    again.start(cursor, Bounds(0, 0), NOW)
+    assert tables.read_positions(cursor)["room_reports"] == "1"
 
 
 def test_exempt_senders_are_not_reported() -> None:

@@ -17,6 +17,7 @@ from wavebreak_synapse.mapping import (
     Membership,
     Pdu,
     Room,
+    attempted_event,
     carried,
     client_of,
     group_created_event,
@@ -83,6 +84,7 @@ def every_event() -> list[dict[str, Any]]:
         ),
         moved("join", group, None),
         invitation_event("$i", 5, FROM_AFAR, "@b:hs.test", group, "hs.test"),
+        attempted_event("$t", 5, FROM_AFAR, "@b:hs.test", "hs.test"),
         Call(
             {"id": "$k", "account": FROM_AFAR, "origin": "away.test", "peer": "@b:hs.test"},
             FROM_AFAR,

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from wavebreak_synapse import commands
+from wavebreak_synapse.homeserver_database import CommandError
 from wavebreak_synapse.mas_data import (
     Bounds,
-    ExportError,
     banned_by,
     banned_networks,
     network_of,
@@ -83,7 +83,7 @@ def test_only_bans_count() -> None:
 
 def test_invalid_bounds_name_the_fix() -> None:
     for wrong in ({"accounts": 0}, {"share": 0.4}, {"share": 1.1}, {"days": 0}):
-        with pytest.raises(ExportError, match="Fix: "):
+        with pytest.raises(CommandError, match="Fix: "):
             Bounds(**wrong)
 
 
@@ -106,10 +106,10 @@ def test_addresses_are_read_from_a_time_on(tmp_path: Path) -> None:
 
 def test_unreadable_database_shows_no_settings(tmp_path: Path) -> None:
     place = str(tmp_path / "none" / "secret.db")
-    with pytest.raises(ExportError, match="Fix: run it as Synapse's user") as error:
+    with pytest.raises(CommandError, match="Fix: run it as Synapse's user") as error:
         read_addresses({"database": {"name": "sqlite3", "args": {"database": place}}}, 0)
     assert "secret" not in str(error.value)
-    with pytest.raises(ExportError, match="names no database"):
+    with pytest.raises(CommandError, match="names no database"):
         read_addresses({}, 0)
 
 
