@@ -14,7 +14,8 @@ from support.parity_streams import DAY, HOUR, MINUTE, START, Row, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.outside_lists import MODES, ListTerms, Mode, Named
+from wavebreak.engine.list_modes import MODES, ListTerms, Mode
+from wavebreak.engine.outside_lists import Named
 from wavebreak.schema.events import LABELS, SOURCES, TYPES, UNDETERMINED
 
 REFUSE = {name: ListTerms("refuse", "https://keeper.example") for name in ("cme", "rtbl", "copy")}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from wavebreak.durations import DAY_MS
 from wavebreak.engine.decision_record import Decision
+from wavebreak.engine.list_modes import MODES, ListTerms, Mode
 from wavebreak.features.facts import LABELLED, Fanout, Segment
 from wavebreak.features.layout import BY_OTHERS, SHARDS
 from wavebreak.features.listings import Listing, origin_key
@@ -25,10 +26,8 @@ from wavebreak.features.shards import ShardedKernel
 from wavebreak.outcomes import RANKS, RESTRICT, SILENCING
 from wavebreak.schema.events import LABELS
 
-Mode = Literal["observe", "delay", "refuse"]
-MODES: tuple[Mode, ...] = get_args(Mode)
-"""What a hit may do, mildest first: nothing, a first message as a request, a refusal of it."""
 OBSERVE, DELAY, REFUSE = range(3)
+"""Places in MODES."""
 
 LEAST_RECORD: Final = 30
 """Hits that reactions settled before a list has a weight."""
@@ -134,20 +133,6 @@ class _State(msgspec.Struct):
     overridden: set[str] = set()
     waiting: list[tuple[str, int, int]] = []
     swept: int = 0
-
-
-class ListTerms(NamedTuple):
-    """What an administrator says of a list: its mode, whom to ask, and until when pauses are over.
-
-    Attributes:
-        mode: The most that a hit does.
-        keeper: Where its keeper can be asked ("": not known).
-        resumed_ms: Pauses that began before are over.
-    """
-
-    mode: Mode = "observe"
-    keeper: str = ""
-    resumed_ms: int = 0
 
 
 class Named(NamedTuple):
@@ -305,7 +290,7 @@ class OutsideLists:
                 hit.answered, hit.checked = max(hit.answered, many), True
                 continue
             row = core.row_of(slot) if 0 <= slot < core.accounts else None
-            answered = row is not None and int(row["mutual"]) >= ANSWERED_BY
+            answered = row is not None and is_answered(row)
             silenced = row is not None and RANKS[int(row["worst"])] >= RANKS[RESTRICT]
             if not hit.checked and silenced and not hit.confirmed_ms:
                 hit.before = True
@@ -362,11 +347,6 @@ class OutsideLists:
         self._slots = {who: slot for who, slot in self._slots.items() if who in named}
 
     # For answers
-
-    def names(self, account: str, origins: Iterable[str]) -> bool:
-        """Whether some list names an account or one of its servers (pseudonyms)."""
-        keys = (account, *map(origin_key, origins))
-        return any(key in held.hits for held in self._state.lists.values() for key in keys)
 
     def named(
         self,
@@ -429,6 +409,11 @@ class OutsideLists:
         origins = fanout.entities.find(pa.array(places, pa.string())).tolist()
         self._slots = dict(zip(accounts, found, strict=True))
         self._slots |= {who: slot + 1 for who, slot in zip(servers, origins, strict=True)}
+
+
+def is_answered(row: Any) -> bool:
+    """Whether people answer an account, by its record."""
+    return int(row["mutual"]) >= ANSWERED_BY
 
 
 def halvings(held: ListRecord, hit: Hit, now_ms: int) -> int:

@@ -16,6 +16,7 @@ from wavebreak_server.slices.accounts import api as accounts
 from wavebreak_server.slices.appeals import api as appeals
 from wavebreak_server.slices.decisions import api as decisions
 from wavebreak_server.slices.keys import api as keys
+from wavebreak_server.slices.lists import api as lists
 from wavebreak_server.slices.operators import api as operators
 from wavebreak_server.slices.sources import api as sources
 from wavebreak_server.slices.statements import api as statements
@@ -69,6 +70,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *states.router.operations,
     *statements.router.operations,
     *appeals.router.operations,
+    *lists.router.operations,
     *operators.router.operations,
     *sources.router.operations,
     *webhooks.router.operations,
