@@ -120,7 +120,7 @@ def create_context(
 
 
 def create_first_key(now_ms: int) -> str:
-    """Create a key with every scope but `list` if there is no key; return its text, else an empty string."""
+    """Create a key with every scope but `list` if there is none; return its text, else ""."""
 
     def create() -> str:
         if ApiKey.objects.exists():

@@ -395,12 +395,7 @@ class OutsideLists:
 
     def load(self, held: Any, fanout: Fanout) -> None:
         """Restore the state; raises ValueError where it is damaged."""
-        try:
-            self._state = (
-                msgspec.json.decode(held.tobytes(), type=_State) if held.size else _State()
-            )
-        except msgspec.DecodeError as error:
-            raise ValueError(f"lists cannot be read: {error}") from error
+        self._state = _read(held)
         every = {who for each in self._state.lists.values() for who in each.hits}
         accounts = sorted(who for who in every if not who.startswith("\0"))
         servers = sorted(every - set(accounts))
@@ -409,6 +404,18 @@ class OutsideLists:
         origins = fanout.entities.find(pa.array(places, pa.string())).tolist()
         self._slots = dict(zip(accounts, found, strict=True))
         self._slots |= {who: slot + 1 for who, slot in zip(servers, origins, strict=True)}
+
+
+def read_records(held: Any) -> Mapping[str, ListRecord]:
+    """Return the lists of a dump (uint8); raises ValueError where it is damaged."""
+    return _read(held).lists
+
+
+def _read(held: Any) -> _State:
+    try:
+        return msgspec.json.decode(held.tobytes(), type=_State) if held.size else _State()
+    except msgspec.DecodeError as error:
+        raise ValueError(f"lists cannot be read: {error}") from error
 
 
 def is_answered(row: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 from django.http import HttpResponse
 
@@ -66,4 +68,4 @@ async def convicted(context: RequestContext) -> Convicted:
         body = msgspec.json.encode(Convicted(items=items, version=version))
         response = HttpResponse(body, content_type=JSON)
     response["ETag"] = tag
-    return response  # type: ignore[return-value]
+    return cast("Convicted", response)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 from django.db.models import Q
 
+from wavebreak.engine import snapshot
 from wavebreak.engine.list_modes import ListTerms, Mode
-from wavebreak.engine.outside_lists import ListRecord
+from wavebreak.engine.outside_lists import ListRecord, read_records
 from wavebreak.outcomes import SILENCING
+from wavebreak_server.pipeline.recovery import usable_snapshots
 from wavebreak_server.pipeline.states import StateTerms, newest_number, state_of
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision, EnforcementState, StateChange
+from wavebreak_server.storage.row_macs import bound_key
 
 MAX_PUBLISHED = 50_000
 KEPT_MS = 5_000
@@ -100,6 +104,14 @@ def _shown(name: str, held: ListRecord | None, terms: ListTerms) -> OutsideList:
         copy_of=held.copy_of or None,
         refused_entries=len(held.refused),
     )
+
+
+def stored_records(home: Path) -> Mapping[str, ListRecord]:
+    """Return the lists as of the newest snapshot of a service's state; none without one."""
+    for _, path in usable_snapshots(home):
+        held = snapshot.read(path, bound_key("snapshot")).arrays.get("lists")
+        return {} if held is None else read_records(held)
+    return {}
 
 
 def convictions(now_ms: int, terms: StateTerms) -> list[Conviction]:
