@@ -16,6 +16,7 @@ from support.service_harness import DATABASES, Live, Running
 from wavebreak.engine.list_modes import ListTerms
 from wavebreak.languages import LANGUAGES
 from wavebreak.schema.events import TYPES
+from wavebreak_server.slices.lists.service import overview, stored_records
 
 BECAUSE = "because a test asks for it"
 HOUR = 3_600_000
@@ -235,3 +236,18 @@ def test_conviction_is_published_after_notice_and_until_its_lift(
         assert (await convicted(made)).json()["items"] == []
 
     served(test)
+
+
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+def test_record_is_in_a_snapshot_and_shown_by_command(served: Live, tmp_path: Path) -> None:
+    async def test(made: Running) -> None:
+        await tell(made, listed("ann"), listed("eve"), unlisted("eve"))
+
+    served(test)
+    (shown,) = overview(stored_records(tmp_path), {})
+    assert (shown.name, shown.mode, shown.accounts) == ("cme", "observe", 1)
+
+    async def after_restart(made: Running) -> None:
+        assert (await decide(made, sent("ann", "bob")))["listed_by"] == ["cme"]
+
+    served(after_restart)
