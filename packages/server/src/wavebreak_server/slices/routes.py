@@ -13,6 +13,7 @@ from wavebreak_server.http.openapi import build_document, docs_page
 from wavebreak_server.http.operations import Operation, RequestContext, Router, url_patterns
 from wavebreak_server.http.responses import JSON, PAGE
 from wavebreak_server.slices.accounts import api as accounts
+from wavebreak_server.slices.antispam import api as antispam
 from wavebreak_server.slices.appeals import api as appeals
 from wavebreak_server.slices.decisions import api as decisions
 from wavebreak_server.slices.keys import api as keys
@@ -71,6 +72,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *statements.router.operations,
     *appeals.router.operations,
     *lists.router.operations,
+    *antispam.router.operations,
     *operators.router.operations,
     *sources.router.operations,
     *webhooks.router.operations,
