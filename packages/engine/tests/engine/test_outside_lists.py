@@ -72,14 +72,18 @@ class Platform:
 
     def convict(self, who: str) -> None:
         """Let strangers report an account until the tests of reactions silence it."""
-        for n in range(40):
+        before = len(self.convictions(who))
+        for _ in range(40):
             self.now += 20_000
-            self.take([self.sent(who, f"{who}-v{n}")])
-            report = {"peer": who, "reason": 0}
-            self.take([self.row("user.reported", f"{who}-v{n}", **report)])
-            if any(d.account == who and d.basis == "evidence" for d in self.decisions):
+            stranger = f"{who}-v{self.number}"
+            self.take([self.sent(who, stranger)])
+            self.take([self.row("user.reported", stranger, peer=who, reason=0)])
+            if len(self.convictions(who)) > before:
                 break
         self.pass_minute()
+
+    def convictions(self, who: str) -> list[Decision]:
+        return [d for d in self.decisions if d.account == who and d.basis == "evidence"]
 
     def named(self, who: str, *origins: str, terms: Any = REFUSE) -> Named:
         slot = int(self.engine.fanout.accounts.find(pa.array([who]))[0])
@@ -222,7 +226,7 @@ def test_reactions_give_a_list_its_record() -> None:
     of.pass_minute()
     assert (of.engine.lists.lists["cme"].convicted, of.engine.lists.lists["cme"].answered) == (0, 1)
     of.convict("spam")
-    assert any(d.account == "spam" and d.basis == "evidence" for d in of.decisions)
+    assert of.convictions("spam")
     assert (of.engine.lists.lists["cme"].convicted, of.engine.lists.lists["cme"].answered) == (1, 1)
 
 
@@ -230,10 +234,12 @@ def test_echo_of_our_own_conviction_is_no_merit() -> None:
     of = Platform()
     of.take([of.listed("other")])
     of.convict("spam")
-    of.take([of.listed("spam")])
-    of.pass_minute()
-    of.convict("spam")
-    assert of.engine.lists.lists["cme"].convicted == 0
+    of.take([of.listed("spam"), of.listed("fresh")])
+    of.pass_minute(3 * DAY)
+    for who in ("spam", "fresh"):
+        of.convict(who)
+    assert (len(of.convictions("spam")), len(of.convictions("fresh"))) == (2, 1)
+    assert of.engine.lists.lists["cme"].convicted == 1
 
 
 @pytest.mark.parametrize("record", [0, 40])
