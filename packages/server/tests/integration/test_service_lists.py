@@ -108,7 +108,7 @@ def test_only_a_key_of_lists_tells_listings_and_nothing_else(live: Live) -> None
             )
             assert (asked.status_code, asked.json()["cause"]) == (403, "missing_scope")
         both = {"name": "both", "scopes": ["list", "ingest"], "reason": BECAUSE}
-        assert (await made.ask("POST", "/v1/keys", json=both)).status_code == 422
+        assert (await made.ask("POST", "/v1/keys", json=both)).status_code == 409
         assert (await made.ask("GET", "/v1/states", made.keys["list"])).status_code == 403
 
     live(test)

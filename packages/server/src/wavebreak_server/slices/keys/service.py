@@ -40,12 +40,12 @@ def create_key(
     """Create a key; return its record and its text, which is stored nowhere.
 
     Raises:
-        ApiError: It would have the scope `list` beside another one (422).
+        ApiError: It would have the scope `list` beside another one (409).
     """
     generated = auth.generate_key()
     wanted = set(scopes)
     if auth.LIST in wanted and len(wanted) > 1:
-        raise ApiError(422, "a key has the scope `list` alone", fix="create a key for each")
+        raise ApiError(409, "a key has the scope `list` alone", fix="create a key for each")
     key = ApiKey.objects.create(
         prefix=generated.prefix,
         digest=generated.digest,
