@@ -228,8 +228,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     remaining: int | None = None
     frees_at: int | None = None
     near_limit: bool = False
-    listed_by: tuple[str, ...] = ()
-    by_list: bool = False
+    listed_by: tuple[str, ...] | UnsetType = UNSET
+    by_list: bool | UnsetType = UNSET
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -403,8 +403,8 @@ class DecideResponder:
             deliver_as="request" if quiet or named.effect == "delay" else "message",
             remaining=remaining,
             frees_at=frees_at,
-            listed_by=named.lists,
-            by_list=by_list,
+            listed_by=named.lists or UNSET,
+            by_list=by_list or UNSET,
         )
 
     def _named(self, engine: Engine, log: pa.RecordBatch) -> Named:
@@ -523,7 +523,7 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     quiet = tuple(k for k, one in enumerate(responses) if one.deliver_as == "request")
     return msgspec.structs.replace(
         first,
-        listed_by=next((one.listed_by for one in responses if one.listed_by), ()),
+        listed_by=next((one.listed_by for one in responses if one.listed_by), UNSET),
         refused=refused,
         deliver_as="request" if quiet else "message",
         requests=quiet or UNSET,
