@@ -21,7 +21,8 @@ POLICY, MANNERS, EDGE = rules.load_policy(), load_decide_policy(None), Pseudonym
 IDS = [rule.id for rule in POLICY.rules]
 MEMBERS = {"peer": "b", "business": "b", "group": "g", "reason": "spam", "label": "benign",
            "source": "analyst", "seconds": 4, "looked_up": 1, "found": 0,
-           "kind": "captcha"}  # fmt: skip
+           "kind": "captcha", "list": "cme", "entry": "ab" * 32,
+           "advice": "delay"}  # fmt: skip
 
 
 def events() -> dict[str, Event]:

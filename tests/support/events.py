@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from wavebreak import io
-from wavebreak.io.field_limits import EITHER, LIMITS, Limit
+from wavebreak.io.field_limits import EITHER, LIMITS, OF_LISTS, Limit
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
@@ -52,6 +52,16 @@ def without_stray_outcome(item: Item) -> Item:
     return {name: value for name, value in item.items() if name not in stray}
 
 
+def of_one(item: Item) -> Item:
+    """Let a listing name one account or one server, not both and not neither."""
+    if item["type"] in OF_LISTS and "origin" in item:
+        item.pop("account", None)
+    return item if item["type"] not in OF_LISTS or "origin" in item else {"account": "ann"} | item
+
+
+OF_LIST = {"list": "cme", "entry": "0f" * 32}
+"""Values of fields with a pattern."""
+
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
 
 
@@ -62,6 +72,8 @@ def _value(name: str, limit: Limit) -> st.SearchStrategy[Any]:
         return st.sampled_from(IPS)
     if name == "origin":
         return st.sampled_from(ORIGINS)
+    if name in OF_LIST:
+        return st.just(OF_LIST[name])
     match limit.kind:
         case "time":
             return st.integers(0, limit.high)
@@ -85,7 +97,7 @@ def valid(draw: st.DrawFn) -> Item:
             item[name] = draw(_value(name, limit))
     if kind in EITHER:
         item[draw(st.sampled_from(["peer", "group"]))] = draw(_NAMES)
-    return without_stray_outcome(item)
+    return without_stray_outcome(of_one(item))
 
 
 _SPOILS: tuple[Item, ...] = (
@@ -118,6 +130,9 @@ _SPOILS: tuple[Item, ...] = (
     {"via": "phone"},
     {"via": "roster"},
     {"origin": "Far.example"},
+    {"list": "No List"},
+    {"entry": "@spam:*"},
+    {"advice": "ban"},
     {"origin": "ann@far.example"},
     {"size": 2**40 + 1},
     {"label": "undetermined", "outcome": "limit", "hold_s": 60},

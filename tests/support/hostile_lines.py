@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from support.events import without_stray_outcome
+from support.events import OF_LIST, of_one, without_stray_outcome
 from wavebreak.io.field_limits import EITHER, LIMITS, Limit
 from wavebreak.schema.events import TYPES
 
@@ -24,7 +24,7 @@ PLANTED = (SECRET, PHONE, PHONE[1:], IP, DEVICE, ORIGIN)
 BEGIN, STEP_MS, JITTER_MS = 1_772_366_400_000, 100, 2_000
 """Line n (from 0) is of BEGIN + n · STEP_MS, up to JITTER_MS earlier."""
 
-_PERSONAL = {"phone": PHONE, "ip": IP, "device": DEVICE, "origin": ORIGIN}
+_GIVEN = {"phone": PHONE, "ip": IP, "device": DEVICE, "origin": ORIGIN} | OF_LIST
 _CONTENT = ("body", "text", "content", "caption", "url", "filename", "subject", "messageText")
 _BYTES = b'{}[]":,\\0123456789eE+-.nulltruefalse \t\r\x00\x1f\x7f\x80\xc0\xed\xff'
 
@@ -53,10 +53,10 @@ def _valid(draw: random.Random, number: int) -> dict[str, Any]:
     for name, limit in LIMITS[kind].items():
         either = kind in EITHER and name in ("peer", "group")
         if name != "id" and (limit.required or (not either and draw.random() < 0.5)):
-            item[name] = _PERSONAL.get(name) or _value(draw, limit, number)
+            item[name] = _GIVEN.get(name) or _value(draw, limit, number)
     if kind in EITHER:
         item[draw.choice(("peer", "group"))] = f"p{draw.randrange(99)}"
-    return without_stray_outcome(item)
+    return without_stray_outcome(of_one(item))
 
 
 def _value(draw: random.Random, limit: Limit, number: int) -> Any:
@@ -113,7 +113,7 @@ def _kept_by_name(line: bytes) -> bool:
         item = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    kept = {n: v for n, v in item.items() if n not in _PERSONAL} if isinstance(item, dict) else {}
+    kept = {n: v for n, v in item.items() if n not in _GIVEN} if isinstance(item, dict) else {}
     return any(planted in str(value) for value in kept.values() for planted in PLANTED)
 
 

@@ -31,7 +31,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.coverage import Profile
 from wavebreak_server.http.app_context import AppContext
-from wavebreak_server.http.auth import SCOPES, KeyRing
+from wavebreak_server.http.auth import SCOPES, TOGETHER, KeyRing
 from wavebreak_server.http.ingest_app import IngestApp
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
 from wavebreak_server.http.responses import App
@@ -194,7 +194,7 @@ def switch_of(home: Path) -> PolicySwitch:
 
 
 class Running:
-    """A service that runs: `client` asks it, `keys` have each scope alone, `key` has all."""
+    """A service that runs: `client` asks it, `keys` have each scope alone, `key` all but `list`."""
 
     def __init__(
         self, made: Service, held: AppContext, client: httpx.AsyncClient, app: Any
@@ -300,7 +300,7 @@ async def running(
 
 def _keys() -> dict[str, str]:
     try:
-        wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
+        wanted = {scope: [scope] for scope in SCOPES} | {"all": list(TOGETHER)}
         made = {
             name: create_key(name, scopes, 0, "test", "made for a test", KeyTerms(1e6, 1e6))
             for name, scopes in wanted.items()

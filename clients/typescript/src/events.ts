@@ -350,6 +350,34 @@ export interface CallEnded {
   attempted?: boolean | null;
 }
 
+/** `account.listed`. An outside list names an account, or with `origin` alone all accounts of a remote server. `advice` is what the list says, `until_ms` when its entry ends. What follows is the service's configuration, and never a decision (docs/adr/0050). Only a key with the scope `list` tells it. */
+interface AccountListedFields {
+  type: "account.listed";
+  list: string;
+  entry: string;
+  advice: "delay" | "observe" | "refuse";
+  until_ms?: number | null;
+  id?: string | null;
+  ts?: number | string | null;
+  attempted?: boolean | null;
+}
+
+/** `account.listed`. An outside list names an account, or with `origin` alone all accounts of a remote server. `advice` is what the list says, `until_ms` when its entry ends. What follows is the service's configuration, and never a decision (docs/adr/0050). Only a key with the scope `list` tells it. */
+export type AccountListed = AccountListedFields & ({ account: string; origin?: null } | { account?: null; origin: string });
+
+/** `account.unlisted`. An outside list names an account or a server no more: by this `entry`, or absent by any. */
+interface AccountUnlistedFields {
+  type: "account.unlisted";
+  list: string;
+  entry?: string | null;
+  id?: string | null;
+  ts?: number | string | null;
+  attempted?: boolean | null;
+}
+
+/** `account.unlisted`. An outside list names an account or a server no more: by this `entry`, or absent by any. */
+export type AccountUnlisted = AccountUnlistedFields & ({ account: string; origin?: null } | { account?: null; origin: string });
+
 /** Every event of the contract; `type` says which. */
 export type Event =
   | AccountRegistered
@@ -379,7 +407,9 @@ export type Event =
   | ContactAccepted
   | ContactRefused
   | CallStarted
-  | CallEnded;
+  | CallEnded
+  | AccountListed
+  | AccountUnlisted;
 
 /** The limits of each type's fields. */
 export const RULES: Readonly<Record<string, TypeRules>> = {
@@ -707,5 +737,31 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
       origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
       attempted: { kind: "flag" },
     },
+  },
+  "account.listed": {
+    fields: {
+      account: { kind: "text", low: 1, high: 255 },
+      list: { kind: "text", required: true, low: 1, high: 64, pattern: "^[a-z0-9._-]+$" },
+      entry: { kind: "text", required: true, low: 64, high: 64, pattern: "^[0-9a-f]{64}$" },
+      advice: { kind: "choice", required: true, values: ["delay", "observe", "refuse"] },
+      until_ms: { kind: "integer", high: 4102444799999 },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
+    exactlyOne: ["account", "origin"],
+  },
+  "account.unlisted": {
+    fields: {
+      account: { kind: "text", low: 1, high: 255 },
+      list: { kind: "text", required: true, low: 1, high: 64, pattern: "^[a-z0-9._-]+$" },
+      entry: { kind: "text", low: 64, high: 64, pattern: "^[0-9a-f]{64}$" },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
+    exactlyOne: ["account", "origin"],
   },
 };

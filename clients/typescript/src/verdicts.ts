@@ -56,6 +56,11 @@ export interface Verdict {
   freesAtMs: number | null;
   /** Whether few are left, so that the holder should hear of it, once a limit. */
   nearLimit: boolean;
+  /**
+   * Outside lists for whose word alone a first message is refused or arrives as a request. `notice`
+   * says so: show it once.
+   */
+  listedBy: string[];
   /** The events asked about, with their ids: hand them to `tell` once they happened. */
   events: Event[];
 }
@@ -127,6 +132,7 @@ function readVerdict(body: string, events: readonly Event[], shadow: boolean): V
     remaining: integer(members, "remaining"),
     freesAtMs: integer(members, "frees_at"),
     nearLimit: members["near_limit"] === true,
+    listedBy: list(members, "listed_by").filter((each) => typeof each === "string") as string[],
     events: [...events],
   };
 }
@@ -177,6 +183,7 @@ export function failedVerdict(
     remaining: null,
     freesAtMs: null,
     nearLimit: false,
+    listedBy: [],
     events: [...events],
   };
 }

@@ -779,6 +779,69 @@ class CallEnded(Event):
     attempted: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountListed(Event):
+    """`account.listed`.
+
+    An outside list names an account, or with `origin` alone all accounts of a remote server.
+    `advice` is what the list says, `until_ms` when its entry ends. What follows is the
+    service's configuration, and never a decision (docs/adr/0050). Only a key with the scope
+    `list` tells it.
+    """
+
+    TYPE: ClassVar[str] = "account.listed"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", low=1, high=255),
+        "list": Rule("text", required=True, low=1, high=64, pattern=r"^[a-z0-9._-]+\Z"),
+        "entry": Rule("text", required=True, low=64, high=64, pattern=r"^[0-9a-f]{64}\Z"),
+        "advice": Rule("choice", required=True, values=("delay", "observe", "refuse")),
+        "until_ms": Rule("integer", high=4102444799999),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+    EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("account", "origin")
+
+    account: str | None = None
+    list: str
+    entry: str
+    advice: Literal["delay", "observe", "refuse"]
+    until_ms: int | None = None
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUnlisted(Event):
+    """`account.unlisted`.
+
+    An outside list names an account or a server no more: by this `entry`, or absent by any.
+    """
+
+    TYPE: ClassVar[str] = "account.unlisted"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", low=1, high=255),
+        "list": Rule("text", required=True, low=1, high=64, pattern=r"^[a-z0-9._-]+\Z"),
+        "entry": Rule("text", low=64, high=64, pattern=r"^[0-9a-f]{64}\Z"),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+    EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("account", "origin")
+
+    account: str | None = None
+    list: str
+    entry: str | None = None
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
 TYPES: Mapping[str, type[Event]] = {
     "account.registered": AccountRegistered,
     "session.started": SessionStarted,
@@ -808,6 +871,8 @@ TYPES: Mapping[str, type[Event]] = {
     "contact.refused": ContactRefused,
     "call.started": CallStarted,
     "call.ended": CallEnded,
+    "account.listed": AccountListed,
+    "account.unlisted": AccountUnlisted,
 }
 """The class of each type."""
 

@@ -45,6 +45,8 @@ class Verdict:
         remaining: How many new chats with strangers a limit leaves, this act counted.
         frees_at_ms: When the next place comes back; an answer frees one at once.
         near_limit: Whether few are left, so that the holder should hear of it, once a limit.
+        listed_by: Outside lists for whose word alone a first message is refused or arrives as a
+            request. `notice` says so: show it once.
         events: The events that were asked about, with their ids. Where they are allowed and then
             happen, hand them to `tell`.
 
@@ -68,6 +70,7 @@ class Verdict:
     remaining: int | None = None
     frees_at_ms: int | None = None
     near_limit: bool = False
+    listed_by: tuple[str, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -115,6 +118,7 @@ def read_verdict(body: bytes, events: Sequence[Event] = (), *, shadow: bool = Fa
         _typed(read, "remaining", int),
         _typed(read, "frees_at", int),
         read.get("near_limit") is True,
+        tuple(each for each in read.get("listed_by") or () if isinstance(each, str)),
         tuple(events),
     )
 

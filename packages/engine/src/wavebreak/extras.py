@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, str] = {
     "config": SERVER,
     "key": SERVER,
     "sources": SERVER,
+    "lists": SERVER,
     "user": SERVER,
     "ledger": "wavebreak",
     "transparency": SERVER,

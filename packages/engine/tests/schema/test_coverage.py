@@ -103,10 +103,11 @@ def test_nothing_that_the_contract_does_not_have_is_covered() -> None:
     assert not profile.covers("message.sent.body")
 
 
-def test_no_events_give_a_profile_that_covers_labels_alone() -> None:
+def test_no_events_give_a_profile_of_what_others_say() -> None:
     profile = measure([])
     assert profile == Profile({}, {}, 1, 0)
-    assert list(filter(profile.covers, TYPES)) == ["label.assigned"]
+    beside = ["label.assigned", "account.listed", "account.unlisted"]
+    assert list(filter(profile.covers, TYPES)) == beside
     assert profile.covers("label.assigned.source")
 
 

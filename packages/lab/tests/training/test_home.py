@@ -215,3 +215,16 @@ def test_check_counts_days_after_the_lesson_alone() -> None:
     assert found.share <= 0.03
     assert found.accounts >= 12
     assert found.granted == 1
+
+
+def test_outside_lists_teach_nothing() -> None:
+    named_by = [
+        {"ts": START + n * HOUR, "type": "account.listed", "account": who, "list": "cme",
+         "entry": "ab" * 32, "advice": "refuse"}
+        for n, who in enumerate(("good1", "bad1", "nobody"))
+    ]  # fmt: skip
+    days = home_stream.recorded(home_stream.in_order([*home_stream.events(), *named_by]))
+    labels, plain = label_days(days, TERMS), label_days(home_stream.days(), TERMS)
+    assert named(days, labels.positive) == named(home_stream.days(), plain.positive)
+    assert named(days, labels.answered) == named(home_stream.days(), plain.answered)
+    assert (labels.left_out, days.votes) == (plain.left_out, home_stream.days().votes)

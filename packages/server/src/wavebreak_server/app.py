@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.privacy.secret_key import load_key, load_webhook_key
 from wavebreak.schema import coverage
 from wavebreak_server import bootstrap
-from wavebreak_server.config import MEBIBYTE, Brokers, Configuration
+from wavebreak_server.config import MEBIBYTE, Brokers, Configuration, parse_lists
 from wavebreak_server.console import plugins
 from wavebreak_server.console import server as console_server
 from wavebreak_server.http.app_context import AppContext
@@ -145,13 +145,18 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
 
     # API keys, webhooks, and notices to account holders.
     options = _delivery_options(home, asked, consumed, baseline_directory(used_model))
+    lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
+    context.holder_notices = replace(
+        context.holder_notices, keepers={name: terms.keeper for name, terms in lists.items()}
+    )
     parts = EngineParts(
         settings,
         _load_profile(deciding_by.profile, reports.note),
         deciding_by.lateness,
         Pseudonymizer(secret, deciding_by.ip_database),
         context,
+        lists,
     )
     pages = _open_pages(asked, parts, choice, secret)
     service = Service(

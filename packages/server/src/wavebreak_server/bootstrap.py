@@ -25,7 +25,7 @@ from wavebreak_server.http.app_context import (
     run_background_query,
     run_in_transaction,
 )
-from wavebreak_server.http.auth import SCOPES, KeyRing
+from wavebreak_server.http.auth import TOGETHER, KeyRing
 from wavebreak_server.http.middleware import Operations, RequestMiddleware
 from wavebreak_server.pipeline import brokers, decide, holder_notices
 from wavebreak_server.pipeline.holder_notices import HolderNotices
@@ -120,12 +120,12 @@ def create_context(
 
 
 def create_first_key(now_ms: int) -> str:
-    """Create a key with all scopes if there is no key; return its text, else an empty string."""
+    """Create a key with every scope but `list` if there is none; return its text, else ""."""
 
     def create() -> str:
         if ApiKey.objects.exists():
             return ""
-        _, text = api_keys.create_key("first", SCOPES, now_ms, "start", "created at first start")
+        _, text = api_keys.create_key("first", TOGETHER, now_ms, "start", "created at first start")
         return text
 
     return run_in_transaction(create)

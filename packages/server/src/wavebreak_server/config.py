@@ -9,8 +9,10 @@ before the file, the file before the default.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -20,12 +22,14 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from wavebreak.durations import DURATION_PATTERN
+from wavebreak.engine.list_modes import MODES, ListTerms
 from wavebreak.engine.state_ceiling import parse_size
 from wavebreak.errors import UsageError
 from wavebreak.privacy.secret_key import read_secret_file
 from wavebreak_server import settings
 
 MEBIBYTE = 1 << 20
+LIST_NAME = r"[a-z0-9._-]{1,64}"
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,57 @@ class Brokers(Group, frozen=True, kw_only=True):
     ] = False
 
 
+def parse_lists(text: str) -> dict[str, ListTerms]:
+    """Return what the option `lists` says of each list; raises UsageError.
+
+    >>> parse_lists("cme=delay rtbl=refuse,https://xmppbl.org")["rtbl"].keeper
+    'https://xmppbl.org'
+    """
+    found: dict[str, ListTerms] = {}
+    for word in text.split():
+        name, _, said = word.partition("=")
+        mode, *more = said.split(",")
+        if not re.fullmatch(LIST_NAME, name) or mode not in MODES:
+            raise UsageError(
+                f"the list {name[:64]!r} has no mode",
+                fix=f"write NAME=MODE; the modes are {', '.join(MODES)}",
+            )
+        resumed = [part for part in more if part.startswith("resumed=")]
+        keepers = [part for part in more if part not in resumed]
+        found[name] = ListTerms(
+            MODES[MODES.index(mode)],
+            keepers[0] if keepers else "",
+            _resumed_ms(resumed[0].removeprefix("resumed=")) if resumed else 0,
+        )
+    return found
+
+
+def _resumed_ms(text: str) -> int:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        raise UsageError("resumed is no time with an offset", fix="write 2026-12-01T09:00:00Z")
+    return int(when.timestamp() * 1000)
+
+
+class Lists(Group, frozen=True, kw_only=True):
+    """Outside lists, each with what its word does to first messages to strangers."""
+
+    lists: Annotated[
+        str,
+        Option(
+            "Mode of each outside list: observe, delay or refuse, as NAME=MODE or "
+            'NAME=MODE,KEEPER. In the file also a line each: cme = "delay".',
+            metavar="NAME=MODE",
+            unset="every list is observed",
+            example="cme=delay",
+            check=parse_lists,
+        ),
+    ] = ""
+
+
 class Webhooks(Group, frozen=True, kw_only=True):
     """Where webhooks may go, beside public addresses by https."""
 
@@ -436,6 +491,7 @@ class Configuration(Struct, frozen=True, kw_only=True):
     keys: Keys = field(default_factory=Keys)
     storage: Storage = field(default_factory=Storage)
     brokers: Brokers = field(default_factory=Brokers)
+    lists: Lists = field(default_factory=Lists)
     webhooks: Webhooks = field(default_factory=Webhooks)
     console: Console = field(default_factory=Console)
     observability: Observability = field(default_factory=Observability)

@@ -78,12 +78,29 @@ def read_file(path: Path) -> FileValues:
         elif group not in known:
             problems.append(Problem(f"{path}: [{group}] is no table", _group_fix(group)))
         else:
-            for name, value in table.items():
+            for name, value in (_lists(table) if group == "lists" else table).items():
                 try:
                     values[name] = _file_value(group, name, value, path.absolute().parent)
                 except UsageError as error:
                     problems.append(Problem(f"{path}: [{group}] {name} {error.what}", error.fix))
     return FileValues(path, values, tuple(problems))
+
+
+def _lists(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the table of outside lists as its one option: each is a line or a table of its own."""
+    words = []
+    for name, value in table.items():
+        if name == "lists" and isinstance(value, str):
+            words.append(value)
+            continue
+        given = {"mode": value} if isinstance(value, str) else value
+        if not isinstance(given, dict) or set(given) - {"mode", "keeper", "resumed"}:
+            return {"lists": f"{name}="}
+        parts = [str(given.get("mode", "")), str(given.get("keeper", ""))]
+        if resumed := given.get("resumed", ""):
+            parts.append(f"resumed={getattr(resumed, 'isoformat', lambda: resumed)()}")
+        words.append(f"{name}={','.join(filter(None, parts))}")
+    return {"lists": " ".join(words)}
 
 
 def _file_value(group: str, name: str, value: Any, base: Path) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavebreak import engine, model, rules
 from wavebreak.durations import duration_seconds
+from wavebreak.engine.list_modes import ListTerms
 from wavebreak.errors import UsageError
 from wavebreak.evaluation.home_learning import load_terms
 from wavebreak.model import baseline
@@ -133,6 +134,7 @@ class EngineParts:
     lateness: int
     pseudonymizer: Pseudonymizer
     context: app_context.AppContext
+    lists: Mapping[str, ListTerms] = field(default_factory=dict)
 
     def live_coverage(self) -> sources.Coverage | None:
         """Return what the declared sources carry that decide; None where none is declared."""
@@ -173,13 +175,17 @@ class EngineParts:
             self.pseudonymizer,
             self.context.quota_extension,
             challenges=declared is None or declared.challenges_anyone,
+            lists=self.lists,
         )
 
     def switched(self, directory: Path | None, model_dir: str | None) -> None:
         """Take the sheets of the policy, and the baseline of the model, that decide from now on."""
         self.context.quota_config = decide.load_quota_config(directory)
         self.context.holder_notices = HolderNotices.load(
-            rules.load_policy(directory), directory, self.context.holder_notices.public_url
+            rules.load_policy(directory),
+            directory,
+            self.context.holder_notices.public_url,
+            self.context.holder_notices.keepers,
         )
         self.context.metrics.model = baseline_directory(model_dir)
 

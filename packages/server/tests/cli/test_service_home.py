@@ -31,6 +31,7 @@ WORDS: dict[str, list[str]] = {
     "key revoke": [HOME, "1a2b3c4d"],
     "key rotate": [HOME, "1a2b3c4d"],
     "learn": [HOME],
+    "lists": [HOME],
     "log repair": [HOME],
     "log trim": [HOME, "--keep", "90d", "--reason", "retention"],
     "restore": ["monday.wavebreak", HOME],

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from wavebreak.cli.app import app
+from wavebreak.engine.list_modes import ListTerms
 from wavebreak.errors import UsageError
 from wavebreak_server.cli.config import reference, sample_file
-from wavebreak_server.config import assignment, declared_options, groups, option
+from wavebreak_server.config import assignment, declared_options, groups, option, parse_lists
 from wavebreak_server.config_sources import read_file, resolve
 from wavebreak_server.settings import Limits, Settings
 
@@ -229,3 +230,33 @@ def test_reference_has_every_option() -> None:
 def test_names_of_the_environment_stay() -> None:
     for name in ("DATABASE", "KEY", "LEDGER_KEY", "WEBHOOK_KEY", "MAX_MEMORY"):
         assert option(name.lower()).variable == f"WAVEBREAK_{name}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[lists]\ncme = "delay"\nrtbl = { mode = "refuse", keeper = "https://xmppbl.org" }\n',
+        '[lists.cme]\nmode = "delay"\n[lists.rtbl]\nmode = "refuse"\nkeeper = "https://xmppbl.org"\n',
+        '[lists]\nlists = "cme=delay rtbl=refuse,https://xmppbl.org"\n',
+    ],
+)
+def test_outside_list_has_a_line_with_its_mode(tmp_path: Path, text: str) -> None:
+    read = read_file(written(tmp_path, text))
+    assert read.problems == ()
+    assert parse_lists(read.values["lists"]) == {
+        "cme": ListTerms("delay"), "rtbl": ListTerms("refuse", "https://xmppbl.org"),
+    }  # fmt: skip
+
+
+def test_outside_list_may_act_again_after_a_pause(tmp_path: Path) -> None:
+    text = '[lists.cme]\nmode = "delay"\nresumed = 2026-12-01T09:00:00Z\n'
+    read = read_file(written(tmp_path, text))
+    assert parse_lists(read.values["lists"])["cme"].resumed_ms == 1_796_115_600_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[lists]\ncme = "ban"\n', '[lists.cme]\nmood = "delay"\n', '[lists]\n"C M" = "delay"\n'],
+)
+def test_outside_list_without_a_mode_is_a_problem(tmp_path: Path, text: str) -> None:
+    assert "lists" in problem(tmp_path, text)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from wavebreak.engine.decision import Decision, Reason, build_decision
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy, rules_read_score
+from wavebreak.engine.outside_lists import OutsideLists
 from wavebreak.engine.state_check import check_state
 from wavebreak.features import layout
 from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
@@ -115,6 +116,7 @@ class Engine:
             Of several sources: whether each can.
         watch: Called with each segment that `take` processes, before it is (None: nothing).
         first_messages: Counts the first messages that are refused (None: nobody does).
+        lists: What outside lists say, and what their word is worth; it decides nothing.
         by_source: What the accounts of each source are judged by, where the profile names sources.
 
     """
@@ -158,6 +160,7 @@ class Engine:
         self.asked = np.zeros(len(OUTCOMES), np.int64)
         self.watch: Callable[[Segment], None] | None = None
         self.first_messages: FirstMessages | None = None
+        self.lists = OutsideLists()
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     @property
@@ -235,6 +238,7 @@ class Engine:
         hits = core.advance(segment)
         if self.first_messages is not None:
             self.first_messages.note(segment.events)
+        self.lists.note(segment, self.fanout)
         yield from self._decisions(hits)
 
     def trial(self, log: pa.RecordBatch) -> DryRunResult:
@@ -266,7 +270,9 @@ class Engine:
 
     def _close(self, following: int) -> Iterator[Decision]:
         linked = self.linker.close(self.core.partials(), self.core, following)
+        closed = self.core.epoch
         yield from self._decisions(self.core.close(following, linked))
+        self.lists.close(closed, self.core)
         self._ids.clear()
 
     def _decisions(self, hits: Any) -> Iterator[Decision]:
@@ -283,6 +289,7 @@ class Engine:
                     made = with_model_reasons(
                         made, self.model.reasons(hit["values"]), hit["values"]
                     )
+                self.lists.note_decision(made, int(hit["account"]))
                 yield made
 
     def _count(self, hits: int) -> None:
@@ -322,6 +329,8 @@ class Engine:
         arrays["ids.sizes"] = sizes
         arrays["ids.text"] = np.frombuffer(text or b"", np.uint8)[: sizes.sum()]
         arrays["fired"], arrays["asked"] = self.fired, self.asked
+        if (lists := self.lists.dump()).size:
+            arrays["lists"] = lists
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
@@ -336,6 +345,7 @@ class Engine:
             self.fanout.number_sources(self.by_source)
             self._judge_by_source()
         self.linker.load(_under("linker.", arrays))
+        self.lists.load(arrays.get("lists", np.zeros(0, np.uint8)), self.fanout)
         self.fired = arrays["fired"].copy()
         # A snapshot may be older than the newest outcomes.
         self.asked = np.zeros(len(OUTCOMES), np.int64)

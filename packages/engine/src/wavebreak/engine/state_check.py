@@ -67,6 +67,8 @@ def check_state(arrays: Arrays, rules: int) -> None:
     _records(arrays, "fanout.clock", CLOCK, 1)
     if "fanout.sources" in arrays:
         _records(arrays, "fanout.sources", _UINT8)
+    if "lists" in arrays:
+        _records(arrays, "lists", _UINT8)
     _records(arrays, "fired", _INT64, rules)
     if _records(arrays, "asked", _INT64).size > len(OUTCOMES):
         raise ValueError("asked has another size")

@@ -54,6 +54,7 @@ from wavebreak.features.layout import (
     TO_GROUP,
     UNKNOWN,
 )
+from wavebreak.features.listings import Listing, read_listings
 from wavebreak.schema.event_kinds import EVENT_KINDS, KINDS
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, REASONS, SOURCES, TYPES
 
@@ -312,7 +313,7 @@ class Segment:
 
     `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
     `events[0]` in the log; `accounts` and `entities` count those that have slots by then, and
-    `sources` those that have numbers.
+    `sources` those that have numbers. `listings` are what outside lists say in it.
     """
 
     epoch: int
@@ -324,6 +325,7 @@ class Segment:
     accounts: int
     entities: int
     sources: int = 0
+    listings: tuple[Listing, ...] = ()
 
 
 CLOCK = np.dtype(
@@ -486,6 +488,7 @@ class Fanout:
         if (coded := _coded_sources(log)) is not None:
             self.number_sources(coded.dictionary.to_pylist())
             events["source"] = self.source_numbers(log)
+        listings = read_listings(log, events)
         base, self.position = self.position, self.position + ts.size
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
@@ -496,6 +499,7 @@ class Fanout:
                 int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
                 len(self.sources),
+                tuple(each for row, each in listings if begin <= row < end),
             )  # fmt: skip
 
     def _dates(self, ids: NameSpans, ts: Any, labels: Any, drop: Any, epochs: Any) -> None:

@@ -35,7 +35,7 @@ from wavebreak.compiled.arrow_cdata import (
     struct_members,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.io.field_limits import EITHER, LIMITS, PERSONS_OUTCOME, Limit, milliseconds
+from wavebreak.io.field_limits import BY_ROW, EITHER, LIMITS, Limit, milliseconds
 from wavebreak.schema.events import (
     CODES,
     COUNTERPARTS,
@@ -303,8 +303,7 @@ _ALLOWED = np.array(
 )
 """By field of _CHOICES and type: its words, as bits."""
 _RULES = (_MAY, _MUST, _EITHER, _CHOICES, _ALLOWED)
-# What fields of a label say of each other is decided row by row: few events have them.
-_ROW_BY_ROW = sum(_BIT[n] for n in PERSONS_OUTCOME)
+_ROW_BY_ROW = sum(_BIT[n] for n in BY_ROW)
 
 _TYPES = {
     TEXT: pa.string(), WORD: pa.dictionary(pa.uint8(), pa.string()), LONG: pa.int64(),

@@ -16,6 +16,7 @@ from msgspec import inspect
 from wavebreak.schema.events import (
     COUNTERPARTS,
     EVENTS,
+    LISTED,
     TS_END,
     TYPES,
     WIRE_SCHEMA,
@@ -95,8 +96,13 @@ EITHER: frozenset[str] = frozenset(
 )
 """Types that need exactly one of peer and group."""
 
+OF_LISTS: frozenset[str] = frozenset(t for t, fields in LIMITS.items() if "list" in fields)
+"""Types that need exactly one of account and origin."""
+
 PERSONS_OUTCOME: frozenset[str] = frozenset(("outcome", "hold_s"))
 """Fields of label.assigned that depend on each other and on the label."""
+BY_ROW: frozenset[str] = PERSONS_OUTCOME | {"list"}
+"""Fields of few events, whose types have more rules than limits: each is validated by itself."""
 
 
 def validate_event(line: int, item: Any) -> Event | Refusal:
@@ -184,6 +190,9 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
     if kind in EITHER and (item.get("peer") is None) == (item.get("group") is None):
         what = f"{kind} needs exactly one of peer and group"
         return _Fault("missing_counterpart", "peer", what, "give the one that was addressed")
+    if kind in OF_LISTS and (item.get("account") is None) == (item.get("origin") is None):
+        what = f"{kind} needs exactly one of {' and '.join(LISTED)}"
+        return _Fault("missing_counterpart", "account", what, "give the one that the list names")
     return _fault_of_outcome(item) if PERSONS_OUTCOME & item.keys() else None
 
 
@@ -204,6 +213,8 @@ _FORMS = {
     "phone": "E.164: + and digits",
     "ip": "IPv4 or IPv6 without zone or port",
     "origin": "the server's domain in lower case and ASCII (xn--…), without a user or a path",
+    "list": "the list's name in the configuration: lower-case letters, digits, dots, hyphens",
+    "entry": "SHA-256 of the list's entry: 64 lower-case hex digits",
 }
 
 

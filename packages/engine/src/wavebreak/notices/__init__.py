@@ -9,7 +9,12 @@ from wavebreak.notices.help import HelpPage, business_page, help_page
 from wavebreak.notices.notification import ContactWarning, contact_warning, is_due, notice_time
 from wavebreak.notices.page import Link, Section
 from wavebreak.notices.platform import Platform, load_platform
-from wavebreak.notices.short_notice import near_limit_notices, short_notice, short_notices
+from wavebreak.notices.short_notice import (
+    list_notices,
+    near_limit_notices,
+    short_notice,
+    short_notices,
+)
 from wavebreak.notices.statement import (
     Appeal,
     Circumstances,
@@ -42,6 +47,7 @@ __all__ = [
     "get_language",
     "help_page",
     "is_due",
+    "list_notices",
     "load_platform",
     "near_limit_notices",
     "negotiate",

@@ -98,6 +98,62 @@ def near_limit_notices(
     }
 
 
+def list_notice(names: tuple[str, ...], keeper: str, language: Language, *, refused: bool) -> str:
+    """Return which outside lists name a sender, what follows, whom to ask, and how to object.
+
+    Args:
+        names: The lists.
+        keeper: Where the keeper of the first one can be asked ("": not known).
+        language: The language.
+        refused: Whether first messages are refused; else they arrive as requests.
+
+    >>> list_notice(("cme",), "", get_language("en"), refused=False)
+    'You, or your server, are on the list “cme”, which other people keep. So your first messages \
+to people you have not been in touch with arrive as requests. Ask the keeper of the list why. If \
+you think that this is a mistake, appeal here: a granted appeal ends what the list does to you.'
+    """
+    _ = language.gettext
+    said = [
+        _(
+            "You, or your server, are on the list “{lists}”, which other people keep.",
+            lists=", ".join(names),
+        )
+    ]
+    if refused:
+        said.append(
+            _("So for now you cannot start chats with people you have not been in touch with.")
+        )
+    else:
+        said.append(
+            _(
+                "So your first messages to people you have not been in touch with arrive as "
+                "requests."
+            )
+        )
+    if keeper:
+        said.append(_("Ask the keeper of the list why: {keeper}.", keeper=keeper))
+    else:
+        said.append(_("Ask the keeper of the list why."))
+    said.append(
+        _(
+            "If you think that this is a mistake, appeal here: a granted appeal ends what the "
+            "list does to you."
+        )
+    )
+    return " ".join(said)
+
+
+def list_notices(names: tuple[str, ...], keeper: str, *, refused: bool) -> dict[str, str]:
+    """Return that notice by language, in every shipped language.
+
+    >>> list_notices(("cme",), "", refused=True).keys() == set(LANGUAGES)
+    True
+    """
+    return {
+        code: list_notice(names, keeper, get_language(code), refused=refused) for code in LANGUAGES
+    }
+
+
 @lru_cache(maxsize=1_000)
 def short_notices(
     outcome: str, until_ms: int | None, challenge: Challenge | None = None, zone: str = "UTC"

@@ -39,6 +39,8 @@ from wavebreak.schema.events import (
     null_columns,
 )
 
+SERVER = "server:"
+"""Begins what stands in a log's `account` where an event is of a whole server."""
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
 _BLOCK_TAIL = 5
@@ -129,6 +131,9 @@ class Pseudonymizer:
         if "reason" in present:
             columns["reason"] = _reason_codes(present["reason"], columns["type"])
         columns["id"] = _ids(present.get("id", none), present, columns)
+        account = present.get("account", none)
+        if account.null_count:
+            columns["account"] = _with_servers(account, columns["origin"])
         columns = {n: c for n, c in present.items() if n not in PERSONAL} | columns
         return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
 
@@ -351,6 +356,12 @@ def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
 
 def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type.equals(kind) else column.cast(kind)
+
+
+def _with_servers(account: pa.Array, origin: pa.Array) -> pa.Array:
+    """Fill absent accounts with the pseudonym of the server that their event is of."""
+    servers = pc.binary_join_element_wise(SERVER, _plain(origin, pa.string()), "")
+    return pc.coalesce(_plain(account, pa.string()), servers)
 
 
 def _ids(ids: pa.Array, present: dict[str, pa.Array], columns: dict[str, pa.Array]) -> pa.Array:

@@ -208,6 +208,8 @@ EVENT_KINDS: Final = (
         "call.started", "called", "called_by", ("start_chats",), "first_contacts", "replies", _SEEN,
     ),
     EventKind("call.ended", "call_ended", "", (), "", "", _SEEN),
+    EventKind("account.listed", "", "", (), "", "", Carried.ALWAYS),
+    EventKind("account.unlisted", "", "", (), "", "", Carried.ALWAYS),
 )  # fmt: skip
 """One row an event type, in the order of the schema."""
 

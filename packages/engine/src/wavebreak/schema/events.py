@@ -48,6 +48,24 @@ Origin = Annotated[
     ),
 ]  # fmt: skip
 
+ListName = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=64, pattern=r"^[a-z0-9._-]+$",
+        description="the outside list's name in the service's configuration",
+    ),
+]  # fmt: skip
+Entry = Annotated[
+    str,
+    Meta(
+        min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the list's entry, lower-case hex",
+    ),
+]  # fmt: skip
+UntilMs = Annotated[
+    int, Meta(ge=0, le=TS_END - 1, description="milliseconds since the Unix epoch, UTC")
+]
+
 Media = Literal["none", "image", "video", "audio", "document", "sticker", "other"]
 CallMedia = Literal["audio", "video"]
 Undeliverable = Literal["not_registered", "blocked", "expired"]
@@ -62,6 +80,7 @@ Person = Literal["analyst", "appeal"]
 Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
 Decline = Literal["stranger", "other"]
+Advice = Literal["observe", "delay", "refuse"]
 
 PERSONS: tuple[Source, ...] = get_args(Person)
 """Sources of labels that are a person of the platform, who may end and decide what is in force. A
@@ -313,6 +332,28 @@ class CallEnded(Event, tag="call.ended"):
     seconds: Count
 
 
+class AccountListed(Event, tag="account.listed", kw_only=True):
+    """An outside list names an account, or with `origin` alone all accounts of a remote server.
+
+    `advice` is what the list says, `until_ms` when its entry ends. What follows is the service's
+    configuration, and never a decision (docs/adr/0050). Only a key with the scope `list` tells it.
+    """
+
+    account: Id | None = None  # type: ignore[assignment]
+    list: ListName
+    entry: Entry
+    advice: Advice
+    until_ms: UntilMs | None = None
+
+
+class AccountUnlisted(Event, tag="account.unlisted", kw_only=True):
+    """An outside list names an account or a server no more: by this `entry`, or absent by any."""
+
+    account: Id | None = None  # type: ignore[assignment]
+    list: ListName
+    entry: Entry | None = None
+
+
 SHORT_CALL_S = 6
 """A call of so many seconds is no answer: who takes a stranger's call hangs up by then."""
 
@@ -546,6 +587,9 @@ def json_schema() -> dict[str, Any]:
         if {"peer", "group"} <= set(fields) and not {"peer", "group"} & set(required):
             has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in COUNTERPARTS]
             definition["oneOf"] = has
+    for name in ("AccountListed", "AccountUnlisted"):
+        has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in LISTED]
+        schema["$defs"][name]["oneOf"] = has
     schema["$defs"]["LabelAssigned"]["anyOf"] = outcome_alternatives("label")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -575,3 +619,5 @@ def outcome_alternatives(label: str) -> list[Any]:
 
 COUNTERPARTS = ("peer", "group")
 """Where both are optional, exactly one must be given."""
+LISTED = ("account", "origin")
+"""Whom a list names: exactly one of the two."""

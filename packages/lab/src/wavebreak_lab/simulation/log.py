@@ -24,6 +24,8 @@ Column = Any  # a scalar or an array of numbers, one an event
 
 NOT_PLAYED: Mapping[str, str] = {
     "account.deleted": "nobody leaves within the days that are simulated",
+    "account.listed": "outside lists decide nothing",
+    "account.unlisted": "outside lists decide nothing",
     "label.assigned": "the truth is in labels.csv, and decisions must not read it",
 }
 """Event types that no persona and no tactic makes, and why."""

@@ -19,8 +19,12 @@ from wavebreak_server.errors import PROBLEMS, ApiError, DomainError
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.pipeline.pending_requests import Sender
 
-Scope = Literal["ingest", "decide", "read", "override", "admin"]
+Scope = Literal["ingest", "decide", "read", "override", "admin", "list"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+LIST: Scope = "list"
+"""The scope that a key has alone: it tells what outside lists say, and reads our convictions."""
+TOGETHER = tuple(scope for scope in SCOPES if scope != LIST)
+"""Scopes that one key may have together."""
 _MAX_LENGTH = 200
 _KEY = re.compile(rb"(?i:bearer) +wb_([0-9a-f]{8})_[0-9a-f]{64}")
 
@@ -43,8 +47,15 @@ class Allowed:
     @property
     def sender(self) -> Sender:
         """The caller as whoever sends events."""
-        labels = "override" in self.scopes
-        return Sender(self.key_id, self.owner, labels, self.identifiers, self.source)
+        return Sender(
+            self.key_id,
+            self.owner,
+            "override" in self.scopes,
+            self.identifiers,
+            self.source,
+            LIST in self.scopes,
+            bool(self.scopes - {LIST}),
+        )
 
 
 @dataclass(frozen=True, slots=True)

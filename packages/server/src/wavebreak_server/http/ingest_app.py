@@ -91,8 +91,9 @@ EVENTS = Operation(
     "POST",
     EVENTS_PATH,
     "take_events",
-    "Ingest events. The response is sent when they are durable in the log.",
-    ("ingest",),
+    "Ingest events. The response is sent when they are durable in the log. A key with the scope "
+    "`list` tells account.listed and account.unlisted, and no other key does.",
+    ("ingest", "list"),
     _PROBLEMS,
     statuses=(202,),
     hot=HotPath(
@@ -236,7 +237,8 @@ class IngestApp:
             content, mode, caller.sender, key=_idempotency_key(headers)
         )
         context = scope.get("wavebreak.context")
-        if context is not None and response.outcome not in WITHOUT_NOTICE:
+        told = response.outcome not in WITHOUT_NOTICE or response.listed_by
+        if context is not None and told:
             response = await self._with_notice(context, response)
         return 200, msgspec.json.encode(response)
 

@@ -2,7 +2,9 @@
 
 A label acts on an account as a person's verdict does, so a sender needs the right to label. A date
 ahead of the service's clock would make later events late. An id that is a phone number would be
-personal data in the log. Whole batches are checked at once, in the decoder process.
+personal data in the log. What outside lists say comes by keys that may say nothing else, so that
+whoever reads lists can neither label nor act for anybody. Whole batches are checked at once, in
+the decoder process.
 """
 
 from __future__ import annotations
@@ -20,9 +22,18 @@ from wavebreak.io.field_limits import milliseconds, refusal
 from wavebreak.io.validation import ValidatedBatch
 from wavebreak.privacy.pseudonymizer import enum_codes
 from wavebreak.schema import identifiers
-from wavebreak.schema.events import TS_END, TYPES, Event, LabelAssigned, Refusal
+from wavebreak.schema.events import (
+    TS_END,
+    TYPES,
+    AccountListed,
+    AccountUnlisted,
+    Event,
+    LabelAssigned,
+    Refusal,
+)
 
 LABELED = TYPES.index("label.assigned")
+OF_LISTS = tuple(TYPES.index(name) for name in ("account.listed", "account.unlisted"))
 Mask = NDArray[np.bool_]
 
 
@@ -41,6 +52,20 @@ LABEL = Fault(
     "labels need the scope `override`",
     "send labels with a key that has the scope, or by POST /v1/labels",
 )
+LISTING = Fault(
+    "missing_scope",
+    "type",
+    "what outside lists say needs the scope `list`",
+    "send it with a key that has this scope alone",
+)
+ONLY_LISTS = Fault(
+    "missing_scope",
+    "type",
+    "a key with the scope `list` tells what outside lists say, and nothing else",
+    "send account.listed and account.unlisted with it, and this event with another key",
+)
+FORBIDDEN = (LABEL, LISTING, ONLY_LISTS)
+"""Faults of the sender's rights, not of an event."""
 AHEAD = Fault(
     "ahead_of_clock",
     "ts",
@@ -55,6 +80,8 @@ class Admission:
 
     Attributes:
         labels: Whether its events may label accounts.
+        lists: Whether they may say whom outside lists name.
+        others: Whether they may be anything else.
         before_ms: Events dated at this time or later are refused.
         identifiers: Whether ids may look like phone numbers, e-mail addresses, URLs or text.
         arrival_ms: The time of events that have none (0: they need one).
@@ -66,6 +93,8 @@ class Admission:
     identifiers: bool = False
     arrival_ms: int = 0
     source: str = ""
+    lists: bool = False
+    others: bool = True
 
 
 NO_RIGHTS = Admission()
@@ -100,6 +129,7 @@ def admit(
         return AdmittedBatch(taken, [])
     taken = _within_clock(taken, ends, admissions)
     taken = _with_good_ids(taken, ends, admissions)
+    taken = _of_their_scopes(taken, ends, admissions)
     labeled = label_mask(taken.wire)
     if not labeled.any():
         return AdmittedBatch(taken, [])
@@ -107,6 +137,23 @@ def admit(
     refused = labeled & ~may[_bodies(taken, ends)]
     taken = _without(taken, refused, dict.fromkeys(np.flatnonzero(refused).tolist(), LABEL))
     return AdmittedBatch(taken, _labels(taken, labeled[~refused]))
+
+
+def _of_their_scopes(
+    taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
+) -> ValidatedBatch:
+    """Refuse what outside lists say from other keys, and anything else from theirs."""
+    listed = np.isin(_types(taken.wire), OF_LISTS)
+    if not listed.any() and all(each.others for each in admissions):
+        return taken
+    bodies = _bodies(taken, ends)
+    lists, others = (
+        np.array([getattr(each, name) for each in admissions])[bodies]
+        for name in ("lists", "others")
+    )
+    refused = np.where(listed, ~lists, ~others)
+    rows = np.flatnonzero(refused).tolist()
+    return _without(taken, refused, {row: LISTING if listed[row] else ONLY_LISTS for row in rows})
 
 
 def _within_clock(
@@ -152,6 +199,9 @@ def event_fault(event: Event, admission: Admission) -> Fault | None:
     """Return why one event may not enter the log; None if it may."""
     if isinstance(event, LabelAssigned) and not admission.labels:
         return LABEL
+    listed = isinstance(event, AccountListed | AccountUnlisted)
+    if not (admission.lists if listed else admission.others):
+        return LISTING if listed else ONLY_LISTS
     dated = milliseconds(event.ts) if isinstance(event.ts, datetime) else event.ts
     if dated >= admission.before_ms:
         return AHEAD
@@ -165,9 +215,13 @@ def _bodies(taken: ValidatedBatch, ends: NDArray[np.int64]) -> NDArray[np.int64]
 
 def label_mask(wire: pa.RecordBatch) -> Mask:
     """Return which events are labels."""
-    codes = enum_codes(wire.column("type"), TYPES).to_numpy(zero_copy_only=False)
-    mask: Mask = codes == LABELED
+    mask: Mask = _types(wire) == LABELED
     return mask
+
+
+def _types(wire: pa.RecordBatch) -> NDArray[np.uint8]:
+    codes: NDArray[np.uint8] = enum_codes(wire.column("type"), TYPES).to_numpy(zero_copy_only=False)
+    return codes
 
 
 def _without(taken: ValidatedBatch, refused: Mask, faults: Mapping[int, Fault]) -> ValidatedBatch:

@@ -14,7 +14,7 @@ Where the engine does not answer, an outcome that is known to be in force still 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -27,6 +27,8 @@ from wavebreak.durations import Duration, duration_ms
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import SENT_GROUP, SESSION, refuses
 from wavebreak.engine.kernel_policy import effective_outcome
+from wavebreak.engine.list_modes import ListTerms
+from wavebreak.engine.outside_lists import UNNAMED, Named, is_answered
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BUCKETS, BY_SCORE, HELD, NO_RULE, REPLIED, SHARDS, STRANGER
@@ -201,6 +203,9 @@ class DecideResponse(msgspec.Struct, frozen=True):
     counted, and `frees_at` when the next place comes back (ms); an answer frees one at once.
     `near_limit`: so few are left that the holder should hear of it, once a limit; `notice` says it.
 
+    `listed_by` are outside lists for whose word a first message is refused (`by_list`: nothing else
+    refuses it) or arrives as a request. No decision is made of it, and a refused act is not logged.
+
     The holder is not notified before `notify_at_ms` (null: no decision is stored). `notice` is a
     short text for the holder by language, and `statement_url` where the statement of reasons is.
     """
@@ -223,6 +228,8 @@ class DecideResponse(msgspec.Struct, frozen=True):
     remaining: int | None = None
     frees_at: int | None = None
     near_limit: bool = False
+    listed_by: tuple[str, ...] | UnsetType = UNSET
+    by_list: bool | UnsetType = UNSET
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
@@ -321,6 +328,7 @@ class DecideResponder:
         extension: Returns the new chats that an account was given beyond its limit's, at a time
             (ms; default: none).
         challenges: Whether some account can be asked for a challenge.
+        lists: What the administrator says of outside lists, by name.
     """
 
     def __init__(
@@ -331,8 +339,10 @@ class DecideResponder:
         extension: Callable[[str, int], int] | None = None,
         *,
         challenges: bool = True,
+        lists: Mapping[str, ListTerms] | None = None,
     ) -> None:
         self.challenges = challenges
+        self.lists = lists or {}
         self.policy, self.decide_policy, self.pseudonymizer = policy, decide_policy, pseudonymizer
         self._extension = extension or (lambda _account, _now_ms: 0)
         self._closed = _fail_closed_types(policy, decide_policy)
@@ -376,21 +386,43 @@ class DecideResponder:
         challenges = self.challenges and engine.challenges_by(tried.source)
         challenged = challenges and (tried.outcome == CHALLENGE or raises)
         action = program.actions[lead] if known else "challenge"
-        quiet = tried.outcome == REQUEST and tried.stranger and not refused
+        named = self._named(engine, log) if tried.stranger and not refused else UNNAMED
+        by_list = named.effect == "refuse"
+        quiet = tried.outcome == REQUEST and tried.stranger and not refused and not by_list
         remaining, frees_at = self._places(engine, event, log, tried)
         return DecideResponse(
             event.account,
             outcome_in_force(OUTCOMES[tried.outcome], challenges=challenges),
-            allowed=not refused,
+            allowed=not refused and not by_list,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(engine, log, tried) if refused else None,
             rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
-            deliver_as="request" if quiet else "message",
+            deliver_as="request" if quiet or named.effect == "delay" else "message",
             remaining=remaining,
             frees_at=frees_at,
+            listed_by=named.lists or UNSET,
+            by_list=by_list or UNSET,
+        )
+
+    def _named(self, engine: Engine, log: pa.RecordBatch) -> Named:
+        """Return what outside lists do to an act towards a stranger."""
+        if not self.lists or not engine.lists.lists:
+            return UNNAMED
+        account, origins, answered = log.column("account")[0].as_py(), set[str](), False
+        if log.schema.get_field_index("origin") >= 0 and log.column("origin")[0].is_valid:
+            origins.add(log.column("origin")[0].as_py())
+        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+        if 0 <= slot < engine.core.accounts:
+            row = engine.core.row_of(slot)
+            answered = is_answered(row)
+            if row["origin"]:
+                (place,) = engine.fanout.entities.texts([int(row["origin"]) - 1]).to_pylist()
+                origins.add(place.partition(":")[2])
+        return engine.lists.named(
+            account, sorted(origins), _log_time_s(engine) * 1000, self.lists, answered=answered
         )
 
     def _places(
@@ -491,6 +523,7 @@ def strictest(responses: Sequence[DecideResponse], *, array: bool) -> DecideResp
     quiet = tuple(k for k, one in enumerate(responses) if one.deliver_as == "request")
     return msgspec.structs.replace(
         first,
+        listed_by=next((one.listed_by for one in responses if one.listed_by), UNSET),
         refused=refused,
         deliver_as="request" if quiet else "message",
         requests=quiet or UNSET,

@@ -28,12 +28,13 @@ from wavebreak.notices import (
     Statement,
     appeal_deadline,
     build_statement,
+    list_notices,
     load_platform,
     near_limit_notices,
     notice_time,
     short_notices,
 )
-from wavebreak.outcomes import WITHOUT_STATEMENT
+from wavebreak.outcomes import WITHOUT_NOTICE, WITHOUT_STATEMENT
 from wavebreak.rules import Feedback, Policy, load_policy
 from wavebreak.schema.events import Challenge
 from wavebreak_server.pipeline.decide import (
@@ -62,6 +63,7 @@ class HolderNotices:
         challenges: The kind of challenge that each action asks for.
         public_url: Address under which holders read, without a slash at its end ("": none).
         last_places: From so many places of a limit left on a holder is told how many.
+        keepers: Where the keepers of outside lists can be asked, by list.
 
     """
 
@@ -72,13 +74,22 @@ class HolderNotices:
     )
     public_url: str = ""
     last_places: int = 3
+    keepers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, policy: Policy, directory: Path | None, public_url: str = "") -> HolderNotices:
+    def load(
+        cls,
+        policy: Policy,
+        directory: Path | None,
+        public_url: str = "",
+        keepers: Mapping[str, str] | None = None,
+    ) -> HolderNotices:
         """Return the notices of a policy and its directory (None: the shipped files)."""
         challenges = load_decide_policy(directory).challenge
         last = load_quota_config(directory).last_places
-        return cls(load_platform(directory), policy.feedback, challenges, public_url, last)
+        return cls(
+            load_platform(directory), policy.feedback, challenges, public_url, last, keepers or {}
+        )
 
     def address(self, page: str, token: str) -> str:
         """Return the public address of a page for holders: `notice` or `appeal`."""
@@ -193,6 +204,8 @@ def with_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespo
     """
     with suppress(MissingExtraError):
         response = add_notice(response, notices)
+    if response.outcome in WITHOUT_NOTICE:
+        return response
     try:
         newest = Decision.objects.filter(account=response.account).order_by("-number")[:1]
         rows = checked_decisions(newest)
@@ -224,6 +237,10 @@ def add_notice(response: DecideResponse, notices: HolderNotices) -> DecideRespon
     if left is not None and near:
         places = near_limit_notices(left, response.frees_at, zone)
         text = {code: f"{said} {places[code]}" for code, said in text.items()}
+    if response.listed_by:
+        keeper = notices.keepers.get(response.listed_by[0], "")
+        of_list = list_notices(response.listed_by, keeper, refused=bool(response.by_list))
+        text = {code: f"{text.get(code, '')} {said}".strip() for code, said in of_list.items()}
     return msgspec.structs.replace(response, notice=text or None, near_limit=near)
 
 

@@ -106,6 +106,8 @@ class Sender(NamedTuple):
         labels: Whether events may label accounts; labels are sealed in the ledger.
         identifiers: Whether ids may look like personal data, whatever the settings say.
         source: The source that the sender's key belongs to (empty: to none).
+        lists: Whether events may say whom outside lists name.
+        others: Whether they may be anything else.
     """
 
     name: str = ""
@@ -113,6 +115,8 @@ class Sender(NamedTuple):
     labels: bool = False
     identifiers: bool = False
     source: str = ""
+    lists: bool = False
+    others: bool = True
 
 
 @dataclass(slots=True, eq=False)

@@ -45,7 +45,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import Event
 from wavebreak_server.errors import ApiError
-from wavebreak_server.pipeline.admission import LABEL, Admission, event_fault
+from wavebreak_server.pipeline.admission import FORBIDDEN, Admission, event_fault
 from wavebreak_server.pipeline.backpressure import Backpressure, should_pause_decoding
 from wavebreak_server.pipeline.decide import (
     DecideResponder,
@@ -564,6 +564,8 @@ class Service:
             sender.identifiers or self.settings.allow_identifiers,
             now_ms if arriving else 0,
             sender.source,
+            sender.lists,
+            sender.others,
         )
 
     async def _log(
@@ -642,8 +644,8 @@ class Service:
 
         Raises:
             ApiError: An event is invalid, is dated ahead of the clock, has an id that looks like
-                personal data, or is an attempt without an id (422); or it is a label, and the
-                sender may not label accounts (403).
+                personal data, or is an attempt without an id (422); or it is a label, or
+                what an outside list says, and the sender may not tell it (403).
             BusyError: The event is to be recorded and cannot be held now, no outcome is known yet,
                 or another server has taken over the log.
         """
@@ -681,7 +683,7 @@ class Service:
                 self.counts[f"refused.{fault.cause}"] += 1
                 where = f"item {n}: " if asked.array else ""
                 raise ApiError(
-                    403 if fault is LABEL else 422,
+                    403 if fault in FORBIDDEN else 422,
                     f"{where}field `{fault.field}`: {fault.what}",
                     fix=fault.fix,
                     cause=fault.cause,
@@ -720,10 +722,16 @@ class Service:
             return response
         if answered:
             return msgspec.json.decode(answered, type=DecideResponse)
-        refused = [e for e, one in zip(events, responses, strict=True) if not one.allowed]
+        # What a list alone refuses leaves no trace: it is no evidence, and is decided anew.
+        refused = [
+            event
+            for event, one in zip(events, responses, strict=True)
+            if not (one.allowed or one.by_list)
+        ]
         answer = msgspec.json.encode(response)
         if not refused:
-            self._answered.remember(key, answer)
+            if not response.listed_by:
+                self._answered.remember(key, answer)
             return response
         account = response.account
         try:

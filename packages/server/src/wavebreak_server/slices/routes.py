@@ -13,9 +13,11 @@ from wavebreak_server.http.openapi import build_document, docs_page
 from wavebreak_server.http.operations import Operation, RequestContext, Router, url_patterns
 from wavebreak_server.http.responses import JSON, PAGE
 from wavebreak_server.slices.accounts import api as accounts
+from wavebreak_server.slices.antispam import api as antispam
 from wavebreak_server.slices.appeals import api as appeals
 from wavebreak_server.slices.decisions import api as decisions
 from wavebreak_server.slices.keys import api as keys
+from wavebreak_server.slices.lists import api as lists
 from wavebreak_server.slices.operators import api as operators
 from wavebreak_server.slices.sources import api as sources
 from wavebreak_server.slices.statements import api as statements
@@ -69,6 +71,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *states.router.operations,
     *statements.router.operations,
     *appeals.router.operations,
+    *lists.router.operations,
+    *antispam.router.operations,
     *operators.router.operations,
     *sources.router.operations,
     *webhooks.router.operations,

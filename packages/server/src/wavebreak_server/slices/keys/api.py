@@ -89,7 +89,9 @@ async def keys(context: RequestContext) -> Keys:
     return Keys(keys=[key_response(key) for key in await run_query(api_keys.list_keys)])
 
 
-@router.operation("POST", "/v1/keys", "Create an API key. Its text is shown once.", statuses=(201,))
+@router.operation(
+    "POST", "/v1/keys", "Create an API key. Its text is shown once.", 409, statuses=(201,)
+)
 async def add_key(context: RequestContext, body: NewKey) -> Key:
     """Create a key."""
     created = await run_write(

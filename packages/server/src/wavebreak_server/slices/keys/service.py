@@ -37,9 +37,15 @@ def create_key(
     reason: str,
     terms: KeyTerms = KeyTerms(),  # noqa: B008 - immutable
 ) -> tuple[ApiKey, str]:
-    """Create a key; return its record and its text, which is stored nowhere."""
+    """Create a key; return its record and its text, which is stored nowhere.
+
+    Raises:
+        ApiError: It would have the scope `list` beside another one (409).
+    """
     generated = auth.generate_key()
     wanted = set(scopes)
+    if auth.LIST in wanted and len(wanted) > 1:
+        raise ApiError(409, "a key has the scope `list` alone", fix="create a key for each")
     key = ApiKey.objects.create(
         prefix=generated.prefix,
         digest=generated.digest,

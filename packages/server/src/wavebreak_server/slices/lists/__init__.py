@@ -1,0 +1,1 @@
+"""Outside lists: what they are worth here, and what this service publishes for them."""

@@ -1,0 +1,167 @@
+"""What outside lists are worth here, and the convictions that an edge may publish.
+
+Published is what stands: restricted or worse, by reactions of other people or by a person here, and
+only once the holder has been notified. Never by a list's word, a score or a rule on doubt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+from django.db.models import Q
+
+from wavebreak.engine import snapshot
+from wavebreak.engine.list_modes import ListTerms, Mode
+from wavebreak.engine.outside_lists import ListRecord, read_records
+from wavebreak.outcomes import SILENCING
+from wavebreak_server.pipeline.recovery import usable_snapshots
+from wavebreak_server.pipeline.states import StateTerms, newest_number, state_of
+from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.storage.models import Decision, EnforcementState, StateChange
+from wavebreak_server.storage.row_macs import bound_key
+
+MAX_PUBLISHED = 50_000
+KEPT_MS = 5_000
+"""How long an answer is kept, where nothing is decided meanwhile."""
+BASES: Mapping[str, str] = {"evidence": "reactions", "person": "person"}
+_CHUNK = 500
+_HASHED = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+class Conviction(msgspec.Struct, frozen=True):
+    """A conviction that stands: `hash` is SHA-256 of the account's id, `since_ms` its decision."""
+
+    account: str
+    hash: str
+    since_ms: int
+    basis: str
+
+
+class OutsideList(msgspec.Struct, frozen=True, kw_only=True):
+    """An outside list: its mode, whom it names, and its record.
+
+    `weight` is the share of settled hits that reactions convicted (null: fewer than 30 are
+    settled). `paused`: why it only observes for now. `copy_of`: the list of which it is a copy.
+    """
+
+    name: str
+    mode: Mode
+    keeper: str
+    accounts: int
+    servers: int
+    convicted: int
+    answered: int
+    weight: float | None
+    told_ms: int | None
+    paused: str | None
+    paused_ms: int | None
+    copy_of: str | None
+    refused_entries: int
+
+
+def hash_of(account: str) -> str:
+    """Return SHA-256 of an account's id as its server writes it, in hex.
+
+    An edge that may not send an id as it is sends `sha256:` and this.
+
+    >>> hash_of("sha256:" + "ab" * 32)[:6], hash_of("@spam:example.org")[:6]
+    ('ababab', '12d2d5')
+    """
+    hashed = _HASHED.fullmatch(account)
+    return hashed[1] if hashed else hashlib.sha256(account.encode()).hexdigest()
+
+
+def overview(
+    records: Mapping[str, ListRecord], terms: Mapping[str, ListTerms]
+) -> list[OutsideList]:
+    """Return every list that is configured or has told something, by name."""
+    return [
+        _shown(name, records.get(name), terms.get(name, ListTerms()))
+        for name in sorted({*records, *terms})
+    ]
+
+
+def _shown(name: str, held: ListRecord | None, terms: ListTerms) -> OutsideList:
+    held = held or ListRecord(0)
+    servers = sum(who.startswith("\0") for who in held.hits)
+    paused = held.paused(terms.resumed_ms)
+    return OutsideList(
+        name=name,
+        mode=terms.mode,
+        keeper=terms.keeper,
+        accounts=len(held.hits) - servers,
+        servers=servers,
+        convicted=held.convicted,
+        answered=held.answered,
+        weight=held.weight,
+        told_ms=held.told_ms or None,
+        paused=paused,
+        paused_ms=held.pauses[paused][0] if paused else None,
+        copy_of=held.copy_of or None,
+        refused_entries=len(held.refused),
+    )
+
+
+def stored_records(home: Path) -> Mapping[str, ListRecord]:
+    """Return the lists as of the newest snapshot of a service's state; none without one."""
+    for _, path in usable_snapshots(home):
+        held = snapshot.read(path, bound_key("snapshot")).arrays.get("lists")
+        return {} if held is None else read_records(held)
+    return {}
+
+
+def convictions(now_ms: int, terms: StateTerms) -> list[Conviction]:
+    """Return the convictions that stand and of which the holder has been notified.
+
+    Raises:
+        ServiceError: A decision was changed since it was stored.
+    """
+    held = EnforcementState.objects.filter(outcome__in=SILENCING)
+    held = held.filter(Q(until=None) | Q(until__gt=now_ms)).order_by("-decision")
+    numbers = list(held.values_list("decision", flat=True)[:MAX_PUBLISHED])
+    found = []
+    for at in range(0, len(numbers), _CHUNK):
+        rows = checked_decisions(Decision.objects.filter(number__in=numbers[at : at + _CHUNK]))
+        found += [each for row in rows if (each := _conviction(row, now_ms, terms)) is not None]
+    return sorted(found, key=lambda each: (each.since_ms, each.account))
+
+
+def _conviction(row: Decision, now_ms: int, terms: StateTerms) -> Conviction | None:
+    basis = BASES.get(msgspec.json.decode(bytes(row.body)).get("basis", ""))
+    notified_ms = state_of(row, terms).notify_at_ms
+    if basis is None or notified_ms is None or notified_ms > now_ms:
+        return None
+    return Conviction(row.account, hash_of(row.account), row.ts, basis)
+
+
+def version_of(items: Iterable[Conviction]) -> str:
+    """Return the version of a list of convictions: the same for the same ones."""
+    return hashlib.sha256(msgspec.json.encode(list(items))).hexdigest()[:32]
+
+
+class Published:
+    """The convictions, read anew when something was decided or lifted, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._at: tuple[int, int] = (-1, -1)
+        self._read_ms = 0
+        self._items: list[Conviction] = []
+        self._version = ""
+
+    def read(self, now_ms: int, terms: StateTerms) -> tuple[list[Conviction], str]:
+        """Return the convictions and their version.
+
+        Raises:
+            ServiceError: A decision was changed since it was stored.
+        """
+        lifted = StateChange.objects.order_by("-number").values_list("number", flat=True).first()
+        at = (newest_number(), lifted or 0)
+        if at != self._at or not 0 <= now_ms - self._read_ms < KEPT_MS:
+            self._items = convictions(now_ms, terms)
+            self._version = version_of(self._items)
+            self._at, self._read_ms = at, now_ms
+        return self._items, self._version
