@@ -8,7 +8,8 @@ not adapt. Shares come with Wilson's 95 % interval; those of first messages take
 independent, which those of one account are not.
 
 - firms: of each persona, accounts with a refused first message, with a delayed one, restricted,
-  banned; and of their first messages to people, those refused and those delayed.
+  banned; and of their first messages to people, those refused and those delayed. What still waits
+  when the log ends is delayed: the log is short, and a delay ends within the hour.
 - senders: of each family, accounts limited for more than an hour or worse (actioned), restricted
   or worse; and of their first messages to honest people, those that never arrived.
 """
@@ -27,7 +28,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from experiments.worlds.headline import DELAY_MS, CausalReplay, World, load_world, replayed
+from experiments.worlds.headline import (
+    DELAY_MS,
+    DELAYED,
+    CausalReplay,
+    World,
+    load_world,
+    replayed,
+)
 from wavebreak.engine.decision import Decision
 from wavebreak.outcomes import SILENCING
 from wavebreak.rules import Policy, load_policy
@@ -78,7 +86,8 @@ def count(replay: CausalReplay, world: World, groups: dict[str, Counts]) -> None
         if label == "abusive" and world.labels.get(recipient, unknown)[0] != "benign":
             continue
         pair = (min(sender, recipient), max(sender, recipient))
-        late = not stopped and pair in replay.delayed
+        waits = replay.state.get(pair) == DELAYED
+        late, stopped = pair in replay.delayed and (waits or not stopped), stopped and not waits
         group = groups[_group(label, family)]
         group.first_messages += 1
         group.refused += stopped

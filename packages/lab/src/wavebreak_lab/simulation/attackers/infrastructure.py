@@ -23,9 +23,9 @@ class Enrolment:
     Numbers come from `blocks` narrow blocks of the given ranges, each `spread` numbers wide.
     Addresses lie in `networks` /24 networks of server hosts, or, when `residential`, each account
     has its own consumer address. `devices` fingerprints are shared by all accounts (a pool, tactic
-    14). `channel`: the product that they register with. `client`: what the software calls itself; empty: the official versions (tactic 19).
+    14). `client`: what the software calls itself; empty: the official versions (tactic 19).
     `attested` is a share; verification attempts are 1 + Poisson(`retries`); `verification` the
-    method, or several in equal shares.
+    method, or several in equal shares. `channel`: the product that they register with.
     """
 
     ranges: tuple[tuple[str, int], ...] = _MOBILES
