@@ -27,9 +27,8 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
         return True
     if not (kind.startswith("recipient_delivery_report") and "recipient" in payload):
         return False
-    status = _STATUSES.get(text(payload.get("status")))
+    status = records.status_kind(_STATUSES, text(payload.get("status")))
     if status is None:
-        records.unusable["status_unknown"] += 1
         return True
     recipient = text(payload.get("recipient"))
     records.add(
