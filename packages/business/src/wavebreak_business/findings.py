@@ -48,7 +48,7 @@ from wavebreak_business.record_table import (
     RecordTable,
     TemplateEvent,
 )
-from wavebreak_business.settings import MESSENGER, Settings, revocation_delay_ms
+from wavebreak_business.settings import Settings, revocation_delay_ms
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -295,16 +295,14 @@ def _consent(
     said = records.of(np.isin(records.kind, (Kind.STOP, Kind.RESUME)) & (records.ts > NO_TIME))
     refused = messages.failed & codes.having(messages.code, "cause", "opted_out")
     refused &= messages.at[Kind.FAILED] > NO_TIME
-    # A refusal by the provider tells the business of a stop that its logs may lack. Of the
-    # messenger's own it covers marketing, of a text message's provider everything.
-    providers = np.array([provider == MESSENGER for provider, _ in codes.names] or [False])
+    # A refusal tells the business of a stop that its logs may lack: of marketing where its code is
+    # of marketing alone, as a messenger's are; of everything for a text message's.
     who = np.concatenate((persons[said.person], messages.person[refused]))
     number = np.concatenate((said.sender, messages.sender[refused]))
     when = np.concatenate((said.ts, messages.at[Kind.FAILED][refused]))
     stops = np.concatenate((said.kind == Kind.STOP, np.ones(int(refused.sum()), np.bool_)))
-    narrow = np.concatenate((said.category == MARKETING, providers[messages.code[refused]])).astype(
-        np.bool_
-    )
+    of_marketing = codes.having(messages.code, "category", "marketing")[refused]
+    narrow = np.concatenate((said.category == MARKETING, of_marketing)).astype(np.bool_)
     wide = len(table.senders.texts) + 1
     delay = revocation_delay_ms(settings.limits)
 

@@ -11,7 +11,8 @@ NAME = "sinch"
 _STATUSES = {
     "Queued": Kind.SENT, "Dispatched": Kind.SENT, "Delivered": Kind.DELIVERED,
     "Failed": Kind.FAILED, "Rejected": Kind.FAILED, "Expired": Kind.FAILED,
-    "Aborted": Kind.FAILED, "Cancelled": Kind.FAILED,
+    "Aborted": Kind.FAILED, "Cancelled": Kind.FAILED, "Deleted": Kind.FAILED,
+    "Unknown": Kind.SENT,  # the carrier has it, and no readable receipt came
 }  # fmt: skip
 
 
