@@ -54,3 +54,9 @@ def test_table_below_a_heading_of_its_name_has_no_caption() -> None:
     below = html_table(table, caption=False)
     assert "caption" not in below
     assert 'aria-label="People"' in below
+
+
+def test_column_without_a_heading_keeps_no_width() -> None:
+    text = html_table(Table("t", ("", "about"), [("1", "x")], words=frozenset({0, 1})))
+    assert text.count('class="bare"') == 2
+    assert "th.bare{min-width:0}" in page("Title", [], [])
