@@ -24,8 +24,10 @@ from support.business_logs import (
     template,
 )
 from wavebreak_business.answers import Options
+from wavebreak_business.findings import find
 from wavebreak_business.identities import Identities
 from wavebreak_business.providers import READERS
+from wavebreak_business.record_table import Kind
 from wavebreak_business.settings import load_settings
 
 ANN, BEN = person(1), person(2)
@@ -386,6 +388,13 @@ def test_records_without_a_time_count_for_failures_alone() -> None:
     assert (found.totals.without_time, found.failures[0].messages) == (1, 1)
     assert found.totals.first_ms is None
     assert found.stops.people[0].people.count == 1
+
+
+def test_period_of_messages_does_not_begin_with_records_of_consent() -> None:
+    table = read(delivered(1, ANN, NOON))
+    table.add(Kind.CONSENT, 1000 * (NOON - 90 * DAY), provider="", person=ANN)
+    found = find(table, load_settings(), Options(consent_given=True))
+    assert (found.totals.first_ms, found.totals.last_ms) == (1000 * NOON, 1000 * NOON)
 
 
 def test_nothing_is_found_in_nothing() -> None:

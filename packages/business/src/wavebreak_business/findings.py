@@ -94,7 +94,8 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
 
 
 def _totals(table: RecordTable, messages: Messages, records: Columns, persons: Ints) -> Totals:
-    timed = records.ts[records.ts > NO_TIME]
+    # Records of consent are of the business's own list, not of its logs.
+    timed = records.ts[(records.ts > NO_TIME) & (records.kind != Kind.CONSENT)]
     delivered, failed = messages.delivered, messages.failed
     held = (messages.at[Kind.HELD] >= 0) & ~delivered & ~failed
     return Totals(
