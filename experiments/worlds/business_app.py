@@ -3,7 +3,7 @@
     python -m experiments.worlds.business_app [--seeds 3001:3025] [--policy DIR] [--json FILE]
 
 Each seed is a random platform of its own with the business app, evaluated once: at most `PEOPLE`
-people and three days. The engine enforces; the replay is causal, as in `headline`, and senders do
+people and two days and a half. The engine enforces; the replay is causal, as in `headline`, and senders do
 not adapt. Shares come with Wilson's 95 % interval; those of first messages take messages for
 independent, which those of one account are not.
 
@@ -44,7 +44,7 @@ from wavebreak_lab.simulation.random_platforms import draw_plan, with_business_a
 from wavebreak_lab.simulation.world import simulate_plan
 from wavebreak_server.transparency.review_counts import wilson_interval
 
-PEOPLE, DAYS = 700, (1.5, 3.0)
+PEOPLE, DAYS = 400, (1.5, 2.5)
 """Most people of a platform, and how long it is watched: so many platforms take minutes."""
 
 
