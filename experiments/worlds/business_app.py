@@ -3,9 +3,9 @@
     python -m experiments.worlds.business_app [--seeds 3001:3025] [--policy DIR] [--json FILE]
 
 Each seed is a random platform of its own with the business app, evaluated once: at most `PEOPLE`
-people and two days and a half. The engine enforces; the replay is causal, as in `headline`, and senders do
-not adapt. Shares come with Wilson's 95 % interval; those of first messages take messages for
-independent, which those of one account are not.
+people and two days and a half. The engine enforces; the replay is causal, as in `headline`, and
+senders do not adapt. Shares come with Wilson's 95 % interval; those of first messages take messages
+for independent, which those of one account are not.
 
 - firms: of each persona, accounts with a refused first message, with a delayed one, restricted,
   banned; and of their first messages to people, those refused and those delayed. What still waits
