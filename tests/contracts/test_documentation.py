@@ -34,7 +34,7 @@ PLACEHOLDER = "TB" + "M"
 WITH_OUTPUTS = (
     "README.md", "docs/tutorial.md", "docs/how-to/write-a-rule.md",
     "docs/how-to/seal-and-verify.md", "docs/how-to/build-a-case.md",
-    "docs/how-to/check-business-logs.md",
+    "docs/how-to/check-business-logs.md", "docs/how-to/check-three-campaigns.md",
 )  # fmt: skip
 
 

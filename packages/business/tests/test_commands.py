@@ -164,6 +164,17 @@ def test_page_loads_nothing_names_its_charts_and_follows_dark(logs: Path, tmp_pa
     assert not re.search(r'(?:src|href)="(?!#)|url\((?!#)|@import', text)
 
 
+@pytest.mark.parametrize("language", offered_languages())
+def test_page_says_each_heading_once(logs: Path, tmp_path: Path, language: str) -> None:
+    page = tmp_path / "page.html"
+    ok("check", logs, "--portfolio", "shop", "--lang", language, "--html", page)
+    text = page.read_text("utf-8")
+    headings = re.findall(r"<(?:h2|caption)>(.*?)</", text)
+    assert len(headings) == len({*headings}) > 8
+    # A screen reader that jumps from table to table still hears their names.
+    assert {*re.findall(r'role="region" aria-label="(.*?)"', text)} <= {*headings}
+
+
 def test_strict_exits_with_1_only_where_there_is_something_to_do(tmp_path: Path) -> None:
     bad = write_lines(tmp_path / "bad.jsonl", status("m", person(1), "failed", NOON, code=131026))
     good = write_lines(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.business_logs import (
@@ -22,7 +24,10 @@ from support.business_logs import (
     template,
 )
 from wavebreak_business.answers import Options
+from wavebreak_business.findings import find
 from wavebreak_business.identities import Identities
+from wavebreak_business.providers import READERS
+from wavebreak_business.record_table import Kind
 from wavebreak_business.settings import load_settings
 
 ANN, BEN = person(1), person(2)
@@ -169,6 +174,49 @@ def test_codes_of_the_messenger_come_through_any_provider() -> None:
     settings = load_settings()
     assert settings.code("infobip", "131050") == settings.code("whatsapp", "131050")
     assert settings.code("bird", "368") is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "code", "cause", "stop", "retry"),
+    [
+        ("infobip", "REJECTED_DESTINATION_BLOCKLISTED", "opted_out", "person", "never"),
+        ("infobip", "REJECTED_FLOODING_FILTER", "pair_rate", "", "later"),
+        ("infobip", "EC_MARKETING_OPT_OUT", "opted_out", "person", "never"),
+        ("infobip", "EXPIRED_DLR_UNKNOWN", "provider", "", "never"),
+        ("sinch", "404", "unreachable", "", "later"),
+        ("sinch", "412", "country", "", "changed"),
+        ("sinch", "413", "account", "account", "changed"),
+        ("bird", "5", "unreachable", "person", "never"),
+        ("bird", "27", "unreachable", "", "later"),
+        ("twilio", "30007", "spam", "account", "changed"),
+    ],
+)
+def test_codes_say_what_their_providers_document(
+    provider: str, code: str, cause: str, stop: str, retry: str
+) -> None:
+    known = load_settings().code(provider, code)
+    assert known is not None
+    assert (known.cause, known.stop, known.retry) == (cause, stop, retry)
+
+
+def test_every_provider_has_codes_of_its_own() -> None:
+    assert set(load_settings().codes) == set(READERS)
+
+
+def test_refusal_of_marketing_through_a_provider_stops_marketing_alone() -> None:
+    def report(message: str, at: str, error: str, category: str = "WHATSAPP") -> dict[str, Any]:
+        return {"results": [{
+            "messageId": message, "to": ANN, "from": "Shop", "channel": category, "sentAt": at,
+            "doneAt": at, "status": {"groupName": "DELIVERED" if error == "NO_ERROR" else
+                                     "UNDELIVERABLE"}, "error": {"name": error},
+        }]}  # fmt: skip
+
+    first, later = "2026-11-05T12:00:00.000+0000", "2026-11-06T12:00:00.000+0000"
+    refused = report("a", first, "EC_MARKETING_OPT_OUT")
+    utility = check(refused, report("b", later, "NO_ERROR"))
+    assert utility.consent.after_stop == 0
+    everything = report("a", first, "REJECTED_DND", "SMS")
+    assert check(everything, report("b", later, "NO_ERROR", "SMS")).consent.after_stop == 1
 
 
 def test_account_codes_and_account_updates_stop_everything() -> None:
@@ -340,6 +388,13 @@ def test_records_without_a_time_count_for_failures_alone() -> None:
     assert (found.totals.without_time, found.failures[0].messages) == (1, 1)
     assert found.totals.first_ms is None
     assert found.stops.people[0].people.count == 1
+
+
+def test_period_of_messages_does_not_begin_with_records_of_consent() -> None:
+    table = read(delivered(1, ANN, NOON))
+    table.add(Kind.CONSENT, 1000 * (NOON - 90 * DAY), provider="", person=ANN)
+    found = find(table, load_settings(), Options(consent_given=True))
+    assert (found.totals.first_ms, found.totals.last_ms) == (1000 * NOON, 1000 * NOON)
 
 
 def test_nothing_is_found_in_nothing() -> None:

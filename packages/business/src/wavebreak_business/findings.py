@@ -48,7 +48,7 @@ from wavebreak_business.record_table import (
     RecordTable,
     TemplateEvent,
 )
-from wavebreak_business.settings import MESSENGER, Settings, revocation_delay_ms
+from wavebreak_business.settings import Settings, revocation_delay_ms
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -68,10 +68,13 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
     inbound = records.of(records.kind == Kind.INBOUND)
     totals = _totals(table, messages, records, persons)
     last_ms = totals.last_ms
-    stopped, stops = _stops(table, messages, records, persons, codes)
+    stopped_people = _stopped_people(records, persons)
+    repeated, stops = _stops(table, messages, codes, stopped_people)
     counted, inside = outside_windows(messages, inbound, persons, settings)
     limit, steps = limit_use(table, messages, counted, inside, settings, options, last_ms)
-    after_stop, consent = _consent(table, messages, records, persons, codes, settings, options)
+    after_stop, consent = _consent(
+        table, messages, records, persons, codes, settings, options, stopped_people
+    )
     duplicate, duplicates = _duplicates(table, messages, settings)
     templates = _templates(table, messages, settings, last_ms)
     paused = {each.name for each in templates if {"paused", "disabled"} & {*each.risks}}
@@ -85,13 +88,14 @@ def find(table: RecordTable, settings: Settings, options: Options) -> Findings:
         templates=templates,
         consent=consent,
         duplicates=duplicates,
-        waste=_waste(table, messages, (duplicate, after_stop, stopped), options),
+        waste=_waste(table, messages, (duplicate, after_stop, repeated), options),
         days=days_of(messages, steps),
     )
 
 
 def _totals(table: RecordTable, messages: Messages, records: Columns, persons: Ints) -> Totals:
-    timed = records.ts[records.ts > NO_TIME]
+    # Records of consent are of the business's own list, not of its logs.
+    timed = records.ts[(records.ts > NO_TIME) & (records.kind != Kind.CONSENT)]
     delivered, failed = messages.delivered, messages.failed
     held = (messages.at[Kind.HELD] >= 0) & ~delivered & ~failed
     return Totals(
@@ -147,7 +151,7 @@ def _errors(table: RecordTable, settings: Settings) -> tuple[Failure, ...]:
 
 
 def _stops(
-    table: RecordTable, messages: Messages, records: Columns, persons: Ints, codes: CodeTable
+    table: RecordTable, messages: Messages, codes: CodeTable, stopped_people: Ints
 ) -> tuple[Mask, tuple[StopPeople, ...]]:
     """Return sends to people after a failure that is for good, and the people by cause."""
     dead = messages.failed & codes.having(messages.code, "stop", "person")
@@ -166,7 +170,7 @@ def _stops(
             # Who got a message after it can be reached again.
             people = people[arrived[people] <= last_death[people]]
         by_cause.setdefault(code.cause, set()).update(people.tolist())
-    by_cause.setdefault("opted_out", set()).update(_stopped_people(records, persons).tolist())
+    by_cause.setdefault("opted_out", set()).update(stopped_people.tolist())
     return repeated, tuple(
         StopPeople(cause, people_of(table, np.fromiter(people, np.int64, len(people))))
         for cause, people in sorted(by_cause.items())
@@ -286,22 +290,20 @@ def _template(
 
 def _consent(
     table: RecordTable, messages: Messages, records: Columns, persons: Ints, codes: CodeTable,
-    settings: Settings, options: Options,
+    settings: Settings, options: Options, stopped_people: Ints,
 ) -> tuple[Mask, Consent]:  # fmt: skip
     """Return which messages were sent after a stop that covers them, and the figures."""
     said = records.of(np.isin(records.kind, (Kind.STOP, Kind.RESUME)) & (records.ts > NO_TIME))
     refused = messages.failed & codes.having(messages.code, "cause", "opted_out")
     refused &= messages.at[Kind.FAILED] > NO_TIME
-    # A refusal by the provider tells the business of a stop that its logs may lack. Of the
-    # messenger's own it covers marketing, of a text message's provider everything.
-    providers = np.array([provider == MESSENGER for provider, _ in codes.names] or [False])
+    # A refusal tells the business of a stop that its logs may lack: of marketing where its code is
+    # of marketing alone, as a messenger's are; of everything for a text message's.
     who = np.concatenate((persons[said.person], messages.person[refused]))
     number = np.concatenate((said.sender, messages.sender[refused]))
     when = np.concatenate((said.ts, messages.at[Kind.FAILED][refused]))
     stops = np.concatenate((said.kind == Kind.STOP, np.ones(int(refused.sum()), np.bool_)))
-    narrow = np.concatenate((said.category == MARKETING, providers[messages.code[refused]])).astype(
-        np.bool_
-    )
+    of_marketing = codes.having(messages.code, "category", "marketing")[refused]
+    narrow = np.concatenate((said.category == MARKETING, of_marketing)).astype(np.bool_)
     wide = len(table.senders.texts) + 1
     delay = revocation_delay_ms(settings.limits)
 
@@ -316,13 +318,12 @@ def _consent(
 
     own = after(messages.person * wide + messages.sender, who * wide + number)
     any_number = after(messages.person, who)
-    last_stopped = _stopped_people(records, persons)
     ever = np.unique(persons[said.person[said.kind == Kind.STOP]]) if said.ts.size else who
     marketing = messages.delivered & (messages.category == MARKETING)
     gap = marketing & ~_has_basis(messages, records, persons, options)
     return own, Consent(
-        stops=int(last_stopped.size),
-        resumed=int(np.setdiff1d(ever, last_stopped).size) if said.ts.size else 0,
+        stops=int(stopped_people.size),
+        resumed=int(np.setdiff1d(ever, stopped_people).size) if said.ts.size else 0,
         after_stop=int(own.sum()),
         after_stop_delivered=int((own & messages.delivered).sum()),
         after_stop_people=people_of(table, messages.person[own]),

@@ -10,7 +10,7 @@ import enum
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -181,6 +181,19 @@ class RecordTable:
 
     def __len__(self) -> int:
         return len(self._columns[0])
+
+    def status_kind(self, statuses: Mapping[str, Kind], status: str) -> Kind | None:
+        """Return what a provider's status says; an unknown one is counted.
+
+        Args:
+            statuses: The provider's statuses.
+            status: The status of a record.
+
+        """
+        kind = statuses.get(status)
+        if kind is None:
+            self.unusable["status_unknown"] += 1
+        return kind
 
     def add(
         self,

@@ -126,7 +126,7 @@ def write_html(check: Check, path: Path, words: Words) -> None:
     figures = {"limit": _limit_figure, "templates": _templates_figure}
     sections: list[tuple[str, str]] = []
     for name, tables in _sections(check, words):
-        parts: list[str] = [html_table(_isolated(table, words)) for table in tables]
+        parts: list[str] = [html_table(_isolated(table, words), caption=False) for table in tables]
         if name in figures:
             parts = [*filter(None, [figures[name](check, words)]), *parts]
         sections.append((words.say(f"{name}.title"), join_html(parts)))

@@ -97,6 +97,8 @@ CALLBACK = {
         ({"results": [{"messageId": "m", "to": ANN, "seenAt": "2026-11-05T12:00:00.000+0000"}]},
          "infobip", [("READ", MS, "")]),
         (SINCH, "sinch", [("FAILED", MS, "sinch 402")]),
+        (SINCH | {"status": "Deleted"}, "sinch", [("FAILED", MS, "sinch 402")]),
+        (SINCH | {"status": "Unknown"}, "sinch", [("SENT", MS, "")]),
         ({"type": "mo_text", "from": ANN, "to": SHOP, "id": "i", "body": "hello",
           "received_at": "2026-11-05T12:00:00Z"}, "sinch", [("INBOUND", MS, "")]),
         (BIRD, "bird", [("FAILED", MS, "bird 5")]),

@@ -46,3 +46,17 @@ def test_table_marks_row_heads_words_and_long_cells() -> None:
     assert '<th scope="row">a</th>' in text
     assert "<td>1</td>" in text
     assert f'<td class="word long">{"x" * 60}</td>' in text
+
+
+def test_table_below_a_heading_of_its_name_has_no_caption() -> None:
+    table = Table("People", ("name",), [("a",)])
+    assert "<caption>People</caption>" in html_table(table)
+    below = html_table(table, caption=False)
+    assert "caption" not in below
+    assert 'aria-label="People"' in below
+
+
+def test_column_without_a_heading_keeps_no_width() -> None:
+    text = html_table(Table("t", ("", "about"), [("1", "x")], words=frozenset({0, 1})))
+    assert text.count('class="bare"') == 2
+    assert "th.bare{min-width:0}" in page("Title", [], [])

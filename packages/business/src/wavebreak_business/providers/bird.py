@@ -18,9 +18,8 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
     """Add what a report says; returns whether it is one of this provider."""
     if not ("statusDatetime" in payload and "recipient" in payload):
         return False
-    status = _STATUSES.get(text(payload.get("status")))
+    status = records.status_kind(_STATUSES, text(payload.get("status")))
     if status is None:
-        records.unusable["status_unknown"] += 1
         return True
     cost = number(payload.get("price[amount]"))
     records.add(

@@ -45,9 +45,8 @@ def _read_result(result: dict[str, Any], records: RecordTable, at_ms: int | None
         records.add(Kind.READ, instant_ms(result.get("seenAt")) or sent_ms, **known)
         return
     status, error = table(result.get("status")), table(result.get("error"))
-    kind = _GROUPS.get(text(status.get("groupName")))
+    kind = records.status_kind(_GROUPS, text(status.get("groupName")))
     if kind is None:
-        records.unusable["status_unknown"] += 1
         return
     price = table(result.get("price"))
     cost, currency = number(price.get("pricePerMessage")), text(price.get("currency")).upper()

@@ -11,7 +11,8 @@ NAME = "sinch"
 _STATUSES = {
     "Queued": Kind.SENT, "Dispatched": Kind.SENT, "Delivered": Kind.DELIVERED,
     "Failed": Kind.FAILED, "Rejected": Kind.FAILED, "Expired": Kind.FAILED,
-    "Aborted": Kind.FAILED, "Cancelled": Kind.FAILED,
+    "Aborted": Kind.FAILED, "Cancelled": Kind.FAILED, "Deleted": Kind.FAILED,
+    "Unknown": Kind.SENT,  # the carrier has it, and no readable receipt came
 }  # fmt: skip
 
 
@@ -27,9 +28,8 @@ def read(payload: dict[str, Any], records: RecordTable, at_ms: int | None) -> bo
         return True
     if not (kind.startswith("recipient_delivery_report") and "recipient" in payload):
         return False
-    status = _STATUSES.get(text(payload.get("status")))
+    status = records.status_kind(_STATUSES, text(payload.get("status")))
     if status is None:
-        records.unusable["status_unknown"] += 1
         return True
     recipient = text(payload.get("recipient"))
     records.add(

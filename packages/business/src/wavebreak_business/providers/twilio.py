@@ -75,9 +75,8 @@ def _add(
                 category=_channel(writer),
             )  # fmt: skip
         return
-    known = _STATUSES.get(status)
+    known = records.status_kind(_STATUSES, status)
     if known is None:
-        records.unusable["status_unknown"] += 1
         return
     failed = known is Kind.FAILED
     cost, currency = price

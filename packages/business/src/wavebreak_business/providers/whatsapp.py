@@ -68,11 +68,9 @@ def _read_messages(value: dict[str, Any], records: RecordTable, at_ms: int | Non
 def _read_status(
     status: dict[str, Any], sender: str, records: RecordTable, at_ms: int | None
 ) -> None:
-    kind = _STATUSES.get(text(status.get("status")))
-    if text(status.get("message_status")) == "held_for_quality_assessment":
-        kind = Kind.HELD
+    held = text(status.get("message_status")) == "held_for_quality_assessment"
+    kind = Kind.HELD if held else records.status_kind(_STATUSES, text(status.get("status")))
     if kind is None:
-        records.unusable["status_unknown"] += 1
         return
     number, user = text(status.get("recipient_id")), text(status.get("recipient_user_id"))
     records.add_alias(number, user)

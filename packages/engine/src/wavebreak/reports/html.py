@@ -46,9 +46,15 @@ def render(template: str, **values: object) -> Markup:
     return Markup(_environment().get_template(template).render(**values))  # noqa: S704
 
 
-def html_table(table: Table) -> Markup:
-    """Return a table as HTML that a screen reader can navigate; it scrolls in a narrow window."""
-    return render("table.html", table=table)
+def html_table(table: Table, *, caption: bool = True) -> Markup:
+    """Return a table as HTML that a screen reader can navigate; it scrolls in a narrow window.
+
+    Args:
+        table: The table.
+        caption: Whether its title is shown; not below a heading that says the same.
+
+    """
+    return render("table.html", table=table, caption=caption)
 
 
 def html_figure(svg: str, caption: str) -> Markup:

@@ -39,14 +39,16 @@ def simulate(
         list[str] | None,
         typer.Option(
             help="Attack campaign, NAME or NAME:ACCOUNTS; repeat for more. All, or of "
-            f"{', '.join(simulation.CAMPAIGNS)}."
+            f"{', '.join(simulation.CAMPAIGNS)}; from the business app "
+            f"{', '.join(simulation.APP_CAMPAIGNS)}."
         ),
     ] = None,
     personas: Annotated[
         list[str] | None,
         typer.Option(
             help="Benign persona, NAME; repeat for more. All, or of "
-            f"{', '.join(simulation.PERSONAS)}."
+            f"{', '.join(simulation.PERSONAS)}; firms on the business app "
+            f"{', '.join(simulation.APP_FIRMS)}."
         ),
     ] = None,
     background: Annotated[
@@ -68,6 +70,13 @@ def simulate(
             "--random, mostly without phone numbers.",
         ),
     ] = False,
+    business_app: Annotated[
+        bool,
+        typer.Option(
+            "--business-app",
+            help="With --random: firms use the small-business app, and senders pass for firms.",
+        ),
+    ] = False,
     calls: Annotated[
         bool,
         typer.Option("--calls", help="People call those they talk with; see voice-calls."),
@@ -81,10 +90,18 @@ def simulate(
             "--random cannot be combined with --campaign, --personas, --background or --calls",
             fix="drop --random, or the other options",
         )
+    if business_app and not random:
+        raise UsageError(
+            "--business-app needs --random",
+            fix=f"give --personas {next(iter(simulation.APP_FIRMS))}, or add --random",
+        )
     with progress_bar("simulate") as show:
         if random:
             world = simulation.random_platform(
-                seed, requests=requests, progress=lambda share: show(share, "")
+                seed,
+                requests=requests,
+                business_app=business_app,
+                progress=lambda share: show(share, ""),
             )
         else:
             world = simulation.simulate(

@@ -9,6 +9,7 @@ from typing import Any
 
 from wavebreak.errors import UsageError
 from wavebreak_lab.simulation.attackers import (
+    APP_CAMPAIGNS,
     CALL_CAMPAIGNS,
     CAMPAIGNS,
     EVERY_CAMPAIGN,
@@ -17,7 +18,7 @@ from wavebreak_lab.simulation.attackers import (
 from wavebreak_lab.simulation.background_trace import load_trace
 from wavebreak_lab.simulation.calls import CallHabits
 from wavebreak_lab.simulation.contact_requests import RequestHabits
-from wavebreak_lab.simulation.personas import EVERY_PERSONA, PERSONAS
+from wavebreak_lab.simulation.personas import APP_FIRMS, EVERY_PERSONA, PERSONAS, Persona
 from wavebreak_lab.simulation.random_platforms import random_platform, random_platform_on_trace
 from wavebreak_lab.simulation.world import (
     Operation,
@@ -29,6 +30,8 @@ from wavebreak_lab.simulation.world import (
 )
 
 __all__ = [
+    "APP_CAMPAIGNS",
+    "APP_FIRMS",
     "CAMPAIGNS",
     "EVERY_CAMPAIGN",
     "EVERY_PERSONA",
@@ -42,6 +45,8 @@ __all__ = [
 
 MIN_PERSONA_ACCOUNTS = 10
 """Fewest accounts of a persona, however few people there are."""
+
+_KNOWN_PERSONAS: dict[str, type[Persona]] = EVERY_PERSONA | dict(APP_FIRMS)
 
 START_MS = 1_767_225_600_000
 """Default start of a simulation: 2026-01-01T00:00Z."""
@@ -68,7 +73,8 @@ def simulate(
         people: Number of ordinary people.
         days: Length of the simulation in days.
         campaigns: Campaigns as (name, accounts); None for the campaign's default size.
-        personas: Benign personas by name; "all" for every one but the cohorts.
+        personas: Benign personas by name; "all" for every one but the cohorts and the firms on the
+            business app.
         background: A file of events. The campaigns then run among its accounts, from a tenth of
             its time span on, and no people are simulated.
         seed: Seed of every random draw.
@@ -102,7 +108,7 @@ def simulate(
         return simulate_on_trace(
             load_trace(background), tuple(map(Operation, chosen)), days, seed, about
         )
-    chosen_personas = [EVERY_PERSONA[name]() for name in _resolve_personas(personas)]
+    chosen_personas = [_KNOWN_PERSONAS[name]() for name in _resolve_personas(personas)]
     each = tuple(
         (p, max(MIN_PERSONA_ACCOUNTS, int(people * p.per_person))) for p in chosen_personas
     )
@@ -144,7 +150,7 @@ def _check_arguments(
 
 
 def _resolve_campaign(name: str, accounts: int | None) -> Campaign:
-    known = EVERY_CAMPAIGN | CALL_CAMPAIGNS
+    known = EVERY_CAMPAIGN | CALL_CAMPAIGNS | APP_CAMPAIGNS
     if name not in known:
         raise UsageError("unknown campaign", fix=f"choose from {', '.join(known)}")
     if accounts is None:
@@ -157,9 +163,9 @@ def _resolve_campaign(name: str, accounts: int | None) -> Campaign:
 def _resolve_personas(names: Sequence[str]) -> list[str]:
     if "all" in names:
         return list(PERSONAS)
-    if unknown := [name for name in names if name not in EVERY_PERSONA]:
+    if unknown := [name for name in names if name not in _KNOWN_PERSONAS]:
         raise UsageError(
             f"{len(unknown)} unknown personas",
-            fix=f"give all, or choose from {', '.join(EVERY_PERSONA)}",
+            fix=f"give all, or choose from {', '.join(_KNOWN_PERSONAS)}",
         )
     return list(dict.fromkeys(names))

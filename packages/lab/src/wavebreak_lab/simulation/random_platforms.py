@@ -14,7 +14,12 @@ import numpy as np
 
 from wavebreak.durations import DAY_MS
 from wavebreak.schema.events import TYPES
-from wavebreak_lab.simulation.attackers import EVERY_CAMPAIGN, Campaign, Sender
+from wavebreak_lab.simulation.attackers import (
+    APP_CAMPAIGNS,
+    EVERY_CAMPAIGN,
+    Campaign,
+    Sender,
+)
 from wavebreak_lab.simulation.attackers.infrastructure import Enrolment
 from wavebreak_lab.simulation.attackers.presets import TOOLS, TRAITS
 from wavebreak_lab.simulation.background_trace import load_trace
@@ -29,7 +34,7 @@ from wavebreak_lab.simulation.daily_life import Habits
 from wavebreak_lab.simulation.geography import COUNTRIES, VIRTUAL
 from wavebreak_lab.simulation.groups import GroupHabits
 from wavebreak_lab.simulation.newcomers import NewcomerBehaviour
-from wavebreak_lab.simulation.personas import COHORTS, PERSONAS, Persona
+from wavebreak_lab.simulation.personas import APP_FIRMS, COHORTS, PERSONAS, Persona
 from wavebreak_lab.simulation.population import OTHER_CLIENTS, Society
 from wavebreak_lab.simulation.priors import (
     COHORT_SHARE,
@@ -180,7 +185,7 @@ def _draw_registration_window(rng: np.random.Generator, base: Sender) -> tuple[f
 
 def draw_campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Campaign:
     """Draw one campaign: its accounts (at most `most`), its enrolment, and all its numbers."""
-    known = EVERY_CAMPAIGN[name]
+    known = (EVERY_CAMPAIGN | APP_CAMPAIGNS)[name]
     accounts = max(3, min(most, round(draw_number(rng, priors_of("Operation")["accounts"]))))
     return replace(
         known,
@@ -221,13 +226,15 @@ def random_platform(
     families: Sequence[str] = (),
     coverage: Coverage | None = None,
     requests: bool = False,
+    business_app: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> World:
     """Draw a world: people, habits, personas, operators and coverage. The seed decides all.
 
     `families`: campaigns to choose operators from (EVERY_CAMPAIGN unless given); `coverage`:
     instead of a drawn one; `requests`: chats open by a request, and most such platforms know no
-    phone numbers. All else is as without.
+    phone numbers; `business_app`: firms use the small-business app, and senders pass for firms.
+    All else is as without.
 
     >>> world = random_platform(1_000)
     >>> sorted({label for _, label, _, _ in world.labels})
@@ -236,6 +243,8 @@ def random_platform(
     plan = draw_plan(seed, families or tuple(EVERY_CAMPAIGN))
     if requests:
         plan = with_requests(plan, seed)
+    if business_app:
+        plan = with_business_app(plan, seed)
     if coverage is not None:
         plan = replace(plan, coverage=coverage)
     return simulate_plan(plan, seed, {"seed": seed} | plan_summary(plan), progress)
@@ -305,6 +314,38 @@ def with_requests(plan: Plan, seed: int) -> Plan:
         way = lacks.verification if lacks.verification in ("email", "none") else "email"
         lacks = replace(lacks, without_fields=lacks.without_fields | {"phone"}, verification=way)
     return replace(plan, requests=habits, coverage=lacks)
+
+
+def with_business_app(plan: Plan, seed: int) -> Plan:
+    """Draw firms on the business app, and senders that register as firms, for a platform.
+
+    Such a platform says who registers with the app. Where it does not know who has saved a number,
+    the app has no broadcast lists.
+    """
+    rng = np.random.default_rng([seed, len("business_app")])
+    lacks = plan.coverage
+    lists = "message.sent.in_contacts" not in lacks.without_fields
+    size, firms = (plan.people / 1000) ** 0.5, []
+    for kind in APP_FIRMS.values():
+        firm = perturb(rng, kind(), frozenset({"hours"}))
+        count = max(2, round(size * draw_number(rng, priors_of("World")["persona"])))
+        firms.append((firm if lists else replace(firm, broadcasts=0.0), count))
+    return replace(
+        plan,
+        personas=(*plan.personas, *firms),
+        operations=(
+            *plan.operations,
+            *draw_operations(
+                rng, list(APP_CAMPAIGNS), max(3, plan.people // 12),
+                _local_number_ranges(plan.society),
+            ),
+        ),
+        coverage=replace(
+            lacks,
+            without_types=lacks.without_types - {"account.registered"},
+            without_fields=lacks.without_fields - {"account.registered.channel"},
+        ),
+    )  # fmt: skip
 
 
 def _local_number_ranges(society: Society) -> tuple[tuple[str, int], ...]:

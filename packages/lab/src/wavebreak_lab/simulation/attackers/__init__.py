@@ -23,6 +23,7 @@ from wavebreak_lab.simulation.attackers.config import OperatorFeedback, Sender
 from wavebreak_lab.simulation.attackers.dialogues import add_dialogues
 from wavebreak_lab.simulation.attackers.operator import Operator
 from wavebreak_lab.simulation.attackers.presets import (
+    BUSINESS_APP_PRESETS,
     CALL_PRESETS,
     PATIENT_PRESETS,
     PRESETS,
@@ -35,6 +36,7 @@ from wavebreak_lab.simulation.log import Ints
 
 __all__ = [
     "ADD",
+    "APP_CAMPAIGNS",
     "CALL_CAMPAIGNS",
     "CAMPAIGNS",
     "CHAT",
@@ -95,3 +97,9 @@ CALL_CAMPAIGNS: dict[str, Campaign] = {
     name: Campaign(name, preset.tactic, preset.sender) for name, preset in CALL_PRESETS.items()
 }
 """Campaigns of platforms that have calls: no random platform draws them."""
+
+APP_CAMPAIGNS: dict[str, Campaign] = {
+    name: Campaign(name, preset.tactic, preset.sender)
+    for name, preset in BUSINESS_APP_PRESETS.items()
+}
+"""Campaigns from the business app: only worlds that ask for it have any."""

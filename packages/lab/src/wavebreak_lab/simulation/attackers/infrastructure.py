@@ -25,7 +25,7 @@ class Enrolment:
     has its own consumer address. `devices` fingerprints are shared by all accounts (a pool, tactic
     14). `client`: what the software calls itself; empty: the official versions (tactic 19).
     `attested` is a share; verification attempts are 1 + Poisson(`retries`); `verification` the
-    method, or several in equal shares.
+    method, or several in equal shares. `channel`: the product that they register with.
     """
 
     ranges: tuple[tuple[str, int], ...] = _MOBILES
@@ -38,6 +38,7 @@ class Enrolment:
     attested: float = 0.6
     retries: float = 0.4
     verification: tuple[str, ...] = ("sms",)
+    channel: str = "personal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Infrastructure:
             attested=rng.random(count) < how.attested,
             verification=verification,
             attempts=1 + rng.poisson(how.retries, count),
-            channel=pool.code("personal"),
+            channel=pool.code(how.channel),
         )
         sim.add_sessions(ts + 2 * SECOND_MS, account, ip, device, client)
         return RegisteredAccounts(account, np.asarray(ts), ip, device, client)

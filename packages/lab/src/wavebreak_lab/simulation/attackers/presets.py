@@ -213,6 +213,31 @@ CALL_PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 """Senders that call, by name: for platforms that have calls."""
 
+_BUSINESS_APP: dict[str, tuple[str, dict[str, Any]]] = {
+    "app-bulk": ("bulk outreach from the business app, by a tool that clicks", {
+        "gap": (8.0, 30.0), "per_hour": 150.0, "per_day": 600.0, "register": (0.0, 0.3),
+        "enrolment": Enrolment(attested=0.8, devices=8, channel="business_app")}),
+    "app-series": ("business accounts registered in a series, each used up and replaced", {
+        "gap": (15.0, 60.0), "total": (40, 120), "register": (0.0, 0.5), "replace": True,
+        "again": 0.3, "enrolment": Enrolment(
+            attested=0.7, devices=6, networks=2, blocks=1, spread=500, channel="business_app")}),
+    "app-bought-list": ("a firm that writes to a bought list by hand, with many old numbers", {
+        "law": "spread", "waking": (9.0, 11.0), "per_day": 120.0, "stale": 0.12, "typing": 0.5,
+        "reads": 0.95, "register": (0.0, 0.2), "enrolment": Enrolment(
+            attested=1.0, residential=True, devices=40, spread=200_000, channel="business_app")}),
+    "app-courier-claim": ("passes for a courier: short first messages to strangers, all day", {
+        "law": "spread", "waking": (8.0, 10.0), "per_day": 100.0, "reads": 0.9,
+        "content": MessageContent(characters=60.0, variation=10.0, image=0.0),
+        "register": (0.0, 0.2), "enrolment": Enrolment(
+            attested=0.9, residential=True, devices=20, blocks=4, channel="business_app")}),
+}  # fmt: skip
+
+BUSINESS_APP_PRESETS: dict[str, Preset] = {
+    name: Preset(-1, about, Sender(**(PLAIN | traits)))
+    for name, (about, traits) in _BUSINESS_APP.items()
+}
+"""Senders that register as small businesses, by name: for worlds that have the business app."""
+
 TOOL_PRESETS: dict[str, Preset] = {
     name: Preset(-1, f"the {name} preset of a public tool", Sender(**(PLAIN | pace)))
     for name, pace in TOOLS.items()

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from wavebreak_lab.simulation.context import SimulationContext
 from wavebreak_lab.simulation.log import Ints
+from wavebreak_lab.simulation.personas.business_app import APP_FIRMS
 from wavebreak_lab.simulation.personas.businesses import Newsletter, Radio, Shop, SupportDesk
 from wavebreak_lab.simulation.personas.cohorts import COHORTS
 from wavebreak_lab.simulation.personas.lookalikes import (
@@ -65,4 +66,4 @@ PERSONAS: dict[str, type[Persona]] = {
 EVERY_PERSONA: dict[str, type[Persona]] = PERSONAS | dict(COHORTS)
 """Those of a simulated day, and the cohorts, which only random platforms draw by themselves."""
 
-__all__ = ["COHORTS", "EVERY_PERSONA", "PERSONAS", "Persona"]
+__all__ = ["APP_FIRMS", "COHORTS", "EVERY_PERSONA", "PERSONAS", "Persona"]

@@ -19,7 +19,8 @@ from wavebreak_lab.simulation.log import Ints
 from wavebreak_lab.simulation.population import draw_clients, draw_devices
 from wavebreak_lab.simulation.recipients import add_unsolicited_messages
 
-_OPENING = 0.02  # firms register within this share of the span, so that their channel is known
+OPENING = 0.02
+"""Firms register within this share of the span, so that their channel is known."""
 _HOMES = tuple(home for place in COUNTRIES for home in place.homes)
 _MOBILES = tuple(block for place in COUNTRIES for block in place.mobile)
 
@@ -30,7 +31,7 @@ def register_businesses(
     """Enrol firms that register at the beginning, each with its own number, line and device."""
     rng, pool = sim.rng, sim.pool
     account = sim.registry.add(count, "benign", family)
-    ts = sim.draw_times(0.0, _OPENING, count)
+    ts = sim.draw_times(0.0, OPENING, count)
     ip = pool.codes(draw_addresses(rng, _HOMES, count))
     device = draw_devices(rng, pool, count)
     version = np.full(count, pool.code(client)) if client else draw_clients(rng, pool, count)
@@ -57,13 +58,17 @@ def portfolio_ids(sim: SimulationContext, account: Ints) -> Ints:
     return sim.pool.codes(f"b{number:07d}" for number in account.tolist())
 
 
+def opened_ms(sim: SimulationContext) -> int:
+    """Return the time from which on every firm is open."""
+    return sim.start + int(sim.span * 2 * OPENING)
+
+
 def draw_customers(
     sim: SimulationContext, account: int, a_day: tuple[int, int]
 ) -> tuple[Ints, Ints]:
     """Draw (time, person) of people who write to a firm, as the day goes."""
     count = sim.rng.integers(*a_day) * sim.span / DAY_MS
-    low = sim.start + int(sim.span * 2 * _OPENING)
-    ts = Clock(0).times(sim.rng, low, sim.end, max(1, int(count)))
+    ts = Clock(0).times(sim.rng, opened_ms(sim), sim.end, max(1, int(count)))
     return ts, sim.rng.choice(np.flatnonzero(sim.people.registered_at < sim.start), len(ts))
 
 
@@ -167,7 +172,7 @@ class Newsletter(BusinessPersona):
             marketing = pool.code("marketing")
             log.add(
                 "consent.granted",
-                sim.draw_times(2 * _OPENING, 0.3, len(reader)),
+                sim.draw_times(2 * OPENING, 0.3, len(reader)),
                 reader,
                 business=portfolio,
                 category=marketing,
