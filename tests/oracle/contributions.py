@@ -112,7 +112,7 @@ def _clusters(account: str, story: AccountHistory) -> Iterator[Contribution]:
 
 
 def _wave(story: AccountHistory) -> Iterator[Contribution]:
-    """Registrations, and strangers who are no newcomers: contacted by a young account, answering."""
+    """Registrations; strangers, no newcomers, contacted by a young account; their answers."""
     evidence = Evidence(story)
     lists = {"new_contact": evidence.contacts, "new_answer": evidence.answer_times}
     of = {id(fact): table for table, facts in lists.items() for fact in facts}

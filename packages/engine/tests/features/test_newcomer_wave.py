@@ -11,9 +11,10 @@ from support.parity_streams import DAY, MINUTE, START, Row, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.state_check import check_state
+from wavebreak.features.catalog import INDEX
 from wavebreak.features.layout import BARRED
 from wavebreak.features.newcomer_wave import MOST, NewcomerWave
-from wavebreak.features.values import INDEX, ONE
+from wavebreak.features.values import ONE
 from wavebreak.schema.events import TYPES
 
 REGISTERED, SENT = (TYPES.index(name) for name in ("account.registered", "message.sent"))
@@ -118,7 +119,9 @@ def test_a_ring_that_answers_itself_gains_nothing() -> None:
         for n, name in enumerate(names):
             made.at(begin + (10 + turn) * MINUTE + n, SENT, name, f"{name}s{turn}")
     made.rows.sort(key=lambda row: row["ts"])
-    strangers = [pair for pair in reached(engine(), made.rows) if pair[1].startswith("w") and "s" in pair[1]]
+    strangers = [
+        pair for pair in reached(engine(), made.rows) if pair[1].startswith("w") and "s" in pair[1]
+    ]
     assert len(strangers) <= 30
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from wavebreak.features import newcomer_wave
 from wavebreak.features.facts import CLOCK
 from wavebreak.features.layout import (
     ANSWERED,
@@ -20,10 +21,10 @@ from wavebreak.features.layout import (
     JOINED,
     MET,
     MET_CONTACT,
+    NEW_ANSWER,
     NEWCOMERS,
     PERSON,
     RARE,
-    NEW_ANSWER,
     ROW,
     SHARDS,
     SOURCE,
@@ -32,7 +33,6 @@ from wavebreak.features.layout import (
     UNKNOWN,
     VISITED,
 )
-from wavebreak.features import newcomer_wave
 from wavebreak.features.newcomer_share import MOST_MINUTES
 from wavebreak.linking.edges import EDGE, ends
 from wavebreak.linking.linker import HIJACKED, STATE
