@@ -157,6 +157,7 @@ class StubCases:
             await ann.expect(lambda: len(ann.errors) == 2)
             stub.decide = lambda events: {
                 "allowed": False, "outcome": "restrict", "notify_at_ms": 4102444800000,
+                "statement_url": "https://abuse.example.org/notice/1",
                 "notice": {"en": "New chats are off until noon.", "he": ""},
             }  # fmt: skip
             ann.say(ben.boundjid.bare)
@@ -170,9 +171,8 @@ class StubCases:
             refused = ("wait", "policy-violation")
             assert refusals[0] == (*refused, "New chats are off until noon.", "en")
             assert refusals[1] == (*refused, "אין שיחות חדשות.", "he")
-            # A notice is withheld until its time; the act is refused all the same.
-            assert refusals[2][:2] == ("wait", "policy-violation")
-            assert "noon" not in refusals[2][2]
+            # Before its notice is due, too, but for the link: who is refused has learned of it.
+            assert refusals[2] == (*refused, "New chats are off until noon.", "en")
             assert got == []
             # Wavebreak has logged the attempts itself.
             sent = [event for event in stub.events if event["type"] == "message.sent"]
@@ -327,10 +327,10 @@ class StubCases:
             ben.say(ann.boundjid.bare)
             await ann.expect(lambda: ann.got)
             stub.wait(lambda: stub.streams)
-            stub.set_state(f"ann@{HOST}", "suspend")
+            stub.set_state(f"ann@{HOST}", "suspend", until_ms=4_102_444_800_000)
             await asyncio.sleep(0.3)
             stub.asked.clear()
-            ann.say(ben.boundjid.bare)
+            ann.say(ben.boundjid.bare, lang="he")
             await ann.expect(lambda: ann.errors)
             await ann.offline()
             await ben.offline()
@@ -338,7 +338,10 @@ class StubCases:
 
         with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
             refusals = asyncio.run(drive(server, stub))
-            assert refusals[0][:2] == ("wait", "policy-violation")
+            assert refusals == [
+                ("wait", "policy-violation", "החשבון שלך מושעה עד 2100-01-01 00:00 (UTC)."
+                 " אפשר לקרוא, אך לא לשלוח.", "he"),
+            ]  # fmt: skip
             assert stub.asked == []
             refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
             assert [event["type"] for event in refused] == ["message.sent"]
@@ -549,6 +552,20 @@ class StubCases:
             counts = asyncio.run(drive(server, stub))
             assert counts == ([0, 2, 4] if silent else [2, 4, 6])
             assert len(stub.attempted) == 6
+
+    def test_refused_registration_is_in_the_persons_language(self, tmp_path: Path) -> None:
+        notice = {"en": "Not now.", "he": "לא כרגע."}
+
+        async def drive(server: Server, lang: str) -> RefusedError:
+            with pytest.raises(RefusedError) as refused:
+                await Account(f"ann@{HOST}", server.port, lang=lang).online()
+            return refused.value
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            stub.wait(lambda: stub.streams)
+            stub.decide = partial(_always, {"allowed": False, "notice": notice})
+            for lang, text in notice.items():
+                assert asyncio.run(drive(server, lang)).args[1] == text
 
     def test_wrong_key_does_not_close_registration(self, tmp_path: Path) -> None:
         with stubbed() as stub:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import warnings
 from typing import Any
@@ -46,9 +47,10 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         self.errors: list[Any] = []
         self.presences: list[Any] = []
         self._online = asyncio.get_event_loop().create_future()
-        self._registering = register
+        self._register_id = ""
         self.add_event_handler("session_start", self._started)
         self.add_event_handler("register", self._register)
+        self.add_filter("in", self._refused)
         self.add_event_handler("message", self._message)
         self.add_event_handler("message_error", lambda stanza: self.errors.append(stanza))
         self.add_event_handler("presence_error", lambda stanza: self.errors.append(stanza))
@@ -67,18 +69,18 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         request["type"] = "set"
         request["register"]["username"] = self.boundjid.user
         request["register"]["password"] = self.password
-        try:
+        self._register_id = request["id"]
+        with contextlib.suppress(IqError, IqTimeout):
             await request.send(timeout=10)
-        except IqError as error:
-            tag = error.iq.xml.find("{jabber:client}error")
+
+    def _refused(self, stanza: Any) -> Any:
+        """Read the refusal of a registration: of `policy-violation` slixmpp makes no error."""
+        if stanza["id"] == self._register_id and stanza["type"] == "error":
+            tag = stanza.xml.find("{jabber:client}error")
             text = tag.findtext(f"{{{STANZAS}}}text") or ""
-            name = next(
-                child.tag.split("}")[1] for child in tag if child.tag != f"{{{STANZAS}}}text"
-            )
-            self._fail(RefusedError(name, text))
-        except IqTimeout:
-            # An error of a condition that slixmpp does not know, `policy-violation`, is lost.
-            self._fail(RefusedError("", "no answer that slixmpp reads"))
+            names = [child.tag for child in tag if child.tag != f"{{{STANZAS}}}text"]
+            self._fail(RefusedError(names[0].split("}")[1], text))
+        return stanza
 
     async def _started(self, _event: Any) -> None:
         self.send_presence()

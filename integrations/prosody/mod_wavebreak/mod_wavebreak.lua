@@ -71,16 +71,24 @@ local TEXTS = {
 		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";
 		unavailable = "This is not possible for a moment. Try again later.";
 		request = "A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.";
+		restrict = "Your account cannot start new chats or groups{until}. Chats that you have already go on.";
+		suspend = "Your account is suspended{until}. You can read, but not send.";
+		ban = "Your account is blocked{until}.";
+		["until"] = " until %s UTC";
 	};
 	he = {
 		refused = "הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת.";
 		unavailable = "הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר.";
 		request = "הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה.";
+		restrict = "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות.";
+		suspend = "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.";
+		ban = "החשבון שלך חסום{until}.";
+		["until"] = " עד %s (UTC)";
 	};
 };
 
-local function language(stanza)
-	local lang = stanza and stanza.attr["xml:lang"] or "en";
+local function language(stanza, session)
+	local lang = stanza and stanza.attr["xml:lang"] or session and session.wavebreak_language or "en";
 	lang = lang:lower():match("^%a+");
 	return (lang == "he" or lang == "iw") and "he" or "en";
 end
@@ -246,14 +254,18 @@ local function is_due(answer)
 	return type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
 end
 
--- The text for the holder, once it may be given.
-local function refusal_text(answer, lang)
-	local text = option_text(lang) or TEXTS[lang].refused;
-	if is_due(answer) and type(answer.notice) == "table" and type(answer.notice[lang]) == "string" then
-		text = answer.notice[lang];
-		if type(answer.statement_url) == "string" then text = text .. " " .. answer.statement_url; end
+-- What a sender reads who is refused, at once: Wavebreak's notice, which says how many places are left and what frees
+-- one; where the cache refuses, what applies and until when. A person who is told nothing tries again.
+local function refusal_text(refusal, lang)
+	local said = type(refusal.notice) == "table" and refusal.notice[lang];
+	if type(said) == "string" and said ~= "" then
+		local url = is_due(refusal) and type(refusal.statement_url) == "string" and " " .. refusal.statement_url;
+		return said .. (url or "");
 	end
-	return text;
+	local texts = TEXTS[lang];
+	local ends_ms = refusal.until_ms;
+	local ends = ends_ms and texts["until"]:format(os.date("!%Y-%m-%d %H:%M", ends_ms // 1000)) or "";
+	return option_text(lang) or ((texts[refusal.outcome] or texts.refused):gsub("{until}", ends));
 end
 
 -- Whether a refusal is kept from its sender: until the time at which Wavebreak lets it be known.
@@ -385,7 +397,7 @@ local function judge(acts, session, stanza, from)
 	module:fire_event("wavebreak/refused", {
 		account = account, type = acts[1] and acts[1].event.type, outcome = refusal.outcome, origin = session, stanza = stanza;
 	});
-	local lang = language(stanza);
+	local lang = language(stanza, session);
 	if why == "unavailable" then
 		return { text = TEXTS[lang].unavailable, lang = lang, condition = "resource-constraint" }, asked;
 	end
@@ -460,6 +472,11 @@ local function watch_accounts(module)
 		local to_somebody = node and jid_bare(stanza.attr.to) ~= own(session) and not (hosts[to_host] and hosts[to_host].type == "component");
 		return to_somebody and own(session) or nil;
 	end
+
+	-- The hook that follows has no stanza.
+	module:hook("stanza/iq/jabber:iq:register:query", function (event)
+		event.origin.wavebreak_language = event.stanza.attr["xml:lang"];
+	end, 1);
 
 	module:hook("user-registering", timed(function (event)
 		local jid = event.username .. "@" .. host;

@@ -251,11 +251,19 @@ on_states_loaded(Host) ->
 texts(en) ->
     #{refused => <<"This is not possible from your account at the moment. Try again later, or ask the operator of this server.">>,
       unavailable => <<"This is not possible for a moment. Try again later.">>,
-      request => <<"A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.">>};
+      request => <<"A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.">>,
+      restrict => <<"Your account cannot start new chats or groups{until}. Chats that you have already go on.">>,
+      suspend => <<"Your account is suspended{until}. You can read, but not send.">>,
+      ban => <<"Your account is blocked{until}.">>,
+      until => " until ~4..0b-~2..0b-~2..0b ~2..0b:~2..0b UTC"};
 texts(he) ->
     #{refused => <<"הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת."/utf8>>,
       unavailable => <<"הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר."/utf8>>,
-      request => <<"הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה."/utf8>>}.
+      request => <<"הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה."/utf8>>,
+      restrict => <<"החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות."/utf8>>,
+      suspend => <<"החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח."/utf8>>,
+      ban => <<"החשבון שלך חסום{until}."/utf8>>,
+      until => " עד ~4..0b-~2..0b-~2..0b ~2..0b:~2..0b (UTC)"}.
 
 language(<<"he", _/binary>>) -> he;
 language(<<"iw", _/binary>>) -> he;
@@ -361,7 +369,7 @@ judge(Host, Acts, Lang, Sender) ->
                      {refuse, refused_how(Host, maps:get(<<"notify_at_ms">>, Answer, null)), refusal_text(Host, Answer, Language), Language};
                  {state, State} ->
                      [?CLIENT:tell(Host, Event#{attempted => true}) || #{event := #{type := Type} = Event} <- Acts, lists:member(Type, ?ASKED)],
-                     {refuse, refused_how(Host, maps:get(notify_at_ms, State, null)), refusal_text(Host, #{}, Language), Language}
+                     {refuse, refused_how(Host, maps:get(notify_at_ms, State, null)), refusal_text(Host, State, Language), Language}
              end,
     {Result, Kind}.
 
@@ -372,19 +380,35 @@ refused_how(Host, At) ->
         false -> refused
     end.
 
-%% The text for the holder, once it may be given.
-refusal_text(Host, Answer, Language) ->
-    Given = proplists:get_value(Language, opt(Host, notice), maps:get(refused, texts(Language))),
-    Due = case Answer of #{<<"notify_at_ms">> := At} when is_integer(At) -> At =< ?CLIENT:now_ms(Host); _ -> true end,
+%% What a sender reads who is refused, at once: Wavebreak's notice, which says how many places are left and what
+%% frees one; where the cache refuses, what applies and until when. A person who is told nothing tries again.
+refusal_text(Host, Refusal, Language) ->
     Name = atom_to_binary(Language),
-    case Answer of
-        #{<<"notice">> := #{Name := Notice}} when Due, is_binary(Notice) ->
-            case Answer of
-                #{<<"statement_url">> := Url} when is_binary(Url) -> <<Notice/binary, " ", Url/binary>>;
+    case Refusal of
+        #{<<"notice">> := #{Name := <<_, _/binary>> = Notice}} ->
+            case {is_due(Host, Refusal), Refusal} of
+                {true, #{<<"statement_url">> := Url}} when is_binary(Url) -> <<Notice/binary, " ", Url/binary>>;
                 _ -> Notice
             end;
-        _ -> Given
+        _ -> proplists:get_value(Language, opt(Host, notice), state_text(Refusal, texts(Language)))
     end.
+
+%% Whether Wavebreak lets the holder know by now.
+is_due(Host, Answer) ->
+    case Answer of
+        #{<<"notify_at_ms">> := At} when is_integer(At) -> At =< ?CLIENT:now_ms(Host);
+        _ -> true
+    end.
+
+state_text(State, #{refused := Refused, until := Format} = Texts) ->
+    Text = maps:get(maps:get(outcome, State, refused), Texts, Refused),
+    Ends = case State of
+               #{until_ms := At} when is_integer(At) ->
+                   {{Year, Month, Day}, {Hour, Minute, _}} = calendar:system_time_to_universal_time(At, millisecond),
+                   unicode:characters_to_binary(io_lib:format(Format, [Year, Month, Day, Hour, Minute]));
+               _ -> <<>>
+           end,
+    binary:replace(Text, <<"{until}">>, Ends).
 
 tell(Host, Ctx, Acts) ->
     lists:foreach(fun(#{event := Event} = Act) ->
@@ -425,12 +449,8 @@ perform(Host, Ctx, Acts, Account, Lang, Sender) ->
 
 %% The text for a sender of whose limit few places are left: once a limit, when it may be known.
 tell_places(Host, Account, #{<<"near_limit">> := true, <<"notice">> := #{} = Notice} = Answer, Language) ->
-    Due = case maps:get(<<"notify_at_ms">>, Answer, null) of
-              At when is_integer(At) -> At =< ?CLIENT:now_ms(Host);
-              _ -> true
-          end,
     Limit = maps:get(<<"until">>, Answer, null),
-    case {Due, get(places, Account), maps:get(atom_to_binary(Language), Notice, null)} of
+    case {is_due(Host, Answer), get(places, Account), maps:get(atom_to_binary(Language), Notice, null)} of
         {true, {ok, Limit}, _} -> ok;
         {true, _, Text} when is_binary(Text) ->
             put(places, Account, Limit),
@@ -623,10 +643,10 @@ room_act(Host, Ctx, #presence{type = available, to = To} = Pkt, From, Origin) ->
             Result;
         false ->
             case opt(Host, mode) =:= enforce andalso ?CLIENT:refused_by_state(Host, ?MAPPING:account_id(From), false) of
-                #{} ->
+                #{} = State ->
                     ?CLIENT:count(Host, refused),
                     Language = language(Pkt#presence.lang),
-                    {refuse, refused, refusal_text(Host, #{}, Language), Language};
+                    {refuse, refused, refusal_text(Host, State, Language), Language};
                 _ -> allow
             end
     end;
