@@ -18,8 +18,11 @@ from .stub import Stub, stubbed
 from .tls import certify
 from .xmpp import Account
 
-HERE, THERE = "here.example", "localhost"
-"""The other domain is one that the system finds: ejabberd asks it."""
+HERE, THERE, ROOMS_THERE = "here.example", "localhost", "127.0.0.1"
+"""The other domain and its rooms' are such as the system finds: ejabberd asks it."""
+MUC = "http://jabber.org/protocol/muc"
+MOST_ROOMS = 500
+"""How many rooms of other servers a module keeps of an account."""
 
 
 async def _two(here: Any, there: Any) -> tuple[Account, Account]:
@@ -38,8 +41,11 @@ class FederationCases(ABC):
     def federated(self, home: Path, url: str) -> Iterator[tuple[Any, Prosody]]:
         """Run the two: the one with the module, and a plain one, each with a certificate."""
         homes = {HERE: home / "here", THERE: home / "there"}
-        authority = certify({host: place / "certs" for host, place in homes.items()}, home)
-        there = Prosody(homes[THERE], url, host=THERE, authority=authority, module=False)
+        places = homes | {ROOMS_THERE: homes[THERE]}
+        authority = certify({host: place / "certs" for host, place in places.items()}, home)
+        there = Prosody(
+            homes[THERE], url, host=THERE, rooms_host=ROOMS_THERE, authority=authority, module=False
+        )
         here = self.made(homes[HERE], url, authority, there)
         there.others = {HERE: here.s2s_port}
         with ExitStack() as stack:
@@ -125,6 +131,52 @@ class FederationCases(ABC):
             asyncio.run(drive(here, there, stub))
             refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
             assert [(e["account"], e["origin"]) for e in refused] == [(jid, THERE)]
+
+    def test_flood_of_rooms_elsewhere_pushes_out_no_joined_one(self, tmp_path: Path) -> None:
+        room = f"r@{ROOMS_THERE}"
+
+        async def joins(one: Account, address: str) -> None:
+            one.send_xml(
+                f"<presence to='{address}/n{one.boundjid.user}'><x xmlns='{MUC}'/></presence>"
+            )
+            await asyncio.sleep(0)
+
+        async def drive(here: Any, there: Any, stub: Stub) -> None:
+            ann = await Account(f"ann@{HERE}", here.port, register=False).online()
+            mallory = await Account(f"mallory@{HERE}", here.port, register=False).online()
+            nobody = await Account(f"nobody@{THERE}", there.port, register=False).online()
+            for one in (ann, mallory):
+                came = one.wait_for_presence(room)
+                await joins(one, room)
+                await came
+            # This one is an account: it never answers as a room does.
+            await joins(mallory, f"nobody@{THERE}")
+            await mallory.settled()
+            nobody.say(mallory.boundjid.bare, "passed on as by a room")
+            await mallory.expect(lambda: mallory.got)
+            for number in range(MOST_ROOMS + 100):
+                await joins(mallory, f"r{number}@{THERE}")
+            await mallory.settled()
+            nobody.say(mallory.boundjid.bare, "by itself")
+            await mallory.expect(lambda: mallory.got[-1]["body"] == "by itself")
+            for one in (ann, mallory):
+                one.say(room, "hello", type="groupchat")
+            await mallory.expect(lambda: [m for m in mallory.got if m["type"] == "groupchat"][1:])
+            for one in (ann, mallory, nobody):
+                await one.offline()
+
+        with stubbed() as stub, self.federated(tmp_path, stub.url) as (here, there):
+            here.add_users(["ann", "mallory"])
+            there.add_users(["nobody"])
+            asyncio.run(drive(here, there, stub))
+            stub.wait(lambda: " 0 held" in here.status())
+            sent = [event for event in stub.events if event["type"] == "message.sent"]
+            told = [(event["account"], event.get("group"), event.get("size")) for event in sent]
+            assert sorted(told, key=str) == [
+                (f"ann@{HERE}", room, 5),
+                (f"mallory@{HERE}", room, 5),
+                (f"nobody@{THERE}", None, len("by itself")),
+            ]
 
     def test_server_without_a_known_certificate_is_not_heard(self, tmp_path: Path) -> None:
         async def drive(here: Any, there: Any) -> None:

@@ -56,6 +56,7 @@ class Prosody:
     module: bool = True
     more: dict[str, str] = field(default_factory=dict)
     host: str = HOST
+    rooms_host: str = ""
     port: int = field(default_factory=free_port)
     s2s_port: int = field(default_factory=free_port)
     modules: tuple[str, ...] = ()
@@ -67,7 +68,7 @@ class Prosody:
     @property
     def rooms(self) -> str:
         """The domain of its rooms."""
-        return f"rooms.{self.host}"
+        return self.rooms_host or f"rooms.{self.host}"
 
     @property
     def config(self) -> Path:
@@ -105,7 +106,7 @@ class Prosody:
         settings = "\n".join(f"wavebreak_{name} = {value}" for name, value in options.items())
         secured = "false" if self.authority is None else "true"
         ports = ", ".join(f'["{name}"] = {port}' for name, port in self.others.items())
-        rooms = 'modules_enabled = { "wavebreak" }' if self.module else ""
+        rooms = ", ".join(f'"{name}"' for name in ("s2s_to", *["wavebreak"] * self.module))
         self.config.write_text(
             f"""
 run_as_root = {"true" if os.geteuid() == 0 else "false"}
@@ -135,7 +136,7 @@ modules_disabled = {{ "http", "limits" }}
 VirtualHost "{self.host}"
 Component "{self.rooms}" "muc"
     muc_room_locking = false
-    {rooms}
+    modules_enabled = {{ {rooms} }}
 """
         )
 

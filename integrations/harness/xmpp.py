@@ -75,7 +75,9 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
 
     def _refused(self, stanza: Any) -> Any:
         """Read the refusal of a registration: of `policy-violation` slixmpp makes no error."""
-        if stanza["id"] == self._register_id and stanza["type"] == "error":
+        if isinstance(stanza, slixmpp.Iq) and (
+            (stanza["id"], stanza["type"]) == (self._register_id, "error")
+        ):
             tag = stanza.xml.find("{jabber:client}error")
             text = tag.findtext(f"{{{STANZAS}}}text") or ""
             names = [child.tag for child in tag if child.tag != f"{{{STANZAS}}}text"]
@@ -127,6 +129,17 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
             stanza["to"] = to
         stanza.xml.append(ET.fromstring(text))
         return await stanza.send(timeout=60)
+
+    def wait_for_presence(self, sender: str) -> asyncio.Future[Any]:
+        """Return what is done when a presence of this address, or one of its occupants, comes."""
+        came = asyncio.get_event_loop().create_future()
+
+        def seen(stanza: Any) -> None:
+            if stanza["from"].bare == sender and not came.done():
+                came.set_result(stanza)
+
+        self.add_event_handler("presence_available", seen)
+        return asyncio.ensure_future(asyncio.wait_for(came, 30))
 
     async def settled(self) -> None:
         """Return once the server has handled what was sent, and its errors have come.

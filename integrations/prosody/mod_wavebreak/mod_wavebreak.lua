@@ -450,6 +450,7 @@ local function without(acts, kinds)
 	return acts;
 end
 
+local ROOMS_FORGOTTEN_S = 300;
 local QUERIES = { get = true, set = true };
 local RECEIPTS = { ["message.delivered"] = true, ["message.read"] = true };
 
@@ -555,6 +556,14 @@ local function watch_accounts(module)
 	end
 	module:hook("pre-presence/bare", timed(on_presence), 1);
 	module:hook("pre-presence/full", timed(on_presence), 1);
+
+	-- What its rooms still say comes soon.
+	module:hook("resource-unbind", function (event)
+		local name = event.session.username;
+		timer.add_task(ROOMS_FORGOTTEN_S, function ()
+			if not hosts[host].sessions[name] then mapping:forget_rooms(name .. "@" .. host); end
+		end);
+	end);
 
 	-- Rooms of other servers that were joined before.
 	for full_jid, session in pairs(prosody.full_sessions) do

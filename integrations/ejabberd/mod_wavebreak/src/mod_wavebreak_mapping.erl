@@ -576,7 +576,10 @@ is_of_room(#{get := Get, put := Put, is_local := IsLocal}, El, From, To, undefin
     Asks = child(<<"x">>, El, ?NS_MUC) =/= none,
     case To =:= bare(To) orelse IsLocal(domain(To)) orelse Get(rooms, Key) of
         true -> false;
-        none when Asks -> Put(rooms, Key, asked), true;
+        none when Asks ->
+            Put(rooms, Key, asked),
+            %% Of an account with more rooms than it can have it is an act.
+            Get(rooms, Key) =/= none;
         none -> false;
         {ok, _} -> true
     end;

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from integrations.harness.federation_cases import HERE, THERE, FederationCases
+from integrations.harness.federation_cases import (
+    HERE,
+    ROOMS_THERE,
+    THERE,
+    FederationCases,
+)
 from integrations.harness.prosody import Prosody
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -16,5 +21,5 @@ class TestProsody(FederationCases):
     """The shared cases, on Prosody."""
 
     def made(self, home: Path, url: str, authority: Path, there: Prosody) -> Prosody:
-        others = {THERE: there.s2s_port}
+        others = dict.fromkeys((THERE, ROOMS_THERE), there.s2s_port)
         return Prosody(home, url, host=HERE, authority=authority, others=others)
