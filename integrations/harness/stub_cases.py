@@ -16,7 +16,7 @@ import pytest
 
 from support.external_servers import free_port
 
-from . import elements, hooks
+from . import elements, hooks, waiting
 from .prosody import HOST, ROOMS
 from .stub import Stub, stubbed
 from .tls import certificate
@@ -88,6 +88,7 @@ class StubCases:
 
     bot_exempt: ClassVar[dict[str, str]]
     nothing_more: ClassVar[dict[str, str]]
+    nothing_back: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""
@@ -304,6 +305,25 @@ class StubCases:
         with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
             asyncio.run(drive(server, stub))
             assert "decision" not in server.state(f"ann@{HOST}")
+
+    @pytest.mark.parametrize("taken", [True, False], ids=["taken", "left"])
+    def test_verdict_takes_back_what_waits(self, tmp_path: Path, taken: bool) -> None:
+        more = {} if taken else self.nothing_back
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
+            server.add_users(list(waiting.NAMES))
+            stub.wait(lambda: stub.streams)
+            asyncio.run(waiting.reach(server, stub))
+            there = asyncio.run(waiting.found(server))
+            asked = asyncio.run(waiting.asks(server))
+            assert there["dan"].texts == [waiting.KNOWN], "a chat that exists loses nothing"
+            left = {name: there[name] for name in ("ben", "cid", "fay", "gil")}
+            if taken:
+                assert left == dict.fromkeys(left, waiting.Waiting([], 0, 0))
+                assert asked == 0
+            else:
+                assert [one.requests for one in left.values()][:2] == [1, 1]
+                assert left["cid"].texts == left["fay"].texts == [waiting.STRANGER]
+                assert (len(left["gil"].texts), left["cid"].archived, asked) == (1, 1, 2)
 
     def test_lift_while_the_server_was_down_enables(self, tmp_path: Path) -> None:
         async def register(server: Server, register: bool) -> None:

@@ -46,11 +46,12 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         self.got: list[Any] = []
         self.errors: list[Any] = []
         self.presences: list[Any] = []
+        self.results: list[Any] = []
         self._online = asyncio.get_event_loop().create_future()
         self._register_id = ""
         self.add_event_handler("session_start", self._started)
         self.add_event_handler("register", self._register)
-        self.add_filter("in", self._refused)
+        self.add_filter("in", self._seen)
         self.add_event_handler("message", self._message)
         self.add_event_handler("message_error", lambda stanza: self.errors.append(stanza))
         self.add_event_handler("presence_error", lambda stanza: self.errors.append(stanza))
@@ -73,9 +74,11 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         with contextlib.suppress(IqError, IqTimeout):
             await request.send(timeout=10)
 
-    def _refused(self, stanza: Any) -> Any:
-        """Read the refusal of a registration: of `policy-violation` slixmpp makes no error."""
-        if isinstance(stanza, slixmpp.Iq) and (
+    def _seen(self, stanza: Any) -> Any:
+        """Read what slixmpp has no event for: a registration's `policy-violation`, an archive."""
+        if isinstance(stanza, slixmpp.Message):
+            self.results += stanza.xml.findall("{urn:xmpp:mam:2}result")
+        elif isinstance(stanza, slixmpp.Iq) and (
             (stanza["id"], stanza["type"]) == (self._register_id, "error")
         ):
             tag = stanza.xml.find("{jabber:client}error")
@@ -129,6 +132,13 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
             stanza["to"] = to
         stanza.xml.append(ET.fromstring(text))
         return await stanza.send(timeout=60)
+
+    async def archived(self) -> int:
+        """Return how many messages the account's archive has."""
+        query = "<query xmlns='urn:xmpp:mam:2' queryid='q'/>"
+        before = len(self.results)
+        await self.iq(query)
+        return len(self.results) - before
 
     def wait_for_presence(self, sender: str) -> asyncio.Future[Any]:
         """Return what is done when a presence of this address, or one of its occupants, comes."""

@@ -38,6 +38,7 @@ local on_failure = module:get_option("wavebreak_on_failure", {});
 local notice = module:get_option("wavebreak_notice", {});
 local exempt = module:get_option_set("wavebreak_exempt", {});
 local requests = module:get_option_string("wavebreak_requests", "hold");
+local taken_back = module:get_option_set("wavebreak_take_back", { "requests", "undelivered" });
 
 local function check(name, value, ...)
 	for _, allowed in ipairs { ... } do if value == allowed then return; end end
@@ -45,6 +46,7 @@ local function check(name, value, ...)
 end
 check("wavebreak_mode", mode, "shadow", "enforce");
 check("wavebreak_requests", requests, "hold", "deliver");
+for name in taken_back do check("wavebreak_take_back", name, "requests", "undelivered"); end
 check("wavebreak_ask", ask, "new_chats", "always", "never");
 check("wavebreak_on_failure.registration", on_failure.registration or "closed", "open", "closed");
 check("wavebreak_on_failure.messaging", on_failure.messaging or "open", "open", "closed");
@@ -188,10 +190,8 @@ local function is_exempt(jid, session)
 	return role and exempt:contains("role:" .. role.name) or false;
 end
 
-local function on_state(state)
-	if mode ~= "enforce" then return; end
-	local node, host = local_node(state.account);
-	if not node or not watched_hosts[host] or not usermanager.disable_user then return; end
+local function enforce_ban(state, node, host)
+	if not usermanager.disable_user then return; end
 	local store = disabled_store(host);
 	if state.outcome == "ban" then
 		if is_exempt(state.account) or not usermanager.user_exists(node, host) or store:get(node) then return; end
@@ -202,6 +202,139 @@ local function on_state(state)
 		local ok, err = usermanager.enable_user(node, host);
 		if ok then store:set(node, nil); else module:log("error", "An account cannot be enabled again: %s", err); end
 	end
+end
+
+-- Whom an account has written to, asked or invited as a stranger, and who has not answered: what waits there for them is
+-- taken back after a verdict.
+
+local MOST_REACHED = 500;
+
+local reached_store = stores_of("wavebreak_reached");
+local reached_cache = cache.new(20000); -- host, account → peer → since when, and the rooms it is invited to
+local request_store = stores_of("wavebreak_requests");
+
+local function reached_by(host, account)
+	local key = host .. " " .. account;
+	local peers = reached_cache:get(key);
+	if not peers then
+		peers = reached_store(host):get(account) or {};
+		reached_cache:set(key, peers);
+	end
+	return peers;
+end
+
+local function keep_reached(host, account, peers)
+	reached_store(host):set(account, next(peers) and peers or nil);
+end
+
+local REACHES = { ["message.sent"] = true, ["contact.requested"] = true };
+local ANSWERS = { ["message.sent"] = true, ["contact.requested"] = true, ["contact.accepted"] = true };
+
+local function note_reached(act)
+	local event = act.event;
+	if mode ~= "enforce" or not event.peer then return; end
+	local node, host = local_node(event.peer);
+	local invited = event.type == "group.member_added" and node and watched_hosts[host] and reached_by(host, event.account)[event.peer];
+	if invited then
+		-- A room names who invites by the nickname there.
+		invited.rooms[event.group] = true;
+		keep_reached(host, event.account, reached_by(host, event.account));
+	end
+	if not ANSWERS[event.type] then return; end
+	node, host = local_node(event.account);
+	if node and watched_hosts[host] then
+		local peers = reached_by(host, event.peer);
+		if peers[event.account] then
+			peers[event.account] = nil;
+			keep_reached(host, event.peer, peers);
+		end
+	end
+	node, host = local_node(event.peer);
+	if not act.opens or not REACHES[event.type] or not node or not watched_hosts[host] then return; end
+	local peers, count = reached_by(host, event.account), 0;
+	if peers[event.peer] then return; end
+	for _ in pairs(peers) do count = count + 1; end
+	if count >= MOST_REACHED then return; end
+	peers[event.peer] = { since = os.time(), rooms = {} };
+	keep_reached(host, event.account, peers);
+end
+
+-- Whether a message that waits is the account's: its own, or the invitation of a room that it invited to.
+local function is_of(stanza, account, rooms)
+	local from = jid_bare(stanza.attr.from);
+	local x = stanza:get_child("x", "http://jabber.org/protocol/muc#user");
+	return from == account or rooms[from] and x and x:get_child("invite") ~= nil;
+end
+
+-- Messages that wait for somebody who is offline, and their copies in that person's archive.
+local function take_back_messages(node, host, account, rooms)
+	local context = module:context(host);
+	local waiting = context:open_store("offline", "archive");
+	local mine, copies = {}, {};
+	for key, stanza in waiting:find(node) or function () end do
+		if is_of(stanza, account, rooms) then
+			mine[#mine + 1] = key;
+			for copy in stanza:childtags("stanza-id", "urn:xmpp:sid:0") do
+				if copy.attr.by == node .. "@" .. host then copies[#copies + 1] = copy.attr.id; end
+			end
+		end
+	end
+	for _, key in ipairs(mine) do waiting:delete(node, { key = key }); end
+	if #copies == 0 then return; end
+	local archive = context:open_store(context:get_option_string("archive_store", "archive"), "archive");
+	for _, key in ipairs(copies) do archive:delete(node, { key = key }); end
+end
+
+-- Requests that wait for an answer: of the account's own roster, those to other servers too.
+local function take_back_own_requests(node, host, account)
+	local asked = {};
+	for jid, item in pairs(rostermanager.load_roster(node, host) or {}) do
+		if jid and item.ask then asked[#asked + 1] = jid; end
+	end
+	for _, jid in ipairs(asked) do
+		if rostermanager.unsubscribe(node, host, jid) then rostermanager.roster_push(node, host, jid); end
+		module:context(host):send(st.presence { type = "unsubscribe", from = account, to = jid });
+	end
+end
+
+local function take_back_request(node, host, account)
+	local held = request_store(host):get(node);
+	if held and held[account] and not held[account].declined then
+		held[account] = nil;
+		request_store(host):set(node, next(held) and held or nil);
+	end
+	if rostermanager.is_contact_pending_in(node, host, account) then
+		module:context(host):send(st.presence { type = "unsubscribe", from = account, to = node .. "@" .. host });
+	end
+end
+
+local function take_back(account)
+	if taken_back:empty() then return; end
+	for host in pairs(watched_hosts) do
+		local peers = reached_by(host, account);
+		if next(peers) then
+			for peer, one in pairs(peers) do
+				local node = jid_split(peer);
+				if not roster_item(peer, account) then
+					if taken_back:contains("requests") then take_back_request(node, host, account); end
+					if taken_back:contains("undelivered") then take_back_messages(node, host, account, one.rooms); end
+				end
+			end
+			reached_cache:set(host .. " " .. account, {});
+			keep_reached(host, account, {});
+		end
+	end
+	local node, host = local_node(account);
+	if node and watched_hosts[host] and taken_back:contains("requests") then take_back_own_requests(node, host, account); end
+end
+
+local TAKES_BACK = { restrict = true, suspend = true, ban = true };
+
+local function on_state(state)
+	if mode ~= "enforce" then return; end
+	local node, host = local_node(state.account);
+	if node and watched_hosts[host] then enforce_ban(state, node, host); end
+	if TAKES_BACK[state.outcome] and not is_exempt(state.account) then take_back(state.account); end
 end
 
 -- A lift that came while this server was down.
@@ -277,8 +410,6 @@ end
 -- request with a question. Accepting it, or writing to the sender, delivers what waits.
 
 local HELD_A_CHAT, HELD_SENDERS, HELD_S = 10, 200, 30 * 86400;
-
-local request_store = stores_of("wavebreak_requests");
 
 local function count_senders(held)
 	local senders, now = 0, os.time();
@@ -416,6 +547,7 @@ local function perform(acts, session, stanza, from)
 		for _, act in ipairs(acts) do
 			-- A chat that waits for its answer is no open one: its next message is asked about too.
 			if not as_request then mapping:done(act); end
+			note_reached(act);
 			client:tell(act.event);
 		end
 		if answer then tell_places(answer, account, session, stanza); end
@@ -507,6 +639,10 @@ local function watch_accounts(module)
 		local jid = event.username .. "@" .. host;
 		if not is_exempt(jid) then client:tell(mapping:deleted(jid).event); end
 		if disabled_store(host):get(event.username) then disabled_store(host):set(event.username, nil); end
+		for name in pairs(watched_hosts) do
+			if next(reached_by(name, jid)) then keep_reached(name, jid, {}); end
+			reached_cache:set(name .. " " .. jid, nil);
+		end
 	end, 300);
 
 	module:hook("resource-bind", function (event)

@@ -89,6 +89,7 @@ mod_opt_type(url) -> econf:url([http, https]);
 mod_opt_type(key) -> econf:binary();
 mod_opt_type(mode) -> econf:enum([shadow, enforce]);
 mod_opt_type(requests) -> econf:enum([hold, deliver]);
+mod_opt_type(take_back) -> econf:list(econf:enum([requests, undelivered]));
 mod_opt_type(ask) -> econf:enum([new_chats, always, never]);
 mod_opt_type(timeout) -> econf:pos_int();
 mod_opt_type(on_failure) -> econf:options(#{registration => econf:enum([open, closed]), messaging => econf:enum([open, closed])});
@@ -98,7 +99,7 @@ mod_opt_type(max_spooled) -> econf:pos_int();
 mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence -> econf:bool().
 
 mod_options(_Host) ->
-    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {timeout, 250}, {on_failure, []},
+    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {take_back, [requests, undelivered]}, {timeout, 250}, {on_failure, []},
      {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {max_spooled, 1000000}].
 
 mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
@@ -215,8 +216,12 @@ forget(Key) -> mnesia:dirty_delete(wavebreak_kept, Key).
 
 on_state(Host, #{account := Account, outcome := Outcome}) ->
     case opt(Host, mode) =:= enforce andalso binary:match(Account, <<"@">>) =/= nomatch andalso split(Account) of
-        {User, Host} -> enforce(Host, User, Account, Outcome);
-        _ -> ok
+        false -> ok;
+        {User, Server} ->
+            [enforce(Host, User, Account, Outcome) || Server =:= Host],
+            Final = lists:member(Outcome, [restrict, suspend, ban]) andalso not is_exempt(Host, Account),
+            [spawn(fun() -> take_back(Host, User, Server, Account) end) || Final],
+            ok
     end.
 
 enforce(Host, User, Account, ban) ->
@@ -245,6 +250,100 @@ on_states_loaded(Host) ->
     [enforce(Host, User, Account, allow) || User <- Users, Account <- [<<User/binary, $@, Host/binary>>],
                                             element(1, ?CLIENT:state(Host, Account)) =/= ban],
     ok.
+
+%% Whom an account has written to, asked or invited as a stranger, and who has not answered: what waits there for
+%% them is taken back after a verdict.
+
+-define(REACHED, 500).
+
+note_reached(Host, #{event := #{type := Type, account := Account, peer := Peer}, opens := Opens})
+  when Type =:= <<"message.sent">>; Type =:= <<"contact.requested">>; Type =:= <<"contact.accepted">> ->
+    case opt(Host, mode) of
+        enforce ->
+            answered(Peer, Account),
+            [reached(Account, Peer) || Opens, Type =/= <<"contact.accepted">>];
+        shadow -> ok
+    end;
+note_reached(_, _) -> ok.
+
+reached_by(Account) ->
+    case mnesia:dirty_read(wavebreak_kept, {reached, Account}) of
+        [#wavebreak_kept{value = Peers}] -> Peers;
+        [] -> #{}
+    end.
+
+answered(Account, Peer) ->
+    case reached_by(Account) of
+        #{Peer := _} = Peers ->
+            case maps:remove(Peer, Peers) of
+                Left when map_size(Left) =:= 0 -> forget({reached, Account});
+                Left -> mnesia:dirty_write(#wavebreak_kept{key = {reached, Account}, value = Left})
+            end;
+        _ -> ok
+    end.
+
+reached(Account, Peer) ->
+    Peers = reached_by(Account),
+    case is_map_key(Peer, Peers) orelse map_size(Peers) >= ?REACHED of
+        true -> ok;
+        false -> mnesia:dirty_write(#wavebreak_kept{key = {reached, Account}, value = Peers#{Peer => erlang:system_time(second)}})
+    end.
+
+take_back(Host, User, Server, Account) ->
+    Kinds = opt(Host, take_back),
+    Peers = [{U, S, Peer} || Kinds =/= [], Peer <- maps:keys(reached_by(Account)), binary:match(Peer, <<"@">>) =/= nomatch,
+                             {U, S} <- [split(Peer)], S =:= Host],
+    Strangers = [One || {_, _, Peer} = One <- Peers, item(Peer, Account) =:= none],
+    [take_back_request(Account, Peer) || lists:member(requests, Kinds), {_, _, Peer} <- Strangers],
+    [take_back_messages(U, S, Account) || lists:member(undelivered, Kinds), {U, S, _} <- Strangers],
+    [answered(Account, Peer) || {_, _, Peer} <- Peers],
+    [take_back_own_requests(User, Server, Account) || Server =:= Host, lists:member(requests, Kinds), gen_mod:is_loaded(Host, mod_roster)],
+    ok.
+
+take_back_request(Account, Peer) ->
+    case mnesia:dirty_read(wavebreak_kept, {request, Peer, Account}) of
+        [#wavebreak_kept{value = {_, Held}}] when is_list(Held) -> forget({request, Peer, Account});
+        _ -> ok
+    end,
+    [unsubscribe(jid:decode(Account), jid:decode(Peer)) || pending_in(Peer, Account)].
+
+unsubscribe(From, To) -> ejabberd_router:route(#presence{type = unsubscribe, from = From, to = To}).
+
+%% Those to other servers too.
+take_back_own_requests(User, Host, Account) ->
+    From = jid:decode(Account),
+    [begin
+         Pkt = #presence{type = unsubscribe, from = From, to = jid:make(LJID)},
+         mod_roster:out_subscription(Pkt),
+         ejabberd_router:route(Pkt)
+     end || #roster{jid = LJID, ask = Ask} <- mod_roster:get_roster(User, Host), Ask =:= out orelse Ask =:= both].
+
+%% Messages that wait for somebody who is offline, and their copies in that person's archive.
+take_back_messages(User, Host, Account) ->
+    case gen_mod:is_loaded(Host, mod_offline) of
+        true ->
+            Mod = gen_mod:db_mod(Host, mod_offline),
+            [begin
+                 Mod:remove_message(User, Host, Number),
+                 [mod_mam:remove_message_from_archive(User, Host, Id) || Id <- copies(El, <<User/binary, $@, Host/binary>>),
+                                                                         gen_mod:is_loaded(Host, mod_mam)]
+             end || {Number, From, _, _, El} <- Mod:read_message_headers(User, Host), is_of(bare(From), El, Account)],
+            ok;
+        false -> ok
+    end.
+
+%% Whether a message that waits is the account's: its own, or a room's invitation that names it.
+is_of(Account, _, Account) -> true;
+is_of(_, El, Account) ->
+    try xmpp:get_subtag(xmpp:decode(El, ?NS_CLIENT, [ignore_els]), #muc_user{}) of
+        #muc_user{invites = Invites} -> lists:any(fun(#muc_invite{from = By}) -> By =/= undefined andalso bare(By) =:= Account end, Invites);
+        _ -> false
+    catch _:_ -> false
+    end.
+
+copies(#xmlel{children = Children}, Owner) ->
+    [binary_to_integer(proplists:get_value(<<"id">>, Attrs))
+     || #xmlel{name = <<"stanza-id">>, attrs = Attrs} <- Children, proplists:get_value(<<"by">>, Attrs) =:= Owner].
 
 %% From acts to Wavebreak, and back to the stanza.
 
@@ -413,6 +512,7 @@ state_text(State, #{refused := Refused, until := Format} = Texts) ->
 tell(Host, Ctx, Acts) ->
     lists:foreach(fun(#{event := Event} = Act) ->
                           ?MAPPING:done(Ctx, Act),
+                          note_reached(Host, Act),
                           ?CLIENT:tell(Host, Event)
                   end, Acts).
 
@@ -437,7 +537,7 @@ perform(Host, Ctx, Acts, Account, Lang, Sender) ->
             case {Result, erase(wavebreak_answer)} of
                 {allow, #{<<"deliver_as">> := <<"request">>}} ->
                     %% A chat that waits for its answer is no open one: its next message is asked about too.
-                    [?CLIENT:tell(Host, Event) || #{event := Event} <- Acts],
+                    [begin note_reached(Host, Act), ?CLIENT:tell(Host, Event) end || #{event := Event} = Act <- Acts],
                     request;
                 {allow, Answer} ->
                     tell(Host, Ctx, Acts),
@@ -808,6 +908,7 @@ remove_user(User, Host) ->
     [?CLIENT:tell(Host, maps:get(event, ?MAPPING:deleted(context(Host), JID))) || not is_exempt(Host, JID)],
     forget({disabled, User, Host}),
     forget({elsewhere, ?MAPPING:account_id(JID)}),
+    forget({reached, ?MAPPING:account_id(JID)}),
     ok.
 
 session_opened(_SID, #jid{lserver = Host} = JID, Info) ->
