@@ -116,8 +116,8 @@ async def _room_refused(sender: Account, room: str) -> bool:
 
 
 async def _reports(victim: Account, sender: str) -> None:
-    """Wait for a message, and report and block who sent it."""
-    await victim.expect(lambda: victim.got, 60)
+    """Wait for a message, or for the request as which it arrives; report and block its sender."""
+    await victim.expect(lambda: victim.got or victim.presences, 60)
     await victim.iq(
         f"<block xmlns='urn:xmpp:blocking'><item jid='{sender}'><report "
         "xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/></item></block>"
