@@ -145,6 +145,7 @@ shaper_rules: {{}}
 registration_timeout: infinity
 {self.raw}
 modules:
+  mod_adhoc: {{}}
   mod_admin_extra: {{}}
   mod_blocking: {{}}
   mod_carboncopy: {{}}

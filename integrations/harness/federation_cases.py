@@ -6,11 +6,15 @@ The other one is a plain Prosody, whatever server has the module.
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from xml.etree import ElementTree as ET
+
+import pytest
 
 from . import elements
 from .prosody import Prosody
@@ -20,6 +24,7 @@ from .xmpp import Account
 
 HERE, THERE, ROOMS_THERE = "here.example", "localhost", "127.0.0.1"
 """The other domain and its rooms' are such as the system finds: ejabberd asks it."""
+DESK = f'contact_info = {{ abuse = {{ "xmpp:abuse@{THERE}?message" }} }}'
 MUC = "http://jabber.org/protocol/muc"
 MOST_ROOMS = 500
 """How many rooms of other servers a module keeps of an account."""
@@ -33,21 +38,28 @@ async def _two(here: Any, there: Any) -> tuple[Account, Account]:
 class FederationCases(ABC):
     """The cases; a server's tests say how it is made."""
 
+    forwarding: ClassVar[str]
+    """The option by which reports go to the origin's desk and to another address."""
+
     @abstractmethod
     def made(self, home: Path, url: str, authority: Path, there: Prosody) -> Any:
         """Make the server with the module, of the domain `HERE`; its certificate is in `certs`."""
 
     @contextmanager
-    def federated(self, home: Path, url: str) -> Iterator[tuple[Any, Prosody]]:
-        """Run the two: the one with the module, and a plain one, each with a certificate."""
+    def federated(
+        self, home: Path, url: str, more: dict[str, str] | None = None
+    ) -> Iterator[tuple[Any, Prosody]]:
+        """Run the two: the one with the module and its options, and a plain one; certified."""
         homes = {HERE: home / "here", THERE: home / "there"}
         places = homes | {ROOMS_THERE: homes[THERE]}
         authority = certify({host: place / "certs" for host, place in places.items()}, home)
         there = Prosody(
-            homes[THERE], url, host=THERE, rooms_host=ROOMS_THERE, authority=authority, module=False
-        )
+            homes[THERE], url, host=THERE, rooms_host=ROOMS_THERE, authority=authority,
+            module=False, modules=("server_contact_info",), raw=DESK,
+        )  # fmt: skip
         here = self.made(homes[HERE], url, authority, there)
         there.others = {HERE: here.s2s_port}
+        here.more = more or {}
         with ExitStack() as stack:
             for server in (here, there):
                 server.start()
@@ -131,6 +143,51 @@ class FederationCases(ABC):
             asyncio.run(drive(here, there, stub))
             refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
             assert [(e["account"], e["origin"]) for e in refused] == [(jid, THERE)]
+
+    @pytest.mark.parametrize("consents", ["", "origin", "third", "origin third"])
+    def test_report_goes_on_where_its_reporter_lets(self, tmp_path: Path, consents: str) -> None:
+        given = "<report-origin/>" * ("origin" in consents)
+        given += "<third-party/>" * ("third" in consents)
+
+        async def drive(here: Any, there: Any) -> tuple[list[Any], list[Any]]:
+            ann = await Account(f"ann@{HERE}", here.port, register=False).online()
+            desk, others = [
+                await Account(f"{name}@{THERE}", there.port, register=False).online()
+                for name in ("abuse", "reports")
+            ]
+            await ann.iq(
+                f"<block xmlns='urn:xmpp:blocking'><item jid='spam@{THERE}'><report reason="
+                f"'urn:xmpp:reporting:spam' xmlns='urn:xmpp:reporting:1'>{given}"
+                "<text>CANARYreport</text></report></item></block>"
+            )
+            if "origin" in consents:
+                await desk.expect(lambda: desk.messages)
+            if "third" in consents:
+                await others.expect(lambda: others.messages)
+            await ann.settled()
+            await asyncio.sleep(1)
+            for one in (ann, desk, others):
+                await one.offline()
+            return desk.messages, others.messages
+
+        more = {"forward_reports": self.forwarding}
+        with stubbed() as stub, self.federated(tmp_path, stub.url, more) as (here, there):
+            here.add_users(["ann"])
+            there.add_users(["abuse", "reports"])
+            desk, others = asyncio.run(drive(here, there))
+            assert (len(desk), len(others)) == ("origin" in consents, "third" in consents)
+            for message in (*desk, *others):
+                assert message.get("from") == HERE
+                report = message.find("{urn:xmpp:reporting:1}report")
+                assert report.get("reason") == "urn:xmpp:reporting:spam"
+                carried = [child.tag.split("}")[1] for child in report]
+                assert carried == re.findall(r"<([a-z-]+)/>", given)
+                assert message.findtext("{urn:xmpp:jid:0}jid") == f"spam@{THERE}"
+                written = ET.tostring(message, "unicode")
+                assert "ann" not in written
+                assert "CANARY" not in written
+            [reported] = stub.wait(lambda: [e for e in stub.events if e["type"] == "user.reported"])
+            assert (reported["peer"], reported["reason"]) == (f"spam@{THERE}", "spam")
 
     def test_flood_of_rooms_elsewhere_pushes_out_no_joined_one(self, tmp_path: Path) -> None:
         room = f"r@{ROOMS_THERE}"

@@ -92,7 +92,7 @@ class Prosody:
         modules = [
             "roster", "saslauth", "disco", "presence", "message", "iq", "register_ibr", "blocklist",
             "user_account_management", "spam_reporting", "carbons", "mam", "admin_shell", "s2s",
-            "dialback", "c2s", "s2s_to",
+            "dialback", "c2s", "s2s_to", "adhoc",
             *(["tls"] if self.authority else []), *self.modules,
         ]  # fmt: skip
         if self.module:

@@ -325,6 +325,58 @@ class StubCases:
                 assert left["cid"].texts == left["fay"].texts == [waiting.STRANGER]
                 assert (len(left["gil"].texts), left["cid"].archived, asked) == (1, 1, 2)
 
+    @pytest.mark.parametrize("by", ["server", "person"])
+    def test_who_takes_only_contacts_gets_no_strangers_words(self, tmp_path: Path, by: str) -> None:
+        a, b = f"ann@{HOST}", f"ben@{HOST}"
+        command = (
+            "<command xmlns='http://jabber.org/protocol/commands' node='wavebreak:only-contacts'"
+            " action='execute'/>"
+        )
+        call = "<propose xmlns='urn:xmpp:jingle-message:0' id='c'><description "
+        call += "xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose>"
+
+        async def drive(server: Server) -> list[Any]:
+            ann = await Account(a, server.port, register=False).online()
+            ben = await Account(b, server.port, register=False).online()
+            if by == "person":
+                answer = await ben.iq(command, to=HOST)
+                assert "only your contacts" in str(answer)
+            ann.send_xml(f"<presence to='r@{ROOMS}/ann'><x xmlns='{hooks.MUC}'/></presence>")
+            ann.say(b)
+            ann.send_xml(f"<message to='{b}' type='chat' xml:lang='he'>{call}</message>")
+            ann.send_xml(
+                f"<message to='r@{ROOMS}'><x xmlns='{hooks.MUC}#user'><invite to='{b}'/></x>"
+                "</message>"
+            )
+            await ann.expect(lambda: len(ann.errors) == 3)
+            assert ben.messages == []
+            # To ask is the way in.
+            ann.send_xml(f"<presence to='{b}' type='subscribe'/>")
+            await ben.expect(lambda: ben.presences)
+            ben.send_xml(f"<presence to='{a}' type='subscribed'/>")
+            await ann.expect(lambda: ann.presences)
+            ann.say(b, "as a contact")
+            await ben.expect(lambda: ben.got)
+            if by == "person":
+                assert "everybody can" in str(await ben.iq(command, to=HOST))
+            for one in (ann, ben):
+                await one.offline()
+            return ann.refusals()
+
+        more = {"only_contacts": "true"} if by == "server" else {}
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
+            server.add_users(["ann", "ben"])
+            refusals = asyncio.run(drive(server))
+            assert {refusal[:2] for refusal in refusals} == {("auth", "forbidden")}
+            assert [refusal[3] for refusal in refusals].count("he") == 1
+            stub.wait(lambda: _sent(stub))
+            told = [event for event in stub.events if event.get("peer") == b]
+            kinds = [(event["type"], event.get("attempted", False)) for event in told]
+            in_vain = ("contact.requested", True)
+            assert kinds == [*[in_vain] * 3, ("contact.requested", False), ("message.sent", False)]
+            asked = [event["type"] for _, events in stub.asked for event in events]
+            assert asked == ["group.created", "contact.requested"]
+
     def test_lift_while_the_server_was_down_enables(self, tmp_path: Path) -> None:
         async def register(server: Server, register: bool) -> None:
             await (await Account(f"ann@{HOST}", server.port, register=register).online()).offline()

@@ -46,6 +46,7 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         self.got: list[Any] = []
         self.errors: list[Any] = []
         self.presences: list[Any] = []
+        self.messages: list[Any] = []
         self.results: list[Any] = []
         self._online = asyncio.get_event_loop().create_future()
         self._register_id = ""
@@ -77,6 +78,7 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
     def _seen(self, stanza: Any) -> Any:
         """Read what slixmpp has no event for: a registration's `policy-violation`, an archive."""
         if isinstance(stanza, slixmpp.Message):
+            self.messages.append(stanza.xml)
             self.results += stanza.xml.findall("{urn:xmpp:mam:2}result")
         elif isinstance(stanza, slixmpp.Iq) and (
             (stanza["id"], stanza["type"]) == (self._register_id, "error")

@@ -634,7 +634,13 @@ function mapping:blocking(stanza, from)
 		if report then
 			local sid = report:get_child("stanza-id", "urn:xmpp:sid:0");
 			local message = sid and sid.attr.id and self.archived:get(account_id(from) .. " " .. sid.attr.id);
-			acts[#acts + 1] = self:act("user.reported", from, { peer = jid, reason = reason, message = message });
+			local act = self:act("user.reported", from, { peer = jid, reason = reason, message = message });
+			-- What the reporter lets be done with it beside; nobody else is told without that.
+			act.report = {
+				about = jid, reason = report.attr.reason or "urn:xmpp:reporting:" .. (reason == "spam" and "spam" or "abuse");
+				origin = report:get_child("report-origin") ~= nil, third_party = report:get_child("third-party") ~= nil;
+			};
+			acts[#acts + 1] = act;
 		end
 		acts[#acts + 1] = self:act(type, from, { peer = jid });
 	end

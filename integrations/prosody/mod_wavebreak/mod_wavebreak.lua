@@ -38,6 +38,8 @@ local on_failure = module:get_option("wavebreak_on_failure", {});
 local notice = module:get_option("wavebreak_notice", {});
 local exempt = module:get_option_set("wavebreak_exempt", {});
 local requests = module:get_option_string("wavebreak_requests", "hold");
+local only_contacts = module:get_option_boolean("wavebreak_only_contacts", false);
+local forwarded = module:get_option_set("wavebreak_forward_reports", {});
 local taken_back = module:get_option_set("wavebreak_take_back", { "requests", "undelivered" });
 
 local function check(name, value, ...)
@@ -73,6 +75,10 @@ local TEXTS = {
 		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";
 		unavailable = "This is not possible for a moment. Try again later.";
 		request = "A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.";
+		closed = "This person takes messages, calls and invitations from contacts alone. Ask to become a contact first.";
+		command = "Let only contacts write to me, or everybody again";
+		closes = "From now on only your contacts can write to you, call or invite you. Others can ask to become one.";
+		opens = "From now on everybody can write to you.";
 		restrict = "Your account cannot start new chats or groups{until}. Chats that you have already go on.";
 		suspend = "Your account is suspended{until}. You can read, but not send.";
 		ban = "Your account is blocked{until}.";
@@ -82,6 +88,9 @@ local TEXTS = {
 		refused = "הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת.";
 		unavailable = "הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר.";
 		request = "הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה.";
+		closed = "האדם הזה מקבל הודעות, שיחות והזמנות מאנשי קשר בלבד. אפשר לבקש קודם להתווסף לאנשי הקשר.";
+		closes = "מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף.";
+		opens = "מעכשיו כולם יכולים לכתוב לך.";
 		restrict = "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות.";
 		suspend = "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.";
 		ban = "החשבון שלך חסום{until}.";
@@ -463,6 +472,92 @@ local function tell_places(answer, account, session, stanza)
 	session.send(st.message({ from = session.host, to = session.full_jid, id = id.short() }, text));
 end
 
+-- People who take nothing from strangers but the request to become a contact: everybody, or who wished so.
+
+local choice_store = stores_of("wavebreak_only_contacts");
+local choices = cache.new(20000);
+
+local function takes_only_contacts(jid)
+	local node, host = local_node(jid);
+	if not node or not watched_hosts[host] then return false; end
+	local choice = choices:get(jid);
+	if choice == nil then
+		local stored = choice_store(host):get(node);
+		choice = stored and stored.only_contacts;
+		if choice == nil then choice = only_contacts; end
+		choices:set(jid, choice);
+	end
+	return choice;
+end
+
+local function change_choice(node, host)
+	local jid = node .. "@" .. host;
+	local choice = not takes_only_contacts(jid);
+	choice_store(host):set(node, { only_contacts = choice });
+	choices:set(jid, choice);
+	return choice;
+end
+
+local NEEDS_CONTACT = { ["message.sent"] = true, ["call.started"] = true, ["group.member_added"] = true };
+
+-- Who is no contact and writes all the same has asked to become one, in vain; that person complains of nothing.
+local function refused_by_recipient(acts, stanza, session)
+	for _, act in ipairs(acts) do
+		local event = act.event;
+		local peer = event.peer;
+		if peer and NEEDS_CONTACT[event.type] and takes_only_contacts(peer) and not mapping:is_known(event.account, peer) then
+			local asked = mapping:act("contact.requested", event.account, { peer = peer, origin = event.origin, attempted = true });
+			client:tell(asked.event);
+			local lang = language(stanza, session);
+			return { text = TEXTS[lang].closed, lang = lang, type = "auth", condition = "forbidden" };
+		end
+	end
+end
+
+-- Reports that go on, to whom its reporter lets: the reported account's server, and the addresses of the option.
+
+local SERVER_INFO = "http://jabber.org/network/serverinfo";
+
+local function abuse_addresses(reply)
+	local found, query = {}, reply:get_child("query", "http://jabber.org/protocol/disco#info");
+	for form in (query and query:childtags("x", "jabber:x:data") or function () end) do
+		local fields, is_info = {}, false;
+		for field in form:childtags("field") do
+			is_info = is_info or field.attr.var == "FORM_TYPE" and field:get_child_text("value") == SERVER_INFO;
+			if field.attr.var == "abuse-addresses" then fields[#fields + 1] = field; end
+		end
+		for _, field in ipairs(is_info and fields or {}) do
+			for value in field:childtags("value") do
+				local jid = jid_lib.prep((value:get_text() or ""):match("^xmpp:([^?]+)") or "");
+				if jid then found[#found + 1] = jid; end
+			end
+		end
+	end
+	return found;
+end
+
+-- Neither who reports nor what was written: the account, and why.
+local function send_report(host, to, report)
+	local message = st.message({ from = host, to = to, id = id.short() }):tag("report", { xmlns = "urn:xmpp:reporting:1", reason = report.reason });
+	if report.origin then message:tag("report-origin"):up(); end
+	if report.third_party then message:tag("third-party"):up(); end
+	module:context(host):send(message:up():tag("jid", { xmlns = "urn:xmpp:jid:0" }):text(report.about):up());
+end
+
+local function forward_report(host, report)
+	local origin = jid_host(report.about);
+	if report.origin and forwarded:contains("origin") and not hosts[origin] then
+		local query = st.iq({ type = "get", from = host, to = origin, id = id.short() }):tag("query", { xmlns = "http://jabber.org/protocol/disco#info" });
+		module:context(host):send_iq(query):next(function (event) return abuse_addresses(event.stanza); end, function () return {}; end)
+			:next(function (found)
+				for _, to in ipairs(found[1] and found or { origin }) do send_report(host, to, report); end
+			end);
+	end
+	for to in forwarded do
+		if to ~= "origin" and report.third_party then send_report(host, to, report); end
+	end
+end
+
 -- Nothing waits in shadow: the answer is only counted.
 local function ask_in_shadow(events)
 	client:decide(events, "ask", function (answer)
@@ -541,6 +636,8 @@ local function perform(acts, session, stanza, from)
 	if #acts == 0 and not (from and refused_all(from, stanza)) then return nil; end
 	local account = acts[1] and acts[1].event.account or from;
 	if is_exempt(account, session) then return nil; end
+	local by_recipient = refused_by_recipient(acts, stanza, session);
+	if by_recipient then return by_recipient, "told"; end
 	local refusal, asked, answer = judge(acts, session, stanza, from);
 	if not refusal then
 		local as_request = answer and answer.deliver_as == "request";
@@ -569,7 +666,7 @@ local function refuse(refusal, origin, stanza, from)
 	if refusal.silent and (stanza.name == "message" or stanza.attr.type == "subscribe") then return true; end
 	-- An error is never answered by another one.
 	if stanza.attr.type == "error" then return true; end
-	local reply = st.error_reply(stanza, "wait", refusal.condition, refusal.text, from);
+	local reply = st.error_reply(stanza, refusal.type or "wait", refusal.condition, refusal.text, from);
 	local error_tag = reply:get_child("error");
 	local text_tag = error_tag and error_tag:get_child("text", "urn:ietf:params:xml:ns:xmpp-stanzas");
 	if text_tag then text_tag.attr["xml:lang"] = refusal.lang; end
@@ -639,6 +736,8 @@ local function watch_accounts(module)
 		local jid = event.username .. "@" .. host;
 		if not is_exempt(jid) then client:tell(mapping:deleted(jid).event); end
 		if disabled_store(host):get(event.username) then disabled_store(host):set(event.username, nil); end
+		choice_store(host):set(event.username, nil);
+		choices:set(jid, nil);
 		for name in pairs(watched_hosts) do
 			if next(reached_by(name, jid)) then keep_reached(name, jid, {}); end
 			reached_cache:set(name .. " " .. jid, nil);
@@ -720,6 +819,7 @@ local function watch_accounts(module)
 		perform(acts, origin, stanza);
 		for _, act in ipairs(acts) do
 			if act.event.type == "user.blocked" then end_request(own(origin), act.event.peer, false); end
+			if act.report then forward_report(host, act.report); end
 		end
 	end
 	module:hook("iq-set/self/urn:xmpp:blocking:block", timed(on_blocking), 2);
@@ -730,6 +830,14 @@ local function watch_accounts(module)
 			mapping:archive(event.stanza, event.for_user .. "@" .. host, event.id);
 		end
 	end);
+
+	local adhoc = module:require "adhoc";
+	module:provides("adhoc", adhoc.new(TEXTS.en.command, "wavebreak:only-contacts", function (_, data)
+		local node, from_host = jid_split(data.from);
+		if from_host ~= host then return { status = "canceled" }; end
+		local texts = TEXTS[language(data.stanza)];
+		return { status = "completed", info = change_choice(node, host) and texts.closes or texts.opens };
+	end, "local_user"));
 
 	-- Accounts of other servers.
 	local function from_remote(event)

@@ -16,7 +16,7 @@
 
 -export([start/2, stop/1, reload/3, depends/2, mod_opt_type/1, mod_options/1, mod_doc/0]).
 -export([user_send_packet/1, s2s_receive_packet/1, user_receive_packet/1, c2s_unauthenticated_packet/2, register_user/2, remove_user/2,
-         session_opened/3, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
+         session_opened/3, adhoc_items/4, adhoc_command/4, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
 -export([status/1, account_state/2, get_commands_spec/0]).
 
 -include("logger.hrl").
@@ -56,6 +56,8 @@ start(Host, _Opts) ->
                   {hook, register_user, register_user, 50},
                   {hook, remove_user, remove_user, 50},
                   {hook, sm_register_connection_hook, session_opened, 50},
+                  {hook, adhoc_local_items, adhoc_items, 50},
+                  {hook, adhoc_local_commands, adhoc_command, 50},
                   {hook, muc_filter_message, muc_filter_message, 90},
                   {hook, muc_invite, muc_invite, 90},
                   {hook, join_room, join_room, 50},
@@ -89,6 +91,7 @@ mod_opt_type(url) -> econf:url([http, https]);
 mod_opt_type(key) -> econf:binary();
 mod_opt_type(mode) -> econf:enum([shadow, enforce]);
 mod_opt_type(requests) -> econf:enum([hold, deliver]);
+mod_opt_type(forward_reports) -> econf:list(econf:binary());
 mod_opt_type(take_back) -> econf:list(econf:enum([requests, undelivered]));
 mod_opt_type(ask) -> econf:enum([new_chats, always, never]);
 mod_opt_type(timeout) -> econf:pos_int();
@@ -96,11 +99,11 @@ mod_opt_type(on_failure) -> econf:options(#{registration => econf:enum([open, cl
 mod_opt_type(exempt) -> econf:list(econf:binary());
 mod_opt_type(notice) -> econf:options(#{en => econf:binary(), he => econf:binary()});
 mod_opt_type(max_spooled) -> econf:pos_int();
-mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence -> econf:bool().
+mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence; Flag =:= only_contacts -> econf:bool().
 
 mod_options(_Host) ->
     [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {take_back, [requests, undelivered]}, {timeout, 250}, {on_failure, []},
-     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {max_spooled, 1000000}].
+     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {only_contacts, false}, {forward_reports, []}, {max_spooled, 1000000}].
 
 mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
 
@@ -351,6 +354,10 @@ texts(en) ->
     #{refused => <<"This is not possible from your account at the moment. Try again later, or ask the operator of this server.">>,
       unavailable => <<"This is not possible for a moment. Try again later.">>,
       request => <<"A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.">>,
+      closed => <<"This person takes messages, calls and invitations from contacts alone. Ask to become a contact first.">>,
+      command => <<"Let only contacts write to me, or everybody again">>,
+      closes => <<"From now on only your contacts can write to you, call or invite you. Others can ask to become one.">>,
+      opens => <<"From now on everybody can write to you.">>,
       restrict => <<"Your account cannot start new chats or groups{until}. Chats that you have already go on.">>,
       suspend => <<"Your account is suspended{until}. You can read, but not send.">>,
       ban => <<"Your account is blocked{until}.">>,
@@ -359,6 +366,10 @@ texts(he) ->
     #{refused => <<"הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת."/utf8>>,
       unavailable => <<"הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר."/utf8>>,
       request => <<"הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה."/utf8>>,
+      closed => <<"האדם הזה מקבל הודעות, שיחות והזמנות מאנשי קשר בלבד. אפשר לבקש קודם להתווסף לאנשי הקשר."/utf8>>,
+      command => <<"רק אנשי קשר יכולים לכתוב לי, או שוב כולם"/utf8>>,
+      closes => <<"מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף."/utf8>>,
+      opens => <<"מעכשיו כולם יכולים לכתוב לך."/utf8>>,
       restrict => <<"החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות."/utf8>>,
       suspend => <<"החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח."/utf8>>,
       ban => <<"החשבון שלך חסום{until}."/utf8>>,
@@ -458,6 +469,12 @@ by_state(Host, Acts) ->
 judge(Host, Acts, Lang) -> judge(Host, Acts, Lang, none).
 
 judge(Host, Acts, Lang, Sender) ->
+    case refused_by_recipient(Host, Acts) of
+        true -> {{refuse, closed, maps:get(closed, texts(language(Lang))), language(Lang)}, told};
+        false -> judge_by_answer(Host, Acts, Lang, Sender)
+    end.
+
+judge_by_answer(Host, Acts, Lang, Sender) ->
     Language = language(Lang),
     {Verdict, Kind} = ask_about(Host, Acts, Sender),
     [?CLIENT:count(Host, refused) || Verdict =/= allow],
@@ -611,8 +628,85 @@ refuse(Pkt, Refusal) -> ejabberd_router:route_error(Pkt, error_of(Refusal)).
 
 error_of({refuse, Why, Text, Language}) ->
     Lang = atom_to_binary(Language),
-    #stanza_error{type = wait, reason = case Why of unavailable -> 'resource-constraint'; _ -> 'policy-violation' end,
-                  text = [#text{lang = Lang, data = Text}]}.
+    {Type, Reason} = case Why of
+                         unavailable -> {wait, 'resource-constraint'};
+                         closed -> {auth, forbidden};
+                         _ -> {wait, 'policy-violation'}
+                     end,
+    #stanza_error{type = Type, reason = Reason, text = [#text{lang = Lang, data = Text}]}.
+
+%% People who take nothing from strangers but the request to become a contact: everybody, or who wished so.
+
+takes_only_contacts(User, Host) ->
+    case mnesia:dirty_read(wavebreak_kept, {only_contacts, User, Host}) of
+        [#wavebreak_kept{value = Choice}] -> Choice;
+        [] -> opt(Host, only_contacts)
+    end.
+
+%% That person complains of nothing: what is told is a request in vain.
+refused_by_recipient(Host, Acts) ->
+    Ctx = context(Host),
+    Closed = [Event || #{event := #{type := Type, account := Account, peer := Peer} = Event} <- Acts,
+                       lists:member(Type, [<<"message.sent">>, <<"call.started">>, <<"group.member_added">>]),
+                       binary:match(Peer, <<"@">>) =/= nomatch, {User, Server} <- [split(Peer)], Server =:= Host,
+                       takes_only_contacts(User, Host), not ?MAPPING:is_known(Ctx, Account, Peer)],
+    case Closed of
+        [#{account := From, peer := To} = Event | _] ->
+            #{event := Asked} = ?MAPPING:asked_in_vain(Ctx, From, To, maps:get(origin, Event, undefined)),
+            ?CLIENT:tell(Host, Asked),
+            true;
+        [] -> false
+    end.
+
+-define(COMMAND, <<"wavebreak:only-contacts">>).
+
+adhoc_items(Acc, #jid{lserver = Host}, #jid{lserver = Host} = To, Lang) ->
+    Items = case Acc of {result, Found} -> Found; _ -> [] end,
+    {result, Items ++ [#disco_item{jid = To, node = ?COMMAND, name = maps:get(command, texts(language(Lang)))}]};
+adhoc_items(Acc, _, _, _) -> Acc.
+
+adhoc_command(_Acc, #jid{luser = User, lserver = Host}, #jid{lserver = Host}, #adhoc_command{node = ?COMMAND, action = execute, lang = Lang} = Request) ->
+    Choice = not takes_only_contacts(User, Host),
+    mnesia:dirty_write(#wavebreak_kept{key = {only_contacts, User, Host}, value = Choice}),
+    Text = maps:get(case Choice of true -> closes; false -> opens end, texts(language(Lang))),
+    xmpp_util:make_adhoc_response(Request, #adhoc_command{status = completed, notes = [#adhoc_note{type = info, data = Text}]});
+adhoc_command(Acc, _, _, _) -> Acc.
+
+%% Reports that go on, to whom its reporter lets: the reported account's server, and the addresses of the option.
+
+forward(Host, #{about := About, origin := ToOrigin, third_party := ToOthers} = Report) ->
+    {_, Origin} = split(About),
+    Options = opt(Host, forward_reports),
+    case ToOrigin andalso lists:member(<<"origin">>, Options) andalso not ejabberd_router:is_my_route(Origin) of
+        true ->
+            Query = #iq{type = get, from = jid:make(Host), to = jid:make(Origin), sub_els = [#disco_info{}]},
+            ejabberd_router:route_iq(Query, fun(Reply) ->
+                Found = abuse_addresses(Reply),
+                [send_report(Host, To, Report) || To <- case Found of [] -> [jid:make(Origin)]; _ -> Found end]
+            end);
+        false -> ok
+    end,
+    [send_report(Host, jid:decode(To), Report) || ToOthers, To <- Options, To =/= <<"origin">>],
+    ok.
+
+abuse_addresses(#iq{type = result} = Reply) ->
+    try xmpp:get_subtag(xmpp:decode_els(Reply), #disco_info{}) of
+        #disco_info{xdata = Forms} ->
+            [jid:decode(hd(binary:split(Address, <<"?">>)))
+             || Form <- Forms, xmpp_util:has_xdata_var(<<"FORM_TYPE">>, Form),
+                xmpp_util:get_xdata_values(<<"FORM_TYPE">>, Form) =:= [<<"http://jabber.org/network/serverinfo">>],
+                <<"xmpp:", Address/binary>> <- xmpp_util:get_xdata_values(<<"abuse-addresses">>, Form)];
+        _ -> []
+    catch _:_ -> []
+    end;
+abuse_addresses(_) -> [].
+
+%% Neither who reports nor what was written: the account, and why.
+send_report(Host, To, #{about := About, reason := Reason, origin := Origin, third_party := ThirdParty}) ->
+    Consents = [#xmlel{name = Name} || {Name, true} <- [{<<"report-origin">>, Origin}, {<<"third-party">>, ThirdParty}]],
+    ejabberd_router:route(#message{from = jid:make(Host), to = To, id = p1_rand:get_string(), sub_els = [
+        #xmlel{name = <<"report">>, attrs = [{<<"xmlns">>, <<"urn:xmpp:reporting:1">>}, {<<"reason">>, Reason}], children = Consents},
+        #xmlel{name = <<"jid">>, attrs = [{<<"xmlns">>, <<"urn:xmpp:jid:0">>}], children = [{xmlcdata, About}]}]}).
 
 timed(Host, Work) ->
     Began = erlang:monotonic_time(microsecond),
@@ -705,6 +799,7 @@ query(Host, #iq{type = Type} = Pkt, From, Origin) ->
     Acts = Own ++ ?MAPPING:iq(Ctx, El, From, Origin),
     Result = perform(Host, Ctx, Acts, Pkt#iq.lang, sender(From, Pkt, El)),
     [end_request(From, Peer, false) || #{event := #{type := <<"user.blocked">>, peer := Peer}} <- Acts],
+    [forward(Host, Report) || #{report := Report} <- Acts],
     case Result of request -> allow; _ -> Result end.
 
 %% Who sends a stanza to somebody else: to itself and to this server an account may send what it likes.
@@ -907,6 +1002,7 @@ remove_user(User, Host) ->
     JID = <<User/binary, $@, Host/binary>>,
     [?CLIENT:tell(Host, maps:get(event, ?MAPPING:deleted(context(Host), JID))) || not is_exempt(Host, JID)],
     forget({disabled, User, Host}),
+    forget({only_contacts, User, Host}),
     forget({elsewhere, ?MAPPING:account_id(JID)}),
     forget({reached, ?MAPPING:account_id(JID)}),
     ok.

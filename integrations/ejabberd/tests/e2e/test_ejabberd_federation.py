@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 class TestEjabberd(FederationCases):
     """The shared cases, on ejabberd."""
+
+    forwarding: ClassVar = '[origin, "reports@localhost"]'
 
     def made(self, home: Path, url: str, authority: Path, there: Prosody) -> Ejabberd:
         return Ejabberd(home, url, host=HERE, authority=authority, other_port=there.s2s_port)

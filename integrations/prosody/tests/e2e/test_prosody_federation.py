@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 class TestProsody(FederationCases):
     """The shared cases, on Prosody."""
+
+    forwarding: ClassVar = '{ "origin", "reports@localhost" }'
 
     def made(self, home: Path, url: str, authority: Path, there: Prosody) -> Prosody:
         others = dict.fromkeys((THERE, ROOMS_THERE), there.s2s_port)
