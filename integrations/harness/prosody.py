@@ -61,6 +61,7 @@ class Prosody:
     s2s_port: int = field(default_factory=free_port)
     modules: tuple[str, ...] = ()
     raw: str = ""
+    components: str = ""
     authority: Path | None = None
     others: dict[str, int] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
@@ -115,7 +116,7 @@ pidfile = "{self.home}/prosody.pid"
 data_path = "{self.home}/data"
 certificates = "{self.home}/certs"
 plugin_paths = {{ "{TREE}/prosody", "{TREE}/harness/plugins" }}
-interfaces = {{ "127.0.0.1" }}
+interfaces = {{ "127.0.0.1", "127.0.0.2" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{ {self.s2s_port} }}
 c2s_require_encryption = false
@@ -137,6 +138,7 @@ VirtualHost "{self.host}"
 Component "{self.rooms}" "muc"
     muc_room_locking = false
     modules_enabled = {{ {rooms} }}
+{self.components}
 """
         )
 

@@ -23,6 +23,7 @@ local usermanager = require "core.usermanager";
 local client_library = module:require "client";
 local new_client, is_calm = client_library.new, client_library.is_calm;
 local mapping_lib = module:require "mapping";
+local new_lists = module:require "lists".new;
 
 local jid_bare, jid_host, jid_split = jid_lib.bare, jid_lib.host, jid_lib.split;
 local hosts = prosody.hosts;
@@ -371,6 +372,24 @@ if not client.options.key then
 	module:log("error", "wavebreak_key is not set: make one with `wavebreak key create`, with the scopes ingest, decide and read");
 end
 
+-- Outside lists
+
+local lists = new_lists {
+	lists = module:get_option("wavebreak_lists", {}), publish = module:get_option_string("wavebreak_publish_list");
+	key = function () return module:get_option_string("wavebreak_list_key"); end;
+	request = function (...) return client:request(...); end;
+	send_iq = function (host, stanza) return module:context(host):send_iq(stanza); end;
+	pubsub = function (host) return hosts[host] and hosts[host].modules.pubsub and hosts[host].modules.pubsub.service; end;
+	own = function ()
+		local own = {};
+		for host in pairs(hosts) do own[host] = true; end
+		for jid in module:get_option_inherited_set("admins", {}) do own[jid] = true; end
+		return own;
+	end;
+	store = stores_of("wavebreak_lists"), log = function (level, ...) module:log(level, ...); end;
+	add_task = timer.add_task, now = time.now, timeout = client.options.timeout;
+};
+
 -- From acts to Wavebreak, and back to the stanza.
 
 local FAILURE_KIND = { ["account.registered"] = "registration" };
@@ -638,6 +657,7 @@ local function perform(acts, session, stanza, from)
 	if is_exempt(account, session) then return nil; end
 	local by_recipient = refused_by_recipient(acts, stanza, session);
 	if by_recipient then return by_recipient, "told"; end
+	lists:before(account);
 	local refusal, asked, answer = judge(acts, session, stanza, from);
 	if not refusal then
 		local as_request = answer and answer.deliver_as == "request";
@@ -799,6 +819,15 @@ local function watch_accounts(module)
 			if not hosts[host].sessions[name] then mapping:forget_rooms(name .. "@" .. host); end
 		end);
 	end);
+
+	-- One host reads the lists for all.
+	if not lists.options.host then
+		lists.options.host = host;
+		module:hook("message/host", function (event) return lists:heard(event.stanza) or nil; end, 1);
+		module:hook("s2sout-destroyed", function (event) lists:gap(event.session.to_host); end);
+		module:hook("s2sin-destroyed", function (event) lists:gap(event.session.from_host); end);
+		timer.add_task(0, function () lists:start(); end);
+	end
 
 	-- Rooms of other servers that were joined before.
 	for full_jid, session in pairs(prosody.full_sessions) do
@@ -1048,6 +1077,7 @@ module:add_item("shell-command", {
 		line(print, "Questions", ("%d asked, %d without an answer, %d acts refused"):format(
 			counters.asked, counters.no_answer, counters.refused));
 		line(print, "Clock", ("%d s behind Wavebreak's"):format(client.skew_s));
+		for _, one in ipairs(lists:lines()) do line(print, "List", one); end
 		for _, kind in ipairs { "told", "asked" } do
 			local found = client:percentiles(kind);
 			if found then line(print, "Time, " .. kind, ("%d acts, p50 %.3f ms, p99 %.3f ms"):format(found.n, found.p50, found.p99)); end
@@ -1066,6 +1096,12 @@ module:add_item("shell-command", {
 	end;
 });
 
+module:add_item("shell-command", {
+	section = "wavebreak", section_desc = "What goes to Wavebreak, and what it decided", name = "resume_list";
+	desc = "Let a list that grew too fast tell of hits again", args = { { name = "name", type = "string" } };
+	handler = function (_, name) return lists:resume(name), "no list of this name"; end;
+});
+
 module:hook_global("config-reloaded", function ()
 	client.options.key = module:get_option_string("wavebreak_key");
 	client.options.url = get_url();
@@ -1077,5 +1113,6 @@ timer.add_task(0, function ()
 end);
 
 function module.unload()
+	lists:stop();
 	client:stop();
 end
