@@ -17,7 +17,8 @@
 -export([start/2, stop/1, reload/3, depends/2, mod_opt_type/1, mod_options/1, mod_doc/0]).
 -export([user_send_packet/1, s2s_receive_packet/1, user_receive_packet/1, c2s_unauthenticated_packet/2, register_user/2, remove_user/2,
          session_opened/3, adhoc_items/4, adhoc_command/4, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
--export([status/1, account_state/2, get_commands_spec/0]).
+-export([local_send/1, s2s_out_closed/2, s2s_in_terminated/2]).
+-export([status/1, account_state/2, resume_list/2, get_commands_spec/0]).
 
 -include("logger.hrl").
 -include("xmpp.hrl").
@@ -33,6 +34,7 @@
 
 -define(CLIENT, mod_wavebreak_client).
 -define(MAPPING, mod_wavebreak_mapping).
+-define(LISTS, mod_wavebreak_lists).
 
 %% Acts that an answer can refuse.
 -define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>,
@@ -49,7 +51,11 @@ start(Host, _Opts) ->
     ejabberd_commands:register_commands(?MODULE, get_commands_spec()),
     case gen_mod:start_child(?CLIENT, Host, options(Host)) of
         {ok, _} ->
-            {ok, [{hook, user_send_packet, user_send_packet, 30},
+            {ok, _} = gen_mod:start_child(?LISTS, Host, list_options(Host)),
+            {ok, [{hook, local_send_to_resource_hook, local_send, 40},
+                  {hook, s2s_out_closed, s2s_out_closed, 50},
+                  {hook, s2s_in_terminated, s2s_in_terminated, 50},
+                  {hook, user_send_packet, user_send_packet, 30},
                   {hook, s2s_receive_packet, s2s_receive_packet, 30},
                   {hook, user_receive_packet, user_receive_packet, 95},
                   {hook, c2s_unauthenticated_packet, c2s_unauthenticated_packet, 30},
@@ -70,9 +76,19 @@ stop(Host) ->
         false -> ejabberd_commands:unregister_commands(get_commands_spec());
         true -> ok
     end,
+    gen_mod:stop_child(?LISTS, Host),
     gen_mod:stop_child(?CLIENT, Host).
 
-reload(Host, _NewOpts, _OldOpts) -> ?CLIENT:reload(Host, options(Host)).
+reload(Host, NewOpts, OldOpts) ->
+    ?CLIENT:reload(Host, options(Host)),
+    case [gen_mod:get_opt(Name, Opts) || Opts <- [NewOpts, OldOpts], Name <- [lists, list_key, publish_list]] of
+        [A, B, C, A, B, C] -> ok;
+        %% Other lists are read from the start.
+        _ ->
+            gen_mod:stop_child(?LISTS, Host),
+            {ok, _} = gen_mod:start_child(?LISTS, Host, list_options(Host)),
+            ok
+    end.
 
 depends(_Host, _Opts) -> [{mod_roster, soft}, {mod_muc, soft}, {mod_private, soft}].
 
@@ -85,12 +101,28 @@ options(Host) ->
       on_state => fun(State) -> on_state(Host, State) end,
       on_states_loaded => fun() -> on_states_loaded(Host) end}.
 
+list_options(Host) ->
+    #{lists => opt(Host, lists), key => opt(Host, list_key), publish => opt(Host, publish_list), timeout => opt(Host, timeout),
+      own => fun() -> ejabberd_option:hosts() ++ ejabberd_router:get_all_routes() ++ admins(Host) end,
+      get => fun(Key) -> case mnesia:dirty_read(wavebreak_kept, {list, Host, Key}) of [#wavebreak_kept{value = Value}] -> Value; [] -> none end end,
+      put => fun(Key, Value) -> mnesia:dirty_write(#wavebreak_kept{key = {list, Host, Key}, value = Value}) end,
+      delete => fun(Key) -> forget({list, Host, Key}) end,
+      keys => fun() -> mnesia:dirty_select(wavebreak_kept, [{#wavebreak_kept{key = {list, Host, '$1'}, _ = '_'}, [], ['$1']}]) end}.
+
+%% Who may configure this server, by name.
+admins(Host) ->
+    Rules = case ejabberd_option:acl() of #{} = Map -> maps:to_list(Map); List -> List end,
+    [<<U/binary, $@, S/binary>> || {admin, Acls} <- Rules, {user, Users} <- Acls, {U, S} <- Users, S =:= Host].
+
 opt(Host, Name) -> gen_mod:get_module_opt(Host, ?MODULE, Name).
 
 mod_opt_type(url) -> econf:url([http, https]);
 mod_opt_type(key) -> econf:binary();
 mod_opt_type(mode) -> econf:enum([shadow, enforce]);
 mod_opt_type(requests) -> econf:enum([hold, deliver]);
+mod_opt_type(lists) -> econf:map(econf:binary("^[a-z0-9._-]{1,64}$"), econf:binary("^[^/]+/.+$"), [{return, list}]);
+mod_opt_type(list_key) -> econf:binary();
+mod_opt_type(publish_list) -> econf:binary("^[^/]+/.+$");
 mod_opt_type(forward_reports) -> econf:list(econf:binary());
 mod_opt_type(take_back) -> econf:list(econf:enum([requests, undelivered]));
 mod_opt_type(ask) -> econf:enum([new_chats, always, never]);
@@ -103,7 +135,7 @@ mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; F
 
 mod_options(_Host) ->
     [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {take_back, [requests, undelivered]}, {timeout, 250}, {on_failure, []},
-     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {only_contacts, false}, {forward_reports, []}, {max_spooled, 1000000}].
+     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {only_contacts, false}, {forward_reports, []}, {lists, []}, {list_key, <<>>}, {publish_list, <<>>}, {max_spooled, 1000000}].
 
 mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
 
@@ -549,6 +581,7 @@ perform(Host, Ctx, Acts, Account, Lang, Sender) ->
         true -> allow;
         false ->
             erase(wavebreak_answer),
+            ?LISTS:before(Host, Account),
             {Result, Kind} = judge(Host, Acts, Lang, Sender),
             put(wavebreak_kind, Kind),
             case {Result, erase(wavebreak_answer)} of
@@ -1013,10 +1046,32 @@ session_opened(_SID, #jid{lserver = Host} = JID, Info) ->
     erase(wavebreak_kind),
     ok.
 
+%% Outside lists
+
+local_send(#message{to = #jid{lserver = Host, lresource = <<"wavebreak-lists">>}} = Pkt) ->
+    ?LISTS:heard(Host, Pkt),
+    stop;
+local_send(_) -> ok.
+
+s2s_out_closed(#{server := Host, remote_server := Domain} = State, _Reason) ->
+    ?LISTS:gap(Host, Domain),
+    State;
+s2s_out_closed(State, _) -> State.
+
+s2s_in_terminated(#{auth_domains := Domains} = State, _Reason) ->
+    [?LISTS:gap(Host, Domain) || Host <- ejabberd_option:hosts(), gen_mod:is_loaded(Host, ?MODULE), Domain <- sets:to_list(Domains)],
+    State;
+s2s_in_terminated(State, _) -> State.
+
 %% Commands
 
+resume_list(Host, Name) -> ?LISTS:resume(Host, Name).
+
 get_commands_spec() ->
-    [#ejabberd_commands{name = wavebreak_status, tags = [server], desc = "Show the connection to Wavebreak, its counters and times",
+    [#ejabberd_commands{name = wavebreak_resume_list, tags = [server], desc = "Let a list that grew too fast tell of hits again",
+                        module = ?MODULE, function = resume_list, args = [{host, binary}, {name, binary}], args_desc = ["A host", "The list's name"],
+                        result = {resumed, rescode}},
+     #ejabberd_commands{name = wavebreak_status, tags = [server], desc = "Show the connection to Wavebreak, its counters and times",
                         module = ?MODULE, function = status, args = [{host, binary}], args_desc = ["A host"],
                         result = {status, {list, {line, string}}}},
      #ejabberd_commands{name = wavebreak_state, tags = [accounts], desc = "Show what applies to an account",
@@ -1031,6 +1086,7 @@ status(Host) ->
      Line("Events: ~b seen, ~b sent, ~b held, ~b dropped, ~b rejected, ~b late", [told, sent, held, dropped, rejected, late]),
      Line("Questions: ~b asked, ~b without an answer, ~b acts refused", [asked, no_answer, refused]),
      Line("Clock: ~b s behind Wavebreak's", [skew_s])]
+        ++ ?LISTS:lines(Host)
         ++ [lists:flatten(io_lib:format("Time, ~ts: ~b acts, p50 ~.3f ms, p99 ~.3f ms", [Kind, N, P50, P99]))
             || {Kind, #{n := N, p50 := P50, p99 := P99}} <- maps:to_list(Times)].
 
