@@ -481,6 +481,34 @@ local function end_request(recipient, from, accepted)
 	for _, message in ipairs(accepted and one.messages or {}) do module:context(host):send(st.deserialize(message)); end
 end
 
+-- Before this module goes: accounts that it disabled are enabled, what waits is delivered, and until a restart nothing is
+-- refused. Returns how many accounts and messages.
+local function release()
+	mode = "shadow";
+	local accounts, messages = 0, 0;
+	for host in pairs(watched_hosts) do
+		local disabled, waiting = {}, {};
+		for node in disabled_store(host):users() do disabled[#disabled + 1] = node; end
+		for node in request_store(host):users() do waiting[#waiting + 1] = node; end
+		for _, node in ipairs(disabled) do
+			if usermanager.enable_user(node, host) then
+				disabled_store(host):set(node, nil);
+				accounts = accounts + 1;
+			end
+		end
+		for _, node in ipairs(waiting) do
+			for _, one in pairs(request_store(host):get(node) or {}) do
+				for _, message in ipairs(one.messages) do
+					module:context(host):send(st.deserialize(message));
+					messages = messages + 1;
+				end
+			end
+			request_store(host):set(node, nil);
+		end
+	end
+	return accounts, messages;
+end
+
 -- The text for a sender of whose limit few places are left: once a limit, when it may be known.
 local told_places = cache.new(10000);
 local function tell_places(answer, account, session, stanza)
@@ -1093,6 +1121,15 @@ module:add_item("shell-command", {
 		local outcome, state = client:state(mapping_lib.account_id(jid_bare(jid)));
 		local ending = state and state.until_ms and outcome ~= "allow" and os.date("!, until %Y-%m-%d %H:%M:%S UTC", state.until_ms // 1000) or "";
 		return true, outcome .. ending .. (state and (", decision %d"):format(state.number) or "");
+	end;
+});
+
+module:add_item("shell-command", {
+	section = "wavebreak", section_desc = "What goes to Wavebreak, and what it decided", name = "release";
+	desc = "Enable disabled accounts and deliver what waits, before the module is removed", args = {};
+	handler = function ()
+		local accounts, messages = release();
+		return true, ("%d accounts enabled, %d messages delivered; nothing is refused until a restart"):format(accounts, messages);
 	end;
 });
 

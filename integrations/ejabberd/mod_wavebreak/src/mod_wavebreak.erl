@@ -18,7 +18,7 @@
 -export([user_send_packet/1, s2s_receive_packet/1, user_receive_packet/1, c2s_unauthenticated_packet/2, register_user/2, remove_user/2,
          session_opened/3, adhoc_items/4, adhoc_command/4, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
 -export([local_send/1, s2s_out_closed/2, s2s_in_terminated/2]).
--export([status/1, account_state/2, resume_list/2, get_commands_spec/0]).
+-export([status/1, account_state/2, resume_list/2, release/1, get_commands_spec/0]).
 
 -include("logger.hrl").
 -include("xmpp.hrl").
@@ -77,7 +77,18 @@ stop(Host) ->
         true -> ok
     end,
     gen_mod:stop_child(?LISTS, Host),
-    gen_mod:stop_child(?CLIENT, Host).
+    gen_mod:stop_child(?CLIENT, Host),
+    %% Who releases all removes the module next: nothing of it is left.
+    case persistent_term:erase({?MODULE, released, Host}) of
+        true ->
+            _ = file:del_dir_r(directory(Host)),
+            _ = file:del_dir(filename:dirname(directory(Host))),
+            [mnesia:delete_table(wavebreak_kept) || not gen_mod:is_loaded_elsewhere(Host, ?MODULE)],
+            ok;
+        false -> ok
+    end.
+
+directory(Host) -> filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]).
 
 reload(Host, NewOpts, OldOpts) ->
     ?CLIENT:reload(Host, options(Host)),
@@ -96,7 +107,7 @@ options(Host) ->
     Key = opt(Host, key),
     [?ERROR_MSG("mod_wavebreak of ~ts has no `key`: make one with `wavebreak key create`, with the scopes ingest, decide and read", [Host]) || Key =:= <<>>],
     #{url => string:trim(opt(Host, url), trailing, "/"), key => Key, timeout => opt(Host, timeout), max_spooled => opt(Host, max_spooled),
-      directory => filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]),
+      directory => directory(Host),
       source => #{carries => ?MAPPING:carries(maps:from_list([{Name, opt(Host, Name)} || Name <- [contacts, receipts, remote]])), can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
       on_state => fun(State) -> on_state(Host, State) end,
       on_states_loaded => fun() -> on_states_loaded(Host) end}.
@@ -114,6 +125,11 @@ admins(Host) ->
     Rules = case ejabberd_option:acl() of #{} = Map -> maps:to_list(Map); List -> List end,
     [<<U/binary, $@, S/binary>> || {admin, Acls} <- Rules, {user, Users} <- Acls, {U, S} <- Users, S =:= Host].
 
+opt(Host, mode) ->
+    case persistent_term:get({?MODULE, released, Host}, false) of
+        true -> shadow;
+        false -> gen_mod:get_module_opt(Host, ?MODULE, mode)
+    end;
 opt(Host, Name) -> gen_mod:get_module_opt(Host, ?MODULE, Name).
 
 mod_opt_type(url) -> econf:url([http, https]);
@@ -1065,10 +1081,25 @@ s2s_in_terminated(State, _) -> State.
 
 %% Commands
 
+%% Before this module goes: accounts that it disabled are enabled, what waits is delivered, and until a restart nothing
+%% is refused.
+release(Host) ->
+    persistent_term:put({?MODULE, released, Host}, true),
+    Keys = mnesia:dirty_all_keys(wavebreak_kept),
+    Users = [User || {disabled, User, H} <- Keys, H =:= Host],
+    [enforce(Host, User, <<User/binary, $@, Host/binary>>, allow) || User <- Users],
+    Waiting = [{Recipient, From, length(Held)} || {request, Recipient, From} = Key <- Keys, {_, H} <- [split(Recipient)], H =:= Host,
+                                                  #wavebreak_kept{value = {_, Held}} <- mnesia:dirty_read(wavebreak_kept, Key), is_list(Held)],
+    [end_request(Recipient, From, true) || {Recipient, From, _} <- Waiting],
+    lists:flatten(io_lib:format("~b accounts enabled, ~b messages delivered; nothing is refused until a restart",
+                                [length(Users), lists:sum([N || {_, _, N} <- Waiting])])).
+
 resume_list(Host, Name) -> ?LISTS:resume(Host, Name).
 
 get_commands_spec() ->
-    [#ejabberd_commands{name = wavebreak_resume_list, tags = [server], desc = "Let a list that grew too fast tell of hits again",
+    [#ejabberd_commands{name = wavebreak_release, tags = [server], desc = "Enable disabled accounts and deliver what waits, before the module is removed",
+                        module = ?MODULE, function = release, args = [{host, binary}], args_desc = ["A host"], result = {released, string}},
+     #ejabberd_commands{name = wavebreak_resume_list, tags = [server], desc = "Let a list that grew too fast tell of hits again",
                         module = ?MODULE, function = resume_list, args = [{host, binary}, {name, binary}], args_desc = ["A host", "The list's name"],
                         result = {resumed, rescode}},
      #ejabberd_commands{name = wavebreak_status, tags = [server], desc = "Show the connection to Wavebreak, its counters and times",
