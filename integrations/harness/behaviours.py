@@ -237,7 +237,7 @@ async def _wave(server: Any, *, complain: bool) -> tuple[int, int, list[str]]:
         for number, one in enumerate(fresh):
             at = number * EACH + turn
             one.say(strangers[at].boundjid.bare, f"hello {at}")
-            await one.settled()
+            await _heard(one, seen[at])
             me = one.boundjid.bare
             if complain and at % 2 and me in seen[at].shown | seen[at].asked:
                 await _complains(strangers[at], me)
