@@ -21,18 +21,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .ejabberd import Ejabberd, ejabberd
+from .ejabberd import Ejabberd
 from .federation_cases import HERE, THERE
-from .prosody import HOST, ROOMS, Prosody, prosody
+from .prosody import HOST, ROOMS, Prosody
 from .tls import certify
 from .wavebreak import Wavebreak, wavebreak
 from .xmpp import Account, RefusedError, registered
 
-SERVERS: dict[str, Callable[..., Any]] = {"prosody": prosody, "ejabberd": ejabberd}
+SERVERS: dict[str, Callable[..., Any]] = {"prosody": Prosody, "ejabberd": Ejabberd}
 TIMEOUT = {"prosody": "10", "ejabberd": "10000"}
 """So long a wait for an answer that this machine's speed decides nothing."""
 STRANGERS, GAP_S = 40, 0.5
 WAVE, EACH = 15, 7
+PEOPLE = ["club"] + [
+    f"{name}{number}"
+    for name, count in {"person": 8, "stranger": WAVE * EACH, "contact": 50, "member": 60}.items()
+    for number in range(count)
+]
 MUC = "http://jabber.org/protocol/muc"
 HALL, OWN = f"hall@{ROOMS}", f"own@{ROOMS}"
 
@@ -133,14 +138,28 @@ HEADER = (
 )
 
 
+def settle(server: Any) -> None:
+    """Let people have registered before the module came: Wavebreak knows nothing of when."""
+    server.home.mkdir(parents=True, exist_ok=True)
+    server.module = False
+    server.start()
+    server.add_users(PEOPLE)
+    server.stop()
+    server.module = True
+
+
 @contextlib.contextmanager
 def scene(name: str) -> Iterator[tuple[Wavebreak, Any]]:
     """Run a service and a server beside it for as long as the block lasts."""
     with tempfile.TemporaryDirectory() as home, wavebreak(Path(home) / "wavebreak") as service:
         more = {"timeout": TIMEOUT[name]}
         key = service.adapter_key("xmpp")
-        with SERVERS[name](Path(home) / name, service.url, key=key, more=more) as server:
-            yield service, server
+        server = SERVERS[name](Path(home) / name, service.url, key=key, more=more)
+        settle(server)
+        try:
+            yield service, server.start()
+        finally:
+            server.stop()
 
 
 async def _online(server: Any, names: list[str], host: str = HOST) -> list[Account]:
@@ -182,7 +201,6 @@ async def alone(row: Row, service: Wavebreak, server: Any) -> None:
     template = BEHAVIOURS[row.behaviour]
     people = [f"person{n}" for n in range(8)]
     names = [f"stranger{n}" for n in range(STRANGERS)]
-    server.add_users([*people, *names])
     honest, strangers = await _online(server, people), await _online(server, names)
     if HALL in template:
         for one in (*honest[:1], *strangers):
@@ -226,7 +244,6 @@ async def _complains(one: Account, about: str) -> None:
 async def _wave(server: Any, *, complain: bool) -> tuple[int, int, list[str]]:
     """Have fresh accounts reach seven strangers each; return whom they reached and asked."""
     names = [f"stranger{n}" for n in range(WAVE * EACH)]
-    server.add_users(names)
     strangers = await _online(server, names)
     seen = [watch(one) for one in strangers]
     fresh = []
@@ -287,7 +304,6 @@ async def admin(row: Row, service: Wavebreak, server: Any) -> None:
 async def moved(row: Row, service: Wavebreak, server: Any) -> None:
     """Somebody who moved here writes to fifty contacts, who answer."""
     names = [f"contact{n}" for n in range(50)]
-    server.add_users(names)
     contacts = await _online(server, names)
     mover = await registered(f"mover@{HOST}", server.port)
     for one in contacts:
@@ -298,7 +314,6 @@ async def moved(row: Row, service: Wavebreak, server: Any) -> None:
 
 async def _group(row: Row, service: Wavebreak, server: Any, by: Account, size: int) -> None:
     names = [f"member{n}" for n in range(size)]
-    server.add_users(names)
     members = await _online(server, names)
     await _join(OWN, by)
     for one in members:
@@ -320,7 +335,6 @@ async def teacher(row: Row, service: Wavebreak, server: Any) -> None:
 
 async def club(row: Row, service: Wavebreak, server: Any) -> None:
     """An account that has long been here invites sixty to its room; all come."""
-    server.add_users(["club"])
     [by] = await _online(server, ["club"])
     await _group(row, service, server, by, 60)
 
@@ -334,7 +348,6 @@ async def _heard(by: Account, seen: Seen) -> None:
 
 async def _from_afar(row: Row, here: Any, there: Prosody) -> list[str]:
     names = [f"stranger{n}" for n in range(STRANGERS)]
-    here.add_users(names)
     strangers = await _online(here, names, HERE)
     seen = [watch(one) for one in strangers]
     fresh = await Account(f"fresh@{THERE}", there.port).online()
@@ -376,6 +389,7 @@ def from_afar(row: Row) -> None:
         else:
             here = Ejabberd(places[HERE], service.url, other_port=there.s2s_port, **more)
         there.others = {HERE: here.s2s_port}
+        settle(here)
         with contextlib.ExitStack() as stack:
             for server in (here, there):
                 server.start()
