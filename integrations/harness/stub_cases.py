@@ -436,6 +436,10 @@ class StubCases:
                 stub.set_state(f"{name}@{HOST}", "suspend")
             last = f"{senders[-1]}@{HOST}"
             stub.wait(lambda: "suspend" in server.state(last))
+            # That requests are taken back comes from the sender's address, too.
+            await asyncio.sleep(1)
+            for one in to:
+                await one.settled()
             again = await elements.send(tried, by, to)
             assert [one.xml for one, _, _, got in again if got and not one.harmless] == []
             assert [one.xml for one, _, _, got in again if got]
