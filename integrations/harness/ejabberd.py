@@ -145,6 +145,7 @@ shaper_rules: {{}}
 registration_timeout: infinity
 {self.raw}
 modules:
+  mod_adhoc: {{}}
   mod_admin_extra: {{}}
   mod_blocking: {{}}
   mod_carboncopy: {{}}
@@ -156,6 +157,7 @@ modules:
   mod_offline: {{}}
   mod_privacy: {{}}
   mod_private: {{}}
+  mod_pubsub: {{host: "pubsub.{self.host}", plugins: [flat]}}
   mod_register: {{ip_access: all, access: all, password_strength: 0}}
   mod_roster: {{}}
 {module}

@@ -56,10 +56,12 @@ class Prosody:
     module: bool = True
     more: dict[str, str] = field(default_factory=dict)
     host: str = HOST
+    rooms_host: str = ""
     port: int = field(default_factory=free_port)
     s2s_port: int = field(default_factory=free_port)
     modules: tuple[str, ...] = ()
     raw: str = ""
+    components: str = ""
     authority: Path | None = None
     others: dict[str, int] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
@@ -67,7 +69,7 @@ class Prosody:
     @property
     def rooms(self) -> str:
         """The domain of its rooms."""
-        return f"rooms.{self.host}"
+        return self.rooms_host or f"rooms.{self.host}"
 
     @property
     def config(self) -> Path:
@@ -91,7 +93,7 @@ class Prosody:
         modules = [
             "roster", "saslauth", "disco", "presence", "message", "iq", "register_ibr", "blocklist",
             "user_account_management", "spam_reporting", "carbons", "mam", "admin_shell", "s2s",
-            "dialback", "c2s", "s2s_to",
+            "dialback", "c2s", "s2s_to", "adhoc",
             *(["tls"] if self.authority else []), *self.modules,
         ]  # fmt: skip
         if self.module:
@@ -105,7 +107,7 @@ class Prosody:
         settings = "\n".join(f"wavebreak_{name} = {value}" for name, value in options.items())
         secured = "false" if self.authority is None else "true"
         ports = ", ".join(f'["{name}"] = {port}' for name, port in self.others.items())
-        rooms = 'modules_enabled = { "wavebreak" }' if self.module else ""
+        rooms = ", ".join(f'"{name}"' for name in ("s2s_to", *["wavebreak"] * self.module))
         self.config.write_text(
             f"""
 run_as_root = {"true" if os.geteuid() == 0 else "false"}
@@ -114,7 +116,7 @@ pidfile = "{self.home}/prosody.pid"
 data_path = "{self.home}/data"
 certificates = "{self.home}/certs"
 plugin_paths = {{ "{TREE}/prosody", "{TREE}/harness/plugins" }}
-interfaces = {{ "127.0.0.1" }}
+interfaces = {{ "127.0.0.1", "127.0.0.2" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{ {self.s2s_port} }}
 c2s_require_encryption = false
@@ -135,7 +137,8 @@ modules_disabled = {{ "http", "limits" }}
 VirtualHost "{self.host}"
 Component "{self.rooms}" "muc"
     muc_room_locking = false
-    {rooms}
+    modules_enabled = {{ {rooms} }}
+{self.components}
 """
         )
 

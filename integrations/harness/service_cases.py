@@ -116,8 +116,8 @@ async def _room_refused(sender: Account, room: str) -> bool:
 
 
 async def _reports(victim: Account, sender: str) -> None:
-    """Wait for a message, and report and block who sent it."""
-    await victim.expect(lambda: victim.got, 60)
+    """Wait for a message, or for the request as which it arrives; report and block its sender."""
+    await victim.expect(lambda: victim.got or victim.presences, 60)
     await victim.iq(
         f"<block xmlns='urn:xmpp:blocking'><item jid='{sender}'><report "
         "xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/></item></block>"
@@ -127,7 +127,9 @@ async def _reports(victim: Account, sender: str) -> None:
 async def _after(spammer: Account, friend: Account, *, rooms: bool) -> None:
     """What holds of an account that is slowed: no new chat; the existing chat goes on."""
     assert not await _greets(spammer, f"later@{HOST}")
-    assert spammer.refusals()[-1][:2] == ("wait", "policy-violation")
+    kind, condition, text, lang = spammer.refusals()[-1]
+    assert (kind, condition, lang) == ("wait", "policy-violation", "en")
+    assert "ends by itself on" in text, "the service's own notice"
     if rooms:
         assert await _room_refused(spammer, f"room{len(spammer.errors)}")
     got = len(friend.got)
@@ -177,6 +179,8 @@ async def _spam(server: Any, service: Wavebreak, *, rooms: bool) -> int:
     reached = len(STRANGERS) - (len(spammer.errors) - before)
     state = service.outcome(f"spammer@{HOST}")
     print(f"reached {reached} of {len(STRANGERS)}, then {state}; {server.status()}")
+    if state == "limit":
+        assert "An answer frees a place at once" in spammer.refusals()[-1][2]
     for one in talk:
         await one
     for one in complaints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import queue
 import ssl
@@ -11,6 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+def sha256(text: str) -> str:
+    """Return the hash of a text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
 
 ALLOW = {
     "outcome": "allow", "allowed": True, "until": None, "challenge": None, "retry_after_ms": None,
@@ -35,6 +42,9 @@ class Stub:
         self.batches: list[str] = []
         self.states: dict[str, dict[str, Any]] = {}
         self.key = "k"
+        self.list_key = "lk"
+        self.listed: list[dict[str, Any]] = []
+        self.convicted: list[str] = []
         self.status = 0
         self.stopped = False
         self.delay_s = 0.0
@@ -69,14 +79,15 @@ class Stub:
             for stream in self._streams:
                 stream.put(state)
 
-    def take(self, key: str, body: bytes) -> dict[str, Any]:
+    def take(self, key: str, body: bytes, *, by_list: bool = False) -> dict[str, Any]:
         """Take a body of events once: by its Idempotency-Key and by the ids."""
         with self._lock:
             self.batches.append(key)
             events = [json.loads(line) for line in body.splitlines() if line]
             new = [event for event in events if event["id"] not in self._ids]
             if key not in self._keys:
-                self.events += new
+                into = self.listed if by_list else self.events
+                into += new
                 self._ids |= {event["id"] for event in new}
             self._keys.add(key)
         return {"accepted": len(new), "late": 0, "duplicates": 0, "refused": [], "refused_total": 0}
@@ -170,9 +181,23 @@ class _Handler(BaseHTTPRequestHandler):
         if stub.status:
             more = {"Retry_After": "1"} if stub.status in (429, 503) else {}
             return self._send(stub.status, {"title": "no", "status": stub.status}, **more)
-        if self.headers.get("authorization") != f"Bearer {stub.key}":
+        by_list = self.headers.get("authorization") == f"Bearer {stub.list_key}"
+        if not by_list and self.headers.get("authorization") != f"Bearer {stub.key}":
             return self._send(401, {"title": "wrong key", "status": 401})
-        return self._route(body)
+        return self._route_of_list(body) if by_list else self._route(body)
+
+    def _route_of_list(self, body: bytes) -> None:
+        stub = self.stub
+        if self.path == "/v1/events":
+            key = self.headers["idempotency-key"]
+            return self._send(202, stub.take(key, body, by_list=True))
+        if self.path != "/v1/lists/convicted":
+            return self._send(403, {"title": "no scope for this", "status": 403})
+        etag = f'"{stub.convicted}"'.replace("'", "")
+        if self.headers.get("if-none-match") == etag:
+            return self._send(304, None)
+        items = [{"account": account, "hash": sha256(account)} for account in stub.convicted]
+        return self._send(200, {"items": items, "version": etag}, ETag=etag)
 
     def _route(self, body: bytes) -> None:
         stub = self.stub

@@ -16,7 +16,7 @@ import pytest
 
 from support.external_servers import free_port
 
-from . import elements, hooks
+from . import elements, hooks, waiting
 from .prosody import HOST, ROOMS
 from .stub import Stub, stubbed
 from .tls import certificate
@@ -88,6 +88,7 @@ class StubCases:
 
     bot_exempt: ClassVar[dict[str, str]]
     nothing_more: ClassVar[dict[str, str]]
+    nothing_back: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""
@@ -157,6 +158,7 @@ class StubCases:
             await ann.expect(lambda: len(ann.errors) == 2)
             stub.decide = lambda events: {
                 "allowed": False, "outcome": "restrict", "notify_at_ms": 4102444800000,
+                "statement_url": "https://abuse.example.org/notice/1",
                 "notice": {"en": "New chats are off until noon.", "he": ""},
             }  # fmt: skip
             ann.say(ben.boundjid.bare)
@@ -170,9 +172,8 @@ class StubCases:
             refused = ("wait", "policy-violation")
             assert refusals[0] == (*refused, "New chats are off until noon.", "en")
             assert refusals[1] == (*refused, "אין שיחות חדשות.", "he")
-            # A notice is withheld until its time; the act is refused all the same.
-            assert refusals[2][:2] == ("wait", "policy-violation")
-            assert "noon" not in refusals[2][2]
+            # Before its notice is due, too, but for the link: who is refused has learned of it.
+            assert refusals[2] == (*refused, "New chats are off until noon.", "en")
             assert got == []
             # Wavebreak has logged the attempts itself.
             sent = [event for event in stub.events if event["type"] == "message.sent"]
@@ -305,6 +306,77 @@ class StubCases:
             asyncio.run(drive(server, stub))
             assert "decision" not in server.state(f"ann@{HOST}")
 
+    @pytest.mark.parametrize("taken", [True, False], ids=["taken", "left"])
+    def test_verdict_takes_back_what_waits(self, tmp_path: Path, taken: bool) -> None:
+        more = {} if taken else self.nothing_back
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
+            server.add_users(list(waiting.NAMES))
+            stub.wait(lambda: stub.streams)
+            asyncio.run(waiting.reach(server, stub))
+            there = asyncio.run(waiting.found(server))
+            asked = asyncio.run(waiting.asks(server))
+            assert there["dan"].texts == [waiting.KNOWN], "a chat that exists loses nothing"
+            left = {name: there[name] for name in ("ben", "cid", "fay", "gil")}
+            if taken:
+                assert left == dict.fromkeys(left, waiting.Waiting([], 0, 0))
+                assert asked == 0
+            else:
+                assert [one.requests for one in left.values()][:2] == [1, 1]
+                assert left["cid"].texts == left["fay"].texts == [waiting.STRANGER]
+                assert (len(left["gil"].texts), left["cid"].archived, asked) == (1, 1, 2)
+
+    @pytest.mark.parametrize("by", ["server", "person"])
+    def test_who_takes_only_contacts_gets_no_strangers_words(self, tmp_path: Path, by: str) -> None:
+        a, b = f"ann@{HOST}", f"ben@{HOST}"
+        command = (
+            "<command xmlns='http://jabber.org/protocol/commands' node='wavebreak:only-contacts'"
+            " action='execute'/>"
+        )
+        call = "<propose xmlns='urn:xmpp:jingle-message:0' id='c'><description "
+        call += "xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose>"
+
+        async def drive(server: Server) -> list[Any]:
+            ann = await Account(a, server.port, register=False).online()
+            ben = await Account(b, server.port, register=False).online()
+            if by == "person":
+                answer = await ben.iq(command, to=HOST)
+                assert "only your contacts" in str(answer)
+            ann.send_xml(f"<presence to='r@{ROOMS}/ann'><x xmlns='{hooks.MUC}'/></presence>")
+            ann.say(b)
+            ann.send_xml(f"<message to='{b}' type='chat' xml:lang='he'>{call}</message>")
+            ann.send_xml(
+                f"<message to='r@{ROOMS}'><x xmlns='{hooks.MUC}#user'><invite to='{b}'/></x>"
+                "</message>"
+            )
+            await ann.expect(lambda: len(ann.errors) == 3)
+            assert ben.messages == []
+            # To ask is the way in.
+            ann.send_xml(f"<presence to='{b}' type='subscribe'/>")
+            await ben.expect(lambda: ben.presences)
+            ben.send_xml(f"<presence to='{a}' type='subscribed'/>")
+            await ann.expect(lambda: ann.presences)
+            ann.say(b, "as a contact")
+            await ben.expect(lambda: ben.got)
+            if by == "person":
+                assert "everybody can" in str(await ben.iq(command, to=HOST))
+            for one in (ann, ben):
+                await one.offline()
+            return ann.refusals()
+
+        more = {"only_contacts": "true"} if by == "server" else {}
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
+            server.add_users(["ann", "ben"])
+            refusals = asyncio.run(drive(server))
+            assert {refusal[:2] for refusal in refusals} == {("auth", "forbidden")}
+            assert [refusal[3] for refusal in refusals].count("he") == 1
+            stub.wait(lambda: _sent(stub))
+            told = [event for event in stub.events if event.get("peer") == b]
+            kinds = [(event["type"], event.get("attempted", False)) for event in told]
+            in_vain = ("contact.requested", True)
+            assert kinds == [*[in_vain] * 3, ("contact.requested", False), ("message.sent", False)]
+            asked = [event["type"] for _, events in stub.asked for event in events]
+            assert asked == ["group.created", "contact.requested"]
+
     def test_lift_while_the_server_was_down_enables(self, tmp_path: Path) -> None:
         async def register(server: Server, register: bool) -> None:
             await (await Account(f"ann@{HOST}", server.port, register=register).online()).offline()
@@ -327,10 +399,10 @@ class StubCases:
             ben.say(ann.boundjid.bare)
             await ann.expect(lambda: ann.got)
             stub.wait(lambda: stub.streams)
-            stub.set_state(f"ann@{HOST}", "suspend")
+            stub.set_state(f"ann@{HOST}", "suspend", until_ms=4_102_444_800_000)
             await asyncio.sleep(0.3)
             stub.asked.clear()
-            ann.say(ben.boundjid.bare)
+            ann.say(ben.boundjid.bare, lang="he")
             await ann.expect(lambda: ann.errors)
             await ann.offline()
             await ben.offline()
@@ -338,7 +410,10 @@ class StubCases:
 
         with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
             refusals = asyncio.run(drive(server, stub))
-            assert refusals[0][:2] == ("wait", "policy-violation")
+            assert refusals == [
+                ("wait", "policy-violation", "החשבון שלך מושעה עד 2100-01-01 00:00 (UTC)."
+                 " אפשר לקרוא, אך לא לשלוח.", "he"),
+            ]  # fmt: skip
             assert stub.asked == []
             refused = stub.wait(lambda: [e for e in stub.events if e.get("attempted")])
             assert [event["type"] for event in refused] == ["message.sent"]
@@ -361,6 +436,10 @@ class StubCases:
                 stub.set_state(f"{name}@{HOST}", "suspend")
             last = f"{senders[-1]}@{HOST}"
             stub.wait(lambda: "suspend" in server.state(last))
+            # That requests are taken back comes from the sender's address, too.
+            await asyncio.sleep(1)
+            for one in to:
+                await one.settled()
             again = await elements.send(tried, by, to)
             assert [one.xml for one, _, _, got in again if got and not one.harmless] == []
             assert [one.xml for one, _, _, got in again if got]
@@ -549,6 +628,20 @@ class StubCases:
             counts = asyncio.run(drive(server, stub))
             assert counts == ([0, 2, 4] if silent else [2, 4, 6])
             assert len(stub.attempted) == 6
+
+    def test_refused_registration_is_in_the_persons_language(self, tmp_path: Path) -> None:
+        notice = {"en": "Not now.", "he": "לא כרגע."}
+
+        async def drive(server: Server, lang: str) -> RefusedError:
+            with pytest.raises(RefusedError) as refused:
+                await Account(f"ann@{HOST}", server.port, lang=lang).online()
+            return refused.value
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+            stub.wait(lambda: stub.streams)
+            stub.decide = partial(_always, {"allowed": False, "notice": notice})
+            for lang, text in notice.items():
+                assert asyncio.run(drive(server, lang)).args[1] == text
 
     def test_wrong_key_does_not_close_registration(self, tmp_path: Path) -> None:
         with stubbed() as stub:

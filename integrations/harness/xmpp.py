@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import warnings
 from typing import Any
@@ -45,10 +46,13 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         self.got: list[Any] = []
         self.errors: list[Any] = []
         self.presences: list[Any] = []
+        self.messages: list[Any] = []
+        self.results: list[Any] = []
         self._online = asyncio.get_event_loop().create_future()
-        self._registering = register
+        self._register_id = ""
         self.add_event_handler("session_start", self._started)
         self.add_event_handler("register", self._register)
+        self.add_filter("in", self._seen)
         self.add_event_handler("message", self._message)
         self.add_event_handler("message_error", lambda stanza: self.errors.append(stanza))
         self.add_event_handler("presence_error", lambda stanza: self.errors.append(stanza))
@@ -67,18 +71,23 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
         request["type"] = "set"
         request["register"]["username"] = self.boundjid.user
         request["register"]["password"] = self.password
-        try:
+        self._register_id = request["id"]
+        with contextlib.suppress(IqError, IqTimeout):
             await request.send(timeout=10)
-        except IqError as error:
-            tag = error.iq.xml.find("{jabber:client}error")
+
+    def _seen(self, stanza: Any) -> Any:
+        """Read what slixmpp has no event for: a registration's `policy-violation`, an archive."""
+        if isinstance(stanza, slixmpp.Message):
+            self.messages.append(stanza.xml)
+            self.results += stanza.xml.findall("{urn:xmpp:mam:2}result")
+        elif isinstance(stanza, slixmpp.Iq) and (
+            (stanza["id"], stanza["type"]) == (self._register_id, "error")
+        ):
+            tag = stanza.xml.find("{jabber:client}error")
             text = tag.findtext(f"{{{STANZAS}}}text") or ""
-            name = next(
-                child.tag.split("}")[1] for child in tag if child.tag != f"{{{STANZAS}}}text"
-            )
-            self._fail(RefusedError(name, text))
-        except IqTimeout:
-            # An error of a condition that slixmpp does not know, `policy-violation`, is lost.
-            self._fail(RefusedError("", "no answer that slixmpp reads"))
+            names = [child.tag for child in tag if child.tag != f"{{{STANZAS}}}text"]
+            self._fail(RefusedError(names[0].split("}")[1], text))
+        return stanza
 
     async def _started(self, _event: Any) -> None:
         self.send_presence()
@@ -125,6 +134,24 @@ class Account(slixmpp.ClientXMPP):  # type: ignore[misc]
             stanza["to"] = to
         stanza.xml.append(ET.fromstring(text))
         return await stanza.send(timeout=60)
+
+    async def archived(self) -> int:
+        """Return how many messages the account's archive has."""
+        query = "<query xmlns='urn:xmpp:mam:2' queryid='q'/>"
+        before = len(self.results)
+        await self.iq(query)
+        return len(self.results) - before
+
+    def wait_for_presence(self, sender: str) -> asyncio.Future[Any]:
+        """Return what is done when a presence of this address, or one of its occupants, comes."""
+        came = asyncio.get_event_loop().create_future()
+
+        def seen(stanza: Any) -> None:
+            if stanza["from"].bare == sender and not came.done():
+                came.set_result(stanza)
+
+        self.add_event_handler("presence_available", seen)
+        return asyncio.ensure_future(asyncio.wait_for(came, 30))
 
     async def settled(self) -> None:
         """Return once the server has handled what was sent, and its errors have come.

@@ -308,12 +308,12 @@ function client:request(method, path, more, answered)
 		if not more.streaming_handler then self:check_clock(response); end
 		if is_foreign(code, body) then
 			self:say("error", "service", "What answers at %s is no Wavebreak (%d): set wavebreak_url to Wavebreak's own address, then reload the configuration", options.url, code);
-		elseif code == 401 or code == 403 then
+		elseif (code == 401 or code == 403) and not more.key then
 			self:say("error", "key", "Wavebreak refuses the key (%d): set wavebreak_key to one with the scopes ingest, decide and read, then reload the configuration. Nothing is closed meanwhile", code);
 		end
 		answered(code, body, response);
 	end
-	local headers = { Authorization = "Bearer " .. (options.key or ""), Accept = more.accept or "application/json" };
+	local headers = { Authorization = "Bearer " .. (more.key or options.key or ""), Accept = more.accept or "application/json" };
 	for name, value in pairs(more.headers or {}) do headers[name] = value; end
 	if more.timeout then
 		task = options.add_task(more.timeout, function ()

@@ -11,6 +11,7 @@ local jid_bare, jid_prep, jid_resource, jid_split = jid_lib.bare, jid_lib.prep, 
 
 local TYPING_S = 10;
 local MAX_ID_BYTES = 255;
+local MOST_ROOMS = 500;
 
 -- What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no other field
 -- leaves this server: a field that is sent and not declared is not judged.
@@ -223,7 +224,7 @@ local function new(context)
 		typing = cache.new(5000);
 		calls = cache.new(20000); -- caller, callee, session id → who, and when it was taken
 		pairs = cache.new(context.pairs or 200000);
-		rooms = cache.new(50000); -- account, room of another server → "asked", or "joined" once the room has answered
+		rooms = {}; -- account → its rooms of other servers: "asked", or "joined" once the room has answered
 	}, mapping_mt);
 end
 
@@ -280,19 +281,48 @@ local function receipt_of(stanza)
 	if displayed then return "message.read", displayed.attr.id; end
 end
 
+-- What an account here is to a room of another server: nil, "asked" or "joined".
+function mapping:room_state(account, room)
+	local rooms = self.rooms[account_id(account)];
+	return rooms and rooms.states[account_id(room)];
+end
+
+-- Of more rooms than an account can have, those that never answered go; then no more are added. The bound is each
+-- account's own: none pushes out another's.
+function mapping:keep_room(account, room, state)
+	account, room = account_id(account), account_id(room);
+	local rooms = self.rooms[account] or { count = 0, states = {} };
+	self.rooms[account] = rooms;
+	if not rooms.states[room] then
+		if rooms.count >= MOST_ROOMS then
+			for one, its in pairs(rooms.states) do
+				if its ~= "joined" then rooms.states[one], rooms.count = nil, rooms.count - 1; end
+			end
+		end
+		if rooms.count >= MOST_ROOMS then return; end
+		rooms.count = rooms.count + 1;
+	end
+	rooms.states[room] = state;
+end
+
+-- Who has no session is in no room of another server.
+function mapping:forget_rooms(account)
+	self.rooms[account_id(account)] = nil;
+end
+
 -- Whether an account has asked to join a room of another server; what it has not asked to join may be anybody.
 function mapping:has_asked(account, room)
-	return self.rooms:get(account_id(account) .. " " .. account_id(room)) ~= nil;
+	return self:room_state(account, room) ~= nil;
 end
 
 -- Whether that room has answered as rooms do.
 function mapping:is_in_room(account, room)
-	return self.rooms:get(account_id(account) .. " " .. account_id(room)) == "joined";
+	return self:room_state(account, room) == "joined";
 end
 
 -- A room that has answered, or that was joined before this module was loaded.
 function mapping:joined_elsewhere(account, room)
-	self.rooms:set(account_id(account) .. " " .. account_id(room), "joined");
+	self:keep_room(account, room, "joined");
 end
 
 -- Who invites by a room of another server: its word is taken for accounts of its own server alone.
@@ -522,9 +552,8 @@ function mapping:directed(stanza, from, to, origin)
 		return {};
 	end
 	if not origin and node and resource and not context.is_local(host) then
-		local key = account_id(from) .. " " .. account_id(to);
-		if stanza:get_child("x", MUC) and not self.rooms:get(key) then self.rooms:set(key, "asked"); end
-		if self.rooms:get(key) then return {}; end
+		if stanza:get_child("x", MUC) and not self:has_asked(from, to) then self:keep_room(from, to, "asked"); end
+		if self:has_asked(from, to) then return {}; end
 	end
 	local carried = content(stanza);
 	if not carried.visible or self:is_known(from, to) then return {}; end
@@ -605,7 +634,13 @@ function mapping:blocking(stanza, from)
 		if report then
 			local sid = report:get_child("stanza-id", "urn:xmpp:sid:0");
 			local message = sid and sid.attr.id and self.archived:get(account_id(from) .. " " .. sid.attr.id);
-			acts[#acts + 1] = self:act("user.reported", from, { peer = jid, reason = reason, message = message });
+			local act = self:act("user.reported", from, { peer = jid, reason = reason, message = message });
+			-- What the reporter lets be done with it beside; nobody else is told without that.
+			act.report = {
+				about = jid, reason = report.attr.reason or "urn:xmpp:reporting:" .. (reason == "spam" and "spam" or "abuse");
+				origin = report:get_child("report-origin") ~= nil, third_party = report:get_child("third-party") ~= nil;
+			};
+			acts[#acts + 1] = act;
 		end
 		acts[#acts + 1] = self:act(type, from, { peer = jid });
 	end

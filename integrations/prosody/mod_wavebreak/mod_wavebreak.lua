@@ -23,6 +23,7 @@ local usermanager = require "core.usermanager";
 local client_library = module:require "client";
 local new_client, is_calm = client_library.new, client_library.is_calm;
 local mapping_lib = module:require "mapping";
+local new_lists = module:require "lists".new;
 
 local jid_bare, jid_host, jid_split = jid_lib.bare, jid_lib.host, jid_lib.split;
 local hosts = prosody.hosts;
@@ -38,6 +39,9 @@ local on_failure = module:get_option("wavebreak_on_failure", {});
 local notice = module:get_option("wavebreak_notice", {});
 local exempt = module:get_option_set("wavebreak_exempt", {});
 local requests = module:get_option_string("wavebreak_requests", "hold");
+local only_contacts = module:get_option_boolean("wavebreak_only_contacts", false);
+local forwarded = module:get_option_set("wavebreak_forward_reports", {});
+local taken_back = module:get_option_set("wavebreak_take_back", { "requests", "undelivered" });
 
 local function check(name, value, ...)
 	for _, allowed in ipairs { ... } do if value == allowed then return; end end
@@ -45,6 +49,7 @@ local function check(name, value, ...)
 end
 check("wavebreak_mode", mode, "shadow", "enforce");
 check("wavebreak_requests", requests, "hold", "deliver");
+for name in taken_back do check("wavebreak_take_back", name, "requests", "undelivered"); end
 check("wavebreak_ask", ask, "new_chats", "always", "never");
 check("wavebreak_on_failure.registration", on_failure.registration or "closed", "open", "closed");
 check("wavebreak_on_failure.messaging", on_failure.messaging or "open", "open", "closed");
@@ -71,16 +76,31 @@ local TEXTS = {
 		refused = "This is not possible from your account at the moment. Try again later, or ask the operator of this server.";
 		unavailable = "This is not possible for a moment. Try again later.";
 		request = "A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.";
+		closed = "This person takes messages, calls and invitations from contacts alone. Ask to become a contact first.";
+		command = "Let only contacts write to me, or everybody again";
+		closes = "From now on only your contacts can write to you, call or invite you. Others can ask to become one.";
+		opens = "From now on everybody can write to you.";
+		restrict = "Your account cannot start new chats or groups{until}. Chats that you have already go on.";
+		suspend = "Your account is suspended{until}. You can read, but not send.";
+		ban = "Your account is blocked{until}.";
+		["until"] = " until %s UTC";
 	};
 	he = {
 		refused = "הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת.";
 		unavailable = "הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר.";
 		request = "הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה.";
+		closed = "האדם הזה מקבל הודעות, שיחות והזמנות מאנשי קשר בלבד. אפשר לבקש קודם להתווסף לאנשי הקשר.";
+		closes = "מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף.";
+		opens = "מעכשיו כולם יכולים לכתוב לך.";
+		restrict = "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות.";
+		suspend = "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.";
+		ban = "החשבון שלך חסום{until}.";
+		["until"] = " עד %s (UTC)";
 	};
 };
 
-local function language(stanza)
-	local lang = stanza and stanza.attr["xml:lang"] or "en";
+local function language(stanza, session)
+	local lang = stanza and stanza.attr["xml:lang"] or session and session.wavebreak_language or "en";
 	lang = lang:lower():match("^%a+");
 	return (lang == "he" or lang == "iw") and "he" or "en";
 end
@@ -180,10 +200,8 @@ local function is_exempt(jid, session)
 	return role and exempt:contains("role:" .. role.name) or false;
 end
 
-local function on_state(state)
-	if mode ~= "enforce" then return; end
-	local node, host = local_node(state.account);
-	if not node or not watched_hosts[host] or not usermanager.disable_user then return; end
+local function enforce_ban(state, node, host)
+	if not usermanager.disable_user then return; end
 	local store = disabled_store(host);
 	if state.outcome == "ban" then
 		if is_exempt(state.account) or not usermanager.user_exists(node, host) or store:get(node) then return; end
@@ -194,6 +212,139 @@ local function on_state(state)
 		local ok, err = usermanager.enable_user(node, host);
 		if ok then store:set(node, nil); else module:log("error", "An account cannot be enabled again: %s", err); end
 	end
+end
+
+-- Whom an account has written to, asked or invited as a stranger, and who has not answered: what waits there for them is
+-- taken back after a verdict.
+
+local MOST_REACHED = 500;
+
+local reached_store = stores_of("wavebreak_reached");
+local reached_cache = cache.new(20000); -- host, account → peer → since when, and the rooms it is invited to
+local request_store = stores_of("wavebreak_requests");
+
+local function reached_by(host, account)
+	local key = host .. " " .. account;
+	local peers = reached_cache:get(key);
+	if not peers then
+		peers = reached_store(host):get(account) or {};
+		reached_cache:set(key, peers);
+	end
+	return peers;
+end
+
+local function keep_reached(host, account, peers)
+	reached_store(host):set(account, next(peers) and peers or nil);
+end
+
+local REACHES = { ["message.sent"] = true, ["contact.requested"] = true };
+local ANSWERS = { ["message.sent"] = true, ["contact.requested"] = true, ["contact.accepted"] = true };
+
+local function note_reached(act)
+	local event = act.event;
+	if mode ~= "enforce" or not event.peer then return; end
+	local node, host = local_node(event.peer);
+	local invited = event.type == "group.member_added" and node and watched_hosts[host] and reached_by(host, event.account)[event.peer];
+	if invited then
+		-- A room names who invites by the nickname there.
+		invited.rooms[event.group] = true;
+		keep_reached(host, event.account, reached_by(host, event.account));
+	end
+	if not ANSWERS[event.type] then return; end
+	node, host = local_node(event.account);
+	if node and watched_hosts[host] then
+		local peers = reached_by(host, event.peer);
+		if peers[event.account] then
+			peers[event.account] = nil;
+			keep_reached(host, event.peer, peers);
+		end
+	end
+	node, host = local_node(event.peer);
+	if not act.opens or not REACHES[event.type] or not node or not watched_hosts[host] then return; end
+	local peers, count = reached_by(host, event.account), 0;
+	if peers[event.peer] then return; end
+	for _ in pairs(peers) do count = count + 1; end
+	if count >= MOST_REACHED then return; end
+	peers[event.peer] = { since = os.time(), rooms = {} };
+	keep_reached(host, event.account, peers);
+end
+
+-- Whether a message that waits is the account's: its own, or the invitation of a room that it invited to.
+local function is_of(stanza, account, rooms)
+	local from = jid_bare(stanza.attr.from);
+	local x = stanza:get_child("x", "http://jabber.org/protocol/muc#user");
+	return from == account or rooms[from] and x and x:get_child("invite") ~= nil;
+end
+
+-- Messages that wait for somebody who is offline, and their copies in that person's archive.
+local function take_back_messages(node, host, account, rooms)
+	local context = module:context(host);
+	local waiting = context:open_store("offline", "archive");
+	local mine, copies = {}, {};
+	for key, stanza in waiting:find(node) or function () end do
+		if is_of(stanza, account, rooms) then
+			mine[#mine + 1] = key;
+			for copy in stanza:childtags("stanza-id", "urn:xmpp:sid:0") do
+				if copy.attr.by == node .. "@" .. host then copies[#copies + 1] = copy.attr.id; end
+			end
+		end
+	end
+	for _, key in ipairs(mine) do waiting:delete(node, { key = key }); end
+	if #copies == 0 then return; end
+	local archive = context:open_store(context:get_option_string("archive_store", "archive"), "archive");
+	for _, key in ipairs(copies) do archive:delete(node, { key = key }); end
+end
+
+-- Requests that wait for an answer: of the account's own roster, those to other servers too.
+local function take_back_own_requests(node, host, account)
+	local asked = {};
+	for jid, item in pairs(rostermanager.load_roster(node, host) or {}) do
+		if jid and item.ask then asked[#asked + 1] = jid; end
+	end
+	for _, jid in ipairs(asked) do
+		if rostermanager.unsubscribe(node, host, jid) then rostermanager.roster_push(node, host, jid); end
+		module:context(host):send(st.presence { type = "unsubscribe", from = account, to = jid });
+	end
+end
+
+local function take_back_request(node, host, account)
+	local held = request_store(host):get(node);
+	if held and held[account] and not held[account].declined then
+		held[account] = nil;
+		request_store(host):set(node, next(held) and held or nil);
+	end
+	if rostermanager.is_contact_pending_in(node, host, account) then
+		module:context(host):send(st.presence { type = "unsubscribe", from = account, to = node .. "@" .. host });
+	end
+end
+
+local function take_back(account)
+	if taken_back:empty() then return; end
+	for host in pairs(watched_hosts) do
+		local peers = reached_by(host, account);
+		if next(peers) then
+			for peer, one in pairs(peers) do
+				local node = jid_split(peer);
+				if not roster_item(peer, account) then
+					if taken_back:contains("requests") then take_back_request(node, host, account); end
+					if taken_back:contains("undelivered") then take_back_messages(node, host, account, one.rooms); end
+				end
+			end
+			reached_cache:set(host .. " " .. account, {});
+			keep_reached(host, account, {});
+		end
+	end
+	local node, host = local_node(account);
+	if node and watched_hosts[host] and taken_back:contains("requests") then take_back_own_requests(node, host, account); end
+end
+
+local TAKES_BACK = { restrict = true, suspend = true, ban = true };
+
+local function on_state(state)
+	if mode ~= "enforce" then return; end
+	local node, host = local_node(state.account);
+	if node and watched_hosts[host] then enforce_ban(state, node, host); end
+	if TAKES_BACK[state.outcome] and not is_exempt(state.account) then take_back(state.account); end
 end
 
 -- A lift that came while this server was down.
@@ -221,6 +372,24 @@ if not client.options.key then
 	module:log("error", "wavebreak_key is not set: make one with `wavebreak key create`, with the scopes ingest, decide and read");
 end
 
+-- Outside lists
+
+local lists = new_lists {
+	lists = module:get_option("wavebreak_lists", {}), publish = module:get_option_string("wavebreak_publish_list");
+	key = function () return module:get_option_string("wavebreak_list_key"); end;
+	request = function (...) return client:request(...); end;
+	send_iq = function (host, stanza) return module:context(host):send_iq(stanza); end;
+	pubsub = function (host) return hosts[host] and hosts[host].modules.pubsub and hosts[host].modules.pubsub.service; end;
+	own = function ()
+		local own = {};
+		for host in pairs(hosts) do own[host] = true; end
+		for jid in module:get_option_inherited_set("admins", {}) do own[jid] = true; end
+		return own;
+	end;
+	store = stores_of("wavebreak_lists"), log = function (level, ...) module:log(level, ...); end;
+	add_task = timer.add_task, now = time.now, timeout = client.options.timeout;
+};
+
 -- From acts to Wavebreak, and back to the stanza.
 
 local FAILURE_KIND = { ["account.registered"] = "registration" };
@@ -246,14 +415,18 @@ local function is_due(answer)
 	return type(answer.notify_at_ms) ~= "number" or answer.notify_at_ms <= client:now_ms();
 end
 
--- The text for the holder, once it may be given.
-local function refusal_text(answer, lang)
-	local text = option_text(lang) or TEXTS[lang].refused;
-	if is_due(answer) and type(answer.notice) == "table" and type(answer.notice[lang]) == "string" then
-		text = answer.notice[lang];
-		if type(answer.statement_url) == "string" then text = text .. " " .. answer.statement_url; end
+-- What a sender reads who is refused, at once: Wavebreak's notice, which says how many places are left and what frees
+-- one; where the cache refuses, what applies and until when. A person who is told nothing tries again.
+local function refusal_text(refusal, lang)
+	local said = type(refusal.notice) == "table" and refusal.notice[lang];
+	if type(said) == "string" and said ~= "" then
+		local url = is_due(refusal) and type(refusal.statement_url) == "string" and " " .. refusal.statement_url;
+		return said .. (url or "");
 	end
-	return text;
+	local texts = TEXTS[lang];
+	local ends_ms = refusal.until_ms;
+	local ends = ends_ms and texts["until"]:format(os.date("!%Y-%m-%d %H:%M", ends_ms // 1000)) or "";
+	return option_text(lang) or ((texts[refusal.outcome] or texts.refused):gsub("{until}", ends));
 end
 
 -- Whether a refusal is kept from its sender: until the time at which Wavebreak lets it be known.
@@ -265,8 +438,6 @@ end
 -- request with a question. Accepting it, or writing to the sender, delivers what waits.
 
 local HELD_A_CHAT, HELD_SENDERS, HELD_S = 10, 200, 30 * 86400;
-
-local request_store = stores_of("wavebreak_requests");
 
 local function count_senders(held)
 	local senders, now = 0, os.time();
@@ -310,6 +481,34 @@ local function end_request(recipient, from, accepted)
 	for _, message in ipairs(accepted and one.messages or {}) do module:context(host):send(st.deserialize(message)); end
 end
 
+-- Before this module goes: accounts that it disabled are enabled, what waits is delivered, and until a restart nothing is
+-- refused. Returns how many accounts and messages.
+local function release()
+	mode = "shadow";
+	local accounts, messages = 0, 0;
+	for host in pairs(watched_hosts) do
+		local disabled, waiting = {}, {};
+		for node in disabled_store(host):users() do disabled[#disabled + 1] = node; end
+		for node in request_store(host):users() do waiting[#waiting + 1] = node; end
+		for _, node in ipairs(disabled) do
+			if usermanager.enable_user(node, host) then
+				disabled_store(host):set(node, nil);
+				accounts = accounts + 1;
+			end
+		end
+		for _, node in ipairs(waiting) do
+			for _, one in pairs(request_store(host):get(node) or {}) do
+				for _, message in ipairs(one.messages) do
+					module:context(host):send(st.deserialize(message));
+					messages = messages + 1;
+				end
+			end
+			request_store(host):set(node, nil);
+		end
+	end
+	return accounts, messages;
+end
+
 -- The text for a sender of whose limit few places are left: once a limit, when it may be known.
 local told_places = cache.new(10000);
 local function tell_places(answer, account, session, stanza)
@@ -318,6 +517,92 @@ local function tell_places(answer, account, session, stanza)
 	if not is_due(answer) or type(text) ~= "string" or told_places:get(account) == limit then return; end
 	told_places:set(account, limit);
 	session.send(st.message({ from = session.host, to = session.full_jid, id = id.short() }, text));
+end
+
+-- People who take nothing from strangers but the request to become a contact: everybody, or who wished so.
+
+local choice_store = stores_of("wavebreak_only_contacts");
+local choices = cache.new(20000);
+
+local function takes_only_contacts(jid)
+	local node, host = local_node(jid);
+	if not node or not watched_hosts[host] then return false; end
+	local choice = choices:get(jid);
+	if choice == nil then
+		local stored = choice_store(host):get(node);
+		choice = stored and stored.only_contacts;
+		if choice == nil then choice = only_contacts; end
+		choices:set(jid, choice);
+	end
+	return choice;
+end
+
+local function change_choice(node, host)
+	local jid = node .. "@" .. host;
+	local choice = not takes_only_contacts(jid);
+	choice_store(host):set(node, { only_contacts = choice });
+	choices:set(jid, choice);
+	return choice;
+end
+
+local NEEDS_CONTACT = { ["message.sent"] = true, ["call.started"] = true, ["group.member_added"] = true };
+
+-- Who is no contact and writes all the same has asked to become one, in vain; that person complains of nothing.
+local function refused_by_recipient(acts, stanza, session)
+	for _, act in ipairs(acts) do
+		local event = act.event;
+		local peer = event.peer;
+		if peer and NEEDS_CONTACT[event.type] and takes_only_contacts(peer) and not mapping:is_known(event.account, peer) then
+			local asked = mapping:act("contact.requested", event.account, { peer = peer, origin = event.origin, attempted = true });
+			client:tell(asked.event);
+			local lang = language(stanza, session);
+			return { text = TEXTS[lang].closed, lang = lang, type = "auth", condition = "forbidden" };
+		end
+	end
+end
+
+-- Reports that go on, to whom its reporter lets: the reported account's server, and the addresses of the option.
+
+local SERVER_INFO = "http://jabber.org/network/serverinfo";
+
+local function abuse_addresses(reply)
+	local found, query = {}, reply:get_child("query", "http://jabber.org/protocol/disco#info");
+	for form in (query and query:childtags("x", "jabber:x:data") or function () end) do
+		local fields, is_info = {}, false;
+		for field in form:childtags("field") do
+			is_info = is_info or field.attr.var == "FORM_TYPE" and field:get_child_text("value") == SERVER_INFO;
+			if field.attr.var == "abuse-addresses" then fields[#fields + 1] = field; end
+		end
+		for _, field in ipairs(is_info and fields or {}) do
+			for value in field:childtags("value") do
+				local jid = jid_lib.prep((value:get_text() or ""):match("^xmpp:([^?]+)") or "");
+				if jid then found[#found + 1] = jid; end
+			end
+		end
+	end
+	return found;
+end
+
+-- Neither who reports nor what was written: the account, and why.
+local function send_report(host, to, report)
+	local message = st.message({ from = host, to = to, id = id.short() }):tag("report", { xmlns = "urn:xmpp:reporting:1", reason = report.reason });
+	if report.origin then message:tag("report-origin"):up(); end
+	if report.third_party then message:tag("third-party"):up(); end
+	module:context(host):send(message:up():tag("jid", { xmlns = "urn:xmpp:jid:0" }):text(report.about):up());
+end
+
+local function forward_report(host, report)
+	local origin = jid_host(report.about);
+	if report.origin and forwarded:contains("origin") and not hosts[origin] then
+		local query = st.iq({ type = "get", from = host, to = origin, id = id.short() }):tag("query", { xmlns = "http://jabber.org/protocol/disco#info" });
+		module:context(host):send_iq(query):next(function (event) return abuse_addresses(event.stanza); end, function () return {}; end)
+			:next(function (found)
+				for _, to in ipairs(found[1] and found or { origin }) do send_report(host, to, report); end
+			end);
+	end
+	for to in forwarded do
+		if to ~= "origin" and report.third_party then send_report(host, to, report); end
+	end
 end
 
 -- Nothing waits in shadow: the answer is only counted.
@@ -385,7 +670,7 @@ local function judge(acts, session, stanza, from)
 	module:fire_event("wavebreak/refused", {
 		account = account, type = acts[1] and acts[1].event.type, outcome = refusal.outcome, origin = session, stanza = stanza;
 	});
-	local lang = language(stanza);
+	local lang = language(stanza, session);
 	if why == "unavailable" then
 		return { text = TEXTS[lang].unavailable, lang = lang, condition = "resource-constraint" }, asked;
 	end
@@ -398,12 +683,16 @@ local function perform(acts, session, stanza, from)
 	if #acts == 0 and not (from and refused_all(from, stanza)) then return nil; end
 	local account = acts[1] and acts[1].event.account or from;
 	if is_exempt(account, session) then return nil; end
+	local by_recipient = refused_by_recipient(acts, stanza, session);
+	if by_recipient then return by_recipient, "told"; end
+	lists:before(account);
 	local refusal, asked, answer = judge(acts, session, stanza, from);
 	if not refusal then
 		local as_request = answer and answer.deliver_as == "request";
 		for _, act in ipairs(acts) do
 			-- A chat that waits for its answer is no open one: its next message is asked about too.
 			if not as_request then mapping:done(act); end
+			note_reached(act);
 			client:tell(act.event);
 		end
 		if answer then tell_places(answer, account, session, stanza); end
@@ -425,7 +714,7 @@ local function refuse(refusal, origin, stanza, from)
 	if refusal.silent and (stanza.name == "message" or stanza.attr.type == "subscribe") then return true; end
 	-- An error is never answered by another one.
 	if stanza.attr.type == "error" then return true; end
-	local reply = st.error_reply(stanza, "wait", refusal.condition, refusal.text, from);
+	local reply = st.error_reply(stanza, refusal.type or "wait", refusal.condition, refusal.text, from);
 	local error_tag = reply:get_child("error");
 	local text_tag = error_tag and error_tag:get_child("text", "urn:ietf:params:xml:ns:xmpp-stanzas");
 	if text_tag then text_tag.attr["xml:lang"] = refusal.lang; end
@@ -438,6 +727,7 @@ local function without(acts, kinds)
 	return acts;
 end
 
+local ROOMS_FORGOTTEN_S = 300;
 local QUERIES = { get = true, set = true };
 local RECEIPTS = { ["message.delivered"] = true, ["message.read"] = true };
 
@@ -460,6 +750,11 @@ local function watch_accounts(module)
 		local to_somebody = node and jid_bare(stanza.attr.to) ~= own(session) and not (hosts[to_host] and hosts[to_host].type == "component");
 		return to_somebody and own(session) or nil;
 	end
+
+	-- The hook that follows has no stanza.
+	module:hook("stanza/iq/jabber:iq:register:query", function (event)
+		event.origin.wavebreak_language = event.stanza.attr["xml:lang"];
+	end, 1);
 
 	module:hook("user-registering", timed(function (event)
 		local jid = event.username .. "@" .. host;
@@ -489,6 +784,12 @@ local function watch_accounts(module)
 		local jid = event.username .. "@" .. host;
 		if not is_exempt(jid) then client:tell(mapping:deleted(jid).event); end
 		if disabled_store(host):get(event.username) then disabled_store(host):set(event.username, nil); end
+		choice_store(host):set(event.username, nil);
+		choices:set(jid, nil);
+		for name in pairs(watched_hosts) do
+			if next(reached_by(name, jid)) then keep_reached(name, jid, {}); end
+			reached_cache:set(name .. " " .. jid, nil);
+		end
 	end, 300);
 
 	module:hook("resource-bind", function (event)
@@ -539,6 +840,23 @@ local function watch_accounts(module)
 	module:hook("pre-presence/bare", timed(on_presence), 1);
 	module:hook("pre-presence/full", timed(on_presence), 1);
 
+	-- What its rooms still say comes soon.
+	module:hook("resource-unbind", function (event)
+		local name = event.session.username;
+		timer.add_task(ROOMS_FORGOTTEN_S, function ()
+			if not hosts[host].sessions[name] then mapping:forget_rooms(name .. "@" .. host); end
+		end);
+	end);
+
+	-- One host reads the lists for all.
+	if not lists.options.host then
+		lists.options.host = host;
+		module:hook("message/host", function (event) return lists:heard(event.stanza) or nil; end, 1);
+		module:hook("s2sout-destroyed", function (event) lists:gap(event.session.to_host); end);
+		module:hook("s2sin-destroyed", function (event) lists:gap(event.session.from_host); end);
+		timer.add_task(0, function () lists:start(); end);
+	end
+
 	-- Rooms of other servers that were joined before.
 	for full_jid, session in pairs(prosody.full_sessions) do
 		for jid in pairs(session.host == host and session.directed or {}) do
@@ -558,6 +876,7 @@ local function watch_accounts(module)
 		perform(acts, origin, stanza);
 		for _, act in ipairs(acts) do
 			if act.event.type == "user.blocked" then end_request(own(origin), act.event.peer, false); end
+			if act.report then forward_report(host, act.report); end
 		end
 	end
 	module:hook("iq-set/self/urn:xmpp:blocking:block", timed(on_blocking), 2);
@@ -568,6 +887,14 @@ local function watch_accounts(module)
 			mapping:archive(event.stanza, event.for_user .. "@" .. host, event.id);
 		end
 	end);
+
+	local adhoc = module:require "adhoc";
+	module:provides("adhoc", adhoc.new(TEXTS.en.command, "wavebreak:only-contacts", function (_, data)
+		local node, from_host = jid_split(data.from);
+		if from_host ~= host then return { status = "canceled" }; end
+		local texts = TEXTS[language(data.stanza)];
+		return { status = "completed", info = change_choice(node, host) and texts.closes or texts.opens };
+	end, "local_user"));
 
 	-- Accounts of other servers.
 	local function from_remote(event)
@@ -778,6 +1105,7 @@ module:add_item("shell-command", {
 		line(print, "Questions", ("%d asked, %d without an answer, %d acts refused"):format(
 			counters.asked, counters.no_answer, counters.refused));
 		line(print, "Clock", ("%d s behind Wavebreak's"):format(client.skew_s));
+		for _, one in ipairs(lists:lines()) do line(print, "List", one); end
 		for _, kind in ipairs { "told", "asked" } do
 			local found = client:percentiles(kind);
 			if found then line(print, "Time, " .. kind, ("%d acts, p50 %.3f ms, p99 %.3f ms"):format(found.n, found.p50, found.p99)); end
@@ -796,6 +1124,21 @@ module:add_item("shell-command", {
 	end;
 });
 
+module:add_item("shell-command", {
+	section = "wavebreak", section_desc = "What goes to Wavebreak, and what it decided", name = "release";
+	desc = "Enable disabled accounts and deliver what waits, before the module is removed", args = {};
+	handler = function ()
+		local accounts, messages = release();
+		return true, ("%d accounts enabled, %d messages delivered; nothing is refused until a restart"):format(accounts, messages);
+	end;
+});
+
+module:add_item("shell-command", {
+	section = "wavebreak", section_desc = "What goes to Wavebreak, and what it decided", name = "resume_list";
+	desc = "Let a list that grew too fast tell of hits again", args = { { name = "name", type = "string" } };
+	handler = function (_, name) return lists:resume(name), "no list of this name"; end;
+});
+
 module:hook_global("config-reloaded", function ()
 	client.options.key = module:get_option_string("wavebreak_key");
 	client.options.url = get_url();
@@ -807,5 +1150,6 @@ timer.add_task(0, function ()
 end);
 
 function module.unload()
+	lists:stop();
 	client:stop();
 end

@@ -16,8 +16,9 @@
 
 -export([start/2, stop/1, reload/3, depends/2, mod_opt_type/1, mod_options/1, mod_doc/0]).
 -export([user_send_packet/1, s2s_receive_packet/1, user_receive_packet/1, c2s_unauthenticated_packet/2, register_user/2, remove_user/2,
-         session_opened/3, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
--export([status/1, account_state/2, get_commands_spec/0]).
+         session_opened/3, adhoc_items/4, adhoc_command/4, muc_filter_message/3, muc_invite/7, join_room/4, room_destroyed/4]).
+-export([local_send/1, s2s_out_closed/2, s2s_in_terminated/2]).
+-export([status/1, account_state/2, resume_list/2, release/1, get_commands_spec/0]).
 
 -include("logger.hrl").
 -include("xmpp.hrl").
@@ -33,6 +34,7 @@
 
 -define(CLIENT, mod_wavebreak_client).
 -define(MAPPING, mod_wavebreak_mapping).
+-define(LISTS, mod_wavebreak_lists).
 
 %% Acts that an answer can refuse.
 -define(ASKED, [<<"account.registered">>, <<"message.sent">>, <<"contact.requested">>, <<"group.created">>, <<"group.member_added">>,
@@ -49,13 +51,19 @@ start(Host, _Opts) ->
     ejabberd_commands:register_commands(?MODULE, get_commands_spec()),
     case gen_mod:start_child(?CLIENT, Host, options(Host)) of
         {ok, _} ->
-            {ok, [{hook, user_send_packet, user_send_packet, 30},
+            {ok, _} = gen_mod:start_child(?LISTS, Host, list_options(Host)),
+            {ok, [{hook, local_send_to_resource_hook, local_send, 40},
+                  {hook, s2s_out_closed, s2s_out_closed, 50},
+                  {hook, s2s_in_terminated, s2s_in_terminated, 50},
+                  {hook, user_send_packet, user_send_packet, 30},
                   {hook, s2s_receive_packet, s2s_receive_packet, 30},
                   {hook, user_receive_packet, user_receive_packet, 95},
                   {hook, c2s_unauthenticated_packet, c2s_unauthenticated_packet, 30},
                   {hook, register_user, register_user, 50},
                   {hook, remove_user, remove_user, 50},
                   {hook, sm_register_connection_hook, session_opened, 50},
+                  {hook, adhoc_local_items, adhoc_items, 50},
+                  {hook, adhoc_local_commands, adhoc_command, 50},
                   {hook, muc_filter_message, muc_filter_message, 90},
                   {hook, muc_invite, muc_invite, 90},
                   {hook, join_room, join_room, 50},
@@ -68,9 +76,30 @@ stop(Host) ->
         false -> ejabberd_commands:unregister_commands(get_commands_spec());
         true -> ok
     end,
-    gen_mod:stop_child(?CLIENT, Host).
+    gen_mod:stop_child(?LISTS, Host),
+    gen_mod:stop_child(?CLIENT, Host),
+    %% Who releases all removes the module next: nothing of it is left.
+    case persistent_term:erase({?MODULE, released, Host}) of
+        true ->
+            _ = file:del_dir_r(directory(Host)),
+            _ = file:del_dir(filename:dirname(directory(Host))),
+            [mnesia:delete_table(wavebreak_kept) || not gen_mod:is_loaded_elsewhere(Host, ?MODULE)],
+            ok;
+        false -> ok
+    end.
 
-reload(Host, _NewOpts, _OldOpts) -> ?CLIENT:reload(Host, options(Host)).
+directory(Host) -> filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]).
+
+reload(Host, NewOpts, OldOpts) ->
+    ?CLIENT:reload(Host, options(Host)),
+    case [gen_mod:get_opt(Name, Opts) || Opts <- [NewOpts, OldOpts], Name <- [lists, list_key, publish_list]] of
+        [A, B, C, A, B, C] -> ok;
+        %% Other lists are read from the start.
+        _ ->
+            gen_mod:stop_child(?LISTS, Host),
+            {ok, _} = gen_mod:start_child(?LISTS, Host, list_options(Host)),
+            ok
+    end.
 
 depends(_Host, _Opts) -> [{mod_roster, soft}, {mod_muc, soft}, {mod_private, soft}].
 
@@ -78,28 +107,51 @@ options(Host) ->
     Key = opt(Host, key),
     [?ERROR_MSG("mod_wavebreak of ~ts has no `key`: make one with `wavebreak key create`, with the scopes ingest, decide and read", [Host]) || Key =:= <<>>],
     #{url => string:trim(opt(Host, url), trailing, "/"), key => Key, timeout => opt(Host, timeout), max_spooled => opt(Host, max_spooled),
-      directory => filename:join([mnesia:system_info(directory), "wavebreak", binary_to_list(Host)]),
+      directory => directory(Host),
       source => #{carries => ?MAPPING:carries(maps:from_list([{Name, opt(Host, Name)} || Name <- [contacts, receipts, remote]])), can => [<<"refuse">>, <<"notify">>, <<"suspend">>, <<"lift">>]},
       on_state => fun(State) -> on_state(Host, State) end,
       on_states_loaded => fun() -> on_states_loaded(Host) end}.
 
+list_options(Host) ->
+    #{lists => opt(Host, lists), key => opt(Host, list_key), publish => opt(Host, publish_list), timeout => opt(Host, timeout),
+      own => fun() -> ejabberd_option:hosts() ++ ejabberd_router:get_all_routes() ++ admins(Host) end,
+      get => fun(Key) -> case mnesia:dirty_read(wavebreak_kept, {list, Host, Key}) of [#wavebreak_kept{value = Value}] -> Value; [] -> none end end,
+      put => fun(Key, Value) -> mnesia:dirty_write(#wavebreak_kept{key = {list, Host, Key}, value = Value}) end,
+      delete => fun(Key) -> forget({list, Host, Key}) end,
+      keys => fun() -> mnesia:dirty_select(wavebreak_kept, [{#wavebreak_kept{key = {list, Host, '$1'}, _ = '_'}, [], ['$1']}]) end}.
+
+%% Who may configure this server, by name.
+admins(Host) ->
+    Rules = case ejabberd_option:acl() of #{} = Map -> maps:to_list(Map); List -> List end,
+    [<<U/binary, $@, S/binary>> || {admin, Acls} <- Rules, {user, Users} <- Acls, {U, S} <- Users, S =:= Host].
+
+opt(Host, mode) ->
+    case persistent_term:get({?MODULE, released, Host}, false) of
+        true -> shadow;
+        false -> gen_mod:get_module_opt(Host, ?MODULE, mode)
+    end;
 opt(Host, Name) -> gen_mod:get_module_opt(Host, ?MODULE, Name).
 
 mod_opt_type(url) -> econf:url([http, https]);
 mod_opt_type(key) -> econf:binary();
 mod_opt_type(mode) -> econf:enum([shadow, enforce]);
 mod_opt_type(requests) -> econf:enum([hold, deliver]);
+mod_opt_type(lists) -> econf:map(econf:binary("^[a-z0-9._-]{1,64}$"), econf:binary("^[^/]+/.+$"), [{return, list}]);
+mod_opt_type(list_key) -> econf:binary();
+mod_opt_type(publish_list) -> econf:binary("^[^/]+/.+$");
+mod_opt_type(forward_reports) -> econf:list(econf:binary());
+mod_opt_type(take_back) -> econf:list(econf:enum([requests, undelivered]));
 mod_opt_type(ask) -> econf:enum([new_chats, always, never]);
 mod_opt_type(timeout) -> econf:pos_int();
 mod_opt_type(on_failure) -> econf:options(#{registration => econf:enum([open, closed]), messaging => econf:enum([open, closed])});
 mod_opt_type(exempt) -> econf:list(econf:binary());
 mod_opt_type(notice) -> econf:options(#{en => econf:binary(), he => econf:binary()});
 mod_opt_type(max_spooled) -> econf:pos_int();
-mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence -> econf:bool().
+mod_opt_type(Flag) when Flag =:= contacts; Flag =:= receipts; Flag =:= remote; Flag =:= silence; Flag =:= only_contacts -> econf:bool().
 
 mod_options(_Host) ->
-    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {timeout, 250}, {on_failure, []},
-     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {max_spooled, 1000000}].
+    [{url, <<"http://127.0.0.1:8480">>}, {key, <<>>}, {mode, shadow}, {ask, new_chats}, {requests, hold}, {take_back, [requests, undelivered]}, {timeout, 250}, {on_failure, []},
+     {exempt, []}, {notice, []}, {contacts, true}, {receipts, true}, {remote, true}, {silence, false}, {only_contacts, false}, {forward_reports, []}, {lists, []}, {list_key, <<>>}, {publish_list, <<>>}, {max_spooled, 1000000}].
 
 mod_doc() -> #{desc => "Sends metadata of accounts to Wavebreak, and refuses what its decisions refuse."}.
 
@@ -215,8 +267,12 @@ forget(Key) -> mnesia:dirty_delete(wavebreak_kept, Key).
 
 on_state(Host, #{account := Account, outcome := Outcome}) ->
     case opt(Host, mode) =:= enforce andalso binary:match(Account, <<"@">>) =/= nomatch andalso split(Account) of
-        {User, Host} -> enforce(Host, User, Account, Outcome);
-        _ -> ok
+        false -> ok;
+        {User, Server} ->
+            [enforce(Host, User, Account, Outcome) || Server =:= Host],
+            Final = lists:member(Outcome, [restrict, suspend, ban]) andalso not is_exempt(Host, Account),
+            [spawn(fun() -> take_back(Host, User, Server, Account) end) || Final],
+            ok
     end.
 
 enforce(Host, User, Account, ban) ->
@@ -246,16 +302,126 @@ on_states_loaded(Host) ->
                                             element(1, ?CLIENT:state(Host, Account)) =/= ban],
     ok.
 
+%% Whom an account has written to, asked or invited as a stranger, and who has not answered: what waits there for
+%% them is taken back after a verdict.
+
+-define(REACHED, 500).
+
+note_reached(Host, #{event := #{type := Type, account := Account, peer := Peer}, opens := Opens})
+  when Type =:= <<"message.sent">>; Type =:= <<"contact.requested">>; Type =:= <<"contact.accepted">> ->
+    case opt(Host, mode) of
+        enforce ->
+            answered(Peer, Account),
+            [reached(Account, Peer) || Opens, Type =/= <<"contact.accepted">>];
+        shadow -> ok
+    end;
+note_reached(_, _) -> ok.
+
+reached_by(Account) ->
+    case mnesia:dirty_read(wavebreak_kept, {reached, Account}) of
+        [#wavebreak_kept{value = Peers}] -> Peers;
+        [] -> #{}
+    end.
+
+answered(Account, Peer) ->
+    case reached_by(Account) of
+        #{Peer := _} = Peers ->
+            case maps:remove(Peer, Peers) of
+                Left when map_size(Left) =:= 0 -> forget({reached, Account});
+                Left -> mnesia:dirty_write(#wavebreak_kept{key = {reached, Account}, value = Left})
+            end;
+        _ -> ok
+    end.
+
+reached(Account, Peer) ->
+    Peers = reached_by(Account),
+    case is_map_key(Peer, Peers) orelse map_size(Peers) >= ?REACHED of
+        true -> ok;
+        false -> mnesia:dirty_write(#wavebreak_kept{key = {reached, Account}, value = Peers#{Peer => erlang:system_time(second)}})
+    end.
+
+take_back(Host, User, Server, Account) ->
+    Kinds = opt(Host, take_back),
+    Peers = [{U, S, Peer} || Kinds =/= [], Peer <- maps:keys(reached_by(Account)), binary:match(Peer, <<"@">>) =/= nomatch,
+                             {U, S} <- [split(Peer)], S =:= Host],
+    Strangers = [One || {_, _, Peer} = One <- Peers, item(Peer, Account) =:= none],
+    [take_back_request(Account, Peer) || lists:member(requests, Kinds), {_, _, Peer} <- Strangers],
+    [take_back_messages(U, S, Account) || lists:member(undelivered, Kinds), {U, S, _} <- Strangers],
+    [answered(Account, Peer) || {_, _, Peer} <- Peers],
+    [take_back_own_requests(User, Server, Account) || Server =:= Host, lists:member(requests, Kinds), gen_mod:is_loaded(Host, mod_roster)],
+    ok.
+
+take_back_request(Account, Peer) ->
+    case mnesia:dirty_read(wavebreak_kept, {request, Peer, Account}) of
+        [#wavebreak_kept{value = {_, Held}}] when is_list(Held) -> forget({request, Peer, Account});
+        _ -> ok
+    end,
+    [unsubscribe(jid:decode(Account), jid:decode(Peer)) || pending_in(Peer, Account)].
+
+unsubscribe(From, To) -> ejabberd_router:route(#presence{type = unsubscribe, from = From, to = To}).
+
+%% Those to other servers too.
+take_back_own_requests(User, Host, Account) ->
+    From = jid:decode(Account),
+    [begin
+         Pkt = #presence{type = unsubscribe, from = From, to = jid:make(LJID)},
+         mod_roster:out_subscription(Pkt),
+         ejabberd_router:route(Pkt)
+     end || #roster{jid = LJID, ask = Ask} <- mod_roster:get_roster(User, Host), Ask =:= out orelse Ask =:= both].
+
+%% Messages that wait for somebody who is offline, and their copies in that person's archive.
+take_back_messages(User, Host, Account) ->
+    case gen_mod:is_loaded(Host, mod_offline) of
+        true ->
+            Mod = gen_mod:db_mod(Host, mod_offline),
+            [begin
+                 Mod:remove_message(User, Host, Number),
+                 [mod_mam:remove_message_from_archive(User, Host, Id) || Id <- copies(El, <<User/binary, $@, Host/binary>>),
+                                                                         gen_mod:is_loaded(Host, mod_mam)]
+             end || {Number, From, _, _, El} <- Mod:read_message_headers(User, Host), is_of(bare(From), El, Account)],
+            ok;
+        false -> ok
+    end.
+
+%% Whether a message that waits is the account's: its own, or a room's invitation that names it.
+is_of(Account, _, Account) -> true;
+is_of(_, El, Account) ->
+    try xmpp:get_subtag(xmpp:decode(El, ?NS_CLIENT, [ignore_els]), #muc_user{}) of
+        #muc_user{invites = Invites} -> lists:any(fun(#muc_invite{from = By}) -> By =/= undefined andalso bare(By) =:= Account end, Invites);
+        _ -> false
+    catch _:_ -> false
+    end.
+
+copies(#xmlel{children = Children}, Owner) ->
+    [binary_to_integer(proplists:get_value(<<"id">>, Attrs))
+     || #xmlel{name = <<"stanza-id">>, attrs = Attrs} <- Children, proplists:get_value(<<"by">>, Attrs) =:= Owner].
+
 %% From acts to Wavebreak, and back to the stanza.
 
 texts(en) ->
     #{refused => <<"This is not possible from your account at the moment. Try again later, or ask the operator of this server.">>,
       unavailable => <<"This is not possible for a moment. Try again later.">>,
-      request => <<"A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.">>};
+      request => <<"A first message of this account waits for you. Do you know this person? Accept to read it; decline if you do not.">>,
+      closed => <<"This person takes messages, calls and invitations from contacts alone. Ask to become a contact first.">>,
+      command => <<"Let only contacts write to me, or everybody again">>,
+      closes => <<"From now on only your contacts can write to you, call or invite you. Others can ask to become one.">>,
+      opens => <<"From now on everybody can write to you.">>,
+      restrict => <<"Your account cannot start new chats or groups{until}. Chats that you have already go on.">>,
+      suspend => <<"Your account is suspended{until}. You can read, but not send.">>,
+      ban => <<"Your account is blocked{until}.">>,
+      until => " until ~4..0b-~2..0b-~2..0b ~2..0b:~2..0b UTC"};
 texts(he) ->
     #{refused => <<"הפעולה אינה אפשרית כרגע מהחשבון שלך. אפשר לנסות שוב מאוחר יותר או לפנות למפעיל השרת."/utf8>>,
       unavailable => <<"הפעולה אינה אפשרית לרגע. אפשר לנסות שוב מאוחר יותר."/utf8>>,
-      request => <<"הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה."/utf8>>}.
+      request => <<"הודעה ראשונה מחשבון זה ממתינה לך. האם השולח מוכר לך? אישור יציג אותה, וסירוב ידחה אותה."/utf8>>,
+      closed => <<"האדם הזה מקבל הודעות, שיחות והזמנות מאנשי קשר בלבד. אפשר לבקש קודם להתווסף לאנשי הקשר."/utf8>>,
+      command => <<"רק אנשי קשר יכולים לכתוב לי, או שוב כולם"/utf8>>,
+      closes => <<"מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף."/utf8>>,
+      opens => <<"מעכשיו כולם יכולים לכתוב לך."/utf8>>,
+      restrict => <<"החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות."/utf8>>,
+      suspend => <<"החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח."/utf8>>,
+      ban => <<"החשבון שלך חסום{until}."/utf8>>,
+      until => " עד ~4..0b-~2..0b-~2..0b ~2..0b:~2..0b (UTC)"}.
 
 language(<<"he", _/binary>>) -> he;
 language(<<"iw", _/binary>>) -> he;
@@ -351,6 +517,12 @@ by_state(Host, Acts) ->
 judge(Host, Acts, Lang) -> judge(Host, Acts, Lang, none).
 
 judge(Host, Acts, Lang, Sender) ->
+    case refused_by_recipient(Host, Acts) of
+        true -> {{refuse, closed, maps:get(closed, texts(language(Lang))), language(Lang)}, told};
+        false -> judge_by_answer(Host, Acts, Lang, Sender)
+    end.
+
+judge_by_answer(Host, Acts, Lang, Sender) ->
     Language = language(Lang),
     {Verdict, Kind} = ask_about(Host, Acts, Sender),
     [?CLIENT:count(Host, refused) || Verdict =/= allow],
@@ -361,7 +533,7 @@ judge(Host, Acts, Lang, Sender) ->
                      {refuse, refused_how(Host, maps:get(<<"notify_at_ms">>, Answer, null)), refusal_text(Host, Answer, Language), Language};
                  {state, State} ->
                      [?CLIENT:tell(Host, Event#{attempted => true}) || #{event := #{type := Type} = Event} <- Acts, lists:member(Type, ?ASKED)],
-                     {refuse, refused_how(Host, maps:get(notify_at_ms, State, null)), refusal_text(Host, #{}, Language), Language}
+                     {refuse, refused_how(Host, maps:get(notify_at_ms, State, null)), refusal_text(Host, State, Language), Language}
              end,
     {Result, Kind}.
 
@@ -372,23 +544,40 @@ refused_how(Host, At) ->
         false -> refused
     end.
 
-%% The text for the holder, once it may be given.
-refusal_text(Host, Answer, Language) ->
-    Given = proplists:get_value(Language, opt(Host, notice), maps:get(refused, texts(Language))),
-    Due = case Answer of #{<<"notify_at_ms">> := At} when is_integer(At) -> At =< ?CLIENT:now_ms(Host); _ -> true end,
+%% What a sender reads who is refused, at once: Wavebreak's notice, which says how many places are left and what
+%% frees one; where the cache refuses, what applies and until when. A person who is told nothing tries again.
+refusal_text(Host, Refusal, Language) ->
     Name = atom_to_binary(Language),
-    case Answer of
-        #{<<"notice">> := #{Name := Notice}} when Due, is_binary(Notice) ->
-            case Answer of
-                #{<<"statement_url">> := Url} when is_binary(Url) -> <<Notice/binary, " ", Url/binary>>;
+    case Refusal of
+        #{<<"notice">> := #{Name := <<_, _/binary>> = Notice}} ->
+            case {is_due(Host, Refusal), Refusal} of
+                {true, #{<<"statement_url">> := Url}} when is_binary(Url) -> <<Notice/binary, " ", Url/binary>>;
                 _ -> Notice
             end;
-        _ -> Given
+        _ -> proplists:get_value(Language, opt(Host, notice), state_text(Refusal, texts(Language)))
     end.
+
+%% Whether Wavebreak lets the holder know by now.
+is_due(Host, Answer) ->
+    case Answer of
+        #{<<"notify_at_ms">> := At} when is_integer(At) -> At =< ?CLIENT:now_ms(Host);
+        _ -> true
+    end.
+
+state_text(State, #{refused := Refused, until := Format} = Texts) ->
+    Text = maps:get(maps:get(outcome, State, refused), Texts, Refused),
+    Ends = case State of
+               #{until_ms := At} when is_integer(At) ->
+                   {{Year, Month, Day}, {Hour, Minute, _}} = calendar:system_time_to_universal_time(At, millisecond),
+                   unicode:characters_to_binary(io_lib:format(Format, [Year, Month, Day, Hour, Minute]));
+               _ -> <<>>
+           end,
+    binary:replace(Text, <<"{until}">>, Ends).
 
 tell(Host, Ctx, Acts) ->
     lists:foreach(fun(#{event := Event} = Act) ->
                           ?MAPPING:done(Ctx, Act),
+                          note_reached(Host, Act),
                           ?CLIENT:tell(Host, Event)
                   end, Acts).
 
@@ -408,12 +597,13 @@ perform(Host, Ctx, Acts, Account, Lang, Sender) ->
         true -> allow;
         false ->
             erase(wavebreak_answer),
+            ?LISTS:before(Host, Account),
             {Result, Kind} = judge(Host, Acts, Lang, Sender),
             put(wavebreak_kind, Kind),
             case {Result, erase(wavebreak_answer)} of
                 {allow, #{<<"deliver_as">> := <<"request">>}} ->
                     %% A chat that waits for its answer is no open one: its next message is asked about too.
-                    [?CLIENT:tell(Host, Event) || #{event := Event} <- Acts],
+                    [begin note_reached(Host, Act), ?CLIENT:tell(Host, Event) end || #{event := Event} = Act <- Acts],
                     request;
                 {allow, Answer} ->
                     tell(Host, Ctx, Acts),
@@ -425,12 +615,8 @@ perform(Host, Ctx, Acts, Account, Lang, Sender) ->
 
 %% The text for a sender of whose limit few places are left: once a limit, when it may be known.
 tell_places(Host, Account, #{<<"near_limit">> := true, <<"notice">> := #{} = Notice} = Answer, Language) ->
-    Due = case maps:get(<<"notify_at_ms">>, Answer, null) of
-              At when is_integer(At) -> At =< ?CLIENT:now_ms(Host);
-              _ -> true
-          end,
     Limit = maps:get(<<"until">>, Answer, null),
-    case {Due, get(places, Account), maps:get(atom_to_binary(Language), Notice, null)} of
+    case {is_due(Host, Answer), get(places, Account), maps:get(atom_to_binary(Language), Notice, null)} of
         {true, {ok, Limit}, _} -> ok;
         {true, _, Text} when is_binary(Text) ->
             put(places, Account, Limit),
@@ -491,8 +677,85 @@ refuse(Pkt, Refusal) -> ejabberd_router:route_error(Pkt, error_of(Refusal)).
 
 error_of({refuse, Why, Text, Language}) ->
     Lang = atom_to_binary(Language),
-    #stanza_error{type = wait, reason = case Why of unavailable -> 'resource-constraint'; _ -> 'policy-violation' end,
-                  text = [#text{lang = Lang, data = Text}]}.
+    {Type, Reason} = case Why of
+                         unavailable -> {wait, 'resource-constraint'};
+                         closed -> {auth, forbidden};
+                         _ -> {wait, 'policy-violation'}
+                     end,
+    #stanza_error{type = Type, reason = Reason, text = [#text{lang = Lang, data = Text}]}.
+
+%% People who take nothing from strangers but the request to become a contact: everybody, or who wished so.
+
+takes_only_contacts(User, Host) ->
+    case mnesia:dirty_read(wavebreak_kept, {only_contacts, User, Host}) of
+        [#wavebreak_kept{value = Choice}] -> Choice;
+        [] -> opt(Host, only_contacts)
+    end.
+
+%% That person complains of nothing: what is told is a request in vain.
+refused_by_recipient(Host, Acts) ->
+    Ctx = context(Host),
+    Closed = [Event || #{event := #{type := Type, account := Account, peer := Peer} = Event} <- Acts,
+                       lists:member(Type, [<<"message.sent">>, <<"call.started">>, <<"group.member_added">>]),
+                       binary:match(Peer, <<"@">>) =/= nomatch, {User, Server} <- [split(Peer)], Server =:= Host,
+                       takes_only_contacts(User, Host), not ?MAPPING:is_known(Ctx, Account, Peer)],
+    case Closed of
+        [#{account := From, peer := To} = Event | _] ->
+            #{event := Asked} = ?MAPPING:asked_in_vain(Ctx, From, To, maps:get(origin, Event, undefined)),
+            ?CLIENT:tell(Host, Asked),
+            true;
+        [] -> false
+    end.
+
+-define(COMMAND, <<"wavebreak:only-contacts">>).
+
+adhoc_items(Acc, #jid{lserver = Host}, #jid{lserver = Host} = To, Lang) ->
+    Items = case Acc of {result, Found} -> Found; _ -> [] end,
+    {result, Items ++ [#disco_item{jid = To, node = ?COMMAND, name = maps:get(command, texts(language(Lang)))}]};
+adhoc_items(Acc, _, _, _) -> Acc.
+
+adhoc_command(_Acc, #jid{luser = User, lserver = Host}, #jid{lserver = Host}, #adhoc_command{node = ?COMMAND, action = execute, lang = Lang} = Request) ->
+    Choice = not takes_only_contacts(User, Host),
+    mnesia:dirty_write(#wavebreak_kept{key = {only_contacts, User, Host}, value = Choice}),
+    Text = maps:get(case Choice of true -> closes; false -> opens end, texts(language(Lang))),
+    xmpp_util:make_adhoc_response(Request, #adhoc_command{status = completed, notes = [#adhoc_note{type = info, data = Text}]});
+adhoc_command(Acc, _, _, _) -> Acc.
+
+%% Reports that go on, to whom its reporter lets: the reported account's server, and the addresses of the option.
+
+forward(Host, #{about := About, origin := ToOrigin, third_party := ToOthers} = Report) ->
+    {_, Origin} = split(About),
+    Options = opt(Host, forward_reports),
+    case ToOrigin andalso lists:member(<<"origin">>, Options) andalso not ejabberd_router:is_my_route(Origin) of
+        true ->
+            Query = #iq{type = get, from = jid:make(Host), to = jid:make(Origin), sub_els = [#disco_info{}]},
+            ejabberd_router:route_iq(Query, fun(Reply) ->
+                Found = abuse_addresses(Reply),
+                [send_report(Host, To, Report) || To <- case Found of [] -> [jid:make(Origin)]; _ -> Found end]
+            end);
+        false -> ok
+    end,
+    [send_report(Host, jid:decode(To), Report) || ToOthers, To <- Options, To =/= <<"origin">>],
+    ok.
+
+abuse_addresses(#iq{type = result} = Reply) ->
+    try xmpp:get_subtag(xmpp:decode_els(Reply), #disco_info{}) of
+        #disco_info{xdata = Forms} ->
+            [jid:decode(hd(binary:split(Address, <<"?">>)))
+             || Form <- Forms, xmpp_util:has_xdata_var(<<"FORM_TYPE">>, Form),
+                xmpp_util:get_xdata_values(<<"FORM_TYPE">>, Form) =:= [<<"http://jabber.org/network/serverinfo">>],
+                <<"xmpp:", Address/binary>> <- xmpp_util:get_xdata_values(<<"abuse-addresses">>, Form)];
+        _ -> []
+    catch _:_ -> []
+    end;
+abuse_addresses(_) -> [].
+
+%% Neither who reports nor what was written: the account, and why.
+send_report(Host, To, #{about := About, reason := Reason, origin := Origin, third_party := ThirdParty}) ->
+    Consents = [#xmlel{name = Name} || {Name, true} <- [{<<"report-origin">>, Origin}, {<<"third-party">>, ThirdParty}]],
+    ejabberd_router:route(#message{from = jid:make(Host), to = To, id = p1_rand:get_string(), sub_els = [
+        #xmlel{name = <<"report">>, attrs = [{<<"xmlns">>, <<"urn:xmpp:reporting:1">>}, {<<"reason">>, Reason}], children = Consents},
+        #xmlel{name = <<"jid">>, attrs = [{<<"xmlns">>, <<"urn:xmpp:jid:0">>}], children = [{xmlcdata, About}]}]}).
 
 timed(Host, Work) ->
     Began = erlang:monotonic_time(microsecond),
@@ -585,6 +848,7 @@ query(Host, #iq{type = Type} = Pkt, From, Origin) ->
     Acts = Own ++ ?MAPPING:iq(Ctx, El, From, Origin),
     Result = perform(Host, Ctx, Acts, Pkt#iq.lang, sender(From, Pkt, El)),
     [end_request(From, Peer, false) || #{event := #{type := <<"user.blocked">>, peer := Peer}} <- Acts],
+    [forward(Host, Report) || #{report := Report} <- Acts],
     case Result of request -> allow; _ -> Result end.
 
 %% Who sends a stanza to somebody else: to itself and to this server an account may send what it likes.
@@ -623,10 +887,10 @@ room_act(Host, Ctx, #presence{type = available, to = To} = Pkt, From, Origin) ->
             Result;
         false ->
             case opt(Host, mode) =:= enforce andalso ?CLIENT:refused_by_state(Host, ?MAPPING:account_id(From), false) of
-                #{} ->
+                #{} = State ->
                     ?CLIENT:count(Host, refused),
                     Language = language(Pkt#presence.lang),
-                    {refuse, refused, refusal_text(Host, #{}, Language), Language};
+                    {refuse, refused, refusal_text(Host, State, Language), Language};
                 _ -> allow
             end
     end;
@@ -787,7 +1051,9 @@ remove_user(User, Host) ->
     JID = <<User/binary, $@, Host/binary>>,
     [?CLIENT:tell(Host, maps:get(event, ?MAPPING:deleted(context(Host), JID))) || not is_exempt(Host, JID)],
     forget({disabled, User, Host}),
+    forget({only_contacts, User, Host}),
     forget({elsewhere, ?MAPPING:account_id(JID)}),
+    forget({reached, ?MAPPING:account_id(JID)}),
     ok.
 
 session_opened(_SID, #jid{lserver = Host} = JID, Info) ->
@@ -796,10 +1062,47 @@ session_opened(_SID, #jid{lserver = Host} = JID, Info) ->
     erase(wavebreak_kind),
     ok.
 
+%% Outside lists
+
+local_send(#message{to = #jid{lserver = Host, lresource = <<"wavebreak-lists">>}} = Pkt) ->
+    ?LISTS:heard(Host, Pkt),
+    stop;
+local_send(_) -> ok.
+
+s2s_out_closed(#{server := Host, remote_server := Domain} = State, _Reason) ->
+    ?LISTS:gap(Host, Domain),
+    State;
+s2s_out_closed(State, _) -> State.
+
+s2s_in_terminated(#{auth_domains := Domains} = State, _Reason) ->
+    [?LISTS:gap(Host, Domain) || Host <- ejabberd_option:hosts(), gen_mod:is_loaded(Host, ?MODULE), Domain <- sets:to_list(Domains)],
+    State;
+s2s_in_terminated(State, _) -> State.
+
 %% Commands
 
+%% Before this module goes: accounts that it disabled are enabled, what waits is delivered, and until a restart nothing
+%% is refused.
+release(Host) ->
+    persistent_term:put({?MODULE, released, Host}, true),
+    Keys = mnesia:dirty_all_keys(wavebreak_kept),
+    Users = [User || {disabled, User, H} <- Keys, H =:= Host],
+    [enforce(Host, User, <<User/binary, $@, Host/binary>>, allow) || User <- Users],
+    Waiting = [{Recipient, From, length(Held)} || {request, Recipient, From} = Key <- Keys, {_, H} <- [split(Recipient)], H =:= Host,
+                                                  #wavebreak_kept{value = {_, Held}} <- mnesia:dirty_read(wavebreak_kept, Key), is_list(Held)],
+    [end_request(Recipient, From, true) || {Recipient, From, _} <- Waiting],
+    lists:flatten(io_lib:format("~b accounts enabled, ~b messages delivered; nothing is refused until a restart",
+                                [length(Users), lists:sum([N || {_, _, N} <- Waiting])])).
+
+resume_list(Host, Name) -> ?LISTS:resume(Host, Name).
+
 get_commands_spec() ->
-    [#ejabberd_commands{name = wavebreak_status, tags = [server], desc = "Show the connection to Wavebreak, its counters and times",
+    [#ejabberd_commands{name = wavebreak_release, tags = [server], desc = "Enable disabled accounts and deliver what waits, before the module is removed",
+                        module = ?MODULE, function = release, args = [{host, binary}], args_desc = ["A host"], result = {released, string}},
+     #ejabberd_commands{name = wavebreak_resume_list, tags = [server], desc = "Let a list that grew too fast tell of hits again",
+                        module = ?MODULE, function = resume_list, args = [{host, binary}, {name, binary}], args_desc = ["A host", "The list's name"],
+                        result = {resumed, rescode}},
+     #ejabberd_commands{name = wavebreak_status, tags = [server], desc = "Show the connection to Wavebreak, its counters and times",
                         module = ?MODULE, function = status, args = [{host, binary}], args_desc = ["A host"],
                         result = {status, {list, {line, string}}}},
      #ejabberd_commands{name = wavebreak_state, tags = [accounts], desc = "Show what applies to an account",
@@ -814,6 +1117,7 @@ status(Host) ->
      Line("Events: ~b seen, ~b sent, ~b held, ~b dropped, ~b rejected, ~b late", [told, sent, held, dropped, rejected, late]),
      Line("Questions: ~b asked, ~b without an answer, ~b acts refused", [asked, no_answer, refused]),
      Line("Clock: ~b s behind Wavebreak's", [skew_s])]
+        ++ ?LISTS:lines(Host)
         ++ [lists:flatten(io_lib:format("Time, ~ts: ~b acts, p50 ~.3f ms, p99 ~.3f ms", [Kind, N, P50, P99]))
             || {Kind, #{n := N, p50 := P50, p99 := P99}} <- maps:to_list(Times)].
 

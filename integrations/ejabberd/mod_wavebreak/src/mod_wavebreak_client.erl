@@ -15,7 +15,7 @@
 -behaviour(gen_server).
 
 -export([tell/2, decide/3, state/2, needs_asking/3, refused_by_state/3, count/2, measured/3, status/1]).
--export([now_ms/1, reload/2]).
+-export([now_ms/1, reload/2, request_with/6]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, code_change/3]).
 
 -include("logger.hrl").
@@ -246,6 +246,11 @@ authorization(#{options := #{key := Key}}, More) ->
     [{"authorization", "Bearer " ++ binary_to_list(Key)}, {"accept", "application/json"} | More].
 
 url(#{options := #{url := Url}}, Path) -> lists:flatten([binary_to_list(Url), Path]).
+
+%% With a key of its own.
+request_with(Host, Key, Method, Path, Headers, Body) ->
+    #{options := Options} = Shared = shared(Host),
+    request(Shared#{options := Options#{key := Key}}, Method, Path, Headers, Body, ?SEND_TIMEOUT_MS).
 
 request(#{host := Host} = Shared, Method, Path, Headers, Body, Timeout) ->
     Url = url(Shared, Path),

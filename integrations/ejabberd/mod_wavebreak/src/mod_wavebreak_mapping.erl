@@ -15,7 +15,7 @@
 -export([message/4, iq/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
 -export([registered/3, session/3, deleted/2]).
 -export([room_created/4, room_joined/4, room_left/4, room_invitations/5, room_message/6, room_private/5]).
--export([done/2, account_id/1, bare/1, carries/1, is_visible/1, harmless/0]).
+-export([done/2, asked_in_vain/4, is_known/3, account_id/1, bare/1, carries/1, is_visible/1, harmless/0]).
 
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
@@ -576,7 +576,10 @@ is_of_room(#{get := Get, put := Put, is_local := IsLocal}, El, From, To, undefin
     Asks = child(<<"x">>, El, ?NS_MUC) =/= none,
     case To =:= bare(To) orelse IsLocal(domain(To)) orelse Get(rooms, Key) of
         true -> false;
-        none when Asks -> Put(rooms, Key, asked), true;
+        none when Asks ->
+            Put(rooms, Key, asked),
+            %% Of an account with more rooms than it can have it is an act.
+            Get(rooms, Key) =/= none;
         none -> false;
         {ok, _} -> true
     end;
@@ -664,7 +667,11 @@ reported(#{get := Get} = Ctx, From, Peer, <<"user.blocked">>, Item) when Item =/
             Sid = child(<<"stanza-id">>, Report, <<"urn:xmpp:sid:0">>),
             Known = case Sid of none -> none; _ -> Get(archived, {account_id(From), attr(<<"id">>, Sid)}) end,
             Message = case Known of {ok, Id} -> Id; _ -> undefined end,
-            [act(Ctx, <<"user.reported">>, From, #{peer => Peer, reason => Reason, message => Message})]
+            Act = act(Ctx, <<"user.reported">>, From, #{peer => Peer, reason => Reason, message => Message}),
+            Default = case Reason of <<"spam">> -> <<"urn:xmpp:reporting:spam">>; _ -> <<"urn:xmpp:reporting:abuse">> end,
+            %% What the reporter lets be done with it beside; nobody else is told without that.
+            [Act#{report => #{about => Peer, reason => case attr(<<"reason">>, Report) of undefined -> Default; Uri -> Uri end,
+                              origin => child(<<"report-origin">>, Report) =/= none, third_party => child(<<"third-party">>, Report) =/= none}}]
     end;
 reported(_, _, _, _, _) -> [].
 
@@ -675,6 +682,9 @@ archive(#{get := Get, put := Put}, El, Owner, ArchiveId) ->
         {ok, EventId} -> Put(archived, {account_id(Owner), ArchiveId}, EventId);
         _ -> ok
     end.
+
+%% Who is no contact and writes to somebody who takes nothing else has asked to become one, in vain.
+asked_in_vain(Ctx, From, To, Origin) -> act(Ctx, <<"contact.requested">>, From, #{peer => To, origin => Origin, attempted => true}).
 
 registered(Ctx, JID, IP) -> act(Ctx, <<"account.registered">>, JID, #{ip => IP}, true).
 

@@ -105,6 +105,35 @@ def test_how_to_leaves_a_server_that_runs(scratch: Scratch) -> None:
         assert "enforce" in connected(scratch, stub)
 
 
+def test_upgrade_keeps_a_ban_and_uninstalling_releases_it(scratch: Scratch) -> None:
+    install, reload = blocks(PAGE, 2, "sh")
+    [enforcing] = blocks(PAGE, 4, "yaml")
+    [upgrade] = blocks(PAGE, 5, "sh")
+    release, remove = blocks(PAGE, 6, "sh")
+    check = "ejabberdctl check_password ann example.org secret && echo right || echo wrong"
+    with stubbed() as stub:
+        stub.key = "wb_..."
+        scratch.run(install)
+        scratch.configure(enforcing, stub.url)
+        scratch.run(reload)
+        scratch.run("ejabberdctl register ann example.org secret")
+        connected(scratch, stub)
+        stub.set_state("ann@example.org", "ban")
+        stub.wait(lambda: "wrong" in scratch.run(check), 30)
+        scratch.run(upgrade)
+        scratch.run("ejabberdctl stop; ejabberdctl stopped; ejabberdctl start; ejabberdctl started")
+        assert "enforce" in connected(scratch, stub)
+        assert "wrong" in scratch.run(check)
+        assert "1 accounts enabled" in scratch.run(release)
+        assert "right" in scratch.run(check)
+        scratch.configure("", stub.url)
+        scratch.run(remove)
+        assert "right" in scratch.run(check)
+        assert list(scratch.home.rglob("*wavebreak*")) == []
+        scratch.run("ejabberdctl stop; ejabberdctl stopped; ejabberdctl start; ejabberdctl started")
+        assert "right" in scratch.run(check)
+
+
 def test_modules_own_file_sets_nothing() -> None:
     own = Path(__file__).parents[2] / "mod_wavebreak" / "conf" / "mod_wavebreak.yml"
     assert [line for line in own.read_text().splitlines() if not line.startswith("#")] == []

@@ -117,6 +117,56 @@ def status(scratch: Scratch, stub: Stub) -> str:
     return scratch.run(shown) + scratch.said()
 
 
+def enabled(scratch: Scratch) -> bool:
+    """Return whether the account may log in; its shell is there a moment after its start."""
+    asked = "> return require'core.usermanager'.user_is_enabled('ann', 'example.org')"
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return "Result: true" in scratch.run(f'prosodyctl shell "{asked}"')
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+
+
+def test_upgrade_keeps_a_ban_and_uninstalling_releases_it(scratch: Scratch) -> None:
+    _, put_key = blocks(PAGE, 1, "sh")
+    [install] = blocks(PAGE, 2, "sh")
+    options, hosts = blocks(PAGE, 2, "lua")
+    [enforcing] = blocks(PAGE, 4, "lua")
+    [upgrade] = blocks(PAGE, 5, "sh")
+    release, remove = blocks(PAGE, 6, "sh")
+    with stubbed() as stub:
+        scratch.run(put_key, given="k\n")
+        scratch.run(install)
+        stubs = f'wavebreak_url = "{stub.url}"\n'
+        text = scratch.configuration.read_text()
+        before, line, after = text.partition("\nVirtualHost ")
+        options = moved(options, scratch.home) + enforcing
+        plain = f'{before}\n{line}{after}\nVirtualHost "example.org"\n'
+        scratch.configuration.write_text(f"{before}\n{options}{stubs}{line}{after}\n{hosts}")
+        scratch.start()
+        scratch.run("prosodyctl register ann example.org secret")
+        assert enabled(scratch)
+        stub.wait(lambda: stub.streams)
+        stub.set_state("ann@example.org", "ban")
+        stub.wait(lambda: not enabled(scratch))
+        scratch.run(upgrade)
+        scratch.stop()
+        scratch.start()
+        assert "enforce" in status(scratch, stub)
+        assert not enabled(scratch)
+        assert "1 accounts enabled" in scratch.run(release)
+        assert enabled(scratch)
+        scratch.stop()
+        scratch.configuration.write_text(plain)
+        scratch.run(remove)
+        scratch.start()
+        assert enabled(scratch)
+        assert [p for p in scratch.home.rglob("*") if "wavebreak" in p.name] == []
+
+
 def test_how_to_leaves_a_server_that_runs(scratch: Scratch) -> None:
     _, put_key = blocks(PAGE, 1, "sh")
     [install] = blocks(PAGE, 2, "sh")
