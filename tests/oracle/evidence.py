@@ -22,6 +22,7 @@ from oracle.account_history import (
 )
 from wavebreak.features.layout import FORGET_BUCKETS
 from wavebreak.features.sequential_tests import pack_terms
+from wavebreak.features.shared_state import COURTED_AT_MOST
 from wavebreak.schema.events import REASONS
 
 RATES = {
@@ -158,7 +159,8 @@ class Evidence:
         if fact.kind in OPENS:
             self._sent(fact, known, peer, marks)
         elif is_answer(fact, known):
-            credited = not self.is_newcomer(peer, fact)
+            courted = self.s.shared.courted(peer, fact.epoch)
+            credited = not self.is_newcomer(peer, fact) or courted <= COURTED_AT_MOST
             if "stranger" in marks and credited:
                 self.answer_times.append(fact)
             self._answer(peer, marks, credited=credited, first=not known & {"reported", "blocked"})

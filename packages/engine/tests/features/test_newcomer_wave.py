@@ -125,6 +125,15 @@ def test_a_ring_that_answers_itself_gains_nothing() -> None:
     assert len(strangers) <= 30
 
 
+def test_a_new_teacher_reaches_a_class_that_answers() -> None:
+    begin, made = START + DAY, Stream()
+    made.arrive(begin, ["wt", *(f"p{n}" for n in range(25))])
+    for n in range(25):
+        made.at(begin + MINUTE + n * 10_000, SENT, "wt", f"p{n}")
+        made.at(begin + MINUTE + n * 10_000 + 5_000, SENT, f"p{n}", "wt")
+    assert of_wave(reached(engine(), made.rows)) == 25
+
+
 def test_who_writes_to_few_is_not_limited_in_a_wave() -> None:
     rows = wave(15, 7, begin=START + DAY, gap_ms=3_000)
     begin = START + DAY + 2 * MINUTE

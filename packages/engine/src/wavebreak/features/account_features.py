@@ -256,17 +256,19 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       _COMPLAINTS, "none", "none"),
     W(F("unanswered_strangers_1d", "accounts", "evidence", "1d",
         "Strangers written to first in the window, newcomers too, who have not answered: what an "
-        "allowance counts. An answer gives the place back, but a newcomer's does not; a bucket (96 "
-        "min) counts up to 255.", _SENT, "newcomers who answer each other", "contacts made first",
-        2), "stranger_contact", bucket_max=255),
+        "allowance counts. An answer gives the place back, but not that of a newcomer whom more "
+        "than two young accounts approached in two days; a bucket (96 min) counts up to 255.",
+        _SENT, "newcomers who all meet", "contacts made first", 2),
+      "stranger_contact", bucket_max=255),
     W(F("strangers_contacted_1h", "accounts", "evidence", "1h",
         "Strangers written to first in the window, newcomers too, answered or not. A bucket (4 min)"
         " counts up to 255.",
         _SENT, "a new number told to all at once", "slow senders"), "stranger_contact",
       bucket_max=255),
     W(F("answers_of_strangers_1h", "accounts", "evidence", "1h",
-        "Strangers written to first, whenever, whose first answer came in the window, less those "
-        "who had registered within a week. A bucket (4 min) counts up to 255.",
+        "Strangers written to first, whenever, whose first answer came in the window, less "
+        "newcomers whom more than two young accounts approached in two days. A bucket (4 min) "
+        "counts up to 255.",
         _SENT, "accomplices who are no newcomers", "newcomers who answer each other", 2),
       "stranger_answer", bucket_max=255),
     W(F("strangers_written_15s", "accounts", "first contacts", "15s",

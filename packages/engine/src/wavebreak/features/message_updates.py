@@ -59,6 +59,7 @@ from wavebreak.features.shared_state import (
     contribute_to_entities,
     contribute_to_origin,
     contribute_to_places,
+    frees_place,
     is_newcomer,
     is_young,
     record_approach,
@@ -366,12 +367,12 @@ def _answer_trial(
 ) -> None:  # fmt: skip
     """Count the first answer of a stranger written to, by the bucket of the first contact.
 
-    A newcomer's answer gives no place back: accounts that answer each other are easily made.
+    Of waves of newcomers the answers of other newcomers say nothing: they are easily made.
     """
     at = first * 5760
-    if flags & STRANGER and not is_newcomer(people_of(w)[peer], now):
-        if is_young(row):
-            contribute(w, NEW_ANSWER, account, 1)
+    if flags & STRANGER and is_young(row) and not is_newcomer(people_of(w)[peer], now):
+        contribute(w, NEW_ANSWER, account, 1)
+    if flags & STRANGER and frees_place(w, peer, now):
         _count_stranger_answer(row, now, 1)
         bucket = first & 15
         if first > int64(row.clock) // 5760 - 16 and row.unanswered_strangers_1d[bucket] > 0:

@@ -79,6 +79,24 @@ def _count_two_days(w: Any, many: Any, before: Any, newest: Any) -> int:
     return min(found, 255)
 
 
+COURTED_AT_MOST = 2
+"""Young strangers who approach a newcomer in two days whose answers free places all the same."""
+
+
+@compiled()
+def frees_place(w: Any, peer: int, now: int) -> bool:
+    """Whether a stranger's answer gives a place of the allowance back.
+
+    A newcomer's does unless several young accounts approached it: a class that is invited frees
+    its teacher's places, accounts that answer each other free none.
+    """
+    person = people_of(w)[peer]
+    approached = _count_two_days(
+        w, person.approached, person.approached_before, person.approached_day
+    )
+    return not is_newcomer(person, now) or approached <= COURTED_AT_MOST
+
+
 @compiled()
 def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """Record an approach (first contact, added stranger, report) of a peer."""
