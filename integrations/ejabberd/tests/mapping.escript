@@ -107,7 +107,7 @@ hook(Hook, Ctx, El, #{<<"from">> := From} = Step) ->
         <<"session">> -> [M:session(Ctx, From, IP)];
         <<"deleted">> -> [M:deleted(Ctx, From)];
         <<"room_created">> -> [M:room_created(Ctx, From, Room, Origin)];
-        <<"room_joined">> -> [M:room_joined(Ctx, From, Room, Origin)];
+        <<"room_joined">> -> M:room_joined(Ctx, From, Room, Origin);
         <<"room_left">> -> [M:room_left(Ctx, From, Room, Origin)];
         <<"room_invitations">> -> M:room_invitations(Ctx, El, From, Room, Origin);
         <<"room_message">> -> M:room_message(Ctx, El, From, Room, maps:get(<<"recipients">>, Step), Origin);

@@ -224,6 +224,7 @@ local function new(context)
 		typing = cache.new(5000);
 		calls = cache.new(20000); -- caller, callee, session id → who, and when it was taken
 		pairs = cache.new(context.pairs or 200000);
+		invitations = cache.new(20000); -- room, invited → who invited it
 		rooms = {}; -- account → its rooms of other servers: "asked", or "joined" once the room has answered
 	}, mapping_mt);
 end
@@ -260,6 +261,7 @@ function mapping:done(act)
 	if act.opens and event.peer and event.type == "message.sent" then
 		self:remember(event.account, event.peer);
 	end
+	if event.type == "group.member_added" then self.invitations:set(event.group .. " " .. event.peer, event.account); end
 	if act.call then self.calls:set(act.call.key, act.call); end
 	if act.stanza_id then
 		self.receipts:set(event.account .. " " .. event.peer .. " " .. act.stanza_id, event.id);
@@ -672,8 +674,17 @@ function mapping:room_created(from, room, origin)
 	return self:act("group.created", from, { group = room, origin = origin }, true);
 end
 
+-- Who is invited and comes has accepted.
 function mapping:room_joined(from, room, origin)
-	return self:act("group.joined", from, { group = room, origin = origin });
+	local acts = { self:act("group.joined", from, { group = room, origin = origin }) };
+	local key = account_id(room) .. " " .. account_id(from);
+	local by = self.invitations:get(key);
+	if by then
+		self.invitations:set(key, nil);
+		self:remember(account_id(from), by);
+		acts[2] = self:act("contact.accepted", from, { peer = by, origin = origin });
+	end
+	return acts;
 end
 
 function mapping:room_left(from, room, origin)

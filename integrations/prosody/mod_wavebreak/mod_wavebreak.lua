@@ -1011,7 +1011,7 @@ local function watch_rooms(module)
 		keep(event.room, known);
 		-- Who creates a room is in it.
 		if creating[event.room] then return; end
-		perform({ mapping:room_joined(from, event.room.jid, origin_host) }, event.origin, event.stanza);
+		perform(mapping:room_joined(from, event.room.jid, origin_host), event.origin, event.stanza);
 	end);
 
 	module:hook("muc-occupant-left", function (event)

@@ -54,7 +54,7 @@ function hooks.registered(m, step) return { m:registered(step.from, step.ip) }; 
 function hooks.session(m, step) return { m:session(step.from, step.ip) }; end
 function hooks.deleted(m, step) return { m:deleted(step.from) }; end
 function hooks.room_created(m, step) return { m:room_created(step.from, step.room, step.origin) }; end
-function hooks.room_joined(m, step) return { m:room_joined(step.from, step.room, step.origin) }; end
+function hooks.room_joined(m, step) return m:room_joined(step.from, step.room, step.origin); end
 function hooks.room_left(m, step) return { m:room_left(step.from, step.room, step.origin) }; end
 function hooks.room_invitations(m, step, stanza) return m:room_invitations(stanza, step.from, step.room, step.origin); end
 function hooks.room_message(m, step, stanza) return m:room_message(stanza, step.from, step.room, step.recipients, step.origin); end

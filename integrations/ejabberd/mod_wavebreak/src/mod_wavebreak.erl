@@ -42,7 +42,7 @@
 
 %% Rooms of other servers that are kept of an account.
 -define(ROOMS, 500).
--define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {calls, 20000}, {creating, 5000}]).
+-define(CACHES, [{places, 10000}, {receipts, 20000}, {archived, 20000}, {typing, 5000}, {pairs, 200000}, {calls, 20000}, {invitations, 20000}, {creating, 5000}]).
 
 start(Host, _Opts) ->
     ejabberd_mnesia:create(?MODULE, wavebreak_kept, [{disc_copies, [node()]}, {attributes, record_info(fields, wavebreak_kept)}]),
@@ -163,6 +163,7 @@ cache(archived) -> wavebreak_archived;
 cache(typing) -> wavebreak_typing;
 cache(pairs) -> wavebreak_pairs;
 cache(calls) -> wavebreak_calls;
+cache(invitations) -> wavebreak_invitations;
 cache(creating) -> wavebreak_creating.
 
 %% Rooms of other servers stay joined where another node of a cluster, or a later start, hears of them.
@@ -980,7 +981,7 @@ join_room(Host, Room, RoomHost, JID) ->
             %% Who creates a room is in it.
             ets_cache:delete(cache(creating), {Room, RoomHost}),
             [tell(Host, Ctx, [Act]) || Sent];
-        _ -> [tell(Host, Ctx, [?MAPPING:room_joined(Ctx, From, RoomJid, Origin)]) || Sent, not Known]
+        _ -> [tell(Host, Ctx, ?MAPPING:room_joined(Ctx, From, RoomJid, Origin)) || Sent, not Known]
     end,
     ok.
 

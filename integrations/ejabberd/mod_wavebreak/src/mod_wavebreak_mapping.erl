@@ -104,7 +104,7 @@
 
 %% A context holds functions: new_id/0, now_ms/0, item/2 (owner, JID: none or {Subscription, Ask}),
 %% pending_in/2, user_exists/1, is_local/1 and is_room_host/1 (of a domain), occupant/1 (of a JID: the occupant's
-%% own, or none), pseudonym/1, blocklist/1, get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls, rooms).
+%% own, or none), pseudonym/1, blocklist/1, get/2 and put/3 (a bounded cache: receipts, archived, typing, pairs, calls, invitations, rooms).
 %% An act is #{event, opens} and, of a message, stanza_id, of a call, its key and who is in it.
 
 %% The types and fields that are sent; `Options`: contacts, receipts and remote.
@@ -272,6 +272,7 @@ is_known(#{get := Get} = Ctx, Account, Peer) ->
 done(#{put := Put} = Ctx, #{event := #{type := Type, account := Account, id := Id} = Event, opens := Opens} = Act) ->
     case Event of
         #{peer := Peer} when Opens, Type =:= <<"message.sent">> -> remember(Ctx, Account, Peer);
+        #{peer := Peer, group := Group} when Type =:= <<"group.member_added">> -> Put(invitations, {Group, Peer}, Account);
         _ -> ok
     end,
     case Act of
@@ -696,7 +697,19 @@ deleted(Ctx, JID) -> act(Ctx, <<"account.deleted">>, JID, #{}).
 
 room_created(Ctx, From, Room, Origin) -> act(Ctx, <<"group.created">>, From, #{group => Room, origin => Origin}, true).
 
-room_joined(Ctx, From, Room, Origin) -> act(Ctx, <<"group.joined">>, From, #{group => Room, origin => Origin}).
+%% Who is invited and comes has accepted.
+room_joined(#{get := Get, put := Put} = Ctx, From, Room, Origin) ->
+    Joined = act(Ctx, <<"group.joined">>, From, #{group => Room, origin => Origin}),
+    Key = {account_id(Room), account_id(From)},
+    Accepted =
+        case Get(invitations, Key) of
+            {ok, By} when By =/= taken ->
+                Put(invitations, Key, taken),
+                remember(Ctx, account_id(From), By),
+                [act(Ctx, <<"contact.accepted">>, From, #{peer => By, origin => Origin})];
+            _ -> []
+        end,
+    [Joined | Accepted].
 
 room_left(Ctx, From, Room, Origin) -> act(Ctx, <<"group.left">>, From, #{group => Room, origin => Origin}).
 
