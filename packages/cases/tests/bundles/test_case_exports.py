@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def test_exhibit_list_numbers_every_file_once(bench: Bench, tmp_path: Path) -> N
 def test_chronology_has_facts_and_no_commands(bench: Bench, tmp_path: Path) -> None:
     export_case(bench.case, opened(bench), tmp_path, "en")
     rows = list(csv.reader(io.StringIO((tmp_path / "chronology.csv").read_text("utf-8-sig"))))[1:]
-    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    times = [datetime.fromisoformat(row[0]) for row in rows]
+    assert times == sorted(times)
     facts = " ".join(row[2] for row in rows)
     for said in (
         "“Price page” was published",
