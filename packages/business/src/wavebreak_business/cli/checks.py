@@ -1,4 +1,4 @@
-"""Command group `business`: check, example, pseudonyms; beside it those of the platform."""
+"""Command group `business`: check, example, pseudonyms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from wavebreak.cli.console import command, echo, out, print_json, print_next_ste
 from wavebreak.cli.options import HtmlPage, Json, Key, Wide
 from wavebreak.errors import UsageError
 from wavebreak_business.cli import business
-from wavebreak_business.cli import platform as platform
 
 
 def _prices(given: list[str]) -> dict[str, float]:
