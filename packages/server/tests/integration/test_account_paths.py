@@ -25,7 +25,7 @@ PAGES = ("account", "timeline", "shared", "act")
 
 async def _with_accounts(console: RunningConsole) -> None:
     for at, name in enumerate(IDS):
-        events = abuser(count=8, account=name)
+        events = abuser(count=1, account=name)
         await console.running.send([e | {"id": f"e{at}-{n}"} for n, e in enumerate(events)])
     await console.index()
 
