@@ -198,9 +198,7 @@ async def test_challenger_follows_the_live_stream(console: RunningConsole, tmp_p
     task = following(console)
     try:
         await shown_live(lead, base, "nobody was scored yet")
-        joined, *sent = abuser(8, account="carl")
-        # Its first three minutes are over, in which a rule would limit it.
-        await console.running.send([joined | {"ts": joined["ts"] - 600_000}, *sent])
+        await console.running.send(abuser(8, account="carl", age_ms=600_000))
         part = await shown_live(lead, base, "carl")
         assert "fare alike (1 scored)" in part
         csv = (await lead.get(f"{base}/live?format=csv")).text

@@ -73,7 +73,7 @@ def found_in(home: Path) -> LiveFound:
 def test_following_counts_what_came_after_its_beginning(home: Path) -> None:
     log(abuser(8))
     one = following(home)
-    bob = abuser(8, account="bob")
+    bob = abuser(8, account="bob", ts=1_767_222_600_000, age_ms=598_000)
     more = [*bob, LABEL | {"account": "bob", "label": "benign"}]
     one.run(looks(nothing, lambda: log(more), nothing, nothing), _no_wait)
     found = found_in(home)

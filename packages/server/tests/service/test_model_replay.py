@@ -51,7 +51,7 @@ def side(model: Any) -> Engine:
 
 
 def test_two_models_differ_in_accounts_and_precision(home: Path) -> None:
-    end = store([*abuser(8), *abuser(8, account="bob")], 0, TS)
+    end = store([*abuser(8, age_ms=600_000), *abuser(8, account="bob", age_ms=600_000)], 0, TS)
     store([labelled("ann", "abusive"), labelled("bob", "benign")], end, TS)
     found = run(
         side(Synthetic({})), side(Learned({"challenge": -150_000})), home / "out",
@@ -75,7 +75,7 @@ def test_two_models_differ_in_accounts_and_precision(home: Path) -> None:
 
 def test_replay_begins_with_the_days_that_are_asked_for(home: Path) -> None:
     end = store(abuser(3), 0, TS)
-    end = store(abuser(3, account="bob"), end, TS + 2 * DAY_MS)
+    end = store(abuser(3, account="bob", age_ms=600_000), end, TS + 2 * DAY_MS)
     now = TS + 2 * DAY_MS + 1
     assert first_position(0, end, 100, now) == 0
     assert first_position(1, end, 100, now) == 4
