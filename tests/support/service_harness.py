@@ -314,8 +314,8 @@ def abuser(
     count: int = 120, account: str = "ann", ts: int = 1_767_222_000_000, age_ms: int = 0
 ) -> list[Any]:
     """Events of an account that registers and writes to so many strangers within fifteen seconds:
-    the published instant ban. `age_ms`: by how much it has registered before; in its first three
-    minutes a rule limits it."""
+    the published instant ban. `age_ms`: by how much it has registered before; in its first minute
+    a rule limits it."""
     begin = {
         "id": f"{account}-r",
         "ts": ts - age_ms,

@@ -155,7 +155,7 @@ def limited_to(quota: int) -> Engine:
 
 
 def invitations(many: int, kind: int = INVITES) -> list[Row]:
-    # Not in its first three minutes, in which a rule narrows the limit to two.
+    # Not in its first minute, in which a rule narrows the limit to two.
     start = strangers(0)[0]["ts"] + 200_000
     return [
         {"id": f"i{n}", "ts": start + 10 * n, "type": kind, "account": "s", "peer": f"p{n}"}
