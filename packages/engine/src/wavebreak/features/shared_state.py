@@ -90,20 +90,14 @@ def frees_place(w: Any, peer: int, now: int) -> bool:
     A newcomer's does unless several young accounts approached it: a class that is invited frees
     its teacher's places, accounts that answer each other free none.
     """
-    person = people_of(w)[peer]
-    approached = _count_two_days(
-        w, person.approached, person.approached_before, person.approached_day
-    )
-    return not is_newcomer(person, now) or approached <= COURTED_AT_MOST
+    newcomer = is_newcomer(people_of(w)[peer], now)
+    return not newcomer or recent_approaches(w, peer) <= COURTED_AT_MOST
 
 
 @compiled()
 def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """Record an approach (first contact, added stranger, report) of a peer."""
-    person = people_of(w)[peer]
-    row.approached = _count_two_days(
-        w, person.approached, person.approached_before, person.approached_day
-    )
+    row.approached = recent_approaches(w, peer)
     if stranger and is_young(row):
         contribute(w, COURTED, int64(peer), 1)
 
@@ -113,6 +107,13 @@ def is_enforced(person: Any, now: int) -> bool:
     """Whether an account is under a challenge or more, as of the last epoch."""
     lasts = person.until == 0 or now < person.until
     return bool(lasts and RANK[person.enforcement] >= RANK[CHALLENGE])
+
+
+@compiled()
+def recent_approaches(w: Any, peer: int) -> int:
+    """Approaches of an account by young strangers, on the same days as `recent_blind_reports`."""
+    person = people_of(w)[peer]
+    return _count_two_days(w, person.approached, person.approached_before, person.approached_day)
 
 
 @compiled()
