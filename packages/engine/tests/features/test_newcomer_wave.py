@@ -12,14 +12,12 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.state_check import check_state
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.layout import BARRED
+from wavebreak.features.layout import BARRED, WAVE
 from wavebreak.features.newcomer_wave import MOST, NewcomerWave
 from wavebreak.features.values import ONE
 from wavebreak.schema.events import TYPES
 
 REGISTERED, SENT = (TYPES.index(name) for name in ("account.registered", "message.sent"))
-WAVE = ("newcomers", "newcomers_usual", "newcomer_contacts", "newcomer_contacts_usual",
-        "newcomer_answers", "newcomer_answers_usual")  # fmt: skip
 
 
 def event(number: int, ts: int, kind: int, who: str, peer: str | None = None) -> Row:

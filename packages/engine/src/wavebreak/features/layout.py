@@ -273,6 +273,12 @@ amount: the other's slot); an account whose trials have become REACHED_TRIALS. T
 such a stranger answered it."""
 WITHDRAWN_FINDING, WITHDRAWN_REVERSAL = 0, 2
 
+WAVE = (
+    "newcomers", "newcomers_usual", "newcomer_contacts", "newcomer_contacts_usual",
+    "newcomer_answers", "newcomer_answers_usual",
+)  # fmt: skip
+"""Features of waves of newcomers and fields of a worker, in the order of `newcomer_wave.values`."""
+
 WORKER = np.dtype(
     [(name, "i8") for name in (
         # Shared state (read only); feature values, and 0 or NaN by coverage; arrays by address.
@@ -292,7 +298,7 @@ WORKER = np.dtype(
         # are newcomers; whether the model abstains since too many are (`newcomer_share`).
         "census", "active_n", "newcomers_n", "abstains",
         # Waves of newcomers as of the last epoch, in 1/65,536 (`newcomer_wave.values`).
-        "newcomers", "newcomers_usual", "contacts", "contacts_usual", "answers", "answers_usual",
+        *WAVE,
         # Increments of the sequential tests.
         "tests",
         # Who reports each account, what each source's accounts are judged by (addresses; 0: all by

@@ -34,6 +34,7 @@ from wavebreak.features.layout import (
     SOURCE,
     TERMS,
     TOUCH,
+    WAVE,
     WORKER,
 )
 from wavebreak.features.memory import GrowableArray
@@ -193,7 +194,6 @@ class Worker:
 
 
 _NOBODY = np.zeros(0, np.int64)
-_WAVE = ("newcomers", "newcomers_usual", "contacts", "contacts_usual", "answers", "answers_usual")
 RESERVED_ACCOUNTS = 1 << 24
 """Accounts for which address space is reserved at the start (memory is used as accounts appear)."""
 
@@ -392,7 +392,7 @@ class ShardedKernel:
         wave = self.newcomer_wave.values(epoch)
         for worker in self.workers:
             worker.record["epoch"] = epoch
-            for name, value in zip(_WAVE, wave, strict=True):
+            for name, value in zip(WAVE, wave, strict=True):
                 worker.record[name] = value
 
     @property

@@ -214,10 +214,10 @@ def _account_values(w: Any, row: Any, out: Any) -> None:
     out[At.origin_answered] = _answered_share(entities, row.origin, epoch)
     out[At.newcomers] = w.newcomers / ONE
     out[At.newcomers_usual] = w.newcomers_usual / ONE
-    out[At.newcomer_contacts] = w.contacts / ONE
-    out[At.newcomer_contacts_usual] = w.contacts_usual / ONE
-    out[At.newcomer_answers] = w.answers / ONE
-    out[At.newcomer_answers_usual] = w.answers_usual / ONE
+    out[At.newcomer_contacts] = w.newcomer_contacts / ONE
+    out[At.newcomer_contacts_usual] = w.newcomer_contacts_usual / ONE
+    out[At.newcomer_answers] = w.newcomer_answers / ONE
+    out[At.newcomer_answers_usual] = w.newcomer_answers_usual / ONE
     out[At.device_age_s] = row_values.device_age_s(row)
     out[At.linked_age_s] = row_values.linked_age_s(row)
     out[At.first_contacts_on_device] = row_values.first_contacts_on_device(row)
