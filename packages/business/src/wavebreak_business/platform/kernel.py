@@ -21,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64, prefetch
-from wavebreak.features.keyed_hash import hash_pair
+from wavebreak.features.facts import begin_groups
+from wavebreak.features.pair_table import start_index
 
 NONE: Final = 0xFFFFFFFF
 SHARDS: Final = 64
@@ -133,8 +134,7 @@ bits, points in ten-thousandths of a block at full credibility."""
 
 @compiled(inline="always")
 def _home(first: Any, second: Any, capacity: int, salts: Any) -> int:
-    mixed = hash_pair(np.uint64(first), np.uint64(second), (salts[0], salts[1], salts[2]))
-    return int64((mixed * np.uint64(capacity)) >> np.uint64(32))
+    return start_index(capacity, (salts[0], salts[1], salts[2]), first, second)
 
 
 @compiled()
@@ -850,12 +850,7 @@ def group_by_shard(acts: Any, portfolios: int, order: Any, offsets: Any, answers
                 order[fill[s]] = e
             fill[s] += 1
         if step == 0:
-            at = 0
-            for s in range(SHARDS):
-                offsets[s] = at
-                at += fill[s]
-                fill[s] = offsets[s]
-            offsets[SHARDS] = at
+            begin_groups(fill, offsets)
 
 
 @compiled()

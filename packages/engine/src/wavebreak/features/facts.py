@@ -398,6 +398,17 @@ def assign_epochs(
 
 
 @compiled()
+def begin_groups(fill: Any, offsets: Any) -> None:
+    """Turn counts by shard into where each shard's group begins, in both; the last is the end."""
+    at = 0
+    for s in range(fill.size - 1):
+        offsets[s] = at
+        at += fill[s]
+        fill[s] = offsets[s]
+    offsets[fill.size - 1] = at
+
+
+@compiled()
 def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
     """Group account events by shard, in log order within each (a counting sort).
 
@@ -421,12 +432,7 @@ def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
                     codes[fill[s]] = 2 * i + 1
                 fill[s] += 1
         if step == 0:
-            at = 0
-            for s in range(SHARDS):
-                offsets[s] = at
-                at += fill[s]
-                fill[s] = offsets[s]
-            offsets[SHARDS] = at
+            begin_groups(fill, offsets)
 
 
 def _coded_sources(log: pa.RecordBatch) -> Any:
