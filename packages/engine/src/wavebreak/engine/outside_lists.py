@@ -282,7 +282,7 @@ class OutsideLists:
             slot = self._slots.get(who, -1)
             if who.startswith("\0"):
                 if slot > 0 and slot not in servers:
-                    servers[slot] = _answered_on(core, slot)
+                    servers[slot] = _answered(core, slot)
                 many = servers.get(slot, 0)
                 if many and not hit.answered:
                     held.answered += 1
@@ -451,22 +451,11 @@ def _check_growth(held: ListRecord, now_ms: int) -> None:
         held.pause("grew too fast", many, now_ms)
 
 
-def _answered(core: ShardedKernel) -> int:
-    """Return how many accounts there are that people answer."""
-    return sum(
-        int((core.rows[s].records["mutual"][: _rows(core, s)] >= ANSWERED_BY).sum())
-        for s in range(SHARDS)
-    )
-
-
-def _answered_on(core: ShardedKernel, server: int) -> int:
-    """Return how many of them a server has, by its entity plus one."""
+def _answered(core: ShardedKernel, server: int = 0) -> int:
+    """Return how many accounts there are that people answer: all, or of a server (entity + 1)."""
     many = 0
     for s in range(SHARDS):
-        rows = core.rows[s].records[: _rows(core, s)]
-        many += int(((rows["origin"] == server) & (rows["mutual"] >= ANSWERED_BY)).sum())
+        rows = core.rows[s].records[: len(range(s, core.accounts, SHARDS))]
+        known = rows["mutual"] >= ANSWERED_BY
+        many += int((known & (rows["origin"] == server) if server else known).sum())
     return many
-
-
-def _rows(core: ShardedKernel, s: int) -> int:
-    return len(range(s, core.accounts, SHARDS))

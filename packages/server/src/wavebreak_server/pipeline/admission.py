@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from wavebreak.features.listings import LISTED, UNLISTED
 from wavebreak.io.field_limits import milliseconds, refusal
 from wavebreak.io.validation import ValidatedBatch
 from wavebreak.privacy.pseudonymizer import enum_codes
@@ -33,7 +34,6 @@ from wavebreak.schema.events import (
 )
 
 LABELED = TYPES.index("label.assigned")
-OF_LISTS = tuple(TYPES.index(name) for name in ("account.listed", "account.unlisted"))
 Mask = NDArray[np.bool_]
 
 
@@ -143,7 +143,7 @@ def _of_their_scopes(
     taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
 ) -> ValidatedBatch:
     """Refuse what outside lists say from other keys, and anything else from theirs."""
-    listed = np.isin(_types(taken.wire), OF_LISTS)
+    listed = np.isin(_types(taken.wire), (LISTED, UNLISTED))
     if not listed.any() and all(each.others for each in admissions):
         return taken
     bodies = _bodies(taken, ends)
