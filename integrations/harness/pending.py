@@ -14,7 +14,7 @@ NAMES = ("ann", "ben", "cid", "dan", "fay", "gil")
 KNOWN, STRANGER = "among people who know each other", "to a stranger"
 
 
-class Waiting(NamedTuple):
+class Pending(NamedTuple):
     """What somebody finds: texts, requests, messages of the archive."""
 
     texts: list[str]
@@ -62,7 +62,7 @@ async def reach(server: Any, stub: Stub) -> None:
         await one.offline()
 
 
-async def found(server: Any) -> dict[str, Waiting]:
+async def found(server: Any) -> dict[str, Pending]:
     """Have everybody else log in, and `fay` accept; return what each finds."""
     there = {}
     for name in NAMES[1:]:
@@ -73,7 +73,7 @@ async def found(server: Any) -> dict[str, Waiting]:
             await one.settled()
         await asyncio.sleep(0.3)
         texts, requests = [stanza["body"] for stanza in one.got], len(one.presences)
-        there[name] = Waiting(texts, requests, await one.archived())
+        there[name] = Pending(texts, requests, await one.archived())
         await one.offline()
     return there
 

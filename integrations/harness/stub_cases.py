@@ -16,7 +16,7 @@ import pytest
 
 from support.external_servers import free_port
 
-from . import elements, hooks, waiting
+from . import elements, hooks, pending
 from .prosody import HOST, ROOMS
 from .stub import Stub, stubbed
 from .tls import certificate
@@ -310,19 +310,19 @@ class StubCases:
     def test_verdict_takes_back_what_waits(self, tmp_path: Path, taken: bool) -> None:
         more = {} if taken else self.nothing_back
         with stubbed() as stub, self.serve(tmp_path, stub.url, more=more) as server:
-            server.add_users(list(waiting.NAMES))
+            server.add_users(list(pending.NAMES))
             stub.wait(lambda: stub.streams)
-            asyncio.run(waiting.reach(server, stub))
-            there = asyncio.run(waiting.found(server))
-            asked = asyncio.run(waiting.asks(server))
-            assert there["dan"].texts == [waiting.KNOWN], "a chat that exists loses nothing"
+            asyncio.run(pending.reach(server, stub))
+            there = asyncio.run(pending.found(server))
+            asked = asyncio.run(pending.asks(server))
+            assert there["dan"].texts == [pending.KNOWN], "a chat that exists loses nothing"
             left = {name: there[name] for name in ("ben", "cid", "fay", "gil")}
             if taken:
-                assert left == dict.fromkeys(left, waiting.Waiting([], 0, 0))
+                assert left == dict.fromkeys(left, pending.Pending([], 0, 0))
                 assert asked == 0
             else:
                 assert [one.requests for one in left.values()][:2] == [1, 1]
-                assert left["cid"].texts == left["fay"].texts == [waiting.STRANGER]
+                assert left["cid"].texts == left["fay"].texts == [pending.STRANGER]
                 assert (len(left["gil"].texts), left["cid"].archived, asked) == (1, 1, 2)
 
     @pytest.mark.parametrize("by", ["server", "person"])

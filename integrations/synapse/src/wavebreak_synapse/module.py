@@ -27,7 +27,7 @@ from wavebreak_synapse.mapping import WITHDRAWN
 from wavebreak_synapse.metrics import Metrics
 from wavebreak_synapse.policy_rooms import ListsService, PolicyRoomWatch
 from wavebreak_synapse.policy_server import SIGN_PATH, sign_resource
-from wavebreak_synapse.publishing import PUBLISH_EVERY_MS, Publishing
+from wavebreak_synapse.publisher import PUBLISH_EVERY_MS, Publisher
 from wavebreak_synapse.reporter import Reporter
 from wavebreak_synapse.service import Service
 from wavebreak_synapse.take_back import TakeBack, Withdrawals
@@ -78,7 +78,7 @@ class Module:
             self._lists = ListsService(config.url, config.lists.key)
         if self._lists is not None and config.lists.rooms:
             self._watch = PolicyRoomWatch(config, self._host, self._lists)
-        self._publishing = self._make_publishing()
+        self._publisher = self._make_publisher()
         self._register()
         reactor.callWhenRunning(self._start)
         reactor.addSystemEventTrigger("before", "shutdown", self._stop)
@@ -220,9 +220,9 @@ class Module:
         api.delayed_background_call(0, self._create_tables, desc="wavebreak_tables")
         if api.should_run_background_tasks():
             self._report()
-        if api.worker_app is None and self._publishing is not None:
+        if api.worker_app is None and self._publisher is not None:
             api.looping_background_call(
-                self._publishing.run,
+                self._publisher.run,
                 PUBLISH_EVERY_MS,
                 desc="wavebreak_publish",
                 run_on_all_instances=True,
@@ -250,7 +250,7 @@ class Module:
                 run_on_all_instances=True,
             )
 
-    def _make_publishing(self) -> Publishing | None:
+    def _make_publisher(self) -> Publisher | None:
         lists = self._settings.lists
         if self._lists is None or not lists.publish_in:
             return None
@@ -263,11 +263,11 @@ class Module:
                 }
             )  # fmt: skip
 
-        return Publishing(self._host, self._lists, publish)
+        return Publisher(self._host, self._lists, publish)
 
     def _problems_of_lists(self) -> list[str]:
         found = self._watch.problems if self._watch else []
-        failed = self._publishing.problem if self._publishing else None
+        failed = self._publisher.problem if self._publisher else None
         return [*found, *([failed] if failed else [])]
 
     def _report(self) -> None:

@@ -17,7 +17,7 @@ PUBLISH_EVERY_MS = 20_000
 """A lift is published within a minute."""
 
 
-class Publishing:
+class Publisher:
     """Keeps the room as the service's convictions are; runs in the main process.
 
     Args:

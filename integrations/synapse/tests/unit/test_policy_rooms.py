@@ -21,7 +21,7 @@ from wavebreak_synapse.policy_rules import (
     published_rule,
     sha256_of,
 )
-from wavebreak_synapse.publishing import Publishing
+from wavebreak_synapse.publisher import Publisher
 from wavebreak_synapse.release import resume_list
 
 EVIL, ANN, ROOM = "@evil7:far.test", "@ann:hs.test", "!list:far.test"
@@ -219,24 +219,24 @@ def test_only_known_accounts_are_published_and_failure_is_named() -> None:
             raise PermissionError
         sent.append((state_key, content))
 
-    publishing = Publishing(setting.host, setting.lists, publish)  # type: ignore[arg-type]
+    publisher = Publisher(setting.host, setting.lists, publish)  # type: ignore[arg-type]
     tables.note_acted(setting.database.cursor(), EVIL, 1)
     hashes = {each: sha256_of(each) for each in (ANN, EVIL, "@unseen:far.test")}
     setting.lists.answer = Convicted(hashes | {"acct_1": "00" * 32}, "e1")
-    done(publishing.run())
+    done(publisher.run())
     assert sent == []
-    assert "fix: let lists.publish.account" in str(publishing.problem)
+    assert "fix: let lists.publish.account" in str(publisher.problem)
     fails.clear()
-    done(publishing.run())
+    done(publisher.run())
     assert sent == [published_rule(sha256_of(each)) for each in (ANN, EVIL)]
-    assert publishing.problem is None
+    assert publisher.problem is None
     setting.lists.answer = Convicted({ANN: hashes[ANN]}, "e2")
     sent.clear()
-    done(publishing.run())
+    done(publisher.run())
     assert sent == [(published_rule(sha256_of(EVIL))[0], {})]
     setting.lists.answer = None
     sent.clear()
-    done(publishing.run())
+    done(publisher.run())
     assert sent == []
 
 
