@@ -59,7 +59,7 @@ class ServeHelp(CommandHelp):
             formatter.write_dl([*self._own_rows(), *common])
         with formatter.section(_FURTHER):
             for group, options in groups().items():
-                for line in _name_lines(group, options, formatter.width - 4):
+                for line in _name_lines(group, options, formatter.width - 2):
                     formatter.write(f"  {line}\n")
 
     def format_all(self, ctx: Any, formatter: Any) -> None:
