@@ -34,11 +34,11 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 FORCE:
-.PHONY: FORCE help demo serve test integrations check fix speed docs lock sbom audit clean assets
+.PHONY: FORCE help demo serve test integrations check fix speed docs lock packages sbom audit clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "The first one that needs it makes .venv from requirements.lock."
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
 	@echo "TESTS=packages/server/tests/integration (only these, of make test)."
@@ -105,6 +105,9 @@ lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the 
 	@$(BIN)/python frontend/build.py --lock
 	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."
 	@echo "Next: make test, then commit them"
+
+packages: $(READY) ## every package in dist/: wheels, npm, rock, ejabberd's module (one version)
+	@$(BIN)/python packages/build.py
 
 sbom: $(READY) ## what it is built from: CycloneDX files from the locks, in dist/
 	@mkdir -p dist

@@ -1,6 +1,6 @@
 """Install what the tests of the integrations need: chat servers from Debian, slixmpp from PyPI.
 
-    python integrations/setup.py [prosody] [ejabberd]
+    python integrations/setup.py [prosody] [ejabberd] [luarocks]
 
 As root the servers are installed with apt-get. Anybody else gets them unpacked below the user's
 cache directory (`WAVEBREAK_INTEGRATIONS`, else `~/.cache/wavebreak-integrations`): nothing else
@@ -28,15 +28,21 @@ SLIXMPP = "slixmpp==1.17.0"
 SERVERS = {
     "prosody": ("prosody", "prosody-modules"),
     "ejabberd": ("ejabberd",),
+    "luarocks": ("luarocks", "liblua5.4-dev"),
 }
-OLDEST = {"prosody": (13, 0), "ejabberd": (24, 12)}
+"""What is installed, with its packages; LuaRocks installs the rock of Prosody's module."""
+OLDEST = {"prosody": (13, 0), "ejabberd": (24, 12), "luarocks": (3, 0)}
 """What the tests run on: Debian 13 has both, and so have Debian 12's backports."""
 SOURCES = Path("/etc/apt")
 _SOURCE = re.compile(
     r"^(?:deb (?:\[[^\]]*\] )?|URIs: *)(?P<uri>\S+/debian/?)(?:\s|$)", re.MULTILINE
 )
 _SIGNED = re.compile(r"signed-by[=:] *(?P<key>/[^\s\]]+)", re.IGNORECASE)
-PROGRAMS = {"prosody": "usr/bin/prosody", "ejabberd": "usr/sbin/ejabberdctl"}
+PROGRAMS = {
+    "prosody": "usr/bin/prosody",
+    "ejabberd": "usr/sbin/ejabberdctl",
+    "luarocks": "usr/bin/luarocks",
+}
 
 
 class SetupError(Exception):
@@ -66,7 +72,7 @@ def version(server: str, root: Path) -> str:
     if server == "prosody":
         file = root / "usr/lib/prosody/prosody.version"
         return file.read_text(encoding="utf-8").strip() if file.exists() else ""
-    names = [path.name for path in root.glob("usr/lib/*/ejabberd-*")]
+    names = [path.name for path in root.glob(f"usr/lib/*/{server}-*")]
     return max((name.partition("-")[2] for name in names), default="")
 
 

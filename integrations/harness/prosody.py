@@ -46,7 +46,7 @@ class Prosody:
     """One server in `home` that asks Wavebreak at `url`; without `module`, a plain one.
 
     With an `authority` it speaks to `others` (domains and their ports) over TLS alone, and believes
-    a certificate of that authority; its own is in `certs`.
+    a certificate of that authority; its own is in `certs`. The module is looked for in `tree`.
     """
 
     home: Path
@@ -64,6 +64,7 @@ class Prosody:
     components: str = ""
     authority: Path | None = None
     others: dict[str, int] = field(default_factory=dict)
+    tree: Path = TREE / "prosody"
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -115,7 +116,7 @@ daemonize = false
 pidfile = "{self.home}/prosody.pid"
 data_path = "{self.home}/data"
 certificates = "{self.home}/certs"
-plugin_paths = {{ "{TREE}/prosody", "{TREE}/harness/plugins" }}
+plugin_paths = {{ "{self.tree}", "{TREE}/harness/plugins" }}
 interfaces = {{ "127.0.0.1", "127.0.0.2" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{ {self.s2s_port} }}

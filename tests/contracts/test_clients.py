@@ -13,6 +13,8 @@ from types import ModuleType
 
 import pytest
 
+from packages import build
+
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "clients"
 PYTHON = CLIENTS / "python"
@@ -81,7 +83,7 @@ def test_typescript_client_depends_on_nothing() -> None:
 def test_each_distribution_has_licence_readme_and_version() -> None:
     python = tomllib.loads((PYTHON / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     typescript = json.loads((TYPESCRIPT / "package.json").read_text(encoding="utf-8"))
-    assert python["version"] == typescript["version"]
+    assert build.npm_version(python["version"]) == typescript["version"]
     init = (PYTHON / "src" / "wavebreak_client" / "__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{python["version"]}"' in init
     for folder, licence in ((PYTHON, python["license"]), (TYPESCRIPT, typescript["license"])):

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from packages import build
 from support.external_servers import free_port
 from support.service_harness import abuser
 from support.service_process import KEY, LEDGER_KEY
@@ -127,11 +128,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
     for name, folder in PACKAGES.items():
         into = tmp_path_factory.mktemp(folder)
-        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
-        done = subprocess.run(
-            command, cwd=ROOT / "packages" / folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        build.python_package(ROOT / "packages" / folder, into)
         (made[name],) = into.glob("*.whl")
     return made
 

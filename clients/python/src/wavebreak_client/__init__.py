@@ -19,7 +19,7 @@ from wavebreak_client.states import State
 from wavebreak_client.verdicts import Verdict
 from wavebreak_client.webhooks import ReplayWindow, verify_webhook
 
-__version__ = "0.1.0"
+__version__ = "0.3.0.dev0"
 
 __all__ = [
     "AsyncClient",
