@@ -723,7 +723,10 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/cases/{case}/exhibits/E1/redact",
         "/console/cases/{scanned}/exhibits/E1/redact",
     ),
-    "admin": ("/console/settings", "/console/settings/sources", "/console/settings/audit"),
+    "admin": (
+        "/console/settings", "/console/settings/sources", "/console/settings/lists",
+        "/console/settings/audit",
+    ),
     "analyst": (
         "/console/user/reauthenticate/", "/console/user/password/change/", "/console/user/2fa/",
         "/console/user/2fa/totp/activate/", "/console/user/2fa/webauthn/",

@@ -122,7 +122,8 @@ class ListRecord(msgspec.Struct):
 
     def paused(self, resumed_ms: int = 0) -> Pause | None:
         """Return why the list is paused, unless somebody has let it act again since (None)."""
-        running = [(ms, why) for why, (ms, _) in self.pauses.items() if ms > resumed_ms]
+        # A copy: a scrape of the metrics reads while the engine writes.
+        running = [(ms, why) for why, (ms, _) in list(self.pauses.items()) if ms > resumed_ms]
         return min(running)[1] if running else None
 
 

@@ -105,6 +105,7 @@ CONSOLE: list[Any] = [
     path("settings/users/<int:user_id>/reset", settings.reset_user, name="reset_user"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
+    path("settings/lists", settings.outside_lists, name="outside_lists"),
     path("settings/sources", settings.sources, name="sources"),
     path("settings/sources/<str:name>/approve", settings.approve_source, name="approve_source"),
     path("settings/audit", settings.audit, name="audit"),

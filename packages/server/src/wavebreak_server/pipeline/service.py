@@ -439,6 +439,17 @@ class Service:
         pipeline = self._pipeline
         return pipeline is not None and pipeline.engine_thread.engine.core.abstains
 
+    def paused_lists(self) -> int:
+        """Return how many outside lists only observe for now, since a guard paused them."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return 0
+        held, terms = pipeline.engine_thread.engine.lists.lists, self.responder.lists
+        return sum(
+            one.paused(terms[name].resumed_ms if name in terms else 0) is not None
+            for name, one in list(held.items())
+        )
+
     def log_clock(self) -> LogClock:
         """Return the log's time, and how many of its events were out of time."""
         pipeline = self._pipeline

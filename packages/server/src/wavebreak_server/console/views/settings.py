@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from wavebreak.engine.outside_lists import LEAST_RECORD
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -25,6 +26,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
+from wavebreak_server.slices.lists import service as list_service
 from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
@@ -66,6 +68,15 @@ def sources(request: HttpRequest) -> HttpResponse:
         fields=[name for name in found.lacks if name not in TYPES],
         late_ms=service.skews.lateness_ms,
     )
+
+
+@page("view_settings")
+def outside_lists(request: HttpRequest) -> HttpResponse:
+    """Show what each outside list does here, what its word has been worth, and its pauses."""
+    console = console_of(request)
+    terms = console.service.responder.lists
+    found = console.ask(lambda engine: list_service.overview(engine.lists.lists, terms))
+    return show(request, "console/lists.html", lists=found, least=LEAST_RECORD)
 
 
 @page("manage_keys", "POST")
