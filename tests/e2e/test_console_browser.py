@@ -703,7 +703,9 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "lead": (
         "/console/", "/console/queue", "/console/queue/1", "/console/queue/batches",
-        "/console/queue/golden", "/console/queue/batches/{batch}", "/console/accounts",
+        "/console/queue/golden", "/console/queue/reasons",
+        "/console/account-sharing/device/spam-11", "/console/queue/batches/{batch}",
+        "/console/accounts",
         "/console/accounts/spam-11",
         "/console/operators", "/console/operators/{operator}", "/console/appeals",
         "/console/appeals/{appeal}", "/console/policy",
@@ -736,7 +738,8 @@ _OWN_STYLE = "a page of its own, sandboxed, as the command wrote it"
 _FACTOR = "needs a second factor; the walks of signing in go through it"
 _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
-    "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART, "operator_graph": _PART,
+    "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART,
+    "story": _PART, "act_preview": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
      "case_document": _PART,
@@ -915,3 +918,81 @@ def _violations(page: Page, theme: str = THEMES[0]) -> Iterator[str]:
     result = page.evaluate("options => axe.run(document, options)", options)
     for violation in result["violations"]:
         yield f"{violation['id']}: {violation['nodes'][0]['html'][:120]}"
+
+
+class Keys:
+    """A keyboard that counts: a chord is one key, and so is each letter that is typed."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.count = page, 0
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self.page.keyboard.press(key)
+            self.count += 1
+
+    def decide(self, *keys: str) -> None:
+        """Press the keys of a verdict, and wait for the next case."""
+        before = self.page.url
+        self.press(*keys)
+        self.page.wait_for_url(
+            lambda url: url != before and re.search(r"/queue/\d+$", url) is not None
+        )
+
+
+def test_keys_of_a_reason_take_and_leave_presets(person: Person) -> None:
+    person.sign_in("analyst")
+    wait_for_cases(person)
+    page = person.page
+    page.keyboard.press("n")
+    page.wait_for_url(re.compile(r"/queue/\d+$"))
+    page.keyboard.press("a")
+    reason = page.locator("#reason")
+    assert page.evaluate("document.activeElement.id") == "reason"
+    presets = page.locator("[data-presets=abusive] [data-preset]")
+    assert presets.first.is_visible()
+    assert not page.locator("[data-presets=benign]").is_visible()
+    page.keyboard.press("2")
+    assert reason.input_value() == presets.nth(1).get_attribute("data-preset")
+    # The digit took the whole: another one takes another, and letters write anew.
+    page.keyboard.press("1")
+    assert reason.input_value() == presets.first.get_attribute("data-preset")
+    page.keyboard.type("two of 3 parcels")
+    assert reason.input_value() == "two of 3 parcels"
+    page.keyboard.press("Escape")
+    page.keyboard.press("o")
+    assert page.locator("[name=verdict][value=undetermined]").is_checked()
+    assert page.locator("#outcome").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    assert reason.evaluate("field => field.required") is False
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    listed = page.get_by_role("dialog").inner_text()
+    for label in ("Benign", "Abusive", "Neither", "Decide, and take the next", "Skip"):
+        assert label in listed
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    page.wait_for_url(re.compile(r"/queue"))
+
+
+def test_five_cases_take_a_dozen_keys(person: Person) -> None:
+    """Three benign ones by two keys, two abusive ones by three, and one that takes the first."""
+    person.sign_in("lead")
+    wait_for_cases(person)
+    page, keys = person.page, Keys(person.page)
+    keys.press("n")
+    page.wait_for_url(re.compile(r"/queue/\d+$"))
+    page.locator("#verdict").wait_for()
+    for _ in range(2):
+        keys.decide("b", "Control+Enter")
+    for digit in ("1", "2"):
+        keys.press("a")
+        preview = page.locator("#act-preview")
+        preview.get_by_text("Refused:").wait_for()
+        assert "every act is refused" in preview.inner_text()
+        keys.decide(digit, "Control+Enter")
+    keys.decide("b", "Control+Enter")
+    # It was 179: 177 letters of reasons, a verdict and a tab each.
+    assert keys.count == 13

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow as pa
 from wavebreak.engine import Engine
 from wavebreak.features.layout import SHARDS
 from wavebreak.linking import Operator
-from wavebreak.outcomes import OUTCOMES
+from wavebreak.outcomes import OUTCOMES, rank_of
 from wavebreak_server.slices.users.acting_user import ActingUser
 
 SHOWN = 12
@@ -27,10 +28,15 @@ OPERATORS_FOR_S = 60.0
 
 
 class Shared(NamedTuple):
-    """Accounts that share something: its kind, how many others, and some with their outcome."""
+    """Accounts that share something with one: how many others, how many of them were acted on.
 
+    `name` is the field of a row, `kind` what a page calls it; `shown` are some with their outcome.
+    """
+
+    name: str
     kind: str
     others: int
+    acted: int
     shown: list[tuple[str, str]]
 
 
@@ -53,9 +59,32 @@ def shared_by(acting: ActingUser, account: str) -> list[Shared]:
     wanted = sorted({slot for slots in others.values() for slot in slots[:SHOWN]})
     named: dict[int, tuple[str, str]] = acting.ask(lambda engine: _named(engine, wanted))
     return [
-        Shared(KINDS[name], len(slots), [named[slot] for slot in slots[:SHOWN]])
+        Shared(
+            name,
+            KINDS[name],
+            len(slots),
+            _acted_on(lent.rows, slots),
+            [named[slot] for slot in slots[:SHOWN]],
+        )
         for name, slots in others.items()
     ]
+
+
+def sharing(acting: ActingUser, account: str, name: str, most: int) -> list[tuple[str, str]]:
+    """Return the accounts that share what a field names with one, itself first, with outcomes."""
+    lent: _Lent | None = acting.ask(lambda engine: _lend(engine, account))
+    if lent is None or name not in KINDS or not lent.entities[name]:
+        return []
+    slots = _holders(lent.rows, name, lent.entities[name])
+    chosen = [lent.slot, *(slot for slot in slots if slot != lent.slot)][:most]
+    named: dict[int, tuple[str, str]] = acting.ask(lambda engine: _named(engine, chosen))
+    return [named[slot] for slot in chosen]
+
+
+def _acted_on(rows: list[Any], slots: list[int]) -> int:
+    """Return how many accounts have more in force than being observed."""
+    codes = [int(rows[slot % SHARDS]["enforcement"][slot // SHARDS]) for slot in slots]
+    return sum(rank_of(OUTCOMES[code]) > rank_of("observe") for code in codes)
 
 
 def _lend(engine: Engine, account: str) -> _Lent | None:
@@ -112,6 +141,12 @@ class Membership(NamedTuple):
     operator: Operator
     others: int
     ties: list[tuple[str, str, int]]
+
+
+def operators_of(acting: ActingUser, accounts: Sequence[str]) -> dict[str, Operator]:
+    """Return the operator that each of some accounts seems to be of; those of none are left out."""
+    wanted = set(accounts)
+    return {a: each for each in operators(acting) for a in wanted.intersection(each.accounts)}
 
 
 def membership(acting: ActingUser, account: str) -> Membership | None:
