@@ -11,7 +11,14 @@ interface Mark {
 }
 interface Lines {
   x: number[];
-  series: { label: string; values: (number | null)[]; color?: string; dash?: boolean }[];
+  // `outcome`: the tone of an outcome, which has the same colour in every chart.
+  series: {
+    label: string;
+    values: (number | null)[];
+    color?: string;
+    outcome?: string;
+    dash?: boolean;
+  }[];
   marks?: Mark[];
   stacked?: boolean;
   percent?: boolean;
@@ -128,7 +135,8 @@ function base(figure: HTMLElement, width: number, height: number): uPlot.Options
   const options: uPlot.Options = {
     width,
     height,
-    padding: [10, 12, 0, 0],
+    // Half of the last date stands beyond the last point.
+    padding: [10, 30, 0, 0],
     series: [],
     cursor: { drag: { x: true, y: false }, points: { size: 7 } },
     legend: { show: false },
@@ -146,7 +154,7 @@ function lines(figure: HTMLElement, data: Lines, width: number): [uPlot.Options,
   y.values = (_plot, splits) => splits.map((value) => number(value, { ...data, unit: undefined }));
   const shape = (index: number): Partial<uPlot.Series> => {
     const one = data.series[index];
-    const color = tokenColor(one?.color ?? PALETTE[index % PALETTE.length] ?? "chart-1");
+    const color = tokenColor(one?.color ?? one?.outcome ?? PALETTE[index % PALETTE.length] ?? "chart-1");
     const style: Partial<uPlot.Series> = { stroke: color, width: bars ? 0 : 1.75 };
     if (bars) {
       style.fill = color;
