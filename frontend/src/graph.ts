@@ -196,8 +196,11 @@ function draw(place: HTMLElement, data: Data): void {
       animate: false,
       randomize: false,
       padding: 30,
-      nodeRepulsion: () => 9000,
-      idealEdgeLength: () => 70,
+      // Names lie below their nodes: room for both, so that none covers another.
+      nodeDimensionsIncludeLabels: true,
+      nodeOverlap: 24,
+      nodeRepulsion: () => 24_000,
+      idealEdgeLength: () => 110,
       numIter: data.nodes.length > 400 ? 300 : 1000,
     },
     minZoom: 0.1,
