@@ -109,6 +109,13 @@ CONSOLE: list[Any] = [
     path("settings/users/<int:user_id>/reset", settings.reset_user, name="reset_user"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
+    path("settings/webhooks", settings.add_webhook, name="add_webhook"),
+    path(
+        "settings/webhooks/<str:webhook_id>/remove", settings.remove_webhook, name="remove_webhook"
+    ),
+    path(
+        "settings/webhooks/<str:webhook_id>/enable", settings.enable_webhook, name="enable_webhook"
+    ),
     path("settings/sources", settings.sources, name="sources"),
     path("settings/sources/<str:name>/approve", settings.approve_source, name="approve_source"),
     path("settings/audit", settings.audit, name="audit"),
