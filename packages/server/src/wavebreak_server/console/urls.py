@@ -22,6 +22,7 @@ from wavebreak_server.console.views import (
     models,
     operators,
     overview,
+    palette,
     policy,
     queue,
     reports,
@@ -32,6 +33,7 @@ from wavebreak_server.slices import routes
 CONSOLE: list[Any] = [
     path("", overview.overview, name="overview"),
     path("live", overview.live, name="live"),
+    path("palette", palette.palette, name="palette"),
     path("queue", queue.queue, name="queue"),
     path("queue/next", queue.take_next, name="queue_next"),
     path("queue/preview", queue.preview, name="bulk_preview"),

@@ -195,6 +195,12 @@ def open_cases() -> tuple[int, int | None]:
     return counted["count"], counted["oldest"]
 
 
+def open_cases_beginning_with(text: str, most: int) -> list[ReviewCase]:
+    """Return open cases of accounts whose names begin with a text."""
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False)
+    return list(opened.filter(account__startswith=text).order_by("account")[:most])
+
+
 def accounts_of_cases(numbers: list[int]) -> list[str]:
     """Return the accounts of cases."""
     return list(ReviewCase.objects.filter(id__in=numbers).values_list("account", flat=True))
