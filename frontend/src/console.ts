@@ -3,6 +3,7 @@
 import { setUpActs } from "./lib/acts";
 import { setUpChrome } from "./lib/chrome";
 import { setUpDialogs } from "./lib/dialogs";
+import { setUpKeptFiles } from "./lib/kept_files";
 import { setUpLists } from "./lib/lists";
 import { setUpPalette } from "./lib/palette";
 import { setUpRegions } from "./lib/regions";
@@ -20,6 +21,7 @@ setUpActs();
 setUpDialogs();
 setUpShortcuts();
 setUpLists();
+setUpKeptFiles();
 setUpScrolling();
 setUpSelection();
 setUpTimes();
