@@ -90,6 +90,9 @@ def queue(request: HttpRequest) -> HttpResponse:
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
+        questions=reviews.questions_for(console.user, SHOWN_HANDS)
+        if console.user.may("review")
+        else [],
         **act_form(console),
     )
 
