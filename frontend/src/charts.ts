@@ -27,6 +27,8 @@ interface Lines {
 interface Events {
   lanes: { label: string; times: number[]; color?: string }[];
   marks?: Mark[];
+  // What the events tell in words; it comes with them, since both are read from the log.
+  story?: string[];
 }
 type Data = Lines | Events;
 
@@ -305,6 +307,13 @@ class Chart {
   }
 }
 
+function tell(story: string[]): void {
+  const place = document.querySelector("[data-story]");
+  place?.replaceChildren(
+    ...story.map((paragraph, index) => element("p", index ? "" : "lead", paragraph)),
+  );
+}
+
 async function load(figure: HTMLElement): Promise<void> {
   const inline = figure.querySelector('script[type="application/json"]');
   try {
@@ -313,6 +322,7 @@ async function load(figure: HTMLElement): Promise<void> {
       : await fetchJson<Data>(figure.dataset.src ?? "");
     all(".skeleton", figure).forEach((part) => part.remove());
     new Chart(figure, data);
+    if ("story" in data && data.story) tell(data.story);
   } catch {
     all(".skeleton", figure).forEach((part) => part.remove());
     const place = figure.querySelector(".chart-plot") ?? element("div", "chart-plot");

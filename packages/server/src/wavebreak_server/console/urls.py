@@ -58,7 +58,6 @@ CONSOLE: list[Any] = [
     path("accounts/<path:account>", accounts.account, name="account"),
     path("account-timelines/<path:account>", accounts.timeline, name="timeline"),
     path("account-sharing/<str:kind>/<path:account>", accounts.sharing, name="sharing"),
-    path("account-stories/<path:account>", accounts.story, name="story"),
     path("account-neighbours/<path:account>", accounts.shared, name="shared"),
     path("act-previews/<path:account>", accounts.act_preview, name="act_preview"),
     path("account-acts/<path:account>", accounts.act, name="act"),

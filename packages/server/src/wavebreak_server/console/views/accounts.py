@@ -97,7 +97,7 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
         request,
         "console/account.html",
         account=account_facts.account_page(console, account),
-        story=stories.story(console, account, whole=False),
+        story=stories.story(console, account),
         entries=list(account_facts.ledger_entries(account)),
         case=review_queue.open_case_of(account),
         **act_form(console),
@@ -106,24 +106,21 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
 
 @page("view_accounts")
 def timeline(request: HttpRequest, account: str) -> HttpResponse:
-    """Return an account's timeline: lanes of events, and its decisions as marks."""
+    """Return an account's timeline and its story from the log; blind: without what people did."""
     console = console_of(request)
     if not console.ask(lambda engine: account_facts.known_account(engine, account)):
         raise ApiError(404, "the log has no such account", fix="search for it")
-    found = account_facts.timeline(account)
-    marks = [
-        {"x": d["ts"], "label": d["outcome"], "color": row_of(d["outcome"]).tone}
-        for d in account_facts.newest_decisions(account)
-    ]
-    return JsonResponse(found | {"marks": marks})
-
-
-@page("view_accounts")
-def story(request: HttpRequest, account: str) -> HttpResponse:
-    """Return an account's story from the log, as a part of its page; blind: without our acts."""
     blind = bool(request.GET.get("blind"))
-    paragraphs = stories.story(console_of(request), account, whole=True, blind=blind)
-    return show(request, "console/parts/story.html", paragraphs=paragraphs)
+    read = account_facts.account_events(account)
+    decisions = stories.shown_decisions(account, blind=blind)
+    marks = [
+        {"x": d["ts"], "label": d["outcome"], "color": row_of(d["outcome"]).tone} for d in decisions
+    ]
+    found = account_facts.timeline(account, read) | {
+        "marks": marks,
+        "story": stories.story(console, account, read, blind=blind),
+    }
+    return JsonResponse(found)
 
 
 @page("view_accounts")

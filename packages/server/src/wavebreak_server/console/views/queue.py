@@ -154,7 +154,7 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         decision=decision_shown(decision),
         # A blind second look sees neither the first verdict nor what came of it.
         account=account_page(console, found.account, blind=found.blind),
-        story=stories.story(console, found.account, whole=False, blind=found.blind),
+        story=stories.story(console, found.account, blind=found.blind),
         # A second look changes nothing on the account.
         previewed="" if found.blind else found.account,
         opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),

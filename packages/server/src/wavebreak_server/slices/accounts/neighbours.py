@@ -23,6 +23,8 @@ from wavebreak_server.slices.users.acting_user import ActingUser
 SHOWN = 12
 KINDS = {"device": "device", "block": "number block", "network": "network"}
 """Fields of a row that name something shared, and what a page calls it."""
+_ACTED = np.array([rank_of(name) > rank_of("observe") for name in OUTCOMES])
+"""Whether an outcome, by its code, is more than being observed."""
 OPERATORS_FOR_S = 60.0
 """How long a list of operators is kept: ties are closed once an hour of the log's time."""
 
@@ -83,8 +85,12 @@ def sharing(acting: ActingUser, account: str, name: str, most: int) -> list[tupl
 
 def _acted_on(rows: list[Any], slots: list[int]) -> int:
     """Return how many accounts have more in force than being observed."""
-    codes = [int(rows[slot % SHARDS]["enforcement"][slot // SHARDS]) for slot in slots]
-    return sum(rank_of(OUTCOMES[code]) > rank_of("observe") for code in codes)
+    found = np.array(slots, np.int64)
+    shards, places = found % SHARDS, found // SHARDS
+    return sum(
+        int(np.count_nonzero(_ACTED[rows[s]["enforcement"][places[shards == s]]]))
+        for s in np.unique(shards).tolist()
+    )
 
 
 def _lend(engine: Engine, account: str) -> _Lent | None:
@@ -120,6 +126,7 @@ class _Kept:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.at, self.service, self.operators = -1e9, 0, list[Operator]()
+        self.by_account: dict[str, Operator] = {}
 
 
 _kept = _Kept()
@@ -131,6 +138,7 @@ def operators(acting: ActingUser) -> list[Operator]:
         fresh = time.monotonic() - _kept.at < OPERATORS_FOR_S
         if not fresh or _kept.service != id(acting.service):
             _kept.operators = acting.ask(lambda engine: engine.operators())
+            _kept.by_account = {a: each for each in _kept.operators for a in each.accounts}
             _kept.at, _kept.service = time.monotonic(), id(acting.service)
         return _kept.operators
 
@@ -145,8 +153,9 @@ class Membership(NamedTuple):
 
 def operators_of(acting: ActingUser, accounts: Sequence[str]) -> dict[str, Operator]:
     """Return the operator that each of some accounts seems to be of; those of none are left out."""
-    wanted = set(accounts)
-    return {a: each for each in operators(acting) for a in wanted.intersection(each.accounts)}
+    operators(acting)
+    by_account = _kept.by_account
+    return {a: by_account[a] for a in accounts if a in by_account}
 
 
 def membership(acting: ActingUser, account: str) -> Membership | None:
