@@ -160,13 +160,12 @@ def operators_of(acting: ActingUser, accounts: Sequence[str]) -> dict[str, Opera
 
 def membership(acting: ActingUser, account: str) -> Membership | None:
     """Return the operator that an account seems to be of, with its ties: who, why, weight."""
-    for operator in operators(acting):
-        if account in operator.accounts:
-            own = [e for e in operator.edges if account in e.accounts][:SHOWN]
-            ties = [
-                (next((a for a in e.accounts if a != account), account), "; ".join(e.evidence),
-                 e.weight)
-                for e in own
-            ]  # fmt: skip
-            return Membership(operator, len(operator.accounts) - 1, ties)
-    return None
+    operator = operators_of(acting, [account]).get(account)
+    if operator is None:
+        return None
+    own = [e for e in operator.edges if account in e.accounts][:SHOWN]
+    ties = [
+        (next((a for a in e.accounts if a != account), account), "; ".join(e.evidence), e.weight)
+        for e in own
+    ]
+    return Membership(operator, len(operator.accounts) - 1, ties)

@@ -42,6 +42,9 @@ def story(
     if told is None:
         raise ApiError(404, "the log has no such account", fix="search for it")
     row, rules, enforce = told
+    if blind:
+        # A person may have been the first who restricted it.
+        row |= {"first_action_ms": None, "refused": 0}
     decisions = shown_decisions(account, blind=blind)
     timeline, gap = None, ""
     if read is not None and read.complete:
