@@ -574,6 +574,40 @@ def test_account_shows_timeline_measures_and_neighbours(person: Person) -> None:
     person.shoot("account")
 
 
+LEGEND = """() => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    return [...document.querySelectorAll(".u-legend .u-series")].slice(1).map((row) => {
+        const label = row.querySelector(".u-label").textContent;
+        probe.style.color = `var(--${label})`;
+        const drawn = getComputedStyle(row.querySelector(".u-marker")).borderTopColor;
+        return [label, drawn, getComputedStyle(probe).color];
+    });
+}"""
+"""Of each line of a chart that is named after an outcome: its colour, and the outcome's."""
+
+
+def test_charts_are_coloured_by_outcome(person: Person) -> None:
+    page = person.sign_in("lead").open("/console/")
+    page.locator(".u-legend .u-marker").nth(1).wait_for()
+    drawn = page.evaluate(LEGEND)
+    assert drawn
+    assert [one for one in drawn if one[1] != one[2]] == []
+
+
+def test_palette_leads_by_letters_to_an_account(person: Person) -> None:
+    page = person.sign_in("analyst").open("/console/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("spam-1")
+    chosen = page.locator(".palette [aria-selected=true]")
+    page.locator(".palette [role=option]", has_text="spam-11").first.wait_for()
+    assert list(_violations(page)) == []
+    page.keyboard.press("ArrowDown")
+    label = chosen.locator(".mono").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/console/(queue|accounts)/"))
+    assert label in page.locator("h1").inner_text()
+
+
 HEBREW = "כתבתי לכל מוזמני החתונה. כולם מכירים אותי."
 
 

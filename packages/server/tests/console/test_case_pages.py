@@ -185,6 +185,9 @@ async def test_accounts_of_one_hand_are_one_card(console: RunningConsole) -> Non
     assert page.count("of one hand with") == len(TEAM)
     chosen = (await lead.get(f"/console/operators/{team.id}?select=all")).text
     assert len(re.findall(r'name="account" value="[^"]+" checked', chosen)) == len(TEAM)
+    legend = words(chosen[chosen.index('class="graph-legend"') : chosen.index("data-graph-detail")])
+    shown = set(re.findall(r'class="pill [\w-]+" title="[^"]*">(\w+)<', chosen))
+    assert shown <= set(legend.split())
     act = {"verdict": "undetermined", "outcome": "suspend", "hold": "3d", "reason": "one team"}
     preview = (await lead.post("/console/queue/preview", account=list(TEAM), **act)).text
     assert "What it brings to" in preview
