@@ -163,9 +163,16 @@ async def test_left_out_cases_are_counted_and_come_back(console: RunningConsole)
           "peer": "friend"}]
     )  # fmt: skip
     await stored(lambda: ReviewCase.objects.create(**quiet))
+    await stored(lambda: ReviewCase.objects.create(**quiet, blind=True))
     before = (await person.get("/console/queue")).text
     assert "quiet" in rows_of(before)
-    assert await measure_cases(load_config().queue, console.service) == 5
+    assert await measure_cases(load_config().queue, console.service) == 6
+    page = (await person.get("/console/queue")).text
+    # The second look stays, where it was.
+    assert page.count("<tr data-row>") == 5
+    second = await stored(lambda: ReviewCase.objects.get(account="quiet", blind=True))
+    assert (second.idle, second.priority) == (False, 0.9)
+    await stored(second.delete)
     page = (await person.get("/console/queue")).text
     assert "quiet" not in rows_of(page)
     assert "4 cases wait," in page

@@ -127,7 +127,9 @@ def _store_measures(
 ) -> None:
     for case in cases:
         case.measured_ms = now_ms
-        if (account := live.get(case.account)) is not None:
+        account = live.get(case.account)
+        # A second look keeps its place, whatever the first one has ended.
+        if account is not None and not case.blind:
             left = priority_left(settings, case, account)
             case.harm, case.priority = left.harm, left.value
             case.idle = not can_change(settings, case, account, left)

@@ -28,6 +28,8 @@ from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.queue.service import Priority, chance_of_abuse, reach_of, waiting
 
 SHOWN_REASONS = 2
+MOST_OF_A_HAND = 500
+"""Accounts of an operator whose cases are counted for its card."""
 _BUCKET_S = bucket_seconds("1d")
 _COUNTED = ("stranger_contacts", "stranger_answers", "stranger_complaints")
 """What every row shows as a fact, so that it is no reason beside."""
@@ -191,7 +193,7 @@ def hands_of(rows: Sequence[RowFacts], most: int) -> list[Hand]:
     """Return the operators of some rows that have two cases or more in the queue, most first."""
     found = {row.operator.id: row.operator for row in rows if row.operator is not None}
     chosen = list(found.values())[: 4 * most]
-    accounts = [a for operator in chosen for a in operator.accounts]
+    accounts = [a for operator in chosen for a in operator.accounts[:MOST_OF_A_HAND]]
     waits = set(
         waiting().filter(account__in=accounts, blind=False).values_list("account", flat=True)
     )
