@@ -77,7 +77,7 @@ function style(): cytoscape.StylesheetJson {
         color: tokenColor("text"),
         "font-family": getComputedStyle(document.body).fontFamily,
         "font-size": 10,
-        "min-zoomed-font-size": 7,
+        "min-zoomed-font-size": 6,
         "text-margin-y": 4,
         "text-valign": "bottom",
         "text-outline-color": surface,
@@ -198,9 +198,11 @@ function draw(place: HTMLElement, data: Data): void {
       padding: 30,
       // Names lie below their nodes: room for both, so that none covers another.
       nodeDimensionsIncludeLabels: true,
-      nodeOverlap: 24,
-      nodeRepulsion: () => 24_000,
-      idealEdgeLength: () => 110,
+      nodeOverlap: 16,
+      nodeRepulsion: () => 6_000,
+      idealEdgeLength: () => 60,
+      // As wide as the frame is: else the names grow small where it is fitted.
+      boundingBox: { x1: 0, y1: 0, w: Math.max(canvas.clientWidth, 300), h: Math.max(canvas.clientHeight, 240) },
       numIter: data.nodes.length > 400 ? 300 : 1000,
     },
     minZoom: 0.1,
