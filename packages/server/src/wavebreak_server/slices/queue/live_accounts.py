@@ -157,24 +157,26 @@ class RowFacts(NamedTuple):
 def strongest_reasons(decision: Mapping[str, Any]) -> list[str]:
     """Return the two strongest reasons of a decision in words.
 
-    Of the model, the measures that weigh most for abuse; of a rule, what it says and the measures
-    that it names.
+    Of the model, the measures that weigh most for abuse; of a rule, the first that it reads and
+    that are more than nothing, or what it says.
 
     >>> strongest_reasons({"rules": [], "reasons": [
     ...     {"feature": "gap_sd", "value": 1.0, "contribution": -2.0},
     ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5},
     ...     {"feature": "reply_share_7d", "value": 0.02, "contribution": 0.7}]})
-    ['first contacts in 1 h: 31 accounts', 'answered share in 7 d: 2 %']
+    ['first contacts in 1 h: 31 accounts', 'reply share in 7 d: 2 %']
     """
     reasons = list(decision.get("reasons") or ())
     weighed = [r for r in reasons if r.get("contribution") is not None]
     if weighed:
         weighed.sort(key=lambda r: -float(r["contribution"]))
         return [_in_words(r) for r in weighed[:SHOWN_REASONS] if float(r["contribution"]) > 0]
+    measured = [r for r in reasons if r["feature"] not in _COUNTED and r.get("value")]
+    if measured:
+        return [_in_words(r) for r in measured[:SHOWN_REASONS]]
+    # What many rows would say alike, where a rule has measured nothing that is no fact of the row.
     abouts = {rule.id: rule.about for rule in load_policy().rules}
-    said = [abouts.get(rule, rule) for rule in (decision.get("rules") or ())[:1]]
-    measured = [r for r in reasons if r["feature"] not in _COUNTED] or reasons
-    return [*said, *map(_in_words, measured)][:SHOWN_REASONS]
+    return [abouts.get(rule, rule) for rule in (decision.get("rules") or ())[:1]]
 
 
 def _in_words(reason: Mapping[str, Any]) -> str:
