@@ -11,7 +11,14 @@ interface Mark {
 }
 interface Lines {
   x: number[];
-  series: { label: string; values: (number | null)[]; color?: string; dash?: boolean }[];
+  // `outcome`: the tone of an outcome, which has the same colour in every chart.
+  series: {
+    label: string;
+    values: (number | null)[];
+    color?: string;
+    outcome?: string;
+    dash?: boolean;
+  }[];
   marks?: Mark[];
   stacked?: boolean;
   percent?: boolean;
@@ -20,6 +27,8 @@ interface Lines {
 interface Events {
   lanes: { label: string; times: number[]; color?: string }[];
   marks?: Mark[];
+  // What the events tell in words; it comes with them, since both are read from the log.
+  story?: string[];
 }
 type Data = Lines | Events;
 
@@ -128,7 +137,8 @@ function base(figure: HTMLElement, width: number, height: number): uPlot.Options
   const options: uPlot.Options = {
     width,
     height,
-    padding: [10, 12, 0, 0],
+    // Half of the last date stands beyond the last point.
+    padding: [10, 30, 0, 0],
     series: [],
     cursor: { drag: { x: true, y: false }, points: { size: 7 } },
     legend: { show: false },
@@ -146,7 +156,7 @@ function lines(figure: HTMLElement, data: Lines, width: number): [uPlot.Options,
   y.values = (_plot, splits) => splits.map((value) => number(value, { ...data, unit: undefined }));
   const shape = (index: number): Partial<uPlot.Series> => {
     const one = data.series[index];
-    const color = tokenColor(one?.color ?? PALETTE[index % PALETTE.length] ?? "chart-1");
+    const color = tokenColor(one?.color ?? one?.outcome ?? PALETTE[index % PALETTE.length] ?? "chart-1");
     const style: Partial<uPlot.Series> = { stroke: color, width: bars ? 0 : 1.75 };
     if (bars) {
       style.fill = color;
@@ -297,6 +307,13 @@ class Chart {
   }
 }
 
+function tell(story: string[]): void {
+  const place = document.querySelector("[data-story]");
+  place?.replaceChildren(
+    ...story.map((paragraph, index) => element("p", index ? "" : "lead", paragraph)),
+  );
+}
+
 async function load(figure: HTMLElement): Promise<void> {
   const inline = figure.querySelector('script[type="application/json"]');
   try {
@@ -305,6 +322,7 @@ async function load(figure: HTMLElement): Promise<void> {
       : await fetchJson<Data>(figure.dataset.src ?? "");
     all(".skeleton", figure).forEach((part) => part.remove());
     new Chart(figure, data);
+    if ("story" in data && data.story) tell(data.story);
   } catch {
     all(".skeleton", figure).forEach((part) => part.remove());
     const place = figure.querySelector(".chart-plot") ?? element("div", "chart-plot");

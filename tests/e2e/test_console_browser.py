@@ -462,12 +462,13 @@ def test_form_of_a_case_names_every_wrong_field_beside_it(person: Person, tmp_pa
     letter.write_text("We send bulk messages.")
     page.set_input_files("#f-file", letter)
     page.fill("#f-title", "A letter")
-    with page.expect_navigation():
-        page.get_by_role("button", name="Take it in").click()
-    faults = page.get_by_role("alert").filter(has_text="4 fields are wrong")
-    assert faults.locator("li").count() == 4
+    page.get_by_role("button", name="Take it in").click()
+    faults = page.get_by_role("alert").filter(has_text="3 fields are wrong")
+    faults.wait_for()
+    assert faults.locator("li").count() == 3
+    # The file is still there: it is not chosen again.
+    assert page.locator("#f-file").evaluate("field => field.files[0].name") == "letter.txt"
     for name, fault in (
-        ("f-file", "Choose the file again: letter.txt is not kept."),
         ("f-kind", "It is missing"),
         ("f-authority", "It is missing"),
         ("reason", "A reason is missing"),
@@ -481,6 +482,12 @@ def test_form_of_a_case_names_every_wrong_field_beside_it(person: Person, tmp_pa
     person.shoot("case-form-faults")
     faults.get_by_role("link", name="By what authority").click()
     assert page.evaluate("document.activeElement.id") == "f-authority"
+    page.keyboard.type("order 4")
+    page.select_option("#f-kind", index=1)
+    page.fill("#reason", "as ordered")
+    page.get_by_role("button", name="Take it in").click()
+    page.wait_for_url(lambda url: "add_exhibit" not in url)
+    assert "A letter" in page.locator("main").inner_text()
 
 
 def replace_in_zip(source: Path, target: Path, old: bytes, new: bytes) -> None:
@@ -563,7 +570,42 @@ def test_account_shows_timeline_measures_and_neighbours(person: Person) -> None:
     page.locator("figure[data-chart=events] canvas, figure[data-chart=events] svg").first.wait_for()
     page.get_by_role("rowheader", name="network", exact=True).wait_for()
     assert page.get_by_text("first contacts in 1 h").first.is_visible()
+    page.locator("[data-story]").get_by_text("it had never exchanged a message with").wait_for()
     person.shoot("account")
+
+
+LEGEND = """() => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    return [...document.querySelectorAll(".u-legend .u-series")].slice(1).map((row) => {
+        const label = row.querySelector(".u-label").textContent;
+        probe.style.color = `var(--${label})`;
+        const drawn = getComputedStyle(row.querySelector(".u-marker")).borderTopColor;
+        return [label, drawn, getComputedStyle(probe).color];
+    });
+}"""
+"""Of each line of a chart that is named after an outcome: its colour, and the outcome's."""
+
+
+def test_charts_are_coloured_by_outcome(person: Person) -> None:
+    page = person.sign_in("lead").open("/console/")
+    page.locator(".u-legend .u-marker").nth(1).wait_for()
+    drawn = page.evaluate(LEGEND)
+    assert drawn
+    assert [one for one in drawn if one[1] != one[2]] == []
+
+
+def test_palette_leads_by_letters_to_an_account(person: Person) -> None:
+    page = person.sign_in("analyst").open("/console/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("spam-1")
+    chosen = page.locator(".palette [aria-selected=true]")
+    page.locator(".palette [role=option]", has_text="spam-11").first.wait_for()
+    assert list(_violations(page)) == []
+    page.keyboard.press("ArrowDown")
+    label = chosen.locator(".mono").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/console/(queue|accounts)/"))
+    assert label in page.locator("h1").inner_text()
 
 
 HEBREW = "כתבתי לכל מוזמני החתונה. כולם מכירים אותי."
@@ -703,7 +745,9 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "lead": (
         "/console/", "/console/queue", "/console/queue/1", "/console/queue/batches",
-        "/console/queue/golden", "/console/queue/batches/{batch}", "/console/accounts",
+        "/console/queue/golden", "/console/queue/reasons",
+        "/console/account-sharing/device/spam-11", "/console/queue/batches/{batch}",
+        "/console/accounts",
         "/console/accounts/spam-11",
         "/console/operators", "/console/operators/{operator}", "/console/appeals",
         "/console/appeals/{appeal}", "/console/policy",
@@ -739,7 +783,8 @@ _OWN_STYLE = "a page of its own, sandboxed, as the command wrote it"
 _FACTOR = "needs a second factor; the walks of signing in go through it"
 _OFF = "it only says that a sign-in failed, or leads elsewhere"
 NOT_LOOKED_AT: dict[str, str] = {
-    "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART, "operator_graph": _PART,
+    "live": _PART, "model_live": _PART, "timeline": _PART, "shared": _PART,
+    "act_preview": _PART, "operator_graph": _PART,
     "notice_json": _PART, "case_bundle_status": _PART, "case_bundle_download": _PART,
     "legal_exhibit_reading": _PART, "legal_exhibit_image": _PART, "legal_exhibit_page": _PART,
      "case_document": _PART,
@@ -918,3 +963,81 @@ def _violations(page: Page, theme: str = THEMES[0]) -> Iterator[str]:
     result = page.evaluate("options => axe.run(document, options)", options)
     for violation in result["violations"]:
         yield f"{violation['id']}: {violation['nodes'][0]['html'][:120]}"
+
+
+class Keys:
+    """A keyboard that counts: a chord is one key, and so is each letter that is typed."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.count = page, 0
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self.page.keyboard.press(key)
+            self.count += 1
+
+    def decide(self, *keys: str) -> None:
+        """Press the keys of a verdict, and wait for the next case."""
+        before = self.page.url
+        self.press(*keys)
+        self.page.wait_for_url(
+            lambda url: url != before and re.search(r"/queue/\d+$", url) is not None
+        )
+
+
+def test_keys_of_a_reason_take_and_leave_presets(person: Person) -> None:
+    person.sign_in("analyst")
+    wait_for_cases(person)
+    page = person.page
+    page.keyboard.press("n")
+    page.wait_for_url(re.compile(r"/queue/\d+$"))
+    page.keyboard.press("a")
+    reason = page.locator("#reason")
+    assert page.evaluate("document.activeElement.id") == "reason"
+    presets = page.locator("[data-presets=abusive] [data-preset]")
+    assert presets.first.is_visible()
+    assert not page.locator("[data-presets=benign]").is_visible()
+    page.keyboard.press("2")
+    assert reason.input_value() == presets.nth(1).get_attribute("data-preset")
+    # The digit took the whole: another one takes another, and letters write anew.
+    page.keyboard.press("1")
+    assert reason.input_value() == presets.first.get_attribute("data-preset")
+    page.keyboard.type("two of 3 parcels")
+    assert reason.input_value() == "two of 3 parcels"
+    page.keyboard.press("Escape")
+    page.keyboard.press("o")
+    assert page.locator("[name=verdict][value=undetermined]").is_checked()
+    assert page.locator("#outcome").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    assert reason.evaluate("field => field.required") is False
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    listed = page.get_by_role("dialog").inner_text()
+    for label in ("Benign", "Abusive", "Neither", "Decide, and take the next", "Skip"):
+        assert label in listed
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    page.wait_for_url(re.compile(r"/queue"))
+
+
+def test_five_cases_take_a_dozen_keys(person: Person) -> None:
+    """Three benign ones by two keys, two abusive ones by three, and one that takes the first."""
+    person.sign_in("lead")
+    wait_for_cases(person)
+    page, keys = person.page, Keys(person.page)
+    keys.press("n")
+    page.wait_for_url(re.compile(r"/queue/\d+$"))
+    page.locator("#verdict").wait_for()
+    for _ in range(2):
+        keys.decide("b", "Control+Enter")
+    for digit in ("1", "2"):
+        keys.press("a")
+        preview = page.locator("#act-preview")
+        preview.get_by_text("Refused:").wait_for()
+        assert "every act is refused" in preview.inner_text()
+        keys.decide(digit, "Control+Enter")
+    keys.decide("b", "Control+Enter")
+    # It was 179: 177 letters of reasons, a verdict and a tab each.
+    assert keys.count == 13

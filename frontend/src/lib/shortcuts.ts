@@ -93,6 +93,9 @@ function declaredShortcuts(root: ParentNode): Shortcut[] {
           if (target instanceof HTMLInputElement) target.select();
         } else {
           target.click();
+          // What is asked for next: the reason of a verdict.
+          const next = target.dataset.keyThen;
+          if (next) target.closest("form")?.querySelector<HTMLElement>(next)?.focus();
         }
         return true;
       },
@@ -199,7 +202,7 @@ export function setUpShortcuts(): void {
       const keys = mappedKeys(target.dataset.key ?? "");
       if (!/[ +]./.test(keys)) target.setAttribute("aria-keyshortcuts", keys);
       const hint = target.querySelector(".kbd:not([data-kbd])");
-      if (hint) hint.textContent = keys;
+      if (hint) hint.textContent = keyNames(keys).map((part) => part.textContent).join(" ");
     }
     for (const hint of all("[data-kbd]", root)) hint.textContent = mappedKeys(hint.dataset.kbd ?? "");
   });

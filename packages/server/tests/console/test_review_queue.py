@@ -287,3 +287,20 @@ async def test_oldest_drawn_case_has_its_turn(console: RunningConsole) -> None:
     await stored(busy)
     await person.post(f"{first}/release")
     assert (await person.post("/console/queue/next")).headers["location"].endswith(f"/{drawn}")
+
+
+@visits
+async def test_second_opinion_that_waits_reaches_colleagues(console: RunningConsole) -> None:
+    noa, omer = await console.person("analyst", "noa"), await console.person("analyst", "omer")
+    path = (await noa.post("/console/queue/next")).headers["location"]
+    await noa.post(f"{path}/ask", reason="is this a wedding?")
+    for page in ("/console/", "/console/queue"):
+        asked = "A colleague asks for your opinion"
+        assert asked not in (await noa.get(page)).text, page
+        told = (await omer.get(page)).text
+        assert asked in told, page
+        assert f'href="{path}"' in told, page
+    opinion = re.search(r"/console/queue/opinions/(\d+)", (await omer.get(path)).text)
+    assert opinion
+    await omer.post(f"/console/queue/opinions/{opinion[1]}", reason="it is")
+    assert "A colleague asks" not in (await omer.get("/console/")).text

@@ -408,7 +408,8 @@ def _show_form(
 ) -> HttpResponse:
     """Show a form: with its values and what is wrong, or with the letter that it would record."""
     case, late = form.case, tuple[Step, ...]()
-    if error or form.errors:
+    # The console's script keeps the fields of files; a browser without it loses them.
+    if (error or form.errors) and "X-Keeps-Files" not in request.headers:
         form.name_lost_files()
     if isinstance(error, acts.StaleFormError):
         case = error.case

@@ -37,6 +37,16 @@ def accounts_table(engine: Engine) -> pa.Table:
     return pa.table({"account": names} | columns)
 
 
+def account_row(engine: Engine, slot: int) -> dict[str, Any]:
+    """Return the row of one account that had an event, without its attempted first contacts."""
+    core, s, local = engine.core, slot % SHARDS, slot // SHARDS
+    rows = core.rows[s].records[local : local + 1].copy()
+    rares = np.zeros(1, RARE)
+    if (at := int(rows["rare"][0])) > 0:
+        rares[0] = core.rares[s].records[at - 1]
+    return {name: column[0].as_py() for name, column in _account_columns(rows, rares).items()}
+
+
 def _shard_accounts(engine: Engine, s: int) -> tuple[Any, dict[str, pa.Array]]:
     slots, rows, rares = shard_records(engine, s)
     return slots, _account_columns(rows, rares)

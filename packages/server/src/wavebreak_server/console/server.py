@@ -112,12 +112,18 @@ class ConsoleRouter:
 
     prefixes: ClassVar[tuple[str, ...]] = PREFIXES
     middleware: ClassVar[tuple[str, ...]] = CONSOLE_MIDDLEWARE
+    start: ClassVar[bytes] = b"/console/"
 
     def __init__(self, api: App) -> None:
         self._api, self._pages = api, _handler(self.middleware)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request."""
+        """Handle a request; a browser that asks for `/` is led to the console."""
+        if self.start and _asks_for_start(scope):
+            headers = [(b"location", self.start), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 302, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         page = scope["type"] == "http" and scope["path"].startswith(self.prefixes)
         await (self._pages if page else self._api)(scope, receive, send)
 
@@ -127,6 +133,14 @@ class PublicRouter(ConsoleRouter):
 
     prefixes = PUBLIC_PREFIXES
     middleware = PUBLIC_MIDDLEWARE
+    start = b""
+
+
+def _asks_for_start(scope: Scope) -> bool:
+    """Whether a browser asks for the address without a path: programs get the API's 404."""
+    if scope["type"] != "http" or scope["path"] != "/" or scope["method"] not in ("GET", "HEAD"):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _handler(middleware: Sequence[str]) -> App:

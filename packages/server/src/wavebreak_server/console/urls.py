@@ -22,6 +22,7 @@ from wavebreak_server.console.views import (
     models,
     operators,
     overview,
+    palette,
     policy,
     queue,
     reports,
@@ -32,6 +33,7 @@ from wavebreak_server.slices import routes
 CONSOLE: list[Any] = [
     path("", overview.overview, name="overview"),
     path("live", overview.live, name="live"),
+    path("palette", palette.palette, name="palette"),
     path("queue", queue.queue, name="queue"),
     path("queue/next", queue.take_next, name="queue_next"),
     path("queue/preview", queue.preview, name="bulk_preview"),
@@ -40,6 +42,7 @@ CONSOLE: list[Any] = [
     path("queue/batches/<str:batch_id>", queue.batch, name="batch"),
     path("queue/batches/<str:batch_id>/undo", queue.undo_batch, name="undo_batch"),
     path("queue/golden", queue.golden, name="golden_cases"),
+    path("queue/reasons", queue.reasons, name="reasons"),
     path("queue/<int:case_id>/golden", queue.mark_golden, name="mark_golden"),
     path("queue/<int:case_id>/golden/remove", queue.unmark_golden, name="unmark_golden"),
     path("queue/opinions/<int:opinion_id>", queue.answer_opinion, name="answer_opinion"),
@@ -54,7 +57,9 @@ CONSOLE: list[Any] = [
     # Each begins in its own way, since an account's id may end like the path of another page.
     path("accounts/<path:account>", accounts.account, name="account"),
     path("account-timelines/<path:account>", accounts.timeline, name="timeline"),
+    path("account-sharing/<str:kind>/<path:account>", accounts.sharing, name="sharing"),
     path("account-neighbours/<path:account>", accounts.shared, name="shared"),
+    path("act-previews/<path:account>", accounts.act_preview, name="act_preview"),
     path("account-acts/<path:account>", accounts.act, name="act"),
     path("policy", policy.rules, name="policy"),
     path("policy/rules/<str:rule_id>", policy.rule, name="policy_rule"),
@@ -106,6 +111,13 @@ CONSOLE: list[Any] = [
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
     path("settings/lists", settings.outside_lists, name="outside_lists"),
+    path("settings/webhooks", settings.add_webhook, name="add_webhook"),
+    path(
+        "settings/webhooks/<str:webhook_id>/remove", settings.remove_webhook, name="remove_webhook"
+    ),
+    path(
+        "settings/webhooks/<str:webhook_id>/enable", settings.enable_webhook, name="enable_webhook"
+    ),
     path("settings/sources", settings.sources, name="sources"),
     path("settings/sources/<str:name>/approve", settings.approve_source, name="approve_source"),
     path("settings/audit", settings.audit, name="audit"),

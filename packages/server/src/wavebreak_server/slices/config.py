@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.durations import Duration
 from wavebreak.outcomes import ABOVE_ALLOW, LATER, Outcome
+from wavebreak.schema.events import Label
 from wavebreak_server.http.app_context import AppContext
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -68,11 +69,12 @@ class Appeals(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConsoleConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file `console.toml`."""
+    """The file `console.toml`; `reasons` are those offered by verdict, until a lead edits them."""
 
     queue: Queue
     bulk: Bulk
     appeals: Appeals
+    reasons: dict[Label, tuple[str, ...]] = {}
 
 
 @cache

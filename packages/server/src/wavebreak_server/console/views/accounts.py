@@ -9,8 +9,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.errors import EventError
-from wavebreak.outcomes import ABOVE_ALLOW, SETTABLE
+from wavebreak.outcomes import ABOVE_ALLOW, row_of
 from wavebreak.schema.events import AccountRegistered
+from wavebreak_server.console.act_form import act_form, reason_for
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     console_of,
@@ -26,9 +27,12 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts import service as account_facts
+from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.queue import service as review_queue
 
+SHOWN_SHARING = 500
 _PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
 
 
@@ -93,23 +97,30 @@ def account(request: HttpRequest, account: str) -> HttpResponse:
         request,
         "console/account.html",
         account=account_facts.account_page(console, account),
+        story=stories.story(console, account),
         entries=list(account_facts.ledger_entries(account)),
         case=review_queue.open_case_of(account),
-        choices=acts.CHOICES,
-        settable=SETTABLE,
-        holds=acts.HOLDS,
+        **act_form(console),
     )
 
 
 @page("view_accounts")
 def timeline(request: HttpRequest, account: str) -> HttpResponse:
-    """Return an account's timeline: lanes of events, and its decisions as marks."""
+    """Return an account's timeline and its story from the log; blind: without what people did."""
     console = console_of(request)
     if not console.ask(lambda engine: account_facts.known_account(engine, account)):
         raise ApiError(404, "the log has no such account", fix="search for it")
-    found = account_facts.timeline(account)
-    marks = [{"x": d["ts"], "label": d["outcome"]} for d in account_facts.newest_decisions(account)]
-    return JsonResponse(found | {"marks": marks})
+    blind = bool(request.GET.get("blind"))
+    read = account_facts.account_events(account)
+    decisions = stories.shown_decisions(account, blind=blind)
+    marks = [
+        {"x": d["ts"], "label": d["outcome"], "color": row_of(d["outcome"]).tone} for d in decisions
+    ]
+    found = account_facts.timeline(account, read) | {
+        "marks": marks,
+        "story": stories.story(console, account, read, blind=blind),
+    }
+    return JsonResponse(found)
 
 
 @page("view_accounts")
@@ -119,16 +130,49 @@ def shared(request: HttpRequest, account: str) -> HttpResponse:
     return show(
         request,
         "console/parts/shared.html",
+        account=account,
         shared=neighbours.shared_by(console, account),
         membership=neighbours.membership(console, account),
     )
+
+
+@page("view_accounts")
+def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
+    """Show who shares a device, a number block or a network with an account, to act on them."""
+    console = console_of(request)
+    found = neighbours.sharing(console, account, kind, SHOWN_SHARING + 1)
+    if not found:
+        raise ApiError(404, "nothing of that kind is known of this account", fix="open its page")
+    return show(
+        request,
+        "console/sharing.html",
+        account=account,
+        kind=neighbours.KINDS[kind],
+        accounts=found[:SHOWN_SHARING],
+        more=len(found) > SHOWN_SHARING,
+        **act_form(console),
+    )
+
+
+@page("act_on_accounts")
+def act_preview(request: HttpRequest, account: str) -> HttpResponse:
+    """Show what an act would bring, as a part of the form that asks for it."""
+    console, preview, missing = console_of(request), None, "The log does not contain this account."
+    try:
+        wanted = acts.act_of(request.GET.dict())
+    except ApiError as error:
+        missing = f"{error.what}: {error.fix}."
+    else:
+        preview = preview_act(console, account, wanted)
+    return show(request, "console/parts/act_preview.html", preview=preview, missing=missing)
 
 
 @page("act_on_accounts", "POST")
 def act(request: HttpRequest, account: str) -> HttpResponse:
     """Act on an account, with a reason and an end."""
     console = console_of(request)
-    wanted, reason = acts.act_of(request.POST.dict()), reason_of(request)
+    wanted = acts.act_of(request.POST.dict())
+    reason = reason_for(request, wanted)
     seen = request.POST.get("seen", "")
     try:
         applied = acts.apply_and_close(console, account, wanted, reason, seen=seen)

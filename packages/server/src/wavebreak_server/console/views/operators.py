@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from wavebreak.linking import Operator
-from wavebreak.outcomes import SETTABLE
+from wavebreak.outcomes import BY_RANK
+from wavebreak_server.console.act_form import act_form
 from wavebreak_server.console.pages import Console, console_of, csv_response, page, show
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts.service import outcome_in_force
-from wavebreak_server.slices.acts import service as acts
 
 SHOWN = 200
 
@@ -41,14 +41,16 @@ def operator(request: HttpRequest, operator_id: str) -> HttpResponse:
     """Show an operator: its accounts, and what ties them."""
     console = console_of(request)
     found = _operator(console, operator_id)
+    members = _members(console, found)
+    present = {str(member["outcome"]) for member in members}
     return show(
         request,
         "console/operator.html",
         operator=found,
-        accounts=_members(console, found),
-        choices=acts.CHOICES,
-        settable=SETTABLE,
-        holds=acts.HOLDS,
+        accounts=members,
+        outcomes=[name for name in BY_RANK if name in present],
+        all_selected=request.GET.get("select") == "all",
+        **act_form(console),
     )
 
 

@@ -18,6 +18,7 @@ from wavebreak_server.console.pages import Console, console_of, page, show
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.slices.queue import reviews
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.queue.models import DailyCount
 from wavebreak_server.slices.sources import service as sources
@@ -29,6 +30,7 @@ from wavebreak_server.storage.models import Delivery, Webhook
 DAYS = 14
 LIVE_S = 2.0
 MAX_STREAMS = 50
+SHOWN_QUESTIONS = 6
 STREAMS = "console"
 """The name under which open streams of the console are counted, beside those of API keys."""
 
@@ -109,6 +111,9 @@ def _waiting(console: Console) -> dict[str, Any]:
         "oldest": oldest,
         "appeals": waiting if console.user.may("view_appeals") else None,
         "oldest_appeal": oldest_appeal,
+        "questions": reviews.questions_for(console.user, SHOWN_QUESTIONS)
+        if console.user.may("review")
+        else [],
         "policies": versions.waiting_for(POLICY, console.user),
         "models": versions.waiting_for(MODEL, console.user),
         "now": console.now_ms,

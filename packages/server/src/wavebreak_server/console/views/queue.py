@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
-from wavebreak.outcomes import SETTABLE
+from wavebreak_server.console.act_form import act_form, reason_for
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
     Console,
@@ -27,18 +27,29 @@ from wavebreak_server.console.pages import (
     warn,
 )
 from wavebreak_server.errors import ApiError
+from wavebreak_server.slices.accounts import story as stories
+from wavebreak_server.slices.accounts.neighbours import operators_of
 from wavebreak_server.slices.accounts.service import account_page, decision_shown
 from wavebreak_server.slices.acts import service as acts
+from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.config import ConsoleConfig, settings_of
-from wavebreak_server.slices.queue import reviews
+from wavebreak_server.slices.queue import presets, reviews
 from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.slices.queue.live_accounts import (
+    LiveAccount,
+    RowFacts,
+    hands_of,
+    read_live_accounts,
+    strongest_reasons,
+)
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.storage.models import Decision
 
 MOST_PAGES = 200
-FILTERS = ("outcome", "basis", "mine")
+FILTERS = ("outcome", "basis", "mine", "left_out")
 SESSION_MS = 8 * HOUR_MS
 SHOWN_BATCHES = 200
+SHOWN_HANDS = 4
 
 
 @page("view_queue")
@@ -47,7 +58,9 @@ def queue(request: HttpRequest) -> HttpResponse:
     console = console_of(request)
     chosen = {name: request.GET.get(name, "") for name in FILTERS}
     mine = console.user if chosen["mine"] else None
-    ordered = review_queue.ordered(_settings(console).queue, console.now_ms)
+    left_out = review_queue.left_out()
+    shown = left_out if chosen["left_out"] else None
+    ordered = review_queue.ordered(_settings(console).queue, console.now_ms, shown)
     cases = review_queue.filtered(ordered, chosen["outcome"], chosen["basis"], mine)
     if request.GET.get("format") == "csv":
         header = ("account", "outcome", "basis", "rule", "score", "priority", "opened_ms")
@@ -57,11 +70,18 @@ def queue(request: HttpRequest) -> HttpResponse:
     found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
     filters = {name: value for name, value in chosen.items() if value}
     following = urlencode(filters | {"page": str(at + 1)})
-    rows = Rows(found[:PAGE_SIZE], f"?{following}" if len(found) > PAGE_SIZE else "")
+    shown_cases = found[:PAGE_SIZE]
+    facts = _row_facts(console, shown_cases)
+    rows = Rows(
+        [(case, facts[case.id]) for case in shown_cases],
+        f"?{following}" if len(found) > PAGE_SIZE else "",
+    )
     return show(
         request,
         "console/queue.html",
         rows=rows,
+        left_out=left_out.count(),
+        hands=hands_of(list(facts.values()), SHOWN_HANDS),
         at=at,
         total=cases.count(),
         now=console.now_ms,
@@ -70,10 +90,31 @@ def queue(request: HttpRequest) -> HttpResponse:
         chosen=chosen,
         kept=urlencode(filters),
         session=_session(request),
-        choices=acts.CHOICES,
-        settable=SETTABLE,
-        holds=acts.HOLDS,
+        questions=reviews.questions_for(console.user, SHOWN_HANDS)
+        if console.user.may("review")
+        else [],
+        **act_form(console),
     )
+
+
+def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]:
+    """Return what each row says: one query of the engine and one of the decisions for all."""
+    accounts = sorted({case.account for case in cases})
+    live: dict[str, LiveAccount] = console.ask(lambda engine: read_live_accounts(engine, accounts))
+    numbers = [case.decision for case in cases]
+    operators = operators_of(console, accounts)
+    bodies = dict(Decision.objects.filter(number__in=numbers).values_list("number", "body"))
+    return {
+        case.id: RowFacts(
+            live.get(case.account),
+            strongest_reasons(msgspec.json.decode(bytes(bodies[case.decision])))
+            if case.decision in bodies
+            else [],
+            # A second look is judged on its own.
+            None if case.blind else operators.get(case.account),
+        )
+        for case in cases
+    }
 
 
 def _settings(console: Console) -> ConsoleConfig:
@@ -113,12 +154,13 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
         decision=decision_shown(decision),
         # A blind second look sees neither the first verdict nor what came of it.
         account=account_page(console, found.account, blind=found.blind),
+        story=stories.story(console, found.account, blind=found.blind),
+        # A second look changes nothing on the account.
+        previewed="" if found.blind else found.account,
         opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),
         reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
         now=console.now_ms,
-        choices=acts.CHOICES,
-        settable=SETTABLE,
-        holds=acts.HOLDS,
+        **act_form(console),
         lease=_settings(console).queue.lease,
         session=_session(request),
     )
@@ -154,7 +196,8 @@ def skip(request: HttpRequest, case_id: int) -> HttpResponse:
 def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     """Decide a case: act on the account, and close the case."""
     console, settings = console_of(request), _settings(console_of(request)).queue
-    act, reason = acts.act_of(request.POST.dict()), reason_of(request)
+    act = acts.act_of(request.POST.dict())
+    reason = reason_for(request, act)
     version = number_of(request.POST.get("version"), 0, 1 << 31, -1)
     try:
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
@@ -180,6 +223,26 @@ def _agreed(found: ReviewCase, verdict: str) -> str:
     return (
         f"{found.account} is a golden case; nothing was changed. Agreed: {found.golden} ({same}). "
         f"{found.golden_reason}"
+    )
+
+
+@page("edit_reasons", "GET", "POST")
+def reasons(request: HttpRequest) -> HttpResponse:
+    """Show and edit the numbered reasons of each verdict."""
+    console = console_of(request)
+    if request.method == "POST":
+        reason = reason_of(request)
+        written = {v: presets.read_presets(request.POST.get(v, "")) for v in presets.VERDICTS}
+        with transaction.atomic():
+            presets.write_presets(console, written, reason)
+        say(request, "The reasons are kept. Every reviewer is offered them from now on.")
+        return redirect("reasons")
+    found = presets.reason_presets(_settings(console))
+    return show(
+        request,
+        "console/reasons.html",
+        verdicts=[(v, acts.CHOICES[v], "\n".join(found[v])) for v in presets.VERDICTS],
+        most=presets.MOST,
     )
 
 
@@ -250,6 +313,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         words=act.words,
         reason=reason,
         before=acts.outcomes_in_force(console, accounts),
+        first=preview_act(console, accounts[0], act),
         sample=acts.preview_rows(console, accounts, config.sample),
         typed=f"{act.words.upper()} {len(accounts)}" if len(accounts) >= config.typed_from else "",
         source=request.POST.get("source", "selection")[:128],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
+import msgspec
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.engine.outside_lists import LEAST_RECORD
+from wavebreak.outcomes import RefusingOutcome
 from wavebreak.schema.events import TYPES
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -24,6 +27,7 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
+from wavebreak_server.http.schemas import MIN_REASON, Justification
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.lists import service as list_service
@@ -31,6 +35,8 @@ from wavebreak_server.slices.sources import service as source_service
 from wavebreak_server.slices.sources.overview import sources_overview
 from wavebreak_server.slices.users import service as users
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
+from wavebreak_server.slices.webhooks import api as webhooks
+from wavebreak_server.slices.webhooks.api import NewWebhook
 from wavebreak_server.storage.models import AuditEntry, Webhook
 
 MAX_KEY_MAP = 60
@@ -45,6 +51,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         "console/settings.html",
         people=people,
         keys=api_keys.list_keys(),
+        refusing=get_args(RefusingOutcome),
         webhooks=list(Webhook.objects.order_by("created_ms")),
         roles=[(name, ROLE_NAMES[name], ROLE_DUTIES[name]) for name in ROLE_NAMES],
         permissions=sorted(PERMISSIONS.items()),
@@ -146,6 +153,50 @@ def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     async_to_sync(console.context.app.refresh)()
     say(request, f"The key {prefix} is revoked.")
     return redirect("settings")
+
+
+@page("manage_keys", "POST")
+def add_webhook(request: HttpRequest) -> HttpResponse:
+    """Create a webhook; its secret is shown once."""
+    console, said = console_of(request), _long_reason(request)
+    given = {
+        "url": request.POST.get("url", "").strip(),
+        "min_outcome": request.POST.get("min_outcome", ""),
+        "kinds": request.POST.getlist("kinds"),
+        "reason": said,
+    }
+    try:
+        wanted = msgspec.convert(given, NewWebhook)
+    except msgspec.ValidationError as error:
+        fix = "give an https address, an outcome, and what to send"
+        raise ApiError(422, f"the webhook cannot be made: {error}", fix=fix) from None
+    made = async_to_sync(webhooks.add_webhook)(console.context, wanted)
+    return show(request, "console/shown_once.html", what=f"The secret of {made.id}",
+                secret=made.secret, back="settings")  # fmt: skip
+
+
+@page("manage_keys", "POST")
+def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
+    """Remove a webhook and what it has not delivered."""
+    console, why = console_of(request), Justification(_long_reason(request))
+    async_to_sync(webhooks.remove_webhook)(console.context, webhook_id, why)
+    say(request, f"{webhook_id} is removed; nothing is sent to it any more.")
+    return redirect("settings")
+
+
+@page("manage_keys", "POST")
+def enable_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
+    """Enable a webhook that was disabled since it had failed for too long."""
+    console, why = console_of(request), Justification(_long_reason(request))
+    async_to_sync(webhooks.enable_webhook)(console.context, webhook_id, why)
+    say(request, f"{webhook_id} is enabled; what it has missed is sent.")
+    return redirect("settings")
+
+
+def _long_reason(request: HttpRequest) -> str:
+    """Return the reason of a form as the API takes it, which asks for some characters more."""
+    reason = reason_of(request)
+    return reason if len(reason) >= MIN_REASON else f"reason: {reason}"
 
 
 @page("view_settings")

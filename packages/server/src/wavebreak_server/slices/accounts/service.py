@@ -288,45 +288,58 @@ def events_from_the_end() -> Iterator[pa.RecordBatch | None]:
             yield segment.events
 
 
-def timeline(account: str) -> dict[str, Any]:
+class AccountEvents(NamedTuple):
+    """Events in which an account acts or is the peer, oldest first; whether they are all."""
+
+    events: list[dict[str, Any]]
+    complete: bool
+
+
+_FIELDS = ("id", "ts", "type", "account", "peer", "group", "count", "attempted", "seconds")
+
+
+def account_events(account: str) -> AccountEvents:
     """Read an account's own events, and those aimed at it, from the end of the log.
 
     At most `TIMELINE_EVENTS` events are read; `complete` says whether that was the whole log.
     """
-    lanes: dict[str, list[int]] = {}
-    reports: list[dict[str, Any]] = []
+    newest_first: list[list[dict[str, Any]]] = []
     complete = True
     for events in events_from_the_end():
         if events is None:
             complete = False
         else:
-            _add_events(events, account, lanes, reports)
-    order = [*LANES.values(), *AIMED.values()]
-    return {
-        "lanes": [{"label": name, "times": sorted(lanes[name])} for name in order if name in lanes],
-        "reports": sorted(reports, key=lambda r: -r["ts"])[:50],
-        "complete": complete,
-    }
+            newest_first.append(_events_of(events, account))
+    return AccountEvents([event for part in reversed(newest_first) for event in part], complete)
 
 
-_COLUMNS = ("type", "ts", "account", "peer")
-
-
-def _add_events(
-    events: pa.RecordBatch, account: str, lanes: dict[str, list[int]], reports: list[dict[str, Any]]
-) -> None:
-    narrow = events.select([name for name in _COLUMNS if name in events.schema.names])
-    chosen = pc.equal(narrow.column("account"), account)
-    if "peer" in narrow.schema.names:
-        aimed = pc.fill_null(pc.equal(narrow.column("peer"), account), False)
+def _events_of(events: pa.RecordBatch, account: str) -> list[dict[str, Any]]:
+    chosen = pc.equal(events.column("account"), account)
+    if "peer" in events.schema.names:
+        aimed = pc.fill_null(pc.equal(events.column("peer"), account), False)
         chosen = pc.or_(chosen, aimed)
-    for event in narrow.filter(chosen).to_pylist():
+    present = [name for name in _FIELDS if name in events.schema.names]
+    missing = dict.fromkeys(set(_FIELDS) - set(present))
+    return [missing | event for event in events.select(present).filter(chosen).to_pylist()]
+
+
+def timeline(account: str, read: AccountEvents) -> dict[str, Any]:
+    """Return the lanes of an account's events, and who reported or blocked it, newest first."""
+    lanes: dict[str, list[int]] = {}
+    reports: list[dict[str, Any]] = []
+    for event in read.events:
         kind = TYPES[event["type"]]
         name = (LANES if event["account"] == account else AIMED).get(kind, "")
         if name:
             lanes.setdefault(name, []).append(int(event["ts"]))
         if name in ("reported by", "blocked by"):
             reports.append({"ts": int(event["ts"]), "by": event["account"], "what": name})
+    order = [*LANES.values(), *AIMED.values()]
+    return {
+        "lanes": [{"label": name, "times": sorted(lanes[name])} for name in order if name in lanes],
+        "reports": sorted(reports, key=lambda r: -r["ts"])[:50],
+        "complete": read.complete,
+    }
 
 
 _SAID = ("outcome", "label", "state", "effect", "source")

@@ -37,11 +37,23 @@ UNDONE_NOTE = 200
 """Characters of what is noted about an undone act."""
 HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
 """Durations that the forms offer."""
+
+
+class Choice(NamedTuple):
+    """A verdict as the forms offer it: its name, its key, and what it does."""
+
+    name: str
+    key: str
+    about: str
+
+
 CHOICES = {
-    "benign": "Benign: lift what is in force, and give the account a month's grace",
-    "abusive": "Abusive: apply the policy (a ban)",
-    "undetermined": "Neither: set another outcome, for a time",
+    "benign": Choice("Benign", "b", "lift what is in force, and give the account a month's grace"),
+    "abusive": Choice("Abusive", "a", "apply the policy (a ban)"),
+    "undetermined": Choice("Neither", "o", "set another outcome, for a time"),
 }
+NO_REASON = "benign; no reason given"
+"""Reason of a verdict that may go without one."""
 
 
 class Act(NamedTuple):

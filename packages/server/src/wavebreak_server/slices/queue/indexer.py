@@ -2,12 +2,14 @@
 
 Each pass reads decisions behind a cursor, counts them by day, opens or refreshes the account's
 review case, and moves the cursor in the same transaction, so that every decision counts once.
+Between passes it measures some of the open cases again, those first whose measure is oldest.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,14 +18,25 @@ from django.db.models import F
 
 from wavebreak.durations import DAY_MS
 from wavebreak_server.http.app_context import run_background_query
+from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.live_accounts import (
+    LiveAccount,
+    can_change,
+    priority_left,
+    read_live_accounts,
+)
 from wavebreak_server.slices.queue.models import DailyCount, IndexerState, ReviewCase
 from wavebreak_server.slices.queue.service import becomes_case, is_drawn, priority_of, sample_key
 from wavebreak_server.storage.models import Decision
 
 BATCH = 500
 PACE_S = 0.5
+MEASURED = 300
+"""Open cases that one pass measures again."""
+MEASURE_MS = 60_000
+"""How old the measure of an open case may be before it is taken again."""
 PERSONS = frozenset({"person", "challenge"})
 
 
@@ -84,10 +97,46 @@ def _index_case(
         "uncertainty": priority.uncertainty,
         "priority": priority.value,
         "why": priority.why,
+        "idle": False,
+        "measured_ms": 0,
     } | ({"drawn": True} if drawn else {})
     if opened.update(**values, decisions=F("decisions") + 1, version=F("version") + 1):
         return
     ReviewCase.objects.create(account=decision["account"], opened_ms=now_ms, **values)
+
+
+async def measure_cases(settings: Queue, service: Service) -> int:
+    """Measure anew what is left to prevent in the open cases whose turn it is; return how many."""
+    now = service.clock()
+    cases: list[ReviewCase] = await run_background_query(lambda: _cases_to_measure(now))
+    if not cases:
+        return 0
+    accounts = sorted({case.account for case in cases})
+    live = await service.ask(lambda engine: read_live_accounts(engine, accounts))
+    await run_background_query(lambda: _store_measures(settings, cases, live, now))
+    return len(cases)
+
+
+def _cases_to_measure(now_ms: int) -> list[ReviewCase]:
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN, measured_ms__lte=now_ms - MEASURE_MS)
+    return list(opened.order_by("measured_ms")[:MEASURED])
+
+
+def _store_measures(
+    settings: Queue, cases: list[ReviewCase], live: dict[str, LiveAccount], now_ms: int
+) -> None:
+    for case in cases:
+        case.measured_ms = now_ms
+        account = live.get(case.account)
+        # A second look keeps its place, whatever the first one has ended.
+        if account is not None and not case.blind:
+            left = priority_left(settings, case, account)
+            case.harm, case.priority = left.harm, left.value
+            case.idle = not can_change(settings, case, account, left)
+    # The version stays: what a person reads in a case is not changed by it.
+    fields = ["measured_ms", "harm", "priority", "idle"]
+    with transaction.atomic():
+        ReviewCase.objects.bulk_update(cases, fields, batch_size=100)
 
 
 class Indexer:
@@ -103,5 +152,13 @@ class Indexer:
                 lambda: index_decisions(self._settings, service.clock())
             )
             if count < BATCH:
-                await service.wait_for_decision(cursor)
+                await self._measure(service)
+                # Accounts fall silent and outcomes end without a decision.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(MEASURE_MS / 1000):
+                        await service.wait_for_decision(cursor)
                 await asyncio.sleep(PACE_S)
+
+    async def _measure(self, service: Service) -> None:
+        with suppress(BusyError):
+            await measure_cases(self._settings, service)

@@ -49,6 +49,7 @@ class ReviewCase(models.Model):
     While a verdict is carried out the case is in `DECIDING`, so that it is carried out once.
     An undo opens it again; decisions up to `reopened_at`, the undo's own among them, do not end it.
     `drawn` is one that chance has drawn, whatever its priority: they tell how many acts are wrong.
+    `idle` is one on which a decision could change nothing, as last measured (`measured_ms`).
     `golden` is the agreed verdict of a golden case, or of the one that it copies (`copy_of`).
     """
 
@@ -82,6 +83,8 @@ class ReviewCase(models.Model):
     version = models.IntegerField(default=0)
     reopened_at = models.BigIntegerField(default=0)
     drawn = models.BooleanField(default=False)
+    idle = models.BooleanField(default=False)
+    measured_ms = models.BigIntegerField(default=0)
 
     class Meta:
         app_label = "console"
@@ -94,10 +97,11 @@ class ReviewCase(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=["state", "-priority", "id"], name="console_case_priority"),
             models.Index(fields=["state", "opened_ms"], name="console_case_age"),
             models.Index(fields=["account"], name="console_case_account"),
             models.Index(fields=["drawn", "state", "id"], name="console_case_drawn"),
+            models.Index(fields=["state", "idle", "-priority", "id"], name="console_case_waiting"),
+            models.Index(fields=["state", "measured_ms"], name="console_case_measured"),
         )
 
 
@@ -151,3 +155,14 @@ class SecondOpinion(models.Model):
     class Meta:
         app_label = "console"
         db_table = "console_second_opinion"
+
+
+class ReasonPresets(models.Model):
+    """The numbered reasons of a verdict, as a lead wrote them; without a row the shipped ones."""
+
+    verdict = models.CharField(max_length=16, primary_key=True)
+    reasons = models.JSONField(default=list)
+
+    class Meta:
+        app_label = "console"
+        db_table = "console_reason_presets"

@@ -242,6 +242,14 @@ def ask_opinion(acting: ActingUser, case: ReviewCase, question: str) -> None:
     release(case.id, acting.user, f"Second opinion asked: {question}")
 
 
+def questions_for(user: User, most: int) -> list[SecondOpinion]:
+    """Return the open questions about open cases that others asked, oldest first."""
+    opened = SecondOpinion.objects.filter(answered_by=None, case__state=ReviewCase.OPEN)
+    return list(
+        opened.exclude(asked_by=user).select_related("case", "asked_by").order_by("id")[:most]
+    )
+
+
 def open_question(acting: ActingUser, opinion_id: int) -> SecondOpinion:
     """Return a question that a person may answer; raises ApiError (404) where there is none."""
     found: SecondOpinion | None = SecondOpinion.objects.filter(

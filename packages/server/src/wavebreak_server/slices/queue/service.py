@@ -1,8 +1,10 @@
 """Review queue: which decisions become cases, their order, claims, and verdicts.
 
 A case's priority is expected harm times uncertainty. Harm has two sides: to the holder if the
-outcome is wrong, and to the people whom an abusive account still reaches if it is too mild. A case
-that waits longer than the age floor comes before all others, so that none starves.
+outcome is wrong, and to the people whom an abusive account still reaches if it is too mild. While
+a case is open it is measured again (`live_accounts`): what counts is the harm that is left to
+prevent, and a case on which no decision could change anything is left out. A case that waits longer
+than the age floor comes before all others, so that none starves.
 
 A verdict is given once: the database lets one of several requests take the case, by its number, its
 version and its state, and only that one acts on the account.
@@ -86,7 +88,7 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     chance = chance_of_abuse(settings, str(decision.get("basis", "")), decision.get("score"))
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or ()}
     reached = max((values[name] or 0.0 for name in _REACH if name in values), default=0.0)
-    reach = min(1.0, math.log1p(reached) / math.log1p(WIDE_REACH))
+    reach = reach_of(reached)
     severity = rank_of(outcome) / rank_of(BY_RANK[-1])
     wrong = settings.harm.get(cast(Outcome, outcome), 0.0)
     harm = (1 - chance) * wrong + chance * reach * (1 - severity)
@@ -95,6 +97,15 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     if basis == "doubt" and decision.get("score") is not None:
         basis = ""
     return Priority(harm, uncertainty, _why(outcome, chance, wrong, reached, basis))
+
+
+def reach_of(strangers: float) -> float:
+    """Return how wide the reach to so many strangers is, from 0 to 1.
+
+    >>> reach_of(0), round(reach_of(40), 2), reach_of(5_000)
+    (0.0, 0.54, 1.0)
+    """
+    return min(1.0, math.log1p(strangers) / math.log1p(WIDE_REACH))
 
 
 def _why(outcome: str, chance: float, wrong: float, reached: float, basis: str) -> list[str]:
@@ -142,8 +153,18 @@ def drawn_is_due(settings: Queue, user: User) -> bool:
     return len(drawn) == turn - 1 and not any(drawn)
 
 
-def ordered(settings: Queue, now_ms: int) -> QuerySet:
-    """Return the open cases in the order of the queue."""
+def waiting() -> QuerySet:
+    """Return the open cases on which a decision could change something."""
+    return ReviewCase.objects.filter(state=ReviewCase.OPEN, idle=False)
+
+
+def left_out() -> QuerySet:
+    """Return the open cases on which a decision could change nothing now."""
+    return ReviewCase.objects.filter(state=ReviewCase.OPEN, idle=True)
+
+
+def ordered(settings: Queue, now_ms: int, cases: QuerySet | None = None) -> QuerySet:
+    """Return the cases that wait, or others, in the order of the queue."""
     floor = now_ms - duration_ms(settings.age_floor)
     overdue = Case(
         When(opened_ms__lt=floor, then=Value(True)),
@@ -151,7 +172,7 @@ def ordered(settings: Queue, now_ms: int) -> QuerySet:
         output_field=BooleanField(),
     )
     return (
-        ReviewCase.objects.filter(state=ReviewCase.OPEN)
+        (waiting() if cases is None else cases)
         .annotate(overdue=overdue)
         .order_by("-overdue", Case(When(overdue=True, then=F("opened_ms"))), "-priority", "id")
     )
@@ -164,17 +185,20 @@ def filtered(cases: QuerySet, outcome: str, basis: str, claimed_by: User | None 
 
 
 def open_counts(field: str) -> list[tuple[str, int]]:
-    """Return how many open cases have each value of a field, the most frequent first."""
-    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
-    return list(opened.values_list(field).annotate(n=Count("id")).order_by("-n"))
+    """Return how many waiting cases have each value of a field, the most frequent first."""
+    return list(waiting().values_list(field).annotate(n=Count("id")).order_by("-n"))
 
 
 def open_cases() -> tuple[int, int | None]:
-    """Return how many cases are open, and since when the oldest is (ms)."""
-    counted = ReviewCase.objects.filter(state=ReviewCase.OPEN).aggregate(
-        count=Count("id"), oldest=Min("opened_ms")
-    )
+    """Return how many cases wait, and since when the oldest is open (ms)."""
+    counted = waiting().aggregate(count=Count("id"), oldest=Min("opened_ms"))
     return counted["count"], counted["oldest"]
+
+
+def open_cases_beginning_with(text: str, most: int) -> list[ReviewCase]:
+    """Return open cases of accounts whose names begin with a text."""
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False)
+    return list(opened.filter(account__startswith=text).order_by("account")[:most])
 
 
 def accounts_of_cases(numbers: list[int]) -> list[str]:
@@ -183,8 +207,8 @@ def accounts_of_cases(numbers: list[int]) -> list[str]:
 
 
 def accounts_of_open_cases(outcome: str, basis: str, most: int) -> list[str]:
-    """Return the accounts of the open cases of an outcome and a basis, the most urgent first."""
-    cases = filtered(ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False), outcome, basis)
+    """Return the accounts of the waiting cases of an outcome and a basis, most urgent first."""
+    cases = filtered(waiting().filter(blind=False), outcome, basis)
     return list(cases.order_by("-priority").values_list("account", flat=True)[:most])
 
 

@@ -43,6 +43,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "review": _roles("analyst", "lead"),
     "view_golden_cases": _roles("lead", "auditor"),
     "mark_golden_cases": _roles("lead"),
+    "edit_reasons": _roles("lead"),
     "act_on_many": _roles("lead"),
     "view_accounts": _roles(
         "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"

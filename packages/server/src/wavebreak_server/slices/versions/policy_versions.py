@@ -294,6 +294,12 @@ def line_of(text: str, what: str) -> int:
     >>> text = 'x = 1\n[[rule]]\nid = "a_rule"\noutcome = "ban"\n'
     >>> line_of(text, "own.toml, a_rule, outcome: wrong"), line_of(text, "f: (at line 2, column 1)")
     (4, 2)
+    >>> text = '[[rule]]\nid = "a_rule"\nwhen = [\n  "score > 1",\n  "age => 2",\n]\n' \
+    ...     'fires_on = [\n  { score = 2 },\n  { score = 1 },\n]\n'
+    >>> line_of(text, "own.toml, a_rule, when, `age => 2`, column 5: not an expression")
+    5
+    >>> line_of(text, "own.toml, a_rule, fires_on, example 2: the rule stays quiet on score = 1")
+    9
     """
     if found := re.search(r"at line (\d+)", what):
         return int(found[1])
@@ -308,10 +314,25 @@ def line_of(text: str, what: str) -> int:
                 break
             if field := re.match(r"([a-z_][a-z0-9_]*)\s*=", lines[n]):
                 places.setdefault(field[1], n)
-        for word in re.findall(r"[a-z_][a-z0-9_]*", what[named.end() :]):
+        rule = what[named.end() :]
+        for word in re.findall(r"[a-z_][a-z0-9_]*", rule):
             if word in places:
-                return places[word] + 1
+                return _line_within(lines, places[word], rule) + 1
     return start + 1
+
+
+def _line_within(lines: list[str], field: int, what: str) -> int:
+    """Return the line of a field's list that an error speaks of; the field's own where it is none.
+
+    An error quotes the condition, or counts the examples.
+    """
+    end = next((n for n in range(field, len(lines)) if lines[n].startswith("]")), field)
+    if quoted := re.search(r"`([^`]+)`", what):
+        return next((n for n in range(field, end) if quoted[1] in lines[n]), field)
+    if example := re.search(r"example (\d+)", what):
+        rows = [n for n in range(field + 1, end) if lines[n].lstrip().startswith("{")]
+        return rows[int(example[1]) - 1] if int(example[1]) <= len(rows) else field
+    return field
 
 
 # What a version changes

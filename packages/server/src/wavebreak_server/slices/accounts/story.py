@@ -1,0 +1,75 @@
+"""The story of an account, as `wavebreak explain` tells it, from the engine and the log.
+
+A page tells it at once from the account's totals and its decisions; the log adds when what was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from wavebreak.engine import Engine
+from wavebreak.engine.accounts_table import account_row
+from wavebreak.explain.collect import Explanation, timeline_of_events
+from wavebreak.explain.narrative import status_sentence, story_paragraphs
+from wavebreak_server.errors import ApiError
+from wavebreak_server.slices.accounts.service import AccountEvents, newest_decisions
+from wavebreak_server.slices.users.acting_user import ActingUser
+
+_BY_PEOPLE = ("person", "challenge")
+GAP = "Only the newest part of the log was read: it does not reach back to the account's begin."
+
+
+def story(
+    acting: ActingUser, account: str, read: AccountEvents | None = None, *, blind: bool = False
+) -> list[str]:
+    """Return paragraphs: what is in force, then what the account did and what was decided.
+
+    Args:
+        acting: Who asks.
+        account: The account.
+        read: Its events, which say when what was, and what followed a decision. Without them, or
+            where they do not reach back to its begin, its totals stand for them.
+        blind: Leave out what people decided, and what is in force.
+
+    Raises:
+        ApiError: The log has no such account (404).
+
+    """
+    told = acting.ask(lambda engine: _read(engine, account))
+    if told is None:
+        raise ApiError(404, "the log has no such account", fix="search for it")
+    row, rules, enforce = told
+    if blind:
+        # A person may have been the first who restricted it.
+        row |= {"first_action_ms": None, "refused": 0}
+    decisions = shown_decisions(account, blind=blind)
+    timeline, gap = None, ""
+    if read is not None and read.complete:
+        timeline = timeline_of_events(read.events, account)
+    elif read is not None:
+        gap = GAP
+    explanation = Explanation(
+        run_dir=Path(), account=account, row=row, decisions=decisions, rules=rules, actions={},
+        mode="enforce" if enforce else "shadow", timeline=timeline, gap=gap,
+    )  # fmt: skip
+    paragraphs = story_paragraphs(explanation)
+    return paragraphs if blind else [status_sentence(explanation), *paragraphs]
+
+
+def shown_decisions(account: str, *, blind: bool) -> list[dict[str, Any]]:
+    """Return the newest decisions, oldest first; blind: without those of people."""
+    decisions = newest_decisions(account)
+    return [d for d in decisions if not blind or d.get("basis") not in _BY_PEOPLE]
+
+
+def _read(
+    engine: Engine, account: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], bool] | None:
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    if not 0 <= slot < engine.core.accounts or not engine.core.row_of(slot)["first_seen"]:
+        return None
+    rules = {rule.id: {"about": rule.about} for rule in engine.policy.rules}
+    return account_row(engine, slot), rules, engine.enforce

@@ -1,0 +1,204 @@
+"""What the engine knows now about the accounts of cases: facts for a row, and harm left to prevent.
+
+A case is opened by a decision, and the account lives on: its outcome ends, it falls silent, or it
+goes on writing. One query of the engine reads the accounts of a page, or of a pass of the indexer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from wavebreak.durations import DAY_MS
+from wavebreak.engine import Engine
+from wavebreak.explain import narrative
+from wavebreak.features.catalog import INDEX
+from wavebreak.features.descriptions import feature_title
+from wavebreak.features.layout import BUCKETS, DELETED
+from wavebreak.features.window_counters import bucket_seconds
+from wavebreak.linking import Operator
+from wavebreak.outcomes import BY_RANK, OUTCOMES, REFUSING_ALL, SILENCING, rank_of
+from wavebreak.rules import load_policy
+from wavebreak_server.slices.acts.actions import read_account_state
+from wavebreak_server.slices.config import Queue
+from wavebreak_server.slices.queue.models import ReviewCase
+from wavebreak_server.slices.queue.service import Priority, chance_of_abuse, reach_of, waiting
+
+SHOWN_REASONS = 2
+MOST_OF_A_HAND = 500
+"""Accounts of an operator whose cases are counted for its card."""
+_BUCKET_S = bucket_seconds("1d")
+_COUNTED = ("stranger_contacts", "stranger_answers", "stranger_complaints")
+"""What every row shows as a fact, so that it is no reason beside."""
+
+
+class LiveAccount(NamedTuple):
+    """An account as the engine has it now.
+
+    Attributes:
+        outcome: What is in force.
+        delivered: Messages that were let through.
+        refused: Events that were refused; none in shadow.
+        strangers: People whom it did not know and wrote to first.
+        answered: Those who have answered.
+        complained: Those who blocked or reported it, or did not know it.
+        hourly: Messages in the hour before its last act.
+        new_chats_1d: First contacts in the day before the log's time.
+        recent: Messages by bucket of 96 minutes, up to its last act, oldest first.
+        gone: Whether it was deleted.
+
+    """
+
+    outcome: str
+    delivered: int
+    refused: int
+    strangers: int
+    answered: int
+    complained: int
+    hourly: int
+    new_chats_1d: int
+    recent: tuple[int, ...]
+    gone: bool
+
+
+def read_live_accounts(engine: Engine, accounts: Sequence[str]) -> dict[str, LiveAccount]:
+    """Read accounts on the engine's thread; those that the log does not contain are left out."""
+    if not accounts:
+        return {}
+    slots = engine.fanout.accounts.find(pa.array(accounts)).tolist()
+    found = zip(accounts, slots, strict=True)
+    return {
+        name: _live_account(engine, name, slot)
+        for name, slot in found
+        if 0 <= slot < engine.core.accounts
+    }
+
+
+def _live_account(engine: Engine, account: str, slot: int) -> LiveAccount:
+    state = read_account_state(engine, account)
+    assert state is not None, account  # noqa: S101 - it has a slot
+    row = engine.core.row_of(slot)
+    values = engine.core.values_of(slot)
+
+    def count(name: str) -> int:
+        value = float(values[INDEX[name]])
+        return 0 if math.isnan(value) else int(value)
+
+    clock = int(row["clock"])
+    # The windows end with its own last act, however long ago that is.
+    silent = state.now_ms - clock * 1000 >= DAY_MS
+    newest, ring = clock // _BUCKET_S, row["sends_1d"]
+    return LiveAccount(
+        OUTCOMES[state.outcome],
+        int(row["sends"]),
+        engine.core.refused_of(slot) if engine.enforce else 0,
+        *(count(name) for name in _COUNTED),
+        count("sends_1h"),
+        0 if silent else count("first_contacts_1d"),
+        tuple(int(ring[(newest - k) % BUCKETS]) for k in reversed(range(BUCKETS))),
+        bool(int(row["flags"]) & DELETED),
+    )
+
+
+def priority_left(settings: Queue, case: ReviewCase, live: LiveAccount) -> Priority:
+    """Return the priority of a case by the harm that is left to prevent.
+
+    To the holder by what is in force now, and to the people whom the account may still reach at
+    the pace of its last day. The chance of abuse is that of the case's decision.
+    """
+    chance = chance_of_abuse(settings, case.basis, case.score)
+    severity = rank_of(live.outcome) / rank_of(BY_RANK[-1])
+    reach = 0.0 if live.outcome in REFUSING_ALL else reach_of(live.new_chats_1d)
+    wrong = dict(settings.harm).get(live.outcome, 0.0)  # type: ignore[call-overload]
+    harm = (1 - chance) * wrong + chance * reach * (1 - severity)
+    return Priority(harm, 4 * chance * (1 - chance), case.why)
+
+
+def can_change(settings: Queue, case: ReviewCase, live: LiveAccount, priority: Priority) -> bool:
+    """Whether a decision could still change something that is worth a person's time.
+
+    Not where the account is deleted, nor where nothing is in force and nobody new was written to in
+    a day, nor where less is left to prevent than makes a case. A case that is drawn by chance or is
+    a second look is judged all the same, since it measures how good the decisions are.
+    """
+    if case.drawn or case.blind:
+        return True
+    if live.gone:
+        return False
+    return live.outcome in SILENCING or priority.value >= settings.least_priority
+
+
+class RowFacts(NamedTuple):
+    """What a row of the queue says.
+
+    Attributes:
+        live: The account now (None: the log does not contain it).
+        reasons: Its strongest reasons, in words.
+        operator: The operator that it seems to be of (None: none).
+
+    """
+
+    live: LiveAccount | None
+    reasons: list[str]
+    operator: Operator | None = None
+
+    @property
+    def bars(self) -> list[tuple[int, float, float]]:
+        """Left edge, top edge and height of the sparkline's bars, in a box of 64 by 16."""
+        recent = self.live.recent if self.live else ()
+        most = max(recent, default=0)
+        heights = [max(1.0, round(16 * n / most, 1)) if n else 0.0 for n in recent]
+        return [(4 * k, round(16 - high, 1), high) for k, high in enumerate(heights) if high]
+
+
+def strongest_reasons(decision: Mapping[str, Any]) -> list[str]:
+    """Return the two strongest reasons of a decision in words.
+
+    Of the model, the measures that weigh most for abuse; of a rule, the first that it reads and
+    that are more than nothing, or what it says.
+
+    >>> strongest_reasons({"rules": [], "reasons": [
+    ...     {"feature": "gap_sd", "value": 1.0, "contribution": -2.0},
+    ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5},
+    ...     {"feature": "reply_share_7d", "value": 0.02, "contribution": 0.7}]})
+    ['first contacts in 1 h: 31 accounts', 'reply share in 7 d: 2 %']
+    """
+    reasons = list(decision.get("reasons") or ())
+    weighed = [r for r in reasons if r.get("contribution") is not None]
+    if weighed:
+        weighed.sort(key=lambda r: -float(r["contribution"]))
+        return [_in_words(r) for r in weighed[:SHOWN_REASONS] if float(r["contribution"]) > 0]
+    measured = [r for r in reasons if r["feature"] not in _COUNTED and r.get("value")]
+    if measured:
+        return [_in_words(r) for r in measured[:SHOWN_REASONS]]
+    # What many rows would say alike, where a rule has measured nothing that is no fact of the row.
+    abouts = {rule.id: rule.about for rule in load_policy().rules}
+    return [abouts.get(rule, rule) for rule in (decision.get("rules") or ())[:1]]
+
+
+def _in_words(reason: Mapping[str, Any]) -> str:
+    name = str(reason["feature"])
+    return f"{feature_title(name)}: {narrative.format_value(name, reason.get('value'))}"
+
+
+class Hand(NamedTuple):
+    """Accounts of one hand: their operator, and how many of its cases are in the queue."""
+
+    operator: Operator
+    waiting: int
+
+
+def hands_of(rows: Sequence[RowFacts], most: int) -> list[Hand]:
+    """Return the operators of some rows that have two cases or more in the queue, most first."""
+    found = {row.operator.id: row.operator for row in rows if row.operator is not None}
+    chosen = list(found.values())[: 4 * most]
+    accounts = [a for operator in chosen for a in operator.accounts[:MOST_OF_A_HAND]]
+    waits = set(
+        waiting().filter(account__in=accounts, blind=False).values_list("account", flat=True)
+    )
+    hands = [Hand(each, len(waits.intersection(each.accounts))) for each in chosen]
+    hands.sort(key=lambda hand: -hand.waiting)
+    return [hand for hand in hands if hand.waiting > 1][:most]
