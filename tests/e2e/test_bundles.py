@@ -27,12 +27,12 @@ from support.case_workflow import ABOVE, BELOW, OTHER, REPORTS, SENDER, SHOT, Be
 from wavebreak import __version__
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
-from wavebreak.ledger.checkpoints import add_cosignature, fingerprint
+from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key, fingerprint
 from wavebreak.ledger.verifier import WITNESS, Key, canonical
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import _write_zip, write_bundle
-from wavebreak_cases.bundles.bag import tag_files
+from wavebreak_cases.bundles.bundle_checks import tag_files
 from wavebreak_cases.bundles.report import render_report
 from wavebreak_cases.bundles.report_settings import load_settings
 from wavebreak_cases.bundles.reproduction import RerunManifest
@@ -75,7 +75,7 @@ def test_bundle_verifies_with_its_makers_keys(made: Made) -> None:
 
 def test_bundle_origin_is_unchecked_without_the_right_key(made: Made) -> None:
     without = verify_bundle(made.file, [])
-    assert exit_code(without) == 3
+    assert exit_code(without) == 4
     assert [f.what for f in without if f.holds is None] == ["sealed entries", "recomputation"]
     of_case = verify_bundle(made.file, [made.bench.signer.key])
     assert [f.what for f in of_case if f.holds is None] == ["recomputation"]
@@ -317,12 +317,13 @@ def test_bundle_contains_no_original_names(made: Made) -> None:
     assert set(log.column("network").to_pylist()) - {None} == {"203.0.113.0/24"}
 
 
-def test_bundled_verifier_checks_the_ledger(made: Made) -> None:
+def test_bundled_verifier_checks_the_bundle(made: Made) -> None:
     data = made.bag / "data"
     key = (data / "ledger" / "key.pub").read_text().strip()
-    command = [sys.executable, "-I", str(data / "verifier.py"), str(data / "ledger"), "--key", key]
+    keys = ["--key", key, "--key", encode_verifier_key(made.sealer.key)]
+    command = [sys.executable, "-I", "-S", str(data / "verifier.py"), str(made.bag), *keys]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.split(":")[0]) == (0, "holds")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "holds (exit code 0)")
 
 
 def test_bundle_of_own_events_reports_what_is_unchecked(

@@ -47,13 +47,21 @@ from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
-from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
+from wavebreak.ledger.verifier import (
+    LOG,
+    Key,
+    VerifierError,
+    canonical,
+    read_json,
+    read_key,
+    read_lines,
+)
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA
-from wavebreak_cases.bundles.archive_reader import bundle_error
+from wavebreak_cases.bundles.bundle_checks import matching_keys as matching_keys
 from wavebreak_cases.bundles.pseudonyms import Renamer, rename_decision, rename_log
 from wavebreak_cases.bundles.rerun_manifest import ABOUT as ABOUT
 from wavebreak_cases.bundles.rerun_manifest import DECISIONS as DECISIONS
@@ -100,12 +108,6 @@ def write_sealed_decisions(
     return len(relied)
 
 
-def matching_keys(own: Key, keys: Sequence[Key]) -> list[Key]:
-    """Those of the reader's keys that a log of this origin has to be signed by; witnesses too."""
-    mine = [key for key in keys if key.kind == LOG and key.name == own.name]
-    return mine + [key for key in keys if key.kind != LOG] if mine else []
-
-
 def unverified_origin(place: Path, keys: Sequence[Key]) -> str:
     """The origin of sealed entries for which the reader has given no key ("": none)."""
     if not place.exists():
@@ -117,7 +119,7 @@ def unverified_origin(place: Path, keys: Sequence[Key]) -> str:
 def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
     """Check sealed entries by keys, or their own; all that they say openly is what is relied on.
 
-    Raises the verifier's `Doubt`, or `EvidenceError` named `sealed_other`.
+    Raises `VerifierError`; named `sealed_other` where they are not.
     """
     own = read_key((place / "key.pub").read_text("utf-8").strip())
     mine = [key for key in matching_keys(own, keys) if key.kind == LOG]
@@ -127,7 +129,7 @@ def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequen
     ]
     expected = [_open_fields(decision) for decision in relied]
     if canonical(bodies) != canonical(expected):
-        raise bundle_error("sealed_other", "what was sealed is not what is relied on")
+        raise VerifierError("sealed_other", "what was sealed is not what is relied on")
     return f"{len(expected)} of them sealed before, among {last.size:,} entries of {last.origin}"
 
 

@@ -534,10 +534,11 @@ def bundle(
 @app.command(
     cls=CaseCommand,
     epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Exits with "
-    "0 where every check passes, 1 where one fails, 3 where not all could be made.",
+    "0 where every check passes, 1 where one fails, 3 where not all can be made here, 4 where it "
+    "holds but rests on a key that nobody vouched for, 5 where it holds, with redactions.",
 )
 def verify(
-    source: Annotated[Path, typer.Argument(help="A bundle.")],
+    source: Annotated[Path, typer.Argument(help="A bundle, or its unpacked folder.")],
     key: Annotated[
         list[str] | None,
         typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),
