@@ -42,7 +42,7 @@ from wavebreak_cases.bundles.archive_reader import (
 )
 from wavebreak_cases.bundles.bag import seal_payload
 from wavebreak_cases.bundles.bundle_checks import tag_files
-from wavebreak_cases.bundles.exhibit_redaction import shown_case
+from wavebreak_cases.bundles.exhibit_redaction import kept_marks, names_in_payload, shown_case
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
 from wavebreak_cases.bundles.verifier_program import verifier_program
@@ -86,7 +86,11 @@ case's `salt` followed by step n in canonical JSON (RFC 8785).
 
 
 def write_bundle(
-    workspace: CaseWorkspace, out: Path, settings: ReportSettings | None = None
+    workspace: CaseWorkspace,
+    out: Path,
+    settings: ReportSettings | None = None,
+    *,
+    with_names: bool = False,
 ) -> dict[str, int]:
     """Pack an open case into the file `out`; the file appears whole or not at all.
 
@@ -94,12 +98,14 @@ def write_bundle(
         workspace: The case.
         out: The file to write.
         settings: What report and forms say beside the case (None: English, of nobody).
+        with_names: A person saw that it still names what was removed from an exhibit.
 
     Returns:
         Counts of files, bytes and sealed entries.
 
     Raises:
-        CaseError: An exhibit is not as it was taken in, or nothing can be packed.
+        CaseError: An exhibit is not as it was taken in, nothing can be packed, or something in it
+            names what was removed from an exhibit.
 
     """
     case = workspace.case
@@ -109,7 +115,7 @@ def write_bundle(
     with tempfile.TemporaryDirectory(prefix="wavebreak-bundle-") as place:
         bag = Path(place) / case.id
         (bag / "data").mkdir(parents=True)
-        _write_payload(workspace, bag / "data", settings or load_settings())
+        _write_payload(workspace, bag / "data", settings or load_settings(), with_names=with_names)
         for name, content in tag_files(bag, case.id, case.steps[-1].at, __version__).items():
             (bag / name).write_bytes(content)
         try:
@@ -120,7 +126,9 @@ def write_bundle(
     return {"files": files, "bytes": out.stat().st_size, "entries": workspace.ledger.size}
 
 
-def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSettings) -> None:
+def _write_payload(
+    workspace: CaseWorkspace, data: Path, settings: ReportSettings, *, with_names: bool
+) -> None:
     (data / CASE).write_bytes(encode_case(shown_case(workspace.written)))
     case = load_case(data / CASE)[1]
     for name in (EXHIBITS, GROUNDS):
@@ -138,6 +146,13 @@ def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSetting
     (data / SETTINGS).write_bytes(encode_settings(settings))
     (data / REPORT).write_bytes(report.render_report(data, case, settings))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
+    marks = kept_marks(workspace.path)
+    if marks.texts and not with_names and (left := names_in_payload(data, marks)):
+        raise CaseError(
+            f"what was removed from an exhibit still stands in {', '.join(map(str, left[:8]))}",
+            fix="redact these exhibits too; words of sealed steps cannot be taken back: once a "
+            "person has seen them, pack by command with --with-names",
+        )
     seal_payload(workspace, data)
     (data / LEDGER).mkdir()
     for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
