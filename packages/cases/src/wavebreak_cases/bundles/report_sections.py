@@ -110,8 +110,9 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
         blocks.append(text(words("summary_none")))
     blocks.append(bullets([*findings, *_notice_sentences(source)], words("none")))
     relied = {name for d in case.latest() for name in d.value.exhibits if is_current(case, d.value)}
-    count = {"exhibits": len(case.exhibits), "relied": len(relied)}
-    blocks += [text(words("summary_exhibits", **count)), note(words("advice"))]
+    held = words.count("exhibit", len(case.exhibits))
+    said = words("summary_exhibits", exhibits=held, relied=f"{len(relied):,}")
+    blocks += [text(said), note(words("advice"))]
     return section(words("summary"), blocks)
 
 

@@ -53,6 +53,15 @@ class ReportText:
         found = self._words[table].get(code)
         return code.replace("_", " ") if found is None else str(found)
 
+    def count(self, noun: str, n: int) -> str:
+        """Return a count with its noun, in the singular where it is one.
+
+        >>> ReportText("en").count("exhibit", 1), ReportText("he").count("time", 1_200)
+        ('1 exhibit', '1,200 פעמים')
+        """
+        form = self._words["nouns"][f"{noun}_{'one' if n == 1 else 'many'}"]
+        return Template(form).substitute(n=f"{n:,}")
+
     def supposing(self, change: Counterfactual) -> str:
         """Return what a determination supposes otherwise.
 

@@ -60,7 +60,7 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
-from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA
+from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, TYPES
 from wavebreak_cases.bundles.bundle_checks import matching_keys as matching_keys
 from wavebreak_cases.bundles.pseudonyms import Renamer, rename_decision, rename_log
 from wavebreak_cases.bundles.rerun_manifest import ABOUT as ABOUT
@@ -548,17 +548,50 @@ def exhibit_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, T
     return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
 
 
-class AccountConduct(NamedTuple):
-    """An account's timelines: of all that it attempted, and of what was carried.
+class SendCounts(NamedTuple):
+    """What became of an account's messages or other acts: the numbers that every document states.
 
-    `carried` is None where that is not known: enforcement was on, and the version that made the
-    exhibit did not record what it refused. `before` counts the messages that the platform itself
-    refused before they were sent.
+    Attributes:
+        attempted: All of them.
+        platform: Refused by the platform itself before they happened, as the log says.
+        enforcement: Refused by enforcement, as it is run again (None: not recorded).
+        carried: Refused by neither (None: not known).
+
+    """
+
+    attempted: int
+    platform: int
+    enforcement: int | None
+    carried: int | None
+
+
+class AccountConduct(NamedTuple):
+    """An account's timelines: of all that it attempted, and of what became of it.
+
+    Attributes:
+        attempted: All.
+        let_through: What the platform itself did not refuse.
+        carried: What enforcement did not refuse either. None where that is not known: enforcement
+            was on, and the version that made the exhibit did not record what it refused.
+        receipts: How many receipts of delivery of its messages the log has.
+
     """
 
     attempted: Timeline
+    let_through: Timeline
     carried: Timeline | None
-    before: int
+    receipts: int
+
+    def counts(self, kind: str) -> SendCounts:
+        """Return what became of a kind of acts."""
+        tried, let_through = len(self.attempted[kind]), len(self.let_through[kind])
+        if self.carried is None:
+            return SendCounts(tried, tried - let_through, None, None)
+        carried = len(self.carried[kind])
+        return SendCounts(tried, tried - let_through, let_through - carried, carried)
+
+
+_DELIVERED = TYPES.index("message.delivered")
 
 
 def conduct_of_accounts(directory: Path, about: RerunManifest) -> dict[str, AccountConduct]:
@@ -573,8 +606,10 @@ def conduct_of_accounts(directory: Path, about: RerunManifest) -> dict[str, Acco
         events = by_id.values()
         attempted = timeline_of_events(events, account)
         let_through = timeline_of_events(filter(was_carried, events), account)
-        before = len(attempted["sends"]) - len(let_through["sends"])
+        receipts = sum(event["type"] == _DELIVERED and event["peer"] == account for event in events)
         again = set((refused or {}).get(account, ()))
         carried = timeline_of_events((e for e in events if was_carried(e, again)), account)
-        found[account] = AccountConduct(attempted, carried if known else None, before)
+        found[account] = AccountConduct(
+            attempted, let_through, carried if known else None, receipts
+        )
     return found
