@@ -53,6 +53,14 @@ class ReportText:
         found = self._words[table].get(code)
         return code.replace("_", " ") if found is None else str(found)
 
+    def tongue(self, code: str) -> str:
+        """Return the name of a language by its code; one that has none here, as its code.
+
+        >>> ReportText("he").tongue("heb"), ReportText("en").tongue("xx")
+        ('עברית', 'xx')
+        """
+        return str(self._words["language_names"].get(f"in_{code}", code))
+
     def count(self, noun: str, n: int) -> str:
         """Return a count with its noun, in the singular where it is one.
 
