@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import docx
+import msgspec
 import pypdf
 import pytest
 
@@ -19,6 +22,7 @@ from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import Operator, load_settings
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.workspace import CaseWorkspace
+from wavebreak_cases.cases.business_days import end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
     CaseOpened,
     EvidenceAdded,
@@ -91,6 +95,32 @@ def test_letter_counts_days_of_business_of_its_calendar(bench: Bench) -> None:
     assert "by 7 March 2026, end of day (UTC)" in " ".join(all_days.paragraphs)
     assert "by 9 March 2026, end of day (Asia/Jerusalem)" in " ".join(business.paragraphs)
     assert format_instant(business.deadline) == "2026-03-09T21:59:59Z"
+
+
+def test_letter_counts_days_by_the_calendar_of_its_party(bench: Bench) -> None:
+    """A party's own calendar and zone, unless the letter names another."""
+    with bench.desk() as at:
+        named = msgspec.structs.replace(at.case.parties["P1"], calendar_name="israel")
+        at.take(PartyNamed(named), **bench.me)
+        own = drafted(at, days=5)
+        other = drafted(at, days=5, calendar="monday-to-friday")
+    assert "by 9 March 2026, end of day (Asia/Jerusalem)" in " ".join(own.paragraphs)
+    assert format_instant(own.deadline) == "2026-03-09T21:59:59Z"
+    assert format_instant(other.deadline) == "2026-03-09T23:59:59Z"
+
+
+@pytest.mark.parametrize("calendar", ["", "israel", "united-states", "monday-to-friday"])
+def test_late_is_only_after_the_day_that_a_letter_names(bench: Bench, calendar: str) -> None:
+    """The end of that day where the calendar is, never before it."""
+    with bench.desk() as at:
+        letter = drafted(at, days=5, calendar=calendar)
+        at.take(NoticeSent(case_steps.sent_notice(at.case, letter, letter.sent, "E2")), **bench.me)
+        zone = ZoneInfo(load_calendar(calendar).zone if calendar else "UTC")
+        there = datetime.fromtimestamp(letter.deadline / 1000, zone)
+        assert (there.hour, there.minute, there.second) == (23, 59, 59)
+        assert f"by {there.day} March 2026, end of day" in " ".join(letter.paragraphs)
+        assert overdue_items(at.case, letter.deadline) == ()
+        assert len(overdue_items(at.case, letter.deadline + 1)) == 1
 
 
 def test_letter_is_written_with_letterhead(bench: Bench, tmp_path: Path) -> None:
@@ -178,5 +208,5 @@ def test_past_notice_without_days_has_no_deadline(bench: Bench) -> None:
             texts = [block.get("text", "") for block in report_sections.notices(source)["blocks"]]
             assert any(said in words for words in texts)
         dated = case_steps.past_notice(case, "P1", "en", sent, "E2", 7)
-        assert dated.due == sent + 7 * DAY_MS
+        assert dated.due == end_of_day(sent + 7 * DAY_MS)
         assert dated.is_overdue(later)

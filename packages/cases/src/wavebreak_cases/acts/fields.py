@@ -237,6 +237,11 @@ PARTY_FIELDS = (
         option=Option("A page's address.", "--site", ()),
     ),
     Field("note", "Remark", "area", required=False, option=Option("A remark.", default="")),
+    Field(
+        "calendar", "Its calendar of days of business", required=False,
+        hint="israel, united-states, monday-to-friday: letters count days to answer by it.",
+        option=Option("Its calendar of days of business: israel, united-states.", default=""),
+    ),
 )  # fmt: skip
 FILE = Field(
     "file",

@@ -23,6 +23,7 @@ from wavebreak import __version__, csv_files
 from wavebreak.languages import get_language
 from wavebreak_cases.bundles.chronology import list_facts
 from wavebreak_cases.bundles.exhibit_list import exhibit_rows, list_exhibits
+from wavebreak_cases.bundles.report_sections import stale_facts
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import format_instant
@@ -148,6 +149,8 @@ def export_files(directory: Path, case: Case, language: Language) -> dict[str, b
     for name, (head, rows) in tables.items():
         title = words("header", case=case.id, title=case.title)
         document = WordDocument(language, title, case.steps[-1].at)
+        for label, said in stale_facts(case, words):
+            document.paragraph(f"{label}: {said}", bold=True)
         document.heading(words(name))
         document.paragraph(title)
         document.paragraph(words("times"))

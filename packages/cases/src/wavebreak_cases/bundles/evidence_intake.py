@@ -28,7 +28,7 @@ from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
-from wavebreak_cases.cases.business_days import business_deadline, load_calendar
+from wavebreak_cases.cases.business_days import business_deadline, end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
     ActionReversed,
     Case,
@@ -388,7 +388,8 @@ def draft_notice(
         days: The days to answer (None: the policy's).
         policy: A local policy.
         about: Of a reminder, the notice.
-        calendar: The calendar of days of business by which they are counted ("": all days).
+        calendar: The calendar of days of business by which they are counted ("": the party's;
+            where it has none, all days). They end with the day, in the calendar's zone.
 
     Raises:
         CaseError: No evidence is confirmed, the newest determination on the party is not current, a
@@ -402,6 +403,7 @@ def draft_notice(
     now = max(workspace.clock(), case.steps[-1].at)
     if about:
         _require_overdue(case, party, about, now)
+    calendar = calendar or case.parties[party].calendar or case.parties[case.root(party)].calendar
     deadline, said = _answer_date(now, days or letters.answer_days, language, policy, calendar)
     bearing = [
         e
@@ -458,7 +460,7 @@ def _answer_date(
     """Return until when to answer (ms), and that day in words."""
     words = ReportText(language)
     if not calendar:
-        deadline = now + days * DAY_MS
+        deadline = end_of_day(now + days * DAY_MS)
         return deadline, words("notice_calendar", day=words.day(deadline), zone="UTC")
     used = load_calendar(calendar, policy)
     deadline = business_deadline(used, now, days)

@@ -268,9 +268,10 @@ def _naming(path: Path, name: str, marks: Marks) -> Iterator[str]:
         text = path.read_bytes().decode("utf-8", "replace")
         if redaction.names_mark(marks.texts, text):
             yield "words"
-    elif path.suffix == ".pdf":
-        if redaction.names_mark(marks.texts, redaction.pdf_text(path.read_bytes())):
-            yield "words or metadata"
+    elif path.suffix == ".pdf" and redaction.names_mark(
+        marks.texts, redaction.pdf_text(path.read_bytes())
+    ):
+        yield "words or metadata"
 
 
 def keep_marks(workspace: CaseWorkspace, exhibit: str, marks: Marks) -> None:

@@ -26,7 +26,7 @@ from wavebreak_cases.cases.date_ranges import parse_date
 TEMPLATE = Path(__file__).with_name("report.typ")
 FORMS_TEMPLATE = Path(__file__).with_name("certificate.typ")
 MADE_WITH = ("wavebreak", "typst", "matplotlib")
-LAYOUT = "5"
+LAYOUT = "6"
 """Version of the report's layout: a report of another one is not compared."""
 
 
@@ -80,7 +80,7 @@ def _title_facts(source: ReportSource) -> list[list[str]]:
     )
     name = ", ".join(filter(None, (operator.name, operator.registration)))
     facts = [
-        *report_sections.stale_facts(source),
+        *report_sections.stale_facts(case, words),
         (words("case_number"), case.id),
         (words("operator"), name or words("not_stated")),
         (words("address"), ", ".join(operator.address)),
@@ -125,6 +125,7 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "pages": words.pages(),
         "schedule": _schedule(case, words),
         "kind": words("form_kind"),
+        "stale": [f"{label}: {said}" for label, said in report_sections.stale_facts(case, words)],
         "labels": [words(f"sign_{field}") for field in ("name", "place", "date", "signature")],
         "forms": msgspec.to_builtins(settings.forms),
     }

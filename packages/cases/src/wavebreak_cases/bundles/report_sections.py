@@ -116,19 +116,17 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
     return section(words("summary"), blocks)
 
 
-def stale_facts(source: ReportSource) -> list[tuple[str, str]]:
+def stale_facts(case: Case, words: ReportText) -> list[tuple[str, str]]:
     """Return what is not current, for the first page: a label and a sentence each."""
-    words = source.words
     return [
-        (words("not_current"), words("not_current_fact", **_stale_names(source, prepared)))
-        for prepared in stale_determinations(source.case)
+        (words("not_current"), words("not_current_fact", **_stale_names(case, words, prepared)))
+        for prepared in stale_determinations(case)
     ]
 
 
-def _stale_names(source: ReportSource, prepared: PreparedDetermination) -> dict[str, str]:
-    case = source.case
+def _stale_names(case: Case, words: ReportText, prepared: PreparedDetermination) -> dict[str, str]:
     party = case.parties[case.root(prepared.value.party)].name
-    return {"id": prepared.id, "party": source.words.isolated(party)}
+    return {"id": prepared.id, "party": words.isolated(party)}
 
 
 def _stale_verdict(source: ReportSource, prepared: PreparedDetermination) -> Block:
@@ -136,7 +134,7 @@ def _stale_verdict(source: ReportSource, prepared: PreparedDetermination) -> Blo
     words, case, value = source.words, source.case, prepared.value
     superseded = prepared.id not in {latest.id for latest in case.latest()}
     key = "superseded_lead" if superseded else "not_current_lead"
-    lines = [words(key, **_stale_names(source, prepared))]
+    lines = [words(key, **_stale_names(case, words, prepared))]
     said = {"at": words.day(prepared.at), "result": words.tie(value.result)}
     lines.append(words("not_current_said", **said))
     if prepared.signed_by:

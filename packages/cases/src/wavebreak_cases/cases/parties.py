@@ -56,7 +56,8 @@ class Basis(StrEnum):
 class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person or company. `numbers` are those it publishes for its business, in E.164.
 
-    `same_as` names the party into which a person has merged it ("": none).
+    `same_as` names the party into which a person has merged it ("": none). By `calendar_name`
+    the days are counted that a letter gives it to answer.
     """
 
     id: Text
@@ -69,6 +70,12 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sites: Names = ()
     note: Long = ""
     same_as: str = ""
+    calendar_name: Text | UnsetType = msgspec.field(default=UNSET, name="calendar")
+
+    @property
+    def calendar(self) -> str:
+        """The name of its calendar of days of business ("": none is stated)."""
+        return "" if isinstance(self.calendar_name, UnsetType) else self.calendar_name
 
     def __post_init__(self) -> None:
         """Refuse a number that is not E.164: two spellings would never meet."""
