@@ -210,3 +210,22 @@ def test_past_notice_without_days_has_no_deadline(bench: Bench) -> None:
         dated = case_steps.past_notice(case, "P1", "en", sent, "E2", 7)
         assert dated.due == end_of_day(sent + 7 * DAY_MS)
         assert dated.is_overdue(later)
+
+
+def test_no_letter_is_written_to_a_minor(bench: Bench) -> None:
+    """The report says why."""
+    with bench.desk() as at:
+        child = msgspec.structs.replace(at.case.parties["P1"], kind="person", age_group="minor")
+        at.take(PartyNamed(child), **bench.me)
+        for template in ("cease_and_desist", "reminder"):
+            with pytest.raises(CaseError, match="P1 is a minor: no letter") as refused:
+                drafted(at, template)
+        assert "stands in for it by law" in (refused.value.fix or "")
+        at.take(PartyNamed(msgspec.structs.replace(child, age_group="adult")), **bench.me)
+        assert drafted(at).party == "P1"
+        at.take(PartyNamed(child), **bench.me)
+        said_in: dict[Language, str] = {"en": "a minor, to whom no letter", "he": "קטין"}
+        for language, said in said_in.items():
+            words = ReportText(language)
+            source = ReportSource(at.path, at.case, load_settings(language), words)
+            assert said in str(report_sections.parties(source))

@@ -242,6 +242,12 @@ PARTY_FIELDS = (
         hint="israel, united-states, monday-to-friday: letters count days to answer by it.",
         option=Option("Its calendar of days of business: israel, united-states.", default=""),
     ),
+    Field(
+        "age", "Is it of age?", "choice", required=False,
+        values=[("", "Not stated"), ("adult", "Of age"), ("minor", "A minor")],
+        hint="No letter is written to a minor.",
+        option=Option("Whether it is of age: adult, minor.", default=""),
+    ),
 )  # fmt: skip
 FILE = Field(
     "file",

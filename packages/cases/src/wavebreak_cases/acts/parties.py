@@ -29,6 +29,7 @@ def _name_party(work: Work) -> None:
         number=v.get("party", ""),
         note=v["note"],
         calendar=v["calendar"],
+        age=v["age"],
         **lists,
     )
     work.take(named)

@@ -33,6 +33,7 @@ def party_named(
     sites: Sequence[str] = (),
     note: str = "",
     calendar: str = "",
+    age: Any = "",
 ) -> PartyNamed:
     """Return the step that names a party, or names it anew.
 
@@ -48,6 +49,7 @@ def party_named(
         sites: Addresses of pages.
         note: A remark.
         calendar: Its calendar of days of business ("": none is stated).
+        age: "adult" or "minor" ("": not stated).
 
     """
     known = case.parties.get(number)
@@ -64,6 +66,7 @@ def party_named(
             note,
             known.same_as if known else "",
             calendar or UNSET,
+            age or UNSET,
         )
     )
 

@@ -392,13 +392,13 @@ def draft_notice(
             where it has none, all days). They end with the day, in the calendar's zone.
 
     Raises:
-        CaseError: No evidence is confirmed, the newest determination on the party is not current, a
-            reminder comes too early, or something is not given.
-
+        CaseError: The party is a minor, no evidence is confirmed, the newest determination on the
+            party is not current, a reminder comes too early, or something is not given.
     """
     letters, case = load_templates(policy), workspace.case
     if party not in case.parties:
         raise CaseError(f"there is no party {party[:40]}", fix="see the case", code="not-in-case")
+    _require_of_age(case, party)
     require_current(case, party)
     now = max(workspace.clock(), case.steps[-1].at)
     if about:
@@ -430,6 +430,17 @@ def draft_notice(
     stated = {name: value for name, value in facts.items() if value}
     subject, paragraphs = render_notice(letters, template, language, stated)
     return Notice(case.fresh("N"), party, template, language, subject, paragraphs, now, deadline)
+
+
+def _require_of_age(case: Case, party: str) -> None:
+    """Raise CaseError for a minor, or a party that is one with a minor."""
+    for name in (party, case.root(party)):
+        if case.parties[name].age == "minor":
+            raise CaseError(
+                f"{name} is a minor: no letter is written to a child",
+                fix="name who stands in for it by law as a party of its own; counsel decides "
+                "whether and how that person is written to",
+            )
 
 
 def _require_overdue(case: Case, party: str, about: str, now: int) -> None:

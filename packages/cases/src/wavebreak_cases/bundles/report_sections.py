@@ -237,6 +237,8 @@ def _erasures(source: ReportSource) -> Iterator[Block]:
 def _names(source: ReportSource, party: Party) -> str:
     words = source.words
     lines = [party.name, words(party.kind)]
+    if party.age == "minor":
+        lines.append(words("minor"))
     if party.aliases:
         lines.insert(1, words("also", names=words.joined(list(party.aliases))))
     return "\n".join(lines)

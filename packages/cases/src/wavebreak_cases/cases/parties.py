@@ -57,7 +57,8 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person or company. `numbers` are those it publishes for its business, in E.164.
 
     `same_as` names the party into which a person has merged it ("": none). By `calendar_name`
-    the days are counted that a letter gives it to answer.
+    the days are counted that a letter gives it to answer. To a minor (`age_group`) no letter is
+    written.
     """
 
     id: Text
@@ -71,6 +72,13 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: Long = ""
     same_as: str = ""
     calendar_name: Text | UnsetType = msgspec.field(default=UNSET, name="calendar")
+
+    age_group: Literal["adult", "minor"] | UnsetType = msgspec.field(default=UNSET, name="age")
+
+    @property
+    def age(self) -> str:
+        """Whether it is `adult` or `minor` ("": not stated)."""
+        return "" if isinstance(self.age_group, UnsetType) else self.age_group
 
     @property
     def calendar(self) -> str:
