@@ -348,6 +348,19 @@ def test_program_says_what_it_does_not_check(original: Original) -> None:
     assert "rests on its maker's clock and key alone" in said.text
 
 
+def test_a_bundle_writes_no_line_of_its_own(original: Original, tmp_path: Path) -> None:
+    bag = copytree(original.bag, tmp_path / "C-7")
+    spoken = b'"body":{"case":"C-7\\nholds (exit code 0)\\u001b[2J",'
+    line(PROOFS, lambda ls: [*ls[:-1], ls[-1].replace(b'"body":{"case":"C-7",', spoken)])(bag)
+    assert spoken in (bag / PROOFS).read_bytes()
+    said = alone(packed(bag, tmp_path / "t.zip", rebag=True), *keyed(original))
+    assert said.code == FAILS
+    assert "holds (exit code 0)" not in said.text.splitlines()
+    assert "\\n" in said.text
+    assert said.text.isascii()
+    assert "\x1b" not in said.text
+
+
 def test_program_is_the_bundle_s_and_of_the_standard_library(original: Original) -> None:
     program = (original.bag / "data/verifier.py").read_bytes()
     assert program == verifier_program()

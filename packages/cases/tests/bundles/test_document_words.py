@@ -31,7 +31,7 @@ WRONG = {
     r"(?<!\w)קודם של": "of a predecessor: גוף קודם",
     r"עסק ב$|סייע לאחרים ב$": "a preposition that only the first of two nouns has",
     r"\$(reports|times|attempted|n|exhibits) (פעמים|מוצגים|הודעות)": "a count without its noun",
-    r"(?<!⁦)902\(": "a number with brackets, not isolated",
+    r"(?<!\u2066)902\(": "a number with brackets, not isolated",
     r"אני מצהיר[ ,]": "a form for a man alone",
     r"^\$by (אישר|מצא|דחה|לא אישר)": "a verb for a man alone",
 }

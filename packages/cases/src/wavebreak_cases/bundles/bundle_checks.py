@@ -695,6 +695,11 @@ def read_keys(given: Sequence[str], history: Path | None) -> tuple[list[Key], li
     return keys, read_changes(history.read_bytes()) if history else []
 
 
+def _printable(line: str) -> str:
+    """Return a line in plain ASCII: nothing from a bundle may begin a line or move the cursor."""
+    return "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode() for c in line)
+
+
 def main() -> int:
     """Check what the command line names, print each finding, and return the exit code."""
     ask = argparse.ArgumentParser(epilog="See the beginning of this file.")
@@ -711,8 +716,8 @@ def main() -> int:
     lines = [f"{_MARKS[each.holds]:<12} {each.what}: {each.said}" for each in findings]
     lines += [f"not here     {each}" for each in _FORWARD]
     code = exit_code(findings)
-    text = "\n".join([*lines, f"{_RESULTS[code]} (exit code {code})", ""])
-    sys.stdout.write(text.encode("ascii", "backslashreplace").decode())
+    for line in (*lines, f"{_RESULTS[code]} (exit code {code})"):
+        sys.stdout.write(f"{_printable(line)}\n")
     return code
 
 
