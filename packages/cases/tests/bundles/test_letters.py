@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from wavebreak.durations import DAY_MS
 from wavebreak.errors import CaseError
 from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
 from wavebreak_cases.bundles.case_exports import list_deadlines
-from wavebreak_cases.bundles.letters import write_letter
+from wavebreak_cases.bundles.letters import letter_files, write_letter
+from wavebreak_cases.bundles.report import render_certificate_forms, render_report
 from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import Operator, load_settings
 from wavebreak_cases.bundles.report_text import ReportText
@@ -97,13 +99,21 @@ def test_letter_counts_days_of_business_of_its_calendar(bench: Bench) -> None:
     assert format_instant(business.deadline) == "2026-03-09T21:59:59Z"
 
 
-def test_letter_counts_days_by_the_calendar_of_its_party(bench: Bench) -> None:
+def test_letter_counts_days_by_the_calendar_of_its_party(bench: Bench, tmp_path: Path) -> None:
     """A party's own calendar and zone, unless the letter names another."""
     with bench.desk() as at:
         named = msgspec.structs.replace(at.case.parties["P1"], calendar_name="israel")
         at.take(PartyNamed(named), **bench.me)
         own = drafted(at, days=5)
         other = drafted(at, days=5, calendar="monday-to-friday")
+        house = tmp_path / "policy" / "cases"
+        house.mkdir(parents=True)
+        (house / "operator.toml").write_text('name = "E"\ncalendar = "united-states"\n')
+        said = evidence_intake.draft_notice(
+            at, "P1", "cease_and_desist", "en", operator="E", contact="c", days=5,
+            policy=house.parent,
+        )  # fmt: skip
+        assert said.deadline == own.deadline  # the party's comes before the operator's
     assert "by 9 March 2026, end of day (Asia/Jerusalem)" in " ".join(own.paragraphs)
     assert format_instant(own.deadline) == "2026-03-09T21:59:59Z"
     assert format_instant(other.deadline) == "2026-03-09T23:59:59Z"
@@ -136,6 +146,10 @@ def test_letter_is_written_with_letterhead(bench: Bench, tmp_path: Path) -> None
                 assert line in pdf
                 assert line in words
             assert letter.subject in words
+            held = {"en": "reserves all its rights", "he": "שומרת לעצמה את כל זכויותיה"}
+            assert held[language] in letter.paragraphs[-1]
+            named = {"en": "Name and position:", "he": "שם ותפקיד:"}
+            assert any(line.startswith(named[language]) for line in words)
             assert set(letter.paragraphs) < set(words)
             xml = docx.Document(str(files[1])).element.xml
             assert ("<w:bidi/>" in xml) is (language == "he")
@@ -229,3 +243,24 @@ def test_no_letter_is_written_to_a_minor(bench: Bench) -> None:
             words = ReportText(language)
             source = ReportSource(at.path, at.case, load_settings(language), words)
             assert said in str(report_sections.parties(source))
+
+
+@pytest.mark.parametrize(("paper", "inches"), [("a4", (8.27, 11.69)), ("us-letter", (8.5, 11.0))])
+def test_documents_are_set_for_the_paper_of_the_operator(
+    bench: Bench, paper: Any, inches: tuple[float, float]
+) -> None:
+    """Letter, its DOCX, report and forms alike."""
+    operator = msgspec.structs.replace(OPERATOR, paper=paper)
+    settings = msgspec.structs.replace(load_settings("en"), operator=operator)
+    with bench.desk() as at:
+        letter = letter_files(at.case, drafted(at), operator)
+        pdfs = [
+            letter["N1.pdf"],
+            render_report(bench.case, at.case, settings),
+            render_certificate_forms(at.case, settings),
+        ]
+    for raw in pdfs:
+        box = pypdf.PdfReader(io.BytesIO(raw)).pages[0].mediabox
+        assert (round(box.width / 72, 2), round(box.height / 72, 2)) == inches
+    section = docx.Document(io.BytesIO(letter["N1.docx"])).sections[0]
+    assert round(section.page_width.inches, 2) == inches[0]

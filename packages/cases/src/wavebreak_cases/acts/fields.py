@@ -244,9 +244,9 @@ PARTY_FIELDS = (
     ),
     Field(
         "age", "Is it of age?", "choice", required=False,
-        values=[("", "Not stated"), ("adult", "Of age"), ("minor", "A minor")],
+        values=[("not_stated", "Not stated"), ("adult", "Of age"), ("minor", "A minor")],
         hint="No letter is written to a minor.",
-        option=Option("Whether it is of age: adult, minor.", default=""),
+        option=Option("Whether it is of age.", default="not_stated"),
     ),
 )  # fmt: skip
 FILE = Field(

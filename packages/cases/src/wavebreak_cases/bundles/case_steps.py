@@ -33,7 +33,7 @@ def party_named(
     sites: Sequence[str] = (),
     note: str = "",
     calendar: str = "",
-    age: Any = "",
+    age: Any = "not_stated",
 ) -> PartyNamed:
     """Return the step that names a party, or names it anew.
 
@@ -49,7 +49,7 @@ def party_named(
         sites: Addresses of pages.
         note: A remark.
         calendar: Its calendar of days of business ("": none is stated).
-        age: "adult" or "minor" ("": not stated).
+        age: "adult", "minor" or "not_stated".
 
     """
     known = case.parties.get(number)
@@ -66,7 +66,7 @@ def party_named(
             note,
             known.same_as if known else "",
             calendar or UNSET,
-            age or UNSET,
+            UNSET if age == "not_stated" else age,
         )
     )
 

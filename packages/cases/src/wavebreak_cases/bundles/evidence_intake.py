@@ -25,6 +25,7 @@ from wavebreak.outcomes import NOT_REFUSING
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
+from wavebreak_cases.bundles.report_settings import load_operator
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
@@ -389,7 +390,7 @@ def draft_notice(
         policy: A local policy.
         about: Of a reminder, the notice.
         calendar: The calendar of days of business by which they are counted ("": the party's;
-            where it has none, all days). They end with the day, in the calendar's zone.
+            where it has none the operator's, else all days). They end with the day, in its zone.
 
     Raises:
         CaseError: The party is a minor, no evidence is confirmed, the newest determination on the
@@ -403,7 +404,8 @@ def draft_notice(
     now = max(workspace.clock(), case.steps[-1].at)
     if about:
         _require_overdue(case, party, about, now)
-    calendar = calendar or case.parties[party].calendar or case.parties[case.root(party)].calendar
+    of_party = case.parties[party].calendar or case.parties[case.root(party)].calendar
+    calendar = calendar or of_party or load_operator(policy).calendar
     deadline, said = _answer_date(now, days or letters.answer_days, language, policy, calendar)
     bearing = [
         e

@@ -7,7 +7,7 @@ alone.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -56,7 +56,8 @@ class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who publishes reports and writes notices, from `cases/operator.toml`: its letterhead.
 
-    `calendar` names the calendar by which days to answer are counted.
+    `calendar` names the calendar by which days to answer are counted; `paper` is what report, forms
+    and letters are set for: US Letter for courts of the United States.
     """
 
     name: Line = ""
@@ -64,6 +65,7 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registration: Line = ""
     contact: Line = ""
     calendar: Line = ""
+    paper: Literal["a4", "us-letter"] = "a4"
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

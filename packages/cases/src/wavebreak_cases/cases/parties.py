@@ -77,8 +77,8 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def age(self) -> str:
-        """Whether it is `adult` or `minor` ("": not stated)."""
-        return "" if isinstance(self.age_group, UnsetType) else self.age_group
+        """Whether it is `adult` or `minor`; else `not_stated`."""
+        return "not_stated" if isinstance(self.age_group, UnsetType) else self.age_group
 
     @property
     def calendar(self) -> str:

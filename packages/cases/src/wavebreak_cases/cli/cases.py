@@ -273,7 +273,7 @@ def notice(
             ACTS["send_notice"],
             operator=given["operator"] or known.name,
             contact=given["contact"] or known.contact,
-            calendar=given["calendar"] or known.calendar,
+            calendar=given["calendar"],
         )
         drafted = draft_notice(work)
         echo("\n\n".join([drafted.subject, *drafted.paragraphs]))
