@@ -235,6 +235,9 @@ def test_no_letter_is_written_to_a_minor(bench: Bench) -> None:
             with pytest.raises(CaseError, match="P1 is a minor: no letter") as refused:
                 drafted(at, template)
         assert "stands in for it by law" in (refused.value.fix or "")
+        # Named anew without a word on its age, it stays a minor.
+        again = case_steps.party_named(at.case, "Rapid", number="P1").party
+        assert (again.age, again.name) == ("minor", "Rapid")
         at.take(PartyNamed(msgspec.structs.replace(child, age_group="adult")), **bench.me)
         assert drafted(at).party == "P1"
         at.take(PartyNamed(child), **bench.me)

@@ -48,8 +48,8 @@ def party_named(
         apps: Applications that it offers.
         sites: Addresses of pages.
         note: A remark.
-        calendar: Its calendar of days of business ("": none is stated).
-        age: "adult", "minor" or "not_stated".
+        calendar: Its calendar of days of business ("": as before).
+        age: "adult", "minor" or "not_stated", which leaves it as before.
 
     """
     known = case.parties.get(number)
@@ -65,8 +65,8 @@ def party_named(
             tuple(sites),
             note,
             known.same_as if known else "",
-            calendar or UNSET,
-            UNSET if age == "not_stated" else age,
+            calendar or (known.calendar_name if known else UNSET),
+            age if age != "not_stated" else known.age_group if known else UNSET,
         )
     )
 
