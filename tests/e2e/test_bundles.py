@@ -197,6 +197,11 @@ def test_every_page_is_printed_and_forms_are_unsigned(made: Made) -> None:
     assert "902(13)" in text
     assert "902(14)" in text
     assert text.count("Schedule: exhibits of the case") == 3
+    # The form on copies names every file with its digest.
+    digests = {digest for each in load_case(made.bag / "data/case.json")[1].exhibits.values()
+               for digest in each.sha256.values()}  # fmt: skip
+    assert digests
+    assert {digest for digest in digests if digest in "".join(text.split())} == digests
     assert "wavebreak verify" in text
     assert "`" not in text
     for page in pypdfium2.PdfDocument(made.bag / "data" / "certificate.pdf"):

@@ -125,6 +125,7 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "footer": words("form_footer"),
         "pages": words.pages(),
         "schedule": _schedule(case, words),
+        "files": _file_schedule(case, words),
         "kind": words("form_kind"),
         "paper": settings.operator.paper,
         "stale": [f"{label}: {said}" for label, said in report_sections.stale_facts(case, words)],
@@ -140,13 +141,24 @@ def _schedule(case: Case, words: ReportText) -> dict[str, Any]:
         (
             exhibit.id,
             words.of("kinds", exhibit.kind),
-            exhibit.title,
+            words.isolated(exhibit.title),
             words.instant(exhibit.captured),
         )
         for exhibit in case.exhibits.values()
     ]
     head = [words(key) for key in ("exhibit", "kind_of", "title", "taken")]
     return {"title": words("schedule"), "head": head, "rows": rows, "widths": [0, 1, 2, 0]}
+
+
+def _file_schedule(case: Case, words: ReportText) -> dict[str, Any]:
+    """Every file of the exhibits with its SHA-256."""
+    rows = [
+        (exhibit.id, name, digest)
+        for exhibit in case.exhibits.values()
+        for name, digest in sorted(exhibit.sha256.items())
+    ]
+    head = [words("exhibit"), words("file"), "SHA-256"]
+    return {"title": words("schedule_files"), "head": head, "rows": rows, "widths": [0, 1, 0]}
 
 
 def typeset(template: Path, about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

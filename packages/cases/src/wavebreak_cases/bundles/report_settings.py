@@ -22,7 +22,10 @@ Line = Annotated[str, Meta(max_length=300)]
 
 
 class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A form of a certificate in one language, for a person to complete and sign, or not."""
+    """A form of a certificate in one language, for a person to complete and sign, or not.
+
+    Where `digests` is set its schedule names every file of the exhibits with its SHA-256.
+    """
 
     id: Line
     language: Language
@@ -30,6 +33,7 @@ class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lead: str
     paragraphs: tuple[str, ...]
     declaration: str
+    digests: bool = False
 
 
 class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,12 +47,12 @@ class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         speech = get_language(language)
         for form in self.form:
             texts = msgspec.to_builtins(form)
-            del texts["id"], texts["language"]
+            del texts["id"], texts["language"], texts["digests"]
             context = f"certificates.form.{form.id}"
             shipped = form.language == SOURCE_LANGUAGE and speech.code == language
             if form.id not in own and shipped and speech.translates(context, texts):
                 words = speech.translate_table(context, texts)
-                fields = {"id": form.id, "language": language} | words
+                fields = {"id": form.id, "language": language, "digests": form.digests} | words
                 own[form.id] = msgspec.convert(fields, CertificateForm)
         return tuple(own.values())
 
