@@ -62,7 +62,7 @@ def _page(
     added = "page_added_redacted" if exhibit.id in source.case.redactions else "page_added"
     key = "page_source" if about.kind == "capture" else added
     at = words.instant(parse_instant(about.captured_at))
-    origin = about.source or exhibit.title
+    origin = words.isolated(about.source or exhibit.title)
     yield text(words(key, source=origin, at=at, by=person(about.actor.who)))
     if exhibit.id in source.case.redactions:
         yield note(words("page_redacted", step=source.case.redactions[exhibit.id][0]))
