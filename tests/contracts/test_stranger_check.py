@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any, NamedTuple
@@ -53,6 +54,7 @@ from wavebreak_cases.bundles.bundle_checks import (
     UNCHECKED,
     check_bundle,
     exit_code,
+    payload_digest,
 )
 from wavebreak_cases.bundles.exhibit_redaction import redact_exhibit
 from wavebreak_cases.bundles.verifier_program import verifier_program
@@ -131,7 +133,6 @@ def rechained(bag: Path) -> None:
     place = bag / "data/exhibits/E1"
     html = place / "rendered.html"
     html.write_bytes(html.read_bytes().replace(b"80,000", b"90,000"))
-    from hashlib import sha256  # what a forger computes
 
     about = json.loads((place / "exhibit.json").read_bytes())
     old = about.pop("id")
@@ -167,8 +168,6 @@ def sealed_by(signer: Signer, *, key_file: bool) -> Callable[[Path], None]:
         for entry in entries:
             if entry["kind"] == "step":
                 entry["body"]["sha256"] = salted_digest(written["salt"], next(steps))
-        from wavebreak_cases.bundles.bundle_checks import payload_digest
-
         entries[-1]["body"]["last"] = salted_digest(written["salt"], written["steps"][-1])
         entries[-1]["body"]["payload"] = payload_digest(bag / "data")
         place = bag.parent / "forged"

@@ -15,7 +15,9 @@ from wavebreak.ledger import key_changes, verifier
 from wavebreak_cases.bundles import archive_reader, bundle_checks
 
 _PARTS = (verifier, key_changes, archive_reader, bundle_checks)
-_OURS = ("wavebreak", "wavebreak_cases")
+_NOT_IMPORTED = ("wavebreak", "wavebreak_cases", "importlib")
+_LIBRARY = ("_installed_library", "LIBRARY")
+"""What the ledger's verifier has for the library for signatures."""
 
 
 @cache
@@ -34,7 +36,7 @@ def verifier_program() -> bytes:
         for module, names in sorted(imports.items())
     ]
     head = ast.get_docstring(ast.parse(source), clean=False)
-    parts = [f'"""{head}"""\n', "".join(lines), "Ed25519PublicKey = None\n", *bodies]
+    parts = [f'"""{head}"""\n', "".join(lines), "LIBRARY = None\n", *bodies]
     parts.append('if __name__ == "__main__":\n    sys.exit(main())\n')
     return "\n\n".join(parts).encode()
 
@@ -51,7 +53,7 @@ def _body(path: Path, imports: dict[str, set[str]]) -> str:
                 imports[f"import {alias.name}"] = set()
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            if module.partition(".")[0] not in _OURS:
+            if module.partition(".")[0] not in _NOT_IMPORTED:
                 imports.setdefault(module, set()).update(alias.name for alias in node.names)
         elif not _is_left_out(node, path):
             kept.append(written)
@@ -60,8 +62,11 @@ def _body(path: Path, imports: dict[str, set[str]]) -> str:
 
 def _is_left_out(node: ast.stmt, path: Path) -> bool:
     """Whether a statement has no place in the program: docstrings, the library, other mains."""
-    if isinstance(node, (ast.Try, ast.If)):
+    if isinstance(node, ast.If):
         return True
-    if isinstance(node, ast.FunctionDef) and node.name == "main":
-        return path.name != "bundle_checks.py"
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _LIBRARY:
+        return True
+    if isinstance(node, ast.FunctionDef):
+        elsewhere = node.name == "main" and path.name != "bundle_checks.py"
+        return elsewhere or node.name in _LIBRARY
     return isinstance(node, ast.Expr) and node.lineno == 1

@@ -21,14 +21,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import reduce
 from hashlib import sha256, sha512
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-try:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-except ImportError:
-    Ed25519PublicKey = None  # type: ignore[assignment,misc]
 
 MAX_ENTRY, MAX_NOTE, MAX_LINE, MAX_INT = 1 << 16, 1 << 13, 1 << 20, 2**53 - 1
 LOG, WITNESS, LEAF, NODE, EMPTY = 1, 4, b"\0", b"\1", sha256().digest()
@@ -277,12 +273,23 @@ def ed25519_holds(public: bytes, message: bytes, signature: bytes) -> bool:
     return _encode_point(_add_points(_multiply_point(number, _BASE), scaled)) == signature[:32]
 
 
+def _installed_library() -> Any:
+    """Return the key class of `cryptography`, or None where it is not installed."""
+    try:
+        return import_module("cryptography.hazmat.primitives.asymmetric.ed25519").Ed25519PublicKey
+    except ImportError:
+        return None
+
+
+LIBRARY = _installed_library()
+
+
 def signature_holds(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether a signature holds, by the library where it is installed, else as above."""
-    if Ed25519PublicKey is None:
+    if LIBRARY is None:
         return ed25519_holds(public, message, signature)
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        LIBRARY.from_public_bytes(public).verify(signature, message)
     except Exception:  # the library's own error, which cannot be named where it is absent
         return False
     return True
