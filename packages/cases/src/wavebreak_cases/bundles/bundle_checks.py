@@ -126,6 +126,15 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return next((code for code in (FAILS, UNCHECKED, KEY_UNKNOWN, REDACTED) if code in codes), 0)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun, in the singular where it is one.
+
+    >>> counted(1, "step"), counted(1_200, "step")
+    ('1 step', '1,200 steps')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def run_check(what: str, check: Callable[[], str]) -> Finding:
     """Run one check: whatever whoever made the bundle put into it, the result is a finding."""
     try:
@@ -164,7 +173,7 @@ def open_bundle(source: Path, place: Path, bounds: Bounds | None = None) -> tupl
     root = unpack(source, place, bounds)
     check_structure(source)
     count = sum(path.is_file() for path in root.rglob("*"))
-    return root, Finding("zip file", True, f"{count:,} files and nothing else")
+    return root, Finding("zip file", True, f"{counted(count, 'file')} and nothing else")
 
 
 def tag_files(bag: Path, case: str, at: int, version: str) -> dict[str, bytes]:
@@ -235,7 +244,7 @@ def check_bag(root: Path) -> str:
         for name, said in (payload | tags).items():
             if file_hash(root / name, algorithm) != said:
                 raise VerifierError("bag_digest", f"{name} is not as it was packed ({algorithm})")
-    return f"{len(there):,} files, SHA-256 and SHA-512"
+    return f"{counted(len(there), 'file')}, SHA-256 and SHA-512"
 
 
 def _read_manifest(root: Path, name: str) -> dict[str, str]:
@@ -349,8 +358,10 @@ def check_steps(data: Path, case: dict[str, Any]) -> str:
         if digest != salted_digest(case["salt"], step):
             raise VerifierError("steps_edited", f"step {step['n']} is not as it was sealed")
     if restated:
-        return f"{len(own):,} steps, {len(restated)} of them as a sealed redaction shows them"
-    return f"{len(own):,} steps as they were sealed"
+        return (
+            f"{counted(len(own), 'step')}, {len(restated)} of them as a sealed redaction shows them"
+        )
+    return f"{counted(len(own), 'step')} as they were sealed"
 
 
 def payload_digest(data: Path) -> str:
@@ -396,8 +407,8 @@ def check_end(data: Path, case: dict[str, Any]) -> str:
     if sealed["payload"] != payload_digest(data):
         raise VerifierError("pack_payload", "a file beside the ledger is not as it was packed")
     return (
-        f"packed {_instant(entry['at'])} with {sealed['steps']:,} steps, every file sealed; "
-        "of later steps it says nothing"
+        f"packed {_instant(entry['at'])} with {counted(sealed['steps'], 'step')}, every file "
+        "sealed; of later steps it says nothing"
     )
 
 
@@ -433,7 +444,7 @@ def check_exhibits(data: Path, case: dict[str, Any]) -> str:
     lying = (data / EXHIBITS).glob("*") if (data / EXHIBITS).exists() else []
     if more := sorted(p.name for p in lying if p.relative_to(data).as_posix() not in known):
         raise VerifierError("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
-    return f"{len(known):,} exhibits as they were taken in"
+    return f"{counted(len(known), 'exhibit')} as taken in"
 
 
 def check_custody(data: Path, case: dict[str, Any]) -> str:
@@ -448,7 +459,7 @@ def check_custody(data: Path, case: dict[str, Any]) -> str:
         if (place / "exhibit.json").is_file():
             _check_page_custody(name, place, lines)
         count += len(lines)
-    return f"{count:,} lines of custody"
+    return f"{counted(count, 'line')} of custody"
 
 
 def _check_page_custody(name: str, place: Path, lines: list[bytes]) -> None:
@@ -485,7 +496,8 @@ def check_warcs(data: Path, case: dict[str, Any]) -> str:
                             with archive.open(member) as packed:
                                 records += _check_warc(packed.read(_MAX_FILE))
                 files += 1
-    return f"{files:,} files of archived pages, {records:,} records, every SHA-1 and SHA-256 digest"
+    held = f"{counted(files, 'file')} of archived pages, {counted(records, 'record')}"
+    return f"{held}, every SHA-1 and SHA-256 digest"
 
 
 def _check_warc(raw: bytes) -> int:
@@ -656,7 +668,7 @@ def _check_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
 
     def reading() -> str:
         read.append(read_case(data))
-        return f"case {read[0]['id']}, {len(read[0]['steps'])} steps"
+        return f"case {read[0]['id']}, {counted(len(read[0]['steps']), 'step')}"
 
     findings.append(run_check("case", reading))
     if not read:

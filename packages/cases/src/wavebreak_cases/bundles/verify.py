@@ -35,6 +35,7 @@ from wavebreak_cases.bundles.bundle_checks import (
     Finding,
     NotChecked,
     checkpoint_of,
+    counted,
     open_bundle,
     run_check,
 )
@@ -120,7 +121,7 @@ def check_exhibits(data: Path, case: Case) -> str:
     lying = (data / EXHIBITS).glob("*") if (data / EXHIBITS).exists() else []
     if more := sorted(p.name for p in lying if p.relative_to(data).as_posix() not in known):
         raise VerifierError("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
-    return f"{len(known):,} exhibits as they were taken in"
+    return f"{counted(len(known), 'exhibit')} as taken in"
 
 
 def check_custody(data: Path, case: Case) -> str:
@@ -136,7 +137,7 @@ def check_custody(data: Path, case: Case) -> str:
             raise VerifierError("custody", f"{exhibit.id} has no line of custody")
         else:
             count += len((place / claims.CUSTODY).read_bytes().splitlines())
-    return f"{count:,} lines of custody"
+    return f"{counted(count, 'line')} of custody"
 
 
 def check_warcs(data: Path, case: Case) -> str:
@@ -150,7 +151,7 @@ def check_warcs(data: Path, case: Case) -> str:
                     raise NotChecked(f"{exhibit.id}: {name} is larger than is read here")
                 accepting.validate_file(path.read_bytes())
                 count += 1
-    return f"{count:,} WARC files, every digest"
+    return f"{counted(count, 'WARC file')}, every digest"
 
 
 def check_reruns(data: Path, case: Case, known: Sequence[KnownKey]) -> str:
@@ -267,7 +268,8 @@ def check_determinations(data: Path, written: CaseFile) -> str:
             f"here; {count:,} others follow from their evidence. Determine again to have it checked"
         )
     then = " as it was then" if stale else ""
-    return f"{stale}{count:,} determinations follow from their evidence{then}"
+    follow = "follows" if count == 1 else "follow"
+    return f"{stale}{counted(count, 'determination')} {follow} from the evidence{then}"
 
 
 def _determine_again(data: Path, case: Case, said: Determination) -> Determination:
@@ -357,7 +359,7 @@ def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
     def opened() -> str:
         read.append(check_case(data))
         written, case = read[0]
-        return f"case {case.id}, {case.state}, {len(written.steps)} steps"
+        return f"case {case.id}, {case.state}, {counted(len(written.steps), 'step')}"
 
     findings.append(_run_check("case", opened))
     if not read:
