@@ -27,12 +27,12 @@ from support.case_workflow import ABOVE, BELOW, OTHER, REPORTS, SENDER, SHOT, Be
 from wavebreak import __version__
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
-from wavebreak.ledger.checkpoints import add_cosignature, fingerprint
+from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key, fingerprint
 from wavebreak.ledger.verifier import WITNESS, Key, canonical
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import _write_zip, write_bundle
-from wavebreak_cases.bundles.bag import tag_files
+from wavebreak_cases.bundles.bundle_checks import tag_files
 from wavebreak_cases.bundles.report import render_report
 from wavebreak_cases.bundles.report_settings import load_settings
 from wavebreak_cases.bundles.reproduction import RerunManifest
@@ -75,7 +75,7 @@ def test_bundle_verifies_with_its_makers_keys(made: Made) -> None:
 
 def test_bundle_origin_is_unchecked_without_the_right_key(made: Made) -> None:
     without = verify_bundle(made.file, [])
-    assert exit_code(without) == 3
+    assert exit_code(without) == 4
     assert [f.what for f in without if f.holds is None] == ["sealed entries", "recomputation"]
     of_case = verify_bundle(made.file, [made.bench.signer.key])
     assert [f.what for f in of_case if f.holds is None] == ["recomputation"]
@@ -197,6 +197,11 @@ def test_every_page_is_printed_and_forms_are_unsigned(made: Made) -> None:
     assert "902(13)" in text
     assert "902(14)" in text
     assert text.count("Schedule: exhibits of the case") == 3
+    # The form on copies names every file with its digest.
+    digests = {digest for each in load_case(made.bag / "data/case.json")[1].exhibits.values()
+               for digest in each.sha256.values()}  # fmt: skip
+    assert digests
+    assert {digest for digest in digests if digest in "".join(text.split())} == digests
     assert "wavebreak verify" in text
     assert "`" not in text
     for page in pypdfium2.PdfDocument(made.bag / "data" / "certificate.pdf"):
@@ -317,12 +322,13 @@ def test_bundle_contains_no_original_names(made: Made) -> None:
     assert set(log.column("network").to_pylist()) - {None} == {"203.0.113.0/24"}
 
 
-def test_bundled_verifier_checks_the_ledger(made: Made) -> None:
+def test_bundled_verifier_checks_the_bundle(made: Made) -> None:
     data = made.bag / "data"
     key = (data / "ledger" / "key.pub").read_text().strip()
-    command = [sys.executable, "-I", str(data / "verifier.py"), str(data / "ledger"), "--key", key]
+    keys = ["--key", key, "--key", encode_verifier_key(made.sealer.key)]
+    command = [sys.executable, "-I", "-S", str(data / "verifier.py"), str(made.bag), *keys]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.split(":")[0]) == (0, "holds")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "holds (exit code 0)")
 
 
 def test_bundle_of_own_events_reports_what_is_unchecked(
@@ -368,8 +374,9 @@ def test_report_separates_refused_messages_from_carried(tmp_path: Path) -> None:
     (tmp_path / "report.pdf").write_bytes(data.read("C-7/data/report.pdf"))
     text = " ".join(" ".join(pages(tmp_path / "report.pdf")).split())
     assert "attempted 130 messages" in text
-    assert "Enforcement refused 115 of them; 15 were carried." in text
-    assert "messages 130 115 15" in text
+    assert "Refused by enforcement: 115;" in text
+    assert "before they were sent: 0; carried: 15." in text
+    assert "messages 130 115 0 15" in text
 
 
 def test_report_in_hebrew_is_recorded_and_typeset_again(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 
 from support.case_workflow import KEY, PARTY, Bench
 from wavebreak.cli import app
-from wavebreak.errors import CaseError, EvidenceError
+from wavebreak.errors import CaseError
 from wavebreak.ledger.checkpoints import encode_signer
-from wavebreak.ledger.verifier import canonical
+from wavebreak.ledger.verifier import VerifierError, canonical
 from wavebreak_cases.bundles import evidence_intake
 from wavebreak_cases.bundles.archive_writer import write_bundle
 from wavebreak_cases.bundles.case_draft import CaseDraft, DraftMeans, draft_case
 from wavebreak_cases.bundles.exhibit_redaction import (
+    exhibits_that_name,
     is_guessable,
     redact_exhibit,
     shown_case,
@@ -85,7 +86,7 @@ def test_verify_says_what_is_redacted_and_checks_the_rest(bench: Bench) -> None:
     redacted(bench)
     findings = {f.what: f for f in verify_bundle(bench.root / "C-7.zip", [bench.signer.key])}
     assert [f.what for f in findings.values() if f.holds is not True] == ["redaction"]
-    assert exit_code(list(findings.values())) == 3
+    assert exit_code(list(findings.values())) == 5
     said = findings["redaction"].said
     for part in ("E1 is a redacted copy, made by Noa Bar (a customer, no party)", "name 1, phone 1",
                  "Not checked: the originals"):  # fmt: skip
@@ -101,11 +102,11 @@ def test_withheld_step_is_bound_by_the_sealed_redaction(bench: Bench) -> None:
     edited = json.loads((other / "case.json").read_bytes())
     edited["steps"][2]["did"]["exhibit"]["title"] = "Another"
     (other / "case.json").write_text(canonical(edited) + "\n")
-    with pytest.raises(EvidenceError, match="step 3 is not as it was sealed"):
+    with pytest.raises(VerifierError, match="step 3 is not as it was sealed"):
         check_steps(other, load_case(other / "case.json")[0])
     copy = other / "exhibits" / "E1R1" / "redacted.txt"
     copy.write_text(copy.read_text().replace("[redacted: name]", "Dana Levi"))
-    with pytest.raises(EvidenceError, match="0 marks of a removed name"):
+    with pytest.raises(VerifierError, match="0 marks of a removed name"):
         check_redactions(other, case)
 
 
@@ -154,6 +155,41 @@ def test_steps_that_name_what_was_removed_are_listed(bench: Bench) -> None:
         assert steps_that_name(at.case.steps, MARKS) == []
         about = TextMark("name", "Rapid Messages Ltd")
         assert steps_that_name(at.case.steps, Marks((about,))) == [2]
+
+
+def named_elsewhere(bench: Bench, text: str, **given: str) -> None:
+    """Take in another exhibit, and redact the first."""
+    (bench.root / "reply.txt").write_text(text, "utf-8")
+    with bench.desk() as at:
+        evidence_intake.add_file_exhibit(
+            at, bench.root / "reply.txt", bench.actor, "investigator", **given
+        )
+        redact_exhibit(at, "E1", MARKS, NOA, "investigator")
+
+
+def test_other_exhibits_that_name_what_was_removed_are_listed(bench: Bench) -> None:
+    named_elsewhere(bench, "Answer to L E V I Dana of 0507654321.")
+    with bench.desk() as at:
+        found = exhibits_that_name(at, MARKS, "E1")
+        assert found == [("E3", "its text"), ("E3", "words")]
+        with pytest.raises(CaseError, match=r"still stands in exhibits/E3") as refused:
+            write_bundle(at, bench.root / "C-7.zip")
+        assert "E1R1" not in refused.value.what
+        assert not (bench.root / "C-7.zip").exists()
+        redact_exhibit(at, "E3", MARKS, NOA, "investigator")
+        assert exhibits_that_name(at, MARKS) == []
+        write_bundle(at, bench.root / "C-7.zip")
+
+
+def test_report_that_names_what_was_removed_is_not_packed(bench: Bench) -> None:
+    """A title stands in a sealed step, in the chronology and in the list of exhibits."""
+    named_elsewhere(bench, "Nothing here.", title="Call with Dana Levi")
+    with bench.desk() as at:
+        with pytest.raises(CaseError, match=r"case\.json \(words\).*report\.pdf"):
+            write_bundle(at, bench.root / "C-7.zip")
+        write_bundle(at, bench.root / "C-7.zip", with_names=True)
+    with zipfile.ZipFile(bench.root / "C-7.zip") as archive:
+        assert not [name for name in archive.namelist() if "private" in name]
 
 
 def test_redact_command_suggests_and_then_redacts(bench: Bench, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import docx
+import msgspec
 import pypdf
 import pytest
 
@@ -14,11 +18,13 @@ from wavebreak.durations import DAY_MS
 from wavebreak.errors import CaseError
 from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
 from wavebreak_cases.bundles.case_exports import list_deadlines
-from wavebreak_cases.bundles.letters import write_letter
+from wavebreak_cases.bundles.letters import letter_files, write_letter
+from wavebreak_cases.bundles.report import render_certificate_forms, render_report
 from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import Operator, load_settings
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.workspace import CaseWorkspace
+from wavebreak_cases.cases.business_days import end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
     CaseOpened,
     EvidenceAdded,
@@ -93,6 +99,40 @@ def test_letter_counts_days_of_business_of_its_calendar(bench: Bench) -> None:
     assert format_instant(business.deadline) == "2026-03-09T21:59:59Z"
 
 
+def test_letter_counts_days_by_the_calendar_of_its_party(bench: Bench, tmp_path: Path) -> None:
+    """A party's own calendar and zone, unless the letter names another."""
+    with bench.desk() as at:
+        named = msgspec.structs.replace(at.case.parties["P1"], calendar_name="israel")
+        at.take(PartyNamed(named), **bench.me)
+        own = drafted(at, days=5)
+        other = drafted(at, days=5, calendar="monday-to-friday")
+        house = tmp_path / "policy" / "cases"
+        house.mkdir(parents=True)
+        (house / "operator.toml").write_text('name = "E"\ncalendar = "united-states"\n')
+        said = evidence_intake.draft_notice(
+            at, "P1", "cease_and_desist", "en", operator="E", contact="c", days=5,
+            policy=house.parent,
+        )  # fmt: skip
+        assert said.deadline == own.deadline  # the party's comes before the operator's
+    assert "by 9 March 2026, end of day (Asia/Jerusalem)" in " ".join(own.paragraphs)
+    assert format_instant(own.deadline) == "2026-03-09T21:59:59Z"
+    assert format_instant(other.deadline) == "2026-03-09T23:59:59Z"
+
+
+@pytest.mark.parametrize("calendar", ["", "israel", "united-states", "monday-to-friday"])
+def test_late_is_only_after_the_day_that_a_letter_names(bench: Bench, calendar: str) -> None:
+    """The end of that day where the calendar is, never before it."""
+    with bench.desk() as at:
+        letter = drafted(at, days=5, calendar=calendar)
+        at.take(NoticeSent(case_steps.sent_notice(at.case, letter, letter.sent, "E2")), **bench.me)
+        zone = ZoneInfo(load_calendar(calendar).zone if calendar else "UTC")
+        there = datetime.fromtimestamp(letter.deadline / 1000, zone)
+        assert (there.hour, there.minute, there.second) == (23, 59, 59)
+        assert f"by {there.day} March 2026, end of day" in " ".join(letter.paragraphs)
+        assert overdue_items(at.case, letter.deadline) == ()
+        assert len(overdue_items(at.case, letter.deadline + 1)) == 1
+
+
 def test_letter_is_written_with_letterhead(bench: Bench, tmp_path: Path) -> None:
     with bench.desk() as at:
         for language in ("en", "he"):
@@ -106,6 +146,10 @@ def test_letter_is_written_with_letterhead(bench: Bench, tmp_path: Path) -> None
                 assert line in pdf
                 assert line in words
             assert letter.subject in words
+            held = {"en": "reserves all its rights", "he": "שומרת לעצמה את כל זכויותיה"}
+            assert held[language] in letter.paragraphs[-1]
+            named = {"en": "Name and position:", "he": "שם ותפקיד:"}
+            assert any(line.startswith(named[language]) for line in words)
             assert set(letter.paragraphs) < set(words)
             xml = docx.Document(str(files[1])).element.xml
             assert ("<w:bidi/>" in xml) is (language == "he")
@@ -178,5 +222,48 @@ def test_past_notice_without_days_has_no_deadline(bench: Bench) -> None:
             texts = [block.get("text", "") for block in report_sections.notices(source)["blocks"]]
             assert any(said in words for words in texts)
         dated = case_steps.past_notice(case, "P1", "en", sent, "E2", 7)
-        assert dated.due == sent + 7 * DAY_MS
+        assert dated.due == end_of_day(sent + 7 * DAY_MS)
         assert dated.is_overdue(later)
+
+
+def test_no_letter_is_written_to_a_minor(bench: Bench) -> None:
+    """The report says why."""
+    with bench.desk() as at:
+        child = msgspec.structs.replace(at.case.parties["P1"], kind="person", age_group="minor")
+        at.take(PartyNamed(child), **bench.me)
+        for template in ("cease_and_desist", "reminder"):
+            with pytest.raises(CaseError, match="P1 is a minor: no letter") as refused:
+                drafted(at, template)
+        assert "stands in for it by law" in (refused.value.fix or "")
+        # Named anew without a word on its age, it stays a minor.
+        again = case_steps.party_named(at.case, "Rapid", number="P1").party
+        assert (again.age, again.name) == ("minor", "Rapid")
+        at.take(PartyNamed(msgspec.structs.replace(child, age_group="adult")), **bench.me)
+        assert drafted(at).party == "P1"
+        at.take(PartyNamed(child), **bench.me)
+        said_in: dict[Language, str] = {"en": "a minor, to whom no letter", "he": "קטין"}
+        for language, said in said_in.items():
+            words = ReportText(language)
+            source = ReportSource(at.path, at.case, load_settings(language), words)
+            assert said in str(report_sections.parties(source))
+
+
+@pytest.mark.parametrize(("paper", "inches"), [("a4", (8.27, 11.69)), ("us-letter", (8.5, 11.0))])
+def test_documents_are_set_for_the_paper_of_the_operator(
+    bench: Bench, paper: Any, inches: tuple[float, float]
+) -> None:
+    """Letter, its DOCX, report and forms alike."""
+    operator = msgspec.structs.replace(OPERATOR, paper=paper)
+    settings = msgspec.structs.replace(load_settings("en"), operator=operator)
+    with bench.desk() as at:
+        letter = letter_files(at.case, drafted(at), operator)
+        pdfs = [
+            letter["N1.pdf"],
+            render_report(bench.case, at.case, settings),
+            render_certificate_forms(at.case, settings),
+        ]
+    for raw in pdfs:
+        box = pypdf.PdfReader(io.BytesIO(raw)).pages[0].mediabox
+        assert (round(box.width / 72, 2), round(box.height / 72, 2)) == inches
+    section = docx.Document(io.BytesIO(letter["N1.docx"])).sections[0]
+    assert round(section.page_width.inches, 2) == inches[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import docx
 import pypdf
 import pytest
 from typer.testing import CliRunner
@@ -14,10 +16,10 @@ from support.case_workflow import PARTY, Bench
 from wavebreak.cli import app
 from wavebreak.errors import CaseError
 from wavebreak.ledger.checkpoints import encode_verifier_key
-from wavebreak_cases.bundles import evidence_intake, report_sections
+from wavebreak_cases.bundles import case_steps, evidence_intake, report_sections
 from wavebreak_cases.bundles.case_exports import export_files
 from wavebreak_cases.bundles.case_listing import list_cases, list_parties
-from wavebreak_cases.bundles.report import render_report
+from wavebreak_cases.bundles.report import render_certificate_forms, render_report
 from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_settings import load_settings
 from wavebreak_cases.bundles.report_text import ReportText
@@ -159,3 +161,38 @@ def test_summary_holds_only_what_a_person_confirmed(tmp_path: Path) -> None:
     summary = pages(made, "en")[1]
     assert "offers:" not in summary.partition("Parties and their roles")[0]
     assert "Invoice" not in summary.partition("Parties and their roles")[0]
+
+
+def test_letter_sent_on_what_is_not_current_is_not_recorded_as_drafted(tmp_path: Path) -> None:
+    """Drafted while it was current, sent after the evidence changed; sent before is a fact."""
+    made = Bench(tmp_path)
+    with made.desk("C-7") as at:
+        at.take(CaseOpened("Bulk Co"), **made.me)
+        at.take(PartyNamed(PARTY), **made.me)
+        evidence_intake.add_claim_exhibit(at, made.claim(), made.actor, "investigator")
+        made.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
+        evidence_intake.prepare_determination(at, "P1", None, None, **made.me)
+        letter = evidence_intake.draft_notice(
+            at, "P1", "cease_and_desist", "en", operator="E", contact="c", days=10, policy=None
+        )
+        at.take(EvidenceReviewed("V1", False), **made.me, why="a parody")
+        changed = at.case.steps[-1].at
+        with pytest.raises(CaseError, match=r"D1 is not current.*sent after that"):
+            case_steps.sent_notice(at.case, letter, changed + 1, "E1")
+        assert case_steps.sent_notice(at.case, letter, letter.sent, "E1").id == "N1"
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Not current"), ("he", "אינה עדכנית")])
+def test_forms_and_word_documents_say_not_current_first(
+    bench: Bench, language: Any, said: str
+) -> None:
+    with bench.desk() as at:
+        forms = render_certificate_forms(at.case, load_settings(language))
+        files = export_files(bench.case, at.case, language)
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(forms)).pages]
+    if language == "en":
+        assert pages[0].count(said) == 1
+        assert pages[0].index(said) < pages[0].index("Certificate")
+    for name in ("chronology.docx", "exhibits.docx"):
+        first = docx.Document(io.BytesIO(files[name])).paragraphs[0].text
+        assert first.startswith(said)

@@ -288,7 +288,7 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
     assert "late: T1" in w("case", "show", "C-7")
     w("case", "advance", "C-7", "determined")
     assert "verify C-7.zip --key" in w("bundle", "C-7", "-o", "C-7.zip")
-    assert "give --key" in w("verify", "C-7.zip", code=3)
+    assert "give --key" in w("verify", "C-7.zip", code=4)
     key = (tmp_path / "C-7" / "ledger" / "key.pub").read_text().strip()
     found = json.loads(w("verify", "C-7.zip", "--key", key, "--json"))
     assert {finding["holds"] for finding in found} == {True}

@@ -185,7 +185,7 @@ def test_changed_stored_tree_is_refused(tmp_path: Path) -> None:
 def test_verifier_imports_nothing_of_the_package(tmp_path: Path) -> None:
     filled(tmp_path / "log")
     source = Path(alone.__file__)
-    assert len(source.read_text(encoding="utf-8").splitlines()) <= 350
+    assert len(source.read_text(encoding="utf-8").splitlines()) <= 440
     copy = tmp_path / "verifier.py"
     copy.write_bytes(source.read_bytes())
     files = DirectoryStorage(tmp_path / "log")

@@ -65,12 +65,17 @@ def _watch_run(work: Work) -> list[str]:
     )
 
 
+_KIND_FIELDS = {
+    "phone": "phones", "mail": "mails", "identity": "identities", "address": "addresses",
+}  # fmt: skip
+
+
 def redaction_marks(work: Work, suggested: Sequence[Any]) -> Any:
     """Return what is marked in an exhibit (`redaction.Marks`), of what was suggested and beside."""
     v = work.values
     return exhibit_redaction.make_marks(
         suggested,
-        kinds=[kind for kind, name in (("phone", "phones"), ("mail", "mails")) if v[name]],
+        kinds=[kind for kind, name in _KIND_FIELDS.items() if v[name]],
         names=v["name"],
         texts=v["text"],
         regions=v["region"],
@@ -226,6 +231,8 @@ ACTS = (
             Field("exhibit", "Exhibit", option=Option("The exhibit: E3.", "EXHIBIT")),
             _switch("phones", "Remove every phone number suggested."),
             _switch("mails", "Remove every mail suggested."),
+            _switch("identities", "Remove every identity number suggested."),
+            _switch("addresses", "Remove every postal address suggested."),
             _marked("name", "Remove this name; again for more."),
             _marked("text", "Remove these words; again for more."),
             _marked(

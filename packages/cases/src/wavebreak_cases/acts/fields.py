@@ -237,6 +237,17 @@ PARTY_FIELDS = (
         option=Option("A page's address.", "--site", ()),
     ),
     Field("note", "Remark", "area", required=False, option=Option("A remark.", default="")),
+    Field(
+        "calendar", "Its calendar of days of business", required=False,
+        hint="israel, united-states, monday-to-friday: letters count days to answer by it.",
+        option=Option("Its calendar of days of business: israel, united-states.", default=""),
+    ),
+    Field(
+        "age", "Is it of age?", "choice", required=False,
+        values=[("not_stated", "Not stated"), ("adult", "Of age"), ("minor", "A minor")],
+        hint="No letter is written to a minor.",
+        option=Option("Whether it is of age.", default="not_stated"),
+    ),
 )  # fmt: skip
 FILE = Field(
     "file",

@@ -114,7 +114,7 @@ ACTS = (
             fields.DAYS,
             Field(
                 "calendar", "Calendar of days of business", required=False,
-                hint="israel, united-states, monday-to-friday; empty: all days count.",
+                hint="israel, united-states; empty: the party's, else the operator's.",
                 option=Option(
                     "Count days of business by this calendar: israel, united-states.", default=""
                 ),

@@ -23,7 +23,14 @@ def _name_party(work: Work) -> None:
     v = work.values
     lists = {name: v[name] for name in ("aliases", "domains", "numbers", "apps", "sites")}
     named = case_steps.party_named(
-        work.case, v["name"], kind=v["kind"], number=v.get("party", ""), note=v["note"], **lists
+        work.case,
+        v["name"],
+        kind=v["kind"],
+        number=v.get("party", ""),
+        note=v["note"],
+        calendar=v["calendar"],
+        age=v["age"],
+        **lists,
     )
     work.take(named)
 

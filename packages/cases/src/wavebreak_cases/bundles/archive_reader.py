@@ -3,9 +3,9 @@
 Refused are names that lead outside the folder or are not plain, links, two files of one name, other
 compressions, encryption, and what unpacks to far more than it may. Bytes are counted as they are
 decompressed, never by what a header promises.
-"""
 
-from __future__ import annotations
+Needs nothing but the ledger's verifier: the verifier in a bundle has both.
+"""
 
 import re
 import stat
@@ -14,11 +14,9 @@ import zipfile
 import zlib
 from hashlib import file_digest
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-import msgspec
-
-from wavebreak.errors import EvidenceError
+from wavebreak.ledger.verifier import VerifierError
 
 _NAME = re.compile(r"[A-Za-z0-9_.+=@-][A-Za-z0-9_.+=@ -]*")
 _BLOCK = 1 << 20
@@ -26,7 +24,7 @@ _ELSEWHERE = 0xFFFFFFFF
 """What a header says instead of a size that is in a field of its own (ZIP64)."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class Bounds(NamedTuple):
     """The most that a bundle may hold: files, bytes unpacked, times its packed size, depth."""
 
     files: int = 50_000
@@ -34,13 +32,6 @@ class Bounds(msgspec.Struct, frozen=True):
     ratio: int = 200
     spare: int = 64 << 20
     depth: int = 12
-
-
-def bundle_error(
-    name: str, what: str, fix: str = "ask its maker for another copy"
-) -> EvidenceError:
-    """The error of this name."""
-    return EvidenceError(f"{name}: {what}", fix=fix, name=name)
 
 
 def file_hash(path: Path, algorithm: str) -> str:
@@ -52,7 +43,7 @@ def file_hash(path: Path, algorithm: str) -> str:
 def unpack(source: Path, target: Path, bounds: Bounds | None = None) -> Path:
     """Unpack a bundle into the empty directory `target`; gives the one folder that it holds.
 
-    Raises `EvidenceError` whose name says what is wrong; `target` may then hold a part.
+    Raises `VerifierError` whose name says what is wrong; `target` may then hold a part.
     """
     bounds = bounds or Bounds()
     try:
@@ -63,7 +54,7 @@ def unpack(source: Path, target: Path, bounds: Bounds | None = None) -> Path:
             for member in members:
                 most -= _extract_member(archive, member, target, most)
     except FileNotFoundError:
-        raise bundle_error("bundle_absent", f"there is no {source}", "give a bundle") from None
+        raise VerifierError("bundle_absent", f"there is no {source}") from None
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -71,9 +62,9 @@ def unpack(source: Path, target: Path, bounds: Bounds | None = None) -> Path:
         EOFError,
         ValueError,
     ) as error:
-        raise bundle_error("bundle_damaged", f"the zip file cannot be read: {error}") from None
+        raise VerifierError("bundle_damaged", f"the zip file cannot be read: {error}") from None
     except (OSError, NotImplementedError, RuntimeError) as error:
-        raise bundle_error(
+        raise VerifierError(
             "bundle_damaged", f"it cannot be unpacked: {type(error).__name__}"
         ) from None
     return target / members[0].filename.split("/")[0]
@@ -81,7 +72,7 @@ def unpack(source: Path, target: Path, bounds: Bounds | None = None) -> Path:
 
 def _check_members(members: list[zipfile.ZipInfo], bounds: Bounds) -> None:
     if not 0 < len(members) <= bounds.files:
-        raise bundle_error(
+        raise VerifierError(
             "bundle_files", f"{len(members):,} files, where 1 to {bounds.files:,} may be"
         )
     seen: set[str] = set()
@@ -89,21 +80,21 @@ def _check_members(members: list[zipfile.ZipInfo], bounds: Bounds) -> None:
         name = member.orig_filename
         parts = name.split("/")
         if len(parts) > bounds.depth or not len(parts) > 1:
-            raise bundle_error("bundle_depth", "a file lies too deep, or in no folder")
+            raise VerifierError("bundle_depth", "a file lies too deep, or in no folder")
         if not all(_NAME.fullmatch(part) and part.strip(".") for part in parts):
-            raise bundle_error("bundle_name", "a file's name leads elsewhere, or is not plain")
+            raise VerifierError("bundle_name", "a file's name leads elsewhere, or is not plain")
         if name.casefold() in seen:
-            raise bundle_error("bundle_twice", f"{name[:80]} is there twice")
+            raise VerifierError("bundle_twice", f"{name[:80]} is there twice")
         seen.add(name.casefold())
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise bundle_error("bundle_link", f"{name[:80]} is a link, or no plain file")
+            raise VerifierError("bundle_link", f"{name[:80]} is a link, or no plain file")
         if member.flag_bits & 1:
-            raise bundle_error("bundle_encrypted", f"{name[:80]} is encrypted")
+            raise VerifierError("bundle_encrypted", f"{name[:80]} is encrypted")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise bundle_error("bundle_compression", f"{name[:80]} is compressed in another way")
+            raise VerifierError("bundle_compression", f"{name[:80]} is compressed in another way")
     if len({name.split("/")[0] for name in seen}) > 1:
-        raise bundle_error("bundle_folders", "it holds more than one folder")
+        raise VerifierError("bundle_folders", "it holds more than one folder")
 
 
 def _extract_member(
@@ -115,7 +106,7 @@ def _extract_member(
         while block := packed.read(_BLOCK):
             count += len(block)
             if count > most:
-                raise bundle_error("bundle_bomb", "it unpacks to far more than it may")
+                raise VerifierError("bundle_bomb", "it unpacks to far more than it may")
             file.write(block)
     return count
 
@@ -125,7 +116,7 @@ def check_structure(source: Path) -> None:
 
     Members follow each other from the first byte, as our writer leaves them: in order, with its
     times and modes, without comments or fields of their own, and each deflated to its end; then
-    their directory, then the end. Raises `EvidenceError`.
+    their directory, then the end. Raises `VerifierError`.
     """
     with zipfile.ZipFile(source) as archive, source.open("rb") as file:
         members, at = archive.infolist(), 0
@@ -192,8 +183,8 @@ def _check_deflated(file: BinaryIO, member: zipfile.ZipInfo, at: int) -> None:
         raise _other_bytes(f"{member.filename[:80]} has bytes after its end")
 
 
-def _other_bytes(what: str) -> EvidenceError:
-    return bundle_error("bundle_structure", what)
+def _other_bytes(what: str) -> VerifierError:
+    return VerifierError("bundle_structure", what)
 
 
 MADE, README, REPORT, CERTIFICATE, VERIFIER = (

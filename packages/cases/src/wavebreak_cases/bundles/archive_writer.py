@@ -8,7 +8,7 @@
     CASE-ID/data/grounds/          the policy of its determinations
     CASE-ID/data/exhibits/         the exhibits, with custody, WARCs and runs
     CASE-ID/data/ledger/           sealed entries of the steps, proofs, checkpoint, key
-    CASE-ID/data/verifier.py       checks the ledger without Wavebreak
+    CASE-ID/data/verifier.py       checks the bundle with Python alone
     CASE-ID/data/made.json         with which versions this was made
     CASE-ID/data/README.txt        what to do with all that
 
@@ -28,7 +28,7 @@ import msgspec
 from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.ledger import proof_bundle, verifier
+from wavebreak.ledger import proof_bundle
 from wavebreak.ledger.storage import LEDGER
 from wavebreak_cases.bundles import report
 from wavebreak_cases.bundles.archive_reader import (
@@ -40,10 +40,12 @@ from wavebreak_cases.bundles.archive_reader import (
     REPORT,
     VERIFIER,
 )
-from wavebreak_cases.bundles.bag import seal_payload, tag_files
-from wavebreak_cases.bundles.exhibit_redaction import shown_case
+from wavebreak_cases.bundles.bag import seal_payload
+from wavebreak_cases.bundles.bundle_checks import tag_files
+from wavebreak_cases.bundles.exhibit_redaction import kept_marks, names_in_payload, shown_case
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
+from wavebreak_cases.bundles.verifier_program import verifier_program
 from wavebreak_cases.bundles.workspace import (
     CASE,
     EXHIBITS,
@@ -62,10 +64,18 @@ To read: report.pdf. The forms in certificate.pdf are for a person to sign, or n
 To check all of it, numbers and decisions included, with Wavebreak:
     wavebreak verify {case}.zip --key KEY
 
-To check without Wavebreak:
-    sha256sum -c manifest-sha256.txt                 in the folder above: every file
-    python data/verifier.py data/ledger --whole --key KEY    the sealed entries; needs cryptography
-    any BagIt 1.0 validator, any WARC 1.1 reader
+To check with Python 3.11 alone, nothing installed:
+    python verifier.py {case}.zip --key KEY          or the folder instead of the zip file
+It checks every file against the sealed steps and the sealed end of the case, the ledger whole, key
+and witnesses, custody and signatures, and prints what it does not check. Whoever changed the bundle
+could have changed its verifier.py too: take that file, or its SHA-256, from who made the bundle by
+another way, or from a release of Wavebreak {version}.
+
+The manifests alone (sha256sum -c manifest-sha256.txt) show damage, and no change that was made on
+purpose: whoever changes a file can write its manifest again.
+
+Exit codes of both: 0 holds; 1 does not hold; 3 not all can be checked here; 4 holds, but rests on
+a key that nobody vouched for; 5 holds, with redactions.
 
 KEY is the verifier key of who made the bundle. Take it from them by another way than this bundle:
 the copy in ledger/key.pub shows only that the bundle agrees with itself.
@@ -76,7 +86,11 @@ case's `salt` followed by step n in canonical JSON (RFC 8785).
 
 
 def write_bundle(
-    workspace: CaseWorkspace, out: Path, settings: ReportSettings | None = None
+    workspace: CaseWorkspace,
+    out: Path,
+    settings: ReportSettings | None = None,
+    *,
+    with_names: bool = False,
 ) -> dict[str, int]:
     """Pack an open case into the file `out`; the file appears whole or not at all.
 
@@ -84,12 +98,14 @@ def write_bundle(
         workspace: The case.
         out: The file to write.
         settings: What report and forms say beside the case (None: English, of nobody).
+        with_names: A person saw that it still names what was removed from an exhibit.
 
     Returns:
         Counts of files, bytes and sealed entries.
 
     Raises:
-        CaseError: An exhibit is not as it was taken in, or nothing can be packed.
+        CaseError: An exhibit is not as it was taken in, nothing can be packed, or something in it
+            names what was removed from an exhibit.
 
     """
     case = workspace.case
@@ -99,7 +115,7 @@ def write_bundle(
     with tempfile.TemporaryDirectory(prefix="wavebreak-bundle-") as place:
         bag = Path(place) / case.id
         (bag / "data").mkdir(parents=True)
-        _write_payload(workspace, bag / "data", settings or load_settings())
+        _write_payload(workspace, bag / "data", settings or load_settings(), with_names=with_names)
         for name, content in tag_files(bag, case.id, case.steps[-1].at, __version__).items():
             (bag / name).write_bytes(content)
         try:
@@ -110,7 +126,9 @@ def write_bundle(
     return {"files": files, "bytes": out.stat().st_size, "entries": workspace.ledger.size}
 
 
-def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSettings) -> None:
+def _write_payload(
+    workspace: CaseWorkspace, data: Path, settings: ReportSettings, *, with_names: bool
+) -> None:
     (data / CASE).write_bytes(encode_case(shown_case(workspace.written)))
     case = load_case(data / CASE)[1]
     for name in (EXHIBITS, GROUNDS):
@@ -121,13 +139,20 @@ def _write_payload(workspace: CaseWorkspace, data: Path, settings: ReportSetting
         # What a crash left behind is no exhibit.
         if left.relative_to(data).as_posix() not in known:
             shutil.rmtree(left)
-    (data / VERIFIER).write_bytes(Path(verifier.__file__).read_bytes())
+    (data / VERIFIER).write_bytes(verifier_program())
     (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
     words = _README.format(case=workspace.case.id, version=__version__)
     (data / README).write_text(words, encoding="utf-8")
     (data / SETTINGS).write_bytes(encode_settings(settings))
     (data / REPORT).write_bytes(report.render_report(data, case, settings))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
+    marks = kept_marks(workspace.path)
+    if marks.texts and not with_names and (left := names_in_payload(data, marks)):
+        raise CaseError(
+            f"what was removed from an exhibit still stands in {', '.join(map(str, left[:8]))}",
+            fix="redact these exhibits too; words of sealed steps cannot be taken back: once a "
+            "person has seen them, pack by command with --with-names",
+        )
     seal_payload(workspace, data)
     (data / LEDGER).mkdir()
     for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():

@@ -16,17 +16,20 @@ from typing import Any, NamedTuple
 import docx
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
-from docx.shared import Pt
+from docx.shared import Inches, Mm, Pt
 from icalendar import Alarm, Calendar, Event
 
 from wavebreak import __version__, csv_files
 from wavebreak.languages import get_language
 from wavebreak_cases.bundles.chronology import list_facts
 from wavebreak_cases.bundles.exhibit_list import exhibit_rows, list_exhibits
+from wavebreak_cases.bundles.report_sections import stale_facts
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.cases.notices import Language
+
+_PAPERS = {"a4": (Mm(210), Mm(297)), "us-letter": (Inches(8.5), Inches(11))}
 
 
 class WordDocument:
@@ -38,9 +41,11 @@ class WordDocument:
     b'PK'
     """
 
-    def __init__(self, language: Language, title: str, at_ms: int = 0) -> None:
+    def __init__(self, language: Language, title: str, at_ms: int = 0, paper: str = "a4") -> None:
         self.right_to_left = get_language(language).direction == "rtl"
         self._document = docx.Document()
+        for section in self._document.sections:
+            section.page_width, section.page_height = _PAPERS[paper]
         style: Any = self._document.styles["Normal"]
         style.font.name, style.font.size = "Arial", Pt(10.5)
         about = self._document.core_properties
@@ -148,6 +153,8 @@ def export_files(directory: Path, case: Case, language: Language) -> dict[str, b
     for name, (head, rows) in tables.items():
         title = words("header", case=case.id, title=case.title)
         document = WordDocument(language, title, case.steps[-1].at)
+        for label, said in stale_facts(case, words):
+            document.paragraph(f"{label}: {said}", bold=True)
         document.heading(words(name))
         document.paragraph(title)
         document.paragraph(words("times"))

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
+from wavebreak_cases.cases.business_days import end_of_day
 from wavebreak_cases.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
 from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.cases.notices import Language, Notice
 from wavebreak_cases.cases.parties import Basis, Link, Party, Strength
+from wavebreak_cases.cases.workflow import apply_step, require_current
 
 
 def party_named(
@@ -29,6 +32,8 @@ def party_named(
     apps: Sequence[str] = (),
     sites: Sequence[str] = (),
     note: str = "",
+    calendar: str = "",
+    age: Any = "not_stated",
 ) -> PartyNamed:
     """Return the step that names a party, or names it anew.
 
@@ -43,6 +48,8 @@ def party_named(
         apps: Applications that it offers.
         sites: Addresses of pages.
         note: A remark.
+        calendar: Its calendar of days of business ("": as before).
+        age: "adult", "minor" or "not_stated", which leaves it as before.
 
     """
     known = case.parties.get(number)
@@ -58,6 +65,8 @@ def party_named(
             tuple(sites),
             note,
             known.same_as if known else "",
+            calendar or (known.calendar_name if known else UNSET),
+            age if age != "not_stated" else known.age_group if known else UNSET,
         )
     )
 
@@ -96,7 +105,7 @@ def past_notice(
 
     """
     title = case.exhibits[exhibit].title if exhibit in case.exhibits else exhibit
-    deadline = sent_ms + (days or 0) * DAY_MS
+    deadline = end_of_day(sent_ms + days * DAY_MS) if days else sent_ms
     words = (f"As in exhibit {exhibit}.",)
     return Notice(
         case.fresh("N"), party, "recorded", language, title, words, sent_ms, deadline, exhibit
@@ -114,7 +123,7 @@ def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice
 
     Raises:
         CaseError: No exhibit is given, or it was sent before the date of the letter, or after the
-            date that it gives to answer.
+            date that it gives to answer, or on a determination that was not current then.
 
     """
     if not exhibit:
@@ -134,7 +143,25 @@ def sent_notice(case: Case, draft: Notice, sent_ms: int, exhibit: str) -> Notice
             "the letter was sent after the date that it gives to answer",
             fix="draft it again, and send that",
         )
+    _require_current_then(case, draft.party, sent_ms)
     return msgspec.structs.replace(draft, id=case.fresh("N"), sent=sent_ms, exhibit=exhibit)
+
+
+def _require_current_then(case: Case, party: str, at_ms: int) -> None:
+    """Raise CaseError where the determination on a party was not current when a letter was sent."""
+    then = Case(case.id)
+    for step in case.steps:
+        if step.at > at_ms:
+            break
+        then = apply_step(then, step)
+    try:
+        require_current(then, party)
+    except CaseError as error:
+        raise CaseError(
+            f"{error.what}, and the letter was sent after that",
+            fix="draft it again; one that was sent nevertheless is recorded without its draft, as "
+            "its exhibit holds it",
+        ) from None
 
 
 def read_draft(path: Path) -> Notice:

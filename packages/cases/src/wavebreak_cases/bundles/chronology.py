@@ -102,8 +102,8 @@ def _run_facts(place: Path, exhibit: Exhibit, text: ReportText) -> Iterator[Fact
         if number.first is None or number.last is None:
             continue
         yield _fact(text, number.first, text("fact_first", account=account), source)
-        attempted = f"{number.counts.get('sends', 0):,}"
-        last = text("fact_last", account=account, attempted=attempted)
+        messages = text.count("message", number.counts.get("sends", 0))
+        last = text("fact_last", account=account, messages=messages)
         yield _fact(text, number.last, last, source)
     seen = set[tuple[str, str]]()
     for decision in relied_decisions(place):

@@ -25,10 +25,11 @@ from wavebreak.outcomes import NOT_REFUSING
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
+from wavebreak_cases.bundles.report_settings import load_operator
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
-from wavebreak_cases.cases.business_days import business_deadline, load_calendar
+from wavebreak_cases.cases.business_days import business_deadline, end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
     ActionReversed,
     Case,
@@ -388,20 +389,23 @@ def draft_notice(
         days: The days to answer (None: the policy's).
         policy: A local policy.
         about: Of a reminder, the notice.
-        calendar: The calendar of days of business by which they are counted ("": all days).
+        calendar: The calendar of days of business by which they are counted ("": the party's;
+            where it has none the operator's, else all days). They end with the day, in its zone.
 
     Raises:
-        CaseError: No evidence is confirmed, the newest determination on the party is not current, a
-            reminder comes too early, or something is not given.
-
+        CaseError: The party is a minor, no evidence is confirmed, the newest determination on the
+            party is not current, a reminder comes too early, or something is not given.
     """
     letters, case = load_templates(policy), workspace.case
     if party not in case.parties:
         raise CaseError(f"there is no party {party[:40]}", fix="see the case", code="not-in-case")
+    _require_of_age(case, party)
     require_current(case, party)
     now = max(workspace.clock(), case.steps[-1].at)
     if about:
         _require_overdue(case, party, about, now)
+    of_party = case.parties[party].calendar or case.parties[case.root(party)].calendar
+    calendar = calendar or of_party or load_operator(policy).calendar
     deadline, said = _answer_date(now, days or letters.answer_days, language, policy, calendar)
     bearing = [
         e
@@ -428,6 +432,17 @@ def draft_notice(
     stated = {name: value for name, value in facts.items() if value}
     subject, paragraphs = render_notice(letters, template, language, stated)
     return Notice(case.fresh("N"), party, template, language, subject, paragraphs, now, deadline)
+
+
+def _require_of_age(case: Case, party: str) -> None:
+    """Raise CaseError for a minor, or a party that is one with a minor."""
+    for name in (party, case.root(party)):
+        if case.parties[name].age == "minor":
+            raise CaseError(
+                f"{name} is a minor: no letter is written to a child",
+                fix="name who stands in for it by law as a party of its own; counsel decides "
+                "whether and how that person is written to",
+            )
 
 
 def _require_overdue(case: Case, party: str, about: str, now: int) -> None:
@@ -458,7 +473,7 @@ def _answer_date(
     """Return until when to answer (ms), and that day in words."""
     words = ReportText(language)
     if not calendar:
-        deadline = now + days * DAY_MS
+        deadline = end_of_day(now + days * DAY_MS)
         return deadline, words("notice_calendar", day=words.day(deadline), zone="UTC")
     used = load_calendar(calendar, policy)
     deadline = business_deadline(used, now, days)

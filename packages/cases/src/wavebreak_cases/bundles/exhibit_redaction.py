@@ -7,16 +7,17 @@ See `wavebreak_cases.cases.case.Redaction` for what is shown, and
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET
 
 from wavebreak.errors import CaseError
 from wavebreak.extras import LazyModule
+from wavebreak.ledger.storage import LEDGER
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files, salted_digest
 from wavebreak_cases.cases.case import (
     Case,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     CopyMaker = Callable[[Path, Path, Marks, Actor, str], RedactedCopy]
 else:  # pictures and PDFs: most steps need neither
     redaction = LazyModule("wavebreak_cases.claims.redaction")
+
+
+PRIVATE_MARKS = "private/redacted.json"
+"""What was marked, beside the openings of the ledger: it never leaves the organization."""
 
 
 class CaseFiles(Protocol):
@@ -75,7 +80,7 @@ def make_marks(
 
     Args:
         suggested: What was suggested.
-        kinds: Kinds of which every suggestion is marked: phone, mail.
+        kinds: Kinds of which every suggestion is marked: phone, mail, identity, address.
         names: Names to remove.
         texts: Other words to remove.
         regions: Regions, as PAGE:LEFT,TOP,RIGHT,BOTTOM in thousandths.
@@ -161,6 +166,7 @@ def redact_exhibit(
             workspace.salts(32).hex(),
         )
         with recording or nullcontext():
+            keep_marks(workspace, exhibit, marks)
             workspace.take(ExhibitRedacted(done), by=actor.who, role=role, why=actor.why)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
@@ -214,6 +220,81 @@ def shown_case(written: CaseFile) -> CaseFile:
     restated = restated_steps(written)
     steps = tuple(shown_step(step) if step.n in restated else step for step in written.steps)
     return msgspec.structs.replace(written, steps=steps)
+
+
+class NamedPlace(NamedTuple):
+    """Where something that was removed still stands: a file or exhibit, and what of it."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where} ({self.what})"
+
+
+def exhibits_that_name(files: CaseFiles, marks: Marks, redacted: str = "") -> list[NamedPlace]:
+    """Return where exhibits of a case still name what was marked in one of them (`redacted`)."""
+    found: list[NamedPlace] = []
+    for name, exhibit in files.case.exhibits.items():
+        place = files.path / exhibit.path
+        if name == redacted or exhibit.kind == "platform_run":
+            continue
+        if redaction.names_mark(marks.texts, redaction.exhibit_text(place)):
+            found.append(NamedPlace(name, "its text"))
+        for path in sorted(path for path in place.rglob("*") if path.is_file()):
+            found += [NamedPlace(name, what) for what in _naming(path, path.name, marks)]
+    return list(dict.fromkeys(found))
+
+
+def names_in_payload(data: Path, marks: Marks) -> list[NamedPlace]:
+    """Return which files of a bundle's payload name what was marked: name, words or metadata."""
+    found: list[NamedPlace] = []
+    for path in sorted(path for path in data.rglob("*") if path.is_file()):
+        name = path.relative_to(data).as_posix()
+        found += [NamedPlace(name, what) for what in _naming(path, name, marks)]
+    return found
+
+
+_WORDED = {".txt", ".html", ".json", ".jsonl", ".csv", ".md"}
+_MAX_READ = 64 << 20
+
+
+def _naming(path: Path, name: str, marks: Marks) -> Iterator[str]:
+    if redaction.names_mark(marks.texts, name):
+        yield "file name"
+    if path.stat().st_size > _MAX_READ:
+        return
+    if path.suffix in _WORDED:
+        text = path.read_bytes().decode("utf-8", "replace")
+        if redaction.names_mark(marks.texts, text):
+            yield "words"
+    elif path.suffix == ".pdf" and redaction.names_mark(
+        marks.texts, redaction.pdf_text(path.read_bytes())
+    ):
+        yield "words or metadata"
+
+
+def keep_marks(workspace: CaseWorkspace, exhibit: str, marks: Marks) -> None:
+    """Keep what was marked with what never leaves the organization, for the check of bundles."""
+    path = workspace.path / LEDGER / PRIVATE_MARKS
+    kept = _kept(workspace.path)
+    kept[exhibit] = [[mark.what, mark.text] for mark in marks.texts]
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(kept, order="sorted"))
+    path.chmod(0o600)
+
+
+def kept_marks(place: Path) -> Marks:
+    """Return all that was marked in the exhibits of a case, as it is kept in its directory."""
+    texts = (mark for marks in _kept(place).values() for mark in marks)
+    return redaction.Marks(tuple(redaction.TextMark(what, text) for what, text in texts))  # type: ignore[arg-type]
+
+
+def _kept(place: Path) -> dict[str, list[list[str]]]:
+    path = place / LEDGER / PRIVATE_MARKS
+    if not path.exists():
+        return {}
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, list[list[str]]])
 
 
 def steps_that_name(steps: Sequence[Step], marks: Marks) -> list[int]:

@@ -51,6 +51,7 @@ def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, byt
     about = {
         "language": draft.language,
         "direction": words.direction,
+        "paper": operator.paper,
         "letterhead": [line for line in letterhead if line],
         "date": words("letter_date", at=words.day(draft.sent)),
         "reference": words("letter_reference", **named),
@@ -58,8 +59,9 @@ def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, byt
         "subject": draft.subject,
         "paragraphs": list(draft.paragraphs),
         "signature": words("letter_signature", operator=operator.name),
+        "signatory": words("letter_signatory"),
     }
-    document = WordDocument(draft.language, draft.subject, draft.sent)
+    document = WordDocument(draft.language, draft.subject, draft.sent, operator.paper)
     for n, line in enumerate(about["letterhead"]):
         document.paragraph(line, bold=not n)
     document.paragraph(str(about["date"]))
@@ -69,6 +71,7 @@ def letter_files(case: Case, draft: Notice, operator: Operator) -> dict[str, byt
         document.paragraph(paragraph)
     document.paragraph("_" * 32)
     document.paragraph(str(about["signature"]))
+    document.paragraph(f"{about['signatory']} {'_' * 32}")
     return {
         f"{draft.id}.pdf": typeset(TEMPLATE, about, {}, draft.sent),
         f"{draft.id}.docx": document.encode(),

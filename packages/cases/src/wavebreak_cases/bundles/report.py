@@ -26,7 +26,7 @@ from wavebreak_cases.cases.date_ranges import parse_date
 TEMPLATE = Path(__file__).with_name("report.typ")
 FORMS_TEMPLATE = Path(__file__).with_name("certificate.typ")
 MADE_WITH = ("wavebreak", "typst", "matplotlib")
-LAYOUT = "5"
+LAYOUT = "6"
 """Version of the report's layout: a report of another one is not compared."""
 
 
@@ -53,6 +53,7 @@ def render_report(directory: Path, case: Case, settings: ReportSettings | None =
         "language": settings.language,
         "direction": words.direction,
         "kind": words("kind"),
+        "paper": settings.operator.paper,
         "title": case.title,
         "facts": _title_facts(source),
         "notes": [words("times"), words("confidential")],
@@ -80,7 +81,7 @@ def _title_facts(source: ReportSource) -> list[list[str]]:
     )
     name = ", ".join(filter(None, (operator.name, operator.registration)))
     facts = [
-        *report_sections.stale_facts(source),
+        *report_sections.stale_facts(case, words),
         (words("case_number"), case.id),
         (words("operator"), name or words("not_stated")),
         (words("address"), ", ".join(operator.address)),
@@ -124,7 +125,10 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "footer": words("form_footer"),
         "pages": words.pages(),
         "schedule": _schedule(case, words),
+        "files": _file_schedule(case, words),
         "kind": words("form_kind"),
+        "paper": settings.operator.paper,
+        "stale": [f"{label}: {said}" for label, said in report_sections.stale_facts(case, words)],
         "labels": [words(f"sign_{field}") for field in ("name", "place", "date", "signature")],
         "forms": msgspec.to_builtins(settings.forms),
     }
@@ -137,13 +141,24 @@ def _schedule(case: Case, words: ReportText) -> dict[str, Any]:
         (
             exhibit.id,
             words.of("kinds", exhibit.kind),
-            exhibit.title,
+            words.isolated(exhibit.title),
             words.instant(exhibit.captured),
         )
         for exhibit in case.exhibits.values()
     ]
     head = [words(key) for key in ("exhibit", "kind_of", "title", "taken")]
     return {"title": words("schedule"), "head": head, "rows": rows, "widths": [0, 1, 2, 0]}
+
+
+def _file_schedule(case: Case, words: ReportText) -> dict[str, Any]:
+    """Every file of the exhibits with its SHA-256."""
+    rows = [
+        (exhibit.id, name, digest)
+        for exhibit in case.exhibits.values()
+        for name, digest in sorted(exhibit.sha256.items())
+    ]
+    head = [words("exhibit"), words("file"), "SHA-256"]
+    return {"title": words("schedule_files"), "head": head, "rows": rows, "widths": [0, 1, 0]}
 
 
 def typeset(template: Path, about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

@@ -12,7 +12,6 @@ import numpy as np
 from wavebreak import rules
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import WavebreakError
-from wavebreak.explain import Timeline
 from wavebreak.languages import get_language
 from wavebreak.notices.rule_texts import load_rule_texts
 from wavebreak.notices.statement import silence_phrase
@@ -56,29 +55,27 @@ def summary_sentences(source: ReportSource) -> Iterator[str]:
             continue
         for account, own in reproduction.conduct_of_accounts(place, about).items():
             counted = reproduction.count_conduct(own.attempted)
-            attempted = len(own.attempted["sends"])
-            passed = attempted if own.carried is None else len(own.carried["sends"])
+            sends = own.counts("sends")
+            enforced = "enforcement_off" if not about.enforce else ""
             yield words(
-                _summary_key(about, own),
+                "summary_run",
                 account=account,
-                attempted=f"{attempted:,}",
-                refused=f"{attempted - passed:,}",
-                before=f"{own.before:,}",
-                carried=f"{passed:,}",
+                messages=words.count("message", sends.attempted),
+                enforced=words(enforced) if enforced else _known(source, sends.enforcement),
+                platform=f"{sends.platform:,}",
+                carried=_known(source, sends.carried),
+                receipts=words(
+                    "receipts" if own.receipts else "no_receipts", n=f"{own.receipts:,}"
+                ),
                 first=words.instant(counted.first),
                 last=words.instant(counted.last),
-                reports=f"{len(own.attempted['reports']):,}",
+                times=words.count("time", len(own.attempted["reports"])),
                 exhibit=exhibit.id,
             )
 
 
-def _summary_key(about: reproduction.RerunManifest, own: reproduction.AccountConduct) -> str:
-    """Return the sentence that says what is known: of how many refusals, and of whose."""
-    if own.carried is None:
-        return "summary_run_unsplit"
-    if own.before:
-        return "summary_run_before" if about.enforce else "summary_run_shadow_before"
-    return "summary_run" if about.enforce else "summary_run_shadow"
+def _known(source: ReportSource, count: int | None) -> str:
+    return source.words("not_recorded") if count is None else f"{count:,}"
 
 
 def conduct(source: ReportSource) -> Block:
@@ -98,9 +95,9 @@ def _run(
     yield text(
         words(
             "run_lead",
-            events=f"{about.events:,}",
+            events=words.count("event", about.events),
             whole=words("run_whole" if about.whole else "run_own"),
-            decisions=f"{about.as_run:,}",
+            decisions=words.count("decision", about.as_run),
             relied=f"{len(about.relied):,}",
         )
     )
@@ -108,14 +105,14 @@ def _run(
     unsplit = any(each.carried is None for each in conducts.values())
     enforced = "run_unsplit" if unsplit else "run_enforced"
     yield text(words(enforced if about.enforce else "run_shadow"))
-    if any(each.before for each in conducts.values()):
+    if any(each.counts("sends").platform for each in conducts.values()):
         yield text(words("run_before"))
-    for n, (account, (timeline, passed, _)) in enumerate(conducts.items()):
+    for n, (account, acts) in enumerate(conducts.items()):
         own = [d for d in relied_decisions(place) if d.account == account]
         yield heading(words("account_title", account=account))
-        yield _counts(source, timeline, passed)
+        yield _counts(source, acts)
         name = f"{exhibit.id}-{n + 1}.svg"
-        drawn = _draw(source, name.removesuffix(".svg"), account, timeline, passed, own)
+        drawn = _draw(source, name.removesuffix(".svg"), account, acts, own)
         if drawn:
             source.figures[name] = drawn.encode()
             caption = words("figure_caption", account=account, exhibit=exhibit.id)
@@ -153,48 +150,56 @@ def _commands(
     )
 
 
-def _counts(source: ReportSource, timeline: Timeline, passed: Timeline | None) -> Block:
-    """Counts by kind; of own events with what was refused and carried, where that is known."""
-    words, counted = source.words, reproduction.count_conduct(timeline)
+def _counts(source: ReportSource, acts: reproduction.AccountConduct) -> Block:
+    """Counts by kind; of own events with who refused how many and what was carried, where known."""
+    words, timeline = source.words, acts.attempted
+    counted = reproduction.count_conduct(timeline)
     rows: list[tuple[str, ...]] = []
     for kind in words.codes("counts"):
         if not (n := len(timeline[kind])):
             continue
-        row = (words.of("counts", kind), f"{n:,}")
-        if kind in OWN and passed is not None:
-            rows.append((*row, f"{n - len(passed[kind]):,}", f"{len(passed[kind]):,}"))
+        row, split = (words.of("counts", kind), f"{n:,}"), acts.counts(kind)
+        if kind in OWN and split.carried is not None:
+            rows.append(
+                (*row, f"{split.enforcement:,}", f"{split.platform:,}", f"{split.carried:,}")
+            )
+        elif kind in OWN:
+            rows.append((*row, "", f"{split.platform:,}", ""))
         else:
-            rows.append((*row, "", ""))
+            rows.append((*row, "", "", ""))
+    if acts.receipts:
+        rows.append((words("delivered"), f"{acts.receipts:,}", "", "", ""))
     if counted.looked_up:
-        rows.append((words("looked_up"), f"{counted.looked_up:,}", "", ""))
-    rows.append((words("busiest"), f"{counted.busiest_minute:,}", "", ""))
-    rows.append((words("first_act"), words.instant(counted.first), "", ""))
-    rows.append((words("last_act"), words.instant(counted.last), "", ""))
-    if passed is None:
-        head = [words("counted"), words("attempted")]
-        return table(head, [row[:2] for row in rows], [2.2, 1.4], right=[False, True])
-    head = [words(key) for key in ("counted", "attempted", "refused", "carried")]
-    return table(head, rows, [2.2, 1.4, 0.7, 0.7], right=[False, True, True, True])
+        rows.append((words("looked_up"), f"{counted.looked_up:,}", "", "", ""))
+    rows.append((words("busiest"), f"{counted.busiest_minute:,}", "", "", ""))
+    rows.append((words("first_act"), words.instant(counted.first), "", "", ""))
+    rows.append((words("last_act"), words.instant(counted.last), "", "", ""))
+    keys = ("counted", "attempted", "refused_enforcement", "refused_platform", "carried")
+    head = [words(key) for key in keys]
+    return table(head, rows, [2.2, 1.4, 0.9, 0.9, 0.7], right=[False, True, True, True, True])
 
 
 def _draw(
     source: ReportSource,
     name: str,
     account: str,
-    timeline: Timeline,
-    passed: Timeline | None,
+    acts: reproduction.AccountConduct,
     own: list[Decision],
 ) -> str:
     """Draw what an account attempted, what was refused, and the decisions; "" without events."""
+    timeline, passed = acts.attempted, acts.carried
     window, words = timeline.window, source.words
     if window is None:
         return ""
     sends = timeline["sends"]
     lines: dict[str, Any] = {words("lane_attempted"): sends}
     lanes: dict[str, Any] = {words("lane_attempted"): sends}
+    refused = {"lane_refused_platform": _difference(sends, acts.let_through["sends"])}
     if passed is not None:
         lines[words("lane_carried")] = passed["sends"]
-        lines[words("lane_refused")] = _difference(sends, passed["sends"])
+        refused["lane_refused"] = _difference(acts.let_through["sends"], passed["sends"])
+    lines |= {words(key): times for key, times in refused.items() if len(times)}
+    if passed is not None:
         lanes = {label: times for label, times in lines.items() if len(times)}
         lanes.pop(words("lane_attempted"), None)
     for kind in ("replies", "reports", "blocks", "undeliverable", "registered"):

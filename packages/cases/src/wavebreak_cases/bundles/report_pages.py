@@ -62,13 +62,13 @@ def _page(
     added = "page_added_redacted" if exhibit.id in source.case.redactions else "page_added"
     key = "page_source" if about.kind == "capture" else added
     at = words.instant(parse_instant(about.captured_at))
-    origin = about.source or exhibit.title
+    origin = words.isolated(about.source or exhibit.title)
     yield text(words(key, source=origin, at=at, by=person(about.actor.who)))
     if exhibit.id in source.case.redactions:
         yield note(words("page_redacted", step=source.case.redactions[exhibit.id][0]))
     if recognized := read_recognized(place):
-        named = {"engine": recognized.engine, "languages": ", ".join(recognized.languages)}
-        yield note(words("page_recognized", **named))
+        spoken = words.joined([words.tongue(code) for code in recognized.languages])
+        yield note(words("page_recognized", engine=recognized.engine, languages=spoken))
     if reading is None:
         yield note(words("unread", why=_why_unread(place, words)))
     else:
@@ -137,7 +137,7 @@ def _reading(
         (words("prices"), [f"{m.amount:g} {m.currency}" for m in reading.prices]),
         (words("contacts"), contacts),
         (words("brands"), list(reading.brands)),
-        (words("language"), [reading.language]),
+        (words("language"), [words.tongue(reading.language)]),
     ]
     known = [(name, words.joined(_first(values))) for name, values in rows if any(values)]
     yield table([words("read_on_page"), ""], known, [1, 3])

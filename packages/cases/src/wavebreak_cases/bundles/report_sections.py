@@ -110,24 +110,23 @@ def summary(source: ReportSource, findings: Iterable[str]) -> Block:
         blocks.append(text(words("summary_none")))
     blocks.append(bullets([*findings, *_notice_sentences(source)], words("none")))
     relied = {name for d in case.latest() for name in d.value.exhibits if is_current(case, d.value)}
-    count = {"exhibits": len(case.exhibits), "relied": len(relied)}
-    blocks += [text(words("summary_exhibits", **count)), note(words("advice"))]
+    held = words.count("exhibit", len(case.exhibits))
+    said = words("summary_exhibits", exhibits=held, relied=f"{len(relied):,}")
+    blocks += [text(said), note(words("advice"))]
     return section(words("summary"), blocks)
 
 
-def stale_facts(source: ReportSource) -> list[tuple[str, str]]:
+def stale_facts(case: Case, words: ReportText) -> list[tuple[str, str]]:
     """Return what is not current, for the first page: a label and a sentence each."""
-    words = source.words
     return [
-        (words("not_current"), words("not_current_fact", **_stale_names(source, prepared)))
-        for prepared in stale_determinations(source.case)
+        (words("not_current"), words("not_current_fact", **_stale_names(case, words, prepared)))
+        for prepared in stale_determinations(case)
     ]
 
 
-def _stale_names(source: ReportSource, prepared: PreparedDetermination) -> dict[str, str]:
-    case = source.case
+def _stale_names(case: Case, words: ReportText, prepared: PreparedDetermination) -> dict[str, str]:
     party = case.parties[case.root(prepared.value.party)].name
-    return {"id": prepared.id, "party": source.words.isolated(party)}
+    return {"id": prepared.id, "party": words.isolated(party)}
 
 
 def _stale_verdict(source: ReportSource, prepared: PreparedDetermination) -> Block:
@@ -135,7 +134,7 @@ def _stale_verdict(source: ReportSource, prepared: PreparedDetermination) -> Blo
     words, case, value = source.words, source.case, prepared.value
     superseded = prepared.id not in {latest.id for latest in case.latest()}
     key = "superseded_lead" if superseded else "not_current_lead"
-    lines = [words(key, **_stale_names(source, prepared))]
+    lines = [words(key, **_stale_names(case, words, prepared))]
     said = {"at": words.day(prepared.at), "result": words.tie(value.result)}
     lines.append(words("not_current_said", **said))
     if prepared.signed_by:
@@ -238,6 +237,8 @@ def _erasures(source: ReportSource) -> Iterator[Block]:
 def _names(source: ReportSource, party: Party) -> str:
     words = source.words
     lines = [party.name, words(party.kind)]
+    if party.age == "minor":
+        lines.append(words("minor"))
     if party.aliases:
         lines.insert(1, words("also", names=words.joined(list(party.aliases))))
     return "\n".join(lines)

@@ -7,7 +7,7 @@ alone.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +22,10 @@ Line = Annotated[str, Meta(max_length=300)]
 
 
 class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A form of a certificate in one language, for a person to complete and sign, or not."""
+    """A form of a certificate in one language, for a person to complete and sign, or not.
+
+    Where `digests` is set its schedule names every file of the exhibits with its SHA-256.
+    """
 
     id: Line
     language: Language
@@ -30,6 +33,7 @@ class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lead: str
     paragraphs: tuple[str, ...]
     declaration: str
+    digests: bool = False
 
 
 class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,12 +47,12 @@ class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         speech = get_language(language)
         for form in self.form:
             texts = msgspec.to_builtins(form)
-            del texts["id"], texts["language"]
+            del texts["id"], texts["language"], texts["digests"]
             context = f"certificates.form.{form.id}"
             shipped = form.language == SOURCE_LANGUAGE and speech.code == language
             if form.id not in own and shipped and speech.translates(context, texts):
                 words = speech.translate_table(context, texts)
-                fields = {"id": form.id, "language": language} | words
+                fields = {"id": form.id, "language": language, "digests": form.digests} | words
                 own[form.id] = msgspec.convert(fields, CertificateForm)
         return tuple(own.values())
 
@@ -56,7 +60,8 @@ class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who publishes reports and writes notices, from `cases/operator.toml`: its letterhead.
 
-    `calendar` names the calendar by which days to answer are counted.
+    `calendar` names the calendar by which days to answer are counted; `paper` is what report, forms
+    and letters are set for: US Letter for courts of the United States.
     """
 
     name: Line = ""
@@ -64,6 +69,7 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registration: Line = ""
     contact: Line = ""
     calendar: Line = ""
+    paper: Literal["a4", "us-letter"] = "a4"
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

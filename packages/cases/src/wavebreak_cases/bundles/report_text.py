@@ -53,6 +53,23 @@ class ReportText:
         found = self._words[table].get(code)
         return code.replace("_", " ") if found is None else str(found)
 
+    def tongue(self, code: str) -> str:
+        """Return the name of a language by its code; one that has none here, as its code.
+
+        >>> ReportText("he").tongue("heb"), ReportText("en").tongue("xx")
+        ('עברית', 'xx')
+        """
+        return str(self._words["language_names"].get(f"in_{code}", code))
+
+    def count(self, noun: str, n: int) -> str:
+        """Return a count with its noun, in the singular where it is one.
+
+        >>> ReportText("en").count("exhibit", 1), ReportText("he").count("time", 1_200)
+        ('1 exhibit', '1,200 פעמים')
+        """
+        form = self._words["nouns"][f"{noun}_{'one' if n == 1 else 'many'}"]
+        return Template(form).substitute(n=f"{n:,}")
+
     def supposing(self, change: Counterfactual) -> str:
         """Return what a determination supposes otherwise.
 

@@ -47,13 +47,21 @@ from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
-from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
+from wavebreak.ledger.verifier import (
+    LOG,
+    Key,
+    VerifierError,
+    canonical,
+    read_json,
+    read_key,
+    read_lines,
+)
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
-from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA
-from wavebreak_cases.bundles.archive_reader import bundle_error
+from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, TYPES
+from wavebreak_cases.bundles.bundle_checks import matching_keys as matching_keys
 from wavebreak_cases.bundles.pseudonyms import Renamer, rename_decision, rename_log
 from wavebreak_cases.bundles.rerun_manifest import ABOUT as ABOUT
 from wavebreak_cases.bundles.rerun_manifest import DECISIONS as DECISIONS
@@ -100,12 +108,6 @@ def write_sealed_decisions(
     return len(relied)
 
 
-def matching_keys(own: Key, keys: Sequence[Key]) -> list[Key]:
-    """Those of the reader's keys that a log of this origin has to be signed by; witnesses too."""
-    mine = [key for key in keys if key.kind == LOG and key.name == own.name]
-    return mine + [key for key in keys if key.kind != LOG] if mine else []
-
-
 def unverified_origin(place: Path, keys: Sequence[Key]) -> str:
     """The origin of sealed entries for which the reader has given no key ("": none)."""
     if not place.exists():
@@ -117,7 +119,7 @@ def unverified_origin(place: Path, keys: Sequence[Key]) -> str:
 def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
     """Check sealed entries by keys, or their own; all that they say openly is what is relied on.
 
-    Raises the verifier's `Doubt`, or `EvidenceError` named `sealed_other`.
+    Raises `VerifierError`; named `sealed_other` where they are not.
     """
     own = read_key((place / "key.pub").read_text("utf-8").strip())
     mine = [key for key in matching_keys(own, keys) if key.kind == LOG]
@@ -127,7 +129,7 @@ def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequen
     ]
     expected = [_open_fields(decision) for decision in relied]
     if canonical(bodies) != canonical(expected):
-        raise bundle_error("sealed_other", "what was sealed is not what is relied on")
+        raise VerifierError("sealed_other", "what was sealed is not what is relied on")
     return f"{len(expected)} of them sealed before, among {last.size:,} entries of {last.origin}"
 
 
@@ -546,17 +548,50 @@ def exhibit_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, T
     return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
 
 
-class AccountConduct(NamedTuple):
-    """An account's timelines: of all that it attempted, and of what was carried.
+class SendCounts(NamedTuple):
+    """What became of an account's messages or other acts: the numbers that every document states.
 
-    `carried` is None where that is not known: enforcement was on, and the version that made the
-    exhibit did not record what it refused. `before` counts the messages that the platform itself
-    refused before they were sent.
+    Attributes:
+        attempted: All of them.
+        platform: Refused by the platform itself before they happened, as the log says.
+        enforcement: Refused by enforcement, as it is run again (None: not recorded).
+        carried: Refused by neither (None: not known).
+
+    """
+
+    attempted: int
+    platform: int
+    enforcement: int | None
+    carried: int | None
+
+
+class AccountConduct(NamedTuple):
+    """An account's timelines: of all that it attempted, and of what became of it.
+
+    Attributes:
+        attempted: All.
+        let_through: What the platform itself did not refuse.
+        carried: What enforcement did not refuse either. None where that is not known: enforcement
+            was on, and the version that made the exhibit did not record what it refused.
+        receipts: How many receipts of delivery of its messages the log has.
+
     """
 
     attempted: Timeline
+    let_through: Timeline
     carried: Timeline | None
-    before: int
+    receipts: int
+
+    def counts(self, kind: str) -> SendCounts:
+        """Return what became of a kind of acts."""
+        tried, let_through = len(self.attempted[kind]), len(self.let_through[kind])
+        if self.carried is None:
+            return SendCounts(tried, tried - let_through, None, None)
+        carried = len(self.carried[kind])
+        return SendCounts(tried, tried - let_through, let_through - carried, carried)
+
+
+_DELIVERED = TYPES.index("message.delivered")
 
 
 def conduct_of_accounts(directory: Path, about: RerunManifest) -> dict[str, AccountConduct]:
@@ -571,8 +606,10 @@ def conduct_of_accounts(directory: Path, about: RerunManifest) -> dict[str, Acco
         events = by_id.values()
         attempted = timeline_of_events(events, account)
         let_through = timeline_of_events(filter(was_carried, events), account)
-        before = len(attempted["sends"]) - len(let_through["sends"])
+        receipts = sum(event["type"] == _DELIVERED and event["peer"] == account for event in events)
         again = set((refused or {}).get(account, ()))
         carried = timeline_of_events((e for e in events if was_carried(e, again)), account)
-        found[account] = AccountConduct(attempted, carried if known else None, before)
+        found[account] = AccountConduct(
+            attempted, let_through, carried if known else None, receipts
+        )
     return found

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import bagit
 import msgspec
@@ -19,45 +19,37 @@ import msgspec
 from wavebreak import __version__
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
-from wavebreak.ledger import verifier
-from wavebreak.ledger.checkpoints import fingerprint
 from wavebreak.ledger.key_history import KeyChange, KnownKey, known_keys, revoked_doubt
 from wavebreak.ledger.storage import LEDGER
-from wavebreak.ledger.verifier import (
-    LOG,
-    WITNESS,
-    Checkpoint,
-    Key,
-    VerifierError,
-    read_json,
-    read_key,
-    read_lines,
-)
-from wavebreak_cases.bundles import report, reproduction
+from wavebreak.ledger.verifier import Key, VerifierError
+from wavebreak_cases.bundles import bundle_checks, report, reproduction
 from wavebreak_cases.bundles.archive_reader import (
     CERTIFICATE,
-    HASHES,
     MADE,
     README,
     REPORT,
     VERIFIER,
     Bounds,
-    bundle_error,
-    check_structure,
-    file_hash,
-    unpack,
 )
-from wavebreak_cases.bundles.bag import check_seal, check_tag_files
-from wavebreak_cases.bundles.exhibit_redaction import describe_removed, restated_steps
+from wavebreak_cases.bundles.bundle_checks import (
+    Finding,
+    NotChecked,
+    checkpoint_of,
+    counted,
+    open_bundle,
+    run_check,
+)
+from wavebreak_cases.bundles.bundle_checks import exit_code as exit_code
+from wavebreak_cases.bundles.exhibit_redaction import describe_removed
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings
+from wavebreak_cases.bundles.verifier_program import verifier_program
 from wavebreak_cases.bundles.workspace import (
     CASE,
     EXHIBITS,
     GROUNDS,
     check_exhibit_files,
     load_case,
-    salted_digest,
 )
 from wavebreak_cases.cases.case import (
     Case,
@@ -66,7 +58,6 @@ from wavebreak_cases.cases.case import (
     context_for_party,
     evidence_for_party,
 )
-from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.cases.determination import SAME_RULES, Determination, determine
 from wavebreak_cases.cases.eligibility import Grounds
 from wavebreak_cases.cases.workflow import apply_step, stale_determinations
@@ -75,45 +66,15 @@ from wavebreak_cases.claims import exhibits as claims
 from wavebreak_cases.claims.config import load_limits
 from wavebreak_cases.claims.redaction import Region, check_copy
 
-_LEDGER_FILES = {"checkpoints.jsonl", "key.pub", "proofs.jsonl"}
-_LINE = re.compile(r"([0-9a-f]+)  (\S.*)")
-
-
-class NotChecked(Exception):  # noqa: N818
-    """Why something could not be checked here."""
-
 
 def check_bag(root: Path) -> str:
-    """Every file is in manifests of both hashes and as they say, and nothing else is there."""
-    there = {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
-    for algorithm in HASHES:
-        payload = _read_manifest(root, f"manifest-{algorithm}.txt")
-        tags = _read_manifest(root, f"tagmanifest-{algorithm}.txt")
-        if missing := sorted({*payload, *tags} - there):
-            raise bundle_error("bag_missing", f"{missing[0]} is in a manifest and not there")
-        data = {name for name in there if name.startswith("data/")}
-        beside = there - data - {f"tagmanifest-{each}.txt" for each in HASHES}
-        if more := sorted((data - {*payload}) | (beside - {*tags})):
-            raise bundle_error("bag_surplus", f"{more[0]} is there and in no manifest")
-        for name, said in (payload | tags).items():
-            if file_hash(root / name, algorithm) != said:
-                raise bundle_error("bag_digest", f"{name} is not as it was packed ({algorithm})")
+    """The manifests hold, and the library for such bags finds no fault either."""
+    said = bundle_checks.check_bag(root)
     try:
         bagit.Bag(str(root)).validate()
     except (bagit.BagError, OSError, UnicodeDecodeError) as error:
-        raise bundle_error("bag_invalid", f"it is no valid BagIt 1.0 bag: {error}") from None
-    return f"{len(there):,} files, SHA-256 and SHA-512, valid BagIt 1.0"
-
-
-def _read_manifest(root: Path, name: str) -> dict[str, str]:
-    try:
-        lines = (root / name).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise bundle_error("bag_manifest", f"there is no readable {name}") from None
-    matches = [match for line in lines if (match := _LINE.fullmatch(line))]
-    if len(matches) < len(lines) or len({m[2] for m in matches}) < len(lines):
-        raise bundle_error("bag_manifest", f"{name} has a line that is not well formed, or twice")
-    return {match[2]: match[1] for match in matches}
+        raise VerifierError("bag_invalid", f"it is no valid BagIt 1.0 bag: {error}") from None
+    return f"{said}, valid BagIt 1.0"
 
 
 def check_case(data: Path) -> tuple[CaseFile, Case]:
@@ -121,83 +82,9 @@ def check_case(data: Path) -> tuple[CaseFile, Case]:
     return load_case(data / CASE)
 
 
-def check_ledger(data: Path, known: Sequence[KnownKey]) -> str:
-    """The entries are in the tree of a signed checkpoint; by given keys, or the bundle's own."""
-    keys = [each.key for each in known]
-    place = data / LEDGER
-    own = read_key((place / "key.pub").read_text("utf-8").strip())
-    mine = reproduction.matching_keys(own, keys)
-    if keys and not mine:
-        raise bundle_error("origin_wrong", f"none of the keys is of {own.name[:80]}")
-    note = verifier.verify(place, mine or [own], [])[-1]
-    if not keys:
-        raise NotChecked(
-            f"{note.size:,} entries agree with the bundle's own key, {fingerprint(own)}; whose it "
-            "is, is not known: compare that with its maker by another way, and give --key"
-        )
-    if verifier.check_signed(note, [key for key in mine if key.kind == LOG]) != own:
-        raise bundle_error("key_other", "key.pub is not the key that signed")
-    signed = f"{note.size:,} entries under a checkpoint signed by {own.name} ({fingerprint(own)})"
-    if doubt := revoked_doubt(note, [each for each in known if each.key in mine]):
-        raise NotChecked(f"{signed}. Not checked: {doubt[0]}")
-    ended = next((each.retired for each in known if each.key == own), None)
-    if ended is not None:
-        signed += f", a key that was in use until {format_instant(ended)}"
-    seen = [
-        f"{key.name} at {format_instant(1000 * verifier.check_signature(note, key))}"
-        for key in mine
-        if key.kind == WITNESS
-    ]
-    if seen:
-        return f"{signed}, and seen by {', '.join(seen)}"
-    return f"{signed}; when they were made rests on its maker's clock and key alone"
-
-
-def _checkpoint(place: Path) -> Checkpoint:
-    """Read the one checkpoint of a proof bundle; its signatures are not checked."""
-    (line,) = read_lines(place / "checkpoints.jsonl")
-    return verifier.read_checkpoint(str(read_json(line, "checkpoint")).encode())
-
-
-def _proofs(data: Path) -> list[dict[str, Any]]:
-    return [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
-
-
-def check_end(data: Path, written: CaseFile) -> str:
-    """Every sealed entry is here, and the last one seals the end of the case and every file."""
-    there = {path.name for path in (data / LEDGER).iterdir()}
-    if there != _LEDGER_FILES:
-        raise bundle_error("ledger_files", f"{sorted(there ^ _LEDGER_FILES)[0][:60]}")
-    size = _checkpoint(data / LEDGER).size
-    if said := check_seal(data, written, _proofs(data), size):
-        return said
-    raise NotChecked(
-        "made by an earlier version, which did not seal the end of the case: steps may have been "
-        "cut, and files beside the exhibits changed; ask its maker for another copy"
-    )
-
-
-def check_tags(root: Path, case: Case) -> str:
-    """The bag's own files are those that its payload gives."""
-    recorded = _read_json(root / "data" / MADE, dict[str, str])
-    return check_tag_files(root, case.id, case.steps[-1].at, recorded.get("wavebreak", ""))
-
-
 def check_steps(data: Path, written: CaseFile) -> str:
     """Every step of the case, and no other, was sealed in this order."""
-    sealed = [each["entry"]["body"] for each in _proofs(data) if each["entry"]["kind"] == "step"]
-    own = [body for body in sealed if body.get("case") == written.id]
-    if len(own) != len(written.steps):
-        what = f"{len(own)} steps are sealed, the case has {len(written.steps)}"
-        raise bundle_error("steps_count", what)
-    restated = restated_steps(written)
-    for body, step in zip(own, written.steps, strict=True):
-        sealed_digest = restated.get(step.n, body.get("sha256"))
-        if sealed_digest != salted_digest(written.salt, step):
-            raise bundle_error("steps_edited", f"step {step.n} is not as it was sealed")
-    if restated:
-        return f"{len(own):,} steps, {len(restated)} of them as a sealed redaction shows them"
-    return f"{len(own):,} steps as they were sealed"
+    return bundle_checks.check_steps(data, msgspec.to_builtins(written))
 
 
 def check_redactions(data: Path, case: Case) -> str:
@@ -209,7 +96,7 @@ def check_redactions(data: Path, case: Case) -> str:
             redaction.words,
             [Region(r.page, r.box) for r in redaction.regions],
         ):
-            raise bundle_error("redaction", f"{name}: {wrong[0]}")
+            raise VerifierError("redaction", f"{name}: {wrong[0]}")
         step = case.steps[number - 1]
         found.append(
             f"{name} is a redacted copy, made by {step.by} ({step.why}): "
@@ -218,7 +105,8 @@ def check_redactions(data: Path, case: Case) -> str:
     raise NotChecked(
         f"{'; '.join(found)}. Not checked: the originals, whose digests are sealed and not shown, "
         "and whether what is left still names what was removed; whoever is given an original can "
-        "check both"
+        "check both",
+        "redacted",
     )
 
 
@@ -226,14 +114,14 @@ def check_exhibits(data: Path, case: Case) -> str:
     """Every exhibit's files are as they were taken in, and nothing else lies beside them."""
     for exhibit in case.exhibits.values():
         if not re.fullmatch(rf"{EXHIBITS}/E\d+(R\d+)?", exhibit.path):
-            raise bundle_error("exhibit_path", f"{exhibit.id} lies elsewhere")
+            raise VerifierError("exhibit_path", f"{exhibit.id} lies elsewhere")
         if wrong := check_exhibit_files(data, exhibit):
-            raise bundle_error("exhibit_files", wrong[0])
+            raise VerifierError("exhibit_files", wrong[0])
     known = {exhibit.path for exhibit in case.exhibits.values()}
     lying = (data / EXHIBITS).glob("*") if (data / EXHIBITS).exists() else []
     if more := sorted(p.name for p in lying if p.relative_to(data).as_posix() not in known):
-        raise bundle_error("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
-    return f"{len(known):,} exhibits as they were taken in"
+        raise VerifierError("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
+    return f"{counted(len(known), 'exhibit')} as taken in"
 
 
 def check_custody(data: Path, case: Case) -> str:
@@ -243,13 +131,13 @@ def check_custody(data: Path, case: Case) -> str:
         place = data / exhibit.path
         if (place / claims.EXHIBIT).exists():
             if wrong := claims.check_exhibit(place):
-                raise bundle_error("custody", f"{exhibit.id}: {wrong[0]}")
+                raise VerifierError("custody", f"{exhibit.id}: {wrong[0]}")
             count += len(claims.read_custody(place))
         elif not (place / claims.CUSTODY).exists():
-            raise bundle_error("custody", f"{exhibit.id} has no line of custody")
+            raise VerifierError("custody", f"{exhibit.id} has no line of custody")
         else:
             count += len((place / claims.CUSTODY).read_bytes().splitlines())
-    return f"{count:,} lines of custody"
+    return f"{counted(count, 'line')} of custody"
 
 
 def check_warcs(data: Path, case: Case) -> str:
@@ -263,13 +151,13 @@ def check_warcs(data: Path, case: Case) -> str:
                     raise NotChecked(f"{exhibit.id}: {name} is larger than is read here")
                 accepting.validate_file(path.read_bytes())
                 count += 1
-    return f"{count:,} WARC files, every digest"
+    return f"{counted(count, 'WARC file')}, every digest"
 
 
 def check_reruns(data: Path, case: Case, known: Sequence[KnownKey]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
     keys = [each.key for each in known]
-    results, open_ = [], list[str]()
+    results, open_, unknown = [], list[str](), list[str]()
     for exhibit in case.exhibits.values():
         if exhibit.kind == "platform_run":
             place = data / exhibit.path
@@ -284,12 +172,13 @@ def check_reruns(data: Path, case: Case, known: Sequence[KnownKey]) -> str:
                     f"decisions of {exhibit.id}: others' events, on which they rest, are not here"
                 )
             if origin := reproduction.unverified_origin(place / reproduction.SEALED, keys):
-                open_.append(f"the key of {origin}: give --key")
+                unknown.append(f"the key of {origin}: give --key")
             else:
                 open_ += _revoked(place / reproduction.SEALED, known)
     said = "; ".join(results) or "no exhibit is a run"
-    if open_:
-        raise NotChecked(f"{said}. Not checked: {'; '.join(open_)}")
+    if open_ or unknown:
+        name = "unchecked" if open_ else "key_unknown"
+        raise NotChecked(f"{said}. Not checked: {'; '.join([*open_, *unknown])}", name)
     return said
 
 
@@ -297,7 +186,7 @@ def _revoked(place: Path, known: Sequence[KnownKey]) -> list[str]:
     """Say that sealed entries, whose signature was checked, rest on a revoked key."""
     if not place.exists():
         return []
-    note = _checkpoint(place)
+    note = checkpoint_of(place)
     return revoked_doubt(note, [each for each in known if each.key.name == note.origin])
 
 
@@ -327,23 +216,23 @@ def _check_rerun(
     if decide:
         again, values = reproduction.reproduce(place, about)
         if [msgspec.json.encode(decision) + b"\n" for decision in again] != lines:
-            raise bundle_error("rerun_decisions", "the events give other decisions")
+            raise VerifierError("rerun_decisions", "the events give other decisions")
         if _read_json(place / reproduction.VALUES, dict[str, Any]) != values:
-            raise bundle_error("rerun_features", "the events give other features")
+            raise VerifierError("rerun_features", "the events give other features")
         refused = reproduction.read_refused(place)
         if refused is not None and refused != reproduction.find_refused(place, about, again):
-            raise bundle_error("rerun_refused", "the events give other refusals")
+            raise VerifierError("rerun_refused", "the events give other refusals")
     if len(decisions) != about.decisions:
-        raise bundle_error("rerun_decisions", "there are more or fewer decisions than it says")
+        raise VerifierError("rerun_decisions", "there are more or fewer decisions than it says")
     own = [d for d in decisions[: about.as_run] if d.account in about.accounts]
     if tuple(d.id for d in own) != about.relied:
-        raise bundle_error("rerun_relied", "the decisions relied on are others")
+        raise VerifierError("rerun_relied", "the decisions relied on are others")
     timelines = reproduction.exhibit_timelines(place, about.accounts)
     counts = {
         account: reproduction.count_conduct(timeline) for account, timeline in timelines.items()
     }
     if _read_json(place / reproduction.NUMBERS, dict[str, reproduction.Conduct]) != counts:
-        raise bundle_error("rerun_counts", "the events give other counts of conduct")
+        raise VerifierError("rerun_counts", "the events give other counts of conduct")
     there = (place / reproduction.SEALED).exists()
     before = (
         f", {reproduction.check_sealed_decisions(place / reproduction.SEALED, own, keys)}"
@@ -363,7 +252,7 @@ def check_determinations(data: Path, written: CaseFile) -> str:
             if said.version not in SAME_RULES:
                 others.append(step.did.id)
             elif _determine_again(data, case, said) != said:
-                raise bundle_error(
+                raise VerifierError(
                     "determination", f"{step.did.id} does not follow from its evidence"
                 )
             else:
@@ -379,13 +268,14 @@ def check_determinations(data: Path, written: CaseFile) -> str:
             f"here; {count:,} others follow from their evidence. Determine again to have it checked"
         )
     then = " as it was then" if stale else ""
-    return f"{stale}{count:,} determinations follow from their evidence{then}"
+    follow = "follows" if count == 1 else "follow"
+    return f"{stale}{counted(count, 'determination')} {follow} from the evidence{then}"
 
 
 def _determine_again(data: Path, case: Case, said: Determination) -> Determination:
     grounds = _read_json(data / GROUNDS / f"{Path(said.policy).name}.json", Grounds)
     if grounds.version != said.policy:
-        raise bundle_error("determination_policy", f"the policy {said.policy[:60]} is another")
+        raise VerifierError("determination_policy", f"the policy {said.policy[:60]} is another")
     evidence = evidence_for_party(case, said.party)
     context = context_for_party(case, said.party)
     return determine(
@@ -406,9 +296,9 @@ def check_report_pages(data: Path, case: Case) -> str:
         raise NotChecked(f"made with {differ or 'more'}: to compare them needs that")
     settings = _read_json(data / SETTINGS, ReportSettings)
     if (data / REPORT).read_bytes() != report.render_report(data, case, settings):
-        raise bundle_error("report", f"{REPORT} is not what the case says")
+        raise VerifierError("report", f"{REPORT} is not what the case says")
     if (data / CERTIFICATE).read_bytes() != report.render_certificate_forms(case, settings):
-        raise bundle_error("certificate", f"{CERTIFICATE} is not the form")
+        raise VerifierError("certificate", f"{CERTIFICATE} is not the form")
     return "report and forms are those of the case, to the byte"
 
 
@@ -416,11 +306,11 @@ def check_verifier(data: Path) -> str:
     """The verifier that lies in the bundle is ours, and nothing lies beside what belongs there."""
     known = {CASE, GROUNDS, EXHIBITS, LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER, SETTINGS}
     if more := sorted(path.name for path in data.iterdir() if path.name not in known):
-        raise bundle_error("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
-    if (data / VERIFIER).read_bytes() != Path(verifier.__file__).read_bytes():
+        raise VerifierError("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
+    if (data / VERIFIER).read_bytes() != verifier_program():
         recorded = _read_json(data / MADE, dict[str, str])
         if recorded.get("wavebreak") == report.versions()["wavebreak"]:
-            raise bundle_error("verifier_program", f"{VERIFIER} is not this version's")
+            raise VerifierError("verifier_program", f"{VERIFIER} is not this version's")
         raise NotChecked(f"{VERIFIER} is of another version; do not run it unread")
     return f"{VERIFIER} is ours"
 
@@ -429,27 +319,7 @@ def _read_json(path: Path, kind: Any) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        raise bundle_error("file", f"{path.name} cannot be read") from None
-
-
-class Finding(NamedTuple):
-    """One check: what of, whether it holds (None: not checked), what was found, a doubt's name."""
-
-    what: str
-    holds: bool | None
-    said: str
-    name: str = ""
-
-
-def exit_code(findings: Sequence[Finding]) -> int:
-    """0 where all was checked and holds, 1 where something does not, 3 where not all could be.
-
-    >>> exit_code([Finding("a", True, ""), Finding("b", None, "")])
-    3
-    """
-    if any(finding.holds is False for finding in findings):
-        return 1
-    return 3 if any(finding.holds is None for finding in findings) else 0
+        raise VerifierError("file", f"{path.name} cannot be read") from None
 
 
 def verify_bundle(
@@ -473,9 +343,9 @@ def verify_bundle(
         root: list[Path] = []
 
         def opened() -> str:
-            root.append(unpack(source, Path(place), bounds))
-            check_structure(source)
-            return f"{sum(p.is_file() for p in root[0].rglob('*')):,} files and nothing else"
+            folder, found = open_bundle(source, Path(place), bounds)
+            root.append(folder)
+            return found.said
 
         findings = [_run_check("zip file", opened)]
         return findings + _verify_folder(root[0], known) if root else findings
@@ -489,17 +359,18 @@ def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
     def opened() -> str:
         read.append(check_case(data))
         written, case = read[0]
-        return f"case {case.id}, {case.state}, {len(written.steps)} steps"
+        return f"case {case.id}, {case.state}, {counted(len(written.steps), 'step')}"
 
     findings.append(_run_check("case", opened))
     if not read:
         return findings
     written, case = read[0]
+    shown = msgspec.to_builtins(written)
     checks: dict[str, Callable[[], str]] = {
-        "sealed entries": partial(check_ledger, data, known),
+        "sealed entries": partial(bundle_checks.check_ledger, data, known),
         "steps": partial(check_steps, data, written),
-        "end of the case": partial(check_end, data, written),
-        "bag's own files": partial(check_tags, root, case),
+        "end of the case": partial(bundle_checks.check_end, data, shown),
+        "bag's own files": partial(bundle_checks.check_tags, root, shown),
         "exhibits": partial(check_exhibits, data, case),
         "custody": partial(check_custody, data, case),
         "WARC": partial(check_warcs, data, case),
@@ -514,17 +385,12 @@ def _verify_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
 
 
 def _run_check(what: str, check: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, True, check())
-    except NotChecked as reason:
-        return Finding(what, None, str(reason), "unchecked")
-    except VerifierError as doubt:
-        name, said = doubt.args
-        return Finding(what, False, f"{name}: {said}", name)
-    except WavebreakError as error:
-        name = error.name if isinstance(error, EvidenceError) else ""
-        return Finding(what, False, error.what, name or what.lower())
-    except Exception as error:
-        # Whoever made the bundle chooses what its parsers meet: whatever they raise is a doubt.
-        said = f"it is not well formed ({type(error).__name__})"
-        return Finding(what, False, said, "not_well_formed")
+    def converted() -> str:
+        try:
+            return check()
+        except WavebreakError as error:
+            name = error.name if isinstance(error, EvidenceError) else ""
+            said = error.what.removeprefix(f"{name}: ")
+            raise VerifierError(name or what.lower(), said) from None
+
+    return run_check(what, converted)

@@ -41,6 +41,9 @@ from wavebreak.ledger.entries import (
 )
 from wavebreak.ledger.storage import LEDGER
 from wavebreak.ledger.verifier import canonical
+from wavebreak_cases.bundles.bundle_checks import CASE as CASE
+from wavebreak_cases.bundles.bundle_checks import EXHIBITS as EXHIBITS
+from wavebreak_cases.bundles.bundle_checks import GROUNDS as GROUNDS
 from wavebreak_cases.cases.case import (
     Action,
     Case,
@@ -68,7 +71,6 @@ def step_entries(
     ]
 
 
-CASE, EXHIBITS, GROUNDS = "case.json", "exhibits", "grounds"
 MAX_CASE = 64 << 20
 MAX_FILES = 10_000
 _RESTORE = "bring back case.json from a backup or from a bundle of the case"

@@ -46,6 +46,17 @@ def load_calendar(name: str, policy: Path | None = None) -> BusinessCalendar:
     return known[name]
 
 
+def end_of_day(at_ms: int, zone: str = "UTC") -> int:
+    """Return the last second of the day of a time, in a zone (ms).
+
+    >>> end_of_day(1_772_193_600_000) - 1_772_193_600_000  # from noon
+    43199000
+    """
+    there = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone)).date()
+    midnight = datetime.combine(there + timedelta(days=1), time(), ZoneInfo(zone))
+    return int(midnight.timestamp()) * 1000 - 1000
+
+
 def business_deadline(calendar: BusinessCalendar, start_ms: int, days: int) -> int:
     """Return the end of the last of some days of business (ms).
 
@@ -76,5 +87,5 @@ def business_deadline(calendar: BusinessCalendar, start_ms: int, days: int) -> i
             f"the calendar's holidays are known until {calendar.until} only",
             fix="add the following years to cases/calendars.toml of your policy",
         )
-    midnight = datetime.combine(last + timedelta(days=1), time(), zone)
-    return int(midnight.timestamp()) * 1000 - 1000
+    noon = datetime.combine(last, time(12), zone)
+    return end_of_day(int(noon.timestamp()) * 1000, calendar.zone)

@@ -77,7 +77,7 @@ class Redaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: Text
     path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}R[0-9]{1,3}$")]
     sha256: dict[FileName, Sha256]
-    words: dict[Literal["phone", "mail", "name", "text"], Count]
+    words: dict[Literal["phone", "mail", "identity", "address", "name", "text"], Count]
     regions: Annotated[tuple[RemovedRegion, ...], Meta(max_length=1_000)]
     left_out: Names
     restated: dict[str, Sha256]

@@ -56,7 +56,9 @@ class Basis(StrEnum):
 class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person or company. `numbers` are those it publishes for its business, in E.164.
 
-    `same_as` names the party into which a person has merged it ("": none).
+    `same_as` names the party into which a person has merged it ("": none). By `calendar_name`
+    the days are counted that a letter gives it to answer. To a minor (`age_group`) no letter is
+    written.
     """
 
     id: Text
@@ -69,6 +71,19 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sites: Names = ()
     note: Long = ""
     same_as: str = ""
+    calendar_name: Text | UnsetType = msgspec.field(default=UNSET, name="calendar")
+
+    age_group: Literal["adult", "minor"] | UnsetType = msgspec.field(default=UNSET, name="age")
+
+    @property
+    def age(self) -> str:
+        """Whether it is `adult` or `minor`; else `not_stated`."""
+        return "not_stated" if isinstance(self.age_group, UnsetType) else self.age_group
+
+    @property
+    def calendar(self) -> str:
+        """The name of its calendar of days of business ("": none is stated)."""
+        return "" if isinstance(self.calendar_name, UnsetType) else self.calendar_name
 
     def __post_init__(self) -> None:
         """Refuse a number that is not E.164: two spellings would never meet."""

@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 from PIL import Image, ImageDraw
@@ -47,7 +47,8 @@ from wavebreak_cases.claims.exhibits import (
     write_file,
     write_manifest,
 )
-from wavebreak_cases.claims.page_text import find_contact_details, page_texts
+from wavebreak_cases.claims.page_text import page_texts
+from wavebreak_cases.claims.personal_data import find_personal_data
 from wavebreak_cases.claims.pictures import open_picture
 from wavebreak_cases.claims.reader import exhibit_documents
 from wavebreak_cases.claims.review import LABELS, read_labels
@@ -60,15 +61,17 @@ from wavebreak_cases.claims.term_search import (
 )
 
 TEXT, PICTURE, PDF = "redacted.txt", "redacted.png", "redacted.pdf"
-MARK = re.compile(r"\[redacted: (phone|mail|name|text)\]")
 REGION = "[redacted: region]"
 MAX_PAGES = 200
 SOFT = 8
 """Pixels along the edges of a region that are not checked: JPEG blurs them."""
 UNIFORM = 24
 """How far the pixels of a removed region may differ, by the same reason."""
+_MIN_DIGITS = 5
+"""From how many digits a number is searched in any grouping."""
 
-What = Literal["phone", "mail", "name", "text"]
+What = Literal["phone", "mail", "identity", "address", "name", "text"]
+MARK = re.compile(rf"\[redacted: ({'|'.join(get_args(What))})\]")
 Share = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of a page's or picture's width and height."""
 Box = tuple[int, int, int, int]
@@ -147,9 +150,9 @@ def mark_pattern(mark: TextMark) -> re.Pattern[str]:
     >>> bool(mark_pattern(TextMark("name", "Dana Levi")).search("DANA\n LEVI"))
     True
     """
-    if mark.what == "phone":
+    if _is_number(mark):
         digits = re.sub(r"\D", "", mark.text)
-        if len(digits) >= 5:
+        if digits:
             start = r"(?:\+|(?<!\d))\(?" if mark.text.strip().startswith("+") else r"(?<!\d)\(?"
             return re.compile(start + r"[\s().\-‑–]*".join(digits) + r"(?!\d)")
     words = [re.escape(word) for word in mark.text.split()]
@@ -161,7 +164,7 @@ def mark_pattern(mark: TextMark) -> re.Pattern[str]:
     before = r"(?<!\w)" if first.isalnum() and not joined else ""
     after = r"(?!\w)" if last.isalnum() else ""
     pattern = re.compile(before + r"\s+".join(words) + after, re.IGNORECASE)
-    if any(pattern.search(f"[redacted: {what}]") for what in ("phone", "mail", "name", "text")):
+    if any(pattern.search(f"[redacted: {what}]") for what in get_args(What)):
         raise ClaimError(f"“{mark.text}” is a word of the marks themselves", fix="mark more words")
     return pattern
 
@@ -173,8 +176,15 @@ def find_mark(mark: TextMark, text: str, folded: FoldedText | None = None) -> li
     [(4, 12)]
     """
     found = [match.span() for match in mark_pattern(mark).finditer(text)]
-    number = mark.what == "phone" and len(re.sub(r"\D", "", mark.text)) >= 5
-    return sorted({*found, *find_term(folded or text, mark.text, number=number)})
+    return sorted({*found, *find_term(folded or text, mark.text, number=_is_number(mark))})
+
+
+def _is_number(mark: TextMark) -> bool:
+    """Whether only the digits of a mark count, in any grouping."""
+    digits = len(re.sub(r"\D", "", mark.text))
+    return digits >= _MIN_DIGITS and (
+        mark.what == "phone" or (mark.what == "identity" and not re.search(r"[^\W\d_]", mark.text))
+    )
 
 
 def names_mark(marks: Iterable[TextMark], text: str) -> bool:
@@ -184,13 +194,13 @@ def names_mark(marks: Iterable[TextMark], text: str) -> bool:
 
 
 def suggest(text: str, names: Iterable[str] = ()) -> list[Suggestion]:
-    """Return what may be personal data in a text: phone numbers, mails, and names that are given.
+    """Return what may be personal data in a text, and where names are that are given.
 
     >>> suggest("Ask Dana: dana@shop.example or 03-555-0100", ["dana"])[0]
     Suggestion(what='mail', text='dana@shop.example', times=1)
     """
     found: dict[tuple[What, str], int] = {}
-    for what, start, end in find_contact_details(text):
+    for what, start, end in find_personal_data(text):
         key: tuple[What, str] = (what, text[start:end])
         found[key] = found.get(key, 0) + 1
     for name in names:
@@ -509,7 +519,7 @@ class _Redactor:
         words = "".join(page.text[n] for n in kept)
         boxes = [page.boxes[n] for n in kept]
         return any(
-            hides_term(text, mark.text, number=mark.what == "phone")
+            hides_term(text, mark.text, number=_is_number(mark))
             for mark in self.marks.texts
             for text in (words, *(r.text for r in self._readings(mark, words, boxes)))
         )

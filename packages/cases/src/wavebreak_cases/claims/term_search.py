@@ -19,7 +19,7 @@ Span = tuple[int, int]
 
 _FINALS = str.maketrans("ךםןףץ", "כמנפצ")
 _INVISIBLE = ("Mn", "Me", "Cf", "Cc", "Co", "Cn", "Cs")
-_NUMBER_GAP = re.compile(r"[\s().\-‐‑‒–—−/]*")
+_NUMBER_GAP = re.compile(r"[\s()+.\-‐‑‒–—−/]*")
 _MIN_DIGITS = 5
 _LONE, _TOGETHER = 5, 6
 """Letters from which a single word is found backwards, and several words run together."""
@@ -90,8 +90,8 @@ def hides_term(text: str, term: str, *, number: bool = False) -> bool:
     """
     letters = fold_letters(text).letters
     if number:
-        digits = re.sub(r"\D", "", fold_letters(term).letters)
-        return len(digits) >= _MIN_DIGITS and digits in re.sub(r"\D", "", letters)
+        plain = re.sub(r"\D", "", letters)
+        return any(digits in plain for digits in _digit_orders(term))
     wanted = [shape.letters for shape in _shapes(term, least=_MIN_HIDDEN)]
     return any(len(each) >= _MIN_HIDDEN and each in letters for each in wanted)
 
@@ -154,10 +154,24 @@ def _apart(text: FoldedText, at: int) -> bool:
 
 def _numbers(text: FoldedText, term: str) -> Iterator[Span]:
     """A number's digits, one after the other with at most signs of grouping between."""
-    digits = re.sub(r"\D", "", fold_letters(term).letters)
+    for digits in _digit_orders(term):
+        yield from _digits_at(text, digits)
+
+
+def _digit_orders(term: str) -> set[str]:
+    """A number's digits, and those of its groups from right to left, as Arabic or Hebrew has them.
+
+    >>> sorted(_digit_orders("+20 100 55-50"))
+    ['201005550', '505510020', '555010020']
+    """
+    split = (term.split(), re.split(r"[^\w]+", term))
+    orders = [term, *("".join(groups[::-1]) for groups in split)]
+    digits = (re.sub(r"\D", "", fold_letters(order).letters) for order in orders)
+    return {each for each in digits if len(each) >= _MIN_DIGITS}
+
+
+def _digits_at(text: FoldedText, digits: str) -> Iterator[Span]:
     letters, origins = text.folded
-    if len(digits) < _MIN_DIGITS:
-        return
     plain = "".join(
         char
         for char in text.text

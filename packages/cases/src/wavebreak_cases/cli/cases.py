@@ -273,7 +273,7 @@ def notice(
             ACTS["send_notice"],
             operator=given["operator"] or known.name,
             contact=given["contact"] or known.contact,
-            calendar=given["calendar"] or known.calendar,
+            calendar=given["calendar"],
         )
         drafted = draft_notice(work)
         echo("\n\n".join([drafted.subject, *drafted.paragraphs]))
@@ -390,12 +390,15 @@ def redact(
         done, marks = call.do(at)
         step, guessable = at.case.steps[-1].n, exhibit_redaction.is_guessable(at.case, exhibit)
         case_id, naming = at.case.id, exhibit_redaction.steps_that_name(at.case.steps, marks)
+        others = exhibit_redaction.exhibits_that_name(at, marks, exhibit)
     said = exhibit_redaction.describe_removed(done)
     out.print(f"{case_id}, step {step}: {exhibit} redacted, {said}")
     out.print(f"  {place / done.path}")
     if naming:
         numbers = ", ".join(map(str, naming))
         out.print(f"  steps are not redacted: {numbers} name it (titles, reasons, bases of dates)")
+    if others:
+        out.print(f"  it stands elsewhere too: {', '.join(map(str, others))}; redact these as well")
     if guessable:
         out.print(
             "  an earlier version took the original in: whoever has the bundle can test guesses at "
@@ -503,6 +506,12 @@ def bundle(
     policy: PolicyDir = None,
     settings: SettingsFile = None,
     seal_key: Annotated[Path | None, typer.Option(help="Key file that sealed the case.")] = None,
+    with_names: Annotated[
+        bool,
+        typer.Option(
+            "--with-names", help="A person saw where it still names what was redacted: pack it."
+        ),
+    ] = False,
 ) -> None:
     """Pack a case into one file that another party can verify without trusting us."""
     from wavebreak_cases.bundles.archive_writer import write_bundle
@@ -510,7 +519,7 @@ def bundle(
     with open_case_at(place, seal_key) as at:
         said = _settings(at.case, language, policy, prepared_by, signing_key, issued, settings)
         print_lines(case_tables.stale_lines(at.case), out)
-        counts = write_bundle(at, out_path, said)
+        counts = write_bundle(at, out_path, said, with_names=with_names)
     signer = checkpoints.load_or_create_signer(seal_key)
     out.print(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
@@ -534,10 +543,11 @@ def bundle(
 @app.command(
     cls=CaseCommand,
     epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Exits with "
-    "0 where every check passes, 1 where one fails, 3 where not all could be made.",
+    "0 where every check passes, 1 where one fails, 3 where not all can be made here, 4 where it "
+    "holds but rests on a key that nobody vouched for, 5 where it holds, with redactions.",
 )
 def verify(
-    source: Annotated[Path, typer.Argument(help="A bundle.")],
+    source: Annotated[Path, typer.Argument(help="A bundle, or its unpacked folder.")],
     key: Annotated[
         list[str] | None,
         typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),

@@ -52,8 +52,8 @@ FIXES: Mapping[str, str] = {
     ),
     "no-draft-of-a-letter": "give the N1.json that `case notice -o` wrote",
     "nothing-marked": (
-        "mark words or regions (--phones, --mails, --name, --text or --region; without --why the "
-        "command shows suggestions)"
+        "mark words or regions (--phones, --mails, --identities, --addresses, --name, --text or "
+        "--region; without --why the command shows suggestions)"
     ),
     "account-unknown": (
         "give its id as in the events, or its pseudonym as in `wavebreak case show`; with "

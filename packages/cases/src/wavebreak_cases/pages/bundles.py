@@ -22,9 +22,9 @@ import msgspec
 from django.db import transaction
 
 from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
+from wavebreak_cases.bundles.bundle_checks import EXIT_CODES, Finding, exit_code
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings, encode_settings, load_settings
-from wavebreak_cases.bundles.verify import Finding, exit_code
 from wavebreak_cases.bundles.workspace import EXHIBITS
 from wavebreak_cases.cases.notices import Language
 from wavebreak_cases.pages import files
@@ -69,7 +69,7 @@ class BundleJob(msgspec.Struct, frozen=True):
 
     @property
     def code(self) -> int:
-        """0 where all was checked and holds, 1 where something does not, 3 where not all could."""
+        """The exit code of the verification, which `bundle_checks` declares."""
         return exit_code(self.findings)
 
 
@@ -180,7 +180,9 @@ def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
         fresh.replace(out)
         job = msgspec.structs.replace(job, state="verifying", size=size)
         _write(place, job)
-        found = _run(store, ["verify", str(out), "--key", verifier_key(store), "--json"], (0, 1, 3))
+        found = _run(
+            store, ["verify", str(out), "--key", verifier_key(store), "--json"], EXIT_CODES
+        )
         findings = tuple(Finding(**each) for each in json.loads(found))
         _write(place, msgspec.structs.replace(job, state="ready", findings=findings))
     except Exception as error:

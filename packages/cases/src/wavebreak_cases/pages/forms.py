@@ -237,7 +237,7 @@ def first_values(act: Act, case: Case, asked: Mapping[str, str]) -> dict[str, st
     values = {name: text[:300] for name, text in asked.items() if name in names}
     party = case.parties.get(values.get("party", ""))
     if act.name == "change_party" and party is not None:
-        for name in ("kind", "name", "note"):
+        for name in ("kind", "name", "note", "calendar", "age"):
             values[name] = getattr(party, name)
         for name in ("aliases", "domains", "numbers", "apps", "sites"):
             values[name] = "\n".join(getattr(party, name))

@@ -22,6 +22,7 @@ from wavebreak_cases.bundles.workspace import CaseWorkspace
 from wavebreak_cases.cases.case import Case, Exhibit
 from wavebreak_cases.cases.date_ranges import format_instant
 from wavebreak_cases.claims import redaction, redaction_process
+from wavebreak_cases.claims.personal_data import KINDS
 from wavebreak_cases.claims.redaction import Marks, PagePictures, Suggestion
 from wavebreak_cases.pages import files
 from wavebreak_cases.pages.acts import ActRequest, StaleFormError
@@ -146,7 +147,7 @@ def read_marks(form: RedactionForm) -> Marks:
         raise ApiError(422, "more is marked than one form takes", fix="redact it by command")
     marks = exhibit_redaction.make_marks(
         [each.suggestion for each in form.suggested if each.chosen],
-        kinds=("phone", "mail"),
+        kinds=KINDS,
         names=_lines(form.names),
         texts=_lines(form.texts),
         regions=[f"{r.page or 1}:{r.left},{r.top},{r.right},{r.bottom}" for r in form.regions],

@@ -23,6 +23,7 @@ from wavebreak.errors import EvidenceError, FileError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
+from wavebreak.ledger.verifier import fingerprint as fingerprint
 from wavebreak.privacy.secret_key import read_secret_file
 
 if TYPE_CHECKING:
@@ -92,16 +93,6 @@ def encode_signer(signer: Signer) -> str:
     """Encode a signing key as one line of text; it is a secret."""
     kept = _encode_base64(bytes([signer.kind]) + signer.secret)
     return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{kept}\n"
-
-
-def fingerprint(key: Key) -> str:
-    """Return what people compare to know that they have the same key: 128 bits of its SHA-256.
-
-    >>> fingerprint(Key("example.org/log", b"1234", 1, bytes(32)))
-    '66687aad f862bd77 6c8fc18b 8e9f8e20'
-    """
-    digits = sha256(key.public).hexdigest()
-    return " ".join(digits[at : at + 8] for at in range(0, 32, 8))
 
 
 def decode_signer(text: str) -> Signer:
