@@ -56,7 +56,7 @@ def serve_demo(home: Path) -> tuple[subprocess.Popen[bytes], str]:
     world, password = home / "demo" / "world", home / "password"
     subprocess.run([*wavebreak, "demo", "-o", str(home / "demo"), "--no-console"], check=True)
     password.write_text(PASSWORD, encoding="utf-8")
-    person = ["user", "create", str(home / "var"), "dana", "--role", "lead"]
+    person = ["user", "create", str(home / "var"), "dana", "--role", "lead", "--new"]
     subprocess.run([*wavebreak, *person, "--password-file", str(password)], check=True)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -4,8 +4,10 @@
 // in libraries that could are replaced here, and a library that moves them fails the build.
 
 import { copyFile, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -103,3 +105,24 @@ await writeFile(
   path.join(out, "third-party-licenses.txt"),
   await licences(Object.keys(result.metafile.inputs)),
 );
+
+// Fonts change seldom and are loaded by every page: their addresses carry a version, as those of
+// scripts and styles do in the pages.
+const sheet = path.join(out, "console.css");
+let css = await readFile(sheet, "utf8");
+for (const name of Object.values(fonts)) {
+  const content = await readFile(path.join(out, "fonts", name));
+  const version = createHash("sha256").update(content).digest("hex").slice(0, 8);
+  if (!css.includes(`fonts/${name}`)) throw new Error(`${name} is not in console.css`);
+  css = css.replaceAll(`fonts/${name}`, `fonts/${name}?v=${version}`);
+}
+await writeFile(sheet, css);
+
+// The server sends what a browser takes, compressed once and for all. Fonts are compressed already.
+const texts = (await readdir(out)).filter((name) => /\.(js|css|svg)$/.test(name));
+for (const name of texts) {
+  const content = await readFile(path.join(out, name));
+  const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
+  await writeFile(path.join(out, `${name}.br`), brotliCompressSync(content, { params: quality }));
+  await writeFile(path.join(out, `${name}.gz`), gzipSync(content, { level: 9 }));
+}

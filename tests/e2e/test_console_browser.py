@@ -99,7 +99,7 @@ def _create_people(home: Path, password: Path) -> None:
     )
     file = ["--password-file", str(password)]
     create = ["user", "create", str(home)]
-    commands = [[*create, name, "--role", role, *file] for name, role in PEOPLE.items()]
+    commands = [[*create, name, "--role", role, *file, "--new"] for name, role in PEOPLE.items()]
     done = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps(commands), capture_output=True,
         text=True, check=False, env=os.environ | {"WAVEBREAK_KEY": KEY},

@@ -35,6 +35,7 @@ BUSINESS = "wavebreak-business"
 
 COMMANDS: Mapping[str, str] = {
     "demo": LAB,
+    "assess": "wavebreak",
     "run": "wavebreak",
     "evaluate": "wavebreak",
     "explain": "wavebreak",

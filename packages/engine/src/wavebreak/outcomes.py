@@ -308,6 +308,8 @@ SILENCING: Final = outcomes_from("restrict")
 NOT_REFUSING: Final = tuple(name for name in BY_RANK if row_of(name).refuses is Refusal.NOTHING)
 REFUSING: Final = tuple(name for name in BY_RANK if row_of(name).refuses is not Refusal.NOTHING)
 REFUSING_ALL: Final = tuple(name for name in BY_RANK if row_of(name).refuses is Refusal.EVERY_ACT)
+MEETING: Final = outcomes_from("request")
+"""Outcomes by which somebody is met: from a first message that arrives as a request on."""
 TIMED: Final = tuple(name for name in BY_RANK if row_of(name).end is End.BY_HOLD)
 """Outcomes whose rule must say for how long (`for`)."""
 NEEDING_HOLD: Final = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numba.core.event
 
-from wavebreak.engine import precompile, warm
+from wavebreak.engine import compiling_kernel, precompile, warm
 
 
 def test_precompile_reports_each_part() -> None:
@@ -14,6 +14,14 @@ def test_precompile_reports_each_part() -> None:
     assert sorted(part for part, _ in reported) == parts
     assert reported[-1][0] == parts[0]
     assert all(seconds > 0 for _, seconds in reported)
+    with numba.core.event.install_recorder("numba:compile") as compiled:
+        warm()
+    assert compiled.buffer == []
+
+
+def test_kernel_is_compiled_beside_something_else() -> None:
+    with compiling_kernel() as wait:
+        assert wait() > 0
     with numba.core.event.install_recorder("numba:compile") as compiled:
         warm()
     assert compiled.buffer == []

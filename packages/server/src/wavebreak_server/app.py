@@ -25,6 +25,7 @@ from wavebreak_server import bootstrap
 from wavebreak_server.config import MEBIBYTE, Brokers, Configuration, parse_lists
 from wavebreak_server.console import plugins
 from wavebreak_server.console import server as console_server
+from wavebreak_server.console.demo_story import demo_story
 from wavebreak_server.http.app_context import AppContext
 from wavebreak_server.http.auth import Authorize, allow_all
 from wavebreak_server.http.middleware import Operations
@@ -57,7 +58,7 @@ DECODER_BYTES = 192 << 20
 """Memory of a decoder process, besides the bodies that it holds."""
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
-DEMO_WORLD = "world"
+DEMO_WORLD, DEMO_LABELS = "world", "labels.csv"
 """Directory of the demo's simulated day, beside its service."""
 DEMO_STREAMS = "wavebreak.demo_streams"
 """The group of entry points whose `day` sends simulated events to a service, in the background."""
@@ -399,5 +400,6 @@ def _open_pages(
         {"cases": shown.cases}, settings.home, asked.keys.ledger_key, secret, choice.directory
     )
     if demo:
-        tasks += [*plugins.demo_tasks(), console_server.demo_notice(parts.context)]
+        story = demo_story(parts.context, settings.home.parent / DEMO_WORLD / DEMO_LABELS)
+        tasks += [*plugins.demo_tasks(), story]
     return Pages(wrap, tasks, people, names, password, demo and not names)

@@ -105,6 +105,17 @@ async def test_form_without_token_is_refused(console: RunningConsole) -> None:
 
 
 @visits
+async def test_pages_of_a_case_are_light_over_the_wire(console: RunningConsole) -> None:
+    person = await console.person("lead")
+    case = (await person.post("/console/queue/next")).headers["location"]
+    for path in (case, "/console/accounts/ann", "/console/queue", "/console/"):
+        answer = await person.get(path, headers={"accept-encoding": "gzip"})
+        assert answer.headers["content-encoding"] == "gzip", path
+        assert answer.num_bytes_downloaded <= 25_000, path
+        assert len(answer.content) > answer.num_bytes_downloaded
+
+
+@visits
 async def test_headers_allow_no_inline_script_and_no_framing(console: RunningConsole) -> None:
     person = await console.person("lead")
     answer = await person.get("/console/queue")

@@ -29,10 +29,21 @@ EventsOut = Annotated[
 ]
 
 
-def _pairs(text: str, option: str) -> dict[str, str]:
+Preset = Annotated[str, typer.Option(help=f"A known trace: {', '.join(csv_import.PRESETS)}.")]
+Columns = Annotated[
+    str, typer.Option(help="Event fields and the file's headings: ts=time,account=from,peer=to.")
+]
+Unit = Annotated[str, typer.Option(help="Unit of the times: s or ms.")]
+Types = Annotated[
+    str,
+    typer.Option(help="The file's types and event types: message=message.sent,join=group.joined."),
+]
+
+
+def read_pairs(text: str, option: str) -> dict[str, str]:
     """Parse `a=b,c=d`.
 
-    >>> _pairs("ts=time,account=from", "--columns")
+    >>> read_pairs("ts=time,account=from", "--columns")
     {'ts': 'time', 'account': 'from'}
     """
     pairs = {}
@@ -52,20 +63,10 @@ def _pairs(text: str, option: str) -> dict[str, str]:
 def import_csv(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header (.csv or .csv.gz).")],
     out_path: EventsOut,
-    preset: Annotated[
-        str, typer.Option(help=f"A known trace: {', '.join(csv_import.PRESETS)}.")
-    ] = "",
-    columns: Annotated[
-        str,
-        typer.Option(help="Event fields and the file's headings: ts=time,account=from,peer=to."),
-    ] = "",
-    unit: Annotated[str, typer.Option(help="Unit of the times: s or ms.")] = "s",
-    types: Annotated[
-        str,
-        typer.Option(
-            help="The file's types and event types: message=message.sent,join=group.joined."
-        ),
-    ] = "",
+    preset: Preset = "",
+    columns: Columns = "",
+    unit: Unit = "s",
+    types: Types = "",
 ) -> None:
     """Convert a CSV trace into events, and write a profile of its fields beside them."""
     if preset and (columns or types):
@@ -74,11 +75,7 @@ def import_csv(
             fix="drop --preset, or the other two",
         )
     if preset:
-        if preset not in csv_import.PRESETS:
-            raise UsageError(
-                "--preset is unknown", fix=f"choose one of {', '.join(csv_import.PRESETS)}"
-            )
-        known = csv_import.PRESETS[preset]
+        known = csv_import.preset(preset)
         counts = csv_import.convert(
             file, out_path, types=known.types, unit=known.unit, several=known.several
         )
@@ -91,8 +88,8 @@ def import_csv(
         counts = csv_import.convert(
             file,
             out_path,
-            types=_pairs(types, "--types"),
-            columns=_pairs(columns, "--columns") or None,
+            types=read_pairs(types, "--types"),
+            columns=read_pairs(columns, "--columns") or None,
             unit=unit,
         )
     out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out_path}")

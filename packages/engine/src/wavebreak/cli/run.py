@@ -6,6 +6,7 @@ stays fast and `run` loads no code of evaluation.
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ from wavebreak.cli.options import (
     Shards,
     Wide,
 )
-from wavebreak.errors import UsageError
+from wavebreak.errors import FileError, UsageError
 from wavebreak.outcomes import REFUSING
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def run(
         model=model.load_selected(model_dir),
         sealer=_open_recorder(ledger, ledger_key),
     )
+    if counts["refused"] and counts["refused"] == counts["events"]:
+        raise _nothing_accepted(out_path, counts)
     if not allow_identifiers:
         _warn_of_identifiers(out_path)
     measured = None
@@ -168,6 +171,21 @@ def run(
             command("wavebreak", "explain", out_path, example_account(out_path) or "ACCOUNT"),
             *([command("wavebreak", "ledger", "verify", ledger)] if ledger else []),
         ]
+    )
+
+
+def _nothing_accepted(directory: Path, counts: dict[str, Any]) -> FileError:
+    """Return the error for a run that refused every event: why, and the first with its fix."""
+    causes = ", ".join(
+        f"{cause.replace('_', ' ')} ({count:,})"
+        for cause, count in counts["refused_by_cause"].items()
+    )
+    refused = directory / "refused.jsonl"
+    with refused.open(encoding="utf-8") as lines:
+        what, _, fix = json.loads(next(lines))["message"].partition(" — fix: ")
+    return FileError(
+        f"all {counts['events']:,} events were refused: {causes}; {what}",
+        fix=f"{fix}; all of them are in {refused}, and docs/reference/events.md has the contract",
     )
 
 

@@ -10,11 +10,15 @@ from wavebreak.extras import lazily
 if TYPE_CHECKING:
     from wavebreak.engine.batch_run import Progress, run
     from wavebreak.engine.engine import Engine
-    from wavebreak.engine.warmup import precompile, warm
+    from wavebreak.engine.warmup import compiling_kernel, precompile, warm
 else:
     __getattr__ = lazily(
         __name__,
-        {"batch_run": "Progress run", "engine": "Engine", "warmup": "precompile warm"},
+        {
+            "batch_run": "Progress run",
+            "engine": "Engine",
+            "warmup": "compiling_kernel precompile warm",
+        },
     )
 
-__all__ = ["Engine", "Progress", "precompile", "run", "warm"]
+__all__ = ["Engine", "Progress", "compiling_kernel", "precompile", "run", "warm"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from wavebreak.errors import FileError, UsageError, WavebreakError
 from wavebreak.io import read
 from wavebreak.linking import Edge, storage
-from wavebreak.outcomes import SILENCING
+from wavebreak.outcomes import REFUSING, SILENCING
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.event_kinds import EVENT_KINDS
 from wavebreak.schema.events import SHORT_CALL_S, TYPES
@@ -274,12 +275,22 @@ def _row(run_dir: Path, account: str) -> dict[str, Any]:
         return dict(rows[0])
     near = _near(table["account"].to_pylist(), account)
     meant = f"did you mean {', '.join(near)}? " if near else ""
-    listing = "|".join(SILENCING)
     raise UsageError(
         f"the run has no account of that name among its {table.num_rows:,}",
-        fix=f"{meant}list actioned accounts with: "
-        f'grep -E \'"outcome": ?"({listing})"\' {run_dir / "decisions.jsonl"}',
+        fix=f"{meant}{_listing(run_dir, set(table['worst'].to_pylist()))}",
     )
+
+
+def _listing(run_dir: Path, outcomes: Collection[str]) -> str:
+    """Say how the accounts of the most severe outcomes that a run has are listed."""
+    acted = [name for name in SILENCING if name in outcomes]
+    slowed = [name for name in REFUSING if name in outcomes]
+    listing = "|".join(acted or slowed)
+    if not listing:
+        return "give an account's id as the events have it; this run slowed and refused nobody"
+    what = "actioned" if acted else "slowed"
+    decisions = shlex.quote(str(run_dir / "decisions.jsonl"))
+    return f'list {what} accounts with: grep -E \'"outcome": ?"({listing})"\' {decisions}'
 
 
 def _decisions(run_dir: Path, account: str) -> list[dict[str, Any]]:

@@ -72,6 +72,13 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+def preset(name: str) -> Preset:
+    """Return the settings of a known trace; raises UsageError for an unknown one."""
+    if name not in PRESETS:
+        raise UsageError("--preset is unknown", fix=f"choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 @dataclass
 class Counts:
     """Counts of an import: `rows` read, `events` written, rows `dropped` by cause."""
@@ -118,8 +125,32 @@ def read_csv(
     counts = Counts() if counts is None else counts
     headings = _headings(columns, types, unit)
     needed = set(headings.values()) if columns else {"ts", "account"}
-    texts, rows = _table(path, headings, needed, counts)
-    table = _events(texts, rows, dict(types), UNITS[unit], path, counts)
+    texts = _table(path, headings, needed, counts)
+    stem = path.name.partition(".")[0]
+    yield from _wire_batches(texts, types, stem, counts, unit=unit, several=several)
+
+
+def read_rows(
+    texts: Mapping[str, pa.Array], *, name: str, types: Mapping[str, str], counts: Counts
+) -> Iterator[pa.RecordBatch]:
+    """Return rows that are in memory as wire batches, as `read_csv` does those of a file.
+
+    Args:
+        texts: Columns of text by the event field that they provide (COLUMNS); times in seconds.
+        name: Begins the events' ids.
+        types: The rows' types mapped to event types.
+        counts: Receives the counts.
+
+    """
+    counts.rows += len(texts["ts"])
+    yield from _wire_batches(dict(texts), types, name, counts)
+
+
+def _wire_batches(
+    texts: dict[str, pa.Array], types: Mapping[str, str], stem: str, counts: Counts, *,
+    unit: str = "s", several: bool = False,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    table = _events(texts, dict(types), UNITS[unit], stem, counts)
     if several:
         table = _sent_to_several(table, counts)
     taken = validate_columns(table.combine_chunks().to_batches()[0], 1) if table.num_rows else None
@@ -182,7 +213,7 @@ def _headings(
 
 def _table(
     path: Path, headings: Mapping[str, str], needed: set[str], counts: Counts
-) -> tuple[dict[str, pa.Array], int]:
+) -> dict[str, pa.Array]:
     """Read the requested columns as text; rows that are not CSV or UTF-8 are dropped."""
 
     def skip(_: Any) -> str:
@@ -217,7 +248,7 @@ def _table(
             texts[name], in_utf8 = _decoded(table.column(heading).combine_chunks())
             good &= in_utf8
     counts.drop("bad_text", int(np.count_nonzero(~good)))
-    return {n: c.filter(pa.array(good)) for n, c in texts.items()}, int(np.count_nonzero(good))
+    return {name: column.filter(pa.array(good)) for name, column in texts.items()}
 
 
 def _as_read(heading: str) -> str:
@@ -242,13 +273,9 @@ def _text(raw: bytes) -> str | None:
 
 
 def _events(
-    texts: dict[str, pa.Array],
-    rows: int,
-    types: dict[str, str],
-    scale: int,
-    path: Path,
-    counts: Counts,
+    texts: dict[str, pa.Array], types: dict[str, str], scale: int, stem: str, counts: Counts
 ) -> pa.Table:
+    rows = len(texts["ts"])
     none = pa.nulls(rows, pa.string())
     foreign = texts.get("type", pa.array([_SENT] * rows, pa.string()))
     types = types if "type" in texts else {_SENT: _SENT}
@@ -260,7 +287,6 @@ def _events(
     columns["origin"] = pc.utf8_lower(texts.get("origin", none))
     columns["type"] = ours
     # Numbered with leading zeros: ids sort as the rows do.
-    stem = path.name.partition(".")[0]
     columns["id"] = pa.array([f"{stem}-{row:09d}" for row in range(1, rows + 1)], pa.string())
     columns["ts"], bad_ts = _numbers(texts.get("ts", none), scale)
     columns["size"], bad_size = _numbers(texts.get("size", none), 1)

@@ -135,6 +135,36 @@ def is_content(name: str) -> bool:
     return any(word.lower() in CONTENT for word in [name, *_WORD.findall(name)])
 
 
+def similar_field(name: str) -> str | None:
+    """Return the contract's field that a name differs from by a letter or two, or None.
+
+    Senders of events choose names, so this takes a time that their length bounds.
+
+    >>> similar_field("acount"), similar_field("Peer"), similar_field("recipeints")
+    ('account', 'peer', 'recipients')
+    >>> similar_field("colour") is None
+    True
+    """
+    if not 3 < len(name) <= _LONGEST:
+        return None
+    name = name.lower()
+    if name in _NAMES or name in _ONE_LESS:
+        return name if name in _NAMES else _ONE_LESS[name]
+    shorter = _deletions(name)
+    known = [word for word in shorter if word in _NAMES]
+    known += [_ONE_LESS[word] for word in shorter if word in _ONE_LESS]
+    return known[0] if known else None
+
+
+def _deletions(word: str) -> list[str]:
+    return [word[:at] + word[at + 1 :] for at in range(len(word))]
+
+
+_ONE_LESS = {less: name for name in sorted(_NAMES) if len(name) > 3 for less in _deletions(name)}
+"""The contract's fields by what is left of them without a letter."""
+_LONGEST = 1 + max(map(len, _NAMES))
+
+
 def refusal(line: int, cause: str, field: str, what: str, fix: str) -> Refusal:
     """Build a refusal; `what` and `fix` must not quote the event."""
     where = f"line {line}: field `{field}`" if field else f"line {line}"
@@ -159,7 +189,9 @@ def _fault(item: Any) -> _Fault | None:
             return _Fault("content", safe_field_name(name), *_NEVER)
     for name in names:
         if name not in _NAMES:
-            fix = "leave it out; the contract has no such field"
+            near = similar_field(name)
+            meant = f"did you mean `{near}`? otherwise " if near else ""
+            fix = f"{meant}leave it out; the contract has no such field"
             return _Fault("unknown_field", safe_field_name(name), "unknown field", fix)
     kind = item.get("type")
     if kind is None:

@@ -52,13 +52,19 @@ def demo(
     if out_path.is_file():
         raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
     # Before what takes seconds to import: somebody waits for the first line.
-    err.print(f"Simulating a day of {people:,} people, with campaigns of abuse (half a minute)")
-    from wavebreak import evaluation, explain, model, rules
+    err.print(f"Simulating a day of {people:,} people, with campaigns of abuse")
+    from wavebreak import engine, evaluation, explain, model, rules
     from wavebreak.linking import storage
     from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
     world_dir, run_dir = out_path / "world", out_path / "run"
-    events, accounts = _simulate_demo(people, seed, world_dir)
+    # Compilation is most of a first start: it runs beside the simulation and the rules' own.
+    with engine.compiling_kernel() as wait_for_kernel:
+        events, accounts = _simulate_demo(people, seed, world_dir)
+        err.print(f"Compiling what decides (once, below a minute); then {events:,} events follow")
+        rules.compile_prefilter(rules.load_policy())
+        with progress_bar("compile"):
+            wait_for_kernel()
     err.print(f"Deciding on its {events:,} events, as a service would")
     counts = run_engine(
         "run",

@@ -153,7 +153,7 @@ HelpAll = Annotated[
 
 @app.command(
     cls=ServeHelp,
-    epilog="Examples: `wavebreak serve var --profile world/profile.json`; "
+    epilog="Examples: `wavebreak serve var`; `wavebreak serve var --profile events.profile.json`; "
     "`wavebreak serve var --config /etc/wavebreak.toml`",
 )
 @opens_home("*")

@@ -124,6 +124,15 @@ def service_engine(
     )
 
 
+def holds_service(home: Path, options: Effective) -> bool:
+    """Whether a directory is that of a service: its database is in it, or is another one's."""
+    from wavebreak_server.storage import database
+
+    if options.configuration.storage.database_url():
+        return True
+    return (home / database.FILE).exists()
+
+
 def connect(options: Effective, home: Path, *, reading: bool = False, create: bool = False) -> None:
     """Bind the process to the database of a service.
 
@@ -141,7 +150,7 @@ def connect(options: Effective, home: Path, *, reading: bool = False, create: bo
     url = options.configuration.storage.database_url()
     if create:
         home.mkdir(mode=private_files.DIRECTORY_MODE, parents=True, exist_ok=True)
-    elif not url and not (home / database.FILE).exists():
+    elif not holds_service(home, options):
         raise UsageError(
             f"{home} holds no service database", fix="give the directory that `serve` uses"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,13 @@ from wavebreak.cli.console import out, print_json
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import Table, print_table
-from wavebreak_server.cli.service_home import BY, Home, in_database, opens_home
+from wavebreak_server.cli.service_home import (
+    BY,
+    Home,
+    holds_service,
+    in_database,
+    opens_home,
+)
 from wavebreak_server.config_sources import Effective
 
 users = command_group("user", "Create and list the people who may sign in to the console.")
@@ -27,6 +34,7 @@ PasswordFile = Annotated[
 @users.command(
     "create",
     epilog="Examples: `wavebreak user create var dana --role lead`; "
+    "`wavebreak user create var dana --role admin --new` before the first start; "
     "`wavebreak user create var omer --role analyst --password-file pw.txt`",
 )
 @opens_home("key", "database")
@@ -41,8 +49,13 @@ def create(
         ),
     ] = "analyst",
     password_file: PasswordFile = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Make a service in a directory that holds none.")
+    ] = False,
 ) -> None:
     """Create a person who may sign in to the console."""
+    if not new:
+        _ask_for_new_service(home, options)
     from django.core.exceptions import ValidationError
 
     from wavebreak_server.http.app_context import write_audit_entry
@@ -70,6 +83,18 @@ def create(
     out.print(f"{name} may sign in as {role}. The password (shown only now):")
     if password_file is None:
         typer.echo(password)
+
+
+def _ask_for_new_service(home: Path, options: Effective) -> None:
+    """Ask before a service is made where none is: a directory's name is soon mistyped."""
+    if holds_service(home, options):
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{home} holds no service database",
+            fix="give the directory that `serve` uses, or --new to make a service there",
+        )
+    typer.confirm(f"{home} holds no service. Make one there?", abort=True)
 
 
 @users.command("list", epilog="Example: `wavebreak user list var`")

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from wavebreak.durations import HOUR_S
+from wavebreak_server.console.assets import asset_version
 from wavebreak_server.console.openid_connect import signed_in_by_provider
 from wavebreak_server.console.site import Site
 
@@ -24,6 +28,7 @@ CONTENT_POLICY = (
 )
 """No script or style inline, nothing from elsewhere. `data:` images: the QR code of a second
 factor, which must not be cached."""
+_FOREVER = "public, max-age=31536000, immutable"
 IDLE_S, ABSOLUTE_S = HOUR_S, 12 * HOUR_S
 SEEN_EVERY_S = 60
 _BEGAN, _SEEN = "began", "seen"
@@ -64,7 +69,11 @@ def _content_policy(request: HttpRequest) -> str:
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """Serves the assets. Files are at most half a megabyte, so they are not streamed."""
+    """Serves the assets, compressed as they were built, in the smallest way that a browser takes.
+
+    An address with a file's version never changes its content: browsers need not ask again. Files
+    are at most half a megabyte, so they are not streamed.
+    """
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
@@ -78,7 +87,24 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         del response["content-type"]
         for name, value in answer.headers:
             response[name] = value
+        asked = request.GET.get("v")
+        if asked and asked == asset_version(request.path_info.removeprefix(settings.STATIC_URL)):
+            response["Cache-Control"] = _FOREVER
         return response
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Compresses pages; streams of events pass as they are, since each part must arrive at once.
+
+    What a page repeats of a request cannot be guessed from its size: Django masks the token of
+    forms anew in every answer, and this adds up to a hundred random bytes.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> Any:
+        """Return the response, compressed where the browser takes that."""
+        if response.streaming:
+            return response
+        return super().process_response(request, response)
 
 
 class SessionAgeMiddleware:

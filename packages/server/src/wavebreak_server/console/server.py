@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-import msgspec
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.urls import clear_url_caches
 
 from wavebreak.errors import UsageError
-from wavebreak.outcomes import WITHOUT_STATEMENT
 from wavebreak_server.console.site import LOOPBACK, Site
 from wavebreak_server.django_settings import (
     CONSOLE_MIDDLEWARE,
@@ -31,13 +28,10 @@ from wavebreak_server.django_settings import (
 from wavebreak_server.http.app_context import (
     AppContext,
     closing_connection,
-    run_background_query,
     run_in_transaction,
 )
 from wavebreak_server.http.responses import App, Receive, Scope, Send
-from wavebreak_server.pipeline.holder_notices import HolderNotices, notice_of
-from wavebreak_server.pipeline.service import Background, Service
-from wavebreak_server.slices.appeals import service as appeals
+from wavebreak_server.pipeline.service import Background
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
 from wavebreak_server.slices.users.service import create_user
@@ -45,14 +39,10 @@ from wavebreak_server.slices.versions import live_challengers
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.slices.versions.service import settle_interrupted
-from wavebreak_server.storage.authentic_rows import checked_decisions
-from wavebreak_server.storage.models import Decision
 
 PUBLIC_PREFIXES = ("/static/", "/notice/", "/appeal/", "/help/", "/business/")
 """Paths of the pages for account holders and of what these load; they are served always."""
 PREFIXES = ("/console", *PUBLIC_PREFIXES)
-DEMO_LOOK_S = 1.0
-"""Seconds between two looks for a notice of the demonstration."""
 _OIDC_FIX = "give provider_id, name, client_id, secret and [settings] server_url"
 
 
@@ -208,33 +198,6 @@ def start_without_console(
     settings.ROOT_URLCONF = PUBLIC_URLS
     clear_url_caches()
     return PublicRouter
-
-
-def demo_notice(app: AppContext) -> Background:
-    """Return the task that reports where the holder of an account reads why it was limited."""
-
-    async def run(service: Service) -> None:
-        while not (
-            url := await run_background_query(
-                partial(_appealable_notice, app.holder_notices, service.clock())
-            )
-        ):
-            await asyncio.sleep(DEMO_LOOK_S)
-        service.report(f"what an account holder reads, and can appeal against: {url}")
-
-    return run
-
-
-def _appealable_notice(notices: HolderNotices, now_ms: int) -> str:
-    """Return the address of the newest notice that is due and can be appealed against, if any."""
-    newest = Decision.objects.exclude(outcome__in=WITHOUT_STATEMENT).order_by("-number")[:100]
-    for row in checked_decisions(newest):
-        decision = msgspec.json.decode(bytes(row.body)) | {"number": row.number}
-        made = notice_of(notices, decision)
-        due = made is not None and made.notify_at_ms <= now_ms
-        if made is not None and due and appeals.may_appeal(notices, decision, now_ms):
-            return made.url
-    return ""
 
 
 def use_port(context: AppContext, url: str, port: int) -> None:

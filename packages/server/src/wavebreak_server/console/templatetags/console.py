@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
-from hashlib import sha256
 from typing import Any
 
 from django import template
-from django.contrib.staticfiles import finders
-from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -17,23 +13,15 @@ from wavebreak.explain.narrative import format_value
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
 from wavebreak_server.console import plugins
+from wavebreak_server.console.assets import asset_url
 
 register = template.Library()
-
-
-@cache
-def _version(name: str) -> str:
-    path = finders.find(name)
-    if not path:
-        return "missing"
-    with open(path, "rb") as file:
-        return sha256(file.read()).hexdigest()[:8]
 
 
 @register.simple_tag
 def asset(name: str) -> str:
     """Return the URL of a static file of the console, with its version."""
-    return f"{static(f'console/{name}')}?v={_version(f'console/{name}')}"
+    return asset_url(name)
 
 
 @register.simple_tag

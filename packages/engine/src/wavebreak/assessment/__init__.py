@@ -1,0 +1,21 @@
+"""What the shipped policy would do with somebody's own data, measured in shadow, as one page."""
+
+from typing import TYPE_CHECKING
+
+from wavebreak.extras import lazily
+
+if TYPE_CHECKING:
+    from wavebreak.assessment.measurement import Assessment, assess
+    from wavebreak.assessment.report import as_json, print_assessment, write_html
+    from wavebreak.assessment.sources import CsvOptions
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "measurement": "Assessment assess",
+            "report": "as_json print_assessment write_html",
+            "sources": "CsvOptions",
+        },
+    )
+
+__all__ = ["Assessment", "CsvOptions", "as_json", "assess", "print_assessment", "write_html"]

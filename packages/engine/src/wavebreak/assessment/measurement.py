@@ -1,0 +1,494 @@
+"""An assessment: read under pseudonyms, decided in shadow, learned from, and measured.
+
+Honest-looking is who strangers answer: as often, and so much oftener than they complain, as
+learning at home asks for (`policy/learning.toml`). Where labels are given, they say it instead.
+Nobody is honest-looking for silence: who wrote to no stranger is neither.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+
+from wavebreak import engine
+from wavebreak.assessment.sources import CsvOptions, Names, Reading, store_log
+from wavebreak.engine import Engine
+from wavebreak.errors import MissingExtraError, TrainingError
+from wavebreak.evaluation.home_learning import (
+    HomeDays,
+    HomeLabels,
+    Lesson,
+    Terms,
+    label_days,
+    learn,
+    record_days,
+)
+from wavebreak.evaluation.labels import read_labels
+from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
+from wavebreak.extras import LAB, load_plugin
+from wavebreak.features.catalog import FEATURES
+from wavebreak.io import read
+from wavebreak.linking import Operator, storage
+from wavebreak.model import Model
+from wavebreak.outcomes import BY_RANK, MEETING, rank_of
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.reports.tables import span
+from wavebreak.rules import Policy, Rule, features_read
+from wavebreak.schema import coverage
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import TYPES
+
+FITS = "wavebreak.fits"
+"""The group of entry points whose `home` fits trees on a platform's own labels."""
+_FEATURES = {feature.name: feature for feature in FEATURES}
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an assessment is made with.
+
+    Attributes:
+        policy: The rules that would decide.
+        model: The model that would score (None: rules alone).
+        key: The secret key of pseudonyms.
+        csv: How a CSV is read.
+        labels: A CSV of labels, by the accounts' own names (None: there are none).
+        ip_database: A local file with AS numbers and countries.
+        workers: Threads.
+
+    """
+
+    policy: Policy
+    model: Model | None
+    key: bytes
+    csv: CsvOptions = field(default_factory=CsvOptions)
+    labels: Path | None = None
+    ip_database: Path | None = None
+    workers: int = 1
+
+
+class MetAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that would have been met.
+
+    Attributes:
+        account: Its pseudonym.
+        outcome: The most severe outcome.
+        rules: The rules of the first decision for it; empty where the score asked.
+        why: The same in words, with what recipients did.
+        first_ms: When it would first have been met.
+        held_ms: How long something would have been refused or delivered as requests, until the
+            last event.
+        sends: Messages that it sent.
+        strangers: People it wrote to first.
+        answered: Of these, those who answered.
+        reports: Reports and blocks against it.
+        refused: People to whom its first message would have been refused.
+        honest: Whether it looks honest (None: nothing says).
+        operator: The operator that it seems to be of ("": of none).
+
+    """
+
+    account: str
+    outcome: str
+    rules: tuple[str, ...]
+    why: str
+    first_ms: int
+    held_ms: int
+    sends: int
+    strangers: int
+    answered: int
+    reports: int
+    refused: int
+    honest: bool | None
+    operator: str
+
+
+class OutcomeCount(msgspec.Struct, frozen=True):
+    """Accounts by their most severe outcome; of the honest-looking ones also for how long (ms)."""
+
+    outcome: str
+    accounts: int
+    honest: int
+    median_ms: float | None
+    p90_ms: float | None
+    refused: int
+
+
+class RuleCount(msgspec.Struct, frozen=True):
+    """A rule, or the score: the accounts that it would have met, and how many look honest."""
+
+    rule: str
+    about: str
+    outcome: str
+    accounts: int
+    honest: int
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """What the data lacks, and the rules that cannot hold without it."""
+
+    lacks: str
+    rules: tuple[str, ...]
+
+
+class Learning(msgspec.Struct, frozen=True, kw_only=True):
+    """What learning at home would add.
+
+    Attributes:
+        why_not: Why nothing was learned ("": something was).
+        lesson: What the days taught; None without a scoring point.
+        new: Accounts that the score would meet beside a complaint, and the policy did not.
+        reactions: Complaints and blocks in the data.
+
+    """
+
+    why_not: str
+    lesson: Lesson | None
+    new: int = 0
+    reactions: int = 0
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the policy would do with the data.
+
+    Attributes:
+        source: The name of what was read.
+        reading: What was read.
+        counts: The summary of the run in shadow.
+        senders: Accounts that wrote to somebody first, or sent anything.
+        honest: Honest-looking accounts among them.
+        labelled: Whether labels say who is honest, not answers.
+        first_messages: People to whom honest-looking accounts wrote first.
+        outcomes: Accounts by outcome, most severe first.
+        rules: Rules that met somebody, those that met most first.
+        met: Accounts that would have been met, most severe first.
+        operators: Accounts that seem to be of one hand.
+        gaps: What the data lacks, what silences most rules first.
+        learning: What learning at home would add.
+
+    """
+
+    source: str
+    reading: Reading
+    counts: dict[str, Any]
+    senders: int
+    honest: int
+    labelled: bool
+    first_messages: int
+    outcomes: tuple[OutcomeCount, ...]
+    rules: tuple[RuleCount, ...]
+    met: tuple[MetAccount, ...]
+    operators: tuple[Operator, ...]
+    gaps: tuple[Gap, ...]
+    learning: Learning
+
+    @property
+    def honest_met(self) -> tuple[MetAccount, ...]:
+        """Honest-looking accounts that would have been met."""
+        return tuple(each for each in self.met if each.honest)
+
+    @property
+    def rules_off(self) -> tuple[str, ...]:
+        """Rules that cannot hold, because the data lacks what they read."""
+        return tuple(self.counts["rules_not_covered"])
+
+
+def assess(
+    source: Path | str, options: Options, progress: Progress = lambda _, __: None
+) -> tuple[Assessment, Names]:
+    """Assess somebody's own data in shadow: nothing is refused, and no name is kept.
+
+    Args:
+        source: A file or directory of events, a CSV, the database of a Synapse or Prosody, or - for
+            JSON Lines on standard input.
+        options: What it is assessed with.
+        progress: Called with the completed share and what is done.
+
+    Returns:
+        The assessment, and whose its pseudonyms are.
+
+    Raises:
+        UsageError: The source is of no kind that is known, or the options do not fit it.
+        FileError: It cannot be read, or holds no valid event.
+
+    """
+    names, edge = Names(options.key), Pseudonymizer(options.key, options.ip_database)
+    labels = _honest_by_labels(options.labels, names)
+    with tempfile.TemporaryDirectory(prefix="wavebreak-assess-") as private:
+        log, run = Path(private) / "events.arrow", Path(private) / "run"
+        reading = store_log(
+            source, log, names, edge, options.csv, lambda share: progress(0.3 * share, "reading")
+        )
+        counts = engine.run(
+            log,
+            run,
+            policy=options.policy,
+            edge=edge,
+            model=options.model,
+            workers=options.workers,
+            progress=lambda p: progress(0.3 + 0.4 * p.share, f"deciding, {p.events:,} events"),
+        )
+        profile = coverage.load(coverage.sidecar_path(log))
+        progress(0.7, "learning")
+        days = _days(log, profile, options, lambda share: progress(0.7 + 0.25 * share, "learning"))
+        answered = _answered(days)
+        honest = labels if labels is not None else answered
+        end_ms = reading.last_ms or 0
+        met = tuple(_met_accounts(run, options.policy, honest, labels is not None, end_ms))
+        progress(0.95, "learning")
+        learning = _learning(days, profile, {each.account for each in met})
+        table = pq.read_table(run / "accounts.parquet")
+        operators = tuple(storage.load(run))
+    rows = table.select(["account", "sends", "first_contacts_attempted"]).to_pylist()
+    senders = {
+        row["account"]: row for row in rows if row["sends"] or row["first_contacts_attempted"]
+    }
+    honest_senders = senders.keys() & (honest or set())
+    source_name = "standard input" if str(source) == "-" else Path(source).name
+    assessed = Assessment(
+        source=source_name,
+        reading=reading,
+        counts=counts,
+        senders=len(senders),
+        honest=len(honest_senders),
+        labelled=labels is not None,
+        first_messages=sum(senders[name]["first_contacts_attempted"] for name in honest_senders),
+        outcomes=_outcome_counts(met),
+        rules=_rule_counts(met, options.policy),
+        met=met,
+        operators=operators,
+        gaps=_gaps(options.policy, counts["rules_not_covered"], profile),
+        learning=learning,
+    )
+    return assessed, names
+
+
+def _honest_by_labels(path: Path | None, names: Names) -> set[str] | None:
+    if path is None:
+        return None
+    return {names.pseudonym(one.account) for one in read_labels(path) if one.label == "benign"}
+
+
+# Learning at home
+
+
+def _days(
+    log: Path, profile: Profile, options: Options, progress: Callable[[float], None]
+) -> HomeDays | None:
+    """Return the platform's days for learning at home; None where nothing can be scored."""
+    recording = Engine(options.policy, profile, model=options.model, record=True)
+
+    def logs() -> Iterator[Any]:
+        for batch in read(log, Pseudonymizer(options.key)):
+            progress(batch.progress)
+            yield batch.log
+
+    try:
+        return record_days(recording, logs())
+    except TrainingError:
+        return None
+
+
+def _labels_of(days: HomeDays) -> tuple[HomeLabels, Terms]:
+    from wavebreak.evaluation.home_learning import load_terms
+
+    terms = load_terms()
+    return label_days(days, terms), terms
+
+
+def _answered(days: HomeDays | None) -> set[str]:
+    """Return the accounts that strangers answer, as learning at home takes it."""
+    if days is None:
+        return set()
+    labels, _ = _labels_of(days)
+    return {days.points.accounts[k][1] for k in np.flatnonzero(labels.answered).tolist()}
+
+
+def _learning(days: HomeDays | None, profile: Profile, met: Collection[str]) -> Learning:
+    """Return what a score of these days would add to the policy."""
+    if days is None:
+        return Learning(why_not="No event of the data can be scored.", lesson=None)
+    labels, terms = _labels_of(days)
+    reactions = int(sum(profile.types.get(name, 0) for name in ("user.reported", "user.blocked"))
+                    * profile.events)  # fmt: skip
+    try:
+        fit = load_plugin(FITS, "home", LAB, "the fit of a model")
+    except MissingExtraError as error:
+        why = f"{labels.too_few(terms) or 'There are labels enough.'} {error.what}: {error.fix}."
+        return Learning(why_not=why, lesson=None, reactions=reactions)
+    lesson, model, margins = learn(days, terms, fit, name="assessment")
+    if lesson.line is None or model is None or margins is None:
+        return Learning(why_not=lesson.no_line, lesson=lesson, reactions=reactions)
+    from wavebreak.evaluation.home_learning import line_of, measure_met
+
+    reached = measure_met(margins, line_of(model), days, labels.answered, -1).accounts
+    new = {days.points.accounts[k][1] for k in reached.tolist()} - set(met)
+    return Learning(why_not="", lesson=lesson, new=len(new), reactions=reactions)
+
+
+# Who is met
+
+
+def _met_accounts(
+    run: Path, policy: Policy, honest: Collection[str], labelled: bool, end_ms: int
+) -> Iterator[MetAccount]:
+    """Yield the accounts that would be met, most severe first, and of those the busiest."""
+    operators = {a: o.id for o in storage.load(run) for a in o.accounts}
+    abouts = {rule.id: rule.about for rule in policy.rules}
+    table = pq.read_table(run / "accounts.parquet")
+    rows = [row for row in table.to_pylist() if row["worst"] in MEETING]
+    rows.sort(key=lambda row: (-rank_of(row["worst"]), -row["sends"], row["account"]))
+    decisions = _decisions_by_account(run, {row["account"] for row in rows})
+    for row in rows:
+        of_account = decisions.get(row["account"], [])
+        first = next((d for d in of_account if d["outcome"] in MEETING), None)
+        worst = next((d for d in of_account if d["outcome"] == row["worst"]), first)
+        if first is None or worst is None:
+            continue
+        strangers = row["first_contacts_attempted"]
+        seen = labelled or (strangers > 0 and row["replied_contacts"] + row["reports"] > 0)
+        yield MetAccount(
+            account=row["account"],
+            outcome=row["worst"],
+            rules=tuple(worst.get("rules") or ()),
+            why=describe_decision(worst, abouts),
+            first_ms=int(first["ts"]),
+            held_ms=time_held(of_account, end_ms),
+            sends=row["sends"],
+            strangers=strangers,
+            answered=row["replied_contacts"],
+            reports=row["reports"],
+            refused=row["first_contacts_refused"],
+            honest=(row["account"] in honest) if seen else None,
+            operator=operators.get(row["account"], ""),
+        )
+
+
+def _decisions_by_account(run: Path, wanted: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the decisions about some accounts, in order."""
+    found = defaultdict[str, list[dict[str, Any]]](list)
+    with (run / "decisions.jsonl").open("rb") as lines:
+        for line in lines:
+            decision = json.loads(line)
+            if decision["account"] in wanted:
+                found[decision["account"]].append(decision)
+    return found
+
+
+def describe_decision(decision: Mapping[str, Any], abouts: Mapping[str, str]) -> str:
+    """Say why an account would be met: what its rules are about, and what recipients did.
+
+    Args:
+        decision: A decision, as decisions.jsonl has it.
+        abouts: What each rule is about.
+
+    """
+    content = dict(decision)
+    said = [abouts.get(rule, rule) for rule in decision.get("rules") or ()]
+    if not said:
+        said = [f"{describe_score(content).strip().capitalize() or 'The score asked for it'}."]
+    sentences = (each if each.endswith(".") else f"{each}." for each in said)
+    evidence = evidence_sentence(content)
+    clause = basis_clause(content)
+    basis = f"{clause[0].upper()}{clause[1:]}." if clause else ""
+    return " ".join(filter(None, (*sentences, evidence, basis)))
+
+
+def time_held(decisions: Collection[Mapping[str, Any]], end_ms: int) -> int:
+    """Return for how long an account would have been met (ms), until the last event.
+
+    Each decision holds until its end or the next one, whichever is first.
+
+    >>> time_held([{"ts": 0, "outcome": "limit", "until": 50},
+    ...     {"ts": 20, "outcome": "allow", "until": None}], 100)
+    20
+    >>> time_held([{"ts": 40, "outcome": "ban", "until": None}], 100)
+    60
+    """
+    ordered = sorted(decisions, key=lambda decision: int(decision["ts"]))
+    ends = [int(each["ts"]) for each in ordered[1:]] + [end_ms]
+    held = 0
+    for decision, following in zip(ordered, ends, strict=True):
+        if decision["outcome"] in MEETING:
+            until = decision.get("until")
+            end = min(following, end_ms if until is None else int(until))
+            held += max(0, end - int(decision["ts"]))
+    return held
+
+
+def _outcome_counts(met: Collection[MetAccount]) -> tuple[OutcomeCount, ...]:
+    counts = []
+    for outcome in reversed(BY_RANK):
+        rows = [each for each in met if each.outcome == outcome]
+        if not rows:
+            continue
+        honest = [each for each in rows if each.honest]
+        held = [each.held_ms for each in honest]
+        spread = np.percentile(held, [50, 90]).tolist() if held else (None, None)
+        counts.append(
+            OutcomeCount(outcome, len(rows), len(honest), *spread, sum(e.refused for e in honest))
+        )
+    return tuple(counts)
+
+
+def _rule_counts(met: Collection[MetAccount], policy: Policy) -> tuple[RuleCount, ...]:
+    known: dict[str, Rule] = {rule.id: rule for rule in policy.rules}
+    accounts, honest, worst = Counter[str](), Counter[str](), dict[str, str]()
+    for each in met:
+        for rule in each.rules or ("score",):
+            accounts[rule] += 1
+            honest[rule] += bool(each.honest)
+            worst[rule] = max(worst.get(rule, "allow"), each.outcome, key=rank_of)
+    about = {name: rule.about for name, rule in known.items()} | {"score": "The model's score."}
+    return tuple(
+        RuleCount(rule, about.get(rule, rule), worst[rule], count, honest[rule])
+        for rule, count in sorted(accounts.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+# Coverage
+
+
+def _gaps(policy: Policy, off: Collection[str], profile: Profile) -> tuple[Gap, ...]:
+    """Return what the rules that are off would read and the data lacks; what most lack first."""
+    rules = defaultdict[str, list[str]](list)
+    for rule in policy.rules:
+        if rule.id in off:
+            for name in missing_sources(features_read(rule), profile):
+                rules[name].append(rule.id)
+    ordered = sorted(rules.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple(Gap(name, tuple(each)) for name, each in ordered)
+
+
+def missing_sources(features: Collection[str], profile: Profile) -> list[str]:
+    """Return the types and fields that some features read and a stream does not carry.
+
+    A feature that either of two sources gives names the first. Of a type that is absent, its fields
+    go without saying. A clock that is too coarse lacks finer times.
+
+    >>> seen = Profile({"message.sent": 1.0}, {"message.sent.peer": 1.0}, 60_000, 10)
+    >>> missing_sources(["typed_share_32"], seen), missing_sources(["gap_sd"], seen)
+    (['typing.started'], ['times to 1 s'])
+    """
+    lacking = dict[str, None]()
+    for feature in (_FEATURES[name] for name in features if name in _FEATURES):
+        for source in feature.sources:
+            if not any(profile.covers(name) for name in source.split("|")):
+                name = source.split("|")[0]
+                kind = name if name in TYPES else name.rpartition(".")[0]
+                lacking[name if profile.covers(kind) else kind] = None
+        if feature.resolution_ms < profile.resolution_ms:
+            lacking[f"times to {span(feature.resolution_ms)}"] = None
+    return list(lacking)
