@@ -25,6 +25,8 @@ from wavebreak_synapse.config import Settings
 from wavebreak_synapse.feed import is_exempt, put_ignored, registration_event
 from wavebreak_synapse.lru import Cache
 from wavebreak_synapse.mapping import (
+    MASS_MENTION,
+    NEW_IN_ROOM_S,
     Event,
     Pdu,
     Room,
@@ -34,7 +36,9 @@ from wavebreak_synapse.mapping import (
     first_contact,
     invitation_event,
     knock_event,
+    mentions_many,
     message_event,
+    names_many,
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
@@ -200,23 +204,28 @@ class Callbacks:
         """Return how an act in a room was answered, and why it is refused."""
         sender, room_id = pdu.sender, pdu.room_id
         room = self._chats.get((sender, room_id))
-        if room is not None and not self._must_ask(sender, opens_chat=False):
+        many = room is not None and mentions_many(pdu, room)
+        if room is not None and not many and not self._must_ask(sender, opens_chat=False):
             self._metrics.saved.inc()
             return "memory", None
         if await self._is_exempt(sender):
             return "exempt", None
         edited = edited_event(pdu.type, pdu.content)
-        if edited is not None and await self._host.run_db(
-            "wavebreak_is_own_edit", tables.is_own_edit, pdu, edited
-        ):
-            return "edit", None
+        if edited is not None and not names_many(pdu):
+            run_db = self._host.run_db
+            if await run_db("wavebreak_is_own_edit", tables.is_own_edit, pdu, edited):
+                return "edit", None
         opens_chat = room is None
         if room is None:
             room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
-        asked = message_event(pdu, room, self._host.server_name)
+        since = None
+        if mentions_many(pdu, room):
+            timed = replace(pdu, ts=self._host.now_ms())
+            since = await self._host.run_db("wavebreak_joined_s", tables.joined_s, timed, room)
+        asked = message_event(pdu, room, self._host.server_name, joined_s=since)
         if asked is None:
             return "nobody", None
-        refusal = await self._judge(sender, [asked], opens_chat)
+        refusal = await self._judge(sender, [asked], opens_chat or _is_mass_mention(asked))
         if refusal is not None:
             return "asked", refusal
         self._chats.put((sender, room_id), room)
@@ -626,7 +635,7 @@ class Callbacks:
             return None
         if self._before_first is not None and opens_chat:
             await self._before_first(account)
-        opening = events[0]["type"] in OPENING
+        opening = events[0]["type"] in OPENING or _is_mass_mention(events[0])
         before: list[Event] = []
         if opening:
             before = await self._not_in_the_log(account, MOST_EVENTS - len(events))
@@ -800,6 +809,13 @@ class Callbacks:
         text = f"{address.get('medium')}\n{str(address.get('address')).strip().lower()}"
         digest = hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
         return f"address:{digest}"
+
+
+def _is_mass_mention(event: Event) -> bool:
+    """Return whether an event mentions many in a room that its sender is new in."""
+    if event["type"] != "message.sent" or event.get("mentions", 0) < MASS_MENTION:
+        return False
+    return bool(event.get("joined_s", NEW_IN_ROOM_S) < NEW_IN_ROOM_S)
 
 
 def _refuses_only(verdict: Any, before: int) -> bool:

@@ -275,6 +275,53 @@ def read_membership(txn: Transaction, room_id: str, account: str, before: int) -
     return Membership(row[0], row[1], bool(row[2])) if row else None
 
 
+def joined_s(txn: Transaction, pdu: Pdu, room: Room, before: int = NEWEST) -> int | None:
+    """Return for how many seconds the sender of an event has been in its room.
+
+    None for who has a say there: who made the room, or has a greater power level than newcomers.
+    Its moderators know whom they have given one.
+
+    Args:
+        txn: A transaction.
+        pdu: The event; without a time it is new.
+        room: Its room.
+        before: Its stream position.
+    """
+    if room.creator == pdu.sender or _has_say(txn, pdu.room_id, pdu.sender):
+        return None
+    # A change of name is a join too: the first one since the account was not there.
+    txn.execute(
+        "SELECT MIN(e.received_ts) FROM room_memberships AS m"
+        " JOIN events AS e ON e.event_id = m.event_id"
+        " WHERE m.room_id = ? AND m.user_id = ? AND m.membership = 'join'"
+        " AND m.event_stream_ordering < ? AND m.event_stream_ordering > COALESCE((SELECT"
+        " MAX(l.event_stream_ordering) FROM room_memberships AS l WHERE l.room_id = ?"
+        " AND l.user_id = ? AND l.membership <> 'join' AND l.event_stream_ordering < ?), ?)",
+        (pdu.room_id, pdu.sender, before, pdu.room_id, pdu.sender, before, -NEWEST),
+    )
+    row = txn.fetchone()
+    if row is None or row[0] is None:
+        return None
+    return max(pdu.ts - int(row[0]), 0) // 1000
+
+
+def _has_say(txn: Transaction, room_id: str, account: str) -> bool:
+    """Return whether the power levels of a room place an account above newcomers."""
+    txn.execute(
+        "SELECT j.json FROM current_state_events AS c"
+        " JOIN event_json AS j ON j.event_id = c.event_id"
+        " WHERE c.room_id = ? AND c.type = 'm.room.power_levels' AND c.state_key = ''",
+        (room_id,),
+    )
+    row = txn.fetchone()
+    content = json.loads(row[0]).get("content") if row else None
+    if not isinstance(content, dict):
+        return False
+    users, others = content.get("users"), content.get("users_default", 0)
+    own = users.get(account) if isinstance(users, dict) else None
+    return isinstance(own, int) and own > (others if isinstance(others, int) else 0)
+
+
 def read_inviter(txn: Transaction, room_id: str, account: str) -> str | None:
     """Return who invited an account into a room last."""
     txn.execute(
