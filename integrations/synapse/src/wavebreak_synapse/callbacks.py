@@ -42,7 +42,13 @@ from wavebreak_synapse.mapping import (
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
-from wavebreak_synapse.notices import LEFT_OUT, QUESTIONS, refusal_text
+from wavebreak_synapse.notices import (
+    LEFT_OUT,
+    MENTIONS,
+    MODERATORS,
+    QUESTIONS,
+    refusal_text,
+)
 from wavebreak_synapse.service import Service
 
 log = logging.getLogger("wavebreak_synapse")
@@ -61,6 +67,7 @@ OPENING = frozenset({"contact.requested", "group.created", "group.member_added"}
 JUDGED = "org.wavebreak.judged"
 """A member of a request for a room that this process has judged; its value is a secret."""
 RETRY_MS = 2_000
+HOUR_MS = 3_600_000
 IN_THE_LOG_MS = 5_000
 """After so long what was allowed has been reported, unless the service is away."""
 
@@ -227,9 +234,25 @@ class Callbacks:
             return "nobody", None
         refusal = await self._judge(sender, [asked], opens_chat or _is_mass_mention(asked))
         if refusal is not None:
+            if refusal.outcome == "limit" and _is_mass_mention(asked):
+                await self._tell_moderators(sender, room)
             return "asked", refusal
         self._chats.put((sender, room_id), room)
         return "asked", None
+
+    async def _tell_moderators(self, sender: str, room: Room) -> None:
+        """Keep what a room's moderators of this server are told of a sender.
+
+        Once an hour: a wave of accounts must not flood them.
+        """
+        texts = {
+            code: text.format(sender=sender, room=room.room_id) for code, text in MODERATORS.items()
+        }
+        run_db, now = self._host.run_db, self._host.now_ms()
+        for person in await run_db("wavebreak_moderators", tables.moderators, room):
+            if self._host.is_mine(person):
+                name = f"room:{room.room_id}:{now // HOUR_MS}:{person}"
+                await run_db("wavebreak_put_message", tables.put_message, name, person, now, texts)
 
     async def refusal_by_policy(self, pdu: Pdu) -> Refusal | None:
         """Return why this server, as the policy server of a room, refuses an event; None: it signs.
@@ -644,7 +667,9 @@ class Callbacks:
         verdict = await self._ask([*before, *events])
         if not verdict.allowed and not _refuses_only(verdict, len(before)):
             self._forget_opened(account, events)
-            refusal = await self._refusal(account, verdict, verdict.notice)
+            limited = verdict.outcome == "limit" and _is_mass_mention(events[-1])
+            notice = MENTIONS if limited else verdict.notice
+            refusal = await self._refusal(account, verdict, notice)
             skipped = len(before)
             places = tuple(n - skipped for n in verdict.refused if n >= skipped)
             return replace(refusal, refused=places, verdict=verdict, before=skipped)

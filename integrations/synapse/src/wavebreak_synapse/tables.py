@@ -50,6 +50,10 @@ CREATION_MS = 120_000
 
 NEWEST = 2**62
 """Behind every stream position."""
+MODERATOR = 50
+"""The power level that removes others from a room, unless the room says otherwise."""
+MOST_MODERATORS = 5
+"""So many are told of somebody in their room."""
 MOST_COUNTED = 1_000
 """Members of a room at an event are counted up to so many: counting reads a row for each."""
 
@@ -287,7 +291,7 @@ def joined_s(txn: Transaction, pdu: Pdu, room: Room, before: int = NEWEST) -> in
         room: Its room.
         before: Its stream position.
     """
-    if room.creator == pdu.sender or _has_say(txn, pdu.room_id, pdu.sender):
+    if room.creator == pdu.sender or pdu.sender in _powers(txn, pdu.room_id):
         return None
     # A change of name is a join too: the first one since the account was not there.
     txn.execute(
@@ -305,8 +309,8 @@ def joined_s(txn: Transaction, pdu: Pdu, room: Room, before: int = NEWEST) -> in
     return max(pdu.ts - int(row[0]), 0) // 1000
 
 
-def _has_say(txn: Transaction, room_id: str, account: str) -> bool:
-    """Return whether the power levels of a room place an account above newcomers."""
+def _powers(txn: Transaction, room_id: str) -> dict[str, int]:
+    """Return whom the power levels of a room place above newcomers, and how high."""
     txn.execute(
         "SELECT j.json FROM current_state_events AS c"
         " JOIN event_json AS j ON j.event_id = c.event_id"
@@ -316,10 +320,33 @@ def _has_say(txn: Transaction, room_id: str, account: str) -> bool:
     row = txn.fetchone()
     content = json.loads(row[0]).get("content") if row else None
     if not isinstance(content, dict):
-        return False
+        return {}
     users, others = content.get("users"), content.get("users_default", 0)
-    own = users.get(account) if isinstance(users, dict) else None
-    return isinstance(own, int) and own > (others if isinstance(others, int) else 0)
+    least = others if isinstance(others, int) else 0
+    levels = users.items() if isinstance(users, dict) else ()
+    return {who: own for who, own in levels if isinstance(own, int) and own > least}
+
+
+def moderators(txn: Transaction, room: Room) -> list[str]:
+    """Return who may remove others from a room: its maker, and the greatest power levels first.
+
+    Args:
+        txn: A transaction.
+        room: The room.
+    """
+    levels = _powers(txn, room.room_id)
+    able = sorted((-own, who) for who, own in levels.items() if own >= MODERATOR)
+    found = dict.fromkeys([*filter(None, [room.creator]), *(who for _, who in able)])
+    return [who for who in found if _is_joined(txn, room.room_id, who)][:MOST_MODERATORS]
+
+
+def _is_joined(txn: Transaction, room_id: str, account: str) -> bool:
+    txn.execute(
+        "SELECT 1 FROM current_state_events WHERE room_id = ? AND type = 'm.room.member'"
+        " AND state_key = ? AND membership = 'join'",
+        (room_id, account),
+    )
+    return txn.fetchone() is not None
 
 
 def read_inviter(txn: Transaction, room_id: str, account: str) -> str | None:

@@ -763,11 +763,36 @@ def test_each_mass_mention_in_a_room_newly_joined_is_asked_about() -> None:
 def test_mass_mention_beyond_a_limit_is_refused_and_plain_text_is_not() -> None:
     setting = in_public_room(60_000)
     assert sent(setting, **EVERYONE) == "NOT_SPAM"
-    setting.client.refusals[ANN] = {"outcome": "limit", "notice": {"en": "Later."}}
+    setting.client.refusals[ANN] = {"outcome": "limit", "notice": {"en": "No new chats."}}
     answer = sent(setting, **EVERYONE)
     assert answer[0] == "M_FORBIDDEN"
-    assert (answer[1]["error"], answer[1]["org.wavebreak.outcome"]) == ("Later.", "limit")
+    assert answer[1]["org.wavebreak.outcome"] == "limit"
+    assert answer[1]["error"].startswith("In rooms that you have just joined")
     assert sent(setting) == "NOT_SPAM"
+
+
+def test_moderators_of_this_server_are_told_once() -> None:
+    setting = in_public_room(60_000)
+    levels = {"@m1:hs.test": 50, "@m2:hs.test": 10, "@gone:hs.test": 100, REMOTE: 100}
+    content = {"content": {"users": levels}}
+    setting.database.put("event_json", event_id="$levels", json=json.dumps(content))
+    setting.database.put(
+        "current_state_events", room_id=ROOM, type="m.room.power_levels", state_key="",
+        event_id="$levels",
+    )  # fmt: skip
+    setting.client.refusals[ANN] = {"outcome": "limit"}
+    for _ in range(3):
+        assert sent(setting, **EVERYONE) != "NOT_SPAM"
+    told = tables.read_messages(setting.database.cursor(), setting.now)
+    assert sorted(person for _, person, _ in told) == ["@m0:hs.test", "@m1:hs.test"]
+    assert all(ANN in texts["he"] and ROOM in texts["en"] for _, _, texts in told)
+
+
+def test_nobody_is_told_of_a_mention_that_a_restriction_refuses() -> None:
+    setting = in_public_room(60_000)
+    setting.client.refusals[ANN] = {"outcome": "restrict"}
+    assert sent(setting, **EVERYONE) != "NOT_SPAM"
+    assert tables.read_messages(setting.database.cursor(), setting.now) == []
 
 
 def test_mass_mention_of_who_has_long_been_there_is_asked_about_once() -> None:
