@@ -216,6 +216,17 @@ def test_who_does_not_tell_since_when_is_not_judged() -> None:
     assert story.run().limited() == set()
 
 
+def test_question_tells_of_what_the_log_has_and_counts_it_once() -> None:
+    rows = spam(reports=0).rows
+    engine = Engine(rules.load_policy(), accounts=1024)
+    engine.take(log(rows[:4]))
+    sent = rows[3:7]
+    assert [row["type"] for row in sent] == [TYPES.index("message.sent")] * 4
+    asked = [each.refused for each in engine.trials(log(sent))]
+    assert asked == [False, False, True, True]
+    assert [each.refused for each in engine.trials(log(sent[:2]))] == [False, False]
+
+
 def test_workers_and_a_restart_change_nothing(tmp_path: Path) -> None:
     rows = spam(rooms=3).rows
     rows.sort(key=lambda row: row["ts"])
