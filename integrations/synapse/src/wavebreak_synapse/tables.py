@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from wavebreak_synapse.acts import is_act
@@ -336,8 +337,9 @@ def moderators(txn: Transaction, room: Room) -> list[str]:
     """
     levels = _powers(txn, room.room_id)
     able = sorted((-own, who) for who, own in levels.items() if own >= MODERATOR)
-    found = dict.fromkeys([*filter(None, [room.creator]), *(who for _, who in able)])
-    return [who for who in found if _is_joined(txn, room.room_id, who)][:MOST_MODERATORS]
+    named = dict.fromkeys([*filter(None, [room.creator]), *(who for _, who in able)])
+    asked = islice(named, 4 * MOST_MODERATORS)
+    return [who for who in asked if _is_joined(txn, room.room_id, who)][:MOST_MODERATORS]
 
 
 def _is_joined(txn: Transaction, room_id: str, account: str) -> bool:
