@@ -350,6 +350,11 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "accused_last": _accused_last,
     "left_after_add_7d": _left,
     "left_share_7d": lambda s: min(share(_left(s), s.count(s.of("member_added"), "7d")), 1.0),
+    "mass_mentions_1h": lambda s: s.count(s.mass_mentions, "1h", SMALL),
+    "people_mentioned_1d": lambda s: sum(
+        s.buckets(((f.now, f.fields["mentions"]) for f in s.mass_mentions), "1d", LARGE)
+    ),
+    "group_reports_1d": lambda s: s.count(s.group_reports, "1d", SMALL),
     "group_joins_1d": lambda s: s.count(s.of("group_joined"), "1d", SMALL),
     "contacts_after_silent_join_7d": _lurked,
     "lookups_1d": lambda s: _lookups(s, "count", 1),

@@ -166,6 +166,22 @@ class AccountHistory:
         return [fact for fact in self.sends if fact.kind == "sent_group"]
 
     @cached_property
+    def mass_mentions(self) -> list[Fact]:
+        """Sends to groups in which it is new, that mention many."""
+        return [
+            fact for fact in self.group_sends
+            if fact.fields.get("mentions", 0) >= 10 and fact.fields.get("joined_s", 86_400) < 86_400
+        ]  # fmt: skip
+
+    @cached_property
+    def group_reports(self) -> list[Fact]:
+        """Reports without proof that came while it had written to a group within a day."""
+        return [
+            fact for i, fact, known in self.complaints("reported_by")
+            if not known & PROOF and (past := self.until(i)).count(past.group_sends, "1d") > 0
+        ]  # fmt: skip
+
+    @cached_property
     def met(self) -> list[tuple[Fact, Marks]]:
         """Each fact with what was known of its peer before it.
 

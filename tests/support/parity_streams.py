@@ -33,6 +33,7 @@ GAPS = (
 """Before a step, in ms; a negative one makes that step late and moves no clock."""
 SPACINGS = (0, 1, 250, 1_000, 1_013, 5_000, 70_000, HOUR, 4 * HOUR)
 BURSTS = (1, 1, 1, 1, 2, 2, 5, 9, 17, 40, 300)
+MENTIONS, JOINED_S = (68, 10, 9, None, 70_000), (0, 86_399, 86_400, None)
 SIZES = (None, 0, 1, 100, 100, 256, 4_000, 70_000)
 STEP = st.tuples(
     st.integers(0, len(GAPS) - 1),
@@ -174,6 +175,9 @@ def _burst(step: Step) -> Iterator[Row]:
         row = fields | {"after": SPACINGS[step.spacing] if n else 0}
         if counterpart == "group":
             row["group"] = "g1"
+            if kind == "message.sent":
+                row["mentions"] = MENTIONS[n % len(MENTIONS)]
+                row["joined_s"] = JOINED_S[(step.whom + n) % len(JOINED_S)]
         elif counterpart == "peer":
             row["peer"] = ACCOUNTS[(step.whom + n * spread) % len(ACCOUNTS)]
         if kind == "message.sent" and lead is not None and many < 100:

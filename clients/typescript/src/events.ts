@@ -48,7 +48,7 @@ interface TypingStartedFields {
 /** `typing.started`. An account types to exactly one of `peer` and `group`. */
 export type TypingStarted = TypingStartedFields & ({ peer: string; group?: null } | { peer?: null; group: string });
 
-/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via` is how a first message found its recipient. */
+/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via` is how a first message found its recipient. In a group `mentions` is how many people it mentions (everyone: the members whom it reaches), and `joined_s` for how long the account has been in the group; absent of who made it or may speak for it. */
 interface MessageSentFields {
   type: "message.sent";
   account: string;
@@ -60,13 +60,15 @@ interface MessageSentFields {
   template?: string | null;
   category?: "authentication" | "marketing" | "utility" | null;
   via?: "group" | "invite" | "other" | "phone" | "username" | null;
+  mentions?: number | null;
+  joined_s?: number | null;
   id?: string | null;
   ts?: number | string | null;
   origin?: string | null;
   attempted?: boolean | null;
 }
 
-/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via` is how a first message found its recipient. */
+/** `message.sent`. An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via` is how a first message found its recipient. In a group `mentions` is how many people it mentions (everyone: the members whom it reaches), and `joined_s` for how long the account has been in the group; absent of who made it or may speak for it. */
 export type MessageSent = MessageSentFields & ({ peer: string; group?: null } | { peer?: null; group: string });
 
 /** `message.delivered`. A message of the sender `peer` reached the account; `message` is its id. */
@@ -469,6 +471,8 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
       template: { kind: "text", low: 1, high: 128 },
       category: { kind: "choice", values: ["authentication", "marketing", "utility"] },
       via: { kind: "choice", values: ["group", "invite", "other", "phone", "username"] },
+      mentions: { kind: "integer", high: 2147483647 },
+      joined_s: { kind: "integer", high: 2147483647 },
       id: { kind: "text", low: 1, high: 255 },
       ts: { kind: "time", high: 4102444799999 },
       origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },

@@ -109,7 +109,9 @@ class MessageSent(Event):
     """`message.sent`.
 
     An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext. `via`
-    is how a first message found its recipient.
+    is how a first message found its recipient. In a group `mentions` is how many people it
+    mentions (everyone: the members whom it reaches), and `joined_s` for how long the account
+    has been in the group; absent of who made it or may speak for it.
     """
 
     TYPE: ClassVar[str] = "message.sent"
@@ -127,6 +129,8 @@ class MessageSent(Event):
         "template": Rule("text", low=1, high=128),
         "category": Rule("choice", values=("authentication", "marketing", "utility")),
         "via": Rule("choice", values=("group", "invite", "other", "phone", "username")),
+        "mentions": Rule("integer", high=2147483647),
+        "joined_s": Rule("integer", high=2147483647),
         "id": Rule("text", low=1, high=255),
         "ts": Rule("time", high=4102444799999),
         "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
@@ -145,6 +149,8 @@ class MessageSent(Event):
     template: str | None = None
     category: Literal["authentication", "marketing", "utility"] | None = None
     via: Literal["group", "invite", "other", "phone", "username"] | None = None
+    mentions: int | None = None
+    joined_s: int | None = None
     id: str | None = None
     ts: int | str | None = None
     origin: str | None = None

@@ -25,6 +25,8 @@ from wavebreak_synapse.config import Settings
 from wavebreak_synapse.feed import is_exempt, put_ignored, registration_event
 from wavebreak_synapse.lru import Cache
 from wavebreak_synapse.mapping import (
+    MASS_MENTION,
+    NEW_IN_ROOM_S,
     Event,
     Pdu,
     Room,
@@ -34,11 +36,19 @@ from wavebreak_synapse.mapping import (
     first_contact,
     invitation_event,
     knock_event,
+    mentions_many,
     message_event,
+    names_many,
     opaque_id,
 )
 from wavebreak_synapse.metrics import Metrics
-from wavebreak_synapse.notices import LEFT_OUT, QUESTIONS, refusal_text
+from wavebreak_synapse.notices import (
+    LEFT_OUT,
+    MENTIONS,
+    MODERATORS,
+    QUESTIONS,
+    refusal_text,
+)
 from wavebreak_synapse.service import Service
 
 log = logging.getLogger("wavebreak_synapse")
@@ -57,6 +67,7 @@ OPENING = frozenset({"contact.requested", "group.created", "group.member_added"}
 JUDGED = "org.wavebreak.judged"
 """A member of a request for a room that this process has judged; its value is a secret."""
 RETRY_MS = 2_000
+HOUR_MS = 3_600_000
 IN_THE_LOG_MS = 5_000
 """After so long what was allowed has been reported, unless the service is away."""
 
@@ -200,27 +211,48 @@ class Callbacks:
         """Return how an act in a room was answered, and why it is refused."""
         sender, room_id = pdu.sender, pdu.room_id
         room = self._chats.get((sender, room_id))
-        if room is not None and not self._must_ask(sender, opens_chat=False):
+        many = room is not None and mentions_many(pdu, room)
+        if room is not None and not many and not self._must_ask(sender, opens_chat=False):
             self._metrics.saved.inc()
             return "memory", None
         if await self._is_exempt(sender):
             return "exempt", None
         edited = edited_event(pdu.type, pdu.content)
-        if edited is not None and await self._host.run_db(
-            "wavebreak_is_own_edit", tables.is_own_edit, pdu, edited
-        ):
-            return "edit", None
+        if edited is not None and not names_many(pdu):
+            run_db = self._host.run_db
+            if await run_db("wavebreak_is_own_edit", tables.is_own_edit, pdu, edited):
+                return "edit", None
         opens_chat = room is None
         if room is None:
             room = await self._host.run_db("wavebreak_read_room", tables.read_room, room_id)
-        asked = message_event(pdu, room, self._host.server_name)
+        since = None
+        if mentions_many(pdu, room):
+            timed = replace(pdu, ts=self._host.now_ms())
+            since = await self._host.run_db("wavebreak_joined_s", tables.joined_s, timed, room)
+        asked = message_event(pdu, room, self._host.server_name, joined_s=since)
         if asked is None:
             return "nobody", None
-        refusal = await self._judge(sender, [asked], opens_chat)
+        refusal = await self._judge(sender, [asked], opens_chat or _is_mass_mention(asked))
         if refusal is not None:
+            if refusal.outcome == "limit" and _is_mass_mention(asked):
+                await self._tell_moderators(sender, room)
             return "asked", refusal
         self._chats.put((sender, room_id), room)
         return "asked", None
+
+    async def _tell_moderators(self, sender: str, room: Room) -> None:
+        """Keep what a room's moderators of this server are told of a sender.
+
+        Once an hour: a wave of accounts must not flood them.
+        """
+        texts = {
+            code: text.format(sender=sender, room=room.room_id) for code, text in MODERATORS.items()
+        }
+        run_db, now = self._host.run_db, self._host.now_ms()
+        for person in await run_db("wavebreak_moderators", tables.moderators, room):
+            if self._host.is_mine(person):
+                name = f"room:{room.room_id}:{now // HOUR_MS}:{person}"
+                await run_db("wavebreak_put_message", tables.put_message, name, person, now, texts)
 
     async def refusal_by_policy(self, pdu: Pdu) -> Refusal | None:
         """Return why this server, as the policy server of a room, refuses an event; None: it signs.
@@ -626,7 +658,7 @@ class Callbacks:
             return None
         if self._before_first is not None and opens_chat:
             await self._before_first(account)
-        opening = events[0]["type"] in OPENING
+        opening = events[0]["type"] in OPENING or _is_mass_mention(events[0])
         before: list[Event] = []
         if opening:
             before = await self._not_in_the_log(account, MOST_EVENTS - len(events))
@@ -635,7 +667,9 @@ class Callbacks:
         verdict = await self._ask([*before, *events])
         if not verdict.allowed and not _refuses_only(verdict, len(before)):
             self._forget_opened(account, events)
-            refusal = await self._refusal(account, verdict, verdict.notice)
+            limited = verdict.outcome == "limit" and _is_mass_mention(events[-1])
+            notice = MENTIONS if limited else verdict.notice
+            refusal = await self._refusal(account, verdict, notice)
             skipped = len(before)
             places = tuple(n - skipped for n in verdict.refused if n >= skipped)
             return replace(refusal, refused=places, verdict=verdict, before=skipped)
@@ -800,6 +834,13 @@ class Callbacks:
         text = f"{address.get('medium')}\n{str(address.get('address')).strip().lower()}"
         digest = hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
         return f"address:{digest}"
+
+
+def _is_mass_mention(event: Event) -> bool:
+    """Return whether an event mentions many in a room that its sender is new in."""
+    if event["type"] != "message.sent" or event.get("mentions", 0) < MASS_MENTION:
+        return False
+    return bool(event.get("joined_s", NEW_IN_ROOM_S) < NEW_IN_ROOM_S)
 
 
 def _refuses_only(verdict: Any, before: int) -> bool:

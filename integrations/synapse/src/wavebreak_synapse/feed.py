@@ -26,7 +26,9 @@ from wavebreak_synapse.mapping import (
     first_contact,
     group_created_event,
     membership_event,
+    mentions_many,
     message_event,
+    names_many,
     opaque_id,
     read_event,
     report_event,
@@ -243,7 +245,7 @@ class Feed:
             return None
         if begins:
             return self._created(txn, pdu, order)
-        if acts and self._is_own_edit(txn, pdu, order):
+        if acts and not names_many(pdu) and self._is_own_edit(txn, pdu, order):
             return None
         room = rooms.get(room_id)
         if room is None:
@@ -251,7 +253,7 @@ class Feed:
         if self._notices_account in room.people and not room.is_group:
             return None  # Notices are the server's; to read or answer one is no conversation.
         if not moves:
-            return self._message(txn, pdu, room)
+            return self._message(txn, pdu, room, order)
         former = tables.read_membership(txn, room_id, state_key, order) if state_key else None
         return membership_event(pdu, room, former, self._server_name)
 
@@ -275,10 +277,11 @@ class Feed:
         edited = edited_event(pdu.type, pdu.content)
         return edited is not None and tables.is_own_edit(txn, pdu, edited, order)
 
-    def _message(self, txn: Transaction, pdu: Pdu, room: Room) -> Event | None:
+    def _message(self, txn: Transaction, pdu: Pdu, room: Room, order: int) -> Event | None:
         """Return a message, or a call, which is kept until it ends."""
         known = self._knows(txn, room, pdu.sender)
-        event = message_event(pdu, room, self._server_name, known)
+        since = tables.joined_s(txn, pdu, room, order) if mentions_many(pdu, room) else None
+        event = message_event(pdu, room, self._server_name, known, since)
         if event is not None and event["type"] == "call.started":
             self._calls.put(_call_key(pdu), Call(event, pdu.sender))
         return event

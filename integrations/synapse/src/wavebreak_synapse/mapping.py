@@ -1,7 +1,8 @@
 """Matrix events as Wavebreak events: metadata only, as pure functions.
 
-Nothing here reads a text to keep it. Of a message's content only the length and the kind of medium
-leave this module; names, topics, reasons, file names and addresses are never looked up.
+Nothing here reads a text to keep it. Of a message's content only the length, the kind of medium and
+the number of people mentioned leave this module; names, topics, reasons, file names and addresses
+are never looked up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from wavebreak_synapse.acts import RINGS, is_act
 MAX_ID_BYTES = 255
 WITHDRAWN = "org.wavebreak.withdrawn"
 """A member of an event by which this server withdraws an invitation: no answer of its invitee."""
+MASS_MENTION = 10
+"""Of a message that mentions so many people or more, it is told for how long its sender has been in
+the room: as Wavebreak counts them."""
+NEW_IN_ROOM_S = 86_400
+"""For less, it is new there."""
 SMALL_ROOM = 10
 """A private room of at most so many members makes its members each other's contacts."""
 
@@ -44,7 +50,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "account.registered": ("ip", "client"),
     "account.deleted": (),
     "session.started": ("ip", "client", "linked"),
-    "message.sent": ("peer", "group", "recipients", "in_contacts", "size", "media", "origin"),
+    "message.sent": (
+        "peer",
+        "group",
+        "recipients",
+        "in_contacts",
+        "size",
+        "media",
+        "origin",
+        "mentions",
+        "joined_s",
+    ),
     "message.read": ("peer", "message", "origin"),
     "call.started": ("peer", "media", "in_contacts", "origin"),
     "call.ended": ("peer", "seconds", "origin"),
@@ -232,8 +248,47 @@ def media_of(event_type: str, content: Any) -> str | None:
     return _MEDIA.get(kind, "other") if isinstance(kind, str) else "other"
 
 
+def mentions_of(content: Any, members: int) -> int:
+    """Return how many people a message mentions; everyone: the others of its room.
+
+    >>> mentions_of({"m.mentions": {"user_ids": ["@a:b", "@c:b"]}}, 5)
+    2
+    >>> mentions_of({"m.mentions": {"room": True}}, 5), mentions_of({"body": "hello @room"}, 5)
+    (4, 4)
+    """
+    others = max(members - 1, 0)
+    named = content.get("m.mentions")
+    if not isinstance(named, Mapping):
+        # Clients of before that field look for the word.
+        body = content.get("body")
+        return others if isinstance(body, str) and "@room" in body else 0
+    if named.get("room") is True:
+        return others
+    people = named.get("user_ids")
+    if not isinstance(people, list | tuple):
+        return 0
+    return min(len({each for each in people if isinstance(each, str)}), others)
+
+
+def names_many(pdu: Pdu) -> bool:
+    """Return whether a message mentions so many people, were they all in its room: an edit too."""
+    return mentions_of(pdu.content, SMALL_ROOM + MASS_MENTION) >= MASS_MENTION
+
+
+def mentions_many(pdu: Pdu, room: Room) -> bool:
+    """Return whether a message mentions so many people of a group that it is told of."""
+    if not room.is_group or pdu.type == "m.room.encrypted":
+        return False
+    members = max(room.members, len(room.people))
+    return mentions_of(pdu.content, members) >= MASS_MENTION
+
+
 def message_event(
-    pdu: Pdu, room: Room, server_name: str, in_contacts: bool | None = None
+    pdu: Pdu,
+    room: Room,
+    server_name: str,
+    in_contacts: bool | None = None,
+    joined_s: int | None = None,
 ) -> Event | None:
     """Return an act in a room: as `call.started` what rings in a direct chat, else `message.sent`.
 
@@ -244,6 +299,7 @@ def message_event(
         room: Its room.
         server_name: This server.
         in_contacts: Whether the counterpart has the sender among its contacts, where known.
+        joined_s: For how long the sender has been in a group, where it has no say there.
     """
     if not is_act(pdu.type, pdu.content, pdu.state_key):
         return None
@@ -259,8 +315,7 @@ def message_event(
     else:
         event = _event(pdu, "message.sent", server_name)
         if peer is None:
-            event["group"] = opaque_id(room.room_id)
-            event["recipients"] = max(room.members, len(room.people))
+            event |= _group_fields(pdu, room, joined_s)
         else:
             event["peer"] = opaque_id(peer)
         event["size"] = size_of(pdu.content)
@@ -270,6 +325,16 @@ def message_event(
     if media is not None:
         event["media"] = media
     return event
+
+
+def _group_fields(pdu: Pdu, room: Room, joined_s: int | None) -> Event:
+    """Return the fields of a message to a group: which, how many it reaches and mentions."""
+    members = max(room.members, len(room.people))
+    fields: Event = {"group": opaque_id(room.room_id), "recipients": members}
+    mentions = 0 if pdu.type == "m.room.encrypted" else mentions_of(pdu.content, members)
+    if mentions:
+        fields["mentions"] = mentions
+    return fields if joined_s is None else fields | {"joined_s": joined_s}
 
 
 def _picture_of(content: Mapping[str, Any]) -> str | None:

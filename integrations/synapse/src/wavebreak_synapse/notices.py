@@ -43,6 +43,21 @@ LEFT_OUT = {
     "he": "לחדר החדש הוזמנו {invited} מתוך {wanted} האנשים שבחרת; האחרים לא הוזמנו. {why}",
 }
 """What the maker of a room reads where not all could be invited; `why` is the refusal's text."""
+MENTIONS = {
+    "en": "In rooms that you have just joined you cannot mention many people at once for now."
+    " Without mentioning everyone you can write there; all other chats go on.",
+    "he": "בחדרים שהצטרפת אליהם זה עתה אי אפשר כרגע להזכיר אנשים רבים בבת אחת. בלי לאזכר את כולם"
+    " אפשר לכתוב שם; כל יתר השיחות ממשיכות.",
+}
+"""What the sender of a mass mention reads that a limit refuses."""
+MODERATORS = {
+    "en": "{sender} is new in the room {room}, mentioned many people at once again and again or was"
+    " reported for it, and now cannot for a while. Other messages of this account still arrive:"
+    " whether it stays in the room is for you to decide.",
+    "he": "החשבון {sender} חדש בחדר {room}, הזכיר שם אנשים רבים בבת אחת שוב ושוב או שדווח על כך,"
+    " ולעת עתה אינו יכול לעשות זאת. הודעות אחרות שלו ממשיכות להגיע: ההחלטה אם יישאר בחדר היא שלך.",
+}
+"""What moderators of its room are told of it, at most once an hour."""
 LATER = {
     "en": "This cannot be done right now. Try again later.",
     "he": "לא ניתן לבצע זאת כרגע. אפשר לנסות שוב מאוחר יותר.",

@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from wavebreak_synapse.acts import is_act
@@ -50,6 +51,10 @@ CREATION_MS = 120_000
 
 NEWEST = 2**62
 """Behind every stream position."""
+MODERATOR = 50
+"""The power level that removes others from a room, unless the room says otherwise."""
+MOST_MODERATORS = 5
+"""So many are told of somebody in their room."""
 MOST_COUNTED = 1_000
 """Members of a room at an event are counted up to so many: counting reads a row for each."""
 
@@ -273,6 +278,77 @@ def read_membership(txn: Transaction, room_id: str, account: str, before: int) -
     )
     row = txn.fetchone()
     return Membership(row[0], row[1], bool(row[2])) if row else None
+
+
+def joined_s(txn: Transaction, pdu: Pdu, room: Room, before: int = NEWEST) -> int | None:
+    """Return for how many seconds the sender of an event has been in its room.
+
+    None for who has a say there: who made the room, or has a greater power level than newcomers.
+    Its moderators know whom they have given one.
+
+    Args:
+        txn: A transaction.
+        pdu: The event; without a time it is new.
+        room: Its room.
+        before: Its stream position.
+    """
+    if room.creator == pdu.sender or pdu.sender in _powers(txn, pdu.room_id):
+        return None
+    # A change of name is a join too: the first one since the account was not there.
+    txn.execute(
+        "SELECT MIN(e.received_ts) FROM room_memberships AS m"
+        " JOIN events AS e ON e.event_id = m.event_id"
+        " WHERE m.room_id = ? AND m.user_id = ? AND m.membership = 'join'"
+        " AND m.event_stream_ordering < ? AND m.event_stream_ordering > COALESCE((SELECT"
+        " MAX(l.event_stream_ordering) FROM room_memberships AS l WHERE l.room_id = ?"
+        " AND l.user_id = ? AND l.membership <> 'join' AND l.event_stream_ordering < ?), ?)",
+        (pdu.room_id, pdu.sender, before, pdu.room_id, pdu.sender, before, -NEWEST),
+    )
+    row = txn.fetchone()
+    if row is None or row[0] is None:
+        return None
+    return max(pdu.ts - int(row[0]), 0) // 1000
+
+
+def _powers(txn: Transaction, room_id: str) -> dict[str, int]:
+    """Return whom the power levels of a room place above newcomers, and how high."""
+    txn.execute(
+        "SELECT j.json FROM current_state_events AS c"
+        " JOIN event_json AS j ON j.event_id = c.event_id"
+        " WHERE c.room_id = ? AND c.type = 'm.room.power_levels' AND c.state_key = ''",
+        (room_id,),
+    )
+    row = txn.fetchone()
+    content = json.loads(row[0]).get("content") if row else None
+    if not isinstance(content, dict):
+        return {}
+    users, others = content.get("users"), content.get("users_default", 0)
+    least = others if isinstance(others, int) else 0
+    levels = users.items() if isinstance(users, dict) else ()
+    return {who: own for who, own in levels if isinstance(own, int) and own > least}
+
+
+def moderators(txn: Transaction, room: Room) -> list[str]:
+    """Return who may remove others from a room: its maker, and the greatest power levels first.
+
+    Args:
+        txn: A transaction.
+        room: The room.
+    """
+    levels = _powers(txn, room.room_id)
+    able = sorted((-own, who) for who, own in levels.items() if own >= MODERATOR)
+    named = dict.fromkeys([*filter(None, [room.creator]), *(who for _, who in able)])
+    asked = islice(named, 4 * MOST_MODERATORS)
+    return [who for who in asked if _is_joined(txn, room.room_id, who)][:MOST_MODERATORS]
+
+
+def _is_joined(txn: Transaction, room_id: str, account: str) -> bool:
+    txn.execute(
+        "SELECT 1 FROM current_state_events WHERE room_id = ? AND type = 'm.room.member'"
+        " AND state_key = ? AND membership = 'join'",
+        (room_id, account),
+    )
+    return txn.fetchone() is not None
 
 
 def read_inviter(txn: Transaction, room_id: str, account: str) -> str | None:

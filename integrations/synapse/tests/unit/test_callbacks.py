@@ -727,3 +727,84 @@ def test_full_outbox_stops_nobody_and_excuses_nobody() -> None:
     asked = setting.calls.check_registration_for_spam(None, "new", [("", "192.0.2.1")])
     assert done(asked) == "DENY"
     assert "wavebreak_unkept_total 2.0" in generate_latest(setting.registry).decode()
+
+
+EVERYONE = {"m.mentions": {"room": True}}
+
+
+def in_public_room(joined_ms: int) -> Setting:
+    """A public room of twenty, into which Ann has come so long ago."""
+    setting = Setting()
+    setting.user(ANN)
+    setting.now = 10 * 86_400_000
+    setting.database.room(ROOM, ANN, *(f"@m{n}:hs.test" for n in range(19)), public=True)
+    setting.database.put("room_stats_current", room_id=ROOM, joined_members=20, invited_members=0)
+    execute = setting.database.connection.execute
+    execute("UPDATE rooms SET creator = '@m0:hs.test'")
+    setting.database.put(
+        "events", stream_ordering=0, event_id=f"{ROOM}/{ANN}", type="m.room.member", room_id=ROOM,
+        received_ts=setting.now - joined_ms,
+    )  # fmt: skip
+    return setting
+
+
+def test_each_mass_mention_in_a_room_newly_joined_is_asked_about() -> None:
+    setting = in_public_room(60_000)
+    assert [sent(setting, **EVERYONE) for _ in range(3)] == ["NOT_SPAM"] * 3
+    asked = setting.client.attempts
+    assert (asked[0]["mentions"], asked[0]["joined_s"], asked[0]["recipients"]) == (19, 60, 20)
+    # What was allowed a moment ago may not be in the log: the question tells of it.
+    assert [len(each) for each in asked[1:]] == [2, 3]
+    assert asked[2][0]["id"] == asked[0]["id"]
+    assert sent(setting) == "NOT_SPAM"
+    assert len(asked) == 3
+
+
+def test_mass_mention_beyond_a_limit_is_refused_and_plain_text_is_not() -> None:
+    setting = in_public_room(60_000)
+    assert sent(setting, **EVERYONE) == "NOT_SPAM"
+    setting.client.refusals[ANN] = {"outcome": "limit", "notice": {"en": "No new chats."}}
+    answer = sent(setting, **EVERYONE)
+    assert answer[0] == "M_FORBIDDEN"
+    assert answer[1]["org.wavebreak.outcome"] == "limit"
+    assert answer[1]["error"].startswith("In rooms that you have just joined")
+    assert sent(setting) == "NOT_SPAM"
+
+
+def test_moderators_of_this_server_are_told_once() -> None:
+    setting = in_public_room(60_000)
+    levels = {"@m1:hs.test": 50, "@m2:hs.test": 10, "@gone:hs.test": 100, REMOTE: 100}
+    content = {"content": {"users": levels}}
+    setting.database.put("event_json", event_id="$levels", json=json.dumps(content))
+    setting.database.put(
+        "current_state_events", room_id=ROOM, type="m.room.power_levels", state_key="",
+        event_id="$levels",
+    )  # fmt: skip
+    setting.client.refusals[ANN] = {"outcome": "limit"}
+    for _ in range(3):
+        assert sent(setting, **EVERYONE) != "NOT_SPAM"
+    told = tables.read_messages(setting.database.cursor(), setting.now)
+    assert sorted(person for _, person, _ in told) == ["@m0:hs.test", "@m1:hs.test"]
+    assert all(ANN in texts["he"] and ROOM in texts["en"] for _, _, texts in told)
+
+
+def test_nobody_is_told_of_a_mention_that_a_restriction_refuses() -> None:
+    setting = in_public_room(60_000)
+    setting.client.refusals[ANN] = {"outcome": "restrict"}
+    assert sent(setting, **EVERYONE) != "NOT_SPAM"
+    assert tables.read_messages(setting.database.cursor(), setting.now) == []
+
+
+def test_mass_mention_of_who_has_long_been_there_is_asked_about_once() -> None:
+    setting = in_public_room(86_400_000)
+    assert [sent(setting, **EVERYONE) for _ in range(3)] == ["NOT_SPAM"] * 3
+    assert len(setting.client.attempts) == 1
+
+
+def test_edit_that_mentions_many_is_asked_about() -> None:
+    setting = in_public_room(60_000)
+    put_message(setting, "$own", ANN, order=1)
+    assert sent(setting, **replacing("$own")) == "NOT_SPAM"
+    assert setting.client.attempts == []
+    assert sent(setting, **replacing("$own"), **EVERYONE) == "NOT_SPAM"
+    assert len(setting.client.attempts) == 1

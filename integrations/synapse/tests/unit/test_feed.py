@@ -552,3 +552,72 @@ def test_call_by_rtc_that_nobody_took_has_no_seconds(kind: str, by: str, content
 def test_ring_in_a_group_is_a_message_to_it() -> None:
     found = by_rtc((RING, ANN, {"notification_type": "ring"}, 0), people=(ANN, BOB, CAT))
     assert [(event["type"], event["group"]) for event in found] == [("message.sent", ROOM)]
+
+
+def everyone(**more: Any) -> dict[str, Any]:
+    return {"msgtype": "m.text", "body": "hi", "m.mentions": {"room": True}} | more
+
+
+def public_room(reading: Reading, members: int = 20) -> None:
+    reading.database.room(ROOM, *(f"@m{n}:hs.test" for n in range(members)), public=True)
+    reading.start()
+
+
+def joined_s(reading: Reading, content: Any, **more: Any) -> list[Any]:
+    reading.event("m.room.message", ANN, content, **more)
+    sent = [event for event in reading.read() if event["type"] == "message.sent"]
+    return [event.get("joined_s") for event in sent]
+
+
+def test_mass_mention_tells_for_how_long_its_sender_is_there() -> None:
+    reading = Reading()
+    public_room(reading)
+    reading.event("m.room.member", ANN, {"membership": "join"}, state_key=ANN, ts=NOW)
+    assert joined_s(reading, everyone(), ts=NOW + 60_000) == [60]
+    assert joined_s(reading, {"msgtype": "m.text", "body": "hi"}, ts=NOW + 61_000) == [None]
+    # A new name is no new arrival; who comes back after leaving has just come.
+    renamed = {"membership": "join", "displayname": "x"}
+    reading.event("m.room.member", ANN, renamed, state_key=ANN, ts=NOW + 62_000)
+    assert joined_s(reading, everyone(), ts=NOW + 65_000) == [65]
+    reading.leaves(ANN)
+    reading.event("m.room.member", ANN, {"membership": "join"}, state_key=ANN, ts=NOW + 80_000)
+    assert joined_s(reading, everyone(), ts=NOW + 90_000) == [10]
+
+
+def test_own_edit_that_mentions_many_is_a_message() -> None:
+    reading = Reading()
+    public_room(reading)
+    reading.event("m.room.member", ANN, {"membership": "join"}, state_key=ANN, ts=NOW)
+    own = reading.text(ANN, ts=NOW + 1)
+    relation = {"m.relates_to": {"rel_type": "m.replace", "event_id": own}}
+    assert joined_s(reading, {"msgtype": "m.text", "body": "* hi"} | relation) == [None]
+    assert joined_s(reading, everyone(**relation), ts=NOW + 9_000) == [9]
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ({"users": {ANN: 50}}, None),
+        ({"users": {ANN: 50}, "users_default": 50}, 9),
+        ({"users": {BOB: 50}}, 9),
+        ({"users": "odd", "users_default": "odd"}, 9),
+    ],
+)
+def test_who_has_a_say_in_the_room_is_not_new_there(levels: Any, told: int | None) -> None:
+    reading = Reading()
+    public_room(reading)
+    reading.event("m.room.member", ANN, {"membership": "join"}, state_key=ANN, ts=NOW)
+    event_id = reading.event("m.room.power_levels", BOB, levels, state_key="")
+    reading.database.put(
+        "current_state_events", room_id=ROOM, type="m.room.power_levels", state_key="",
+        event_id=event_id,
+    )  # fmt: skip
+    assert joined_s(reading, everyone(), ts=NOW + 9_000) == [told]
+
+
+def test_who_made_the_room_is_not_new_there() -> None:
+    reading = Reading()
+    public_room(reading)
+    reading.database.connection.execute("UPDATE rooms SET creator = ?", (ANN,))
+    reading.event("m.room.member", ANN, {"membership": "join"}, state_key=ANN, ts=NOW)
+    assert joined_s(reading, everyone(), ts=NOW + 9_000) == [None]

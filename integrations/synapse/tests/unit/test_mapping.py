@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wavebreak.schema import events as schema
 from wavebreak.schema.identifiers import fault
 from wavebreak_client import build_event
 
 from wavebreak_synapse.mapping import (
     ALWAYS,
     FIELDS,
+    MASS_MENTION,
+    NEW_IN_ROOM_S,
     Call,
     Membership,
     Pdu,
@@ -42,7 +45,7 @@ def mapped(vector: dict[str, Any]) -> dict[str, Any] | None:
     if pdu.type == "m.room.member":
         former = Membership(**vector["former"]) if vector["former"] else None
         return membership_event(pdu, room, former, "hs.test")
-    return message_event(pdu, room, "hs.test", vector["in_contacts"])
+    return message_event(pdu, room, "hs.test", vector["in_contacts"], vector.get("joined_s"))
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
@@ -144,3 +147,7 @@ def test_opaque_id_is_accepted_by_the_service(name: str) -> None:
 def test_ordinary_matrix_ids_stay_as_they_are() -> None:
     names = ["@ann.b-c=d_e/f:hs.example.org:8448", "!abc:hs.example.org", "$V4_x-y", "$a/b+c"]
     assert [opaque_id(name) for name in names] == names
+
+
+def test_many_mentions_are_as_many_as_the_service_counts() -> None:
+    assert (MASS_MENTION, NEW_IN_ROOM_S) == (schema.MASS_MENTION, schema.NEW_IN_GROUP_S)

@@ -12,7 +12,7 @@ from wavebreak.engine import Engine
 from wavebreak.features.catalog import NAMES
 from wavebreak.io.jsonl import decode_event
 from wavebreak.notices import near_limit_notices
-from wavebreak.outcomes import Outcome
+from wavebreak.outcomes import Outcome, code_of
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.event_kinds import KINDS
@@ -166,3 +166,49 @@ def test_notice_names_the_last_places_and_no_threshold(remaining: int | None, ne
     if near and remaining is not None:
         assert told.notice["he"].endswith(near_limit_notices(remaining, START + 86_400_000)["he"])
         assert set(told.notice) == set(near_limit_notices(remaining, None))
+
+
+def test_limit_refuses_mass_mentions_in_new_groups_beyond_its_places() -> None:
+    asked = under("limit", new_chats_1d=20)
+
+    def told(**more: Any) -> Event:
+        asked.minute += 1
+        return _to_group(asked.minute, **more)
+
+    many = {"mentions": 67, "joined_s": 60}
+    for fields, allowed in (
+        (many, True),
+        ({**many, "joined_s": 86_400}, True),
+        ({**many, "mentions": 9}, True),
+        ({"mentions": 67}, True),
+    ):
+        event = told(**fields)
+        log = pseudonymize_event(event, EDGE)
+        answer = asked.responder.respond(asked.engine, event, log, "ask")
+        assert (answer.allowed, answer.remaining) == (allowed, None)
+    asked.engine.take(pseudonymize_event(told(**many), EDGE))
+    event = told(**many)
+    answer = asked.responder.respond(asked.engine, event, pseudonymize_event(event, EDGE), "ask")
+    assert not answer.allowed
+    plain = told(mentions=2, joined_s=60)
+    log = pseudonymize_event(plain, EDGE)
+    assert asked.responder.respond(asked.engine, plain, log, "ask").allowed
+
+
+def test_without_the_engine_only_mass_mentions_of_the_limited_wait() -> None:
+    asked = under("limit", new_chats_1d=20)
+    known = KnownState(code_of("limit"), None, 20)
+    answers = [
+        asked.responder.fallback(_to_group(n, **fields), known)
+        for n, fields in enumerate(
+            ({"mentions": 67, "joined_s": 60}, {"mentions": 67}, {"mentions": 2, "joined_s": 60})
+        )
+    ]
+    assert [answer.allowed for answer in answers] == [False, True, True]
+
+
+def _to_group(number: int, **more: Any) -> Event:
+    named = {"id": f"g{number}", "ts": START + number * 60_000, "type": "message.sent"}
+    made = decode_event(msgspec.json.encode(named | {"account": "ann", "group": "club"} | more))
+    assert isinstance(made, Event), made
+    return made

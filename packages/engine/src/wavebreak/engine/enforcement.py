@@ -46,17 +46,18 @@ BARS = np.array([fact.bars for fact in FACTS], np.int64)
 def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota: int) -> int:
     """Return 1 if the outcome in force refuses an account event, else 0.
 
-    `kind` is the kind of account event, `opens` 1 when it would open a chat with a stranger or add
-    one to a group, `linked` 1 when it would link a companion device, `taken` the strangers of 24
-    hours who have not answered (with an add also those added), `quota` how many a limit leaves.
-    Receiving, reading, leaving, blocking and reporting are never refused, nor is writing to who has
-    the account in contacts.
+    `kind` is the kind of account event, `opens` 1 when it would open a chat with a stranger, add
+    one to a group or mention many people in a group that it is new in, `linked` 1 when it would
+    link a companion device, `taken` the strangers of 24 hours who have not answered (with an add
+    also those added, with a mention those mentioned), `quota` how many a limit leaves. Receiving,
+    reading, leaving, blocking and reporting are never refused, nor is writing to who has the
+    account in contacts.
 
     A request for contact is a new chat. Its acceptance answers one: only ban and suspension refuse
     it. They refuse every event of the account. A restriction refuses new chats, groups,
     member adds and companions only; a challenge the same until it is passed, and where a takeover
     is suspected (`quota` HELD) every send. A limit refuses new chats and adds of strangers above
-    the quota.
+    the quota; of messages to groups only those that mention many in a new one.
 
     >>> from wavebreak.outcomes import LIMIT, RESTRICT
     >>> refuses(RESTRICT, SENT, 1, 0, 0, 0), refuses(RESTRICT, SENT, 0, 0, 0, 0)

@@ -215,6 +215,7 @@ _TRIAL = (
 )
 _TIES = ("message.sent",)
 _CALLED = ("call.started",)
+_MENTIONED = ("message.sent.mentions", "message.sent.joined_s")
 _ORIGIN = ("message.sent.origin|contact.requested.origin",)
 _OPERATOR = "that seem to be of the same operator (`linking`)"
 
@@ -355,4 +356,20 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
     F("newcomer_answers_usual", "accounts", "reputation", "half-life 7 d",
       "What newcomer_answers has been as a rule: over the weeks, or the log's first twelve "
       "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
+    W(F("mass_mentions_1h", "messages", "groups", "1h",
+        "Messages in the window to groups that mention ten people or more, by an account that had "
+        "been in the group for less than a day; a bucket counts up to 255.", _MENTIONED,
+        "who is asked to speak to a group as soon as it comes", "senders who wait a day",
+        resolution_ms=300_000),
+      "mass_mention", bucket_max=255),
+    W(F("people_mentioned_1d", "people", "groups", "1d",
+        "People whom those messages mentioned, each time anew: what an allowance counts of them.",
+        _MENTIONED, "who is asked to speak to a group as soon as it comes",
+        "senders who wait a day"),
+      "mentioned"),
+    W(F("group_reports_1d", "reports", "reports", "1d",
+        "Reports in the window, one a reporter until forgotten, by accounts that the reported "
+        "never wrote to nor added, while it had written to a group within a day.",
+        ("user.reported",), "quarrels in a group, false reports", "groups that nobody reports"),
+      "group_report", bucket_max=255),
 )  # fmt: skip

@@ -111,6 +111,7 @@ _count_block_weight = count_event("block_weight")
 _count_request_refused = count_event("request_refused")
 _count_stranger_call = count_event("stranger_call")
 _count_call_after_answer = count_event("call_after_answer")
+_count_group_report = count_event("group_report")
 
 
 @compiled()
@@ -408,6 +409,8 @@ def update_complaint(
         _count_unproven_report(r, now, 1)
         if ring_total(r.group_sends_1d) == 0:
             contribute(w, REFUTED, reporter, 1)
+        else:
+            _count_group_report(r, now, 1)
     elif row.flags & LABEL_ABUSIVE:
         contribute(w, CONFIRMED, reporter, 2)
     else:

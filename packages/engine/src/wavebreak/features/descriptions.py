@@ -125,6 +125,9 @@ DESCRIPTIONS: dict[str, str] = {
     "left_after_add": "People who left {window} a group to which it had added them.",
     "left_share": "How many of the people that it added to groups {window} have left.",
     "group_joins": "Groups joined {window}.",
+    "mass_mentions": "Messages {window} to groups just joined that mention ten people or more.",
+    "people_mentioned": "People mentioned {window} by messages to many in groups just joined.",
+    "group_reports": "Reports received {window} from people whom it has met in groups alone.",
     "contacts_after_silent_join": (
         "People written to first {window} after it had joined a group and said nothing there."
     ),

@@ -23,6 +23,7 @@ from wavebreak.features.facts import (
     LABELLED,
     NO_FACT,
     Fanout,
+    column_names,
     decode_events,
     locate_columns,
 )
@@ -96,7 +97,8 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[Dr
     """Process events of one account (rows of LOG_SCHEMA or some of its columns), changing no state.
 
     Each is judged as if those before it had been sent: one that is refused as an attempt, the
-    others as having happened. Not to be called while the kernel processes a segment. Shared state
+    others as having happened. Of those before the last, one whose id the log has is there already,
+    and changes nothing. Not to be called while the kernel processes a segment. Shared state
     is read as of the last closed epoch, though an event might open a new one.
 
     Raises:
@@ -105,8 +107,11 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[Dr
     """
     labels = log.column("type").to_numpy() == LABELLED
     times = fanout.dates_of(log.column("ts").to_numpy(), labels)
+    columns = locate_columns(log)
+    logged = fanout.seen.known(column_names(columns))
+    logged[-1:] = False
     events = decode_events(
-        locate_columns(log),
+        columns,
         np.maximum(times, 0),
         np.zeros(times.size, np.uint8),
         _TemporarySlots(fanout.accounts),
@@ -126,7 +131,7 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> list[Dr
     with _Sandbox(core, events) as sandbox:
         for number in range(events.size):
             event = events[number : number + 1]
-            if times[number] < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
+            if times[number] < 0 or logged[number] or core.kinds[event["type"][0], 0] == NO_FACT:
                 results.append(sandbox.unchanged(late=bool(times[number] < 0)))
             else:
                 results.append(sandbox.judge(event, last=number + 1 == events.size))

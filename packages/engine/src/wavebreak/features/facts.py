@@ -44,6 +44,7 @@ from wavebreak.features.layout import (
     EVENT,
     IN_CONTACTS,
     LINKED,
+    MENTIONS_MANY,
     MISMATCH,
     MISMATCH_KNOWN,
     NONE,
@@ -56,7 +57,16 @@ from wavebreak.features.layout import (
 )
 from wavebreak.features.listings import Listing, read_listings
 from wavebreak.schema.event_kinds import EVENT_KINDS, KINDS
-from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, PERSONS, REASONS, SOURCES, TYPES
+from wavebreak.schema.events import (
+    CHANNELS,
+    LOG_SCHEMA,
+    MASS_MENTION,
+    NEW_IN_GROUP_S,
+    PERSONS,
+    REASONS,
+    SOURCES,
+    TYPES,
+)
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
 """A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
@@ -65,7 +75,7 @@ _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "origin", "type", "size",
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
-    "outcome", "hold_s", "attempted", "source", "reason", "seconds",
+    "outcome", "hold_s", "attempted", "source", "reason", "seconds", "mentions", "joined_s",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -73,7 +83,8 @@ AROUND = ("network", "block", "device", "client", "origin")
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
-    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS, _MENTIONS,
+    _JOINED_S,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
 _CALL_ENDED = TYPES.index("call.ended")
@@ -212,6 +223,12 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         flags |= BY_OTHERS * int64(_OF_OTHERS[_integer(columns[_SOURCE], i, 1, UNKNOWN, _U1)])
         if ev.type == _DECLINED and _integer(columns[_REASON], i, 1, UNKNOWN, _U1) == _STRANGER:
             flags |= OF_STRANGER
+        joined_s = _integer(columns[_JOINED_S], i, 4, NEW_IN_GROUP_S, _U4)
+        if flags & TO_GROUP and joined_s < NEW_IN_GROUP_S:
+            mentions = _integer(columns[_MENTIONS], i, 4, 0, _U4)
+            if mentions >= MASS_MENTION:
+                ev.count = mentions
+                flags |= MENTIONS_MANY
         ev.flags = flags | _country_mismatch(columns[_NUMBERS], columns[_NETWORKS], i)
 
 

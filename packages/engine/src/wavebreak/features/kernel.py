@@ -49,6 +49,7 @@ from wavebreak.features.layout import (
     LEVEL_CODE,
     LEVEL_PLACE,
     LINKED,
+    MENTIONS_MANY,
     MET_CHALLENGE,
     MET_LIMIT,
     NO_RULE,
@@ -168,6 +169,8 @@ _count_member_left = count_event("member_left")
 _count_lookup = count_event("lookup")
 _count_lookup_hit = count_event("lookup_hit")
 _count_undeliverable = count_event("undeliverable")
+_count_mass_mention = count_event("mass_mention")
+_count_mentioned = count_event("mentioned")
 
 
 NOTICE_S = 7_200
@@ -191,10 +194,14 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     elif kind == MEMBER_ADDED:
         flags = pair_flags(sh, local, ev.peer, now)
         opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
+    elif kind == SENT_GROUP:
+        opens = np.int64((ev.flags & MENTIONS_MANY) != 0)
     advance_windows(row)
     taken: Any = max(ring_total(row.unanswered_strangers_1d) - own, 0)
     if kind == MEMBER_ADDED and row.rare > 0:
         taken += ring_total(rare_row(sh, row).strangers_1d)
+    if kind == SENT_GROUP and row.rare > 0:
+        taken += ring_total(rare_row(sh, row).people_mentioned_1d)
     answer = call_int64(
         w.refuse, np.int64(row.enforcement), np.int64(kind), opens,
         np.int64((ev.flags & LINKED) != 0), taken, np.int64(row.quota),
@@ -256,6 +263,9 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
         row.flags = np.int64(row.flags) | GROUPED
         if update_send_statistics(row, ev, now):
             _count_group_send(r, now, 1)
+            if ev.flags & MENTIONS_MANY:
+                _count_mass_mention(r, now, 1)
+                _count_mentioned(r, now, np.int64(ev.count))
         r.wrote_group = max(np.int64(r.wrote_group), now + 1)
     elif kind == UNDELIVERABLE:
         _count_undeliverable(r, now, 1)

@@ -218,7 +218,7 @@ EVENT = np.dtype(
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
 `outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds. `count`
-of the end of a call are the seconds spoken.
+of the end of a call are the seconds spoken, with MENTIONS_MANY how many are mentioned.
 `source` is the number of the source that sent it (0: of none)."""
 OPENED, WITHHELD = 1, 2
 """EVENT.opens of a first message to somebody, or request for contact: it opened the chat; the
@@ -233,6 +233,8 @@ BY_OTHERS = 1024
 """A label by a source that is no person (schema.events.PERSONS)."""
 OF_STRANGER = 2048
 """Who declines says that it does not know the other."""
+MENTIONS_MANY = 4096
+"""A message to a group that its sender is new in, which mentions many (schema.events)."""
 UNKNOWN = 255
 """Code of an enumeration that was not given."""
 

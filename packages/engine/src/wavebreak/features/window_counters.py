@@ -29,10 +29,11 @@ RARE_EVENTS: Final = (
     "group_send", "group_created", "member_added", "stranger_added", "member_left", "group_joined",
     "contact_after_silent_join", "lookup", "lookup_hit", "undeliverable", "report", "report_weight",
     "unproven_report", "block", "block_weight", "request_refused",
-    "stranger_call", "call_after_answer",
+    "stranger_call", "call_after_answer", "mass_mention", "mentioned", "group_report",
 )  # fmt: skip
 """Events counted in the rare row, which is made at the first of them. `report_weight` and
-`block_weight` count by weight, `lookup` and `lookup_hit` by numbers looked up."""
+`block_weight` count by weight, `lookup` and `lookup_hit` by numbers looked up, `mentioned` by
+people."""
 
 
 def bucket_seconds(window: str) -> int:

@@ -173,6 +173,12 @@ _ACTS = (
     _Act("answer", msgid("answer people who write to you first"), SENT),
     _Act("write_contacts", msgid("write to people who have you in their contacts"), SENT),
     _Act("write_groups", msgid("write in groups that you are in"), SENT_GROUP),
+    _Act(
+        "mention_many",
+        msgid("mention many people in groups that you have just joined"),
+        SENT_GROUP,
+        1,
+    ),
     _Act("start_chats", msgid("start chats with people you have not been in touch with"), SENT, 1),
     _Act("create_groups", msgid("create groups"), GROUP_CREATED),
     _Act("add_contacts", msgid("add people you know to groups"), MEMBER_ADDED),

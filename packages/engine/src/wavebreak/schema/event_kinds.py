@@ -40,13 +40,14 @@ class Bar(IntFlag):
     ACT = auto()
     """By an outcome that refuses every act."""
     CHAT = auto()
-    """By one that refuses new chats, where it opens a chat."""
+    """By one that refuses new chats, where it opens a chat, or mentions many in a new group."""
     GROWTH = auto()
     """By one that refuses new chats, always."""
     LINKING = auto()
     """By one that refuses new chats, where it links a companion device."""
     ALLOWANCE = auto()
-    """By a limit, where it opens a chat and its allowance is used up."""
+    """By a limit, where it opens a chat, or mentions many in a new group, and its allowance is used
+    up."""
     HELD = auto()
     """By the challenge of a takeover, until the owner answers."""
 
@@ -65,7 +66,7 @@ FACTS: Final = (
     FactKind("session", Update.SHARED, _A | Bar.LINKING),
     FactKind("typing", Update.PLAIN, _A),
     FactKind("sent", Update.CHAT, _A | Bar.CHAT | Bar.ALLOWANCE | Bar.HELD),
-    FactKind("sent_group", Update.RARE, _A | Bar.HELD),
+    FactKind("sent_group", Update.RARE, _A | Bar.CHAT | Bar.ALLOWANCE | Bar.HELD),
     FactKind("received", Update.ANSWER, _A | Bar.CHAT),
     FactKind("delivered", Update.PLAIN, Bar.NEVER),
     FactKind("read_by", Update.PLAIN, Bar.NEVER),
@@ -167,7 +168,10 @@ class EventKind(NamedTuple):
     carried: Carried
 
 
-_WRITING = ("write_existing_chats", "answer", "write_contacts", "write_groups", "start_chats")
+_WRITING = (
+    "write_existing_chats", "answer", "write_contacts", "write_groups", "mention_many",
+    "start_chats",
+)  # fmt: skip
 _ADDING = ("add_contacts", "add_strangers")
 _SEEN, _DENSE = Carried.ONCE_SEEN, Carried.BESIDE_MESSAGES
 EVENT_KINDS: Final = (

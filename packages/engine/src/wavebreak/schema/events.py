@@ -134,7 +134,9 @@ class TypingStarted(Event, tag="typing.started"):
 class MessageSent(Event, tag="message.sent"):
     """An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext.
 
-    `via` is how a first message found its recipient.
+    `via` is how a first message found its recipient. In a group `mentions` is how many people it
+    mentions (everyone: the members whom it reaches), and `joined_s` for how long the account has
+    been in the group; absent of who made it or may speak for it.
     """
 
     peer: Id | None = None
@@ -147,6 +149,8 @@ class MessageSent(Event, tag="message.sent"):
     template: Name | None = None
     category: Category | None = None
     via: Via | None = None
+    mentions: Count | None = None
+    joined_s: Count | None = None
 
 
 class MessageDelivered(Event, tag="message.delivered"):
@@ -356,6 +360,10 @@ class AccountUnlisted(Event, tag="account.unlisted", kw_only=True):
 
 SHORT_CALL_S = 6
 """A call of so many seconds is no answer: who takes a stranger's call hangs up by then."""
+MASS_MENTION = 10
+"""A message that mentions so many people, or more, is a mass mention."""
+NEW_IN_GROUP_S = 86_400
+"""An account is new in a group that it has been in for less, by `message.sent.joined_s`."""
 
 
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
@@ -615,6 +623,18 @@ def outcome_alternatives(label: str) -> list[Any]:
         },
         {"properties": {label: undetermined, "outcome": held}, "required": ["outcome"]},
     ]
+
+
+def is_mass_mention(event: Event) -> bool:
+    """Whether a message mentions many people in a group that its sender is new in.
+
+    >>> told = MessageSent(ts=0, account="ann", group="club", mentions=40, joined_s=60)
+    >>> is_mass_mention(told), is_mass_mention(msgspec.structs.replace(told, joined_s=None))
+    (True, False)
+    """
+    if not isinstance(event, MessageSent) or event.group is None or event.joined_s is None:
+        return False
+    return event.joined_s < NEW_IN_GROUP_S and (event.mentions or 0) >= MASS_MENTION
 
 
 COUNTERPARTS = ("peer", "group")

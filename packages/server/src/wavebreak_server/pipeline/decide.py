@@ -51,7 +51,15 @@ from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule
 from wavebreak.rules.model import Stage
 from wavebreak.schema.event_kinds import FACTS, KINDS, Bar
-from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent, Refusal
+from wavebreak.schema.events import (
+    EVENTS,
+    TYPES,
+    AccountRegistered,
+    Event,
+    MessageSent,
+    Refusal,
+    is_mass_mention,
+)
 from wavebreak_server.errors import ApiError, rejection
 from wavebreak_server.pipeline.enforcement_cache import ALLOWED, KnownState
 from wavebreak_server.pipeline.request_decoder import concat_batches, date_event, with_sources
@@ -381,7 +389,9 @@ class DecideResponder:
         program = engine.program
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
-        refused = _refused(event, tried) and not self._fits_quota(engine, log, tried, before)
+        # An extension is of new chats.
+        fits = not _is_to_group(event) and self._fits_quota(engine, log, tried, before)
+        refused = _refused(event, tried) and not fits
         raises = refused and tried.outcome == LIMIT and tried.on_doubt
         challenges = self.challenges and engine.challenges_by(tried.source)
         challenged = challenges and (tried.outcome == CHALLENGE or raises)
@@ -430,8 +440,7 @@ class DecideResponder:
     ) -> tuple[int | None, int | None]:
         """Return how many places a limit leaves after an act that may take one, and when more."""
         kind = int(_KINDS[EVENTS.index(type(event)), 0])
-        to_group = isinstance(event, MessageSent) and event.group is not None
-        if tried.outcome != LIMIT or to_group or kind == NO_FACT:
+        if tried.outcome != LIMIT or _is_to_group(event) or kind == NO_FACT:
             return None, None
         if not FACTS[kind].bars & Bar.ALLOWANCE:
             return None, None
@@ -540,14 +549,19 @@ def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
     if OUTCOMES[known.outcome] in NOT_REFUSING or isinstance(event, AccountRegistered):
         return False, False
     kind = int(_KINDS[EVENTS.index(type(event)), 0])
-    if isinstance(event, MessageSent) and event.group is not None:
-        kind = SENT_GROUP
     friend = isinstance(event, MessageSent) and bool(event.in_contacts)
+    if _is_to_group(event):
+        kind = SENT_GROUP
+        friend = not is_mass_mention(event)
     opens = int(bool(FACTS[kind].bars & (Bar.CHAT | Bar.ALLOWANCE)) and not friend)
     linked = int(kind == SESSION and bool(getattr(event, "linked", None)))
     most = refuses(known.outcome, kind, opens, linked, known.quota, known.quota)
     least = refuses(known.outcome, kind, 0, linked, 0, known.quota)
     return bool(least), bool(most and not least)
+
+
+def _is_to_group(event: Event) -> bool:
+    return isinstance(event, MessageSent) and event.group is not None
 
 
 def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
