@@ -32,8 +32,8 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_features_are_139_each_with_index_and_oracle_formula() -> None:
-    assert len(FEATURES) == 139
+def test_features_are_140_each_with_index_and_oracle_formula() -> None:
+    assert len(FEATURES) == 140
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(oracle.FORMULAS) == set(NAMES)

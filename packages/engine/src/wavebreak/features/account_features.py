@@ -355,4 +355,8 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
     F("newcomer_answers_usual", "accounts", "reputation", "half-life 7 d",
       "What newcomer_answers has been as a rule: over the weeks, or the log's first twelve "
       "hours.", (*_REGISTERED, *_SENT), "platforms that grow fast", "waves that last for days"),
+    F("lane", "code", "labels", "all",
+      "What an administrator declared the account to be, whose trade is to write first: 0 nothing, "
+      "1 courier, 2 clinic, 3 sender of codes, 4 school.", _SENT,
+      "firms that nobody has declared", "a declared account that is sold or hijacked"),
 )  # fmt: skip
