@@ -27,7 +27,11 @@ async def lane_of(made: Running) -> Any:
 async def write(made: Running, first: int, many: int) -> None:
     """Let ann write first to strangers, after she registers."""
     now = now_ms()
-    new = [{"type": "account.registered", "account": "ann", "ts": now - 3_600_000}] if first == 0 else []
+    new = (
+        [{"type": "account.registered", "account": "ann", "ts": now - 3_600_000}]
+        if first == 0
+        else []
+    )
     sent = [
         {"type": "message.sent", "account": "ann", "peer": f"s{n}", "ts": now}
         for n in range(first, first + many)
