@@ -98,6 +98,14 @@ class Throughput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: PerSecond
 
 
+class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often all businesses together may write to one person (`most` 0: without a cap)."""
+
+    most: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    span: Duration = "24h"
+    categories: tuple[Category, ...] = ("marketing",)
+
+
 class ConsentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What needs a grant, and whose word is one without a proof."""
 
@@ -203,6 +211,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: Account
     duplicates: Duplicates
     templates: Templates
+    cap: Cap = Cap()
 
     def step_above(self, limit: int) -> int | None:
         """Return the next step of the limit; None where the next one is no limit.

@@ -30,6 +30,7 @@ from wavebreak.schema.events import (
     UserReported,
 )
 from wavebreak_business.platform import kernel as k
+from wavebreak_business.platform.caps import Caps
 from wavebreak_business.platform.consents import Basis, Consents
 from wavebreak_business.platform.events import (
     AccountIdChanged,
@@ -132,6 +133,7 @@ class Platform:
         self.state = State(settings.limits, workers=workers, secret=secret)
         self.registry = Registry(settings.limits, self.state)
         self.consents = Consents(settings.limits)
+        self.caps = Caps(settings.limits.cap)
         self.names = Interner(table_key(secret, "people"))
         self.people = np.zeros(0, np.int64)
         """By the slot of an id: the person whose id it is (-1: nobody's yet)."""
@@ -157,12 +159,15 @@ class Platform:
         if not events:
             return result
         ids = [event_id(event) for event in events]
-        times, repeated = self._date(ids, [event_ms(event) for event in events])
+        times, repeated, epochs = self._date(ids, [event_ms(event) for event in events])
         rows: list[tuple[int, ...]] = []
         sends: list[tuple[str, int]] = []
         persons = 0
         for n, event in enumerate(events):
             self.position += 1
+            if int(epochs[n]) != self.caps.epoch:
+                self._flush(rows, sends, result)
+                self.caps.close(int(epochs[n]))
             if repeated[n]:
                 continue
             if isinstance(event, _BARRIERS):
@@ -188,8 +193,8 @@ class Platform:
         self._flush(rows, sends, result)
         return result._replace(repeated=int(repeated.sum()), persons=persons)
 
-    def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any]:
-        """Return when events are taken by the log's time, and which were there before."""
+    def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any, Any]:
+        """Return when events are taken by the log's time, which were there before, and epochs."""
         spans, times = name_spans(pa.array(ids, pa.string())), np.array(stamps, np.int64)
         repeated, done = np.zeros(times.size, np.bool_), 0
         labels, drop = np.zeros(times.size, np.bool_), np.zeros(times.size, np.uint8)
@@ -201,7 +206,7 @@ class Platform:
             )
             if done < times.size:
                 self.seen.grow(int(self.clock["newest"][0]))
-        return times, repeated
+        return times, repeated, epochs
 
     def _row(
         self, event: Any, at: int, weights: Mapping[str, int], result: Result
@@ -248,7 +253,13 @@ class Platform:
             known = portfolio.templates.get(event.template)
             template, flags = known.slot if known else k.NONE, k.WITH_TEMPLATE
         person = self.person(event.peer)
+        if template != k.NONE and self._counts(template) and self.caps.opens_at(person, at) > at:
+            flags |= k.AT_CAP
         return at, k.SEND, k.ANY, flags, 0, number, person, template, k.NONE
+
+    def _counts(self, template: int) -> bool:
+        """Whether a template counts for the cap of all businesses."""
+        return self.caps.counts(int(self.state.templates.records[template]["category"]))
 
     def _word(
         self, event: ConsentGranted | ConsentRevoked, at: int, result: Result
@@ -294,6 +305,9 @@ class Platform:
         told = self.state.advance(acts)
         for n in np.flatnonzero(told["outcome"] != k.NOT_A_SEND).tolist():
             result.answers.append(self._answer(sends[n][0], acts[n], told[n]))
+        for n in np.flatnonzero((told["outcome"] == k.SENT) | (told["outcome"] == k.HELD)).tolist():
+            if self._counts(int(acts[n]["template"])):
+                self.caps.note(int(acts[n]["person"]), int(acts[n]["ts"]))
         for n in np.flatnonzero(told["changes"]).tolist():
             self._note_changes(acts[n], told[n], result)
         rows.clear()
@@ -310,6 +324,8 @@ class Platform:
             required = int(self.state.laws["required"]) >> category & 1
             basis = "consent" if required else "not_required"
         opens = int(told["opens"])
+        if outcome == k.PERSON_CAP:
+            opens = self.caps.opens_at(int(act["person"]), int(act["ts"]))
         return Answer(
             name, row.name, row.code, int(told["at"]),
             None if outcome <= k.HELD or opens == k.NEVER else opens, basis,
@@ -378,6 +394,7 @@ class Platform:
             return
         self.state.merge_people(kept, gone)
         self.consents.merge_people(kept, gone)
+        self.caps.merge_people(kept, gone)
         self.people[self.people == gone] = kept
 
     def _release(self, event: AccountDeleted | AccountRegistered) -> None:
@@ -421,7 +438,7 @@ class Platform:
             "retired": np.array(sorted(self.retired), np.int64),
             "registry": np.frombuffer(self.registry.dump(), np.uint8),
         }
-        for name in ("state", "consents", "names", "seen"):
+        for name in ("state", "consents", "caps", "names", "seen"):
             arrays |= {f"{name}.{key}": a for key, a in getattr(self, name).dump().items()}
         return arrays
 
@@ -430,7 +447,7 @@ class Platform:
         self.position, self.count = (int(n) for n in arrays["position"])
         self.clock, self.people = arrays["clock"].copy(), arrays["owners"].copy()
         self.retired = set(arrays["retired"].tolist())
-        for name in ("state", "consents", "names", "seen"):
+        for name in ("state", "consents", "caps", "names", "seen"):
             own = {
                 key[len(name) + 1 :]: a for key, a in arrays.items() if key.startswith(f"{name}.")
             }
