@@ -78,6 +78,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raise_wait: Duration
     warn_share: Share
     count: Literal["delivered", "sent"]
+    delivered: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    delivered_days: Annotated[int, Meta(ge=1, le=366)] = 30
 
 
 class PairRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
