@@ -150,6 +150,15 @@ def test_undeliverable_without_a_message_frees_the_place(tmp_path: Path) -> None
     assert counts["sends"] == {"accepted": 2}
 
 
+def test_tables_count_sends_events_and_decisions(tmp_path: Path) -> None:
+    source = tmp_path / "events.jsonl"
+    source.write_bytes(b"\n".join([portfolio(), template(), *grants(2), *sends("n1", 3)]))
+    done = CliRunner().invoke(app, ["business", "replay", str(source), "-o", str(tmp_path / "o")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "no_consent" in done.stdout
+    assert "decisions" in done.stdout
+
+
 def test_parts_of_a_log_do_not_change_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [portfolio(), template(), *grants(9), *sends("n1", 12), *sends("eve", 4)]
 

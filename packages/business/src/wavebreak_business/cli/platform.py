@@ -148,13 +148,14 @@ def replay(
     summary = engine.run(
         told.log, out_path, policy=rules.load_policy(policy), edge=edge, enforce=enforce
     )
-    counted = told.as_json() | {"decisions": summary["decisions"]}
+    made: dict[str, int] = summary["decisions"]["outcome"]
+    counted = told.as_json() | {"decisions": made}
     if as_json:
         print_json(counted)
         return
     rows = [(outcome, number(count)) for outcome, count in told.outcomes.most_common()]
     print_table(Table("Sends of businesses", ("outcome", "sends"), rows), out)
-    people = [("events", number(summary["events"])), ("decisions", number(summary["decisions"]))]
+    people = [("events", number(summary["events"])), ("decisions", number(sum(made.values())))]
     print_table(Table("The engine", ("what", "count"), people), out)
     if told.refused:
         refused = [(cause, number(count)) for cause, count in told.refused.most_common()]
