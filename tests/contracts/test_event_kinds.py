@@ -88,6 +88,7 @@ def _event(kind: str) -> Row:
     account, peer = BETWEEN.get(kind, ("a", "e"))
     limits = LIMITS[kind]
     fields: Row = {name: 0 for name in ("kind", "label", "source") if name in limits}
+    fields |= {"lane": 1} if "lane" in limits else {}
     fields |= {name: "x" for name in ("device", "business") if name in limits}
     if "group" in limits and kind not in EITHER:
         fields["group"] = "g"
@@ -316,5 +317,6 @@ def test_codes_of_event_types_and_account_events_are_only_appended() -> None:
     assert (KINDS.index("registered"), KINDS.index("epoch")) == (0, 27)
     assert TYPES[26:28] == ("call.started", "call.ended")
     assert KINDS[37:40] == ("called", "called_by", "call_ended")
+    assert (TYPES[30:], KINDS[40:]) == (("account.declared",), ("declared",))
     assert KINDS[32:37] == ("requested", "requested_by", "accepted", "accepted_by", "declined_by")
     assert len(KINDS) <= 62, "rules keep the kinds of account event as bits"

@@ -80,7 +80,7 @@ class Oracle:
         ):
             if kind != NO_FACT and account is not None and not (attempt and side == 1):
                 name = KINDS[kind]
-                if attempt and name in ("challenge_passed", "labelled", "call_ended"):
+                if attempt and name in ("challenge_passed", "labelled", "call_ended", "declared"):
                     continue
                 if name == "sent" and "group" in row:
                     name = "sent_group"

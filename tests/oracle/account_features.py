@@ -403,4 +403,5 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "label_abusive": lambda s: _label(s, 0),
     "label_unconfirmed": _label_unconfirmed,
     "label_benign": lambda s: _label(s, 1),
+    "lane": lambda s: float([0, *(f.fields.get("lane", 0) for f in s.of("declared"))][-1]),
 }

@@ -358,7 +358,9 @@ class Platform:
             return k.WINDOW_CLOSED, -1
         if self.bars(p, now) == "outside_windows":
             return k.RESTRICTED, p.until
-        return (k.NO_CONSENT, -1) if t.category in self.required and state != "yes" else None
+        if t.category in self.required and state != "yes":
+            return k.NO_CONSENT, -1
+        return (k.PERSON_CAP, -1) if int(act["flags"]) & k.AT_CAP else None
 
     def send(self, act: Any, portfolio: int, p: Portfolio, now: int) -> tuple[int, int, int]:
         named, t = int(act["template"]), None

@@ -20,7 +20,7 @@ from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
 from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
 from wavebreak.outcomes import OUTCOMES
-from wavebreak.schema.events import LOG_SCHEMA, SOURCES, TYPES, UNDETERMINED
+from wavebreak.schema.events import LANES, LOG_SCHEMA, SOURCES, TYPES, UNDETERMINED
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -114,6 +114,8 @@ def _fields(kind: str, pick: _Choices) -> Row:
     if kind == "label.assigned":
         source = pick.of(*range(len(SOURCES)), None)
         return {"label": pick.of(0, 1), "source": source} | _of_a_person(pick)
+    if kind == "account.declared":
+        return {"lane": pick.of(*range(len(LANES)))}
     if kind == "contact.refused":
         return {"reason": pick.of(None, 0, 1)}
     return {"group": group} if kind.startswith("group.") else {}
@@ -131,7 +133,7 @@ def _of_a_person(pick: _Choices) -> Row:
 NO_PEER = (
     "account.registered", "session.started", "contact.looked_up", "group.created", "group.joined",
     "consent.granted", "consent.revoked", "challenge.passed", "challenge.failed",
-    "account.deleted", "label.assigned",
+    "account.deleted", "label.assigned", "account.declared",
 )  # fmt: skip
 TO_EITHER = ("message.sent", "typing.started")
 

@@ -195,6 +195,7 @@ def _acts(
     named = rng.random(count) < 0.85
     acts["flags"] = np.where(sends & named, k.WITH_TEMPLATE, 0)
     acts["flags"] |= ((acts["kind"] == k.INBOUND) & (rng.random(count) < 0.2)).astype(np.uint8)
+    acts["flags"] |= np.where(sends & (rng.random(count) < 0.03), k.AT_CAP, 0).astype(np.uint8)
     acts["template"] = np.where(named & (rng.random(count) < 0.97), acts["template"], k.NONE)
     general = np.isin(acts["kind"], (k.GRANT, k.REVOKE)) & (rng.random(count) < 0.6)
     acts["number"] = np.where(general, k.NONE, acts["number"])

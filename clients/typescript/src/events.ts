@@ -380,6 +380,17 @@ interface AccountUnlistedFields {
 /** `account.unlisted`. An outside list names an account or a server no more: by this `entry`, or absent by any. */
 export type AccountUnlisted = AccountUnlistedFields & ({ account: string; origin?: null } | { account?: null; origin: string });
 
+/** `account.declared`. An administrator declares that the account writes first by trade; `none` withdraws it. Its first messages have the allowance of that lane, and evidence holds as for anybody (docs/adr/0053). No key tells it by events: an administrator sets it in the service. */
+export interface AccountDeclared {
+  type: "account.declared";
+  account: string;
+  lane: "clinic" | "code_sender" | "courier" | "none" | "school";
+  id?: string | null;
+  ts?: number | string | null;
+  origin?: string | null;
+  attempted?: boolean | null;
+}
+
 /** Every event of the contract; `type` says which. */
 export type Event =
   | AccountRegistered
@@ -411,7 +422,8 @@ export type Event =
   | CallStarted
   | CallEnded
   | AccountListed
-  | AccountUnlisted;
+  | AccountUnlisted
+  | AccountDeclared;
 
 /** The limits of each type's fields. */
 export const RULES: Readonly<Record<string, TypeRules>> = {
@@ -767,5 +779,15 @@ export const RULES: Readonly<Record<string, TypeRules>> = {
       attempted: { kind: "flag" },
     },
     exactlyOne: ["account", "origin"],
+  },
+  "account.declared": {
+    fields: {
+      account: { kind: "text", required: true, low: 1, high: 255 },
+      lane: { kind: "choice", required: true, values: ["clinic", "code_sender", "courier", "none", "school"] },
+      id: { kind: "text", low: 1, high: 255 },
+      ts: { kind: "time", high: 4102444799999 },
+      origin: { kind: "text", low: 1, high: 255, pattern: "^[0-9a-z_:.\\[\\]-]+$" },
+      attempted: { kind: "flag" },
+    },
   },
 };

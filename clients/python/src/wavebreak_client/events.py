@@ -848,6 +848,35 @@ class AccountUnlisted(Event):
     attempted: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDeclared(Event):
+    """`account.declared`.
+
+    An administrator declares that the account writes first by trade; `none` withdraws it. Its
+    first messages have the allowance of that lane, and evidence holds as for anybody
+    (docs/adr/0053). No key tells it by events: an administrator sets it in the service.
+    """
+
+    TYPE: ClassVar[str] = "account.declared"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "account": Rule("text", required=True, low=1, high=255),
+        "lane": Rule(
+            "choice", required=True, values=("clinic", "code_sender", "courier", "none", "school")
+        ),
+        "id": Rule("text", low=1, high=255),
+        "ts": Rule("time", high=4102444799999),
+        "origin": Rule("text", low=1, high=255, pattern=r"^[0-9a-z_:.\[\]-]+\Z"),
+        "attempted": Rule("flag"),
+    }
+
+    account: str
+    lane: Literal["clinic", "code_sender", "courier", "none", "school"]
+    id: str | None = None
+    ts: int | str | None = None
+    origin: str | None = None
+    attempted: bool | None = None
+
+
 TYPES: Mapping[str, type[Event]] = {
     "account.registered": AccountRegistered,
     "session.started": SessionStarted,
@@ -879,6 +908,7 @@ TYPES: Mapping[str, type[Event]] = {
     "call.ended": CallEnded,
     "account.listed": AccountListed,
     "account.unlisted": AccountUnlisted,
+    "account.declared": AccountDeclared,
 }
 """The class of each type."""
 

@@ -78,6 +78,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raise_wait: Duration
     warn_share: Share
     count: Literal["delivered", "sent"]
+    delivered: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    delivered_days: Annotated[int, Meta(ge=1, le=366)] = 30
 
 
 class PairRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +98,14 @@ class Throughput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: PerSecond
     upgraded: PerSecond
     shared: PerSecond
+
+
+class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often all businesses together may write to one person (`most` 0: without a cap)."""
+
+    most: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    span: Duration = "24h"
+    categories: tuple[Category, ...] = ("marketing",)
 
 
 class ConsentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,6 +213,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: Account
     duplicates: Duplicates
     templates: Templates
+    cap: Cap = Cap()
 
     def step_above(self, limit: int) -> int | None:
         """Return the next step of the limit; None where the next one is no limit.

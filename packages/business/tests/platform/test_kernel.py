@@ -352,7 +352,7 @@ def test_random_streams_reach_every_outcome_and_change() -> None:
     found = [compare(seed, length=600) for seed in range(300, 330)]
     outcomes = set().union(*(each.outcomes for each in found))
     changes = set().union(*(each.changes for each in found))
-    assert outcomes == {*range(k.LIMIT + 1), k.NOT_A_SEND}
+    assert outcomes == {*range(k.PERSON_CAP + 1), k.NOT_A_SEND}
     assert {k.STEPPED, k.PAUSED_BY_QUALITY, k.PAUSED_BY_PACING, k.RAISED} <= changes
 
 

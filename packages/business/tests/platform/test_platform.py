@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from support.ledger_fixtures import SIGNER
-from support.platform_scene import DAY, HOUR, NOON
+from support.platform_scene import DAY, HOUR, MINUTE, NOON
 from wavebreak.errors import EventError
 from wavebreak.ledger import Ledger, MemoryStorage, read_entry
 from wavebreak.ledger.entries import make_entry
@@ -347,3 +347,30 @@ def test_step_of_the_ladder_is_told_with_its_end_and_sealed() -> None:
     (draft,) = [draft for draft in result.drafts if draft.kind == "standing"]
     assert draft.body.step == "warning"  # type: ignore[attr-defined]
     assert draft.body.until == steps[0].at + DAY  # type: ignore[attr-defined]
+
+
+def held_scene() -> tuple[Platform, list[Any]]:
+    """A shop whose new template was held after five hundred people, and what it held."""
+    shop = platform()
+    people = [f"p{n}" for n in range(503)]
+    shop.apply([grant(NOON, who) for who in people])
+    sends = [send(NOON + HOUR + n * 20, who, id=f"m{n}") for n, who in enumerate(people)]
+    answers = shop.apply(sends).answers
+    held = {answer.id for answer in answers if answer.outcome == "held"}
+    return shop, [each for each in sends if each.id in held]
+
+
+def test_held_send_is_asked_again_when_it_is_released() -> None:
+    shop, held = held_scene()
+    assert [each.peer for each in held] == ["p500", "p501", "p502"]
+    at = NOON + HOUR + MINUTE
+    assert {shop.held_outcome(each, at) for each in held} == {"held"}
+    shop.apply([revoke(at, "p501")])
+    told = [shop.held_outcome(each, NOON + 2 * HOUR) for each in held]
+    assert told == ["released", "opted_out", "released"]
+
+
+def test_held_send_of_a_number_that_left_is_dropped() -> None:
+    shop, held = held_scene()
+    shop.apply([event("portfolio.updated", NOON + HOUR, business="shop", removed=["n1"])])
+    assert {shop.held_outcome(each, NOON + 2 * HOUR) for each in held} == {"dropped"}

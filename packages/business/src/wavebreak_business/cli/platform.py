@@ -1,4 +1,4 @@
-"""Commands of the platform's rules: limits, decide, simulate."""
+"""Commands of the platform's rules: limits, decide, replay, simulate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from wavebreak.cli.console import out, print_json
-from wavebreak.cli.options import Json, Seed, Wide
+from wavebreak.cli.options import Enforce, Json, Key, OutDir, PolicyDir, Seed, Wide
 from wavebreak.errors import FileError, UsageError
 from wavebreak_business.cli import business
 
@@ -110,6 +110,56 @@ def decide(
         some = [(what, number(count)) for what, count in sorted(changed.items())]
         print_table(Table("What changed by itself", ("change", "times"), some), out)
     print_lines([f"{name}: {error}" for name, error in result.refused[:10]], out)
+
+
+@business.command(epilog="Example: `wavebreak business replay events.jsonl -o out`")
+def replay(
+    events: Annotated[Path, typer.Argument(help="Events of all, one JSON object a line.")],
+    out_path: OutDir,
+    policy: PolicyDir = None,
+    limits: Annotated[
+        Path | None, typer.Option(help="Directory with a codes.toml or limits.toml of your own.")
+    ] = None,
+    enforce: Enforce = False,
+    key: Key = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Decide a mixed log: businesses' sends by the platform's rules, people by the engine.
+
+    Writes business.jsonl, an answer a send, and what `wavebreak run` writes. What the platform
+    refuses reached nobody. Who sends for no registered portfolio is refused (`no_portfolio`), and
+    judged as a person.
+    """
+    from wavebreak import engine, rules
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
+    from wavebreak.reports.tables import Table, number, print_table
+    from wavebreak_business.platform.platform import Platform
+    from wavebreak_business.platform.replay import Replay, write_replay
+    from wavebreak_business.settings import load_settings
+
+    edge = Pseudonymizer(load_key(key))
+    try:
+        with events.open("rb") as lines:
+            told = write_replay(Replay(Platform(load_settings(limits))), lines, out_path, edge)
+    except OSError:
+        raise FileError(f"{events} cannot be read", fix="give a file of events") from None
+    summary = engine.run(
+        told.log, out_path, policy=rules.load_policy(policy), edge=edge, enforce=enforce
+    )
+    made: dict[str, int] = summary["decisions"]["outcome"]
+    counted = told.as_json() | {"decisions": made}
+    if as_json:
+        print_json(counted)
+        return
+    rows = [(outcome, number(count)) for outcome, count in told.outcomes.most_common()]
+    print_table(Table("Sends of businesses", ("outcome", "sends"), rows), out)
+    people = [("events", number(summary["events"])), ("decisions", number(sum(made.values())))]
+    print_table(Table("The engine", ("what", "count"), people), out)
+    if told.refused:
+        refused = [(cause, number(count)) for cause, count in told.refused.most_common()]
+        print_table(Table("Events refused", ("cause", "events"), refused), out)
 
 
 @business.command(epilog="Example: `wavebreak business simulate --list opted_in --people 100000`")

@@ -130,7 +130,7 @@ class _Run:
         self.told = Campaign(list_name, people)
         self.chances = REACTIONS[list_name]
         self.due: list[tuple[int, int, Any]] = []
-        self.held: list[tuple[str, str]] = []
+        self.held: list[MessageSent] = []
         self.stopped: set[str] = set()
         self.sender = "person-1" if list_name == "no_portfolio" else _NUMBER
         self.order = 0
@@ -206,7 +206,7 @@ class _Run:
         for answer in result.answers:
             person = str(by_id[answer.id].peer)
             if answer.outcome == "held":
-                self.held.append((person, str(by_id[answer.id].template)))
+                self.held.append(by_id[answer.id])
             elif answer.accepted:
                 self._deliver(person, answer.at)
             else:
@@ -218,12 +218,12 @@ class _Run:
     def _settle(self, at: int) -> None:
         """Let what is held go out, or drop it, once it is decided."""
         waiting = []
-        for person, name in self.held:
-            told = self.platform.state.held_state(self.templates.index(name), at)
+        for send in self.held:
+            told, person = self.platform.held_outcome(send, at), str(send.peer)
             if told == "released":
                 self._deliver(person, at)
             elif told == "held":
-                waiting.append((person, name))
+                waiting.append(send)
             else:
                 self.told.dropped += 1
                 self._later(at, MessageUndeliverable(ts=at, account=self.sender, peer=person))

@@ -44,6 +44,8 @@ BY_ENTRY: Final = 1
 """Flag of an inbound message: the person came by a free entry point."""
 WITH_TEMPLATE: Final = 2
 """Flag of a send: it names a template, known or not."""
+AT_CAP: Final = 4
+"""Flag of a send: businesses together have written to the person as often as `caps` allows."""
 
 MARKETING, UTILITY, AUTHENTICATION, ANY = 0, 1, 2, 255
 """Categories; `ANY` of a word on consent that names none."""
@@ -56,7 +58,8 @@ WAS_HELD: Final = 128
 (
     IN_WINDOW, SENT, HELD, NO_PORTFOLIO, LOCKED, BLOCKED, RESTRICTED, THROUGHPUT, TEMPLATE_MISSING,
     TEMPLATE_PAUSED, TEMPLATE_DISABLED, OPTED_OUT, WINDOW_CLOSED, NO_CONSENT, PAIR_RATE, LIMIT,
-) = range(16)  # fmt: skip
+    PERSON_CAP,
+) = range(17)  # fmt: skip
 """What becomes of a send; from `NO_PORTFOLIO` on it is refused."""
 NOT_A_SEND: Final = 255
 
@@ -577,15 +580,17 @@ def _stopped_by_sender(
 
 @compiled()
 def _stopped_outside(
-    p: Any, t: Any, with_template: bool, state: int, laws: Any, now: int
+    p: Any, t: Any, flags: int, state: int, laws: Any, now: int
 ) -> tuple[int, int]:  # fmt: skip
     """Return what stops a send outside a window (0: nothing)."""
-    if not with_template:
+    if flags & WITH_TEMPLATE == 0:
         return WINDOW_CLOSED, int64(NEVER)
     if bars_of(p, laws, now) == BARS_OUTSIDE:
         return RESTRICTED, int64(p.until)
     if (laws.required >> t.category) & 1 and state != GRANTED:
         return NO_CONSENT, int64(NEVER)
+    if flags & AT_CAP:
+        return PERSON_CAP, int64(NEVER)
     return 0, int64(NEVER)
 
 
@@ -631,7 +636,7 @@ def _send(
         return OPTED_OUT, int64(NEVER)
     inside = i >= 0 and now < nodes[i].open_until
     if not inside:
-        stopped, opens = _stopped_outside(p, t, with_template, state, laws, now)
+        stopped, opens = _stopped_outside(p, t, int64(act.flags), state, laws, now)
         if stopped:
             return stopped, opens
     if i >= 0:

@@ -52,6 +52,7 @@ OUTCOMES: dict[int, SendOutcome] = {
     ),
     k.PAIR_RATE: SendOutcome("pair_rate", "131056"),
     k.LIMIT: SendOutcome("limit", "131048"),
+    k.PERSON_CAP: SendOutcome("person_cap", "131049"),
 }  # fmt: skip
 """Every outcome of the compiled rules by its code there."""
 

@@ -8,14 +8,14 @@ gives the same answers, however it is cut and on any number of workers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import EventError
 from wavebreak.features.dedup import DuplicateFilter
-from wavebreak.features.facts import CLOCK, assign_epochs
+from wavebreak.features.facts import CLOCK, EPOCH_MS, assign_epochs
 from wavebreak.features.interner import Interner, name_spans
 from wavebreak.features.keyed_hash import random_secret, table_key
 from wavebreak.ledger.entries import ConsentEntry, StandingEntry
@@ -30,6 +30,7 @@ from wavebreak.schema.events import (
     UserReported,
 )
 from wavebreak_business.platform import kernel as k
+from wavebreak_business.platform.caps import Caps
 from wavebreak_business.platform.consents import Basis, Consents
 from wavebreak_business.platform.events import (
     AccountIdChanged,
@@ -46,9 +47,12 @@ from wavebreak_business.platform.laws import CATEGORIES
 from wavebreak_business.platform.outcomes import OUTCOMES, code_of
 from wavebreak_business.platform.portfolios import Portfolio, Registry
 from wavebreak_business.platform.state import State
+from wavebreak_business.platform.volumes import Volumes
 from wavebreak_business.settings import Settings
 
 FULL_WEIGHT = 100
+HeldOutcome = Literal["held", "released", "dropped", "opted_out"]
+"""What becomes of a send that was held."""
 _REACTIONS: dict[Any, int] = {
     MessageRead: k.READ,
     UserMuted: k.MUTE,
@@ -132,6 +136,8 @@ class Platform:
         self.state = State(settings.limits, workers=workers, secret=secret)
         self.registry = Registry(settings.limits, self.state)
         self.consents = Consents(settings.limits)
+        self.caps = Caps(settings.limits.cap)
+        self.volumes = Volumes(settings.limits.limit)
         self.names = Interner(table_key(secret, "people"))
         self.people = np.zeros(0, np.int64)
         """By the slot of an id: the person whose id it is (-1: nobody's yet)."""
@@ -157,12 +163,15 @@ class Platform:
         if not events:
             return result
         ids = [event_id(event) for event in events]
-        times, repeated = self._date(ids, [event_ms(event) for event in events])
+        times, repeated, epochs = self._date(ids, [event_ms(event) for event in events])
         rows: list[tuple[int, ...]] = []
         sends: list[tuple[str, int]] = []
         persons = 0
         for n, event in enumerate(events):
             self.position += 1
+            if int(epochs[n]) != self.caps.epoch:
+                self._flush(rows, sends, result)
+                self._close(int(epochs[n]), result)
             if repeated[n]:
                 continue
             if isinstance(event, _BARRIERS):
@@ -188,8 +197,8 @@ class Platform:
         self._flush(rows, sends, result)
         return result._replace(repeated=int(repeated.sum()), persons=persons)
 
-    def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any]:
-        """Return when events are taken by the log's time, and which were there before."""
+    def _date(self, ids: list[str], stamps: list[int]) -> tuple[Any, Any, Any]:
+        """Return when events are taken by the log's time, which were there before, and epochs."""
         spans, times = name_spans(pa.array(ids, pa.string())), np.array(stamps, np.int64)
         repeated, done = np.zeros(times.size, np.bool_), 0
         labels, drop = np.zeros(times.size, np.bool_), np.zeros(times.size, np.uint8)
@@ -201,7 +210,7 @@ class Platform:
             )
             if done < times.size:
                 self.seen.grow(int(self.clock["newest"][0]))
-        return times, repeated
+        return times, repeated, epochs
 
     def _row(
         self, event: Any, at: int, weights: Mapping[str, int], result: Result
@@ -248,7 +257,13 @@ class Platform:
             known = portfolio.templates.get(event.template)
             template, flags = known.slot if known else k.NONE, k.WITH_TEMPLATE
         person = self.person(event.peer)
+        if template != k.NONE and self._counts(template) and self.caps.opens_at(person, at) > at:
+            flags |= k.AT_CAP
         return at, k.SEND, k.ANY, flags, 0, number, person, template, k.NONE
+
+    def _counts(self, template: int) -> bool:
+        """Whether a template counts for the cap of all businesses."""
+        return self.caps.counts(int(self.state.templates.records[template]["category"]))
 
     def _word(
         self, event: ConsentGranted | ConsentRevoked, at: int, result: Result
@@ -294,10 +309,27 @@ class Platform:
         told = self.state.advance(acts)
         for n in np.flatnonzero(told["outcome"] != k.NOT_A_SEND).tolist():
             result.answers.append(self._answer(sends[n][0], acts[n], told[n]))
+        for n in np.flatnonzero(acts["kind"] == k.UNDELIVERABLE).tolist():
+            self.volumes.note(int(acts[n]["portfolio"]), int(acts[n]["ts"]), -1)
+        for n in np.flatnonzero((told["outcome"] == k.SENT) | (told["outcome"] == k.HELD)).tolist():
+            self.volumes.note(int(acts[n]["portfolio"]), int(acts[n]["ts"]), 1)
+            if self._counts(int(acts[n]["template"])):
+                self.caps.note(int(acts[n]["person"]), int(acts[n]["ts"]))
         for n in np.flatnonzero(told["changes"]).tolist():
             self._note_changes(acts[n], told[n], result)
         rows.clear()
         sends.clear()
+
+    def _close(self, epoch: int, result: Result) -> None:
+        """Open an epoch, with what those before it brought."""
+        self.caps.close(epoch)
+        at, rules = epoch * EPOCH_MS, self.settings.limits.limit
+        for slot in self.volumes.close(at):
+            above = self.settings.limits.step_above(rules.steps[0])
+            if int(self.state.ports.records[slot]["limit"]) == rules.steps[0]:
+                self.state.set_limit(slot, -1 if above is None else above)
+                name = self.registry.slots[slot]
+                result.changes.append(Change(at, name, "limit_raised", None, above or -1))
 
     def _answer(self, name: str, act: Any, told: Any) -> Answer:
         outcome = int(told["outcome"])
@@ -310,6 +342,8 @@ class Platform:
             required = int(self.state.laws["required"]) >> category & 1
             basis = "consent" if required else "not_required"
         opens = int(told["opens"])
+        if outcome == k.PERSON_CAP:
+            opens = self.caps.opens_at(int(act["person"]), int(act["ts"]))
         return Answer(
             name, row.name, row.code, int(told["at"]),
             None if outcome <= k.HELD or opens == k.NEVER else opens, basis,
@@ -378,6 +412,7 @@ class Platform:
             return
         self.state.merge_people(kept, gone)
         self.consents.merge_people(kept, gone)
+        self.caps.merge_people(kept, gone)
         self.people[self.people == gone] = kept
 
     def _release(self, event: AccountDeleted | AccountRegistered) -> None:
@@ -406,6 +441,20 @@ class Platform:
         slot = portfolio.numbers[number].slot
         return self.consents.basis(portfolio.slot, self.person(account), slot, category, before)
 
+    def held_outcome(self, send: MessageSent, at: int) -> HeldOutcome:
+        """Ask again about a send that was held: what has become of it, as of a time.
+
+        What the person has said meanwhile binds: whoever stopped hears nothing of it.
+        """
+        portfolio = self.registry.portfolio_of(send.account)
+        template = portfolio.templates.get(send.template or "") if portfolio else None
+        if portfolio is None or template is None or send.peer is None:
+            return "dropped"
+        basis = self.basis(send.account, send.peer, template.category)
+        if basis.state == "revoked":
+            return "opted_out"
+        return self.state.held_state(template.slot, at)
+
     def portfolio(self, name: str) -> Portfolio | None:
         """Return a portfolio of the registry."""
         return self.registry.portfolios.get(name)
@@ -421,7 +470,7 @@ class Platform:
             "retired": np.array(sorted(self.retired), np.int64),
             "registry": np.frombuffer(self.registry.dump(), np.uint8),
         }
-        for name in ("state", "consents", "names", "seen"):
+        for name in ("state", "consents", "caps", "volumes", "names", "seen"):
             arrays |= {f"{name}.{key}": a for key, a in getattr(self, name).dump().items()}
         return arrays
 
@@ -430,7 +479,7 @@ class Platform:
         self.position, self.count = (int(n) for n in arrays["position"])
         self.clock, self.people = arrays["clock"].copy(), arrays["owners"].copy()
         self.retired = set(arrays["retired"].tolist())
-        for name in ("state", "consents", "names", "seen"):
+        for name in ("state", "consents", "caps", "volumes", "names", "seen"):
             own = {
                 key[len(name) + 1 :]: a for key, a in arrays.items() if key.startswith(f"{name}.")
             }

@@ -40,6 +40,7 @@ from wavebreak.linking.meetings import VISITORS
 from wavebreak.linking.registrations import REGISTRATION
 from wavebreak.linking.sightings import SIGHTING
 from wavebreak.outcomes import OUTCOMES
+from wavebreak.schema.events import LANES
 
 _INT64: Final = np.dtype(np.int64)
 _UINT8: Final = np.dtype(np.uint8)
@@ -124,6 +125,7 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
         _check_rows(rows, accounts, entities, rares.size)
         for field, end in (("reporters", accounts), ("blamed", entities)):
             _check_below(rares[field], end + 1, f"{field} of core.rares{s}")
+        _check_below(rares["lane"], len(LANES), f"lane of core.rares{s}")
 
 
 def _check_rows(rows: Any, accounts: int, entities: int, rares: int) -> None:

@@ -13,7 +13,7 @@ from wavebreak.features.catalog import FEATURES, describe
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.outcomes import OUTCOMES, SEVERITIES, SILENCING, rank_of, row_of
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
-from wavebreak.schema.events import CHANNELS
+from wavebreak.schema.events import CHANNELS, LANES
 
 _BASES = {
     "doubt": "this rests on doubt, which only slows",
@@ -27,6 +27,7 @@ _BASES = {
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _CODES: dict[str, dict[float, str]] = {
     "channel": {code: channel.replace("_", " ") for code, channel in enumerate(CHANNELS)},
+    "lane": {code: lane.replace("_", " ") for code, lane in enumerate(LANES)},
     "enforcement_level": dict(zip(SEVERITIES, OUTCOMES, strict=True)),
 }
 _SAID = 3

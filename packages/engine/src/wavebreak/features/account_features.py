@@ -372,4 +372,8 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
         "never wrote to nor added, while it had written to a group within a day.",
         ("user.reported",), "quarrels in a group, false reports", "groups that nobody reports"),
       "group_report", bucket_max=255),
+    F("lane", "code", "labels", "all",
+      "What an administrator declared the account to be, whose trade is to write first: 0 nothing, "
+      "1 courier, 2 clinic, 3 sender of codes, 4 school.", _SENT,
+      "firms that nobody has declared", "a declared account that is sold or hijacked"),
 )  # fmt: skip

@@ -166,6 +166,7 @@ DESCRIPTIONS: dict[str, str] = {
     "challenges_lapsed": "Challenges that it left unanswered.",
     "label_abusive": "Whether a person judged it abusive.",
     "label_benign": "Whether a person judged it benign.",
+    "lane": "Whether an administrator declared that it writes first by trade, and as what.",
     "label_unconfirmed": "Whether a honeypot or a partner calls it abusive; no person has said so.",
     # Evidence.
     "unanswered_evidence": f"How strongly the silence of {_STRANGERS} speaks against it.",
@@ -290,6 +291,7 @@ TITLES: dict[str, str] = {
     "refused": "refused acts",
     "label_abusive": "judged abusive",
     "label_benign": "judged benign",
+    "lane": "declared lane",
     "label_unconfirmed": "called abusive by others",
     "unanswered_evidence": "evidence of silence",
     "complaint_evidence": "evidence of complaints",

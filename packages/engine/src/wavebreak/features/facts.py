@@ -76,6 +76,7 @@ _READ = (
     "count", "hits", "attempts", "media", "verification", "channel", "label", "in_contacts",
     "broadcast", "linked", "attested", "group", "business", "number_country", "network_country",
     "outcome", "hold_s", "attempted", "source", "reason", "seconds", "mentions", "joined_s",
+    "lane",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 AROUND = ("network", "block", "device", "client", "origin")
@@ -84,7 +85,7 @@ AROUND = ("network", "block", "device", "client", "origin")
     _ID, _ACCOUNT, _, _NETWORK, _, _, _, _ORIGIN, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _BUSINESS,
     _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S, _ATTEMPTED, _SOURCE, _REASON, _SECONDS, _MENTIONS,
-    _JOINED_S,
+    _JOINED_S, _LANE,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdco", np.uint8)
 _CALL_ENDED = TYPES.index("call.ended")
@@ -209,6 +210,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.label = _integer(columns[_LABEL], i, 1, UNKNOWN, _U1)
         ev.channel = _integer(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
         ev.outcome = _integer(columns[_OUTCOME], i, 1, UNKNOWN, _U1)
+        ev.lane = _integer(columns[_LANE], i, 1, 0, _U1)
         if ev.outcome != UNKNOWN:
             ev.size = max(_integer(columns[_HOLD_S], i, 4, 0, _U4), 0)
         if ev.channel == _PLATFORM and not _is_given(columns[_BUSINESS], i):

@@ -119,6 +119,7 @@ from wavebreak.schema.event_kinds import (
     CALLED,
     CHALLENGE_FAILED,
     CHALLENGE_PASSED,
+    DECLARED,
     DECLINED_BY,
     DELETE,
     DELIVERED,
@@ -287,6 +288,8 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> 
         count_leaving(sh, r, local, ev.account, now)
     elif kind == CHALLENGE_FAILED:
         r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
+    elif kind == DECLARED:
+        r.lane = ev.lane
 
 
 @compiled()
@@ -709,9 +712,9 @@ def _has_not_happened(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int)
     """Whether nothing happened to the account: who acts was kept from it, or from the attempt.
 
     An attempt is an act of the account's own, but for what speaks for it: a challenge passed, a
-    call that was taken.
+    call that was taken, a declaration.
     """
-    if kind in (CHALLENGE_PASSED, LABELLED, CALL_ENDED):
+    if kind in (CHALLENGE_PASSED, LABELLED, CALL_ENDED, DECLARED):
         return bool((ev.flags & ATTEMPTED) != 0)
     return bool(w.enforce and kind in REACHING and is_undelivered(w, sh, ev, kind, local, now))
 
@@ -756,10 +759,10 @@ def select_terms(w: Any, account: int) -> None:
 def _judge_by_source(w: Any, ev: Any, role: int, kind: int, account: int) -> None:
     """Note the source of an act, and judge the account by what its sources carry.
 
-    A label is the word of somebody else, whoever sends it.
+    A label or a declaration is the word of somebody else, whoever sends it.
     """
     if w.terms_n > 0:
-        if role == 0 and kind != LABELLED:
+        if role == 0 and kind not in (LABELLED, DECLARED):
             _note_source(w, account, np.int64(ev.source))
         select_terms(w, account)
 

@@ -128,6 +128,7 @@ RARE = _layout(
     ("blind_peer", "u4"), ("add_trials", "u2"), ("add_leaves", "u2"), ("failures", "u2"),
     ("challenges_passed", "u1"), ("limited", "u4"), ("refused_peer", "u4"),
     ("attempts_after_notice", "u2"), ("short_call_bits", "u4"), ("short_call_n", "u1"),
+    ("lane", "u1"),
 )  # fmt: skip
 """State that few accounts need: groups, lookups, feedback, our decisions."""
 
@@ -213,7 +214,7 @@ EVENT = np.dtype(
      ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("size", "u4"), ("count", "u4"),
      ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"),
      ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("opens", "u1"), ("source", "u2"), ("spare", "u1", (2,))],
+     ("opens", "u1"), ("source", "u2"), ("lane", "u1"), ("spare", "u1")],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".

@@ -309,7 +309,7 @@ def operator_complaint_evidence(row: Any) -> float:
 RARE_ROW_FEATURES: Final = (
     *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
     "blind_reports", "accused_last", "challenges_passed", "label_unconfirmed",
-    "attempts_after_notice",
+    "attempts_after_notice", "lane",
 )  # fmt: skip
 """Names of the features that a rare row gives: all are 0 for an account without one."""
 
@@ -357,6 +357,11 @@ def accused_last(r: Any) -> int:
 @compiled()
 def label_unconfirmed(r: Any) -> float:
     return 1.0 if int64(r.spare) & UNCONFIRMED else 0.0
+
+
+@compiled()
+def lane(r: Any) -> int:
+    return int64(r.lane)
 
 
 # A windowed feature is read by the function that its declaration makes, under its own name.

@@ -486,6 +486,11 @@ class ShardedKernel:
         kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot)
         return worker.values.copy()
 
+    def lane_of(self, slot: int) -> int:
+        """Return the lane that an administrator declared for one account (code in LANES)."""
+        at = int(self.rows[slot % SHARDS].records[slot // SHARDS]["rare"])
+        return int(self.rares[slot % SHARDS].records[at - 1]["lane"]) if at else 0
+
     def refused_of(self, slot: int) -> int:
         """Return how many events of one account its enforcement refused, or would have."""
         at = int(self.rows[slot % SHARDS].records[slot // SHARDS]["rare"])

@@ -281,6 +281,7 @@ def _rare_values(r: Any, out: Any) -> None:
     out[At.label_unconfirmed] = row_values.label_unconfirmed(r)
     out[At.attempts_after_notice] = row_values.attempts_after_notice(r)
     out[At.short_call_share_32] = row_values.share_of_bits(r.short_call_bits, r.short_call_n)
+    out[At.lane] = row_values.lane(r)
 
 
 @compiled()

@@ -102,11 +102,12 @@ FACTS: Final = (
     FactKind("called", Update.CHAT, _A | Bar.CHAT | Bar.ALLOWANCE | Bar.HELD),
     FactKind("called_by", Update.ANSWER, _A | Bar.CHAT),
     FactKind("call_ended", Update.SHARED, Bar.NEVER),
+    FactKind("declared", Update.RARE, Bar.NEVER),
 )
 """Kinds of account event, in code order. `epoch` is the evaluation at an epoch's close, `refused`
 an own event that enforcement refused. `requested_by`: another asked for contact with the account;
 `accepted_by` and `declined_by`: another answered a request of the account; `call_ended`: a call of
-the account is over, whoever ended it. New kinds come last: a
+the account is over, whoever ended it; `declared`: an administrator gave it a lane. New kinds come last: a
 code is part of what a decision's id is made of."""
 
 KINDS: Final[tuple[str, ...]] = tuple(fact.name for fact in FACTS)
@@ -118,8 +119,8 @@ KINDS: Final[tuple[str, ...]] = tuple(fact.name for fact in FACTS)
     GROUP_JOINED, GROUP_LEFT, MEMBER_LEFT, REPORTED, REPORTED_BY, BLOCKED_OTHER, BLOCKED_BY,
     CHALLENGE_PASSED, CHALLENGE_FAILED, DELETE, LABELLED, READ, EPOCH, CONTACT_REMOVED,
     REMOVED_AS_CONTACT, UNBLOCKED_BY, REFUSED, REQUESTED, REQUESTED_BY, ACCEPTED, ACCEPTED_BY,
-    DECLINED_BY, CALLED, CALLED_BY, CALL_ENDED,
-) = range(40)  # fmt: skip
+    DECLINED_BY, CALLED, CALLED_BY, CALL_ENDED, DECLARED,
+) = range(41)  # fmt: skip
 """Codes of the kinds that code treats apart."""
 
 
@@ -214,6 +215,7 @@ EVENT_KINDS: Final = (
     EventKind("call.ended", "call_ended", "", (), "", "", _SEEN),
     EventKind("account.listed", "", "", (), "", "", Carried.ALWAYS),
     EventKind("account.unlisted", "", "", (), "", "", Carried.ALWAYS),
+    EventKind("account.declared", "declared", "", (), "", "", Carried.ALWAYS),
 )  # fmt: skip
 """One row an event type, in the order of the schema."""
 

@@ -81,6 +81,7 @@ Via = Literal["phone", "username", "invite", "group", "other"]
 RequestVia = Literal["invite", "roster", "username", "other"]
 Decline = Literal["stranger", "other"]
 Advice = Literal["observe", "delay", "refuse"]
+Lane = Literal["none", "courier", "clinic", "code_sender", "school"]
 
 PERSONS: tuple[Source, ...] = get_args(Person)
 """Sources of labels that are a person of the platform, who may end and decide what is in force. A
@@ -358,6 +359,16 @@ class AccountUnlisted(Event, tag="account.unlisted", kw_only=True):
     entry: Entry | None = None
 
 
+class AccountDeclared(Event, tag="account.declared"):
+    """An administrator declares that the account writes first by trade; `none` withdraws it.
+
+    Its first messages have the allowance of that lane, and evidence holds as for anybody
+    (docs/adr/0053). No key tells it by events: an administrator sets it in the service.
+    """
+
+    lane: Lane
+
+
 SHORT_CALL_S = 6
 """A call of so many seconds is no answer: who takes a stranger's call hangs up by then."""
 MASS_MENTION = 10
@@ -441,6 +452,7 @@ CODES: dict[str, tuple[str, ...]] = {
 
 MEDIA, CATEGORIES, VERIFICATIONS = CODES["media"], CODES["category"], CODES["verification"]
 CHANNELS, CHALLENGES, LABELS = CODES["channel"], CODES["kind"], CODES["label"]
+LANES = CODES["lane"]
 SOURCES = CODES["source"]
 UNDETERMINED = LABELS.index("undetermined")
 """The label by which a person withdraws earlier ones."""

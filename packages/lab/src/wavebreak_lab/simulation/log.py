@@ -26,6 +26,7 @@ NOT_PLAYED: Mapping[str, str] = {
     "account.deleted": "nobody leaves within the days that are simulated",
     "account.listed": "outside lists decide nothing",
     "account.unlisted": "outside lists decide nothing",
+    "account.declared": "an administrator's word; `experiments.worlds.declared` adds it",
     "label.assigned": "the truth is in labels.csv, and decisions must not read it",
 }
 """Event types that no persona and no tactic makes, and why."""

@@ -3,7 +3,8 @@
 A label acts on an account as a person's verdict does, so a sender needs the right to label. A date
 ahead of the service's clock would make later events late. An id that is a phone number would be
 personal data in the log. What outside lists say comes by keys that may say nothing else, so that
-whoever reads lists can neither label nor act for anybody. Whole batches are checked at once, in
+whoever reads lists can neither label nor act for anybody. A declaration of an account's lane comes by
+no key's events: only an administrator's operation sends it. Whole batches are checked at once, in
 the decoder process.
 """
 
@@ -26,6 +27,7 @@ from wavebreak.schema import identifiers
 from wavebreak.schema.events import (
     TS_END,
     TYPES,
+    AccountDeclared,
     AccountListed,
     AccountUnlisted,
     Event,
@@ -34,6 +36,7 @@ from wavebreak.schema.events import (
 )
 
 LABELED = TYPES.index("label.assigned")
+DECLARED = TYPES.index("account.declared")
 Mask = NDArray[np.bool_]
 
 
@@ -64,7 +67,13 @@ ONLY_LISTS = Fault(
     "a key with the scope `list` tells what outside lists say, and nothing else",
     "send account.listed and account.unlisted with it, and this event with another key",
 )
-FORBIDDEN = (LABEL, LISTING, ONLY_LISTS)
+DECLARATION = Fault(
+    "missing_scope",
+    "type",
+    "no key declares an account by an event",
+    "let an administrator set it: PUT /v1/accounts/{account}/lane, with the scope `admin`",
+)
+FORBIDDEN = (LABEL, LISTING, ONLY_LISTS, DECLARATION)
 """Faults of the sender's rights, not of an event."""
 AHEAD = Fault(
     "ahead_of_clock",
@@ -82,6 +91,7 @@ class Admission:
         labels: Whether its events may label accounts.
         lists: Whether they may say whom outside lists name.
         others: Whether they may be anything else.
+        declares: Whether they may declare an account's lane.
         before_ms: Events dated at this time or later are refused.
         identifiers: Whether ids may look like phone numbers, e-mail addresses, URLs or text.
         arrival_ms: The time of events that have none (0: they need one).
@@ -95,6 +105,7 @@ class Admission:
     source: str = ""
     lists: bool = False
     others: bool = True
+    declares: bool = False
 
 
 NO_RIGHTS = Admission()
@@ -142,18 +153,22 @@ def admit(
 def _of_their_scopes(
     taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
 ) -> ValidatedBatch:
-    """Refuse what outside lists say from other keys, and anything else from theirs."""
-    listed = np.isin(_types(taken.wire), (LISTED, UNLISTED))
-    if not listed.any() and all(each.others for each in admissions):
+    """Refuse declarations, what outside lists say from other keys, and anything else from theirs."""
+    types = _types(taken.wire)
+    listed, declared = np.isin(types, (LISTED, UNLISTED)), types == DECLARED
+    if not (listed | declared).any() and all(each.others for each in admissions):
         return taken
     bodies = _bodies(taken, ends)
-    lists, others = (
+    lists, others, declares = (
         np.array([getattr(each, name) for each in admissions])[bodies]
-        for name in ("lists", "others")
+        for name in ("lists", "others", "declares")
     )
-    refused = np.where(listed, ~lists, ~others)
-    rows = np.flatnonzero(refused).tolist()
-    return _without(taken, refused, {row: LISTING if listed[row] else ONLY_LISTS for row in rows})
+    refused = np.select((listed, declared), (~lists, ~declares), ~others)
+    faults = {
+        row: LISTING if listed[row] else DECLARATION if declared[row] else ONLY_LISTS
+        for row in np.flatnonzero(refused).tolist()
+    }
+    return _without(taken, refused, faults)
 
 
 def _within_clock(
@@ -199,6 +214,8 @@ def event_fault(event: Event, admission: Admission) -> Fault | None:
     """Return why one event may not enter the log; None if it may."""
     if isinstance(event, LabelAssigned) and not admission.labels:
         return LABEL
+    if isinstance(event, AccountDeclared) and not admission.declares:
+        return DECLARATION
     listed = isinstance(event, AccountListed | AccountUnlisted)
     if not (admission.lists if listed else admission.others):
         return LISTING if listed else ONLY_LISTS

@@ -72,7 +72,10 @@ async def _accept(service: Service, body: Body, key: str) -> tuple[int, int]:
     while True:
         try:
             answer = await service.accept(
-                body, Sender("backfill", labels=True, lists=True), key=key, audit="serve --backfill"
+                body,
+                Sender("backfill", labels=True, lists=True, declares=True),
+                key=key,
+                audit="serve --backfill",
             )
             return int(answer.count), int(answer.refused_total)
         except BusyError as busy:

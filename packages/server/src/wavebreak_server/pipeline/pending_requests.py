@@ -108,6 +108,7 @@ class Sender(NamedTuple):
         source: The source that the sender's key belongs to (empty: to none).
         lists: Whether events may say whom outside lists name.
         others: Whether they may be anything else.
+        declares: Whether they may declare an account's lane: an administrator's operation alone.
     """
 
     name: str = ""
@@ -117,6 +118,7 @@ class Sender(NamedTuple):
     source: str = ""
     lists: bool = False
     others: bool = True
+    declares: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -577,6 +577,7 @@ class Service:
             sender.source,
             sender.lists,
             sender.others,
+            sender.declares,
         )
 
     async def _log(

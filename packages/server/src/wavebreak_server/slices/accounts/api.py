@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.outcomes import LIMIT, OUTCOMES, Outcome, row_of
-from wavebreak.schema.events import Label
+from wavebreak.schema.events import Label, Lane
 from wavebreak.schema.events import Source as LabelSource
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import (
@@ -59,6 +59,13 @@ class Account(Response):
     quota: Quota
     restrictions: list[Restriction]
     decisions: list[NumberedDecision]
+    lane: Annotated[
+        Lane | None,
+        Meta(
+            description="what an administrator declared it to be, which writes first by trade; null "
+            "while the engine does not answer"
+        ),
+    ]
     last_known: Annotated[
         bool,
         Meta(
@@ -90,6 +97,20 @@ class LabeledEvents(Response):
     """The ids of label events that are durably in the log."""
 
     events: list[str]
+
+
+class Declaration(Justification):
+    """What an account is declared to be, which writes first by trade; `none` withdraws it."""
+
+    lane: Lane
+
+
+class DeclaredLane(Response):
+    """The lane of an account from its next event on; `event` is in the log."""
+
+    account: str
+    lane: Lane
+    event: str
 
 
 class ErasureResult(Response):
@@ -158,6 +179,23 @@ async def extend_quota(context: RequestContext, account: AccountId, body: Justif
     await run_write(grant)
     context.app.quota_extensions[account] = state.now_ms
     return _quota(context, state, True)
+
+
+@router.operation(
+    "PUT",
+    "/v1/accounts/{path:account}/lane",
+    "Declare an account whose trade is to write first: a courier, a clinic, a sender of codes, a "
+    "school. Its first messages have that lane's allowance; evidence holds as for anybody. `none` "
+    "withdraws it.",
+    503,
+    scopes=("admin",),
+)
+async def declare_lane(
+    context: RequestContext, account: AccountId, body: Declaration
+) -> DeclaredLane:
+    """Add a declaration to the log; returns when it is durable."""
+    event = await actions.declare_lane(context, account, body.lane, body.reason)
+    return DeclaredLane(account=account, lane=body.lane, event=event)
 
 
 @router.operation(
@@ -240,7 +278,7 @@ def _read_also(act: str) -> None:
         return await _read_account(context, f"{account}/{act}")
 
 
-for _act in ("override", "extension", "personal"):
+for _act in ("override", "extension", "personal", "lane"):
     _read_also(_act)
 
 
@@ -256,9 +294,10 @@ async def _check_is_an_id(context: RequestContext, account: str) -> None:
 
 
 async def _read_account(context: RequestContext, account: str) -> Account:
-    last_known = False
+    last_known, lane = False, None
     try:
         async with asyncio.timeout(ENGINE_S):
+            lane = await context.service.ask(lambda engine: actions.read_lane(engine, account))
             known = await actions.sealed_state_if_known(context, account)
             if known is None:
                 await _check_is_an_id(context, account)
@@ -291,6 +330,7 @@ async def _read_account(context: RequestContext, account: str) -> Account:
         quota=_quota(context, state, extended),
         restrictions=[restriction] if state.outcome else [],
         decisions=[numbered_decision(number, body) for number, _, _, body in rows],
+        lane=lane,
         last_known=last_known,
     )
 

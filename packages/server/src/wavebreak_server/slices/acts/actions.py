@@ -19,6 +19,7 @@ from wavebreak.engine.kernel_policy import effective_outcome
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, OverrideEntry
 from wavebreak.outcomes import ALLOW, LIMIT, OBSERVE, OUTCOMES, RANKS, row_of
+from wavebreak.schema.events import LANES, Lane
 from wavebreak.schema.identifiers import fault
 from wavebreak_server.errors import ApiError, DomainError
 from wavebreak_server.http.app_context import run_query, run_write, write_audit_entry
@@ -192,6 +193,42 @@ async def add_labels(
     if isinstance(result, Accepted) and result.refused:
         raise ApiError(422, f"a label was refused: {result.refused[0].message}")
     return result
+
+
+async def declare_lane(context: RequestContext, account: str, lane: Lane, reason: str) -> str:
+    """Declare what an account is whose trade is to write first; return the event's id.
+
+    It holds from the account's next event; `none` withdraws it. The event has the log's own time, so
+    that it is never late and makes none late.
+    """
+    await check_ids(context, [account])
+    entry = await begin_audit(context, "declare_lane", account, f"{lane}: {reason}")
+    if wrong := context.service.clock_fault():
+        raise DomainError("clock-fault", fault=wrong)
+    newest, earliest = await context.service.ask(
+        lambda engine: (int(engine.fanout.clock[0]["newest"]), engine.fanout.earliest_in_time())
+    )
+    now = context.now_ms if newest < 0 else max(earliest, min(context.now_ms, newest))
+    event = f"declared-{secrets.token_hex(12)}"
+    line = {"type": "account.declared", "ts": now, "id": event, "account": account, "lane": lane}
+    taken = await context.service.accept(
+        Body(msgspec.json.encode(line), "lines"),
+        Sender(context.key, identifiers=True, declares=True),
+        ask=lambda engine: read_lane(engine, account),
+    )
+    if taken != lane:
+        raise ApiError(422, "the declaration was not taken", fix="see the service's log")
+    await finish_audit(context, entry)
+    return event
+
+
+def read_lane(engine: Engine, account: str) -> Lane:
+    """Read what an account is declared to be, on the engine's thread."""
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    if not 0 <= slot < engine.core.accounts:
+        return "none"
+    lane: Lane = LANES[engine.core.lane_of(slot)]
+    return lane
 
 
 async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
