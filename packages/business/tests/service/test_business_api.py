@@ -43,8 +43,7 @@ async def register(made: Running, name: str = "shop", number: str = "n1", **more
 
 def sends(*people: str, template: str | None = "utility", number: str = "n1") -> list[Any]:
     return [
-        {"id": f"s-{who}", "number": number, "account": who, "template": template}
-        for who in people
+        {"id": f"s-{who}", "number": number, "account": who, "template": template} for who in people
     ]
 
 
@@ -241,9 +240,7 @@ def test_changed_row_of_the_log_is_not_acted_on(served: Live) -> None:
     served(before, change, after, drop, after)
 
 
-def test_failed_commit_leaves_nothing_behind(
-    served: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_commit_leaves_nothing_behind(served: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(made: Running) -> None:
         await register(made, limit=2)
         await decide(made, sends("ann"))
@@ -314,7 +311,9 @@ def test_key_of_a_business_sees_its_own_portfolio_alone(served: Live) -> None:
         ]
         assert {(each.status_code, each.content) for each in told} == {(404, told[0].content)}
         # Numbers and ids of another are as those of nobody.
-        by_other = await decide(made, sends("ann", number="n2") + sends("ben", number="n0"), key=key)
+        by_other = await decide(
+            made, sends("ann", number="n2") + sends("ben", number="n0"), key=key
+        )
         assert outcomes(by_other) == ["no_portfolio"] * 2
         assert (await ok(made, "GET", "/v1/business/clinic"))["limit"]["used"] == 0
         words = [word(n, "ann", number=n, source="form", proof=PROOF) for n in ("n2", "n0")]
@@ -343,7 +342,9 @@ def test_business_neither_approves_nor_decides_nor_speaks_as_a_person(served: Li
         await ok(made, "PUT", path, status="disabled", **fields)
         assert (await made.ask("PUT", path, key, json=fields)).status_code == 409
         appeal = {"appeal": "reversed", "reason": BECAUSE}
-        assert (await made.ask("POST", "/v1/business/shop/appeal", key, json=appeal)).status_code == 403
+        assert (
+            await made.ask("POST", "/v1/business/shop/appeal", key, json=appeal)
+        ).status_code == 403
         consents = "/v1/business/shop/consents"
         claimed = {"words": [word("w1", "ann")]}
         assert (await made.ask("POST", consents, key, json=claimed)).status_code == 403
@@ -422,9 +423,7 @@ def test_acts_are_taken_once_late_ones_too(served: Live, clock: Any) -> None:
     served(test)
 
 
-@pytest.mark.parametrize(
-    ("count", "status"), [(0, 422), (1, 200), (500, 200), (501, 422)], ids=str
-)
+@pytest.mark.parametrize(("count", "status"), [(0, 422), (1, 200), (500, 200), (501, 422)], ids=str)
 def test_as_many_sends_as_the_limit_of_a_request(served: Live, count: int, status: int) -> None:
     async def test(made: Running) -> None:
         await register(made)
@@ -438,27 +437,31 @@ def test_as_many_sends_as_the_limit_of_a_request(served: Live, count: int, statu
     served(test)
 
 
+_SEND, _WORD = sends("a")[0], word("w", "ann")
+_ACT = {"id": "a", "type": "message.read", "account": "ann"}
+_NUMBER = {"number": PHONE, "display_name": "Shop"}
+_TEMPLATE = {"reason": BECAUSE, "category": "news", "language": "he"}
 BAD: list[tuple[str, str, Any]] = [
-    ("POST", "/v1/business/decide", {"portfolio": "shop", "sends": [{"id": "x"}]}),
-    ("POST", "/v1/business/decide", {"portfolio": "a b", "sends": sends("ann")}),
-    ("POST", "/v1/business/decide", {"portfolio": "shop", "sends": [{**sends("a")[0], "text": ""}]}),
-    ("POST", "/v1/business/decide", {"portfolio": "shop", "sends": [{**sends("a")[0], "id": PHONE}]}),
-    ("PUT", "/v1/business/new", {"reason": BECAUSE, "numbers": [{"number": PHONE, "display_name": "S"}]}),
-    ("PUT", "/v1/business/new", {"legal_name": "Shop"}),
-    ("PUT", "/v1/business/new", {"reason": BECAUSE, "limit": -2}),
-    ("PUT", "/v1/business/shop/templates/t", {"reason": BECAUSE, "category": "news", "language": "he"}),
-    ("POST", "/v1/business/events", {"events": [{"id": "a", "type": "message.read", "account": "ann"}]}),
-    ("POST", "/v1/business/events", {"events": [{"id": "a", "type": "account.deleted", "account": "ann", "previous": "b"}]}),
-    ("POST", "/v1/business/events", {"events": [{"id": "a", "type": "message.read", "account": "ann", "peer": "n1", "ts": 4_000_000_000_000}]}),
-    ("POST", "/v1/business/shop/consents", {"words": [word("w", "ann", proof="ab")]}),
-]  # fmt: skip
+    ("POST", "decide", {"portfolio": "shop", "sends": [{"id": "x"}]}),
+    ("POST", "decide", {"portfolio": "a b", "sends": [_SEND]}),
+    ("POST", "decide", {"portfolio": "shop", "sends": [_SEND | {"text": "hello"}]}),
+    ("POST", "decide", {"portfolio": "shop", "sends": [_SEND | {"id": PHONE}]}),
+    ("PUT", "new", {"reason": BECAUSE, "numbers": [_NUMBER]}),
+    ("PUT", "new", {"legal_name": "Shop"}),
+    ("PUT", "new", {"reason": BECAUSE, "limit": -2}),
+    ("PUT", "shop/templates/t", _TEMPLATE),
+    ("POST", "events", {"events": [_ACT]}),
+    ("POST", "events", {"events": [_ACT | {"type": "account.deleted", "previous": "b"}]}),
+    ("POST", "events", {"events": [_ACT | {"peer": "n1", "ts": 4_000_000_000_000}]}),
+    ("POST", "shop/consents", {"words": [_WORD | {"proof": "ab"}]}),
+]
 
 
 def test_wrong_input_says_where_and_repeats_no_value(served: Live) -> None:
     async def test(made: Running) -> None:
         await register(made)
         for method, path, body in BAD:
-            answer = await made.ask(method, path, json=body)
+            answer = await made.ask(method, f"/v1/business/{path}", json=body)
             assert answer.status_code == 422, (path, body, answer.text)
             assert answer.json()["fix"]
             assert PHONE not in answer.text

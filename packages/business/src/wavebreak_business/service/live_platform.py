@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import structlog
 from django.db import connection, transaction
 
 from wavebreak.errors import EventError, ServiceError, SnapshotError, WavebreakError
@@ -39,8 +38,6 @@ from wavebreak_server.pipeline.service import Background, Service
 from wavebreak_server.storage import row_macs
 from wavebreak_server.storage.authentic_rows import authentic, checked
 from wavebreak_server.storage.models import Webhook
-
-logger = structlog.stdlib.get_logger("wavebreak.business")
 
 MAX_WAITING = 256
 """Turns that wait; further ones are refused until there is room."""
@@ -289,7 +286,7 @@ class LivePlatform:
                 self._platform.apply(events)
                 self.replayed += len(events)
         if self.replayed:
-            logger.info("the platform's log was read", events=self.replayed)
+            self._service.report(f"the platform for businesses: {self.replayed:,} events replayed")
 
     def _restore(self) -> None:
         """Load the newest snapshot that fits this log."""
