@@ -309,7 +309,7 @@ async def decide_sends(context: RequestContext, body: SendsQuestion) -> sends.Se
         sends.AskedSend(send.id, send.number, live.person(send.account), send.template)
         for send in body.sends
     ]
-    answers = await live.turn(lambda turn: sends.decide(turn, body.portfolio, asked, live.id_key))
+    answers = await live.turn(lambda turn: sends.decide(turn, body.portfolio, asked, live))
     return sends.SendAnswers(
         portfolio=body.portfolio,
         answers=answers,
@@ -341,9 +341,7 @@ async def tell_acts(context: RequestContext, body: PersonActs) -> ToldActs:
         told.append(
             sends.ToldAct(event.id, event.account, ts, event.type, person(account), peer, previous)
         )
-    taken, repeated = await caller.live.turn(
-        lambda turn: sends.tell(turn, told, caller.live.id_key)
-    )
+    taken, repeated = await caller.live.turn(lambda turn: sends.tell(turn, told, caller.live))
     return ToldActs(taken, repeated)
 
 
@@ -563,7 +561,7 @@ async def add_consents(
         for each, ts in zip(body.words, times, strict=True)
     ]  # fmt: skip
     return words.WordAnswers(
-        words=await live.turn(lambda turn: words.say(turn, portfolio, said, live.id_key))
+        words=await live.turn(lambda turn: words.say(turn, portfolio, said, live))
     )
 
 
@@ -639,6 +637,7 @@ async def bind_key(
         found = {"owner": entry.owner, "portfolio": portfolio}
         if not KeyPortfolio.objects.filter(**found).exists():
             KeyPortfolio(**found).save()
+            turn.forget_keys()
         _audit(turn, context.key, "bind_key", f"{portfolio}/{entry.owner}", body.reason)
 
     await _live(context).turn(bind)
@@ -665,6 +664,7 @@ async def unbind_key(
         if not rows.exists():
             raise ApiError(404, "the key does not act for this portfolio")
         rows.delete()
+        turn.forget_keys()
         _audit(turn, context.key, "unbind_key", f"{portfolio}/{owner}", query.reason)
 
     await _live(context).turn(unbind)

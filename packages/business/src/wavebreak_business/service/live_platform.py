@@ -45,7 +45,8 @@ TOGETHER = 32
 """Turns of one transaction."""
 SNAPSHOT_EVENTS = 200_000
 """Events after which a snapshot is written."""
-PRUNED_EVERY_MS = 60_000
+PRUNED_EVERY_MS, PRUNED = 60_000, 10_000
+"""How often ids that nobody may repeat are forgotten, and how many at once."""
 _CHUNK = 500
 _PEOPLE = "business people"
 _TAKE = "INSERT INTO business_taken_id (key, stands_for, answer, at_ms) VALUES (%s,%s,%s,%s)"
@@ -90,6 +91,10 @@ class Turn:
         found = rows.values_list("key", "stands_for", "answer")
         return {bytes(key): Taken(bytes(stands), bytes(answer)) for key, stands, answer in found}
 
+    def forget_keys(self) -> None:
+        """Have it read anew which keys act for which portfolios: this turn changes it."""
+        self._live.keys_changed = True
+
     def note(self, taken: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Keep ids with what they stand for, and their answers."""
         with connection.cursor() as cursor:
@@ -125,8 +130,10 @@ class LivePlatform:
         self._platform: Platform | None = None
         self._row: tuple[int, bytes] = (0, b"")
         self._limits, self._snapshot_at, self._pruned_ms = b"", 0, 0
+        self._bound: dict[str, set[str]] | None = None
         self._told: list[messages.Message] = []
         self._receivers: list[Webhook] = []
+        self.keys_changed = False
         self.replayed = 0
         """Events that the last start took from the log."""
 
@@ -134,6 +141,11 @@ class LivePlatform:
         """Return the key of an id within its portfolio, as it is stored."""
         text = "\0".join(names).encode()
         return hmac.digest(self._secret, b"id\0" + text, hashlib.sha256)[:16]
+
+    def digest(self, *values: str | bool | None) -> bytes:
+        """Return a digest of what an id stands for, as it is stored."""
+        text = msgspec.json.encode(values)
+        return hmac.digest(self._secret, b"digest\0" + text, hashlib.sha256)[:8]
 
     # Requests.
 
@@ -169,15 +181,20 @@ class LivePlatform:
 
     async def portfolios_of(self, owner: str) -> frozenset[str]:
         """Return the portfolios that a key, by the first of its line, acts for."""
+        bound = self._bound
+        if bound is None:
+            bound = await self._executor.run(self._load_bound)
+        return frozenset(bound.get(owner, ()))
 
-        def load() -> frozenset[str]:
-            try:
-                rows = KeyPortfolio.objects.filter(owner=owner)
-                return frozenset(row.portfolio for row in authentic(rows))
-            finally:
-                connection.close()
-
-        return await self._executor.run(load)
+    def _load_bound(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        try:
+            for row in authentic(KeyPortfolio.objects.all()):
+                found.setdefault(row.owner, set()).add(row.portfolio)
+        finally:
+            connection.close()
+        self._bound = found
+        return found
 
     # The thread.
 
@@ -202,6 +219,8 @@ class LivePlatform:
                 raise
         finally:
             self._told.clear()
+            if self.keys_changed:
+                self._bound, self.keys_changed = None, False
             if not self._waiting:
                 connection.close()
             for (_, future), result in zip(some, results, strict=False):
@@ -318,9 +337,13 @@ class LivePlatform:
             self._pruned_ms = now_ms
             kept_ms = int(self._service.settings.limits.idempotency_s * 1000)
             try:
-                TakenId.objects.filter(at_ms__lt=now_ms - kept_ms).delete()
+                old = TakenId.objects.filter(at_ms__lt=now_ms - kept_ms)
+                some = list(old.values_list("key", flat=True)[:PRUNED])
+                TakenId.objects.filter(key__in=some).delete()
             finally:
                 connection.close()
+            if len(some) == PRUNED:
+                self._pruned_ms = 0
 
 
 def _limits_text(limits: Limits) -> bytes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -101,7 +100,14 @@ class ToldAct(NamedTuple):
     previous: str | None
 
 
-IdKey = Callable[..., bytes]
+class EdgeKeys(Protocol):
+    """Keys of the edge: what is stored of an id, and of what it stands for, says neither."""
+
+    def id_key(self, *names: str) -> bytes:
+        """Return the key of an id."""
+
+    def digest(self, *values: str | bool | None) -> bytes:
+        """Return a digest of what an id stands for."""
 
 
 def not_found() -> ApiError:
@@ -119,7 +125,7 @@ def portfolio_of(platform: Platform, name: str) -> Portfolio:
     return found
 
 
-def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], id_key: IdKey) -> list[Any]:
+def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], edge: EdgeKeys) -> list[Any]:
     """Decide sends of a portfolio; return the answer of each as JSON, in their order.
 
     Raises:
@@ -127,20 +133,25 @@ def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], id_key: IdKey
 
     """
     known = portfolio_of(turn.platform, portfolio)
-    keys = [id_key("send", portfolio, send.id) for send in sends]
-    answers = answered(turn, keys, [digest_of(*send[1:]) for send in sends])
-    fresh = {key: send for key, send in zip(keys, sends, strict=True) if key not in answers}
+    keys = [edge.id_key("send", portfolio, send.id) for send in sends]
+    digests = [edge.digest(*send[1:]) for send in sends]
+    answers = answered(turn, keys, digests)
+    fresh = {
+        key: (send, digest)
+        for key, send, digest in zip(keys, sends, digests, strict=True)
+        if key not in answers
+    }
     events = [
         MessageSent(
             ts=turn.now_ms, id=key.hex(), account=send.number, peer=send.person,
             template=send.template,
         )
-        for key, send in fresh.items()
+        for key, (send, _) in fresh.items()
         if send.number in known.numbers
     ]  # fmt: skip
     made = {each.id: each for each in turn.take(events).answers} if events else {}
     taken = []
-    for key, send in fresh.items():
+    for key, (send, digest) in fresh.items():
         one = made.get(key.hex())
         if one is None:
             row = OUTCOMES[k.NO_PORTFOLIO]
@@ -150,7 +161,7 @@ def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], id_key: IdKey
                 send.id, one.accepted, one.outcome, one.code, one.at, one.retry_at, one.basis
             )
         answers[key] = msgspec.json.encode(answer)
-        taken.append((key, digest_of(*send[1:]), answers[key]))
+        taken.append((key, digest, answers[key]))
     turn.note(taken)
     return [msgspec.json.decode(answers[key], type=SendAnswer) for key in keys]
 
@@ -167,11 +178,6 @@ def answered(turn: Turn, keys: Sequence[bytes], digests: Sequence[bytes]) -> dic
     return {key: each.answer for key, each in found.items()}
 
 
-def digest_of(*values: str | int | bool | None) -> bytes:
-    """Return a digest of what an id stands for."""
-    return hashlib.sha256(msgspec.json.encode(values)).digest()[:8]
-
-
 def meanings(answers: Sequence[SendAnswer], settings: Settings) -> list[OutcomeMeaning]:
     """Return what the outcomes among answers mean, in the order of the table."""
     found = {answer.outcome for answer in answers}
@@ -184,7 +190,7 @@ def meanings(answers: Sequence[SendAnswer], settings: Settings) -> list[OutcomeM
     return list(told.values())
 
 
-def tell(turn: Turn, acts: Sequence[ToldAct], id_key: IdKey) -> tuple[int, int]:
+def tell(turn: Turn, acts: Sequence[ToldAct], edge: EdgeKeys) -> tuple[int, int]:
     """Let the platform take acts; return how many were new, and how many it had before.
 
     Raises:
@@ -196,8 +202,8 @@ def tell(turn: Turn, acts: Sequence[ToldAct], id_key: IdKey) -> tuple[int, int]:
             raise ApiError(
                 422, "a number's own send is not told here", fix="ask POST /v1/business/decide"
             )
-    keys = [id_key("act", act.id) for act in acts]
-    digests = [digest_of(*act[3:]) for act in acts]
+    keys = [edge.id_key("act", act.id) for act in acts]
+    digests = [edge.digest(*act[3:]) for act in acts]
     known = answered(turn, keys, digests)
     fresh = {
         key: (act, digest)
@@ -205,7 +211,15 @@ def tell(turn: Turn, acts: Sequence[ToldAct], id_key: IdKey) -> tuple[int, int]:
         if key not in known
     }
     if fresh:
-        turn.take([_event(act, key.hex()) for key, (act, _) in fresh.items()])
+        # Between people, nothing of it is stored: neither who they are nor what number it was.
+        numbers = turn.platform.registry.numbers
+        events = [
+            _event(act, key.hex())
+            for key, (act, _) in fresh.items()
+            if act.number is None or act.number in numbers
+        ]
+        if events:
+            turn.take(events)
         turn.note((key, digest, b"") for key, (_, digest) in fresh.items())
     return len(fresh), len(acts) - len(fresh)
 

@@ -9,7 +9,7 @@ from wavebreak.ledger.entries import ConsentEntry
 from wavebreak.schema.events import Category
 from wavebreak_business.platform.events import ConsentGranted, ConsentRevoked
 from wavebreak_business.service.live_platform import Turn
-from wavebreak_business.service.sends import IdKey, answered, digest_of, portfolio_of
+from wavebreak_business.service.sends import EdgeKeys, answered, portfolio_of
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Response
 
@@ -47,7 +47,7 @@ class SaidWord(NamedTuple):
     proof: str | None
 
 
-def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], id_key: IdKey) -> list[WordAnswer]:
+def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], edge: EdgeKeys) -> list[WordAnswer]:
     """Put words into the ledger of consent; return what became of each.
 
     Raises:
@@ -55,8 +55,8 @@ def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], id_key: IdKey) ->
 
     """
     known = portfolio_of(turn.platform, portfolio)
-    keys = [id_key("word", portfolio, word.id) for word in words]
-    digests = [digest_of(*word[2:]) for word in words]
+    keys = [edge.id_key("word", portfolio, word.id) for word in words]
+    digests = [edge.digest(*word[2:]) for word in words]
     answers = answered(turn, keys, digests)
     fresh = {
         key: (word, digest)
@@ -64,11 +64,13 @@ def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], id_key: IdKey) ->
         if key not in answers
     }
     if fresh:
-        # A number that is not the portfolio's is refused here: whose it is is nobody's business.
+        # A number that is not the portfolio's is refused here: whose it is is nobody's business. A
+        # revocation for one covers the portfolio: too much, not nothing.
+        own = {key.hex(): (word, word.number in known.numbers) for key, (word, _) in fresh.items()}
         may = {
-            key.hex(): word
-            for key, (word, _) in fresh.items()
-            if word.number is None or word.number in known.numbers or not word.granted
+            name: word if is_own else word._replace(number=None)
+            for name, (word, is_own) in own.items()
+            if is_own or word.number is None or not word.granted
         }
         result = turn.take([_event(portfolio, word, name) for name, word in may.items()])
         made = {
