@@ -25,6 +25,10 @@ SHAPED = HOT_PATHS | {
     "/v1/labels",
     "/v1/accounts/{account}/override",
     "/v1/decisions/{decision}/statement",
+    "/v1/business/decide",
+    "/v1/business/events",
+    "/v1/business/{portfolio}",
+    "/v1/business/{portfolio}/consents",
 }
 REASON = "because a test asks for it"
 OPERATION_COUNT = 59

@@ -46,8 +46,6 @@ from wavebreak_server.http.schemas import (
 
 MAX_ITEMS = 500
 """Sends, acts or words of one request."""
-RESERVED = frozenset({"decide", "events"})
-"""Names that are addresses of the API, and so no portfolio's."""
 PortfolioName = Annotated[
     str,
     Meta(
@@ -405,8 +403,6 @@ async def put_portfolio(
 ) -> views.PortfolioView:
     """Register or change a portfolio."""
     caller = _Caller(context, "admin")
-    if portfolio in RESERVED:
-        raise ApiError(409, "this name is an address of the API", fix="choose another name")
     caller.check_ids(("account", number.number) for number in body.numbers)
 
     def change(turn: Turn) -> views.PortfolioView:
@@ -445,7 +441,7 @@ def _audit(turn: Turn, key: str, action: str, target: str, reason: str) -> None:
     503,
     scopes=(BUSINESS, "read"),
 )
-async def templates(
+async def portfolio_templates(
     context: RequestContext, portfolio: PortfolioName, query: NamesQuery
 ) -> TemplatesPage:
     """Return a page of templates."""
@@ -505,7 +501,7 @@ async def put_template(
     503,
     scopes=(BUSINESS, "admin"),
 )
-async def appeal(
+async def appeal_step(
     context: RequestContext, portfolio: PortfolioName, body: AppealChange
 ) -> views.PortfolioView:
     """Open or decide an appeal."""

@@ -83,7 +83,7 @@ class Watch:
         former = before.templates if before else {}
         for template, record in after.templates.items():
             known = former.get(template)
-            if known is not None and known == record:
+            if known is not None and known.tobytes() == record.tobytes():
                 continue
             was = ("", "unknown") if known is None else self._of_template(known)
             status, quality = self._of_template(record)
