@@ -91,7 +91,8 @@ speed: $(SPEED_READY) ## measure throughput and memory against baselines (minute
 docs: $(READY) ## the documentation in site/, its reference anew (OUTPUTS=1: shown outputs too)
 	@$(BIN)/python docs/generate_reference.py
 	@$(if $(OUTPUTS),$(BIN)/python docs/run_examples.py README.md docs/tutorial.md \
-	  docs/how-to/write-a-rule.md docs/how-to/seal-and-verify.md docs/how-to/build-a-case.md docs/how-to/check-business-logs.md)
+	  docs/how-to/write-a-rule.md docs/how-to/seal-and-verify.md docs/how-to/build-a-case.md docs/how-to/check-business-logs.md \
+	  docs/how-to/decide-business-sends.md)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open site/index.html"
 

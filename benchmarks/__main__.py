@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks import (
     business_platform,
+    business_service,
     console,
     files,
     hostile_input_bench,
@@ -55,6 +56,10 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "business": (
         "The platform for businesses: its rules, beside plain Python",
         business_platform.bench,
+    ),
+    "business_service": (
+        "The platform for businesses in the service: durable answers",
+        business_service.bench,
     ),
     "hostile": ("Hostile lines through the reader", hostile_input_bench.bench),
 }

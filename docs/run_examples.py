@@ -45,6 +45,7 @@ MASKS = (
     (re.compile(r"\b20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"as of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "as of TIME"),
     (re.compile(r"\b[\d,]+ bytes"), "N bytes"),
+    (re.compile(r"(_ms\":)1\d{12}\b"), r"\1MS"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\bwavebreak \d+\.\d+\.\d+\S*"), "wavebreak VERSION"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "DIGEST"),

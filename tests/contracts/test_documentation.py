@@ -35,6 +35,7 @@ WITH_OUTPUTS = (
     "README.md", "docs/tutorial.md", "docs/how-to/write-a-rule.md",
     "docs/how-to/seal-and-verify.md", "docs/how-to/build-a-case.md",
     "docs/how-to/check-business-logs.md", "docs/how-to/check-three-campaigns.md",
+    "docs/how-to/decide-business-sends.md",
 )  # fmt: skip
 
 

@@ -25,12 +25,17 @@ SHAPED = HOT_PATHS | {
     "/v1/labels",
     "/v1/accounts/{account}/override",
     "/v1/decisions/{decision}/statement",
+    "/v1/business/decide",
+    "/v1/business/events",
+    "/v1/business/{portfolio}",
+    "/v1/business/{portfolio}/consents",
 }
 REASON = "because a test asks for it"
-OPERATION_COUNT = 46
+OPERATION_COUNT = 59
 ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32,
              "operator": "op-000000000000", "appeal": "1", "name": "matrix",
-             "server": "home.example", "callback": "ping"}  # fmt: skip
+             "server": "home.example", "callback": "ping", "portfolio": "shop",
+             "template": "sale"}  # fmt: skip
 
 
 class Operation(NamedTuple):
@@ -78,9 +83,14 @@ def test_document_describes_each_operation_once() -> None:
 
 
 def test_changing_operations_need_a_reason_and_a_scope() -> None:
-    reading = HOT_PATHS | {"/v1/states/query", "/v1/antispam/{server}/{callback}"}
+    reading = HOT_PATHS | {
+        "/v1/states/query",
+        "/v1/antispam/{server}/{callback}",
+        "/v1/business/{portfolio}/consents/query",
+        *_OF_PEOPLE,
+    }
     changing = [o for o in OPERATIONS if o.method != "GET" and o.path not in reading]
-    assert len(changing) == 17
+    assert len(changing) == 22
     schemas = document()["components"]["schemas"]
     for operation in changing:
         query = {p["name"] for p in operation.described["parameters"] if p.get("required")}
@@ -92,7 +102,7 @@ def test_changing_operations_need_a_reason_and_a_scope() -> None:
             assert "reason" in schema["properties"]
             continue
         assert "reason" in {*query, *schema.get("required", ())}, operation.name
-        assert operation.scopes < {"override", "admin"}, operation.name
+        assert operation.scopes < {"override", "admin", "business"}, operation.name
 
 
 def test_every_schema_is_valid_json_schema() -> None:
@@ -152,6 +162,10 @@ def _finite(made: dict[str, Any]) -> dict[str, Any]:
     return made | {"paths": paths}
 
 
+_OF_PEOPLE = {
+    "/v1/business/decide", "/v1/business/events", "/v1/business/{portfolio}/consents",
+}  # fmt: skip
+"""What people and businesses do, as events are: no change by an administrator."""
 _DECLARATIONS = {"/v1/sources", "/v1/sources/self"}
 _STREAMS = {"/v1/decisions/stream", "/v1/states/stream"}
 

@@ -40,6 +40,7 @@ from wavebreak_server.pipeline.decide import load_quota_config
 from wavebreak_server.pipeline.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak_server.pipeline.pending_requests import BusyError
 from wavebreak_server.pipeline.service import Background, Decider, Observer, Service
+from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.settings import Limits, Settings
 from wavebreak_server.slices.keys.service import KeyTerms, create_key
 from wavebreak_server.slices.routes import OPERATIONS
@@ -347,7 +348,7 @@ def names(*accounts: str) -> pa.Array:
 def held() -> bytes:
     """All that stands in the database, every column of every table as it is kept."""
     try:
-        tables = apps.get_app_config("service").get_models()
+        tables = [*apps.get_app_config("service").get_models(), *plugin_models()]
         rows = [row for table in tables for row in table.objects.values_list()]
         cells = [cell for row in rows for cell in row]
         return b"\n".join(

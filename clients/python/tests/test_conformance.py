@@ -18,6 +18,7 @@ from wavebreak_client import (
     build_event,
 )
 from wavebreak_client.breaker import Breaker
+from wavebreak_client.business import Send, read_answers, sends_body
 from wavebreak_client.delivery import read_answer
 from wavebreak_client.errors import NEVER
 from wavebreak_client.event_queue import EventQueue
@@ -183,3 +184,24 @@ def test_clock_offset_is_estimated_as_listed(row: dict[str, Any]) -> None:
     assert clock.offset_ms == row["offset_ms"]
     assert clock.event_ms(row["now_ms"]) == row["event_ms"]
     assert (abs(clock.offset_ms) > REPORTED_MS) == row["reported"]
+
+
+@vectors("sends")
+def test_sends_are_asked_and_their_answers_read_as_listed(row: dict[str, Any]) -> None:
+    listed = row.get("sends") or []
+    sends = [Send(**each) for each in listed]
+    if "count" in row:
+        sends = [Send(str(n), "n1", "a") for n in range(row["count"])]
+    if not row["asks"]:
+        with pytest.raises(SettingsError, match="give 1 to 500 sends"):
+            sends_body("shop", sends)
+        return
+    body = sends_body("shop", sends)
+    assert body["portfolio"] == "shop"
+    assert len(body["sends"]) == len(sends)
+    assert not listed or body["sends"] == listed
+    if row["answers"] is None:
+        with pytest.raises(ValueError, match="answer"):
+            read_answers(row["answer"], sends)
+        return
+    assert [vars(each) for each in read_answers(row["answer"], sends)] == row["answers"]

@@ -1,4 +1,5 @@
 import { Breaker } from "./breaker.js";
+import { readAnswers, type Send, type SendAnswer, sendsBody } from "./business.js";
 import { backoffMs, type Delivery, readAnswer, retryAfterMs } from "./delivery.js";
 import { EventError, ServiceError, SettingsError } from "./errors.js";
 import { buildEvent, type Members, randomId, readObject } from "./event_base.js";
@@ -257,6 +258,25 @@ export class Client {
         ? { ...each, outcome: "allow" as const, untilMs: null, notifyAtMs: null }
         : each,
     );
+  }
+
+  /**
+   * Asks which of up to 500 sends of a business may go out; the answers, in their order. Those that
+   * may are counted as sent. After an error ask again with the same ids.
+   */
+  async decideSends(portfolio: string, sends: readonly Send[]): Promise<SendAnswer[]> {
+    this.#start();
+    const content = JSON.stringify(sendsBody(portfolio, sends));
+    const path = "/v1/business/decide";
+    const answer = await this.#request("POST", path, BATCH_TIMEOUT_MS, content).catch(() => {
+      throw new ServiceError("the service did not answer");
+    });
+    this.#watchKey(path, answer.status);
+    const answers = readAnswers(readObject(answer.body), sends);
+    if (answer.status !== 200 || answers === null) {
+      throw new ServiceError(describe(answer), answer.status);
+    }
+    return answers;
   }
 
   /** Declares what this source carries and can do, at its start; whether the service took it. */

@@ -1,4 +1,5 @@
 /** Connect a messenger to Wavebreak: send metadata events, ask before acts, keep states. */
+export type { Send, SendAnswer } from "./business.js";
 export { Client, type Counts, type Health, type Log, type Settings } from "./client.js";
 export {
   ContentError,

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { Breaker } from "../dist/breaker.js";
+import { readAnswers, sendsBody } from "../dist/business.js";
 import { readAnswer } from "../dist/delivery.js";
 import { EventQueue } from "../dist/event_queue.js";
 import {
@@ -182,3 +183,25 @@ for (const toleranceS of [Number.NaN, Infinity, -1, true, "300", null]) {
     await assert.rejects(verifyWebhook(secret, headers, "{}", { toleranceS }), SettingsError);
   });
 }
+
+each("sends", (row) => {
+  const count = row.count ?? row.sends.length;
+  const made = Array.from({ length: count }, (_, n) => ({
+    id: String(n),
+    number: "n1",
+    account: "a",
+  }));
+  const sends = row.sends ?? made;
+  if (!row.asks) {
+    assert.throws(() => sendsBody("shop", sends), SettingsError);
+    return;
+  }
+  assert.deepEqual(sendsBody("shop", sends), { portfolio: "shop", sends });
+  const read = readAnswers(row.answer, sends);
+  const answers = read?.map(({ atMs, retryAtMs, ...more }) => ({
+    ...more,
+    at_ms: atMs,
+    retry_at_ms: retryAtMs,
+  }));
+  assert.deepEqual(answers ?? null, row.answers);
+});

@@ -1,6 +1,7 @@
 """Connect a messenger to Wavebreak: send metadata events, ask before acts, keep states."""
 
 from wavebreak_client import events
+from wavebreak_client.business import Send, SendAnswer
 from wavebreak_client.client import AsyncClient, Client
 from wavebreak_client.errors import (
     ContentError,
@@ -29,6 +30,8 @@ __all__ = [
     "EventError",
     "Health",
     "ReplayWindow",
+    "Send",
+    "SendAnswer",
     "ServiceError",
     "SettingsError",
     "SpoolError",

@@ -13,6 +13,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
 
+from wavebreak_client.business import Send, SendAnswer
 from wavebreak_client.core import AnyEvent, ClientCore, as_act, content_of, wall_ms
 from wavebreak_client.deadline_http import ERRORS, DeadlineHttp
 from wavebreak_client.event_base import Event
@@ -82,6 +83,18 @@ class AsyncClient(ClientCore):
         """
         self._start()
         return await self._fetch_states(accounts)
+
+    async def decide_sends(self, portfolio: str, sends: Sequence[Send]) -> list[SendAnswer]:
+        """Ask which of up to 500 sends of a business may go out; the answers, in their order.
+
+        Those that may are counted as sent. After an error ask again with the same ids.
+
+        Raises:
+            ServiceError: Where it does not answer, or refuses the question as a whole.
+
+        """
+        self._start()
+        return await self._decide_sends(portfolio, sends)
 
     async def declare(self, carries: Sequence[str], can: Sequence[str]) -> bool:
         """Declare what this source carries and can do, at its start.
@@ -219,6 +232,10 @@ class Client(ClientCore):
     def fetch_states(self, accounts: Sequence[str]) -> list[State]:
         """Ask the service for the states of up to 1,000 accounts; see AsyncClient."""
         return self._run(self._fetch_states(accounts), 60.0)
+
+    def decide_sends(self, portfolio: str, sends: Sequence[Send]) -> list[SendAnswer]:
+        """Ask which sends of a business may go out; see AsyncClient."""
+        return self._run(self._decide_sends(portfolio, sends), 60.0)
 
     def declare(self, carries: Sequence[str], can: Sequence[str]) -> bool:
         """Declare what this source carries and can do; see AsyncClient."""

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import httpx
 
 from wavebreak_client.breaker import Breaker
+from wavebreak_client.business import Send, SendAnswer, read_answers, sends_body
 from wavebreak_client.delivery import Outcome, backoff_s, read_answer, retry_after_s
 from wavebreak_client.errors import EventError, ServiceError, SettingsError
 from wavebreak_client.event_base import Event, encode
@@ -322,6 +323,20 @@ class ClientCore:
             State(s.account, number=s.number) if s.until_ms is not None and s.until_ms <= now else s
             for s in states
         ]
+
+    async def _decide_sends(self, portfolio: str, sends: Sequence[Send]) -> list[SendAnswer]:
+        content = encode(sends_body(portfolio, sends))
+        try:
+            answer = await self._request("POST", "/v1/business/decide", content)
+        except (httpx.HTTPError, OSError) as error:
+            raise ServiceError(f"the service did not answer: {type(error).__name__}") from None
+        self._watch_key("/v1/business/decide", answer.status_code)
+        if answer.status_code != 200:
+            raise ServiceError(_problem(answer), status=answer.status_code)
+        try:
+            return read_answers(answer.json(), sends)
+        except (ValueError, KeyError, TypeError):
+            raise ServiceError("the service's answer is not readable", status=200) from None
 
     async def _declare(self, carries: Sequence[str], can: Sequence[str]) -> bool:
         content = encode({"carries": list(carries), "can": list(can)})

@@ -145,7 +145,8 @@ def build(home: Path, asked: Configuration, reports: Reports) -> Application:
     loaded = model.load_selected(used_model)
 
     # API keys, webhooks, and notices to account holders.
-    options = _delivery_options(home, asked, consumed, baseline_directory(used_model))
+    baseline = baseline_directory(used_model)
+    options = replace(_delivery_options(home, asked, consumed, baseline), policy=choice.directory)
     lists = parse_lists(asked.lists.lists)
     context = bootstrap.create_context(policy, choice.directory, secret, options)
     context.holder_notices = replace(

@@ -38,6 +38,7 @@ from wavebreak_server.pipeline.observability import (
 from wavebreak_server.pipeline.pending_requests import Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.pipeline.service import Background, Service
+from wavebreak_server.service_plugins import plugin_tasks
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.sources.coverage import CoverageReport
 from wavebreak_server.slices.sources.service import SourceUpkeep
@@ -68,6 +69,7 @@ class ServeOptions:
         allow_insecure_webhooks: Whether webhooks may go to http.
         webhook_key: Key of the secrets of webhooks (empty: the pseudonymization key).
         profiled: Whether a profile says what the stream carries.
+        policy: Directory of a local policy (None: the shipped one).
     """
 
     traces: str = ""
@@ -77,6 +79,7 @@ class ServeOptions:
     allow_insecure_webhooks: bool = False
     webhook_key: bytes = b""
     profiled: bool = False
+    policy: Path | None = None
 
 
 def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
@@ -146,6 +149,7 @@ def background_tasks(context: AppContext, options: ServeOptions) -> list[Backgro
     if options.model is not None:
         tasks.append(ScoreDriftMonitor(context.metrics, options.model))
     tasks += [_broker_consumer(context, source) for source in options.sources]
+    tasks += plugin_tasks(context, options.policy)
     return [_restarting(task) for task in tasks]
 
 

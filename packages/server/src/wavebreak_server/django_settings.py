@@ -38,13 +38,14 @@ PUBLIC_MIDDLEWARE = CONSOLE_MIDDLEWARE[:3]
 OPENID_CONNECT = {"provider_class": "wavebreak_server.console.openid_connect.NonceProvider"}
 """Settings of every OpenID Connect provider; allauth reads the class once, at its start."""
 SIGN_IN_FORMS = "wavebreak_server.console.sign_in"
-PLUGINS = "wavebreak.console_plugins"
-"""Group of the entry points by which distributions add pages: see `console.plugins`."""
+PLUGINS = ("wavebreak.console_plugins", "wavebreak.service_plugins")
+"""Groups of the entry points by which distributions add pages, and to the service: see
+`console.plugins` and `service_plugins`."""
 
 
 def _plugins() -> list[str]:
     """Return the Django apps of installed plug-ins."""
-    found = [entry.load() for entry in entry_points(group=PLUGINS)]
+    found = [entry.load() for group in PLUGINS for entry in entry_points(group=group)]
     return sorted(f"{plugin.__module__}.{plugin.__qualname__}" for plugin in found)
 
 

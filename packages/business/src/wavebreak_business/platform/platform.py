@@ -398,6 +398,11 @@ class Platform:
             self.count += 1
         return int(self.people[slot])
 
+    def known_person(self, account: str) -> int:
+        """Return the person whose id this is; -1: nobody that is known. A question adds nobody."""
+        (slot,) = self.names.find(pa.array([account])).tolist()
+        return int(self.people[slot]) if 0 <= slot < self.people.size else -1
+
     def _fit_people(self, slot: int) -> None:
         if slot >= self.people.size:
             more = np.full(max(slot + 1, 2 * self.people.size) - self.people.size, -1, np.int64)
@@ -438,8 +443,10 @@ class Platform:
         portfolio = self.registry.portfolio_of(number)
         if portfolio is None:
             return Basis("none")
-        slot = portfolio.numbers[number].slot
-        return self.consents.basis(portfolio.slot, self.person(account), slot, category, before)
+        slot, person = portfolio.numbers[number].slot, self.known_person(account)
+        if person < 0:
+            return Basis("none")
+        return self.consents.basis(portfolio.slot, person, slot, category, before)
 
     def held_outcome(self, send: MessageSent, at: int) -> HeldOutcome:
         """Ask again about a send that was held: what has become of it, as of a time.

@@ -305,13 +305,13 @@ class State:
                     return "dropped"
         return "released"
 
-    def used_of(self, portfolio: int) -> int:
-        """Return how many places of a portfolio's limit are taken, as of its clock."""
+    def used_of(self, portfolio: int, at: int = 0) -> int:
+        """Return how many places of a portfolio's limit are taken at its clock, or later."""
         p = self.ports.records[portfolio]
         shard = self.shards.get(portfolio % SHARDS)
         if shard is None:
             return 0
-        oldest = int(p["clock"]) - int(self.laws["span"])
+        oldest = max(int(p["clock"]), at) - int(self.laws["span"])
         return int(kernel.people_counted(p, shard.nodes.records, shard.places.records, oldest))
 
     def nbytes(self) -> dict[str, int]:

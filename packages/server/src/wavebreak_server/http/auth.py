@@ -13,14 +13,20 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from wavebreak_server.errors import PROBLEMS, ApiError, DomainError
 from wavebreak_server.http.rate_limit import TokenBucket
 from wavebreak_server.pipeline.pending_requests import Sender
+from wavebreak_server.service_plugins import plugin_scopes
 
-Scope = Literal["ingest", "decide", "read", "override", "admin", "list"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+_OwnScope = Literal["ingest", "decide", "read", "override", "admin", "list"]
+SCOPES: tuple[str, ...] = (*get_args(_OwnScope), *plugin_scopes())
+"""Every scope: those of the service, and of its plug-ins."""
+if TYPE_CHECKING:
+    Scope = str
+else:
+    Scope = Literal[SCOPES]
 LIST: Scope = "list"
 """The scope that a key has alone: it tells what outside lists say, and reads our convictions."""
 TOGETHER = tuple(scope for scope in SCOPES if scope != LIST)
@@ -182,6 +188,11 @@ class KeyRing:
             return False
         ends_s = known[0].ends_s
         return ends_s is None or self._now() < ends_s
+
+    def entry(self, key_id: str) -> KeyEntry | None:
+        """Return a key that was authorized before; None where it is gone since."""
+        known = self._keys.get(key_id)
+        return None if known is None else known[0]
 
     def source_of(self, key_id: str) -> str:
         """Return the source that a key belongs to (empty: to none)."""

@@ -3,7 +3,8 @@
 A message is stored with a delivery for each webhook, in the transaction of what it reports, and
 sent by the webhook dispatcher as decisions are: signed, at least once, with retries and dead
 letters. Every webhook gets every type of message, but a state that changed without a decision and
-is no lift, which those get that receive states (see `webhooks`). A one-time code is not stored: it
+is no lift, which those get that receive states (see `webhooks`), and what plug-ins send, which
+those get that ask for its kind. A one-time code is not stored: it
 is derived from the deployment's key and the message's id when the message is sent, so that a copy
 of the database holds no code.
 """
@@ -27,7 +28,7 @@ CODE_DIGITS = 6
 
 
 def enqueue_message(
-    kind: MessageType,
+    kind: MessageType | str,
     data: Any,
     now_ms: int,
     *,
@@ -37,7 +38,7 @@ def enqueue_message(
     """Store a message for webhooks, in the open transaction.
 
     Args:
-        kind: The type of the message.
+        kind: The type of the message: one of the service's own, or of a plug-in.
         data: What it says, as JSON values.
         now_ms: The service's clock.
         due_ms: When to send it first (None: now).

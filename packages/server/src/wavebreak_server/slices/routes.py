@@ -12,6 +12,7 @@ from wavebreak_server.http import ingest_app
 from wavebreak_server.http.openapi import build_document, docs_page
 from wavebreak_server.http.operations import Operation, RequestContext, Router, url_patterns
 from wavebreak_server.http.responses import JSON, PAGE
+from wavebreak_server.service_plugins import plugin_operations
 from wavebreak_server.slices.accounts import api as accounts
 from wavebreak_server.slices.antispam import api as antispam
 from wavebreak_server.slices.appeals import api as appeals
@@ -78,6 +79,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhooks.router.operations,
     *keys.router.operations,
     *system.router.operations,
+    *plugin_operations(),
 )
 urlpatterns: list[Any] = url_patterns(OPERATIONS)
 handler400 = handler500 = "wavebreak_server.http.responses.malformed"

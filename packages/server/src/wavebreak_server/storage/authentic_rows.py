@@ -30,12 +30,12 @@ NAMES: dict[type[AuthenticatedModel], str] = {
     Decision: "decision",
     StateChange: "change of an enforcement state",
 }
-"""What the rows of a table are called, in messages."""
+"""What the rows of a table are called, in messages; those of plug-ins by their own name."""
 
 
 def row_name(row: AuthenticatedModel) -> str:
     """Return how a message names a row."""
-    return f"{NAMES[type(row)]} {row.pk}"
+    return f"{NAMES.get(type(row), row._meta.verbose_name)} {row.pk}"
 
 
 def authentic(rows: Iterable[Row]) -> Iterator[Row]:

@@ -40,6 +40,7 @@ from wavebreak import __version__
 from wavebreak.durable_files import replacing
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak_server.pipeline.recovery import list_snapshots
+from wavebreak_server.service_plugins import plugin_models
 from wavebreak_server.slices.erasure.service import LIST_FILE, apply_again, read_list
 from wavebreak_server.storage import database
 from wavebreak_server.storage.event_log import log_start
@@ -113,7 +114,7 @@ class _Manifest:
 def _tables() -> list[Any]:
     """Return the models whose rows a backup has; who owns the log is no part of it."""
     found = [m for m in apps.get_app_config("service").get_models() if m is not Owner]
-    found += apps.get_app_config("console").get_models()
+    found += [*apps.get_app_config("console").get_models(), *plugin_models()]
     return [*found, *(apps.get_model(*name) for name in _CONSOLE_TABLES)]
 
 

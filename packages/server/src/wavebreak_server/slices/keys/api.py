@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from wavebreak_server.http.app_context import run_query, run_write
-from wavebreak_server.http.auth import SCOPES, Scope
+from wavebreak_server.http.auth import SCOPES, TOGETHER, Scope
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.schemas import NO_CONTROL, Justification, Response, Rotation
 from wavebreak_server.slices.keys import service as api_keys
@@ -27,7 +27,7 @@ class NewKey(Justification):
     """
 
     name: KeyName
-    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=5)]
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=len(TOGETHER))]
     rate: Annotated[float, Meta(ge=0.01, le=1_000_000)] = 1000.0
     burst: Annotated[float, Meta(ge=1, le=1_000_000)] = 2000.0
     source: SourceName | None = None

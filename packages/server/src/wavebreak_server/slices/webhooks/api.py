@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,10 +15,16 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import AppContext, run_query, run_write, write_audit_entry
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.schemas import DecisionNumber, Justification, Response, Rotation
+from wavebreak_server.service_plugins import plugin_webhook_kinds
 from wavebreak_server.slices.webhooks.service import check_url, message_id, secret_of
 from wavebreak_server.storage import models
 
-WebhookKind = Literal["decisions", "states"]
+WEBHOOK_KINDS: tuple[str, ...] = (models.DECISIONS, models.STATES, *plugin_webhook_kinds())
+"""What a webhook may receive: of each decision, and the messages of plug-ins by their kind."""
+if TYPE_CHECKING:
+    WebhookKind = str
+else:
+    WebhookKind = Literal[WEBHOOK_KINDS]
 WebhookId = Annotated[str, Meta(description="the webhook's id")]
 
 
@@ -31,7 +37,9 @@ class NewWebhook(Justification):
 
     url: Annotated[str, Meta(min_length=10, max_length=2000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
     min_outcome: RefusingOutcome = "challenge"
-    kinds: Annotated[tuple[WebhookKind, ...], Meta(min_length=1, max_length=2)] = ("decisions",)
+    kinds: Annotated[tuple[WebhookKind, ...], Meta(min_length=1, max_length=len(WEBHOOK_KINDS))] = (
+        "decisions",
+    )
 
 
 class Webhook(Response):
@@ -155,9 +163,7 @@ async def add_webhook(context: RequestContext, body: NewWebhook) -> Webhook:
             id=f"hook_{secrets.token_hex(8)}",
             url=body.url,
             min_outcome=body.min_outcome,
-            kinds=" ".join(
-                kind for kind in (models.DECISIONS, models.STATES) if kind in body.kinds
-            ),
+            kinds=" ".join(kind for kind in WEBHOOK_KINDS if kind in body.kinds),
             created_ms=context.now_ms,
             cursor=newest or 0,
             own_key_from=1,

@@ -55,7 +55,14 @@ from wavebreak_server.pipeline.service import Service
 from wavebreak_server.pipeline.states import State, StateTerms, changed_states, state_of
 from wavebreak_server.storage.authentic_rows import authentic, checked
 from wavebreak_server.storage.ledger_store import LedgerStore
-from wavebreak_server.storage.models import STATES, Decision, Delivery, StateChange, Webhook
+from wavebreak_server.storage.models import (
+    DECISIONS,
+    STATES,
+    Decision,
+    Delivery,
+    StateChange,
+    Webhook,
+)
 
 logger = structlog.stdlib.get_logger("wavebreak.webhooks")
 
@@ -240,7 +247,7 @@ def _enqueue_decisions(now_ms: int) -> int:
             rows = list(newer[:BATCH_SIZE])
             if not rows:
                 continue
-            kinds = webhook.kinds.split()
+            kinds = [kind for kind in webhook.kinds.split() if kind in (DECISIONS, STATES)]
             deliveries = [
                 Delivery(webhook=webhook, number=number, next_ms=now_ms, state=kind == STATES)
                 for number in _numbers_of(webhook, rows)

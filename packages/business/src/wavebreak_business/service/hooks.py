@@ -1,0 +1,20 @@
+"""What the service asks of this plug-in: operations of the API, and what runs beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavebreak_business.service import api
+from wavebreak_business.service.live_platform import opening
+from wavebreak_server.http.app_context import AppContext
+from wavebreak_server.http.operations import Operation
+from wavebreak_server.service_plugins import Task
+
+__all__ = ["OPERATIONS", "background_tasks"]
+
+OPERATIONS: tuple[Operation, ...] = tuple(api.router.operations)
+
+
+def background_tasks(context: AppContext, policy: Path | None) -> list[Task]:
+    """Return the task that reads the platform at the start, with the limits of a policy."""
+    return [opening(context, policy)]

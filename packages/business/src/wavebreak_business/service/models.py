@@ -1,0 +1,59 @@
+"""Tables: the platform's log, ids that were taken with their answers, and portfolios of keys."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from wavebreak_server.storage.models import AuthenticatedModel
+
+EVENTS, LIMITS = "events", "limits"
+"""What a row of the log holds: events, one JSON object a line, or the limits from there on."""
+
+
+class PlatformRow(AuthenticatedModel):
+    """A row of the platform's log, numbered from 1 without gaps: its state is a function of them.
+
+    People are pseudonyms in it, never what a request named.
+    """
+
+    AUTHENTICATED = ("number", "at_ms", "kind", "body")
+
+    number = models.BigIntegerField(primary_key=True)
+    at_ms = models.BigIntegerField()
+    kind = models.CharField(max_length=8)
+    body = models.BinaryField()
+
+    class Meta:
+        db_table = "business_row"
+        verbose_name = "row of the platform's log"
+
+
+class TakenId(models.Model):
+    """An id that was taken, by a keyed hash: what it stood for, and the answer that it got.
+
+    It is kept as long as an answer of the service is.
+    """
+
+    key = models.BinaryField(max_length=16, primary_key=True)
+    stands_for = models.BinaryField(max_length=8)
+    answer = models.BinaryField()
+    at_ms = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        db_table = "business_taken_id"
+
+
+class KeyPortfolio(AuthenticatedModel):
+    """A portfolio that an API key and its successors act for; `owner`: the first of these keys."""
+
+    AUTHENTICATED = ("owner", "portfolio")
+
+    owner = models.CharField(max_length=8)
+    portfolio = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "business_key"
+        verbose_name = "portfolio of an API key"
+        constraints = (
+            models.UniqueConstraint(fields=["owner", "portfolio"], name="business_key_once"),
+        )
