@@ -1,0 +1,80 @@
+"""Divides long runs among processes, and kills them: `python -m support.shard_test --kills 50`.
+
+A simulated week with the shipped model, and a whole real trace, by 1, 2, 3 and 5 workers; then
+killed at random points, and rescaled in mid-run while it is killed. Each run must leave the
+decisions, operators, accounts and state of one engine. `tests/e2e/test_shard_processes.py` is the
+short one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.shard_comparison import Reference, compared, head_of_trace, reference
+from wavebreak.io.csv_import import PRESETS
+from wavebreak_lab import simulation
+
+TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
+
+
+def week(home: Path, people: int, days: float) -> Reference:
+    """A simulated stretch with every campaign and persona, decided by one engine."""
+    world = simulation.simulate(
+        people=people, days=days, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
+        personas=list(simulation.PERSONAS), seed=9,
+    )  # fmt: skip
+    simulation.write(world, home / "world")
+    return reference(home / "world", home, model=True)
+
+
+def trace(home: Path, name: str) -> Reference:
+    """A whole real trace, decided by one engine."""
+    home.mkdir()
+    log = home / "trace.jsonl"
+    head_of_trace(TRACES / f"{name}.csv.gz", PRESETS[name].types, 1 << 40, log)
+    return reference(log, home, model=True)
+
+
+def run(of: Reference, home: Path, kills: int, seed: int, said: Callable[[str], None]) -> None:
+    """Divide one run in each way."""
+    ways: list[tuple[str, list[int], dict[str, Any]]] = [
+        *((f"{n} workers", [n], {}) for n in (1, 2, 3, 5)),
+        ("2, 3, 1 and 5 workers", [2, 3, 1, 5], {}),
+        (f"3 workers, {kills} kills", [3], {"kills": kills, "every": 60}),
+        (f"2 and 4 workers, {kills} kills", [2, 4], {"kills": kills, "every": 60}),
+    ]
+    for number, (name, workers, options) in enumerate(ways):
+        began = time.monotonic()
+        done = compared(of, home / f"way{number}", workers, seed=seed, **options)
+        took = time.monotonic() - began
+        said(f"  {name}: the same; {done.restarts} restarts, {done.repeated} results came again; "
+             f"{took:.0f} s")  # fmt: skip
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m support.shard_test", description=__doc__)
+    parser.add_argument("--people", type=int, default=150)
+    parser.add_argument("--days", type=float, default=7)
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trace", default="collegemsg")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        for name, make in (
+            ("a simulated stretch", lambda at: week(at, given.people, given.days)),
+            (given.trace, lambda at: trace(at, given.trace)),
+        ):
+            home = Path(directory) / name.replace(" ", "-")
+            of = make(home)
+            print(f"{name}: {len(of.decisions)} decisions", flush=True)
+            run(of, home, given.kills, given.seed, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()
