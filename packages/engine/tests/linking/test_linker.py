@@ -233,6 +233,6 @@ def test_a_crowd_is_cut_at_its_weaker_edges() -> None:
 def test_an_epoch_within_a_turn_waits(facts: tuple[tuple[int, int, int], ...]) -> None:
     world = World(10)
     world.core.start(EPOCH)
-    deltas = np.array([(k, a, t, (0, 0, 0)) for t, k, a in facts], DELTA)
+    deltas = np.array([(k, a, t, 0, (0, 0)) for t, k, a in facts], DELTA)
     assert world.linker.close([deltas], world.rows, EPOCH, EPOCH + 1).tolist() == []
     assert not world.edges()

@@ -25,8 +25,12 @@ def _ties(world: World) -> set[tuple[str, int, int]]:
     linker = world.linker
     found = linker._ties(world.rows, world.rows.standings(linker._reached)).edges
     one, other = ends(found)
-    names = np.where(found["counts"][:, Kind.RING] > 0, "ring", "senders")
-    return {(str(k), int(a), int(b)) for k, a, b in zip(names, one, other, strict=True)}
+    return {
+        (name, int(a), int(b))
+        for name, kind in (("ring", Kind.RING), ("senders", Kind.SENDERS))
+        for a, b, counts in zip(one, other, found["counts"], strict=True)
+        if counts[kind]
+    }
 
 
 def _sender(world: World, account: int) -> Sender:

@@ -200,7 +200,7 @@ class Worker:
 class Contributions(NamedTuple):
     """What some shards contribute to the shared state in one epoch.
 
-    `deltas` (arrays of dtype DELTA) are in log order for each account. `active` counts the accounts
+    `deltas` (arrays of dtype DELTA) are in log order for each shard. `active` counts the accounts
     that acted, or on which somebody acted, and `newcomers` those of them that are young; 0 where
     nobody reads it.
     """
@@ -236,6 +236,8 @@ def merge_hits(parts: Sequence[Any]) -> Any:
     each pass: whoever found them, there is no other order.
     """
     return _in_order(parts, ("step", *_IN_LOG))
+
+
 RESERVED_ACCOUNTS = 1 << 24
 """Accounts for which address space is reserved at the start (memory is used as accounts appear)."""
 
@@ -482,7 +484,10 @@ class ShardedKernel:
                 sum(int(worker.record[name]) for worker in self.workers)
                 for name in ("active_n", "newcomers_n")
             )
-        return Contributions(self.partials(), active, newcomers)
+        # In the order of a dump: said again after a restart, it is the same.
+        deltas = np.concatenate([np.zeros(0, DELTA), *self.partials()])
+        deltas = deltas[np.argsort(deltas["shard"], kind="stable")]
+        return Contributions((deltas,), active, newcomers)
 
     def open(
         self, epoch: int, contributed: Sequence[Contributions], linked: Any = _NOBODY

@@ -119,9 +119,7 @@ def _network_ties(sightings: Any, roles: Any, known: Any, at: Any, to: Any) -> i
     while begin < sightings.size:
         end = _end_of(sightings, begin)
         senders = _senders_between(sightings, begin, end, roles)
-        if senders < 2 or (
-            senders == 2 and not _are_new_pair(sightings, begin, end, roles, known)
-        ):
+        if senders < 2 or (senders == 2 and not _are_new_pair(sightings, begin, end, roles, known)):
             begin = end
             continue
         tied = int64(0)
