@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from support.shard_processes import ShardProcesses, same_content
+from support.strict_policy import strict_policy
 from wavebreak import model as models
 from wavebreak import rules
 from wavebreak.engine import snapshot
@@ -36,6 +37,7 @@ class Reference:
     log: Path
     profile: Path
     model: bool
+    strict: bool
     decisions: list[bytes]
     out: Path
 
@@ -44,16 +46,17 @@ class Reference:
         return self.out / "state"
 
 
-def reference(source: Path, home: Path, *, model: bool) -> Reference:
+def reference(source: Path, home: Path, *, model: bool, strict: bool = False) -> Reference:
     """Run one engine over events; its last epoch stays open."""
     home.mkdir(parents=True, exist_ok=True)
     profile, out = home / "profile.json", home / "out"
     coverage.save(stream_profile(source, None, EDGE)[0], profile)
     scored = models.load_selected(None) if model else None
-    run(source, out, rules.load_policy(), EDGE, profile_path=profile, enforce=True, model=scored,
-        batch=BATCH, keep=out / "state")  # fmt: skip
+    policy = strict_policy() if strict else rules.load_policy()
+    run(source, out, policy, EDGE, profile_path=profile, enforce=True, model=scored, batch=BATCH,
+        keep=out / "state")  # fmt: skip
     decisions = (out / "decisions.jsonl").read_bytes().splitlines()
-    return Reference(source, profile, model, decisions, out)
+    return Reference(source, profile, model, strict, decisions, out)
 
 
 def head_of_trace(path: Path, types: Mapping[str, str], rows: int, out: Path) -> Path:
@@ -70,8 +73,8 @@ def compared(
     """Divide the same run among workers, and compare; several numbers: rescaled in mid-run."""
     home.mkdir(parents=True, exist_ok=True)
     shards = ShardProcesses(
-        home, workers[0], of.profile, model=of.model, every=every, kills=kills, seed=seed,
-        stale=stale,
+        home, workers[0], of.profile, model=of.model, strict=of.strict, every=every, kills=kills,
+        seed=seed, stale=stale,
     )  # fmt: skip
     try:
         _compare(of, home, shards, workers)

@@ -7,6 +7,7 @@ workers (`shard_worker`) for its keyed operators, and files for its topics and i
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import hashlib
 import json
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,25 @@ def _is_of_shard(name: str) -> int:
     return int(bare[len(kind) :]) if kind in _OF_A_SHARD and bare != kind else -1
 
 
+@cache
+def _fork_server() -> socket.socket:
+    """Start the process from which workers are forked; it ends with this one."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    path = os.pathsep.join(part for part in sys.path if part)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "support.shard_worker", str(its.fileno())],
+        pass_fds=[its.fileno()], env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    its.close()
+
+    def end() -> None:
+        ours.close()
+        server.wait(60)
+
+    atexit.register(end)
+    return ours
+
+
 class ShardProcesses:
     """The groups of shards as an engine sees them (`shard_group.ShardGroup`).
 
@@ -50,6 +71,7 @@ class ShardProcesses:
         groups: How many there are at first.
         profile: The file with the stream's field coverage.
         model: Whether the shipped model scores.
+        strict: Whether the policy is `strict_policy`.
         every: Messages between two snapshots of a worker (0: none).
         kills: The chance that a worker is killed within a message.
         seed: Of who is killed, and when.
@@ -63,27 +85,15 @@ class ShardProcesses:
     """
 
     def __init__(
-        self, home: Path, groups: int, profile: Path, *, model: bool, every: int = 0,
-        kills: float = 0, seed: int = 1, stale: bool = False,
+        self, home: Path, groups: int, profile: Path, *, model: bool, strict: bool = False,
+        every: int = 0, kills: float = 0, seed: int = 1, stale: bool = False,
     ) -> None:  # fmt: skip
         self.home, self.groups, self.generation = home, 0, 0
         self.killed = self.repeated = self.restarts = 0
         self._kills, self._random = kills, random.Random(seed)
         self.epoch, self._names = -1, list[str]()
-        self._task = Task("", 0, 0, str(profile), model, every, stale)
-        self._control = self._fork_server()
+        self._task = Task("", 0, 0, str(profile), model, strict, every, stale)
         self._begin(groups)
-
-    def _fork_server(self) -> socket.socket:
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        path = os.pathsep.join(part for part in sys.path if part)
-        command = [sys.executable, "-m", "support.shard_worker", str(its.fileno()),
-                   json.dumps(dataclasses.asdict(self._task))]  # fmt: skip
-        self._server = subprocess.Popen(
-            command, pass_fds=[its.fileno()], env={**os.environ, "PYTHONPATH": path}
-        )
-        its.close()
-        return ours
 
     def engine(self) -> Engine:
         """The engine of which these are the shards."""
@@ -111,8 +121,11 @@ class ShardProcesses:
         self._pids = [self._start(task) for task in self._tasks]
 
     def _start(self, task: Task) -> int:
-        self._control.send(json.dumps(dataclasses.asdict(task)).encode())
-        return int(self._control.recv(32))
+        control = _fork_server()
+        control.send(json.dumps(dataclasses.asdict(task)).encode())
+        pid = control.recv(32)
+        assert pid, "the process from which workers are forked has ended; its error is above"
+        return int(pid)
 
     def kill(self, group: int) -> None:
         """Kill a worker as it is."""
@@ -258,13 +271,17 @@ class ShardProcesses:
             for _ in waits():
                 if not self._lives(group):
                     break
+        self._close()
 
     def stop(self) -> None:
         """End everything, whatever state it is in."""
         for group in range(self.groups):
             self.kill(group)
-        self._control.close()
-        self._server.wait(60)
+        self._close()
+
+    def _close(self) -> None:
+        for partition in (*self._in, *self._out):
+            partition.close()
 
 
 def same_content(one: Any, other: Any) -> bool:

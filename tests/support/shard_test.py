@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,12 @@ def week(home: Path, people: int, days: float) -> Reference:
 
 def trace(home: Path, name: str) -> Reference:
     """A whole real trace, decided by one engine."""
-    home.mkdir()
     log = home / "trace.jsonl"
     head_of_trace(TRACES / f"{name}.csv.gz", PRESETS[name].types, 1 << 40, log)
-    return reference(log, home, model=True)
+    return reference(log, home, model=True, strict=True)
 
 
-def run(of: Reference, home: Path, kills: float, seed: int, said: Callable[[str], None]) -> None:
+def run(of: Reference, home: Path, kills: float, seed: int) -> None:
     """Divide one run in each way."""
     ways: list[tuple[str, list[int], dict[str, Any]]] = [
         *((f"{n} workers", [n], {}) for n in (1, 2, 3, 5)),
@@ -52,8 +50,8 @@ def run(of: Reference, home: Path, kills: float, seed: int, said: Callable[[str]
         began = time.monotonic()
         done = compared(of, home / f"way{number}", workers, seed=seed, **options)
         took = time.monotonic() - began
-        said(f"  {name}: the same; {done.killed} kills, {done.repeated} results came again; "
-             f"{took:.0f} s")  # fmt: skip
+        print(f"  {name}: the same; {done.killed} kills, {done.repeated} results came again; "
+              f"{took:.0f} s", flush=True)  # fmt: skip
 
 
 def main() -> None:
@@ -66,14 +64,13 @@ def main() -> None:
     parser.add_argument("--trace", default="collegemsg")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        for name, make in (
-            ("a simulated stretch", lambda at: week(at, given.people, given.days)),
-            (given.trace, lambda at: trace(at, given.trace)),
-        ):
+        for name in ("a simulated stretch", given.trace):
             home = Path(directory) / name.replace(" ", "-")
-            of = make(home)
+            home.mkdir()
+            simulated = name != given.trace
+            of = week(home, given.people, given.days) if simulated else trace(home, name)
             print(f"{name}: {len(of.decisions)} decisions", flush=True)
-            run(of, home, given.kills, given.seed, lambda line: print(line, flush=True))
+            run(of, home, given.kills, given.seed)
 
 
 if __name__ == "__main__":

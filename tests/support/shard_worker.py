@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from support.strict_policy import strict_policy
 from wavebreak import model, rules
 from wavebreak.engine import Engine
 from wavebreak.engine.exchange import ExchangeConflictError
@@ -49,6 +50,10 @@ class Partition:
         self.path, self.offset = path, offset
         path.touch()
         self._file = path.open("r+b", buffering=0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def append(self, value: Any) -> None:
         """Append a value."""
@@ -141,6 +146,7 @@ class Task:
         groups: How many there are.
         profile: The file with the stream's field coverage.
         model: Whether the shipped model scores.
+        strict: Whether the policy is `strict_policy`.
         every: Messages between two snapshots (0: none are made).
         stale: See `Rounds`.
     """
@@ -150,6 +156,7 @@ class Task:
     groups: int
     profile: str
     model: bool
+    strict: bool
     every: int
     stale: bool
 
@@ -159,10 +166,10 @@ class Task:
 
 
 def engine_of(task: Task, **options: Any) -> Engine:
-    """The engine of a task: the shipped policy, enforcing."""
+    """The engine of a task; it enforces."""
     scored = model.load_selected(None) if task.model else None
     profile = coverage.load(Path(task.profile))
-    policy = rules.load_policy()
+    policy = strict_policy() if task.strict else rules.load_policy()
     return Engine(policy, profile, enforce=True, accounts=4096, model=scored, **options)
 
 
@@ -250,10 +257,9 @@ class Worker:
 def main() -> None:
     """Fork a worker for each task that is asked for; ends when nobody can ask any more."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    first = json.loads(sys.argv[2])
     # What is loaded here, no worker loads again.
     warm()
-    engine_of(Task(**first))
+    model.load_selected(None)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while asked := control.recv(1 << 16):
         task = Task(**json.loads(asked))

@@ -19,17 +19,19 @@ class ExchangeConflictError(RuntimeError):
 
 
 class Exchange(Protocol):
-    """The groups among which the shards are divided, as one of them sees it.
+    """The groups among which the shards are divided, as one of them sees it."""
 
-    Attributes:
-        groups: How many there are.
-        group: This one, from 0 on.
-    """
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        ...
 
-    groups: int
-    group: int
+    @property
+    def group(self) -> int:
+        """Which of them it is, from 0 on."""
+        ...
 
-    def all(self, number: int, row: bytes) -> Sequence[bytes]:
+    def all(self, number: int, row: bytes, /) -> Sequence[bytes]:
         """Say something in a round; return what each group says in it, by group.
 
         Waits for the others. All groups take part in the same rounds, in the same order.
@@ -51,7 +53,7 @@ class Alone:
     groups = 1
     group = 0
 
-    def all(self, _number: int, row: bytes) -> Sequence[bytes]:
+    def all(self, _number: int, row: bytes, /) -> Sequence[bytes]:
         """Return what the group itself says."""
         return (row,)
 

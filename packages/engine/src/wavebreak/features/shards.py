@@ -517,8 +517,8 @@ class ShardedKernel:
         if (self._wake >> EPOCH) & 1 and linked.size:
             self._re_evaluate_linked(linked, closed)
         if self.policy.newcomers:
-            active, new = (sum(each[k] for each in contributed) for k in (1, 2))
-            self.newcomer_share.add(closed, active, new)
+            active = sum(each.active for each in contributed)
+            self.newcomer_share.add(closed, active, sum(each.newcomers for each in contributed))
             self._weigh_newcomers()
         for worker in self.workers:
             worker.record["touched_n"] = 0
