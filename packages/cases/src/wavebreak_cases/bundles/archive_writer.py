@@ -150,8 +150,8 @@ def _write_payload(
     if marks.texts and not with_names and (left := names_in_payload(data, marks)):
         raise CaseError(
             f"what was removed from an exhibit still stands in {', '.join(map(str, left[:8]))}",
-            fix="redact these exhibits too; words of sealed steps cannot be taken back: once a "
-            "person has seen them, pack by command with --with-names",
+            fix="redact these exhibits too; words of sealed steps cannot be taken back",
+            code="names-left",
         )
     seal_payload(workspace, data)
     (data / LEDGER).mkdir()
