@@ -46,8 +46,8 @@ FIXES: Mapping[str, str] = {
     "not-in-case": "see `wavebreak case show`",
     "nothing-confirmed": "confirm what the notice is to rest on: `wavebreak case confirm CASE V1`",
     "names-left": (
-        "redact these exhibits too (`wavebreak case redact`); words of sealed steps cannot be taken "
-        "back: once a person has seen them, give --with-names"
+        "redact these exhibits too (`wavebreak case redact`); words of sealed steps cannot be "
+        "taken back: once a person has seen them, give --with-names"
     ),
     "notice-without-date": "write another notice, which names a date (--days)",
     "sent-before-dated": (
