@@ -147,9 +147,9 @@ def _write_payload(
     (data / REPORT).write_bytes(report.render_report(data, case, settings))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
     marks = kept_marks(workspace.path)
-    if marks.texts and not with_names and (left := names_in_payload(data, marks)):
+    if marks.texts and not with_names and (named := names_in_payload(data, marks)):
         raise CaseError(
-            f"what was removed from an exhibit still stands in {', '.join(map(str, left[:8]))}",
+            f"what was removed from an exhibit still stands in {', '.join(map(str, named[:8]))}",
             fix="redact these exhibits too; words of sealed steps cannot be taken back",
             code="names-left",
         )
