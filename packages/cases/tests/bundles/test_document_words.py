@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from babel.messages.pofile import read_po
 
-from wavebreak.notices.catalog import CATALOGS, DOMAIN
+from wavebreak.languages import CATALOGS, DOMAIN
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.notices import Language
 

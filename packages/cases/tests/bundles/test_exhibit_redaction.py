@@ -157,12 +157,12 @@ def test_steps_that_name_what_was_removed_are_listed(bench: Bench) -> None:
         assert steps_that_name(at.case.steps, Marks((about,))) == [2]
 
 
-def named_elsewhere(bench: Bench, text: str, **given: str) -> None:
+def named_elsewhere(bench: Bench, text: str, title: str = "") -> None:
     """Take in another exhibit, and redact the first."""
     (bench.root / "reply.txt").write_text(text, "utf-8")
     with bench.desk() as at:
         evidence_intake.add_file_exhibit(
-            at, bench.root / "reply.txt", bench.actor, "investigator", **given
+            at, bench.root / "reply.txt", bench.actor, "investigator", title=title
         )
         redact_exhibit(at, "E1", MARKS, NOA, "investigator")
 

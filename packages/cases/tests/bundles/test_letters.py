@@ -266,4 +266,5 @@ def test_documents_are_set_for_the_paper_of_the_operator(
         box = pypdf.PdfReader(io.BytesIO(raw)).pages[0].mediabox
         assert (round(box.width / 72, 2), round(box.height / 72, 2)) == inches
     section = docx.Document(io.BytesIO(letter["N1.docx"])).sections[0]
+    assert section.page_width is not None
     assert round(section.page_width.inches, 2) == inches[0]

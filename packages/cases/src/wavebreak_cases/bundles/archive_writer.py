@@ -147,11 +147,11 @@ def _write_payload(
     (data / REPORT).write_bytes(report.render_report(data, case, settings))
     (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case, settings))
     marks = kept_marks(workspace.path)
-    if marks.texts and not with_names and (left := names_in_payload(data, marks)):
+    if marks.texts and not with_names and (named := names_in_payload(data, marks)):
         raise CaseError(
-            f"what was removed from an exhibit still stands in {', '.join(map(str, left[:8]))}",
-            fix="redact these exhibits too; words of sealed steps cannot be taken back: once a "
-            "person has seen them, pack by command with --with-names",
+            f"what was removed from an exhibit still stands in {', '.join(map(str, named[:8]))}",
+            fix="redact these exhibits too; words of sealed steps cannot be taken back",
+            code="names-left",
         )
     seal_payload(workspace, data)
     (data / LEDGER).mkdir()

@@ -337,7 +337,7 @@ def _newest_redactions(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _is(did: dict[str, Any], kind: str) -> bool:
-    return did["did"] == kind
+    return bool(did["did"] == kind)
 
 
 def check_steps(data: Path, case: dict[str, Any]) -> str:

@@ -31,8 +31,8 @@ from wavebreak_cases.bundles.archive_reader import (
     VERIFIER,
     Bounds,
 )
+from wavebreak_cases.bundles.bundle_checks import Finding as Finding
 from wavebreak_cases.bundles.bundle_checks import (
-    Finding,
     NotChecked,
     checkpoint_of,
     counted,

@@ -45,6 +45,10 @@ FIXES: Mapping[str, str] = {
     "date-without-basis": "say on what it rests (--date-basis), as in: the invoice of 3 May 2021",
     "not-in-case": "see `wavebreak case show`",
     "nothing-confirmed": "confirm what the notice is to rest on: `wavebreak case confirm CASE V1`",
+    "names-left": (
+        "redact these exhibits too (`wavebreak case redact`); words of sealed steps cannot be "
+        "taken back: once a person has seen them, give --with-names"
+    ),
     "notice-without-date": "write another notice, which names a date (--days)",
     "sent-before-dated": (
         "give the date at which it was sent; a letter of an earlier date is recorded without "

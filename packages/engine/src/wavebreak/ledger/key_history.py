@@ -10,9 +10,10 @@ from wavebreak.errors import FileError
 from wavebreak.ledger.checkpoints import Signer, encode_verifier_key, sign_checkpoint, sign_note
 from wavebreak.ledger.entries import KeyEntry, make_entry
 from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
-from wavebreak.ledger.key_changes import HEADING, KeyChange, read_change, read_changes
+from wavebreak.ledger.key_changes import HEADING, read_change, read_changes
 from wavebreak.ledger.key_changes import RETIRED as RETIRED
 from wavebreak.ledger.key_changes import REVOKED as REVOKED
+from wavebreak.ledger.key_changes import KeyChange as KeyChange
 from wavebreak.ledger.key_changes import KnownKey as KnownKey
 from wavebreak.ledger.key_changes import known_keys as known_keys
 from wavebreak.ledger.key_changes import revoked_doubt as revoked_doubt
