@@ -28,7 +28,8 @@ CHAIN = Operator("op-3", ("f", "g", "h", "i"), (), True, 9, 2, 0, 1.0, 1.0, (), 
 
 
 async def _with_abuser(console: RunningConsole) -> None:
-    await console.running.send(abuser())
+    # Long enough ago that its holder has been notified.
+    await console.running.send(abuser(ts=console.service.clock() - DAY_MS))
     await console.index()
 
 
@@ -39,7 +40,7 @@ async def prepared(console: RunningConsole, honest: Honest) -> Prepared:
     context = console.running.context
     context.set_public_url(URL)
     context.shows_codes = True
-    now_ms = max(event["ts"] for event in abuser()) + DAY_MS
+    now_ms = console.service.clock()
     return await stored(partial(prepare, context, [SMALL, LARGE, CHAIN], honest, now_ms))
 
 
