@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,15 @@ TREE = dict(leaves(root()))
 def test_help_at_80_columns_is_whole(path: tuple[str, ...]) -> None:
     command = TREE[path] if path else root()
     page = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).stdout
-    assert max(map(len, page.splitlines())) <= 80
-    assert "…" not in re.sub(r"'offers …'", "", page)
+    # A word that cannot be broken, such as the choices of an option, is as long as it is.
+    assert [e for e in page.splitlines() if len(e) > 80 and len(e.split()) > 2] == []
+    assert re.findall(r"\S…", page) == []
     words = set(re.split(r"[\s,\[\]]+", page))
     if hasattr(command, "commands"):
         assert set(command.commands) <= words
     arguments = [p for p in command.params if p.param_type_name == "argument" and not p.hidden]
     for argument in arguments:
-        assert argument.human_readable_name.upper() in page.upper()
+        assert (argument.metavar or argument.name).upper() in page.upper()
 
 
 def first_example(path: tuple[str, ...]) -> list[str]:
@@ -131,6 +133,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "account,label,family\na1b2c3,abusive,blast\np1,benign,person\n"
     )
     (here / "my-policy").mkdir()
+    shipped = (files("wavebreak") / "policy" / "quota.toml").read_text("utf-8")
+    (here / "my-policy" / "quota.toml").write_text(shipped)
     (here / "var").mkdir()
     before = {name: os.environ.get(name) for name in ("WAVEBREAK_KEY",)}
     os.environ["WAVEBREAK_KEY"] = "0123456789abcdef" * 4

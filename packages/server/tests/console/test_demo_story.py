@@ -23,12 +23,13 @@ from wavebreak_server.slices.appeals.models import Appeal
 
 URL = "http://localhost"
 LARGE = Operator("op-1", ("a", "b", "c"), ("a",), False, 90, 2, 30, 9.0, 9.0, (), 0)
-SMALL = Operator("op-2", ("d", "e"), (), False, 9, 2, 0, 1.0, 1.0, (), 0)
+LINKED = Operator("op-2", ("d", "e", "f", "g"), (), False, 9, 2, 0, 1.0, 1.0, (), 0)
 CHAIN = Operator("op-3", ("f", "g", "h", "i"), (), True, 9, 2, 0, 1.0, 1.0, (), 0)
 
 
 async def _with_abuser(console: RunningConsole) -> None:
-    await console.running.send(abuser())
+    # Long enough ago that its holder has been notified.
+    await console.running.send(abuser(ts=console.service.clock() - DAY_MS))
     await console.index()
 
 
@@ -39,8 +40,8 @@ async def prepared(console: RunningConsole, honest: Honest) -> Prepared:
     context = console.running.context
     context.set_public_url(URL)
     context.shows_codes = True
-    now_ms = console.service.clock() + DAY_MS
-    return await stored(partial(prepare, context, [SMALL, LARGE, CHAIN], honest, now_ms))
+    now_ms = console.service.clock()
+    return await stored(partial(prepare, context, [LINKED, LARGE, CHAIN], honest, now_ms))
 
 
 @visits

@@ -30,6 +30,9 @@ from wavebreak.evaluation.home_learning import (
     Terms,
     label_days,
     learn,
+    line_of,
+    load_terms,
+    measure_met,
     record_days,
 )
 from wavebreak.evaluation.labels import read_labels
@@ -302,8 +305,6 @@ def _days(
 
 
 def _labels_of(days: HomeDays) -> tuple[HomeLabels, Terms]:
-    from wavebreak.evaluation.home_learning import load_terms
-
     terms = load_terms()
     return label_days(days, terms), terms
 
@@ -331,8 +332,6 @@ def _learning(days: HomeDays | None, profile: Profile, met: Collection[str]) -> 
     lesson, model, margins = learn(days, terms, fit, name="assessment")
     if lesson.line is None or model is None or margins is None:
         return Learning(why_not=lesson.no_line, lesson=lesson, reactions=reactions)
-    from wavebreak.evaluation.home_learning import line_of, measure_met
-
     reached = measure_met(margins, line_of(model), days, labels.answered, -1).accounts
     new = {days.points.accounts[k][1] for k in reached.tolist()} - set(met)
     return Learning(why_not="", lesson=lesson, new=len(new), reactions=reactions)
@@ -436,10 +435,9 @@ def _outcome_counts(met: Collection[MetAccount]) -> tuple[OutcomeCount, ...]:
             continue
         honest = [each for each in rows if each.honest]
         held = [each.held_ms for each in honest]
-        spread = np.percentile(held, [50, 90]).tolist() if held else (None, None)
-        counts.append(
-            OutcomeCount(outcome, len(rows), len(honest), *spread, sum(e.refused for e in honest))
-        )
+        median, p90 = np.percentile(held, [50, 90]).tolist() if held else (None, None)
+        refused = sum(each.refused for each in honest)
+        counts.append(OutcomeCount(outcome, len(rows), len(honest), median, p90, refused))
     return tuple(counts)
 
 

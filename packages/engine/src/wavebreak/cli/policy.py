@@ -20,7 +20,9 @@ RuleId = Annotated[str, typer.Argument(help="The rule's id, as `rules list` prin
 FeatureName = Annotated[str, typer.Argument(help="The feature's name, as `features list` prints.")]
 
 
-@rules_app.command("check", epilog="Example: `wavebreak rules check --policy my-policy`")
+@rules_app.command(
+    "check", epilog="Examples: `wavebreak rules check`; `wavebreak rules check --policy my-policy`"
+)
 def check(policy: PolicyDir = None) -> None:
     """Check types, features and outcomes of all rules, and run their examples."""
     from wavebreak import rules
@@ -68,7 +70,7 @@ def _rule_fields(rule: Rule) -> dict[str, str]:
     }
 
 
-@rules_app.command("show", epilog="Example: `wavebreak rules show instant_blast`")
+@rules_app.command("show", epilog="Example: `wavebreak rules show inhuman_sending_rate`")
 def show_rule(rule: RuleId, policy: PolicyDir = None) -> None:
     """Show one rule: its conditions, outcome and examples."""
     from rich.markdown import Markdown
@@ -80,7 +82,7 @@ def show_rule(rule: RuleId, policy: PolicyDir = None) -> None:
     out.print(Markdown(rules.describe_rule(known) if known else rules.explain_rule(loaded, rule)))
 
 
-@rules_app.command("why", epilog="Example: `wavebreak rules why instant_blast`")
+@rules_app.command("why", epilog="Example: `wavebreak rules why inhuman_sending_rate`")
 def why(rule: RuleId, policy: PolicyDir = None) -> None:
     """Show why a rule exists, what it reads, its false positives, and its examples."""
     from rich.markdown import Markdown

@@ -52,7 +52,7 @@ class Prepared:
     """What was prepared; empty texts where the day had nothing for it.
 
     Attributes:
-        operator: The operator with most accounts.
+        operator: The operator with most accounts that were found abusive.
         slowed: An honest account that was slowed.
         persona: What kind of person it is.
         appeal_url: Where the holder of another account types the code of an appeal in Hebrew.
@@ -125,7 +125,7 @@ def prepare(
 
     """
     abusers = [each for each in operators if not each.victims]
-    largest = max(abusers, key=lambda each: len(each.accounts), default=None)
+    largest = max(abusers, key=lambda o: (len(o.abusive), len(o.accounts)), default=None)
     met = list(_met())
     slowed, persona = _slowed(met, honest)
     appealing = _appealing(app, met, honest, now_ms, slowed)
@@ -154,7 +154,8 @@ def checklist(url: str, prepared: Prepared) -> Iterator[str]:
         )
     if prepared.slowed:
         steps.append(
-            f"an honest {prepared.persona} who was slowed: read why, free the account, undo it: "
+            f"an honest person ({prepared.persona}) who was slowed: read why, free the account, "
+            "undo it: "
             f"{console}/accounts/{quote(prepared.slowed, safe='')}"
         )
     if prepared.appeal_url:
