@@ -35,7 +35,7 @@ FIELDS = {
     "business.limit": "business_capability_update",
 }
 """Types of messages, each with the field's own name of it."""
-_REACTIONS = (MessageRead, UserBlocked, UserMuted, UserReported)
+_ACTS = (MessageSent, MessageRead, UserBlocked, UserMuted, UserReported)
 
 
 class Message(NamedTuple):
@@ -120,7 +120,7 @@ def _concerned(platform: Platform, events: Iterable[Any]) -> list[str]:
     for event in events:
         if isinstance(event, PortfolioUpdated | TemplateUpdated):
             names[event.business] = None
-        elif isinstance(event, MessageSent | _REACTIONS):
+        elif isinstance(event, _ACTS):
             number = event.account if isinstance(event, MessageSent) else event.peer
             found = platform.registry.numbers.get(number or "")
             if found is not None:
