@@ -27,7 +27,7 @@ from support.business_service import (
     word,
 )
 from support.service_harness import Live, Running
-from wavebreak_business.service.live_platform import LivePlatform
+from wavebreak_business.service.live_platform import LivePlatform, opening
 from wavebreak_business.service.models import LIMITS, PlatformRow, TakenId
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.storage.models import AuditEntry, LedgerEntry
@@ -218,7 +218,8 @@ def test_other_limits_hold_from_their_place_in_the_log_on(served: Live, tmp_path
     async def after(made: Running) -> None:
         changed = text.replace('required = ["marketing"]', "required = []")
         (policy / "limits.toml").write_text(changed, "utf-8")
-        made.context.states[LivePlatform] = LivePlatform(made.service, policy)
+        # Before any request, as a start does.
+        opening(made.context, policy)
         assert outcomes(await decide(made, sends("ben", template="marketing"))) == ["accepted"]
         rows = PlatformRow.objects.filter(kind=LIMITS).order_by("number")
         assert await in_thread(rows.count) == 2
