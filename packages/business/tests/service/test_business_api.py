@@ -83,6 +83,11 @@ def test_repeated_send_gets_the_same_answer_and_counts_once(served: Live, clock:
             "POST", "/v1/business/decide", json={"portfolio": "shop", "sends": other}
         )
         assert (answer.status_code, answer.json()["type"]) == (409, "/api/docs#conflict")
+        both = [{**send, "id": "twice"} for send in sends("eve", "fay")]
+        answer = await made.ask(
+            "POST", "/v1/business/decide", json={"portfolio": "shop", "sends": both}
+        )
+        assert answer.status_code == 409
         # Of another portfolio it is another id.
         await register(made, "clinic", "n2")
         assert outcomes(await decide(made, sends("dan", number="n2"), "clinic")) == ["accepted"]
