@@ -113,14 +113,13 @@ def test_place_is_free_exactly_a_day_after_it_was_taken(served: Live, clock: Any
     async def test(made: Running) -> None:
         await register(made, limit=1)
         now = service_harness.now_ms()
-        clock_at = made.service.clock
         made.service.clock = lambda: now
         (first,) = await decide(made, sends("ann"))
         assert first["at_ms"] == now
         for at, name, expected in ((DAY - 1, "b1", "limit"), (DAY, "b2", "accepted")):
-            made.service.clock = lambda at=at: now + at
+            later = now + at
+            made.service.clock = lambda later=later: later  # type: ignore[misc]
             assert outcomes(await decide(made, sends(name))) == [expected]
-        made.service.clock = clock_at
 
     served(test)
 

@@ -9,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from wavebreak.schema.events import MessageRead, MessageSent, UserBlocked, UserReported
 from wavebreak_business.platform import kernel
-from wavebreak_business.platform.events import (
-    MessageRead,
-    MessageSent,
-    PortfolioUpdated,
-    TemplateUpdated,
-    UserBlocked,
-    UserMuted,
-    UserReported,
-)
+from wavebreak_business.platform.events import PortfolioUpdated, TemplateUpdated, UserMuted
 from wavebreak_business.platform.platform import Platform, Result
 from wavebreak_business.platform.portfolios import Portfolio, status_of
 from wavebreak_business.service.apps import BUSINESS
