@@ -72,7 +72,7 @@ async def _measure(home: Path, requests: int) -> list[Figure]:
 
 async def _register(made: Running, name: str) -> None:
     number = {"number": f"{name}-n", "display_name": name, "throughput": "upgraded"}
-    fields = {"legal_name": name, "numbers": [number], "limit": -1, "paced": False}
+    fields: dict[str, Any] = {"legal_name": name, "numbers": [number], "limit": -1, "paced": False}
     await ok(made, "PUT", f"/v1/business/{name}", **fields, reason=BECAUSE)
     template = {"category": "utility", "language": "en", "status": "approved"}
     await ok(made, "PUT", f"/v1/business/{name}/templates/t", **template, reason=BECAUSE)

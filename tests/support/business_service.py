@@ -21,9 +21,9 @@ async def ok(made: Running, method: str, path: str, key: str | None = None, **bo
 
 async def register(made: Running, name: str = "shop", number: str = "n1", **more: Any) -> None:
     listed = [{"number": number, "display_name": "Shop"}]
-    fields = {"legal_name": "Shop Ltd", "verified": True, "paced": False, "reason": BECAUSE}
+    fields: dict[str, Any] = {"legal_name": "Shop Ltd", "verified": True, "paced": False}
     path = f"/v1/business/{name}"
-    await ok(made, "PUT", path, **(fields | {"numbers": listed} | more))
+    await ok(made, "PUT", path, **(fields | {"numbers": listed, "reason": BECAUSE} | more))
     for category in ("marketing", "utility"):
         fields = {"category": category, "language": "he", "status": "approved", "reason": BECAUSE}
         await ok(made, "PUT", f"{path}/templates/{category}", **fields)

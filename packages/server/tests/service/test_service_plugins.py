@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import service_harness
 from wavebreak_server.http.auth import SCOPES, TOGETHER
 from wavebreak_server.service_plugins import (
     ServicePlugin,
@@ -46,7 +47,7 @@ def test_the_platform_for_businesses_is_a_plugin() -> None:
     assert {one.path for one in OPERATIONS} >= {"/v1/business/decide"}
     tables = {model._meta.db_table for model in plugin_models()}
     assert tables == {"business_row", "business_taken_id", "business_key"}
-    assert len(plugin_tasks(None, None)) == 1
+    assert len(plugin_tasks(service_harness.context(), None)) == 1
 
 
 def test_a_plugin_adds_nothing_by_itself() -> None:

@@ -367,16 +367,27 @@ def _settle(future: asyncio.Future[Any], result: tuple[bool, Any]) -> None:
         future.set_exception(value)
 
 
-def live_platform(app: AppContext, service: Service, policy: Path | None = None) -> LivePlatform:
+class OwnLimits(NamedTuple):
+    """Where a service has limits of its own: a policy's directory (None: the shipped ones)."""
+
+    directory: Path | None
+
+
+def live_platform(app: AppContext, service: Service) -> LivePlatform:
     """Return the platform of a service."""
-    return app.state_of(LivePlatform, service, policy)
+    own = app.states.get(OwnLimits, OwnLimits(None))
+    return app.state_of(LivePlatform, service, own.directory)
 
 
 def opening(app: AppContext, policy: Path | None) -> Background:
-    """Return the task that reads the platform at the start, before anybody asks."""
+    """Return the task that reads the platform at the start, before anybody asks.
+
+    Whoever asks first finds the limits of the policy.
+    """
+    app.states[OwnLimits] = OwnLimits(policy)
 
     async def run(service: Service) -> None:
-        live = live_platform(app, service, policy)
+        live = live_platform(app, service)
         await live.turn(lambda turn: turn.platform.position)
         await asyncio.Event().wait()
 

@@ -9,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from wavebreak.schema.events import MessageRead, MessageSent, UserBlocked, UserReported
 from wavebreak_business.platform import kernel
-from wavebreak_business.platform.events import (
-    MessageRead,
-    MessageSent,
-    PortfolioUpdated,
-    TemplateUpdated,
-    UserBlocked,
-    UserMuted,
-    UserReported,
-)
+from wavebreak_business.platform.events import PortfolioUpdated, TemplateUpdated, UserMuted
 from wavebreak_business.platform.platform import Platform, Result
 from wavebreak_business.platform.portfolios import Portfolio, status_of
 from wavebreak_business.service.apps import BUSINESS
@@ -35,7 +28,7 @@ FIELDS = {
     "business.limit": "business_capability_update",
 }
 """Types of messages, each with the field's own name of it."""
-_REACTIONS = (MessageRead, UserBlocked, UserMuted, UserReported)
+_ACTS = (MessageSent, MessageRead, UserBlocked, UserMuted, UserReported)
 
 
 class Message(NamedTuple):
@@ -120,7 +113,7 @@ def _concerned(platform: Platform, events: Iterable[Any]) -> list[str]:
     for event in events:
         if isinstance(event, PortfolioUpdated | TemplateUpdated):
             names[event.business] = None
-        elif isinstance(event, MessageSent | _REACTIONS):
+        elif isinstance(event, _ACTS):
             number = event.account if isinstance(event, MessageSent) else event.peer
             found = platform.registry.numbers.get(number or "")
             if found is not None:

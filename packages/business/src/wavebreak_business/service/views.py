@@ -14,6 +14,9 @@ from wavebreak_server.http.schemas import Response
 Quality = Literal["unknown", "high", "medium", "low"]
 QUALITY: tuple[Quality, ...] = ("unknown", "high", "medium", "low")
 """Ratings by code."""
+Pace = Literal["free", "counting", "holding"]
+PACE: tuple[Pace, ...] = ("free", "counting", "holding")
+"""Pacing by code."""
 Bars = Literal["nothing", "outside_windows", "all"]
 BARS: tuple[Bars, ...] = ("nothing", "outside_windows", "all")
 """What a portfolio may not do, by code."""
@@ -64,7 +67,7 @@ class PortfolioView(Response):
     numbers: list[BusinessNumber]
     limit: LimitUse
     quality: Quality
-    pace: Literal["free", "counting", "holding"]
+    pace: Pace
     standing: PortfolioStanding
     templates: int
     templates_paused: int
@@ -133,7 +136,7 @@ def portfolio_view(platform: Platform, portfolio: Portfolio, now_ms: int) -> Por
             platform.settings.limits.limit.span,
         ),
         quality=QUALITY[state.rating_of(portfolio.slot)],
-        pace=("free", "counting", "holding")[int(p["pace"])],
+        pace=PACE[int(p["pace"])],
         standing=_standing(platform, portfolio, now_ms),
         templates=len(statuses),
         templates_paused=sum(status in (k.PAUSED, k.PACED) for status in statuses),
