@@ -41,6 +41,12 @@ class NewWebhook(Justification):
         "decisions",
     )
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a kind that is named twice, and a reason of blanks."""
+        super().__post_init__()
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError("kinds: name each once")
+
 
 class Webhook(Response):
     """A webhook; `secret` is present only when it is created or rotated.
