@@ -107,8 +107,8 @@ FACTS: Final = (
 """Kinds of account event, in code order. `epoch` is the evaluation at an epoch's close, `refused`
 an own event that enforcement refused. `requested_by`: another asked for contact with the account;
 `accepted_by` and `declined_by`: another answered a request of the account; `call_ended`: a call of
-the account is over, whoever ended it; `declared`: an administrator gave it a lane. New kinds come last: a
-code is part of what a decision's id is made of."""
+the account is over, whoever ended it; `declared`: an administrator gave it a lane. New kinds come
+last: a code is part of what a decision's id is made of."""
 
 KINDS: Final[tuple[str, ...]] = tuple(fact.name for fact in FACTS)
 """Names of the kinds by code."""

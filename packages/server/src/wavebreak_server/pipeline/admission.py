@@ -3,9 +3,9 @@
 A label acts on an account as a person's verdict does, so a sender needs the right to label. A date
 ahead of the service's clock would make later events late. An id that is a phone number would be
 personal data in the log. What outside lists say comes by keys that may say nothing else, so that
-whoever reads lists can neither label nor act for anybody. A declaration of an account's lane comes by
-no key's events: only an administrator's operation sends it. Whole batches are checked at once, in
-the decoder process.
+whoever reads lists can neither label nor act for anybody. A declaration of an account's lane comes
+by no key's events: only an administrator's operation sends it. Whole batches are checked at once,
+in the decoder process.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def admit(
 def _of_their_scopes(
     taken: ValidatedBatch, ends: NDArray[np.int64], admissions: Sequence[Admission]
 ) -> ValidatedBatch:
-    """Refuse declarations, what outside lists say from other keys, and anything else from theirs."""
+    """Refuse declarations, what lists say from other keys, and anything else from theirs."""
     types = _types(taken.wire)
     listed, declared = np.isin(types, (LISTED, UNLISTED)), types == DECLARED
     if not (listed | declared).any() and all(each.others for each in admissions):

@@ -62,8 +62,8 @@ class Account(Response):
     lane: Annotated[
         Lane | None,
         Meta(
-            description="what an administrator declared it to be, which writes first by trade; null "
-            "while the engine does not answer"
+            description="what an administrator declared it to be, which writes first by trade; "
+            "null while the engine does not answer"
         ),
     ]
     last_known: Annotated[

@@ -198,8 +198,8 @@ async def add_labels(
 async def declare_lane(context: RequestContext, account: str, lane: Lane, reason: str) -> str:
     """Declare what an account is whose trade is to write first; return the event's id.
 
-    It holds from the account's next event; `none` withdraws it. The event has the log's own time, so
-    that it is never late and makes none late.
+    It holds from the account's next event; `none` withdraws it. The event has the log's own time,
+    so that it is never late and makes none late.
     """
     await check_ids(context, [account])
     entry = await begin_audit(context, "declare_lane", account, f"{lane}: {reason}")
