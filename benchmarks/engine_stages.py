@@ -58,9 +58,9 @@ def advance(core: ShardedKernel, segment: Segment) -> int:
     """Take one segment, closing the open epoch first where it is another; gives the hits."""
     hits = 0
     if core.epoch < 0:
-        core.open(segment.epoch)
+        core.start(segment.epoch)
     if segment.epoch != core.epoch:
-        hits += core.close(segment.epoch).size
+        hits += core.open(segment.epoch, [core.close()]).size
     return hits + int(core.advance(segment).size)
 
 

@@ -284,7 +284,7 @@ class CausalReplay:
             for segment in self.engine.fanout.segments(batch):
                 for decision in self.engine.advance(segment):
                     self._note(decision)
-                for at in np.flatnonzero(segment.events["drop"] == BARRED).tolist():
+                for at in np.flatnonzero(segment.results & BARRED).tolist():
                     if (row := self.row.get(str(segment.ids[at]))) is not None:
                         barred.add(row)
         return barred

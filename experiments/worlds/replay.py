@@ -223,7 +223,7 @@ class Replay:
             for segment in self.engine.fanout.segments(batch):
                 for decision in self.engine.advance(segment):
                     self._decided(decision)
-                for at in np.flatnonzero(segment.events["drop"] == BARRED).tolist():
+                for at in np.flatnonzero(segment.results & BARRED).tolist():
                     self._refused(str(segment.ids[at]), int(segment.events["ts"][at]))
         for event in rows.column("id").to_pylist():
             if event in self.world.unwanted and event not in self.refused:

@@ -103,9 +103,9 @@ def _records(events: Iterable[Row], account: str) -> list[Any]:
     )  # fmt: skip
     for segment in fanout.segments(log(events)):
         if core.epoch < 0:
-            core.open(segment.epoch)
+            core.start(segment.epoch)
         elif segment.epoch != core.epoch:
-            core.close(segment.epoch)
+            core.open(segment.epoch, [core.close()])
         core.advance(segment)
     names = fanout.accounts.texts(range(len(fanout.accounts))).to_pylist()
     shard, state = names.index(account) % SHARDS, core.dump()

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.worlds import headline
 from experiments.worlds.headline import CausalReplay, World, hours_to_conviction
-from wavebreak.features.layout import BARRED, EVENT
+from wavebreak.features.layout import BARRED
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 MINUTE = 60_000
@@ -29,9 +29,8 @@ class Gate:
     def segments(self, batch: pa.RecordBatch) -> Iterator[Any]:
         ids, times = batch.column("id").to_pylist(), batch.column("ts").to_pylist()
         self.seen += zip(ids, times, strict=True)
-        events = np.zeros(len(ids), EVENT)
-        events["drop"] = [BARRED if name in self.refused else 0 for name in ids]
-        yield SimpleNamespace(ids=ids, events=events)
+        results = np.array([BARRED if name in self.refused else 0 for name in ids], np.uint8)
+        yield SimpleNamespace(ids=ids, results=results)
 
     def advance(self, segment: Any) -> list[Any]:
         return [self.decisions[name] for name in segment.ids if name in self.decisions]

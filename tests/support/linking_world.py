@@ -10,6 +10,7 @@ from wavebreak.features.layout import DELTA, SHARDS
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.linking import Kind, Linker
+from wavebreak.linking.account_rows import LocalRows
 from wavebreak.linking.edges import ends
 
 NAMES = {
@@ -28,6 +29,7 @@ class World:
         )
         self.core.fit(accounts, 64)
         self.core.accounts = accounts
+        self.rows = LocalRows(self.core)
         self.linker = Linker(pack_terms(), accounts=accounts)
         self.epoch = EPOCH
 
@@ -37,13 +39,15 @@ class World:
     def turn(self, *facts: tuple[int, int, int], epoch: int | None = None) -> list[int]:
         """Close the epoch at the end of a turn with facts (table, key, amount)."""
         self.epoch = self.epoch + 60 if epoch is None else epoch
-        self.core.open(self.epoch)
+        self.core.start(self.epoch)
         deltas = np.zeros(len(facts), DELTA)
         for delta, (table, key, amount) in zip(deltas, facts, strict=True):
             delta["table"], delta["key"], delta["amount"] = table, key, amount
         # As from two workers.
         parts = [deltas[: len(facts) // 2], deltas[len(facts) // 2 :]]
-        marked: list[int] = self.linker.close(parts, self.core, self.epoch + 60).tolist()
+        marked: list[int] = self.linker.close(
+            parts, self.rows, self.epoch, self.epoch + 60
+        ).tolist()
         return marked
 
     def edges(self) -> dict[tuple[int, int], dict[str, int]]:
@@ -55,5 +59,5 @@ class World:
         }
 
     def sets(self) -> list[tuple[str, ...]]:
-        found = self.linker.operators(self.core, lambda slots: [f"a{s}" for s in slots.tolist()])
+        found = self.linker.operators(self.rows, lambda slots: [f"a{s}" for s in slots.tolist()])
         return [operator.accounts for operator in found]

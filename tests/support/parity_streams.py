@@ -244,9 +244,9 @@ class Both:
     def take(self, batch: pa.RecordBatch) -> None:
         for segment in self.fanout.segments(batch):
             if self.core.epoch < 0:
-                self.core.open(segment.epoch)
+                self.core.start(segment.epoch)
             elif segment.epoch != self.core.epoch:
-                self.core.close(segment.epoch)
+                self.core.open(segment.epoch, [self.core.close()])
             self.core.advance(segment)
         self.naive.take(batch)
         named = self.fanout.accounts.texts(range(len(self.slots), len(self.fanout.accounts)))

@@ -51,11 +51,11 @@ def reached(of: Engine, rows: list[Row]) -> list[tuple[str, str]]:
     at = 0
     for segment in of.fanout.segments(log(rows)):
         list(of.advance(segment))
-        for drop in segment.events["drop"].tolist():
+        for result in segment.results.tolist():
             row = rows[at]
             at += 1
             pair = (row["account"], row.get("peer") or "")
-            if row["type"] == SENT and drop != BARRED and pair not in seen:
+            if row["type"] == SENT and not result & BARRED and pair not in seen:
                 seen.add(pair)
                 found.append(pair)
     return found

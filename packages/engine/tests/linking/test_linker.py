@@ -92,7 +92,7 @@ def test_accounts_with_shared_targets_are_one_operator_and_say_why() -> None:
     world.row(1)["contacted"] = world.row(2)["contacted"] = 9
     assert world.turn(*_share_targets(30, 1, 2)) == [1, 2]
     assert [world.row(a)["tied"] for a in (1, 2, 3)] == [1, 1, 0]
-    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    (operator,) = world.linker.operators(world.rows, lambda s: [f"a{k}" for k in s.tolist()])
     assert operator.edges[0].evidence == ("wrote first to 4 of the same strangers",)
     assert not operator.victims
 
@@ -187,7 +187,7 @@ def test_a_successor_counts_double() -> None:
     world.turn(*((TRIED, 1, 30 + k) for k in range(3)), (FOUND, 1, 1))
     world.turn(*((TRIED, 2, 30 + k) for k in range(3)))
     assert world.edges() == {(1, 2): {"after": 3}}
-    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    (operator,) = world.linker.operators(world.rows, lambda s: [f"a{k}" for k in s.tolist()])
     assert operator.edges[0].weight == 6
     assert operator.abusive == ("a1",)
 
@@ -198,7 +198,7 @@ def test_hijacked_accounts_on_one_device_are_a_chain_of_victims() -> None:
         world.row(account)["device"] = 7 if account < 3 else 9
     world.turn((TAKEN, 1, 1))
     assert world.turn((TAKEN, 2, 1), (TAKEN, 3, 1)) == []
-    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    (operator,) = world.linker.operators(world.rows, lambda s: [f"a{k}" for k in s.tolist()])
     assert operator.accounts == ("a1", "a2")
     assert operator.victims
     assert world.row(1)["tied"] == 0, "a victim is slowed by nobody's tie"
@@ -232,7 +232,7 @@ def test_a_crowd_is_cut_at_its_weaker_edges() -> None:
 @pytest.mark.parametrize("facts", [(), ((TRIED, 1, 2),)])
 def test_an_epoch_within_a_turn_waits(facts: tuple[tuple[int, int, int], ...]) -> None:
     world = World(10)
-    world.core.open(EPOCH)
-    deltas = np.array([(k, a, t, (0, 0, 0)) for t, k, a in facts], DELTA)
-    assert world.linker.close([deltas], world.core, EPOCH + 1).tolist() == []
+    world.core.start(EPOCH)
+    deltas = np.array([(k, a, t, 0, (0, 0)) for t, k, a in facts], DELTA)
+    assert world.linker.close([deltas], world.rows, EPOCH, EPOCH + 1).tolist() == []
     assert not world.edges()

@@ -15,7 +15,6 @@ from wavebreak.features.layout import FOUND, MET, MET_CONTACT, REACHED, VISITED,
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.linking import Kind, Linker
 from wavebreak.linking.edges import ends
-from wavebreak.linking.senders import roles_by, sender_ties
 from wavebreak.linking.sightings import Sightings
 
 Turn = tuple[Seen, list[tuple[int, int, int]]]
@@ -24,14 +23,14 @@ PEOPLE, NETWORKS = 60, 8
 
 def _ties(world: World) -> set[tuple[str, int, int]]:
     linker = world.linker
-    states = linker._states.records[:PEOPLE]
-    roles = roles_by(linker._reached, states["found"], states["reversals"])
-    found = sender_ties(
-        world.core.shards, roles, linker.networks.records, linker.chats.records, world.epoch
-    )
+    found = linker._ties(world.rows, world.rows.standings(linker._reached)).edges
     one, other = ends(found)
-    names = np.where(found["counts"][:, Kind.RING] > 0, "ring", "senders")
-    return {(str(k), int(a), int(b)) for k, a, b in zip(names, one, other, strict=True)}
+    return {
+        (name, int(a), int(b))
+        for name, kind in (("ring", Kind.RING), ("senders", Kind.SENDERS))
+        for a, b, counts in zip(one, other, found["counts"], strict=True)
+        if counts[kind]
+    }
 
 
 def _sender(world: World, account: int) -> Sender:
@@ -91,7 +90,7 @@ def test_a_network_that_senders_use_ties_them_until_honest_people_come() -> None
     facts = _senders(world, 1, 2, 3)
     world.turn(*facts, *((VISITED, account, 0) for account in (1, 2, 3)))
     assert world.sets() == [("a1", "a2", "a3")]
-    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    (operator,) = world.linker.operators(world.rows, lambda s: [f"a{k}" for k in s.tolist()])
     assert operator.edges[0].evidence == (
         "were on one network that hardly anybody but such senders used",
     )

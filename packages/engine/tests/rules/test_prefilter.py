@@ -84,7 +84,7 @@ def test_matching_rule_passes_the_prefilter() -> None:
     rows, rares = _random_rows(n)
     core.rows[0].hold(rows)
     core.rares[0].hold(rares)
-    core.open(CLOCK // 60)
+    core.start(CLOCK // 60)
     core._point()
     hits = ruled_out = 0
     for local in range(n):
@@ -215,8 +215,8 @@ def _hits(to: Engine, batch: Any) -> list[bytes]:
     hits = []
     for segment in to.fanout.segments(batch):
         if to.core.epoch < 0:
-            to.core.open(segment.epoch)
+            to.core.start(segment.epoch)
         if segment.epoch != to.core.epoch:
-            hits += [hit.tobytes() for hit in to.core.close(segment.epoch)]
+            hits += [hit.tobytes() for hit in to.core.open(segment.epoch, [to.core.close()])]
         hits += [hit.tobytes() for hit in to.core.advance(segment)]
     return hits

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak.engine.decision import Decision, Reason, build_decision
+from wavebreak.engine.exchange import Alone, Exchange, shards_of
 from wavebreak.engine.first_messages import FirstMessages
 from wavebreak.engine.kernel_policy import Model, build_kernel_policy, rules_read_score
 from wavebreak.engine.outside_lists import OutsideLists
+from wavebreak.engine.shard_group import ShardGroup, below
 from wavebreak.engine.state_check import check_state
 from wavebreak.features import layout
 from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
@@ -25,6 +27,7 @@ from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.keyed_hash import random_secret
 from wavebreak.features.shards import (
+    ALL_SHARDS,
     RESERVED_ACCOUNTS,
     KernelPolicy,
     ShardedKernel,
@@ -110,6 +113,8 @@ class Engine:
         record: Whether scoring points are recorded for `points`.
         secret: Secret of the hashes of names, ids and pairs (None: a random one); the decisions do
             not depend on it.
+        exchange: What this process and others say to each other that hold other shards (None: it
+            holds all).
 
     Attributes:
         challenges: Whether the platform can ask for a challenge; else a limit is decided instead.
@@ -125,6 +130,7 @@ class Engine:
         self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
         workers: int = 1, lateness_s: int = 60, accounts: int = RESERVED_ACCOUNTS,
         model: Model | None = None, record: bool = False, secret: bytes | None = None,
+        exchange: Exchange | None = None,
     ) -> None:  # fmt: skip
         self.policy, self.enforce = policy, enforce
         self.model = model
@@ -151,7 +157,9 @@ class Engine:
             accounts=accounts,
             record=record,
             secret=secret,
+            own=shards_of(exchange.group, exchange.groups) if exchange else ALL_SHARDS,
         )
+        self.shards = ShardGroup(self.core, self.linker, exchange or Alone())
         if self.by_source:
             self.fanout.number_sources(self.by_source)
             self._judge_by_source()
@@ -203,6 +211,11 @@ class Engine:
         terms = SourceTerms(policy, coverage_mask(covered))
         return Judgement(program, covered, profile.challenges, terms)
 
+    def judge_sources(self, numbered: int) -> None:
+        """Judge by the sources that have numbers, where more have by a segment than before it."""
+        if self.by_source and numbered > self._judged_sources:
+            self._judge_by_source()
+
     def _judge_by_source(self) -> None:
         """Let each source's accounts be judged by its own terms, those of others as of several."""
         named = [self.by_source.get(name) for name in self.fanout.sources]
@@ -227,17 +240,15 @@ class Engine:
 
     def advance(self, segment: Segment) -> Iterator[Decision]:
         """Process one segment of the fan-out, which another thread may have made."""
-        core = self.core
-        if self.by_source and segment.sources > self._judged_sources:
-            self._judge_by_source()
-        if core.epoch < 0:
-            core.open(segment.epoch)
-        if segment.epoch != core.epoch:
-            yield from self._close(segment.epoch)
+        self.judge_sources(segment.sources)
+        before = self.shards.epoch
+        closing = self.shards.turn(segment.epoch)
+        if closing is not None:
+            yield from self._after_close(before, closing)
         self._ids.append((segment.base, segment.ids))
-        hits = core.advance(segment)
+        hits = self.shards.advance(segment)
         if self.first_messages is not None:
-            self.first_messages.note(segment.events)
+            self.first_messages.note(segment)
         self.lists.note(segment, self.fanout)
         yield from self._decisions(hits)
 
@@ -266,13 +277,14 @@ class Engine:
 
     def finish(self) -> list[Decision]:
         """Close the open epoch, at the end of a file, and return its decisions."""
-        return list(self._close(self.core.epoch + 1)) if self.core.epoch >= 0 else []
+        closed = self.shards.epoch
+        if closed < 0:
+            return []
+        return list(self._after_close(closed, self.shards.close(closed + 1)))
 
-    def _close(self, following: int) -> Iterator[Decision]:
-        linked = self.linker.close(self.core.partials(), self.core, following)
-        closed = self.core.epoch
-        yield from self._decisions(self.core.close(following, linked))
-        self.lists.close(closed, self.core)
+    def _after_close(self, closed: int, hits: Any) -> Iterator[Decision]:
+        yield from self._decisions(hits)
+        self.lists.close(closed, self.shards)
         self._ids.clear()
 
     def _decisions(self, hits: Any) -> Iterator[Decision]:
@@ -314,13 +326,12 @@ class Engine:
     def operators(self) -> list[Operator]:
         """Return the operators that the accounts seem to have, those with most accounts first."""
         names = self.fanout.accounts.texts
-        return self.linker.operators(self.core, lambda slots: names(slots).to_pylist())
+        return self.shards.operators(lambda slots: names(slots).to_pylist())
 
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays, also within an epoch."""
-        arrays = {f"core.{name}": array for name, array in self.core.dump().items()}
+        arrays = self.shards.dump()
         arrays |= {f"fanout.{name}": array for name, array in self.fanout.dump().items()}
-        arrays |= {f"linker.{name}": array for name, array in self.linker.dump().items()}
         bases = [base for base, _ in self._ids]
         ids = pa.concat_arrays([pa.array([], pa.string()), *(ids for _, ids in self._ids)])
         sizes, text = pc.binary_length(ids).to_numpy().astype(np.int64), ids.buffers()[2]
@@ -339,12 +350,11 @@ class Engine:
         Raises ValueError or KeyError where the dump is damaged; the engine is of no use then.
         """
         check_state(arrays, len(self.policy.rules))
-        self.core.load(_under("core.", arrays))
-        self.fanout.load(_under("fanout.", arrays))
+        self.shards.load(arrays)
+        self.fanout.load(below("fanout.", arrays))
         if self.by_source:
             self.fanout.number_sources(self.by_source)
             self._judge_by_source()
-        self.linker.load(_under("linker.", arrays))
         self.lists.load(arrays.get("lists", np.zeros(0, np.uint8)), self.fanout)
         self.fired = arrays["fired"].copy()
         # A snapshot may be older than the newest outcomes.
@@ -359,7 +369,3 @@ class Engine:
         for base, length in zip(arrays["ids.bases"], arrays["ids.lengths"], strict=True):
             self._ids.append((int(base), ids.slice(at, int(length))))
             at += int(length)
-
-
-def _under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}

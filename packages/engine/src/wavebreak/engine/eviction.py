@@ -28,6 +28,7 @@ from wavebreak.features.layout import (
     RARE,
     ROW,
     SHARDS,
+    SOURCE,
     TRIED,
 )
 
@@ -130,8 +131,9 @@ def _move_rows(left: Arrays, rows: Any, keep: Any, moves: _Moves) -> None:
         left[f"core.rares{s}"] = whole[at[mine][has]]
         own["rare"][has] = np.arange(1, int(has.sum()) + 1)
         left[f"core.rows{s}"] = own.copy()
-    if "core.sources" in left:
-        left["core.sources"] = left["core.sources"][keep]
+    if "core.sources0" in left:
+        sources = _gathered(left, "core.sources", keep.size, SOURCE)[keep]
+        left |= {f"core.sources{s}": sources[s::SHARDS] for s in range(SHARDS)}
     numbers = left["core.numbers"].copy()
     numbers[1] = rows.size
     left["core.numbers"] = numbers
@@ -167,11 +169,24 @@ def _move_shared(left: Arrays, keep: Any, moves: _Moves) -> None:
     newcomers = left["core.newcomers"].copy()
     newcomers["slots"] = moves.plus_one(newcomers["slots"])
     left["core.newcomers"] = newcomers
-    touched = left["core.touched"]
-    touched = touched[moves.kept(touched)]
-    left["core.touched"] = moves.slots(touched).astype(touched.dtype)
-    for name in ("core.deltas", "linker.facts"):
-        left[name] = _moved_contributions(left[name], moves)
+    touched = np.concatenate([left[f"core.touched{s}"] for s in range(SHARDS)])
+    touched = moves.slots(touched[moves.kept(touched)]).astype(touched.dtype)
+    deltas = np.concatenate([left[f"core.deltas{s}"] for s in range(SHARDS)])
+    deltas = _moved_contributions(deltas, moves)
+    # What an account alone writes stays with it, in its order; of all else any shard may be it.
+    deltas["shard"] = deltas["key"] % SHARDS
+    for s in range(SHARDS):
+        left[f"core.touched{s}"] = touched[touched % SHARDS == s]
+        left[f"core.deltas{s}"] = deltas[deltas["shard"] == s]
+    left["linker.facts"] = _moved_contributions(left["linker.facts"], moves)
+
+
+def _gathered(left: Arrays, name: str, accounts: int, dtype: Any) -> Any:
+    """Return what each account has in the shards' arrays of this name, by slot."""
+    whole = np.zeros(accounts, dtype)
+    for s in range(SHARDS):
+        whole[s::SHARDS] = left[f"{name}{s}"]
+    return whole
 
 
 def _moved_contributions(deltas: Any, moves: _Moves) -> Any:

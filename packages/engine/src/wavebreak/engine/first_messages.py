@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.layout import OPENED, WITHHELD
+from wavebreak.features.facts import Segment
+from wavebreak.features.layout import OPENS, WITHHELD
 
 
 class FirstMessages:
@@ -22,16 +23,16 @@ class FirstMessages:
         self._refused = set[int]()
         self._waiting = set[int]()
 
-    def note(self, events: Any) -> None:
-        """Note the first messages of a segment (dtype EVENT) that the kernel has processed."""
-        seen = OPENED | WITHHELD if self._waiting else WITHHELD
-        found = events[np.flatnonzero(events["opens"] & seen)]
+    def note(self, segment: Segment) -> None:
+        """Note the first messages of a segment that the kernel has processed."""
+        at = np.flatnonzero(segment.results & (OPENS | WITHHELD if self._waiting else WITHHELD))
+        found, results = segment.events[at], segment.results[at]
         pairs = found["account"].astype(np.int64) << 32 | found["peer"]
-        for pair, opens in zip(pairs.tolist(), found["opens"].tolist(), strict=True):
-            if opens & WITHHELD:
+        for pair, result in zip(pairs.tolist(), results.tolist(), strict=True):
+            if result & WITHHELD:
                 self._refused.add(pair)
                 self._waiting.add(pair)
-            if opens & OPENED:
+            if result & OPENS:
                 self._waiting.discard(pair)
 
     def refused(self, slots: Any) -> Any:

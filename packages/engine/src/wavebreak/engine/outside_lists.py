@@ -8,9 +8,9 @@ number of workers it is the same: what reads accounts' records does so at an epo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -20,9 +20,8 @@ from wavebreak.durations import DAY_MS
 from wavebreak.engine.decision_record import Decision
 from wavebreak.engine.list_modes import MODES, ListTerms, Mode
 from wavebreak.features.facts import LABELLED, Fanout, Segment
-from wavebreak.features.layout import BY_OTHERS, SHARDS
+from wavebreak.features.layout import BY_OTHERS, ROW
 from wavebreak.features.listings import Listing, origin_key
-from wavebreak.features.shards import ShardedKernel
 from wavebreak.outcomes import RANKS, RESTRICT, SILENCING
 from wavebreak.schema.events import LABELS
 
@@ -144,6 +143,22 @@ class Named(NamedTuple):
 
 UNNAMED: Final = Named()
 
+_READ: Final = ("origin", "mutual", "worst")
+LISTED_ROW: Final = np.dtype([(name, ROW[name]) for name in _READ])
+"""The fields of an account's row that lists read."""
+
+
+class ListedRows(Protocol):
+    """The rows of all accounts, as lists read them at an epoch's close."""
+
+    def listed(self, slots: Any) -> Any:
+        """Return what lists read of accounts (dtype LISTED_ROW; zeros for one without a row)."""
+        ...
+
+    def answered(self, server: int = 0) -> int:
+        """Return how many accounts people answer: all, or those of a server (entity + 1)."""
+        ...
+
 
 class OutsideLists:
     """Every list's hits and record.
@@ -222,8 +237,8 @@ class OutsideLists:
         if self._state.lists and decision.basis == "evidence" and decision.outcome in _SILENCING:
             self._state.waiting.append((decision.account, slot, decision.ts))
 
-    def close(self, epoch: int, core: ShardedKernel) -> None:
-        """Count what an epoch brought, and let the guards look; the epoch's core is closed."""
+    def close(self, epoch: int, rows: ListedRows) -> None:
+        """Count what an epoch brought, and let the guards look; the epoch is closed by now."""
         state = self._state
         if not state.lists:
             return
@@ -236,21 +251,22 @@ class OutsideLists:
             if sweep or not hit.checked
         ]
         if state.waiting:
-            self._count_convictions(core)
+            self._count_convictions(rows)
         if sweep:
             state.swept = epoch
             self._forget(now_ms)
         if fresh:
-            self._check(fresh, core)
-            self._guard(core, now_ms)
+            self._check(fresh, rows)
+            self._guard(rows, now_ms)
         for held in state.lists.values():
             _check_growth(held, now_ms)
         if sweep or fresh:
             self._find_copies()
 
-    def _count_convictions(self, core: ShardedKernel) -> None:
-        for account, slot, ts in self._state.waiting:
-            server = int(core.row_of(slot)["origin"]) if slot < core.accounts else 0
+    def _count_convictions(self, rows: ListedRows) -> None:
+        slots = np.array([slot for _, slot, _ in self._state.waiting], np.int64)
+        servers = rows.listed(slots)["origin"].tolist()
+        for (account, _, ts), server in zip(self._state.waiting, servers, strict=True):
             for held in self._state.lists.values():
                 for who, hit in self._hits_of(held, account, server):
                     if ts < hit.since_ms:
@@ -275,36 +291,38 @@ class OutsideLists:
             ]
         return found
 
-    def _check(self, fresh: Iterable[tuple[ListRecord, str, Hit]], core: ShardedKernel) -> None:
+    def _check(self, fresh: Sequence[tuple[ListRecord, str, Hit]], rows: ListedRows) -> None:
         """Look at the records of accounts that lists name, and at the accounts of servers."""
         servers = dict[int, int]()
-        for held, who, hit in fresh:
-            slot = self._slots.get(who, -1)
+        slots = [self._slots.get(who, -1) for _, who, _ in fresh]
+        # A server's number is no account's slot.
+        known = zip(fresh, slots, strict=True)
+        asked = [-1 if who.startswith("\0") else slot for (_, who, _), slot in known]
+        found = rows.listed(np.array(asked, np.int64))
+        for (held, who, hit), slot, row in zip(fresh, slots, found, strict=True):
             if who.startswith("\0"):
                 if slot > 0 and slot not in servers:
-                    servers[slot] = _answered(core, slot)
+                    servers[slot] = rows.answered(slot)
                 many = servers.get(slot, 0)
                 if many and not hit.answered:
                     held.answered += 1
                     held.convicted -= hit.confirmed_ms > 0
                 hit.answered, hit.checked = max(hit.answered, many), True
                 continue
-            row = core.row_of(slot) if 0 <= slot < core.accounts else None
-            answered = row is not None and is_answered(row)
-            silenced = row is not None and RANKS[int(row["worst"])] >= RANKS[RESTRICT]
+            answered, silenced = is_answered(row), RANKS[int(row["worst"])] >= RANKS[RESTRICT]
             if not hit.checked and silenced and not hit.confirmed_ms:
                 hit.before = True
             if answered and not hit.answered and not hit.confirmed_ms:
                 held.answered += 1
             hit.answered, hit.checked = max(hit.answered, int(answered)), True
 
-    def _guard(self, core: ShardedKernel, now_ms: int) -> None:
+    def _guard(self, rows: ListedRows, now_ms: int) -> None:
         """Drop entries, then pause lists, that name too many of the accounts that people answer."""
         if not any(
             hit.answered for held in self._state.lists.values() for hit in held.hits.values()
         ):
             return
-        most = max(LEAST_ANSWERED - 1, int(MOST_ANSWERED * _answered(core)))
+        most = max(LEAST_ANSWERED - 1, int(MOST_ANSWERED * rows.answered()))
         for held in self._state.lists.values():
             by_entry = dict[str, int]()
             for hit in held.hits.values():
@@ -449,13 +467,3 @@ def _check_growth(held: ListRecord, now_ms: int) -> None:
     held.many, grown = many, many - held.begun
     if held.begun >= LEAST_RECORD and grown > max(LEAST_GROWTH, MOST_GROWTH * held.begun):
         held.pause("grew too fast", many, now_ms)
-
-
-def _answered(core: ShardedKernel, server: int = 0) -> int:
-    """Return how many accounts there are that people answer: all, or of a server (entity + 1)."""
-    many = 0
-    for s in range(SHARDS):
-        rows = core.rows[s].records[: len(range(s, core.accounts, SHARDS))]
-        known = rows["mutual"] >= ANSWERED_BY
-        many += int((known & (rows["origin"] == server) if server else known).sum())
-    return many

@@ -27,7 +27,7 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
 from wavebreak.features.memory import GrowableArray
 
-VERSION = 6
+VERSION = 7
 _MANIFEST = "manifest.json"
 _FIX = "take an older snapshot, or run again from the log"
 _ALIGNED = 64

@@ -61,7 +61,7 @@ def check_state(arrays: Arrays, rules: int) -> None:
     """
     accounts, entities = _counts(arrays)
     _check_core(arrays, accounts, entities)
-    for name in ("core.deltas", "linker.facts"):
+    for name in ("linker.facts", *(f"core.deltas{s}" for s in range(SHARDS))):
         _check_contributions(_records(arrays, name, DELTA), accounts, entities)
     _check_linker(arrays, accounts)
     _records(arrays, "fanout.clock", CLOCK, 1)
@@ -115,9 +115,16 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
     if "core.newcomer_wave" in arrays:
         wave = _records(arrays, "core.newcomer_wave", _INT64, 2 + 2 * newcomer_wave.COUNTED)
         _check_below(wave, newcomer_wave.MOST + 1, "core.newcomer_wave")
-    if "core.sources" in arrays:
-        _records(arrays, "core.sources", SOURCE, accounts)
-    _check_below(_records(arrays, "core.touched", TOUCH), accounts, "a slot of core.touched")
+    for s in range(SHARDS):
+        if (arrays[f"core.deltas{s}"]["shard"] != s).any():
+            raise ValueError(f"core.deltas{s} holds what another shard contributed")
+        if f"core.sources{s}" in arrays:
+            used = len(range(s, accounts, SHARDS))
+            _records(arrays, f"core.sources{s}", SOURCE, used)
+        touched = _records(arrays, f"core.touched{s}", TOUCH)
+        _check_below(touched, accounts, f"a slot of core.touched{s}")
+        if (touched % SHARDS != s).any():
+            raise ValueError(f"core.touched{s} names an account of another shard")
     for s in range(SHARDS):
         rares = _records(arrays, f"core.rares{s}", RARE)
         rows = _records(arrays, f"core.rows{s}", ROW, len(range(s, accounts, SHARDS)))

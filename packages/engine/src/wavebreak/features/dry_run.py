@@ -30,6 +30,7 @@ from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.features.layout import (
     ATTEMPTED,
     CONTACT,
+    FACT,
     IN_CONTACTS,
     NONE,
     ON_DOUBT,
@@ -259,9 +260,10 @@ class _Sandbox:
         worker.make_room(1)
         w = worker.begin()
         counts = {name: int(w[name]) for name in _COUNTED}
-        turns, taken, codes = np.array([self.s]), np.zeros(1, np.int64), np.zeros(1, np.uint32)
+        turns, taken, facts = np.array([self.s]), np.zeros(1, np.int64), np.zeros(1, FACT)
+        results = np.zeros(1, np.uint8)
         while not kernel.process_segment(
-            core.shards, w, turns, taken, event, 0, core.kinds, codes, offsets
+            core.shards, w, turns, taken, event, 0, core.kinds, facts, offsets, results
         ):  # fmt: skip
             # Of the worker alone: in the shard there is room.
             worker.grow()

@@ -13,11 +13,19 @@ from wavebreak.features.kernel import (
     has_room,
     select_terms,
 )
-from wavebreak.features.layout import SHARD_BITS
-from wavebreak.features.memory import entities_of, prefetch_touched, rows_of, touched_accounts_of
+from wavebreak.features.layout import SHARD_BITS, STEPS
+from wavebreak.features.memory import (
+    account_row,
+    entities_of,
+    prefetch_touched,
+    rows_of,
+    touched_accounts_of,
+)
 from wavebreak.features.message_updates import advance_clock
 from wavebreak.features.shared_state import is_young, was_young
 from wavebreak.schema.event_kinds import EPOCH
+
+_TOUCHED, _NEWCOMERS, _LINKED = range(1, len(STEPS))
 
 
 @compiled()
@@ -37,12 +45,26 @@ def _is_re_evaluated(w: Any, row: Any) -> bool:
 
 
 @compiled()
+def count_active(shards: Any, w: Any) -> None:
+    """Count the accounts of this platform that a worker touched, and the newcomers among them."""
+    w.at_fact, w.active_n, w.newcomers_n = 0, 0, 0
+    while w.at_fact < w.touched_n:
+        prefetch_touched(shards, w)
+        row = account_row(shards, np.int64(touched_accounts_of(w)[w.at_fact]))
+        if row.origin == 0:
+            w.active_n += 1
+            w.newcomers_n += int64(is_young(row))
+        w.at_fact += 1
+
+
+@compiled()
 def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
     """Re-evaluate the accounts that a worker touched whose entities' reputation changed.
 
     The contributions of the epoch `closed` are merged by now. `w.at_fact` is the position of the
     pass. Returns False when a buffer must grow first, like `kernel.process_segment`.
     """
+    w.step = _TOUCHED
     while w.at_fact < w.touched_n:
         prefetch_touched(shards, w)
         account = np.int64(touched_accounts_of(w)[w.at_fact])
@@ -51,9 +73,6 @@ def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
         if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
-        if w.census > 0 and row.origin == 0:
-            w.active_n += 1
-            w.newcomers_n += int64(is_young(row))
         select_terms(w, account)
         if _is_re_evaluated(w, row) and _reputation_moved(w, row, closed):
             at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
@@ -73,6 +92,7 @@ def re_evaluate_linked(shards: Any, w: Any, slots: Any, closed: int, position: i
     `kernel.process_segment`.
     """
     now = np.int64(closed) * 60 + 59
+    w.step = _LINKED
     while w.at_fact < slots.size:
         account = np.int64(slots[w.at_fact])
         w.at_shard = account & (shards.size - 1)
@@ -97,6 +117,7 @@ def re_evaluate_newcomers(shards: Any, w: Any, slots: Any, closed: int, position
     Returns False when a buffer must grow first, like `kernel.process_segment`.
     """
     now = np.int64(closed) * 60 + 59
+    w.step = _NEWCOMERS
     while w.at_fact < slots.size:
         account = np.int64(slots[w.at_fact])
         w.at_shard = account & (shards.size - 1)

@@ -12,7 +12,7 @@ each column would cost more than its rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -42,12 +42,15 @@ from wavebreak.features.layout import (
     BY_OTHERS,
     CONTACT_KNOWN,
     EVENT,
+    FACT,
     IN_CONTACTS,
+    LATE,
     LINKED,
     MISMATCH,
     MISMATCH_KNOWN,
     NONE,
     OF_STRANGER,
+    REPEATED,
     SEVERAL,
     SHARDS,
     SOURCE,
@@ -311,21 +314,49 @@ def fact_kinds() -> Any:
 class Segment:
     """Account events of one stretch of the log within one epoch.
 
-    `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
-    `events[0]` in the log; `accounts` and `entities` count those that have slots by then, and
-    `sources` those that have numbers. `listings` are what outside lists say in it.
+    `facts` (dtype FACT) are grouped by shard at `offsets`, as indices of `events`; `base` is the
+    position in the log from which their places count, and `last` that of the stretch's last event.
+    `results` is filled in by the kernel: what became of each event, as bits. `accounts` and
+    `entities` count those that have slots by then, and `sources` those that have numbers.
+    `listings` are what outside lists say in it.
     """
 
     epoch: int
     base: int
+    last: int
     events: Any
-    codes: Any
+    facts: Any
     offsets: Any
+    results: Any
     ids: pa.Array
     accounts: int
     entities: int
     sources: int = 0
     listings: tuple[Listing, ...] = ()
+
+    def of_shards(self, own: Any) -> Segment:
+        """Return the account events of some shards (bool, SHARDS), and their events alone.
+
+        What becomes of an event is known where its actor is: `add_results` takes it over.
+        """
+        sizes = np.diff(self.offsets) * own
+        facts = self.facts[np.repeat(own, np.diff(self.offsets))]
+        events, index = np.unique(facts["code"] >> 1, return_inverse=True)
+        facts["code"] = index.astype(np.uint32) * 2 + (facts["code"] & 1)
+        return replace(
+            self,
+            events=self.events[events],
+            facts=facts,
+            offsets=np.concatenate([[0], np.cumsum(sizes)]),
+            results=np.zeros(events.size, np.uint8),
+            ids=self.ids.slice(0, 0),
+            listings=(),
+        )
+
+    def add_results(self, own: Any, results: Any) -> None:
+        """Take over what became of the events of `of_shards(own)`."""
+        at = np.unique(self.facts["code"][np.repeat(own, np.diff(self.offsets))] >> 1)
+        self.results[at] |= results
 
 
 CLOCK = np.dtype(
@@ -373,7 +404,7 @@ def assign_epochs(
     clock: Any, ts: Any, repeated: Any, labels: Any, lateness: int, drop: Any, epochs: Any,
     begin: int, end: int,
 ) -> int:  # fmt: skip
-    """Mark duplicates (1) and late events (2), re-date those far ahead; count the latter.
+    """Mark duplicates and late events, re-date those far ahead; count the latter.
 
     A label keeps its date: what a person says holds from then, however far the log is behind, and
     does not move the log's time.
@@ -383,9 +414,9 @@ def assign_epochs(
         if time.newest < 0:
             time.newest = ts[i]
         if repeated[i]:
-            drop[i] = 1
+            drop[i] = REPEATED
         elif ts[i] < time.newest - lateness:
-            drop[i] = 2
+            drop[i] = LATE
         elif labels[i] and ts[i] > time.newest + _leap(time, lateness):
             pass
         elif _is_far_ahead(time, ts[i], lateness):
@@ -409,7 +440,7 @@ def begin_groups(fill: Any, offsets: Any) -> None:
 
 
 @compiled()
-def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
+def _group_by_shard(events: Any, kinds: Any, facts: Any, offsets: Any) -> None:
     """Group account events by shard, in log order within each (a counting sort).
 
     What was refused before it happened reached nobody: it has no account event of the counterpart.
@@ -423,13 +454,13 @@ def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
             if kinds[ev.type, 0] != NO_FACT:
                 s = int64(ev.account) & (SHARDS - 1)
                 if step == 1:
-                    codes[fill[s]] = 2 * i
+                    facts[fill[s]].code, facts[fill[s]].place = 2 * i, i
                 fill[s] += 1
             reaches = ev.peer != NONE and not ev.flags & ATTEMPTED
             if kinds[ev.type, 1] != NO_FACT and reaches:
                 s = int64(ev.peer) & (SHARDS - 1)
                 if step == 1:
-                    codes[fill[s]] = 2 * i + 1
+                    facts[fill[s]].code, facts[fill[s]].place = 2 * i + 1, i
                 fill[s] += 1
         if step == 0:
             begin_groups(fill, offsets)
@@ -488,8 +519,8 @@ class Fanout:
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
         labels = log.column("type").to_numpy() == LABELLED
         self._dates(column_names(columns), ts, labels, drop, epochs)
-        self.duplicates += int((drop == 1).sum())
-        self.late += int((drop == 2).sum())
+        self.duplicates += int((drop == REPEATED).sum())
+        self.late += int((drop == LATE).sum())
         events = decode_events(columns, ts, drop, self.accounts, self.entities)
         if (coded := _coded_sources(log)) is not None:
             self.number_sources(coded.dictionary.to_pylist())
@@ -499,10 +530,11 @@ class Fanout:
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
             part = events[begin:end]
-            codes, offsets = np.zeros(2 * part.size, np.uint32), np.zeros(SHARDS + 1, np.int64)
-            _group_by_shard(part, self.kinds, codes, offsets)
+            facts, offsets = np.zeros(2 * part.size, FACT), np.zeros(SHARDS + 1, np.int64)
+            _group_by_shard(part, self.kinds, facts, offsets)
             yield Segment(
-                int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
+                int(epochs[begin]), base + int(begin), base + int(end) - 1, part,
+                facts[: offsets[-1]], offsets, np.zeros(part.size, np.uint8),
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
                 len(self.sources),
                 tuple(each for row, each in listings if begin <= row < end),

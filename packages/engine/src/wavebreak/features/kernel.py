@@ -53,7 +53,7 @@ from wavebreak.features.layout import (
     MET_LIMIT,
     NO_RULE,
     ON_DOUBT,
-    OPENED,
+    OPENS,
     PLACED,
     RANK,
     REPLIED,
@@ -202,7 +202,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     if answer == 0:
         return False
     if first:
-        ev.opens |= WITHHELD
+        w.result |= WITHHELD
     r = rare_row(sh, row)
     r.refused += 1
     r.answered = now + 1
@@ -243,7 +243,7 @@ def _apply_contact(
         if not barred:
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
     if opens:
-        ev.opens |= OPENED
+        w.result |= OPENS
     if opens and row.rare > 0:
         update_lurking(rare_row(sh, row), now)
 
@@ -437,6 +437,7 @@ def _record_hit(
     h.rule = rule
     h.stage = _decision_stage(w, row, rule, kind)
     h.level = level
+    h.step = w.step
     h.quota = row.quota
     h.score = last_margin(row)
     values = values_of(w, SIZE)
@@ -773,7 +774,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
     if role == 0 and RANK[row.enforcement] >= RANK[CHALLENGE]:
         barred = is_refused(w, sh, row, ev, kind, local, now)
         if barred and (w.enforce or (ev.flags & ATTEMPTED) != 0):
-            ev.drop = BARRED
+            w.result |= BARRED
             if (w.wake >> REFUSED) & 1:
                 evaluate_account(w, sh, row, position, ev.ts, account, role, REFUSED, False)
             return
@@ -819,16 +820,18 @@ def _next_shard(w: Any, turns: Any, taken: Any, offsets: Any) -> bool:
 
 @compiled()
 def process_segment(
-    shards: Any, w: Any, turns: Any, taken: Any, events: Any, base: int, kinds: Any, codes: Any,
-    offsets: Any,
+    shards: Any, w: Any, turns: Any, taken: Any, events: Any, base: int, kinds: Any, facts: Any,
+    offsets: Any, results: Any,
 ) -> bool:  # fmt: skip
     """Process a segment's account events shard by shard; workers take shards in order of `turns`.
 
-    `taken` (int64, one) counts the turns taken by all workers. `codes` are event index · 2 + role,
-    grouped by shard at `offsets`; `kinds` (256, 2) gives the kind by event type and role.
+    `taken` (int64, one) counts the turns taken by all workers. `facts` (dtype FACT) are grouped by
+    shard at `offsets`; `kinds` (256, 2) gives the kind by event type and role. What became of the
+    events is written to `results` (uint8).
     Returns True when no turn is left; False when a buffer or a table must be made larger first:
     call again, it goes on at `w.at_shard` and `w.at_fact`.
     """
+    w.step = 0
     while _next_shard(w, turns, taken, offsets):
         sh = shards[w.at_shard]
         end = np.int64(offsets[w.at_shard + 1])
@@ -837,14 +840,17 @@ def process_segment(
             if not has_room(w, sh):
                 w.at_fact = i
                 return False
-            if i + 2 * PREFETCH_DISTANCE < codes.size:
-                prefetch_facts(shards, w, events, codes, i)
-            code = np.int64(codes[i])
+            if i + 2 * PREFETCH_DISTANCE < facts.size:
+                prefetch_facts(shards, w, events, facts, i)
+            code = np.int64(facts[i].code)
             ev = events[code >> 1]
             kind = np.int64(kinds[ev.type, code & 1])
             if kind == SENT and (ev.flags & TO_GROUP) != 0:
                 kind = np.int64(SENT_GROUP)
-            _process_event(w, sh, ev, code & 1, kind, base + (code >> 1))
+            w.result = 0
+            _process_event(w, sh, ev, code & 1, kind, base + np.int64(facts[i].place))
+            if w.result > 0:
+                results[code >> 1] = w.result
             i += 1
         w.at_shard = -1
     return True

@@ -213,18 +213,22 @@ EVENT = np.dtype(
      ("device", "u4"), ("client", "u4"), ("origin", "u4"), ("size", "u4"), ("count", "u4"),
      ("hits", "u4"), ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"),
      ("verification", "u1"), ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"),
-     ("opens", "u1"), ("source", "u2"), ("spare", "u1", (2,))],
+     ("source", "u2"), ("spare", "u1", (2,))],
     align=True,
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
 `outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds. `count`
 of the end of a call are the seconds spoken.
 `source` is the number of the source that sent it (0: of none)."""
-OPENED, WITHHELD = 1, 2
-"""EVENT.opens of a first message to somebody, or request for contact: it opened the chat; the
-sender's enforcement refused it, or in shadow mode would have (both then)."""
-BARRED = 3
-"""EVENT.drop of an act that its own enforcement refused; 1: a repeated event, 2: a late one."""
+REPEATED, LATE = 1, 2
+"""EVENT.drop of an event that makes no account event."""
+OPENS, WITHHELD, BARRED = 1, 2, 4
+"""What became of an event, as bits (`facts.Segment.results`). Of a first message to somebody, or
+request for contact: it opened the chat; the sender's enforcement refused it, or in shadow mode
+would have (both then). Of any act: its own enforcement refused it."""
+FACT = np.dtype([("code", "u4"), ("place", "u4")])
+"""An account event of a segment: the event's index · 2 + role, and the event's place in the log
+after the segment's first position."""
 CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
 ATTEST_KNOWN, ATTEST_TRUE, TO_GROUP, MISMATCH_KNOWN, MISMATCH = 16, 32, 64, 128, 256
 ATTEMPTED = 512
@@ -239,13 +243,15 @@ UNKNOWN = 255
 HIT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("hits", "i8"), ("until", "i8"), ("account", "u4"),
      ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"), ("stage", "u1"),
-     ("level", "u1"), ("quota", "u1"), ("spare", "u1", (5,)), ("score", "f8"),
+     ("level", "u1"), ("quota", "u1"), ("step", "u1"), ("spare", "u1", (4,)), ("score", "f8"),
      ("values", "f8", (len(FEATURES),))], align=True
 )  # fmt: skip
 """Rules that newly fired for one account at one account event, and the decision (outcome 255: none)
 by `rule` (an index, or BY_SCORE). `level` is the outcome that a score newly asks for (0: none),
 `quota` what a limit in force leaves, `score` the account's last score (margin: log-odds; NaN
-without one)."""
+without one). `step` is what it comes from."""
+STEPS: Final = ("event", "touched", "newcomers", "linked")
+"""HIT.step: an account event, or one of the passes of an epoch's close, in their order."""
 
 POINT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("account", "u4"), ("role", "u1"), ("kind", "u1"),
@@ -255,9 +261,11 @@ POINT = np.dtype(
 """An account at a scoring point: `ts` is event time in ms, `enforcement` the outcome in force
 before any decision there, `score` the margin (log-odds; NaN without a model)."""
 
-DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
+DELTA = np.dtype(
+    [("key", "u4"), ("amount", "i4"), ("table", "u1"), ("shard", "u1"), ("spare", "u1", (2,))]
+)
 """A contribution to shared state: a sum, or for BORN, ENFORCEMENT, UNTIL the owner's own value;
-for JOINED the slot of the account that registers, plus one."""
+for JOINED the slot of the account that registers, plus one. `shard` is the one that made it."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
@@ -304,8 +312,8 @@ WORKER = np.dtype(
         # Who reports each account, what each source's accounts are judged by (addresses; 0: all by
         # one), how many of the latter, and whose are in the record now.
         "sources", "terms", "terms_n", "judged_by",
-        # The open epoch; position of the pass.
-        "epoch", "first", "at_shard", "at_fact",
+        # The open epoch; position of the pass; which pass it is, and what became of its event.
+        "epoch", "first", "at_shard", "at_fact", "step", "result",
     )]
 )  # fmt: skip
 """State of one worker: addresses, fill levels, and the policy in force."""

@@ -120,6 +120,7 @@ def contribute(w: Any, table: int, key: int, amount: int) -> None:
     d.table = table
     d.key = key
     d.amount = amount
+    d.shard = w.at_shard
     w.deltas_n += 1
 
 
@@ -233,16 +234,16 @@ def _prefetch_rare(shards: Any, ev: Any) -> None:
 
 
 @compiled()
-def prefetch_facts(shards: Any, w: Any, events: Any, codes: Any, i: int) -> None:
+def prefetch_facts(shards: Any, w: Any, events: Any, facts: Any, i: int) -> None:
     """Prefetch for the account events after the `i`-th; at least 2 · PREFETCH_DISTANCE follow.
 
     They may be of the next shard: a small batch has few in each.
     """
-    code = np.int64(codes[i + 2 * PREFETCH_DISTANCE])
+    code = np.int64(facts[i + 2 * PREFETCH_DISTANCE].code)
     prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
-    code = np.int64(codes[i + PREFETCH_DISTANCE])
+    code = np.int64(facts[i + PREFETCH_DISTANCE].code)
     _prefetch_row_and_pair(shards, w, events[code >> 1], code & 1)
-    code = np.int64(codes[i + PREFETCH_NEAR])
+    code = np.int64(facts[i + PREFETCH_NEAR].code)
     if code & 1 == 0:
         _prefetch_rare(shards, events[code >> 1])
 

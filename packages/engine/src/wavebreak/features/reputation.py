@@ -161,5 +161,6 @@ def newcomers_beside(partials: Sequence[Any], newcomers: Any) -> Any:
     `partials` are contributions (dtype DELTA) that are merged by now.
     """
     blamed = [p["key"][(p["table"] == BAD) & (p["amount"] > 0)] for p in partials]
-    found = np.unique(newcomers["slots"][np.unique(np.concatenate(blamed))]).astype(np.int64)
+    keys = np.unique(np.concatenate([np.zeros(0, np.uint32), *blamed]))
+    found = np.unique(newcomers["slots"][keys]).astype(np.int64)
     return found[found > 0] - 1

@@ -1,15 +1,19 @@
-"""Sharded executor: sixty-four logical shards, processed by threads, merged at each epoch's close.
+"""Sharded executor: logical shards, processed by threads, and the state that they share.
 
-Results are functions of the log: the number of workers, the size of batches and a restart from a
-snapshot change nothing. Workers are threads; the kernel runs without the GIL.
+There are sixty-four shards. One core may hold all of them, or several in other processes hold some
+each, and a replica of the shared state. A shard's state is its own, and moves with it; shared state
+changes only where an epoch opens, by the contributions of all shards to the one that was closed.
+Results are functions of the log: which core holds a shard, the number of workers, the size of
+batches and a restart from a snapshot change nothing. Workers are threads; the kernel runs without
+the GIL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -193,13 +197,53 @@ class Worker:
         return self.record
 
 
+class Contributions(NamedTuple):
+    """What some shards contribute to the shared state in one epoch.
+
+    `deltas` (arrays of dtype DELTA) are in log order for each shard. `active` counts the accounts
+    that acted, or on which somebody acted, and `newcomers` those of them that are young; 0 where
+    nobody reads it.
+    """
+
+    deltas: Sequence[Any]
+    active: int = 0
+    newcomers: int = 0
+
+
+def _by_shard(records: Any, shards: Any) -> list[Any]:
+    """Return the records of each shard, in their order."""
+    shards = shards.astype(np.uint8)
+    order = np.argsort(shards, kind="stable")
+    return np.split(records[order], np.searchsorted(shards[order], np.arange(1, SHARDS)))
+
+
+ALL_SHARDS: Final = np.ones(SHARDS, np.bool_)
 _NOBODY = np.zeros(0, np.int64)
+_IN_LOG = ("account", "role", "position")
+"""Fields by which notes are in the order of the log, the last one first; see `merge_hits`."""
+
+
+def _in_order(parts: Sequence[Any], order: Sequence[str]) -> Any:
+    """Return notes in order of fields, the last one first."""
+    notes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return notes[np.lexsort([notes[name] for name in order])] if notes.size > 1 else notes
+
+
+def merge_hits(parts: Sequence[Any]) -> Any:
+    """Return the hits of workers or groups of shards (dtype HIT) in one order.
+
+    It is that of the log; an account has one hit for each event, and at an epoch's close one for
+    each pass: whoever found them, there is no other order.
+    """
+    return _in_order(parts, ("step", *_IN_LOG))
+
+
 RESERVED_ACCOUNTS = 1 << 24
 """Accounts for which address space is reserved at the start (memory is used as accounts appear)."""
 
 
 class ShardedKernel:
-    """State of all accounts, and the workers that process their account events.
+    """State of the accounts of some shards, and the workers that process their account events.
 
     Args:
         policy: The policy, with its model.
@@ -209,14 +253,17 @@ class ShardedKernel:
         accounts: Accounts for which address space is reserved; more is reserved in steps.
         record: Whether scoring points are recorded.
         secret: Secret of the hashes of pairs (None: a random one); no result depends on it.
+        own: The shards whose accounts it holds (bool, SHARDS); of others it knows what is shared.
 
     """
 
     def __init__(
         self, policy: KernelPolicy, covered: Any, *, enforce: bool, workers: int = 1,
         accounts: int = RESERVED_ACCOUNTS, record: bool = False, secret: bytes | None = None,
+        own: Any = ALL_SHARDS,
     ) -> None:  # fmt: skip
-        self.policy, self.covered = policy, covered
+        self.policy, self.covered, self.own = policy, covered, own
+        self.held: list[int] = np.flatnonzero(own).tolist()
         self.kinds = fact_kinds()
         self.shards = np.zeros(SHARDS, SHARD)
         self.salts = pair_salts(secret or random_secret())
@@ -244,7 +291,7 @@ class ShardedKernel:
     def _point(self) -> None:
         for s in range(SHARDS):
             self.point_at(s)
-        self._room = min(map(len, self.rows))
+        self._room = min(len(self.rows[s]) for s in self.held)
         for worker in self.workers:
             w = worker.record
             w["people"], w["people_n"] = self.people.records.ctypes.data, len(self.people)
@@ -299,7 +346,8 @@ class ShardedKernel:
         The system allocates on first use, two megabytes per array: otherwise the first events wait
         a quarter of a second.
         """
-        for held in (*self.rows, self.people, self.entities, self.newcomers):
+        own = (self.rows[s] for s in self.held)
+        for held in (*own, self.people, self.entities, self.newcomers):
             held.touch(1)
 
     def fit(self, accounts: int, entities: int) -> None:
@@ -310,7 +358,7 @@ class ShardedKernel:
         self.newcomers.fit(len(self.entities))
         need = accounts // SHARDS + 1
         if need > self._room:
-            moved |= sum(rows.fit(need) for rows in self.rows) > 0
+            moved |= sum(self.rows[s].fit(need) for s in self.held) > 0
         if moved:
             self._point()
 
@@ -328,19 +376,15 @@ class ShardedKernel:
         work(0)
         list(others)
 
-    def _take(self, name: str) -> Any:
-        """Return and clear the workers' records, in log order."""
-        taken = [worker.take(name) for worker in self.workers]
-        notes = taken[0] if len(taken) == 1 else np.concatenate(taken)
-        if notes.size > 1:
-            notes = notes[np.lexsort((notes["account"], notes["role"], notes["position"]))]
-        return notes
+    def _take(self, name: str) -> list[Any]:
+        """Return and clear the workers' records."""
+        return [worker.take(name) for worker in self.workers]
 
     def _take_hits(self) -> Any:
-        points = self._take("points")
+        points = _in_order(self._take("points"), _IN_LOG)
         if points.size:
             self._points.append(points)
-        return self._take("hits")
+        return merge_hits(self._take("hits"))
 
     def no_hits(self) -> Any:
         """Return an empty array of hits."""
@@ -356,7 +400,10 @@ class ShardedKernel:
         return np.concatenate(points)
 
     def advance(self, segment: Segment) -> Any:
-        """Process a segment of the open epoch; return hits (dtype HIT) in log order."""
+        """Process a segment of the open epoch; return hits (dtype HIT) in log order.
+
+        It has the account events of these shards alone.
+        """
         self.accounts = max(self.accounts, segment.accounts)
         self.fit(segment.accounts, segment.entities)
         if self.first < 0:
@@ -367,27 +414,27 @@ class ShardedKernel:
 
         def work(number: int) -> None:
             worker = self.workers[number]
-            worker.make_room(segment.codes.size)
+            worker.make_room(segment.facts.size)
             w = worker.begin()
             while not kernel.process_segment(
                 self.shards, w, turns, taken, segment.events, segment.base, self.kinds,
-                segment.codes, segment.offsets,
+                segment.facts, segment.offsets, segment.results,
             ):  # fmt: skip
                 self.grow(int(w["at_shard"]), worker)
 
         self._each(work)
-        self.last = segment.base + segment.events.size - 1
+        self.last = segment.last
         self._partials += [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
 
-    def open(self, epoch: int) -> None:
-        """Open an epoch: shared state is read as of now until it closes."""
+    def start(self, epoch: int) -> None:
+        """Open the log's first epoch."""
         self.newcomer_wave.open(epoch)
-        self._open(epoch)
+        self._begin_epoch(epoch)
         self.newcomer_share.open(epoch)
         self._weigh_newcomers()
 
-    def _open(self, epoch: int) -> None:
+    def _begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
         wave = self.newcomer_wave.values(epoch)
         for worker in self.workers:
@@ -415,22 +462,45 @@ class ShardedKernel:
             worker.record["first"] = first
 
     def partials(self) -> list[Any]:
-        """Return the open epoch's contributions to shared state (dtype DELTA).
+        """Return what the shards have contributed in the open epoch so far (dtype DELTA).
 
         In log order for each account: a shard's come segment by segment, whichever worker did it.
         """
         return self._partials
 
-    def close(self, following: int, linked: Any = _NOBODY) -> Any:
-        """Close the open epoch and open `following`; return hits of accounts re-evaluated.
+    @property
+    def _evaluates_at_close(self) -> bool:
+        """Whether a rule or the model evaluates accounts at an epoch's close."""
+        return bool((self._wake >> EPOCH) & 1 or self.workers[0].record["scoring"])
 
-        Contributions are merged first. Then the accounts touched in the epoch are re-evaluated
-        where the reputation of their network, block, device or client changed, and so are the
-        newcomers on an entity of a restricted account, and `linked`, the accounts whose operator
-        changed (slots, int64). An epoch without account events merges nothing, so it can be
-        skipped.
+    def close(self) -> Contributions:
+        """Close the open epoch; return what these shards contribute to the next one."""
+        active = newcomers = 0
+        if self._evaluates_at_close and self.workers[0].record["census"]:
+            self._each(
+                lambda number: epoch_close.count_active(self.shards, self.workers[number].begin())
+            )
+            active, newcomers = (
+                sum(int(worker.record[name]) for worker in self.workers)
+                for name in ("active_n", "newcomers_n")
+            )
+        # In the order of a dump: said again after a restart, it is the same.
+        deltas = np.concatenate([np.zeros(0, DELTA), *self.partials()])
+        deltas = deltas[np.argsort(deltas["shard"], kind="stable")]
+        return Contributions((deltas,), active, newcomers)
+
+    def open(
+        self, epoch: int, contributed: Sequence[Contributions], linked: Any = _NOBODY
+    ) -> Any:  # fmt: skip
+        """Open an epoch after another is closed; return hits of accounts re-evaluated.
+
+        What all shards contributed to the closed one is merged first, those of one account in their
+        order. Then the accounts touched in the closed epoch are re-evaluated where the reputation
+        of their network, block, device or client changed, and so are the newcomers on an entity of
+        a restricted account, and `linked`, the accounts whose operator changed (slots, int64). An
+        epoch without account events merges nothing, so it can be skipped.
         """
-        closed, partials = self.epoch, self.partials()
+        closed, partials = self.epoch, [part for each in contributed for part in each.deltas]
         for partial in partials:
             merge_contributions(
                 partial, partial.size, self.entities.records, self.newcomers.records,
@@ -438,15 +508,17 @@ class ShardedKernel:
             )  # fmt: skip
         self.newcomer_wave.add(closed, counts_of(partials))
         self._partials = []
-        self._open(following)
-        if (self._wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
+        self._begin_epoch(epoch)
+        if self._evaluates_at_close:
             self._each(lambda number: self._re_evaluate_touched(self.workers[number], closed))
-            self._re_evaluate_newcomers(newcomers_beside(partials, self.newcomers.records), closed)
+            beside = self._own_of(newcomers_beside(partials, self.newcomers.records))
+            self._re_evaluate_newcomers(beside, closed)
+        linked = self._own_of(linked)
         if (self._wake >> EPOCH) & 1 and linked.size:
             self._re_evaluate_linked(linked, closed)
         if self.policy.newcomers:
-            active, new = (self._counted(name) for name in ("active_n", "newcomers_n"))
-            self.newcomer_share.add(closed, active, new)
+            active = sum(each.active for each in contributed)
+            self.newcomer_share.add(closed, active, sum(each.newcomers for each in contributed))
             self._weigh_newcomers()
         for worker in self.workers:
             worker.record["touched_n"] = 0
@@ -454,12 +526,9 @@ class ShardedKernel:
         self._partials = [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
 
-    def _counted(self, name: str) -> int:
-        """Return and clear a sum over the workers."""
-        total = sum(int(worker.record[name]) for worker in self.workers)
-        for worker in self.workers:
-            worker.record[name] = 0
-        return total
+    def _own_of(self, slots: Any) -> Any:
+        """Return the slots that are of these shards."""
+        return slots[self.own[slots % SHARDS]]
 
     def _re_evaluate_touched(self, worker: Worker, closed: int) -> None:
         w = worker.begin()
@@ -475,6 +544,10 @@ class ShardedKernel:
         w = self.workers[0].begin()
         while not epoch_close.re_evaluate_linked(self.shards, w, slots, closed, self.last):
             self.grow(int(w["at_shard"]), self.workers[0])
+
+    def used_rows(self) -> Iterator[Any]:
+        """Return the rows of the accounts of each shard (dtype ROW); not to be written to."""
+        return (self.rows[s].records[: self._used(s)] for s in self.held)
 
     def row_of(self, slot: int) -> Any:
         """Return the row of one account (dtype ROW); not to be written to."""
@@ -495,7 +568,7 @@ class ShardedKernel:
         """Return the bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
         rares = int(self.shards["rare_n"].sum()) * RARE.itemsize
         return {
-            "rows": self.accounts * ROW.itemsize,
+            "rows": sum(map(self._used, self.held)) * ROW.itemsize,
             "rares": rares,
             "pairs": sum(table.nbytes for table in self.pairs),
             "pairs_known": int(self.shards["pair_n"].sum()),
@@ -503,29 +576,42 @@ class ShardedKernel:
             "sources": self.accounts * SOURCE.itemsize if self._terms else 0,
         }
 
+    def _used(self, s: int) -> int:
+        """Return how many accounts of a shard there are."""
+        return len(range(s, self.accounts, SHARDS))
+
     def dump(self) -> dict[str, Any]:
-        """Return the state as named arrays, the open epoch included."""
-        arrays: dict[str, Any] = {
+        """Return the state as named arrays, the open epoch included: what is shared, and shards."""
+        arrays = self.dump_shared()
+        deltas = np.concatenate([np.zeros(0, DELTA), *self.partials()])
+        touched = np.concatenate([worker.touches() for worker in self.workers])
+        deltas_of = _by_shard(deltas, deltas["shard"])
+        touched_of = _by_shard(touched, touched % SHARDS)
+        for s in self.held:
+            arrays |= {
+                f"rows{s}": self.rows[s].records[: self._used(s)],
+                f"rares{s}": self.rares[s].records[: self.shards[s]["rare_n"]],
+                f"pairs{s}": self.pairs[s],
+                f"deltas{s}": deltas_of[s],
+                f"touched{s}": touched_of[s],
+            }
+            if self._terms:
+                arrays[f"sources{s}"] = self.sources.records[s : self.accounts : SHARDS]
+        return arrays
+
+    def dump_shared(self) -> dict[str, Any]:
+        """Return what every core holds alike: the position in the log, and the shared state."""
+        return {
             "numbers": np.array([self.epoch, self.accounts, self.first, self.last]),
             "people": self.people.records[: self.accounts],
             "entities": self.entities.records,
             "newcomers": self.newcomers.records,
             "newcomer_share": self.newcomer_share.dump(),
             "newcomer_wave": self.newcomer_wave.dump(),
-            "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
-            "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
-        if self._terms:
-            arrays["sources"] = self.sources.records[: self.accounts]
-        for s in range(SHARDS):
-            used = len(range(s, self.accounts, SHARDS))
-            arrays[f"rows{s}"] = self.rows[s].records[:used]
-            arrays[f"rares{s}"] = self.rares[s].records[: self.shards[s]["rare_n"]]
-            arrays[f"pairs{s}"] = self.pairs[s]
-        return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Restore the state from a dump, on any number of workers."""
+        """Restore the state from dumps that hold these shards, on any number of workers."""
         self.epoch, self.accounts, first, self.last = (int(n) for n in arrays["numbers"])
         self.fit(self.accounts, arrays["entities"].size)
         self.people.hold(arrays["people"])
@@ -533,23 +619,27 @@ class ShardedKernel:
         self.newcomers.hold(arrays["newcomers"])
         self.newcomer_share.load(arrays.get("newcomer_share"))
         self.newcomer_wave.load(arrays.get("newcomer_wave"))
+        for s in self.held:
+            self._load_shard(s, arrays)
+        self._point()
+        self._partials = [np.concatenate([arrays[f"deltas{s}"] for s in self.held])]
+        self._share_out(np.concatenate([arrays[f"touched{s}"] for s in self.held]))
+        self.start(self.epoch)
+        self._begin(first)
+
+    def _load_shard(self, s: int, arrays: dict[str, Any]) -> None:
+        rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
+        self.rows[s].hold(rows)
+        self.rares[s].hold(rares)
+        self.pairs[s], self.shards[s]["pair_n"] = load_table(
+            arrays[f"pairs{s}"], self.salts, rows.size, self.accounts
+        )
+        self.shards[s]["rare_n"] = rares.size
         if self._terms:
             # Before sources were declared, nobody noted whose accounts these are.
-            unknown = np.full(self.accounts, SEVERAL, SOURCE)
-            self.sources.hold(arrays.get("sources", unknown))
-        for s in range(SHARDS):
-            rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
-            self.rows[s].hold(rows)
-            self.rares[s].hold(rares)
-            self.pairs[s], self.shards[s]["pair_n"] = load_table(
-                arrays[f"pairs{s}"], self.salts, rows.size, self.accounts
-            )
-            self.shards[s]["rare_n"] = rares.size
-        self._point()
-        self._partials = [arrays["deltas"].copy()]
-        self._share_out(arrays["touched"])
-        self.open(self.epoch)
-        self._begin(first)
+            unknown = np.full(rows.size, SEVERAL, SOURCE)
+            own = arrays.get(f"sources{s}", unknown)
+            self.sources.records[s : self.accounts : SHARDS] = own
 
     def _share_out(self, touched: Any) -> None:
         """Distribute the open epoch's touched accounts over the workers."""

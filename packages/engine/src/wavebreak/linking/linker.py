@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.compiled.numba_runtime import compiled
 from wavebreak.features.facts import EPOCH_MS
 from wavebreak.features.keyed_hash import pair_salts, random_secret
 from wavebreak.features.layout import (
@@ -23,19 +23,16 @@ from wavebreak.features.layout import (
     MET_CONTACT,
     ON_DEVICE,
     REACHED,
-    REPLIED,
     ROW,
-    SHARD_BITS,
     TAKEN,
     TRIED,
     VISITED,
     WITHDRAWN_REVERSAL,
-    WROTE,
 )
-from wavebreak.features.memory import GrowableArray, account_row
-from wavebreak.features.message_updates import pair_flags
+from wavebreak.features.memory import GrowableArray
 from wavebreak.features.sequential_tests import quarter_power, quarters_of
 from wavebreak.features.shared_state import EPOCHS_A_DAY
+from wavebreak.linking.account_rows import MARK, REACHES, AccountRows
 from wavebreak.linking.edges import (
     LASTS,
     LEAST_WEIGHT,
@@ -60,9 +57,10 @@ from wavebreak.linking.senders import (
     KNOWN,
     MOST_AT_NETWORK,
     MOST_CHATS,
+    beside_senders,
     roles_by,
     sender_ties,
-    still_reach,
+    traits,
     weigh,
 )
 from wavebreak.linking.sightings import Sightings
@@ -77,9 +75,6 @@ MOST_TAKEN: Final = 64
 """Hijacked accounts that a newly hijacked one is compared with."""
 HIJACKED = np.dtype([("slot", "u4"), ("epoch", "u4"), ("device", "u4"), ("network", "u4")])
 STATE = np.dtype([("found", "u1"), ("reversals", "u1")])
-_MARK = np.dtype(
-    [("slot", "i8"), ("tied", "u1"), ("found", "u1"), ("unanswered", "u1"), ("complaints", "u1")]
-)  # fmt: skip
 _READ: Final = (JOINED, ON_DEVICE, TRIED, FOUND, TAKEN, VISITED, MET, MET_CONTACT, REACHED)
 
 
@@ -91,39 +86,6 @@ def _collect(deltas: Any, wanted: Any, kept: Any, n: int) -> int:
             kept[n] = deltas[i]
             n += 1
     return n
-
-
-@compiled()
-def _places(shards: Any, slots: Any, out: Any) -> None:
-    """Number block, network, device and registration (s, plus one) of accounts."""
-    for i in range(slots.size):
-        account = int64(slots[i])
-        row = account_row(shards, account)
-        out[i, 0], out[i, 1] = row.block, row.network
-        out[i, 2], out[i, 3] = row.device, row.registered
-
-
-@compiled()
-def _mark(shards: Any, marks: Any) -> int:
-    """Write marks into the accounts' rows; those that change are moved to the front."""
-    changed = int64(0)
-    for i in range(marks.size):
-        m = marks[i]
-        row = account_row(shards, m.slot)
-        if (
-            row.tied == m.tied
-            and row.tied_found == m.found
-            and row.tied_unanswered == m.unanswered
-            and row.tied_complaints == m.complaints
-        ):
-            continue
-        row.tied = m.tied
-        row.tied_found = m.found
-        row.tied_unanswered = m.unanswered
-        row.tied_complaints = m.complaints
-        marks[changed].slot = m.slot
-        changed += 1
-    return changed
 
 
 def _heaviest_first(edge: Edge) -> tuple[int, tuple[str, ...]]:
@@ -141,6 +103,26 @@ class _Pools(NamedTuple):
     def spread(self, values: Any) -> Any:
         """Repeat a component's value for each of its members."""
         return np.repeat(values, np.diff(self.begins))
+
+
+class _Places:
+    """Where some accounts are, asked for at once."""
+
+    def __init__(self, rows: AccountRows, slots: Any) -> None:
+        self._slots, self._profiles = slots, rows.profiles(slots)
+
+    def of(self, slots: Any) -> Any:
+        """Return the profiles of some of them (dtype PROFILE)."""
+        return self._profiles[np.searchsorted(self._slots, slots)]
+
+
+class _Ties(NamedTuple):
+    """Edges that could join two accounts (dtype EDGE, by key), and what accounts are, by slot."""
+
+    edges: Any
+    roles: Any
+    known: Any
+    contacted: Any
 
 
 class Linker:
@@ -171,11 +153,19 @@ class Linker:
         self._marked, self._reached = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._wanted = np.isin(np.arange(256), _READ)
 
-    def close(self, partials: Sequence[Any], core: Any, following: int) -> Any:
-        """Take the facts of the epoch that `core` closes; return the accounts to evaluate anew.
+    def close(
+        self, partials: Sequence[Any], rows: AccountRows, closed: int, following: int
+    ) -> Any:  # fmt: skip
+        """Take the facts of a closed epoch; return the accounts to evaluate anew.
 
-        To be called before the contributions are merged. `core` is the sharded kernel, `following`
-        the epoch that it opens next. Returns slots (int64), most often none.
+        To be called before the contributions are merged. Returns slots (int64), most often none.
+
+        Args:
+            partials: What all shards contributed in it (arrays of dtype DELTA).
+            rows: The rows of all accounts.
+            closed: The epoch.
+            following: The epoch that opens next.
+
         """
         for partial in partials:
             if not partial.size:
@@ -185,32 +175,48 @@ class Linker:
                 more[: self._n] = self._facts[: self._n]
                 self._facts = more
             self._n = _collect(partial, self._wanted, self._facts, self._n)
-        if following // TURN == core.epoch // TURN:
+        if following // TURN == closed // TURN:
             return np.zeros(0, np.int64)
-        return self._update(core, core.epoch)
+        return self._update(rows, closed)
 
-    def _update(self, core: Any, epoch: int) -> Any:
+    def _update(self, rows: AccountRows, epoch: int) -> Any:
         facts, self._n = self._facts[: self._n], 0
-        if epoch // EPOCHS_A_DAY != self.epoch // EPOCHS_A_DAY:
+        new_day = epoch // EPOCHS_A_DAY != self.epoch // EPOCHS_A_DAY
+        if new_day:
             for held in (self.edges, self.networks, self.chats):
                 held.compact(epoch)
-            stay = np.zeros(self._reached.size, np.bool_)
-            still_reach(core.shards, self._reached, stay)
-            self._reached = self._reached[stay]
         self.epoch = epoch
-        self._targets.fit(core.accounts)
-        self._states.fit(core.accounts)
-        self._devices.fit(len(core.entities))
-        self._used = {"targets": core.accounts, "states": core.accounts,
-                      "devices": len(core.entities)}  # fmt: skip
+        self._targets.fit(rows.accounts)
+        self._states.fit(rows.accounts)
+        self._devices.fit(rows.entities)
+        self._used = {"targets": rows.accounts, "states": rows.accounts,
+                      "devices": rows.entities}  # fmt: skip
         by_table = {table: facts[facts["table"] == table] for table in _READ}
         self._judge(by_table[FOUND])
         self._meet_targets(by_table[TRIED], epoch)
-        self._meet_devices(core.shards, by_table[ON_DEVICE]["key"], epoch)
-        self._register(core.shards, by_table[JOINED]["amount"] - 1, epoch)
-        self._chain(core.shards, by_table[TAKEN]["key"], epoch)
+        on_device = np.unique(by_table[ON_DEVICE]["key"].astype(np.int64))
+        joined = np.unique(by_table[JOINED]["amount"].astype(np.int64) - 1)
+        taken = np.unique(by_table[TAKEN]["key"].astype(np.int64))
+        places = _Places(rows, np.unique(np.concatenate([on_device, joined, taken])))
+        self._meet_devices(places, on_device, epoch)
+        self._register(places, joined, epoch)
+        self._chain(rows, places, taken, epoch)
         self._see(by_table, epoch)
-        return self._write_marks(core)
+        reached = by_table[REACHED]["key"].astype(np.int64)
+        return self._write_marks(rows, self._standings(rows, reached, forget=new_day))
+
+    def _standings(self, rows: AccountRows, new: Any, *, forget: bool) -> Any:
+        """Add accounts to those that may be senders; return what all of them are.
+
+        With `forget`, those before that have too few trials by now are left out.
+        """
+        slots = np.union1d(self._reached, new)
+        standings = rows.standings(slots)
+        stay = np.ones(slots.size, np.bool_)
+        if forget:
+            stay = (standings & REACHES > 0) | np.isin(slots, new)
+        self._reached = slots[stay]
+        return standings[stay]
 
     def _judge(self, facts: Any) -> None:
         """Note who was found abusive by outside evidence, whom a person found benign, and whom not.
@@ -240,51 +246,45 @@ class Linker:
         n = meet(places.records, at, who, epoch, lasts, one, other)
         return one[:n], other[:n]
 
-    def _meet_devices(self, shards: Any, keys: Any, epoch: int) -> None:
-        slots = np.unique(keys.astype(np.int64))
-        places = np.zeros((slots.size, 4), np.int64)
-        _places(shards, slots, places)
-        known = places[:, 2] > 0
-        pairs = np.sort((places[known, 2] - 1) << 32 | slots[known])
+    def _meet_devices(self, places: _Places, slots: Any, epoch: int) -> None:
+        devices = places.of(slots)["device"].astype(np.int64)
+        known = devices > 0
+        pairs = np.sort((devices[known] - 1) << 32 | slots[known])
         one, other = self._met(self._devices, pairs, epoch, DEVICES_LAST)
         self.edges.support(one, other, np.full(one.size, Kind.DEVICE), epoch)
 
-    def _register(self, shards: Any, slots: Any, epoch: int) -> None:
+    def _register(self, places: _Places, slots: Any, epoch: int) -> None:
         """Let registrations wait for the end of their hour, and tie those whose hour is over."""
-        slots = np.unique(slots.astype(np.int64))
-        places = np.zeros((slots.size, 4), np.int64)
-        _places(shards, slots, places)
+        at = places.of(slots)
         new = np.zeros(slots.size, REGISTRATION)
-        new["hour"] = np.maximum(places[:, 3] - 1, 0) // (60 * EPOCHS_AN_HOUR)
-        new["block"], new["network"], new["slot"] = places[:, 0], places[:, 1], slots
+        registered = at["registered"].astype(np.int64)
+        new["hour"] = np.maximum(registered - 1, 0) // (60 * EPOCHS_AN_HOUR)
+        new["block"], new["network"], new["slot"] = at["block"], at["network"], slots
         waiting = np.concatenate([self._waiting, new])
         self._waiting, (one, other, kinds) = close_hours(waiting, epoch)
         self.edges.support(one, other, kinds, epoch)
 
-    def _chain(self, shards: Any, keys: Any, epoch: int) -> None:
+    def _chain(self, rows: AccountRows, places: _Places, slots: Any, epoch: int) -> None:
         """Tie a hijacked account to those hijacked before that led to it."""
         recent = self._hijacked[self._hijacked["epoch"].astype(np.int64) > epoch - CHAIN_LASTS]
-        one: list[int] = []
-        other: list[int] = []
-        for slot in np.unique(keys.astype(np.int64)).tolist():
-            places = np.zeros((1, 4), np.int64)
-            _places(shards, np.array([slot]), places)
-            network, device = int(places[0, 1]), int(places[0, 2])
-            for earlier in recent:
-                led = int(earlier["slot"])
+        at = places.of(slots)
+        leads: list[tuple[int, int, bool]] = []
+        for slot, where in zip(slots.tolist(), at, strict=True):
+            network, device = int(where["network"]), int(where["device"])
+            for earlier in recent[recent["slot"] != slot]:
                 same = (0 < device == earlier["device"]) or (0 < network == earlier["network"])
-                if led != slot and (same or self._wrote(shards, slot, led, epoch)):
-                    one.append(led)
-                    other.append(slot)
+                leads.append((int(earlier["slot"]), slot, same))
             own = np.array([(slot, epoch, device, network)], HIJACKED)
             recent = np.concatenate([recent[recent["slot"] != slot], own])[-MOST_TAKEN:]
         self._hijacked = recent
-        kinds = np.full(len(one), Kind.CHAIN)
-        self.edges.support(np.array(one, np.int64), np.array(other, np.int64), kinds, epoch)
+        one, other, together = (np.array([lead[k] for lead in leads], np.int64) for k in range(3))
+        if one.size:
+            led = (together > 0) | rows.wrote(other, one, epoch * 60)
+            one, other = one[led], other[led]
+        self.edges.support(one, other, np.full(one.size, Kind.CHAIN), epoch)
 
     def _see(self, facts: dict[int, Any], epoch: int) -> None:
         """Note who was on which network, and who chats with whom: a chat from both its ends."""
-        self._reached = np.union1d(self._reached, facts[REACHED]["key"].astype(np.int64))
         visits = facts[VISITED]
         nothing = np.zeros(visits.size, np.int64)
         self.networks.note(visits["amount"], visits["key"], nothing, epoch)
@@ -297,32 +297,31 @@ class Linker:
             epoch,
         )
 
-    def _joining(self, core: Any) -> tuple[Any, Any]:
-        """Return the edges that could join two accounts (dtype EDGE, by key), and all roles."""
-        self._states.fit(core.accounts)
-        states = self._states.records[: core.accounts]
-        roles = roles_by(self._reached, states["found"], states["reversals"])
-        networks, chats = self.networks.records, self.chats.records
-        ties = sender_ties(core.shards, roles, networks, chats, self.epoch)
-        return merge_edges(self.edges.joining(self.epoch), ties), roles
+    def _ties(self, rows: AccountRows, standings: Any) -> _Ties:
+        """Return what could join accounts now; `standings` are those of `_reached`."""
+        self._states.fit(rows.accounts)
+        states = self._states.records[: rows.accounts]
+        roles = roles_by(self._reached, standings, states["found"], states["reversals"])
+        lasting = self.edges.joining(self.epoch)
+        asked = np.concatenate([beside_senders(self.networks.records, roles), *ends(lasting)])
+        known, contacted = np.zeros(roles.size, np.uint8), np.zeros(roles.size, np.uint16)
+        slots = np.unique(asked)
+        profiles = rows.profiles(slots)
+        known[slots], contacted[slots] = traits(profiles, self.epoch), profiles["contacted"]
+        ties = sender_ties(roles, known, self.networks.records, self.chats.records)
+        return _Ties(merge_edges(lasting, ties), roles, known, contacted)
 
-    def _wrote(self, shards: Any, slot: int, other: int, epoch: int) -> bool:
-        """Whether one of two accounts has written to the other."""
-        sh = shards[slot & (shards.size - 1)]
-        flags = pair_flags(sh, slot >> SHARD_BITS, other, epoch * 60)
-        return bool(flags & (WROTE | REPLIED))
-
-    def _weighed(self, shards: Any, edges: Any, roles: Any) -> tuple[Any, Any, Any]:
+    def _weighed(self, edges: Any, ties: _Ties) -> tuple[Any, Any, Any]:
         """Ends and weights of edges (int64)."""
-        weight = np.zeros(edges.size, np.int64)
-        weigh(shards, edges, roles, self._states.records["reversals"], self.epoch, weight)
+        reversals = self._states.records["reversals"]
+        weight = weigh(edges, ties.roles, reversals, ties.known, ties.contacted)
         return *ends(edges), weight
 
-    def _write_marks(self, core: Any) -> Any:
+    def _write_marks(self, rows: AccountRows, standings: Any) -> Any:
         """Rebuild the operators; return the accounts whose marks changed (slots, rising)."""
-        shards = core.shards
-        pools = self._pools(shards, components(*self._weighed(shards, *self._joining(core))))
-        marks = np.zeros(pools.members.size, _MARK)
+        ties = self._ties(rows, standings)
+        pools = self._pools(rows, components(*self._weighed(ties.edges, ties)))
+        marks = np.zeros(pools.members.size, MARK)
         marks["slot"] = pools.members
         marks["tied"] = np.minimum(pools.spread(np.diff(pools.begins)) - 1, 255)
         bad = self._states.records["found"][pools.members].astype(np.int64)
@@ -331,42 +330,41 @@ class Linker:
         marks["unanswered"] = pools.spread(quarters_of(pools.values[:, 0]))
         marks["complaints"] = pools.spread(quarters_of(pools.values[:, 1]))
         gone = np.setdiff1d(self._marked, pools.members)
-        freed = np.zeros(gone.size, _MARK)
+        freed = np.zeros(gone.size, MARK)
         freed["slot"] = gone
         self._marked = np.sort(pools.members)
         marks = np.concatenate([marks, freed])
-        return np.sort(marks["slot"][: _mark(shards, marks)])
+        return np.sort(rows.mark(marks))
 
-    def _pools(self, shards: Any, found: list[Any]) -> _Pools:
+    def _pools(self, rows: AccountRows, found: list[Any]) -> _Pools:
         members = np.concatenate([np.zeros(0, np.int64), *found])
         begins = np.cumsum([0, *(len(some) for some in found)])
         totals, values = np.zeros(len(found), ROW), np.zeros((len(found), 2))
-        pool(shards, members, begins, self.terms, totals, values)
+        pool(rows.profiles(members), begins, self.terms, totals, values)
         return _Pools(members, begins, totals, values)
 
-    def operators(self, core: Any, names: Callable[[Any], list[str]]) -> list[Operator]:
+    def operators(self, rows: AccountRows, names: Callable[[Any], list[str]]) -> list[Operator]:
         """Return the operators and the chains of hijacked accounts, those with most accounts first.
 
         `names` returns the accounts' names by slots.
         """
-        joined, roles = self._joining(core)
+        ties = self._ties(rows, rows.standings(self._reached))
         live = np.sort(self.edges.live(self.epoch), order="key")
         chained = live[live["counts"][:, Kind.CHAIN] > 0]
-        tied = self._weighed(core.shards, joined, roles)
-        described = self._describe(core, joined, *tied, names, victims=False)
+        described = self._describe(rows, ties.edges, *self._weighed(ties.edges, ties), names)
         one, other = ends(chained)
         # A hijacked account's chain is reported whatever its weight.
         weight = np.full(one.size, LEAST_WEIGHT)
-        described += self._describe(core, chained, one, other, weight, names, victims=True)
+        described += self._describe(rows, chained, one, other, weight, names, victims=True)
         return sorted(described, key=lambda operator: (-len(operator.accounts), operator.id))
 
     def _describe(
-        self, core: Any, edges: Any, one: Any, other: Any, weight: Any,
-        names: Callable[[Any], list[str]], *, victims: bool,
+        self, rows: AccountRows, edges: Any, one: Any, other: Any, weight: Any,
+        names: Callable[[Any], list[str]], *, victims: bool = False,
     ) -> list[Operator]:  # fmt: skip
         found = components(one, other, weight)
-        pools = self._pools(core.shards, found)
-        component = np.full(core.accounts + 1, -1)
+        pools = self._pools(rows, found)
+        component = np.full(rows.accounts + 1, -1)
         component[pools.members] = pools.spread(np.arange(len(found)))
         name = dict(zip(pools.members.tolist(), names(pools.members), strict=True))
         tied: list[list[Edge]] = [[] for _ in found]

@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.memory import account_row
 from wavebreak.features.sequential_tests import greatest_complaint_value, reply_value
 from wavebreak.linking.edges import Kind
 
@@ -66,7 +65,7 @@ def _add_bits(total: Any, bits: Any) -> None:
 
 
 @compiled()
-def _add_row(row: Any, total: Any) -> None:
+def _add_profile(row: Any, total: Any) -> None:
     """Add the counts of an account's tests.
 
     A stream whose trials have no more room is left out for this account: complaints without the
@@ -91,12 +90,11 @@ def _add_row(row: Any, total: Any) -> None:
 
 
 @compiled()
-def pool(shards: Any, members: Any, begins: Any, terms: Any, totals: Any, values: Any) -> None:
+def pool(members: Any, begins: Any, terms: Any, totals: Any, values: Any) -> None:
     """Pool the evidence of components.
 
     Args:
-        shards: The kernel's shards (dtype SHARD).
-        members: Slots of all components, one after the other (int64).
+        members: Profiles of all components' accounts, one after the other (dtype PROFILE).
         begins: Where each begins, and the end (int64).
         terms: Increments of the tests.
         totals: Filled in: the sums, one row for each component (dtype ROW, zeros).
@@ -105,9 +103,7 @@ def pool(shards: Any, members: Any, begins: Any, terms: Any, totals: Any, values
     """
     for c in range(begins.size - 1):
         for i in range(begins[c], begins[c + 1]):
-            account = int64(members[i])
-            row = account_row(shards, account)
-            _add_row(row, totals[c])
+            _add_profile(members[i], totals[c])
         values[c, 0] = reply_value(terms, totals[c])
         values[c, 1] = greatest_complaint_value(terms, totals[c])
 

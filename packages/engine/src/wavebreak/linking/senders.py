@@ -14,8 +14,7 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.durations import DAY_S
-from wavebreak.features.layout import REACHED_TRIALS
-from wavebreak.features.memory import account_row
+from wavebreak.linking.account_rows import CLEARED, COMPLAINED, OTHER, REACHES, SENDER
 from wavebreak.linking.edges import (
     EDGE,
     LEAST_TARGETS,
@@ -39,32 +38,18 @@ KNOWN, CONTACT = 1, 2
 """Marks of a chat: the account wrote to the other as to a contact, or the other opened the chat;
 and it was one of contacts."""
 NEWCOMER_S: Final = 3 * DAY_S
-CLEARED, OTHER, SENDER, COMPLAINED = 1, 2, 3, 4
-"""What an account is to a tie (0: not yet read): found benign by a person, no sender, a sender, and
-one of whom somebody complained."""
 
 
-@compiled()
-def _role(shards: Any, account: int, roles: Any) -> int:
-    """Whether an account is a sender, read once."""
-    if roles[account] == 0:
-        row = account_row(shards, account)
-        reached, answers = int64(row.trials), int64(row.trials_answered)
-        roles[account] = OTHER
-        if reached >= REACHED_TRIALS and 5 * answers < 2 * reached:
-            if row.complaints > 0:
-                roles[account] = COMPLAINED
-            elif reached >= 8 and 20 * answers <= 3 * reached:
-                roles[account] = SENDER
-    return int64(roles[account])
+FRIENDLESS, REGISTERED = 1, 2
+"""Bits of what is known of an account at a place: it registered within days, and has no chat that
+goes both ways; and it registered here at all."""
 
 
-@compiled()
-def _is_friendless(shards: Any, account: int, epoch: int) -> bool:
-    """Whether an account registered within days, and has no chat that goes both ways."""
-    row = account_row(shards, account)
-    born = int64(row.registered)
-    return bool(born > 0 and epoch * 60 - (born - 1) < NEWCOMER_S and row.mutual == 0)
+def traits(profiles: Any, epoch: int) -> Any:
+    """Return FRIENDLESS and REGISTERED of accounts by their profiles, as bits (uint8)."""
+    born = profiles["registered"].astype(np.int64)
+    fresh = (born > 0) & (epoch * 60 - (born - 1) < NEWCOMER_S) & (profiles["mutual"] == 0)
+    return (fresh * FRIENDLESS | (born > 0) * REGISTERED).astype(np.uint8)
 
 
 @compiled()
@@ -85,38 +70,63 @@ def _end_of(sightings: Any, begin: int) -> int:
 
 
 @compiled()
-def _are_new_pair(shards: Any, sightings: Any, begin: int, end: int, roles: Any) -> bool:
+def _senders_between(sightings: Any, begin: int, end: int, roles: Any) -> int:
+    """How many senders were on a network, unless it is a crowd's."""
+    senders = int64(0)
+    for i in range(begin, end if end - begin <= MOST_AT_NETWORK else begin):
+        senders += roles[int64(sightings[i].key & np.uint64(0xFFFFFFFF))] >= SENDER
+    return senders
+
+
+@compiled()
+def _beside_senders(sightings: Any, roles: Any, out: Any) -> int:
+    """Fill in the accounts on networks where two senders or more were."""
+    n, begin = int64(0), int64(0)
+    while begin < sightings.size:
+        end = _end_of(sightings, begin)
+        if _senders_between(sightings, begin, end, roles) >= 2:
+            for i in range(begin, end):
+                out[n] = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
+                n += 1
+        begin = end
+    return n
+
+
+def beside_senders(networks: Any, roles: Any) -> Any:
+    """Return the accounts whose traits `sender_ties` asks for (slots, int64, rising)."""
+    out = np.zeros(networks.size, np.int64)
+    return np.unique(out[: _beside_senders(networks, roles, out)])
+
+
+@compiled()
+def _are_new_pair(sightings: Any, begin: int, end: int, roles: Any, known: Any) -> bool:
     """Whether somebody complained of the two senders of a network, and both registered here.
 
     Two neighbours who both write to strangers are no wonder; two such newcomers are.
     """
     for i in range(begin, end):
         account = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
-        row = account_row(shards, account)
-        if roles[account] == SENDER or (roles[account] == COMPLAINED and row.registered == 0):
+        here = (known[account] & REGISTERED) != 0
+        if roles[account] == SENDER or (roles[account] == COMPLAINED and not here):
             return False
     return True
 
 
 @compiled()
-def _network_ties(shards: Any, sightings: Any, epoch: int, roles: Any, at: Any, to: Any) -> int:
+def _network_ties(sightings: Any, roles: Any, known: Any, at: Any, to: Any) -> int:
     """Tie the accounts of each network of senders to the two that follow; fill in positions."""
     n, begin, members = int64(0), int64(0), np.zeros(MOST_AT_NETWORK, np.int64)
     while begin < sightings.size:
-        end, senders = _end_of(sightings, begin), int64(0)
-        for i in range(begin, end if end - begin <= MOST_AT_NETWORK else begin):
-            role = _role(shards, int64(sightings[i].key & np.uint64(0xFFFFFFFF)), roles)
-            senders += role >= SENDER
-        if senders < 2 or (
-            senders == 2 and not _are_new_pair(shards, sightings, begin, end, roles)
-        ):
+        end = _end_of(sightings, begin)
+        senders = _senders_between(sightings, begin, end, roles)
+        if senders < 2 or (senders == 2 and not _are_new_pair(sightings, begin, end, roles, known)):
             begin = end
             continue
         tied = int64(0)
         for i in range(begin, end):
             account = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
             role = roles[account]
-            if role >= SENDER or (role != CLEARED and _is_friendless(shards, account, epoch)):
+            if role >= SENDER or (role != CLEARED and (known[account] & FRIENDLESS) != 0):
                 members[tied] = i
                 tied += 1
         if _is_of_senders(senders, tied - senders, end - begin):
@@ -142,18 +152,18 @@ def _begin_of(sightings: Any, owner: int) -> int:
 
 
 @compiled()
-def _weigh_circles(shards: Any, sightings: Any, roles: Any, circles: Any) -> None:
+def _weigh_circles(sightings: Any, roles: Any, circles: Any) -> None:
     """For each sender: 1 if three in five of whom it knows are senders, 2 if two thirds are."""
     begin = int64(0)
     while begin < sightings.size:
         owner, end = int64(sightings[begin].key >> np.uint64(32)), _end_of(sightings, begin)
-        if _role(shards, owner, roles) >= SENDER:
+        if roles[owner] >= SENDER:
             known, senders = int64(0), int64(0)
             for i in range(begin, end):
                 if int64(sightings[i].marks) & KNOWN:
                     other = int64(sightings[i].key & np.uint64(0xFFFFFFFF))
                     known += 1
-                    senders += _role(shards, other, roles) >= SENDER
+                    senders += roles[other] >= SENDER
             if known > 0 and 5 * senders >= 3 * known:
                 circles[owner] = 2 if 3 * senders >= 2 * known else 1
         begin = end
@@ -194,35 +204,35 @@ def _ring_ties(sightings: Any, circles: Any, at: Any) -> int:
     return n
 
 
-def roles_by(reached: Any, found: Any, reversals: Any) -> Any:
-    """Return what is known of accounts before their rows are read (uint8, by slot).
+def roles_by(reached: Any, standings: Any, found: Any, reversals: Any) -> Any:
+    """Return what accounts are to a tie (uint8, by slot).
 
     Args:
         reached: Slots of the accounts that may be senders (int64).
+        standings: What these are by their trials (`AccountRows.standings`).
         found: Of each account whether outside evidence found it abusive.
         reversals: Of each account how often a person found it benign.
 
     """
     roles = np.full(found.size, OTHER, np.uint8)
-    roles[reached] = 0
+    roles[reached] = standings & ~np.uint8(REACHES)
     roles[found > 0] = COMPLAINED
     roles[reversals > 0] = CLEARED
     return roles
 
 
-def sender_ties(shards: Any, roles: Any, networks: Any, chats: Any, epoch: int) -> Any:
+def sender_ties(roles: Any, known: Any, networks: Any, chats: Any) -> Any:
     """Return the ties between senders as of now (dtype EDGE).
 
     Args:
-        shards: The kernel's shards (dtype SHARD).
         roles: What accounts are (`roles_by`).
+        known: Traits of accounts by slot (`traits`), at least of `beside_senders`.
         networks: Who was on which network (dtype SIGHTING).
         chats: With whom accounts chat, both ways (dtype SIGHTING, with marks).
-        epoch: The epoch that closes.
 
     """
     at, to = np.zeros(2 * networks.size, np.int64), np.zeros(2 * networks.size, np.int64)
-    n = _network_ties(shards, networks, epoch, roles, at, to)
+    n = _network_ties(networks, roles, known, at, to)
     one, other, slots = networks[at[:n]], networks[to[:n]], np.uint64(0xFFFFFFFF)
     ties = np.zeros(n, EDGE)
     ties["key"] = edge_keys(one["key"] & slots, other["key"] & slots)
@@ -230,7 +240,7 @@ def sender_ties(shards: Any, roles: Any, networks: Any, chats: Any, epoch: int) 
     ties["last"] = np.maximum(one["epoch"], other["epoch"])
     ties["counts"][:, Kind.SENDERS] = 1
     circles, at = np.zeros(roles.size, np.uint8), np.zeros(chats.size, np.int64)
-    _weigh_circles(shards, chats, roles, circles)
+    _weigh_circles(chats, roles, circles)
     chosen = chats[at[: _ring_ties(chats, circles, at)]]
     rings = np.zeros(chosen.size, EDGE)
     rings["key"] = chosen["key"]
@@ -240,7 +250,7 @@ def sender_ties(shards: Any, roles: Any, networks: Any, chats: Any, epoch: int) 
 
 
 @compiled()
-def _place_weight(edge: Any, shards: Any, one: int, other: int, roles: Any, epoch: int) -> int:
+def _place_weight(edge: Any, one: int, other: int, roles: Any, known: Any) -> int:
     """Weight of where both were; on a device or at registration only of senders and newcomers."""
     weight = int64(0)
     if edge.counts[_DEVICE] > 0:
@@ -251,39 +261,24 @@ def _place_weight(edge: Any, shards: Any, one: int, other: int, roles: Any, epoc
         weight += 2
     for account in (one, other):
         if weight > 0 and roles[account] < SENDER:
-            friendless = roles[account] != CLEARED and _is_friendless(shards, account, epoch)
+            friendless = roles[account] != CLEARED and (known[account] & FRIENDLESS) != 0
             weight = weight if friendless else int64(0)
     weight += 3 if edge.counts[_SENDERS] > 0 else 0
     return weight + (3 if edge.counts[_RING] > 0 else 0)
 
 
 @compiled()
-def _contacted(shards: Any, account: int) -> int:
-    """Return how many strangers an account wrote to."""
-    row = account_row(shards, account)
-    return int64(row.contacted)
-
-
-@compiled()
-def weigh(shards: Any, edges: Any, roles: Any, reversals: Any, epoch: int, out: Any) -> None:
-    """Fill in the weight of each edge as a tie of one operator (int64); a chain has none.
-
-    A network of senders and a ring join by themselves: they are looked for anew each hour. Other
-    ties count between accounts that are senders or just came: a family's phone and two couriers
-    with one list of customers are no operator. Shared targets count between senders alone, from
-    three on if they are a quarter of the strangers of the one who wrote to fewer, or beside another
-    tie, and where two who know nothing of each other would share far fewer; a successor's count
-    double. A person's decision that one end is benign halves the weight, each time.
-    """
+def _weigh(
+    edges: Any, roles: Any, reversals: Any, known: Any, contacted: Any, out: Any
+) -> None:  # fmt: skip
     for i in range(edges.size):
         edge = edges[i]
         one, other = int64(edge.key >> np.uint64(32)), int64(edge.key & np.uint64(0xFFFFFFFF))
-        senders = _role(shards, one, roles) >= SENDER and _role(shards, other, roles) >= SENDER
-        weight = _place_weight(edge, shards, one, other, roles, epoch)
+        weight = _place_weight(edge, one, other, roles, known)
         after = int64(edge.counts[_SUCCESSION])
         shared = int64(edge.counts[_TARGETS]) + after
-        if senders and shared > 0:
-            wrote, others = _contacted(shards, one), _contacted(shards, other)
+        if roles[one] >= SENDER and roles[other] >= SENDER and shared > 0:
+            wrote, others = int64(contacted[one]), int64(contacted[other])
             enough = shared >= LEAST_TARGETS and shared * TARGET_SHARE >= min(wrote, others)
             by_chance = shared * max(roles.size, LEAST_CROWD) < BEYOND_CHANCE * wrote * others
             if (enough or weight > 0) and not by_chance:
@@ -291,10 +286,24 @@ def weigh(shards: Any, edges: Any, roles: Any, reversals: Any, epoch: int, out: 
         out[i] = weight >> min(int64(reversals[one]) + int64(reversals[other]), int64(16))
 
 
-@compiled()
-def still_reach(shards: Any, slots: Any, out: Any) -> None:
-    """Fill in whether accounts still have so many trials (bool)."""
-    for i in range(slots.size):
-        account = int64(slots[i])
-        row = account_row(shards, account)
-        out[i] = row.trials >= REACHED_TRIALS
+def weigh(edges: Any, roles: Any, reversals: Any, known: Any, contacted: Any) -> Any:
+    """Return the weight of each edge as a tie of one operator (int64); a chain has none.
+
+    A network of senders and a ring join by themselves: they are looked for anew each hour. Other
+    ties count between accounts that are senders or just came: a family's phone and two couriers
+    with one list of customers are no operator. Shared targets count between senders alone, from
+    three on if they are a quarter of the strangers of the one who wrote to fewer, or beside another
+    tie, and where two who know nothing of each other would share far fewer; a successor's count
+    double. A person's decision that one end is benign halves the weight, each time.
+
+    Args:
+        edges: The edges (dtype EDGE).
+        roles: What accounts are (`roles_by`).
+        reversals: How often a person found each account benign, by slot.
+        known: Traits of accounts by slot (`traits`), at least of the edges that last.
+        contacted: How many strangers accounts wrote to, by slot.
+
+    """
+    weight = np.zeros(edges.size, np.int64)
+    _weigh(edges, roles, reversals, known, contacted, weight)
+    return weight

@@ -339,7 +339,7 @@ class Round:
             for segment in self.engine.fanout.segments(self.pseudonymizer.apply(batch)):
                 for decision in self.engine.advance(segment):
                     self.handle_decision(decision)
-                rows = np.flatnonzero(segment.events["drop"] == BARRED)
+                rows = np.flatnonzero(segment.results & BARRED)
                 refused.append(ids[at + rows])
                 at += len(segment.events)
         return np.concatenate(refused)
