@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from support.fake_model import Synthetic
-from wavebreak import rules
+from support.strict_policy import strict_policy
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
@@ -64,22 +63,7 @@ def stream(log: pa.RecordBatch) -> Profile:
     return coverage.measure([log])
 
 
-def _strict() -> rules.Policy:
-    """The shipped policy, one of its rules made to fire often, so that a calm trace decides too.
-
-    Any model's score acts in it.
-    """
-    policy = rules.load_policy()
-    score = msgspec.structs.replace(policy.score, mode="enforce")
-    often = msgspec.structs.replace(
-        policy.rules[0], id="often", stage="messaging", on=("sent", "received"),
-        when="sends_1h >= 6 and peers_1d >= 2", outcome="restrict", label=None, hold="1h",
-        mode="enforce",
-    )  # fmt: skip
-    return dataclasses.replace(policy, rules=(often, *policy.rules[1:]), score=score)
-
-
-POLICY = _strict()
+POLICY = strict_policy()
 MODEL = Synthetic({"observe": -120_000, "challenge": 0, "restrict": 60_000, "ban": 200_000})
 """Scores decide in these runs, as rules do."""
 

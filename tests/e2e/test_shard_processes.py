@@ -1,0 +1,65 @@
+"""Shards in several processes decide what `wavebreak run` decides, to the byte.
+
+One, two, three and five workers; killed at random points; more and fewer of them in mid-run; with
+the shipped model. Decisions, operators, accounts and the whole state are compared. The longer runs
+(a simulated week, dozens of kills) are `python -m support.shard_test`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.shard_comparison import Reference, compared, head_of_trace, reference
+from wavebreak.io.csv_import import PRESETS
+from wavebreak_lab import simulation
+
+TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """A simulated stretch in which much is decided, and what one engine makes of it."""
+    home = tmp_path_factory.mktemp("day")
+    world = simulation.simulate(
+        people=60, days=0.2, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
+        personas=["teacher", "courier", "hijack-owner"], seed=5,
+    )  # fmt: skip
+    simulation.write(world, home / "world")
+    made = reference(home / "world", home, model=True)
+    assert len(made.decisions) > 20
+    return made
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_any_number_of_workers_decides_the_same(
+    day: Reference, tmp_path: Path, workers: int
+) -> None:
+    compared(day, tmp_path, [workers])
+
+
+def test_killed_workers_say_and_decide_the_same(day: Reference, tmp_path: Path) -> None:
+    done = compared(day, tmp_path, [2], kills=0.01, every=40)
+    assert done.killed > 3
+    assert done.repeated > 20
+
+
+def test_rescaled_workers_decide_the_same(day: Reference, tmp_path: Path) -> None:
+    compared(day, tmp_path, [2, 3, 1])
+
+
+def test_state_that_comes_an_epoch_late_is_caught(day: Reference, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="decisions differ"):
+        compared(day, tmp_path, [2], stale=True)
+
+
+def test_a_real_trace_is_decided_the_same(tmp_path: Path) -> None:
+    path = TRACES / "collegemsg.csv.gz"
+    if not path.exists():
+        pytest.skip("../shared/data is absent")
+    log = tmp_path / "trace.jsonl"
+    head_of_trace(path, PRESETS["collegemsg"].types, 1_500, log)
+    made = reference(log, tmp_path, model=True, strict=True)
+    assert len(made.decisions) > 20
+    compared(made, tmp_path / "divided", [3, 2])
