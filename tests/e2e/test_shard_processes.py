@@ -7,11 +7,14 @@ the shipped model. Decisions, operators, accounts and the whole state are compar
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from support.shard_comparison import Reference, compared, head_of_trace, reference
+from support.shard_worker import Partition, Rounds
+from wavebreak.engine.exchange import ExchangeConflictError
 from wavebreak.io.csv_import import PRESETS
 from wavebreak_lab import simulation
 
@@ -54,12 +57,32 @@ def test_state_that_comes_an_epoch_late_is_caught(day: Reference, tmp_path: Path
         compared(day, tmp_path, [2], stale=True)
 
 
+def test_a_row_is_written_once_and_compared_after(tmp_path: Path) -> None:
+    rounds = Rounds(tmp_path, groups=1, group=0)
+    assert rounds.all(7, b"said") == [b"said"]
+    assert rounds.all(8, b"other") == [b"other"]
+    assert rounds.all(7, b"said") == [b"said"]
+    with pytest.raises(ExchangeConflictError, match="round 7 of group 0"):
+        rounds.all(7, b"not said")
+
+
+def test_a_torn_value_is_dropped_and_written_again(tmp_path: Path) -> None:
+    partition = Partition(tmp_path / "in")
+    partition.append("one")
+    partition.append("two")
+    os.truncate(partition.path, partition.path.stat().st_size - 1)
+    partition.drop_torn()
+    partition.append("again")
+    assert [partition.next() for _ in range(3)] == [(True, "one"), (True, "again"), (False, None)]
+    partition.close()
+
+
 def test_a_real_trace_is_decided_the_same(tmp_path: Path) -> None:
     path = TRACES / "collegemsg.csv.gz"
     if not path.exists():
         pytest.skip("../shared/data is absent")
     log = tmp_path / "trace.jsonl"
-    head_of_trace(path, PRESETS["collegemsg"].types, 2_000, log)
+    head_of_trace(path, PRESETS["collegemsg"].types, 1_500, log)
     made = reference(log, tmp_path, model=True, strict=True)
     assert len(made.decisions) > 20
     compared(made, tmp_path / "divided", [3, 2])

@@ -38,15 +38,16 @@ def trace(home: Path, name: str) -> Reference:
     return reference(log, home, model=True, strict=True)
 
 
-def run(of: Reference, home: Path, kills: float, seed: int) -> None:
-    """Divide one run in each way."""
+def run(of: Reference, home: Path, kills: float, seed: int, only: str = "") -> None:
+    """Divide one run in each way whose name holds `only`."""
     ways: list[tuple[str, list[int], dict[str, Any]]] = [
         *((f"{n} workers", [n], {}) for n in (1, 2, 3, 5)),
         ("2, 3, 1 and 5 workers", [2, 3, 1, 5], {}),
         ("3 workers, killed", [3], {"kills": kills, "every": 60}),
         ("2 and 4 workers, killed", [2, 4], {"kills": kills, "every": 60}),
     ]
-    for number, (name, workers, options) in enumerate(ways):
+    chosen = [way for way in ways if only in way[0]]
+    for number, (name, workers, options) in enumerate(chosen):
         began = time.monotonic()
         done = compared(of, home / f"way{number}", workers, seed=seed, **options)
         took = time.monotonic() - began
@@ -61,16 +62,19 @@ def main() -> None:
     parser.add_argument("--days", type=float, default=7)
     parser.add_argument("--kills", type=float, default=0.003, help="chance in each message")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trace", default="collegemsg")
+    parser.add_argument("--trace", default="collegemsg", help="its name, or none")
+    parser.add_argument("--way", default="", help="only ways whose names hold this")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         for name in ("a simulated stretch", given.trace):
+            if name == "none":
+                continue
             home = Path(directory) / name.replace(" ", "-")
             home.mkdir()
             simulated = name != given.trace
             of = week(home, given.people, given.days) if simulated else trace(home, name)
             print(f"{name}: {len(of.decisions)} decisions", flush=True)
-            run(of, home, given.kills, given.seed)
+            run(of, home, given.kills, given.seed, given.way)
 
 
 if __name__ == "__main__":

@@ -729,7 +729,7 @@ def test_full_outbox_stops_nobody_and_excuses_nobody() -> None:
     assert "wavebreak_unkept_total 2.0" in generate_latest(setting.registry).decode()
 
 
-EVERYONE = {"m.mentions": {"room": True}}
+EVERYONE: dict[str, Any] = {"m.mentions": {"room": True}}
 
 
 def in_public_room(joined_ms: int) -> Setting:

@@ -54,7 +54,7 @@ def registered(account: str, ts: int = NOON - HOUR, **more: Any) -> bytes:
     return line("account.registered", ts, account=account, phone=PHONE, **more)
 
 
-ON_PLATFORM = {"channel": "business_platform", "business": "shop"}
+ON_PLATFORM: dict[str, Any] = {"channel": "business_platform", "business": "shop"}
 
 
 @pytest.fixture(autouse=True)

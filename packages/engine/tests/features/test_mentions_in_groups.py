@@ -53,15 +53,15 @@ class Outcome:
         at = 0
         for segment in engine.fanout.segments(log(rows)):
             self.decisions += engine.advance(segment)
-            for drop in segment.events["drop"].tolist():
-                if drop == BARRED:
+            for result in segment.results.tolist():
+                if result & BARRED:
                     self.refused.append(rows[at])
                 at += 1
 
     def reached(self, rows: list[Row], who: str) -> int:
         """How many messages of an account to groups went through."""
         sent = [row for row in rows if row["account"] == who and "recipients" in row]
-        return len(sent) - sum(row["account"] == who for row in self.refused)
+        return len(sent) - len([row for row in self.refused if row["account"] == who])
 
     def limited(self) -> set[str]:
         return {each.account for each in self.decisions if RULE in each.rules}

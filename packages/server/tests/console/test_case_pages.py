@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -101,7 +102,7 @@ def test_preview_is_what_the_holder_reads(wanted: dict[str, str], tmp_path: Any)
         assert page.startswith(f"{made.before} → {made.outcome}")
         notices = console.running.context.holder_notices
         for code in notices.platform.languages:
-            statement = await stored(lambda code=code: _statement(notices, account, code))
+            statement = await stored(partial(_statement, notices, account, code))
             assert statement.title in page
             for section in statement.sections:
                 # Closing lines and the end of the time for an appeal follow from the instant of the
@@ -171,8 +172,8 @@ async def test_accounts_of_one_hand_are_one_card(console: RunningConsole) -> Non
     now = 1
     for account in TEAM:
         await stored(
-            lambda account=account: ReviewCase.objects.update_or_create(
-                account=account, blind=False, state="open",
+            partial(
+                ReviewCase.objects.update_or_create, account=account, blind=False, state="open",
                 defaults={"decision": 1, "outcome": "limit", "basis": "tie", "opened_ms": now,
                           "changed_ms": now, "harm": 0.5, "uncertainty": 0.5, "priority": 0.3},
             )
@@ -199,7 +200,8 @@ async def test_accounts_of_one_hand_are_one_card(console: RunningConsole) -> Non
     assert len({batch for _, _, batch in done}) == 1
     notices = console.running.context.holder_notices
     for account in TEAM:
-        newest = await stored(lambda account=account: newest_notice(notices, account, now))
+        newest = await stored(partial(newest_notice, notices, account, now))
+        assert newest is not None
         assert newest["statement"].outcome == "suspend"
         assert newest["statement"].appeal is not None
 

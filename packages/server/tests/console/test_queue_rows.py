@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ async def test_queue_asks_as_often_for_many_rows_as_for_few(console: RunningCons
         ReviewCase.objects.filter(id__in=list(numbers)).delete()
 
     for kept in (4, 1):
-        await stored(lambda kept=kept: keep(kept))
+        await stored(partial(keep, kept))
         with pytest.MonkeyPatch.context() as patched:
             counted = count_queries(patched)
             assert (await person.get("/console/queue")).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from support.console_harness import RunningConsole, console_test
 from wavebreak_server.http.app_context import run_background_query as stored
@@ -14,7 +15,13 @@ async def _nothing(console: RunningConsole) -> None:
 
 
 visits = console_test(_nothing)
-WANTED = {"url": "https://chat.example/hook", "min_outcome": "limit", "kinds": ["decisions"]}
+WANTED: dict[str, Any] = {
+    "url": "https://chat.example/hook", "min_outcome": "limit", "kinds": ["decisions"],
+}  # fmt: skip
+    "url": "https://chat.example/hook",
+    "min_outcome": "limit",
+    "kinds": ["decisions"],
+}
 
 
 @visits

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from wavebreak.errors import EventError
 from wavebreak.io.jsonl import decode_lines
-from wavebreak.io.readers import LineBlock, check_log
+from wavebreak.io.line_splitter import LineBlock
+from wavebreak.io.readers import check_log
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 from wavebreak_business.platform.events import PortfolioUpdated, event_id, read_events

@@ -257,17 +257,22 @@ def _apply_contact(
 
 
 @compiled()
+def _apply_group_send(row: Any, r: Any, ev: Any, now: int) -> None:
+    row.flags = np.int64(row.flags) | GROUPED
+    if update_send_statistics(row, ev, now):
+        _count_group_send(r, now, 1)
+        if ev.flags & MENTIONS_MANY:
+            _count_mass_mention(r, now, 1)
+            _count_mentioned(r, now, np.int64(ev.count))
+    r.wrote_group = max(np.int64(r.wrote_group), now + 1)
+
+
+@compiled()
 def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events that update the rare row."""
     r = rare_row(sh, row)
     if kind == SENT_GROUP:
-        row.flags = np.int64(row.flags) | GROUPED
-        if update_send_statistics(row, ev, now):
-            _count_group_send(r, now, 1)
-            if ev.flags & MENTIONS_MANY:
-                _count_mass_mention(r, now, 1)
-                _count_mentioned(r, now, np.int64(ev.count))
-        r.wrote_group = max(np.int64(r.wrote_group), now + 1)
+        _apply_group_send(row, r, ev, now)
     elif kind == UNDELIVERABLE:
         _count_undeliverable(r, now, 1)
         advance_windows(row)

@@ -134,6 +134,20 @@ def merge_contributions(
 
 
 @compiled()
+def sort_by_shard(deltas: Any, out: Any) -> None:
+    """Copy contributions in the order of the shards that made them, of each in their order."""
+    at = np.zeros(257, np.int64)
+    for i in range(deltas.size):
+        at[int64(deltas[i].shard) + 1] += 1
+    for s in range(256):
+        at[s + 1] += at[s]
+    for i in range(deltas.size):
+        s = int64(deltas[i].shard)
+        out[at[s]] = deltas[i]
+        at[s] += 1
+
+
+@compiled()
 def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
     if table == CONFIRMED:
         person.confirmed = min(np.int64(person.confirmed) + amount, 65535)

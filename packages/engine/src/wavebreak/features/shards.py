@@ -45,7 +45,11 @@ from wavebreak.features.memory import GrowableArray
 from wavebreak.features.newcomer_share import NewcomerShare
 from wavebreak.features.newcomer_wave import NewcomerWave, counts_of
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table, load_table
-from wavebreak.features.reputation import merge_contributions, newcomers_beside
+from wavebreak.features.reputation import (
+    merge_contributions,
+    newcomers_beside,
+    sort_by_shard,
+)
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.schema.event_kinds import EPOCH
 
@@ -208,6 +212,11 @@ class Contributions(NamedTuple):
     deltas: Sequence[Any]
     active: int = 0
     newcomers: int = 0
+
+
+def _joined(parts: Sequence[Any], dtype: np.dtype[Any]) -> Any:
+    """Return records one after the other; NumPy looks at each field of records to do so."""
+    return np.frombuffer(b"".join([part.tobytes() for part in parts]), dtype)
 
 
 def _by_shard(records: Any, shards: Any) -> list[Any]:
@@ -485,9 +494,10 @@ class ShardedKernel:
                 for name in ("active_n", "newcomers_n")
             )
         # In the order of a dump: said again after a restart, it is the same.
-        deltas = np.concatenate([np.zeros(0, DELTA), *self.partials()])
-        deltas = deltas[np.argsort(deltas["shard"], kind="stable")]
-        return Contributions((deltas,), active, newcomers)
+        deltas = _joined(self.partials(), DELTA)
+        ordered = np.zeros(deltas.size, DELTA)
+        sort_by_shard(deltas, ordered)
+        return Contributions((ordered,), active, newcomers)
 
     def open(
         self, epoch: int, contributed: Sequence[Contributions], linked: Any = _NOBODY
@@ -588,7 +598,7 @@ class ShardedKernel:
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays, the open epoch included: what is shared, and shards."""
         arrays = self.dump_shared()
-        deltas = np.concatenate([np.zeros(0, DELTA), *self.partials()])
+        deltas = _joined(self.partials(), DELTA)
         touched = np.concatenate([worker.touches() for worker in self.workers])
         deltas_of = _by_shard(deltas, deltas["shard"])
         touched_of = _by_shard(touched, touched % SHARDS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pyarrow as pa
@@ -227,8 +227,7 @@ def read_lane(engine: Engine, account: str) -> Lane:
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     if not 0 <= slot < engine.core.accounts:
         return "none"
-    lane: Lane = LANES[engine.core.lane_of(slot)]
-    return lane
+    return cast("Lane", LANES[engine.core.lane_of(slot)])
 
 
 async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:

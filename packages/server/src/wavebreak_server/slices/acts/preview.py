@@ -6,7 +6,7 @@ the decision itself and no guess at the policy.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -57,7 +57,7 @@ class _Tried(NamedTuple):
     before: str
     outcome: str
     until_ms: int | None
-    decision: dict[str, object] | None
+    decision: dict[str, Any] | None
 
 
 def preview_act(acting: ActingUser, account: str, act: Act) -> ActPreview | None:
@@ -85,7 +85,7 @@ def preview_act(acting: ActingUser, account: str, act: Act) -> ActPreview | None
     rules = tried.decision["rules"] if tried.decision else ()
     return ActPreview(
         tried.before, tried.outcome, tried.until_ms,
-        tuple(rules),  # type: ignore[call-overload]
+        tuple(rules),
         row_of(tried.outcome).refusal_words, describe_end(tried.outcome, tried.until_ms),
         tried.decision is not None, notified, statements,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _notice_words(feedback: Feedback, outcome: str) -> str:
     >>> _notice_words(Feedback(), "challenge")
     'at once'
     """
-    delays: dict[str, tuple[str, str]] = dict(feedback.delay)
+    delays = {str(name): delay for name, delay in feedback.delay.items()}
     if outcome not in delays:
         return "at once"
     least, most = delays[outcome]

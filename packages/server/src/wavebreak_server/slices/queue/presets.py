@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wavebreak.schema.events import Label
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.config import ConsoleConfig
 from wavebreak_server.slices.queue.models import ReasonPresets
 from wavebreak_server.slices.users.acting_user import ActingUser
 
-VERDICTS = ("benign", "abusive", "undetermined")
+VERDICTS: tuple[Label, ...] = ("benign", "abusive", "undetermined")
 MOST, LONGEST = 9, 120
 """Reasons of a verdict, one a digit, and characters of each."""
 
 
-def reason_presets(settings: ConsoleConfig) -> dict[str, list[str]]:
+def reason_presets(settings: ConsoleConfig) -> dict[Label, list[str]]:
     """Return the reasons by verdict, in their order."""
     written = dict(ReasonPresets.objects.values_list("verdict", "reasons"))
     return {v: written.get(v, list(settings.reasons.get(v, ()))) for v in VERDICTS}
@@ -38,7 +39,7 @@ def read_presets(text: str) -> list[str]:
     return reasons
 
 
-def write_presets(acting: ActingUser, presets: Mapping[str, list[str]], reason: str) -> None:
+def write_presets(acting: ActingUser, presets: Mapping[Label, list[str]], reason: str) -> None:
     """Write the reasons of verdicts, and audit it, in the open transaction."""
     for verdict, reasons in presets.items():
         ReasonPresets.objects.update_or_create(verdict=verdict, defaults={"reasons": reasons})
