@@ -18,10 +18,6 @@ visits = console_test(_nothing)
 WANTED: dict[str, Any] = {
     "url": "https://chat.example/hook", "min_outcome": "limit", "kinds": ["decisions"],
 }  # fmt: skip
-    "url": "https://chat.example/hook",
-    "min_outcome": "limit",
-    "kinds": ["decisions"],
-}
 
 
 @visits

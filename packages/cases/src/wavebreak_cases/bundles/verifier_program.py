@@ -22,10 +22,10 @@ _LIBRARY = ("_installed_library", "LIBRARY")
 
 @cache
 def verifier_program() -> bytes:
-    """Return the source of the program.
+    r"""Return the source of the program.
 
     >>> program = verifier_program().decode()
-    >>> "from wavebreak" in program or "cryptography.hazmat" in program
+    >>> "\nfrom wavebreak" in program or "cryptography.hazmat" in program
     False
     """
     source = Path(bundle_checks.__file__).read_text("utf-8")
