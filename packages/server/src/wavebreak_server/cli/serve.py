@@ -153,8 +153,7 @@ HelpAll = Annotated[
 
 @app.command(
     cls=ServeHelp,
-    epilog="Examples: `wavebreak serve var`; `wavebreak serve var --profile events.profile.json`; "
-    "`wavebreak serve var --config /etc/wavebreak.toml`",
+    epilog="Examples: `wavebreak serve var`; `wavebreak serve var --profile events.profile.json`",
 )
 @opens_home("*")
 def serve(home: Home, options: Effective, help_all: HelpAll = False) -> None:
