@@ -106,7 +106,7 @@ def test_nothing_that_the_contract_does_not_have_is_covered() -> None:
 def test_no_events_give_a_profile_of_what_others_say() -> None:
     profile = measure([])
     assert profile == Profile({}, {}, 1, 0)
-    beside = ["label.assigned", "account.listed", "account.unlisted"]
+    beside = ["label.assigned", "account.listed", "account.unlisted", "account.declared"]
     assert list(filter(profile.covers, TYPES)) == beside
     assert profile.covers("label.assigned.source")
 
