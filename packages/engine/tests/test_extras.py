@@ -57,8 +57,10 @@ def test_extras_of_modules_are_those_of_the_projects() -> None:
         for name, project in PROJECTS.items()
         for extra in project.get("optional-dependencies", {})
     }
-    # `all` brings the other distributions; the pages of cases need no package but the server.
-    assert declared == {*EXTRAS.values(), "wavebreak[all]", "wavebreak-cases[console]"}
+    # `all` brings the other distributions; the pages of cases, and the platform for businesses in
+    # a service, need no package but the server.
+    of_server = {"wavebreak-cases[console]", "wavebreak-business[service]"}
+    assert declared == {*EXTRAS.values(), "wavebreak[all]", *of_server}
 
 
 def test_all_brings_every_distribution_with_every_extra() -> None:
