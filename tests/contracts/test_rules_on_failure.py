@@ -22,7 +22,7 @@ IDS = [rule.id for rule in POLICY.rules]
 MEMBERS = {"peer": "b", "business": "b", "group": "g", "reason": "spam", "label": "benign",
            "source": "analyst", "seconds": 4, "looked_up": 1, "found": 0,
            "kind": "captcha", "list": "cme", "entry": "ab" * 32,
-           "advice": "delay"}  # fmt: skip
+           "advice": "delay", "lane": "clinic"}  # fmt: skip
 
 
 def events() -> dict[str, Event]:
