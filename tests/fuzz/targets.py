@@ -28,6 +28,7 @@ from support.shared_policy import make_engine
 from wavebreak import rules
 from wavebreak.engine import snapshot
 from wavebreak.errors import SnapshotError, WavebreakError
+from wavebreak.ledger.verifier import VerifierError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak_cases.bundles.archive_reader import Bounds, unpack
 from wavebreak_server.pipeline import cloudevents, decide
@@ -176,7 +177,10 @@ def _run_bundle(data: bytes) -> bool:
         source, target = Path(place) / "bundle.zip", Path(place) / "out"
         source.write_bytes(data)
         target.mkdir()
-        unpack(source, target, Bounds(files=50, octets=1 << 20))
+        try:
+            unpack(source, target, Bounds(files=50, octets=1 << 20))
+        except VerifierError:
+            return False
     return True
 
 
