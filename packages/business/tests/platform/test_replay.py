@@ -59,7 +59,7 @@ ON_PLATFORM: dict[str, Any] = {"channel": "business_platform", "business": "shop
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WAVEBREAK_KEY", "ab" * 32)
+    monkeypatch.setenv("WAVEBREAK_KEY", bytes(range(32)).hex())
 
 
 def replayed(tmp_path: Path, *lines: bytes) -> tuple[dict[str, Any], Path]:
