@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -110,7 +110,7 @@ def test_a_registration_names_no_portfolio_of_others(tmp_path: Path) -> None:
 def test_what_the_platform_refuses_reaches_nobody(tmp_path: Path) -> None:
     counts, out = replayed(tmp_path, portfolio(), template(), *grants(3), *sends("n1", 5))
     assert counts["sends"] == {"accepted": 3, "no_consent": 2}
-    log = pq.read_table(out / "log.parquet").to_pylist()
+    log = pa.ipc.open_file(str(out / "log.arrow")).read_all().to_pylist()
     assert [each["attempted"] for each in log if each["peer"]] == [None, None, None, True, True]
 
 

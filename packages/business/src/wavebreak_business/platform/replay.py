@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from wavebreak.errors import EventError
 from wavebreak.io.jsonl import decode_lines
@@ -27,6 +27,7 @@ from wavebreak_business.platform.platform import Platform, Result
 CHUNK = 50_000
 """Events that are decided together; the answers do not depend on it."""
 _PLATFORM = "business_platform"
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _WORDS = ("consent.granted", "consent.revoked")
 """Types of both contracts that make no account event: the platform's rules alone read them."""
 
@@ -165,17 +166,17 @@ def write_replay(
     Args:
         replay: Reads the log.
         lines: The log.
-        directory: For business.jsonl (an answer a send), business_changes.jsonl and log.parquet.
+        directory: For business.jsonl (an answer a send), business_changes.jsonl and log.arrow.
         edge: Pseudonymizes the engine's events: what is raw reaches no file.
 
     """
     directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "log.parquet"
+    log = directory / "log.arrow"
     outcomes, changes, refused = Counter[str](), Counter[str](), Counter[str]()
     with (
         (directory / "business.jsonl").open("wb") as answers,
         (directory / "business_changes.jsonl").open("wb") as changed,
-        pq.ParquetWriter(log, LOG_SCHEMA, compression="zstd") as writer,
+        pa.ipc.new_file(str(log), LOG_SCHEMA, options=_COMPRESSED) as writer,
     ):
         for part in replay.parts(lines):
             outcomes.update(answer.outcome for answer in part.result.answers)
