@@ -15,6 +15,7 @@ from typing import Any
 
 import bagit
 import msgspec
+from msgspec import UnsetType
 
 from wavebreak import __version__
 from wavebreak.engine.decision import Decision
@@ -58,7 +59,13 @@ from wavebreak_cases.cases.case import (
     context_for_party,
     evidence_for_party,
 )
-from wavebreak_cases.cases.determination import SAME_RULES, Determination, determine
+from wavebreak_cases.cases.determination import (
+    PROSE_METHOD,
+    SAME_RULES,
+    Determination,
+    Reasons,
+    determine,
+)
 from wavebreak_cases.cases.eligibility import Grounds
 from wavebreak_cases.cases.workflow import apply_step, stale_determinations
 from wavebreak_cases.claims import exhibits as accepting
@@ -251,7 +258,7 @@ def check_determinations(data: Path, written: CaseFile) -> str:
             said = step.did.determination
             if said.version not in SAME_RULES:
                 others.append(step.did.id)
-            elif _determine_again(data, case, said) != said:
+            elif not _same(_determine_again(data, case, said), said):
                 raise VerifierError(
                     "determination", f"{step.did.id} does not follow from its evidence"
                 )
@@ -270,6 +277,23 @@ def check_determinations(data: Path, written: CaseFile) -> str:
     then = " as it was then" if stale else ""
     follow = "follows" if count == 1 else "follow"
     return f"{stale}{counted(count, 'determination')} {follow} from the evidence{then}"
+
+
+def _same(made: Determination, said: Determination) -> bool:
+    """Whether a determination is that made again.
+
+    Of `PROSE_METHOD` the Hebrew sentences are sealed too: translations of the English ones, whose
+    words have been corrected since, so that their number alone is compared.
+    """
+    if said.version != PROSE_METHOD:
+        return made == said
+    translations, english = [], []
+    for each in (made, said):
+        if isinstance(each.reasons, UnsetType):
+            return made == said
+        translations.append(() if isinstance(each.reasons.he, UnsetType) else each.reasons.he)
+        english.append(msgspec.structs.replace(each, reasons=Reasons(each.reasons.en)))
+    return english[0] == english[1] and len(translations[0]) == len(translations[1])
 
 
 def _determine_again(data: Path, case: Case, said: Determination) -> Determination:
