@@ -29,7 +29,7 @@ def _name_party(work: Work) -> None:
         number=v.get("party", ""),
         note=v["note"],
         calendar=v["calendar"],
-        age=v["age"],
+        age=v["age"] or "not_stated",
         **lists,
     )
     work.take(named)
