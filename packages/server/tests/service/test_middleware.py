@@ -155,6 +155,7 @@ def test_dashboard_queries_only_existing_metrics() -> None:
 GAUGES = (
     "ready",
     "model_abstains",
+    "lists_paused",
     "log_position",
     "decided_position",
     "applied_position",
