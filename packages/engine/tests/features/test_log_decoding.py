@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wavebreak.features import layout
 from wavebreak.features.facts import AROUND, decode_events, locate_columns
 from wavebreak.features.interner import Interner
-from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
+from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, MASS_MENTION, NEW_IN_GROUP_S
 
 NEVER_NULL = {"id", "ts", "type", "account"}
 SHORT = st.text("abcé", min_size=1, max_size=3)
@@ -60,12 +60,16 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
     number, network = row.get("number_country"), row.get("network_country")
     if number is not None and network is not None:
         flags |= layout.MISMATCH_KNOWN | (layout.MISMATCH if number != network else 0)
+    count = whole("count", 1)
+    new = row.get("group") is not None and whole("joined_s", NEW_IN_GROUP_S) < NEW_IN_GROUP_S
+    if new and whole("mentions", 0) >= MASS_MENTION:
+        count, flags = row["mentions"], flags | layout.MENTIONS_MANY
     channel = whole("channel", 255)
     nameless = channel == CHANNELS.index("business_platform") and row.get("business") is None
     return {
         "type": row["type"], "outcome": whole("outcome", 255),
         "size": whole("size" if row.get("outcome") is None else "hold_s", 0),
-        "count": whole("count", 1), "hits": whole("hits", 0),
+        "lane": whole("lane", 0), "count": count, "hits": whole("hits", 0),
         "attempts": whole("attempts", 0, 65535),
         "media": whole("media", 255), "verification": whole("verification", 255),
         "label": whole("label", 255), "flags": flags,
