@@ -132,6 +132,16 @@ def load_plugin(group: str, name: str, distribution: str, what: str) -> Any:
     raise missing_distribution(what, distribution)
 
 
+def load_home_fit() -> Any:
+    """Return what fits trees on a platform's own labels (`evaluation.home_learning.learn`).
+
+    Raises:
+        MissingExtraError: The distribution that brings it is not installed.
+
+    """
+    return load_plugin("wavebreak.fits", "home", LAB, "the fit of a model")
+
+
 def load(module: str) -> Any:
     """Import an optional module; raises MissingExtraError where its extra is not installed."""
     try:

@@ -26,7 +26,7 @@ from wavebreak_business.platform.events import (
     TemplateUpdated,
     Text,
 )
-from wavebreak_business.platform.platform import Platform, Result
+from wavebreak_business.platform.platform import Platform
 from wavebreak_business.service import sends, views, words
 from wavebreak_business.service.apps import BUSINESS
 from wavebreak_business.service.live_platform import LivePlatform, Refused, Turn, live_platform
@@ -411,8 +411,7 @@ async def put_portfolio(
             verified=body.verified, owners=body.owners, numbers=body.numbers,
             removed=body.removed, limit=body.limit, paced=body.paced,
         )  # fmt: skip
-        _taken(turn.take([event]))
-        _audit(turn, caller.key, "update_portfolio", portfolio, body.reason)
+        _apply_change(turn, event, caller.key, "update_portfolio", portfolio, body.reason)
         return _view(turn.platform, portfolio, turn.now_ms)
 
     return await caller.live.turn(change)
@@ -423,13 +422,13 @@ def _change_id(turn: Turn) -> str:
     return f"change-{turn.platform.position}"
 
 
-def _taken(result: Result) -> None:
-    """Raise ApiError (409) for what the registry refuses; nothing was changed then."""
-    for _, error in result.refused:
+def _apply_change(
+    turn: Turn, event: PortfolioUpdated | TemplateUpdated, key: str, action: str, target: str,
+    reason: str,
+) -> None:  # fmt: skip
+    """Change the registry, and audit it; raises ApiError (409) for what the registry refuses."""
+    for _, error in turn.take([event]).refused:
         raise Refused(error)
-
-
-def _audit(turn: Turn, key: str, action: str, target: str, reason: str) -> None:
     write_audit_entry(turn.now_ms, key, action, target, reason)
 
 
@@ -483,9 +482,8 @@ async def put_template(
             ts=turn.now_ms, id=_change_id(turn), business=portfolio, template=template,
             category=body.category, language=body.language, status=body.status,
         )  # fmt: skip
-        _taken(turn.take([event]))
         target = f"{portfolio}/{template}"
-        _audit(turn, caller.key, "update_template", target, body.reason)
+        _apply_change(turn, event, caller.key, "update_template", target, body.reason)
         return views.template_view(turn.platform, template, known.templates[template], turn.now_ms)
 
     return await caller.live.turn(change)
@@ -515,8 +513,7 @@ async def appeal_step(
         event = PortfolioUpdated(
             ts=turn.now_ms, id=_change_id(turn), business=portfolio, appeal=body.appeal
         )
-        _taken(turn.take([event]))
-        _audit(turn, caller.key, f"appeal_{body.appeal}", portfolio, body.reason)
+        _apply_change(turn, event, caller.key, f"appeal_{body.appeal}", portfolio, body.reason)
         return _view(turn.platform, portfolio, turn.now_ms)
 
     return await caller.live.turn(change)
@@ -634,7 +631,8 @@ async def bind_key(
         if not KeyPortfolio.objects.filter(**found).exists():
             KeyPortfolio(**found).save()
             turn.forget_keys()
-        _audit(turn, context.key, "bind_key", f"{portfolio}/{entry.owner}", body.reason)
+        target = f"{portfolio}/{entry.owner}"
+        write_audit_entry(turn.now_ms, context.key, "bind_key", target, body.reason)
 
     await _live(context).turn(bind)
 
@@ -661,7 +659,8 @@ async def unbind_key(
             raise ApiError(404, "the key does not act for this portfolio")
         rows.delete()
         turn.forget_keys()
-        _audit(turn, context.key, "unbind_key", f"{portfolio}/{owner}", query.reason)
+        target = f"{portfolio}/{owner}"
+        write_audit_entry(turn.now_ms, context.key, "unbind_key", target, query.reason)
 
     await _live(context).turn(unbind)
 

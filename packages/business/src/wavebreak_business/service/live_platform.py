@@ -117,6 +117,7 @@ class LivePlatform:
     ) -> None:  # fmt: skip
         self._service, self._snapshot_events = service, snapshot_events
         self.settings: Settings = load_settings(policy)
+        self._wanted_limits = _limits_text(self.settings.limits)
         secret = row_macs.bound_key(_PEOPLE)
         if secret is None:
             raise ServiceError(
@@ -255,11 +256,10 @@ class LivePlatform:
 
     def _with_limits(self, platform: Platform) -> Platform:
         """Let the limits of this start hold from here on, where others did."""
-        wanted = _limits_text(self.settings.limits)
-        if self._limits == wanted:
+        if self._limits == self._wanted_limits:
             return platform
-        self._append(LIMITS, wanted, self._service.clock())
-        return self._under(wanted, platform)
+        self._append(LIMITS, self._wanted_limits, self._service.clock())
+        return self._under(self._wanted_limits, platform)
 
     def _under(self, limits: bytes, former: Platform | None) -> Platform:
         """Return a platform with limits, and the state of another."""
@@ -282,7 +282,7 @@ class LivePlatform:
             self._recover()
         platform = self._platform
         if platform is None:
-            platform = self._under(_limits_text(self.settings.limits), None)
+            platform = self._under(self._wanted_limits, None)
             self._limits = b""
         return platform
 

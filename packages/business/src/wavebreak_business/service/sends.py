@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ from wavebreak_business.service.live_platform import Turn
 from wavebreak_business.settings import Settings
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Response
+
+T = TypeVar("T")
 
 ActType = Literal[
     "message.sent", "message.undeliverable", "message.read", "user.blocked", "user.reported",
@@ -135,12 +137,7 @@ def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], edge: EdgeKey
     known = portfolio_of(turn.platform, portfolio)
     keys = [edge.id_key("send", portfolio, send.id) for send in sends]
     digests = [edge.digest(*send[1:]) for send in sends]
-    answers = answered(turn, keys, digests)
-    fresh = {
-        key: (send, digest)
-        for key, send, digest in zip(keys, sends, digests, strict=True)
-        if key not in answers
-    }
+    answers, fresh = sort_out(turn, keys, digests, sends)
     events = [
         MessageSent(
             ts=turn.now_ms, id=key.hex(), account=send.number, peer=send.person,
@@ -166,8 +163,21 @@ def decide(turn: Turn, portfolio: str, sends: Sequence[AskedSend], edge: EdgeKey
     return [msgspec.json.decode(answers[key], type=SendAnswer) for key in keys]
 
 
-def answered(turn: Turn, keys: Sequence[bytes], digests: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the answers of ids that were taken; raises ApiError (409) where one is of another."""
+def sort_out(
+    turn: Turn, keys: Sequence[bytes], digests: Sequence[bytes], items: Sequence[T]
+) -> tuple[dict[bytes, bytes], dict[bytes, tuple[T, bytes]]]:
+    """Return the answers of items that were taken before, and those that are new, by key.
+
+    Args:
+        turn: The turn.
+        keys: The key of each item's id.
+        digests: What each id stands for.
+        items: The items; each new one is returned once, with its digest.
+
+    Raises:
+        ApiError: An id stood for something else (409).
+
+    """
     found = turn.taken(keys)
     taken = {key: each.stands_for for key, each in found.items()}
     for key, digest in zip(keys, digests, strict=True):
@@ -175,7 +185,12 @@ def answered(turn: Turn, keys: Sequence[bytes], digests: Sequence[bytes]) -> dic
             raise ApiError(
                 409, "an id stands for something else already", fix="give each its own id"
             )
-    return {key: each.answer for key, each in found.items()}
+    fresh = {
+        key: (item, digest)
+        for key, item, digest in zip(keys, items, digests, strict=True)
+        if key not in found
+    }
+    return {key: each.answer for key, each in found.items()}, fresh
 
 
 def meanings(answers: Sequence[SendAnswer], settings: Settings) -> list[OutcomeMeaning]:
@@ -204,12 +219,7 @@ def tell(turn: Turn, acts: Sequence[ToldAct], edge: EdgeKeys) -> tuple[int, int]
             )
     keys = [edge.id_key("act", act.id) for act in acts]
     digests = [edge.digest(*act[3:]) for act in acts]
-    known = answered(turn, keys, digests)
-    fresh = {
-        key: (act, digest)
-        for key, act, digest in zip(keys, acts, digests, strict=True)
-        if key not in known
-    }
+    _, fresh = sort_out(turn, keys, digests, acts)
     if fresh:
         # Between people, nothing of it is stored: neither who they are nor what number it was.
         numbers = turn.platform.registry.numbers

@@ -9,7 +9,7 @@ from wavebreak.ledger.entries import ConsentEntry
 from wavebreak.schema.events import Category
 from wavebreak_business.platform.events import ConsentGranted, ConsentRevoked
 from wavebreak_business.service.live_platform import Turn
-from wavebreak_business.service.sends import EdgeKeys, answered, portfolio_of
+from wavebreak_business.service.sends import EdgeKeys, portfolio_of, sort_out
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.schemas import Response
 
@@ -57,12 +57,7 @@ def say(turn: Turn, portfolio: str, words: Sequence[SaidWord], edge: EdgeKeys) -
     known = portfolio_of(turn.platform, portfolio)
     keys = [edge.id_key("word", portfolio, word.id) for word in words]
     digests = [edge.digest(*word[2:]) for word in words]
-    answers = answered(turn, keys, digests)
-    fresh = {
-        key: (word, digest)
-        for key, word, digest in zip(keys, words, digests, strict=True)
-        if key not in answers
-    }
+    answers, fresh = sort_out(turn, keys, digests, words)
     if fresh:
         # A number that is not the portfolio's is refused here: whose it is is nobody's business. A
         # revocation for one covers the portfolio: too much, not nothing.

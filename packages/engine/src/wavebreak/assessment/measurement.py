@@ -37,7 +37,7 @@ from wavebreak.evaluation.home_learning import (
 )
 from wavebreak.evaluation.labels import read_labels
 from wavebreak.explain.narrative import basis_clause, describe_score, evidence_sentence
-from wavebreak.extras import LAB, load_plugin
+from wavebreak.extras import load_home_fit
 from wavebreak.features.catalog import FEATURES
 from wavebreak.io import read
 from wavebreak.linking import Operator, storage
@@ -50,8 +50,6 @@ from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import TYPES
 
-FITS = "wavebreak.fits"
-"""The group of entry points whose `home` fits trees on a platform's own labels."""
 _FEATURES = {feature.name: feature for feature in FEATURES}
 
 Progress = Callable[[float, str], None]
@@ -246,15 +244,15 @@ def assess(
         profile = coverage.load(coverage.sidecar_path(log))
         progress(0.7, "learning")
         days = _days(log, profile, options, lambda share: progress(0.7 + 0.25 * share, "learning"))
-        answered = _answered(days)
-        honest = labels if labels is not None else answered
-        end_ms = reading.last_ms or 0
-        met = tuple(_met_accounts(run, options.policy, honest, labels is not None, end_ms))
-        progress(0.95, "learning")
-        learning = _learning(days, profile, {each.account for each in met})
-        table = pq.read_table(run / "accounts.parquet")
+        terms = load_terms()
+        home = label_days(days, terms) if days is not None else None
+        honest = labels if labels is not None else _answered(days, home)
+        rows = pq.read_table(run / "accounts.parquet").to_pylist()
         operators = tuple(storage.load(run))
-    rows = table.select(["account", "sends", "first_contacts_attempted"]).to_pylist()
+        by_labels, end_ms = labels is not None, reading.last_ms or 0
+        met = tuple(_met_accounts(run, rows, operators, options.policy, honest, by_labels, end_ms))
+        progress(0.95, "learning")
+        learning = _learning(days, home, terms, profile, {each.account for each in met})
     senders = {
         row["account"]: row for row in rows if row["sends"] or row["first_contacts_attempted"]
     }
@@ -304,28 +302,24 @@ def _days(
         return None
 
 
-def _labels_of(days: HomeDays) -> tuple[HomeLabels, Terms]:
-    terms = load_terms()
-    return label_days(days, terms), terms
-
-
-def _answered(days: HomeDays | None) -> set[str]:
+def _answered(days: HomeDays | None, labels: HomeLabels | None) -> set[str]:
     """Return the accounts that strangers answer, as learning at home takes it."""
-    if days is None:
+    if days is None or labels is None:
         return set()
-    labels, _ = _labels_of(days)
     return {days.points.accounts[k][1] for k in np.flatnonzero(labels.answered).tolist()}
 
 
-def _learning(days: HomeDays | None, profile: Profile, met: Collection[str]) -> Learning:
+def _learning(
+    days: HomeDays | None, labels: HomeLabels | None, terms: Terms, profile: Profile,
+    met: Collection[str],
+) -> Learning:  # fmt: skip
     """Return what a score of these days would add to the policy."""
-    if days is None:
+    if days is None or labels is None:
         return Learning(why_not="No event of the data can be scored.", lesson=None)
-    labels, terms = _labels_of(days)
     reactions = int(sum(profile.types.get(name, 0) for name in ("user.reported", "user.blocked"))
                     * profile.events)  # fmt: skip
     try:
-        fit = load_plugin(FITS, "home", LAB, "the fit of a model")
+        fit = load_home_fit()
     except MissingExtraError as error:
         why = f"{labels.too_few(terms) or 'There are labels enough.'} {error.what}: {error.fix}."
         return Learning(why_not=why, lesson=None, reactions=reactions)
@@ -341,13 +335,13 @@ def _learning(days: HomeDays | None, profile: Profile, met: Collection[str]) -> 
 
 
 def _met_accounts(
-    run: Path, policy: Policy, honest: Collection[str], labelled: bool, end_ms: int
-) -> Iterator[MetAccount]:
+    run: Path, accounts: Collection[dict[str, Any]], operators: Collection[Operator],
+    policy: Policy, honest: Collection[str], labelled: bool, end_ms: int,
+) -> Iterator[MetAccount]:  # fmt: skip
     """Yield the accounts that would be met, most severe first, and of those the busiest."""
-    operators = {a: o.id for o in storage.load(run) for a in o.accounts}
+    operator_of = {a: o.id for o in operators for a in o.accounts}
     abouts = {rule.id: rule.about for rule in policy.rules}
-    table = pq.read_table(run / "accounts.parquet")
-    rows = [row for row in table.to_pylist() if row["worst"] in MEETING]
+    rows = [row for row in accounts if row["worst"] in MEETING]
     rows.sort(key=lambda row: (-rank_of(row["worst"]), -row["sends"], row["account"]))
     decisions = _decisions_by_account(run, {row["account"] for row in rows})
     for row in rows:
@@ -371,7 +365,7 @@ def _met_accounts(
             reports=row["reports"],
             refused=row["first_contacts_refused"],
             honest=(row["account"] in honest) if seen else None,
-            operator=operators.get(row["account"], ""),
+            operator=operator_of.get(row["account"], ""),
         )
 
 

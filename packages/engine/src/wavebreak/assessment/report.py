@@ -13,6 +13,7 @@ import msgspec
 from wavebreak.assessment.measurement import Assessment, MetAccount
 from wavebreak.durations import DAY_MS
 from wavebreak.evaluation import exact_interval
+from wavebreak.evaluation.report import share_of
 from wavebreak.linking import Operator
 from wavebreak.outcomes import SILENCING, row_of
 from wavebreak.reports.charts import Interval, Line, curves, shares
@@ -252,8 +253,7 @@ def _outcomes_table(of: Assessment) -> Table:
 def _of_percent(count: int, of: int) -> str:
     if not of:
         return number(count)
-    share = percent(count / of).removesuffix(" %")
-    return f"{number(count)}\n{share}; {interval(*exact_interval(count, of)).removesuffix(' %')}"
+    return f"{number(count)}\n{share_of(count, of).replace(chr(10), '; ')}"
 
 
 def _rules_table(of: Assessment, limit: int) -> Table:

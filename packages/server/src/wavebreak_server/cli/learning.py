@@ -14,16 +14,13 @@ from wavebreak.cli.app import app
 from wavebreak.cli.console import out, print_json, print_next_steps, styled
 from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import UsageError
-from wavebreak.extras import LAB, load_plugin
+from wavebreak.extras import load_home_fit
 from wavebreak.reports.tables import Table, print_table
 from wavebreak_server.cli.service_home import Home, connect, opens_home, service_engine
 from wavebreak_server.config_sources import Effective
 
 if TYPE_CHECKING:
     from wavebreak_server.slices.learning.service import LearnedScore
-
-FITS = "wavebreak.fits"
-"""The group of entry points whose `home` fits trees on a platform's own labels."""
 
 
 @app.command(
@@ -74,7 +71,7 @@ def _learn(home: Path, options: Effective, *, check: bool) -> None:
     from wavebreak_server.storage import event_log
 
     asked, now_ms = options.configuration.decisions, time.time_ns() // 1_000_000
-    fit = None if check else load_plugin(FITS, "home", LAB, "the fit of a model")
+    fit = None if check else load_home_fit()
     connect(options, home, reading=True)
     terms, end = load_terms(asked.policy), event_log.log_end()
     first = max(event_log.log_start().position, end - MOST_EVENTS)
