@@ -11,6 +11,7 @@ from django.db.backends.utils import CursorWrapper
 
 from support.console_harness import RunningConsole, console_test
 from support.service_harness import abuser
+from wavebreak_server.console.views.queue import as_seen
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.config import load_config
 from wavebreak_server.slices.queue.indexer import measure_cases
@@ -152,6 +153,12 @@ def test_case_that_no_decision_could_change_is_left_out() -> None:
     assert kept(case(blind=True), live())
 
 
+def test_second_look_shows_no_refusals_that_a_person_may_have_brought() -> None:
+    assert as_seen(live(refused=3), case(blind=True)) == live()
+    assert as_seen(live(refused=3), case()) == live(refused=3)
+    assert as_seen(None, case(blind=True)) is None
+
+
 @visits
 async def test_left_out_cases_are_counted_and_come_back(console: RunningConsole) -> None:
     person = await console.person("analyst", "noa")
@@ -178,6 +185,11 @@ async def test_left_out_cases_are_counted_and_come_back(console: RunningConsole)
     assert "quiet" not in rows_of(page)
     assert "4 cases wait," in page
     assert "1 more is left out" in page
+    lead = await console.person("lead", "dana")
+    whole = "Preview for the whole filter"
+    assert whole in (await lead.get("/console/queue")).text
+    # A batch knows the filter by outcome and basis alone.
+    assert whole not in (await lead.get("/console/queue?left_out=1")).text
     shown = (await person.get("/console/queue?left_out=1")).text
     assert list(rows_of(shown)) == ["quiet"]
     assert await stored(ReviewCase.objects.filter(idle=True, state="open").count) == 1

@@ -106,7 +106,7 @@ def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]
     bodies = dict(Decision.objects.filter(number__in=numbers).values_list("number", "body"))
     return {
         case.id: RowFacts(
-            live.get(case.account),
+            as_seen(live.get(case.account), case),
             strongest_reasons(msgspec.json.decode(bytes(bodies[case.decision])))
             if case.decision in bodies
             else [],
@@ -115,6 +115,11 @@ def _row_facts(console: Console, cases: list[ReviewCase]) -> dict[int, RowFacts]
         )
         for case in cases
     }
+
+
+def as_seen(account: LiveAccount | None, case: ReviewCase) -> LiveAccount | None:
+    """Return an account as a row shows it: of a second look, less what a person may have done."""
+    return account._replace(refused=0) if account is not None and case.blind else account
 
 
 def _settings(console: Console) -> ConsoleConfig:
