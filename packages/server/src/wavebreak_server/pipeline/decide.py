@@ -390,8 +390,9 @@ class DecideResponder:
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
         # An extension is of new chats.
-        fits = not _is_to_group(event) and self._fits_quota(engine, log, tried, before)
-        refused = _refused(event, tried) and not fits
+        refused = _refused(event, tried) and (
+            _is_to_group(event) or not self._fits_quota(engine, log, tried, before)
+        )
         raises = refused and tried.outcome == LIMIT and tried.on_doubt
         challenges = self.challenges and engine.challenges_by(tried.source)
         challenged = challenges and (tried.outcome == CHALLENGE or raises)

@@ -303,7 +303,7 @@ async def _read_account(context: RequestContext, account: str) -> Account:
                 await _check_is_an_id(context, account)
         state = known or actions.AccountState(0, None, context.now_ms, None)
     except (BusyError, TimeoutError):
-        state, last_known = _last_known(context, account), True
+        state, last_known, lane = _last_known(context, account), True, None
 
     def load() -> tuple[list[Any], bool]:
         newest = models.Decision.objects.filter(account=account).order_by("-number")[

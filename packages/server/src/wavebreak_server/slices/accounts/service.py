@@ -109,7 +109,7 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not decision:
         return {}
-    rules = _rules()
+    rules = rule_abouts()
     reasons = [
         {
             "feature": r["feature"],
@@ -132,7 +132,8 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _rules() -> dict[str, str]:
+def rule_abouts() -> dict[str, str]:
+    """Return what each shipped rule is about."""
     return {rule.id: rule.about for rule in load_policy().rules}
 
 

@@ -21,7 +21,7 @@ from wavebreak.features.layout import BUCKETS, DELETED
 from wavebreak.features.window_counters import bucket_seconds
 from wavebreak.linking import Operator
 from wavebreak.outcomes import BY_RANK, OUTCOMES, REFUSING_ALL, SILENCING, rank_of
-from wavebreak.rules import load_policy
+from wavebreak_server.slices.accounts.service import rule_abouts
 from wavebreak_server.slices.acts.actions import read_account_state
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import ReviewCase
@@ -177,7 +177,7 @@ def strongest_reasons(decision: Mapping[str, Any]) -> list[str]:
     if measured:
         return [_in_words(r) for r in measured[:SHOWN_REASONS]]
     # What many rows would say alike, where a rule has measured nothing that is no fact of the row.
-    abouts = {rule.id: rule.about for rule in load_policy().rules}
+    abouts = rule_abouts()
     return [abouts.get(rule, rule) for rule in (decision.get("rules") or ())[:1]]
 
 
