@@ -81,6 +81,8 @@ def read_database(path: Path, counts: Counts) -> Iterator[pa.RecordBatch]:
         tables = _tables(database, path)
         query = _without(query_of(_server_of(tables, path), find="INSTR"), set(_MAY_LACK) - tables)
         try:
+            # A large sort would else write names to a temporary file.
+            database.execute("PRAGMA temp_store = MEMORY")
             rows = database.execute(query)
             names = [each[0] for each in rows.description]
             columns: dict[str, list[str | None]] = {name: [] for name in names}
