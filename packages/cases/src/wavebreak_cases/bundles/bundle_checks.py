@@ -150,21 +150,22 @@ def run_check(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, False, said, "not_well_formed")
 
 
-def open_bundle(source: Path, place: Path, bounds: Bounds | None = None) -> tuple[Path, Finding]:
+def open_bundle(source: Path, place: Path, bounds: Bounds | None = None) -> tuple[Path, str]:
     """Return the folder of a bundle, unpacked into `place` where it is a zip file, and what it is.
 
     Raises VerifierError, or NotChecked where nothing can be read here.
     """
     if source.is_dir():
-        root = source if (source / "bagit.txt").exists() else source / "none"
-        folders = [path for path in source.iterdir() if (path / "bagit.txt").exists()]
-        root = folders[0] if len(folders) == 1 and not root.exists() else root
-        if not root.exists():
+        folders = [source]
+        if not (source / "bagit.txt").exists():
+            folders = [path for path in source.iterdir() if (path / "bagit.txt").exists()]
+        if len(folders) != 1:
             raise NotChecked(f"{source} holds no bundle", "bundle_absent")
+        (root,) = folders
         links = [path.name for path in root.rglob("*") if path.is_symlink()]
         if links:
             raise VerifierError("bundle_link", f"{links[0][:80]} is a link, or no plain file")
-        return root, Finding("zip file", True, "a folder was given; the zip file was not looked at")
+        return root, "a folder was given; the zip file was not looked at"
     try:
         with source.open("rb"):
             pass
@@ -173,7 +174,7 @@ def open_bundle(source: Path, place: Path, bounds: Bounds | None = None) -> tupl
     root = unpack(source, place, bounds)
     check_structure(source)
     count = sum(path.is_file() for path in root.rglob("*"))
-    return root, Finding("zip file", True, f"{counted(count, 'file')} and nothing else")
+    return root, f"{counted(count, 'file')} and nothing else"
 
 
 def tag_files(bag: Path, case: str, at: int, version: str) -> dict[str, bytes]:
@@ -604,7 +605,7 @@ def check_signatures(data: Path, case: dict[str, Any]) -> str:
     return f"{count:,} signed by a key that the case names{console if sessions else ''}"
 
 
-def check_redactions(data: Path, case: dict[str, Any]) -> str:
+def check_redactions(case: dict[str, Any]) -> str:
     """Say what is redacted: the originals are not here."""
     redactions = _newest_redactions(case)
     if not redactions:
@@ -616,7 +617,7 @@ def check_redactions(data: Path, case: dict[str, Any]) -> str:
     )
 
 
-def check_payload_names(data: Path, _case: dict[str, Any]) -> str:
+def check_payload_names(data: Path) -> str:
     """Nothing lies beside what belongs in a bundle."""
     if more := sorted(path.name for path in data.iterdir() if path.name not in _PAYLOAD):
         raise VerifierError("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
@@ -652,14 +653,15 @@ def check_bundle(
     """
     known = known_keys(keys, changes)
     with tempfile.TemporaryDirectory(prefix="wavebreak-verify-") as place:
-        opened: list[tuple[Path, Finding]] = []
+        opened: list[Path] = []
 
         def opening() -> str:
-            opened.append(open_bundle(source, Path(place)))
-            return opened[0][1].said
+            root, said = open_bundle(source, Path(place))
+            opened.append(root)
+            return said
 
         first = run_check("zip file", opening)
-        return [first, *_check_folder(opened[0][0], known)] if opened else [first]
+        return [first, *_check_folder(opened[0], known)] if opened else [first]
 
 
 def _check_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
@@ -675,7 +677,7 @@ def _check_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
         return findings
     case = read[0]
     checks: dict[str, Callable[[], str]] = {
-        "payload": partial(check_payload_names, data, case),
+        "payload": partial(check_payload_names, data),
         "sealed entries": partial(check_ledger, data, known),
         "steps": partial(check_steps, data, case),
         "end of the case": partial(check_end, data, case),
@@ -685,7 +687,7 @@ def _check_folder(root: Path, known: Sequence[KnownKey]) -> list[Finding]:
         "archived pages": partial(check_warcs, data, case),
         "sealed decisions": partial(check_sealed_decisions, data, case, known),
         "signatures": partial(check_signatures, data, case),
-        "redaction": partial(check_redactions, data, case),
+        "redaction": partial(check_redactions, case),
     }
     return findings + [run_check(what, check) for what, check in checks.items()]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 from msgspec import UNSET
 
+from wavebreak.durable_files import replace_file
 from wavebreak.errors import CaseError
 from wavebreak.extras import LazyModule
 from wavebreak.ledger.storage import LEDGER
@@ -280,8 +281,7 @@ def keep_marks(workspace: CaseWorkspace, exhibit: str, marks: Marks) -> None:
     kept = _kept(workspace.path)
     kept[exhibit] = [[mark.what, mark.text] for mark in marks.texts]
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(kept, order="sorted"))
-    path.chmod(0o600)
+    replace_file(path, msgspec.json.encode(kept, order="sorted"), mode=0o600)
 
 
 def kept_marks(place: Path) -> Marks:

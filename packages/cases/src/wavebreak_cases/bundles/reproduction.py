@@ -52,9 +52,6 @@ from wavebreak.ledger.verifier import (
     Key,
     VerifierError,
     canonical,
-    read_json,
-    read_key,
-    read_lines,
 )
 from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.rules.loader import SHIPPED
@@ -62,6 +59,7 @@ from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, TYPES
 from wavebreak_cases.bundles.bundle_checks import matching_keys as matching_keys
+from wavebreak_cases.bundles.bundle_checks import own_key, read_proofs
 from wavebreak_cases.bundles.pseudonyms import Renamer, rename_decision, rename_log
 from wavebreak_cases.bundles.rerun_manifest import ABOUT as ABOUT
 from wavebreak_cases.bundles.rerun_manifest import DECISIONS as DECISIONS
@@ -112,7 +110,7 @@ def unverified_origin(place: Path, keys: Sequence[Key]) -> str:
     """The origin of sealed entries for which the reader has given no key ("": none)."""
     if not place.exists():
         return ""
-    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    own = own_key(place)
     return "" if matching_keys(own, keys) else own.name
 
 
@@ -121,12 +119,10 @@ def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequen
 
     Raises `VerifierError`; named `sealed_other` where they are not.
     """
-    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    own = own_key(place)
     mine = [key for key in matching_keys(own, keys) if key.kind == LOG]
     last = verifier.verify(place, mine or [own], [])[-1]
-    bodies = [
-        read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
-    ]
+    bodies = [proof["entry"]["body"] for proof in read_proofs(place)]
     expected = [_open_fields(decision) for decision in relied]
     if canonical(bodies) != canonical(expected):
         raise VerifierError("sealed_other", "what was sealed is not what is relied on")

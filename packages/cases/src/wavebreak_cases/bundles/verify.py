@@ -367,9 +367,9 @@ def verify_bundle(
         root: list[Path] = []
 
         def opened() -> str:
-            folder, found = open_bundle(source, Path(place), bounds)
+            folder, said = open_bundle(source, Path(place), bounds)
             root.append(folder)
-            return found.said
+            return said
 
         findings = [_run_check("zip file", opened)]
         return findings + _verify_folder(root[0], known) if root else findings
