@@ -32,7 +32,7 @@ SERVERS = {
 }
 """What is installed, with its packages; LuaRocks installs the rock of Prosody's module."""
 OLDEST = {"prosody": (13, 0), "ejabberd": (24, 12), "luarocks": (3, 0)}
-"""What the tests run on: Debian 13 has both, and so have Debian 12's backports."""
+"""What the tests run on: Debian 13 has them, and so have Debian 12's backports."""
 SOURCES = Path("/etc/apt")
 _SOURCE = re.compile(
     r"^(?:deb (?:\[[^\]]*\] )?|URIs: *)(?P<uri>\S+/debian/?)(?:\s|$)", re.MULTILINE

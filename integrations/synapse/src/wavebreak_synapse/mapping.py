@@ -277,10 +277,15 @@ def names_many(pdu: Pdu) -> bool:
 
 def mentions_many(pdu: Pdu, room: Room) -> bool:
     """Return whether a message mentions so many people of a group that it is told of."""
-    if not room.is_group or pdu.type == "m.room.encrypted":
-        return False
-    members = max(room.members, len(room.people))
-    return mentions_of(pdu.content, members) >= MASS_MENTION
+    return room.is_group and _mentions(pdu, room) >= MASS_MENTION
+
+
+def _members(room: Room) -> int:
+    return max(room.members, len(room.people))
+
+
+def _mentions(pdu: Pdu, room: Room) -> int:
+    return 0 if pdu.type == "m.room.encrypted" else mentions_of(pdu.content, _members(room))
 
 
 def message_event(
@@ -329,10 +334,8 @@ def message_event(
 
 def _group_fields(pdu: Pdu, room: Room, joined_s: int | None) -> Event:
     """Return the fields of a message to a group: which, how many it reaches and mentions."""
-    members = max(room.members, len(room.people))
-    fields: Event = {"group": opaque_id(room.room_id), "recipients": members}
-    mentions = 0 if pdu.type == "m.room.encrypted" else mentions_of(pdu.content, members)
-    if mentions:
+    fields: Event = {"group": opaque_id(room.room_id), "recipients": _members(room)}
+    if mentions := _mentions(pdu, room):
         fields["mentions"] = mentions
     return fields if joined_s is None else fields | {"joined_s": joined_s}
 

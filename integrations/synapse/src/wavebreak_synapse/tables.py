@@ -288,7 +288,7 @@ def joined_s(txn: Transaction, pdu: Pdu, room: Room, before: int = NEWEST) -> in
 
     Args:
         txn: A transaction.
-        pdu: The event; without a time it is new.
+        pdu: The event, with its time; of a new one, now.
         room: Its room.
         before: Its stream position.
     """

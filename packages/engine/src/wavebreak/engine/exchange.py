@@ -1,7 +1,8 @@
 """Exchange between the groups of shards: what each of them says in a round, to all of them.
 
-A round is one step of an epoch's close. What a group says in it is a function of the log: said
-again after a restart, it is the same bytes, and other bytes are an error that stops the group.
+A round is one step of an epoch's close, or of a question to all groups. What a group says in it is
+a function of the log: said again after a restart, it is the same bytes, and other bytes are an
+error that stops the group.
 """
 
 from __future__ import annotations

@@ -144,7 +144,11 @@ class ShardGroup:
         return self.core.open(following, contributed, linked)
 
     def operators(self, names: Callable[[Any], list[str]]) -> list[Operator]:
-        """Return the operators that the accounts seem to have; asked in all groups alike."""
+        """Return the operators that the accounts seem to have.
+
+        Asked in all groups alike, at one place of the log, and once an epoch: the rounds of a
+        second question would have the numbers of the first.
+        """
         rounds = _Rounds(self.exchange, max(self.core.epoch, 0), QUERIES)
         return self.linker.operators(SharedRows(LocalRows(self.core), rounds), names)
 

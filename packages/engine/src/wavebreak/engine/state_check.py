@@ -117,18 +117,17 @@ def _check_core(arrays: Arrays, accounts: int, entities: int) -> None:
         wave = _records(arrays, "core.newcomer_wave", _INT64, 2 + 2 * newcomer_wave.COUNTED)
         _check_below(wave, newcomer_wave.MOST + 1, "core.newcomer_wave")
     for s in range(SHARDS):
-        if (arrays[f"core.deltas{s}"]["shard"] != s).any():
+        used = len(range(s, accounts, SHARDS))
+        if (_records(arrays, f"core.deltas{s}", DELTA)["shard"] != s).any():
             raise ValueError(f"core.deltas{s} holds what another shard contributed")
         if f"core.sources{s}" in arrays:
-            used = len(range(s, accounts, SHARDS))
             _records(arrays, f"core.sources{s}", SOURCE, used)
         touched = _records(arrays, f"core.touched{s}", TOUCH)
         _check_below(touched, accounts, f"a slot of core.touched{s}")
         if (touched % SHARDS != s).any():
             raise ValueError(f"core.touched{s} names an account of another shard")
-    for s in range(SHARDS):
         rares = _records(arrays, f"core.rares{s}", RARE)
-        rows = _records(arrays, f"core.rows{s}", ROW, len(range(s, accounts, SHARDS)))
+        rows = _records(arrays, f"core.rows{s}", ROW, used)
         _check_rows(rows, accounts, entities, rares.size)
         for field, end in (("reporters", accounts), ("blamed", entities)):
             _check_below(rares[field], end + 1, f"{field} of core.rares{s}")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.facts import begin_groups
 from wavebreak.features.layout import (
     ACCUSED,
     ANSWERED,
@@ -28,6 +29,7 @@ from wavebreak.features.layout import (
     ON_NETWORK,
     OPENED,
     REFUTED,
+    SHARDS,
     TRIED,
     UNTIL,
 )
@@ -136,15 +138,14 @@ def merge_contributions(
 @compiled()
 def sort_by_shard(deltas: Any, out: Any) -> None:
     """Copy contributions in the order of the shards that made them, of each in their order."""
-    at = np.zeros(257, np.int64)
+    fill, offsets = np.zeros(SHARDS + 1, np.int64), np.zeros(SHARDS + 1, np.int64)
     for i in range(deltas.size):
-        at[int64(deltas[i].shard) + 1] += 1
-    for s in range(256):
-        at[s + 1] += at[s]
+        fill[int64(deltas[i].shard)] += 1
+    begin_groups(fill, offsets)
     for i in range(deltas.size):
         s = int64(deltas[i].shard)
-        out[at[s]] = deltas[i]
-        at[s] += 1
+        out[fill[s]] = deltas[i]
+        fill[s] += 1
 
 
 @compiled()

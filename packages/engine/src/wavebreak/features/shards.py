@@ -571,13 +571,15 @@ class ShardedKernel:
 
     def lane_of(self, slot: int) -> int:
         """Return the lane that an administrator declared for one account (code in LANES)."""
-        at = int(self.rows[slot % SHARDS].records[slot // SHARDS]["rare"])
-        return int(self.rares[slot % SHARDS].records[at - 1]["lane"]) if at else 0
+        return self._of_rare(slot, "lane")
 
     def refused_of(self, slot: int) -> int:
         """Return how many events of one account its enforcement refused, or would have."""
-        at = int(self.rows[slot % SHARDS].records[slot // SHARDS]["rare"])
-        return int(self.rares[slot % SHARDS].records[at - 1]["refused"]) if at else 0
+        return self._of_rare(slot, "refused")
+
+    def _of_rare(self, slot: int, name: str) -> int:
+        at = int(self.row_of(slot)["rare"])
+        return int(self.rares[slot % SHARDS].records[at - 1][name]) if at else 0
 
     def nbytes(self) -> dict[str, int]:
         """Return the bytes in use by rows, rare rows, pairs (whole tables) and shared state."""

@@ -102,8 +102,7 @@ class EnforcementCache:
         """Take the states of an engine at the end of the log; it must not run meanwhile."""
         found: dict[str, int] = {}
         now_s = self._clock() // 1000
-        for s in range(SHARDS):
-            rows = engine.core.rows[s].records[: len(range(s, engine.core.accounts, SHARDS))]
+        for s, rows in enumerate(engine.core.used_rows()):
             ended = (rows["until"] > 0) & (rows["until"] <= now_s)
             held = np.flatnonzero((rows["enforcement"] != ALLOW) & ~ended)
             names = engine.fanout.accounts.texts(held * SHARDS + s).to_pylist()

@@ -98,8 +98,7 @@ def _lend(engine: Engine, account: str) -> _Lent | None:
     if not 0 <= slot < engine.core.accounts:
         return None
     row = engine.core.row_of(slot)
-    many = engine.core.accounts
-    rows = [engine.core.rows[s].records[: len(range(s, many, SHARDS))] for s in range(SHARDS)]
+    rows = list(engine.core.used_rows())
     return _Lent(slot, {name: int(row[name]) for name in KINDS}, rows)
 
 

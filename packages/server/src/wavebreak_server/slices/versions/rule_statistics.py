@@ -25,7 +25,7 @@ from wavebreak.evaluation import exact_interval
 from wavebreak.explain.narrative import format_value
 from wavebreak.features import catalog
 from wavebreak.features.descriptions import feature_title
-from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN, SHARDS
+from wavebreak.features.layout import LABEL_ABUSIVE, LABEL_BENIGN
 from wavebreak.rules import AnyOf, Policy, Rule, features_read
 from wavebreak.rules.conditions import When
 from wavebreak_server.slices.acts.models import PersonAct
@@ -199,8 +199,7 @@ def _shadow(engine: Engine, k: int) -> Shadow:
     """Count accounts for which a rule has fired; those in a benign label's grace do not count."""
     core, counts = engine.core, np.zeros(3, np.int64)
     all_fired = ~np.int64(core.policy.registration)
-    for s in range(SHARDS):
-        rows = core.rows[s].records[: len(range(s, core.accounts, SHARDS))]
+    for rows in core.used_rows():
         fired, flags = rows["fired"], rows["flags"]
         met = (fired >> np.int64(k)) & 1 > 0
         met &= (fired & all_fired) != all_fired
