@@ -7,6 +7,7 @@ from typing import Any
 
 from support.console_harness import RunningConsole, console_test
 from wavebreak_server.http.app_context import run_background_query as stored
+from wavebreak_server.slices.webhooks.api import WEBHOOK_KINDS
 from wavebreak_server.storage.models import AuditEntry, Webhook
 
 
@@ -31,6 +32,8 @@ async def test_webhook_is_made_and_removed_in_the_console(console: RunningConsol
     assert (hook.url, hook.min_outcome, hook.kinds) == (WANTED["url"], "limit", "decisions")
     page = (await admin.get("/console/settings")).text
     assert hook.id in page
+    # Every kind can be chosen, those of plug-ins too.
+    assert re.findall(r'name="kinds" value="(\w+)"', page) == list(WEBHOOK_KINDS)
     assert "whsec_" not in page
     path = f"/console/settings/webhooks/{hook.id}"
     assert (await admin.post(f"{path}/enable", reason="again")).status_code == 409

@@ -59,6 +59,11 @@ def check_reason(reason: str) -> None:
         raise ValueError(f"reason: expected at least {MIN_REASON} characters")
 
 
+def padded_reason(reason: str) -> str:
+    """Return the reason of a form, which may be a word, as long as the API asks for."""
+    return reason if len(reason) >= MIN_REASON else f"reason: {reason}"
+
+
 def encoded(struct: type[Struct]) -> Meta:
     """Return the description of stored JSON that a struct describes, and that is not decoded."""
     return Meta(extra_json_schema={"$ref": f"{SCHEMAS}{struct.__name__}"})

@@ -27,7 +27,7 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
-from wavebreak_server.http.schemas import MIN_REASON, Justification
+from wavebreak_server.http.schemas import Justification, padded_reason
 from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.keys import service as api_keys
 from wavebreak_server.slices.lists import service as list_service
@@ -37,7 +37,7 @@ from wavebreak_server.slices.users import service as users
 from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, ROLE_NAMES
 from wavebreak_server.slices.webhooks import api as webhooks
 from wavebreak_server.slices.webhooks.api import NewWebhook
-from wavebreak_server.storage.models import AuditEntry, Webhook
+from wavebreak_server.storage.models import DECISIONS, STATES, AuditEntry, Webhook
 
 MAX_KEY_MAP = 60
 
@@ -53,6 +53,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         keys=api_keys.list_keys(),
         refusing=get_args(RefusingOutcome),
         webhooks=list(Webhook.objects.order_by("created_ms")),
+        webhook_kinds=[kind for kind in webhooks.WEBHOOK_KINDS if kind not in (DECISIONS, STATES)],
         roles=[(name, ROLE_NAMES[name], ROLE_DUTIES[name]) for name in ROLE_NAMES],
         permissions=sorted(PERMISSIONS.items()),
         scopes=SCOPES,
@@ -158,7 +159,7 @@ def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
 @page("manage_keys", "POST")
 def add_webhook(request: HttpRequest) -> HttpResponse:
     """Create a webhook; its secret is shown once."""
-    console, said = console_of(request), _long_reason(request)
+    console, said = console_of(request), padded_reason(reason_of(request))
     given = {
         "url": request.POST.get("url", "").strip(),
         "min_outcome": request.POST.get("min_outcome", ""),
@@ -178,7 +179,7 @@ def add_webhook(request: HttpRequest) -> HttpResponse:
 @page("manage_keys", "POST")
 def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Remove a webhook and what it has not delivered."""
-    console, why = console_of(request), Justification(_long_reason(request))
+    console, why = console_of(request), Justification(padded_reason(reason_of(request)))
     async_to_sync(webhooks.remove_webhook)(console.context, webhook_id, why)
     say(request, f"{webhook_id} is removed; nothing is sent to it any more.")
     return redirect("settings")
@@ -187,16 +188,10 @@ def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
 @page("manage_keys", "POST")
 def enable_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Enable a webhook that was disabled since it had failed for too long."""
-    console, why = console_of(request), Justification(_long_reason(request))
+    console, why = console_of(request), Justification(padded_reason(reason_of(request)))
     async_to_sync(webhooks.enable_webhook)(console.context, webhook_id, why)
     say(request, f"{webhook_id} is enabled; what it has missed is sent.")
     return redirect("settings")
-
-
-def _long_reason(request: HttpRequest) -> str:
-    """Return the reason of a form as the API takes it, which asks for some characters more."""
-    reason = reason_of(request)
-    return reason if len(reason) >= MIN_REASON else f"reason: {reason}"
 
 
 @page("view_settings")

@@ -22,7 +22,7 @@ from wavebreak.durations import DAY_S, duration_seconds
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
-from wavebreak_server.http.schemas import MIN_REASON
+from wavebreak_server.http.schemas import padded_reason
 from wavebreak_server.slices.acts import actions
 from wavebreak_server.slices.acts.api import Override, OverrideResult
 from wavebreak_server.slices.acts.models import Batch, PersonAct
@@ -476,9 +476,7 @@ def _state(acting: ActingUser, account: str) -> actions.AccountState:
 
 
 def _change(verdict: str, outcome: str, hold_s: int | None, reason: str, by: str) -> Override:
-    # The API asks for a reason of eight characters; a form is content with a word.
-    said = reason if len(reason) >= MIN_REASON else f"reason: {reason}"
-    fields: dict[str, object] = {"verdict": verdict, "reason": said, "by": by}
+    fields: dict[str, object] = {"verdict": verdict, "reason": padded_reason(reason), "by": by}
     if verdict == "undetermined":
         fields["outcome"] = outcome
         if hold_s is not None:

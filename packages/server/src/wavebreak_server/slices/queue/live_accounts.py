@@ -20,12 +20,18 @@ from wavebreak.features.descriptions import feature_title
 from wavebreak.features.layout import BUCKETS, DELETED
 from wavebreak.features.window_counters import bucket_seconds
 from wavebreak.linking import Operator
-from wavebreak.outcomes import BY_RANK, OUTCOMES, REFUSING_ALL, SILENCING, rank_of
+from wavebreak.outcomes import OUTCOMES, REFUSING_ALL, SILENCING
 from wavebreak_server.slices.accounts.service import rule_abouts
 from wavebreak_server.slices.acts.actions import read_account_state
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import ReviewCase
-from wavebreak_server.slices.queue.service import Priority, chance_of_abuse, reach_of, waiting
+from wavebreak_server.slices.queue.service import (
+    Priority,
+    chance_of_abuse,
+    reach_of,
+    waiting,
+    weighed,
+)
 
 SHOWN_REASONS = 2
 MOST_OF_A_HAND = 500
@@ -112,11 +118,8 @@ def priority_left(settings: Queue, case: ReviewCase, live: LiveAccount) -> Prior
     the pace of its last day. The chance of abuse is that of the case's decision.
     """
     chance = chance_of_abuse(settings, case.basis, case.score)
-    severity = rank_of(live.outcome) / rank_of(BY_RANK[-1])
     reach = 0.0 if live.outcome in REFUSING_ALL else reach_of(live.new_chats_1d)
-    wrong = dict(settings.harm).get(live.outcome, 0.0)  # type: ignore[call-overload]
-    harm = (1 - chance) * wrong + chance * reach * (1 - severity)
-    return Priority(harm, 4 * chance * (1 - chance), case.why)
+    return weighed(settings, live.outcome, chance, reach, case.why)
 
 
 def can_change(settings: Queue, case: ReviewCase, live: LiveAccount, priority: Priority) -> bool:

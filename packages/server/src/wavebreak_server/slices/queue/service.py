@@ -89,14 +89,30 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or ()}
     reached = max((values[name] or 0.0 for name in _REACH if name in values), default=0.0)
     reach = reach_of(reached)
-    severity = rank_of(outcome) / rank_of(BY_RANK[-1])
     wrong = settings.harm.get(cast(Outcome, outcome), 0.0)
-    harm = (1 - chance) * wrong + chance * reach * (1 - severity)
-    uncertainty = 4 * chance * (1 - chance)
     basis = str(decision.get("basis", ""))
     if basis == "doubt" and decision.get("score") is not None:
         basis = ""
-    return Priority(harm, uncertainty, _why(outcome, chance, wrong, reached, basis))
+    return weighed(settings, outcome, chance, reach, _why(outcome, chance, wrong, reached, basis))
+
+
+def weighed(
+    settings: Queue, outcome: str, chance: float, reach: float, why: list[str]
+) -> Priority:  # fmt: skip
+    """Return the priority of a case: to the holder of an outcome, and to whom abuse may reach.
+
+    Args:
+        settings: How much each outcome harms an honest holder.
+        outcome: What is in force, or was decided.
+        chance: The chance of abuse.
+        reach: How wide the account reaches, from 0 to 1.
+        why: What is said of it.
+
+    """
+    severity = rank_of(outcome) / rank_of(BY_RANK[-1])
+    wrong = settings.harm.get(cast(Outcome, outcome), 0.0)
+    harm = (1 - chance) * wrong + chance * reach * (1 - severity)
+    return Priority(harm, 4 * chance * (1 - chance), why)
 
 
 def reach_of(strangers: float) -> float:
