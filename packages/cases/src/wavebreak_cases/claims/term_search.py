@@ -154,8 +154,14 @@ def _apart(text: FoldedText, at: int) -> bool:
 
 def _numbers(text: FoldedText, term: str) -> Iterator[Span]:
     """A number's digits, one after the other with at most signs of grouping between."""
-    for digits in _digit_orders(term):
-        yield from _digits_at(text, digits)
+    if orders := _digit_orders(term):
+        ignored = {
+            ord(char): None
+            for char in set(text.text)
+            if unicodedata.category(char) in _INVISIBLE and not char.isspace()
+        }
+        for digits in orders:
+            yield from _digits_at(text, digits, ignored)
 
 
 def _digit_orders(term: str) -> set[str]:
@@ -170,20 +176,13 @@ def _digit_orders(term: str) -> set[str]:
     return {each for each in digits if len(each) >= _MIN_DIGITS}
 
 
-def _digits_at(text: FoldedText, digits: str) -> Iterator[Span]:
+def _digits_at(text: FoldedText, digits: str, ignored: dict[int, None]) -> Iterator[Span]:
     letters, origins = text.folded
-    plain = "".join(
-        char
-        for char in text.text
-        if unicodedata.category(char) in _INVISIBLE and not char.isspace()
-    )
     at = letters.find(digits)
     while at >= 0:
         end = at + len(digits)
         gaps = (text.text[origins[n] + 1 : origins[n + 1]] for n in range(at, end - 1))
-        whole = all(
-            _NUMBER_GAP.fullmatch(gap.translate(dict.fromkeys(map(ord, plain)))) for gap in gaps
-        )
+        whole = all(_NUMBER_GAP.fullmatch(gap.translate(ignored)) for gap in gaps)
         before = at == 0 or not letters[at - 1].isdigit() or _far(text, at - 1)
         after = end == len(letters) or not letters[end].isdigit() or _far(text, end - 1)
         if whole and before and after:
