@@ -190,7 +190,7 @@ async def test_command_learns_from_the_log_and_prints_it(
         return result.output
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "load_plugin", lambda *_: fit)
+        patch.setattr(command, "load_home_fit", lambda: fit)
         patch.setattr("os.nice", lambda _: 0)
         said = await asyncio.to_thread(learn)
     assert "24 accounts convicted by the tests" in said
