@@ -10,7 +10,13 @@ from wavebreak.engine import compiling_kernel, precompile, warm
 def test_precompile_reports_each_part() -> None:
     reported: list[tuple[str, float]] = []
     precompile(lambda part, seconds: reported.append((part, seconds)), processes=2)
-    parts = ["all of it, once through", "reading JSON Lines", "the kernel", "the shipped rules"]
+    parts = [
+        "all of it, once through",
+        "epochs",
+        "events",
+        "reading JSON Lines",
+        "the shipped rules",
+    ]
     assert sorted(part for part, _ in reported) == parts
     assert reported[-1][0] == parts[0]
     assert all(seconds > 0 for _, seconds in reported)

@@ -1,8 +1,8 @@
 """Compilation ahead of time: a few events through every path of the engine.
 
 Most of a first start is compilation, and that is Python's work on one core. `precompile` spreads it
-over processes: the kernel, the shipped rules and the event reader are compiled apart, into one
-cache.
+over processes: the kernel in two parts, the shipped rules and the event reader are compiled apart,
+into one cache.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 
 from wavebreak.engine.engine import Engine
 from wavebreak.features import catalog
+from wavebreak.features.facts import Segment
+from wavebreak.features.layout import EVENT, FACT, SHARDS
 from wavebreak.io import jsonl
 from wavebreak.model import smallest_model
 from wavebreak.rules import EnforcementTerms, Policy, compile_prefilter, load_policy
@@ -56,7 +59,7 @@ def precompile(
 
 @contextmanager
 def compiling_kernel() -> Iterator[Callable[[], float]]:
-    """Compile the kernel in a process of its own, while this one does something else.
+    """Compile the kernel in two processes, while this one does something else.
 
     Yields:
         A function that waits for the kernel, which is then in the cache of machine code, and
@@ -64,9 +67,9 @@ def compiling_kernel() -> Iterator[Callable[[], float]]:
 
     """
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        compiled = pool.submit(_timed, KERNEL)
-        yield lambda: compiled.result()[1]
+    with ProcessPoolExecutor(len(KERNEL), mp_context=spawn) as pool:
+        compiled = [pool.submit(_timed, part) for part in KERNEL]
+        yield lambda: max(part.result()[1] for part in compiled)
 
 
 def _timed(part: str) -> tuple[str, float]:
@@ -85,31 +88,58 @@ def _log() -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns, schema=LOG_SCHEMA)
 
 
+def _engine(policy: Policy) -> Engine:
+    return Engine(policy, enforce=True, accounts=1024, model=smallest_model())
+
+
 def _run_engine(policy: Policy) -> None:
-    tiny, log = smallest_model(), _log()
-    engine = Engine(policy, enforce=True, accounts=1024, model=tiny)
+    engine, log = _engine(policy), _log()
     engine.take(log)
     engine.trial(log.slice(0, 1))
     engine.finish()
-    tiny.reasons(engine.core.values_of(0))
+    smallest_model().reasons(engine.core.values_of(0))
 
 
-def _run_kernel() -> None:
-    """Run the engine without rules: its code does not depend on them."""
+def _no_rules() -> Policy:
+    """Return a policy without rules: the kernel's code does not depend on them."""
     terms = EnforcementTerms(
         new_chats_1d=0, suspend_after=1, double_at_most=0, observe="1d", grace="1d",
         benign_grace="1d",
     )  # fmt: skip
-    _run_engine(Policy("none", (), {}, terms, catalog.NAMES, KINDS))
+    return Policy("none", (), {}, terms, catalog.NAMES, KINDS)
+
+
+def _run_events() -> None:
+    """Compile what processes events, then whatever the other part has not compiled meanwhile."""
+    nothing = Segment(
+        epoch=0, base=0, last=0, events=np.zeros(0, EVENT), facts=np.zeros(0, FACT),
+        offsets=np.zeros(SHARDS + 1, np.int64), results=np.zeros(0, np.uint8),
+        ids=pa.array([], pa.string()), accounts=0, entities=0,
+    )  # fmt: skip
+    _engine(_no_rules()).core.advance(nothing)
+    _run_engine(_no_rules())
+
+
+def _run_epochs() -> None:
+    """Compile what evaluates accounts, which events need too, and what lays events out."""
+    engine = _engine(_no_rules())
+    engine.core.open(1, [engine.core.close()], np.zeros(1, np.int64))
+    for _ in engine.fanout.segments(_log()):
+        pass
 
 
 def _run_rules() -> None:
     compile_prefilter(load_policy())
 
 
-KERNEL = "the kernel"
+KERNEL = ("events", "epochs")
 PARTS: dict[str, Callable[[], None]] = {
-    KERNEL: _run_kernel,
-    "the shipped rules": _run_rules,
+    "events": _run_events,
+    "epochs": _run_epochs,
     "reading JSON Lines": jsonl.warm,
+    "the shipped rules": _run_rules,
 }
+"""The parts that are compiled apart, the longest first; `KERNEL` names those of the kernel.
+
+Both of these compile what they share; whichever comes second reads it from the cache.
+"""
