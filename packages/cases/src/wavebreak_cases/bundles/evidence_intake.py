@@ -28,6 +28,7 @@ from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.report_settings import load_operator
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
+from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak_cases.cases.business_days import business_deadline, end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
@@ -41,6 +42,7 @@ from wavebreak_cases.cases.case import (
     PartiesRelated,
     Reversal,
     context_for_party,
+    current_links,
     evidence_for_party,
 )
 from wavebreak_cases.cases.date_ranges import format_instant, parse_date, parse_instant
@@ -63,7 +65,6 @@ from wavebreak_cases.cases.post_notice_monitoring import (
     monitoring_starts,
 )
 from wavebreak_cases.cases.reasons import Context, Writer
-from wavebreak_cases.cases.ties import current_links
 from wavebreak_cases.cases.workflow import require_current
 
 if TYPE_CHECKING:
@@ -538,7 +539,9 @@ def prepare_determination(
         grounds,
         at,
         enforcement_states(workspace, party),
-        context_for_party(workspace.case, party),
+        context_for_party(
+            workspace.case, party, figures_of_runs(workspace.path, workspace.case)
+        ),
     )
     workspace.keep_grounds(grounds)
     workspace.take(DeterminationPrepared(name, determination), by=by, role=role, why=why)

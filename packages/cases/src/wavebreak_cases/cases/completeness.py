@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from wavebreak_cases.cases.case import Case, Exhibit
+from wavebreak_cases.cases.case import Case, Exhibit, current_links
 from wavebreak_cases.cases.date_ranges import DateRange
 from wavebreak_cases.cases.parties import Evidence, Strength
-from wavebreak_cases.cases.ties import current_links, overruled_ties
+from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import is_current
 
 
