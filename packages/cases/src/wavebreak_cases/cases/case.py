@@ -463,10 +463,15 @@ class Case:
         return list(last.values())
 
 
+def bars_of(case: Case, party: str) -> tuple[Bar, ...]:
+    """Return what stands in the way of action against a party, or stood."""
+    root = case.root(party)
+    return tuple(bar for bar in case.bars.values() if case.root(bar.party) == root)
+
+
 def bars_on(case: Case, party: str, at: int) -> list[Bar]:
     """Return what stands in the way of action against a party at an instant (ms)."""
-    root = case.root(party)
-    return [bar for bar in case.bars.values() if case.root(bar.party) == root and bar.lasts(at)]
+    return [bar for bar in bars_of(case, party) if bar.lasts(at)]
 
 
 def current_links(case: Case, party: str) -> list[Link]:
@@ -551,8 +556,9 @@ def _of_joint_conduct(
 
 def _with_settlement(case: Case, e: Evidence, root: str) -> Evidence:
     """An item with the last settlement with the party on which is determined."""
-    on_root = [bar for bar in case.bars.values() if case.root(bar.party) == root]
-    settled = [b for b in on_root if b.kind == "settlement" and isinstance(b.until, UnsetType)]
+    settled = [
+        b for b in bars_of(case, root) if b.kind == "settlement" and isinstance(b.until, UnsetType)
+    ]
     if not settled:
         return e
     last = max(settled, key=lambda bar: bar.since)
@@ -659,7 +665,7 @@ def context_for_party(
             if case.root(n.party) == root
         },
         tuple(_predecessors_notices(case, root)),
-        tuple(bar for bar in case.bars.values() if case.root(bar.party) == root),
+        bars_of(case, party),
         figures or {},
     )
 

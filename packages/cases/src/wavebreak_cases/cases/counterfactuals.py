@@ -76,19 +76,19 @@ def list_changes(evidence: Sequence[Evidence], grounds: Grounds, as_of: int) -> 
 
 
 def barred_result(result: Result, bars: Sequence[Bar], at: int) -> Result:
-    """Return what follows of evidence at an instant (ms): none may be acted on while a bar lasts."""
+    """Return what follows of evidence at an instant (ms): nobody is acted on while a bar lasts."""
     return "barred" if result == "eligible" and any(bar.lasts(at) for bar in bars) else result
 
 
 def find_counterfactuals(
     evidence: Sequence[Evidence], grounds: Grounds, as_of: int, bars: Sequence[Bar] = ()
 ) -> tuple[Counterfactual, ...]:
-    """List what would change a determination, one at a time: a fact, an item, or that it is barred."""
+    """List what would change a determination, one at a time: a fact, an item, or a bar."""
     tried = _Tried(evidence, grounds, as_of)
     now = barred_result(outcome(tried.whole), bars, as_of)
     changes = {change.supposing: change for change in list_changes(evidence, grounds, as_of)}
     results = {
-        words: barred_result(tried.result(change), bars, as_of if change.as_of is None else change.as_of)
+        words: barred_result(tried.result(change), bars, change.as_of or as_of)
         for words, change in changes.items()
     }
     if now == "barred":

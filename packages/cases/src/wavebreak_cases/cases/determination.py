@@ -47,7 +47,7 @@ from wavebreak_cases.cases.eligibility import (
     outcome,
     rule_names,
 )
-from wavebreak_cases.cases.parties import Evidence
+from wavebreak_cases.cases.parties import Bar, Evidence
 from wavebreak_cases.cases.reasons import Context, Phrase, Phrases, Value, Writer, unique
 
 METHOD = 5
@@ -247,7 +247,7 @@ def determine(
         enforcement=tuple(enforcement),
         policy=grounds.version,
         signs=grounds.signs,
-        of=evidence_digest(evidence, grounds.version),
+        of=evidence_digest(evidence, grounds.version, bars),
         method=method,
         boundary=found.flags,
         reasons=reasons,
@@ -255,9 +255,10 @@ def determine(
     )
 
 
-def evidence_digest(evidence: Sequence[Evidence], policy: str) -> str:
+def evidence_digest(evidence: Sequence[Evidence], policy: str, bars: Sequence[Bar] = ()) -> str:
     """SHA-256 of what a determination is drawn from: whether one is still of the same evidence."""
-    content = msgspec.json.encode((tuple(evidence), policy), order="deterministic")
+    drawn_from = (tuple(evidence), policy, *([tuple(bars)] if bars else []))
+    content = msgspec.json.encode(drawn_from, order="deterministic")
     return hashlib.sha256(content).hexdigest()
 
 
@@ -488,6 +489,12 @@ def _sentences(found: _Found, writer: Writer) -> Iterator[Phrase]:
         needs.setdefault(writer.render(need), need)
     for need in needs.values():
         yield phrases.sentence("needed", {"need": need})
+    yield from _touched_boundaries(found, phrases)
+    yield Phrase("dates_note")
+
+
+def _touched_boundaries(found: _Found, phrases: Phrases) -> Iterator[Phrase]:
+    """Evidence whose dates touch the day at a boundary, in UTC or in another zone."""
     notices = {notice.id: notice for notice in found.grounds.notice}
     for flag in found.flags:
         values: dict[str, Value] = {
@@ -499,7 +506,6 @@ def _sentences(found: _Found, writer: Writer) -> Iterator[Phrase]:
         }
         in_utc = isinstance(flag.zone, UnsetType)
         yield phrases.sentence("boundary" if in_utc else "boundary_zone", values)
-    yield Phrase("dates_note")
 
 
 def _after_notices(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[Phrase]:

@@ -271,11 +271,14 @@ def _check_held(item: Evidence, as_of: int) -> Condition:
 
 
 def _check_account_ties(item: Evidence, least: Strength) -> Condition:
-    """Whether a tie that is too weak of an account is overruled by the item's, and with a reason."""
+    """Whether a tie of an account that is too weak is overruled by the item's with a reason."""
     facts = item.case_facts
     ties = () if isinstance(facts.weaker_ties, UnsetType) else facts.weaker_ties
     for tie in ties:
-        if STRENGTHS.index(tie.strength) < STRENGTHS.index(least) and not facts.reviewed_why.strip():
+        if (
+            STRENGTHS.index(tie.strength) < STRENGTHS.index(least)
+            and not facts.reviewed_why.strip()
+        ):
             named = {
                 "account": tie.account,
                 "strength": str(tie.strength),

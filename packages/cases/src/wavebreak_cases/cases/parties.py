@@ -209,8 +209,8 @@ class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in the way of action against a party, as an exhibit shows.
 
-    A settlement covers conduct until `since` (ms). While a stay or an insolvency lasts, from `since`
-    until `until` (open: for all that is known), no legal action is taken.
+    A settlement covers conduct until `since` (ms). While a stay or an insolvency lasts, from
+    `since` until `until` (open: for all that is known), no legal action is taken.
     """
 
     party: Text

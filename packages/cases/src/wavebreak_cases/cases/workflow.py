@@ -56,6 +56,7 @@ from wavebreak_cases.cases.case import (
     Step,
     TaskAdded,
     TaskFinished,
+    bars_of,
     evidence_for_party,
 )
 from wavebreak_cases.cases.date_ranges import format_instant
@@ -320,7 +321,6 @@ def _guard_review(case: Case, step: Step, did: EvidenceReviewed) -> None:
             raise CaseError(
                 "who translated it reads the language, and needs no translation",
                 fix="leave the translation out, or let another person confirm it",
-                code="translated-by-oneself",
             )
     if not did.shows:
         return
@@ -347,7 +347,6 @@ def _validate_item(case: Case, e: Evidence) -> None:
         raise CaseError(
             f"{e.party} did nothing jointly with itself",
             fix="name the others by whom it was done together",
-            code="joint-with-itself",
         )
     if e.facts is not UNSET:
         raise CaseError("what the case holds on evidence is not stored with it", fix="leave it out")
@@ -417,7 +416,7 @@ def _guard_determined(case: Case, _step: Step, did: DeterminationPrepared) -> No
 def is_current(case: Case, made: Determination) -> bool:
     """Whether what a determination was drawn from is what the case holds on its party now."""
     evidence = evidence_for_party(case, made.party, made.version)
-    return evidence_digest(evidence, made.policy) == made.of
+    return evidence_digest(evidence, made.policy, bars_of(case, made.party)) == made.of
 
 
 def stale_determinations(case: Case) -> list[PreparedDetermination]:
@@ -538,9 +537,7 @@ def _guard_bar(case: Case, _step: Step, did: BarRecorded) -> None:
     _require_known("party", case.parties, bar.party)
     _require_known("exhibit", case.exhibits, bar.exhibit)
     if not isinstance(bar.until, UnsetType) and bar.until < bar.since:
-        raise CaseError(
-            "it ends before it begins", fix="give an end after its beginning", code="ends-too-early"
-        )
+        raise CaseError("it ends before it begins", fix="give an end after its beginning")
 
 
 def _bar_dates(did: BarRecorded) -> Iterator[tuple[str, int]]:

@@ -208,6 +208,7 @@ def correct(call: ActCommand) -> None:
 
 
 act_command("reversal")(_take_step_with_key)
+act_command("bar")(take_step)
 
 
 @act_command("watch", role=False)
