@@ -266,8 +266,8 @@ def _check_held(item: Evidence, as_of: int) -> Condition:
         return Condition(Ternary.YES, "held")
     tie = min(best.values(), key=lambda of: of[0])[1]
     code = "held" if tie.account else "held_relation"
-    named = {"held": tie, "tie": tie.exhibit} | ({"account": tie.account} if tie.account else {})
-    return Condition(TERNARY[rank], code, named)
+    named: dict[str, str | int | HeldTie] = {"held": tie, "tie": tie.exhibit}
+    return Condition(TERNARY[rank], code, named | {"account": tie.account})
 
 
 def _check_account_ties(item: Evidence, least: Strength) -> Condition:
