@@ -23,7 +23,12 @@ from wavebreak.errors import CaseError
 from wavebreak.extras import LazyModule
 from wavebreak.outcomes import NOT_REFUSING
 from wavebreak_cases import claims
-from wavebreak_cases.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
+from wavebreak_cases.bundles.evidence_dates import (
+    ConductDates,
+    exhibit_dates,
+    exhibit_verdicts,
+    party_names,
+)
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.report_settings import load_operator
 from wavebreak_cases.bundles.report_text import ReportText
@@ -216,7 +221,11 @@ def _record_exhibit(
     if kind in ("claim", "document") and (place / exhibits.EXHIBIT).exists():
         verdicts = {
             name: msgspec.to_builtins(value)
-            for name, value in zip(("review", "reading"), exhibit_verdicts(place), strict=True)
+            for name, value in zip(
+                ("review", "reading"),
+                exhibit_verdicts(place, party_names(workspace.case)),
+                strict=True,
+            )
             if value is not UNSET
         }
     exhibit = msgspec.convert(
