@@ -146,10 +146,12 @@ def _review(form: CertificateForm, words: ReportText) -> str:
 
 def _schedule(case: Case, words: ReportText) -> dict[str, Any]:
     """The exhibits that a form speaks of, as the report lists them."""
+    open_ = report_sections.unconfirmed_exhibits(case)
+    unconfirmed = words("unconfirmed_exhibit")
     rows = [
         (
             exhibit.id,
-            words.of("kinds", exhibit.kind),
+            words.of("kinds", exhibit.kind) + (f"\n{unconfirmed}" if exhibit.id in open_ else ""),
             words.isolated(exhibit.title),
             words.instant(exhibit.captured),
         )

@@ -551,6 +551,15 @@ def _kind_lines(source: ReportSource, exhibit: Exhibit) -> Iterator[str]:
     yield source.words.of("kinds", exhibit.kind)
     if exhibit.id in source.case.redactions:
         yield source.words("redacted")
+    if exhibit.id in unconfirmed_exhibits(source.case):
+        yield source.words("unconfirmed_exhibit")
+
+
+def unconfirmed_exhibits(case: Case) -> frozenset[str]:
+    """Return the exhibits of which something is stated, and of which nobody confirmed anything."""
+    items = case.evidence.values()
+    confirmed = {e.exhibit for e in items if e.confirmed == "yes"}
+    return frozenset(e.exhibit for e in items) - confirmed
 
 
 def _redactions(source: ReportSource) -> Iterator[Block]:
