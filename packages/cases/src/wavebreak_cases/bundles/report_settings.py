@@ -77,6 +77,34 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paper: Literal["a4", "us-letter"] = "a4"
 
 
+class Sealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who stamps the ledger of a case when it is packed, from `cases/sealing.toml` ("": nobody)."""
+
+    time_stamp_url: Line = ""
+    time_stamp_authority: Line = ""
+
+
+def load_sealing(policy: Path | None = None) -> tuple[str, Path] | None:
+    """Return where the authority of time stamps answers, and its certificate; None: there is none.
+
+    Raises:
+        UsageError: Only one of the two is given.
+
+    >>> load_sealing() is None
+    True
+    """
+    path = config.resolve_path("cases/sealing.toml", policy)
+    given = config.load_config(path, Sealing)
+    if bool(given.time_stamp_url) != bool(given.time_stamp_authority):
+        raise UsageError(
+            f"{path.name} names an authority of time stamps by half",
+            fix="give both: where it answers, and the file of its certificate",
+        )
+    if not given.time_stamp_url:
+        return None
+    return given.time_stamp_url, path.parent / given.time_stamp_authority
+
+
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a report says beside its case.
 
