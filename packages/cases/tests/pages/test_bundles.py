@@ -113,6 +113,30 @@ async def test_findings_are_shown_as_a_checklist(console: RunningConsole) -> Non
 
 
 @case_visits
+async def test_bundle_that_names_what_was_redacted_is_packed_on_a_word(
+    console: RunningConsole,
+) -> None:
+    """The word is the person's, and is in the audit log."""
+    asked: list[Sequence[str]] = []
+
+    def run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> str:
+        asked.append(arguments)
+        return commands()(store, arguments, codes)  # type: ignore[operator]
+
+    counsel = await console.person("counsel")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bundles, "_run", run)
+        await build(console)
+        assert "--with-names" not in asked[0]
+        page = f"{PAGE}/bundle"
+        await counsel.post(f"{page}/build", page=page, reason="seen", with_names="yes")
+        await ended(console)
+    assert asked[2][-1] == "--with-names"
+    entries = AuditEntry.objects.filter(action="build_bundle_with_names", reason="seen")
+    assert await queried(entries.count) == 1
+
+
+@case_visits
 async def test_failure_is_shown_and_nothing_is_downloaded(console: RunningConsole) -> None:
     counsel = await console.person("counsel")
 
