@@ -5,12 +5,17 @@ Each scenario is a case step by step, with the result and the sentences that its
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from msgspec import UNSET
 
 from wavebreak.errors import CaseError
+from wavebreak_cases.bundles.case_tables import evidence_lines
+from wavebreak_cases.bundles.chronology import list_facts
+from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.cases.case import (
     AccountLinked,
     Action,
@@ -351,3 +356,33 @@ def test_translator_does_not_confirm_the_own_translation() -> None:
 def test_party_does_nothing_jointly_with_itself() -> None:
     with pytest.raises(CaseError, match="jointly with itself"):
         take(opened(), EvidenceAdded(item("V1", "2024", "2024", jointly=("P1",))))
+
+
+def test_who_reviews_an_item_sees_the_weaker_tie_and_the_others() -> None:
+    case = take(opened(), linked(Strength.WEAK, until="2024-03-31"))
+    case = take(case, EvidenceAdded(item("V1", "2024", "2024", jointly=("P2",), part="at night")))
+    lines = list(evidence_lines(case, "V1"))
+    assert (
+        "  its account  a-1, weak, by payment (E3), until 2024-03-31 (UTC), by Noa: the contract "
+        "of sale: say why the item is tied more strongly"
+    ) in lines
+    assert "  jointly with P2" in lines
+    assert "  part of use  at night" in lines
+
+
+def test_bars_are_facts_of_the_chronology(tmp_path: Path) -> None:
+    case = SCENARIOS["a stay by a court"].case
+    english = [
+        (fact.what, fact.source) for fact in list_facts(tmp_path, without_files(case), WORDS)
+    ]
+    assert english == [
+        ("Legal action against Bulk Co is stayed since 1 September 2026 (Exhibit E4).", "E4")
+    ]
+
+
+WORDS = ReportText("en")
+
+
+def without_files(case: Case) -> Case:
+    """A case without exhibits and evidence, whose files the chronology would read."""
+    return replace(case, exhibits={}, evidence={})
