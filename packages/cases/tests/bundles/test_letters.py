@@ -34,10 +34,21 @@ from wavebreak_cases.cases.case import (
     PartiesUnmerged,
     PartyNamed,
     ReplyReceived,
+    evidence_for_party,
 )
-from wavebreak_cases.cases.date_ranges import DateRange, format_instant
+from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_date
+from wavebreak_cases.cases.eligibility import is_own_conduct
 from wavebreak_cases.cases.notices import Language, Notice, Reply
-from wavebreak_cases.cases.parties import Bar, Basis, Evidence, Strength
+from wavebreak_cases.cases.parties import (
+    Bar,
+    Basis,
+    DateSource,
+    Evidence,
+    HeldTie,
+    Settlement,
+    Strength,
+    TieDates,
+)
 from wavebreak_cases.cases.post_notice_monitoring import overdue_items
 
 OPERATOR = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.example")
@@ -268,6 +279,26 @@ def test_no_letter_is_written_to_a_minor_under_another_name(bench: Bench, number
         if number:
             at.take(PartiesUnmerged("P1"), **(bench.me | {"why": "another person"}))
         assert drafted(at).party == "P1"
+
+
+def test_letter_rests_on_nothing_that_is_not_the_partys_own(bench: Bench) -> None:
+    """What was settled, and what an account did after it was sold, is no ground of a letter."""
+    with bench.desk() as at:
+        item = evidence_for_party(at.case, "P1")[0]
+        now = at.clock()
+        assert is_own_conduct(item, now)
+        sold = TieDates(DateRange(), parse_date("2019", "UTC"), DateSource("person", "Noa", "deed"))
+        facts = item.case_facts
+        for other in (
+            msgspec.structs.replace(facts, held=(HeldTie("a-1", sold, "E2"),)),
+            msgspec.structs.replace(facts, jointly_with="P2"),
+            msgspec.structs.replace(facts, settlement=Settlement(now, "E2")),
+        ):
+            of_account = msgspec.structs.replace(item, accounts=("a-1",), facts=other)
+            assert not is_own_conduct(of_account, now)
+        at.take(BarRecorded(Bar("P1", "settlement", now, "E2")), **bench.me)
+        with pytest.raises(CaseError, match="no evidence of conduct by P1"):
+            drafted(at)
 
 
 def test_no_letter_is_written_during_a_stay(bench: Bench) -> None:

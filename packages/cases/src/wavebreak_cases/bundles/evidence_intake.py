@@ -53,7 +53,7 @@ from wavebreak_cases.cases.case import (
 )
 from wavebreak_cases.cases.date_ranges import format_instant, parse_date, parse_instant
 from wavebreak_cases.cases.determination import Determination, EnforcementState, determine
-from wavebreak_cases.cases.eligibility import load_grounds
+from wavebreak_cases.cases.eligibility import is_own_conduct, load_grounds
 from wavebreak_cases.cases.notices import Language, Notice, load_templates, render_notice
 from wavebreak_cases.cases.parties import (
     STRENGTHS,
@@ -422,11 +422,7 @@ def draft_notice(
     of_party = case.parties[party].calendar or case.parties[case.root(party)].calendar
     calendar = calendar or of_party or load_operator(policy).calendar
     deadline, said = _answer_date(now, days or letters.answer_days, language, policy, calendar)
-    bearing = [
-        e
-        for e in evidence_for_party(case, party)
-        if e.confirmed == "yes" and not e.case_facts.conduct_of and e.conduct != "neither"
-    ]
+    bearing = [e for e in evidence_for_party(case, party) if is_own_conduct(e, now)]
     if not bearing and not about:
         raise CaseError(
             f"no evidence of conduct by {party} is confirmed",

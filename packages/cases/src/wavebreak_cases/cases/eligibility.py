@@ -206,6 +206,24 @@ def evaluate_item(item: Evidence, grounds: Grounds, as_of: int) -> EvaluatedItem
     return EvaluatedItem(item, rules)
 
 
+def is_own_conduct(item: Evidence, as_of: int) -> bool:
+    """Whether an item may be held against the party itself, in a letter: confirmed, and its own.
+
+    Conduct of another party, of an account at another's time, of an action that was reversed, and
+    what was settled is not.
+    """
+    facts = item.case_facts
+    if facts.conduct_of or not isinstance(facts.jointly_with, UnsetType) or facts.rejected_by:
+        return False
+    checks = (
+        _check_appeals(item),
+        _check_held(item, as_of),
+        _check_settlement(item, as_of),
+    )
+    shown = item.confirmed == "yes" and item.conduct != "neither"
+    return shown and all(check.answer is Ternary.YES for check in checks)
+
+
 def _check_date(item: Evidence, as_of: int) -> Condition:
     first = item.known_began.earliest
     later = first is not None and first > as_of
