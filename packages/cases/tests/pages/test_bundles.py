@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,10 +119,11 @@ async def test_bundle_that_names_what_was_redacted_is_packed_on_a_word(
 ) -> None:
     """The word is the person's, and is in the audit log."""
     asked: list[Sequence[str]] = []
+    packed: Any = commands()
 
-    def run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> str:
+    def run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> Any:
         asked.append(arguments)
-        return commands()(store, arguments, codes)  # type: ignore[operator]
+        return packed(store, arguments, codes)
 
     counsel = await console.person("counsel")
     with pytest.MonkeyPatch.context() as patched:
