@@ -221,6 +221,12 @@ def test_exhibit_that_nobody_confirmed_is_named_as_such(documents: Any, document
     assert said[document] in re.sub(r"\s+", " ", " ".join(texts[document]))
 
 
+def test_reasons_carry_the_counts_of_the_run(documents: Any) -> None:
+    counted = [text for text in documents[1]["reasons"] if text.startswith("Counted from")]
+    assert counted
+    assert all("messages attempted: 130; refused by enforcement: 0" in text for text in counted)
+
+
 def test_letter_and_summary_say_nothing_of_what_nobody_confirmed(documents: Any) -> None:
     _, texts, _ = documents
     assert not [text for text in texts["letter"] if "Rumour" in text or "E4" in text]

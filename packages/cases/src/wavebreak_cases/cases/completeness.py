@@ -133,6 +133,8 @@ def _exhibit_gaps(case: Case, party: str) -> Iterator[Gap]:
 def _link_gaps(case: Case) -> Iterator[Gap]:
     judged = {k.account for k in case.links if k.strength is not Strength.UNKNOWN}
     for tie in overruled_ties(case):
+        if tie.item.confirmed == "yes" and case.reviews.get(tie.item.id, "").strip():
+            continue  # a person said why
         strength = ("--basis", "payment|test_purchase|admission", "--strength", "moderate|strong")
         command = ("link", tie.link.party, "ACCOUNT", *strength, "--exhibit", "E…")
         yield Gap(tie.item.id, tie.sentence(), "link_account", command)
