@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from support.ledger_fixtures import a_decision
-from support.rfc3161_authority import Authority
-from support.webhook_receiver import Answer, listening
+from support.rfc3161_authority import Authority, answering_authority
 from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
 from wavebreak.ledger import DirectoryRecorder
@@ -122,14 +119,8 @@ def test_witness_signs_only_a_consistent_continuation(log: Path, tmp_path: Path)
 @pytest.fixture
 def authority() -> Iterator[tuple[str, Authority]]:
     """An authority that answers on this machine."""
-    made = Authority(datetime(2026, 5, 1, tzinfo=UTC))
-
-    class Stamping(Answer):
-        def answer(self) -> None:
-            self.whole(made.answer(self.body()))
-
-    with listening(HTTPServer(("127.0.0.1", 0), Stamping)) as server:
-        yield f"http://127.0.0.1:{server.server_port}/", made
+    with answering_authority() as made:
+        yield made
 
 
 def test_checkpoint_is_stamped_by_an_authority(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from http.server import HTTPServer
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from support.webhook_receiver import Answer, listening
 
 SIGNED = "1.2.840.113549.1.7.2"
 STAMP = "1.2.840.113549.1.9.16.1.4"
@@ -107,3 +112,16 @@ class Authority:
             number(3), a_set(digest), content, der(0xA0, certificate), a_set(signer)
         )  # fmt: skip
         return sequence(oid(SIGNED), der(0xA0, kept))
+
+
+@contextmanager
+def answering_authority() -> Iterator[tuple[str, Authority]]:
+    """Run an authority that answers on this machine; its address and itself."""
+    made = Authority(datetime(2026, 5, 1, tzinfo=UTC))
+
+    class Stamping(Answer):
+        def answer(self) -> None:
+            self.whole(made.answer(self.body()))
+
+    with listening(HTTPServer(("127.0.0.1", 0), Stamping)) as server:
+        yield f"http://127.0.0.1:{server.server_port}/", made

@@ -26,15 +26,29 @@ from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.workspace import CaseWorkspace
 from wavebreak_cases.cases.business_days import end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
+    BarRecorded,
     CaseOpened,
     EvidenceAdded,
     NoticeSent,
+    PartiesMerged,
+    PartiesUnmerged,
     PartyNamed,
     ReplyReceived,
+    evidence_for_party,
 )
-from wavebreak_cases.cases.date_ranges import DateRange, format_instant
+from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_date
+from wavebreak_cases.cases.eligibility import is_own_conduct
 from wavebreak_cases.cases.notices import Language, Notice, Reply
-from wavebreak_cases.cases.parties import Basis, Evidence, Strength
+from wavebreak_cases.cases.parties import (
+    Bar,
+    Basis,
+    DateSource,
+    Evidence,
+    HeldTie,
+    Settlement,
+    Strength,
+    TieDates,
+)
 from wavebreak_cases.cases.post_notice_monitoring import overdue_items
 
 OPERATOR = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.example")
@@ -246,6 +260,55 @@ def test_no_letter_is_written_to_a_minor(bench: Bench) -> None:
             words = ReportText(language)
             source = ReportSource(at.path, at.case, load_settings(language), words)
             assert said in str(report_sections.parties(source))
+
+
+@pytest.mark.parametrize("number", ["", "P1"])
+def test_no_letter_is_written_to_a_minor_under_another_name(bench: Bench, number: str) -> None:
+    """Another party of the case is that child: merged, or by a number that both publish."""
+    with bench.desk() as at:
+        child = msgspec.structs.replace(
+            at.case.parties["P1"], id="P2", kind="person", name="Noam", age_group="minor"
+        )
+        at.take(PartyNamed(child), **bench.me)
+        if number:
+            at.take(PartiesMerged("P2", number), **bench.me)
+        with pytest.raises(CaseError, match=r"P2.*a minor"):
+            drafted(at)
+        adult = msgspec.structs.replace(at.case.parties["P1"], age_group="adult")
+        at.take(PartyNamed(adult), **bench.me)
+        if number:
+            at.take(PartiesUnmerged("P1"), **(bench.me | {"why": "another person"}))
+        assert drafted(at).party == "P1"
+
+
+def test_letter_rests_on_nothing_that_is_not_the_partys_own(bench: Bench) -> None:
+    """What was settled, and what an account did after it was sold, is no ground of a letter."""
+    with bench.desk() as at:
+        item = evidence_for_party(at.case, "P1")[0]
+        now = at.clock()
+        assert is_own_conduct(item, now)
+        sold = TieDates(DateRange(), parse_date("2019", "UTC"), DateSource("person", "Noa", "deed"))
+        facts = item.case_facts
+        for other in (
+            msgspec.structs.replace(facts, held=(HeldTie("a-1", sold, "E2"),)),
+            msgspec.structs.replace(facts, jointly_with="P2"),
+            msgspec.structs.replace(facts, settlement=Settlement(now, "E2")),
+        ):
+            of_account = msgspec.structs.replace(item, accounts=("a-1",), facts=other)
+            assert not is_own_conduct(of_account, now)
+        at.take(BarRecorded(Bar("P1", "settlement", now, "E2")), **bench.me)
+        with pytest.raises(CaseError, match="no evidence of conduct by P1"):
+            drafted(at)
+
+
+def test_no_letter_is_written_during_a_stay(bench: Bench) -> None:
+    with bench.desk() as at:
+        stay = Bar("P1", "stay", at.clock() - DAY_MS, "E2")
+        at.take(BarRecorded(stay), **bench.me)
+        with pytest.raises(CaseError, match="stayed, by E2"):
+            drafted(at)
+        at.take(BarRecorded(msgspec.structs.replace(stay, until=at.clock())), **bench.me)
+        assert drafted(at).party == "P1"
 
 
 @pytest.mark.parametrize(("paper", "inches"), [("a4", (8.27, 11.69)), ("us-letter", (8.5, 11.0))])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pypdf
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -26,11 +27,13 @@ from wavebreak_cases.bundles import evidence_dates, exhibit_redaction, report
 from wavebreak_cases.bundles.report_settings import encode_settings, load_settings
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.workspace import load_case
+from wavebreak_cases.cases.case import Case, CaseOpened
 from wavebreak_cases.cases.counterfactuals import Counterfactual, list_changes
 from wavebreak_cases.cases.date_ranges import DateRange
 from wavebreak_cases.cases.eligibility import load_grounds
 from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 from wavebreak_cases.cases.reasons import Writer, load_wording
+from wavebreak_cases.cases.workflow import append_action
 from wavebreak_cases.claims.exhibits import Actor, add_file, read_custody
 from wavebreak_cases.claims.ocr import recognize_exhibit
 from wavebreak_cases.claims.redaction import Marks, Region, TextMark, redact_exhibit
@@ -174,9 +177,27 @@ def test_report_words_cover_counts_and_outcomes() -> None:
         assert set(words.codes("outcomes")) == set(OUTCOMES)
 
 
+FORMS = [
+    "us_fre_902_11", "us_fre_902_13", "us_fre_902_14", "il_affidavit", "il_institutional_record",
+    "il_expert_opinion", "in_bsa_63", "declaration",
+]  # fmt: skip
+
+
+def test_every_form_says_a_lawyer_of_which_jurisdiction_reviews_it() -> None:
+    case = append_action(Case("C-7"), CaseOpened("Bulk Co"), at=0, by="Noa", role="lead")
+    own = replace(load_settings("en").forms[0], jurisdiction="")
+    settings = load_settings("en")
+    settings = replace(settings, forms=(*settings.forms, own))
+    pages = pypdf.PdfReader(io.BytesIO(report.render_certificate_forms(case, settings))).pages
+    text = " ".join(" ".join(page.extract_text() for page in pages).split())
+    assert text.count("To be reviewed by a lawyer of") == len(FORMS) + 1
+    assert "To be reviewed by a lawyer of India before it is used." in text
+    assert all(form.jurisdiction for form in load_settings("he").forms)
+
+
 def test_forms_are_the_same_in_every_language() -> None:
     forms = [[form.id for form in load_settings(language).forms] for language in LANGUAGES]
-    assert forms[0] == forms[1] == ["us_fre_902_13", "us_fre_902_14", "declaration"]
+    assert forms[0] == forms[1] == FORMS
 
 
 def test_settings_refuse_a_date_that_is_none() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,29 @@ async def test_findings_are_shown_as_a_checklist(console: RunningConsole) -> Non
     page = text_of((await counsel.get(f"{PAGE}/bundle/status")).text)
     assert "Something does not hold" in page
     assert "bag does not hold a.txt is not as it was packed" in page
+
+
+@case_visits
+async def test_bundle_that_names_what_was_redacted_is_packed_on_a_word(
+    console: RunningConsole,
+) -> None:
+    """The word is the person's, and is in the audit log."""
+    asked: list[Sequence[str]] = []
+    packed: Any = commands()
+
+    def run(store: CaseStore, arguments: Sequence[str], codes: Sequence[int]) -> Any:
+        asked.append(arguments)
+        return packed(store, arguments, codes)
+
+    counsel = await console.person("counsel")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bundles, "_run", run)
+        page = f"{PAGE}/bundle"
+        await counsel.post(f"{page}/build", page=page, reason="seen", with_names="yes")
+        await ended(console)
+    assert asked[0][-1] == "--with-names"
+    entries = AuditEntry.objects.filter(action="build_bundle_with_names", reason="seen")
+    assert await queried(entries.count) == 1
 
 
 @case_visits

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec import UNSET
+
 from wavebreak.errors import UsageError
 from wavebreak_cases.acts import fields
-from wavebreak_cases.acts.declaration import Act, Field, Option, Values, Work, exhibits
+from wavebreak_cases.acts.declaration import (
+    Act,
+    Fault,
+    Field,
+    Option,
+    Values,
+    Work,
+    exhibits,
+)
 from wavebreak_cases.bundles import evidence_intake, evidence_items, exhibit_redaction
 from wavebreak_cases.cases import case as steps
-from wavebreak_cases.cases.case import Redaction
-from wavebreak_cases.cases.parties import Basis, Evidence, Strength
+from wavebreak_cases.cases.case import Case, Redaction
+from wavebreak_cases.cases.parties import Basis, Evidence, Strength, Translation
 
 
 def _add_exhibit(work: Work) -> None:
@@ -51,7 +61,22 @@ def _correct_evidence(work: Work) -> str:
 
 def _review_evidence(work: Work) -> None:
     _known_item(work)
-    work.take(steps.EvidenceReviewed(work.values["item"], work.values["shows"] == "yes"))
+    v = work.values
+    given = [v[name].strip() for name in ("language", "translator", "translation")]
+    translation = Translation(*given) if all(given) else UNSET
+    work.take(steps.EvidenceReviewed(v["item"], v["shows"] == "yes", translation))
+
+
+def _translation_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fault]:
+    names = ("language", "translator", "translation")
+    given = [name for name in names if values[name].strip()]
+    if given and len(given) < len(names):
+        missing = next(name for name in names if name not in given)
+        yield Fault(
+            missing,
+            "a translation is named with its language, who made it, and its exhibit",
+            "give all three, or none where you read the language yourself",
+        )
 
 
 def _watch_run(work: Work) -> list[str]:
@@ -116,6 +141,8 @@ def _statement(v: Values) -> evidence_items.Statement:
         v["date_basis"],
         Basis(v["basis"]) if v["basis"] else None,
         Strength(v["strength"]) if v["strength"] else None,
+        tuple(v["jointly"]),
+        v["part"],
     )
 
 
@@ -169,6 +196,7 @@ ACTS = (
             ),
             *fields.DATES,
             *fields.TIE,
+            *fields.JOINT,
         ),
         _add_evidence, (steps.EvidenceAdded, steps.StateChanged, steps.TaskAdded),
         about="It counts as not known until a person reviews it.", guard=fields.date_faults,
@@ -191,6 +219,7 @@ ACTS = (
             fields.VIOLATION,
             *fields.DATES,
             *fields.TIE,
+            *fields.JOINT,
         ),
         _correct_evidence, (steps.EvidenceCorrected, steps.StateChanged, steps.TaskAdded),
         about="The earlier wording stays in the sealed steps. A person reviews it again.",
@@ -210,8 +239,22 @@ ACTS = (
                 values=[("yes", "Yes, it shows it"), ("no", "No, it does not")],
                 option=Option("It does not show this.", "--reject", False, flag=("yes", "no")),
             ),
+            Field(
+                "language", "Its language, where you do not read it", required=False,
+                hint="Arabic. Then name the translation as well.",
+                option=Option("Its language, which you do not read.", default=""),
+            ),
+            Field(
+                "translator", "Who translated it", required=False,
+                option=Option("Who translated it.", default=""),
+            ),
+            Field(
+                "translation", "The exhibit that is the translation", "choice", required=False,
+                choices=fields.exhibits,
+                option=Option("The exhibit that is its translation: E8.", default=""),
+            ),
         ),
-        _review_evidence, (steps.EvidenceReviewed,), command="confirm",
+        _review_evidence, (steps.EvidenceReviewed,), guard=_translation_faults, command="confirm",
         help="Show an item with its dates, ask, and confirm that its exhibit shows it, or reject "
         "it.", example="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`", why=fields.WHY,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -256,18 +257,57 @@ FILE = Field(
     hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed.",
     option=Option("What `wavebreak claim` wrote, or a file.", "SOURCE"),
 )
+CONDUCT_ENDS = (("began", "when it began"), ("until", "until when it lasted"))
+_TIE_ENDS = (("since", "since when it held"), ("until", "until when it held"))
+TIE_DATES = (
+    Field(
+        "since", "Since when that was so", required=False, hint=f"{DATE} Empty: not stated.",
+        option=Option("Since when that was so: 2020-03, before 2020.", default=""),
+    ),
+    Field(
+        "until", "Until when that was so", required=False,
+        hint=f"{DATE} Empty: it is so still, for all that is known.",
+        option=Option("Until when that was so.", default=""),
+    ),
+    *DATES[2:],
+)  # fmt: skip
+JOINT = (
+    Field(
+        "jointly", "Done together with", "lines", required=False, pattern=re.compile("P[0-9]{1,5}"),
+        fault="is no party of the case: write it like P2", hint="Other parties: P2. One a line.",
+        option=Option("It was done together with this party; again for more.", default=()),
+    ),
+    Field(
+        "part", "Of mixed use, which part", required=False,
+        hint="The messages by the interface at night. Empty: all of it.",
+        option=Option("Of mixed use, which part of it this is.", default=""),
+    ),
+)  # fmt: skip
+
+
+def tie_date_faults(case: Case, values: Values, now: int | None) -> Iterator[Fault]:
+    """Dates of a tie that are not understood, have not come yet, or rest on nothing."""
+    return date_faults(case, values, now, _TIE_ENDS)
+
+
 WHY = Option("Why, in a line.", default="")
 WHY_NOT_STATED = replace(WHY, default="not stated")
 WHY_NEEDED = replace(WHY, default=REQUIRED)
 
 
-def date_faults(_case: Case, values: Values, now: int | None) -> Iterator[Fault]:
+def date_faults(
+    _case: Case,
+    values: Values,
+    now: int | None,
+    ends: tuple[tuple[str, str], ...] = CONDUCT_ENDS,
+) -> Iterator[Fault]:
     """Dates that are not understood, have not come yet, or rest on nothing.
 
-    A case refuses the first of them as well, in the same words.
+    A case refuses the first of them as well, in the same words. `ends` are the fields, and what
+    each says.
     """
     stated = False
-    for name, what in (("began", "when it began"), ("until", "until when it lasted")):
+    for name, what in ends:
         if not values[name]:
             continue
         try:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from wavebreak.extras import LazyModule
 from wavebreak_cases.acts import fields
 from wavebreak_cases.acts.declaration import Act, Fault, Field, Option, Values, Work
 from wavebreak_cases.bundles import case_steps, evidence_intake
 from wavebreak_cases.cases import case as steps
 from wavebreak_cases.cases.case import Case
-from wavebreak_cases.cases.parties import Basis, Relation, Strength
+from wavebreak_cases.cases.parties import Bar, Basis, Relation, Strength
 
 # It reads runs with the engine, which takes seconds to import.
 account_erasure: Any = LazyModule("wavebreak_cases.bundles.account_erasure")
@@ -37,11 +39,13 @@ def _name_party(work: Work) -> None:
 
 def _relate_parties(work: Work) -> None:
     v = work.values
-    relation = Relation(v["party"], v["other"], v["kind"], Strength(v["strength"]), v["exhibit"])
+    strength, dates = Strength(v["strength"]), case_steps.tie_dates(v, work.by)
+    relation = Relation(v["party"], v["other"], v["kind"], strength, v["exhibit"], dates)
     evidence_intake.relate_parties(work.workspace, relation, **work.signed)
 
 
-def _relation_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fault]:
+def _relation_faults(case: Case, values: Values, now: int | None) -> Iterator[Fault]:
+    yield from fields.tie_date_faults(case, values, now)
     if values["party"] and values["party"] == values["other"]:
         yield Fault("other", "a party has no relation with itself", "choose another party")
 
@@ -54,7 +58,8 @@ def _merge_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fau
 def _link_account(work: Work) -> None:
     v = work.values
     tie = (v["party"], v["account"], Basis(v["basis"]), Strength(v["strength"]), v["exhibit"])
-    work.take(case_steps.account_linked(work.case, work.secret(), *tie))
+    dates = case_steps.tie_dates(v, work.by)
+    work.take(case_steps.account_linked(work.case, work.secret(), *tie, dates))
 
 
 def _erase_account(work: Work) -> Any:
@@ -64,6 +69,17 @@ def _erase_account(work: Work) -> Any:
         work.workspace, work.secret(), account, ledger=ledger, by=work.by, role=work.role,
         why=work.why,
     )  # fmt: skip
+
+
+def _record_bar(work: Work) -> None:
+    v = work.values
+    ended = UNSET if v["ended"] is None else v["ended"]
+    work.take(steps.BarRecorded(Bar(v["party"], v["kind"], v["at"], v["exhibit"], ended)))
+
+
+def _bar_faults(_case: Case, values: Values, _now: int | None) -> Iterator[Fault]:
+    if values["at"] is None:
+        yield Fault("at", "since when it is so is not stated", "give it: 2026-03-02T00:00:00Z")
 
 
 def _record_reversal(work: Work) -> None:
@@ -110,6 +126,7 @@ ACTS = (
             ),
             replace(fields.STRENGTH, option=Option("How strongly.", default="unknown")),
             fields.EXHIBIT,
+            *fields.TIE_DATES,
         ),
         _relate_parties, (steps.PartiesRelated, steps.StateChanged, steps.TaskAdded),
         guard=_relation_faults, ordered=False, command="relate",
@@ -167,10 +184,13 @@ ACTS = (
             fields.BASIS,
             fields.STRENGTH,
             fields.EXHIBIT,
+            *fields.TIE_DATES,
         ),
-        _link_account, (steps.AccountLinked,), ordered=False, command="link",
+        _link_account, (steps.AccountLinked,), guard=fields.tie_date_faults, ordered=False,
+        command="link",
         help="Link an account to a party, with the exhibit that shows it; only its pseudonym is "
-        "stored.",
+        "stored.\n\nOf an account that changed hands, say until when it was the party's: its later "
+        "conduct founds\nnothing against that party.",
         example="Example: `wavebreak case link cases/C-7 P1 +972501234567 --basis number_in_claim "
         "--strength moderate --exhibit E1 --by Noa`", why=fields.WHY,
     ),
@@ -197,6 +217,36 @@ ACTS = (
         example="Examples: `wavebreak case erase cases/C-7 +972501234567 --why 'request of 3 May' "
         "--by Noa`; `wavebreak case erase cases/C-7 a-27317357c7601754229b25ba --why 'request 12' "
         "--by Noa`", why=replace(fields.WHY_NEEDED, help="Why: the request that it answers."),
+    ),
+    Act(
+        "record_bar", "Record a settlement, a stay or an insolvency", "Record it", "parties",
+        (
+            replace(fields.PARTY, option=Option("The party.", "PARTY")),
+            Field(
+                "kind", "What stands in the way", "choice",
+                values=fields.words("settlement", "stay", "insolvency"),
+                option=Option("What stands in the way of action."),
+            ),
+            replace(
+                fields.AT, label="Since when; of a settlement, until when it covers conduct (UTC)",
+                option=Option(
+                    "Since when; of a settlement, until when it covers conduct.", "--since", ""
+                ),
+            ),
+            fields.EXHIBIT,
+            Field(
+                "ended", "When it ended (UTC)", "moment", required=False, past=True,
+                option=Option("When it ended.", default=""),
+            ),
+        ),
+        _record_bar, (steps.BarRecorded,), guard=_bar_faults, ordered=False, command="bar",
+        about="While a stay or an insolvency lasts nothing is served and no party is referred. "
+        "Recorded again with its end, it takes the earlier one's place.",
+        help="Record a settlement with a party, a stay of action against it, or its insolvency.\n\n"
+        "A settlement covers conduct until its date. While a stay or an insolvency lasts, a "
+        "determination\nsays that the party is barred, and nothing is served.",
+        example="Example: `wavebreak case bar cases/C-7 P1 --kind stay --since "
+        "2026-03-02T00:00:00Z --exhibit E5 --by Noa`", why=fields.WHY,
     ),
     Act(
         "record_reversal", "Record that an action was reversed", "Record the reversal", "parties",

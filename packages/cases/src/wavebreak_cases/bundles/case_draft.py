@@ -29,7 +29,7 @@ from msgspec import UNSET, Meta, UnsetType
 from wavebreak.errors import CaseError, FileError, WavebreakError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import case_steps, evidence_intake, reproduction
-from wavebreak_cases.bundles.evidence_dates import ConductDates, read_exhibit
+from wavebreak_cases.bundles.evidence_dates import ConductDates, party_names, read_exhibit
 from wavebreak_cases.bundles.evidence_items import Statement, draw_evidence, restate_evidence
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.reproduction import RunInputs, read_decisions
@@ -495,10 +495,10 @@ class PageSummary(NamedTuple):
 
 def summarize_pages(workspace: CaseWorkspace, exhibits: Sequence[str]) -> list[PageSummary]:
     """Read the pages of exhibits; those that hold no text are left out."""
-    found = []
+    found, names = [], party_names(workspace.case)
     for name in dict.fromkeys(exhibits):
         place = workspace.path / workspace.case.exhibits[name].path
-        reading = read_exhibit(place) if (place / EXHIBIT).exists() else None
+        reading = read_exhibit(place, names) if (place / EXHIBIT).exists() else None
         if reading is not None:
             contacts = tuple(v for values in reading.contacts.values() for v in values)
             found.append(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import CaseError
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.cases.business_days import end_of_day
 from wavebreak_cases.cases.case import AccountLinked, Case, PartyNamed, Reversal, Task, TaskAdded
-from wavebreak_cases.cases.date_ranges import format_instant
+from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_date
 from wavebreak_cases.cases.notices import Language, Notice
-from wavebreak_cases.cases.parties import Basis, Link, Party, Strength
+from wavebreak_cases.cases.parties import Basis, DateSource, Link, Party, Strength, TieDates
 from wavebreak_cases.cases.workflow import apply_step, require_current
 
 
@@ -79,10 +79,40 @@ def account_linked(
     basis: Basis,
     strength: Strength,
     exhibit: str,
+    dates: TieDates | UnsetType = UNSET,
 ) -> AccountLinked:
     """Return the step that links an account to a party; it holds the case's pseudonym alone."""
     hidden = make_renamer(case_key(secret, case.id))("a", account)
-    return AccountLinked(Link(party, hidden, basis, strength, exhibit))
+    return AccountLinked(Link(party, hidden, basis, strength, exhibit, dates))
+
+
+def tie_dates(stated: Mapping[str, Any], by: str) -> TieDates | UnsetType:
+    """Return since when and until when a tie held, as a person states it; UNSET where nobody does.
+
+    Args:
+        stated: `since`, `until`, the time `zone` of both, and `date_basis`.
+        by: Who states it.
+
+    Raises:
+        CaseError: A date is not understood, or stated without a basis.
+
+    """
+    zone, basis = stated.get("zone") or None, str(stated.get("date_basis") or "").strip()
+    since, until = (
+        parse_date(stated[end], zone) if stated.get(end) else DateRange()
+        for end in ("since", "until")
+    )
+    if DateRange() == since == until:
+        return UNSET
+    if not basis:
+        raise CaseError(
+            "a date that a person states needs its basis",
+            fix="say on what it rests, as in: the contract of sale",
+            code="date-without-basis",
+        )
+    if None not in (since.earliest, until.latest) and until.latest < since.earliest:  # type: ignore[operator]
+        raise CaseError("the tie ends before it begins", fix="give an end after its beginning")
+    return TieDates(since, until, DateSource("person", by, basis))
 
 
 def action_reversed(case: Case, secret: bytes, account: str, at_ms: int, basis: str) -> Reversal:

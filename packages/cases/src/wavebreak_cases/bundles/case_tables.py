@@ -8,10 +8,16 @@ from typing import Any
 from msgspec import UnsetType
 
 from wavebreak.reports.tables import Table
-from wavebreak_cases.cases.case import Case, PreparedDetermination
+from wavebreak_cases.cases.case import Case, PreparedDetermination, weaker_ties
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant
 from wavebreak_cases.cases.determination import Determination
-from wavebreak_cases.cases.parties import DateSource, Evidence, MergeProposal
+from wavebreak_cases.cases.parties import (
+    DateSource,
+    Evidence,
+    Link,
+    MergeProposal,
+    TieDates,
+)
 from wavebreak_cases.cases.post_notice_monitoring import overdue_items
 from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import is_current, stale_determinations
@@ -56,11 +62,34 @@ def evidence_lines(case: Case, name: str) -> Iterator[str]:
     yield f"  began        {describe_date(e.began, e.began_source)}"
     yield f"  lasted until {describe_date(e.lasted, e.lasted_source)}"
     yield f"  tied by      {to_words(e.basis)}, {e.strength}"
+    for link in weaker_ties(case, e):
+        yield f"  its account  {describe_link(link)}: say why the item is tied more strongly"
+    if not isinstance(e.jointly, UnsetType):
+        yield f"  jointly with {', '.join(e.jointly)}"
+    if not isinstance(e.part, UnsetType):
+        yield f"  part of use  {e.part}"
     if not isinstance(exhibit.reading, UnsetType):
         yield f"  the automatic reading of {e.exhibit}: {exhibit.reading}"
     if not isinstance(exhibit.review, UnsetType):
         found = "a claim" if exhibit.review.label == "claim" else "no claim"
         yield f"  {exhibit.review.by} found {e.exhibit} to be {found}: {exhibit.review.why}"
+
+
+def describe_link(link: Link) -> str:
+    """A tie of an account: how strong, by what, by which exhibit, and when it held.
+
+    >>> from wavebreak_cases.cases.parties import Basis, Strength
+    >>> describe_link(Link("P1", "a-1", Basis.PAYMENT, Strength.WEAK, "E3"))
+    'a-1, weak, by payment (E3)'
+    """
+    said = f"{link.account}, {link.strength}, by {to_words(link.basis)} ({link.exhibit})"
+    return said + (f", {_tie_span(link.dates)}" if not isinstance(link.dates, UnsetType) else "")
+
+
+def _tie_span(dates: TieDates) -> str:
+    ends = (("since", dates.since), ("until", dates.until))
+    stated = [f"{what} {end.said}" for what, end in ends if end != DateRange()]
+    return f"{' '.join(stated)}, by {dates.source.by}: {dates.source.basis}"
 
 
 def describe_conduct(e: Evidence) -> str:
@@ -94,8 +123,26 @@ def case_tables(case: Case) -> Iterator[Table]:
     yield from _table("parties", ["id", "kind", "name", "merged into"], parties)
     yield from _table(
         "accounts",
-        ["party", "pseudonym", "by", "strength", "exhibit"],
-        [(k.party, k.account, to_words(k.basis), k.strength, k.exhibit) for k in case.links],
+        ["party", "pseudonym", "by", "strength", "exhibit", "when"],
+        [
+            (
+                *(k.party, k.account, to_words(k.basis), k.strength, k.exhibit),
+                "" if isinstance(k.dates, UnsetType) else _tie_span(k.dates),
+            )
+            for k in case.links
+        ],
+    )
+    yield from _table(
+        "bars to action",
+        ["party", "what", "since (UTC)", "until (UTC)", "exhibit"],
+        [
+            (
+                *(b.party, b.kind, format_time(b.since)),
+                format_time(None if isinstance(b.until, UnsetType) else b.until),
+                b.exhibit,
+            )
+            for b in case.bars.values()
+        ],
     )
     yield from _table(
         "exhibits",

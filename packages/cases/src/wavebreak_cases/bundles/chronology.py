@@ -54,6 +54,9 @@ def list_facts(directory: Path, case: Case, text: ReportText) -> list[Fact]:
     for reversal in case.reversals.values():
         what = text("fact_reversed", account=reversal.account, basis=reversal.basis)
         facts.append(_fact(text, reversal.at, what, text("source_case")))
+    for bar in case.bars.values():
+        said = text.bar(bar, case.parties[case.root(bar.party)].name)
+        facts.append(_fact(text, bar.since, said, bar.exhibit))
     for account, (at, _) in case.erasures.items():
         facts.append(_fact(text, at, text("fact_erased", account=account), text("source_case")))
     return sorted(facts, key=lambda fact: fact.at)

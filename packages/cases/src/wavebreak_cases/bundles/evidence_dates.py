@@ -6,6 +6,7 @@ capture (WARC), the log of a run, or a person. That a file was added today dates
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,10 +16,11 @@ from msgspec import UNSET, UnsetType
 from wavebreak.errors import CaseError, ClaimError
 from wavebreak.extras import LazyModule
 from wavebreak_cases import claims
-from wavebreak_cases.cases.case import ExhibitReview
+from wavebreak_cases.cases.case import Case, ExhibitReview
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_date, parse_instant
-from wavebreak_cases.cases.parties import DateSource
+from wavebreak_cases.cases.parties import DateSource, load_name_weights
 from wavebreak_cases.claims.config import load_limits
+from wavebreak_cases.claims.party_names import short_names
 
 if TYPE_CHECKING:
     from wavebreak_cases.bundles import reproduction
@@ -137,17 +139,29 @@ def _own_publication(place: Path) -> Published | None:
     return reading.published if reading else None
 
 
-def read_exhibit(place: Path) -> claims.Reading | None:
-    """Return the automatic reading of an exhibit; None where there is nothing that can be read."""
+def party_names(case: Case) -> tuple[str, ...]:
+    """Return the names of a case's parties, with and without their legal forms."""
+    forms = load_name_weights().legal["suffixes"]
+    named = [name for party in case.parties.values() for name in (party.name, *party.aliases)]
+    return tuple(dict.fromkeys(short for name in named for short in short_names(name, forms)))
+
+
+def read_exhibit(place: Path, names: Sequence[str] = ()) -> claims.Reading | None:
+    """Return the automatic reading of an exhibit; None where there is nothing that can be read.
+
+    It is judged without the `names` of parties.
+    """
     about = claims.load_exhibit(place)
     try:
         pages = claims.exhibit_documents(place)
-        return claims.highest_scoring([claims.read(page, about.captured_at) for page in pages])
+        return claims.highest_scoring([claims.read(p, about.captured_at, names) for p in pages])
     except ClaimError:
         return None
 
 
-def exhibit_verdicts(place: Path) -> tuple[ExhibitReview | UnsetType, Verdict | UnsetType]:
+def exhibit_verdicts(
+    place: Path, names: Sequence[str] = ()
+) -> tuple[ExhibitReview | UnsetType, Verdict | UnsetType]:
     """Return what people and the automatic reading found a captured or added page to be.
 
     Test purchases and partners' notices are no pages that offer something: they are not read.
@@ -160,5 +174,5 @@ def exhibit_verdicts(place: Path) -> tuple[ExhibitReview | UnsetType, Verdict | 
         review = ExhibitReview(found, last.by, last.at, last.reason)
     reading = None
     if claims.load_exhibit(place).kind in ("capture", "upload"):
-        reading = read_exhibit(place)
+        reading = read_exhibit(place, names)
     return review, reading.verdict if reading else UNSET

@@ -23,11 +23,17 @@ from wavebreak.errors import CaseError
 from wavebreak.extras import LazyModule
 from wavebreak.outcomes import NOT_REFUSING
 from wavebreak_cases import claims
-from wavebreak_cases.bundles.evidence_dates import ConductDates, exhibit_dates, exhibit_verdicts
+from wavebreak_cases.bundles.evidence_dates import (
+    ConductDates,
+    exhibit_dates,
+    exhibit_verdicts,
+    party_names,
+)
 from wavebreak_cases.bundles.pseudonyms import case_key, make_renamer
 from wavebreak_cases.bundles.report_settings import load_operator
 from wavebreak_cases.bundles.report_text import ReportText
 from wavebreak_cases.bundles.rerun_manifest import RerunManifest, read_manifest, run_decisions
+from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.workspace import CaseWorkspace, hash_files
 from wavebreak_cases.cases.business_days import business_deadline, end_of_day, load_calendar
 from wavebreak_cases.cases.case import (
@@ -40,12 +46,14 @@ from wavebreak_cases.cases.case import (
     ExhibitAdded,
     PartiesRelated,
     Reversal,
+    bars_on,
     context_for_party,
+    current_links,
     evidence_for_party,
 )
 from wavebreak_cases.cases.date_ranges import format_instant, parse_date, parse_instant
 from wavebreak_cases.cases.determination import Determination, EnforcementState, determine
-from wavebreak_cases.cases.eligibility import load_grounds
+from wavebreak_cases.cases.eligibility import is_own_conduct, load_grounds
 from wavebreak_cases.cases.notices import Language, Notice, load_templates, render_notice
 from wavebreak_cases.cases.parties import (
     STRENGTHS,
@@ -55,6 +63,8 @@ from wavebreak_cases.cases.parties import (
     Link,
     Relation,
     Strength,
+    load_name_weights,
+    propose_merges,
 )
 from wavebreak_cases.cases.post_notice_monitoring import (
     MONITOR,
@@ -63,7 +73,6 @@ from wavebreak_cases.cases.post_notice_monitoring import (
     monitoring_starts,
 )
 from wavebreak_cases.cases.reasons import Context, Writer
-from wavebreak_cases.cases.ties import current_links
 from wavebreak_cases.cases.workflow import require_current
 
 if TYPE_CHECKING:
@@ -212,7 +221,11 @@ def _record_exhibit(
     if kind in ("claim", "document") and (place / exhibits.EXHIBIT).exists():
         verdicts = {
             name: msgspec.to_builtins(value)
-            for name, value in zip(("review", "reading"), exhibit_verdicts(place), strict=True)
+            for name, value in zip(
+                ("review", "reading"),
+                exhibit_verdicts(place, party_names(workspace.case)),
+                strict=True,
+            )
             if value is not UNSET
         }
     exhibit = msgspec.convert(
@@ -393,25 +406,23 @@ def draft_notice(
             where it has none the operator's, else all days). They end with the day, in its zone.
 
     Raises:
-        CaseError: The party is a minor, no evidence is confirmed, the newest determination on the
-            party is not current, a reminder comes too early, or something is not given.
+        CaseError: The party is or may be a minor, action against it is barred, no evidence is
+            confirmed, the newest determination on the party is not current, a reminder comes too
+            early, or something is not given.
     """
     letters, case = load_templates(policy), workspace.case
     if party not in case.parties:
         raise CaseError(f"there is no party {party[:40]}", fix="see the case", code="not-in-case")
-    _require_of_age(case, party)
-    require_current(case, party)
     now = max(workspace.clock(), case.steps[-1].at)
+    _require_of_age(case, party, policy)
+    require_current(case, party)
+    _require_unbarred(case, party, now)
     if about:
         _require_overdue(case, party, about, now)
     of_party = case.parties[party].calendar or case.parties[case.root(party)].calendar
     calendar = calendar or of_party or load_operator(policy).calendar
     deadline, said = _answer_date(now, days or letters.answer_days, language, policy, calendar)
-    bearing = [
-        e
-        for e in evidence_for_party(case, party)
-        if e.confirmed == "yes" and not e.case_facts.conduct_of and e.conduct != "neither"
-    ]
+    bearing = [e for e in evidence_for_party(case, party) if is_own_conduct(e, now)]
     if not bearing and not about:
         raise CaseError(
             f"no evidence of conduct by {party} is confirmed",
@@ -434,15 +445,46 @@ def draft_notice(
     return Notice(case.fresh("N"), party, template, language, subject, paragraphs, now, deadline)
 
 
-def _require_of_age(case: Case, party: str) -> None:
-    """Raise CaseError for a minor, or a party that is one with a minor."""
-    for name in (party, case.root(party)):
-        if case.parties[name].age == "minor":
+def _require_of_age(case: Case, party: str, policy: Path | None) -> None:
+    """Raise CaseError for a minor, a party that is one with a minor, or that may well be one.
+
+    Whoever is named twice in a case is not written to under the name of which no age is stated.
+    """
+    root = case.root(party)
+    one = [each for each in case.parties.values() if case.root(each.id) == root]
+    for each in one:
+        if each.age == "minor":
             raise CaseError(
-                f"{name} is a minor: no letter is written to a child",
+                f"{each.id} is a minor: no letter is written to a child",
                 fix="name who stands in for it by law as a party of its own; counsel decides "
                 "whether and how that person is written to",
             )
+    if any(each.age == "adult" for each in one):
+        return
+    minors = [p for p in case.parties.values() if p.age == "minor"]
+    compared = [msgspec.structs.replace(p, same_as="") for p in (*one, *minors)]
+    ids = {p.id for p in minors}
+    for proposal in propose_merges(compared, load_name_weights(policy)) if minors else ():
+        if len({proposal.party, proposal.other} & ids) == 1:
+            minor, same = sorted((proposal.party, proposal.other), key=lambda p: p not in ids)
+            raise CaseError(
+                f"{same} may be {minor}, a minor ({proposal.reasons[0]}): no letter is written to "
+                "a child",
+                fix=f"merge them; or, if {same} is of age, say so of that party",
+                code="may-be-a-minor",
+            )
+
+
+def _require_unbarred(case: Case, party: str, at: int) -> None:
+    """Raise CaseError while a stay or an insolvency of the party lasts: nothing is served."""
+    for bar in bars_on(case, party, at):
+        what = "action against it is stayed" if bar.kind == "stay" else "it is insolvent"
+        raise CaseError(
+            f"no letter is written to {party}: {what}, by {bar.exhibit}",
+            fix="record its end once it has ended; counsel decides whether an "
+            "office holder is written to, as a party of its own",
+            code="party-barred",
+        )
 
 
 def _require_overdue(case: Case, party: str, about: str, now: int) -> None:
@@ -538,7 +580,7 @@ def prepare_determination(
         grounds,
         at,
         enforcement_states(workspace, party),
-        context_for_party(workspace.case, party),
+        context_for_party(workspace.case, party, figures_of_runs(workspace.path, workspace.case)),
     )
     workspace.keep_grounds(grounds)
     workspace.take(DeterminationPrepared(name, determination), by=by, role=role, why=why)

@@ -31,6 +31,8 @@ class Statement(NamedTuple):
         date_basis: On what these dates rest.
         basis: What ties the conduct to the party.
         strength: How strongly.
+        jointly: Other parties, by whom together with the party it was done.
+        part: Of mixed use, which part of it this is.
 
     """
 
@@ -42,6 +44,8 @@ class Statement(NamedTuple):
     date_basis: str = ""
     basis: Basis | None = None
     strength: Strength | None = None
+    jointly: tuple[str, ...] = ()
+    part: str = ""
 
 
 def draw_evidence(
@@ -98,6 +102,8 @@ def draw_evidence(
         began_source=dates.began_source,
         lasted_source=dates.lasted_source,
         accounts=accounts,
+        jointly=stated.jointly or UNSET,
+        part=stated.part or UNSET,
     )
 
 
@@ -127,6 +133,8 @@ def restate_evidence(
         "violations": old.violations if stated.violations is None else stated.violations,
         "basis": stated.basis or old.basis,
         "strength": stated.strength or old.strength,
+        "jointly": stated.jointly or old.jointly,
+        "part": stated.part or old.part,
         "confirmed": "unknown",
         "by": "",
         "accounts": evidence_intake.run_accounts(workspace, exhibit),

@@ -18,7 +18,7 @@ from wavebreak import __version__
 from wavebreak.reports import charts
 from wavebreak_cases.bundles import report_conduct, report_pages, report_sections
 from wavebreak_cases.bundles.report_sections import ReportSource
-from wavebreak_cases.bundles.report_settings import ReportSettings, load_settings
+from wavebreak_cases.bundles.report_settings import CertificateForm, ReportSettings, load_settings
 from wavebreak_cases.bundles.report_text import Block, ReportText
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import parse_date
@@ -130,17 +130,28 @@ def render_certificate_forms(case: Case, settings: ReportSettings | None = None)
         "paper": settings.operator.paper,
         "stale": [f"{label}: {said}" for label, said in report_sections.stale_facts(case, words)],
         "labels": [words(f"sign_{field}") for field in ("name", "place", "date", "signature")],
-        "forms": msgspec.to_builtins(settings.forms),
+        "forms": [
+            msgspec.to_builtins(form) | {"review": _review(form, words)} for form in settings.forms
+        ],
     }
     return typeset(FORMS_TEMPLATE, about, {}, case.steps[-1].at)
 
 
+def _review(form: CertificateForm, words: ReportText) -> str:
+    """By whom a form is reviewed before it is used."""
+    if not form.jurisdiction:
+        return words("form_review_any")
+    return words("form_review", jurisdiction=form.jurisdiction)
+
+
 def _schedule(case: Case, words: ReportText) -> dict[str, Any]:
     """The exhibits that a form speaks of, as the report lists them."""
+    open_ = report_sections.unconfirmed_exhibits(case)
+    unconfirmed = words("unconfirmed_exhibit")
     rows = [
         (
             exhibit.id,
-            words.of("kinds", exhibit.kind),
+            words.of("kinds", exhibit.kind) + (f"\n{unconfirmed}" if exhibit.id in open_ else ""),
             words.isolated(exhibit.title),
             words.instant(exhibit.captured),
         )

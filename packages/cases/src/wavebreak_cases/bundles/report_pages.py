@@ -8,7 +8,7 @@ from pathlib import Path
 from wavebreak.errors import ClaimError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles.chronology import is_page
-from wavebreak_cases.bundles.evidence_dates import read_exhibit
+from wavebreak_cases.bundles.evidence_dates import party_names, read_exhibit
 from wavebreak_cases.bundles.report_sections import ReportSource
 from wavebreak_cases.bundles.report_text import (
     Block,
@@ -34,11 +34,12 @@ STRONGEST = "●"
 
 def _pages(source: ReportSource) -> Iterator[tuple[Exhibit, Path, claims.Reading | None]]:
     """Captured and added pages; a document in which nothing is offered is none."""
+    names = party_names(source.case)
     for exhibit in source.case.exhibits.values():
         place = source.directory / exhibit.path
         if not is_page(place, exhibit):
             continue
-        reading = read_exhibit(place)
+        reading = read_exhibit(place, names)
         shown = reading is not None and (reading.relied_on or claims.read_labels(place))
         if exhibit.kind == "claim" or shown:
             yield exhibit, place, reading

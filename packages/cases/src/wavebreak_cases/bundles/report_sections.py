@@ -30,10 +30,17 @@ from wavebreak_cases.bundles.report_text import (
     table,
     text,
 )
-from wavebreak_cases.cases.case import AccountErased, Case, Exhibit, PreparedDetermination
+from wavebreak_cases.cases.case import (
+    AccountErased,
+    AccountLinked,
+    Case,
+    Exhibit,
+    PreparedDetermination,
+    Step,
+)
 from wavebreak_cases.cases.date_ranges import parse_instant
 from wavebreak_cases.cases.notices import Notice
-from wavebreak_cases.cases.parties import Evidence, Party
+from wavebreak_cases.cases.parties import Evidence, HeldTie, Link, Party, TieDates
 from wavebreak_cases.cases.reasons import person
 from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import action_subject, is_current, stale_determinations
@@ -196,12 +203,13 @@ def parties(source: ReportSource) -> Block:
     ]
     links = [
         (
-            k.party,
-            k.account,
-            words("tied_line", strength=words.tie(k.strength), basis=words.tie(k.basis)),
-            k.exhibit,
+            step.did.link.party,
+            step.did.link.account,
+            _link_lines(source, step),
+            step.did.link.exhibit,
         )
-        for k in case.links
+        for step in case.steps
+        if isinstance(step.did, AccountLinked)
     ]
     return section(
         words("parties"),
@@ -214,9 +222,32 @@ def parties(source: ReportSource) -> Block:
                 [0, 1.3, 1.3, 0],
                 none=words("no_links"),
             ),
+            *_bars(source),
             *_erasures(source),
         ],
     )
+
+
+def _link_lines(source: ReportSource, step: Step) -> str:
+    """How an account is tied, when it was the party's as far as that is stated, and who said so."""
+    link: Link = step.did.link  # type: ignore[union-attr]
+    words = source.words
+    lines = [words("tied_line", strength=words.tie(link.strength), basis=words.tie(link.basis))]
+    if not isinstance(link.dates, UnsetType):
+        lines.append(words.held(HeldTie(link.account, link.dates, link.exhibit)))
+    lines.append(words("tied_by", by=person(step.by), at=words.day(step.at)))
+    return "\n".join(lines)
+
+
+def _bars(source: ReportSource) -> Iterator[Block]:
+    """Settlements, stays and insolvencies, with what shows them."""
+    case, words = source.case, source.words
+    if case.bars:
+        yield heading(words("bars_title"))
+        yield bullets(
+            words.bar(bar, words.isolated(case.parties[case.root(bar.party)].name))
+            for bar in case.bars.values()
+        )
 
 
 def _erasures(source: ReportSource) -> Iterator[Block]:
@@ -262,13 +293,15 @@ def _roles(source: ReportSource, party: Party) -> Iterator[str]:
     if addressed:
         yield words("role_addressee", id=words.joined(addressed))
     for r in related:
-        yield words(
+        said = words(
             "role_related",
             relation=words.tie(r.kind),
             party=case.parties[r.other].name,
             strength=words.tie(r.strength),
             exhibit=r.exhibit,
         )
+        held = isinstance(r.dates, TieDates) and words.held(HeldTie("", r.dates, r.exhibit))
+        yield f"{said}; {held}" if held else said
     if linked:
         yield words("role_accounts", n=len(linked))
     if not (subjects or addressed or related or linked):
@@ -390,13 +423,24 @@ def _tie_lines(source: ReportSource, e: Evidence) -> Iterator[str]:
 
 
 def _shown(source: ReportSource, e: Evidence) -> str:
+    words, case = source.words, source.case
     key = "no_violation_line" if e.conduct == "neither" else "conduct_line"
-    return source.words(key, **chronology.conduct_words(source.case, e, source.words))
+    said = [words(key, **chronology.conduct_words(case, e, words))]
+    if not isinstance(e.jointly, UnsetType):
+        others = [words.isolated(case.parties[case.root(each)].name) for each in e.jointly]
+        said.append(words("joint_line", others=words.joined(others)))
+    if not isinstance(e.part, UnsetType):
+        said.append(words("part_line", part=words.isolated(e.part)))
+    return " ".join(said)
 
 
 def _confirmed(source: ReportSource, e: Evidence) -> str:
     if e.confirmed == "yes":
-        return person(e.by)
+        by = source.case.translations.get(e.id)
+        if by is None:
+            return person(e.by)
+        named = {"language": by.language, "translator": by.translator, "exhibit": by.exhibit}
+        return source.words("confirmed_translated", by=person(e.by), **named)
     if e.confirmed == "no":
         return source.words("refused_by", by=person(e.by))
     return source.words("nobody")
@@ -507,6 +551,15 @@ def _kind_lines(source: ReportSource, exhibit: Exhibit) -> Iterator[str]:
     yield source.words.of("kinds", exhibit.kind)
     if exhibit.id in source.case.redactions:
         yield source.words("redacted")
+    if exhibit.id in unconfirmed_exhibits(source.case):
+        yield source.words("unconfirmed_exhibit")
+
+
+def unconfirmed_exhibits(case: Case) -> frozenset[str]:
+    """Return the exhibits of which something is stated, and of which nobody confirmed anything."""
+    items = case.evidence.values()
+    confirmed = {e.exhibit for e in items if e.confirmed == "yes"}
+    return frozenset(e.exhibit for e in items) - confirmed
 
 
 def _redactions(source: ReportSource) -> Iterator[Block]:

@@ -24,7 +24,8 @@ Line = Annotated[str, Meta(max_length=300)]
 class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A form of a certificate in one language, for a person to complete and sign, or not.
 
-    Where `digests` is set its schedule names every file of the exhibits with its SHA-256.
+    Where `digests` is set its schedule names every file of the exhibits with its SHA-256. A lawyer
+    of its `jurisdiction` reviews it before it is used; its `attestation` a second person signs.
     """
 
     id: Line
@@ -34,6 +35,8 @@ class CertificateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paragraphs: tuple[str, ...]
     declaration: str
     digests: bool = False
+    jurisdiction: Line = ""
+    attestation: str = ""
 
 
 class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,14 +49,16 @@ class CertificateForms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own = {form.id: form for form in self.form if form.language == language}
         speech = get_language(language)
         for form in self.form:
-            texts = msgspec.to_builtins(form)
-            del texts["id"], texts["language"], texts["digests"]
+            fields = msgspec.to_builtins(form)
+            apart = {name: fields.pop(name) for name in ("id", "language", "digests")}
+            texts = {name: words for name, words in fields.items() if words}
             context = f"certificates.form.{form.id}"
             shipped = form.language == SOURCE_LANGUAGE and speech.code == language
             if form.id not in own and shipped and speech.translates(context, texts):
                 words = speech.translate_table(context, texts)
-                fields = {"id": form.id, "language": language, "digests": form.digests} | words
-                own[form.id] = msgspec.convert(fields, CertificateForm)
+                own[form.id] = msgspec.convert(
+                    apart | {"language": language} | words, CertificateForm
+                )
         return tuple(own.values())
 
 
@@ -70,6 +75,34 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contact: Line = ""
     calendar: Line = ""
     paper: Literal["a4", "us-letter"] = "a4"
+
+
+class Sealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who stamps the ledger of a case when it is packed, from `cases/sealing.toml` ("": nobody)."""
+
+    time_stamp_url: Line = ""
+    time_stamp_authority: Line = ""
+
+
+def load_sealing(policy: Path | None = None) -> tuple[str, Path] | None:
+    """Return where the authority of time stamps answers, and its certificate; None: there is none.
+
+    Raises:
+        UsageError: Only one of the two is given.
+
+    >>> load_sealing() is None
+    True
+    """
+    path = config.resolve_path("cases/sealing.toml", policy)
+    given = config.load_config(path, Sealing)
+    if bool(given.time_stamp_url) != bool(given.time_stamp_authority):
+        raise UsageError(
+            f"{path.name} names an authority of time stamps by half",
+            fix="give both: where it answers, and the file of its certificate",
+        )
+    if not given.time_stamp_url:
+        return None
+    return given.time_stamp_url, path.parent / given.time_stamp_authority
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +163,8 @@ def load_settings(
         UsageError: The date is none, or the policy has no form in that language.
 
     >>> [form.id for form in load_settings("he").forms]
-    ['us_fre_902_13', 'us_fre_902_14', 'declaration']
+    ['us_fre_902_11', 'us_fre_902_13', 'us_fre_902_14', 'il_affidavit', 'il_institutional_record', \
+'il_expert_opinion', 'in_bsa_63', 'declaration']
     """
     path = config.resolve_path("cases/certificates.toml", policy)
     own = config.load_config(path, CertificateForms).in_language(language)

@@ -17,7 +17,8 @@ from wavebreak.languages import get_language, isolate, text_direction
 from wavebreak_cases.bundles.earlier_reasons import find_code
 from wavebreak_cases.cases.counterfactuals import Counterfactual
 from wavebreak_cases.cases.notices import Language
-from wavebreak_cases.cases.reasons import Writer, supposition
+from wavebreak_cases.cases.parties import Bar, HeldTie
+from wavebreak_cases.cases.reasons import Context, Phrases, Writer, supposition
 
 _LEFT_TO_RIGHT = "\u200e"
 
@@ -109,6 +110,14 @@ class ReportText:
         ('העמוד עצמו', 'the invoice')
         """
         return self._writer.basis(basis)
+
+    def held(self, tie: HeldTie) -> str:
+        """Return since when and until when a tie held, with what that rests on."""
+        return self._writer.render(Phrases(Context(), "").held(tie))
+
+    def bar(self, bar: Bar, party: str) -> str:
+        """Return what stands in the way of action against a party, by its name."""
+        return self._writer.render(Phrases(Context({"": party}), "").bar(bar))
 
     def codes(self, table: str) -> list[str]:
         """Return the codes that a table has words for, in their order."""

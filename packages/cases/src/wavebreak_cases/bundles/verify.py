@@ -44,6 +44,7 @@ from wavebreak_cases.bundles.bundle_checks import exit_code as exit_code
 from wavebreak_cases.bundles.exhibit_redaction import describe_removed
 from wavebreak_cases.bundles.report_settings import FILE as SETTINGS
 from wavebreak_cases.bundles.report_settings import ReportSettings
+from wavebreak_cases.bundles.run_figures import figures_of_runs
 from wavebreak_cases.bundles.verifier_program import verifier_program
 from wavebreak_cases.bundles.workspace import (
     CASE,
@@ -60,6 +61,7 @@ from wavebreak_cases.cases.case import (
     evidence_for_party,
 )
 from wavebreak_cases.cases.determination import (
+    CODED_METHOD,
     PROSE_METHOD,
     SAME_RULES,
     Determination,
@@ -300,8 +302,9 @@ def _determine_again(data: Path, case: Case, said: Determination) -> Determinati
     grounds = _read_json(data / GROUNDS / f"{Path(said.policy).name}.json", Grounds)
     if grounds.version != said.policy:
         raise VerifierError("determination_policy", f"the policy {said.policy[:60]} is another")
-    evidence = evidence_for_party(case, said.party)
-    context = context_for_party(case, said.party)
+    evidence = evidence_for_party(case, said.party, said.version)
+    figures = figures_of_runs(data, case) if said.version > CODED_METHOD else None
+    context = context_for_party(case, said.party, figures)
     return determine(
         said.party, evidence, grounds, said.as_of, said.enforcement, context, said.version
     )

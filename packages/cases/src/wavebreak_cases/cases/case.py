@@ -6,29 +6,34 @@ field names are the stored format of version 1 of `case.json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from wavebreak_cases.cases.determination import METHOD, Determination
+from wavebreak_cases.cases.determination import CODED_METHOD, METHOD, Determination
 from wavebreak_cases.cases.notices import Delivery, Notice, Reply, ServiceAttempt
 from wavebreak_cases.cases.parties import (
     STRENGTHS,
+    Bar,
     Basis,
     CaseFacts,
     Evidence,
+    HeldTie,
     Link,
     Long,
     Names,
     Party,
     Relation,
+    Settlement,
     Strength,
     Text,
+    Translation,
+    WeakTie,
 )
-from wavebreak_cases.cases.reasons import Context
+from wavebreak_cases.cases.reasons import AccountFigures, Context, EarlierNotice
 from wavebreak_cases.cases.signatures import CaseSigner, KeySignature
 
 State = Literal[
@@ -227,10 +232,14 @@ class EvidenceAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="found
 
 
 class EvidenceReviewed(_Action, frozen=True, forbid_unknown_fields=True, tag="confirmed"):
-    """A person found that an exhibit shows what the evidence says, or that it does not."""
+    """A person found that an exhibit shows what the evidence says, or that it does not.
+
+    Who does not read the exhibit's language finds it by a `translation`.
+    """
 
     evidence: Text
     shows: bool
+    translation: Translation | UnsetType = UNSET
 
 
 class EvidenceCorrected(_Action, frozen=True, forbid_unknown_fields=True, tag="corrected"):
@@ -243,6 +252,12 @@ class ActionReversed(_Action, frozen=True, forbid_unknown_fields=True, tag="reve
     """The platform's action against an account was reversed."""
 
     reversal: Reversal
+
+
+class BarRecorded(_Action, frozen=True, forbid_unknown_fields=True, tag="barred"):
+    """A settlement, a stay or an insolvency was recorded, or its end."""
+
+    bar: Bar
 
 
 class AccountErased(_Action, frozen=True, forbid_unknown_fields=True, tag="erased"):
@@ -331,6 +346,7 @@ Action = (
     | EvidenceReviewed
     | EvidenceCorrected
     | ActionReversed
+    | BarRecorded
     | AccountErased
     | NoticeSent
     | NoticeDelivered
@@ -401,6 +417,10 @@ class Case:
     evidence: dict[str, Evidence] = field(default_factory=dict)
     reviews: dict[str, str] = field(default_factory=dict)
     """By evidence, the reason of who reviewed it last."""
+    translations: dict[str, Translation] = field(default_factory=dict)
+    """By evidence, by which translation it was confirmed last."""
+    bars: dict[str, Bar] = field(default_factory=dict)
+    """By what they are of (`Bar.key`)."""
     reversals: dict[str, Reversal] = field(default_factory=dict)
     erasures: dict[str, tuple[int, Erasure]] = field(default_factory=dict)
     """By account, when its openings were erased last (ms), and what was found then."""
@@ -443,13 +463,48 @@ class Case:
         return list(last.values())
 
 
+def bars_of(case: Case, party: str) -> tuple[Bar, ...]:
+    """Return what stands in the way of action against a party, or stood."""
+    root = case.root(party)
+    return tuple(bar for bar in case.bars.values() if case.root(bar.party) == root)
+
+
+def bars_on(case: Case, party: str, at: int) -> list[Bar]:
+    """Return what stands in the way of action against a party at an instant (ms)."""
+    return [bar for bar in bars_of(case, party) if bar.lasts(at)]
+
+
+def current_links(case: Case, party: str) -> list[Link]:
+    """Return the links of accounts to a party; what was judged anew takes the earlier's place."""
+    newest: dict[tuple[str, Basis, str], Link] = {}
+    for link in case.links:
+        if case.root(link.party) == case.root(party):
+            key = (link.account, link.basis, link.exhibit)
+            if link.strength is not Strength.UNKNOWN or key not in newest:
+                newest[key] = link
+    return list(newest.values())
+
+
+def weaker_ties(case: Case, item: Evidence) -> Iterator[Link]:
+    """Yield of each account of an item its strongest tie, where the item's own is stronger."""
+    if isinstance(item.accounts, UnsetType) or item.strength not in STRENGTHS:
+        return
+    links = current_links(case, item.party)
+    for account in item.accounts:
+        known = [k for k in links if k.account == account and k.strength is not Strength.UNKNOWN]
+        best = max(known, key=lambda k: STRENGTHS.index(k.strength), default=None)
+        if best is not None and STRENGTHS.index(best.strength) < STRENGTHS.index(item.strength):
+            yield best
+
+
 def evidence_for_party(case: Case, party: str, method: int = METHOD) -> tuple[Evidence, ...]:
     """All evidence that bears on a party: its own, that of parties merged into it, and of others.
 
     Evidence of a related party is tied by the relation alone, and as strong as the weaker of its
     own tie and the relation's. Each item carries what else the case holds on it (`CaseFacts`).
     Determinations by the rules of version 1 knew neither those facts nor what a related party did
-    outside the platform.
+    outside the platform; those before version 5 nothing of joint conduct, of what was settled, or
+    of ties with dates.
     """
     root = case.root(party)
     bearing = [
@@ -457,6 +512,8 @@ def evidence_for_party(case: Case, party: str, method: int = METHOD) -> tuple[Ev
         for e in case.evidence.values()
         if case.root(e.party) == root
     ]
+    if method > CODED_METHOD:
+        bearing += _of_joint_conduct(case, root, {e.exhibit for e in bearing}, method)
     for relation in case.relations:
         ends = [case.root(relation.party), case.root(relation.other)]
         if root not in ends or ends[0] == ends[1]:
@@ -467,7 +524,47 @@ def evidence_for_party(case: Case, party: str, method: int = METHOD) -> tuple[Ev
             for e in case.evidence.values()
             if case.root(e.party) == other and (method > 1 or e.kind == "on_platform")
         ]
+    if method > CODED_METHOD:
+        bearing = [_with_settlement(case, e, root) for e in bearing]
     return tuple({e.id: e for e in bearing}.values())
+
+
+def _of_joint_conduct(
+    case: Case, root: str, own: Collection[str], method: int
+) -> Iterator[Evidence]:
+    """Items of others that state joint conduct of this party, of exhibits without an own item.
+
+    How strongly such an exhibit is tied to this party is then not judged yet.
+    """
+    for e in case.evidence.values():
+        joint = () if isinstance(e.jointly, UnsetType) else e.jointly
+        if e.exhibit in own or root not in map(case.root, joint) or case.root(e.party) == root:
+            continue
+        facts = msgspec.structs.replace(
+            _with_facts(case, e, method).case_facts, jointly_with=case.root(e.party)
+        )
+        others = tuple(p for p in (e.party, *joint) if case.root(p) != root)
+        yield msgspec.structs.replace(
+            e,
+            id=f"{e.id}/{root}",
+            party=root,
+            jointly=others,
+            strength=Strength.UNKNOWN,
+            facts=facts,
+        )
+
+
+def _with_settlement(case: Case, e: Evidence, root: str) -> Evidence:
+    """An item with the last settlement with the party on which is determined."""
+    settled = [
+        b for b in bars_of(case, root) if b.kind == "settlement" and isinstance(b.until, UnsetType)
+    ]
+    if not settled:
+        return e
+    last = max(settled, key=lambda bar: bar.since)
+    settlement = Settlement(last.since, last.exhibit)
+    facts = msgspec.structs.replace(e.case_facts, settlement=settlement)
+    return msgspec.structs.replace(e, facts=facts)
 
 
 _INVERSE = {
@@ -497,6 +594,10 @@ def _of_related(case: Case, e: Evidence, relation: Relation, root: str, method: 
         relation_exhibit=relation.exhibit,
         relation_strength=str(relation.strength),
     )
+    if method > CODED_METHOD and not isinstance(relation.dates, UnsetType):
+        held = () if isinstance(facts.held, UnsetType) else facts.held
+        ended = HeldTie("", relation.dates, relation.exhibit)
+        facts = msgspec.structs.replace(facts, held=(*held, ended))
     return msgspec.structs.replace(item, facts=facts)
 
 
@@ -520,11 +621,40 @@ def _with_facts(case: Case, e: Evidence, method: int) -> Evidence:
         else (),
         erased_accounts=erased if erased and e.kind == "on_platform" else UNSET,
     )
+    if method > CODED_METHOD:
+        weaker = tuple(
+            WeakTie(k.account, k.basis, k.strength, k.exhibit) for k in weaker_ties(case, e)
+        )
+        facts = msgspec.structs.replace(
+            facts,
+            held=_held_ties(case, e) or UNSET,
+            weaker_ties=weaker or UNSET,
+            translation=case.translations.get(e.id, UNSET),
+        )
     return e if facts == CaseFacts() else msgspec.structs.replace(e, facts=facts)
 
 
-def context_for_party(case: Case, party: str) -> Context:
-    """What the sentences of a determination on a party name."""
+def _held_ties(case: Case, e: Evidence) -> tuple[HeldTie, ...]:
+    """When the accounts of an item were its party's, as far as their links say."""
+    accounts = () if isinstance(e.accounts, UnsetType) else e.accounts
+    return tuple(
+        HeldTie(link.account, link.dates, link.exhibit)
+        for link in current_links(case, e.party)
+        if link.account in accounts and not isinstance(link.dates, UnsetType)
+    )
+
+
+def context_for_party(
+    case: Case, party: str, figures: Mapping[str, tuple[AccountFigures, ...]] | None = None
+) -> Context:
+    """What the sentences of a determination on a party name.
+
+    Args:
+        case: The case.
+        party: The party.
+        figures: By exhibit, what accounts of runs did, in figures.
+
+    """
     root = case.root(party)
     return Context(
         {p.id: p.name for p in case.parties.values()},
@@ -534,7 +664,25 @@ def context_for_party(case: Case, party: str) -> Context:
             for n in case.notices.values()
             if case.root(n.party) == root
         },
+        tuple(_predecessors_notices(case, root)),
+        bars_of(case, party),
+        figures or {},
     )
+
+
+def _predecessors_notices(case: Case, root: str) -> Iterator[EarlierNotice]:
+    """Notices to a party of which this one is the successor."""
+    for relation in case.relations:
+        if relation.kind != "successor" or relation.strength is Strength.NONE:
+            continue
+        other = case.root(relation.other)
+        if case.root(relation.party) != root or other == root:
+            continue
+        for n in case.notices.values():
+            if case.root(n.party) == other:
+                arrived = notice_arrival(case, n)
+                by = (relation.exhibit, str(relation.strength))
+                yield EarlierNotice(n.id, other, arrived, *by)
 
 
 def notice_arrival(case: Case, notice: Notice) -> int:

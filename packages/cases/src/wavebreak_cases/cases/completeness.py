@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from wavebreak_cases.cases.case import Case, Exhibit
+from wavebreak_cases.cases.case import Case, Exhibit, current_links
 from wavebreak_cases.cases.date_ranges import DateRange
 from wavebreak_cases.cases.parties import Evidence, Strength
-from wavebreak_cases.cases.ties import current_links, overruled_ties
+from wavebreak_cases.cases.ties import overruled_ties
 from wavebreak_cases.cases.workflow import is_current
 
 
@@ -133,6 +133,8 @@ def _exhibit_gaps(case: Case, party: str) -> Iterator[Gap]:
 def _link_gaps(case: Case) -> Iterator[Gap]:
     judged = {k.account for k in case.links if k.strength is not Strength.UNKNOWN}
     for tie in overruled_ties(case):
+        if tie.item.confirmed == "yes" and case.reviews.get(tie.item.id, "").strip():
+            continue  # a person said why
         strength = ("--basis", "payment|test_purchase|admission", "--strength", "moderate|strong")
         command = ("link", tie.link.party, "ACCOUNT", *strength, "--exhibit", "E…")
         yield Gap(tie.item.id, tie.sentence(), "link_account", command)

@@ -25,11 +25,13 @@ from wavebreak_cases.cases.eligibility import (
     ranks_width,
     rule_ranks,
 )
-from wavebreak_cases.cases.parties import Basis, DateSource, Evidence, Strength
+from wavebreak_cases.cases.parties import Bar, Basis, DateSource, Evidence, Strength
 from wavebreak_cases.cases.reasons import Phrase, plain_supposition, supposition
 
 MAX_COUNTERFACTUALS = 40
 """Maximum number of counterfactuals listed; the largest changes of the result come first."""
+_FACTS_SUPPOSED = {"held": "held", "account_tie": "weaker_ties", "unsettled": "settlement"}
+"""Of what a case holds on an item, by the code of the supposition that it were not so."""
 _SUPPOSED = DateSource("person", "supposed", "supposed")
 
 
@@ -73,14 +75,25 @@ def list_changes(evidence: Sequence[Evidence], grounds: Grounds, as_of: int) -> 
             yield Change(supposition("in_force", **values), as_of=then)
 
 
+def barred_result(result: Result, bars: Sequence[Bar], at: int) -> Result:
+    """Return what follows of evidence at an instant (ms): nobody is acted on while a bar lasts."""
+    return "barred" if result == "eligible" and any(bar.lasts(at) for bar in bars) else result
+
+
 def find_counterfactuals(
-    evidence: Sequence[Evidence], grounds: Grounds, as_of: int
+    evidence: Sequence[Evidence], grounds: Grounds, as_of: int, bars: Sequence[Bar] = ()
 ) -> tuple[Counterfactual, ...]:
-    """List what would change a determination, one at a time: a fact or an item."""
+    """List what would change a determination, one at a time: a fact, an item, or a bar."""
     tried = _Tried(evidence, grounds, as_of)
-    now = outcome(tried.whole)
+    now = barred_result(outcome(tried.whole), bars, as_of)
     changes = {change.supposing: change for change in list_changes(evidence, grounds, as_of)}
-    results = {words: tried.result(change) for words, change in changes.items()}
+    results = {
+        words: barred_result(tried.result(change), bars, change.as_of or as_of)
+        for words, change in changes.items()
+    }
+    if now == "barred":
+        unbarred = Change(supposition("unbarred"))
+        changes[unbarred.supposing], results[unbarred.supposing] = unbarred, "eligible"
     changed = [
         Counterfactual(words, result, changes[words].code)
         for words, result in results.items()
@@ -94,7 +107,8 @@ def find_counterfactuals(
 
 
 def _rank(result: Result) -> int:
-    return 0 if result == "no_violation" else RESULTS.index(result)
+    stands_for: dict[Result, Result] = {"no_violation": "not_eligible", "barred": "eligible"}
+    return RESULTS.index(stands_for.get(result, result))
 
 
 class _Tried:
@@ -158,6 +172,9 @@ def _review_variants(item: Evidence) -> Iterator[tuple[Supposed, Evidence]]:
     if item.case_facts.reversed_accounts:
         facts = new(item.case_facts, reversed_accounts=())
         yield ("unreversed", {}), new(item, facts=facts)
+    for code, name in _FACTS_SUPPOSED.items():
+        if getattr(item.case_facts, name) is not UNSET:
+            yield (code, {}), new(item, facts=new(item.case_facts, **{name: UNSET}))
 
 
 def _date_variants(item: Evidence, beyond: str, at: int) -> Iterator[tuple[Supposed, Evidence]]:

@@ -50,6 +50,7 @@ _APPROXIMATION = {
 }
 # Local time is at most 14 hours ahead of UTC and 12 behind it.
 _AHEAD, _BEHIND = timedelta(hours=14), timedelta(hours=12)
+AHEAD_MS, BEHIND_MS = _AHEAD // timedelta(milliseconds=1), _BEHIND // timedelta(milliseconds=1)
 _BETWEEN = re.compile(r"(?:between|from)?\s*(.+?)(?:\s+to\s+|\s+and\s+|\s*\.\.\s*)(.+)")
 
 

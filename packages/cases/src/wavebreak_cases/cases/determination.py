@@ -12,15 +12,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from wavebreak.durations import DAY_MS
 from wavebreak.languages import SOURCE_LANGUAGE
-from wavebreak_cases.cases.counterfactuals import Counterfactual, find_counterfactuals
-from wavebreak_cases.cases.date_ranges import DateRange, Ternary, format_instant
+from wavebreak_cases.cases.counterfactuals import (
+    Counterfactual,
+    barred_result,
+    find_counterfactuals,
+)
+from wavebreak_cases.cases.date_ranges import (
+    AHEAD_MS,
+    BEHIND_MS,
+    DateRange,
+    Ternary,
+    format_instant,
+)
 from wavebreak_cases.cases.eligibility import (
     RANK,
     Condition,
@@ -28,6 +38,7 @@ from wavebreak_cases.cases.eligibility import (
     Grounds,
     PublicNotice,
     Result,
+    check_beyond,
     combined_ranks,
     evaluate_item,
     first_known,
@@ -36,14 +47,17 @@ from wavebreak_cases.cases.eligibility import (
     outcome,
     rule_names,
 )
-from wavebreak_cases.cases.parties import Evidence
+from wavebreak_cases.cases.parties import Bar, Evidence
 from wavebreak_cases.cases.reasons import Context, Phrase, Phrases, Value, Writer, unique
 
-METHOD = 4
-"""Version of the rules and of their words. The rules are those of `PROSE_METHOD`."""
+METHOD = 5
+"""Version of the rules and of their words. Those of `CODED_METHOD` hold; beside them it knows when
+ties held, joint conduct, settlements, stays and insolvencies, and says more of what there is."""
+CODED_METHOD = 4
+"""The version before, whose rules are those of `PROSE_METHOD`."""
 PROSE_METHOD = 3
 """The version that sealed its reasons as sentences in English and Hebrew, and no codes."""
-SAME_RULES = (PROSE_METHOD, METHOD)
+SAME_RULES = (PROSE_METHOD, CODED_METHOD, METHOD)
 """Versions whose determinations are made again by `verify`, and may be signed."""
 ADVICE = (
     "This is advice drawn from rules and dates. It is no legal opinion and decides nothing: "
@@ -81,7 +95,8 @@ class Disregarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BoundaryFlag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Evidence whose dates touch the day at a notice's boundary.
 
-    `otherwise` is the result if the boundary were drawn on the other side of that day.
+    `otherwise` is the result if the boundary were drawn on the other side of that day; with `zone`,
+    where the dates touch that day in another time zone alone, on the other side of that.
     """
 
     evidence: str
@@ -89,6 +104,7 @@ class BoundaryFlag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notice: str
     day: int
     otherwise: Result
+    zone: Literal["other"] | UnsetType = UNSET
 
 
 class Reasons(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,26 +189,34 @@ def determine(
 
     `enforcement` is shown beside and weighs nothing. The order of evidence changes nothing but the
     order of what is listed. `context` holds the names that the sentences use.
-    With `PROSE_METHOD` it is as that version sealed it.
+    With an earlier `method` it is as that version sealed it.
     """
     weighed = [evaluate_item(item, grounds, as_of) for item in evidence]
     result = outcome(combined_ranks(weighed, grounds, as_of))
+    context, later = context or Context(), method > CODED_METHOD
+    satisfied = [*_satisfied_rules(weighed, grounds, as_of)]
+    flags = [*_boundary_flags(evidence, grounds, as_of)]
+    if later:
+        satisfied += _carried_on(weighed, grounds, as_of)
+        flags += _zone_flags(evidence, grounds, as_of)
+    bars = context.bars if later else ()
     found = _Found(
         party,
         weighed,
         grounds,
         as_of,
-        result,
-        tuple(_satisfied_rules(weighed, grounds, as_of)),
+        barred_result(result, bars, as_of),
+        tuple(satisfied),
         _missing_facts(weighed, grounds, as_of) if result == "undetermined" else (),
-        tuple(_boundary_flags(evidence, grounds, as_of)),
-        context or Context(),
+        tuple(flags),
+        context,
+        later,
     )
     relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
     english, phrases = Writer(SOURCE_LANGUAGE), Phrases(found.context, party)
     codes = tuple(_sentences(found, english))
     reasons = Reasons(tuple(map(english.render, codes)))
-    changes = find_counterfactuals(evidence, grounds, as_of)
+    changes = find_counterfactuals(evidence, grounds, as_of, bars)
     if method == PROSE_METHOD:
         hebrew = Writer("he")
         reasons = Reasons(reasons.en, tuple(map(hebrew.render, _sentences(found, hebrew))))
@@ -200,7 +224,7 @@ def determine(
     return Determination(
         party=party,
         as_of=as_of,
-        result=result,
+        result=found.result,
         grounds=tuple(
             Ground(rule.name, rule.notice.id if rule.notice else "", rule.evidence)
             for rule in found.rules
@@ -223,7 +247,7 @@ def determine(
         enforcement=tuple(enforcement),
         policy=grounds.version,
         signs=grounds.signs,
-        of=evidence_digest(evidence, grounds.version),
+        of=evidence_digest(evidence, grounds.version, bars),
         method=method,
         boundary=found.flags,
         reasons=reasons,
@@ -231,9 +255,10 @@ def determine(
     )
 
 
-def evidence_digest(evidence: Sequence[Evidence], policy: str) -> str:
+def evidence_digest(evidence: Sequence[Evidence], policy: str, bars: Sequence[Bar] = ()) -> str:
     """SHA-256 of what a determination is drawn from: whether one is still of the same evidence."""
-    content = msgspec.json.encode((tuple(evidence), policy), order="deterministic")
+    drawn_from = (tuple(evidence), policy, *([tuple(bars)] if bars else []))
+    content = msgspec.json.encode(drawn_from, order="deterministic")
     return hashlib.sha256(content).hexdigest()
 
 
@@ -267,6 +292,8 @@ class _Found(NamedTuple):
     needs: tuple[tuple[Evidence, Condition], ...]
     flags: tuple[BoundaryFlag, ...]
     context: Context
+    later: bool
+    """Whether it says what versions before this one did not."""
 
 
 def _conjunctions(grounds: Grounds, as_of: int) -> Iterator[_Conjunction]:
@@ -296,6 +323,30 @@ def _satisfied_rules(
         if all(items):
             both = tuple(dict.fromkeys(name for part in items for name in part))
             yield _Satisfied(rule.name, rule.text, rule.notice, both)
+
+
+def _carried_on(
+    weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
+) -> Iterator[_Satisfied]:
+    """Evidence from outside that ended before a boundary, and own accounts that went on after it.
+
+    Where these hold R1 holds too, so that the result does not rest on it; it says that the abuse
+    that was offered went on.
+    """
+    own = [w for w in weighed if w.answer("R1") is Ternary.YES]
+    for notice in notices_in_force(grounds, as_of):
+        names = rule_names(notice)
+        ended = [
+            w.item.id
+            for w in weighed
+            if w.answer(names.outside) is Ternary.YES and w.answer(names.continued) is Ternary.NO
+        ]
+        went_on = [
+            w.item.id for w in own if check_beyond(w.item, notice, as_of).answer is Ternary.YES
+        ]
+        if ended and went_on:
+            name = "R2 with R3 carried on by its own accounts"
+            yield _Satisfied(name, "carried_on", notice, (*ended, *went_on))
 
 
 def _is_linked(weighed: EvaluatedItem, rule: _Conjunction) -> bool:
@@ -360,13 +411,40 @@ def _boundary_flags(
         touching = [item for item in evidence if _touches(item, first, past, as_of)]
         if not touching:
             continue
-        moved = msgspec.structs.replace(notice, beyond=format_instant(other))
-        others = tuple(moved if n.id == notice.id else n for n in grounds.notice)
-        under = msgspec.structs.replace(grounds, notice=others)
-        weighed = [evaluate_item(item, under, as_of) for item in evidence]
-        otherwise = outcome(combined_ranks(weighed, under, as_of))
+        otherwise = _result_with(evidence, grounds, notice, format_instant(other), as_of)
         for item in touching:
             yield BoundaryFlag(item.id, item.exhibit, notice.id, first, otherwise)
+
+
+def _zone_flags(
+    evidence: Sequence[Evidence], grounds: Grounds, as_of: int
+) -> Iterator[BoundaryFlag]:
+    """Evidence whose dates touch the day at a boundary in some time zone, and in UTC do not."""
+    for notice in notices_in_force(grounds, as_of):
+        start = notice.beyond_ms - DAY_MS
+        if start != notice.effective_ms:
+            continue  # no day of a calendar in UTC lies at this boundary
+        first, past = start - AHEAD_MS, notice.beyond_ms + BEHIND_MS
+        for item in evidence:
+            if _touches(item, start, notice.beyond_ms, as_of):
+                continue
+            after = _touches(item, notice.beyond_ms, past, as_of)
+            if not after and not _touches(item, first, start, as_of):
+                continue
+            moved = format_instant(past if after else first)
+            otherwise = _result_with(evidence, grounds, notice, moved, as_of)
+            yield BoundaryFlag(item.id, item.exhibit, notice.id, start, otherwise, "other")
+
+
+def _result_with(
+    evidence: Sequence[Evidence], grounds: Grounds, notice: PublicNotice, beyond: str, as_of: int
+) -> Result:
+    """The result if the boundary of a notice were another."""
+    moved = msgspec.structs.replace(notice, beyond=beyond)
+    others = tuple(moved if n.id == notice.id else n for n in grounds.notice)
+    under = msgspec.structs.replace(grounds, notice=others)
+    weighed = [evaluate_item(item, under, as_of) for item in evidence]
+    return outcome(combined_ranks(weighed, under, as_of))
 
 
 def _touches(item: Evidence, first: int, past: int, as_of: int) -> bool:
@@ -388,23 +466,35 @@ def _sentences(found: _Found, writer: Writer) -> Iterator[Phrase]:
     phrases = Phrases(found.context, found.party)
     items = {w.item.id: w.item for w in found.weighed}
     yield phrases.result(found.result, found.as_of)
+    if found.later:
+        yield from (phrases.bar(bar) for bar in found.context.bars if bar.since <= found.as_of)
     relied = dict.fromkeys(name for rule in found.rules for name in rule.evidence)
     for rule in found.rules:
         rests = [items[name] for name in rule.evidence]
         yield phrases.rule(rule.text, rule.notice, rests)
-    yield from (phrases.item(items[name]) for name in relied)
+    for name in relied:
+        yield phrases.item(items[name])
+        yield from _figures(items[name], found, phrases)
     needed = {(item.id, condition.code) for item, condition in found.needs}
     for w in found.weighed:
         if w.item.id not in relied:
             yield from _disregarded_item(w, needed, found.as_of, phrases)
     for item in items.values():
         yield from _after_notices(item, found, phrases)
+    if found.later:
+        yield from _earlier_notices(list(items.values()), found, phrases)
     needs: dict[str, Phrase] = {}
     for item, condition in found.needs:
         need = phrases.condition(condition, item, fails=False)
         needs.setdefault(writer.render(need), need)
     for need in needs.values():
         yield phrases.sentence("needed", {"need": need})
+    yield from _touched_boundaries(found, phrases)
+    yield Phrase("dates_note")
+
+
+def _touched_boundaries(found: _Found, phrases: Phrases) -> Iterator[Phrase]:
+    """Evidence whose dates touch the day at a boundary, in UTC or in another zone."""
     notices = {notice.id: notice for notice in found.grounds.notice}
     for flag in found.flags:
         values: dict[str, Value] = {
@@ -414,8 +504,8 @@ def _sentences(found: _Found, writer: Writer) -> Iterator[Phrase]:
             "beyond": notices[flag.notice].beyond_ms,
             "result": Phrase(f"words.{flag.otherwise}"),
         }
-        yield phrases.sentence("boundary", values)
-    yield Phrase("dates_note")
+        in_utc = isinstance(flag.zone, UnsetType)
+        yield phrases.sentence("boundary" if in_utc else "boundary_zone", values)
 
 
 def _after_notices(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[Phrase]:
@@ -425,6 +515,32 @@ def _after_notices(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[
     for notice, arrived in found.context.notices.items():
         if last_known(item, found.as_of).reaches(arrived + 1) is Ternary.YES:
             yield phrases.after_notice(item, notice, arrived)
+
+
+def _figures(item: Evidence, found: _Found, phrases: Phrases) -> Iterator[Phrase]:
+    """What the accounts of an item did, counted, where its exhibit is a run."""
+    own = () if isinstance(item.accounts, UnsetType) else item.accounts
+    for counted in found.context.figures.get(item.exhibit, ()):
+        if found.later and counted.account in own:
+            yield phrases.figures(item.exhibit, counted)
+
+
+def _earlier_notices(
+    items: Sequence[Evidence], found: _Found, phrases: Phrases
+) -> Iterator[Phrase]:
+    """Notices to a predecessor, and the party's own conduct after each."""
+    for notice in found.context.earlier_notices:
+        yield phrases.earlier_notice(notice)
+        for item in items:
+            own = item.confirmed != "no" and item.conduct != "neither"
+            if not own or item.case_facts.conduct_of:
+                continue
+            if last_known(item, found.as_of).reaches(notice.arrived + 1) is Ternary.YES:
+                values: dict[str, Value] = {
+                    "exhibit": item.exhibit, "notice": notice.notice,
+                    "subject": phrases.name(found.party),
+                }  # fmt: skip
+                yield phrases.sentence("after_earlier", values)
 
 
 def _disregarded_item(

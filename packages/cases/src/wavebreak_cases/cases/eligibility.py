@@ -23,12 +23,13 @@ from msgspec import UNSET, Meta, UnsetType
 from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak_cases.cases.date_ranges import DateRange, Ternary, parse_instant
-from wavebreak_cases.cases.parties import STRENGTHS, Basis, Evidence, Strength
+from wavebreak_cases.cases.parties import STRENGTHS, Basis, Evidence, HeldTie, Strength
 
 Conduct = Annotated[tuple[Literal["engaged", "assisted"], ...], Meta(min_length=1)]
-Result = Literal["eligible", "not_eligible", "no_violation", "undetermined"]
+Result = Literal["eligible", "not_eligible", "no_violation", "undetermined", "barred"]
 RESULTS: tuple[Result, ...] = ("not_eligible", "undetermined", "eligible")
-"""Results by rank; `no_violation` is a result of rank 0."""
+"""Results of evidence by rank; `no_violation` is one of rank 0. While a stay or an insolvency is in
+force, `barred` stands for `eligible`."""
 
 
 class OnPlatform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,12 +128,13 @@ TERNARY = (Ternary.NO, Ternary.UNKNOWN, Ternary.YES)
 class Condition(NamedTuple):
     """One condition on an item: the answer, its code in `cases/reasons.toml`, values in its words.
 
-    A value is plain text, but for `date:` instants, which each language writes in its own way.
+    A value is plain text, but for `date:` instants, which each language writes in its own way, and
+    for the dates of a tie (`held`).
     """
 
     answer: Ternary
     code: str
-    values: Mapping[str, str | int] = {}
+    values: Mapping[str, str | int | HeldTie] = {}
 
 
 class EvaluatedItem(NamedTuple):
@@ -173,7 +175,11 @@ def notices_in_force(grounds: Grounds, as_of: int) -> tuple[PublicNotice, ...]:
 
 def evaluate_item(item: Evidence, grounds: Grounds, as_of: int) -> EvaluatedItem:
     """Weigh one item under every rule that is in force at `as_of` (ms)."""
-    always = (_check_date(item, as_of), _check_review(item), _check_appeals(item))
+    always = (
+        *(_check_date(item, as_of), _check_review(item), _check_appeals(item)),
+        *(_check_held(item, as_of), _check_account_ties(item, grounds.link.least)),
+        _check_settlement(item, as_of),
+    )
     ties = grounds.link
     own = _check_link(item, ties.least, ties.own)
     another = _check_link(item, ties.least, ties.continues)
@@ -198,6 +204,24 @@ def evaluate_item(item: Evidence, grounds: Grounds, as_of: int) -> EvaluatedItem
                 # Before the boundary it is linked, from then on it continues: either is enough.
                 rules[names.succeeded] = (*on_platform, another)
     return EvaluatedItem(item, rules)
+
+
+def is_own_conduct(item: Evidence, as_of: int) -> bool:
+    """Whether an item may be held against the party itself, in a letter: confirmed, and its own.
+
+    Conduct of another party, of an account at another's time, of an action that was reversed, and
+    what was settled is not.
+    """
+    facts = item.case_facts
+    if facts.conduct_of or not isinstance(facts.jointly_with, UnsetType) or facts.rejected_by:
+        return False
+    checks = (
+        _check_appeals(item),
+        _check_held(item, as_of),
+        _check_settlement(item, as_of),
+    )
+    shown = item.confirmed == "yes" and item.conduct != "neither"
+    return shown and all(check.answer is Ternary.YES for check in checks)
 
 
 def _check_date(item: Evidence, as_of: int) -> Condition:
@@ -233,6 +257,63 @@ def _check_appeals(item: Evidence) -> Condition:
     if own and set(own) <= set(reversed_):
         return Condition(Ternary.NO, "appeal", named)
     return Condition(Ternary.UNKNOWN, "appeal_of_some", named)
+
+
+def _check_held(item: Evidence, as_of: int) -> Condition:
+    """Whether the conduct falls in the time at which its accounts were the party's.
+
+    Conduct at another time grounds nothing, and neither does what lies on both sides of a change of
+    hands, until a person draws the part of it that is the party's.
+    """
+    held = item.case_facts.held
+    if isinstance(held, UnsetType):
+        return Condition(Ternary.YES, "held")
+    first, last = first_known(item, as_of), last_known(item, as_of)
+    best: dict[str, tuple[int, HeldTie]] = {}
+    for tie in held:
+        rank = RANK[tie.dates.cover(first, last)]
+        if tie.account not in best or rank > best[tie.account][0]:
+            best[tie.account] = rank, tie
+    own = () if isinstance(item.accounts, UnsetType) else item.accounts
+    full, some = RANK[Ternary.YES], RANK[Ternary.UNKNOWN]
+    ranks = {best[account][0] if account in best else full for account in own} or {full}
+    # Of several accounts, of which some were another's, the item shows conduct of both.
+    rank = ranks.pop() if len(ranks) == 1 else some
+    rank = min(rank, best[""][0]) if "" in best else rank
+    if rank == full:
+        return Condition(Ternary.YES, "held")
+    tie = min(best.values(), key=lambda of: of[0])[1]
+    code = "held" if tie.account else "held_relation"
+    named: dict[str, str | int | HeldTie] = {"held": tie, "tie": tie.exhibit}
+    return Condition(TERNARY[rank], code, named | {"account": tie.account})
+
+
+def _check_account_ties(item: Evidence, least: Strength) -> Condition:
+    """Whether a tie of an account that is too weak is overruled by the item's with a reason."""
+    facts = item.case_facts
+    ties = () if isinstance(facts.weaker_ties, UnsetType) else facts.weaker_ties
+    for tie in ties:
+        if (
+            STRENGTHS.index(tie.strength) < STRENGTHS.index(least)
+            and not facts.reviewed_why.strip()
+        ):
+            named = {
+                "account": tie.account,
+                "strength": str(tie.strength),
+                "basis": str(tie.basis),
+                "tie": tie.exhibit,
+            }
+            return Condition(Ternary.UNKNOWN, "account_tie", named)
+    return Condition(Ternary.YES, "account_tie")
+
+
+def _check_settlement(item: Evidence, as_of: int) -> Condition:
+    """Whether the conduct went on after what was settled with the party."""
+    settled = item.case_facts.settlement
+    if isinstance(settled, UnsetType):
+        return Condition(Ternary.YES, "settled")
+    answer = last_known(item, as_of).reaches(settled.at + 1)
+    return Condition(answer, "settled", {"date:settled": settled.at, "tie": settled.exhibit})
 
 
 def _check_conduct(item: Evidence, wanted: tuple[str, ...]) -> tuple[Condition, ...]:
@@ -308,9 +389,8 @@ def rule_ranks(weighed: EvaluatedItem, grounds: Grounds, as_of: int) -> Ranks:
     """What one item says to each rule."""
     rules = ["R1", *(name for n in notices_in_force(grounds, as_of) for name in rule_names(n))]
     item, ties = weighed.item, grounds.link
-    excluded = Ternary.NO in {
-        c.answer for c in (_check_date(item, as_of), _check_review(item), _check_appeals(item))
-    }
+    checks = (_check_date(item, as_of), _check_review(item), _check_appeals(item))
+    excluded = Ternary.NO in {c.answer for c in (*checks, _check_held(item, as_of))}
     excluded = excluded or item.strength is Strength.NONE
     shown = item.conduct == "neither" and item.confirmed == "yes"
     tied = _check_link(item, ties.least, ties.own).answer is Ternary.YES

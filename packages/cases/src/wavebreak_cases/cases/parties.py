@@ -17,7 +17,7 @@ from rapidfuzz import fuzz
 
 from wavebreak import config
 from wavebreak.errors import CaseError
-from wavebreak_cases.cases.date_ranges import DateRange
+from wavebreak_cases.cases.date_ranges import DateRange, Ternary
 
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
 Long = Annotated[str, Meta(max_length=4_000)]
@@ -95,26 +95,6 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
 
 
-class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A relation of two parties: `party` is the `kind` of `other`, as an exhibit shows."""
-
-    party: Text
-    other: Text
-    kind: Literal["affiliate", "successor", "owner", "officer", "reseller"]
-    strength: Strength
-    exhibit: Text
-
-
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An account, by its pseudonym, that is taken to be a party's; by an exhibit."""
-
-    party: Text
-    account: Text
-    basis: Basis
-    strength: Strength
-    exhibit: Text
-
-
 Violation = Literal["bulk", "automated", "non_personal"]
 """The kinds of violation."""
 
@@ -131,6 +111,125 @@ class DateSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     basis: Text
 
 
+class TieDates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a tie held: since an instant of `since`, until one of `until`, as `source` says.
+
+    An end that nobody states is open: it held always before, or holds still.
+    """
+
+    since: DateRange
+    until: DateRange
+    source: DateSource
+
+    def cover(self, first: DateRange, last: DateRange) -> Ternary:
+        """Whether conduct from an instant of `first` to one of `last` falls within these dates.
+
+        Conduct on both sides of an end does not count as within: what of it was whose is not known.
+        """
+        if _certainly_before(last, self.since) or _certainly_before(self.until, first):
+            return Ternary.NO
+        began = _is_unstated(self.since) or _surely_not_after(self.since, first)
+        ended = _is_unstated(self.until) or _surely_not_after(last, self.until)
+        return Ternary.YES if began and ended else Ternary.UNKNOWN
+
+
+def _is_unstated(dates: DateRange) -> bool:
+    return dates.earliest is None and dates.latest is None
+
+
+def _certainly_before(one: DateRange, other: DateRange) -> bool:
+    """Whether every instant of a range is before every one of another; open ends never are."""
+    if one.latest is None or other.earliest is None:
+        return False
+    return one.latest < other.earliest
+
+
+def _surely_not_after(one: DateRange, other: DateRange) -> bool:
+    """Whether an instant is at or before another, whichever of their ranges they are."""
+    return one.latest is not None and other.earliest is not None and one.latest <= other.earliest
+
+
+class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A relation of two parties: `party` is the `kind` of `other`, as an exhibit shows."""
+
+    party: Text
+    other: Text
+    kind: Literal["affiliate", "successor", "owner", "officer", "reseller"]
+    strength: Strength
+    exhibit: Text
+    dates: TieDates | UnsetType = UNSET
+
+
+class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account, by its pseudonym, that is taken to be a party's; by an exhibit.
+
+    `dates` are when it was, where that is known: an account may change hands.
+    """
+
+    party: Text
+    account: Text
+    basis: Basis
+    strength: Strength
+    exhibit: Text
+    dates: TieDates | UnsetType = UNSET
+
+
+class HeldTie(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a tie held by which an item counts: of an account, or ("") of a related party."""
+
+    account: str
+    dates: TieDates
+    exhibit: Text
+
+
+class WeakTie(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tie of an item's account, where the item itself is stated to be tied more strongly."""
+
+    account: Text
+    basis: Basis
+    strength: Strength
+    exhibit: Text
+
+
+class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By what a person confirmed an exhibit in a language that the person does not read."""
+
+    language: Text
+    translator: Text
+    exhibit: Text
+
+
+class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Conduct until `at` (ms) was settled with the party, as an exhibit shows."""
+
+    at: int
+    exhibit: Text
+
+
+class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in the way of action against a party, as an exhibit shows.
+
+    A settlement covers conduct until `since` (ms). While a stay or an insolvency lasts, from
+    `since` until `until` (open: for all that is known), no legal action is taken.
+    """
+
+    party: Text
+    kind: Literal["settlement", "stay", "insolvency"]
+    since: int
+    exhibit: Text
+    until: int | UnsetType = UNSET
+
+    @property
+    def key(self) -> str:
+        """What it is of: recorded again, with its end, it takes the earlier one's place."""
+        return f"{self.party} {self.kind} {self.exhibit}"
+
+    def lasts(self, at: int) -> bool:
+        """Whether it is in force at an instant (ms); a settlement never ends action as a whole."""
+        ended = not isinstance(self.until, UnsetType) and self.until <= at
+        return self.kind != "settlement" and self.since <= at and not ended
+
+
 class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What else a case holds on an item of evidence; never stored with the item.
 
@@ -145,6 +244,11 @@ class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         relation: What that party is: `successor`, `affiliate` and so on.
         relation_exhibit: The exhibit that shows the relation.
         relation_strength: How strongly it does.
+        held: When the ties held by which it counts, as far as that is stated.
+        weaker_ties: Ties of its accounts that are weaker than its own.
+        translation: By which translation a person confirmed it.
+        settlement: What was settled with the party.
+        jointly_with: Of conduct that another party's item states jointly, that party.
 
     """
 
@@ -158,6 +262,11 @@ class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relation_exhibit: str = ""
     relation_strength: str = ""
     erased_accounts: tuple[str, ...] | UnsetType = UNSET
+    held: tuple[HeldTie, ...] | UnsetType = UNSET
+    weaker_ties: tuple[WeakTie, ...] | UnsetType = UNSET
+    translation: Translation | UnsetType = UNSET
+    settlement: Settlement | UnsetType = UNSET
+    jointly_with: str | UnsetType = UNSET
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,6 +286,8 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         began_source: What `began` rests on.
         lasted_source: What `lasted` rests on.
         accounts: Of a run, the accounts by pseudonym.
+        jointly: Other parties, by whom together with the party it is stated to have been done.
+        part: Of mixed use, which part of it this is, in words.
         facts: What else the case holds on it; set where evidence is collected, never stored.
 
     """
@@ -197,6 +308,8 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     began_source: DateSource | UnsetType = UNSET
     lasted_source: DateSource | UnsetType = UNSET
     accounts: Names | UnsetType = UNSET
+    jointly: Names | UnsetType = UNSET
+    part: Text | UnsetType = UNSET
     facts: CaseFacts | UnsetType = UNSET
 
     def __post_init__(self) -> None:

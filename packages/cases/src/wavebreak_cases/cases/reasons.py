@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from string import Template
-from typing import Any, Literal, TypeAlias, Union
+from typing import Any, Literal, NamedTuple, TypeAlias, Union
 
 import msgspec
 from msgspec import UnsetType
@@ -21,7 +21,7 @@ from wavebreak.languages import SOURCE_LANGUAGE, get_language
 from wavebreak_cases.cases.date_ranges import DateRange, format_instant, parse_instant
 from wavebreak_cases.cases.eligibility import Condition, PublicNotice
 from wavebreak_cases.cases.notices import Language
-from wavebreak_cases.cases.parties import DateSource, Evidence
+from wavebreak_cases.cases.parties import Bar, DateSource, Evidence, HeldTie, WeakTie
 
 Value: TypeAlias = Union[str, int, "Phrase", tuple["Phrase", ...]]
 
@@ -51,6 +51,7 @@ class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     source_capture: str
     source_log: str
     and_: str
+    party: str
     span: dict[str, str]
     until: dict[str, str]
     words: dict[str, str]
@@ -60,6 +61,9 @@ class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     fails: dict[str, str]
     needs: dict[str, str]
     supposed: dict[str, str]
+    held: dict[str, str]
+    related: dict[str, str]
+    bar: dict[str, str]
     bases: dict[str, str]
 
     def find(self, code: str) -> str:
@@ -73,15 +77,48 @@ class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
         return words
 
 
+class EarlierNotice(NamedTuple):
+    """A notice to a party's predecessor: when it arrived (ms), and what shows the succession."""
+
+    notice: str
+    party: str
+    arrived: int
+    exhibit: str
+    strength: str
+
+
+class AccountFigures(NamedTuple):
+    """What became of an account's messages in a run, and how often it was reported.
+
+    `enforcement` and `carried` are None where the exhibit did not record them.
+    """
+
+    account: str
+    attempted: int
+    platform: int
+    enforcement: int | None
+    carried: int | None
+    reports: int
+
+
 class Context(msgspec.Struct, frozen=True):
     """What sentences name: parties' names and exhibits' titles by id, notices to the party.
 
     What is not in it is named by its id. `notices` are when each arrived (ms).
+
+    Attributes:
+        earlier_notices: Notices to a party that this one succeeded.
+        bars: What stands in the way of action against the party, or stood.
+        figures: By exhibit, what its accounts did, counted.
+
     """
 
     parties: Mapping[str, str] = {}
     exhibits: Mapping[str, str] = {}
     notices: Mapping[str, int] = {}
+    earlier_notices: tuple[EarlierNotice, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    figures: Mapping[str, tuple[AccountFigures, ...]] = {}
 
 
 @cache
@@ -142,10 +179,21 @@ class Phrases:
         parts = (_phrase(f"{end}.{how}", known), _phrase(f"source_{source.kind}", rests))
         return Phrase("dated", {"parts": parts})
 
+    def held(self, tie: HeldTie) -> Phrase:
+        """Return since when and until when a tie held, with what that rests on."""
+        dates, values = tie.dates, dict[str, Value]()
+        if dates.since.earliest is not None or dates.since.latest is not None:
+            values["since"] = self.dates("span", dates.since, dates.source)
+        if dates.until.earliest is not None or dates.until.latest is not None:
+            values["until"] = self.dates("until", dates.until, dates.source)
+        which = "both" if len(values) == 2 else next(iter(values), "unknown")
+        return _phrase(f"{'held' if tie.account else 'related'}.{which}", values)
+
     def condition(self, condition: Condition, item: Evidence, *, fails: bool) -> Phrase:
         """Return of a condition that is not met why it fails, or what would be needed."""
         values: dict[str, Value] = {
-            name.removeprefix("date:"): value for name, value in condition.values.items()
+            name.removeprefix("date:"): self.held(value) if isinstance(value, HeldTie) else value
+            for name, value in condition.values.items()
         }
         for name in ("basis", "strength", "least"):
             if name in values:
@@ -173,9 +221,13 @@ class Phrases:
         facts = item.case_facts
         values = self._item_values(item)
         head = "shows" if item.confirmed == "yes" and not facts.rejected_by else "said"
-        parts = [head + "_none" if item.conduct == "neither" else head, "dates"]
+        parts = [head + "_none" if item.conduct == "neither" else head]
+        parts += ["joint"] * (not isinstance(item.jointly, UnsetType))
+        parts += ["part"] * (not isinstance(item.part, UnsetType)) + ["dates"]
         parts.append("related" if facts.conduct_of else "tie")
-        parts.append({"yes": "confirmed", "no": "refused"}.get(item.confirmed, "unconfirmed"))
+        translated = item.confirmed == "yes" and not isinstance(facts.translation, UnsetType)
+        reviewed = {"yes": "translated" if translated else "confirmed", "no": "refused"}
+        parts.append(reviewed.get(item.confirmed, "unconfirmed"))
         if facts.reading == "benign" and item.confirmed == "yes":
             parts.append("benign")
         if not isinstance(facts.erased_accounts, UnsetType):
@@ -183,14 +235,37 @@ class Phrases:
             values["accounts"] = ", ".join(facts.erased_accounts)
         if facts.conduct_of:
             values |= self._relation(item)
-        return _sentence(_phrase(f"item.{part}", values) for part in parts)
+        weaker = () if isinstance(facts.weaker_ties, UnsetType) else facts.weaker_ties
+        said = [_phrase(f"item.{part}", values) for part in parts]
+        said += [self._weaker_tie(tie, values) for tie in weaker]
+        return _sentence(said)
+
+    def _weaker_tie(self, tie: WeakTie, values: Mapping[str, Value]) -> Phrase:
+        """Return how an item's account is tied, where the item itself is tied more strongly."""
+        of_account: dict[str, Value] = {
+            "account": tie.account,
+            "strength": _word(str(tie.strength)),
+            "basis": _word(str(tie.basis)),
+            "tie": tie.exhibit,
+        }
+        reason = "_reason" if values["why"] else ""
+        return _phrase(f"item.weaker{reason}", {**values, **of_account})
 
     def _item_values(self, item: Evidence) -> dict[str, Value]:
         facts = item.case_facts
         kinds = () if isinstance(item.violations, UnsetType) else item.violations
         conduct = "unknown_conduct" if item.conduct == "unknown" else item.conduct
         known = Phrase("and", {"parts": tuple(map(_word, kinds))})
-        return {
+        values: dict[str, Value] = {}
+        if not isinstance(item.jointly, UnsetType):
+            values["others"] = Phrase("list", {"parts": tuple(map(self._party, item.jointly))})
+        if not isinstance(item.part, UnsetType):
+            values["part"] = item.part
+        if not isinstance(facts.translation, UnsetType):
+            by = facts.translation
+            values |= {"language": by.language, "translator": by.translator}
+            values["translation"] = by.exhibit
+        return values | {
             "exhibit": self.exhibit(item.exhibit),
             "subject": self.name(self.party),
             "party": self.name(facts.conduct_of or self.party),
@@ -204,6 +279,9 @@ class Phrases:
             "by": person(item.by),
             "why": facts.reviewed_why,
         }
+
+    def _party(self, party: str) -> Phrase:
+        return _phrase("party", {"party": self.name(party)})
 
     def exhibits(self, items: Iterable[Evidence]) -> Phrase:
         """Return exhibits in a row, each once."""
@@ -230,6 +308,39 @@ class Phrases:
             "sent": sent,
         }
         return _phrase("item.after_notice", values | self._relation(item))
+
+    def earlier_notice(self, notice: EarlierNotice) -> Phrase:
+        """Return that a notice went to a party that this one succeeded."""
+        values: dict[str, Value] = {
+            "notice": notice.notice,
+            "party": self.name(notice.party),
+            "subject": self.name(self.party),
+            "sent": notice.arrived,
+            "relation_exhibit": notice.exhibit,
+            "relation_strength": _word(notice.strength),
+        }
+        return _phrase("item.earlier_notice", values)
+
+    def bar(self, bar: Bar) -> Phrase:
+        """Return what stands in the way of action, since when and, if it ended, until when."""
+        values: dict[str, Value] = {
+            "subject": self.name(self.party), "since": bar.since, "tie": bar.exhibit,
+        }  # fmt: skip
+        ended = not isinstance(bar.until, UnsetType)
+        if not isinstance(bar.until, UnsetType):
+            values["until"] = bar.until
+        return _phrase(f"bar.{bar.kind}{'_ended' if ended else ''}", values)
+
+    def figures(self, exhibit: str, own: AccountFigures) -> Phrase:
+        """Return what became of an account's messages in a run, counted."""
+        counts = own._asdict()
+        account = counts.pop("account")
+        values: dict[str, Value] = {
+            name: _word("not_recorded") if count is None else f"{count:,}"
+            for name, count in counts.items()
+        }
+        named: dict[str, Value] = {"exhibit": self.exhibit(exhibit), "account": account}
+        return _phrase("item.figures", values | named)
 
     def sentence(self, kind: str, values: Mapping[str, Value]) -> Phrase:
         """Return a sentence about an item by its kind; `exhibit` in it is a number."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from msgspec import UnsetType
-
 from wavebreak.errors import CaseError
-from wavebreak_cases.cases.case import Case, Exhibit
-from wavebreak_cases.cases.parties import STRENGTHS, Basis, Evidence, Link, Strength
+from wavebreak_cases.cases.case import Case, Exhibit, weaker_ties
+from wavebreak_cases.cases.parties import Basis, Evidence, Link
 
 _PAGES = (".html", ".warc", ".warc.gz", ".wacz")
 _ANY = frozenset({"page", "document", "test_purchase", "partner_notice", "reply"})
@@ -73,29 +71,9 @@ class OverruledTie(NamedTuple):
         )
 
 
-def current_links(case: Case, party: str) -> list[Link]:
-    """Return the links of accounts to a party; what was judged anew takes the earlier's place."""
-    newest: dict[tuple[str, Basis, str], Link] = {}
-    for link in case.links:
-        if case.root(link.party) == case.root(party):
-            key = (link.account, link.basis, link.exhibit)
-            if link.strength is not Strength.UNKNOWN or key not in newest:
-                newest[key] = link
-    return list(newest.values())
-
-
 def overruled_ties(case: Case) -> Iterator[OverruledTie]:
     """Items whose own tie is stronger than the strongest of one of their accounts."""
     for item in case.evidence.values():
-        if isinstance(item.accounts, UnsetType) or item.confirmed == "no":
-            continue
-        if item.strength not in STRENGTHS:
-            continue
-        links = current_links(case, item.party)
-        for account in item.accounts:
-            known = [
-                k for k in links if k.account == account and k.strength is not Strength.UNKNOWN
-            ]
-            best = max(known, key=lambda k: STRENGTHS.index(k.strength), default=None)
-            if best is not None and STRENGTHS.index(best.strength) < STRENGTHS.index(item.strength):
-                yield OverruledTie(item, best)
+        if item.confirmed != "no":
+            for link in weaker_ties(case, item):
+                yield OverruledTie(item, link)

@@ -30,6 +30,7 @@ from wavebreak_cases.cases.case import (
     AccountLinked,
     Action,
     ActionReversed,
+    BarRecorded,
     Case,
     CaseFile,
     CaseOpened,
@@ -55,6 +56,7 @@ from wavebreak_cases.cases.case import (
     Step,
     TaskAdded,
     TaskFinished,
+    bars_of,
     evidence_for_party,
 )
 from wavebreak_cases.cases.date_ranges import format_instant
@@ -313,6 +315,13 @@ def _guard_review(case: Case, step: Step, did: EvidenceReviewed) -> None:
     """Nobody confirms what rests on a rejected claim, or silently what was read as benign."""
     _require_known("item of evidence", case.evidence, did.evidence)
     exhibit = case.exhibits[case.evidence[did.evidence].exhibit]
+    if not isinstance(did.translation, UnsetType):
+        _require_known("exhibit", case.exhibits, did.translation.exhibit)
+        if same_person(did.translation.translator, step.by):
+            raise CaseError(
+                "who translated it reads the language, and needs no translation",
+                fix="leave the translation out, or let another person confirm it",
+            )
     if not did.shows:
         return
     if rejected := exhibit.rejected:
@@ -332,6 +341,13 @@ def _guard_review(case: Case, step: Step, did: EvidenceReviewed) -> None:
 def _validate_item(case: Case, e: Evidence) -> None:
     _require_known("party", case.parties, e.party)
     _require_known("exhibit", case.exhibits, e.exhibit)
+    joint = () if isinstance(e.jointly, UnsetType) else e.jointly
+    _require_known("party", case.parties, *joint)
+    if e.party in joint:
+        raise CaseError(
+            f"{e.party} did nothing jointly with itself",
+            fix="name the others by whom it was done together",
+        )
     if e.facts is not UNSET:
         raise CaseError("what the case holds on evidence is not stored with it", fix="leave it out")
     if e.confirmed != "unknown" or e.by:
@@ -400,7 +416,7 @@ def _guard_determined(case: Case, _step: Step, did: DeterminationPrepared) -> No
 def is_current(case: Case, made: Determination) -> bool:
     """Whether what a determination was drawn from is what the case holds on its party now."""
     evidence = evidence_for_party(case, made.party, made.version)
-    return evidence_digest(evidence, made.policy) == made.of
+    return evidence_digest(evidence, made.policy, bars_of(case, made.party)) == made.of
 
 
 def stale_determinations(case: Case) -> list[PreparedDetermination]:
@@ -419,7 +435,7 @@ def require_current(case: Case, party: str) -> None:
     determination found no ground for anything.
     """
     for prepared in stale_determinations(case):
-        served = prepared.signed_by or prepared.value.result == "eligible"
+        served = prepared.signed_by or prepared.value.result in ("eligible", "barred")
         if served and case.root(prepared.value.party) == case.root(party):
             raise CaseError(
                 f"{prepared.id} is not current: the evidence on {party} changed after it was "
@@ -516,17 +532,40 @@ def _guard_advanced(case: Case, _step: Step, did: StateChanged) -> None:
         raise CaseError(f"task {open_[0].id} is open", fix="finish it", code="task-open")
 
 
+def _guard_bar(case: Case, _step: Step, did: BarRecorded) -> None:
+    bar = did.bar
+    _require_known("party", case.parties, bar.party)
+    _require_known("exhibit", case.exhibits, bar.exhibit)
+    if not isinstance(bar.until, UnsetType) and bar.until < bar.since:
+        raise CaseError("it ends before it begins", fix="give an end after its beginning")
+
+
+def _bar_dates(did: BarRecorded) -> Iterator[tuple[str, int]]:
+    yield "since when it is", did.bar.since
+    if not isinstance(did.bar.until, UnsetType):
+        yield "until when it was", did.bar.until
+
+
 def _review_item(case: Case, step: Step, did: EvidenceReviewed) -> Case:
     confirmed: Any = "yes" if did.shows else "no"
     new = msgspec.structs.replace(case.evidence[did.evidence], confirmed=confirmed, by=step.by)
     reviews = case.reviews | {new.id: step.why}
-    return replace(case, evidence=case.evidence | {new.id: new}, reviews=reviews)
+    translations = {k: by for k, by in case.translations.items() if k != new.id}
+    if not isinstance(did.translation, UnsetType):
+        translations[new.id] = did.translation
+    return replace(
+        case,
+        evidence=case.evidence | {new.id: new},
+        reviews=reviews,
+        translations=translations,
+    )
 
 
 def _correct_item(case: Case, _step: Step, did: EvidenceCorrected) -> Case:
     reviews = {k: why for k, why in case.reviews.items() if k != did.evidence.id}
+    translations = {k: by for k, by in case.translations.items() if k != did.evidence.id}
     corrected = case.evidence | {did.evidence.id: did.evidence}
-    return replace(case, evidence=corrected, reviews=reviews)
+    return replace(case, evidence=corrected, reviews=reviews, translations=translations)
 
 
 def _redact_exhibit(case: Case, step: Step, did: ExhibitRedacted) -> Case:
@@ -722,6 +761,11 @@ _ROWS = (
         ),
         dates=lambda did: [("when the action was reversed", did.reversal.at)],
         when_closed=True,
+    ),
+    StepKind(
+        BarRecorded, "bar to action recorded", "bar.kind",
+        lambda case, _step, did: replace(case, bars=case.bars | {did.bar.key: did.bar}),
+        _guard_bar, _bar_dates, when_closed=True, tone="observe",
     ),
     StepKind(
         AccountErased, "openings of an account erased", "erasure.account",

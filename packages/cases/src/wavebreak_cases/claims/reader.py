@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,7 @@ from wavebreak_cases.claims.page_text import (
     parse_pdf,
     parse_text,
 )
+from wavebreak_cases.claims.party_names import mask_names
 
 PICTURE = "a picture whose text was not recognised"
 SCAN = "a PDF without text, a scan, which was not recognised"
@@ -98,17 +100,21 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-def read(document: Document, at: str) -> Reading:
+def read(document: Document, at: str, names: Sequence[str] = ()) -> Reading:
     """Read a page that was taken at `at` (RFC 3339).
+
+    It is judged without the `names` of parties: what a firm is called is no offer. Where the page
+    would not be benign with them, it is for a person.
 
     >>> made = read(parse_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
     ...             "2026-01-01T00:00:00Z")
     >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
     ('claim', 80000, 'day', 'USD')
     """
-    folded = fold(document.text)
+    shown, masked = mask_names(document.text, names)
+    folded = fold(shown)
     reached = find_contacts(document.text, document.links)
-    judged = classify(document.text, folded, bool(reached))
+    judged = classify(shown, folded, bool(reached))
     script = unread_script(document.text, _UNREAD_SHARE)
     unread = [Reason(f"language not read ({script}): for a person", 1.0, 0.0)] if script else []
     if document.unread:
@@ -119,7 +125,10 @@ def read(document: Document, at: str) -> Reading:
         unread.append(Reason(more, 1.0, 0.0))
     if document.recognized:
         unread.append(Reason("text recognised in a picture, which errs: for a person", 1.0, 0.0))
+    if masked:
+        unread.append(Reason(f"names of parties, not judged: {', '.join(masked)}", 1.0, 0.0))
     partly = bool(document.unread or document.left_out) or document.recognized
+    partly = partly or (bool(masked) and read(document, at).verdict != "benign")
     return Reading(
         _verdict(judged, unread=bool(script), partly=partly),
         round(judged.score, 4),

@@ -20,10 +20,12 @@ from rich.table import Table
 
 from wavebreak.cli.app import app
 from wavebreak.cli.console import command, echo, out, print_json, print_next_steps, styled
+from wavebreak.cli.ledger import stamp_ledger
 from wavebreak.cli.options import Json, Key, KeyHistory, Lateness, ModelDir, PolicyDir, Wide
-from wavebreak.errors import UsageError
+from wavebreak.errors import UsageError, WavebreakError
 from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE
 from wavebreak.ledger import checkpoints
+from wavebreak.ledger.storage import LEDGER
 from wavebreak.privacy import secret_key
 from wavebreak.reports import tables
 from wavebreak.reports.tables import print_lines, print_table
@@ -208,6 +210,7 @@ def correct(call: ActCommand) -> None:
 
 
 act_command("reversal")(_take_step_with_key)
+act_command("bar")(take_step)
 
 
 @act_command("watch", role=False)
@@ -527,6 +530,7 @@ def bundle(
     )
     key = checkpoints.fingerprint(signer.key)
     out.print(f"key: {signer.name} {key} (give it to the reader by another way)")
+    stamped = _stamp(place, out_path, policy)
     print_next_steps(
         [
             command(
@@ -538,6 +542,26 @@ def bundle(
             )
         ]
     )
+    if not stamped:
+        raise typer.Exit(1)
+
+
+def _stamp(place: Path, bundle: Path, policy: Path | None) -> bool:
+    """Have the packed checkpoint stamped where an authority is configured; False: it failed."""
+    alone = "when its entries were made rests on the maker's clock and key alone"
+    try:
+        authority = report_settings.load_sealing(policy)
+        if authority is None:
+            out.print(f"no authority stamped it: {alone}, unless a witness signed it")
+            return True
+        kept = stamp_ledger(place / LEDGER, *authority)
+    except WavebreakError as error:
+        out.print(f"not stamped: {error.what}; {alone}, unless a witness signed it")
+        return False
+    beside = bundle.with_name(f"{bundle.name}.tsr")
+    beside.write_bytes(kept.read_bytes())
+    out.print(f"stamped: {beside} is a time stamp of the checkpoint in it; give it with the file")
+    return True
 
 
 @app.command(

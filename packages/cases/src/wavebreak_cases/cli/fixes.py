@@ -36,6 +36,11 @@ FIXES: Mapping[str, str] = {
     "no-offer-read": "say why it shows this nevertheless: --why",
     "confirmed-apart": "confirm it: `wavebreak case confirm CASE V1`",
     "not-current": "determine again, and read it: `wavebreak case determine CASE {party}`",
+    "party-barred": "record its end once it has ended: `wavebreak case bar CASE P1 … --ended DATE`",
+    "may-be-a-minor": (
+        "merge them (`wavebreak case merge CASE KEEP DROP`); or, if that party is of age, say so: "
+        "`wavebreak case party CASE NAME --id P1 --age adult`"
+    ),
     "signer-unknown": "name the person: `wavebreak case signer CASE NAME --role counsel --key …`",
     "party-missing": "name one: `wavebreak case party CASE NAME`",
     "delivery-missing": "record one: `wavebreak case delivery CASE N1 --exhibit E1 --how …`",

@@ -116,8 +116,12 @@ def report_settings(act: ActRequest, language: Language) -> ReportSettings:
     )
 
 
-def start(case_id: str, act: ActRequest, language: Language = "en") -> threading.Thread:
+def start(
+    case_id: str, act: ActRequest, language: Language = "en", *, with_names: bool = False
+) -> threading.Thread:
     """Begin to build a case's bundle in a language; return the thread that does it.
+
+    With `with_names` a person saw where it still names what was redacted; the audit log says so.
 
     Raises ApiError (409) where it is being built, or somebody else writes to the case.
     """
@@ -135,7 +139,8 @@ def start(case_id: str, act: ActRequest, language: Language = "en") -> threading
             settings = encode_settings(report_settings(act, language))
             (copy / SETTINGS).write_bytes(settings)
             with transaction.atomic():
-                write_audit_entry(act.clock(), act.user.actor, "build_bundle", case_id, act.reason)
+                done = "build_bundle_with_names" if with_names else "build_bundle"
+                write_audit_entry(act.clock(), act.user.actor, done, case_id, act.reason)
         except BaseException:
             shutil.rmtree(copy, ignore_errors=True)
             raise
@@ -146,7 +151,10 @@ def start(case_id: str, act: ActRequest, language: Language = "en") -> threading
         _running.discard(place)
         raise
     thread = threading.Thread(
-        target=_build, args=(act.store, case_id, copy, job), name=f"bundle {case_id}", daemon=True
+        target=_build,
+        args=(act.store, case_id, copy, job, ("--with-names",) * with_names),
+        name=f"bundle {case_id}",
+        daemon=True,
     )
     thread.start()
     return thread
@@ -170,11 +178,13 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _build(store: CaseStore, case_id: str, copy: Path, job: BundleJob) -> None:
+def _build(
+    store: CaseStore, case_id: str, copy: Path, job: BundleJob, options: Sequence[str]
+) -> None:
     place, out = bundle_directory(store, case_id), bundle_file(store, case_id)
     try:
         fresh = place / f".{case_id}.new.zip"
-        said = ["--settings", str(copy / SETTINGS)]
+        said = ["--settings", str(copy / SETTINGS), *options]
         _run(store, ["bundle", str(copy / case_id), "-o", str(fresh), *said], (0,))
         size = fresh.stat().st_size
         fresh.replace(out)

@@ -16,6 +16,7 @@ from wavebreak.errors import ClaimError, WavebreakError
 from wavebreak_cases import claims
 from wavebreak_cases.bundles import reproduction
 from wavebreak_cases.bundles.case_tables import to_words
+from wavebreak_cases.bundles.evidence_dates import party_names
 from wavebreak_cases.bundles.workspace import check_exhibit_files
 from wavebreak_cases.cases.case import Exhibit
 from wavebreak_cases.claims.exhibits import CUSTODY, EXHIBIT, CustodyRecord, detect_type
@@ -149,14 +150,15 @@ def image(loaded: LoadedCase, exhibit: Exhibit) -> tuple[bytes, str]:
 
 
 @lru_cache(maxsize=READINGS)
-def _read(place: Path, _digests: str) -> claims.Reading:
-    at = claims.load_exhibit(place).captured_at
-    return claims.highest_scoring([claims.read(d, at) for d in claims.exhibit_documents(place)])
+def _read(place: Path, _digests: str, names: tuple[str, ...]) -> claims.Reading:
+    at, documents = claims.load_exhibit(place).captured_at, claims.exhibit_documents(place)
+    return claims.highest_scoring([claims.read(document, at, names) for document in documents])
 
 
 def reading(loaded: LoadedCase, exhibit: Exhibit) -> ShownReading:
     """Read an exhibit; raises ClaimError where it holds no text that can be read."""
-    read = _read(loaded.path / exhibit.path, "".join(exhibit.sha256.values()))
+    digests, names = "".join(exhibit.sha256.values()), party_names(loaded.case)
+    read = _read(loaded.path / exhibit.path, digests, names)
     judged = exhibit.kind in _CLAIM_KINDS or read.verdict != "benign"
     return ShownReading(
         read.verdict if judged else "",

@@ -41,6 +41,8 @@ FORMS: Mapping[str, str] = {
     "confirmed-apart": "review_evidence",
     "nothing-confirmed": "review_evidence",
     "signer-unknown": "name_signer",
+    "party-barred": "record_bar",
+    "may-be-a-minor": "merge_parties",
     "party-missing": "add_party",
     "delivery-missing": "record_delivery",
     "task-open": "finish_task",

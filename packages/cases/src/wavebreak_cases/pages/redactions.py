@@ -240,9 +240,16 @@ def _audited(workspace: CaseWorkspace, act: ActRequest) -> Iterator[None]:
         yield
 
 
-def remarks(case: Case, exhibit_id: str, marks: Marks) -> list[str]:
+MAX_PLACES = 12
+"""Places that a remark names at most."""
+
+
+def remarks(loaded: LoadedCase, exhibit_id: str, marks: Marks) -> list[str]:
     """Return what a person should know after a redaction, a sentence each."""
-    said = []
+    case, said = loaded.case, []
+    if others := exhibit_redaction.exhibits_that_name(loaded, marks, exhibit_id):
+        places = ", ".join(map(str, others[:MAX_PLACES]))
+        said.append(f"It stands elsewhere too: {places}. Redact these as well.")
     if naming := exhibit_redaction.steps_that_name(case.steps, marks):
         numbers = ", ".join(map(str, naming))
         said.append(f"Steps are not redacted: {numbers} still name what was removed.")

@@ -269,7 +269,7 @@ def redact_exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpR
     except WavebreakError as error:
         return _show_redaction(request, loaded, exhibit_id, form, error=error)
     _say_steps(request, after, 1)
-    for remark in redactions.remarks(after, exhibit_id, marks):
+    for remark in redactions.remarks(loaded._replace(case=after), exhibit_id, marks):
         warn(request, remark)
     return redirect("legal_exhibit", case_id, exhibit_id)
 
@@ -476,7 +476,8 @@ def build_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
     """Begin to build the bundle of a case, and to verify it."""
     files.load(current_store(), case_id)
     language = _language(request.POST.get("language", "en"))
-    bundles.start(case_id, _act(request, {}, None), language)
+    names = request.POST.get("with_names") == "yes"
+    bundles.start(case_id, _act(request, {}, None), language, with_names=names)
     return redirect("legal_case_tab", case_id, "bundle")
 
 

@@ -361,6 +361,24 @@ def stamp(
     authority: Annotated[Path, typer.Option(help="Its certificate, or its root's (PEM).")],
 ) -> None:
     """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
+    kept = stamp_ledger(place, url, authority)
+    out.print(f"{int(kept.stem):,} entries are stamped: {place}/{STAMPS}/{kept.name}")
+
+
+def stamp_ledger(place: Path, url: str, authority: Path) -> Path:
+    """Have the last checkpoint of a ledger stamped, and return the stamp's file in `stamps/`.
+
+    Args:
+        place: The ledger's directory.
+        url: Where the authority answers.
+        authority: Its certificate, or its root's (PEM).
+
+    Raises:
+        UsageError: The ledger has no checkpoint.
+        FileError: The authority did not answer, or its certificate cannot be read.
+        EvidenceError: Its answer is no stamp of this checkpoint.
+
+    """
     # Stamps alone go over the network.
     import httpx
 
@@ -382,8 +400,9 @@ def stamp(
         size = read_checkpoint(latest).size
     (place / STAMPS).mkdir(exist_ok=True)
     (place / STAMPS / f"{size}.txt").write_bytes(latest)
-    (place / STAMPS / f"{size}.tsr").write_bytes(answer)
-    out.print(f"{size:,} entries are stamped: {place}/{STAMPS}/{size}.tsr")
+    kept = place / STAMPS / f"{size}.tsr"
+    kept.write_bytes(answer)
+    return kept
 
 
 @ledgers.command(

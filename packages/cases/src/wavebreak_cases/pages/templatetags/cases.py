@@ -21,7 +21,7 @@ _STATES = {
     "referred": "accent",
     "reopened": "warning",
 }
-_RESULTS = {"eligible": "accent", "undetermined": "warning"}
+_RESULTS = {"eligible": "accent", "undetermined": "warning", "barred": "warning"}
 _CHECKS = {True: ("success", "holds"), False: ("danger", "does not hold")}
 _NOT_CHECKED = ("warning", "not checked")
 

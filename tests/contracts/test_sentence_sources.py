@@ -1,0 +1,235 @@
+"""Every sentence of every document renders a code whose values stand in the case, or is of it.
+
+Report, letters, forms and the reasons of determinations of a full case are taken as they are
+typeset. Each text is one of the program's own (a template of the policy's tables), with values that
+are in the sealed steps, in an exhibit, or are counted from one; or it is such a value itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from functools import cache
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import msgspec
+import pytest
+
+from support.case_workflow import Bench, small_run
+from wavebreak.durations import DAY_MS
+from wavebreak.notices.catalog import table_texts
+from wavebreak.notices.rule_texts import load_rule_texts
+from wavebreak_cases.bundles import evidence_intake, letters, report
+from wavebreak_cases.bundles.report_settings import Operator, load_settings
+from wavebreak_cases.cases.case import BarRecorded, Case, EvidenceAdded, PartyNamed
+from wavebreak_cases.cases.date_ranges import DateRange
+from wavebreak_cases.cases.parties import Bar, Basis, Evidence, Party, Strength
+
+LAYOUT = {
+    "kind", "file", "label", "language", "direction", "paper", "page", "footer", "pages", "alt",
+    "id", "widths", "right", "exhibits",
+}  # fmt: skip
+"""Keys of a document's values that are no text of it, or the program's own frame."""
+VALUE = re.compile(
+    r"[\d,.:]+|[PEVNDT]\d+|a-[0-9a-f]{24}|[0-9a-f]{16,128}|R\d|—|●|C-7-\d{6}( –\nC-7-\d{6})?"
+    r"|\d{1,2} [A-Z]\w+ \d{4}(, \d\d:\d\d:\d\d)?|SHA-256|([0-9a-f]{8} ?){4}|x{8,}|_+"
+    r"|\d{4}-\d\d-\d\d(T[\d:]+Z)?|UTC|\d+ [A-Z]{3}|[A-Z]\w+/[A-Z]\w+"
+)
+"""Numbers, prices, days, instants, zones, ids, digests: how values are written."""
+BREAKS = ("\n", "; ", ", ", " and ", " – ", ": ", " (", ")", ". ")
+MAX_DEPTH = 6
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, dict[str, list[str]], str]:
+    """The case, the texts of each document, and all words of the case's directory."""
+    place = tmp_path_factory.mktemp("full")
+    bench = Bench(place)
+    bench.whole(small_run(place / "small"))
+    rumour = place / "rumour.txt"
+    rumour.write_text("Heard of it.")
+    operator = Operator("Example Messenger Ltd", ("1 High Street", "Haifa"), "51-1", "legal@m.test")
+    kept: dict[str, list[Any]] = {"report": [], "forms": [], "letter": [], "reasons": []}
+    with bench.desk() as at, pytest.MonkeyPatch.context() as patch:
+        evidence_intake.add_file_exhibit(at, rumour, bench.actor, "investigator", title="Rumour")
+        at.take(EvidenceAdded(unconfirmed("E4")), **bench.me)
+        at.take(PartyNamed(Party("P2", "company", "Second Firm")), **bench.me)
+        receipt = Bar("P2", "settlement", at.clock() - DAY_MS, "E3")
+        at.take(BarRecorded(receipt), **bench.me)
+        evidence_intake.prepare_determination(at, "P1", None, None, **bench.me)
+        draft = evidence_intake.draft_notice(
+            at, "P1", "cease_and_desist", "en", operator=operator.name,
+            contact=operator.contact, days=10, policy=None, calendar="israel",
+        )  # fmt: skip
+        case, settings = at.case, load_settings("en")
+        settings = msgspec.structs.replace(settings, operator=operator)
+        for name in ("report", "forms", "letter"):
+
+            def keep(_template: Path, about: Any, *_given: object, name: str = name) -> bytes:
+                kept[name].append(about)
+                return b""
+
+            patch.setattr(letters if name == "letter" else report, "typeset", keep)
+            if name == "letter":
+                letters.letter_files(case, draft, operator)
+            elif name == "forms":
+                report.render_certificate_forms(case, settings)
+            else:
+                report.render_report(bench.case, case, settings)
+        kept["reasons"] = [list(d.value.sentences("en")) for d in case.determinations.values()]
+        words = case_words(bench.case) + msgspec.json.encode(settings.operator).decode()
+    return case, {name: list(texts_in(about)) for name, about in kept.items()}, words
+
+
+def unconfirmed(exhibit: str) -> Evidence:
+    span, tie = DateRange(), (Basis.STATEMENT, Strength.STRONG)
+    return Evidence("V3", "P1", exhibit, "off_platform", "assisted", span, span, *tie)
+
+
+def case_words(place: Path) -> str:
+    """All that the case's directory says in words: steps, exhibits, custody, readings."""
+    files = [*place.glob("case.json"), *place.glob("exhibits/**/*")]
+    kinds = (".json", ".jsonl", ".txt", ".html")
+    texts = {f: f.read_text("utf-8") for f in files if f.is_file() and f.suffix in kinds}
+    said = [
+        text
+        for file, raw in texts.items()
+        for text in (_strings(file, raw) if file.suffix.startswith(".json") else [raw])
+    ]
+    return "\n".join([*said, *(f.relative_to(place).as_posix() for f in files)])
+
+
+def _strings(file: Path, raw: str) -> Iterator[str]:
+    """The strings of a JSON file, or of one a line."""
+    for line in raw.splitlines() if file.suffix == ".jsonl" else [raw]:
+        yield from texts_in(msgspec.json.decode(line), layout=frozenset())
+
+
+def texts_in(about: Any, key: str = "", layout: Collection[str] = LAYOUT) -> Iterator[str]:
+    """The texts of a document's values, but for commands."""
+    if layout and isinstance(about, dict) and about.get("kind") == "code":
+        return
+    if isinstance(about, dict):
+        for name, value in about.items():
+            yield from texts_in(value, name, layout)
+    elif isinstance(about, list | tuple):
+        for value in about:
+            yield from texts_in(value, key, layout)
+    elif isinstance(about, str) and about.strip() and key not in layout:
+        yield about
+
+
+class Sources:
+    """Finds of a text the template that it renders, and of each value where it stands."""
+
+    def __init__(self, words: str) -> None:
+        self.words = re.sub(r"\s+", " ", words)
+        texts = [text for _, text in table_texts()] + list(load_rule_texts().messages())
+        lines = {line for text in texts for line in (text, *text.splitlines()) if line.strip()}
+        self.templates = [tuple(parts(text)) for text in sorted(lines, key=len, reverse=True)]
+        self.known: dict[str, bool] = {}
+
+    def known_text(self, text: str, depth: int = 0) -> bool:
+        """Whether a text renders a template, or stands in the case."""
+        text = text.strip(" .\u200e\u2066\u2067\u2068\u2069")
+        if text not in self.known:
+            self.known[text] = False
+            self.known[text] = (
+                not text
+                or bool(VALUE.fullmatch(text))
+                or (len(text) > 1 and re.sub(r"\s+", " ", text.strip("“”")) in self.words)
+                or (depth < MAX_DEPTH and self._renders(text, depth))
+                or (depth < MAX_DEPTH and self._renders(text[0].lower() + text[1:], depth))
+                or self._is_joined(text, depth)
+            )
+        return self.known[text]
+
+    def _renders(self, text: str, depth: int) -> bool:
+        return any(self._fits(each, text, depth) for each in self.templates)
+
+    def _fits(self, template: tuple[tuple[str, str], ...], text: str, depth: int) -> bool:
+        if not template:
+            return not text
+        (literal, name), rest = template[0], template[1:]
+        if not text.startswith(literal):
+            return False
+        text = text[len(literal) :]
+        if not name:
+            return not text or text == "."
+        following = rest[0][0] if rest else ""
+        ends = [len(text)]
+        if following:
+            ends = [m.start() for m in re.finditer(re.escape(following), text)]
+        return any(
+            self._fits(rest, text[end:], depth) and self.known_text(text[:end], depth + 1)
+            for end in ends
+        )
+
+    def _is_joined(self, text: str, depth: int) -> bool:
+        for mark in BREAKS:
+            pieces = text.split(mark) if depth < MAX_DEPTH else []
+            if len(pieces) > 1 and all(self.known_text(piece, depth + 1) for piece in pieces):
+                return True
+        return False
+
+
+def parts(text: str) -> Iterator[tuple[str, str]]:
+    """A template as pairs of words and the name of the value after them."""
+    at = 0
+    text = text.strip(" .")
+    for match in Template.pattern.finditer(text):
+        yield text[at : match.start()], match["named"] or match["braced"] or ""
+        at = match.end()
+    yield text[at:], ""
+
+
+@cache
+def _sources(words: str) -> Sources:
+    return Sources(words)
+
+
+@pytest.mark.parametrize("document", ["report", "forms", "letter", "reasons"])
+def test_every_sentence_has_a_source(documents: Any, document: str) -> None:
+    _, texts, words = documents
+    sources = _sources(words)
+    assert len(texts[document]) > 5
+    assert [text for text in dict.fromkeys(texts[document]) if not sources.known_text(text)] == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "Rapid Messages Ltd admitted everything.",
+        "Exhibit E4 (“Rumour”), as Noa Bar confirmed: it is a fraud.",
+        "On the platform, account a-1 attempted 5 messages and was proud of it.",
+    ],
+)
+def test_sentence_that_nothing_says_has_no_source(documents: Any, planted: str) -> None:
+    assert not _sources(documents[2]).known_text(planted)
+
+
+@pytest.mark.parametrize("document", ["report", "reasons", "forms"])
+def test_exhibit_that_nobody_confirmed_is_named_as_such(documents: Any, document: str) -> None:
+    _, texts, _ = documents
+    said = {
+        "report": "document nobody confirmed what it shows",
+        "forms": "document nobody confirmed what it shows",
+        "reasons": "Exhibit E4 (“Rumour”) is stated to show that Rapid Messages Ltd assisted",
+    }
+    assert said[document] in re.sub(r"\s+", " ", " ".join(texts[document]))
+
+
+def test_reasons_carry_the_counts_of_the_run(documents: Any) -> None:
+    counted = [text for text in documents[1]["reasons"] if text.startswith("Counted from")]
+    assert counted
+    assert all("messages attempted: 130; refused by enforcement: 0" in text for text in counted)
+
+
+def test_letter_and_summary_say_nothing_of_what_nobody_confirmed(documents: Any) -> None:
+    _, texts, _ = documents
+    assert not [text for text in texts["letter"] if "Rumour" in text or "E4" in text]
+    confirmed = [text for text in texts["report"] if ", as Noa Bar confirmed: " in text]
+    assert len(confirmed) == 2
+    assert not [text for text in confirmed if "E4" in text]
