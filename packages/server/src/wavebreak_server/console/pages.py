@@ -28,12 +28,16 @@ from django.views.decorators.debug import sensitive_post_parameters
 from wavebreak import __version__
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import get_language, msgid
 from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
+from wavebreak_server.console.script_texts import script_texts
+from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import ApiError, fix_for
 from wavebreak_server.http import responses
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import page_language, translate
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -41,14 +45,14 @@ View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
 MAX_REASON = 500
 NAVIGATION = (
-    NavigationItem("overview", "Overview", "overview", "view_overview", "g o"),
-    NavigationItem("queue", "Queue", "queue", "view_queue", "g q"),
-    NavigationItem("accounts", "Accounts", "account", "view_accounts", "g a"),
-    NavigationItem("operators", "Operators", "operators", "view_accounts", "g p"),
-    NavigationItem("appeals", "Appeals", "appeals", "view_appeals", "g e"),
-    NavigationItem("policy", "Policy", "policy", "view_policy", "g r"),
-    NavigationItem("reports", "Reports", "reports", "view_reports", "g t"),
-    NavigationItem("settings", "Settings", "settings", "view_settings", "g s"),
+    NavigationItem("overview", msgid("Overview"), "overview", "view_overview", "g o"),
+    NavigationItem("queue", msgid("Queue"), "queue", "view_queue", "g q"),
+    NavigationItem("accounts", msgid("Accounts"), "account", "view_accounts", "g a"),
+    NavigationItem("operators", msgid("Operators"), "operators", "view_accounts", "g p"),
+    NavigationItem("appeals", msgid("Appeals"), "appeals", "view_appeals", "g e"),
+    NavigationItem("policy", msgid("Policy"), "policy", "view_policy", "g r"),
+    NavigationItem("reports", msgid("Reports"), "reports", "view_reports", "g t"),
+    NavigationItem("settings", msgid("Settings"), "settings", "view_settings", "g s"),
 )
 CSV_LINES = 500
 
@@ -115,12 +119,12 @@ def error_page(request: HttpRequest, status: int, what: str, fix: str = "") -> H
         "fix": fix,
         "status": status,
         "kind": "danger",
-        "back": _page_before(request),
+        "back": page_before(request),
     }
     return render(request, template, values, status=status)
 
 
-def _page_before(request: HttpRequest) -> str:
+def page_before(request: HttpRequest) -> str:
     """Return the path of the console's page that the request came from; "" where it is unknown."""
     came = urlsplit(request.headers.get("Referer", ""))
     inside = came.netloc == request.get_host() and came.path.startswith("/console/")
@@ -248,11 +252,14 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     section = request.path.removeprefix("/console").strip("/").partition("/")[0] or "overview"
     return {
         "navigation": [
-            n
+            n._replace(label=translate(n.label))
             for n in with_plugin_links(NAVIGATION)
             if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
         ],
         "section": section,
+        "page_language": page_language(),
+        "offered_languages": [get_language(code) for code in console_languages()],
+        "script_texts": script_texts(),
         "version": __version__,
         "session_began": _began(request) if signed_in else "",
     }

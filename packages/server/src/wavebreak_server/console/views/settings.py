@@ -10,6 +10,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 
 from wavebreak.engine.outside_lists import LEAST_RECORD
 from wavebreak.outcomes import RefusingOutcome
@@ -21,10 +22,12 @@ from wavebreak_server.console.pages import (
     keyset,
     number_of,
     page,
+    page_before,
     reason_of,
     say,
     show,
 )
+from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.schemas import Justification, padded_reason
@@ -38,6 +41,7 @@ from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, 
 from wavebreak_server.slices.webhooks import api as webhooks
 from wavebreak_server.slices.webhooks.api import NewWebhook
 from wavebreak_server.storage.models import DECISIONS, STATES, AuditEntry, Webhook
+from wavebreak_server.texts import translate
 
 MAX_KEY_MAP = 60
 
@@ -221,6 +225,20 @@ def profile(request: HttpRequest) -> HttpResponse:
         return redirect("profile")
     pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
     return show(request, "console/profile.html", pairs=pairs, duties=ROLE_DUTIES[user.role])
+
+
+@page("use_console", "POST")
+def language(request: HttpRequest) -> HttpResponse:
+    """Choose the language of one's own pages, and show the page before in it."""
+    console, chosen = console_of(request), request.POST.get("language", "")
+    if chosen not in console_languages():
+        raise ApiError(
+            422,
+            translate("the console has no such language"),
+            fix=translate("choose one of: {codes}", codes=", ".join(console_languages())),
+        )
+    users.set_language(console, chosen)
+    return redirect(page_before(request) or reverse("overview"))
 
 
 def _key_map(text: str) -> dict[str, str]:

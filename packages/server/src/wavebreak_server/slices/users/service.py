@@ -108,6 +108,15 @@ def reset_user(acting: ActingUser, user_id: int, reason: str) -> tuple[User, str
     return user, password
 
 
+def set_language(acting: ActingUser, language: str) -> None:
+    """Let the pages of the person who acts be in a language from now on, and audit it."""
+    with transaction.atomic():
+        acting.user.language = language
+        acting.user.save(update_fields=["language"])
+        why = "own preference"
+        write_audit_entry(acting.now_ms, acting.user.actor, "set_language", language, why)
+
+
 def end_sessions(user: User, keep: str = "") -> int:
     """End every session of a person, and every sign-in that waits for its second factor.
 
