@@ -1,8 +1,8 @@
 """Texts that people read on a page of the console, in the language of the page.
 
-The English text is the key of its translation. Where no page is rendered (the API, commands, tasks)
-the language is English, so that a text may be marked where it arises. What is stored or sealed, such
-as an audit entry, stays English: it must not depend on who looked on.
+The English text is the key of its translation. Where no page is rendered (the API, commands,
+tasks) the language is English, so that a text may be marked where it arises. What is stored or
+sealed, such as an audit entry, stays English: it must not depend on who looked on.
 """
 
 from __future__ import annotations

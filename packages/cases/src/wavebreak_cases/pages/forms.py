@@ -22,6 +22,7 @@ from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak_cases.cases.parties import Evidence
 from wavebreak_server.console.pages import MAX_REASON
+from wavebreak_server.texts import translate
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 _MISSING = "It is missing: fill it in."
@@ -87,9 +88,11 @@ class MomentField(forms.CharField):
         except CaseError:
             at = None
         if at is None:
-            raise forms.ValidationError("It is no date with a time: 2026-03-02T09:00.")
+            raise forms.ValidationError(translate("It is no date with a time: 2026-03-02T09:00."))
         if self.past and at > self.now:
-            raise forms.ValidationError("It is in the future: give the time at which it was.")
+            raise forms.ValidationError(
+                translate("It is in the future: give the time at which it was.")
+            )
         return at
 
 
@@ -110,7 +113,10 @@ class UploadField(forms.FileField):
         upload = super().clean(data, initial)
         if upload and upload.size > MAX_UPLOAD:
             raise forms.ValidationError(
-                f"The file is larger than {MAX_UPLOAD:,} bytes: take it in by command."
+                translate(
+                    "The file is larger than {max_upload} bytes: take it in by command.",
+                    max_upload=f"{MAX_UPLOAD:,}",
+                )
             )
         return upload
 

@@ -35,6 +35,7 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.texts import translate
 
 TABS = {
     "": "Overview",
@@ -111,9 +112,14 @@ def open_case(request: HttpRequest) -> HttpResponse:
         case_id, failures = acts.open_case(_act(request, form.values, None))
     except WavebreakError as error:
         return _show_form(request, form, error=error)
-    say(request, f"Case {case_id} is open; its first step is sealed.")
+    say(request, translate("Case {case_id} is open; its first step is sealed.", case_id=case_id))
     for failure in failures:
-        warn(request, f"{failure.source} is not in it: {failure.error.what}.")
+        warn(
+            request,
+            translate(
+                "{source} is not in it: {what}.", source=failure.source, what=failure.error.what
+            ),
+        )
     return redirect("legal_case", case_id)
 
 
@@ -121,7 +127,9 @@ def open_case(request: HttpRequest) -> HttpResponse:
 def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpResponse:
     """Show a tab of a case."""
     if tab not in TABS:
-        raise ApiError(404, "there is no such tab", fix="use the tabs of the case")
+        raise ApiError(
+            404, translate("there is no such tab"), fix=translate("use the tabs of the case")
+        )
     console, store = console_of(request), current_store()
     loaded = files.load(store, case_id)
     case, now = loaded.case, console.now_ms
@@ -206,7 +214,11 @@ def exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse
 def _exhibit(loaded: Any, exhibit_id: str) -> Any:
     found = loaded.case.exhibits.get(exhibit_id)
     if found is None:
-        raise ApiError(404, "the case has no such exhibit", fix="see its list of exhibits")
+        raise ApiError(
+            404,
+            translate("the case has no such exhibit"),
+            fix=translate("see its list of exhibits"),
+        )
     return found
 
 
@@ -311,7 +323,14 @@ def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
     """Say what the newest steps of a case are."""
     people = files.shown_people(case)
     for step in case.steps[len(case.steps) - number :]:
-        say(request, f"{files.shown_step(step, people).words}. Sealed as step {step.n}.")
+        say(
+            request,
+            translate(
+                "{words}. Sealed as step {shown}.",
+                words=files.shown_step(step, people).words,
+                shown=step.n,
+            ),
+        )
 
 
 @case_page("work_on_cases", "GET", "POST")
@@ -319,7 +338,9 @@ def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Show the form of an act, or do it."""
     declared = ACTS.get(name)
     if declared is None or not declared.form or name == "open_case":
-        raise ApiError(404, "there is no such act", fix="use the buttons of the case")
+        raise ApiError(
+            404, translate("there is no such act"), fix=translate("use the buttons of the case")
+        )
     loaded = files.load(current_store(), case_id)
     made = _form_class(request, declared, loaded.case)
     if request.method != "POST":
@@ -512,7 +533,9 @@ def document(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
 def _language(asked: str) -> Any:
     if asked not in LANGUAGES:
         raise ApiError(
-            422, "there is no report in that language", fix=f"choose {' or '.join(LANGUAGES)}"
+            422,
+            translate("there is no report in that language"),
+            fix=translate("choose {names}", names=" or ".join(LANGUAGES)),
         )
     return asked
 

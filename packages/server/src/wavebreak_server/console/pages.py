@@ -91,7 +91,9 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             if not request.user.may(permission):
-                return error_page(request, 403, "Your role does not include this", FORBIDDEN)
+                return error_page(
+                    request, 403, translate("Your role does not include this"), FORBIDDEN
+                )
             request.console = Console(request)
             try:
                 return view(request, *args, **kwargs)
@@ -157,10 +159,16 @@ def reason_of(request: HttpRequest) -> str:
     reason = " ".join(request.POST.get("reason", "").split())
     if not reason:
         raise ApiError(
-            422, "a reason is missing", fix="say in a line why; it is sealed with the act"
+            422,
+            translate("a reason is missing"),
+            fix=translate("say in a line why; it is sealed with the act"),
         )
     if len(reason) > MAX_REASON:
-        raise ApiError(422, f"the reason exceeds {MAX_REASON} characters", fix="shorten it")
+        raise ApiError(
+            422,
+            translate("the reason exceeds {max_reason} characters", max_reason=MAX_REASON),
+            fix=translate("shorten it"),
+        )
     return reason
 
 
@@ -277,14 +285,19 @@ def _began(request: HttpRequest) -> str:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Refuse a form that this console did not send."""
     return error_page(
-        request, 403, "This form is out of date", "Go back, reload the page and send it again."
+        request,
+        403,
+        translate("This form is out of date"),
+        translate("Go back, reload the page and send it again."),
     )
 
 
 def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
     """Return the page of an unknown address, or the API's problem."""
     if request.path.startswith("/console") and request.user.is_authenticated:
-        return error_page(request, 404, "There is no such page", "Use the navigation.")
+        return error_page(
+            request, 404, translate("There is no such page"), translate("Use the navigation.")
+        )
     return responses.not_found(request, **details)
 
 
@@ -293,5 +306,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     match = request.resolver_match
     logger.exception("page failed", route=match.route if match else "")
     if request.path.startswith("/console") and getattr(request, "user", None) is not None:
-        return error_page(request, 500, "Something went wrong here", "Try again; it is logged.")
+        return error_page(
+            request,
+            500,
+            translate("Something went wrong here"),
+            translate("Try again; it is logged."),
+        )
     return responses.malformed(request)

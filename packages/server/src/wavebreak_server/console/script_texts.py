@@ -16,7 +16,9 @@ TEXTS = {
     "no_data": msgid("Nothing to show for this period"),
     "load_failed": msgid("Could not be loaded. Reload the page to try again."),
     "request_failed": msgid("The server did not accept that. Nothing was changed."),
-    "session_ended": msgid("Your session has ended. Sign in again; this page keeps what you wrote."),
+    "session_ended": msgid(
+        "Your session has ended. Sign in again; this page keeps what you wrote."
+    ),
     "offline": msgid("The server cannot be reached. Nothing was changed."),
     "shortcuts": msgid("Keyboard shortcuts"),
     "no_shortcuts": msgid("This page has no shortcuts."),

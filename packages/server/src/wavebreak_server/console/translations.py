@@ -122,9 +122,7 @@ def untranslated_texts(language: str) -> list[str]:
     return [
         text
         for package, root in _distributions()
-        for text in untranslated(
-            language, package / "locale", extract_texts(package, root), DOMAIN
-        )
+        for text in untranslated(language, package / "locale", extract_texts(package, root), DOMAIN)
     ]
 
 

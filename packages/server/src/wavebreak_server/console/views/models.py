@@ -46,6 +46,7 @@ from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
+from wavebreak_server.texts import translate
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20
 TRAINING_NAMES = {
@@ -148,7 +149,9 @@ def card(request: HttpRequest, name: str) -> HttpResponse:
     directories = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
     path = ({"shipped": storage.SHIPPED} | directories).get(name, place) / versions.CARD
     if not path.is_file():
-        raise ApiError(404, "there is no such card", fix="see the list of models")
+        raise ApiError(
+            404, translate("there is no such card"), fix=translate("see the list of models")
+        )
     return sandboxed(path.read_text("utf-8"))
 
 
@@ -157,7 +160,12 @@ def register_model(request: HttpRequest) -> HttpResponse:
     """Register a directory of `HOME/models` as a challenger."""
     console, reason = console_of(request), reason_of(request)
     made = versions.register(console, request.POST.get("name", "")[:200], reason)
-    say(request, f"Registered as {made.name}. Compare it with the model that scores now.")
+    say(
+        request,
+        translate(
+            "Registered as {name}. Compare it with the model that scores now.", name=made.name
+        ),
+    )
     return redirect("model_version", made.id)
 
 
@@ -220,7 +228,13 @@ def follow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model decide the live stream beside the one that scores, acting on nobody."""
     console, version = console_of(request), service.find_version(MODEL, number)
     live_challengers.start(console, version, reason_of(request))
-    say(request, f"{version.name} follows the live stream. Its first figures take a minute or two.")
+    say(
+        request,
+        translate(
+            "{name} follows the live stream. Its first figures take a minute or two.",
+            name=version.name,
+        ),
+    )
     return redirect("model_version", number)
 
 
@@ -229,7 +243,12 @@ def unfollow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model follow the live stream no longer."""
     console, version = console_of(request), service.find_version(MODEL, number)
     live_challengers.stop(console, version, reason_of(request))
-    say(request, f"{version.name} follows the live stream no longer. What was found stays.")
+    say(
+        request,
+        translate(
+            "{name} follows the live stream no longer. What was found stays.", name=version.name
+        ),
+    )
     return redirect("model_version", number)
 
 

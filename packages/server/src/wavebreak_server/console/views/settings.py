@@ -101,7 +101,12 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
     applied = async_to_sync(source_service.apply)(console.service).applied
     console.service.waiting = source_service.waiting_sources()
     when = "once the service can be switched" if applied == "pending" else "from now on"
-    say(request, f"The declaration of {name} is approved, and decides {when}.")
+    say(
+        request,
+        translate(
+            "The declaration of {name} is approved, and decides {when}.", name=name, when=when
+        ),
+    )
     return redirect("sources")
 
 
@@ -111,8 +116,13 @@ def add_user(request: HttpRequest) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     name, role = request.POST.get("username", "").strip(), request.POST.get("role", "")
     password = users.add_user(console, name, role, reason)
-    return show(request, "console/shown_once.html", what=f"The first password of {name}",
-                secret=password, back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The first password of {name}", name=name),
+        secret=password,
+        back="settings",
+    )
 
 
 @page("manage_users", "POST")
@@ -121,7 +131,7 @@ def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     role, active = request.POST.get("role", ""), request.POST.get("active") == "yes"
     what = users.change_user(console, user_id, role, reason, active=active)
-    say(request, f"{what}. Open sessions have ended.")
+    say(request, translate("{what}. Open sessions have ended.", what=what))
     return redirect("settings")
 
 
@@ -130,8 +140,13 @@ def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a person a new password and remove their second factors; sessions end."""
     console, reason = console_of(request), reason_of(request)
     user, password = users.reset_user(console, user_id, reason)
-    return show(request, "console/shown_once.html", what=f"The new password of {user.username}",
-                secret=password, back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The new password of {username}", username=user.username),
+        secret=password,
+        back="settings",
+    )
 
 
 @page("manage_keys", "POST")
@@ -141,12 +156,19 @@ def add_key(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("name", "").strip()
     scopes = [scope for scope in SCOPES if scope in request.POST.getlist("scope")]
     if not 0 < len(name) <= 100 or not scopes:
-        raise ApiError(422, "a key needs a name and a scope", fix="fill in both")
+        raise ApiError(
+            422, translate("a key needs a name and a scope"), fix=translate("fill in both")
+        )
     with transaction.atomic():
         _, text = api_keys.create_key(name, scopes, console.now_ms, console.user.actor, reason)
     async_to_sync(console.context.app.refresh)()
-    return show(request, "console/shown_once.html", what=f"The API key {name}", secret=text,
-                back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The API key {name}", name=name),
+        secret=text,
+        back="settings",
+    )
 
 
 @page("manage_keys", "POST")
@@ -156,7 +178,7 @@ def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     with transaction.atomic():
         api_keys.revoke_key(prefix, console.now_ms, console.user.actor, reason)
     async_to_sync(console.context.app.refresh)()
-    say(request, f"The key {prefix} is revoked.")
+    say(request, translate("The key {prefix} is revoked.", prefix=prefix))
     return redirect("settings")
 
 
@@ -174,10 +196,17 @@ def add_webhook(request: HttpRequest) -> HttpResponse:
         wanted = msgspec.convert(given, NewWebhook)
     except msgspec.ValidationError as error:
         fix = "give an https address, an outcome, and what to send"
-        raise ApiError(422, f"the webhook cannot be made: {error}", fix=fix) from None
+        raise ApiError(
+            422, translate("the webhook cannot be made: {error}", error=error), fix=fix
+        ) from None
     made = async_to_sync(webhooks.add_webhook)(console.context, wanted)
-    return show(request, "console/shown_once.html", what=f"The secret of {made.id}",
-                secret=made.secret, back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The secret of {id}", id=made.id),
+        secret=made.secret,
+        back="settings",
+    )
 
 
 @page("manage_keys", "POST")
@@ -185,7 +214,12 @@ def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Remove a webhook and what it has not delivered."""
     console, why = console_of(request), Justification(padded_reason(reason_of(request)))
     async_to_sync(webhooks.remove_webhook)(console.context, webhook_id, why)
-    say(request, f"{webhook_id} is removed; nothing is sent to it any more.")
+    say(
+        request,
+        translate(
+            "{webhook_id} is removed; nothing is sent to it any more.", webhook_id=webhook_id
+        ),
+    )
     return redirect("settings")
 
 
@@ -194,7 +228,10 @@ def enable_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Enable a webhook that was disabled since it had failed for too long."""
     console, why = console_of(request), Justification(padded_reason(reason_of(request)))
     async_to_sync(webhooks.enable_webhook)(console.context, webhook_id, why)
-    say(request, f"{webhook_id} is enabled; what it has missed is sent.")
+    say(
+        request,
+        translate("{webhook_id} is enabled; what it has missed is sent.", webhook_id=webhook_id),
+    )
     return redirect("settings")
 
 
@@ -221,7 +258,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         user.keys_off = request.POST.get("keys_off") == "yes"
         user.key_map = _key_map(request.POST.get("key_map", ""))
         user.save(update_fields=["display_name", "keys_off", "key_map"])
-        say(request, "Saved.")
+        say(request, translate("Saved."))
         return redirect("profile")
     pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
     return show(request, "console/profile.html", pairs=pairs, duties=ROLE_DUTIES[user.role])
@@ -253,7 +290,10 @@ def _key_map(text: str) -> dict[str, str]:
             continue
         old, equals, new = (part.strip() for part in line.partition("="))
         if not equals or not 0 < len(old) <= 8 or not 0 < len(new) <= 8:
-            raise ApiError(422, f"a shortcut is unclear: {json.dumps(line[:20])}",
-                           fix="write lines like: j = n")  # fmt: skip
+            raise ApiError(
+                422,
+                translate("a shortcut is unclear: {dumps}", dumps=json.dumps(line[:20])),
+                fix=translate("write lines like: j = n"),
+            )
         found[old] = new
     return found

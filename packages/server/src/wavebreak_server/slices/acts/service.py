@@ -32,6 +32,7 @@ from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import Decision
+from wavebreak_server.texts import translate
 
 UNDONE_NOTE = 200
 """Characters of what is noted about an undone act."""
@@ -90,15 +91,31 @@ def act_of(form: dict[str, str]) -> Act:
     """
     verdict, outcome, hold = (form.get(name, "") for name in ("verdict", "outcome", "hold"))
     if verdict not in CHOICES:
-        raise ApiError(422, "no verdict was chosen", fix=f"choose {', '.join(CHOICES)}")
+        raise ApiError(
+            422,
+            translate("no verdict was chosen"),
+            fix=translate("choose {names}", names=", ".join(CHOICES)),
+        )
     if verdict != "undetermined":
         return Act(verdict)
     if outcome not in SETTABLE:
-        raise ApiError(422, "no outcome was chosen", fix=f"choose {', '.join(SETTABLE)}")
+        raise ApiError(
+            422,
+            translate("no outcome was chosen"),
+            fix=translate("choose {names}", names=", ".join(SETTABLE)),
+        )
     if hold and hold not in HOLDS:
-        raise ApiError(422, "the duration is unknown", fix=f"choose {', '.join(HOLDS)}")
+        raise ApiError(
+            422,
+            translate("the duration is unknown"),
+            fix=translate("choose {names}", names=", ".join(HOLDS)),
+        )
     if outcome in NEEDING_HOLD and not hold:
-        raise ApiError(422, f"{outcome} needs a duration", fix="choose until when it holds")
+        raise ApiError(
+            422,
+            translate("{outcome} needs a duration", outcome=outcome),
+            fix=translate("choose until when it holds"),
+        )
     return Act(verdict, outcome, "" if outcome == "allow" else hold)
 
 
@@ -453,7 +470,9 @@ def find_act(number: int) -> PersonAct:
     """Return an act that can be undone; raises ApiError (404)."""
     found: PersonAct | None = PersonAct.objects.filter(id=number, undone_ms=None).first()
     if found is None:
-        raise ApiError(404, "there is no such act to undo", fix="open the account anew")
+        raise ApiError(
+            404, translate("there is no such act to undo"), fix=translate("open the account anew")
+        )
     return found
 
 
@@ -461,7 +480,9 @@ def find_batch(number: str) -> Batch:
     """Return a batch with who made and who undid it; raises ApiError (404)."""
     found: Batch | None = Batch.objects.select_related("by", "undone_by").filter(id=number).first()
     if found is None:
-        raise ApiError(404, "there is no such batch", fix="see the list of batches")
+        raise ApiError(
+            404, translate("there is no such batch"), fix=translate("see the list of batches")
+        )
     return found
 
 

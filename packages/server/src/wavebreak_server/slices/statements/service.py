@@ -37,6 +37,7 @@ from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
+from wavebreak_server.texts import translate
 
 MOST_EARLIER = 100
 """Earlier decisions on an account among which the one is looked for that an undo brought back."""
@@ -62,7 +63,11 @@ def offered_language(platform: Platform, code: str | None) -> str:
     if code is None:
         return platform.default_language
     if code not in platform.languages:
-        raise ApiError(422, "language is not offered", fix=f"use {', '.join(platform.languages)}")
+        raise ApiError(
+            422,
+            translate("language is not offered"),
+            fix=translate("use {names}", names=", ".join(platform.languages)),
+        )
     return code
 
 

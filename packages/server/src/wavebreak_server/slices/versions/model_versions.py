@@ -37,6 +37,7 @@ from wavebreak_server.slices.versions.service import (
     audit,
     start_replay,
 )
+from wavebreak_server.texts import translate
 
 CARD = "card.html"
 _COPIED = (TREES, METADATA, CARD, BASELINE, "training.json")
@@ -88,7 +89,9 @@ class ModelKind(Kind):
     def check_seen(self, acting: ActingUser, version: ModelVersion, seen: str) -> None:
         """Raise ApiError (409) where another model was shown."""
         if seen != version.model:
-            raise ApiError(409, "another model was shown", fix="read its page again")
+            raise ApiError(
+                409, translate("another model was shown"), fix=translate("read its page again")
+            )
 
     def has_its_files(self, acting: ActingUser, version: ModelVersion) -> bool:
         """Return whether the files are those of the model's version."""
@@ -173,7 +176,11 @@ def register_as(home: Path, directory: Path, user: User, reason: str, now_ms: in
     loaded = _load(directory)
     known = ModelVersion.objects.filter(model=loaded.version, state__in=ModelVersion.OPEN).first()
     if known is not None:
-        raise ApiError(409, f"{loaded.version} is registered already", fix=f"see {known.name}")
+        raise ApiError(
+            409,
+            translate("{version} is registered already", version=loaded.version),
+            fix=translate("see {name}", name=known.name),
+        )
     with transaction.atomic():
         version: ModelVersion = ModelVersion.objects.create(
             author=user,
@@ -199,7 +206,9 @@ def _copy(source: Path, target: Path) -> None:
     files = [source / name for name in _COPIED if (source / name).is_file()]
     if sum(path.stat().st_size for path in files) > MAX_BYTES:
         raise ApiError(
-            422, f"the model exceeds {MAX_BYTES:,} bytes", fix="train it with fewer trees"
+            422,
+            translate("the model exceeds {max_bytes} bytes", max_bytes=f"{MAX_BYTES:,}"),
+            fix=translate("train it with fewer trees"),
         )
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700, parents=True)
@@ -214,7 +223,11 @@ def _copy(source: Path, target: Path) -> None:
 def compare(acting: ActingUser, version: ModelVersion, days: int) -> ModelReplay:
     """Replay the last days of the log under both models; raises ApiError (409) of a closed one."""
     if not version.is_open:
-        raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
+        raise ApiError(
+            409,
+            translate("{name} is {state}", name=version.name, state=version.state),
+            fix=translate("register it anew"),
+        )
     replay: ModelReplay = start_replay(MODEL, acting, version, days=days)
     return replay
 

@@ -52,6 +52,7 @@ from wavebreak_server.slices.versions.service import (
     live_version,
     start_replay,
 )
+from wavebreak_server.texts import translate
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
@@ -485,13 +486,21 @@ def own_draft(acting: ActingUser, version: PolicyVersion) -> PolicyVersion:
     """Return a version that this person may change; raises ApiError (403, 409)."""
     if not version.is_open:
         raise ApiError(
-            409, f"{version.name} is {version.state}", fix="start a draft from it, or a new one"
+            409,
+            translate("{name} is {state}", name=version.name, state=version.state),
+            fix=translate("start a draft from it, or a new one"),
         )
     if version.author_id != acting.user.id:
         raise ApiError(
             403,
-            f"{version.name} is a draft of {version.author.shown_name}",
-            fix="start a draft of your own from it: who approves must not have written it",
+            translate(
+                "{name} is a draft of {shown_name}",
+                name=version.name,
+                shown_name=version.author.shown_name,
+            ),
+            fix=translate(
+                "start a draft of your own from it: who approves must not have written it"
+            ),
         )
     return version
 
@@ -519,10 +528,16 @@ def save_file(
     own_draft(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
         raise ApiError(
-            422, "there is no such file", fix="name it rules/NAME.toml, in a-z, 0-9 and _"
+            422,
+            translate("there is no such file"),
+            fix=translate("name it rules/NAME.toml, in a-z, 0-9 and _"),
         )
     if len(text) > MAX_TEXT:
-        raise ApiError(422, f"the text exceeds {MAX_TEXT:,} characters", fix="make it two files")
+        raise ApiError(
+            422,
+            translate("the text exceeds {max_text} characters", max_text=f"{MAX_TEXT:,}"),
+            fix=translate("make it two files"),
+        )
     directory = directory_of(acting, version)
     files = _files_seen(version, directory, seen)
     text = text.replace("\r\n", "\n").rstrip() + "\n"
@@ -544,9 +559,10 @@ def _files_seen(version: PolicyVersion, directory: Path, seen: str) -> dict[str,
         raise StaleError
     if seen != digest_of(files):
         raise ApiError(
-            409, f"the files of {version.name} were changed outside of the console",
-            fix="restore them from a backup, or start another draft",
-        )  # fmt: skip
+            409,
+            translate("the files of {name} were changed outside of the console", name=version.name),
+            fix=translate("restore them from a backup, or start another draft"),
+        )
     return files
 
 
@@ -589,7 +605,9 @@ def start_policy_replay(acting: ActingUser, version: PolicyVersion) -> PolicyRep
     """Replay the log under a version that loads; raises ApiError (409) for another one."""
     if not version.is_open or not version.policy:
         raise ApiError(
-            409, f"{version.name} cannot be replayed", fix="correct what its page says first"
+            409,
+            translate("{name} cannot be replayed", name=version.name),
+            fix=translate("correct what its page says first"),
         )
     replay: PolicyReplay = start_replay(POLICY, acting, version)
     return replay
