@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
-from wavebreak.languages import LANGUAGES, get_language, offered_languages
+from wavebreak.languages import LANGUAGES, get_language, msgid, offered_languages
 from wavebreak.notices.platform import load_platform
 from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import Act
@@ -38,20 +38,20 @@ from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.texts import translate
 
 TABS = {
-    "": "Overview",
-    "parties": "Parties",
-    "claims": "Claims and exhibits",
-    "notices": "Notices",
-    "determination": "Determination",
-    "bundle": "Bundle",
+    "": msgid("Overview"),
+    "parties": msgid("Parties"),
+    "claims": msgid("Claims and exhibits"),
+    "notices": msgid("Notices"),
+    "determination": msgid("Determination"),
+    "bundle": msgid("Bundle"),
 }
 DOCUMENTS = (
-    ("report.pdf", "Report"),
-    ("exhibits.csv", "Exhibits, CSV"),
-    ("exhibits.docx", "Exhibits, DOCX"),
-    ("chronology.csv", "Chronology, CSV"),
-    ("chronology.docx", "Chronology, DOCX"),
-    ("deadlines.ics", "Deadlines"),
+    ("report.pdf", msgid("Report")),
+    ("exhibits.csv", msgid("Exhibits, CSV")),
+    ("exhibits.docx", msgid("Exhibits, DOCX")),
+    ("chronology.csv", msgid("Chronology, CSV")),
+    ("chronology.docx", msgid("Chronology, DOCX")),
+    ("deadlines.ics", msgid("Deadlines")),
 )
 CHUNK = 1 << 18
 
@@ -371,7 +371,7 @@ def _form_class(request: HttpRequest, declared: Act, case: Case) -> type[forms.A
     reason = "Why"
     if declared.previewed:
         confirmed = request.POST.get("confirmed") == "yes"
-        reason = "How it was sent, and by whom" if confirmed else ""
+        reason = translate("How it was sent, and by whom") if confirmed else ""
     policy, now = current_store().policy, console_of(request).now_ms
     return forms.act_form(declared, case, policy, now, reason=reason)
 

@@ -23,12 +23,13 @@ from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import get_resolver, reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak import __version__
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
-from wavebreak.languages import get_language, msgid
+from wavebreak.languages import SOURCE_LANGUAGE, get_language, msgid
 from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
 from wavebreak_server.console.script_texts import script_texts
 from wavebreak_server.console.translations import console_languages
@@ -55,6 +56,7 @@ NAVIGATION = (
     NavigationItem("settings", msgid("Settings"), "settings", "view_settings", "g s"),
 )
 CSV_LINES = 500
+_PLAIN, _ENGLISH = mark_safe(""), mark_safe(' lang="en" dir="ltr"')
 
 
 class Console(ActingUser):
@@ -92,7 +94,7 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
                 return redirect_to_login(request.get_full_path())
             if not request.user.may(permission):
                 return error_page(
-                    request, 403, translate("Your role does not include this"), FORBIDDEN
+                    request, 403, translate("Your role does not include this"), translate(FORBIDDEN)
                 )
             request.console = Console(request)
             try:
@@ -108,7 +110,7 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
     return decorate
 
 
-FORBIDDEN = "Ask an administrator for another role, or a colleague who has it."
+FORBIDDEN = msgid("Ask an administrator for another role, or a colleague who has it.")
 
 
 def error_page(request: HttpRequest, status: int, what: str, fix: str = "") -> HttpResponse:
@@ -268,9 +270,15 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "page_language": page_language(),
         "offered_languages": [get_language(code) for code in console_languages()],
         "script_texts": script_texts(),
+        "english": _of_english(),
         "version": __version__,
         "session_began": _began(request) if signed_in else "",
     }
+
+
+def _of_english() -> SafeString:
+    """Return the attributes of an element whose text is always English: of the policy, of logs."""
+    return _PLAIN if page_language().code == SOURCE_LANGUAGE else _ENGLISH
 
 
 def _began(request: HttpRequest) -> str:

@@ -12,10 +12,11 @@ somebody first asks for the language: there is nothing to compile. They come bef
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from functools import cache
 from gettext import GNUTranslations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.utils.translation import trans_real
@@ -24,7 +25,10 @@ from django.utils.translation.template import templatize
 from wavebreak.extras import LazyModule
 from wavebreak.languages import LANGUAGES, SOURCE_LANGUAGE, negotiate, read_catalog
 from wavebreak.notices.catalog import untranslated, update_translation
-from wavebreak_server.console.plugins import installed_plugins
+from wavebreak.outcomes import OUTCOMES
+from wavebreak.outcomes import TABLE as OUTCOME_TABLE
+from wavebreak_server.console.plugins import installed_plugins, plugin_texts
+from wavebreak_server.errors import PROBLEMS
 
 _messages, _extract = LazyModule("babel.messages"), LazyModule("babel.messages.extract")
 _compiler = LazyModule("babel.messages.mofile")
@@ -33,6 +37,19 @@ CONSOLE = Path(__file__).resolve().parent
 CATALOGS = CONSOLE / "locale"
 _PYTHON = {"translate": None, "translate_count": (1, 2), "msgid": None}
 _TEMPLATE = {"_": None, "gettext": None, "ngettext": (1, 2)}
+_CODES: tuple[tuple[str, ...], ...] = (
+    ("registration", "messaging", "feedback", "review"),
+    ("doubt", "takeover", "evidence", "impossible", "tie", "person", "challenge"),
+    ("benign", "abusive", "undetermined"),
+    ("unverified", "open", "decided", "withdrawn", "unchanged", "partially_reversed", "reversed"),
+    ("draft", "checked", "replayed", "approved", "live", "retired", "closed", "rejected"),
+    ("registered", "compared", "running", "done", "failed", "written", "new", "removed", "changed"),
+    ("stopped", "freed", "harsher", "milder"),
+    ("decision", "receipt", "override", "appeal", "notice", "label", "link", "erasure"),
+    ("device", "number block", "network"),
+    ("observe", "delay", "refuse"),
+)
+"""Codes that pages show as words: stages, bases, labels, states, kinds of entries, of lists."""
 _OWN_PAGES = "public"
 """Templates for account holders: their texts are the notices'."""
 
@@ -77,27 +94,59 @@ def catalog_directories() -> list[Path]:
 # What there is to translate
 
 
-def extract_texts(package: Path, root: Path | None = None) -> Any:
-    """Return the texts of a package: of the templates in it, and of the modules below `root`.
+class Texts(NamedTuple):
+    """Where the texts of a distribution's pages are.
 
-    Args:
-        package: The package of the pages.
-        root: Where their distribution begins (default: the package).
+    Attributes:
+        package: The package of the pages, with their templates and translations.
+        root: Where the modules with texts begin.
+        tables: The texts of tables.
 
-    >>> len(extract_texts(CONSOLE)) > 100
+    """
+
+    package: Path
+    root: Path
+    tables: tuple[str, ...]
+
+
+def all_texts() -> list[Texts]:
+    """Return where texts are: of the console, then of each plug-in."""
+    own = Texts(CONSOLE, CONSOLE.parent, tuple(table_texts()))
+    plugins = installed_plugins()
+    return [own, *(Texts(Path(p.path), Path(p.path), tuple(plugin_texts(p))) for p in plugins)]
+
+
+def extract_texts(of: Texts) -> Any:
+    """Return the texts of a distribution's pages, as a catalogue without translations.
+
+    >>> len(extract_texts(all_texts()[0])) > 100
     True
     """
     found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
-    for path in sorted(package.rglob("templates/**/*.html")):
+    for text in of.tables:
+        found.add(text)
+    for path in sorted(of.package.rglob("templates/**/*.html")):
         if _OWN_PAGES not in path.parts:
             for message in template_texts(path.read_text("utf-8")):
                 found.add(message)
-    for path in sorted((root or package).rglob("*.py")):
+    for path in sorted(of.root.rglob("*.py")):
         with path.open("rb") as source:
             for _, message, _, _ in _extract.extract("python", source, _PYTHON):
                 if message != "" and all(message):
                     found.add(message)
     return found
+
+
+def table_texts() -> Iterator[str]:
+    """Yield the texts of the engine's tables and of the service's, which no call marks."""
+    yield from OUTCOMES
+    for row in OUTCOME_TABLE:
+        yield from (row.refusal_words, row.end_words)
+    for problem in PROBLEMS.values():
+        yield from filter(None, (problem.what, problem.fixes.page))
+    for codes in _CODES:
+        for code in codes:
+            yield from {code, code.replace("_", " ")}
 
 
 def template_texts(source: str) -> list[str | tuple[str, str]]:
@@ -111,24 +160,18 @@ def template_texts(source: str) -> list[str | tuple[str, str]]:
     return [text for _, text, _, _ in _extract.extract("javascript", code, _TEMPLATE)]
 
 
-def _distributions() -> list[tuple[Path, Path]]:
-    """Return each package of pages with where its distribution's modules with texts begin."""
-    plugins = (Path(plugin.path) for plugin in installed_plugins())
-    return [(CONSOLE, CONSOLE.parent), *((path, path) for path in plugins)]
-
-
 def untranslated_texts(language: str) -> list[str]:
     """Return the texts of the console and of its plug-ins without a translation in a language."""
     return [
         text
-        for package, root in _distributions()
-        for text in untranslated(language, package / "locale", extract_texts(package, root), DOMAIN)
+        for each in all_texts()
+        for text in untranslated(language, each.package / "locale", extract_texts(each), DOMAIN)
     ]
 
 
 def update_translations(language: str) -> list[Path]:
     """Write a language's files with today's texts: `wavebreak.notices.catalog` says how."""
     return [
-        update_translation(language, package / "locale", extract_texts(package, root), DOMAIN)
-        for package, root in _distributions()
+        update_translation(language, each.package / "locale", extract_texts(each), DOMAIN)
+        for each in all_texts()
     ]

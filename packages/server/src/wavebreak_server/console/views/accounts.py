@@ -164,7 +164,8 @@ def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
 @page("act_on_accounts")
 def act_preview(request: HttpRequest, account: str) -> HttpResponse:
     """Show what an act would bring, as a part of the form that asks for it."""
-    console, preview, missing = console_of(request), None, "The log does not contain this account."
+    console, preview = console_of(request), None
+    missing = translate("The log does not contain this account.")
     try:
         wanted = acts.act_of(request.GET.dict())
     except ApiError as error:
@@ -199,8 +200,8 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
             request,
             translate(
                 "{words}: {outcome} is in force now.",
-                words=wanted.words,
-                outcome=applied.act.outcome,
+                words=wanted.shown,
+                outcome=translate(applied.act.outcome),
             ),
         )
     return redirect("account", account)
@@ -212,5 +213,7 @@ def undo(request: HttpRequest, act_id: int) -> HttpResponse:
     console = console_of(request)
     found = acts.find_act(act_id)
     note = acts.undo(console, found, reason_of(request))
-    (warn if note else say)(request, f"Undone{f': {note}' if note else ''}.")
+    (warn if note else say)(
+        request, translate("Undone: {note}.", note=note) if note else translate("Undone.")
+    )
     return redirect(reverse("account", args=[found.account]))

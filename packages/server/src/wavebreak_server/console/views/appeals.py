@@ -124,9 +124,9 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     say(
         request,
         translate(
-            "Appeal {id}: {replace}. The holder can read it.",
+            "Appeal {id}: {result}. The holder can read it.",
             id=found.id,
-            replace=found.result.replace("_", " "),
+            result=translate(found.result.replace("_", " ")),
         ),
     )
     if request.POST.get("together") == "yes" and found.group:

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import get_feature
 from wavebreak.features.descriptions import feature_title
+from wavebreak.languages import msgid
 from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console.pages import (
@@ -50,20 +51,25 @@ from wavebreak_server.texts import translate
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20
 TRAINING_NAMES = {
-    "events": "Trained on events", "features": "Feature catalog", "mode": "Features computed",
-    "policy": "Under policy", "traces": "Real traces", "worlds": "Simulated worlds",
-}  # fmt: skip
+    "events": msgid("Trained on events"),
+    "features": msgid("Feature catalog"),
+    "mode": msgid("Features computed"),
+    "policy": msgid("Under policy"),
+    "traces": msgid("Real traces"),
+    "worlds": msgid("Simulated worlds"),
+}
 """What a page calls the notes that training leaves in a model's metadata."""
 STEPS = StepViews(
     MODEL,
     "model_version",
     "policy_models",
     {
-        "approve": "Approved. It scores nobody until it is promoted.",
-        "reject": "Withdrawn. Its files are kept.",
-        "go_live": "{name} scores now. New events waited {seconds:.1f} s meanwhile.",
-        "roll_back": "{name} scores again. New events waited {seconds:.1f} s meanwhile.",
+        "approve": msgid("Approved. It scores nobody until it is promoted."),
+        "reject": msgid("Withdrawn. Its files are kept."),
+        "go_live": msgid("{name} scores now. New events waited {seconds} s meanwhile."),
+        "roll_back": msgid("{name} scores again. New events waited {seconds} s meanwhile."),
     },
+    msgid("The model that the service was started with"),
 )
 approve, reject, promote = STEPS.approve(), STEPS.reject(), STEPS.go_live()
 roll_back = STEPS.roll_back()
@@ -287,9 +293,16 @@ def _reached(result: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     sides = result["sides"]
     names = dict.fromkeys(name for side in sides for name in side["thresholds"])
     rows = [
-        (f"score for {name}", *(side["thresholds"].get(name) for side in sides)) for name in names
+        (
+            translate("score for {name}", name=name),
+            *(side["thresholds"].get(name) for side in sides),
+        )
+        for name in names
     ]
-    return [*rows, ("a limit or more, by rules or score", *(side["acted"] for side in sides))]
+    return [
+        *rows,
+        (translate("a limit or more, by rules or score"), *(side["acted"] for side in sides)),
+    ]
 
 
 def _bins(result: dict[str, Any]) -> list[tuple[str, int, int, int]]:

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import msgid
 from wavebreak.rules import load_policy
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -61,11 +62,12 @@ STEPS = StepViews(
     "policy_version",
     "policy_versions",
     {
-        "approve": "Approved. It decides nothing until it goes live.",
-        "reject": "Closed. Its files are kept.",
-        "go_live": "{name} decides now. New events waited {seconds:.1f} s meanwhile.",
-        "roll_back": "{name} decides again. New events waited {seconds:.1f} s meanwhile.",
+        "approve": msgid("Approved. It decides nothing until it goes live."),
+        "reject": msgid("Closed. Its files are kept."),
+        "go_live": msgid("{name} decides now. New events waited {seconds} s meanwhile."),
+        "roll_back": msgid("{name} decides again. New events waited {seconds} s meanwhile."),
     },
+    msgid("The policy that the service was started with"),
 )
 approve, reject, live = STEPS.approve(), STEPS.reject(), STEPS.go_live()
 roll_back = STEPS.roll_back()

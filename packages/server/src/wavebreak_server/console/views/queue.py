@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
+from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import act_form, reason_for
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -216,7 +217,9 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     if applied and applied.fault:
         warn(request, applied.fault)
     elif applied:
-        done = f"{applied.act.outcome}. To undo it, follow the link."
+        done = translate(
+            "{outcome}. To undo it, follow the link.", outcome=translate(applied.act.outcome)
+        )
         say_of_account(request, found.account, done)
     elif found.golden:
         say(request, _agreed(found, act.verdict))
@@ -232,10 +235,17 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
 
 def _agreed(found: ReviewCase, verdict: str) -> str:
     """Return what a reviewer reads after a golden case."""
-    same = "as you say" if verdict == found.golden else f"you say {verdict}"
-    return (
-        f"{found.account} is a golden case; nothing was changed. Agreed: {found.golden} ({same}). "
-        f"{found.golden_reason}"
+    same = (
+        translate("as you say")
+        if verdict == found.golden
+        else translate("you say {verdict}", verdict=translate(verdict))
+    )
+    return translate(
+        "{account} is a golden case; nothing was changed. Agreed: {golden} ({same}). {reason}",
+        account=found.account,
+        golden=translate(found.golden),
+        same=same,
+        reason=found.golden_reason,
     )
 
 
@@ -280,7 +290,11 @@ def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
         found = reviews.mark(console, case_id, verdict, reason)
     say(
         request,
-        translate("{account} is a golden case: {verdict}.", account=found.account, verdict=verdict),
+        translate(
+            "{account} is a golden case: {verdict}.",
+            account=found.account,
+            verdict=translate(verdict),
+        ),
     )
     return redirect("golden_cases")
 
@@ -329,7 +343,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         count=len(accounts),
         act=act,
         newest=newest,
-        words=act.words,
+        words=act.shown,
         reason=reason,
         before=acts.outcomes_in_force(console, accounts),
         first=preview_act(console, accounts[0], act),
@@ -357,7 +371,7 @@ def _accounts(request: HttpRequest) -> list[str]:
     if len(unique) > most:
         raise ApiError(
             422,
-            translate("more than {most} accounts were selected", most=f"{most:,}"),
+            translate("more than {most} accounts were selected", most=format(most, ",")),
             fix=translate("select fewer"),
         )
     return unique
@@ -379,16 +393,29 @@ def bulk(request: HttpRequest) -> HttpResponse:
     newest = number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
     left = acts.run_batch(console, batch, accounts, act, newest)
     if left.faults:
-        amiss = f"{len(left.faults)} of {batch.done} are not as asked. {left.faults[0]}"
-        warn(request, f"{act.words}: {amiss}")
+        warn(
+            request,
+            translate(
+                "{words}: {faults} of {done} are not as asked. {first}",
+                words=act.shown,
+                faults=len(left.faults),
+                done=batch.done,
+                first=left.faults[0],
+            ),
+        )
     else:
-        say(request, translate("{words}: {done} accounts.", words=act.words, done=batch.done))
+        say(request, translate("{words}: {done} accounts.", words=act.shown, done=batch.done))
     for names, why in (
-        (left.decided, "were decided by a person since you looked, and were left alone"),
-        (left.failed, "could not be reached now"),
+        (
+            left.decided,
+            msgid(
+                "{count} were decided by a person since you looked, and were left alone: {names}"
+            ),
+        ),
+        (left.failed, msgid("{count} could not be reached now: {names}")),
     ):
         if names:
-            warn(request, f"{len(names)} {why}: {', '.join(names[:5])}")
+            warn(request, translate(why, count=len(names), names=", ".join(names[:5])))
     return redirect("batch", batch.id)
 
 

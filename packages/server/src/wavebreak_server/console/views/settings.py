@@ -100,7 +100,11 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
         source_service.approve(name, console.now_ms, console.user.actor, reason, asked_ms)
     applied = async_to_sync(source_service.apply)(console.service).applied
     console.service.waiting = source_service.waiting_sources()
-    when = "once the service can be switched" if applied == "pending" else "from now on"
+    when = (
+        translate("once the service can be switched")
+        if applied == "pending"
+        else translate("from now on")
+    )
     say(
         request,
         translate(
@@ -292,7 +296,7 @@ def _key_map(text: str) -> dict[str, str]:
         if not equals or not 0 < len(old) <= 8 or not 0 < len(new) <= 8:
             raise ApiError(
                 422,
-                translate("a shortcut is unclear: {dumps}", dumps=json.dumps(line[:20])),
+                translate("a shortcut is unclear: {line}", line=json.dumps(line[:20])),
                 fix=translate("write lines like: j = n"),
             )
         found[old] = new

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak.durations import DAY_S, duration_seconds
+from wavebreak.languages import msgid
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
@@ -49,9 +50,11 @@ class Choice(NamedTuple):
 
 
 CHOICES = {
-    "benign": Choice("Benign", "b", "lift what is in force, and give the account a month's grace"),
-    "abusive": Choice("Abusive", "a", "apply the policy (a ban)"),
-    "undetermined": Choice("Neither", "o", "set another outcome, for a time"),
+    "benign": Choice(
+        msgid("Benign"), "b", msgid("lift what is in force, and give the account a month's grace")
+    ),
+    "abusive": Choice(msgid("Abusive"), "a", msgid("apply the policy (a ban)")),
+    "undetermined": Choice(msgid("Neither"), "o", msgid("set another outcome, for a time")),
 }
 NO_REASON = "benign; no reason given"
 """Reason of a verdict that may go without one."""
@@ -79,6 +82,20 @@ class Act(NamedTuple):
         if self.verdict != "undetermined":
             return self.verdict
         return f"{self.outcome} for {self.hold}" if self.hold else self.outcome
+
+    @property
+    def shown(self) -> str:
+        """The act in a few words, in the language of the page.
+
+        >>> Act("undetermined", "restrict", "3d").shown
+        'restrict for 3d'
+        """
+        if self.verdict != "undetermined":
+            return translate(self.verdict)
+        outcome = translate(self.outcome)
+        if not self.hold:
+            return outcome
+        return translate("{outcome} for {hold}", outcome=outcome, hold=self.hold)
 
 
 def act_of(form: dict[str, str]) -> Act:
@@ -262,11 +279,22 @@ def without_effect(act: Act, made: PersonAct) -> str:
     }
     if holds[act.verdict]:
         return ""
-    what = "changed nothing" if unchanged else "did not bring what you asked for"
-    return (
-        f"{made.account}: the verdict {act.words} {what}; {made.outcome} is in force. Look whether "
-        "the policy enforces a rule on labels, and which rules are off (Settings, Sources)."
+    what = (
+        msgid("{account}: the verdict {words} changed nothing; {outcome} is in force.")
+        if unchanged
+        else msgid(
+            "{account}: the verdict {words} did not bring what you asked for; {outcome} is in "
+            "force."
+        )
     )
+    said = translate(
+        what, account=made.account, words=act.shown, outcome=translate(str(made.outcome))
+    )
+    look = translate(
+        "Look whether the policy enforces a rule on labels, and which rules are off (Settings, "
+        "Sources)."
+    )
+    return f"{said} {look}"
 
 
 def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct | None:

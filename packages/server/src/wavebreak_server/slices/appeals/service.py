@@ -29,6 +29,7 @@ from django.db.models import Count, F, Min, Q, QuerySet
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import msgid
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
@@ -65,9 +66,9 @@ UPKEEP_S = 600.0
 TOGETHER = 100
 """Appeals of a group that one act may decide."""
 RESULTS = {
-    Appeal.UNCHANGED: "Unchanged: the decision was right",
-    Appeal.PARTIALLY: "Partially reversed: something milder is right",
-    Appeal.REVERSED: "Reversed: the decision was wrong; restore the earlier state",
+    Appeal.UNCHANGED: msgid("Unchanged: the decision was right"),
+    Appeal.PARTIALLY: msgid("Partially reversed: something milder is right"),
+    Appeal.REVERSED: msgid("Reversed: the decision was wrong; restore the earlier state"),
 }
 _LIVE = (Appeal.OPEN, Appeal.DECIDED)
 
@@ -530,9 +531,9 @@ def conflict(appeal: Appeal, user: User) -> str:
     Whoever acted on the account, or reviewed a case of it, took part in what is appealed against.
     """
     if user in acts.reviewers_of(appeal.account):
-        return "You acted on this account."
+        return translate("You acted on this account.")
     if Review.objects.filter(case__account=appeal.account, reviewer=user).exists():
-        return "You reviewed a case of this account."
+        return translate("You reviewed a case of this account.")
     return ""
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from wavebreak.durations import HOUR_S
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import msgid
 from wavebreak_server.errors import ApiError
 from wavebreak_server.texts import translate
 from wavebreak_server.transparency import Report, read_report
@@ -57,10 +58,10 @@ class Kept(NamedTuple):
 
 
 _FIGURES = (
-    ("Decisions", "decisions.total"),
-    ("Accounts acted on", "accounts.acted"),
-    ("Appeals received", "appeals.received"),
-    ("Reversed", "appeals.reversed"),
+    (msgid("Decisions"), "decisions.total"),
+    (msgid("Accounts acted on"), "accounts.acted"),
+    (msgid("Appeals received"), "appeals.received"),
+    (msgid("Reversed"), "appeals.reversed"),
 )
 
 

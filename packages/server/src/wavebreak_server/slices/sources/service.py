@@ -379,19 +379,38 @@ def notices(service: Service) -> list[str]:
     said = []
     if off:
         said.append(
-            f"{len(off)} of {rules} rules are off, since the stream is declared not to carry what "
-            f"they read: {_mentioned(off)}"
+            translate(
+                "{off} of {rules} rules are off, since the stream is declared not to carry what "
+                "they read: {names}",
+                off=len(off),
+                rules=rules,
+                names=_mentioned(off),
+            )
         )
     apart = {name: rules for name, rules in service.rules_off_by_source().items() if rules}
     said += [
-        f"{len(own)} more rules are off for the accounts of {name}, which does not carry what they "
-        f"read: {_mentioned(own)}"
+        translate(
+            "{count} more rules are off for the accounts of {name}, which does not carry what they "
+            "read: {names}",
+            count=len(own),
+            name=name,
+            names=_mentioned(own),
+        )
         for name, own in list(apart.items())[:_MENTIONED]
     ]
     if len(apart) > _MENTIONED:
-        said.append(f"rules are off for the accounts of {len(apart) - _MENTIONED} more sources")
+        said.append(
+            translate(
+                "rules are off for the accounts of {more} more sources",
+                more=len(apart) - _MENTIONED,
+            )
+        )
     said += [
-        f"the source {name} declares less than the service decides by: an administrator approves it"
+        translate(
+            "the source {name} declares less than the service decides by: an administrator "
+            "approves it",
+            name=name,
+        )
         for name in service.waiting
     ]
     return said
@@ -400,7 +419,8 @@ def notices(service: Service) -> list[str]:
 def _mentioned(names: Sequence[str]) -> str:
     """Return the first of some names, and how many more there are."""
     more = len(names) - _MENTIONED
-    return ", ".join(names[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
+    shown = ", ".join(names[:_MENTIONED])
+    return translate("{names} and {more} more", names=shown, more=more) if more > 0 else shown
 
 
 def store_activity(skews: ClockSkews, since_ms: int) -> int:
