@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
+from wavebreak.languages import is_right_to_left
+
 _BLOCKS = re.compile(
     r"\{% blocktranslate.*?endblocktranslate %\}|\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL
 )
-_WORD = re.compile(r"[A-Za-z]{2,}")
+_RUN = re.compile(r"[A-Za-z][A-Za-z'’, _-]+")
+_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+")
 _CODE = frozenset({"code", "kbd", "pre", "script", "style", "textarea", "svg", "bdi"})
 _VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "use"})
 _SAID = ("aria-label", "placeholder", "alt", "title", "data-key-label", "data-once", "data-label")
@@ -21,7 +24,10 @@ NAMES = frozenset(
 
 
 class _Texts(HTMLParser):
-    """Collects the texts that people read, but for code, data and what is marked as English."""
+    """Collects the texts that people read, but for code, data and what is marked as English.
+
+    What people wrote, in whatever language, stands in `bdi` or has the direction of its letters.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,6 +39,7 @@ class _Texts(HTMLParser):
         skipped = (
             tag in _CODE
             or given.get("lang") == "en"
+            or given.get("dir") == "auto"
             or "mono" in given.get("class", "").split()
             or bool(self._open and self._open[-1][1])
         )
@@ -71,7 +78,9 @@ def unmarked_texts(template: str) -> Iterator[str]:
 
 
 def english_texts(page: str, data: frozenset[str] = frozenset()) -> list[str]:
-    """Return the texts of a page in another language that are English: two words of it or more.
+    """Return the texts of a page in another language that are English: some words of it in a row.
+
+    Two, or three where there are letters of the other language.
 
     Args:
         page: The page.
@@ -83,5 +92,10 @@ def english_texts(page: str, data: frozenset[str] = frozenset()) -> list[str]:
     return [
         text
         for text in _read(page)
-        if len(_words(text)) > 1 and not any(word in text for word in data)
+        if _longest_run(text) > (2 if is_right_to_left(text) else 1)
+        and not any(word in text for word in data)
     ]
+
+
+def _longest_run(text: str) -> int:
+    return max((len(_words(run)) for run in _RUN.findall(text)), default=0)

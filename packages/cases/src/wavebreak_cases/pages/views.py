@@ -26,6 +26,7 @@ from wavebreak_server.console.pages import (
     View,
     console_of,
     error_page,
+    error_texts,
     number_of,
     page,
     reason_of,
@@ -68,9 +69,9 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
             except ApiError:
                 raise
             except (MissingExtraError, ServiceError) as error:
-                return error_page(request, 503, error.what, error.fix)
+                return error_page(request, 503, *error_texts(error))
             except WavebreakError as error:
-                return error_page(request, 422, error.what, error.fix)
+                return error_page(request, 422, *error_texts(error))
 
         return wrapped
 

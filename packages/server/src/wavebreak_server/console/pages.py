@@ -33,7 +33,7 @@ from wavebreak.languages import SOURCE_LANGUAGE, get_language, msgid
 from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
 from wavebreak_server.console.script_texts import script_texts
 from wavebreak_server.console.translations import console_languages
-from wavebreak_server.errors import ApiError, fix_for
+from wavebreak_server.errors import PROBLEMS, ApiError, DomainError, fix_for
 from wavebreak_server.http import responses
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
@@ -101,13 +101,24 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
                 return view(request, *args, **kwargs)
             except WavebreakError as error:
                 status = error.status if isinstance(error, ApiError) else 503
-                return error_page(request, status, error.what, fix_for(error, "page"))
+                return error_page(request, status, *error_texts(error))
 
         wrapped.permission = permission  # type: ignore[attr-defined]
         wrapped.methods = allowed  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
+
+
+def error_texts(error: WavebreakError) -> tuple[str, str]:
+    """Return what is wrong and the way out, in the language of the page where it is translated."""
+    if isinstance(error, DomainError):
+        problem = PROBLEMS[error.code]
+        return (
+            translate(problem.what, **error.values),
+            translate(problem.fixes.page, **error.values),
+        )
+    return translate(error.what), translate(fix_for(error, "page"))
 
 
 FORBIDDEN = msgid("Ask an administrator for another role, or a colleague who has it.")

@@ -423,7 +423,7 @@ def approve_calibration(request: HttpRequest) -> HttpResponse:
             request,
             translate(
                 "Approved. The service enforces it now; new events waited {waited} s.",
-                waited=f"{waited:.1f}",
+                waited=format(waited, ".1f"),
             ),
         )
     return redirect("policy_calibration")

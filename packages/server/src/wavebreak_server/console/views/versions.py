@@ -66,7 +66,7 @@ class StepViews:
     first: str
 
     def _said(self, step: str, name: str, seconds: float) -> str:
-        return translate(self.messages[step], name=name, seconds=f"{seconds:.1f}")
+        return translate(self.messages[step], name=name, seconds=format(seconds, ".1f"))
 
     def approve(self) -> View:
         """Return the view that approves a version that somebody else wrote."""

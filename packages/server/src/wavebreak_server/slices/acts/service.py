@@ -111,7 +111,7 @@ def act_of(form: dict[str, str]) -> Act:
         raise ApiError(
             422,
             translate("no verdict was chosen"),
-            fix=translate("choose {names}", names=", ".join(CHOICES)),
+            fix=translate("choose {names}", names=", ".join(translate(name) for name in CHOICES)),
         )
     if verdict != "undetermined":
         return Act(verdict)

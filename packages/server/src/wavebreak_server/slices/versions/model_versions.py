@@ -17,6 +17,7 @@ from django.db import transaction
 from wavebreak.engine import Engine
 from wavebreak.engine.policy_change import model_version
 from wavebreak.errors import ModelError
+from wavebreak.languages import msgid
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
@@ -55,20 +56,37 @@ class ModelKind(Kind):
     replayed = (ModelVersion.REGISTERED, ModelVersion.COMPARED)
     acts = Acts("approve_model", "reject_model", "promote_model", "model_rollback")
     refusals = Refusals(
-        unknown=Refusal("there is no such model", "see the list of models"),
-        unknown_replay=Refusal("there is no such comparison", "see the list of models"),
-        author=Refusal("you registered this model", "ask another data scientist, or a lead"),
+        unknown=Refusal(
+            msgid("there is no such model"),
+            msgid("see the list of models"),
+        ),
+        unknown_replay=Refusal(
+            msgid("there is no such comparison"), msgid("see the list of models")
+        ),
+        author=Refusal(
+            msgid("you registered this model"), msgid("ask another data scientist, or a lead")
+        ),
         not_replayed=Refusal(
-            "{name} has no comparison with the model that scores now", "compare it first"
+            msgid("{name} has no comparison with the model that scores now"),
+            msgid("compare it first"),
         ),
         not_approved=Refusal(
-            "{name} is not approved against what scores and decides now",
-            "compare it, and have it approved",
+            msgid("{name} is not approved against what scores and decides now"),
+            msgid("compare it, and have it approved"),
         ),
-        changed_files=Refusal("the files of {name} were changed", "register the model anew"),
-        replay_runs=Refusal("a comparison of {name} is running", "wait until it has ended"),
-        nothing_earlier=Refusal("there is no earlier model", "register and promote another one"),
-        other_live=Refusal("{name} scores by now", "look at the models again"),
+        changed_files=Refusal(
+            msgid("the files of {name} were changed"), msgid("register the model anew")
+        ),
+        replay_runs=Refusal(
+            msgid("a comparison of {name} is running"), msgid("wait until it has ended")
+        ),
+        nothing_earlier=Refusal(
+            msgid("there is no earlier model"), msgid("register and promote another one")
+        ),
+        other_live=Refusal(
+            msgid("{name} scores by now"),
+            msgid("look at the models again"),
+        ),
     )
 
     def live_name(self, service: Service) -> str:
@@ -207,7 +225,7 @@ def _copy(source: Path, target: Path) -> None:
     if sum(path.stat().st_size for path in files) > MAX_BYTES:
         raise ApiError(
             422,
-            translate("the model exceeds {max_bytes} bytes", max_bytes=f"{MAX_BYTES:,}"),
+            translate("the model exceeds {max_bytes} bytes", max_bytes=format(MAX_BYTES, ",")),
             fix=translate("train it with fewer trees"),
         )
     shutil.rmtree(target, ignore_errors=True)

@@ -20,6 +20,7 @@ from django.db import transaction
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
+from wavebreak.languages import msgid
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
 from wavebreak_server.errors import ApiError
@@ -81,22 +82,39 @@ class PolicyKind(Kind):
     replayed = (PolicyVersion.CHECKED, PolicyVersion.REPLAYED)
     acts = Acts("approve_policy", "reject_policy", "policy_live", "policy_rollback")
     refusals = Refusals(
-        unknown=Refusal("there is no such version", "see the list of versions"),
-        unknown_replay=Refusal("there is no such replay", "see the list of versions"),
+        unknown=Refusal(
+            msgid("there is no such version"),
+            msgid("see the list of versions"),
+        ),
+        unknown_replay=Refusal(
+            msgid("there is no such replay"),
+            msgid("see the list of versions"),
+        ),
         author=Refusal(
-            "you wrote this version", "ask a lead or another policy owner to approve it"
+            msgid("you wrote this version"),
+            msgid("ask a lead or another policy owner to approve it"),
         ),
         not_replayed=Refusal(
-            "{name} has no replay against the policy that decides now", "replay it first"
+            msgid("{name} has no replay against the policy that decides now"),
+            msgid("replay it first"),
         ),
         not_approved=Refusal(
-            "{name} is not approved against the policy that decides now",
-            "replay it, and have it approved",
+            msgid("{name} is not approved against the policy that decides now"),
+            msgid("replay it, and have it approved"),
         ),
-        changed_files=Refusal("the files of {name} were changed", "save, replay, approve it again"),
-        replay_runs=Refusal("a replay of {name} is running", "wait until it has ended"),
-        nothing_earlier=Refusal("there is no earlier version", "start a draft instead"),
-        other_live=Refusal("{name} decides by now", "look at the versions again"),
+        changed_files=Refusal(
+            msgid("the files of {name} were changed"), msgid("save, replay, approve it again")
+        ),
+        replay_runs=Refusal(
+            msgid("a replay of {name} is running"), msgid("wait until it has ended")
+        ),
+        nothing_earlier=Refusal(
+            msgid("there is no earlier version"), msgid("start a draft instead")
+        ),
+        other_live=Refusal(
+            msgid("{name} decides by now"),
+            msgid("look at the versions again"),
+        ),
     )
 
     def live_name(self, service: Service) -> str:
@@ -535,7 +553,7 @@ def save_file(
     if len(text) > MAX_TEXT:
         raise ApiError(
             422,
-            translate("the text exceeds {max_text} characters", max_text=f"{MAX_TEXT:,}"),
+            translate("the text exceeds {max_text} characters", max_text=format(MAX_TEXT, ",")),
             fix=translate("make it two files"),
         )
     directory = directory_of(acting, version)
@@ -583,9 +601,12 @@ def check_text(
     """Check a text as if it were saved; nothing is stored."""
     directory = directory_of(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
-        return Problem("there is no such file", "name it rules/NAME.toml")
+        return Problem(translate("there is no such file"), translate("name it rules/NAME.toml"))
     if len(text) > MAX_TEXT:
-        return Problem(f"the text exceeds {MAX_TEXT:,} characters", "make it two files")
+        return Problem(
+            translate("the text exceeds {max_text} characters", max_text=format(MAX_TEXT, ",")),
+            translate("make it two files"),
+        )
     whole, offset = text.replace("\r\n", "\n"), 0
     if rule:
         whole, offset = with_rule(effective_text(directory, name), rule, whole)

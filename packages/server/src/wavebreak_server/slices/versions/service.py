@@ -60,7 +60,7 @@ class Refusal(NamedTuple):
 
     def error(self, status: int, name: str = "") -> ApiError:
         """Return the error of a version."""
-        return ApiError(status, self.what.format(name=name), fix=self.fix)
+        return ApiError(status, translate(self.what, name=name), fix=translate(self.fix))
 
 
 class Refusals(NamedTuple):
