@@ -52,7 +52,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry, EnforcementState
-from wavebreak_server.texts import translate
+from wavebreak_server.texts import page_language, translate
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOADED = 256
@@ -803,7 +803,7 @@ def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[S
             people.get(d.by, d.by),
             people.get(d.signed_by, d.signed_by),
             "" if d.signed_with in ("", "console") else "with a key",
-            d.value.sentences("en"),
+            d.value.sentences(page_language().code) or d.value.sentences("en"),
             tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
             tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
             d.id in latest,
