@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.template import Context, Template
+from django.template import Context, Template, engines
 from django.utils.translation import override
 
 from support.console_harness import RunningConsole, Visitor, console_test
@@ -50,6 +50,11 @@ def test_templates_have_no_text_without_a_mark() -> None:
         if (found := list(unmarked_texts(path.read_text("utf-8"))))
     }
     assert unmarked == {}
+
+
+def test_every_template_knows_the_filters_that_it_uses() -> None:
+    for path in templates():
+        assert engines["django"].from_string(path.read_text("utf-8")), path
 
 
 @pytest.mark.parametrize("language", translations.console_languages()[1:])

@@ -803,7 +803,7 @@ def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[S
             people.get(d.by, d.by),
             people.get(d.signed_by, d.signed_by),
             "" if d.signed_with in ("", "console") else "with a key",
-            d.value.sentences(page_language().code) or d.value.sentences("en"),
+            d.value.sentences(page_language().code),
             tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
             tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
             d.id in latest,
