@@ -24,6 +24,7 @@ CONSOLE_MIDDLEWARE = (
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "wavebreak_server.console.middleware.LanguageMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -116,6 +117,7 @@ def _console() -> dict[str, Any]:
                 "DIRS": [str(CONSOLE / "templates")],
                 "APP_DIRS": True,
                 "OPTIONS": {
+                    "builtins": ["django.templatetags.i18n"],
                     "context_processors": [
                         "django.template.context_processors.request",
                         "django.contrib.auth.context_processors.auth",

@@ -92,8 +92,8 @@ def test_permissions_have_roles_and_auditor_changes_nothing() -> None:
     assert used <= PERMISSIONS.keys()
     for name, _path, methods, permission in pages():
         # A recount changes no number: it is for auditors above all. The palette only reads; it is
-        # a POST so that what is typed is in no address.
-        changes = name not in ("recount", "palette")
+        # a POST so that what is typed is in no address. The language is one's own preference.
+        changes = name not in ("recount", "palette", "language")
         if "POST" in methods and "GET" not in methods and changes:
             assert not may("auditor", permission), permission
 

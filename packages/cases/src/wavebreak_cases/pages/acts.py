@@ -33,6 +33,7 @@ from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import translate
 
 
 class StaleFormError(ApiError):
@@ -144,7 +145,7 @@ def _do(name: str, case_id: str, request: ActRequest, workspace: CaseWorkspace) 
         write_audit_entry(request.clock(), request.user.actor, name, case_id, request.reason)
         result = ACTS[name].do(work)
         if len(workspace.case.steps) == before:
-            raise ApiError(422, ACTS[name].nothing, fix="no step was taken")
+            raise ApiError(422, ACTS[name].nothing, fix=translate("no step was taken"))
     return result
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from django.apps import apps
 
 from wavebreak.errors import ServiceError
+from wavebreak.languages import msgid
 from wavebreak.ledger import Signer
 from wavebreak_server.console.plugins import ConsolePlugin, NavigationItem
 
@@ -42,7 +43,7 @@ class CasePages(ConsolePlugin):
     name = "wavebreak_cases.pages"
     label = "case_pages"
     directory = "cases"
-    navigation: ClassVar = (NavigationItem("cases", "Cases", "cases", "view_cases", "g c"),)
+    navigation: ClassVar = (NavigationItem("cases", msgid("Cases"), "cases", "view_cases", "g c"),)
     after = "appeals"
     store: CaseStore | None = None
 

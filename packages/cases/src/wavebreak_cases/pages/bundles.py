@@ -32,6 +32,7 @@ from wavebreak_cases.pages.acts import ActRequest
 from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.texts import translate
 
 JOB = "job.json"
 LIMIT_S = 1800
@@ -128,7 +129,9 @@ def start(
     place = bundle_directory(act.store, case_id)
     with _lock:
         if place in _running:
-            raise ApiError(409, "the bundle is being built already", fix="wait for it")
+            raise ApiError(
+                409, translate("the bundle is being built already"), fix=translate("wait for it")
+            )
         _running.add(place)
     try:
         copy = Path(tempfile.mkdtemp(prefix="wavebreak-case-"))
@@ -213,7 +216,9 @@ def typeset_report(loaded: files.LoadedCase, act: ActRequest, language: Language
             _run(act.store, asked, (0,))
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             raise ApiError(
-                422, f"the report could not be typeset: {str(error)[:300]}", fix="check the case"
+                422,
+                translate("the report could not be typeset: {value}", value=str(error)[:300]),
+                fix=translate("check the case"),
             ) from None
         return out.read_bytes()
 
@@ -249,7 +254,9 @@ def download(case_id: str, store: CaseStore, audited: Callable[[], Any]) -> Path
     job = newest_job(store, case_id)
     path = bundle_file(store, case_id)
     if job is None or job.state != "ready" or not path.is_file():
-        raise ApiError(404, "there is no bundle to download", fix="build it first")
+        raise ApiError(
+            404, translate("there is no bundle to download"), fix=translate("build it first")
+        )
     with transaction.atomic():
         audited()
     return path

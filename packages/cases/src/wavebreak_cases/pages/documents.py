@@ -18,6 +18,7 @@ from wavebreak_cases.pages.acts import ActRequest
 from wavebreak_cases.pages.apps import CaseStore
 from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_server.errors import ApiError
+from wavebreak_server.texts import translate
 
 REPORT = "report.pdf"
 MEDIA: Mapping[str, str] = {
@@ -55,10 +56,18 @@ def make_document(
     elif stem in case.notices and ending in LETTERS:
         notice = case.notices[stem]
         if notice.template == "recorded":
-            raise ApiError(404, "the letter is in its exhibit alone", fix="open the exhibit")
+            raise ApiError(
+                404,
+                translate("the letter is in its exhibit alone"),
+                fix=translate("open the exhibit"),
+            )
         content = letter_files(case, notice, letterhead(act.store, notice))[name]
     else:
-        raise ApiError(404, "the case has no such document", fix="use the links of the case")
+        raise ApiError(
+            404,
+            translate("the case has no such document"),
+            fix=translate("use the links of the case"),
+        )
     tongue = "" if stem in case.notices else f"-{language}"
     return CaseDocument(f"{case.id}-{stem}{tongue}.{ending}", MEDIA[ending], content)
 
@@ -66,7 +75,9 @@ def make_document(
 def draft_letter(loaded: LoadedCase, act: ActRequest, notice: Notice, ending: str) -> CaseDocument:
     """Return the draft of a letter as it was previewed; raises ApiError (422) for other endings."""
     if ending not in LETTERS:
-        raise ApiError(422, "a letter is a PDF or a DOCX file", fix="choose one of them")
+        raise ApiError(
+            422, translate("a letter is a PDF or a DOCX file"), fix=translate("choose one of them")
+        )
     values: Mapping[str, Any] = act.values
     operator = msgspec.structs.replace(
         load_operator(act.store.policy), name=values["operator"], contact=values["contact"]

@@ -22,6 +22,7 @@ from wavebreak_cases.cases.case import Exhibit
 from wavebreak_cases.claims.exhibits import CUSTODY, EXHIBIT, CustodyRecord, detect_type
 from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_server.errors import ApiError
+from wavebreak_server.texts import translate
 
 MAX_IMAGE = 16 << 20
 """Bytes of a picture that a page shows."""
@@ -138,14 +139,20 @@ def image(loaded: LoadedCase, exhibit: Exhibit) -> tuple[bytes, str]:
     """
     path = _image_path(loaded.path / exhibit.path, exhibit)
     if path is None or not path.is_file() or path.stat().st_size > MAX_IMAGE:
-        raise ApiError(404, "there is no picture that can be shown", fix="see the exhibit's files")
+        raise ApiError(
+            404,
+            translate("there is no picture that can be shown"),
+            fix=translate("see the exhibit's files"),
+        )
     raw = path.read_bytes()
     try:
         sort = detect_type(raw)
     except ClaimError:
         sort = None
     if sort is None or sort.form != "image":
-        raise ApiError(404, "the file is no picture", fix="see the exhibit's files")
+        raise ApiError(
+            404, translate("the file is no picture"), fix=translate("see the exhibit's files")
+        )
     return raw, sort.media
 
 

@@ -52,6 +52,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import AuditEntry, EnforcementState
+from wavebreak_server.texts import page_language, translate
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOADED = 256
@@ -148,7 +149,9 @@ def load(store: CaseStore, case_id: str) -> LoadedCase:
     Raises CaseError where its file is damaged.
     """
     if not CASE_ID.fullmatch(case_id) or not (store.directory / case_id / CASE).is_file():
-        raise ApiError(404, "there is no such case", fix="see the list of cases")
+        raise ApiError(
+            404, translate("there is no such case"), fix=translate("see the list of cases")
+        )
     path = store.directory / case_id
     return _load(path, _signature(path))
 
@@ -337,13 +340,21 @@ def open_for_act(
     """
     if not CASE_ID.fullmatch(case_id):
         raise ApiError(
-            422, "the case's number is not well formed", fix="use letters, digits, dots and dashes"
+            422,
+            translate("the case's number is not well formed"),
+            fix=translate("use letters, digits, dots and dashes"),
         )
     path = store.directory / case_id
     if not new and not (path / CASE).exists():
-        raise ApiError(404, "there is no such case", fix="see the list of cases")
+        raise ApiError(
+            404, translate("there is no such case"), fix=translate("see the list of cases")
+        )
     if new and path.exists():
-        raise ApiError(422, f"there is a case {case_id} already", fix="choose another number")
+        raise ApiError(
+            422,
+            translate("there is a case {case_id} already", case_id=case_id),
+            fix=translate("choose another number"),
+        )
     until = time.monotonic() + LOCK_WAIT_S
     while True:
         opened = open_workspace(
@@ -355,7 +366,9 @@ def open_for_act(
         except CaseBusyError:
             if time.monotonic() >= until:
                 raise ApiError(
-                    409, f"somebody else is writing to case {case_id}", fix=_BUSY_FIX
+                    409,
+                    translate("somebody else is writing to case {case_id}", case_id=case_id),
+                    fix=_BUSY_FIX,
                 ) from None
             time.sleep(LOCK_TRY_S)
     try:
@@ -790,7 +803,7 @@ def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[S
             people.get(d.by, d.by),
             people.get(d.signed_by, d.signed_by),
             "" if d.signed_with in ("", "console") else "with a key",
-            d.value.sentences("en"),
+            d.value.sentences(page_language().code),
             tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
             tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
             d.id in latest,

@@ -17,15 +17,17 @@ from django.core.validators import RegexValidator
 from msgspec import UNSET, UnsetType
 
 from wavebreak.errors import CaseError
-from wavebreak_cases.acts.declaration import MAX_UPLOAD, Act, Field, violation_choices
+from wavebreak.languages import msgid
+from wavebreak_cases.acts.declaration import MAX_UPLOAD, Act, Choices, Field, violation_choices
 from wavebreak_cases.cases.case import Case
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak_cases.cases.parties import Evidence
 from wavebreak_server.console.pages import MAX_REASON
+from wavebreak_server.texts import isolated, translate
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
-_MISSING = "It is missing: fill it in."
-_CHOOSE = "Choose one of those that are offered."
+_MISSING = msgid("It is missing: fill it in.")
+_CHOOSE = msgid("Choose one of those that are offered.")
 
 
 FORMS: Mapping[str, str] = {
@@ -65,10 +67,13 @@ class LinesField(forms.CharField):
         pattern = self.declared.pattern
         wrong = [line for line in lines if pattern and not pattern.fullmatch(line)]
         long = [line for line in lines if len(line) > 300]
-        faults = [f"{line[:40]} {self.declared.fault}." for line in wrong]
-        faults += [f"{line[:40]}… is longer than 300 characters." for line in long]
+        fault = translate(self.declared.fault)
+        faults = [f"{isolated(line[:40])} {fault}." for line in wrong]
+        faults += [
+            translate("{line}… is longer than 300 characters.", line=line[:40]) for line in long
+        ]
         if faults or len(lines) > 500:
-            raise forms.ValidationError(faults or "There are more than 500 lines.")
+            raise forms.ValidationError(faults or translate("There are more than 500 lines."))
         return lines
 
 
@@ -89,9 +94,11 @@ class MomentField(forms.CharField):
         except CaseError:
             at = None
         if at is None:
-            raise forms.ValidationError("It is no date with a time: 2026-03-02T09:00.")
+            raise forms.ValidationError(translate("It is no date with a time: 2026-03-02T09:00."))
         if self.past and at > self.now:
-            raise forms.ValidationError("It is in the future: give the time at which it was.")
+            raise forms.ValidationError(
+                translate("It is in the future: give the time at which it was.")
+            )
         return at
 
 
@@ -112,7 +119,10 @@ class UploadField(forms.FileField):
         upload = super().clean(data, initial)
         if upload and upload.size > MAX_UPLOAD:
             raise forms.ValidationError(
-                f"The file is larger than {MAX_UPLOAD:,} bytes: take it in by command."
+                translate(
+                    "The file is larger than {max_upload} bytes: take it in by command.",
+                    max_upload=format(MAX_UPLOAD, ","),
+                )
             )
         return upload
 
@@ -158,26 +168,31 @@ class ActForm(forms.Form):
         """Ask for files again where the form is shown again: no browser sends them twice."""
         for name, file in self.files.items():
             if name in self.fields and name not in self.errors:
-                self.add_error(name, f"Choose the file again: {Path(file.name).name} is not kept.")
+                message = translate(
+                    "Choose the file again: {name} is not kept.", name=Path(file.name).name
+                )
+                self.add_error(name, message)
 
 
 def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.Field:
     """Return the field of a form that a declared one is."""
     common: dict[str, Any] = {
-        "label": declared.label,
+        "label": translate(declared.label),
         "required": declared.required,
-        "help_text": declared.hint,
-        "error_messages": {"required": _MISSING, "invalid_choice": _CHOOSE},
+        "help_text": translate(declared.hint),
+        "error_messages": {"required": translate(_MISSING), "invalid_choice": translate(_CHOOSE)},
     }
     text = {"max_length": declared.limit} | common
     area = forms.Textarea(attrs={"rows": 2 if declared.kind == "lines" else 3, "dir": "auto"})
     match declared.kind:
         case "choice":
             offered = declared.offered(case, policy)
-            return forms.ChoiceField(choices=[("", "Choose…"), *offered], **common)
+            return forms.ChoiceField(
+                choices=[("", translate("Choose…")), *_shown(offered)], **common
+            )
         case "several":
             offered = violation_choices(declared.values)
-            return SeveralField(choices=[("", "Choose…"), *offered], **common)
+            return SeveralField(choices=_shown(offered), **common)
         case "lines":
             return LinesField(declared, widget=area, **text)
         case "area":
@@ -188,18 +203,26 @@ def _field(declared: Field, case: Case, policy: Path | None, now: int) -> forms.
         case "number":
             return forms.IntegerField(min_value=1, max_value=declared.limit, **common)
         case "file":
-            messages = {"required": "No file was chosen.", "empty": "The file is empty."}
+            messages = {
+                "required": translate("No file was chosen."),
+                "empty": translate("The file is empty."),
+            }
             return UploadField(**common | {"error_messages": messages})
     line = forms.TextInput(attrs={"dir": "auto", "autocomplete": "off"})
-    fault = f"It {declared.fault}."
+    fault = f"{translate('It')} {translate(declared.fault)}."
     validators = (
         [RegexValidator(rf"\A(?:{declared.pattern.pattern})\Z", fault)] if declared.pattern else []
     )
     return forms.CharField(widget=line, validators=validators, **text)
 
 
+def _shown(choices: Choices) -> list[tuple[str, str]]:
+    """Return choices with their words in the language of the page, after that none is made."""
+    return [("", translate("Choose…")), *((value, translate(words)) for value, words in choices)]
+
+
 def act_form(
-    act: Act, case: Case, policy: Path | None, now: int, *, reason: str = "Why"
+    act: Act, case: Case, policy: Path | None, now: int, *, reason: str | None = None
 ) -> type[ActForm]:
     """Return the class of an act's form in the present state of a case.
 
@@ -208,19 +231,21 @@ def act_form(
         case: The case; one without steps is to be opened.
         policy: Directory of a local policy.
         now: The present (ms).
-        reason: What the form asks as the reason ("": it asks for none, as it is a preview).
+        reason: What the form asks as the reason (None: why; "": nothing, as it is a preview).
 
     """
     fields: dict[str, Any] = {
         each.name: _field(each, case, policy, now) for each in act.fields if each.on_form
     }
+    if reason is None:
+        reason = translate("Why")
     if reason:
         fields["reason"] = ReasonField(
             label=reason,
             max_length=MAX_REASON,
             widget=forms.TextInput(attrs={"id": "reason", "autocomplete": "off"}),
-            help_text="Sealed with the step, under your name.",
-            error_messages={"required": "A reason is missing: say in a line why."},
+            help_text=translate("Sealed with the step, under your name."),
+            error_messages={"required": translate("A reason is missing: say in a line why.")},
         )
     return type(f"{act.name}_form", (ActForm,), fields | {"act": act, "case": case, "now": now})
 

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args, get_type_hints
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import path
 
+from wavebreak_cases.acts import ACTS
+from wavebreak_cases.acts.declaration import violation_choices
+from wavebreak_cases.cases.case import Exhibit, State
+from wavebreak_cases.cases.eligibility import Result
+from wavebreak_cases.cases.parties import Basis, Evidence, Party, Relation, Strength
 from wavebreak_cases.pages import demo_case, files, views
 from wavebreak_cases.pages.apps import CaseStore, current_store, is_open, open_store
 from wavebreak_server.console.plugins import PluginOptions
 from wavebreak_server.pipeline.service import Background
 
-__all__ = ["URLS", "account_panel", "demo_tasks", "open"]
+__all__ = ["URLS", "account_panel", "demo_tasks", "open", "texts"]
+
+_CODES: tuple[str, ...] = (
+    *get_args(State),
+    *get_args(Result),
+    *Strength,
+    *Basis,
+    *(kind for each in (Party, Relation) for kind in get_args(get_type_hints(each)["kind"])),
+    *get_args(get_type_hints(Exhibit)["kind"]),
+    *get_args(get_type_hints(Evidence)["conduct"]),
+    *("claim", "unsure", "benign", "counsel", "lead", "analyst", "person", "company"),
+)
+"""Codes that pages show as words."""
 
 URLS: list[Any] = [
     path("cases", views.cases, name="cases"),
@@ -75,3 +92,16 @@ def account_panel(request: HttpRequest, accounts: Sequence[str], *, several: boo
 def demo_tasks() -> list[Background]:
     """Return the task that builds a legal case for a demonstration."""
     return [demo_case.build_when_decided]
+
+
+def texts() -> Iterator[str]:
+    """Yield the texts of the acts' declarations, and words of the code that pages show."""
+    for act in ACTS.values():
+        yield from (act.title, act.button, act.about, act.nothing)
+        for field in act.fields:
+            if field.on_form:
+                yield from (field.label, field.hint, field.section, field.fault)
+                several = violation_choices(field.values) if field.kind == "several" else ()
+                yield from (words for _, words in (*field.values, *several))
+    for code in _CODES:
+        yield code.replace("_", " ")

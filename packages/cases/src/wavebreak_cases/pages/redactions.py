@@ -29,6 +29,7 @@ from wavebreak_cases.pages.acts import ActRequest, StaleFormError
 from wavebreak_cases.pages.files import LoadedCase
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.texts import translate
 
 EDGES = ("page", "left", "top", "right", "bottom")
 """Fields of a region, in the order in which a region is written."""
@@ -98,7 +99,11 @@ def find_exhibit(case: Case, exhibit_id: str) -> Exhibit:
     """Return an exhibit that can be redacted; raises ApiError (404) where there is none."""
     found = case.exhibits.get(exhibit_id)
     if found is None or found.kind == "platform_run":
-        raise ApiError(404, "the case has no such exhibit to redact", fix="see its exhibits")
+        raise ApiError(
+            404,
+            translate("the case has no such exhibit to redact"),
+            fix=translate("see its exhibits"),
+        )
     return found
 
 
@@ -144,7 +149,11 @@ def read_marks(form: RedactionForm) -> Marks:
 
     """
     if len(form.names) + len(form.texts) > _MAX_LINES or len(form.regions) > MAX_REGIONS:
-        raise ApiError(422, "more is marked than one form takes", fix="redact it by command")
+        raise ApiError(
+            422,
+            translate("more is marked than one form takes"),
+            fix=translate("redact it by command"),
+        )
     marks = exhibit_redaction.make_marks(
         [each.suggestion for each in form.suggested if each.chosen],
         kinds=KINDS,
@@ -268,7 +277,7 @@ def page_picture(loaded: LoadedCase, exhibit_id: str, number: int) -> bytes:
     try:
         return _drawn_page(place, number)
     except ClaimError as error:
-        raise ApiError(404, error.what, fix="see the exhibit's files") from None
+        raise ApiError(404, error.what, fix=translate("see the exhibit's files")) from None
 
 
 @lru_cache(maxsize=PAGES_KEPT)

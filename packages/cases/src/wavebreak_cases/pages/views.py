@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 
 from wavebreak.errors import MissingExtraError, ServiceError, WavebreakError
-from wavebreak.languages import LANGUAGES, get_language, offered_languages
+from wavebreak.languages import LANGUAGES, get_language, msgid, offered_languages
 from wavebreak.notices.platform import load_platform
 from wavebreak_cases.acts import ACTS
 from wavebreak_cases.acts.declaration import Act
@@ -26,6 +26,7 @@ from wavebreak_server.console.pages import (
     View,
     console_of,
     error_page,
+    error_texts,
     number_of,
     page,
     reason_of,
@@ -35,22 +36,23 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.app_context import write_audit_entry
+from wavebreak_server.texts import translate
 
 TABS = {
-    "": "Overview",
-    "parties": "Parties",
-    "claims": "Claims and exhibits",
-    "notices": "Notices",
-    "determination": "Determination",
-    "bundle": "Bundle",
+    "": msgid("Overview"),
+    "parties": msgid("Parties"),
+    "claims": msgid("Claims and exhibits"),
+    "notices": msgid("Notices"),
+    "determination": msgid("Determination"),
+    "bundle": msgid("Bundle"),
 }
 DOCUMENTS = (
-    ("report.pdf", "Report"),
-    ("exhibits.csv", "Exhibits, CSV"),
-    ("exhibits.docx", "Exhibits, DOCX"),
-    ("chronology.csv", "Chronology, CSV"),
-    ("chronology.docx", "Chronology, DOCX"),
-    ("deadlines.ics", "Deadlines"),
+    ("report.pdf", msgid("Report")),
+    ("exhibits.csv", msgid("Exhibits, CSV")),
+    ("exhibits.docx", msgid("Exhibits, DOCX")),
+    ("chronology.csv", msgid("Chronology, CSV")),
+    ("chronology.docx", msgid("Chronology, DOCX")),
+    ("deadlines.ics", msgid("Deadlines")),
 )
 CHUNK = 1 << 18
 
@@ -67,9 +69,9 @@ def case_page(permission: str, *methods: str) -> Callable[[View], View]:
             except ApiError:
                 raise
             except (MissingExtraError, ServiceError) as error:
-                return error_page(request, 503, error.what, error.fix)
+                return error_page(request, 503, *error_texts(error))
             except WavebreakError as error:
-                return error_page(request, 422, error.what, error.fix)
+                return error_page(request, 422, *error_texts(error))
 
         return wrapped
 
@@ -111,9 +113,14 @@ def open_case(request: HttpRequest) -> HttpResponse:
         case_id, failures = acts.open_case(_act(request, form.values, None))
     except WavebreakError as error:
         return _show_form(request, form, error=error)
-    say(request, f"Case {case_id} is open; its first step is sealed.")
+    say(request, translate("Case {case_id} is open; its first step is sealed.", case_id=case_id))
     for failure in failures:
-        warn(request, f"{failure.source} is not in it: {failure.error.what}.")
+        warn(
+            request,
+            translate(
+                "{source} is not in it: {what}.", source=failure.source, what=failure.error.what
+            ),
+        )
     return redirect("legal_case", case_id)
 
 
@@ -121,7 +128,9 @@ def open_case(request: HttpRequest) -> HttpResponse:
 def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpResponse:
     """Show a tab of a case."""
     if tab not in TABS:
-        raise ApiError(404, "there is no such tab", fix="use the tabs of the case")
+        raise ApiError(
+            404, translate("there is no such tab"), fix=translate("use the tabs of the case")
+        )
     console, store = console_of(request), current_store()
     loaded = files.load(store, case_id)
     case, now = loaded.case, console.now_ms
@@ -206,7 +215,11 @@ def exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse
 def _exhibit(loaded: Any, exhibit_id: str) -> Any:
     found = loaded.case.exhibits.get(exhibit_id)
     if found is None:
-        raise ApiError(404, "the case has no such exhibit", fix="see its list of exhibits")
+        raise ApiError(
+            404,
+            translate("the case has no such exhibit"),
+            fix=translate("see its list of exhibits"),
+        )
     return found
 
 
@@ -311,7 +324,14 @@ def _say_steps(request: HttpRequest, case: Case, number: int) -> None:
     """Say what the newest steps of a case are."""
     people = files.shown_people(case)
     for step in case.steps[len(case.steps) - number :]:
-        say(request, f"{files.shown_step(step, people).words}. Sealed as step {step.n}.")
+        say(
+            request,
+            translate(
+                "{words}. Sealed as step {shown}.",
+                words=files.shown_step(step, people).words,
+                shown=step.n,
+            ),
+        )
 
 
 @case_page("work_on_cases", "GET", "POST")
@@ -319,7 +339,9 @@ def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
     """Show the form of an act, or do it."""
     declared = ACTS.get(name)
     if declared is None or not declared.form or name == "open_case":
-        raise ApiError(404, "there is no such act", fix="use the buttons of the case")
+        raise ApiError(
+            404, translate("there is no such act"), fix=translate("use the buttons of the case")
+        )
     loaded = files.load(current_store(), case_id)
     made = _form_class(request, declared, loaded.case)
     if request.method != "POST":
@@ -350,7 +372,7 @@ def _form_class(request: HttpRequest, declared: Act, case: Case) -> type[forms.A
     reason = "Why"
     if declared.previewed:
         confirmed = request.POST.get("confirmed") == "yes"
-        reason = "How it was sent, and by whom" if confirmed else ""
+        reason = translate("How it was sent, and by whom") if confirmed else ""
     policy, now = current_store().policy, console_of(request).now_ms
     return forms.act_form(declared, case, policy, now, reason=reason)
 
@@ -513,7 +535,9 @@ def document(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
 def _language(asked: str) -> Any:
     if asked not in LANGUAGES:
         raise ApiError(
-            422, "there is no report in that language", fix=f"choose {' or '.join(LANGUAGES)}"
+            422,
+            translate("there is no report in that language"),
+            fix=translate("choose {names}", names=" or ".join(LANGUAGES)),
         )
     return asked
 

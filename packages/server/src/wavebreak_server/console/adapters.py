@@ -16,6 +16,7 @@ from allauth.socialaccount.providers.base import AuthProcess
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from wavebreak.languages import msgid
 from wavebreak_server.console import sign_in_audit
 from wavebreak_server.console.openid_connect import check_id_token, end_session_url
 from wavebreak_server.console.pages import error_page
@@ -24,10 +25,11 @@ from wavebreak_server.console.sign_in_audit import means_of
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.encryption import encryption
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import translate
 
 _SIGN_IN_ANEW = (
-    "Sign in anew first",
-    "Sign out, sign in with your provider, and do this within five minutes.",
+    msgid("Sign in anew first"),
+    msgid("Sign out, sign in with your provider, and do this within five minutes."),
 )
 
 
@@ -89,7 +91,7 @@ class AccountAdapter(DefaultAccountAdapter):
         newest = max((float(record["at"]) for record in records), default=0.0)
         if time.time() - newest < app_settings.REAUTHENTICATION_TIMEOUT:
             return False
-        raise ImmediateHttpResponse(error_page(request, 403, *_SIGN_IN_ANEW))
+        raise ImmediateHttpResponse(error_page(request, 403, *map(translate, _SIGN_IN_ANEW)))
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):

@@ -13,12 +13,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
+from django.utils.translation import override
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from wavebreak.durations import HOUR_S
 from wavebreak_server.console.assets import asset_version
 from wavebreak_server.console.openid_connect import signed_in_by_provider
 from wavebreak_server.console.site import Site
+from wavebreak_server.console.translations import language_for, load_translations
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -105,6 +107,24 @@ class CompressionMiddleware(GZipMiddleware):
         if response.streaming:
             return response
         return super().process_response(request, response)
+
+
+class LanguageMiddleware:
+    """Renders pages of the console in the person's language; holders' pages choose their own."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request."""
+        if not request.path.startswith("/console"):
+            return self._get_response(request)
+        language = language_for(request)
+        load_translations(language)
+        with override(language):
+            response = self._get_response(request)
+        response.headers.setdefault("Content-Language", language)
+        return response
 
 
 class SessionAgeMiddleware:

@@ -23,17 +23,22 @@ from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import get_resolver, reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.debug import sensitive_post_parameters
 
 from wavebreak import __version__
 from wavebreak.csv_files import CsvWriter
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import SOURCE_LANGUAGE, get_language, msgid
 from wavebreak_server.console.plugins import NavigationItem, with_plugin_links
-from wavebreak_server.errors import ApiError, fix_for
+from wavebreak_server.console.script_texts import script_texts
+from wavebreak_server.console.translations import console_languages
+from wavebreak_server.errors import PROBLEMS, ApiError, DomainError, fix_for
 from wavebreak_server.http import responses
 from wavebreak_server.http.operations import RequestContext
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import page_language, translate
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -41,16 +46,17 @@ View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
 MAX_REASON = 500
 NAVIGATION = (
-    NavigationItem("overview", "Overview", "overview", "view_overview", "g o"),
-    NavigationItem("queue", "Queue", "queue", "view_queue", "g q"),
-    NavigationItem("accounts", "Accounts", "account", "view_accounts", "g a"),
-    NavigationItem("operators", "Operators", "operators", "view_accounts", "g p"),
-    NavigationItem("appeals", "Appeals", "appeals", "view_appeals", "g e"),
-    NavigationItem("policy", "Policy", "policy", "view_policy", "g r"),
-    NavigationItem("reports", "Reports", "reports", "view_reports", "g t"),
-    NavigationItem("settings", "Settings", "settings", "view_settings", "g s"),
+    NavigationItem("overview", msgid("Overview"), "overview", "view_overview", "g o"),
+    NavigationItem("queue", msgid("Queue"), "queue", "view_queue", "g q"),
+    NavigationItem("accounts", msgid("Accounts"), "account", "view_accounts", "g a"),
+    NavigationItem("operators", msgid("Operators"), "operators", "view_accounts", "g p"),
+    NavigationItem("appeals", msgid("Appeals"), "appeals", "view_appeals", "g e"),
+    NavigationItem("policy", msgid("Policy"), "policy", "view_policy", "g r"),
+    NavigationItem("reports", msgid("Reports"), "reports", "view_reports", "g t"),
+    NavigationItem("settings", msgid("Settings"), "settings", "view_settings", "g s"),
 )
 CSV_LINES = 500
+_PLAIN, _ENGLISH = mark_safe(""), mark_safe(' lang="en" dir="ltr"')
 
 
 class Console(ActingUser):
@@ -87,13 +93,15 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             if not request.user.may(permission):
-                return error_page(request, 403, "Your role does not include this", FORBIDDEN)
+                return error_page(
+                    request, 403, translate("Your role does not include this"), translate(FORBIDDEN)
+                )
             request.console = Console(request)
             try:
                 return view(request, *args, **kwargs)
             except WavebreakError as error:
                 status = error.status if isinstance(error, ApiError) else 503
-                return error_page(request, status, error.what, fix_for(error, "page"))
+                return error_page(request, status, *error_texts(error))
 
         wrapped.permission = permission  # type: ignore[attr-defined]
         wrapped.methods = allowed  # type: ignore[attr-defined]
@@ -102,7 +110,18 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
     return decorate
 
 
-FORBIDDEN = "Ask an administrator for another role, or a colleague who has it."
+def error_texts(error: WavebreakError) -> tuple[str, str]:
+    """Return what is wrong and the way out, in the language of the page where it is translated."""
+    if isinstance(error, DomainError):
+        problem = PROBLEMS[error.code]
+        return (
+            translate(problem.what, **error.values),
+            translate(problem.fixes.page, **error.values),
+        )
+    return translate(error.what), translate(fix_for(error, "page"))
+
+
+FORBIDDEN = msgid("Ask an administrator for another role, or a colleague who has it.")
 
 
 def error_page(request: HttpRequest, status: int, what: str, fix: str = "") -> HttpResponse:
@@ -115,12 +134,12 @@ def error_page(request: HttpRequest, status: int, what: str, fix: str = "") -> H
         "fix": fix,
         "status": status,
         "kind": "danger",
-        "back": _page_before(request),
+        "back": page_before(request),
     }
     return render(request, template, values, status=status)
 
 
-def _page_before(request: HttpRequest) -> str:
+def page_before(request: HttpRequest) -> str:
     """Return the path of the console's page that the request came from; "" where it is unknown."""
     came = urlsplit(request.headers.get("Referer", ""))
     inside = came.netloc == request.get_host() and came.path.startswith("/console/")
@@ -153,10 +172,16 @@ def reason_of(request: HttpRequest) -> str:
     reason = " ".join(request.POST.get("reason", "").split())
     if not reason:
         raise ApiError(
-            422, "a reason is missing", fix="say in a line why; it is sealed with the act"
+            422,
+            translate("a reason is missing"),
+            fix=translate("say in a line why; it is sealed with the act"),
         )
     if len(reason) > MAX_REASON:
-        raise ApiError(422, f"the reason exceeds {MAX_REASON} characters", fix="shorten it")
+        raise ApiError(
+            422,
+            translate("the reason exceeds {max_reason} characters", max_reason=MAX_REASON),
+            fix=translate("shorten it"),
+        )
     return reason
 
 
@@ -248,14 +273,23 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     section = request.path.removeprefix("/console").strip("/").partition("/")[0] or "overview"
     return {
         "navigation": [
-            n
+            n._replace(label=translate(n.label))
             for n in with_plugin_links(NAVIGATION)
             if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
         ],
         "section": section,
+        "page_language": page_language(),
+        "offered_languages": [get_language(code) for code in console_languages()],
+        "script_texts": script_texts(),
+        "english": _of_english(),
         "version": __version__,
         "session_began": _began(request) if signed_in else "",
     }
+
+
+def _of_english() -> SafeString:
+    """Return the attributes of an element whose text is always English: of the policy, of logs."""
+    return _PLAIN if page_language().code == SOURCE_LANGUAGE else _ENGLISH
 
 
 def _began(request: HttpRequest) -> str:
@@ -270,14 +304,19 @@ def _began(request: HttpRequest) -> str:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Refuse a form that this console did not send."""
     return error_page(
-        request, 403, "This form is out of date", "Go back, reload the page and send it again."
+        request,
+        403,
+        translate("This form is out of date"),
+        translate("Go back, reload the page and send it again."),
     )
 
 
 def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
     """Return the page of an unknown address, or the API's problem."""
     if request.path.startswith("/console") and request.user.is_authenticated:
-        return error_page(request, 404, "There is no such page", "Use the navigation.")
+        return error_page(
+            request, 404, translate("There is no such page"), translate("Use the navigation.")
+        )
     return responses.not_found(request, **details)
 
 
@@ -286,5 +325,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     match = request.resolver_match
     logger.exception("page failed", route=match.route if match else "")
     if request.path.startswith("/console") and getattr(request, "user", None) is not None:
-        return error_page(request, 500, "Something went wrong here", "Try again; it is logged.")
+        return error_page(
+            request,
+            500,
+            translate("Something went wrong here"),
+            translate("Try again; it is logged."),
+        )
     return responses.malformed(request)

@@ -8,7 +8,7 @@ before any model can be: what needs models is in the app's module `hooks`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -86,6 +86,9 @@ class PluginHooks(Protocol):
     def demo_tasks(self) -> list[DemoTask]:
         """Return background tasks that show something in a demonstration."""
 
+    def texts(self) -> Iterable[str]:
+        """Return texts of its tables that pages show translated, and that no call marks."""
+
 
 def installed_plugins() -> list[ConsolePlugin]:
     """Return the plug-ins of this process, in the order of their names."""
@@ -95,6 +98,11 @@ def installed_plugins() -> list[ConsolePlugin]:
 
 def _hooks(plugin: ConsolePlugin) -> PluginHooks:
     return cast(PluginHooks, import_module(f"{plugin.name}.hooks"))
+
+
+def plugin_texts(plugin: ConsolePlugin) -> list[str]:
+    """Return the texts of a plug-in's tables."""
+    return [text for text in _hooks(plugin).texts() if text]
 
 
 def plugin_urls() -> list[Any]:

@@ -43,6 +43,7 @@ from wavebreak_server.console.sign_in_limits import (
 from wavebreak_server.console.site import app_of
 from wavebreak_server.http.peer_networks import peer_network
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import translate, translate_count
 
 View = Callable[..., HttpResponseBase]
 COOKIE = "wavebreak_device"
@@ -142,10 +143,25 @@ def slowed_words(wait_s: float, *, known: bool) -> str:
     >>> slowed_words(2.2, known=True)
     'Too many wrong attempts. Try again in 3 seconds. A passkey works at once.'
     """
-    others = "A passkey works at once"
-    if not known:
-        others += ", and so does a browser in which you have signed in before"
-    return f"Too many wrong attempts. Try again in {_duration(wait_s)}. {others}."
+    others = (
+        translate("A passkey works at once.")
+        if known
+        else translate(
+            "A passkey works at once, and so does a browser in which you have signed in before."
+        )
+    )
+    wait = translate(
+        "Too many wrong attempts. Try again in {duration}.", duration=_shown_duration(wait_s)
+    )
+    return f"{wait} {others}"
+
+
+def _shown_duration(wait_s: float) -> str:
+    """Return a wait in words, in the language of the page."""
+    if wait_s > 60:
+        minutes = math.ceil(wait_s / 60)
+        return translate_count("{n} minute", "{n} minutes", minutes)
+    return translate_count("{n} second", "{n} seconds", math.ceil(wait_s))
 
 
 def _duration(wait_s: float) -> str:
@@ -259,7 +275,8 @@ def change_password(request: HttpRequest) -> HttpResponseBase:
     """Change one's password; who has none signs in with a provider, and gets none here."""
     user: Any = request.user
     if not user.has_usable_password():
-        what, fix = "You have no password here", "You sign in with your provider: change it there."
+        what = translate("You have no password here")
+        fix = translate("You sign in with your provider: change it there.")
         return error_page(request, 409, what, fix)
     response: HttpResponseBase = password_change(request)
     return response

@@ -122,6 +122,7 @@ CONSOLE: list[Any] = [
     path("settings/sources/<str:name>/approve", settings.approve_source, name="approve_source"),
     path("settings/audit", settings.audit, name="audit"),
     path("profile", settings.profile, name="profile"),
+    path("language", settings.language, name="language"),
 ]
 
 USER: list[Any] = [

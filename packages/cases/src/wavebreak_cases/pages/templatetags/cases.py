@@ -8,8 +8,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from wavebreak.languages import get_language
+from wavebreak.languages import get_language, msgid
 from wavebreak_server.console.templatetags.console import moment
+from wavebreak_server.texts import translate
 
 register = template.Library()
 
@@ -22,8 +23,8 @@ _STATES = {
     "reopened": "warning",
 }
 _RESULTS = {"eligible": "accent", "undetermined": "warning", "barred": "warning"}
-_CHECKS = {True: ("success", "holds"), False: ("danger", "does not hold")}
-_NOT_CHECKED = ("warning", "not checked")
+_CHECKS = {True: ("success", msgid("holds")), False: ("danger", msgid("does not hold"))}
+_NOT_CHECKED = ("warning", msgid("not checked"))
 
 
 def _badge(kind: str, words: str) -> SafeString:
@@ -39,19 +40,20 @@ def direction_of(language: str) -> str:
 @register.filter
 def case_state(name: str) -> SafeString:
     """Return the state of a case as a badge."""
-    return _badge(_STATES.get(name, ""), name)
+    return _badge(_STATES.get(name, ""), translate(name))
 
 
 @register.filter
 def case_result(name: str) -> SafeString:
     """Return the result of a determination as a badge; its colour says nothing about guilt."""
-    return _badge(_RESULTS.get(name.replace("_", " "), ""), name.replace("_", " "))
+    return _badge(_RESULTS.get(name.replace("_", " "), ""), in_words(name))
 
 
 @register.filter
 def finding(holds: bool | None) -> SafeString:
     """Return what a check found as a badge."""
-    return _badge(*(_NOT_CHECKED if holds is None else _CHECKS[holds]))
+    kind, words = _NOT_CHECKED if holds is None else _CHECKS[holds]
+    return _badge(kind, translate(words))
 
 
 @register.filter
@@ -61,7 +63,7 @@ def in_words(name: str) -> str:
     >>> in_words("test_purchase")
     'test purchase'
     """
-    return str(name).replace("_", " ")
+    return translate(str(name).replace("_", " "))
 
 
 @register.filter

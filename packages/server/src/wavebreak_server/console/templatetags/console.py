@@ -9,11 +9,14 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from wavebreak.durations import duration_seconds
 from wavebreak.explain.narrative import format_value
+from wavebreak.languages import SOURCE_LANGUAGE, msgid
 from wavebreak.outcomes import OUTCOMES, row_of
 from wavebreak.reports.tables import span
 from wavebreak_server.console import plugins
 from wavebreak_server.console.assets import asset_url
+from wavebreak_server.texts import page_language, translate
 
 register = template.Library()
 
@@ -68,8 +71,20 @@ def duration(ms: float | None) -> str:
 @register.filter
 def outcome(name: str) -> SafeString:
     """Return an outcome as a pill, which says on hover what it does."""
-    meaning = row_of(name).refusal_words if name in OUTCOMES else ""
-    return format_html('<span class="pill pill-{}" title="{}">{}</span>', tone(name), meaning, name)
+    meaning = translate(row_of(name).refusal_words) if name in OUTCOMES else ""
+    return format_html(
+        '<span class="pill pill-{}" title="{}">{}</span>', tone(name), meaning, outcome_name(name)
+    )
+
+
+@register.filter
+def outcome_name(name: str) -> str:
+    """Return the name of an outcome in the language of the page.
+
+    >>> outcome_name("ban")
+    'ban'
+    """
+    return translate(name) if name in OUTCOMES else name
 
 
 @register.filter
@@ -89,7 +104,30 @@ def verdict(name: str) -> str:
     >>> verdict("undetermined"), verdict("benign")
     ('another outcome', 'benign')
     """
-    return "another outcome" if name == "undetermined" else name
+    return translate(msgid("another outcome") if name == "undetermined" else str(name or ""))
+
+
+@register.filter
+def translated(name: Any) -> str:
+    """Return a word of the code, or a text of a table, in the language of the page.
+
+    >>> translated("messaging")
+    'messaging'
+    """
+    return translate(str(name)) if name else ""
+
+
+@register.filter
+def hold_words(hold: str) -> str:
+    """Return a duration as policies write it: in English so, else in words.
+
+    >>> hold_words("3d")
+    '3d'
+    """
+    language = page_language()
+    if language.code == SOURCE_LANGUAGE:
+        return hold
+    return language.format_duration(duration_seconds(hold) * 1000)
 
 
 @register.filter

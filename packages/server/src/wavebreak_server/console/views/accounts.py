@@ -31,6 +31,7 @@ from wavebreak_server.slices.accounts import story as stories
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.preview import preview_act
 from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.texts import translate
 
 SHOWN_SHARING = 500
 _PHONE = re.compile(r"[\s().-]*\+?[\d\s().-]{6,24}")
@@ -109,7 +110,9 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
     """Return an account's timeline and its story from the log; blind: without what people did."""
     console = console_of(request)
     if not console.ask(lambda engine: account_facts.known_account(engine, account)):
-        raise ApiError(404, "the log has no such account", fix="search for it")
+        raise ApiError(
+            404, translate("the log has no such account"), fix=translate("search for it")
+        )
     blind = bool(request.GET.get("blind"))
     read = account_facts.account_events(account)
     decisions = stories.shown_decisions(account, blind=blind)
@@ -142,7 +145,11 @@ def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
     console = console_of(request)
     found = neighbours.sharing(console, account, kind, SHOWN_SHARING + 1)
     if not found:
-        raise ApiError(404, "nothing of that kind is known of this account", fix="open its page")
+        raise ApiError(
+            404,
+            translate("nothing of that kind is known of this account"),
+            fix=translate("open its page"),
+        )
     return show(
         request,
         "console/sharing.html",
@@ -157,7 +164,8 @@ def sharing(request: HttpRequest, kind: str, account: str) -> HttpResponse:
 @page("act_on_accounts")
 def act_preview(request: HttpRequest, account: str) -> HttpResponse:
     """Show what an act would bring, as a part of the form that asks for it."""
-    console, preview, missing = console_of(request), None, "The log does not contain this account."
+    console, preview = console_of(request), None
+    missing = translate("The log does not contain this account.")
     try:
         wanted = acts.act_of(request.GET.dict())
     except ApiError as error:
@@ -179,13 +187,23 @@ def act(request: HttpRequest, account: str) -> HttpResponse:
     except acts.OtherOutcomeError as error:
         warn(
             request,
-            f"The account changed while you read it: {error.what}. Nothing was done; decide again.",
+            translate(
+                "The account changed while you read it: {what}. Nothing was done; decide again.",
+                what=error.what,
+            ),
         )
         return redirect("account", account)
     if applied.fault:
         warn(request, applied.fault)
     else:
-        say(request, f"{wanted.words}: {applied.act.outcome} is in force now.")
+        say(
+            request,
+            translate(
+                "{words}: {outcome} is in force now.",
+                words=wanted.shown,
+                outcome=translate(applied.act.outcome),
+            ),
+        )
     return redirect("account", account)
 
 
@@ -195,5 +213,7 @@ def undo(request: HttpRequest, act_id: int) -> HttpResponse:
     console = console_of(request)
     found = acts.find_act(act_id)
     note = acts.undo(console, found, reason_of(request))
-    (warn if note else say)(request, f"Undone{f': {note}' if note else ''}.")
+    (warn if note else say)(
+        request, translate("Undone: {note}.", note=note) if note else translate("Undone.")
+    )
     return redirect(reverse("account", args=[found.account]))

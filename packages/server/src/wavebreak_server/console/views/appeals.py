@@ -25,6 +25,7 @@ from wavebreak_server.slices.appeals import service as domain
 from wavebreak_server.slices.appeals.models import Appeal
 from wavebreak_server.slices.help.service import help_trend
 from wavebreak_server.slices.statements import service as statements
+from wavebreak_server.texts import translate
 
 STATES = (Appeal.OPEN, Appeal.DECIDED, Appeal.UNVERIFIED)
 SHOWN_GROUPS = 20
@@ -108,22 +109,42 @@ def decide(request: HttpRequest, appeal_id: int) -> HttpResponse:
     console, found = console_of(request), domain.find_appeal(appeal_id)
     if why := domain.conflict(found, console.user):
         return error_page(
-            request, 403, f"You cannot decide this appeal. {why}",
-            "It is decided by a colleague who took no part in the decision.",
+            request, 403, translate("You cannot decide this appeal. {why}", why=why),
+            translate("It is decided by a colleague who took no part in the decision."),
         )  # fmt: skip
     answer = domain.answer_of(request.POST.dict())
     version = number_of(request.POST.get("version"), 0, 2**31, 2**31)
     if found.state != Appeal.OPEN or found.version != version:
-        warn(request, "The appeal changed while you read it. Read what is new, then decide.")
+        warn(
+            request,
+            translate("The appeal changed while you read it. Read what is new, then decide."),
+        )
         return redirect("appeal", found.id)
     faults = list(filter(None, [domain.decide(console, found, answer, version)]))
-    say(request, f"Appeal {found.id}: {found.result.replace('_', ' ')}. The holder can read it.")
+    say(
+        request,
+        translate(
+            "Appeal {id}: {result}. The holder can read it.",
+            id=found.id,
+            result=translate(found.result.replace("_", " ")),
+        ),
+    )
     if request.POST.get("together") == "yes" and found.group:
         group = domain.decide_together(console, found, answer)
         faults += group.faults
-        say(request, f"{len(group.decided)} more of the group were decided in the same way.")
+        say(
+            request,
+            translate(
+                "{count} more of the group were decided in the same way.", count=len(group.decided)
+            ),
+        )
         if group.left:
-            warn(request, f"{len(group.left)} were left: a colleague must decide them.")
+            warn(
+                request,
+                translate(
+                    "{count} were left: a colleague must decide them.", count=len(group.left)
+                ),
+            )
     for fault in faults:
         warn(request, fault)
     return redirect("appeals")

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import get_feature
 from wavebreak.features.descriptions import feature_title
+from wavebreak.languages import msgid
 from wavebreak.model import load, storage
 from wavebreak.outcomes import BY_RANK
 from wavebreak_server.console.pages import (
@@ -46,23 +47,29 @@ from wavebreak_server.slices.versions import model_versions as versions
 from wavebreak_server.slices.versions.model_replay import EDGES, inputs
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.models import ModelReplay, ModelVersion
+from wavebreak_server.texts import translate
 
 SHOWN_FEATURES, SHOWN_LIVE = 12, 20
 TRAINING_NAMES = {
-    "events": "Trained on events", "features": "Feature catalog", "mode": "Features computed",
-    "policy": "Under policy", "traces": "Real traces", "worlds": "Simulated worlds",
-}  # fmt: skip
+    "events": msgid("Trained on events"),
+    "features": msgid("Feature catalog"),
+    "mode": msgid("Features computed"),
+    "policy": msgid("Under policy"),
+    "traces": msgid("Real traces"),
+    "worlds": msgid("Simulated worlds"),
+}
 """What a page calls the notes that training leaves in a model's metadata."""
 STEPS = StepViews(
     MODEL,
     "model_version",
     "policy_models",
     {
-        "approve": "Approved. It scores nobody until it is promoted.",
-        "reject": "Withdrawn. Its files are kept.",
-        "go_live": "{name} scores now. New events waited {seconds:.1f} s meanwhile.",
-        "roll_back": "{name} scores again. New events waited {seconds:.1f} s meanwhile.",
+        "approve": msgid("Approved. It scores nobody until it is promoted."),
+        "reject": msgid("Withdrawn. Its files are kept."),
+        "go_live": msgid("{name} scores now. New events waited {seconds} s meanwhile."),
+        "roll_back": msgid("{name} scores again. New events waited {seconds} s meanwhile."),
     },
+    msgid("The model that the service was started with"),
 )
 approve, reject, promote = STEPS.approve(), STEPS.reject(), STEPS.go_live()
 roll_back = STEPS.roll_back()
@@ -148,7 +155,9 @@ def card(request: HttpRequest, name: str) -> HttpResponse:
     directories = {p.name: p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir()}
     path = ({"shipped": storage.SHIPPED} | directories).get(name, place) / versions.CARD
     if not path.is_file():
-        raise ApiError(404, "there is no such card", fix="see the list of models")
+        raise ApiError(
+            404, translate("there is no such card"), fix=translate("see the list of models")
+        )
     return sandboxed(path.read_text("utf-8"))
 
 
@@ -157,7 +166,12 @@ def register_model(request: HttpRequest) -> HttpResponse:
     """Register a directory of `HOME/models` as a challenger."""
     console, reason = console_of(request), reason_of(request)
     made = versions.register(console, request.POST.get("name", "")[:200], reason)
-    say(request, f"Registered as {made.name}. Compare it with the model that scores now.")
+    say(
+        request,
+        translate(
+            "Registered as {name}. Compare it with the model that scores now.", name=made.name
+        ),
+    )
     return redirect("model_version", made.id)
 
 
@@ -220,7 +234,13 @@ def follow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model decide the live stream beside the one that scores, acting on nobody."""
     console, version = console_of(request), service.find_version(MODEL, number)
     live_challengers.start(console, version, reason_of(request))
-    say(request, f"{version.name} follows the live stream. Its first figures take a minute or two.")
+    say(
+        request,
+        translate(
+            "{name} follows the live stream. Its first figures take a minute or two.",
+            name=version.name,
+        ),
+    )
     return redirect("model_version", number)
 
 
@@ -229,7 +249,12 @@ def unfollow(request: HttpRequest, number: int) -> HttpResponse:
     """Let a model follow the live stream no longer."""
     console, version = console_of(request), service.find_version(MODEL, number)
     live_challengers.stop(console, version, reason_of(request))
-    say(request, f"{version.name} follows the live stream no longer. What was found stays.")
+    say(
+        request,
+        translate(
+            "{name} follows the live stream no longer. What was found stays.", name=version.name
+        ),
+    )
     return redirect("model_version", number)
 
 
@@ -268,9 +293,16 @@ def _reached(result: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     sides = result["sides"]
     names = dict.fromkeys(name for side in sides for name in side["thresholds"])
     rows = [
-        (f"score for {name}", *(side["thresholds"].get(name) for side in sides)) for name in names
+        (
+            translate("score for {name}", name=name),
+            *(side["thresholds"].get(name) for side in sides),
+        )
+        for name in names
     ]
-    return [*rows, ("a limit or more, by rules or score", *(side["acted"] for side in sides))]
+    return [
+        *rows,
+        (translate("a limit or more, by rules or score"), *(side["acted"] for side in sides)),
+    ]
 
 
 def _bins(result: dict[str, Any]) -> list[tuple[str, int, int, int]]:

@@ -11,6 +11,7 @@ from wavebreak_server.console.pages import Console, console_of, csv_response, pa
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts.service import outcome_in_force
+from wavebreak_server.texts import translate
 
 SHOWN = 200
 
@@ -33,7 +34,9 @@ def _operator(console: Console, operator_id: str) -> Operator:
     for one in neighbours.operators(console):
         if one.id == operator_id:
             return one
-    raise ApiError(404, "there is no such operator now", fix="ties change; see the list")
+    raise ApiError(
+        404, translate("there is no such operator now"), fix=translate("ties change; see the list")
+    )
 
 
 @page("view_accounts")

@@ -26,6 +26,7 @@ from wavebreak_server.slices.versions import service as versions
 from wavebreak_server.slices.versions.model_versions import MODEL
 from wavebreak_server.slices.versions.policy_versions import POLICY
 from wavebreak_server.storage.models import Delivery, Webhook
+from wavebreak_server.texts import translate
 
 DAYS = 14
 LIVE_S = 2.0
@@ -84,7 +85,7 @@ def _chart(counts: Any, days: list[int]) -> dict[str, Any]:
         "x": [day * DAY_S for day in days],
         "series": [
             {
-                "label": name,
+                "label": translate(name),
                 "outcome": row_of(name).tone,
                 "values": [values.get((d, name), 0) for d in days],
             }

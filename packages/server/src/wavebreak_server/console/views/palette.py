@@ -12,6 +12,7 @@ from wavebreak_server.console.pages import Console, console_of, page, page_conte
 from wavebreak_server.slices.accounts import neighbours
 from wavebreak_server.slices.accounts import service as account_facts
 from wavebreak_server.slices.queue import service as review_queue
+from wavebreak_server.texts import translate_count
 
 OF_A_KIND = 6
 LONGEST = 128
@@ -68,7 +69,7 @@ def _operators(request: HttpRequest, console: Console, wanted: str) -> Iterator[
         if each.id.startswith(wanted) or wanted in each.accounts
     ]
     for each in fitting[:OF_A_KIND]:
-        detail = f"{len(each.accounts)} accounts"
+        detail = translate_count("{n} account", "{n} accounts", len(each.accounts))
         yield Place("operator", each.id, detail, reverse("operator", args=[each.id]))
 
 

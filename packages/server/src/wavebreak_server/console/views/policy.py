@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from wavebreak.durations import DAY_MS
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import msgid
 from wavebreak.rules import load_policy
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -35,6 +36,7 @@ from wavebreak_server.slices.versions import policy_versions as versions
 from wavebreak_server.slices.versions import replay_processes, rule_statistics, service
 from wavebreak_server.slices.versions.models import PolicyVersion
 from wavebreak_server.slices.versions.policy_versions import POLICY
+from wavebreak_server.texts import translate
 
 NEW_RULE = """
 [[rule]]
@@ -60,11 +62,12 @@ STEPS = StepViews(
     "policy_version",
     "policy_versions",
     {
-        "approve": "Approved. It decides nothing until it goes live.",
-        "reject": "Closed. Its files are kept.",
-        "go_live": "{name} decides now. New events waited {seconds:.1f} s meanwhile.",
-        "roll_back": "{name} decides again. New events waited {seconds:.1f} s meanwhile.",
+        "approve": msgid("Approved. It decides nothing until it goes live."),
+        "reject": msgid("Closed. Its files are kept."),
+        "go_live": msgid("{name} decides now. New events waited {seconds} s meanwhile."),
+        "roll_back": msgid("{name} decides again. New events waited {seconds} s meanwhile."),
     },
+    msgid("The policy that the service was started with"),
 )
 approve, reject, live = STEPS.approve(), STEPS.reject(), STEPS.go_live()
 roll_back = STEPS.roll_back()
@@ -135,7 +138,9 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
     console = console_of(request)
     figures = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
     if figures is None:
-        raise ApiError(404, "there is no such rule", fix="see the list of rules")
+        raise ApiError(
+            404, translate("there is no such rule"), fix=translate("see the list of rules")
+        )
     live = versions.directory_that_decides(console.service)
     name = versions.file_of_rule(live, rule_id)
     counted = rule_statistics.hits_over_time(console, rule_id)
@@ -269,9 +274,9 @@ def edit(request: HttpRequest, number: int) -> HttpResponse:
     except service.StaleError as error:
         return _editor(request, version, name, rule_id, text=text, stale=error)
     if problem:
-        warn(request, "Saved, but it cannot decide yet: see what to correct below.")
+        warn(request, translate("Saved, but it cannot decide yet: see what to correct below."))
         return _editor(request, version, name, rule_id, problem=problem)
-    say(request, f"Saved and checked: {name}.")
+    say(request, translate("Saved and checked: {name}.", name=name))
     return redirect("policy_version", version.id)
 
 
@@ -389,7 +394,7 @@ def calibration_report(request: HttpRequest) -> HttpResponse:
     """Return the report of the proposal, sandboxed."""
     home = console_of(request).service.settings.home
     if not calibration_schedule.is_proposed(home):
-        raise ApiError(404, "no calibration is proposed", fix="wait for it")
+        raise ApiError(404, translate("no calibration is proposed"), fix=translate("wait for it"))
     path = calibration_schedule.proposal_directory(home) / "calibration.html"
     return sandboxed(path.read_text("utf-8"))
 
@@ -407,7 +412,18 @@ def approve_calibration(request: HttpRequest) -> HttpResponse:
     try:
         waited = async_to_sync(calibration_schedule.enforce_approved)(console.service)
     except WavebreakError as error:
-        warn(request, f"Approved, and not in effect yet: {error.what}. It is tried again.")
+        warn(
+            request,
+            translate(
+                "Approved, and not in effect yet: {what}. It is tried again.", what=error.what
+            ),
+        )
     else:
-        say(request, f"Approved. The service enforces it now; new events waited {waited:.1f} s.")
+        say(
+            request,
+            translate(
+                "Approved. The service enforces it now; new events waited {waited} s.",
+                waited=format(waited, ".1f"),
+            ),
+        )
     return redirect("policy_calibration")

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from wavebreak.durations import HOUR_MS
+from wavebreak.languages import msgid
 from wavebreak_server.console.act_form import act_form, reason_for
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -44,6 +45,7 @@ from wavebreak_server.slices.queue.live_accounts import (
 )
 from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.storage.models import Decision
+from wavebreak_server.texts import translate
 
 MOST_PAGES = 200
 FILTERS = ("outcome", "basis", "mine", "left_out")
@@ -139,7 +141,7 @@ def take_next(request: HttpRequest) -> HttpResponse:
     console = console_of(request)
     claimed = reviews.claim_next(_settings(console).queue, console.user, console.now_ms)
     if claimed is None:
-        say(request, "The queue is empty. Nothing waits for you.")
+        say(request, translate("The queue is empty. Nothing waits for you."))
         return redirect("queue")
     return redirect("queue_case", claimed.id)
 
@@ -185,7 +187,7 @@ def release(request: HttpRequest, case_id: int) -> HttpResponse:
     """Give a case back, with a note for the next person."""
     note = " ".join(request.POST.get("note", "").split())
     review_queue.release(case_id, console_of(request).user, note)
-    say(request, "The case is back in the queue.")
+    say(request, translate("The case is back in the queue."))
     return redirect("queue")
 
 
@@ -208,26 +210,42 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
         with review_queue.taken(settings, case_id, version, console.user, console.now_ms) as found:
             applied = acts.decide_case(console, found, act, reason)
     except review_queue.ChangedError:
-        warn(request, "The case changed while you read it. Read what is new, then decide.")
+        warn(
+            request, translate("The case changed while you read it. Read what is new, then decide.")
+        )
         return redirect("queue_case", case_id)
     if applied and applied.fault:
         warn(request, applied.fault)
     elif applied:
-        done = f"{applied.act.outcome}. To undo it, follow the link."
+        done = translate(
+            "{outcome}. To undo it, follow the link.", outcome=translate(applied.act.outcome)
+        )
         say_of_account(request, found.account, done)
     elif found.golden:
         say(request, _agreed(found, act.verdict))
     else:
-        say(request, f"{found.account}: noted as a second look; nothing was changed.")
+        say(
+            request,
+            translate(
+                "{account}: noted as a second look; nothing was changed.", account=found.account
+            ),
+        )
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
 def _agreed(found: ReviewCase, verdict: str) -> str:
     """Return what a reviewer reads after a golden case."""
-    same = "as you say" if verdict == found.golden else f"you say {verdict}"
-    return (
-        f"{found.account} is a golden case; nothing was changed. Agreed: {found.golden} ({same}). "
-        f"{found.golden_reason}"
+    same = (
+        translate("as you say")
+        if verdict == found.golden
+        else translate("you say {verdict}", verdict=translate(verdict))
+    )
+    return translate(
+        "{account} is a golden case; nothing was changed. Agreed: {golden} ({same}). {reason}",
+        account=found.account,
+        golden=translate(found.golden),
+        same=same,
+        reason=found.golden_reason,
     )
 
 
@@ -240,7 +258,7 @@ def reasons(request: HttpRequest) -> HttpResponse:
         written = {v: presets.read_presets(request.POST.get(v, "")) for v in presets.VERDICTS}
         with transaction.atomic():
             presets.write_presets(console, written, reason)
-        say(request, "The reasons are kept. Every reviewer is offered them from now on.")
+        say(request, translate("The reasons are kept. Every reviewer is offered them from now on."))
         return redirect("reasons")
     found = presets.reason_presets(_settings(console))
     return show(
@@ -270,7 +288,14 @@ def mark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
     verdict = request.POST.get("verdict", "")
     with transaction.atomic():
         found = reviews.mark(console, case_id, verdict, reason)
-    say(request, f"{found.account} is a golden case: {verdict}.")
+    say(
+        request,
+        translate(
+            "{account} is a golden case: {verdict}.",
+            account=found.account,
+            verdict=translate(verdict),
+        ),
+    )
     return redirect("golden_cases")
 
 
@@ -280,7 +305,10 @@ def unmark_golden(request: HttpRequest, case_id: int) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     with transaction.atomic():
         found = reviews.unmark(console, case_id, reason)
-    say(request, f"{found.account} is no golden case any more. Its answers stay.")
+    say(
+        request,
+        translate("{account} is no golden case any more. Its answers stay.", account=found.account),
+    )
     return redirect("golden_cases")
 
 
@@ -289,7 +317,7 @@ def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
     """Ask a colleague for a second opinion; the case is free for them meanwhile."""
     console, found = console_of(request), review_queue.find_case(case_id)
     reviews.ask_opinion(console, found, reason_of(request))
-    say(request, "Asked. The case is free for a colleague.")
+    say(request, translate("Asked. The case is free for a colleague."))
     return redirect("queue")
 
 
@@ -315,7 +343,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         count=len(accounts),
         act=act,
         newest=newest,
-        words=act.words,
+        words=act.shown,
         reason=reason,
         before=acts.outcomes_in_force(console, accounts),
         first=preview_act(console, accounts[0], act),
@@ -337,9 +365,15 @@ def _accounts(request: HttpRequest) -> list[str]:
         found = [*review_queue.accounts_of_cases(ids), *given.getlist("account")]
     unique = list(dict.fromkeys(found))
     if not unique:
-        raise ApiError(422, "no account was selected", fix="select some rows first")
+        raise ApiError(
+            422, translate("no account was selected"), fix=translate("select some rows first")
+        )
     if len(unique) > most:
-        raise ApiError(422, f"more than {most:,} accounts were selected", fix="select fewer")
+        raise ApiError(
+            422,
+            translate("more than {most} accounts were selected", most=format(most, ",")),
+            fix=translate("select fewer"),
+        )
     return unique
 
 
@@ -351,22 +385,37 @@ def bulk(request: HttpRequest) -> HttpResponse:
     accounts, act, reason = _accounts(request), acts.act_of(request.POST.dict()), reason_of(request)
     typed = f"{act.words.upper()} {len(accounts)}"
     if len(accounts) >= config.typed_from and request.POST.get("typed") != typed:
-        raise ApiError(422, "the act was not confirmed", fix=f"type {typed}")
+        raise ApiError(
+            422, translate("the act was not confirmed"), fix=translate("type {typed}", typed=typed)
+        )
     source = request.POST.get("source", "selection")
     batch = acts.start_batch(console, act, reason, source, len(accounts))
     newest = number_of(request.POST.get("newest"), 0, 1 << 60, acts.newest_act())
     left = acts.run_batch(console, batch, accounts, act, newest)
     if left.faults:
-        amiss = f"{len(left.faults)} of {batch.done} are not as asked. {left.faults[0]}"
-        warn(request, f"{act.words}: {amiss}")
+        warn(
+            request,
+            translate(
+                "{words}: {faults} of {done} are not as asked. {first}",
+                words=act.shown,
+                faults=len(left.faults),
+                done=batch.done,
+                first=left.faults[0],
+            ),
+        )
     else:
-        say(request, f"{act.words}: {batch.done} accounts.")
+        say(request, translate("{words}: {done} accounts.", words=act.shown, done=batch.done))
     for names, why in (
-        (left.decided, "were decided by a person since you looked, and were left alone"),
-        (left.failed, "could not be reached now"),
+        (
+            left.decided,
+            msgid(
+                "{count} were decided by a person since you looked, and were left alone: {names}"
+            ),
+        ),
+        (left.failed, msgid("{count} could not be reached now: {names}")),
     ):
         if names:
-            warn(request, f"{len(names)} {why}: {', '.join(names[:5])}")
+            warn(request, translate(why, count=len(names), names=", ".join(names[:5])))
     return redirect("batch", batch.id)
 
 
@@ -395,9 +444,18 @@ def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
     console = console_of(request)
     found = acts.find_batch(batch_id)
     if found.undone_ms is not None:
-        raise ApiError(404, "there is no such batch to undo", fix="see the list of batches")
+        raise ApiError(
+            404,
+            translate("there is no such batch to undo"),
+            fix=translate("see the list of batches"),
+        )
     undone, left = acts.undo_batch(console, found, reason_of(request))
-    say(request, f"Undone: {undone} accounts.")
+    say(request, translate("Undone: {undone} accounts.", undone=undone))
     if left:
-        warn(request, f"{left} were left alone, since something else was decided on them later.")
+        warn(
+            request,
+            translate(
+                "{left} were left alone, since something else was decided on them later.", left=left
+            ),
+        )
     return redirect("batch", batch_id)

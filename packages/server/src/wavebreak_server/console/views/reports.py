@@ -23,6 +23,7 @@ from wavebreak_server.slices.help import service as help_answers
 from wavebreak_server.slices.queue import reviews
 from wavebreak_server.slices.queue import service as review_queue
 from wavebreak_server.slices.reports.service import ReportFiles
+from wavebreak_server.texts import translate
 
 MONTHS, SHOWN_REVIEWERS = 12, 20
 
@@ -74,7 +75,7 @@ def make_report(request: HttpRequest) -> HttpResponse:
     _files(console).make(month, _provider(), console.now_ms)
     with transaction.atomic():
         write_audit_entry(console.now_ms, console.user.actor, "make_report", month, reason)
-    say(request, f"The report of {month} is being counted.")
+    say(request, translate("The report of {month} is being counted.", month=month))
     return redirect("reports")
 
 
@@ -82,7 +83,7 @@ def make_report(request: HttpRequest) -> HttpResponse:
 def recount(request: HttpRequest, month: str) -> HttpResponse:
     """Begin to recount a report from the ledger; it changes no number."""
     _files(console_of(request)).recount(month)
-    say(request, f"{month} is being recounted from the ledger.")
+    say(request, translate("{month} is being recounted from the ledger.", month=month))
     return redirect("reports")
 
 

@@ -10,6 +10,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 
 from wavebreak.engine.outside_lists import LEAST_RECORD
 from wavebreak.outcomes import RefusingOutcome
@@ -21,10 +22,12 @@ from wavebreak_server.console.pages import (
     keyset,
     number_of,
     page,
+    page_before,
     reason_of,
     say,
     show,
 )
+from wavebreak_server.console.translations import console_languages
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.auth import SCOPES
 from wavebreak_server.http.schemas import Justification, padded_reason
@@ -38,6 +41,7 @@ from wavebreak_server.slices.users.permissions import PERMISSIONS, ROLE_DUTIES, 
 from wavebreak_server.slices.webhooks import api as webhooks
 from wavebreak_server.slices.webhooks.api import NewWebhook
 from wavebreak_server.storage.models import DECISIONS, STATES, AuditEntry, Webhook
+from wavebreak_server.texts import translate
 
 MAX_KEY_MAP = 60
 
@@ -96,8 +100,17 @@ def approve_source(request: HttpRequest, name: str) -> HttpResponse:
         source_service.approve(name, console.now_ms, console.user.actor, reason, asked_ms)
     applied = async_to_sync(source_service.apply)(console.service).applied
     console.service.waiting = source_service.waiting_sources()
-    when = "once the service can be switched" if applied == "pending" else "from now on"
-    say(request, f"The declaration of {name} is approved, and decides {when}.")
+    when = (
+        translate("once the service can be switched")
+        if applied == "pending"
+        else translate("from now on")
+    )
+    say(
+        request,
+        translate(
+            "The declaration of {name} is approved, and decides {when}.", name=name, when=when
+        ),
+    )
     return redirect("sources")
 
 
@@ -107,8 +120,13 @@ def add_user(request: HttpRequest) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     name, role = request.POST.get("username", "").strip(), request.POST.get("role", "")
     password = users.add_user(console, name, role, reason)
-    return show(request, "console/shown_once.html", what=f"The first password of {name}",
-                secret=password, back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The first password of {name}", name=name),
+        secret=password,
+        back="settings",
+    )
 
 
 @page("manage_users", "POST")
@@ -117,7 +135,7 @@ def change_user(request: HttpRequest, user_id: int) -> HttpResponse:
     console, reason = console_of(request), reason_of(request)
     role, active = request.POST.get("role", ""), request.POST.get("active") == "yes"
     what = users.change_user(console, user_id, role, reason, active=active)
-    say(request, f"{what}. Open sessions have ended.")
+    say(request, translate("{what}. Open sessions have ended.", what=what))
     return redirect("settings")
 
 
@@ -126,8 +144,13 @@ def reset_user(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a person a new password and remove their second factors; sessions end."""
     console, reason = console_of(request), reason_of(request)
     user, password = users.reset_user(console, user_id, reason)
-    return show(request, "console/shown_once.html", what=f"The new password of {user.username}",
-                secret=password, back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The new password of {username}", username=user.username),
+        secret=password,
+        back="settings",
+    )
 
 
 @page("manage_keys", "POST")
@@ -137,12 +160,19 @@ def add_key(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("name", "").strip()
     scopes = [scope for scope in SCOPES if scope in request.POST.getlist("scope")]
     if not 0 < len(name) <= 100 or not scopes:
-        raise ApiError(422, "a key needs a name and a scope", fix="fill in both")
+        raise ApiError(
+            422, translate("a key needs a name and a scope"), fix=translate("fill in both")
+        )
     with transaction.atomic():
         _, text = api_keys.create_key(name, scopes, console.now_ms, console.user.actor, reason)
     async_to_sync(console.context.app.refresh)()
-    return show(request, "console/shown_once.html", what=f"The API key {name}", secret=text,
-                back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The API key {name}", name=name),
+        secret=text,
+        back="settings",
+    )
 
 
 @page("manage_keys", "POST")
@@ -152,7 +182,7 @@ def revoke_key(request: HttpRequest, prefix: str) -> HttpResponse:
     with transaction.atomic():
         api_keys.revoke_key(prefix, console.now_ms, console.user.actor, reason)
     async_to_sync(console.context.app.refresh)()
-    say(request, f"The key {prefix} is revoked.")
+    say(request, translate("The key {prefix} is revoked.", prefix=prefix))
     return redirect("settings")
 
 
@@ -170,10 +200,17 @@ def add_webhook(request: HttpRequest) -> HttpResponse:
         wanted = msgspec.convert(given, NewWebhook)
     except msgspec.ValidationError as error:
         fix = "give an https address, an outcome, and what to send"
-        raise ApiError(422, f"the webhook cannot be made: {error}", fix=fix) from None
+        raise ApiError(
+            422, translate("the webhook cannot be made: {error}", error=error), fix=fix
+        ) from None
     made = async_to_sync(webhooks.add_webhook)(console.context, wanted)
-    return show(request, "console/shown_once.html", what=f"The secret of {made.id}",
-                secret=made.secret, back="settings")  # fmt: skip
+    return show(
+        request,
+        "console/shown_once.html",
+        what=translate("The secret of {id}", id=made.id),
+        secret=made.secret,
+        back="settings",
+    )
 
 
 @page("manage_keys", "POST")
@@ -181,7 +218,12 @@ def remove_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Remove a webhook and what it has not delivered."""
     console, why = console_of(request), Justification(padded_reason(reason_of(request)))
     async_to_sync(webhooks.remove_webhook)(console.context, webhook_id, why)
-    say(request, f"{webhook_id} is removed; nothing is sent to it any more.")
+    say(
+        request,
+        translate(
+            "{webhook_id} is removed; nothing is sent to it any more.", webhook_id=webhook_id
+        ),
+    )
     return redirect("settings")
 
 
@@ -190,7 +232,10 @@ def enable_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     """Enable a webhook that was disabled since it had failed for too long."""
     console, why = console_of(request), Justification(padded_reason(reason_of(request)))
     async_to_sync(webhooks.enable_webhook)(console.context, webhook_id, why)
-    say(request, f"{webhook_id} is enabled; what it has missed is sent.")
+    say(
+        request,
+        translate("{webhook_id} is enabled; what it has missed is sent.", webhook_id=webhook_id),
+    )
     return redirect("settings")
 
 
@@ -217,10 +262,24 @@ def profile(request: HttpRequest) -> HttpResponse:
         user.keys_off = request.POST.get("keys_off") == "yes"
         user.key_map = _key_map(request.POST.get("key_map", ""))
         user.save(update_fields=["display_name", "keys_off", "key_map"])
-        say(request, "Saved.")
+        say(request, translate("Saved."))
         return redirect("profile")
     pairs = "\n".join(f"{old} = {new}" for old, new in user.key_map.items())
     return show(request, "console/profile.html", pairs=pairs, duties=ROLE_DUTIES[user.role])
+
+
+@page("use_console", "POST")
+def language(request: HttpRequest) -> HttpResponse:
+    """Choose the language of one's own pages, and show the page before in it."""
+    console, chosen = console_of(request), request.POST.get("language", "")
+    if chosen not in console_languages():
+        raise ApiError(
+            422,
+            translate("the console has no such language"),
+            fix=translate("choose one of: {codes}", codes=", ".join(console_languages())),
+        )
+    users.set_language(console, chosen)
+    return redirect(page_before(request) or reverse("overview"))
 
 
 def _key_map(text: str) -> dict[str, str]:
@@ -235,7 +294,10 @@ def _key_map(text: str) -> dict[str, str]:
             continue
         old, equals, new = (part.strip() for part in line.partition("="))
         if not equals or not 0 < len(old) <= 8 or not 0 < len(new) <= 8:
-            raise ApiError(422, f"a shortcut is unclear: {json.dumps(line[:20])}",
-                           fix="write lines like: j = n")  # fmt: skip
+            raise ApiError(
+                422,
+                translate("a shortcut is unclear: {line}", line=json.dumps(line[:20])),
+                fix=translate("write lines like: j = n"),
+            )
         found[old] = new
     return found

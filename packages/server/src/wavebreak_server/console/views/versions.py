@@ -10,6 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from wavebreak.languages import msgid
 from wavebreak.outcomes import rank_of
 from wavebreak_server.console.pages import (
     PAGE_SIZE,
@@ -26,14 +27,15 @@ from wavebreak_server.console.pages import (
 )
 from wavebreak_server.slices.versions import replay_processes, service
 from wavebreak_server.slices.versions.policy_replay import Change
+from wavebreak_server.texts import translate
 
 MOST_CHANGES = 1_000_000
 LARGEST = 1 << 60
 KINDS = {
-    "stopped": "Restricted or worse, and were not",
-    "freed": "Were restricted or worse, and are not",
-    "harsher": "Something harsher",
-    "milder": "Something milder",
+    "stopped": msgid("Restricted or worse, and were not"),
+    "freed": msgid("Were restricted or worse, and are not"),
+    "harsher": msgid("Something harsher"),
+    "milder": msgid("Something milder"),
 }
 
 
@@ -54,12 +56,17 @@ class StepViews:
         page: Name of the page of a version.
         index: Name of the page of all.
         messages: What is said after each step, by its name; `{name}` and `{seconds}` are filled in.
+        first: What is called so that the service was started with.
     """
 
     kind: service.Kind
     page: str
     index: str
     messages: dict[str, str]
+    first: str
+
+    def _said(self, step: str, name: str, seconds: float) -> str:
+        return translate(self.messages[step], name=name, seconds=format(seconds, ".1f"))
 
     def approve(self) -> View:
         """Return the view that approves a version that somebody else wrote."""
@@ -68,7 +75,7 @@ class StepViews:
             console, reason = console_of(request), reason_of(request)
             version = service.find_version(self.kind, number)
             service.approve(self.kind, console, version, reason, request.POST.get("seen", ""))
-            say(request, self.messages["approve"])
+            say(request, translate(self.messages["approve"]))
             return redirect(self.page, number)
 
         return page(self.kind.permission, "POST")(view)
@@ -79,7 +86,7 @@ class StepViews:
         def view(request: HttpRequest, number: int) -> HttpResponse:
             version = service.find_version(self.kind, number)
             service.reject(self.kind, console_of(request), version, reason_of(request))
-            say(request, self.messages["reject"])
+            say(request, translate(self.messages["reject"]))
             return redirect(self.page, number)
 
         return page(self.kind.permission, "POST")(view)
@@ -90,7 +97,7 @@ class StepViews:
         def view(request: HttpRequest, number: int) -> HttpResponse:
             version = service.find_version(self.kind, number)
             seconds = service.go_live(self.kind, console_of(request), version, reason_of(request))
-            say(request, self.messages["go_live"].format(name=version.name, seconds=seconds))
+            say(request, self._said("go_live", version.name, seconds))
             return redirect(self.page, number)
 
         return page(self.kind.permission, "POST")(view)
@@ -102,8 +109,7 @@ class StepViews:
             console, reason = console_of(request), reason_of(request)
             seen = request.POST.get("seen", "")
             target, seconds = service.roll_back(self.kind, console, reason, seen)
-            name = target or f"The {self.kind.content} that the service was started with"
-            say(request, self.messages["roll_back"].format(name=name, seconds=seconds))
+            say(request, self._said("roll_back", target or translate(self.first), seconds))
             return redirect(self.index)
 
         return page(self.kind.permission, "POST")(view)

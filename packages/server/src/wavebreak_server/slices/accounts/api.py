@@ -38,6 +38,7 @@ from wavebreak_server.slices.decisions.api import NumberedDecision, numbered_dec
 from wavebreak_server.slices.erasure import service as erasure
 from wavebreak_server.storage import models
 from wavebreak_server.storage.authentic_rows import checked_decisions
+from wavebreak_server.texts import translate
 
 
 class Restriction(Response):
@@ -168,11 +169,11 @@ async def extend_quota(context: RequestContext, account: AccountId, body: Justif
     """Grant a quota extension, and return the quota."""
     state = await actions.sealed_state(context, account)
     if state.outcome != LIMIT:
-        raise ApiError(409, "the account is not limited, so it has no quota")
+        raise ApiError(409, translate("the account is not limited, so it has no quota"))
 
     def grant() -> None:
         if _is_extended(account, state.now_ms):
-            raise ApiError(409, "the account already has an extension in this cycle")
+            raise ApiError(409, translate("the account already has an extension in this cycle"))
         models.QuotaExtension.objects.create(account=account, at_ms=state.now_ms)
         write_audit_entry(context.now_ms, context.key, "extend_quota", account, body.reason)
 
@@ -340,7 +341,10 @@ def _last_known(context: RequestContext, account: str) -> actions.AccountState:
     states = context.service.states
     if not states.loaded:
         raise ApiError(
-            503, "the enforcement states are being loaded", fix="try again later", retry_after_s=1
+            503,
+            translate("the enforcement states are being loaded"),
+            fix=translate("try again later"),
+            retry_after_s=1,
         )
     known = states.state(account)
     outcome = effective_outcome(known.outcome, challenges=context.service.responder.challenges)

@@ -40,6 +40,7 @@ from wavebreak_server.storage.models import (
     LedgerOpening,
     LogBatch,
 )
+from wavebreak_server.texts import translate
 
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0
@@ -376,5 +377,7 @@ def outcome_in_force(engine: Engine, account: str) -> str:
     """Return the outcome in force; raises ApiError (404) where the log has no such account."""
     state = actions.read_account_state(engine, account)
     if state is None:
-        raise ApiError(404, "the log has no such account", fix="search for it")
+        raise ApiError(
+            404, translate("the log has no such account"), fix=translate("search for it")
+        )
     return OUTCOMES[state.outcome]

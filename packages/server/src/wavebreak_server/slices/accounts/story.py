@@ -17,6 +17,7 @@ from wavebreak.explain.narrative import status_sentence, story_paragraphs
 from wavebreak_server.errors import ApiError
 from wavebreak_server.slices.accounts.service import AccountEvents, newest_decisions
 from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.texts import translate
 
 _BY_PEOPLE = ("person", "challenge")
 GAP = "Only the newest part of the log was read: it does not reach back to the account's begin."
@@ -40,7 +41,9 @@ def story(
     """
     told = acting.ask(lambda engine: _read(engine, account))
     if told is None:
-        raise ApiError(404, "the log has no such account", fix="search for it")
+        raise ApiError(
+            404, translate("the log has no such account"), fix=translate("search for it")
+        )
     row, rules, enforce = told
     if blind:
         # A person may have been the first who restricted it.

@@ -29,6 +29,7 @@ from wavebreak_server.pipeline.pending_requests import Accepted, Sender
 from wavebreak_server.pipeline.request_decoder import Body
 from wavebreak_server.slices.acts.api import Override, OverrideResult
 from wavebreak_server.storage.models import AuditEntry
+from wavebreak_server.texts import translate
 
 SEALED_S = 5.0
 """How long a request waits for a decision to be sealed before it shows it."""
@@ -82,7 +83,7 @@ async def sealed_state(context: RequestContext, account: str) -> AccountState:
     """Return an account's state once its newest decision is sealed; raises ApiError (404, 503)."""
     state = await sealed_state_if_known(context, account)
     if state is None:
-        raise ApiError(404, "the log has no such account")
+        raise ApiError(404, translate("the log has no such account"))
     return state
 
 
@@ -104,7 +105,10 @@ async def wait_until_sealed(context: RequestContext, account: str) -> None:
         await asyncio.wait_for(context.service.wait_until_sealed(account), SEALED_S)
     except TimeoutError:
         raise ApiError(
-            503, "a decision is not sealed yet", fix="try again later", retry_after_s=1
+            503,
+            translate("a decision is not sealed yet"),
+            fix=translate("try again later"),
+            retry_after_s=1,
         ) from None
 
 
@@ -126,7 +130,9 @@ async def override_account(
         lambda engine: engine.challenges_account(account)
     ):
         raise ApiError(
-            422, "the source of this account cannot ask for a challenge", fix="set limit instead"
+            422,
+            translate("the source of this account cannot ask for a challenge"),
+            fix=translate("set limit instead"),
         )
     chosen = {"outcome": change.outcome, "hold_s": change.hold_s}
     set_to = {name: value for name, value in chosen.items() if value is not None}
@@ -191,7 +197,9 @@ async def add_labels(
         Body(content, "lines"), Sender(context.key, labels=True, identifiers=True), ask=ask
     )
     if isinstance(result, Accepted) and result.refused:
-        raise ApiError(422, f"a label was refused: {result.refused[0].message}")
+        raise ApiError(
+            422, translate("a label was refused: {message}", message=result.refused[0].message)
+        )
     return result
 
 
@@ -217,7 +225,9 @@ async def declare_lane(context: RequestContext, account: str, lane: Lane, reason
         ask=lambda engine: read_lane(engine, account),
     )
     if taken != lane:
-        raise ApiError(422, "the declaration was not taken", fix="see the service's log")
+        raise ApiError(
+            422, translate("the declaration was not taken"), fix=translate("see the service's log")
+        )
     await finish_audit(context, entry)
     return event
 
@@ -239,7 +249,9 @@ async def check_ids(context: RequestContext, accounts: Sequence[str]) -> None:
         slots = await context.service.ask(lambda engine: engine.fanout.accounts.find(names))
         for kind, slot in zip(faults.values(), slots.tolist(), strict=True):
             if slot < 0:
-                raise ApiError(422, f"the account's id {kind.name}", fix=kind.fix)
+                raise ApiError(
+                    422, translate("the account's id {name}", name=kind.name), fix=kind.fix
+                )
 
 
 async def begin_audit(context: RequestContext, action: str, target: str, reason: str) -> int:

@@ -21,6 +21,7 @@ from wavebreak_server.pipeline.decide import pseudonymize_event
 from wavebreak_server.slices.acts.actions import describe_end, read_account_state
 from wavebreak_server.slices.acts.service import Act
 from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.texts import translate
 
 NO_REFERENCE = "–"
 """What a preview shows for the reference that a decision will have."""
@@ -116,6 +117,6 @@ def _notice_words(feedback: Feedback, outcome: str) -> str:
     """
     delays = {str(name): delay for name, delay in feedback.delay.items()}
     if outcome not in delays:
-        return "at once"
+        return translate("at once")
     least, most = delays[outcome]
-    return f"between {least} and {most} after the decision"
+    return translate("between {least} and {most} after the decision", least=least, most=most)

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F
 
 from wavebreak.durations import DAY_S, duration_seconds
+from wavebreak.languages import msgid
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.outcomes import BY_RANK, NEEDING_HOLD, OUTCOMES, SETTABLE
 from wavebreak_server.errors import ApiError
@@ -32,6 +33,7 @@ from wavebreak_server.slices.queue.models import Review, ReviewCase
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.models import Decision
+from wavebreak_server.texts import translate
 
 UNDONE_NOTE = 200
 """Characters of what is noted about an undone act."""
@@ -48,9 +50,11 @@ class Choice(NamedTuple):
 
 
 CHOICES = {
-    "benign": Choice("Benign", "b", "lift what is in force, and give the account a month's grace"),
-    "abusive": Choice("Abusive", "a", "apply the policy (a ban)"),
-    "undetermined": Choice("Neither", "o", "set another outcome, for a time"),
+    "benign": Choice(
+        msgid("Benign"), "b", msgid("lift what is in force, and give the account a month's grace")
+    ),
+    "abusive": Choice(msgid("Abusive"), "a", msgid("apply the policy (a ban)")),
+    "undetermined": Choice(msgid("Neither"), "o", msgid("set another outcome, for a time")),
 }
 NO_REASON = "benign; no reason given"
 """Reason of a verdict that may go without one."""
@@ -79,6 +83,20 @@ class Act(NamedTuple):
             return self.verdict
         return f"{self.outcome} for {self.hold}" if self.hold else self.outcome
 
+    @property
+    def shown(self) -> str:
+        """The act in a few words, in the language of the page.
+
+        >>> Act("undetermined", "restrict", "3d").shown
+        'restrict for 3d'
+        """
+        if self.verdict != "undetermined":
+            return translate(self.verdict)
+        outcome = translate(self.outcome)
+        if not self.hold:
+            return outcome
+        return translate("{outcome} for {hold}", outcome=outcome, hold=self.hold)
+
 
 def act_of(form: dict[str, str]) -> Act:
     """Return the act that a form asks for; raises ApiError (422) with the fix.
@@ -90,15 +108,31 @@ def act_of(form: dict[str, str]) -> Act:
     """
     verdict, outcome, hold = (form.get(name, "") for name in ("verdict", "outcome", "hold"))
     if verdict not in CHOICES:
-        raise ApiError(422, "no verdict was chosen", fix=f"choose {', '.join(CHOICES)}")
+        raise ApiError(
+            422,
+            translate("no verdict was chosen"),
+            fix=translate("choose {names}", names=", ".join(translate(name) for name in CHOICES)),
+        )
     if verdict != "undetermined":
         return Act(verdict)
     if outcome not in SETTABLE:
-        raise ApiError(422, "no outcome was chosen", fix=f"choose {', '.join(SETTABLE)}")
+        raise ApiError(
+            422,
+            translate("no outcome was chosen"),
+            fix=translate("choose {names}", names=", ".join(SETTABLE)),
+        )
     if hold and hold not in HOLDS:
-        raise ApiError(422, "the duration is unknown", fix=f"choose {', '.join(HOLDS)}")
+        raise ApiError(
+            422,
+            translate("the duration is unknown"),
+            fix=translate("choose {names}", names=", ".join(HOLDS)),
+        )
     if outcome in NEEDING_HOLD and not hold:
-        raise ApiError(422, f"{outcome} needs a duration", fix="choose until when it holds")
+        raise ApiError(
+            422,
+            translate("{outcome} needs a duration", outcome=outcome),
+            fix=translate("choose until when it holds"),
+        )
     return Act(verdict, outcome, "" if outcome == "allow" else hold)
 
 
@@ -245,11 +279,22 @@ def without_effect(act: Act, made: PersonAct) -> str:
     }
     if holds[act.verdict]:
         return ""
-    what = "changed nothing" if unchanged else "did not bring what you asked for"
-    return (
-        f"{made.account}: the verdict {act.words} {what}; {made.outcome} is in force. Look whether "
-        "the policy enforces a rule on labels, and which rules are off (Settings, Sources)."
+    what = (
+        msgid("{account}: the verdict {words} changed nothing; {outcome} is in force.")
+        if unchanged
+        else msgid(
+            "{account}: the verdict {words} did not bring what you asked for; {outcome} is in "
+            "force."
+        )
     )
+    said = translate(
+        what, account=made.account, words=act.shown, outcome=translate(str(made.outcome))
+    )
+    look = translate(
+        "Look whether the policy enforces a rule on labels, and which rules are off (Settings, "
+        "Sources)."
+    )
+    return f"{said} {look}"
 
 
 def decide_case(acting: ActingUser, case: ReviewCase, act: Act, reason: str) -> AppliedAct | None:
@@ -453,7 +498,9 @@ def find_act(number: int) -> PersonAct:
     """Return an act that can be undone; raises ApiError (404)."""
     found: PersonAct | None = PersonAct.objects.filter(id=number, undone_ms=None).first()
     if found is None:
-        raise ApiError(404, "there is no such act to undo", fix="open the account anew")
+        raise ApiError(
+            404, translate("there is no such act to undo"), fix=translate("open the account anew")
+        )
     return found
 
 
@@ -461,7 +508,9 @@ def find_batch(number: str) -> Batch:
     """Return a batch with who made and who undid it; raises ApiError (404)."""
     found: Batch | None = Batch.objects.select_related("by", "undone_by").filter(id=number).first()
     if found is None:
-        raise ApiError(404, "there is no such batch", fix="see the list of batches")
+        raise ApiError(
+            404, translate("there is no such batch"), fix=translate("see the list of batches")
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from wavebreak_server.slices.config import settings_of
 from wavebreak_server.slices.statements.api import LanguageCode
 from wavebreak_server.slices.statements.service import offered_language
 from wavebreak_server.storage import models
+from wavebreak_server.texts import translate
 
 AppealNumber = Annotated[int, Meta(ge=1, le=2**53 - 1, description="the appeal's id")]
 
@@ -101,7 +102,7 @@ async def submit_appeal(context: RequestContext, body: NewAppeal) -> WithStatus[
     rows = models.Decision.objects.filter(id=body.decision).values_list("account", flat=True)
     account = await run_query(rows.first)
     if account is None:
-        raise ApiError(404, "no decision with this id can be appealed against")
+        raise ApiError(404, translate("no decision with this id can be appealed against"))
     language = offered_language(notices.platform, body.language)
     wanted = service.PlatformAppeal(
         body.decision, body.statement, language, context.key, body.reason
@@ -138,5 +139,5 @@ async def get_appeal(context: RequestContext, appeal: AppealNumber) -> HolderApp
     """Return an appeal."""
     row = await run_query(service.confirmed_appeals().filter(id=appeal).first)
     if row is None:
-        raise ApiError(404, "there is no such appeal", fix="list the appeals")
+        raise ApiError(404, translate("there is no such appeal"), fix=translate("list the appeals"))
     return _as_json(row)

@@ -29,6 +29,7 @@ from django.db.models import Count, F, Min, Q, QuerySet
 from wavebreak.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from wavebreak.engine import Engine
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import msgid
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry
 from wavebreak.notices import appeal_deadline
@@ -53,6 +54,7 @@ from wavebreak_server.slices.users.models import User
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.ledger_store import LedgerStore
 from wavebreak_server.storage.models import Webhook
+from wavebreak_server.texts import translate
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -64,9 +66,9 @@ UPKEEP_S = 600.0
 TOGETHER = 100
 """Appeals of a group that one act may decide."""
 RESULTS = {
-    Appeal.UNCHANGED: "Unchanged: the decision was right",
-    Appeal.PARTIALLY: "Partially reversed: something milder is right",
-    Appeal.REVERSED: "Reversed: the decision was wrong; restore the earlier state",
+    Appeal.UNCHANGED: msgid("Unchanged: the decision was right"),
+    Appeal.PARTIALLY: msgid("Partially reversed: something milder is right"),
+    Appeal.REVERSED: msgid("Reversed: the decision was wrong; restore the earlier state"),
 }
 _LIVE = (Appeal.OPEN, Appeal.DECIDED)
 
@@ -106,9 +108,17 @@ def clean_statement(text: str) -> str:
     kept = "".join(c for c in lines if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs"))
     kept = kept.strip()
     if not kept:
-        raise ApiError(422, "the statement is empty", fix="say why the decision is wrong")
+        raise ApiError(
+            422, translate("the statement is empty"), fix=translate("say why the decision is wrong")
+        )
     if len(kept) > MAX_STATEMENT:
-        raise ApiError(422, f"the statement exceeds {MAX_STATEMENT} characters", fix="shorten it")
+        raise ApiError(
+            422,
+            translate(
+                "the statement exceeds {max_statement} characters", max_statement=MAX_STATEMENT
+            ),
+            fix=translate("shorten it"),
+        )
     return kept
 
 
@@ -211,7 +221,11 @@ def submit(
     found: tuple[Appeal, bool] = rows.get_or_create(decision=decision["id"], defaults=defaults)
     appeal, new = found
     if appeal.state != Appeal.UNVERIFIED:
-        raise ApiError(409, "there is an appeal against this decision", fix="see its status")
+        raise ApiError(
+            409,
+            translate("there is an appeal against this decision"),
+            fix=translate("see its status"),
+        )
     if not new:
         for name, value in values.items():
             setattr(appeal, name, value)
@@ -229,14 +243,21 @@ def send_code(appeal: Appeal, now_ms: int, *, shows_codes: bool = False) -> None
     it.
     """
     if appeal.codes_sent >= MAX_CODES:
-        raise ApiError(429, "too many codes were sent", fix="try again tomorrow", retry_after_s=600)
+        raise ApiError(
+            429,
+            translate("too many codes were sent"),
+            fix=translate("try again tomorrow"),
+            retry_after_s=600,
+        )
     expires = now_ms + CODE_MS
     data = {"account": appeal.account, "expires_ms": expires, "language": appeal.language}
     message = enqueue_message("appeal.code", data, now_ms)
     if not message and shows_codes:
         message = new_message_id()
     if not message:
-        raise ApiError(503, "no webhook would bring the code", fix="add a webhook")
+        raise ApiError(
+            503, translate("no webhook would bring the code"), fix=translate("add a webhook")
+        )
     appeal.code_message, appeal.code_expires_ms = message, expires
     appeal.code_attempts, appeal.codes_sent = 0, appeal.codes_sent + 1
     appeal.save()
@@ -367,11 +388,11 @@ def submit_for_holder(
     """
     decision = statements.stored_decision(new.decision)
     if decision is None or not has_notice(decision):
-        raise ApiError(404, "no decision with this id can be appealed against")
+        raise ApiError(404, translate("no decision with this id can be appealed against"))
     found = appeal_of(new.decision)
     confirmed = found is not None and found.state != Appeal.UNVERIFIED
     if not confirmed and not may_appeal(notices, decision, now_ms):
-        raise ApiError(409, "the time for an appeal has ended, or nothing is restricted")
+        raise ApiError(409, translate("the time for an appeal has ended, or nothing is restricted"))
     cleaned = new._replace(statement=clean_statement(new.statement))
     return open_from_platform(decision, cleaned, ties, store, now_ms, terms)
 
@@ -393,7 +414,9 @@ def find_appeal(number: int) -> Appeal:
     """Return an appeal with who decided it; raises ApiError (404)."""
     found: Appeal | None = Appeal.objects.select_related("decided_by").filter(id=number).first()
     if found is None or found.state == Appeal.WITHDRAWN:
-        raise ApiError(404, "there is no such appeal", fix="see the list of appeals")
+        raise ApiError(
+            404, translate("there is no such appeal"), fix=translate("see the list of appeals")
+        )
     return found
 
 
@@ -478,11 +501,21 @@ def answer_of(form: Mapping[str, str]) -> Answer:
     """
     result, reason = form.get("result", ""), form.get("reason", "").replace("\r\n", "\n").strip()
     if result not in RESULTS:
-        raise ApiError(422, "no result was chosen", fix="choose what becomes of the decision")
+        raise ApiError(
+            422,
+            translate("no result was chosen"),
+            fix=translate("choose what becomes of the decision"),
+        )
     if not reason:
-        raise ApiError(422, "the reason is missing", fix="give the holder the reason")
+        raise ApiError(
+            422, translate("the reason is missing"), fix=translate("give the holder the reason")
+        )
     if len(reason) > MAX_REASON:
-        raise ApiError(422, f"the reason exceeds {MAX_REASON} characters", fix="shorten it")
+        raise ApiError(
+            422,
+            translate("the reason exceeds {max_reason} characters", max_reason=MAX_REASON),
+            fix=translate("shorten it"),
+        )
     if result != Appeal.PARTIALLY:
         return Answer(result, reason)
     act = acts.act_of({"verdict": "undetermined"} | {k: form.get(k, "") for k in _MILDER})
@@ -498,9 +531,9 @@ def conflict(appeal: Appeal, user: User) -> str:
     Whoever acted on the account, or reviewed a case of it, took part in what is appealed against.
     """
     if user in acts.reviewers_of(appeal.account):
-        return "You acted on this account."
+        return translate("You acted on this account.")
     if Review.objects.filter(case__account=appeal.account, reviewer=user).exists():
-        return "You reviewed a case of this account."
+        return translate("You reviewed a case of this account.")
     return ""
 
 
@@ -539,12 +572,16 @@ def decide(acting: ActingUser, appeal: Appeal, answer: Answer, version: int) -> 
     Raises ApiError (403) for who took part in the decision, (409) if it changed meanwhile.
     """
     if why := conflict(appeal, acting.user):
-        raise ApiError(403, why, fix="a colleague who took no part decides this appeal")
+        raise ApiError(403, why, fix=translate("a colleague who took no part decides this appeal"))
     taken = Appeal.objects.filter(id=appeal.id, state=Appeal.OPEN, version=version).update(
         version=F("version") + 1
     )
     if not taken:
-        raise ApiError(409, "the appeal changed while you read it", fix="read it anew, then decide")
+        raise ApiError(
+            409,
+            translate("the appeal changed while you read it"),
+            fix=translate("read it anew, then decide"),
+        )
     outcome, until, fault = _enforce(acting, appeal, answer)
     now = acting.now_ms
     with transaction.atomic():

@@ -9,6 +9,7 @@ from wavebreak_server.errors import ApiError
 from wavebreak_server.http import auth
 from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.storage.models import ApiKey
+from wavebreak_server.texts import translate
 
 
 class KeyTerms(NamedTuple):
@@ -45,7 +46,11 @@ def create_key(
     generated = auth.generate_key()
     wanted = set(scopes)
     if auth.LIST in wanted and len(wanted) > 1:
-        raise ApiError(409, "a key has the scope `list` alone", fix="create a key for each")
+        raise ApiError(
+            409,
+            translate("a key has the scope `list` alone"),
+            fix=translate("create a key for each"),
+        )
     key = ApiKey.objects.create(
         prefix=generated.prefix,
         digest=generated.digest,
@@ -67,9 +72,13 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
     """
     former = _active_key(prefix, now_ms)
     if not former.is_authentic:
-        raise ApiError(409, "the key was not made by this service", fix="revoke it")
+        raise ApiError(
+            409, translate("the key was not made by this service"), fix=translate("revoke it")
+        )
     if former.ends_ms is not None:
-        raise ApiError(409, "the key already has a successor", fix="rotate the successor")
+        raise ApiError(
+            409, translate("the key already has a successor"), fix=translate("rotate the successor")
+        )
     former.ends_ms = now_ms + grace_s * 1000
     former.save()
     write_audit_entry(now_ms, by, "rotate_key", prefix, reason)
@@ -105,5 +114,5 @@ def list_keys() -> list[ApiKey]:
 def _active_key(prefix: str, now_ms: int) -> ApiKey:
     key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
     if key is None or (key.ends_ms is not None and key.ends_ms <= now_ms):
-        raise ApiError(404, "the key is unknown or expired")
+        raise ApiError(404, translate("the key is unknown or expired"))
     return key

@@ -10,6 +10,7 @@ from wavebreak.linking import Operator
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.schemas import Request, Response
+from wavebreak_server.texts import translate
 
 OperatorId = Annotated[str, Meta(pattern="^op-[0-9a-f]{12}$", description="the operator's id")]
 
@@ -59,4 +60,4 @@ async def get_operator(context: RequestContext, operator: OperatorId) -> Operato
     for found in await _operators(context):
         if found.id == operator:
             return found
-    raise ApiError(404, "there is no such operator", fix="see /v1/operators")
+    raise ApiError(404, translate("there is no such operator"), fix=translate("see /v1/operators"))

@@ -10,6 +10,7 @@ from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.config import ConsoleConfig
 from wavebreak_server.slices.queue.models import ReasonPresets
 from wavebreak_server.slices.users.acting_user import ActingUser
+from wavebreak_server.texts import translate
 
 VERDICTS: tuple[Label, ...] = ("benign", "abusive", "undetermined")
 MOST, LONGEST = 9, 120
@@ -31,10 +32,20 @@ def read_presets(text: str) -> list[str]:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     reasons = list(dict.fromkeys(filter(None, lines)))
     if len(reasons) > MOST:
-        raise ApiError(422, f"more than {MOST} reasons", fix="keep those that are used most")
+        raise ApiError(
+            422,
+            translate("more than {most} reasons", most=MOST),
+            fix=translate("keep those that are used most"),
+        )
     if long := [reason for reason in reasons if len(reason) > LONGEST]:
         raise ApiError(
-            422, f"a reason exceeds {LONGEST} characters: {long[0][:40]}…", fix="shorten it"
+            422,
+            translate(
+                "a reason exceeds {longest} characters: {value}…",
+                longest=LONGEST,
+                value=long[0][:40],
+            ),
+            fix=translate("shorten it"),
         )
     return reasons
 

@@ -33,6 +33,7 @@ from wavebreak_server.slices.queue.service import (
 )
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import translate
 
 AGREED = ("benign", "abusive")
 """Verdicts that a golden case may have."""
@@ -107,13 +108,21 @@ def mark(acting: ActingUser, case_id: int, verdict: str, reason: str) -> ReviewC
             verdict is none that can be agreed on (422).
     """
     if verdict not in AGREED:
-        raise ApiError(422, "no verdict was chosen", fix=f"choose {' or '.join(AGREED)}")
+        raise ApiError(
+            422,
+            translate("no verdict was chosen"),
+            fix=translate("choose {names}", names=" or ".join(AGREED)),
+        )
     found: ReviewCase | None = ReviewCase.objects.select_for_update().filter(id=case_id).first()
     if found is None:
-        raise ApiError(404, "there is no such case", fix="go back to the queue")
+        raise ApiError(
+            404, translate("there is no such case"), fix=translate("go back to the queue")
+        )
     if found.state != ReviewCase.CLOSED or found.blind or found.golden:
         raise ApiError(
-            409, "the case is open, a second look, or golden already", fix="choose a closed case"
+            409,
+            translate("the case is open, a second look, or golden already"),
+            fix=translate("choose a closed case"),
         )
     found.golden, found.golden_reason = verdict, reason
     found.save(update_fields=["golden", "golden_reason"])
@@ -131,7 +140,9 @@ def unmark(acting: ActingUser, case_id: int, reason: str) -> ReviewCase:
         golden_cases().select_for_update(of=("self",)).filter(id=case_id).first()
     )
     if found is None:
-        raise ApiError(404, "the case is not golden", fix="see the list of golden cases")
+        raise ApiError(
+            404, translate("the case is not golden"), fix=translate("see the list of golden cases")
+        )
     found.golden = ""
     found.save(update_fields=["golden"])
     write_audit_entry(acting.now_ms, acting.user.actor, "unmark_golden", found.account, reason)
@@ -256,7 +267,11 @@ def open_question(acting: ActingUser, opinion_id: int) -> SecondOpinion:
         id=opinion_id, answered_by=None
     ).first()
     if found is None or found.asked_by_id == acting.user.id:
-        raise ApiError(404, "there is no such open question for you", fix="open the case anew")
+        raise ApiError(
+            404,
+            translate("there is no such open question for you"),
+            fix=translate("open the case anew"),
+        )
     return found
 
 

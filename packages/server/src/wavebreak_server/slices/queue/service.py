@@ -44,6 +44,7 @@ from wavebreak_server.slices.acts.models import PersonAct
 from wavebreak_server.slices.config import Queue
 from wavebreak_server.slices.queue.models import CaseSkip, Review, ReviewCase
 from wavebreak_server.slices.users.models import User
+from wavebreak_server.texts import translate
 
 WIDE_REACH = 1_000
 """Strangers written to first that count as the widest reach."""
@@ -234,7 +235,9 @@ def find_case(number: int) -> ReviewCase:
         ReviewCase.objects.select_related("claimed_by").filter(id=number).first()
     )
     if found is None:
-        raise ApiError(404, "there is no such case", fix="go back to the queue")
+        raise ApiError(
+            404, translate("there is no such case"), fix=translate("go back to the queue")
+        )
     return found
 
 
@@ -301,17 +304,27 @@ def _refusal(case_id: int, user: User, now_ms: int) -> ApiError:
     """Return why a person cannot have a case."""
     case = ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
     if case is None or case.state == ReviewCase.CLOSED:
-        return ApiError(404, "the case is closed or unknown", fix="take the next one")
+        return ApiError(
+            404, translate("the case is closed or unknown"), fix=translate("take the next one")
+        )
     if case.state == ReviewCase.DECIDING:
-        return ApiError(409, "a verdict on this case is being carried out", fix="take the next one")
+        return ApiError(
+            409,
+            translate("a verdict on this case is being carried out"),
+            fix=translate("take the next one"),
+        )
     if case.claimed_by_id not in (None, user.id) and case.lease_until_ms > now_ms:
         name = case.claimed_by.shown_name
-        return ApiError(409, f"{name} works on this case", fix="take the next one")
+        return ApiError(
+            409,
+            translate("{name} works on this case", name=name),
+            fix=translate("take the next one"),
+        )
     if case.blind and ReviewCase.objects.filter(took_part(user), id=case_id).exists():
         return ApiError(
             403,
-            "a second look at a case is for somebody who took no part in it",
-            fix="take the next one",
+            translate("a second look at a case is for somebody who took no part in it"),
+            fix=translate("take the next one"),
         )
     return ChangedError()
 

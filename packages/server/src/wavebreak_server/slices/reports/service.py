@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from wavebreak.durations import HOUR_S
 from wavebreak.errors import WavebreakError
+from wavebreak.languages import msgid
 from wavebreak_server.errors import ApiError
+from wavebreak_server.texts import translate
 from wavebreak_server.transparency import Report, read_report
 from wavebreak_server.transparency.report import shown
 
@@ -56,10 +58,10 @@ class Kept(NamedTuple):
 
 
 _FIGURES = (
-    ("Decisions", "decisions.total"),
-    ("Accounts acted on", "accounts.acted"),
-    ("Appeals received", "appeals.received"),
-    ("Reversed", "appeals.reversed"),
+    (msgid("Decisions"), "decisions.total"),
+    (msgid("Accounts acted on"), "accounts.acted"),
+    (msgid("Appeals received"), "appeals.received"),
+    (msgid("Reversed"), "appeals.reversed"),
 )
 
 
@@ -95,13 +97,19 @@ class ReportFiles:
         media = FILES.get(name) or ("text/csv; charset=utf-8" if _is_dsa(name) else "")
         path = self.place / month / name
         if not MONTH.fullmatch(month) or not media or not path.is_file():
-            raise ApiError(404, "there is no such file", fix="see the list of reports")
+            raise ApiError(
+                404, translate("there is no such file"), fix=translate("see the list of reports")
+            )
         return path, media
 
     def make(self, month: str, provider: str, now_ms: int) -> None:
         """Begin to count the report of a month; raises ApiError (409, 422)."""
         if not MONTH.fullmatch(month) or month > _month(now_ms):
-            raise ApiError(422, "the month is unclear", fix="write it as 2026-11, up to this month")
+            raise ApiError(
+                422,
+                translate("the month is unclear"),
+                fix=translate("write it as 2026-11, up to this month"),
+            )
         year, number = map(int, month.split("-"))
         after = f"{year + number // 12}-{number % 12 + 1:02d}-01"
         made = self.place / f"{month}.new"
@@ -120,7 +128,11 @@ class ReportFiles:
         self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock:
             if self._running:
-                raise ApiError(409, "a report is being counted", fix="wait until it is done")
+                raise ApiError(
+                    409,
+                    translate("a report is being counted"),
+                    fix=translate("wait until it is done"),
+                )
             command = [sys.executable, "-m", "wavebreak", "transparency", *arguments]
             # The URL may hold a password: it is in the environment, not in the process list.
             env = os.environ | ({"WAVEBREAK_DATABASE": self._database} if self._database else {})

@@ -31,6 +31,7 @@ from wavebreak_server.pipeline.log_clock import ClockSkews
 from wavebreak_server.pipeline.service import Service
 from wavebreak_server.storage.authentic_rows import authentic
 from wavebreak_server.storage.models import ApiKey, AppliedPosition, KeyActivity, LogBatch, Source
+from wavebreak_server.texts import translate
 
 Ability = Literal["refuse", "challenge", "notify", "suspend", "lift"]
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
@@ -100,9 +101,11 @@ def check_carried(names: Iterable[str]) -> tuple[str, ...]:
         if name not in known:
             raise ApiError(
                 422,
-                f"carries: item {position} is no event type or field",
-                fix="write types as message.sent, fields as message.sent.size "
-                "(docs/reference/events.md)",
+                translate("carries: item {position} is no event type or field", position=position),
+                fix=translate(
+                    "write types as message.sent, fields as message.sent.size "
+                    "(docs/reference/events.md)"
+                ),
                 cause="bad_value",
                 field="carries",
             )
@@ -214,10 +217,14 @@ def approve(name: str, now_ms: int, by: str, reason: str, asked_ms: int | None =
     """
     source: Source | None = Source.objects.select_for_update().filter(name=name).first()
     if source is None or not source.is_authentic or not source.asked_ms:
-        raise ApiError(404, "no declaration of this source waits", fix="list the sources")
+        raise ApiError(
+            404, translate("no declaration of this source waits"), fix=translate("list the sources")
+        )
     if asked_ms is not None and asked_ms != source.asked_ms:
         raise ApiError(
-            409, "the source asks for something else by now", fix="list the sources again"
+            409,
+            translate("the source asks for something else by now"),
+            fix=translate("list the sources again"),
         )
     _decide(source, Declaration(source.asked_carries, source.asked_can), now_ms)
     write_audit_entry(now_ms, by, "approve_source", name, reason)
@@ -230,7 +237,11 @@ def _source(name: str, now_ms: int) -> Source:
     if source is not None and source.is_authentic:
         return source
     if source is None and Source.objects.count() >= MAX_SOURCES:
-        raise ApiError(409, f"there are already {MAX_SOURCES} sources", fix="remove one")
+        raise ApiError(
+            409,
+            translate("there are already {max_sources} sources", max_sources=MAX_SOURCES),
+            fix=translate("remove one"),
+        )
     return Source(name=name, created_ms=now_ms, changed_ms=now_ms)
 
 
@@ -265,7 +276,7 @@ def remove(name: str, now_ms: int, by: str, reason: str) -> None:
     """Remove a source, in the open transaction; raises ApiError (404) if there is none."""
     source: Source | None = Source.objects.select_for_update().filter(name=name).first()
     if source is None:
-        raise ApiError(404, "there is no such source", fix="list the sources")
+        raise ApiError(404, translate("there is no such source"), fix=translate("list the sources"))
     write_audit_entry(now_ms, by, "remove_source", name, reason)
     source.delete()
 
@@ -368,19 +379,38 @@ def notices(service: Service) -> list[str]:
     said = []
     if off:
         said.append(
-            f"{len(off)} of {rules} rules are off, since the stream is declared not to carry what "
-            f"they read: {_mentioned(off)}"
+            translate(
+                "{off} of {rules} rules are off, since the stream is declared not to carry what "
+                "they read: {names}",
+                off=len(off),
+                rules=rules,
+                names=_mentioned(off),
+            )
         )
     apart = {name: rules for name, rules in service.rules_off_by_source().items() if rules}
     said += [
-        f"{len(own)} more rules are off for the accounts of {name}, which does not carry what they "
-        f"read: {_mentioned(own)}"
+        translate(
+            "{count} more rules are off for the accounts of {name}, which does not carry what they "
+            "read: {names}",
+            count=len(own),
+            name=name,
+            names=_mentioned(own),
+        )
         for name, own in list(apart.items())[:_MENTIONED]
     ]
     if len(apart) > _MENTIONED:
-        said.append(f"rules are off for the accounts of {len(apart) - _MENTIONED} more sources")
+        said.append(
+            translate(
+                "rules are off for the accounts of {more} more sources",
+                more=len(apart) - _MENTIONED,
+            )
+        )
     said += [
-        f"the source {name} declares less than the service decides by: an administrator approves it"
+        translate(
+            "the source {name} declares less than the service decides by: an administrator "
+            "approves it",
+            name=name,
+        )
         for name in service.waiting
     ]
     return said
@@ -389,7 +419,8 @@ def notices(service: Service) -> list[str]:
 def _mentioned(names: Sequence[str]) -> str:
     """Return the first of some names, and how many more there are."""
     more = len(names) - _MENTIONED
-    return ", ".join(names[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
+    shown = ", ".join(names[:_MENTIONED])
+    return translate("{names} and {more} more", names=shown, more=more) if more > 0 else shown
 
 
 def store_activity(skews: ClockSkews, since_ms: int) -> int:

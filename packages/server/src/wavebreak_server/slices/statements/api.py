@@ -14,6 +14,7 @@ from wavebreak_server.http.operations import RequestContext, Router
 from wavebreak_server.http.schemas import DecisionId, Request, Response
 from wavebreak_server.pipeline.holder_notices import has_notice, notice_of
 from wavebreak_server.slices.statements import service
+from wavebreak_server.texts import translate
 
 LanguageCode = Annotated[
     str, Meta(pattern="^[a-z]{2,3}$", description="a language of platform.toml, as in he")
@@ -63,7 +64,7 @@ async def statement(
     def load() -> DecisionStatement:
         made = service.stored_decision(decision)
         if made is None or not has_notice(made):
-            raise ApiError(404, "there is no notice of such a decision")
+            raise ApiError(404, translate("there is no notice of such a decision"))
         written = service.statement_of(notices, made, language, context.now_ms)
         service.keep_shown(made, written, context.now_ms)
         notice = notice_of(notices, made)

@@ -19,7 +19,6 @@ from wavebreak.notices import (
     Links,
     Platform,
     Statement,
-    get_language,
     with_corrections,
 )
 from wavebreak.outcomes import WITHOUT_STATEMENT
@@ -37,6 +36,7 @@ from wavebreak_server.slices.queue.models import ReviewCase
 from wavebreak_server.slices.statements.models import NoticeState
 from wavebreak_server.storage.authentic_rows import checked_decisions
 from wavebreak_server.storage.models import Decision
+from wavebreak_server.texts import page_language, translate
 
 MOST_EARLIER = 100
 """Earlier decisions on an account among which the one is looked for that an undo brought back."""
@@ -62,7 +62,11 @@ def offered_language(platform: Platform, code: str | None) -> str:
     if code is None:
         return platform.default_language
     if code not in platform.languages:
-        raise ApiError(422, "language is not offered", fix=f"use {', '.join(platform.languages)}")
+        raise ApiError(
+            422,
+            translate("language is not offered"),
+            fix=translate("use {names}", names=", ".join(platform.languages)),
+        )
     return code
 
 
@@ -215,7 +219,7 @@ def shown_statement(decision_id: str, language: str) -> Statement | None:
 
 
 def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
-    """Return what the holder of an account was notified of last, in English, for reviewers."""
+    """Return what the holder of an account was notified of last, in the language of the page."""
     rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_STATEMENT)
     newest = checked_decisions(rows.order_by("-number")[:1])
     if not newest:
@@ -224,7 +228,7 @@ def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str
     shown = NoticeState.objects.filter(decision=decision["id"]).order_by("shown_ms")
     notify_at_ms = notices.notify_at_ms(decision)
     return {
-        "statement": statement_of(notices, decision, get_language("en"), now_ms),
+        "statement": statement_of(notices, decision, page_language(), now_ms),
         "notify_at_ms": notify_at_ms,
         "due": notify_at_ms <= now_ms,
         "shown": list(shown.values("language", "shown_ms")),

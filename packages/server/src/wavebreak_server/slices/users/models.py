@@ -14,7 +14,8 @@ USERNAME = RegexValidator(r"^[a-z][a-z0-9._-]{1,23}$", "2 to 24 of a-z, 0-9, dot
 class User(AbstractUser):
     """A person who signs in. `role` decides what they may see and do.
 
-    `key_map` remaps the keyboard shortcuts, `keys_off` switches single keys off.
+    `key_map` remaps the keyboard shortcuts, `keys_off` switches single keys off. `language` is the
+    code of the language of their pages ("": that of the browser).
     """
 
     username = models.CharField(max_length=24, unique=True, validators=[USERNAME])
@@ -22,6 +23,7 @@ class User(AbstractUser):
     display_name = models.CharField(max_length=80, blank=True)
     key_map = models.JSONField(default=dict, blank=True)
     keys_off = models.BooleanField(default=False)
+    language = models.CharField(max_length=8, blank=True, default="")
 
     class Meta:
         app_label = "console"

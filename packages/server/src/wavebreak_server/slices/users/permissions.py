@@ -8,25 +8,33 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
+from wavebreak.languages import msgid
+
 Role = Literal["analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor", "admin"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 ROLE_NAMES: Final[dict[str, str]] = {
-    "analyst": "Analyst",
-    "lead": "Lead analyst",
-    "policy_owner": "Policy owner",
-    "data_scientist": "Data scientist",
-    "counsel": "Counsel",
-    "auditor": "Auditor (read only)",
-    "admin": "Administrator",
+    "analyst": msgid("Analyst"),
+    "lead": msgid("Lead analyst"),
+    "policy_owner": msgid("Policy owner"),
+    "data_scientist": msgid("Data scientist"),
+    "counsel": msgid("Counsel"),
+    "auditor": msgid("Auditor (read only)"),
+    "admin": msgid("Administrator"),
 }
 ROLE_DUTIES: Final[dict[str, str]] = {
-    "analyst": "reviews cases, acts on accounts, decides appeals",
-    "lead": "as an analyst; acts on many accounts at once, marks golden cases, approves policies",
-    "policy_owner": "writes rules, replays them on history, brings them live with an approval",
-    "data_scientist": "reads accounts, rules and models; registers, compares, approves models",
-    "counsel": "works on cases, notices and evidence",
-    "auditor": "reads everything and changes nothing",
-    "admin": "manages users, API keys and webhooks",
+    "analyst": msgid("reviews cases, acts on accounts, decides appeals"),
+    "lead": msgid(
+        "as an analyst; acts on many accounts at once, marks golden cases, approves policies"
+    ),
+    "policy_owner": msgid(
+        "writes rules, replays them on history, brings them live with an approval"
+    ),
+    "data_scientist": msgid(
+        "reads accounts, rules and models; registers, compares, approves models"
+    ),
+    "counsel": msgid("works on cases, notices and evidence"),
+    "auditor": msgid("reads everything and changes nothing"),
+    "admin": msgid("manages users, API keys and webhooks"),
 }
 
 _ALL: Final = frozenset(ROLES)

@@ -15,6 +15,7 @@ from wavebreak_server.http.app_context import write_audit_entry
 from wavebreak_server.slices.users.acting_user import ActingUser
 from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.users.permissions import ROLES
+from wavebreak_server.texts import translate
 
 _WHOSE = ("_auth_user_id", "account_authentication_methods_user")
 """Where a session says whose it is: once signed in, and once the password was right."""
@@ -26,7 +27,7 @@ def create_user(name: str, role: str, password: str) -> User:
     Raises ValidationError for a name, a role or a password that will not do.
     """
     if role not in ROLES:
-        raise ValidationError(f"the role is unknown: use {', '.join(ROLES)}")
+        raise ValidationError(translate("the role is unknown: use {names}", names=", ".join(ROLES)))
     user = User(username=name, role=role)
     validate_password(password, user)
     user.set_password(password)
@@ -57,7 +58,7 @@ def add_user(acting: ActingUser, name: str, role: str, reason: str) -> str:
             create_user(name, role, password)
             write_audit_entry(acting.now_ms, acting.user.actor, "add_user", name, reason)
     except ValidationError as error:
-        raise ApiError(422, "; ".join(error.messages), fix="change the form") from None
+        raise ApiError(422, "; ".join(error.messages), fix=translate("change the form")) from None
     return password
 
 
@@ -73,9 +74,15 @@ def change_user(acting: ActingUser, user_id: int, role: str, reason: str, *, act
     """
     user = User.objects.filter(id=user_id).first()
     if user is None or role not in ROLES:
-        raise ApiError(422, "the person or the role is unknown", fix="open the page anew")
+        raise ApiError(
+            422, translate("the person or the role is unknown"), fix=translate("open the page anew")
+        )
     if user.id == acting.user.id:
-        raise ApiError(409, "nobody changes their own role", fix="ask another administrator")
+        raise ApiError(
+            409,
+            translate("nobody changes their own role"),
+            fix=translate("ask another administrator"),
+        )
     with transaction.atomic():
         user.role, user.is_active = role, active
         user.save(update_fields=["role", "is_active"])
@@ -97,7 +104,11 @@ def reset_user(acting: ActingUser, user_id: int, reason: str) -> tuple[User, str
     """
     user: User | None = User.objects.filter(id=user_id).first()
     if user is None or user.id == acting.user.id:
-        raise ApiError(422, "not this person", fix="change your own password in your profile")
+        raise ApiError(
+            422,
+            translate("not this person"),
+            fix=translate("change your own password in your profile"),
+        )
     password = new_password()
     with transaction.atomic():
         user.set_password(password)
@@ -106,6 +117,15 @@ def reset_user(acting: ActingUser, user_id: int, reason: str) -> tuple[User, str
         end_sessions(user)
         write_audit_entry(acting.now_ms, acting.user.actor, "reset_user", user.username, reason)
     return user, password
+
+
+def set_language(acting: ActingUser, language: str) -> None:
+    """Let the pages of the person who acts be in a language from now on, and audit it."""
+    with transaction.atomic():
+        acting.user.language = language
+        acting.user.save(update_fields=["language"])
+        why = "own preference"
+        write_audit_entry(acting.now_ms, acting.user.actor, "set_language", language, why)
 
 
 def end_sessions(user: User, keep: str = "") -> int:

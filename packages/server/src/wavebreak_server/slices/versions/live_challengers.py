@@ -31,6 +31,7 @@ from wavebreak_server.slices.versions.models import ModelVersion
 from wavebreak_server.slices.versions.policy_replay import Change
 from wavebreak_server.slices.versions.policy_switch import PolicySwitch
 from wavebreak_server.slices.versions.service import audit
+from wavebreak_server.texts import translate
 
 logger = structlog.stdlib.get_logger("wavebreak.console")
 
@@ -51,13 +52,23 @@ def start(acting: ActingUser, version: ModelVersion, reason: str) -> None:
     Raises ApiError (409) where the model is closed, scores already, or another one is followed.
     """
     if not version.is_open:
-        raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
+        raise ApiError(
+            409,
+            translate("{name} is {state}", name=version.name, state=version.state),
+            fix=translate("register it anew"),
+        )
     if model_versions.scoring(acting).model == version.model:
-        raise ApiError(409, f"{version.name} scores already", fix="choose another model")
+        raise ApiError(
+            409,
+            translate("{name} scores already", name=version.name),
+            fix=translate("choose another model"),
+        )
     other = followed()
     if other is not None and other.id != version.id:
         raise ApiError(
-            409, f"the live stream is followed by {other.name}", fix=f"end that of {other.name}"
+            409,
+            translate("the live stream is followed by {name}", name=other.name),
+            fix=translate("end that of {name}", name=other.name),
         )
     acting.context.app.state_of(Problems).pop(version.id, None)
     with transaction.atomic():
@@ -69,7 +80,11 @@ def start(acting: ActingUser, version: ModelVersion, reason: str) -> None:
 def stop(acting: ActingUser, version: ModelVersion, reason: str) -> None:
     """Follow the live stream no longer; what was found stays."""
     if version.beside_ms is None:
-        raise ApiError(409, f"{version.name} is not followed", fix="there is nothing to end")
+        raise ApiError(
+            409,
+            translate("{name} is not followed", name=version.name),
+            fix=translate("there is nothing to end"),
+        )
     with transaction.atomic():
         version.beside_ms = None
         version.save(update_fields=["beside_ms"])

@@ -17,6 +17,7 @@ from django.db import transaction
 from wavebreak.engine import Engine
 from wavebreak.engine.policy_change import model_version
 from wavebreak.errors import ModelError
+from wavebreak.languages import msgid
 from wavebreak.model import Model, load
 from wavebreak.model.baseline import FILE as BASELINE
 from wavebreak.model.storage import METADATA, SHIPPED, TREES
@@ -37,6 +38,7 @@ from wavebreak_server.slices.versions.service import (
     audit,
     start_replay,
 )
+from wavebreak_server.texts import translate
 
 CARD = "card.html"
 _COPIED = (TREES, METADATA, CARD, BASELINE, "training.json")
@@ -54,20 +56,37 @@ class ModelKind(Kind):
     replayed = (ModelVersion.REGISTERED, ModelVersion.COMPARED)
     acts = Acts("approve_model", "reject_model", "promote_model", "model_rollback")
     refusals = Refusals(
-        unknown=Refusal("there is no such model", "see the list of models"),
-        unknown_replay=Refusal("there is no such comparison", "see the list of models"),
-        author=Refusal("you registered this model", "ask another data scientist, or a lead"),
+        unknown=Refusal(
+            msgid("there is no such model"),
+            msgid("see the list of models"),
+        ),
+        unknown_replay=Refusal(
+            msgid("there is no such comparison"), msgid("see the list of models")
+        ),
+        author=Refusal(
+            msgid("you registered this model"), msgid("ask another data scientist, or a lead")
+        ),
         not_replayed=Refusal(
-            "{name} has no comparison with the model that scores now", "compare it first"
+            msgid("{name} has no comparison with the model that scores now"),
+            msgid("compare it first"),
         ),
         not_approved=Refusal(
-            "{name} is not approved against what scores and decides now",
-            "compare it, and have it approved",
+            msgid("{name} is not approved against what scores and decides now"),
+            msgid("compare it, and have it approved"),
         ),
-        changed_files=Refusal("the files of {name} were changed", "register the model anew"),
-        replay_runs=Refusal("a comparison of {name} is running", "wait until it has ended"),
-        nothing_earlier=Refusal("there is no earlier model", "register and promote another one"),
-        other_live=Refusal("{name} scores by now", "look at the models again"),
+        changed_files=Refusal(
+            msgid("the files of {name} were changed"), msgid("register the model anew")
+        ),
+        replay_runs=Refusal(
+            msgid("a comparison of {name} is running"), msgid("wait until it has ended")
+        ),
+        nothing_earlier=Refusal(
+            msgid("there is no earlier model"), msgid("register and promote another one")
+        ),
+        other_live=Refusal(
+            msgid("{name} scores by now"),
+            msgid("look at the models again"),
+        ),
     )
 
     def live_name(self, service: Service) -> str:
@@ -88,7 +107,9 @@ class ModelKind(Kind):
     def check_seen(self, acting: ActingUser, version: ModelVersion, seen: str) -> None:
         """Raise ApiError (409) where another model was shown."""
         if seen != version.model:
-            raise ApiError(409, "another model was shown", fix="read its page again")
+            raise ApiError(
+                409, translate("another model was shown"), fix=translate("read its page again")
+            )
 
     def has_its_files(self, acting: ActingUser, version: ModelVersion) -> bool:
         """Return whether the files are those of the model's version."""
@@ -173,7 +194,11 @@ def register_as(home: Path, directory: Path, user: User, reason: str, now_ms: in
     loaded = _load(directory)
     known = ModelVersion.objects.filter(model=loaded.version, state__in=ModelVersion.OPEN).first()
     if known is not None:
-        raise ApiError(409, f"{loaded.version} is registered already", fix=f"see {known.name}")
+        raise ApiError(
+            409,
+            translate("{version} is registered already", version=loaded.version),
+            fix=translate("see {name}", name=known.name),
+        )
     with transaction.atomic():
         version: ModelVersion = ModelVersion.objects.create(
             author=user,
@@ -199,7 +224,9 @@ def _copy(source: Path, target: Path) -> None:
     files = [source / name for name in _COPIED if (source / name).is_file()]
     if sum(path.stat().st_size for path in files) > MAX_BYTES:
         raise ApiError(
-            422, f"the model exceeds {MAX_BYTES:,} bytes", fix="train it with fewer trees"
+            422,
+            translate("the model exceeds {max_bytes} bytes", max_bytes=format(MAX_BYTES, ",")),
+            fix=translate("train it with fewer trees"),
         )
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700, parents=True)
@@ -214,7 +241,11 @@ def _copy(source: Path, target: Path) -> None:
 def compare(acting: ActingUser, version: ModelVersion, days: int) -> ModelReplay:
     """Replay the last days of the log under both models; raises ApiError (409) of a closed one."""
     if not version.is_open:
-        raise ApiError(409, f"{version.name} is {version.state}", fix="register it anew")
+        raise ApiError(
+            409,
+            translate("{name} is {state}", name=version.name, state=version.state),
+            fix=translate("register it anew"),
+        )
     replay: ModelReplay = start_replay(MODEL, acting, version, days=days)
     return replay
 

@@ -19,6 +19,7 @@ from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.rules import load_policy
 from wavebreak_server.errors import ApiError
+from wavebreak_server.texts import translate
 
 SECONDS, MEMORY, AT_ONCE = 10, 1 << 30, 2
 """Of a check: seconds of a processor, and bytes; checks at once."""
@@ -49,8 +50,8 @@ def check_rules(directory: Path, seconds: int = SECONDS) -> Checked:
     if not _places.acquire(timeout=2 * seconds):
         raise ApiError(
             503,
-            "too many policies are checked at once",
-            fix="try again soon",
+            translate("too many policies are checked at once"),
+            fix=translate("try again soon"),
             retry_after_s=seconds,
         )
     try:

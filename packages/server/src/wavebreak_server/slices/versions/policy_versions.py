@@ -20,6 +20,7 @@ from django.db import transaction
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
+from wavebreak.languages import msgid
 from wavebreak.rules import Policy, Rule, load_policy
 from wavebreak.rules.conditions import condition_lines
 from wavebreak_server.errors import ApiError
@@ -52,6 +53,7 @@ from wavebreak_server.slices.versions.service import (
     live_version,
     start_replay,
 )
+from wavebreak_server.texts import translate
 
 SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
 """Files that a version may change, beside those of rules."""
@@ -80,22 +82,39 @@ class PolicyKind(Kind):
     replayed = (PolicyVersion.CHECKED, PolicyVersion.REPLAYED)
     acts = Acts("approve_policy", "reject_policy", "policy_live", "policy_rollback")
     refusals = Refusals(
-        unknown=Refusal("there is no such version", "see the list of versions"),
-        unknown_replay=Refusal("there is no such replay", "see the list of versions"),
+        unknown=Refusal(
+            msgid("there is no such version"),
+            msgid("see the list of versions"),
+        ),
+        unknown_replay=Refusal(
+            msgid("there is no such replay"),
+            msgid("see the list of versions"),
+        ),
         author=Refusal(
-            "you wrote this version", "ask a lead or another policy owner to approve it"
+            msgid("you wrote this version"),
+            msgid("ask a lead or another policy owner to approve it"),
         ),
         not_replayed=Refusal(
-            "{name} has no replay against the policy that decides now", "replay it first"
+            msgid("{name} has no replay against the policy that decides now"),
+            msgid("replay it first"),
         ),
         not_approved=Refusal(
-            "{name} is not approved against the policy that decides now",
-            "replay it, and have it approved",
+            msgid("{name} is not approved against the policy that decides now"),
+            msgid("replay it, and have it approved"),
         ),
-        changed_files=Refusal("the files of {name} were changed", "save, replay, approve it again"),
-        replay_runs=Refusal("a replay of {name} is running", "wait until it has ended"),
-        nothing_earlier=Refusal("there is no earlier version", "start a draft instead"),
-        other_live=Refusal("{name} decides by now", "look at the versions again"),
+        changed_files=Refusal(
+            msgid("the files of {name} were changed"), msgid("save, replay, approve it again")
+        ),
+        replay_runs=Refusal(
+            msgid("a replay of {name} is running"), msgid("wait until it has ended")
+        ),
+        nothing_earlier=Refusal(
+            msgid("there is no earlier version"), msgid("start a draft instead")
+        ),
+        other_live=Refusal(
+            msgid("{name} decides by now"),
+            msgid("look at the versions again"),
+        ),
     )
 
     def live_name(self, service: Service) -> str:
@@ -485,13 +504,21 @@ def own_draft(acting: ActingUser, version: PolicyVersion) -> PolicyVersion:
     """Return a version that this person may change; raises ApiError (403, 409)."""
     if not version.is_open:
         raise ApiError(
-            409, f"{version.name} is {version.state}", fix="start a draft from it, or a new one"
+            409,
+            translate("{name} is {state}", name=version.name, state=version.state),
+            fix=translate("start a draft from it, or a new one"),
         )
     if version.author_id != acting.user.id:
         raise ApiError(
             403,
-            f"{version.name} is a draft of {version.author.shown_name}",
-            fix="start a draft of your own from it: who approves must not have written it",
+            translate(
+                "{name} is a draft of {shown_name}",
+                name=version.name,
+                shown_name=version.author.shown_name,
+            ),
+            fix=translate(
+                "start a draft of your own from it: who approves must not have written it"
+            ),
         )
     return version
 
@@ -519,10 +546,16 @@ def save_file(
     own_draft(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
         raise ApiError(
-            422, "there is no such file", fix="name it rules/NAME.toml, in a-z, 0-9 and _"
+            422,
+            translate("there is no such file"),
+            fix=translate("name it rules/NAME.toml, in a-z, 0-9 and _"),
         )
     if len(text) > MAX_TEXT:
-        raise ApiError(422, f"the text exceeds {MAX_TEXT:,} characters", fix="make it two files")
+        raise ApiError(
+            422,
+            translate("the text exceeds {max_text} characters", max_text=format(MAX_TEXT, ",")),
+            fix=translate("make it two files"),
+        )
     directory = directory_of(acting, version)
     files = _files_seen(version, directory, seen)
     text = text.replace("\r\n", "\n").rstrip() + "\n"
@@ -544,9 +577,10 @@ def _files_seen(version: PolicyVersion, directory: Path, seen: str) -> dict[str,
         raise StaleError
     if seen != digest_of(files):
         raise ApiError(
-            409, f"the files of {version.name} were changed outside of the console",
-            fix="restore them from a backup, or start another draft",
-        )  # fmt: skip
+            409,
+            translate("the files of {name} were changed outside of the console", name=version.name),
+            fix=translate("restore them from a backup, or start another draft"),
+        )
     return files
 
 
@@ -567,9 +601,12 @@ def check_text(
     """Check a text as if it were saved; nothing is stored."""
     directory = directory_of(acting, version)
     if name not in SHEETS and not _FILE.fullmatch(name):
-        return Problem("there is no such file", "name it rules/NAME.toml")
+        return Problem(translate("there is no such file"), translate("name it rules/NAME.toml"))
     if len(text) > MAX_TEXT:
-        return Problem(f"the text exceeds {MAX_TEXT:,} characters", "make it two files")
+        return Problem(
+            translate("the text exceeds {max_text} characters", max_text=format(MAX_TEXT, ",")),
+            translate("make it two files"),
+        )
     whole, offset = text.replace("\r\n", "\n"), 0
     if rule:
         whole, offset = with_rule(effective_text(directory, name), rule, whole)
@@ -589,7 +626,9 @@ def start_policy_replay(acting: ActingUser, version: PolicyVersion) -> PolicyRep
     """Replay the log under a version that loads; raises ApiError (409) for another one."""
     if not version.is_open or not version.policy:
         raise ApiError(
-            409, f"{version.name} cannot be replayed", fix="correct what its page says first"
+            409,
+            translate("{name} cannot be replayed", name=version.name),
+            fix=translate("correct what its page says first"),
         )
     replay: PolicyReplay = start_replay(POLICY, acting, version)
     return replay

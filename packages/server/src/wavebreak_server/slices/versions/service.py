@@ -31,6 +31,7 @@ from wavebreak_server.slices.users.models import User
 from wavebreak_server.slices.versions.models import PolicyReplay, Replay, Version
 from wavebreak_server.slices.versions.policy_switch import Deciding, PolicySwitch
 from wavebreak_server.slices.versions.replay_processes import ReplayProcesses
+from wavebreak_server.texts import translate
 
 
 class StaleError(ApiError):
@@ -59,7 +60,7 @@ class Refusal(NamedTuple):
 
     def error(self, status: int, name: str = "") -> ApiError:
         """Return the error of a version."""
-        return ApiError(status, self.what.format(name=name), fix=self.fix)
+        return ApiError(status, translate(self.what, name=name), fix=translate(self.fix))
 
 
 class Refusals(NamedTuple):
@@ -320,7 +321,11 @@ def approve(kind: Kind, acting: ActingUser, version: Version, reason: str, seen:
 def reject(kind: Kind, acting: ActingUser, version: Version, reason: str) -> None:
     """Close a version that shall not go live."""
     if not version.is_open:
-        raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
+        raise ApiError(
+            409,
+            translate("{name} is {state}", name=version.name, state=version.state),
+            fix=translate("there is nothing to close"),
+        )
     with transaction.atomic():
         note = f"{acting.user.shown_name}: {reason}"[:500]
         advance(version, version.OPEN, state=version.REJECTED, note=note)
@@ -464,7 +469,9 @@ def switch(acting: ActingUser, act: str, what: str, reason: str, **wanted: Any) 
     """
     switching = acting.service.switch
     if switching is None:
-        raise ApiError(503, "this service cannot switch policies", fix="start it anew")
+        raise ApiError(
+            503, translate("this service cannot switch policies"), fix=translate("start it anew")
+        )
     with transaction.atomic():
         entry = write_audit_entry(
             acting.now_ms, acting.user.actor, act, what[:128], reason, "asked"
@@ -474,7 +481,9 @@ def switch(acting: ActingUser, act: str, what: str, reason: str, **wanted: Any) 
     except ApiError:
         raise
     except WavebreakError as error:
-        raise ApiError(503, f"nothing was switched: {error.what}", fix=error.fix or "") from error
+        raise ApiError(
+            503, translate("nothing was switched: {what}", what=error.what), fix=error.fix or ""
+        ) from error
     with transaction.atomic():
         mark_done(entry)
     return seconds

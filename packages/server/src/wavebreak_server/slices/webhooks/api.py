@@ -18,6 +18,7 @@ from wavebreak_server.http.schemas import DecisionNumber, Justification, Respons
 from wavebreak_server.service_plugins import plugin_webhook_kinds
 from wavebreak_server.slices.webhooks.service import check_url, message_id, secret_of
 from wavebreak_server.storage import models
+from wavebreak_server.texts import translate
 
 WEBHOOK_KINDS: tuple[str, ...] = (models.DECISIONS, models.STATES, *plugin_webhook_kinds())
 """What a webhook may receive: of each decision, and the messages of plug-ins by their kind."""
@@ -135,7 +136,9 @@ def _load_webhook(webhook_id: str, *, lock: bool = True) -> models.Webhook:
     rows = models.Webhook.objects.select_for_update() if lock else models.Webhook.objects
     webhook: models.Webhook | None = rows.filter(id=webhook_id).first()
     if webhook is None:
-        raise ApiError(404, "the webhook does not exist", fix="list the webhooks")
+        raise ApiError(
+            404, translate("the webhook does not exist"), fix=translate("list the webhooks")
+        )
     return webhook
 
 
@@ -161,7 +164,11 @@ async def add_webhook(context: RequestContext, body: NewWebhook) -> Webhook:
 
     def create() -> Webhook:
         if models.Webhook.objects.count() >= MAX_WEBHOOKS:
-            raise ApiError(409, f"there are already {MAX_WEBHOOKS} webhooks", fix="remove one")
+            raise ApiError(
+                409,
+                translate("there are already {max_webhooks} webhooks", max_webhooks=MAX_WEBHOOKS),
+                fix=translate("remove one"),
+            )
         newest = (
             models.Decision.objects.order_by("-number").values_list("number", flat=True).first()
         )
@@ -216,7 +223,11 @@ async def rotate_webhook(context: RequestContext, webhook: WebhookId, body: Rota
     def rotate() -> Webhook:
         row = _load_webhook(webhook)
         if not row.is_authentic:
-            raise ApiError(409, "the webhook was not made by this service", fix="remove it")
+            raise ApiError(
+                409,
+                translate("the webhook was not made by this service"),
+                fix=translate("remove it"),
+            )
         row.generation += 1
         row.former_ends_ms = context.now_ms + body.grace_s * 1000
         row.own_key_from = row.own_key_from or row.generation
@@ -243,7 +254,7 @@ async def enable_webhook(
     def enable() -> Webhook:
         row = _load_webhook(webhook)
         if not row.disabled_ms:
-            raise ApiError(409, "the webhook is not disabled")
+            raise ApiError(409, translate("the webhook is not disabled"))
         row.disabled_ms = row.failing_since_ms = 0
         row.save(update_fields=["disabled_ms", "failing_since_ms"])
         write_audit_entry(context.now_ms, context.key, "enable_webhook", row.id, body.reason)
