@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from . import hooks
+from . import elements, hooks
 from .prosody import HOST, ROOMS
 from .wavebreak import Wavebreak, wavebreak
 from .xmpp import Account, registered
@@ -23,7 +23,9 @@ PEOPLE = [f"person{n}" for n in range(300)]
 ROUNDS = 6
 MUC = "http://jabber.org/protocol/muc"
 GAP_S = 0.35
-REPORTERS = ("stranger1", "stranger3", "stranger5", "stranger6")
+MEMBERS = [f"member{n}" for n in range(13)]
+MENTIONS, MOST_MENTIONS = 24, 4
+REPORTERS = ("stranger0", "stranger1", "stranger3", "stranger5")
 
 RULE = """
 [[rule]]
@@ -192,6 +194,30 @@ async def _spam(server: Any, service: Wavebreak, *, rooms: bool) -> int:
     return reached
 
 
+async def _mentions(server: Any) -> int:
+    """Have a fresh account mention all of a public room; return how many messages arrived."""
+    room = f"club@{ROOMS}"
+    host, *others = [await _known(server, name) for name in MEMBERS]
+    await elements.join(room, [host, *others])
+    loud = await registered(f"loud@{HOST}", server.port)
+    await elements.join(room, [loud])
+    everybody = " ".join(MEMBERS)
+    for _ in range(MENTIONS):
+        loud.say(room, f"buy cheap coins {everybody}", type="groupchat")
+        await loud.settled()
+        await asyncio.sleep(GAP_S)
+    sent = MENTIONS - len(loud.errors)
+    # What mentions nobody goes on, and so does the host who made the room.
+    loud.say(room, "sorry", type="groupchat")
+    for _ in range(4):
+        host.say(room, everybody, type="groupchat")
+    await others[0].expect(lambda: len(others[0].got) >= sent + 5)
+    assert (len(loud.errors), host.errors) == (MENTIONS - sent, [])
+    for one in (loud, host, *others):
+        await one.offline()
+    return sent
+
+
 class ServiceCases:
     """The cases; a server's tests subclass it.
 
@@ -218,6 +244,16 @@ class ServiceCases:
             assert asyncio.run(_spam(server, service, rooms=False)) <= 10
             for name in HONEST:
                 assert service.outcome(f"{name}@{HOST}") in ("allow", "observe")
+
+    def test_fresh_account_mentions_everyone_a_few_times(self, tmp_path: Path) -> None:
+        with (
+            wavebreak(tmp_path / "wavebreak") as service,
+            self.patiently(tmp_path, service) as server,
+        ):
+            server.add_users(MEMBERS)
+            sent = asyncio.run(_mentions(server))
+            print(f"{sent} of {MENTIONS} mass mentions arrived")
+            assert sent <= MOST_MENTIONS
 
     def test_key_that_may_not_send_jids_is_an_error_in_the_log(self, tmp_path: Path) -> None:
         async def say_hello(server: Any) -> None:

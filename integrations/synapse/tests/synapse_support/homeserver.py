@@ -103,6 +103,12 @@ class Homeserver:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """Its main process's."""
+        assert self._process is not None, "it is not started"
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         """What it logs at INFO."""
         return self.home / "homeserver.log"
