@@ -13,8 +13,8 @@ local TYPING_S = 10;
 local MAX_ID_BYTES = 255;
 local MOST_ROOMS = 500;
 -- A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 52). A nickname of
--- fewer bytes is a word as well.
-local MASS_MENTION, LEAST_NICK = 10, 3;
+-- fewer bytes is a word as well; so much of a text is searched, for the server waits.
+local MASS_MENTION, LEAST_NICK, MOST_SEARCHED = 10, 3, 65536;
 
 -- What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no other field
 -- leaves this server: a field that is sent and not declared is not judged.
@@ -226,7 +226,7 @@ local function plain_text(stanza)
 			if jid then referred[jid] = true; end
 		end
 	end
-	return table.concat(texts, "\n"), referred;
+	return table.concat(texts, "\n"):sub(1, MOST_SEARCHED), referred;
 end
 
 -- How many occupants of a room a message mentions, where it may be a mass mention of somebody who is new there;

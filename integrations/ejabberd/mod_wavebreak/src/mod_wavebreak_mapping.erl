@@ -20,9 +20,12 @@
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
 %% A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 52). A nickname
-%% of fewer bytes is a word as well.
+%% of fewer bytes is a word as well; so much of a text is searched.
 -define(MASS_MENTION, 10).
 -define(LEAST_NICK, 3).
+-define(MOST_SEARCHED, 65536).
+%% A JID has 3,071 bytes at most.
+-define(MOST_ADDRESS, 4096).
 -define(NS_CHATSTATES, <<"http://jabber.org/protocol/chatstates">>).
 -define(NS_JMI, <<"urn:xmpp:jingle-message:0">>).
 -define(NS_JINGLE, <<"urn:xmpp:jingle:1">>).
@@ -733,7 +736,7 @@ room_message(Ctx, El, From, Room, Recipients, Origin, Newcomer) ->
 mass_mention(El, Room, Newcomer) ->
     Text = plain_text(El),
     Referred = referred(El),
-    MayBe = Referred =/= [] orelse byte_size(Text) >= ?MASS_MENTION * (?LEAST_NICK + 1) - 1,
+    MayBe = map_size(Referred) > 0 orelse byte_size(Text) >= ?MASS_MENTION * (?LEAST_NICK + 1) - 1,
     case MayBe andalso Newcomer() of
         {JoinedS, Others} ->
             case length([Nick || {Nick, JID} <- Others, is_mentioned(Text, Referred, Room, Nick, JID)]) of
@@ -744,20 +747,21 @@ mass_mention(El, Room, Newcomer) ->
     end.
 
 is_mentioned(Text, Referred, Room, Nick, JID) ->
-    lists:member(<<Room/binary, "/", Nick/binary>>, Referred) orelse lists:member(JID, Referred)
+    is_map_key(<<Room/binary, "/", Nick/binary>>, Referred) orelse is_map_key(JID, Referred)
         orelse (byte_size(Nick) >= ?LEAST_NICK andalso has_word(Text, small(Nick))).
 
 %% What a message to a room says in plain text, in small letters of ASCII.
 plain_text(El) ->
-    small(iolist_to_binary([[all_text(Child), $\n] || {xmlel, Name, _, _} = Child <- children(El),
+    Text = iolist_to_binary([[all_text(Child), $\n] || {xmlel, Name, _, _} = Child <- children(El),
                                                      {Name, namespace(El, Child)} =:= {<<"body">>, ?NS_CLIENT}
-                                                         orelse {Name, namespace(El, Child)} =:= {<<"html">>, <<"http://jabber.org/protocol/xhtml-im">>}])).
+                                                         orelse {Name, namespace(El, Child)} =:= {<<"html">>, <<"http://jabber.org/protocol/xhtml-im">>}]),
+    small(binary:part(Text, 0, min(byte_size(Text), ?MOST_SEARCHED))).
 
 %% Whom it refers to (XEP-0372).
 referred(El) ->
-    [JID || {xmlel, <<"reference">>, _, _} = Child <- children(El), namespace(El, Child) =:= <<"urn:xmpp:reference:0">>,
-            attr(<<"type">>, Child) =:= <<"mention">>, <<"xmpp:", Uri/binary>> <- [attr(<<"uri">>, Child)],
-            JID <- [prep(unescaped(hd(binary:split(Uri, <<"?">>))))], JID =/= none].
+    maps:from_keys([JID || {xmlel, <<"reference">>, _, _} = Child <- children(El), namespace(El, Child) =:= <<"urn:xmpp:reference:0">>,
+            attr(<<"type">>, Child) =:= <<"mention">>, <<"xmpp:", Uri/binary>> <- [attr(<<"uri">>, Child)], byte_size(Uri) =< ?MOST_ADDRESS,
+            JID <- [prep(unescaped(hd(binary:split(Uri, <<"?">>))))], JID =/= none], true).
 
 unescaped(<<"%", High, Low, Rest/binary>>) ->
     try <<(list_to_integer([High, Low], 16)), (unescaped(Rest))/binary>>
