@@ -90,6 +90,7 @@ class StubCases:
     bot_exempt: ClassVar[dict[str, str]]
     nothing_more: ClassVar[dict[str, str]]
     nothing_back: ClassVar[dict[str, str]]
+    patient: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""
@@ -492,7 +493,7 @@ class StubCases:
             for one in (host, ann, *others):
                 await one.offline()
 
-        with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=self.patient) as server:
             server.add_users(["host", "ann", *members])
             stub.wait(lambda: stub.streams)
             asyncio.run(drive(server, stub))
