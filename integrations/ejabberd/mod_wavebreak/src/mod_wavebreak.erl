@@ -946,19 +946,27 @@ room_exists(Host, Room, RoomHost) ->
 %% Of who came to a room within a day: for how long it has been there, and who else is, by nickname. Who has a say
 %% there, or was made a member, is trusted by its people.
 newcomer(#jid{luser = Room, lserver = RoomHost} = To, From) ->
-    Joined = case mnesia:dirty_read(wavebreak_kept, {joined, bare(To), From}) of
-                 [#wavebreak_kept{value = Since}] -> max(erlang:system_time(second) - Since, 0);
-                 [] -> ?NEW_IN_ROOM_S
-             end,
-    try Joined < ?NEW_IN_ROOM_S andalso mod_muc_admin:get_room_affiliation(Room, RoomHost, From) of
-        none ->
+    Before = joined_s(To, From),
+    try Before =:= none orelse Before < ?NEW_IN_ROOM_S of
+        true ->
+            %% The room answers once it has handled what this process sent it before: who sends at once has joined by now.
+            Affiliation = mod_muc_admin:get_room_affiliation(Room, RoomHost, From),
             Occupants = [{bare(jid:decode(JID)), Nick, Role} || {JID, Nick, Role} <- mod_muc_admin:get_room_occupants(Room, RoomHost)],
-            case [JID || {JID, _, Role} <- Occupants, JID =:= From, iolist_to_binary(Role) =:= <<"moderator">>] of
-                [] -> {Joined, [{Nick, JID} || {JID, Nick, _} <- Occupants, JID =/= From]};
+            Moderates = [JID || {JID, _, Role} <- Occupants, JID =:= From, iolist_to_binary(Role) =:= <<"moderator">>] =/= [],
+            case joined_s(To, From) of
+                Joined when is_integer(Joined), Affiliation =:= none, not Moderates ->
+                    {Joined, [{Nick, JID} || {JID, Nick, _} <- Occupants, JID =/= From]};
                 _ -> none
             end;
-        _ -> none
+        false -> none
     catch _:_ -> none
+    end.
+
+%% For how long an account has been in a room; none for who came before this module.
+joined_s(Room, From) ->
+    case mnesia:dirty_read(wavebreak_kept, {joined, bare(Room), From}) of
+        [#wavebreak_kept{value = Since}] -> max(erlang:system_time(second) - Since, 0);
+        [] -> none
     end.
 
 occupant(#jid{luser = Room, lserver = RoomHost}, Nick) ->
