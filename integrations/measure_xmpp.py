@@ -7,8 +7,9 @@ With `--spammer-gap` a spammer writes to a stranger every so many seconds, every
 reports it; how many it reaches is counted.
 
 Arms of one server send in turn, a message each: no module, told only (`ask` never), cached (a known
-chat of a calm account), asked (`ask` always). Each message is timed from sender to recipient; the
-module's own times of its hooks follow.
+chat of a calm account), asked (`ask` always). Each message is timed from sender to recipient; pairs
+are an arm's messages and those without a module in the same turns. The processor is that of each
+arm's server. The module's own times of its hooks follow.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from integrations.harness.ejabberd import ejabberd
+from integrations.harness.measures import median_of_pairs, percentile, processor_s
 from integrations.harness.prosody import HOST, prosody
 from integrations.harness.service_cases import STRANGERS, patient_spam
 from integrations.harness.wavebreak import wavebreak
@@ -48,11 +50,15 @@ async def _pair(server: Any) -> tuple[Account, Account]:
     return one, await Account(f"ben@{HOST}", server.port, register=False).online()
 
 
-async def _drive(servers: dict[str, Any]) -> dict[str, list[float]]:
+async def _drive(servers: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Return the times of each arm, and the milliseconds of processor that a message took."""
     pairs = {arm: await _pair(server) for arm, server in servers.items()}
     times: dict[str, list[float]] = {arm: [] for arm in servers}
     pace = random.Random(1)
+    used_s: dict[str, float] = {}
     for number in range(MESSAGES + WARM_UP):
+        if number == WARM_UP:
+            used_s = {arm: processor_s(server.pid) for arm, server in servers.items()}
         for arm, (one, other) in pairs.items():
             # Each answers the other, as people do: nobody is limited.
             sender, recipient = (one, other) if number % 2 else (other, one)
@@ -68,10 +74,14 @@ async def _drive(servers: dict[str, Any]) -> dict[str, list[float]]:
             if number >= WARM_UP:
                 times[arm].append((time.perf_counter() - began) * 1000)
             await asyncio.sleep(pace.uniform(*PACE_S) / len(servers))
+    used_ms = {
+        arm: (processor_s(server.pid) - used_s[arm]) * 1000 / MESSAGES
+        for arm, server in servers.items()
+    }
     for pair in pairs.values():
         for account in pair:
             await account.offline()
-    return times
+    return times, used_ms
 
 
 def _line(values: list[float]) -> str:
@@ -79,7 +89,7 @@ def _line(values: list[float]) -> str:
     quarter = len(ordered) // 4
     return (
         f"p50 {statistics.median(ordered):6.2f}  quartiles {ordered[quarter]:.2f} to "
-        f"{ordered[-quarter]:.2f}  p99 {ordered[int(0.99 * len(ordered))]:6.2f}"
+        f"{ordered[-quarter]:.2f}  p99 {percentile(ordered, 0.99):6.2f}"
     )
 
 
@@ -101,11 +111,13 @@ def measure(name: str) -> None:
                     more=more,
                 )
             )
-        times = asyncio.run(_drive(servers))
+        times, used_ms = asyncio.run(_drive(servers))
         print(f"{name}: {MESSAGES} messages an arm, in turn; ms from sender to recipient")
         for arm, values in times.items():
-            added = statistics.median(values) - statistics.median(times["none"])
-            print(f"  {arm:7} {_line(values)}  p50 over none {added:+.2f}")
+            added = median_of_pairs(values, times["none"])
+            used = f"processor {used_ms[arm]:5.2f}"
+            print(f"  {arm:7} {_line(values)}  median of pairs {added:+.2f}  {used}")
+        print(f"  load {os.getloadavg()[0]:.1f} at the end")
         for arm, server in servers.items():
             for found in re.findall(r"Time, .*", server.status() if ARMS[arm] else ""):
                 print(f"  {arm:7} in the hook: {found}")

@@ -110,6 +110,12 @@ class Ejabberd:
         return f"rooms.{self.host}"
 
     @property
+    def pid(self) -> int:
+        """Its process's."""
+        assert self._process is not None, "it is not started"
+        return self._process.pid
+
+    @property
     def spool(self) -> Path:
         """Where events wait."""
         return self.home / "data" / "wavebreak" / self.host

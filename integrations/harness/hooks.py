@@ -143,6 +143,7 @@ def expected(host: str, rooms: str) -> list[dict[str, Any]]:
         {"type": "group.created", "account": a, "group": room},
         {"type": "group.member_added", "account": a, "group": room, "peer": b},
         {"type": "group.joined", "account": b, "group": room},
+        {"type": "contact.accepted", "account": b, "peer": a},
         {"type": "message.sent", "account": a, "group": room, "size": 10, "media": "none",
          "recipients": 2},
         {"type": "message.sent", "account": a, "group": room, "size": 14, "media": "none",

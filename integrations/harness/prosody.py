@@ -78,6 +78,12 @@ class Prosody:
         return self.home / "prosody.cfg.lua"
 
     @property
+    def pid(self) -> int:
+        """Its process's."""
+        assert self._process is not None, "it is not started"
+        return self._process.pid
+
+    @property
     def spool(self) -> Path:
         """Where events wait."""
         return self.home / "data" / "wavebreak"

@@ -23,6 +23,7 @@ from .tls import certificate
 from .xmpp import Account, RefusedError
 
 STRANGERS = [f"stranger{n}" for n in range(20)]
+MASS_MENTION = 10
 
 
 class Server(Protocol):
@@ -89,6 +90,7 @@ class StubCases:
     bot_exempt: ClassVar[dict[str, str]]
     nothing_more: ClassVar[dict[str, str]]
     nothing_back: ClassVar[dict[str, str]]
+    patient: ClassVar[dict[str, str]]
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:
         """Run a server for as long as the block lasts."""
@@ -469,6 +471,36 @@ class StubCases:
         with stubbed() as stub, self.serve(tmp_path, stub.url) as server:
             server.add_users(names)
             asyncio.run(drive(server, stub))
+
+    def test_mass_mention_of_a_newcomer_is_asked_and_refused(self, tmp_path: Path) -> None:
+        room, members = f"r@{ROOMS}", [f"member{n}" for n in range(MASS_MENTION)]
+        everybody = ", ".join(members)
+
+        async def drive(server: Server, stub: Stub) -> None:
+            names = ["host", "ann", *members]
+            host, ann, *others = await elements.known(names, HOST, server.port)
+            await elements.join(room, [host, *others, ann])
+            stub.decide = partial(_always, {"allowed": False, "outcome": "limit", "notice": {}})
+            for one in (ann, host):
+                one.say(room, f"@{everybody}: buy cheap coins", type="groupchat", lang="he")
+                one.say(room, "sorry", type="groupchat")
+                await one.settled()
+            await others[0].expect(lambda: len(others[0].got) == 3)
+            assert (len(ann.errors), host.errors) == (1, [])
+            kind, condition, text, lang = ann.refusals()[0]
+            assert (kind, condition, lang) == ("wait", "policy-violation", "he")
+            assert text.startswith("בחדרים שהצטרפת אליהם זה עתה")
+            for one in (host, ann, *others):
+                await one.offline()
+
+        with stubbed() as stub, self.serve(tmp_path, stub.url, more=self.patient) as server:
+            server.add_users(["host", "ann", *members])
+            stub.wait(lambda: stub.streams)
+            asyncio.run(drive(server, stub))
+            [asked] = [e for _, events in stub.asked for e in events if "mentions" in e]
+            assert (asked["account"], asked["mentions"]) == (f"ann@{HOST}", MASS_MENTION)
+            assert 0 <= asked["joined_s"] < 600
+            assert not any(name in json.dumps(asked) for name in members)
 
     def test_states_are_polled_where_there_is_no_stream(self, tmp_path: Path) -> None:
         with stubbed() as stub:

@@ -7,7 +7,8 @@ With `--members`, messages go into a group of so many accounts, else into a dire
 
 Arms: `none` (no module), `shadow` (reports only), `known` (enforces; the chat is known) and `asked`
 (asks about each message). Each run is a round of the arms in turns; the spread is that of the runs.
-The time within the module is from its own metrics.
+Pairs are an arm's sends and those of `none` in the same turns. The processor is that of each arm's
+Synapse, for a message and what follows from it. The time within the module is from its own metrics.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / "tests"), str(HERE.parents[1] / "tests")]
+sys.path[:0] = [str(HERE / "tests"), str(HERE.parents[1] / "tests"), str(HERE.parents[1])]
 
 import httpx  # noqa: E402
+from integrations.harness.measures import median_of_pairs, percentile, processor_s  # noqa: E402
 from support.service_process import Server  # noqa: E402
 
 from synapse_support.homeserver import Account, Homeserver, running  # noqa: E402
@@ -48,12 +50,6 @@ within 15 s, or like a metronome to somebody who never answers, is refused."""
 ANSWERED = 4
 """After so many sends the other account writes."""
 BUCKET = re.compile(r'wavebreak_message_seconds_bucket{le="([^"]+)",path="(\w+)"} ([\d.e+]+)')
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return a percentile of values, by rank."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def machine() -> str:
@@ -81,6 +77,8 @@ class Arm:
         for number in range(20):
             self.ann.send(self.room, f"warm-up {number}")
         self.before = self.buckets()
+        self.used_s = processor_s(server.pid)
+        self.sends = 0
 
     def _fill(self, members: int) -> None:
         def join(number: int) -> int:
@@ -98,9 +96,15 @@ class Arm:
         answer = self.ann.send(self.room, "message" * (1 + number % 7))
         taken = (time.perf_counter() - started) * 1000
         assert answer.status_code == 200, answer.text
+        self.sends += 1
         if number % ANSWERED == 0:
             self.bob.send(self.room, "answer")
+            self.sends += 1
         return taken
+
+    def processor_ms(self) -> float:
+        """Return the milliseconds of processor that a send took its homeserver."""
+        return (processor_s(self.server.pid) - self.used_s) * 1000 / self.sends
 
     def buckets(self) -> dict[tuple[str, str], float]:
         """Return the module's histogram."""
@@ -162,31 +166,33 @@ def main() -> None:
 
 def measure(made: list[Arm], sends: int, runs: int) -> None:
     """Send in turns, and print what it took."""
-    medians: dict[str, list[float]] = {arm.name: [] for arm in made}
-    tails: dict[str, list[float]] = {arm.name: [] for arm in made}
+    times: dict[str, list[list[float]]] = {arm.name: [[] for _ in range(runs)] for arm in made}
     pace = random.Random(1)
-    for _ in range(runs):
-        times: dict[str, list[float]] = {arm.name: [] for arm in made}
+    for run in range(runs):
         for number in range(sends):
             next_s = time.monotonic() + pace.uniform(*PACE_S)
             for arm in made:
-                times[arm.name].append(arm.send(number))
+                times[arm.name][run].append(arm.send(number))
             time.sleep(max(0.0, next_s - time.monotonic()))
-        for arm in made:
-            medians[arm.name].append(percentile(times[arm.name], 0.5))
-            tails[arm.name].append(percentile(times[arm.name], 0.99))
     print(machine())
     version = made[0].ann.http.get("/_matrix/federation/v1/version").json()["server"]
     print(f"Synapse {version['version']}, Python {platform.python_version()}, SQLite; ", end="")
     print(f"{runs} runs of {sends} sends of each arm, in turns; PUT /send as the client sees it")
     print(f"{len(made[0].server.accounts)} accounts on each; load {os.getloadavg()[0]:.0f}")
-    print("arm      p50 ms (lowest-highest run)   p99 ms (lowest-highest run)   within the module")
+    print(
+        "arm      p50 ms (lowest-highest run)   p99 ms (lowest-highest run)   pairs    processor"
+        "  within the module"
+    )
+    first = [took for run in times[made[0].name] for took in run]
     for arm in made:
         cells = []
-        for figures in (medians[arm.name], tails[arm.name]):
+        for share in (0.5, 0.99):
+            figures = [percentile(run, share) for run in times[arm.name]]
             middle = statistics.median(figures)
             cells.append(f"{middle:6.1f} ({min(figures):.1f}-{max(figures):.1f})".ljust(29))
-        print(f"{arm.name:8} {cells[0]} {cells[1]} {arm.within()}")
+        pairs = median_of_pairs([took for run in times[arm.name] for took in run], first)
+        cells += [f"{pairs:+8.2f}", f"{arm.processor_ms():7.1f} ms"]
+        print(f"{arm.name:8} {' '.join(cells)}  {arm.within()}")
 
 
 if __name__ == "__main__":

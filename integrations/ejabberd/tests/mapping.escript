@@ -90,6 +90,9 @@ step(Name, Number, #{<<"hook">> := Hook, <<"events">> := Wanted, <<"opens">> := 
             1
     end.
 
+newcomer(#{<<"joined_s">> := JoinedS, <<"others">> := Others}) -> {JoinedS, maps:to_list(Others)};
+newcomer(_) -> none.
+
 hook(Hook, Ctx, El, #{<<"from">> := From} = Step) ->
     Origin = maps:get(<<"origin">>, Step, undefined),
     Room = maps:get(<<"room">>, Step, undefined),
@@ -110,6 +113,6 @@ hook(Hook, Ctx, El, #{<<"from">> := From} = Step) ->
         <<"room_joined">> -> M:room_joined(Ctx, From, Room, Origin);
         <<"room_left">> -> [M:room_left(Ctx, From, Room, Origin)];
         <<"room_invitations">> -> M:room_invitations(Ctx, El, From, Room, Origin);
-        <<"room_message">> -> M:room_message(Ctx, El, From, Room, maps:get(<<"recipients">>, Step), Origin);
+        <<"room_message">> -> M:room_message(Ctx, El, From, Room, maps:get(<<"recipients">>, Step), Origin, fun() -> newcomer(Step) end);
         <<"room_private">> -> M:room_private(Ctx, El, From, maps:get(<<"peer">>, Step), Origin)
     end.

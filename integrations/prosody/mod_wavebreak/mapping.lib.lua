@@ -12,6 +12,9 @@ local jid_bare, jid_prep, jid_resource, jid_split = jid_lib.bare, jid_lib.prep, 
 local TYPING_S = 10;
 local MAX_ID_BYTES = 255;
 local MOST_ROOMS = 500;
+-- A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 52). A nickname of
+-- fewer bytes is a word as well; so much of a text is searched, for the server waits.
+local MASS_MENTION, LEAST_NICK, MOST_SEARCHED = 10, 3, 65536;
 
 -- What is sent of each type, beside id, time, type and account. Wavebreak is told of exactly these, and no other field
 -- leaves this server: a field that is sent and not declared is not judged.
@@ -20,7 +23,7 @@ local FIELDS = {
 	["account.deleted"] = {};
 	["session.started"] = { "ip" };
 	["typing.started"] = { "peer", "group", "origin" };
-	["message.sent"] = { "peer", "group", "recipients", "in_contacts", "size", "media", "via", "origin", "attempted" };
+	["message.sent"] = { "peer", "group", "recipients", "in_contacts", "size", "media", "mentions", "joined_s", "via", "origin", "attempted" };
 	["message.delivered"] = { "peer", "message", "origin" };
 	["message.read"] = { "peer", "message", "origin" };
 	["message.undeliverable"] = { "peer", "reason", "origin" };
@@ -198,6 +201,45 @@ local function content(stanza, except)
 	-- The body beside a ciphertext is a fixed hint for clients that cannot decrypt.
 	if cipher > 0 then return { visible = true, size = cipher + plain - (hint or 0) }; end
 	return { visible = visible, size = plain, media = shared and "other" or "none" };
+end
+
+-- Whether a text has a name as a word of its own; a byte of another script is part of a word.
+local function has_word(text, name)
+	local first, last = text:find(name, 1, true);
+	while first do
+		if not text:sub(first - 1, first - 1):find("[%w_\x80-\xff]") and not text:sub(last + 1, last + 1):find("[%w_\x80-\xff]") then return true; end
+		first, last = text:find(name, first + 1, true);
+	end
+	return false;
+end
+
+-- What a message to a room says in plain text, in small letters of ASCII, and whom it refers to (XEP-0372).
+local function plain_text(stanza)
+	local texts, referred = {}, {};
+	for _, child in ipairs(stanza.tags) do
+		local xmlns = namespace(stanza, child);
+		if xmlns == CLIENT and child.name == "body" or xmlns == "http://jabber.org/protocol/xhtml-im" and child.name == "html" then
+			texts[#texts + 1] = all_text(child):lower();
+		elseif xmlns == "urn:xmpp:reference:0" and child.name == "reference" and child.attr.type == "mention" then
+			local uri = (child.attr.uri or ""):match("^xmpp:([^?]*)");
+			local jid = uri and jid_prep((uri:gsub("%%(%x%x)", function (code) return string.char(tonumber(code, 16)); end)));
+			if jid then referred[jid] = true; end
+		end
+	end
+	return table.concat(texts, "\n"):sub(1, MOST_SEARCHED), referred;
+end
+
+-- How many occupants of a room a message mentions, where it may be a mass mention of somebody who is new there;
+-- `newcomer()`: for how long its sender has been there, and the others; nil for who is not new, or has a say.
+local function mass_mention(stanza, room, newcomer)
+	local text, referred = plain_text(stanza);
+	if not newcomer or #text < MASS_MENTION * (LEAST_NICK + 1) - 1 and not next(referred) then return nil; end
+	local joined_s, others = newcomer();
+	local mentions = 0;
+	for nick, jid in pairs(joined_s and others or {}) do
+		if referred[room .. "/" .. nick] or referred[jid] or #nick >= LEAST_NICK and has_word(text, nick:lower()) then mentions = mentions + 1; end
+	end
+	if mentions >= MASS_MENTION then return mentions, joined_s; end
 end
 
 -- Whether a stanza to somebody else may show that person anything: of an account that may do nothing, it goes nowhere.
@@ -699,12 +741,13 @@ function mapping:room_invitations(stanza, from, room, origin)
 	return self:invited(here, stanza);
 end
 
-function mapping:room_message(stanza, from, room, recipients, origin)
+function mapping:room_message(stanza, from, room, recipients, origin, newcomer)
 	local carried = content(stanza);
 	if carried.size > 0 then
+		local mentions, joined_s = mass_mention(stanza, room, newcomer);
 		return { self:act("message.sent", from, {
-			group = room, size = carried.size, media = carried.media, recipients = recipients, origin = origin;
-		}) };
+			group = room, size = carried.size, media = carried.media, recipients = recipients, mentions = mentions, joined_s = joined_s, origin = origin;
+		}, mentions ~= nil) };
 	elseif stanza:get_child("composing", CHAT_STATES) then
 		return { self:typing_started(from, room, { group = room, origin = origin }) };
 	end

@@ -25,7 +25,7 @@ local new_client, is_calm = client_library.new, client_library.is_calm;
 local mapping_lib = module:require "mapping";
 local new_lists = module:require "lists".new;
 
-local jid_bare, jid_host, jid_split = jid_lib.bare, jid_lib.host, jid_lib.split;
+local jid_bare, jid_host, jid_resource, jid_split = jid_lib.bare, jid_lib.host, jid_lib.resource, jid_lib.split;
 local hosts = prosody.hosts;
 local monotonic = time.monotonic or time.now;
 
@@ -80,6 +80,7 @@ local TEXTS = {
 		command = "Let only contacts write to me, or everybody again";
 		closes = "From now on only your contacts can write to you, call or invite you. Others can ask to become one.";
 		opens = "From now on everybody can write to you.";
+		mentions = "In rooms that you have just joined you cannot mention many people at once for now. Without mentioning everyone you can write there; all other chats go on.";
 		restrict = "Your account cannot start new chats or groups{until}. Chats that you have already go on.";
 		suspend = "Your account is suspended{until}. You can read, but not send.";
 		ban = "Your account is blocked{until}.";
@@ -92,6 +93,7 @@ local TEXTS = {
 		closed = "האדם הזה מקבל הודעות, שיחות והזמנות מאנשי קשר בלבד. אפשר לבקש קודם להתווסף לאנשי הקשר.";
 		closes = "מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף.";
 		opens = "מעכשיו כולם יכולים לכתוב לך.";
+		mentions = "בחדרים שהצטרפת אליהם זה עתה אי אפשר כרגע להזכיר אנשים רבים בבת אחת. בלי לאזכר את כולם אפשר לכתוב שם; כל יתר השיחות ממשיכות.";
 		restrict = "החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות.";
 		suspend = "החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח.";
 		ban = "החשבון שלך חסום{until}.";
@@ -674,7 +676,9 @@ local function judge(acts, session, stanza, from)
 	if why == "unavailable" then
 		return { text = TEXTS[lang].unavailable, lang = lang, condition = "resource-constraint" }, asked;
 	end
-	return { text = refusal_text(refusal, lang), lang = lang, condition = "policy-violation", silent = is_silent(refusal) }, asked;
+	local is_mention = refusal.outcome == "limit" and acts[1] and acts[1].event.mentions;
+	local text = is_mention and TEXTS[lang].mentions or refusal_text(refusal, lang);
+	return { text = text, lang = lang, condition = "policy-violation", silent = is_silent(refusal) }, asked;
 end
 
 -- As `judge`; what may happen is sent to Wavebreak. The second result is the kind of time that it took,
@@ -728,6 +732,8 @@ local function without(acts, kinds)
 end
 
 local ROOMS_FORGOTTEN_S = 300;
+local NEW_IN_ROOM_S = 86400;
+local TRUSTED = { owner = true, admin = true, member = true };
 local QUERIES = { get = true, set = true };
 local RECEIPTS = { ["message.delivered"] = true, ["message.read"] = true };
 
@@ -1038,12 +1044,27 @@ local function watch_rooms(module)
 		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
 	end), -10);
 
+	-- Of who came to a room within a day: since when, and who else is in it, by nickname. Who has a say there, or was made a
+	-- member, is trusted by its people.
+	local function newcomer_of(room, from, occupant)
+		return function ()
+			local since = joined(room)[from];
+			local joined_s = since and math.max(os.time() - since, 0);
+			if not since or joined_s >= NEW_IN_ROOM_S or occupant.role == "moderator" or TRUSTED[room:get_affiliation(from)] then return nil; end
+			local others = {};
+			for jid, one in room:each_occupant() do
+				if one.bare_jid ~= from then others[jid_resource(jid)] = one.bare_jid; end
+			end
+			return joined_s, others;
+		end
+	end
+
 	local function on_groupchat(event)
 		local from, origin_host = member_of(event);
 		if not from or event.stanza.attr.type == "error" then return; end
 		local recipients = 0;
 		for _ in event.room:each_occupant() do recipients = recipients + 1; end
-		local acts = mapping:room_message(event.stanza, from, event.room.jid, recipients, origin_host);
+		local acts = mapping:room_message(event.stanza, from, event.room.jid, recipients, origin_host, newcomer_of(event.room, from, event.occupant));
 		local refusal, kind = perform(acts, event.origin, event.stanza, from);
 		return refusal and refuse(refusal, event.origin, event.stanza, event.room.jid), kind;
 	end

@@ -57,7 +57,10 @@ function hooks.room_created(m, step) return { m:room_created(step.from, step.roo
 function hooks.room_joined(m, step) return m:room_joined(step.from, step.room, step.origin); end
 function hooks.room_left(m, step) return { m:room_left(step.from, step.room, step.origin) }; end
 function hooks.room_invitations(m, step, stanza) return m:room_invitations(stanza, step.from, step.room, step.origin); end
-function hooks.room_message(m, step, stanza) return m:room_message(stanza, step.from, step.room, step.recipients, step.origin); end
+function hooks.room_message(m, step, stanza)
+	local function newcomer() return step.joined_s, step.others; end
+	return m:room_message(stanza, step.from, step.room, step.recipients, step.origin, step.others and newcomer);
+end
 function hooks.room_private(m, step, stanza) return m:room_private(stanza, step.from, step.peer, step.origin); end
 
 local function sorted(value)

@@ -30,6 +30,7 @@
 -define(NS_JINGLE, <<"urn:xmpp:jingle:1">>).
 -endif.
 
+-define(NEW_IN_ROOM_S, 86400).
 -record(wavebreak_kept, {key :: term(), value :: term()}).
 
 -define(CLIENT, mod_wavebreak_client).
@@ -407,6 +408,7 @@ texts(en) ->
       command => <<"Let only contacts write to me, or everybody again">>,
       closes => <<"From now on only your contacts can write to you, call or invite you. Others can ask to become one.">>,
       opens => <<"From now on everybody can write to you.">>,
+      mentions => <<"In rooms that you have just joined you cannot mention many people at once for now. Without mentioning everyone you can write there; all other chats go on.">>,
       restrict => <<"Your account cannot start new chats or groups{until}. Chats that you have already go on.">>,
       suspend => <<"Your account is suspended{until}. You can read, but not send.">>,
       ban => <<"Your account is blocked{until}.">>,
@@ -419,6 +421,7 @@ texts(he) ->
       command => <<"רק אנשי קשר יכולים לכתוב לי, או שוב כולם"/utf8>>,
       closes => <<"מעכשיו רק אנשי הקשר שלך יכולים לכתוב, להתקשר ולהזמין אותך. אחרים יכולים לבקש להתווסף."/utf8>>,
       opens => <<"מעכשיו כולם יכולים לכתוב לך."/utf8>>,
+      mentions => <<"בחדרים שהצטרפת אליהם זה עתה אי אפשר כרגע להזכיר אנשים רבים בבת אחת. בלי לאזכר את כולם אפשר לכתוב שם; כל יתר השיחות ממשיכות."/utf8>>,
       restrict => <<"החשבון שלך אינו יכול לפתוח שיחות או קבוצות חדשות{until}. שיחות קיימות ממשיכות."/utf8>>,
       suspend => <<"החשבון שלך מושעה{until}. אפשר לקרוא, אך לא לשלוח."/utf8>>,
       ban => <<"החשבון שלך חסום{until}."/utf8>>,
@@ -531,12 +534,16 @@ judge_by_answer(Host, Acts, Lang, Sender) ->
                  allow -> allow;
                  unavailable -> {refuse, unavailable, maps:get(unavailable, texts(Language)), Language};
                  {refused, Answer} ->
-                     {refuse, refused_how(Host, maps:get(<<"notify_at_ms">>, Answer, null)), refusal_text(Host, Answer, Language), Language};
+                     {refuse, refused_how(Host, maps:get(<<"notify_at_ms">>, Answer, null)), text_of(Host, Acts, Answer, Language), Language};
                  {state, State} ->
                      [?CLIENT:tell(Host, Event#{attempted => true}) || #{event := #{type := Type} = Event} <- Acts, lists:member(Type, ?ASKED)],
                      {refuse, refused_how(Host, maps:get(notify_at_ms, State, null)), refusal_text(Host, State, Language), Language}
              end,
     {Result, Kind}.
+
+%% Of a limit the notice is about new chats.
+text_of(_, [#{event := #{mentions := _}} | _], #{<<"outcome">> := <<"limit">>}, Language) -> maps:get(mentions, texts(Language));
+text_of(Host, _, Answer, Language) -> refusal_text(Host, Answer, Language).
 
 %% A refusal may be kept from its sender until the time at which Wavebreak lets it be known.
 refused_how(Host, At) ->
@@ -909,7 +916,7 @@ room_act(Host, Ctx, #message{type = Type, to = To} = Pkt, From, Origin) when Typ
     El = xmpp:encode(Pkt, ?NS_CLIENT),
     Room = bare(To),
     Acts = case {Type, To#jid.lresource} of
-               {groupchat, _} -> ?MAPPING:room_message(Ctx, El, From, Room, undefined, Origin);
+               {groupchat, _} -> ?MAPPING:room_message(Ctx, El, From, Room, undefined, Origin, fun() -> newcomer(To, From) end);
                {_, <<>>} -> ?MAPPING:room_invitations(Ctx, El, From, Room, Origin);
                {_, Nick} ->
                    case occupant(To, Nick) of
@@ -934,6 +941,32 @@ room_exists(Host, Room, RoomHost) ->
                 _ -> false
             catch _:_ -> false
             end
+    end.
+
+%% Of who came to a room within a day: for how long it has been there, and who else is, by nickname. Who has a say
+%% there, or was made a member, is trusted by its people.
+newcomer(#jid{luser = Room, lserver = RoomHost} = To, From) ->
+    Before = joined_s(To, From),
+    try Before =:= none orelse Before < ?NEW_IN_ROOM_S of
+        true ->
+            %% The room answers once it has handled what this process sent it before: who sends at once has joined by now.
+            Affiliation = mod_muc_admin:get_room_affiliation(Room, RoomHost, From),
+            Occupants = [{bare(jid:decode(JID)), Nick, Role} || {JID, Nick, Role} <- mod_muc_admin:get_room_occupants(Room, RoomHost)],
+            Moderates = [JID || {JID, _, Role} <- Occupants, JID =:= From, iolist_to_binary(Role) =:= <<"moderator">>] =/= [],
+            case joined_s(To, From) of
+                Joined when is_integer(Joined), Affiliation =:= none, not Moderates ->
+                    {Joined, [{Nick, JID} || {JID, Nick, _} <- Occupants, JID =/= From]};
+                _ -> none
+            end;
+        false -> none
+    catch _:_ -> none
+    end.
+
+%% For how long an account has been in a room; none for who came before this module.
+joined_s(Room, From) ->
+    case mnesia:dirty_read(wavebreak_kept, {joined, bare(Room), From}) of
+        [#wavebreak_kept{value = Since}] -> max(erlang:system_time(second) - Since, 0);
+        [] -> none
     end.
 
 occupant(#jid{luser = Room, lserver = RoomHost}, Nick) ->

@@ -14,11 +14,18 @@
 
 -export([message/4, iq/4, bounce/2, presence/4, roster/3, blocking/3, archive/4]).
 -export([registered/3, session/3, deleted/2]).
--export([room_created/4, room_joined/4, room_left/4, room_invitations/5, room_message/6, room_private/5]).
+-export([room_created/4, room_joined/4, room_left/4, room_invitations/5, room_message/7, room_private/5]).
 -export([done/2, asked_in_vain/4, is_known/3, account_id/1, bare/1, carries/1, is_visible/1, harmless/0]).
 
 -define(TYPING_MS, 10000).
 -define(MAX_ID_BYTES, 255).
+%% A message that mentions so many people of a room in which its sender is new, is a mass mention (ADR 52). A nickname
+%% of fewer bytes is a word as well; so much of a text is searched.
+-define(MASS_MENTION, 10).
+-define(LEAST_NICK, 3).
+-define(MOST_SEARCHED, 65536).
+%% A JID has 3,071 bytes at most.
+-define(MOST_ADDRESS, 4096).
 -define(NS_CHATSTATES, <<"http://jabber.org/protocol/chatstates">>).
 -define(NS_JMI, <<"urn:xmpp:jingle-message:0">>).
 -define(NS_JINGLE, <<"urn:xmpp:jingle:1">>).
@@ -38,7 +45,7 @@
           <<"account.deleted">> => [],
           <<"session.started">> => [ip],
           <<"typing.started">> => [peer, group, origin],
-          <<"message.sent">> => [peer, group, recipients, in_contacts, size, media, via, origin, attempted],
+          <<"message.sent">> => [peer, group, recipients, in_contacts, size, media, mentions, joined_s, via, origin, attempted],
           <<"message.delivered">> => [peer, message, origin],
           <<"message.read">> => [peer, message, origin],
           <<"message.undeliverable">> => [peer, reason, origin],
@@ -716,8 +723,62 @@ room_left(Ctx, From, Room, Origin) -> act(Ctx, <<"group.left">>, From, #{group =
 room_invitations(Ctx, El, From, Room, Origin) ->
     invited(Ctx, [One || {_, #{group := Group}} = One <- invitations(El, From, Room, true, Origin), Group =:= Room], El).
 
-room_message(Ctx, El, From, Room, Recipients, Origin) ->
-    group_message(Ctx, El, From, Room, #{recipients => Recipients, origin => Origin}).
+%% `Newcomer`: for how long its sender has been there, and the others by nickname; none for who is not new, or has a say.
+room_message(Ctx, El, From, Room, Recipients, Origin, Newcomer) ->
+    Mention = mass_mention(El, Room, Newcomer),
+    [case Act of
+         #{event := #{type := <<"message.sent">>}} -> Act#{opens := map_size(Mention) > 0};
+         _ -> Act
+     end || Act <- group_message(Ctx, El, From, Room, Mention#{recipients => Recipients, origin => Origin})].
+
+%% How many occupants of a room a message mentions, and for how long its sender has been there; nothing where it is no
+%% mass mention of somebody who is new there.
+mass_mention(El, Room, Newcomer) ->
+    Text = plain_text(El),
+    Referred = referred(El),
+    MayBe = map_size(Referred) > 0 orelse byte_size(Text) >= ?MASS_MENTION * (?LEAST_NICK + 1) - 1,
+    case MayBe andalso Newcomer() of
+        {JoinedS, Others} ->
+            case length([Nick || {Nick, JID} <- Others, is_mentioned(Text, Referred, Room, Nick, JID)]) of
+                Mentions when Mentions >= ?MASS_MENTION -> #{mentions => Mentions, joined_s => JoinedS};
+                _ -> #{}
+            end;
+        _ -> #{}
+    end.
+
+is_mentioned(Text, Referred, Room, Nick, JID) ->
+    is_map_key(<<Room/binary, "/", Nick/binary>>, Referred) orelse is_map_key(JID, Referred)
+        orelse (byte_size(Nick) >= ?LEAST_NICK andalso has_word(Text, small(Nick))).
+
+%% What a message to a room says in plain text, in small letters of ASCII.
+plain_text(El) ->
+    Text = iolist_to_binary([[all_text(Child), $\n] || {xmlel, Name, _, _} = Child <- children(El),
+                                                     {Name, namespace(El, Child)} =:= {<<"body">>, ?NS_CLIENT}
+                                                         orelse {Name, namespace(El, Child)} =:= {<<"html">>, <<"http://jabber.org/protocol/xhtml-im">>}]),
+    small(binary:part(Text, 0, min(byte_size(Text), ?MOST_SEARCHED))).
+
+%% Whom it refers to (XEP-0372).
+referred(El) ->
+    maps:from_keys([JID || {xmlel, <<"reference">>, _, _} = Child <- children(El), namespace(El, Child) =:= <<"urn:xmpp:reference:0">>,
+            attr(<<"type">>, Child) =:= <<"mention">>, <<"xmpp:", Uri/binary>> <- [attr(<<"uri">>, Child)], byte_size(Uri) =< ?MOST_ADDRESS,
+            JID <- [prep(unescaped(hd(binary:split(Uri, <<"?">>))))], JID =/= none], true).
+
+unescaped(<<"%", High, Low, Rest/binary>>) ->
+    try <<(list_to_integer([High, Low], 16)), (unescaped(Rest))/binary>>
+    catch _:_ -> <<"%", High, Low, (unescaped(Rest))/binary>> end;
+unescaped(<<C, Rest/binary>>) -> <<C, (unescaped(Rest))/binary>>;
+unescaped(<<>>) -> <<>>.
+
+small(Text) -> << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Text >>.
+
+%% Whether a text has a name as a word of its own; a byte of another script is part of a word.
+has_word(Text, Name) ->
+    lists:any(fun({At, Size}) -> not is_letter(Text, At - 1) andalso not is_letter(Text, At + Size) end, binary:matches(Text, Name)).
+
+is_letter(Text, At) when At < 0; At >= byte_size(Text) -> false;
+is_letter(Text, At) ->
+    C = binary:at(Text, At),
+    C >= 16#80 orelse C =:= $_ orelse (C >= $0 andalso C =< $9) orelse (C >= $a andalso C =< $z).
 
 %% A private message to an occupant of a room: of one here by its own JID, else by a pseudonym of its nickname.
 room_private(Ctx, El, From, To, Origin) ->

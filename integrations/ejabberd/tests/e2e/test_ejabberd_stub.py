@@ -24,6 +24,7 @@ class TestEjabberd(StubCases):
     registration_open: ClassVar = {"on_failure": "{registration: open}"}
     nothing_more: ClassVar = dict.fromkeys(("contacts", "receipts", "remote"), "false")
     nothing_back: ClassVar = {"take_back": "[]"}
+    patient: ClassVar = {"timeout": "10000"}
     bot_exempt: ClassVar = {"exempt": f'["bot@{HOST}"]'}
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:

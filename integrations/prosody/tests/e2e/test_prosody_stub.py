@@ -20,6 +20,7 @@ class TestProsody(StubCases):
     registration_open: ClassVar = {"on_failure": '{ registration = "open" }'}
     nothing_more: ClassVar = dict.fromkeys(("contacts", "receipts", "remote"), "false")
     nothing_back: ClassVar = {"take_back": "{}"}
+    patient: ClassVar = {"timeout": "10"}
     bot_exempt: ClassVar = {"exempt": f'{{ "bot@{HOST}" }}'}
 
     def serve(self, home: Path, url: str, **more: Any) -> AbstractContextManager[Any]:

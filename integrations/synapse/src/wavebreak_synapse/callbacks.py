@@ -248,11 +248,10 @@ class Callbacks:
         texts = {
             code: text.format(sender=sender, room=room.room_id) for code, text in MODERATORS.items()
         }
-        run_db, now = self._host.run_db, self._host.now_ms()
-        for person in await run_db("wavebreak_moderators", tables.moderators, room):
-            if self._host.is_mine(person):
-                name = f"room:{room.room_id}:{now // HOUR_MS}:{person}"
-                await run_db("wavebreak_put_message", tables.put_message, name, person, now, texts)
+        run_db, now, is_mine = self._host.run_db, self._host.now_ms(), self._host.is_mine
+        for person in await run_db("wavebreak_moderators", tables.moderators, room, is_mine):
+            name = f"room:{room.room_id}:{now // HOUR_MS}:{person}"
+            await run_db("wavebreak_put_message", tables.put_message, name, person, now, texts)
 
     async def refusal_by_policy(self, pdu: Pdu) -> Refusal | None:
         """Return why this server, as the policy server of a room, refuses an event; None: it signs.

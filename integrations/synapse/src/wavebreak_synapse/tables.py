@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -328,17 +328,18 @@ def _powers(txn: Transaction, room_id: str) -> dict[str, int]:
     return {who: own for who, own in levels if isinstance(own, int) and own > least}
 
 
-def moderators(txn: Transaction, room: Room) -> list[str]:
-    """Return who may remove others from a room: its maker, and the greatest power levels first.
+def moderators(txn: Transaction, room: Room, is_mine: Callable[[str], bool]) -> list[str]:
+    """Return who of this server may remove others from a room: its maker, the greatest power first.
 
     Args:
         txn: A transaction.
         room: The room.
+        is_mine: Whether an account is of this server. Those of others must take no place.
     """
     levels = _powers(txn, room.room_id)
     able = sorted((-own, who) for who, own in levels.items() if own >= MODERATOR)
     named = dict.fromkeys([*filter(None, [room.creator]), *(who for _, who in able)])
-    asked = islice(named, 4 * MOST_MODERATORS)
+    asked = islice(filter(is_mine, named), 4 * MOST_MODERATORS)
     return [who for who in asked if _is_joined(txn, room.room_id, who)][:MOST_MODERATORS]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from synapse_support.homeserver import Account, Homeserver, running
+from synapse_support.homeserver import Account, Homeserver, noticed, running
 from synapse_support.stub_service import StubService
 
 STATES_S = 2.0
@@ -36,20 +35,6 @@ def speaks(account: Account, language: str) -> None:
         "data": {"url": "https://push.example/_matrix/push/v1/notify"},
     }  # fmt: skip
     assert account.call("POST", "/pushers/set", pusher).status_code == 200
-
-
-def noticed(account: Account) -> list[str]:
-    """Return what the notices' account wrote to an account, once there is something."""
-    query = (
-        "SELECT j.json FROM events AS e JOIN event_json AS j ON j.event_id = e.event_id"
-        " JOIN local_current_membership AS m ON m.room_id = e.room_id"
-        " WHERE e.sender = '@notices:hs.test' AND e.type = 'm.room.message'"
-        f" AND m.user_id = '{account.id}' ORDER BY e.stream_ordering"
-    )
-    end = time.monotonic() + 60
-    while not (found := account.server.rows(query)) and time.monotonic() < end:
-        time.sleep(0.2)
-    return [json.loads(body)["content"]["body"] for (body,) in found]
 
 
 def error(answer: Any) -> tuple[int, str, str]:

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from support.external_servers import free_port
 
-from synapse_support.homeserver import Account, Homeserver, running
+from synapse_support.homeserver import Account, Homeserver, run_command, running
 from synapse_support.stub_service import StubService
 
 USER, SERVER = "m.policy.rule.user", "m.policy.rule.server"
 LIST_KEY = "wb_lists"
 GONE_S = 60.0
+GROWTH = 35
 CANARY = "canaryReasonOfAList"
 
 
@@ -147,16 +148,60 @@ def test_room_that_cannot_be_read_is_a_problem_and_takes_nothing_back(
     act(one, keeper)
     stub.wait(lambda found: len(hits(found)) == 1)
     keeper.leave(room)
-    path = "/_synapse/client/wavebreak/health"
-    end = time.monotonic() + 20
-    while not (shown := root.http.get(path).json())["problems"]:
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    assert shown["problems"] == [
+    assert problems(root) == [
         "nobody of this server is in the room of the list cme; fix: join it with an account"
     ]
     time.sleep(3)
     assert hits(stub, "account.unlisted") == []
+
+
+def test_list_that_grows_whole_or_broad_tells_nothing_until_resumed(
+    tmp_path: Path, server: Homeserver, stub: StubService
+) -> None:
+    keeper, one, two, six = (server.account(name) for name in ("keeper", "one", "two", "six"))
+    room = keeper.create(name="list").json()["room_id"]
+    keeper.state(room, USER, ban(one.id), "a")
+    root = server.admin()
+    restart(server, module(tmp_path, stub, rooms={"cme": room}))
+    act(one, two, six)
+    told = [("cme", one.id, digest(one.id))]
+    stub.wait(lambda found: hits(found) == told)
+    # Who keeps the list turns on everybody: by patterns first, then by names.
+    for glob in ("*", "@*:*", "@*:hs.*", "@?*", "@t*:hs.test"):
+        keeper.state(room, USER, ban(glob), glob)
+    keeper.state(room, SERVER, ban("*s.test"), "server")
+    for number in range(GROWTH):
+        keeper.state(room, USER, ban(f"@somebody{number}:hs.test"), f"w{number}")
+    keeper.state(room, USER, ban(two.id), "b")
+    [problem] = problems(root)
+    assert problem.startswith("the list cme grew from 1 to ")
+    # A stop of Synapse, and who acts for the first time, change nothing.
+    server.kill()
+    server.start()
+    new = server.account("somebody0")
+    act(new, two, six)
+    assert problems(root) == [problem]
+    assert hits(stub) == told
+    # What it told before is still taken back.
+    keeper.state(room, USER, {}, "a")
+    stub.wait(lambda found: hits(found, "account.unlisted") == told, GONE_S)
+    # Its administrator looks at it, and takes it: those whom it names, and no pattern.
+    config = str(server.home / "homeserver.yaml")
+    assert run_command("resume-list", "cme", "--config", config).returncode == 0
+    named = sorted(("cme", each.id, digest(each.id)) for each in (one, new, two))
+    stub.wait(lambda found: hits(found) == named)
+    time.sleep(3)
+    assert hits(stub) == named
+
+
+def problems(root: Account) -> list[str]:
+    """Return what the module's health names, once it names something."""
+    end = time.monotonic() + 20
+    path = "/_synapse/client/wavebreak/health"
+    while not (found := root.http.get(path).json()["problems"]):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return list(found)
 
 
 def entries_of(reader: Account, room: str) -> dict[str, Any]:

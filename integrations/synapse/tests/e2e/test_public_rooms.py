@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from synapse_support.homeserver import Account, Homeserver
+from synapse_support.homeserver import Account, Homeserver, notices
 from synapse_support.spam_story import SpamStory, protected
 
 MEMBERS, MESSAGES, REPORTS = 68, 36, 6
 MOST_SENT = 3
+MODERATORS, MOST_TOLD = 7, 5
 EVERYONE = {"msgtype": "m.text", "body": "Buy cheap coins now", "m.mentions": {"room": True}}
 
 
@@ -43,6 +44,23 @@ def public_room(server: Homeserver, host: Account, members: list[Account]) -> st
     return room
 
 
+def appoint(host: Account, room: str, people: list[Account]) -> None:
+    """Make people moderators of a room."""
+    levels = host.call("GET", f"/rooms/{quote(room)}/state/m.room.power_levels").json()
+    levels["users"] |= dict.fromkeys((each.id for each in people), 50)
+    assert host.state(room, "m.room.power_levels", levels).status_code == 200
+
+
+def notices_about(server: Homeserver, room: str) -> list[tuple[str, str]]:
+    """Return who is told of a room, and what, once as many are as there will be."""
+    end = time.monotonic() + 60
+    while True:
+        told = [(person, text) for person, text in notices(server) if room in text]
+        if len(told) >= MOST_TOLD or time.monotonic() > end:
+            return told
+        time.sleep(0.2)
+
+
 def report(by: Account, room: str, event_id: str) -> None:
     path = f"/rooms/{quote(room)}/report/{quote(event_id)}"
     assert by.call("POST", path, {"reason": "spam"}).status_code == 200
@@ -66,6 +84,7 @@ def send_all(by: Account, room: str, gap_s: float, reporters: list[Account]) -> 
 def test_fresh_account_mentions_everyone_a_few_times(story: SpamStory, gap_s: float) -> None:
     host, *members = story.strangers
     room = public_room(story.server, host, members)
+    appoint(host, room, members[-MODERATORS:])
     spammer = story.server.account(f"loud{gap_s:.0f}", address=f"203.0.113.{gap_s:.0f}")
     assert spammer.join(room).status_code == 200
     answers = send_all(spammer, room, gap_s, members[:REPORTS])
@@ -77,3 +96,10 @@ def test_fresh_account_mentions_everyone_a_few_times(story: SpamStory, gap_s: fl
     # What mentions nobody goes on, and so does the host who made the room.
     assert spammer.send(room, "sorry").status_code == 200
     assert [host.send(room, EVERYONE).status_code for _ in range(5)] == [200] * 5
+    # As many moderators as the page says read of it, once each, and nobody else.
+    told = notices_about(story.server, room)
+    assert all(text.startswith(f"{spammer.id} is new in the room {room}") for _, text in told)
+    people = [person for person, _ in told]
+    assert len(set(people)) == len(people) == MOST_TOLD
+    assert host.id in people
+    assert set(people) <= {host.id, *(each.id for each in members[-MODERATORS:])}

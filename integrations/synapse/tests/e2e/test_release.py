@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_support.homeserver import Homeserver, new_database, run_command
+from synapse_support.homeserver import Homeserver, new_database, run_command, started
 from synapse_support.stub_service import StubService
 
 
@@ -18,8 +18,7 @@ def test_release_lifts_own_suspensions_and_deletes_tables(
     postgres = new_database() if database == "postgresql" else ""
     module = {"url": stub.url, "key": "wb_1", "mode": "enforce", "timeout_ms": 5000}
     server = Homeserver(tmp_path / "hs", module, postgres=postgres)
-    server.start()
-    try:
+    with started(server):
         zed, other, root = server.account("zed"), server.account("other"), server.admin()
         path = f"/_synapse/admin/v1/suspend/{other.id}"
         assert root.http.put(path, json={"suspend": True}).status_code == 200
@@ -29,8 +28,6 @@ def test_release_lifts_own_suspensions_and_deletes_tables(
         while server.rows(suspended) != [(other.id,), (zed.id,)]:
             assert time.monotonic() < end
             time.sleep(0.2)
-    finally:
-        server.stop()
     config = str(server.home / "homeserver.yaml")
     nobody = run_command("resume-list", "cme", "--config", config)
     assert (nobody.returncode, "no list cme. Fix: " in nobody.stderr) == (1, True)

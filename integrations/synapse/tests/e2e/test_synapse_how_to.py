@@ -22,7 +22,7 @@ from integrations.harness.how_to import ROOT, blocks, moved, run, wrapper
 from support.external_servers import free_port
 from support.service_process import KEY, LEDGER_KEY
 
-from synapse_support.homeserver import PYTHON, Homeserver
+from synapse_support.homeserver import PYTHON, Homeserver, started
 from synapse_support.stub_service import StubService
 
 PAGE = "protect-a-synapse"
@@ -178,8 +178,7 @@ def test_how_to_stops_a_spammer_and_undoes_itself(tmp_path: Path, service: Servi
     extra = yaml.safe_load(notices)
     server = Homeserver(tmp_path / "etc" / "synapse", None, extra=extra, python=python)
     server.module = configured(server, service, shadow)
-    server.start()
-    try:
+    with started(server):
         until_well(server)
         server.stop()
         service.stop()
@@ -219,5 +218,3 @@ def test_how_to_stops_a_spammer_and_undoes_itself(tmp_path: Path, service: Servi
         server.module = None
         server.start()
         assert spammer.create(friend.id, is_direct=True).status_code == 200
-    finally:
-        server.stop()

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import hmac
 import itertools
+import json
 import os
 import secrets
 import signal
@@ -100,6 +101,12 @@ class Homeserver:
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its main process's."""
+        assert self._process is not None, "it is not started"
+        return self._process.pid
 
     @property
     def log(self) -> Path:
@@ -379,6 +386,28 @@ class Account:
         headers = {"User-Agent": "Fluffy/2.0", "X-Forwarded-For": "192.0.2.9"}
         url = f"{self.url or self.server.url}/_matrix/client/v3/login"
         return httpx.post(url, json=body, headers=headers, timeout=60)
+
+
+def notices(server: Homeserver) -> list[tuple[str, str]]:
+    """Return what server notices were sent: to whom, and the text."""
+    sender = f"@notices:{server.name}"
+    query = (
+        "SELECT m.user_id, j.json FROM events AS e JOIN event_json AS j ON j.event_id = e.event_id"
+        " JOIN local_current_membership AS m ON m.room_id = e.room_id"
+        f" WHERE e.sender = '{sender}' AND m.user_id <> '{sender}'"
+        " AND e.type = 'm.room.message' ORDER BY e.stream_ordering"
+    )
+    return [(who, json.loads(event)["content"]["body"]) for who, event in server.rows(query)]
+
+
+def noticed(account: Account) -> list[str]:
+    """Return what the notices' account wrote to an account, once there is something."""
+    end = time.monotonic() + 60
+    while True:
+        texts = [text for who, text in notices(account.server) if who == account.id]
+        if texts or time.monotonic() > end:
+            return texts
+        time.sleep(0.2)
 
 
 def new_database() -> str:

@@ -43,6 +43,7 @@ class SpamStory:
         service: Wavebreak.
         server: The homeserver.
         seed: Of the addresses that accounts register from.
+        addresses: From which they did.
     """
 
     service: Server
@@ -50,6 +51,7 @@ class SpamStory:
     seed: int = 1
     strangers: list[Account] = field(default_factory=list)
     chats: list[tuple[Account, Account, str]] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
 
     def settle(self, friends: int = 5) -> None:
         """Register everybody; friends and the spammer's friend write to each other."""
@@ -72,6 +74,7 @@ class SpamStory:
         parts = [self._random.choice((2, 5, 31, 46, 77, 81, 109, 151, 178, 188))]
         parts += [self._random.randrange(1, 250) for _ in range(3)]
         address = ".".join(map(str, parts))
+        self.addresses.append(address)
         return self.server.account(name, address=address, agent=self._random.choice(AGENTS))
 
     def spam(

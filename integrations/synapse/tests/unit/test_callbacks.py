@@ -773,7 +773,14 @@ def test_mass_mention_beyond_a_limit_is_refused_and_plain_text_is_not() -> None:
 
 def test_moderators_of_this_server_are_told_once() -> None:
     setting = in_public_room(60_000)
-    levels = {"@m1:hs.test": 50, "@m2:hs.test": 10, "@gone:hs.test": 100, REMOTE: 100}
+    # Those of other servers, however many and mighty, take nobody's place.
+    levels = {f"@far{n}:far.test": 100 for n in range(30)}
+    setting.database.connection.executemany(
+        "INSERT INTO current_state_events (room_id, type, state_key, membership)"
+        " VALUES (?, 'm.room.member', ?, 'join')",
+        [(ROOM, who) for who in levels],
+    )
+    levels |= {"@m1:hs.test": 50, "@m2:hs.test": 10, "@gone:hs.test": 100}
     content = {"content": {"users": levels}}
     setting.database.put("event_json", event_id="$levels", json=json.dumps(content))
     setting.database.put(
