@@ -1,7 +1,7 @@
 """The mutation figure from the command line: `PYTHONPATH=tests python -m mutation`.
 
-Each bug is planted by itself in a scratch copy of the repository, never in the checkout, and the tests
-named beside it run there. Exit code 1 where one survives, or cannot be planted.
+Each bug is planted by itself in a scratch copy of the repository, never in the checkout, and the
+tests named beside it run there. Exit code 1 where one survives, or cannot be planted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wavebreak.compiled.code_cache import cache_root
 LONGEST_S = 600
 """A run of tests that takes longer hangs: that is noticed, too."""
 LEFT_OUT = (
-    ".git", ".venv", "site", "dist", "demo-out", "node_modules", "__pycache__", ".mypy_cache",
+    ".git", ".venv", "site", "dist", "demo-out", "node_modules", ".mypy_cache",
     ".ruff_cache", ".pytest_cache", ".hypothesis",
 )  # fmt: skip
 FAILED = 1
