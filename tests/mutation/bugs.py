@@ -59,12 +59,22 @@ class Bug(NamedTuple):
         except ValueError as error:
             yield str(error)
         for test in self.tests:
-            path, _, name = test.partition("::")
-            content = (root / path).read_text("utf-8") if (root / path).is_file() else None
-            if content is None:
-                yield f"{self.name}: there is no file {path}"
-            elif name and not re.search(rf"def {name.partition('[')[0]}\(", content):
-                yield f"{self.name}: {path} has no test {name}"
+            if fault := missing_test(root, test):
+                yield f"{self.name}: {fault}"
+
+
+def missing_test(root: Path, test: str) -> str:
+    """Return why pytest would not find a test by its name; empty where it would.
+
+    Args:
+        root: The repository's root.
+        test: A file, or `file::test`.
+    """
+    path, _, name = test.partition("::")
+    if not (root / path).is_file():
+        return f"there is no file {path}"
+    named = re.search(rf"def {name.partition('[')[0]}\(", (root / path).read_text("utf-8"))
+    return "" if named or not name else f"{path} has no test {name}"
 
 
 def load_bugs(path: Path = LIST) -> list[Bug]:
