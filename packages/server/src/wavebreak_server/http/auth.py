@@ -36,7 +36,7 @@ _KEY = re.compile(rb"(?i:bearer) +wb_([0-9a-f]{8})_[0-9a-f]{64}")
 
 
 EVENTS_PER_TOKEN = 1_000
-"""Events of one request that a token of its key's rate pays for; each further thousand costs one."""
+"""Events of one request that a token of its key's rate pays for; a further thousand costs one."""
 
 
 def _free(_tokens: float) -> None:

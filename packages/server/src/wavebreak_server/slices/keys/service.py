@@ -103,7 +103,8 @@ def list_keys() -> list[ApiKey]:
 
 
 def _active_key(prefix: str, now_ms: int) -> ApiKey:
-    key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
+    # Of two rotations at once, the second one sees that there is a successor.
+    key: ApiKey | None = ApiKey.objects.select_for_update().filter(prefix=prefix).first()
     if key is None or (key.ends_ms is not None and key.ends_ms <= now_ms):
         raise ApiError(404, "the key is unknown or expired")
     return key
