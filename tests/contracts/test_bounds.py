@@ -1,4 +1,4 @@
-"""Bounded work: the inputs of strangers with their bounds, as the threat model's table names them."""
+"""Bounded work: inputs of strangers with their bounds, as the threat model's table names them."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ PAGE = (ROOT / "docs/explanation/threat-model.md").read_text("utf-8")
 
 def _rows() -> Iterator[tuple[str, str, str]]:
     table = PAGE.partition("## Inputs of strangers")[2].partition("\n## ")[0]
-    for name, bound, test in re.findall(r"^\| ([^|]+) \| ([^|]+) \| `([^`]+)` \|$", table, re.M):
-        yield name, bound, test
+    yield from re.findall(r"^\| ([^|]+) \| ([^|]+) \| `([^`]+)` \|$", table, re.M)
 
 
 def test_table_of_bounds_is_that_of_the_code() -> None:

@@ -15,7 +15,12 @@ from msgspec import UNSET, UnsetType
 
 from wavebreak import config
 from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
-from wavebreak_cases.cases.determination import PROSE_METHOD, Determination, determine
+from wavebreak_cases.cases.determination import (
+    PROSE_METHOD,
+    Determination,
+    determine,
+    evidence_digest,
+)
 from wavebreak_cases.cases.eligibility import Grounds, PublicNotice, load_grounds
 from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 from wavebreak_cases.cases.reasons import Context, Phrase, Writer
@@ -359,3 +364,7 @@ def test_boundary_is_exact_to_the_millisecond() -> None:
 
 if __name__ == "__main__":
     HELD.write_text(written(), "utf-8")
+
+
+def test_determination_is_of_its_grounds_too() -> None:
+    assert evidence_digest((), "grounds-1") != evidence_digest((), "grounds-2")

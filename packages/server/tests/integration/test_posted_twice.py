@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from mutation.bugs import ROOT, missing_test
 from support.console_harness import RunningConsole, Visitor, running_console
-from support.service_harness import DATABASES, abuser, migrated
+from support.service_harness import DATABASES, abuser, migrated, now_ms
 from wavebreak_server.http.app_context import run_background_query as stored
 from wavebreak_server.slices.acts import service as acts
 from wavebreak_server.slices.acts.models import PersonAct
@@ -106,7 +106,9 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     """Let there be an appeal, closed and open cases, acts and a key; return the forms."""
     running = console.running
     people = ("ann", "bob", "cyd", "dan", "eve")
-    await running.send([event for name in people for event in abuser(account=name)])
+    # A decision of long ago cannot be appealed against.
+    begin = now_ms() - 600_000
+    await running.send([e for name in people for e in abuser(account=name, ts=begin)])
     await console.index()
     lead = await console.person("lead", "first")
     newest = await stored(acts.newest_act)

@@ -91,6 +91,8 @@ def test_overtaken_owner_writes_nothing(bound: Path) -> None:
         assert "another server has taken over" in owner.lost
         with pytest.raises(ownership.OwnershipLostError):
             ApiKey.objects.all().delete()
+        with pytest.raises(ownership.OwnershipLostError):
+            ApiKey.objects.update(ends_ms=None)
         assert AuditEntry.objects.count() == 1
     audit()
     assert AuditEntry.objects.count() == 2
