@@ -188,8 +188,8 @@ TWICE = (
     "bulk", "ask_opinion", "answer_opinion", "undo_act", "decide_appeal", "mark_golden",
     "unmark_golden", "add_user", "revoke_key", "enable_webhook", "remove_webhook",
 )  # fmt: skip
-ONE_EACH = {"bulk": 2}
-"""Effects of a form on several accounts."""
+ONE_EACH = {"bulk": 2, "ask_opinion": 2}
+"""Effects of a form on two accounts, and of a question that two people ask."""
 
 
 def _sent(person: Visitor, form: Twice, token: str) -> Awaitable[Any]:

@@ -98,6 +98,15 @@ def test_overtaken_owner_writes_nothing(bound: Path) -> None:
     assert AuditEntry.objects.count() == 2
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_each_owner_has_an_epoch_of_its_own(bound: Path) -> None:
+    with ownership.owned(bound) as first:
+        audit()
+    with ownership.owned(bound) as second:
+        audit()
+    assert second.epoch == first.epoch + 1
+
+
 @KINDS
 def test_epoch_is_checked_again_in_each_transaction(bound: Path) -> None:
     with ownership.owned(bound):
