@@ -105,7 +105,7 @@ def audited(action: str) -> Callable[[], QuerySet]:
 async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     """Let there be an appeal, closed and open cases, acts and a key; return the forms."""
     running = console.running
-    people = ("ann", "bob", "cyd", "dan", "eve")
+    people = ("ann", "bob", "cyd", "dan", "eve", "fay")
     # A decision of long ago cannot be appealed against.
     begin = now_ms() - 600_000
     await running.send([e for name in people for e in abuser(account=name, ts=begin)])
@@ -119,7 +119,8 @@ async def _prepared(console: RunningConsole) -> dict[str, Twice]:
     act = {"verdict": "benign", "reason": "by mistake", "seen": "ban"}
     await lead.post("/console/account-acts/dan", **act)
     made = await stored(lambda: PersonAct.objects.get(account="dan"))
-    closed = await stored(lambda: ReviewCase.objects.get(account="dan"))
+    await lead.post("/console/account-acts/fay", **act)
+    closed = await stored(lambda: ReviewCase.objects.get(account="fay"))
     decision = await stored(lambda: Decision.objects.filter(account="eve").last().id)
     given = {"decision": decision, "statement": "It was my wedding.", "reason": BECAUSE}
     answer = await running.ask("POST", "/v1/appeals", json=given)
