@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wavebreak_server.errors import ApiError
 from wavebreak_server.http import auth
 from wavebreak_server.http.app_context import write_audit_entry
-from wavebreak_server.storage.models import ApiKey
+from wavebreak_server.storage.models import ApiKey, AuditEntry
 
 
 class KeyTerms(NamedTuple):
@@ -92,6 +92,9 @@ def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> 
 def revoke_key(prefix: str, now_ms: int, by: str, reason: str) -> None:
     """Expire a key now; raises ApiError (404) if it is unknown or already expired."""
     key = _active_key(prefix, now_ms)
+    # Of two requests at once, the second one may have read the clock before the first did.
+    if AuditEntry.objects.filter(action="revoke_key", object=prefix).exists():
+        raise ApiError(404, "the key is unknown or expired")
     key.ends_ms = now_ms
     key.save()
     write_audit_entry(now_ms, by, "revoke_key", prefix, reason)
