@@ -228,7 +228,7 @@ def _sample(kind: str) -> Any:
         if not isinstance(read, Refusal):
             return read
         event[read.field] = values.get(read.field, "x")
-    raise AssertionError(f"{kind}: {read.message}")
+    raise AssertionError(f"{kind}: {event} is none")
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -125,8 +125,9 @@ def after_all() -> list[Call]:
     for n in range(4):
         name = f"account-{ACCOUNTS}"
         sent = {"type": "message.sent", "account": name, "peer": f"p{n}", "in_contacts": False}
-        line = {"id": f"{name}-after-{n}", "ts": NOON_MS + 3_000_000 + n} | sent
-        found.append(Call(f"after-{n}", Body(msgspec.json.encode(line), "lines"), (line["id"],)))
+        event = f"{name}-after-{n}"
+        line = {"id": event, "ts": NOON_MS + 3_000_000 + n} | sent
+        found.append(Call(f"after-{n}", Body(msgspec.json.encode(line), "lines"), (event,)))
     return found
 
 

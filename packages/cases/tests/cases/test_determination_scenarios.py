@@ -21,7 +21,12 @@ from wavebreak_cases.cases.determination import (
     determine,
     evidence_digest,
 )
-from wavebreak_cases.cases.eligibility import Grounds, PublicNotice, load_grounds
+from wavebreak_cases.cases.eligibility import (
+    Grounds,
+    PublicNotice,
+    load_grounds,
+    notices_in_force,
+)
 from wavebreak_cases.cases.parties import Basis, CaseFacts, DateSource, Evidence, Strength
 from wavebreak_cases.cases.reasons import Context, Phrase, Writer
 
@@ -368,3 +373,10 @@ if __name__ == "__main__":
 
 def test_determination_is_of_its_grounds_too() -> None:
     assert evidence_digest((), "grounds-1") != evidence_digest((), "grounds-2")
+
+
+def test_notice_binds_from_its_first_millisecond() -> None:
+    grounds = load_grounds()
+    first = min(grounds.notice, key=lambda notice: notice.effective_ms)
+    assert notices_in_force(grounds, first.effective_ms) == (first,)
+    assert notices_in_force(grounds, first.effective_ms - 1) == ()
