@@ -14,7 +14,7 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from wavebreak import config
-from wavebreak_cases.cases.date_ranges import DateRange, parse_date, parse_instant
+from wavebreak_cases.cases.date_ranges import DateRange, Ternary, parse_date, parse_instant
 from wavebreak_cases.cases.determination import (
     PROSE_METHOD,
     Determination,
@@ -24,6 +24,7 @@ from wavebreak_cases.cases.determination import (
 from wavebreak_cases.cases.eligibility import (
     Grounds,
     PublicNotice,
+    check_before,
     load_grounds,
     notices_in_force,
 )
@@ -380,3 +381,9 @@ def test_notice_binds_from_its_first_millisecond() -> None:
     first = min(grounds.notice, key=lambda notice: notice.effective_ms)
     assert notices_in_force(grounds, first.effective_ms) == (first,)
     assert notices_in_force(grounds, first.effective_ms - 1) == ()
+
+
+def test_date_on_either_side_of_a_boundary_is_unknown() -> None:
+    notice, as_of = REFERENCE.notice[0], parse_instant(TODAY)
+    answers = [check_before(on(y, y), notice, as_of).answer for y in ("2018", "2019", "2020")]
+    assert answers == [Ternary.YES, Ternary.UNKNOWN, Ternary.NO]

@@ -11,7 +11,7 @@ import pytest
 from support.fault_simulation.disk import IOERR_FSYNC, OK, SimulatedDisk
 from support.fault_simulation.run import Odds, Run, run_seed
 
-SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "80"))
+SEEDS = int(os.environ.get("WAVEBREAK_SEEDS", "28"))
 PARTS = 4
 
 FOUND: dict[int, str] = {
